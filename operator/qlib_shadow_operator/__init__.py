@@ -1,0 +1,1 @@
+"""The operator: watches QlibShadowRun resources and runs their stages as Jobs."""
