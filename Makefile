@@ -1,0 +1,59 @@
+# `make help` lists every target. Everything here runs from a clean clone.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+DATA ?= ./data
+RUN ?= manifests/samples/demo.yaml
+ARGS ?=
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.ready: requirements/dev.lock pyproject.toml requirements/venv
+	@PYTHON="$(PYTHON)" requirements/venv
+
+venv: .venv/.ready ## Make the Python environment (every other target does it by itself)
+
+demo: .venv/.ready ## Run manifests/samples/demo.yaml on this machine, without a cluster (RUN=, DATA=, ARGS=)
+	@$(BIN)/qlib-shadow run $(RUN) --data $(DATA) $(ARGS)
+
+test: lint unit cluster-test ## Run every check and every test, a real cluster included
+
+lint: .venv/.ready ## Format check, ruff, strict mypy, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.ready ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+unit: .venv/.ready ## Run the tests that need no cluster (ARGS='-k name')
+	$(BIN)/pytest -m 'not cluster' $(ARGS)
+
+cluster-test: .venv/.ready ## Run the tests on a real cluster (ARGS='--kubeconfig ~/.kube/config')
+	$(BIN)/pytest -m cluster $(ARGS)
+
+cluster-up: .venv/.ready ## Start the test cluster and leave it running
+	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster up
+
+cluster-down: .venv/.ready ## Stop it and leave nothing behind
+	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster down
+
+images: .venv/.ready ## Build both images (Docker where it answers, buildah otherwise)
+	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster images
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --excludes requirements/excludes.txt pyproject.toml
+
+lock: .venv/.ready ## Renew the locks after a change of dependencies (ARGS=--upgrade for newer versions)
+	$(LOCK) $(ARGS) --extra runner -o requirements/runner.lock
+	$(LOCK) $(ARGS) --extra operator -o requirements/operator.lock
+	$(LOCK) $(ARGS) --extra runner --extra operator --group dev -o requirements/dev.lock
+
+clean: ## Remove the environment and the caches of the checkout; never touches data/
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images lock clean
