@@ -1,0 +1,1 @@
+"""Datasets in Qlib's binary layout: reading, verifying, making and publishing them."""

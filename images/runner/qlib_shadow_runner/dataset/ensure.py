@@ -1,0 +1,145 @@
+"""The download stage's question: is the dataset that this run asks for there, and which version is it?
+
+Cheap when the answer is yes: no numpy, no hashing, no lock. Only a build or a changed folder costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.layout import Dataset, looks_like_dataset
+from qlib_shadow_runner.dataset.manifest import Manifest, describe, is_current, manifest_path
+from qlib_shadow_runner.dataset.publish import build_and_publish, locked, point, versions
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import Refresh
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from qlib_shadow_runner.spec import DatasetSpec
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One immutable folder of data, and what is known of it."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def dataset(self) -> Dataset:
+        """Give access to the data."""
+        return Dataset(self.folder)
+
+
+def find_fresh(canonical: Path, spec: DatasetSpec) -> Resolved | None:
+    """Answer without work where nothing has to be built, verified or re-pointed."""
+    if spec.refresh is Refresh.ALWAYS or not canonical.exists():
+        return None
+    folder = canonical.resolve()
+    manifest = Manifest.read(manifest_path(folder))
+    if manifest is None or not _answers(manifest, spec) or not is_current(manifest, folder):
+        return None
+    return Resolved(folder, manifest)
+
+
+def ensure(canonical: Path, spec: DatasetSpec) -> Resolved:
+    """Take the lock, look again, and do what is missing."""
+    _refuse_early(canonical, spec)
+    with locked(canonical):
+        found = find_fresh(canonical, spec)
+        if found is not None:
+            return found
+        if not spec.source.builds:
+            return _adopt(canonical)
+        return _reuse(canonical, spec) or _build(canonical, spec)
+
+
+def check_age(manifest: Manifest, max_age_days: int | None, today: date) -> str | None:
+    """Refuse data that is too old; say so instead where the figures are made up and have no age."""
+    age = manifest.age_days(today)
+    if max_age_days is None or age <= max_age_days:
+        return None
+    sentence = f"the dataset ends on {manifest.calendar_end}, {age} days ago; maxAgeDays is {max_age_days}"
+    if manifest.synthetic:
+        return f"{sentence}, which synthetic data does not heed"
+    raise StageError(
+        Reason.DATASET_STALE, f"{sentence}. Bring newer data, or raise spec.dataset.maxAgeDays or leave it out."
+    )
+
+
+def _answers(manifest: Manifest, spec: DatasetSpec) -> bool:
+    """Say whether this version is what the run asks for; `existing` asks for whatever is there."""
+    return not spec.source.builds or manifest.source == spec.source.identity
+
+
+def _refuse_early(canonical: Path, spec: DatasetSpec) -> None:
+    """Refuse before anything is made or locked."""
+    if canonical.is_dir() and not canonical.is_symlink() and spec.source.builds:
+        raise StageError(
+            Reason.DATASET_INVALID,
+            f"{canonical} is a folder that qlib-shadow did not make, and it is never replaced. To use it, "
+            "write source: {existing: {}}; to build a dataset beside it, set spec.dataset.path to another name.",
+        )
+    if spec.source.builds or canonical.exists():
+        return
+    raise StageError(
+        Reason.DATASET_MISSING,
+        f"there is no dataset at {canonical}, and source: existing makes none. Put one there (calendars/, "
+        "features/, instruments/), correct spec.dataset.path, or name another source, such as synthetic.",
+    )
+
+
+def _adopt(canonical: Path) -> Resolved:
+    """Verify what a user put there, and take it as it is."""
+    folder = canonical.resolve()
+    if not looks_like_dataset(folder):
+        raise StageError(
+            Reason.DATASET_INVALID,
+            f"{canonical} holds no Qlib dataset: calendars/day.txt, features/ and instruments/ are missing.",
+        )
+    before = Manifest.read(manifest_path(folder))
+    origin = ("existing", False) if before is None else (before.source, before.synthetic)
+    manifest = describe(folder, source=origin[0], synthetic=origin[1])
+    _refuse_changed_version(folder, manifest)
+    manifest.write(manifest_path(folder))
+    return Resolved(folder, manifest)
+
+
+def _refuse_changed_version(folder: Path, manifest: Manifest) -> None:
+    """Hold a version to the fingerprint in its name."""
+    _, at, short = folder.name.partition("@")
+    if at and not manifest.fingerprint.startswith(short):
+        raise StageError(
+            Reason.DATASET_INVALID,
+            f"{folder} was changed after it was published: its fingerprint is now {manifest.fingerprint[: len(short)]}. "
+            "Remove this version, so that it is built again.",
+        )
+
+
+def _reuse(canonical: Path, spec: DatasetSpec) -> Resolved | None:
+    """Find a version among the siblings that answers the same question, and point the name at it."""
+    if spec.refresh is Refresh.ALWAYS:
+        return None
+    for folder, manifest in versions(canonical):
+        if _answers(manifest, spec):
+            resolved = Resolved(folder, manifest) if is_current(manifest, folder) else _adopt(folder)
+            point(canonical, folder)
+            return resolved
+    return None
+
+
+def _build(canonical: Path, spec: DatasetSpec) -> Resolved:
+    if spec.refresh is Refresh.NEVER:
+        raise StageError(
+            Reason.DATASET_MISSING,
+            f"there is no dataset at {canonical} from the source {spec.source.identity}, and refresh: Never "
+            "forbids making one. Set spec.dataset.refresh to IfMissing.",
+        )
+    version = build_and_publish(canonical, spec.source)
+    manifest = Manifest.read(manifest_path(version))
+    assert manifest is not None, "publish has just written it"
+    return Resolved(version, manifest)

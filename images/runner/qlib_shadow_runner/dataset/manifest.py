@@ -1,0 +1,93 @@
+"""The manifest beside a dataset: where it came from, what it holds, and what it hashed to.
+
+It lies outside the dataset's folder, so that writing it never changes the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Final, Self
+
+from qlib_shadow_runner.dataset.fingerprint import stamp
+from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.files import read_json_object, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA: Final = 1
+SUFFIX: Final = ".manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of one immutable version, or of an adopted folder."""
+
+    source: str
+    synthetic: bool
+    fingerprint: str
+    calendar_start: str
+    calendar_end: str
+    days: int
+    instruments: int
+    universes: dict[str, int]
+    rows: int
+    files: int
+    size: int
+    stamp: str
+    created_utc: str
+    schema: int = SCHEMA
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read a manifest; one of another schema, or half of one, counts as none."""
+        document = read_json_object(path)
+        if document is None or document.get("schema") != SCHEMA:
+            return None
+        try:
+            return cls(**document)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+
+    def write(self, path: Path) -> None:
+        """Write the manifest beside its dataset."""
+        write_json(path, asdict(self))
+
+    def age_days(self, today: date) -> int:
+        """Count the days since the last bar."""
+        return (today - date.fromisoformat(self.calendar_end)).days
+
+
+def manifest_path(dataset: Path) -> Path:
+    """Say where a dataset's manifest lies."""
+    return dataset.with_name(dataset.name + SUFFIX)
+
+
+def is_current(manifest: Manifest, folder: Path) -> bool:
+    """Say whether nobody touched the files since the manifest was written."""
+    return stamp(folder) == manifest.stamp
+
+
+def describe(folder: Path, *, source: str, synthetic: bool) -> Manifest:
+    """Verify a dataset wholly and write down what was found; needs numpy."""
+    from qlib_shadow_runner.dataset import verification  # noqa: PLC0415 - the fresh path must not pay for numpy
+
+    before = stamp(folder)
+    verified = verification.verify_dataset(folder)
+    dataset = Dataset(folder)
+    return Manifest(
+        source=source,
+        synthetic=synthetic,
+        fingerprint=verified.fingerprint,
+        calendar_start=dataset.calendar[0].isoformat(),
+        calendar_end=dataset.calendar[-1].isoformat(),
+        days=len(dataset.calendar),
+        instruments=verification.instrument_count(dataset),
+        universes=verification.universe_counts(dataset),
+        rows=verified.rows,
+        files=verified.files,
+        size=verified.size,
+        stamp=before,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,121 @@
+"""Making a dataset visible: an immutable version under its fingerprint, and a name that points at it.
+
+    us_data_1d -> us_data_1d@3f9c0a1b2c3d        the canonical name, a relative symlink
+    us_data_1d@3f9c0a1b2c3d/                     a version, never changed after its rename
+    us_data_1d@3f9c0a1b2c3d.manifest.json        written before the version appears
+    .us_data_1d.lock  .us_data_1d.staging-…/     one builder at a time; what a crash leaves is swept
+
+A crash at any instant leaves the old dataset or the new one, never a mixture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.dataset.fingerprint import SHORT, stamp
+from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, describe, manifest_path
+from qlib_shadow_runner.errors import from_os_error
+from qlib_shadow_runner.files import sync_folder
+from qlib_shadow_runner.volume import make_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qlib_shadow_runner.dataset.sources import Source
+
+
+@contextlib.contextmanager
+def locked(canonical: Path) -> Iterator[None]:
+    """Hold the dataset's lock; the kernel frees it when its holder dies."""
+    make_folder(canonical.parent)
+    path = canonical.with_name(f".{canonical.name}.lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+    except OSError as error:
+        raise from_os_error(error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def build_and_publish(canonical: Path, source: Source) -> Path:
+    """Build a version in a staging folder, verify it, publish it; the lock is held."""
+    _sweep(canonical)
+    staging = canonical.with_name(f".{canonical.name}.staging-{secrets.token_hex(4)}")
+    staging.mkdir()
+    try:
+        source.build(staging)
+        manifest = describe(staging, source=source.identity, synthetic=source.synthetic)
+        return publish(canonical, staging, manifest)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def publish(canonical: Path, staging: Path, manifest: Manifest) -> Path:
+    """Turn a verified staging folder into a version and point the name at it."""
+    version = canonical.with_name(f"{canonical.name}@{manifest.fingerprint[:SHORT]}")
+    if version.is_dir():
+        manifest = replace(manifest, stamp=stamp(version))  # the same content is there already
+    else:
+        _sync_tree(staging)
+    manifest.write(manifest_path(version))
+    if not version.is_dir():
+        staging.rename(version)
+    point(canonical, version)
+    return version
+
+
+def point(canonical: Path, version: Path) -> None:
+    """Let the canonical name mean this version, at one instant."""
+    if canonical.is_symlink() and os.readlink(canonical) == version.name:  # noqa: PTH115 - the bare name
+        return
+    temporary = canonical.with_name(f".{canonical.name}.link-{secrets.token_hex(4)}")
+    temporary.symlink_to(version.name)
+    try:
+        temporary.replace(canonical)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(canonical.parent)
+
+
+def versions(canonical: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Give the published versions that have a manifest, newest first."""
+    found = []
+    for path in canonical.parent.glob(f"{canonical.name}@*{SUFFIX}"):
+        folder = path.with_name(path.name.removesuffix(SUFFIX))
+        manifest = Manifest.read(path)
+        if manifest is not None and folder.is_dir():
+            found.append((folder, manifest))
+    return iter(sorted(found, key=lambda pair: pair[1].created_utc, reverse=True))
+
+
+def _sweep(canonical: Path) -> None:
+    """Remove what an interrupted builder left; the lock says that it is nobody's."""
+    for pattern in ("staging", "link"):
+        for path in canonical.parent.glob(f".{canonical.name}.{pattern}-*"):
+            if path.is_symlink():
+                path.unlink(missing_ok=True)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Bring every byte to the disk before the name that promises them."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(Path(parent, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(parent))

@@ -1,0 +1,45 @@
+"""Where a dataset may come from: one module per source, listed here.
+
+To add a source, write a module with a Source class and put it into SOURCES; the spec, the command
+line and the refusal that lists what is available follow from it.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.dataset.sources.base import Source, SourceKind
+from qlib_shadow_runner.dataset.sources.existing import Existing
+from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
+from qlib_shadow_runner.fields import mapping, refuse
+from qlib_shadow_runner.suggest import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SOURCES: Final[Mapping[str, SourceKind]] = MappingProxyType(
+    {
+        "synthetic": SourceKind(Synthetic, Synthetic.parse),
+        "existing": SourceKind(Existing, Existing.parse),
+    }
+)
+
+
+def parse_source(value: object) -> Source:
+    """Read `spec.dataset.source`: exactly one known source."""
+    where = "spec.dataset.source"
+    raw = mapping(value, where)
+    available = ", ".join(sorted(SOURCES))
+    if len(raw) != 1:
+        given = " and ".join(sorted(raw)) or "none"
+        refuse(f"{where} must name exactly one source, not {given}; available here: {available}")
+    [(name, parameters)] = raw.items()
+    if name not in SOURCES:
+        close = nearest(name, SOURCES)
+        hint = f'; did you mean "{close}"?' if close else ""
+        refuse(f'{where} "{name}" is not available in this version{hint}; available here: {available}')
+    return SOURCES[name].parse(mapping({} if parameters is None else parameters, f"{where}.{name}"))
+
+
+__all__ = ["SOURCES", "Source", "parse_source"]

@@ -1,0 +1,31 @@
+"""The source that makes nothing: the dataset that somebody put on the volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from qlib_shadow_runner.fields import check_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Existing:
+    """Whatever lies at the dataset's path."""
+
+    builds: bool = False
+    synthetic: bool = False
+    identity: str = "existing"
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, object]) -> Self:
+        """Accept no parameter."""
+        check_keys(raw, set(), "spec.dataset.source.existing")
+        return cls()
+
+    def build(self, folder: Path) -> None:
+        """Make nothing, ever."""
+        raise NotImplementedError(folder)

@@ -1,0 +1,7 @@
+"""A made-up stock market with a weak, real signal in it."""
+
+from __future__ import annotations
+
+from qlib_shadow_runner.dataset.synthetic.write import write_market
+
+__all__ = ["write_market"]

@@ -1,0 +1,116 @@
+"""Whether a dataset can be trusted: every file read once, checked and hashed in the same pass."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from qlib_shadow_runner.dataset.fingerprint import dataset_files, merkle_root
+from qlib_shadow_runner.dataset.layout import ALL, BIN_SUFFIX, CALENDAR, FLOAT_BYTES, Dataset, invalid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRICES: Final = frozenset({"open", "high", "low", "close", "vwap"})
+READ_AS_MISSING: Final = frozenset({"NA", "NAN", "NULL"})
+"""Tickers that pandas reads as "nothing", which crashes Qlib on loading the universe."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a sound dataset holds."""
+
+    fingerprint: str
+    rows: int
+    files: int
+    size: int
+
+
+def verify_dataset(folder: Path) -> Verified:
+    """Check everything; raise over the first fault, naming the file."""
+    dataset = Dataset(folder)
+    _check_calendar(dataset)
+    _check_universes(dataset)
+    digests: dict[str, str] = {}
+    rows = size = 0
+    for name in dataset_files(folder):
+        content = (folder / name).read_bytes()
+        digests[name] = hashlib.sha256(content).hexdigest()
+        size += len(content)
+        if name.startswith("features/"):
+            rows += _check_bin(folder / name, content, len(dataset.calendar))
+    _check_features(dataset, digests)
+    return Verified(merkle_root(digests), rows, len(digests), size)
+
+
+def _check_calendar(dataset: Dataset) -> None:
+    path, days = dataset.folder / CALENDAR, dataset.calendar
+    if not days:
+        raise invalid(path, "is empty: there are no trading days.")
+    for before, after in pairwise(days):
+        if before >= after:
+            raise invalid(path, f"has {after} after {before}; days must be sorted and unique.")
+
+
+def _check_universes(dataset: Dataset) -> None:
+    folder = dataset.folder / "instruments"
+    if not any(dataset.universes.values()):
+        raise invalid(folder, "holds no instruments: at least one *.txt with lines is needed.")
+    first, last = dataset.calendar[0], dataset.calendar[-1]
+    for name, spans in dataset.universes.items():
+        path = folder / f"{name}.txt"
+        for span in spans:
+            if span.symbol.upper() in READ_AS_MISSING:
+                raise invalid(path, f'lists the symbol "{span.symbol}", which Qlib reads as missing; rename it.')
+            if span.last < first or span.first > last:
+                raise invalid(
+                    path, f"has {span.symbol} from {span.first} to {span.last}, outside the calendar {first} to {last}."
+                )
+
+
+def _check_bin(path: Path, content: bytes, days: int) -> int:
+    """Check one file; give the rows that it adds (counted once per symbol, by its close)."""
+    if not path.name.endswith(BIN_SUFFIX):
+        return 0
+    if len(content) % FLOAT_BYTES or len(content) < 2 * FLOAT_BYTES:
+        raise invalid(path, f"has {len(content)} bytes; a bin file is float32: a start index and at least one value.")
+    values = np.frombuffer(content, "<f4")
+    start, count = float(values[0]), len(values) - 1
+    if not (start >= 0 and start.is_integer()):
+        raise invalid(path, f"begins with the start index {start}, which is not a day's number.")
+    if start + count > days:
+        raise invalid(path, f"covers days {start:.0f} to {start + count - 1:.0f}, but the calendar has {days} days.")
+    if np.isinf(values).any():
+        raise invalid(path, "holds infinite values.")
+    return _check_prices(path, values[1:])
+
+
+def _check_prices(path: Path, values: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
+    field = path.name.removesuffix(BIN_SUFFIX)
+    if field in PRICES and (values <= 0).any():
+        raise invalid(path, f"holds a price of {values[values <= 0][0]:g}; prices are above zero, or missing (NaN).")
+    return int((~np.isnan(values)).sum()) if field == "close" else 0
+
+
+def _check_features(dataset: Dataset, files: dict[str, str]) -> None:
+    folder = dataset.folder / "features"
+    with_close = {name.split("/")[1] for name in files if name.startswith("features/") and name.endswith("/close.day.bin")}
+    if not with_close:
+        raise invalid(folder, "holds no <symbol>/close.day.bin: there are no prices.")
+    for name, spans in dataset.universes.items():
+        if spans and not any(span.symbol.lower() in with_close for span in spans):
+            raise invalid(folder, f"holds none of the {len(spans)} symbols of instruments/{name}.txt.")
+
+
+def universe_counts(dataset: Dataset) -> dict[str, int]:
+    """Count the distinct symbols of each universe."""
+    return {name: len({span.symbol for span in spans}) for name, spans in dataset.universes.items()}
+
+
+def instrument_count(dataset: Dataset) -> int:
+    """Count the symbols of the whole dataset."""
+    return universe_counts(dataset).get(ALL) or len(dataset.symbols)

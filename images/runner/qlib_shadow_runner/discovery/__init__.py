@@ -1,0 +1,1 @@
+"""What the manifest leaves to `auto`, found in the dataset and never guessed: market, benchmark, segments."""

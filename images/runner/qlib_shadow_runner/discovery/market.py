@@ -1,0 +1,72 @@
+"""Which universe is researched, and how it is told to Qlib without the benchmark in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.layout import ALL, Dataset
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import AUTO
+from qlib_shadow_runner.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFERRED: Final = ("sp500", "csi300", "nasdaq100", "csi500", "djia", "russell1000")
+"""Universes that a researcher means when nothing is said, best known first."""
+
+
+@dataclass(frozen=True)
+class Market:
+    """A universe, its tradable symbols, and why it was taken."""
+
+    name: str
+    symbols: tuple[str, ...]
+    excluded: str | None
+    """The benchmark, where the universe's file lists it."""
+    chosen_by: str
+
+    @property
+    def instruments(self) -> str | Mapping[str, object]:
+        """Say it to Qlib: by name, with a filter only where the benchmark must be left out."""
+        if self.excluded is None:
+            return self.name
+        rule = f"(?!{re.escape(self.excluded)}$)"
+        only = {"filter_type": "NameDFilter", "name_rule_re": rule, "filter_start_time": None, "filter_end_time": None}
+        return {"market": self.name, "filter_pipe": [only]}
+
+
+def find_market(dataset: Dataset, wanted: str) -> tuple[str, str]:
+    """Give the universe's name and how it was chosen."""
+    known = {name: len(spans) for name, spans in dataset.universes.items() if spans}
+    if wanted != AUTO:
+        if wanted not in known:
+            raise StageError(
+                Reason.MARKET_NOT_FOUND,
+                f'market "{wanted}" has no instruments/{wanted}.txt in {dataset.folder.name}; '
+                f"{did_you_mean(wanted, known)} Set spec.workflow.market, or leave it to auto.",
+            )
+        return wanted, "spec"
+    for name in PREFERRED:
+        if name in known:
+            return name, "auto: preferred"
+    named = sorted((name for name in known if name != ALL), key=lambda name: (-known[name], name))
+    if named:
+        return named[0], "auto: largest universe"
+    return ALL, "auto: the only universe"
+
+
+def describe_market(dataset: Dataset, name: str, chosen_by: str, benchmark: str) -> Market:
+    """Collect the symbols that may be held."""
+    listed = sorted({span.symbol for span in dataset.universes[name]})
+    held = tuple(symbol for symbol in listed if symbol.lower() != benchmark.lower())
+    if not held:
+        raise StageError(
+            Reason.MARKET_NOT_FOUND,
+            f'market "{name}" lists nothing but the benchmark {benchmark}. Choose another spec.workflow.market.',
+        )
+    excluded = next((symbol for symbol in listed if symbol.lower() == benchmark.lower()), None)
+    return Market(name, held, excluded, chosen_by)

@@ -1,0 +1,125 @@
+"""Which days train, which validate, which test; pure arithmetic on the calendar."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.layout import CALENDAR
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import Segments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+WARM_UP: Final = 60
+"""Alpha158's longest window: before it is filled, the features are not what they claim to be."""
+EMBARGO: Final = 2
+"""The label of a day looks two days ahead; without a gap, training would see what validation is asked."""
+TRAIN_SHARE: Final = 0.60
+VALID_SHARE: Final = 0.15
+SHORTEST: Final = {"train": 120, "valid": 20, "test": 20}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The segments as trading days, and the backtest inside the test segment."""
+
+    segments: Segments
+    backtest: tuple[date, date]
+    counts: dict[str, int]
+    chosen_by: str
+    caveats: tuple[str, ...] = ()
+
+
+def plan_segments(calendar: Sequence[date], wanted: Segments | None, where: str) -> Plan:
+    """Take the segments that were asked for, or divide the calendar."""
+    segments = _divide(calendar, where) if wanted is None else _snap(calendar, wanted)
+    counts = {name: _count(calendar, getattr(segments, name)) for name in SHORTEST}
+    _check_lengths(counts, len(calendar), where, asked=wanted is not None)
+    return Plan(
+        segments,
+        backtest=_backtest(calendar, segments.test),
+        counts=counts,
+        chosen_by="auto" if wanted is None else "spec",
+        caveats=_caveats(calendar, segments),
+    )
+
+
+def _divide(calendar: Sequence[date], where: str) -> Segments:
+    usable = len(calendar) - WARM_UP - 2 * EMBARGO
+    if usable < sum(SHORTEST.values()):
+        needed = sum(SHORTEST.values()) + WARM_UP + 2 * EMBARGO
+        _too_short(where, f"has {len(calendar)} days, and a run needs at least {needed}")
+    train = max(SHORTEST["train"], round(usable * TRAIN_SHARE))
+    valid = max(SHORTEST["valid"], round(usable * VALID_SHARE))
+    valid_from = WARM_UP + train + EMBARGO
+    test_from = valid_from + valid + EMBARGO
+    return Segments(
+        train=(calendar[WARM_UP], calendar[WARM_UP + train - 1]),
+        valid=(calendar[valid_from], calendar[valid_from + valid - 1]),
+        test=(calendar[test_from], calendar[-1]),
+    )
+
+
+def _snap(calendar: Sequence[date], wanted: Segments) -> Segments:
+    """Move the asked ends onto trading days inside them."""
+    first, last = calendar[0], calendar[-1]
+    for name in SHORTEST:
+        begin, end = getattr(wanted, name)
+        if begin < first or end > last:
+            _invalid(f"{name} [{begin}, {end}] reaches outside the calendar, which runs from {first} to {last}")
+    for before, after in pairwise(SHORTEST):
+        if getattr(wanted, before)[1] >= getattr(wanted, after)[0]:
+            _invalid(f"{after} begins on {getattr(wanted, after)[0]}, not after the end of {before}")
+    return Segments(*(_inside(calendar, name, getattr(wanted, name)) for name in SHORTEST))
+
+
+def _inside(calendar: Sequence[date], name: str, span: tuple[date, date]) -> tuple[date, date]:
+    begin, end = bisect_left(calendar, span[0]), bisect_right(calendar, span[1]) - 1
+    if begin > end:
+        _invalid(f"{name} [{span[0]}, {span[1]}] holds no trading day")
+    return calendar[begin], calendar[end]
+
+
+def _backtest(calendar: Sequence[date], test: tuple[date, date]) -> tuple[date, date]:
+    """End a day before the calendar does: the last decision must have a day on which it is settled."""
+    return (test[0], calendar[-2]) if test[1] == calendar[-1] else test
+
+
+def _caveats(calendar: Sequence[date], segments: Segments) -> tuple[str, ...]:
+    caveats = []
+    for before, after in pairwise(SHORTEST):
+        gap = bisect_left(calendar, getattr(segments, after)[0]) - bisect_right(calendar, getattr(segments, before)[1])
+        if gap < EMBARGO:
+            caveats.append(
+                f"{gap} days lie between {before} and {after}; labels look {EMBARGO} days ahead, so they overlap"
+            )
+    return tuple(caveats)
+
+
+def _check_lengths(counts: dict[str, int], days: int, where: str, *, asked: bool) -> None:
+    for name, least in SHORTEST.items():
+        if counts[name] < least:
+            shown = ", ".join(f"{key} {value}" for key, value in counts.items())
+            if asked:
+                _invalid(f"{name} has {counts[name]} trading days, fewer than the {least} it needs ({shown})")
+            _too_short(where, f"has {days} days, which leave {name} {counts[name]} of the {least} it needs")
+
+
+def _count(calendar: Sequence[date], span: tuple[date, date]) -> int:
+    return bisect_right(calendar, span[1]) - bisect_left(calendar, span[0])
+
+
+def _too_short(where: str, what: str) -> NoReturn:
+    raise StageError(Reason.DATASET_TOO_SHORT, f"{where}/{CALENDAR} {what}. Use a dataset with more history.")
+
+
+def _invalid(what: str) -> NoReturn:
+    raise StageError(
+        Reason.SEGMENTS_INVALID, f"spec.workflow.segments: {what}. Correct the dates, or leave segments to auto."
+    )

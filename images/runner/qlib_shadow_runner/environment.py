@@ -1,0 +1,56 @@
+"""The environment that children see: an allow-list, because qrun renders its file from all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INHERITED: Final = frozenset({"PATH", "HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV"})
+INHERITED_PREFIX: Final = "PYTHON"
+THREADS: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "ARROW_NUM_THREADS",
+)
+
+
+def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str) -> dict[str, str]:
+    """Give a child what it needs and nothing else."""
+    kept = {
+        name: value for name, value in environ.items() if name in INHERITED or name.startswith(INHERITED_PREFIX)
+    }
+    return {
+        "HOME": scratch,
+        "LANG": "C.UTF-8",
+        **kept,
+        **dict.fromkeys(THREADS, str(threads)),
+        "TMPDIR": scratch,
+        # The backtest's last bits follow the order of sets.
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        # MLflow 3.13 and later refuse the file store otherwise, and report home outside of CI otherwise.
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "GIT_DIR": str(empty_repository(Path(scratch))),
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+
+
+def empty_repository(scratch: Path) -> Path:
+    """Give Qlib's questions to git a repository without history.
+
+    Without one, git answers each with two pages of usage, and outside of scratch it might find a real one.
+    """
+    repository = scratch / ".git"
+    for folder in ("objects", "refs"):
+        (repository / folder).mkdir(parents=True, exist_ok=True)
+    (repository / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
+    return repository

@@ -1,0 +1,88 @@
+"""The one error that a stage may end with: a typed reason, an exit code and a sentence for the user.
+
+Knows the contract only. Everything that can be foreseen is raised as a StageError; whatever else
+escapes is a defect of ours and becomes InternalError at the edge.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import ExitCode, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXIT_CODES: Final[Mapping[Reason, ExitCode]] = {
+    Reason.SUCCEEDED: ExitCode.DONE,
+    Reason.INVALID_SPEC: ExitCode.BAD_CONFIG,
+    Reason.INVALID_WORKFLOW: ExitCode.BAD_CONFIG,
+    Reason.TEMPLATE_NOT_FOUND: ExitCode.BAD_CONFIG,
+    Reason.BENCHMARK_NOT_FOUND: ExitCode.BAD_CONFIG,
+    Reason.MARKET_NOT_FOUND: ExitCode.BAD_CONFIG,
+    Reason.SEGMENTS_INVALID: ExitCode.BAD_CONFIG,
+    Reason.DATASET_MISSING: ExitCode.BAD_DATA,
+    Reason.DATASET_INVALID: ExitCode.BAD_DATA,
+    Reason.DATASET_STALE: ExitCode.BAD_DATA,
+    Reason.DATASET_TOO_SHORT: ExitCode.BAD_DATA,
+    # Somebody has to change the volume's owner, which no retry does.
+    Reason.VOLUME_NOT_WRITABLE: ExitCode.BAD_CONFIG,
+    Reason.RUN_FOLDER_TAKEN: ExitCode.BAD_CONFIG,
+    Reason.OUT_OF_DISK: ExitCode.OUT_OF_DISK,
+    Reason.OUT_OF_MEMORY: ExitCode.OUT_OF_MEMORY,
+    Reason.INTERRUPTED: ExitCode.INTERRUPTED,
+    Reason.TRAINING_FAILED: ExitCode.INTERNAL,
+    Reason.OUTPUT_INCOMPLETE: ExitCode.INTERNAL,
+    Reason.SHADOW_PROMISE_BROKEN: ExitCode.PROMISE_BROKEN,
+    Reason.INTERNAL_ERROR: ExitCode.INTERNAL,
+}
+"""How each reason leaves the process."""
+
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class StageError(Exception):
+    """A foreseen end: what happened, where, and what to do about it, in one sentence or two."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Give the code that the process leaves with."""
+        return EXIT_CODES[self.reason]
+
+
+def volume_not_writable(path: str) -> StageError:
+    """Name the ids that must be able to write, because the person who reads this must set them."""
+    ids = f"{os.getuid()}:{os.getgid()}"
+    return StageError(
+        Reason.VOLUME_NOT_WRITABLE,
+        f"{path} cannot be written by {ids} (UID:GID). Give the volume to these ids, "
+        f"for example with: chown -R {ids} on the folder; fsGroup does not reach hostPath or NFS volumes.",
+    )
+
+
+def from_os_error(error: OSError) -> StageError:
+    """Turn what the filesystem said into a reason, for the errors whose remedy is the user's."""
+    where = str(error.filename or "the volume")
+    if error.errno in DISK_FULL:
+        return StageError(
+            Reason.OUT_OF_DISK, f"no space is left while writing {where}. Free space on the volume or enlarge it."
+        )
+    if error.errno in NOT_WRITABLE:
+        return volume_not_writable(where)
+    return unexpected(error)
+
+
+def unexpected(error: BaseException) -> StageError:
+    """Admit a defect without showing a traceback; the log keeps it."""
+    return StageError(
+        Reason.INTERNAL_ERROR,
+        f"unexpected {type(error).__name__}: {error}. This is a defect of qlib-shadow; stderr.log holds the details.",
+    )

@@ -1,0 +1,34 @@
+"""Reading the recorder's pickles.
+
+They are Python pickles: read them only from run folders that you trust as much as your own code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PREDICTIONS: Final = "pred.pkl"
+IC: Final = "sig_analysis/ic.pkl"
+RANK_IC: Final = "sig_analysis/ric.pkl"
+PORTFOLIO: Final = "portfolio_analysis/port_analysis_1day.pkl"
+REPORT: Final = "portfolio_analysis/report_normal_1day.pkl"
+
+
+def read_artifact(artifacts: Path, name: str) -> pd.DataFrame:
+    """Read one artifact as a table."""
+    path = artifacts / name
+    try:
+        value = pd.read_pickle(path)  # noqa: S301 - written by the run whose folder this is
+    except FileNotFoundError:
+        raise StageError(
+            Reason.OUTPUT_INCOMPLETE, f"{path} is missing: qrun ended without recording it; see stdout.log."
+        ) from None
+    return value.to_frame() if isinstance(value, pd.Series) else value

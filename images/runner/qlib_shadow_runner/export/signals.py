@@ -1,0 +1,78 @@
+"""The ranked signals: one row per day and instrument, best first, up to the dataset's last day."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.export.artifacts import PREDICTIONS, read_artifact
+from qlib_shadow_runner.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SCHEMA: Final = pa.schema(
+    [
+        ("date", pa.date32()),
+        ("instrument", pa.string()),
+        ("score", pa.float64()),
+        ("rank", pa.int32()),
+        ("percentile", pa.float64()),
+    ]
+)
+METADATA_KEY: Final = b"qlib_shadow"
+IDENTITY: Final = ("run_id", "config_hash", "dataset_fingerprint", "git_commit")
+
+
+def rank_signals(artifacts: Path) -> pd.DataFrame:
+    """Rank the predictions of each day: 1 is best; equal scores go by name, so that order is total."""
+    scores = read_artifact(artifacts, PREDICTIONS).iloc[:, 0].rename("score").astype("float64")
+    table = scores.reset_index()
+    table.columns = pd.Index(["date", "instrument", "score"])
+    if table.empty or table["score"].isna().any():
+        raise StageError(Reason.OUTPUT_INCOMPLETE, "the model gave no score for some instruments; see stdout.log.")
+    table["date"] = pd.to_datetime(table["date"]).dt.date
+    table["instrument"] = table["instrument"].astype(str)
+    table = table.sort_values(["date", "score", "instrument"], ascending=[True, False, True], ignore_index=True)
+    return with_ranks(table)
+
+
+def with_ranks(table: pd.DataFrame) -> pd.DataFrame:
+    """Add rank and percentile to rows that are sorted already; the best is at 1, the worst just above 0."""
+    days = table.groupby("date", sort=False)["score"]
+    rank = days.cumcount() + 1
+    count = days.transform("size")
+    return table.assign(rank=rank.astype("int32"), percentile=(count - rank + 1) / count)
+
+
+def write_signals(table: pd.DataFrame, path: Path, metadata: Mapping[str, object]) -> None:
+    """Write Parquet, with the run's identity in its schema, or CSV, which has no place for it."""
+    identity = json.dumps({key: metadata.get(key) for key in IDENTITY})
+    arrow = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
+    buffer = io.BytesIO()
+    if path.suffix == ".csv":
+        pa_csv.write_csv(arrow.replace_schema_metadata(None), buffer)
+    else:
+        pq.write_table(arrow.replace_schema_metadata({METADATA_KEY: identity.encode()}), buffer, compression="zstd")
+    write_atomically(path, buffer.getvalue())
+
+
+def read_signals(path: Path) -> tuple[pd.DataFrame, dict[str, object] | None]:
+    """Read them back, with the run's identity where the format keeps it."""
+    if path.suffix == ".csv":
+        options = pa_csv.ConvertOptions(column_types=SCHEMA)
+        return pa_csv.read_csv(path, convert_options=options).to_pandas(), None
+    table = pq.read_table(path)
+    if not table.schema.equals(SCHEMA):
+        raise ValueError(f"its columns are {', '.join(table.schema.names)}, not those of ranked signals")
+    identity = (table.schema.metadata or {}).get(METADATA_KEY)
+    return table.to_pandas(), json.loads(identity) if identity else {}

@@ -1,0 +1,38 @@
+"""The page that a person reads: what was asked, of which data, and what came out, with its caveats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import jinja2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from qlib_shadow_runner.contract import Metrics
+
+TEMPLATE: Final = "backtest_summary.md.j2"
+SHOWN: Final = 10
+
+
+def render_summary(metadata: Mapping[str, object], metrics: Metrics, signals: pd.DataFrame, signals_file: str) -> str:
+    """Fill in the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("qlib_shadow_runner", "export"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - Markdown
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.2%}"
+    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.4f}"
+    last = signals[signals["date"] == signals["date"].max()].head(SHOWN)
+    return environment.get_template(TEMPLATE).render(
+        run=metadata,
+        metrics=metrics,
+        signals_file=signals_file,
+        last_day=last["date"].iloc[0],
+        best=last.to_dict("records"),
+    )

@@ -1,0 +1,62 @@
+"""What this process may really use: the container's limits, not the node's cores."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+CGROUP: Final = Path("/sys/fs/cgroup")
+NO_LIMIT: Final = 1 << 60
+"""Version 1 writes "unlimited" as a number near 2^63."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """CPUs and memory; memory is None where nothing limits it."""
+
+    cpus: float
+    memory_bytes: int | None
+
+    @property
+    def threads(self) -> int:
+        """Give how many threads make sense: more than there are CPUs only slow each other down."""
+        return max(1, math.ceil(self.cpus))
+
+
+def read_limits(cgroup: Path = CGROUP, affinity: int | None = None) -> Limits:
+    """Read the limits of either cgroup version, the narrowest that applies."""
+    cores = float(affinity if affinity is not None else len(os.sched_getaffinity(0)))
+    quota = _quota_v2(cgroup) or _quota_v1(cgroup)
+    memory = _number(cgroup / "memory.max") or _number(cgroup / "memory" / "memory.limit_in_bytes")
+    return Limits(
+        cpus=min(cores, quota) if quota else cores,
+        memory_bytes=int(memory) if memory and memory < NO_LIMIT else None,
+    )
+
+
+def _quota_v2(cgroup: Path) -> float | None:
+    words = _read(cgroup / "cpu.max").split()
+    if len(words) != 2 or not all(word.isdigit() for word in words):  # noqa: PLR2004 - "quota period"
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def _quota_v1(cgroup: Path) -> float | None:
+    quota = _number(cgroup / "cpu" / "cpu.cfs_quota_us")
+    period = _number(cgroup / "cpu" / "cpu.cfs_period_us")
+    return quota / period if quota and period and quota > 0 else None
+
+
+def _number(path: Path) -> float | None:
+    text = _read(path)
+    return float(text) if text.lstrip("-").isdigit() else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

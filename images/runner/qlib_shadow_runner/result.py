@@ -1,0 +1,49 @@
+"""One stage's result, and the smaller copy that fits into a termination message."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Final
+
+from qlib_shadow_runner.contract import TERMINATION_MESSAGE_BYTES, Result
+
+ELLIPSIS: Final = "…"
+
+
+def now() -> str:
+    """Give the time as everything here writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def termination_message(result: Result, limit: int = TERMINATION_MESSAGE_BYTES) -> bytes:
+    """Fit the result into the limit: the message gives way first, then what can be looked up in the folder."""
+    content = _encode(result)
+    if len(content) <= limit:
+        return content
+    for dropped in ((), ("dataset",), ("dataset", "metrics", "artifactPath", "configHash", "gitCommit")):
+        smaller = Result(**{key: value for key, value in result.items() if key not in dropped})  # type: ignore[typeddict-item]
+        content = _encode(_with_shorter_message(smaller, limit))
+        if len(content) <= limit:
+            return content
+    return content[:limit]
+
+
+def _with_shorter_message(result: Result, limit: int) -> Result:
+    message = result.get("message", "")
+    low, high = 0, len(message)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(_encode(_cut(result, message, middle))) <= limit:
+            low = middle
+        else:
+            high = middle - 1
+    return _cut(result, message, low)
+
+
+def _cut(result: Result, message: str, length: int) -> Result:
+    return Result(**{**result, "message": message[:length] + (ELLIPSIS if length < len(message) else "")})  # type: ignore[typeddict-item]
+
+
+def _encode(result: Result) -> bytes:
+    return json.dumps(result, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

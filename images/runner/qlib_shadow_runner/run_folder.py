@@ -1,0 +1,80 @@
+"""A run's folder on the volume: claimed by one uid, its metadata started early and completed late."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import METADATA_FILE, RESULTS, Reason, Result, Stage
+from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.files import read_json_object, write_json
+from qlib_shadow_runner.volume import make_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qlib_shadow_runner.request import Identity
+
+OWNER_FILE: Final = ".owner.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder, once it is known to be ours."""
+
+    path: Path
+
+    @classmethod
+    def claim(cls, path: Path, identity: Identity) -> RunFolder:
+        """Make the folder ours, or refuse where it is another run's."""
+        make_folder(path / RESULTS)
+        owner = _claim_owner(path, identity)
+        if owner.get("uid") != identity.uid:
+            raise StageError(
+                Reason.RUN_FOLDER_TAKEN,
+                f'{path} belongs to the run "{owner.get("name")}" with uid {owner.get("uid")}, not to uid '
+                f"{identity.uid}. Choose another spec.runId, or move the folder away.",
+            )
+        return cls(path)
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """Read the run's metadata as far as it is written."""
+        return read_json_object(self.path / METADATA_FILE) or {}
+
+    def update_metadata(self, **fields: object) -> None:
+        """Add to the metadata, by rename."""
+        write_json(self.path / METADATA_FILE, {**self.metadata, **fields})
+
+    def result(self, stage: Stage) -> dict[str, object] | None:
+        """Read what a stage left, if it has ended."""
+        return read_json_object(self.result_path(stage))
+
+    def write_result(self, stage: Stage, result: Result) -> None:
+        """Keep a stage's result."""
+        write_json(self.result_path(stage), result)
+
+    def result_path(self, stage: Stage) -> Path:
+        """Say where a stage's result lies."""
+        return self.path / RESULTS / f"{stage}.json"
+
+
+def _claim_owner(path: Path, identity: Identity) -> dict[str, object]:
+    """Write the owner's file, whole and only once; whoever comes second reads the first one's."""
+    target = path / OWNER_FILE
+    mine: dict[str, object] = {"uid": identity.uid, "name": identity.name, "namespace": identity.namespace}
+    if not target.exists():
+        temporary = path / f"{OWNER_FILE}.{secrets.token_hex(4)}"
+        try:
+            temporary.write_text(json.dumps(mine), encoding="utf-8")
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, target)
+        except OSError as error:
+            raise from_os_error(error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+    return read_json_object(target) or {}

@@ -1,0 +1,234 @@
+"""Around every stage: claim the folder, tee the output, heed SIGTERM, and always leave a result.
+
+This process stays light, standard library only until a stage needs more, because it lives as long as
+the heavy children do and shares their memory limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import (
+    ENV_TERMINATION_LOG,
+    ExitCode,
+    Reason,
+    Result,
+    Stage,
+    artifact_path,
+)
+from qlib_shadow_runner.environment import child_environment
+from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
+from qlib_shadow_runner.limits import read_limits
+from qlib_shadow_runner.provenance import provenance
+from qlib_shadow_runner.request import Context, scratch_parent
+from qlib_shadow_runner.result import now, termination_message
+from qlib_shadow_runner.run_folder import RunFolder
+from qlib_shadow_runner.stages.download import download
+from qlib_shadow_runner.stages.outcome import Outcome, Workbench
+from qlib_shadow_runner.stages.qrun import qrun
+from qlib_shadow_runner.supervisor import Supervisor
+from qlib_shadow_runner.tee import Tee
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+STAGES: Final[Mapping[Stage, Callable[[Workbench], Outcome]]] = {Stage.DOWNLOAD: download, Stage.QRUN: qrun}
+LAST: Final = list(Stage)[-1]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When this attempt began."""
+
+    started_at: str = field(default_factory=now)
+    ticks: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Say how long it has taken."""
+        return round(time.monotonic() - self.ticks, 3)
+
+
+def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
+    """Do one stage and give the exit code of the process."""
+    os.umask(0o002)  # other pods of the same group share the volume
+    supervisor, clock = Supervisor(), Clock()
+    supervisor.listen()
+    context: Context | None = None
+    try:
+        context = Context.from_environ(stage, environ)
+        folder = RunFolder.claim(context.folder, context.identity)
+    except Exception as error:  # noqa: BLE001 - the edge: no folder to report to
+        failure = as_stage_error(error)
+        result = _result(stage, clock, context, failure)
+        _report(result, None, environ)
+        return failure.exit_code
+    with Tee(folder.path) as tee:
+        result = _attempt(context, folder, supervisor, tee, clock)
+        tee.drain()
+        _report(result, folder, environ)
+    return result["exitCode"]
+
+
+def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: Tee, clock: Clock) -> Result:
+    """Run the stage; whatever happens becomes a result and a status."""
+    outcome: Outcome | StageError
+    attempt = _attempts(folder, context.stage) + 1
+    tee.header(
+        f"{clock.started_at} stage {context.stage} attempt {attempt} of run {context.identity.run_id} "
+        f"on {platform.node()} process {os.getpid()}"
+    )
+    try:
+        _begin(context, folder, attempt, clock)
+        outcome = _work(context, folder, supervisor, tee)
+        supervisor.check()
+    except Exception as error:  # noqa: BLE001 - the edge of the process
+        outcome = as_stage_error(error)
+        if outcome.reason is Reason.INTERNAL_ERROR:
+            tee.confide(traceback.format_exc())
+    result = _result(context.stage, clock, context, outcome, commit=str(folder.metadata.get("git_commit", "")))
+    try:
+        _finish(folder, context.stage, attempt, clock, result)
+    except OSError as error:
+        result = _result(context.stage, clock, context, from_os_error(error))
+    return result
+
+
+def _work(context: Context, folder: RunFolder, supervisor: Supervisor, tee: Tee) -> Outcome:
+    scratch = Path(tempfile.mkdtemp(prefix=f"{context.identity.run_id}-", dir=scratch_parent(context.work)))
+    limits = read_limits()
+    try:
+        bench = Workbench(
+            context=context,
+            spec=context.spec(),
+            folder=folder,
+            supervisor=supervisor,
+            tee=tee,
+            limits=limits,
+            scratch=scratch,
+            environ=child_environment(context.environ, threads=limits.threads, scratch=str(scratch)),
+        )
+        return STAGES[context.stage](bench)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def as_stage_error(error: Exception) -> StageError:
+    """Give every exception a reason."""
+    if isinstance(error, StageError):
+        return error
+    return from_os_error(error) if isinstance(error, OSError) else unexpected(error)
+
+
+def _attempts(folder: RunFolder, stage: Stage) -> int:
+    return int(str(_stage_record(folder, stage).get("attempts", 0)))
+
+
+def _stage_record(folder: RunFolder, stage: Stage) -> dict[str, object]:
+    stages = folder.metadata.get("stages")
+    record = stages.get(stage) if isinstance(stages, dict) else None
+    return record if isinstance(record, dict) else {}
+
+
+def _begin(context: Context, folder: RunFolder, attempt: int, clock: Clock) -> None:
+    """Write down what is known before anything can fail."""
+    identity, before = context.identity, folder.metadata
+    folder.update_metadata(
+        schema=1,
+        run_id=identity.run_id,
+        name=identity.name,
+        namespace=identity.namespace,
+        uid=identity.uid,
+        status="running",
+        reason=None,
+        started_at_utc=before.get("started_at_utc", clock.started_at),
+        finished_at_utc=None,
+        **provenance(context.environ, read_limits()),
+        stages=_with_record(folder, context.stage, {"attempts": attempt, "started_at_utc": clock.started_at}),
+    )
+
+
+def _finish(folder: RunFolder, stage: Stage, attempt: int, clock: Clock, result: Result) -> None:
+    """Complete the metadata: with the last stage, or with the first failure."""
+    done = result["exitCode"] == ExitCode.DONE
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    record = {
+        "attempts": attempt,
+        "started_at_utc": clock.started_at,
+        "finished_at_utc": result["finishedAt"],
+        "seconds": clock.seconds,
+        "exit_code": result["exitCode"],
+        "reason": result["reason"],
+        "peak_memory_bytes": peak,
+    }
+    ended: dict[str, object] = {}
+    if not done or stage is LAST:
+        status = "complete" if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
+        ended = {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
+    folder.update_metadata(
+        stages=_with_record(folder, stage, record),
+        peak_memory_bytes=max(peak, int(str(folder.metadata.get("peak_memory_bytes") or 0))),
+        **ended,
+    )
+
+
+def _with_record(folder: RunFolder, stage: Stage, record: Mapping[str, object]) -> dict[str, object]:
+    stages = folder.metadata.get("stages")
+    return {**(stages if isinstance(stages, dict) else {}), str(stage): dict(record)}
+
+
+def _result(
+    stage: Stage, clock: Clock, context: Context | None, outcome: Outcome | StageError, *, commit: str = ""
+) -> Result:
+    result = Result(
+        stage=stage,
+        runId=context.identity.run_id if context else "",
+        uid=context.identity.uid if context else "",
+        reason=outcome.reason if isinstance(outcome, StageError) else Reason.SUCCEEDED,
+        message=outcome.message,
+        exitCode=int(outcome.exit_code) if isinstance(outcome, StageError) else int(ExitCode.DONE),
+        startedAt=clock.started_at,
+        finishedAt=now(),
+    )
+    if context:
+        result["artifactPath"] = artifact_path(context.identity.run_id)
+    if commit:
+        result["gitCommit"] = commit
+    if isinstance(outcome, Outcome):
+        result.update(_findings(outcome))
+    return result
+
+
+def _findings(outcome: Outcome) -> Result:
+    found = Result()
+    if outcome.dataset:
+        found["dataset"] = outcome.dataset
+    if outcome.metrics:
+        found["metrics"] = outcome.metrics
+    if outcome.config_hash:
+        found["configHash"] = outcome.config_hash
+    return found
+
+
+def _report(result: Result, folder: RunFolder | None, environ: Mapping[str, str]) -> None:
+    """Put the result wherever it can be put; a full disk must not hide the reason."""
+    if result["exitCode"] != ExitCode.DONE:
+        sys.stderr.write(f"{result['reason']}: {result['message']}\n")
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            folder.write_result(Stage(result["stage"]), result)
+    log = environ.get(ENV_TERMINATION_LOG)
+    if log:
+        with contextlib.suppress(OSError):
+            Path(log).write_bytes(termination_message(result))

@@ -1,0 +1,61 @@
+"""The download stage: the dataset is there, verified, and this run knows which version it uses."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.dataset.ensure import Resolved, check_age, find_fresh
+from qlib_shadow_runner.dataset.fingerprint import SHORT
+from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
+from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.contract import DatasetResult
+
+
+def download(bench: Workbench) -> Outcome:
+    """Find the dataset, or have it made in a child; then look at its age."""
+    canonical = bench.context.volume.locate(bench.spec.dataset.path)
+    resolved = find_fresh(canonical, bench.spec.dataset) or _ensure(bench, canonical)
+    warning = check_age(resolved.manifest, bench.spec.dataset.max_age_days, datetime.now(UTC).date())
+    if warning:
+        sys.stderr.write(f"warning: {warning}\n")
+    found = dataset_result(bench, resolved)
+    bench.folder.update_metadata(**dataset_metadata(found))
+    message = _sentence(found)
+    sys.stdout.write(message + "\n")
+    return Outcome(message, dataset=found)
+
+
+def _ensure(bench: Workbench, canonical: Path) -> Resolved:
+    arguments = {"canonical": str(canonical), "spec": bench.context.raw_spec}
+    report = bench.supervisor.step("dataset", arguments, environ=bench.environ, cwd=str(bench.scratch))
+    folder = Path(str(report["folder"]))
+    manifest = Manifest.read(manifest_path(folder))
+    assert manifest is not None, "the step has just written it"
+    return Resolved(folder, manifest)
+
+
+def _sentence(found: DatasetResult) -> str:
+    source = found["source"].partition(" ")[0]
+    return (
+        f"{source} {found['instruments']} × {found['days']:,} days to {found['calendarEnd']}, "
+        f"fingerprint {found['fingerprint'][:SHORT]}"
+    )
+
+
+def dataset_metadata(found: DatasetResult) -> dict[str, object]:
+    """Say the same in RUN_METADATA.json's spelling."""
+    return {
+        "dataset_path": found["path"],
+        "dataset_resolved_path": found["resolvedPath"],
+        "dataset_fingerprint": found["fingerprint"],
+        "dataset_source": found["source"],
+        "dataset_start": found["calendarStart"],
+        "dataset_end": found["calendarEnd"],
+        "dataset_days": found["days"],
+        "dataset_instruments": found["instruments"],
+    }

@@ -1,0 +1,60 @@
+"""What a stage works with, and what it has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import DatasetResult, Metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qlib_shadow_runner.dataset.ensure import Resolved
+    from qlib_shadow_runner.limits import Limits
+    from qlib_shadow_runner.request import Context
+    from qlib_shadow_runner.run_folder import RunFolder
+    from qlib_shadow_runner.spec import RunSpec
+    from qlib_shadow_runner.supervisor import Supervisor
+    from qlib_shadow_runner.tee import Tee
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Everything that a stage may use."""
+
+    context: Context
+    spec: RunSpec
+    folder: RunFolder
+    supervisor: Supervisor
+    tee: Tee
+    limits: Limits
+    scratch: Path
+    environ: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage that succeeded reports."""
+
+    message: str
+    dataset: DatasetResult = field(default_factory=DatasetResult)
+    metrics: Metrics = field(default_factory=Metrics)
+    config_hash: str = ""
+
+
+def dataset_result(bench: Workbench, resolved: Resolved) -> DatasetResult:
+    """Say what is known of the dataset, with paths as the cluster sees them."""
+    manifest = resolved.manifest
+    return DatasetResult(
+        path=bench.spec.dataset.path,
+        resolvedPath=bench.context.volume.name(resolved.folder),
+        fingerprint=manifest.fingerprint,
+        source=manifest.source,
+        calendarStart=manifest.calendar_start,
+        calendarEnd=manifest.calendar_end,
+        days=manifest.days,
+        instruments=manifest.instruments,
+        ageDays=manifest.age_days(datetime.now(UTC).date()),
+    )

@@ -1,0 +1,25 @@
+"""The nearest known name for a misspelt one, as the tail of a sentence."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Find the closest known name, ignoring case."""
+    by_lower = {name.lower(): name for name in known}
+    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Give `did you mean "x"?`, or the list of what is there when nothing is close."""
+    names = sorted(known)
+    found = nearest(word, names)
+    if found is not None:
+        return f'did you mean "{found}"?'
+    return "known here: " + ", ".join(names)

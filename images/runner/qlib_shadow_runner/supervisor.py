@@ -1,0 +1,105 @@
+"""Children of a stage: started in a group of their own, told of SIGTERM, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.files import read_json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
+
+GRACE_SECONDS: Final = 5
+"""How long a child may take to heed SIGTERM; the kubelet gives the whole pod 30."""
+
+
+class Supervisor:
+    """Runs one child at a time and knows whether the stage was asked to stop."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def listen(self) -> None:
+        """Take SIGTERM and SIGINT; as process 1 of a container nobody else would."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGALRM, self._kill)
+
+    def run(self, command: Sequence[str], *, environ: Mapping[str, str], cwd: str) -> int:
+        """Run a child to its end and give its return code; raise when asked to stop meanwhile."""
+        self.check()
+        child = subprocess.Popen(command, env=dict(environ), cwd=cwd, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._child = child
+        if self.interrupted:  # between the check and the assignment
+            self._stop(signal.SIGTERM, None)
+        try:
+            code = child.wait()
+        finally:
+            signal.alarm(0)
+            self._send(signal.SIGKILL)
+            self._child = None
+        self.check()
+        return code
+
+    def step(self, name: str, arguments: object, *, environ: Mapping[str, str], cwd: str) -> dict[str, object]:
+        """Run one of our own heavy steps in a child and take its report."""
+        with tempfile.TemporaryDirectory(dir=cwd, prefix=f"{name}-") as scratch:
+            report = Path(scratch, "report.json")
+            command = [sys.executable, "-P", "-m", "qlib_shadow_runner.steps", name, json.dumps(arguments), str(report)]
+            code = self.run(command, environ=environ, cwd=cwd)
+            content = read_json_object(report)
+        if content is not None and "reason" in content:
+            raise StageError(Reason(str(content["reason"])), str(content["message"]))
+        if code != 0 or content is None:
+            fail_child(f"the step {name}", code)
+        return content
+
+    def check(self) -> None:
+        """Stop here if somebody asked for it."""
+        if self.interrupted:
+            raise StageError(
+                Reason.INTERRUPTED, "the stage was told to stop (SIGTERM) before it was done; running it again repeats it."
+            )
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        del number
+        self.interrupted = True
+        if self._child is not None:
+            self._send(signal.SIGTERM)
+            signal.alarm(GRACE_SECONDS)
+
+    def _kill(self, _number: int, _frame: FrameType | None) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, number)
+
+
+def fail_child(what: str, code: int) -> NoReturn:
+    """Say how a child ended that had no chance to say it itself."""
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        raise out_of_memory(what)
+    raise StageError(Reason.INTERNAL_ERROR, f"{what} ended with code {code}; stderr.log holds the details.")
+
+
+def out_of_memory(what: str) -> StageError:
+    """Explain a SIGKILL that nobody here sent."""
+    return StageError(
+        Reason.OUT_OF_MEMORY,
+        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. Raise the stage's memory limit "
+        "(spec.stages.<stage>.resources.limits.memory), or research fewer instruments or years.",
+    )

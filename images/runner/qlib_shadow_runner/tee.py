@@ -1,0 +1,124 @@
+"""Everything that this process and its children print, into the run folder as well as the pod's log.
+
+The file descriptors 1 and 2 themselves are replaced by pipes, so that native code and children are
+caught too. A full disk or a closed terminal never stops the work: the reader goes on reading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from qlib_shadow_runner.contract import STDERR_FILE, STDOUT_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+CHUNK: Final = 65_536
+DRAIN_SECONDS: Final = 5.0
+
+
+@dataclass
+class _Stream:
+    """One descriptor while it is diverted."""
+
+    descriptor: int
+    log: int
+    original: int
+    thread: threading.Thread | None = None
+
+    def divert(self) -> None:
+        """Put a pipe in the descriptor's place, and a reader at its end."""
+        reading, writing = os.pipe()
+        os.dup2(writing, self.descriptor)
+        os.close(writing)
+        self.thread = threading.Thread(target=self._pump, args=(reading,), daemon=True)
+        self.thread.start()
+
+    def restore(self) -> None:
+        """Put the original back and wait until all that was written is through."""
+        os.dup2(self.original, self.descriptor)
+        if self.thread is not None:
+            self.thread.join(DRAIN_SECONDS)
+
+    def _pump(self, reading: int) -> None:
+        while chunk := os.read(reading, CHUNK):
+            for target in (self.log, self.original):
+                with contextlib.suppress(OSError):
+                    _write_all(target, chunk)
+        os.close(reading)
+
+
+class Tee:
+    """Both streams, diverted while the context lasts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._streams = [
+            _Stream(descriptor, _open_log(folder / name), os.dup(descriptor))
+            for descriptor, name in ((1, STDOUT_FILE), (2, STDERR_FILE))
+        ]
+        self.errors = folder / STDERR_FILE
+        self.errors_begin = self.errors.stat().st_size
+
+    def header(self, line: str) -> None:
+        """Begin an attempt in both files; the pod's log is one attempt's already."""
+        for stream in self._streams:
+            self._log(stream, f"=== {line} ===\n")
+
+    def confide(self, text: str) -> None:
+        """Write details to stderr.log alone, where a user looks only when told to."""
+        self._log(self._streams[1], text)
+
+    def drain(self) -> None:
+        """Bring everything that was printed so far into the files."""
+        self._restore()
+        self._divert()
+
+    def error_tail(self, size: int = 16_384) -> str:
+        """Give the end of this attempt's stderr.log."""
+        self.drain()
+        with self.errors.open("rb") as stream:
+            stream.seek(max(self.errors_begin, stream.seek(0, 2) - size))
+            return stream.read().decode(errors="replace")
+
+    def __enter__(self) -> Self:
+        self._divert()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+        for stream in self._streams:
+            os.close(stream.log)
+            os.close(stream.original)
+
+    def _divert(self) -> None:
+        for stream in self._streams:
+            stream.divert()
+
+    def _restore(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for stream in self._streams:
+            stream.restore()
+
+    @staticmethod
+    def _log(stream: _Stream, text: str) -> None:
+        with contextlib.suppress(OSError):
+            _write_all(stream.log, text.encode(errors="replace"))
+
+
+def _open_log(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o664)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,56 @@
+"""The volume: `/data` as the manifest names it, wherever it is really mounted.
+
+A path in a spec always begins with /data, so that one manifest works in a cluster and on a laptop.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import ARTIFACTS, DEFAULT_DATA, ENV_DATA, Reason
+from qlib_shadow_runner.errors import StageError, from_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Where the volume is mounted on this machine."""
+
+    mount: Path
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Volume:
+        """Take the mount from the environment; the path is made absolute, links are left alone."""
+        return cls(Path(os.path.abspath(environ.get(ENV_DATA) or DEFAULT_DATA)))  # noqa: PTH100 - keeps links
+
+    def locate(self, path: str) -> Path:
+        """Find a `/data/…` path on this machine."""
+        inside = PurePosixPath(path)
+        if inside.parts[:2] != ("/", DEFAULT_DATA[1:]) or ".." in inside.parts:
+            raise StageError(Reason.INVALID_SPEC, f'"{path}" must be a path under {DEFAULT_DATA}, without ".."')
+        return self.mount.joinpath(*inside.parts[2:])
+
+    def name(self, path: Path) -> str:
+        """Give a path of this machine as the cluster sees it."""
+        return str(PurePosixPath(DEFAULT_DATA) / path.relative_to(self.mount).as_posix())
+
+    def run_folder(self, run_id: str) -> Path:
+        """Say where a run's artifacts lie."""
+        return self.mount / ARTIFACTS / run_id
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder on the volume, or say who must be able to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StageError(
+            Reason.VOLUME_NOT_WRITABLE, f"{path} is a file where a folder is needed. Remove it."
+        ) from error
+    except OSError as error:
+        raise from_os_error(error) from error

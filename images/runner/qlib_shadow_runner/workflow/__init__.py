@@ -1,0 +1,1 @@
+"""The workflow that qrun is given: rendered from a template, vetted, and hashed."""

@@ -1,0 +1,77 @@
+"""Every value that the template asks for, worked out from the spec and the plan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.dataset.layout import ALL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlib_shadow_runner.discovery.plan import ResearchPlan
+    from qlib_shadow_runner.spec import RunSpec, Strategy
+
+PUBLISHED_ROWS: Final = 900_000
+"""The size of the training set that Qlib's published penalties were tuned on, roughly."""
+PUBLISHED_LAMBDA_L1: Final = 205.7
+PUBLISHED_LAMBDA_L2: Final = 581.0
+DEFAULTS: Final[Mapping[str, float]] = {
+    "learning_rate": 0.05,
+    "num_leaves": 64,
+    "max_depth": 8,
+    "colsample_bytree": 0.8879,
+    "subsample": 0.8789,
+    "subsample_freq": 0,
+    "min_child_samples": 20,
+    "min_split_gain": 0.0,
+    "max_bin": 255,
+    "num_boost_round": 500,
+    "early_stopping_rounds": 50,
+}
+LARGEST_PORTFOLIO: Final = 50
+
+
+def template_parameters(spec: RunSpec, plan: ResearchPlan, provider_uri: str, threads: int) -> dict[str, object]:
+    """Give the template's whole context; what is not here is an error when rendering."""
+    segments = plan.days.segments
+    return {
+        "provider_uri": provider_uri,
+        "region": spec.dataset.region,
+        "model": model_parameters(spec, plan),
+        "seed": spec.workflow.seed,
+        "num_threads": threads,
+        "segments": asdict(segments),
+        "backtest": {"start": plan.days.backtest[0], "end": plan.days.backtest[1]},
+        "instruments": plan.market.instruments,
+        "benchmark": plan.benchmark.symbol,
+        "codes": exchange_codes(plan),
+        "strategy": strategy_parameters(spec.workflow.strategy, len(plan.market.symbols)),
+        "exchange": asdict(spec.workflow.exchange),
+    }
+
+
+def model_parameters(spec: RunSpec, plan: ResearchPlan) -> dict[str, float]:
+    """Scale the penalties with the rows, so that one row weighs the same in every dataset."""
+    rows = plan.days.counts["train"] * len(plan.market.symbols)
+    share = min(1.0, rows / PUBLISHED_ROWS)
+    scaled = {
+        "lambda_l1": round(PUBLISHED_LAMBDA_L1 * share, 2),
+        "lambda_l2": round(PUBLISHED_LAMBDA_L2 * share, 2),
+    }
+    return {**DEFAULTS, **scaled, **spec.workflow.model}
+
+
+def strategy_parameters(asked: Strategy, symbols: int) -> dict[str, int]:
+    """Hold a fifth of the universe, at most 50, and replace a tenth of that a day."""
+    topk = asked.topk if asked.topk is not None else max(1, min(LARGEST_PORTFOLIO, symbols // 5))
+    n_drop = asked.n_drop if asked.n_drop is not None else max(1, topk // 10)
+    return {"topk": topk, "n_drop": min(n_drop, topk)}
+
+
+def exchange_codes(plan: ResearchPlan) -> str | list[str]:
+    """Quote only what may be held; `all` by its name, because its spans are whole lives already."""
+    if plan.market.name == ALL and plan.market.excluded is None:
+        return ALL
+    return list(plan.market.symbols)
