@@ -1,5 +1,7 @@
-import os
-from qlib_shadow_runner.contract import Stage
-def main(argv):
-    from qlib_shadow_runner.stage import run_stage
-    return run_stage(Stage(argv[1]), os.environ)
+"""`qlib-shadow`: the same runs without a cluster, and a look at what a run left."""
+
+from __future__ import annotations
+
+from qlib_shadow_runner.cli.commands import main
+
+__all__ = ["main"]

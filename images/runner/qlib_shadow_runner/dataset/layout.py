@@ -26,6 +26,8 @@ CALENDAR: Final = "calendars/day.txt"
 FLOAT_BYTES: Final = 4
 BIN_SUFFIX: Final = ".day.bin"
 ALL: Final = "all"
+DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+"""Names that are devices on Windows; Qlib puts a prefix before their folders."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Dataset:
 
     def bin_span(self, symbol: str, field: str = "close") -> BinSpan | None:
         """Say which days a symbol's field covers, or None where there is no such file."""
-        path = self.folder / "features" / symbol.lower() / f"{field}{BIN_SUFFIX}"
+        path = self.folder / "features" / feature_folder(symbol) / f"{field}{BIN_SUFFIX}"
         try:
             with path.open("rb") as stream:
                 head = stream.read(FLOAT_BYTES)
@@ -88,6 +90,12 @@ class Dataset:
         if len(head) < FLOAT_BYTES:
             return None
         return BinSpan(int(struct.unpack("<f", head)[0]), size // FLOAT_BYTES - 1)
+
+
+def feature_folder(symbol: str) -> str:
+    """Name a symbol's folder as Qlib does: `code_to_fname`, in lower case."""
+    lower = symbol.lower()
+    return f"_qlib_{lower}" if lower in DEVICES else lower
 
 
 def looks_like_dataset(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from qlib_shadow_runner.dataset.fingerprint import dataset_files, merkle_root
-from qlib_shadow_runner.dataset.layout import ALL, BIN_SUFFIX, CALENDAR, FLOAT_BYTES, Dataset, invalid
+from qlib_shadow_runner.dataset.layout import ALL, BIN_SUFFIX, CALENDAR, FLOAT_BYTES, Dataset, feature_folder, invalid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +102,7 @@ def _check_features(dataset: Dataset, files: dict[str, str]) -> None:
     if not with_close:
         raise invalid(folder, "holds no <symbol>/close.day.bin: there are no prices.")
     for name, spans in dataset.universes.items():
-        if spans and not any(span.symbol.lower() in with_close for span in spans):
+        if spans and not any(feature_folder(span.symbol) in with_close for span in spans):
             raise invalid(folder, f"holds none of the {len(spans)} symbols of instruments/{name}.txt.")
 
 

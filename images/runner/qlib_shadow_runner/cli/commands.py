@@ -1,0 +1,144 @@
+"""The commands and their options; each command's work is elsewhere and imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import ExitCode, Stage
+from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED_BY_HAND = 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; every failure is a sentence and an exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except StageError as error:
+        failure = error
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except OSError as error:
+        failure = from_os_error(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED_BY_HAND
+    except Exception as error:  # noqa: BLE001 - the edge of the process
+        failure = unexpected(error)
+    sys.stderr.write(f"qlib-shadow: {failure.reason}: {failure.message}\n")
+    return failure.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="qlib-shadow",
+        description="Reproducible Qlib research that never trades.",
+        epilog="Exit codes: 0 done, 2 usage, 10 bad configuration, 11 bad data, 13 try again, 14 disk full, "
+        "130 interrupted by hand, 137 out of memory, 143 terminated.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_validate(commands)
+    _add_render(commands)
+    _add_verify(commands)
+    _add_stage(commands)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="run a QlibShadowRun here, without a cluster")
+    run.add_argument("file", type=Path, metavar="FILE", help="the manifest that kubectl would apply")
+    _add_data(run)
+    run.add_argument("--json", action="store_true", help="print the outcome as JSON and nothing else")
+    run.set_defaults(command=_run)
+
+
+def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    validate = commands.add_parser("validate", help="check a QlibShadowRun without running it")
+    validate.add_argument("file", type=Path, metavar="FILE")
+    validate.set_defaults(command=_validate)
+
+
+def _add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    render = commands.add_parser("render", help="print the workflow that qrun would be given")
+    render.add_argument("file", type=Path, metavar="FILE")
+    _add_data(render)
+    render.set_defaults(command=_render)
+
+
+def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="check every promise about a run folder",
+        description="Reads the recorder's pickles: verify only folders that you trust.",
+    )
+    verify.add_argument("folder", type=Path, metavar="RUN_FOLDER")
+    verify.add_argument("--data", type=Path, default=None, help="the volume, where the folder was moved out of it")
+    verify.add_argument("--json", action="store_true", help="print the lines as JSON")
+    verify.set_defaults(command=_verify)
+
+
+def _add_stage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    stage = commands.add_parser("stage", help="do one stage, as a Job does; told what to do by the environment")
+    stage.add_argument("stage", choices=[str(stage) for stage in Stage])
+    stage.set_defaults(command=_stage)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), help="the folder that stands for /data (default: ./data)"
+    )
+
+
+class _Version(argparse.Action):
+    """Look the version up only when asked: it costs a tenth of a second."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        sys.stdout.write(f"qlib-shadow {version('qlib-shadow-operator')}\n")
+        parser.exit()
+
+
+def _run(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.local_run import run_locally  # noqa: PLC0415
+
+    return run_locally(options.file, options.data, as_json=options.json)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.manifest import load_manifest  # noqa: PLC0415
+
+    manifest = load_manifest(options.file)
+    manifest.parse()
+    sys.stdout.write(f"{options.file}: QlibShadowRun {manifest.name} is valid\n")
+    return ExitCode.DONE
+
+
+def _render(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.manifest import load_manifest  # noqa: PLC0415
+    from qlib_shadow_runner.cli.preview import preview  # noqa: PLC0415
+
+    sys.stdout.write(preview(load_manifest(options.file), options.data))
+    return ExitCode.DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.golden import print_verification  # noqa: PLC0415
+
+    return print_verification(options.folder, options.data, as_json=options.json)
+
+
+def _stage(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.stage import run_stage  # noqa: PLC0415
+
+    return run_stage(Stage(options.stage), os.environ)

@@ -1,0 +1,90 @@
+"""Which rows are bars: the rest is left out and counted, or refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qlib_shadow_runner.dataset.prices.columns import PRICES
+from qlib_shadow_runner.dataset.prices.faults import broken, listed
+from qlib_shadow_runner.dataset.prices.options import BadRows, Duplicates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from qlib_shadow_runner.dataset.prices.grid import Grid
+    from qlib_shadow_runner.dataset.prices.notes import Notes
+    from qlib_shadow_runner.dataset.prices.options import Options
+    from qlib_shadow_runner.dataset.prices.parts import Part
+
+    Mask = NDArray[np.bool_]
+
+EXAMPLES = 3
+
+
+def bars_of(part: Part, indices: Mask, names: Sequence[str], options: Options, notes: Notes) -> Mask:
+    """Say which rows are bars; `indices` tells, by symbol, which are not traded and need no volume."""
+    close, volume = part.numbers("close"), part.numbers("volume")
+    index = indices[part.codes]
+    traded = (volume > 0) | index
+    notes.without_close += int(np.isnan(close).sum())
+    notes.suspended += int((~traded & ~(volume < 0) & ~np.isnan(close)).sum())
+    alive = ~np.isnan(close) & (traded | (volume < 0))
+    bad = alive & _bad(part, volume, index)
+    if bad.any():
+        _tell_bad(part, bad, names, options, notes)
+    return alive & ~bad
+
+
+def _bad(part: Part, volume: NDArray[np.float64], index: Mask) -> Mask:
+    bad = ((volume < 0) | np.isinf(volume)) & ~index
+    for role in PRICES:
+        if role in part.columns:
+            values = part.numbers(role)
+            bad |= (values <= 0) | np.isinf(values)
+    return bad
+
+
+def _tell_bad(part: Part, bad: Mask, names: Sequence[str], options: Options, notes: Notes) -> None:
+    rows = np.flatnonzero(bad)
+    examples = [f"{_key(part, int(row), names)} (line {part.line(int(row))})" for row in rows[:EXAMPLES]]
+    notes.rejected.add(len(rows), examples)
+    if options.bad_rows is BadRows.REFUSE:
+        broken(
+            part.file,
+            f"has {len(rows)} rows with a price of zero or less, or an infinite one, or a negative volume: "
+            f"{listed(examples, len(rows))}. Mend them, or write badRows: drop to leave them out.",
+        )
+
+
+def check_duplicates(parts: Sequence[Part], bars: Sequence[Mask], grid: Grid, names: Sequence[str], options: Options, notes: Notes) -> None:
+    """Refuse a second bar for a symbol's day, or count it where the last one is to be kept."""
+    seen = np.zeros(grid.size, np.uint16)
+    for part, mask in zip(parts, bars, strict=True):
+        np.add.at(seen, grid.places(part.days[mask], part.codes[mask]), 1)
+    twice = np.flatnonzero(seen > 1)
+    if not len(twice):
+        return
+    extra = int(seen[twice].astype(np.int64).sum()) - len(twice)
+    examples = [_where(int(place), grid, names) for place in twice[:EXAMPLES]]
+    notes.duplicates.add(extra, examples)
+    if options.duplicates is Duplicates.REFUSE:
+        where = parts[0].file if len(parts) == 1 else "the files together"
+        broken(
+            where,
+            f"hold {extra} rows too many: more than one for the same symbol and day, {listed(examples, len(twice))}. One row "
+            "is one day of one symbol (minute bars are not daily bars). Mend them, or write duplicates: last to keep the last.",
+        )
+
+
+def _where(place: int, grid: Grid, names: Sequence[str]) -> str:
+    code = int(np.flatnonzero(grid.alive & (grid.heads < place))[-1])
+    day = grid.days[int(grid.first[code]) + place - int(grid.heads[code]) - 1]
+    return f"{names[code]} {np.datetime64(int(day), 'D')}"
+
+
+def _key(part: Part, row: int, names: Sequence[str]) -> str:
+    return f"{names[part.codes[row]]} {np.datetime64(int(part.days[row]), 'D')}"

@@ -1,0 +1,101 @@
+"""Which column means what: by the name that people give it, or as the spec says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+WHERE: Final = "spec.dataset.source.prices.columns"
+SHOWN: Final = 20
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a column may mean, and the names that say so; the weaker ones only where no other does."""
+
+    names: frozenset[str]
+    weaker: frozenset[str] = frozenset()
+    required: bool = False
+
+
+def _role(names: str, weaker: str = "", *, required: bool = False) -> Role:
+    return Role(frozenset(names.split()), frozenset(weaker.split(",")) if weaker else frozenset(), required)
+
+
+ROLES: Final[Mapping[str, Role]] = {
+    # A nameless first column is the index that pandas writes into a CSV or Parquet file.
+    "date": _role("date datetime timestamp tradedate tradingdate tradingday day time", ",unnamed0,indexlevel0,index", required=True),
+    "symbol": _role("symbol ticker instrument code sym tic", "name"),
+    "open": _role("open openprice o", required=True),
+    "high": _role("high highprice h", required=True),
+    "low": _role("low lowprice l", required=True),
+    "close": _role("close closeprice closingprice c", required=True),
+    "volume": _role("volume vol sharevolume v", required=True),
+    "adj_close": _role("adjclose adjustedclose closeadj adjcloseprice adjustedcloseprice"),
+    "factor": _role("factor adjfactor adjustfactor adjustmentfactor"),
+    "vwap": _role("vwap vw"),
+}
+PRICES: Final = ("open", "high", "low", "close", "vwap")
+"""The roles that are prices of the day; all but vwap are required."""
+
+
+def map_columns(found: Sequence[str], wanted: Mapping[str, str], file: str) -> dict[str, str]:
+    """Give the file's column for every role that it has; `wanted` is the spec's own mapping."""
+    mapped = {role: _named(found, name, role, file) for role, name in wanted.items()}
+    rest = [name for name in found if name not in mapped.values()]
+    for role in ROLES:
+        if role not in mapped:
+            name = _guess(rest, role, file)
+            if name is not None:
+                mapped[role] = name
+    missing = [role for role, rules in ROLES.items() if rules.required and role not in mapped]
+    if missing:
+        example = "{" + ", ".join(f'{role}: "…"' for role in missing) + "}"
+        refuse(
+            f"{file} has no column for {', '.join(missing)}; its columns are {_listed(found)}. "
+            f"One row is one day of one symbol. Name the columns: {WHERE}: {example}",
+            Reason.DATASET_INVALID,
+        )
+    return mapped
+
+
+def _named(found: Sequence[str], name: str, role: str, file: str) -> str:
+    exact = [column for column in found if column == name]
+    alike = exact or [column for column in found if column.strip().lower() == name.strip().lower()]
+    if not alike:
+        refuse(
+            f'{WHERE}.{role} is "{name}", which {file} does not have; {did_you_mean(name, found)}', Reason.DATASET_INVALID
+        )
+    return _only(alike, role, file)
+
+
+def _guess(found: Sequence[str], role: str, file: str) -> str | None:
+    for names in (ROLES[role].names, ROLES[role].weaker):
+        alike = [column for column in found if _plain(column) in names]
+        if alike:
+            return _only(alike, role, file)
+    return None
+
+
+def _only(alike: Sequence[str], role: str, file: str) -> str:
+    if len(alike) == 1:
+        return alike[0]
+    shown = " and ".join(f'"{name}"' for name in alike)
+    refuse(f'{file} has {len(alike)} columns for {role}: {shown}. Choose one: {WHERE}: {{{role}: "{alike[0]}"}}', Reason.DATASET_INVALID)
+
+
+def _plain(name: str) -> str:
+    """Take case, spaces and punctuation out of a name: `Adj Close` is adjclose."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f'"{name}"' for name in names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown or "none"

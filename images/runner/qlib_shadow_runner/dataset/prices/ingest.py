@@ -1,0 +1,141 @@
+"""From files to a dataset: keys first, then one column after another, so that memory holds few of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.prices.adjust import Adjustment, change, scaled
+from qlib_shadow_runner.dataset.prices.bars import bars_of, check_duplicates
+from qlib_shadow_runner.dataset.prices.faults import broken
+from qlib_shadow_runner.dataset.prices.grid import make_grid
+from qlib_shadow_runner.dataset.prices.notes import Notes
+from qlib_shadow_runner.dataset.prices.options import Adjust
+from qlib_shadow_runner.dataset.prices.parts import read_part
+from qlib_shadow_runner.dataset.prices.symbols import Symbols, clean
+from qlib_shadow_runner.dataset.prices.write import Writer
+from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from qlib_shadow_runner.dataset.prices.grid import Grid
+    from qlib_shadow_runner.dataset.prices.options import Options
+    from qlib_shadow_runner.dataset.prices.parts import Part
+
+    Floats = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+INDEX: Final = "^"
+WHERE: Final = "spec.dataset.source.prices"
+
+
+def ingest(files: Sequence[Path], names: Sequence[str], folder: Path, options: Options) -> Notes:
+    """Write the files' bars into an empty folder; `names` are the files as people know them."""
+    symbols, notes = Symbols(), Notes(files=len(files))
+    parts = [read_part(path, name, options.columns, symbols) for path, name in zip(files, names, strict=True)]
+    indices = find_indices(symbols.names, options.benchmarks)
+    bars = [bars_of(part, indices, symbols.names, options, notes) for part in parts]
+    _check_some(parts, bars, indices, notes)
+    grid = make_grid([(part.days[mask], part.codes[mask]) for part, mask in zip(parts, bars, strict=True)], len(symbols.names))
+    check_duplicates(parts, bars, grid, symbols.names, options, notes)
+    _write(_Columns(parts, bars, grid), Writer(folder, grid, symbols.names), indices, options, notes)
+    notes.renamed = symbols.renamed
+    notes.benchmarks = sorted(symbols.names[code] for code in np.flatnonzero(indices & grid.alive))
+    notes.without_bars = sorted(symbols.names[code] for code in np.flatnonzero(~grid.alive))
+    notes.write(folder)
+    return notes
+
+
+def find_indices(names: Sequence[str], benchmarks: Sequence[str]) -> Mask:
+    """Say which symbols are there to be compared with and never held: ^ in front, or named as a benchmark."""
+    indices = np.array([name.startswith(INDEX) for name in names])
+    for wanted in benchmarks:
+        name = clean(wanted, f"{WHERE}.benchmarks")
+        if name not in names:
+            refuse(f'{WHERE}.benchmarks names "{wanted}", which the files do not have; {did_you_mean(name, names)}', Reason.BENCHMARK_NOT_FOUND)
+        indices[names.index(name)] = True
+    return indices
+
+
+def _check_some(parts: Sequence[Part], bars: Sequence[Mask], indices: Mask, notes: Notes) -> None:
+    notes.rows = sum(len(part.days) for part in parts)
+    notes.bars = sum(int(mask.sum()) for mask in bars)
+    where = parts[0].file if len(parts) == 1 else f"{parts[0].file} and the other {len(parts) - 1} files"
+    if not notes.rows:
+        broken(where, "has a header and no rows." if len(parts) == 1 else "have headers and no rows.")
+    if not any((mask & ~indices[part.codes]).any() for part, mask in zip(parts, bars, strict=True)):
+        broken(where, f"leave no bar of anything that can be held: of {notes.rows} rows, {notes.without_close} have no close, "
+               f"{notes.suspended} no volume, and symbols with {INDEX} or named in benchmarks are only compared with.")
+
+
+class _Columns:
+    """The columns of all files, each laid out on the grid when it is asked for."""
+
+    def __init__(self, parts: Sequence[Part], bars: Sequence[Mask], grid: Grid) -> None:
+        self.grid = grid
+        self._parts = [
+            (part, mask, grid.places(part.days[mask], part.codes[mask])) for part, mask in zip(parts, bars, strict=True)
+        ]
+
+    def has(self, role: str) -> bool:
+        """Say whether any file has it."""
+        return any(role in part.columns for part, _, _ in self._parts)
+
+    def spread(self, role: str) -> Floats:
+        """Lay a column out; of two rows for one slot the later one stays."""
+        values = np.full(self.grid.size, np.nan)
+        for part, mask, places in self._parts:
+            values[places] = part.numbers(role)[mask]
+        return values
+
+
+def _write(columns: _Columns, writer: Writer, indices: Mask, options: Options, notes: Notes) -> None:
+    grid, close = columns.grid, columns.spread("close")
+    adjustment = _adjustment(columns, close, options, notes)
+    adjustment.price(close)
+    writer.field("close", close)
+    writer.field("change", change(grid, close))
+    bar = ~np.isnan(close)
+    factor = np.ones(grid.size) if adjustment.factor is None else adjustment.factor.copy()
+    writer.field("factor", np.where(bar, factor, np.nan))
+    del close, factor, bar
+    for role in ("open", "high", "low", "vwap"):
+        if columns.has(role):
+            writer.field(role, adjustment.price(columns.spread(role)))
+    writer.field("volume", adjustment.volume(columns.spread("volume")))
+    writer.calendar_and_universes(options.universe, indices)
+
+
+def _adjustment(columns: _Columns, close: Floats, options: Options, notes: Notes) -> Adjustment:
+    given = [role for role in (Adjust.FACTOR, Adjust.ADJ_CLOSE) if columns.has(role)]
+    wanted = options.adjust
+    if wanted is Adjust.AUTO:
+        if len(given) > 1:
+            refuse(f"{WHERE}: the files have both a factor and an adjusted close; write adjust: factor, or adjust: adj_close", Reason.DATASET_INVALID)
+        wanted = given[0] if given else Adjust.AUTO
+    elif wanted is not Adjust.NONE and wanted not in given:
+        refuse(f"{WHERE}.adjust is {wanted}, but no file has such a column. Name it in columns, or write adjust: auto", Reason.DATASET_INVALID)
+    notes.adjusted_by = "nothing" if wanted is Adjust.AUTO else wanted
+    if wanted is Adjust.NONE:
+        return Adjustment(None)
+    return scaled(columns.grid, close, None if wanted is Adjust.AUTO else _factor(columns, close, wanted))
+
+
+def _factor(columns: _Columns, close: Floats, by: Adjust) -> Floats:
+    values = columns.spread(by)
+    if by is Adjust.ADJ_CLOSE:
+        values /= close
+    wrong = (values <= 0) | np.isinf(values)
+    if wrong.any():
+        refuse(
+            f"{WHERE}: {int(wrong.sum())} bars have a value of {by} that is zero, negative or infinite. Mend them, or write adjust: none",
+            Reason.DATASET_INVALID,
+        )
+    return values

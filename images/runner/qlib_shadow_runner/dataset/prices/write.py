@@ -1,0 +1,59 @@
+"""Arrays into Qlib's files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qlib_shadow_runner.dataset.layout import ALL, BIN_SUFFIX, CALENDAR, feature_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from qlib_shadow_runner.dataset.prices.grid import Grid
+
+    Floats = NDArray[np.float64]
+
+
+class Writer:
+    """The dataset's folder, and the shape of what goes into it."""
+
+    def __init__(self, folder: Path, grid: Grid, names: Sequence[str]) -> None:
+        self._grid = grid
+        self._features = folder / "features"
+        self._folder = folder
+        self._names = names
+        self._codes = [int(code) for code in np.flatnonzero(grid.alive)]
+        self._homes = [self._features / feature_folder(names[code]) for code in self._codes]
+        for home in self._homes:
+            home.mkdir(parents=True)
+
+    def field(self, field: str, values: Floats) -> None:
+        """Write one field of every symbol."""
+        grid = self._grid
+        content = values.astype("<f4")
+        content[np.isnan(content)] = np.nan  # one bit pattern for "nothing", whatever made it
+        content[grid.heads[grid.alive]] = grid.first[grid.alive]
+        for code, home in zip(self._codes, self._homes, strict=True):
+            start = int(grid.heads[code])
+            (home / f"{field}{BIN_SUFFIX}").write_bytes(content[start : start + int(grid.lengths[code])].data)
+
+    def calendar_and_universes(self, universe: str, indices: NDArray[np.bool_]) -> None:
+        """Write the days, everything in `all`, and what can be held in the universe of its own."""
+        days = [str(day) for day in self._grid.days.astype("datetime64[D]")]
+        self._text(self._folder / CALENDAR, days)
+        order = sorted(self._codes, key=lambda code: self._names[code])
+        first, last = self._grid.first, self._grid.last
+        lines = {code: f"{self._names[code]}\t{days[first[code]]}\t{days[last[code]]}" for code in order}
+        instruments = self._folder / "instruments"
+        self._text(instruments / f"{ALL}.txt", list(lines.values()))
+        self._text(instruments / f"{universe}.txt", [lines[code] for code in order if not indices[code]])
+
+    @staticmethod
+    def _text(path: Path, lines: Sequence[str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,44 @@
+"""The golden run: every promise about a run folder, checked by its content and not by its word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.verify.checks import CHECKS, Broken
+from qlib_shadow_runner.verify.evidence import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Line:
+    """One acceptance line."""
+
+    name: str
+    passed: bool
+    detail: str
+
+    def __str__(self) -> str:
+        """Show it as people read it."""
+        return f"{'✓' if self.passed else '✗'} {self.name}: {self.detail}"
+
+
+def verify_run(folder: Path, mount: Path | None = None) -> list[Line]:
+    """Check every line; one that fails does not hide the others."""
+    evidence = Evidence(folder, mount)
+    return [_line(name, check, evidence) for name, check in CHECKS.items()]
+
+
+def _line(name: str, check: Callable[[Evidence], str], evidence: Evidence) -> Line:
+    try:
+        return Line(name, passed=True, detail=check(evidence))
+    except Broken as broken:
+        return Line(name, passed=False, detail=str(broken))
+    except StageError as error:
+        return Line(name, passed=False, detail=error.message)
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file provokes is a finding, not a crash
+        return Line(name, passed=False, detail=f"cannot be read ({type(error).__name__}: {error})")

@@ -1,0 +1,96 @@
+"""What the checks look at, read once and only when asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import yaml
+
+from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, METRICS_FILE, MLRUNS, SIGNALS_STEM, WORKFLOW_FILE
+from qlib_shadow_runner.mlruns import MlflowRun, recorded_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run folder, wherever it lies now, and the volume that its dataset is on."""
+
+    folder: Path
+    mount: Path | None = None
+
+    @cached_property
+    def metadata(self) -> dict[str, object]:
+        """Read RUN_METADATA.json."""
+        return self._object(METADATA_FILE)
+
+    @cached_property
+    def metrics(self) -> dict[str, object]:
+        """Read metrics.json."""
+        return self._object(METRICS_FILE)
+
+    def result(self, stage: str) -> dict[str, object]:
+        """Read a stage's result."""
+        return self._object(f"results/{stage}.json")
+
+    @cached_property
+    def workflow_bytes(self) -> bytes:
+        """Read workflow.yaml as it is."""
+        return (self.folder / WORKFLOW_FILE).read_bytes()
+
+    @cached_property
+    def workflow(self) -> dict[str, object]:
+        """Parse workflow.yaml."""
+        document = yaml.safe_load(self.workflow_bytes)
+        assert isinstance(document, dict), "it is a mapping"
+        return document
+
+    @cached_property
+    def signals_path(self) -> Path:
+        """Find the signals, Parquet or CSV."""
+        found = sorted(path for path in self.folder.glob(f"{SIGNALS_STEM}.*") if path.suffix in (".parquet", ".csv"))
+        if len(found) != 1:
+            raise FileNotFoundError(f"{len(found)} files named {SIGNALS_STEM}.*, where one is expected")
+        return found[0]
+
+    @cached_property
+    def signals(self) -> tuple[pd.DataFrame, dict[str, object] | None]:
+        """Read the signals and the identity in their schema."""
+        from qlib_shadow_runner.export.signals import read_signals  # noqa: PLC0415 - pandas only when needed
+
+        return read_signals(self.signals_path)
+
+    @cached_property
+    def runs(self) -> list[MlflowRun]:
+        """List what MLflow recorded."""
+        return list(recorded_runs(self.folder / MLRUNS))
+
+    @cached_property
+    def recorded(self) -> MlflowRun:
+        """Find the recorded run that the metadata names."""
+        wanted = self.metadata.get("mlflow_run_id")
+        found = [run for run in self.runs if run.run_id == wanted]
+        if not found:
+            raise FileNotFoundError(f"mlruns holds no run {wanted}, which {METADATA_FILE} names")
+        return found[0]
+
+    @cached_property
+    def dataset(self) -> Path:
+        """Find the dataset's version: below --data, else beside the artifacts."""
+        inside = PurePosixPath(str(self.metadata["dataset_resolved_path"]))
+        home = self.mount or self.folder.resolve().parents[len(ARTIFACTS.parts)]
+        found = home.joinpath(*inside.parts[2:])
+        if not found.is_dir():
+            raise FileNotFoundError(f"there is no {found}; say where the volume is with --data")
+        return found
+
+    def _object(self, name: str) -> dict[str, object]:
+        document = json.loads((self.folder / name).read_bytes())
+        if not isinstance(document, dict):
+            raise TypeError(f"{name} is not a JSON object")
+        return document

@@ -1,0 +1,62 @@
+"""Whether the ranked signals are what they claim to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.dataset.layout import Dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from qlib_shadow_runner.verify.evidence import Evidence
+
+
+def check_signals(evidence: Evidence) -> tuple[str | None, str]:
+    """Give the first fault, or None, and what was found."""
+    from qlib_shadow_runner.export.signals import rank_signals  # noqa: PLC0415 - pandas only when needed
+
+    table = evidence.signals[0]
+    found = f"{len(table):,} rows to {table['date'].max()}" if len(table) else "no rows"
+    fault = _own_faults(table, evidence) or _strangers(table, evidence)
+    if fault is None and not table.equals(rank_signals(evidence.recorded.artifacts)):
+        fault = "its rows are not the recorder's predictions"
+    return fault, found
+
+
+def _own_faults(table: pd.DataFrame, evidence: Evidence) -> str | None:
+    from qlib_shadow_runner.export.signals import with_ranks  # noqa: PLC0415
+
+    if table.empty:
+        return "it has no rows"
+    order = ["date", "score", "instrument"]
+    if not table[order].equals(table[order].sort_values(order, ascending=[True, False, True], ignore_index=True)):
+        return "its rows are not sorted by day and rank"
+    if table.duplicated(["date", "instrument"]).any():
+        return "it ranks an instrument twice on one day"
+    if not with_ranks(table.drop(columns=["rank", "percentile"]))["rank"].equals(table["rank"]):
+        return "its ranks do not follow its scores"
+    last = _last_day(evidence)
+    if str(table["date"].max()) != last:
+        return f"it ends on {table['date'].max()}, not on {last}"
+    return None
+
+
+def _strangers(table: pd.DataFrame, evidence: Evidence) -> str | None:
+    dataset = Dataset(evidence.dataset)
+    benchmark = str(evidence.metadata["benchmark"]).lower()
+    held = {str(name).lower() for name in table["instrument"].unique()}
+    if benchmark in held:
+        return f"it ranks the benchmark {evidence.metadata['benchmark']}"
+    universe = {span.symbol.lower() for span in dataset.universes[str(evidence.metadata["market"])]}
+    if held - universe:
+        return f"it ranks {min(held - universe)}, which is not in the universe"
+    return None
+
+
+def _last_day(evidence: Evidence) -> str:
+    segments = evidence.metadata["segments"]
+    assert isinstance(segments, dict), "the metadata is complete"
+    if evidence.metadata.get("segments_chosen_by") == "auto":
+        return str(Dataset(evidence.dataset).calendar[-1])
+    return str(segments["test"][1])
