@@ -1,0 +1,143 @@
+"""What the watches have told so far: runs, and the Jobs and Pods of each. No API call is made to look here."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from qlib_shadow_operator.core.model import NOTHING, Job, Observed, Pod, Run
+from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, run_name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from qlib_shadow_runner.contract import Stage
+
+KINDS: Final = ("runs", "jobs", "pods")
+
+
+class Key(NamedTuple):
+    """A run's place."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object: where it belongs, which version it is, and what it says."""
+
+    key: Key
+    version: str
+    value: Run | Job | Pod
+
+
+def read_entry(kind: str, raw: Mapping[str, Any]) -> Entry | None:
+    """Parse an object; None where it belongs to no run."""
+    meta = raw.get("metadata") or {}
+    name = meta.get("name") if kind == "runs" else run_name_of(raw)
+    if not name or not meta.get("uid"):
+        return None
+    parse = {"runs": parse_run, "jobs": parse_job, "pods": parse_pod}[kind]
+    return Entry(Key(meta.get("namespace", ""), name), str(meta.get("resourceVersion", "")), parse(raw))
+
+
+@dataclass
+class Cache:
+    """Objects by kind and uid, and by run. Threads read while the loop writes."""
+
+    _objects: dict[str, dict[str, Entry]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    _by_run: dict[Key, dict[str, set[str]]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def put(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
+        """Remember an object, unless a newer version of it is known."""
+        entry = read_entry(kind, raw)
+        if entry is None:
+            return None
+        with self._lock:
+            known = self._objects[kind].get(entry.value.uid)
+            if known is None or not _is_older(entry.version, known.version):
+                self._store(kind, entry)
+        return entry.key
+
+    def drop(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
+        """Forget an object that is gone."""
+        entry = read_entry(kind, raw)
+        if entry is None:
+            return None
+        with self._lock:
+            self._remove(kind, entry.value.uid)
+        return entry.key
+
+    def snapshot(self, kind: str) -> dict[str, Entry]:
+        """Give everything of a kind as it is known now."""
+        with self._lock:
+            return dict(self._objects[kind])
+
+    def correct(self, kind: str, before: Mapping[str, Entry], raws: Iterable[Mapping[str, Any]]) -> None:
+        """Repair what the watch missed: a full list stands against what was known when it was asked for.
+
+        What has changed since the asking is left alone: the watch knew better.
+        """
+        listed = {e.value.uid: e for raw in raws if (e := read_entry(kind, raw))}
+        with self._lock:
+            for uid, entry in before.items():
+                if uid not in listed and self._objects[kind].get(uid) is entry:
+                    self._remove(kind, uid)
+            for uid, entry in listed.items():
+                if self._objects[kind].get(uid) is before.get(uid) and not _same(entry, before.get(uid)):
+                    self._store(kind, entry)
+
+    def keys(self) -> list[Key]:
+        """Name all runs."""
+        with self._lock:
+            return [entry.key for entry in self._objects["runs"].values()]
+
+    def gather(self, key: Key) -> tuple[Run | None, Observed]:
+        """Collect everything known of a run; what belonged to an earlier run of the same name stays out."""
+        with self._lock:
+            runs, jobs, pods = (self._of(kind, key) for kind in KINDS)
+        run = max((one for one in runs if isinstance(one, Run)), key=lambda one: not one.deleting, default=None)
+        if run is None:
+            return None, Observed()
+        found_jobs: dict[Stage, Job] = {}
+        for job in jobs:
+            if isinstance(job, Job) and job.stage and job.owner_uid == run.uid:
+                found_jobs[job.stage] = job
+        return run, Observed(jobs=found_jobs, pods=_pods_of(found_jobs, pods))
+
+    def _of(self, kind: str, key: Key) -> list[Run | Job | Pod]:
+        uids = self._by_run.get(key, NOTHING).get(kind, ())
+        return [self._objects[kind][uid].value for uid in uids]
+
+    def _store(self, kind: str, entry: Entry) -> None:
+        self._objects[kind][entry.value.uid] = entry
+        self._by_run.setdefault(entry.key, {}).setdefault(kind, set()).add(entry.value.uid)
+
+    def _remove(self, kind: str, uid: str) -> None:
+        entry = self._objects[kind].pop(uid, None)
+        if entry is None:
+            return
+        of_run = self._by_run[entry.key]
+        of_run[kind].discard(uid)
+        if not any(of_run.values()):
+            del self._by_run[entry.key]
+
+
+def _pods_of(jobs: Mapping[Stage, Job], pods: Iterable[Run | Job | Pod]) -> dict[Stage, tuple[Pod, ...]]:
+    found: dict[Stage, tuple[Pod, ...]] = {}
+    for pod in pods:
+        if isinstance(pod, Pod) and pod.stage and pod.stage in jobs and pod.owner_uid == jobs[pod.stage].uid:
+            found[pod.stage] = (*found.get(pod.stage, ()), pod)
+    return found
+
+
+def _is_older(one: str, other: str) -> bool:
+    """Compare versions where they are numbers, as every API server so far makes them."""
+    return one.isdigit() and other.isdigit() and int(one) < int(other)
+
+
+def _same(one: Entry, other: Entry | None) -> bool:
+    return other is not None and one.version == other.version

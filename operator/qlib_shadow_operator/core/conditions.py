@@ -1,0 +1,100 @@
+"""The conditions of a run. Complete and Failed come from one verdict, so that never both are True."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qlib_shadow_operator.core.model import Condition
+from qlib_shadow_operator.core.names import ConditionType, StageState
+from qlib_shadow_operator.core.reasons import OperatorReason, shorten
+from qlib_shadow_runner.contract import Reason, Stage
+
+if TYPE_CHECKING:
+    from qlib_shadow_operator.core.model import Figures, StageStatus
+    from qlib_shadow_operator.core.rules import Verdict, View
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A condition before it has a time."""
+
+    type: ConditionType
+    status: bool
+    reason: str
+    message: str
+
+
+def compose_conditions(
+    view: View, verdict: Verdict, stages: tuple[StageStatus, ...], dataset: Figures
+) -> tuple[Condition, ...]:
+    """Give all conditions, always in the same order."""
+    download = next(one for one in stages if one.name is Stage.DOWNLOAD)
+    current = next((one for one in stages if one.state is not StageState.SUCCEEDED), None)
+    claims = (
+        _dataset_ready(download, dataset),
+        _suspended(verdict),
+        _complete(verdict, current, dataset),
+        _failed(verdict, current),
+    )
+    return tuple(_dated(claim, view) for claim in claims)
+
+
+def _dated(claim: Claim, view: View) -> Condition:
+    before = view.run.status.condition(claim.type)
+    same = before is not None and before.status is claim.status
+    return Condition(
+        type=claim.type,
+        status=claim.status,
+        reason=claim.reason,
+        message=shorten(claim.message),
+        last_transition_time=before.last_transition_time if before and same else view.now,
+        observed_generation=view.run.generation,
+    )
+
+
+def _dataset_ready(download: StageStatus, dataset: Figures) -> Claim:
+    kind = ConditionType.DATASET_READY
+    if download.state is StageState.SUCCEEDED:
+        return Claim(kind, True, OperatorReason.DATASET_VERIFIED, _describe(dataset))
+    if download.state is StageState.FAILED:
+        return Claim(kind, False, download.reason or Reason.INTERNAL_ERROR, download.message or "")
+    text = "the download stage has not checked the dataset yet"
+    return Claim(kind, False, OperatorReason.DATASET_NOT_CHECKED, text)
+
+
+def _describe(dataset: Figures) -> str:
+    known = {name: dataset.get(name, "?") for name in ("resolvedPath", "calendarStart", "calendarEnd", "instruments")}
+    return "{resolvedPath}: {calendarStart} to {calendarEnd}, {instruments} instruments".format(**known)
+
+
+def _suspended(verdict: Verdict) -> Claim:
+    kind = ConditionType.SUSPENDED
+    if verdict.suspended:
+        return Claim(kind, True, OperatorReason.SUSPEND_REQUESTED, "spec.suspend is true")
+    return Claim(kind, False, OperatorReason.NOT_SUSPENDED, "spec.suspend is not true")
+
+
+def _complete(verdict: Verdict, current: StageStatus | None, dataset: Figures) -> Claim:
+    kind = ConditionType.COMPLETE
+    if verdict.complete:
+        return Claim(kind, True, OperatorReason.RUN_COMPLETE, f"all stages succeeded on {_describe(dataset)}")
+    if verdict.failure:
+        return Claim(kind, False, OperatorReason.RUN_FAILED, "the run failed; see the condition Failed")
+    return Claim(kind, False, *_progress(current))
+
+
+def _failed(verdict: Verdict, current: StageStatus | None) -> Claim:
+    kind = ConditionType.FAILED
+    if verdict.failure:
+        return Claim(kind, True, verdict.failure.reason, verdict.failure.message)
+    if verdict.complete:
+        return Claim(kind, False, OperatorReason.RUN_COMPLETE, "the run is complete")
+    return Claim(kind, False, *_progress(current))
+
+
+def _progress(current: StageStatus | None) -> tuple[str, str]:
+    if current is None:
+        return OperatorReason.IN_PROGRESS, ""
+    text = f"stage {current.name}: {current.state}"
+    return OperatorReason.IN_PROGRESS, f"{text}; {current.message}" if current.message else text

@@ -1,0 +1,89 @@
+"""Build a stage's Job, as a plain document. What a pod may do is in podspec."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_operator.core import podspec
+from qlib_shadow_operator.core.names import CONTAINER, child_labels
+from qlib_shadow_runner.contract import API_VERSION, KIND, USER_ERRORS, Request
+
+if TYPE_CHECKING:
+    from qlib_shadow_operator.core.defaults import Defaults
+    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_runner.contract import Stage
+
+POD_FAILURE_POLICY: Final = {
+    "rules": [
+        # First: a drained node is not the run's fault, whatever code the process left with.
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {
+            "action": "FailJob",
+            "onExitCodes": {
+                "containerName": CONTAINER,
+                "operator": "In",
+                "values": sorted(int(code) for code in USER_ERRORS),
+            },
+        },
+    ]
+}
+"""The rest is counted against backoffLimit and tried again."""
+
+
+def build_job(run: Run, stage: Stage, defaults: Defaults, resolved_dataset: str | None = None) -> dict[str, Any]:
+    """Make the Job of a stage; the dataset is known once the download stage has resolved it."""
+    labels = child_labels(run.name, run.uid, stage)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": run.job_name(stage),
+            "namespace": run.namespace,
+            "labels": labels,
+            "ownerReferences": [owner_reference(run)],
+        },
+        "spec": {
+            "backoffLimit": retries(run, stage, defaults),
+            "activeDeadlineSeconds": active_deadline_seconds(run, stage, defaults),
+            "completions": 1,
+            "parallelism": 1,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": POD_FAILURE_POLICY,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": podspec.build(run, stage, defaults, request(run), resolved_dataset),
+            },
+        },
+    }
+
+
+def owner_reference(run: Run) -> dict[str, Any]:
+    """Tie a Job to its run, so that deleting the run deletes the Job; no finalizer is involved."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": run.name,
+        "uid": run.uid,
+        "controller": True,
+        # True would need the right to update finalizers of runs.
+        "blockOwnerDeletion": False,
+    }
+
+
+def request(run: Run) -> str:
+    """Tell the runner everything that it may know of the run."""
+    question: dict[str, object] = {**run.spec.question, "runId": run.run_id}
+    content = Request(name=run.name, namespace=run.namespace, uid=run.uid, runId=run.run_id, spec=question)
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def retries(run: Run, stage: Stage, defaults: Defaults) -> int:
+    """Count how often a stage may be tried again."""
+    asked = run.spec.stage(stage).retries
+    return defaults.stage(stage).retries if asked is None else asked
+
+
+def active_deadline_seconds(run: Run, stage: Stage, defaults: Defaults) -> int:
+    """Limit a stage's time, all attempts together."""
+    return run.spec.stage(stage).active_deadline_seconds or defaults.stage(stage).active_deadline_seconds

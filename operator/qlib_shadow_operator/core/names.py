@@ -1,0 +1,85 @@
+"""Every name that the operator writes into the cluster: labels, conditions, phases, states, Job names."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+from qlib_shadow_runner.contract import API_VERSION, Stage
+
+GROUP: Final = API_VERSION.partition("/")[0]
+VERSION: Final = API_VERSION.partition("/")[2]
+PLURAL: Final = "qlibshadowruns"
+
+MANAGER: Final = "qlib-shadow-operator"
+"""Who made an object: the value of app.kubernetes.io/managed-by, and the reporter of Events."""
+
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_RUN: Final = f"{GROUP}/run"
+LABEL_RUN_UID: Final = f"{GROUP}/run-uid"
+LABEL_STAGE: Final = f"{GROUP}/stage"
+
+APP_NAME: Final = "qlib-shadow"
+CHILD_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_RUN_UID}"
+"""Selects the Jobs and Pods of runs; all else in the cluster is never sent to the operator."""
+
+CONTAINER: Final = "stage"
+
+JOB_NAME_MAX: Final = 63
+UID_CHARACTERS: Final = 8
+
+
+class ConditionType(StrEnum):
+    """The conditions of a run; of Complete and Failed, at most one ever turns True."""
+
+    DATASET_READY = "DatasetReady"
+    SUSPENDED = "Suspended"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+class Phase(StrEnum):
+    """The conditions in one word, for people; no code reads it."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+class StageState(StrEnum):
+    """Where one stage is."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+FINISHED: Final = frozenset({StageState.SUCCEEDED, StageState.FAILED})
+
+
+def job_name(run_name: str, uid: str, stage: Stage) -> str:
+    """Name a stage's Job: the same at every look, and a valid label and host name."""
+    suffix = f"-{uid[:UID_CHARACTERS]}-{stage}"
+    stem = re.sub(r"[^a-z0-9-]", "-", run_name)[: JOB_NAME_MAX - len(suffix)].rstrip("-")
+    return stem + suffix
+
+
+def child_labels(run_name: str, uid: str, stage: Stage) -> dict[str, str]:
+    """Label a Job and its Pods, so that they are found by run, by stage and by who made them."""
+    return {
+        LABEL_NAME: APP_NAME,
+        LABEL_MANAGED_BY: MANAGER,
+        LABEL_COMPONENT: str(stage),
+        LABEL_RUN: run_name,
+        LABEL_RUN_UID: uid,
+        LABEL_STAGE: str(stage),
+    }

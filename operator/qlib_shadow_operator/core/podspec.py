@@ -1,0 +1,126 @@
+"""What a stage's pod is and may do: no token, no root, no writing but to the volume and to scratch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_operator.core.names import CONTAINER
+from qlib_shadow_runner.contract import (
+    DEFAULT_DATA,
+    DEFAULT_TERMINATION_LOG,
+    DEFAULT_WORK,
+    ENV_DATA,
+    ENV_IMAGE,
+    ENV_REQUEST,
+    ENV_TERMINATION_LOG,
+    ENV_WORK,
+    Stage,
+)
+
+if TYPE_CHECKING:
+    from qlib_shadow_operator.core.defaults import Defaults
+    from qlib_shadow_operator.core.model import Run
+
+TERMINATION_GRACE_SECONDS: Final = 30
+VOLUME_DATA: Final = "data"
+VOLUME_WORK: Final = "work"
+VOLUME_TMP: Final = "tmp"
+VOLUME_SHM: Final = "shm"
+
+
+def build(
+    run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
+) -> dict[str, Any]:
+    """Make the pod's spec, within the "restricted" Pod Security Standard."""
+    asked = run.spec.stage(stage)
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
+        "securityContext": pod_security(defaults),
+        "containers": [container(run, stage, defaults, request, resolved_dataset)],
+        "volumes": volumes(run, defaults),
+    }
+    optional = {
+        "imagePullSecrets": [{"name": n} for n in run.spec.image_pull_secrets or defaults.image_pull_secrets],
+        "nodeSelector": dict(asked.node_selector),
+        "tolerations": [dict(one) for one in asked.tolerations],
+    }
+    return spec | {name: value for name, value in optional.items() if value}
+
+
+def pod_security(defaults: Defaults) -> dict[str, Any]:
+    """Run as the ids that own the volume, never as root."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": defaults.uid,
+        "runAsGroup": defaults.gid,
+        "fsGroup": defaults.gid,
+        # A chown of every file at every start would cost minutes on a full volume.
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container(
+    run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
+) -> dict[str, Any]:
+    """Make the one container."""
+    image = run.spec.image or defaults.image
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": run.spec.image_pull_policy or defaults.image_pull_policy,
+        "args": ["stage", str(stage)],
+        "env": environment(image, defaults, request),
+        "resources": dict(run.spec.stage(stage).resources or defaults.stage(stage).resources),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": DEFAULT_TERMINATION_LOG,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts(stage, resolved_dataset),
+    }
+
+
+def environment(image: str, defaults: Defaults, request: str) -> list[dict[str, str]]:
+    """Tell the runner its request and where things are."""
+    values = {
+        ENV_REQUEST: request,
+        ENV_DATA: DEFAULT_DATA,
+        ENV_WORK: DEFAULT_WORK,
+        ENV_TERMINATION_LOG: DEFAULT_TERMINATION_LOG,
+        ENV_IMAGE: image,
+        "TZ": defaults.time_zone,
+    }
+    # "$(X)" in a value would be expanded by the kubelet; "$$" is its escape.
+    return [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
+
+
+def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
+    """Mount the volume, and in qrun the dataset once more, over itself, read-only."""
+    found: list[dict[str, Any]] = [
+        {"name": VOLUME_DATA, "mountPath": DEFAULT_DATA},
+        {"name": VOLUME_WORK, "mountPath": DEFAULT_WORK},
+        {"name": VOLUME_TMP, "mountPath": "/tmp"},  # noqa: S108 - in the container
+        {"name": VOLUME_SHM, "mountPath": "/dev/shm"},  # noqa: S108 - in the container
+    ]
+    if stage is Stage.QRUN and resolved_dataset:
+        # The resolved version's folder: the canonical name is a link, and a subPath is no place for links.
+        inside = resolved_dataset.removeprefix(DEFAULT_DATA).strip("/")
+        found.append({"name": VOLUME_DATA, "mountPath": resolved_dataset, "subPath": inside, "readOnly": True})
+    return found
+
+
+def volumes(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
+    """The claim, and scratch that dies with the pod."""
+    claim = run.spec.claim_name or defaults.claim_name
+    return [
+        {"name": VOLUME_DATA, "persistentVolumeClaim": {"claimName": claim}},
+        {"name": VOLUME_WORK, "emptyDir": {"sizeLimit": defaults.work_size}},
+        {"name": VOLUME_TMP, "emptyDir": {"sizeLimit": defaults.work_size}},
+        {"name": VOLUME_SHM, "emptyDir": {"medium": "Memory", "sizeLimit": defaults.shared_memory_size}},
+    ]

@@ -1,0 +1,179 @@
+"""The operator's own reasons and their sentences; the runner's pass through as they are.
+
+A message says the cause, the place and the remedy. Nothing else in the operator words a failure.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from qlib_shadow_runner.contract import STDERR_FILE, Stage
+
+
+class OperatorReason(StrEnum):
+    """What the operator itself finds; a runner's Reason may stand in the same places."""
+
+    # a stage that does not start
+    UNSCHEDULABLE = "Unschedulable"
+    CLAIM_MISSING = "VolumeClaimMissing"
+    IMAGE_UNAVAILABLE = "ImageUnavailable"
+    CONTAINER_CANNOT_START = "ContainerCannotStart"
+    NO_POD = "NoPod"
+    START_TIMED_OUT = "StartTimedOut"
+    JOB_REJECTED = "JobRejected"
+    # a stage that ended without telling why
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    EVICTED = "Evicted"
+    CONTAINER_FAILED = "ContainerFailed"
+    JOB_FAILED = "JobFailed"
+    RESULT_MISSING = "ResultMissing"
+    RESULT_MALFORMED = "ResultMalformed"
+    # not failures
+    RETRYING = "Retrying"
+    DATASET_VERIFIED = "DatasetVerified"
+    DATASET_NOT_CHECKED = "NotCheckedYet"
+    SUSPEND_REQUESTED = "SuspendRequested"
+    NOT_SUSPENDED = "NotSuspended"
+    IN_PROGRESS = "InProgress"
+    RUN_FAILED = "RunFailed"
+    RUN_COMPLETE = "RunComplete"
+
+
+class EventReason(StrEnum):
+    """Why an Event was posted."""
+
+    STAGE_STARTED = "StageStarted"
+    STAGE_WAITING = "StageWaiting"
+    STAGE_RETRYING = "StageRetrying"
+    STAGE_SUCCEEDED = "StageSucceeded"
+    SUSPENDED = "Suspended"
+    RESUMED = "Resumed"
+    COMPLETE = "Complete"
+
+
+ReasonText = str
+"""A Reason or an OperatorReason, as it stands in the status."""
+
+MESSAGE_MAX: Final = 1000
+"""Characters of any message in the status; the CRD allows a few more."""
+
+
+def shorten(text: str, limit: int = MESSAGE_MAX) -> str:
+    """Keep both ends of a text that is too long: the cause stands first, the remedy last."""
+    if len(text) <= limit:
+        return text
+    head = limit * 2 // 3
+    return f"{text[:head]} … {text[len(text) - (limit - head - 3) :]}"
+
+
+def log_place(artifact_path: str, job: str, namespace: str) -> str:
+    """Say where the whole log is: on the volume for good, in the cluster while the pod is there."""
+    return f"Log: {artifact_path}/{STDERR_FILE}, or: kubectl logs -n {namespace} job/{job}"
+
+
+def unschedulable(detail: str) -> str:
+    """No node takes the pod."""
+    return (
+        f"no node can take the pod: {detail}. "
+        "Lower stages.<stage>.resources, correct its nodeSelector and tolerations, or add a node"
+    )
+
+
+def claim_missing(claim: str, namespace: str) -> str:
+    """The volume is not there."""
+    return (
+        f'the PersistentVolumeClaim "{claim}" is not in namespace "{namespace}". '
+        "Create it, or name another one in storage.claimName"
+    )
+
+
+def image_unavailable(image: str, detail: str) -> str:
+    """The node cannot get the image."""
+    return (
+        f'the image "{image}" cannot be pulled: {detail}. '
+        "Correct spec.image, or name the registry's credentials in spec.imagePullSecrets"
+    )
+
+
+def container_cannot_start(detail: str) -> str:
+    """The node has the image but cannot start it."""
+    return f"the container cannot be started: {detail}"
+
+
+def no_pod(job: str, namespace: str) -> str:
+    """The Job controller made no pod."""
+    return (
+        f'the Job "{job}" has no pod; a quota or an admission policy may refuse it. '
+        f"See: kubectl describe job -n {namespace} {job}"
+    )
+
+
+def starting_slowly() -> str:
+    """The pod has a node, and nothing says what it waits for."""
+    return "the pod has a node but its container does not start; its volume may not be attached"
+
+
+def timed_out(seconds: int, detail: str) -> str:
+    """Waiting was given up."""
+    return f"not started after {seconds} s: {detail}"
+
+
+def job_rejected(detail: str) -> str:
+    """The API server refused the Job."""
+    return f"the API server refuses the stage's Job: {detail}"
+
+
+def job_name_taken(job: str) -> str:
+    """Somebody else's Job has the name."""
+    return f'a Job named "{job}" exists and does not belong to this run. Delete it, or rename the run'
+
+
+def deadline_exceeded(stage: Stage, seconds: int | None, waiting: str | None) -> str:
+    """The Job's active deadline has passed."""
+    what = f"stage {stage} did not finish within its {'' if seconds is None else f'{seconds} s '}deadline"
+    why = f"; it never started: {waiting}" if waiting else ""
+    return f"{what}{why}. Raise stages.{stage}.activeDeadlineSeconds, or give the stage more CPU"
+
+
+def out_of_memory(stage: Stage, limit: str | None) -> str:
+    """The kernel killed the container."""
+    return (
+        f"stage {stage} was killed for using more memory than its limit{f' of {limit}' if limit else ''}. "
+        f"Raise stages.{stage}.resources.limits.memory, or use fewer instruments or a shorter history"
+    )
+
+
+def evicted(detail: str) -> str:
+    """The node threw the pod out."""
+    return f"the node evicted the pod: {detail or 'it ran short of a resource'}"
+
+
+def container_failed(exit_code: int, tail: str) -> str:
+    """The process left no result behind."""
+    return f"exit code {exit_code} without a result" + (f"; the log ends with: {tail}" if tail else "")
+
+
+def job_failed(reason: str, detail: str) -> str:
+    """All that is known is what the Job says."""
+    return f"the Job failed with {reason or 'no reason'}: {detail or 'no message'}; its pod is gone"
+
+
+def result_missing(stage: Stage) -> str:
+    """The stage succeeded, and nobody can say with what."""
+    return (
+        f"stage {stage} ended well but left no result: its pod was deleted before it was read. "
+        "Apply the run again under a new name; the dataset is kept"
+    )
+
+
+def result_malformed(stage: Stage, detail: str) -> str:
+    """The stage said something that is no result."""
+    return f"stage {stage} ended well but its result cannot be read: {detail}. Is spec.image a qlib-runner of this version?"
+
+
+def retrying(attempt: int, reason: ReasonText, message: str) -> str:
+    """An attempt failed and another one is made."""
+    return shorten(f"attempt {attempt}; the one before ended with {reason}: {message}")
+
+

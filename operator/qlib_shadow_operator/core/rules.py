@@ -1,0 +1,162 @@
+"""What to do about a run: a chain of named facts, of which the first that holds decides.
+
+Nothing here remembers: a fact is read from the run, its Jobs and Pods, and the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_operator.core.causes import Cause
+from qlib_shadow_operator.core.jobs import build_job
+from qlib_shadow_operator.core.model import CreateJob, DeleteJob, DeleteRun, SetJobSuspended
+from qlib_shadow_operator.core.names import StageState
+from qlib_shadow_runner.contract import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from qlib_shadow_operator.core.defaults import Defaults
+    from qlib_shadow_operator.core.model import Action, Figures, Observed, Run, StageStatus
+    from qlib_shadow_operator.core.stages import Finding
+
+
+@dataclass(frozen=True)
+class View:
+    """A run, what exists for it, and what was found of each stage, at one moment."""
+
+    run: Run
+    observed: Observed
+    findings: tuple[Finding, ...]
+    defaults: Defaults
+    now: datetime
+
+    @property
+    def current(self) -> Finding | None:
+        """The stage that the run is at: the first one that has not succeeded."""
+        return next((f for f in self.findings if f.status.state is not StageState.SUCCEEDED), None)
+
+    @property
+    def dataset(self) -> Figures:
+        """What is known of the dataset, from now or from before."""
+        found = [f.result.dataset for f in self.findings if f.result and f.result.dataset]
+        return {**self.run.status.dataset, **(found[-1] if found else {})}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule says."""
+
+    actions: tuple[Action, ...] = ()
+    failure: Cause | None = None
+    complete: bool = False
+    suspended: bool = False
+    untouched: bool = False
+    """The status stays as it is."""
+    stage: StageStatus | None = None
+    """The current stage's status, where the rule changes it."""
+    look_again_at: datetime | None = None
+
+
+def run_is_being_deleted(view: View) -> Verdict | None:
+    """The garbage collector does the rest."""
+    return Verdict(untouched=True) if view.run.deleting else None
+
+
+def run_has_finished(view: View) -> Verdict | None:
+    """Nothing is started any more; what is left over is stopped, and in time the run itself may go."""
+    status, ttl = view.run.status, view.run.spec.ttl_seconds_after_finished
+    if not status.finished:
+        return None
+    if ttl is None or status.completion_time is None:
+        return Verdict(untouched=True, actions=_stop_jobs(view))
+    end_of_life = status.completion_time + timedelta(seconds=ttl)
+    if view.now >= end_of_life:
+        return Verdict(untouched=True, actions=(DeleteRun(),))
+    return Verdict(untouched=True, actions=_stop_jobs(view), look_again_at=end_of_life)
+
+
+def _stop_jobs(view: View) -> tuple[Action, ...]:
+    jobs = view.observed.jobs.items()
+    return tuple(DeleteJob(s, job.name, job.uid) for s, job in jobs if not job.finished and not job.deleting)
+
+
+def run_is_impossible(view: View) -> Verdict | None:
+    """The API server let something in that can never work."""
+    fault = view.run.fault
+    return Verdict(failure=Cause(Reason.INVALID_SPEC, fault)) if fault else None
+
+
+def stage_has_failed(view: View) -> Verdict | None:
+    """One failed stage fails the run, and a Job that was given up is stopped."""
+    found = view.current
+    if found is None or found.status.state is not StageState.FAILED:
+        return None
+    cause = Cause(found.status.reason or Reason.INTERNAL_ERROR, found.status.message or "")
+    return Verdict(failure=cause, actions=_stop_jobs(view))
+
+
+def every_stage_has_succeeded(view: View) -> Verdict | None:
+    """The run is complete."""
+    return Verdict(complete=True) if view.current is None else None
+
+
+def run_is_suspended(view: View) -> Verdict | None:
+    """No stage begins, and the one that runs is paused."""
+    if not view.run.spec.suspend:
+        return None
+    found = view.current
+    assert found is not None
+    job = found.job
+    if job is None or job.suspended or job.finished:
+        return Verdict(suspended=True, look_again_at=found.look_again_at)
+    stage = replace(found.status, state=StageState.SUSPENDED, reason=None, message=None)
+    return Verdict(suspended=True, stage=stage, actions=(SetJobSuspended(stage.name, job.name, suspended=True),))
+
+
+def stage_has_no_job(view: View) -> Verdict | None:
+    """The next stage can begin."""
+    found = view.current
+    assert found is not None
+    if found.job is not None:
+        return None
+    run, stage = view.run, found.status.name
+    resolved = view.dataset.get("resolvedPath")
+    body = build_job(run, stage, view.defaults, None if resolved is None else str(resolved))
+    status = found.status
+    if status.state is not StageState.WAITING:
+        status = replace(status, state=StageState.STARTING, job_name=run.job_name(stage))
+        status = replace(status, start_time=status.start_time or view.now, attempts=max(status.attempts, 1))
+    return Verdict(stage=status, actions=(CreateJob(stage, body),), look_again_at=found.look_again_at)
+
+
+def stage_is_paused(view: View) -> Verdict | None:
+    """The run is no longer suspended, so its Job should not be."""
+    found = view.current
+    assert found is not None
+    if found.job is None or not found.job.suspended:
+        return None
+    stage = replace(found.status, state=StageState.STARTING)
+    return Verdict(stage=stage, actions=(SetJobSuspended(stage.name, found.job.name, suspended=False),))
+
+
+def stage_is_under_way(view: View) -> Verdict | None:
+    """There is nothing to do but to say how far it is."""
+    return Verdict(look_again_at=view.current.look_again_at if view.current else None)
+
+
+RULES: Final[tuple[Callable[[View], Verdict | None], ...]] = (
+    run_is_being_deleted,
+    run_has_finished,
+    run_is_impossible,
+    stage_has_failed,
+    every_stage_has_succeeded,
+    run_is_suspended,
+    stage_has_no_job,
+    stage_is_paused,
+    stage_is_under_way,
+)
+"""Asked in this order; the last one always answers."""

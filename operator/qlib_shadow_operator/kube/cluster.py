@@ -1,0 +1,229 @@
+"""The calls to the API server, each with a timeout. Blocking: they are made from threads, never from the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from urllib3.exceptions import HTTPError
+
+from qlib_shadow_operator.core.names import CHILD_SELECTOR, GROUP, MANAGER, PLURAL, VERSION
+from qlib_shadow_operator.core.reasons import job_name_taken
+from qlib_shadow_runner.contract import API_VERSION, KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from qlib_shadow_operator.core.model import Note, Run
+
+CONFLICT: Final = 409
+GONE: Final = 404
+FORBIDDEN: Final = 403
+"""Quota, policy or rights: somebody may change it."""
+HOPELESS: Final = frozenset({400, 413, 422})
+"""The same request will be refused for ever."""
+
+NOTE_MAX: Final = 1000
+"""Characters; the API takes 1,024."""
+
+Document = dict[str, Any]
+
+TIMEOUT: Final = (5, 30)
+"""Seconds to connect and to read."""
+
+
+class ClusterError(Exception):
+    """A call failed and may be tried again."""
+
+
+class ConflictError(ClusterError):
+    """The object is not what it was thought to be; look again."""
+
+
+class RefusedError(ClusterError):
+    """The API server says no, and why."""
+
+    def __init__(self, message: str, *, hopeless: bool = False) -> None:
+        super().__init__(message)
+        self.hopeless = hopeless
+
+
+class NoClusterError(Exception):
+    """There is no cluster to talk to."""
+
+
+BATCH: Final = {"group": "batch", "version": "v1", "plural": "jobs"}
+RUNS: Final = {"group": GROUP, "version": VERSION, "plural": PLURAL}
+EVENTS: Final = {"group": "events.k8s.io", "version": "v1", "plural": "events"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One connection pool to one API server.
+
+    CustomObjectsApi serves every API group with plain documents; building typed models only to take them
+    apart again would cost more than the rest of a look.
+    """
+
+    objects: Any
+    core: Any
+
+    @classmethod
+    def connect(cls, pool: int) -> Cluster:
+        """Use the pod's service account, or else the kubeconfig of whoever runs this."""
+        configuration = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except ConfigException:
+            _load_kubeconfig(configuration)
+        configuration.connection_pool_maxsize = pool
+        api = client.ApiClient(configuration)
+        return cls(client.CustomObjectsApi(api), client.CoreV1Api(api))
+
+    def crd_is_there(self) -> bool:
+        """Ask whether QlibShadowRun is known to the API server."""
+        try:
+            found = _call(self.objects.get_api_resources, GROUP, VERSION)
+        except ConflictError:  # 404: not even the group
+            return False
+        return any(one.name == PLURAL for one in found.resources)
+
+    def create_job(self, namespace: str, body: Document) -> Document:
+        """Make a Job; the one that is there already is as good, if it has the same owner."""
+        try:
+            return _call_for(self.objects.create_namespaced_custom_object, **BATCH, namespace=namespace, body=body)
+        except ConflictError:
+            name = body["metadata"]["name"]
+            there = _call_for(self.objects.get_namespaced_custom_object, **BATCH, namespace=namespace, name=name)
+            return _ours(there, body)
+
+    def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> Document:
+        """Pause or resume a Job."""
+        body = {"spec": {"suspend": suspended}}
+        patch = self.objects.patch_namespaced_custom_object
+        return _call_for(patch, **BATCH, namespace=namespace, name=name, body=body)
+
+    def delete_job(self, namespace: str, name: str, uid: str) -> None:
+        """Remove a Job and its pods; without the policy, the API would leave the pods behind."""
+        self._delete(BATCH, namespace, name, uid)
+
+    def patch_status(self, run: Run, change: Document) -> Document:
+        """Change the status of exactly the version that was looked at."""
+        body = {"metadata": {"resourceVersion": run.resource_version, "uid": run.uid}, "status": change}
+        patch = self.objects.patch_namespaced_custom_object_status
+        return _call_for(patch, **RUNS, namespace=run.namespace, name=run.name, body=body)
+
+    def delete_run(self, run: Run) -> None:
+        """Remove a run; its Jobs follow."""
+        self._delete(RUNS, run.namespace, run.name, run.uid)
+
+    def post_event(self, run: Run, note: Note, now: datetime) -> None:
+        """Tell what happened to whoever describes the run."""
+        body = event(run, note, now)
+        _call(self.objects.create_namespaced_custom_object, **EVENTS, namespace=run.namespace, body=body)
+
+    def list_documents(self, kind: str, namespace: str | None) -> list[Document]:
+        """List runs, jobs or pods as they are now, not as a cache remembers them."""
+        if kind == "pods":
+            return self._list_pods(namespace)
+        which = RUNS if kind == "runs" else BATCH
+        selector = {} if kind == "runs" else {"label_selector": CHILD_SELECTOR}
+        if namespace:
+            found = _call_for(self.objects.list_namespaced_custom_object, **which, namespace=namespace, **selector)
+        else:
+            found = _call_for(self.objects.list_cluster_custom_object, **which, **selector)
+        items: list[Document] = found["items"]
+        return items
+
+    def _list_pods(self, namespace: str | None) -> list[Document]:
+        options = {"label_selector": CHILD_SELECTOR, "_preload_content": False}
+        if namespace:
+            answer = _call(self.core.list_namespaced_pod, namespace, **options)
+        else:
+            answer = _call(self.core.list_pod_for_all_namespaces, **options)
+        items: list[Document] = json.loads(answer.data)["items"]
+        return items
+
+    def _delete(self, which: dict[str, str], namespace: str, name: str, uid: str) -> None:
+        options = client.V1DeleteOptions(
+            propagation_policy="Background", preconditions=client.V1Preconditions(uid=uid)
+        )
+        # Gone, or another object of the same name: either way the one that was meant is no more.
+        with contextlib.suppress(ConflictError):
+            delete = self.objects.delete_namespaced_custom_object
+            _call(delete, **which, namespace=namespace, name=name, body=options)
+
+
+def _call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        return method(*args, **kwargs, _request_timeout=TIMEOUT)
+    except ApiException as error:
+        raise _translate(error) from error
+    except HTTPError as error:
+        raise ClusterError(f"the API server does not answer: {error}") from error
+
+
+def _call_for(method: Callable[..., Any], **kwargs: Any) -> Document:
+    found: Document = _call(method, **kwargs)
+    return found
+
+
+def _ours(there: Document, wanted: Document) -> Document:
+    """Accept a Job that was made for the same run, and no other."""
+    owner = wanted["metadata"]["ownerReferences"][0]["uid"]
+    meta = there["metadata"]
+    if any(one.get("uid") == owner for one in meta.get("ownerReferences", [])):
+        return there
+    raise RefusedError(job_name_taken(meta["name"]))
+
+
+def _load_kubeconfig(configuration: Any) -> None:
+    try:
+        config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except ConfigException as error:
+        raise NoClusterError(f"no cluster to talk to: {error}; run in a pod, or set KUBECONFIG") from error
+
+
+def _translate(error: Any) -> ClusterError:
+    if error.status in {CONFLICT, GONE}:
+        return ConflictError(_why(error))
+    if error.status in HOPELESS:
+        return RefusedError(_why(error), hopeless=True)
+    return RefusedError(_why(error)) if error.status == FORBIDDEN else ClusterError(_why(error))
+
+
+def _why(error: Any) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{error.status} {error.reason}"
+
+
+def event(run: Run, note: Note, now: datetime) -> Document:
+    """Write an Event about a run."""
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{run.name[:50]}-", "namespace": run.namespace},
+        "type": "Warning" if note.warning else "Normal",
+        "reason": str(note.reason),
+        "note": note.message[:NOTE_MAX],
+        "action": "Reconcile",
+        "eventTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "reportingController": MANAGER,
+        "reportingInstance": MANAGER,
+        "regarding": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": run.namespace,
+            "name": run.name,
+            "uid": run.uid,
+            "resourceVersion": run.resource_version,
+        },
+    }

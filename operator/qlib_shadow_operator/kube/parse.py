@@ -1,0 +1,223 @@
+"""From raw documents to the core's values. Tolerant: what is missing or odd becomes empty, never an error."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from qlib_shadow_operator.core.model import (
+    Condition,
+    Job,
+    Pod,
+    Run,
+    RunSpec,
+    StageSpec,
+    StageStatus,
+    Status,
+    Termination,
+)
+from qlib_shadow_operator.core.names import CONTAINER, LABEL_RUN, LABEL_STAGE, ConditionType, StageState
+from qlib_shadow_operator.kube.times import read_time
+from qlib_shadow_runner.contract import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+E = TypeVar("E", bound=StrEnum)
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+QUESTION_KEYS: Final = ("dataset", "workflow")
+"""What of the spec is the runner's business; runId is added when it is resolved."""
+
+
+def parse_run(raw: Mapping[str, Any]) -> Run:
+    """Read a QlibShadowRun."""
+    meta = raw.get("metadata") or {}
+    return Run(
+        name=meta.get("name", ""),
+        namespace=meta.get("namespace", ""),
+        uid=meta.get("uid", ""),
+        resource_version=meta.get("resourceVersion", ""),
+        generation=meta.get("generation", 0),
+        spec=_spec(raw.get("spec") or {}),
+        status=parse_status(raw.get("status") or {}),
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def _spec(raw: Mapping[str, Any]) -> RunSpec:
+    stages = raw.get("stages") or {}
+    return RunSpec(
+        question={name: raw[name] for name in QUESTION_KEYS if raw.get(name) is not None},
+        run_id=raw.get("runId"),
+        claim_name=(raw.get("storage") or {}).get("claimName"),
+        stages={stage: _stage_spec(stages[stage]) for stage in Stage if stages.get(stage)},
+        image=raw.get("image"),
+        image_pull_policy=raw.get("imagePullPolicy"),
+        image_pull_secrets=tuple(one["name"] for one in raw.get("imagePullSecrets") or () if one.get("name")),
+        suspend=bool(raw.get("suspend")),
+        ttl_seconds_after_finished=raw.get("ttlSecondsAfterFinished"),
+    )
+
+
+def _stage_spec(raw: Mapping[str, Any]) -> StageSpec:
+    return StageSpec(
+        resources=raw.get("resources"),
+        node_selector=raw.get("nodeSelector") or {},
+        tolerations=tuple(raw.get("tolerations") or ()),
+        active_deadline_seconds=raw.get("activeDeadlineSeconds"),
+        retries=raw.get("retries"),
+    )
+
+
+def parse_status(raw: Mapping[str, Any]) -> Status:
+    """Read what the operator once wrote."""
+    return Status(
+        observed_generation=raw.get("observedGeneration", 0),
+        phase=raw.get("phase"),
+        summary=dict(raw.get("summary") or {}),
+        run_id=raw.get("runId"),
+        artifact_path=raw.get("artifactPath"),
+        start_time=read_time(raw.get("startTime")),
+        completion_time=read_time(raw.get("completionTime")),
+        conditions=tuple(found for one in raw.get("conditions") or () if (found := _condition(one))),
+        stages=tuple(found for one in raw.get("stages") or () if (found := _stage_status(one))),
+        dataset=dict(raw.get("dataset") or {}),
+        metrics=dict(raw.get("metrics") or {}),
+        config_hash=raw.get("configHash"),
+        git_commit=raw.get("gitCommit"),
+        image_id=raw.get("imageID"),
+    )
+
+
+def _condition(raw: Mapping[str, Any]) -> Condition | None:
+    kind = _member(ConditionType, raw.get("type"))
+    if kind is None:
+        return None
+    return Condition(
+        type=kind,
+        status=raw.get("status") == "True",
+        reason=raw.get("reason", ""),
+        message=raw.get("message", ""),
+        last_transition_time=read_time(raw.get("lastTransitionTime")) or LONG_AGO,
+        observed_generation=raw.get("observedGeneration", 0),
+    )
+
+
+def _stage_status(raw: Mapping[str, Any]) -> StageStatus | None:
+    name, state = _member(Stage, raw.get("name")), _member(StageState, raw.get("state"))
+    if name is None or state is None:
+        return None
+    return StageStatus(
+        name=name,
+        state=state,
+        job_name=raw.get("jobName"),
+        attempts=raw.get("attempts", 0),
+        start_time=read_time(raw.get("startTime")),
+        completion_time=read_time(raw.get("completionTime")),
+        reason=raw.get("reason"),
+        message=raw.get("message"),
+    )
+
+
+def parse_job(raw: Mapping[str, Any]) -> Job:
+    """Read a Job."""
+    meta, spec, status = raw.get("metadata") or {}, raw.get("spec") or {}, raw.get("status") or {}
+    true = {c.get("type"): c for c in status.get("conditions") or () if c.get("status") == "True"}
+    end = true.get("Complete") or true.get("Failed") or {}
+    failure = true.get("Failed") or {}
+    return Job(
+        name=meta.get("name", ""),
+        uid=meta.get("uid", ""),
+        owner_uid=_controller(meta),
+        created_at=read_time(meta.get("creationTimestamp")) or LONG_AGO,
+        stage=stage_of(raw),
+        suspended=bool(spec.get("suspend")),
+        started_at=read_time(status.get("startTime")),
+        ended_at=read_time(status.get("completionTime")) or read_time(end.get("lastTransitionTime")),
+        active=status.get("active") or 0,
+        succeeded=status.get("succeeded") or 0,
+        failed=status.get("failed") or 0,
+        is_complete="Complete" in true,
+        is_failed="Failed" in true,
+        failure_reason=failure.get("reason", ""),
+        failure_message=failure.get("message", ""),
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def _controller(meta: Mapping[str, Any]) -> str | None:
+    return next((o.get("uid") for o in meta.get("ownerReferences") or () if o.get("controller")), None)
+
+
+def parse_pod(raw: Mapping[str, Any]) -> Pod:
+    """Read a stage's Pod."""
+    meta, spec, status = raw.get("metadata") or {}, raw.get("spec") or {}, raw.get("status") or {}
+    container: Mapping[str, Any] = _named(spec.get("containers"))
+    seen = _named(status.get("containerStatuses"))
+    state = seen.get("state") or {}
+    waiting, running = state.get("waiting") or {}, state.get("running") or {}
+    return Pod(
+        name=meta.get("name", ""),
+        uid=meta.get("uid", ""),
+        created_at=read_time(meta.get("creationTimestamp")) or LONG_AGO,
+        phase=status.get("phase", "Pending"),
+        stage=stage_of(raw),
+        owner_uid=_controller(meta),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        disrupted=_pod_condition(status, "DisruptionTarget").get("status") == "True",
+        unschedulable=_unschedulable(status),
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        running_since=read_time(running.get("startedAt")),
+        termination=_termination(state.get("terminated")),
+        image=container.get("image", ""),
+        image_id=seen.get("imageID", ""),
+        memory_limit=((container.get("resources") or {}).get("limits") or {}).get("memory"),
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def _named(containers: Any) -> Mapping[str, Any]:
+    return next((one for one in containers or () if one.get("name") == CONTAINER), {})
+
+
+def _pod_condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    return next((one for one in status.get("conditions") or () if one.get("type") == kind), {})
+
+
+def _unschedulable(status: Mapping[str, Any]) -> str:
+    found = _pod_condition(status, "PodScheduled")
+    is_stuck = found.get("status") == "False" and found.get("reason") == "Unschedulable"
+    return found.get("message", "no reason given") if is_stuck else ""
+
+
+def _termination(raw: Mapping[str, Any] | None) -> Termination | None:
+    if not raw:
+        return None
+    return Termination(
+        exit_code=raw.get("exitCode", -1),
+        reason=raw.get("reason", ""),
+        message=raw.get("message", ""),
+        started_at=read_time(raw.get("startedAt")),
+        finished_at=read_time(raw.get("finishedAt")),
+    )
+
+
+def stage_of(raw: Mapping[str, Any]) -> Stage | None:
+    """Say which stage a Job or Pod belongs to."""
+    return _member(Stage, _labels(raw).get(LABEL_STAGE))
+
+
+def run_name_of(raw: Mapping[str, Any]) -> str | None:
+    """Say which run a Job or Pod belongs to."""
+    return _labels(raw).get(LABEL_RUN)
+
+
+def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:
+    return (raw.get("metadata") or {}).get("labels") or {}
+
+
+def _member(kind: type[E], value: object) -> E | None:
+    return next((one for one in kind if one == value), None)

@@ -1,0 +1,21 @@
+"""Times as the API writes them: UTC, whole seconds, a Z."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def read_time(value: object) -> datetime | None:
+    """Read a time; anything else is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def write_time(value: datetime | None) -> str | None:
+    """Write a time for the API."""
+    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,133 @@
+"""One look at one run: gather, decide, apply. Blocking, so it runs in a thread; one thread per run at a time.
+
+The status is written before anything is done: its resourceVersion proves that what was looked at is current,
+a run's spec is frozen (by startTime) before its first Job exists, and a failure is on record before its
+Job is stopped. Whatever is lost in between is found missing at the next look.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qlib_shadow_operator.core.decide import decide
+from qlib_shadow_operator.core.model import CreateJob, DeleteJob, Rejection, SetJobSuspended
+from qlib_shadow_operator.kube.cluster import ClusterError, RefusedError
+from qlib_shadow_operator.kube.render import merge_patch, render_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qlib_shadow_operator.cache import Cache, Key
+    from qlib_shadow_operator.core.defaults import Defaults
+    from qlib_shadow_operator.core.model import Action, Decision, Note, Run
+    from qlib_shadow_runner.contract import Stage
+
+logger = logging.getLogger(__name__)
+
+
+class Api(Protocol):
+    """What is asked of the API server; see kube.cluster.Cluster."""
+
+    def create_job(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Make a Job, or give the one that has its name already."""
+
+    def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> dict[str, Any]:
+        """Pause or resume a Job."""
+
+    def delete_job(self, namespace: str, name: str, uid: str) -> None:
+        """Remove a Job and its pods."""
+
+    def patch_status(self, run: Run, change: dict[str, Any]) -> dict[str, Any]:
+        """Change the status of exactly the version that was looked at."""
+
+    def delete_run(self, run: Run) -> None:
+        """Remove a run."""
+
+    def post_event(self, run: Run, note: Note, now: datetime) -> None:
+        """Tell what happened."""
+
+
+def utc_now() -> datetime:
+    """Look at the clock."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Reconciler:
+    """Looks at runs."""
+
+    cache: Cache
+    api: Api
+    defaults: Defaults
+    clock: Callable[[], datetime] = utc_now
+    _refusals: dict[str, dict[Stage, Rejection]] = field(default_factory=dict)
+    """By uid of the run: why a stage's Job was last refused. Lost with the process, and found again."""
+
+    def reconcile(self, key: Key) -> float | None:
+        """Look at a run, and say in how many seconds to look again, if time alone can change it."""
+        run, observed = self.cache.gather(key)
+        if run is None:
+            return None
+        now = self.clock()
+        refusals = self._refusals.get(run.uid, {})
+        decision = decide(run, replace(observed, rejections=refusals), self.defaults, now)
+        self._apply(run, decision, now)
+        if decision.look_again_at is None:
+            return None
+        return max((decision.look_again_at - now).total_seconds(), 0) + 1
+
+    def _apply(self, run: Run, decision: Decision, now: datetime) -> None:
+        self._write_status(run, decision)
+        for action in decision.actions:
+            self._act(run, action)
+        for note in decision.notes:
+            self._post(run, note, now)
+
+    def _write_status(self, run: Run, decision: Decision) -> None:
+        change = merge_patch(render_status(run.status), render_status(decision.status))
+        if change:
+            self.cache.put("runs", self.api.patch_status(run, change))
+            logger.info(
+                "%s: %s", decision.rule, decision.status.phase, extra={**about(run), "changed": sorted(change)}
+            )
+
+    def _act(self, run: Run, action: Action) -> None:
+        if isinstance(action, CreateJob):
+            self._create(run, action)
+        elif isinstance(action, SetJobSuspended):
+            job = self.api.set_job_suspended(run.namespace, action.name, suspended=action.suspended)
+            self.cache.put("jobs", job)
+        elif isinstance(action, DeleteJob):
+            self.api.delete_job(run.namespace, action.name, action.uid)
+        else:
+            self.api.delete_run(run)
+        stage = {"stage": str(action.stage)} if hasattr(action, "stage") else {}
+        logger.info("%s done", type(action).__name__, extra={**about(run), **stage})
+
+    def _create(self, run: Run, action: CreateJob) -> None:
+        try:
+            job = self.api.create_job(run.namespace, action.body)
+        except RefusedError as error:
+            self._refusals.setdefault(run.uid, {})[action.stage] = Rejection(str(error), error.hopeless)
+            raise
+        self._refusals.pop(run.uid, None)
+        self.cache.put("jobs", job)
+
+    def _post(self, run: Run, note: Note, now: datetime) -> None:
+        try:
+            self.api.post_event(run, note, now)
+        except ClusterError as error:
+            # The status says it all; an Event is a courtesy.
+            logger.warning("an Event could not be posted: %s", error, extra=about(run))
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a run that is gone."""
+        self._refusals.pop(uid, None)
+
+
+def about(run: Run) -> dict[str, str]:
+    """Name a run in a log line."""
+    return {"run": f"{run.namespace}/{run.name}", "runId": run.run_id}

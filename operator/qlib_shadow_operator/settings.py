@@ -1,0 +1,177 @@
+"""The operator's settings, from environment variables. A wrong one is one sentence, before anything starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from zoneinfo import ZoneInfo
+
+from qlib_shadow_operator.core.defaults import Defaults, StageDefaults
+from qlib_shadow_runner.contract import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+PREFIX: Final = "QLIB_SHADOW_"
+PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMATS: Final = ("json", "text")
+QUANTITY: Final = r"[0-9]+(\.[0-9]+)?([EPTGMk]i?|m)?"
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message is for the person who set it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that may be set."""
+
+    defaults: Defaults = field(default_factory=Defaults)
+    namespaces: tuple[str, ...] = ()
+    """Empty: the whole cluster."""
+    workers: int = 8
+    resync_seconds: float = 600.0
+    health_port: int = 8080
+    log_level: str = "INFO"
+    log_format: str = "json"
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the environment, or raise a SettingsError."""
+    env = _Environment(environ)
+    settings = Settings(
+        defaults=_defaults(env),
+        namespaces=env.get("NAMESPACES", _names, ()),
+        workers=env.get("WORKERS", _whole(1, 64), Settings.workers),
+        resync_seconds=env.get("RESYNC_SECONDS", _whole(10, 86_400), Settings.resync_seconds),
+        health_port=env.get("HEALTH_PORT", _whole(1, 65_535), Settings.health_port),
+        log_level=env.get("LOG_LEVEL", _one_of(LOG_LEVELS), Settings.log_level),
+        log_format=env.get("LOG_FORMAT", _one_of(LOG_FORMATS), Settings.log_format),
+    )
+    env.check_all_known()
+    return settings
+
+
+def _defaults(env: _Environment) -> Defaults:
+    base = Defaults()
+    return Defaults(
+        image=env.get("RUNNER_IMAGE", _text, base.image),
+        image_pull_policy=env.get("RUNNER_IMAGE_PULL_POLICY", _one_of(PULL_POLICIES), base.image_pull_policy),
+        image_pull_secrets=env.get("RUNNER_IMAGE_PULL_SECRETS", _names, base.image_pull_secrets),
+        claim_name=env.get("CLAIM_NAME", _name, base.claim_name),
+        uid=env.get("RUN_AS_USER", _whole(1, 2**31 - 1), base.uid),
+        gid=env.get("RUN_AS_GROUP", _whole(1, 2**31 - 1), base.gid),
+        time_zone=env.get("TIME_ZONE", _time_zone, base.time_zone),
+        work_size=env.get("WORK_SIZE", _quantity, base.work_size),
+        shared_memory_size=env.get("SHARED_MEMORY_SIZE", _quantity, base.shared_memory_size),
+        start_timeout=timedelta(
+            seconds=env.get("START_TIMEOUT_SECONDS", _whole(10, 86_400), int(base.start_timeout.total_seconds()))
+        ),
+        stages=MappingProxyType({stage: _stage(env, stage, base.stage(stage)) for stage in Stage}),
+    )
+
+
+def _stage(env: _Environment, stage: Stage, base: StageDefaults) -> StageDefaults:
+    name = stage.name
+    return replace(
+        base,
+        resources=env.get(f"{name}_RESOURCES", _resources, base.resources),
+        active_deadline_seconds=env.get(
+            f"{name}_DEADLINE_SECONDS", _whole(1, 30 * 86_400), base.active_deadline_seconds
+        ),
+        retries=env.get(f"{name}_RETRIES", _whole(0, 20), base.retries),
+    )
+
+
+class _Environment:
+    """Reads variables by name and remembers which there are."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._known: set[str] = set()
+
+    def get(self, name: str, read: Callable[[str], T], default: T) -> T:
+        name = PREFIX + name
+        self._known.add(name)
+        raw = self._environ.get(name, "").strip()
+        if not raw:
+            return default
+        try:
+            return read(raw)
+        except ValueError as error:
+            raise SettingsError(f'{name} is "{raw}", but {error}') from error
+
+    def check_all_known(self) -> None:
+        """A misspelt setting would otherwise be silently without effect."""
+        unknown = sorted(name for name in self._environ if name.startswith(PREFIX) and name not in self._known)
+        if unknown:
+            known = ", ".join(sorted(self._known))
+            raise SettingsError(f"{unknown[0]} is not a setting of the operator; there are {known}")
+
+
+def _text(raw: str) -> str:
+    if any(character.isspace() for character in raw):
+        raise ValueError("it must not contain spaces")
+    return raw
+
+
+def _name(raw: str) -> str:
+    if len(raw) > 253 or not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", raw):  # noqa: PLR2004
+        raise ValueError('it must be a name of lower-case letters, digits, "-" and "."')
+    return raw
+
+
+def _names(raw: str) -> tuple[str, ...]:
+    return tuple(_name(part.strip()) for part in raw.split(",") if part.strip())
+
+
+def _quantity(raw: str) -> str:
+    if not re.fullmatch(QUANTITY, raw):
+        raise ValueError('it must be a quantity, for example "4Gi"')
+    return raw
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(raw: str) -> int:
+        if not re.fullmatch(r"-?[0-9]+", raw) or not low <= int(raw) <= high:
+            raise ValueError(f"it must be a whole number from {low} to {high}")
+        return int(raw)
+
+    return read
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def read(raw: str) -> str:
+        if raw not in choices:
+            raise ValueError(f"it must be one of {', '.join(choices)}")
+        return raw
+
+    return read
+
+
+def _time_zone(raw: str) -> str:
+    try:
+        ZoneInfo(raw)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError('it must be a time zone, for example "America/New_York"') from error
+    return raw
+
+
+def _resources(raw: str) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except ValueError as error:
+        raise ValueError("it must be JSON with requests and limits") from error
+    if not isinstance(found, dict) or not set(found) <= {"requests", "limits"}:
+        raise ValueError('it must be JSON like {"requests": {"cpu": "1"}, "limits": {"memory": "8Gi"}}')
+    for side in found.values():
+        if not isinstance(side, dict) or not all(re.fullmatch(QUANTITY, str(one)) for one in side.values()):
+            raise ValueError('its requests and limits must map names to quantities, for example {"memory": "8Gi"}')
+    return found

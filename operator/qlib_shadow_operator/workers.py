@@ -1,0 +1,136 @@
+"""The tasks that take keys from the queue, look at runs in threads, and now and then compare the cache with the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from qlib_shadow_operator.cache import KINDS
+from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qlib_shadow_operator.cache import Cache, Key
+    from qlib_shadow_operator.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+STOP_PATIENCE: Final = 10.0
+"""Seconds that a look under way may take to end when the operator stops."""
+STUCK_AFTER: Final = 300.0
+"""Seconds without progress after which the operator calls itself ill."""
+
+
+class Look(Protocol):
+    """One look at a run."""
+
+    def __call__(self, key: Key) -> float | None:
+        """Say in how many seconds to look again, if at all."""
+
+
+class Lister(Protocol):
+    """Lists what exists."""
+
+    def list_documents(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
+        """List runs, jobs or pods as they are now."""
+
+
+class Workers:
+    """A bounded number of looks at a time."""
+
+    def __init__(self, queue: WorkQueue[Key], look: Look, count: int) -> None:
+        self._queue = queue
+        self._look = look
+        self._count = count
+        self._threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix="look")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    def start(self, *more: asyncio.Task[None]) -> None:
+        """Begin, together with other tasks that end when this ends."""
+        self._tasks = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(self._count)]
+        self._tasks.extend(more)
+
+    async def stop(self) -> None:
+        """Let looks under way end; begin none."""
+        self._stopping = True
+        deadline = time.monotonic() + STOP_PATIENCE
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def illness(self) -> str | None:
+        """Say what is wrong with the workers, if anything."""
+        dead = [task.get_name() for task in self._tasks if task.done()]
+        if dead and not self._stopping:
+            return f"these tasks have ended: {', '.join(dead)}"
+        wait = self._queue.oldest_wait
+        return f"a run has waited {wait:.0f} s for a look" if wait > STUCK_AFTER else None
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await self.look_at(key)
+            finally:
+                self._queue.done(key)
+
+    async def look_at(self, key: Key) -> None:
+        """Look once; whatever goes wrong is tried again later."""
+        look = asyncio.get_running_loop().run_in_executor(self._threads, self._look, key)
+        try:
+            again = await asyncio.shield(look)
+        except asyncio.CancelledError:
+            # Stopping: the thread cannot be interrupted, so its last look is seen to its end.
+            await asyncio.gather(look, return_exceptions=True)
+            raise
+        except ConflictError as error:
+            # What was looked at has changed; the news is on its way, this is in case it is not.
+            logger.debug("conflict: %s", error, extra=_about(key))
+            self._queue.retry(key)
+        except ClusterError as error:
+            delay = self._queue.retry(key)
+            logger.warning("%s; next try in %.1f s", error, delay, extra=_about(key))
+        except Exception:
+            delay = self._queue.retry(key)
+            logger.exception("defect; next try in %.1f s", delay, extra=_about(key))
+        else:
+            self._queue.forgive(key)
+            if again is not None:
+                self._queue.add_after(key, again)
+
+
+async def resync(
+    cache: Cache, queue: WorkQueue[Key], lister: Lister, namespaces: Sequence[str | None], period: float
+) -> None:
+    """For ever: repair what the watches missed, then look at every run."""
+    while True:
+        await asyncio.sleep(period)
+        try:
+            await compare(cache, lister, namespaces)
+        except ClusterError as error:
+            logger.warning("the resync found no answer: %s", error)
+        for key in cache.keys():  # noqa: SIM118 - not a mapping
+            queue.add(key)
+
+
+async def compare(cache: Cache, lister: Lister, namespaces: Sequence[str | None]) -> None:
+    """Hold the cache against full lists."""
+    for kind in KINDS:
+        before = cache.snapshot(kind)
+        found: list[Mapping[str, Any]] = []
+        for namespace in namespaces:
+            found.extend(await asyncio.to_thread(lister.list_documents, kind, namespace))
+        cache.correct(kind, before, found)
+
+
+def _about(key: Key) -> dict[str, str]:
+    return {"run": f"{key.namespace}/{key.name}"}

@@ -1,0 +1,109 @@
+"""Keys that wait to be looked at: each at most once in the line and at most once at work.
+
+The idea is client-go's workqueue. Belongs to one event loop; time and chance are passed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, Protocol, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+BACKOFF_FIRST: Final = 0.5
+BACKOFF_MAX: Final = 120.0
+JITTER: Final = 0.5
+"""The share of a delay that chance may add, so that a thousand failures do not come back together."""
+
+
+class Handle(Protocol):
+    """A timer that can be stopped."""
+
+    def cancel(self) -> None:
+        """Stop it."""
+
+
+class WorkQueue(Generic[K]):
+    """Adding a key that waits does nothing; adding one that is at work brings it back afterwards."""
+
+    def __init__(
+        self, call_later: Callable[[float, Callable[[], None]], Handle], chance: Callable[[], float], clock: Callable[[], float]
+    ) -> None:
+        self._call_later = call_later
+        self._chance = chance
+        self._clock = clock
+        self._line: deque[K] = deque()
+        self._waiting_since: dict[K, float] = {}
+        self._at_work: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._timers: dict[K, tuple[float, Handle]] = {}
+        self._news = asyncio.Event()
+
+    def add(self, key: K) -> None:
+        """Ask for a look at a key."""
+        if key in self._waiting_since:
+            return
+        self._waiting_since[key] = self._clock()
+        if key not in self._at_work:
+            self._line.append(key)
+            self._news.set()
+
+    def add_after(self, key: K, delay: float) -> None:
+        """Ask for a look in a while; of several whiles the shortest counts."""
+        due = self._clock() + max(delay, 0)
+        known = self._timers.get(key)
+        if known and known[0] <= due:
+            return
+        if known:
+            known[1].cancel()
+        self._timers[key] = (due, self._call_later(max(delay, 0), lambda: self._ring(key)))
+
+    def _ring(self, key: K) -> None:
+        del self._timers[key]
+        self.add(key)
+
+    async def get(self) -> K:
+        """Take the next key to work; `done` must follow."""
+        while not self._line:
+            self._news.clear()
+            await self._news.wait()
+        key = self._line.popleft()
+        del self._waiting_since[key]
+        self._at_work.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """Give a key back; if it was asked for meanwhile, it stands in line again."""
+        self._at_work.discard(key)
+        if key in self._waiting_since:
+            self._line.append(key)
+            self._news.set()
+
+    def retry(self, key: K) -> float:
+        """Ask again after a failure, each time later; say how much later."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay = min(BACKOFF_FIRST * 2 ** min(failures, 20), BACKOFF_MAX) * (1 + JITTER * self._chance())
+        self.add_after(key, delay)
+        return delay
+
+    def forgive(self, key: K) -> None:
+        """Forget the failures of a key."""
+        self._failures.pop(key, None)
+
+    def forget(self, key: K) -> None:
+        """Drop what is remembered of a key that is gone."""
+        self.forgive(key)
+        timer = self._timers.pop(key, None)
+        if timer:
+            timer[1].cancel()
+
+    @property
+    def oldest_wait(self) -> float:
+        """Seconds that the longest-waiting key has been asking for a look."""
+        return self._clock() - min(self._waiting_since.values()) if self._waiting_since else 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting_since)
