@@ -82,12 +82,15 @@ def run_id_fault(run_id: str) -> str | None:
     if run_id in RESERVED_RUN_IDS:
         return f'runId "{run_id}" is reserved on the volume; choose another'
     if not re.fullmatch(RUN_ID_PATTERN, run_id):
-        return f'runId "{run_id}" must be lower-case letters, digits, "-" and ".", and begin and end with a letter or digit'
+        return (
+            f'runId "{run_id}" must be lower-case letters, digits, "-" and ".", '
+            "and begin and end with a letter or digit"
+        )
     return None
 
 
 def run_id_for(name: str, uid: str) -> str:
-    """Name the run of a resource that gives no runId: `<name>-<first 8 of uid>`, the name shortened to fit."""
+    """Name the run of a resource that gives no runId: `<name>-<first 8 of uid>`, shortened to fit."""
     suffix = uid[:8]
     return f"{name[: RUN_ID_MAX - len(suffix) - 1].rstrip('-.')}-{suffix}"
 
@@ -132,6 +135,11 @@ class Reason(StrEnum):
     DATASET_INVALID = "DatasetInvalid"
     DATASET_STALE = "DatasetStale"
     DATASET_TOO_SHORT = "DatasetTooShort"
+    DATASET_LOCKED = "DatasetLocked"
+    DOWNLOAD_FAILED = "DownloadFailed"
+    DOWNLOAD_REFUSED = "DownloadRefused"
+    CHECKSUM_MISMATCH = "ChecksumMismatch"
+    ARCHIVE_INVALID = "ArchiveInvalid"
     VOLUME_NOT_WRITABLE = "VolumeNotWritable"
     RUN_FOLDER_TAKEN = "RunFolderTaken"
     OUT_OF_DISK = "OutOfDisk"

@@ -22,7 +22,9 @@ THREADS: Final = (
 def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str) -> dict[str, str]:
     """Give a child what it needs and nothing else."""
     kept = {
-        name: value for name, value in environ.items() if name in INHERITED or name.startswith(INHERITED_PREFIX)
+        name: value
+        for name, value in environ.items()
+        if name in INHERITED or name.startswith(INHERITED_PREFIX)
     }
     return {
         "HOME": scratch,

@@ -27,6 +27,12 @@ EXIT_CODES: Final[Mapping[Reason, ExitCode]] = {
     Reason.DATASET_INVALID: ExitCode.BAD_DATA,
     Reason.DATASET_STALE: ExitCode.BAD_DATA,
     Reason.DATASET_TOO_SHORT: ExitCode.BAD_DATA,
+    Reason.DATASET_LOCKED: ExitCode.TRANSIENT,
+    Reason.DOWNLOAD_FAILED: ExitCode.TRANSIENT,
+    # Another URL, a Secret or a certificate is needed, which no retry brings.
+    Reason.DOWNLOAD_REFUSED: ExitCode.BAD_CONFIG,
+    Reason.CHECKSUM_MISMATCH: ExitCode.BAD_DATA,
+    Reason.ARCHIVE_INVALID: ExitCode.BAD_DATA,
     # Somebody has to change the volume's owner, which no retry does.
     Reason.VOLUME_NOT_WRITABLE: ExitCode.BAD_CONFIG,
     Reason.RUN_FOLDER_TAKEN: ExitCode.BAD_CONFIG,
@@ -73,7 +79,8 @@ def from_os_error(error: OSError) -> StageError:
     where = str(error.filename or "the volume")
     if error.errno in DISK_FULL:
         return StageError(
-            Reason.OUT_OF_DISK, f"no space is left while writing {where}. Free space on the volume or enlarge it."
+            Reason.OUT_OF_DISK,
+            f"no space is left while writing {where}. Free space on the volume or enlarge it.",
         )
     if error.errno in NOT_WRITABLE:
         return volume_not_writable(where)
@@ -84,5 +91,6 @@ def unexpected(error: BaseException) -> StageError:
     """Admit a defect without showing a traceback; the log keeps it."""
     return StageError(
         Reason.INTERNAL_ERROR,
-        f"unexpected {type(error).__name__}: {error}. This is a defect of qlib-shadow; stderr.log holds the details.",
+        f"unexpected {type(error).__name__}: {error}. "
+        "This is a defect of qlib-shadow; stderr.log holds the details.",
     )

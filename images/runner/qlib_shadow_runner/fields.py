@@ -11,7 +11,8 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set as AbstractSet
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
 
 def refuse(message: str, reason: Reason = Reason.INVALID_SPEC) -> NoReturn:

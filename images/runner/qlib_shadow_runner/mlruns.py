@@ -62,7 +62,9 @@ def recorded_runs(mlruns: Path) -> Iterator[MlflowRun]:
 def finished_run(mlruns: Path, experiment: str) -> MlflowRun | None:
     """Find the newest run of this experiment that came to its end."""
     runs = [
-        run for run in recorded_runs(mlruns) if run.experiment == experiment and run.status == RunStatus.FINISHED
+        run
+        for run in recorded_runs(mlruns)
+        if run.experiment == experiment and run.status == RunStatus.FINISHED
     ]
     return max(runs, key=lambda run: run.start_time, default=None)
 
@@ -71,7 +73,9 @@ def settle(mlruns: Path, status: RunStatus) -> None:
     """End the runs whose process is gone: nobody else will."""
     for run in recorded_runs(mlruns):
         if run.status in (RunStatus.RUNNING, RunStatus.SCHEDULED):
-            _rewrite(run.folder / META, {"status": str(int(status)), "end_time": str(int(time.time() * 1000))})
+            _rewrite(
+                run.folder / META, {"status": str(int(status)), "end_time": str(int(time.time() * 1000))}
+            )
 
 
 def rebase(mlruns: Path) -> None:
@@ -83,7 +87,11 @@ def rebase(mlruns: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, str]:
-    pairs = (line.partition(":") for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(" "))
+    pairs = (
+        line.partition(":")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.startswith(" ")
+    )
     return {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}
 
 
@@ -94,5 +102,7 @@ def _number(meta: dict[str, str], key: str) -> int:
 
 def _rewrite(path: Path, changes: dict[str, str]) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    changed = [f"{key}: {changes[key]}" if (key := line.partition(":")[0]) in changes else line for line in lines]
+    changed = [
+        f"{key}: {changes[key]}" if (key := line.partition(":")[0]) in changes else line for line in lines
+    ]
     write_atomically(path, ("\n".join(changed) + "\n").encode())

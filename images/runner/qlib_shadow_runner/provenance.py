@@ -15,13 +15,22 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.limits import Limits
 
-PACKAGES: Final = ("qlib-shadow-operator", "pyqlib", "lightgbm", "mlflow-skinny", "numpy", "pandas", "pyarrow", "scipy")
+PACKAGES: Final = (
+    "qlib-shadow-operator",
+    "pyqlib",
+    "lightgbm",
+    "mlflow-skinny",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+)
 """The packages whose versions may change an answer."""
 UNKNOWN: Final = "unknown"
 
 
 def git_commit(environ: Mapping[str, str]) -> str:
-    """Give the commit that this code is from: the image's, or the checkout's, `-dirty` where it was changed."""
+    """Give the commit of this code: the image's, or the checkout's, `-dirty` where it was changed."""
     given = environ.get(ENV_GIT_COMMIT)
     if given:
         return given

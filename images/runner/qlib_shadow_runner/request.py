@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from qlib_shadow_runner.contract import ENV_REQUEST, ENV_WORK, DEFAULT_WORK, Reason, Stage, run_id_fault
+from qlib_shadow_runner.contract import DEFAULT_WORK, ENV_REQUEST, ENV_WORK, Reason, Stage, run_id_fault
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import RunSpec, parse_spec
 from qlib_shadow_runner.volume import Volume

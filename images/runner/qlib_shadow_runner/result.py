@@ -17,7 +17,7 @@ def now() -> str:
 
 
 def termination_message(result: Result, limit: int = TERMINATION_MESSAGE_BYTES) -> bytes:
-    """Fit the result into the limit: the message gives way first, then what can be looked up in the folder."""
+    """Fit the result into the limit: the message gives way first, then what the folder tells too."""
     content = _encode(result)
     if len(content) <= limit:
         return content
@@ -42,7 +42,9 @@ def _with_shorter_message(result: Result, limit: int) -> Result:
 
 
 def _cut(result: Result, message: str, length: int) -> Result:
-    return Result(**{**result, "message": message[:length] + (ELLIPSIS if length < len(message) else "")})  # type: ignore[typeddict-item]
+    shorter = result.copy()
+    shorter["message"] = message[:length] + (ELLIPSIS if length < len(message) else "")
+    return shorter
 
 
 def _encode(result: Result) -> bytes:

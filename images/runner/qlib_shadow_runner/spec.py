@@ -7,21 +7,32 @@ operator (storage, stages, image …) is accepted by name and ignored.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import DEFAULT_DATA, DEFAULT_DATASET_PATH, Reason, run_id_fault
 from qlib_shadow_runner.dataset.sources import SOURCES, Source, parse_source
 from qlib_shadow_runner.fields import check_keys, choice, integer, mapping, number, refuse, text
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 AUTO: Final = "auto"
 DEFAULT_TEMPLATE: Final = "lightgbm-alpha158"
 OPERATOR_KEYS: Final = frozenset(
-    {"storage", "stages", "image", "imagePullPolicy", "imagePullSecrets", "queueName", "suspend", "ttlSecondsAfterFinished"}
+    {
+        "storage",
+        "stages",
+        "image",
+        "imagePullPolicy",
+        "imagePullSecrets",
+        "queueName",
+        "suspend",
+        "ttlSecondsAfterFinished",
+    }
 )
 """Keys of the spec that only the operator reads."""
 
@@ -156,15 +167,25 @@ def _dataset(raw: Mapping[str, object]) -> DatasetSpec:
 def _dataset_path(path: str) -> str:
     if not re.fullmatch(rf"{DEFAULT_DATA}(/[A-Za-z0-9_][A-Za-z0-9._-]*)+", path):
         refuse(
-            f'spec.dataset.path "{path}" must lie under {DEFAULT_DATA} and be made of letters, digits, ".", "_" '
-            f"and \"-\", for example {DEFAULT_DATASET_PATH}"
+            f'spec.dataset.path "{path}" must lie under {DEFAULT_DATA}, of letters, digits, ".", "_" '
+            f'and "-", for example {DEFAULT_DATASET_PATH}'
         )
     return path
 
 
 def _workflow(raw: Mapping[str, object]) -> WorkflowSpec:
     where = "spec.workflow"
-    known = {"template", "market", "benchmark", "segments", "model", "strategy", "exchange", "seed", "signalsFormat"}
+    known = {
+        "template",
+        "market",
+        "benchmark",
+        "segments",
+        "model",
+        "strategy",
+        "exchange",
+        "seed",
+        "signalsFormat",
+    }
     check_keys(raw, known, where)
     return WorkflowSpec(
         template=text(raw.get("template", DEFAULT_TEMPLATE), f"{where}.template"),
@@ -197,7 +218,9 @@ def _segments(value: object) -> Segments | None:
     check_keys(raw, set(names), where)
     missing = [name for name in names if name not in raw]
     if missing:
-        refuse(f"{where} lacks {', '.join(missing)}: give all of train, valid and test as [first, last], or auto")
+        refuse(
+            f"{where} lacks {', '.join(missing)}: give all of train, valid and test as [first, last], or auto"
+        )
     return Segments(*(_span(raw[name], f"{where}.{name}") for name in names))
 
 
@@ -247,5 +270,7 @@ def _exchange(raw: Mapping[str, object]) -> ExchangeCosts:
         close_cost=number(raw.get("closeCost", base.close_cost), 0, 0.5, f"{where}.closeCost"),
         min_cost=number(raw.get("minCost", base.min_cost), 0, 1e6, f"{where}.minCost"),
         account=number(raw.get("account", base.account), 1, 1e15, f"{where}.account"),
-        deal_price=choice(raw.get("dealPrice", base.deal_price), ("close", "open", "vwap"), f"{where}.dealPrice"),
+        deal_price=choice(
+            raw.get("dealPrice", base.deal_price), ("close", "open", "vwap"), f"{where}.dealPrice"
+        ),
     )

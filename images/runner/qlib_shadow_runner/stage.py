@@ -97,7 +97,9 @@ def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: T
         outcome = as_stage_error(error)
         if outcome.reason is Reason.INTERNAL_ERROR:
             tee.confide(traceback.format_exc())
-    result = _result(context.stage, clock, context, outcome, commit=str(folder.metadata.get("git_commit", "")))
+    result = _result(
+        context.stage, clock, context, outcome, commit=str(folder.metadata.get("git_commit", ""))
+    )
     try:
         _finish(folder, context.stage, attempt, clock, result)
     except OSError as error:

@@ -33,10 +33,15 @@ def export(arguments: Mapping[str, object]) -> dict[str, object]:
     """Turn the recorder's pickles into files for people and programs."""
     from qlib_shadow_runner.export import export_run  # noqa: PLC0415
 
-    return export_run(Path(str(arguments["folder"])), Path(str(arguments["artifacts"])), str(arguments["format"]))
+    return export_run(
+        Path(str(arguments["folder"])), Path(str(arguments["artifacts"])), str(arguments["format"])
+    )
 
 
-STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] = {"dataset": dataset, "export": export}
+STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] = {
+    "dataset": dataset,
+    "export": export,
+}
 
 
 def main(name: str, arguments: str, report: str) -> int:

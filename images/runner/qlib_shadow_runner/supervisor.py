@@ -40,7 +40,9 @@ class Supervisor:
     def run(self, command: Sequence[str], *, environ: Mapping[str, str], cwd: str) -> int:
         """Run a child to its end and give its return code; raise when asked to stop meanwhile."""
         self.check()
-        child = subprocess.Popen(command, env=dict(environ), cwd=cwd, stdin=subprocess.DEVNULL, start_new_session=True)
+        child = subprocess.Popen(
+            command, env=dict(environ), cwd=cwd, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         self._child = child
         if self.interrupted:  # between the check and the assignment
             self._stop(signal.SIGTERM, None)
@@ -53,11 +55,21 @@ class Supervisor:
         self.check()
         return code
 
-    def step(self, name: str, arguments: object, *, environ: Mapping[str, str], cwd: str) -> dict[str, object]:
+    def step(
+        self, name: str, arguments: object, *, environ: Mapping[str, str], cwd: str
+    ) -> dict[str, object]:
         """Run one of our own heavy steps in a child and take its report."""
         with tempfile.TemporaryDirectory(dir=cwd, prefix=f"{name}-") as scratch:
             report = Path(scratch, "report.json")
-            command = [sys.executable, "-P", "-m", "qlib_shadow_runner.steps", name, json.dumps(arguments), str(report)]
+            command = [
+                sys.executable,
+                "-P",
+                "-m",
+                "qlib_shadow_runner.steps",
+                name,
+                json.dumps(arguments),
+                str(report),
+            ]
             code = self.run(command, environ=environ, cwd=cwd)
             content = read_json_object(report)
         if content is not None and "reason" in content:
@@ -70,7 +82,8 @@ class Supervisor:
         """Stop here if somebody asked for it."""
         if self.interrupted:
             raise StageError(
-                Reason.INTERRUPTED, "the stage was told to stop (SIGTERM) before it was done; running it again repeats it."
+                Reason.INTERRUPTED,
+                "the stage was told to stop (SIGTERM) before it was done; running it again repeats it.",
             )
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
@@ -100,6 +113,7 @@ def out_of_memory(what: str) -> StageError:
     """Explain a SIGKILL that nobody here sent."""
     return StageError(
         Reason.OUT_OF_MEMORY,
-        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. Raise the stage's memory limit "
-        "(spec.stages.<stage>.resources.limits.memory), or research fewer instruments or years.",
+        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. "
+        "Raise the stage's memory limit (spec.stages.<stage>.resources.limits.memory), "
+        "or research fewer instruments or years.",
     )

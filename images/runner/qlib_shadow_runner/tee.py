@@ -66,9 +66,11 @@ class Tee:
         self.errors_begin = self.errors.stat().st_size
 
     def header(self, line: str) -> None:
-        """Begin an attempt in both files; the pod's log is one attempt's already."""
+        """Begin an attempt in both files and in the pod's log."""
         for stream in self._streams:
             self._log(stream, f"=== {line} ===\n")
+        with contextlib.suppress(OSError):
+            _write_all(self._streams[0].original, f"=== {line} ===\n".encode())
 
     def confide(self, text: str) -> None:
         """Write details to stderr.log alone, where a user looks only when told to."""

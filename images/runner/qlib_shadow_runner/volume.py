@@ -32,7 +32,9 @@ class Volume:
         """Find a `/data/…` path on this machine."""
         inside = PurePosixPath(path)
         if inside.parts[:2] != ("/", DEFAULT_DATA[1:]) or ".." in inside.parts:
-            raise StageError(Reason.INVALID_SPEC, f'"{path}" must be a path under {DEFAULT_DATA}, without ".."')
+            raise StageError(
+                Reason.INVALID_SPEC, f'"{path}" must be a path under {DEFAULT_DATA}, without ".."'
+            )
         return self.mount.joinpath(*inside.parts[2:])
 
     def name(self, path: Path) -> str:

@@ -82,13 +82,17 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Reads the recorder's pickles: verify only folders that you trust.",
     )
     verify.add_argument("folder", type=Path, metavar="RUN_FOLDER")
-    verify.add_argument("--data", type=Path, default=None, help="the volume, where the folder was moved out of it")
+    verify.add_argument(
+        "--data", type=Path, default=None, help="the volume, where the folder was moved out of it"
+    )
     verify.add_argument("--json", action="store_true", help="print the lines as JSON")
     verify.set_defaults(command=_verify)
 
 
 def _add_stage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    stage = commands.add_parser("stage", help="do one stage, as a Job does; told what to do by the environment")
+    stage = commands.add_parser(
+        "stage", help="do one stage, as a Job does; told what to do by the environment"
+    )
     stage.add_argument("stage", choices=[str(stage) for stage in Stage])
     stage.set_defaults(command=_stage)
 

@@ -144,7 +144,9 @@ def _report_success(result: Mapping[str, object], folder: Path, lines: list[Line
         _print_json({**result, "folder": str(folder), "golden": as_document(lines)})
         return
     failed = "".join(f"  {line}\n" for line in lines if not line.passed)
-    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_near(folder / SUMMARY_FILE)}\n")
+    sys.stdout.write(
+        f"  {result['message']}     {verdict(lines)}\n{failed}  {_near(folder / SUMMARY_FILE)}\n"
+    )
 
 
 def _near(path: Path) -> str:

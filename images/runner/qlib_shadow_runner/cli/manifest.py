@@ -68,7 +68,9 @@ def load_manifest(path: Path) -> Manifest:
     name = metadata.get("name")
     if not isinstance(name, str) or len(name) > NAME_MAX or not re.fullmatch(NAME, name):
         _refuse(path, f'has metadata.name "{name}"; it must be lower-case letters, digits, "-" and "."')
-    return Manifest(name, str(metadata.get("namespace", "local")), mapping(_plain(document.get("spec", {})), "spec"))
+    return Manifest(
+        name, str(metadata.get("namespace", "local")), mapping(_plain(document.get("spec", {})), "spec")
+    )
 
 
 def _documents(path: Path) -> list[Mapping[str, object]]:
@@ -85,7 +87,10 @@ def _documents(path: Path) -> list[Mapping[str, object]]:
         _refuse(path, f"is not YAML{where}: {getattr(error, 'problem', None) or 'unreadable'}")
     for document in documents:
         if not isinstance(document, dict):
-            _refuse(path, "is not a Kubernetes manifest: a mapping with apiVersion, kind, metadata and spec is needed")
+            _refuse(
+                path,
+                "is not a Kubernetes manifest: a mapping with apiVersion, kind, metadata and spec is needed",
+            )
     return documents
 
 

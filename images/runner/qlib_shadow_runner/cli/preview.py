@@ -41,5 +41,6 @@ def _published(canonical: Path, spec: DatasetSpec) -> Resolved:
             return Resolved(folder, found)
     raise StageError(
         Reason.DATASET_MISSING,
-        f"there is no verified dataset at {canonical} to render for. Run the manifest once, which makes or verifies it.",
+        f"there is no verified dataset at {canonical} to render for. "
+        "Run the manifest once, which makes or verifies it.",
     )

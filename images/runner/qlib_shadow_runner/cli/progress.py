@@ -60,7 +60,9 @@ class Display(Protocol):
     """Where progress is shown."""
 
     def __enter__(self) -> Self: ...
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
     def line(self, text: str) -> None:
         """Take a line of the stage's output."""
 

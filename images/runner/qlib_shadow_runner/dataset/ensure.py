@@ -1,4 +1,4 @@
-"""The download stage's question: is the dataset that this run asks for there, and which version is it?
+"""The download stage's question, answered: which version of the dataset does this run use.
 
 Cheap when the answer is yes: no numpy, no hashing, no lock. Only a build or a changed folder costs.
 """
@@ -6,7 +6,6 @@ Cheap when the answer is yes: no numpy, no hashing, no lock. Only a build or a c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
@@ -18,6 +17,7 @@ from qlib_shadow_runner.spec import Refresh
 
 if TYPE_CHECKING:
     from datetime import date
+    from pathlib import Path
 
     from qlib_shadow_runner.spec import DatasetSpec
 
@@ -67,7 +67,8 @@ def check_age(manifest: Manifest, max_age_days: int | None, today: date) -> str 
     if manifest.synthetic:
         return f"{sentence}, which synthetic data does not heed"
     raise StageError(
-        Reason.DATASET_STALE, f"{sentence}. Bring newer data, or raise spec.dataset.maxAgeDays or leave it out."
+        Reason.DATASET_STALE,
+        f"{sentence}. Bring newer data, or raise spec.dataset.maxAgeDays or leave it out.",
     )
 
 
@@ -82,7 +83,7 @@ def _refuse_early(canonical: Path, spec: DatasetSpec) -> None:
         raise StageError(
             Reason.DATASET_INVALID,
             f"{canonical} is a folder that qlib-shadow did not make, and it is never replaced. To use it, "
-            "write source: {existing: {}}; to build a dataset beside it, set spec.dataset.path to another name.",
+            "write source: {existing: {}}; to build one beside it, set spec.dataset.path to another name.",
         )
     if spec.source.builds or canonical.exists():
         return
@@ -115,8 +116,8 @@ def _refuse_changed_version(folder: Path, manifest: Manifest) -> None:
     if at and not manifest.fingerprint.startswith(short):
         raise StageError(
             Reason.DATASET_INVALID,
-            f"{folder} was changed after it was published: its fingerprint is now {manifest.fingerprint[: len(short)]}. "
-            "Remove this version, so that it is built again.",
+            f"{folder} was changed after it was published: its fingerprint is now "
+            f"{manifest.fingerprint[: len(short)]}. Remove this version, so that it is built again.",
         )
 
 

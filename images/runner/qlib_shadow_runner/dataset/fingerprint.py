@@ -28,7 +28,9 @@ def merkle_root(digests: Mapping[str, str]) -> str:
 
 def fingerprint(folder: Path) -> str:
     """Read and hash every file."""
-    return merkle_root({name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in dataset_files(folder)})
+    return merkle_root(
+        {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in dataset_files(folder)}
+    )
 
 
 def stamp(folder: Path) -> str:

@@ -26,7 +26,9 @@ CALENDAR: Final = "calendars/day.txt"
 FLOAT_BYTES: Final = 4
 BIN_SUFFIX: Final = ".day.bin"
 ALL: Final = "all"
-DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+DEVICES: Final = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+)
 """Names that are devices on Windows; Qlib puts a prefix before their folders."""
 
 
@@ -112,7 +114,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         content = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise invalid(path, "is missing. A dataset needs calendars/day.txt, features/ and instruments/*.txt.") from None
+        raise invalid(
+            path, "is missing. A dataset needs calendars/day.txt, features/ and instruments/*.txt."
+        ) from None
     except UnicodeDecodeError:
         raise invalid(path, "is not text.") from None
     return ((number, line.strip()) for number, line in enumerate(content.splitlines(), 1) if line.strip())
@@ -134,7 +138,9 @@ def _spans(path: Path) -> Iterator[Span]:
             span = Span(symbol, date.fromisoformat(first[:10]), date.fromisoformat(last[:10]))
         except ValueError:
             shown = line[:60]
-            raise invalid(path, f'line {number} is "{shown}", not SYMBOL, first day, last day with tabs.') from None
+            raise invalid(
+                path, f'line {number} is "{shown}", not SYMBOL, first day, last day with tabs.'
+            ) from None
         if not symbol or span.first > span.last:
             raise invalid(path, f"line {number}: {symbol} ends on {last}, before it begins on {first}.")
         yield span

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from qlib_shadow_runner.dataset.fingerprint import dataset_files, merkle_root
-from qlib_shadow_runner.dataset.layout import ALL, BIN_SUFFIX, CALENDAR, FLOAT_BYTES, Dataset, feature_folder, invalid
+from qlib_shadow_runner.dataset.layout import (
+    ALL,
+    BIN_SUFFIX,
+    CALENDAR,
+    FLOAT_BYTES,
+    Dataset,
+    feature_folder,
+    invalid,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,10 +73,14 @@ def _check_universes(dataset: Dataset) -> None:
         path = folder / f"{name}.txt"
         for span in spans:
             if span.symbol.upper() in READ_AS_MISSING:
-                raise invalid(path, f'lists the symbol "{span.symbol}", which Qlib reads as missing; rename it.')
+                raise invalid(
+                    path, f'lists the symbol "{span.symbol}", which Qlib reads as missing; rename it.'
+                )
             if span.last < first or span.first > last:
                 raise invalid(
-                    path, f"has {span.symbol} from {span.first} to {span.last}, outside the calendar {first} to {last}."
+                    path,
+                    f"has {span.symbol} from {span.first} to {span.last}, "
+                    f"outside the calendar {first} to {last}.",
                 )
 
 
@@ -77,13 +89,17 @@ def _check_bin(path: Path, content: bytes, days: int) -> int:
     if not path.name.endswith(BIN_SUFFIX):
         return 0
     if len(content) % FLOAT_BYTES or len(content) < 2 * FLOAT_BYTES:
-        raise invalid(path, f"has {len(content)} bytes; a bin file is float32: a start index and at least one value.")
+        raise invalid(
+            path, f"has {len(content)} bytes; a bin file is float32: a start index and at least one value."
+        )
     values = np.frombuffer(content, "<f4")
     start, count = float(values[0]), len(values) - 1
     if not (start >= 0 and start.is_integer()):
         raise invalid(path, f"begins with the start index {start}, which is not a day's number.")
     if start + count > days:
-        raise invalid(path, f"covers days {start:.0f} to {start + count - 1:.0f}, but the calendar has {days} days.")
+        raise invalid(
+            path, f"covers days {start:.0f} to {start + count - 1:.0f}, but the calendar has {days} days."
+        )
     if np.isinf(values).any():
         raise invalid(path, "holds infinite values.")
     return _check_prices(path, values[1:])
@@ -92,13 +108,19 @@ def _check_bin(path: Path, content: bytes, days: int) -> int:
 def _check_prices(path: Path, values: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
     field = path.name.removesuffix(BIN_SUFFIX)
     if field in PRICES and (values <= 0).any():
-        raise invalid(path, f"holds a price of {values[values <= 0][0]:g}; prices are above zero, or missing (NaN).")
+        raise invalid(
+            path, f"holds a price of {values[values <= 0][0]:g}; prices are above zero, or missing (NaN)."
+        )
     return int((~np.isnan(values)).sum()) if field == "close" else 0
 
 
 def _check_features(dataset: Dataset, files: dict[str, str]) -> None:
     folder = dataset.folder / "features"
-    with_close = {name.split("/")[1] for name in files if name.startswith("features/") and name.endswith("/close.day.bin")}
+    with_close = {
+        name.split("/")[1]
+        for name in files
+        if name.startswith("features/") and name.endswith("/close.day.bin")
+    }
     if not with_close:
         raise invalid(folder, "holds no <symbol>/close.day.bin: there are no prices.")
     for name, spans in dataset.universes.items():

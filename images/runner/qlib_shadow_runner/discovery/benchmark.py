@@ -34,14 +34,17 @@ def find_benchmark(dataset: Dataset, wanted: str) -> Benchmark:
         symbol = _usable(dataset, name)
         if symbol:
             return Benchmark(symbol, "auto: preferred")
-    indices = [symbol for symbol in dataset.symbols.values() if symbol.startswith("^") and _usable(dataset, symbol)]
+    indices = [
+        symbol for symbol in dataset.symbols.values() if symbol.startswith("^") and _usable(dataset, symbol)
+    ]
     if len(indices) == 1:
         return Benchmark(indices[0], "auto: the only index")
     shown = ", ".join(sorted(indices)) or "none"
     raise StageError(
         Reason.BENCHMARK_NOT_FOUND,
-        f"no benchmark can be chosen in {dataset.folder.name}: of {', '.join(PREFERRED)} none has prices, and its "
-        f"indices (names with ^) are: {shown}. Set spec.workflow.benchmark to a symbol of instruments/{_listing(dataset)}.txt.",
+        f"no benchmark can be chosen in {dataset.folder.name}: of {', '.join(PREFERRED)} none has prices, "
+        f"and its indices (names with ^) are: {shown}. Set spec.workflow.benchmark to a symbol of "
+        f"instruments/{_listing(dataset)}.txt.",
     )
 
 
@@ -54,8 +57,8 @@ def check_coverage(dataset: Dataset, benchmark: Benchmark, first: date, last: da
         reach = f"from {have[0]} to {have[-1]}" if have else "for no day"
         raise StageError(
             Reason.BENCHMARK_NOT_FOUND,
-            f'benchmark "{benchmark.symbol}" has prices {reach}, but the backtest runs from {first} to {last}. '
-            "Set spec.workflow.benchmark to one that covers it.",
+            f'benchmark "{benchmark.symbol}" has prices {reach}, but the backtest runs '
+            f"from {first} to {last}. Set spec.workflow.benchmark to one that covers it.",
         )
 
 

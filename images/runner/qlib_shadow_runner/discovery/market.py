@@ -35,7 +35,12 @@ class Market:
         if self.excluded is None:
             return self.name
         rule = f"(?!{re.escape(self.excluded)}$)"
-        only = {"filter_type": "NameDFilter", "name_rule_re": rule, "filter_start_time": None, "filter_end_time": None}
+        only = {
+            "filter_type": "NameDFilter",
+            "name_rule_re": rule,
+            "filter_start_time": None,
+            "filter_end_time": None,
+        }
         return {"market": self.name, "filter_pipe": [only]}
 
 
@@ -66,7 +71,8 @@ def describe_market(dataset: Dataset, name: str, chosen_by: str, benchmark: str)
     if not held:
         raise StageError(
             Reason.MARKET_NOT_FOUND,
-            f'market "{name}" lists nothing but the benchmark {benchmark}. Choose another spec.workflow.market.',
+            f'market "{name}" lists nothing but the benchmark {benchmark}. '
+            "Choose another spec.workflow.market.",
         )
     excluded = next((symbol for symbol in listed if symbol.lower() == benchmark.lower()), None)
     return Market(name, held, excluded, chosen_by)

@@ -72,7 +72,9 @@ def _snap(calendar: Sequence[date], wanted: Segments) -> Segments:
     for name in SHORTEST:
         begin, end = getattr(wanted, name)
         if begin < first or end > last:
-            _invalid(f"{name} [{begin}, {end}] reaches outside the calendar, which runs from {first} to {last}")
+            _invalid(
+                f"{name} [{begin}, {end}] reaches outside the calendar, which runs from {first} to {last}"
+            )
     for before, after in pairwise(SHORTEST):
         if getattr(wanted, before)[1] >= getattr(wanted, after)[0]:
             _invalid(f"{after} begins on {getattr(wanted, after)[0]}, not after the end of {before}")
@@ -94,10 +96,13 @@ def _backtest(calendar: Sequence[date], test: tuple[date, date]) -> tuple[date, 
 def _caveats(calendar: Sequence[date], segments: Segments) -> tuple[str, ...]:
     caveats = []
     for before, after in pairwise(SHORTEST):
-        gap = bisect_left(calendar, getattr(segments, after)[0]) - bisect_right(calendar, getattr(segments, before)[1])
+        gap = bisect_left(calendar, getattr(segments, after)[0]) - bisect_right(
+            calendar, getattr(segments, before)[1]
+        )
         if gap < EMBARGO:
             caveats.append(
-                f"{gap} days lie between {before} and {after}; labels look {EMBARGO} days ahead, so they overlap"
+                f"{gap} days lie between {before} and {after}; "
+                f"labels look {EMBARGO} days ahead, so they overlap"
             )
     return tuple(caveats)
 
@@ -121,5 +126,6 @@ def _too_short(where: str, what: str) -> NoReturn:
 
 def _invalid(what: str) -> NoReturn:
     raise StageError(
-        Reason.SEGMENTS_INVALID, f"spec.workflow.segments: {what}. Correct the dates, or leave segments to auto."
+        Reason.SEGMENTS_INVALID,
+        f"spec.workflow.segments: {what}. Correct the dates, or leave segments to auto.",
     )

@@ -25,7 +25,9 @@ def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, 
     write_signals(signals, folder / name, metadata)
     metrics = compute_metrics(artifacts)
     if "ic" not in metrics:
-        raise StageError(Reason.OUTPUT_INCOMPLETE, f"{artifacts} holds no information coefficient; see stdout.log.")
+        raise StageError(
+            Reason.OUTPUT_INCOMPLETE, f"{artifacts} holds no information coefficient; see stdout.log."
+        )
     identity = {"runId": metadata["run_id"], "configHash": metadata["config_hash"]}
     write_json(folder / METRICS_FILE, {**identity, **metrics})
     summary = render_summary(metadata, metrics, signals, name)

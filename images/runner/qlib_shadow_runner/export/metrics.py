@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from qlib_shadow_runner.contract import Metrics
 from qlib_shadow_runner.export.artifacts import IC, PORTFOLIO, RANK_IC, read_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from qlib_shadow_runner.contract import Metrics
 
 RISKS: Final[Mapping[str, str]] = {
     "annualizedReturn": "annualized_return",
@@ -32,4 +33,5 @@ def compute_metrics(artifacts: Path) -> Metrics:
     for suffix, group in (("", "excess_return_with_cost"), ("WithoutCost", "excess_return_without_cost")):
         for ours, qlibs in RISKS.items():
             figures[f"{ours}{suffix}"] = float(risk[group, qlibs])
-    return Metrics(**{name: value for name, value in figures.items() if math.isfinite(value)})  # type: ignore[typeddict-item]
+    finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+    return cast("Metrics", finite)

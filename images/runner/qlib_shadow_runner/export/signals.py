@@ -39,10 +39,14 @@ def rank_signals(artifacts: Path) -> pd.DataFrame:
     table = scores.reset_index()
     table.columns = pd.Index(["date", "instrument", "score"])
     if table.empty or table["score"].isna().any():
-        raise StageError(Reason.OUTPUT_INCOMPLETE, "the model gave no score for some instruments; see stdout.log.")
+        raise StageError(
+            Reason.OUTPUT_INCOMPLETE, "the model gave no score for some instruments; see stdout.log."
+        )
     table["date"] = pd.to_datetime(table["date"]).dt.date
     table["instrument"] = table["instrument"].astype(str)
-    table = table.sort_values(["date", "score", "instrument"], ascending=[True, False, True], ignore_index=True)
+    table = table.sort_values(
+        ["date", "score", "instrument"], ascending=[True, False, True], ignore_index=True
+    )
     return with_ranks(table)
 
 
@@ -62,7 +66,9 @@ def write_signals(table: pd.DataFrame, path: Path, metadata: Mapping[str, object
     if path.suffix == ".csv":
         pa_csv.write_csv(arrow.replace_schema_metadata(None), buffer)
     else:
-        pq.write_table(arrow.replace_schema_metadata({METADATA_KEY: identity.encode()}), buffer, compression="zstd")
+        pq.write_table(
+            arrow.replace_schema_metadata({METADATA_KEY: identity.encode()}), buffer, compression="zstd"
+        )
     write_atomically(path, buffer.getvalue())
 
 

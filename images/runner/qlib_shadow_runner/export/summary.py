@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 TEMPLATE: Final = "backtest_summary.md.j2"
 SHOWN: Final = 10
+ABSENT: Final = "-"
 
 
-def render_summary(metadata: Mapping[str, object], metrics: Metrics, signals: pd.DataFrame, signals_file: str) -> str:
+def render_summary(
+    metadata: Mapping[str, object], metrics: Metrics, signals: pd.DataFrame, signals_file: str
+) -> str:
     """Fill in the page."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("qlib_shadow_runner", "export"),
@@ -26,8 +29,8 @@ def render_summary(metadata: Mapping[str, object], metrics: Metrics, signals: pd
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.2%}"
-    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.4f}"
+    environment.filters["percent"] = lambda value: ABSENT if value is None else f"{value:.2%}"
+    environment.filters["figure"] = lambda value: ABSENT if value is None else f"{value:.4f}"
     last = signals[signals["date"] == signals["date"].max()].head(SHOWN)
     return environment.get_template(TEMPLATE).render(
         run=metadata,

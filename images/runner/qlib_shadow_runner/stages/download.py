@@ -42,8 +42,8 @@ def _ensure(bench: Workbench, canonical: Path) -> Resolved:
 def _sentence(found: DatasetResult) -> str:
     source = found["source"].partition(" ")[0]
     return (
-        f"{source} {found['instruments']} × {found['days']:,} days to {found['calendarEnd']}, "
-        f"fingerprint {found['fingerprint'][:SHORT]}"
+        f"{source} {found['instruments']} \N{MULTIPLICATION SIGN} {found['days']:,} days "
+        f"to {found['calendarEnd']}, fingerprint {found['fingerprint'][:SHORT]}"
     )
 
 

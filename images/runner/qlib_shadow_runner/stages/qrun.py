@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.render import Workflow
 
 SIGKILL_CODES: Final = (-9, 137)
-ERROR_LINE: Final = re.compile(r"(?:^|An exception has been raised\[)(\w[\w.]*(?:Error|Exception|Exit|Interrupt)\b.*?)(?:\]\.)?$")
+ERROR_LINE: Final = re.compile(
+    r"(?:^|An exception has been raised\[)(\w[\w.]*(?:Error|Exception|Exit|Interrupt)\b.*?)(?:\]\.)?$"
+)
 DISK_FULL: Final = ("No space left on device", "Disk quota exceeded")
 NO_MEMORY: Final = ("MemoryError", "Unable to allocate", "Cannot allocate memory", "bad_alloc")
 TRAINED_FILE: Final = "trained.json"
@@ -37,7 +39,9 @@ def qrun(bench: Workbench) -> Outcome:
     workflow = _render(bench, plan, resolved)
     write_atomically(bench.folder.path / WORKFLOW_FILE, workflow.text.encode())
     found = dataset_result(bench, resolved)
-    bench.folder.update_metadata(**dataset_metadata(found), **_plan_metadata(bench, plan, workflow, resolved.manifest))
+    bench.folder.update_metadata(
+        **dataset_metadata(found), **_plan_metadata(bench, plan, workflow, resolved.manifest)
+    )
     recorded = _already_trained(bench, workflow) or _train(bench, workflow)
     bench.folder.update_metadata(mlflow_run_id=recorded.run_id)
     sys.stdout.write("exporting signals, metrics and summary\n")
@@ -62,7 +66,8 @@ def resolve_dataset(bench: Workbench) -> Resolved:
     if not is_current(manifest, folder):
         raise StageError(
             Reason.DATASET_INVALID,
-            f"{folder} was changed after it was verified. Run the download stage again, so that it is verified anew.",
+            f"{folder} was changed after it was verified. "
+            "Run the download stage again, so that it is verified anew.",
         )
     return Resolved(folder, manifest)
 
@@ -79,7 +84,9 @@ def _render(bench: Workbench, plan: ResearchPlan, resolved: Resolved) -> Workflo
     )
 
 
-def _plan_metadata(bench: Workbench, plan: ResearchPlan, workflow: Workflow, manifest: Manifest) -> dict[str, object]:
+def _plan_metadata(
+    bench: Workbench, plan: ResearchPlan, workflow: Workflow, manifest: Manifest
+) -> dict[str, object]:
     from qlib_shadow_runner.workflow.parameters import strategy_parameters  # noqa: PLC0415
 
     asked = bench.spec.workflow
@@ -110,8 +117,12 @@ def _caveats(manifest: Manifest) -> list[str]:
         "A universe that lists only what is still traded today has survivorship bias; "
         "the backtest cannot tell whether this one does."
     )
-    assumptions = "The simulation fills every order at the day's price: no slippage, no market impact, no taxes."
-    made_up = "The prices are synthetic: the figures show that the pipeline works, and nothing about any market."
+    assumptions = (
+        "The simulation fills every order at the day's price: no slippage, no market impact, no taxes."
+    )
+    made_up = (
+        "The prices are synthetic: the figures show that the pipeline works, and nothing about any market."
+    )
     return [*([made_up] if manifest.synthetic else []), survivors, assumptions]
 
 
@@ -121,7 +132,9 @@ def _already_trained(bench: Workbench, workflow: Workflow) -> MlflowRun | None:
     recorded = finished_run(bench.folder.path / MLRUNS, bench.context.identity.run_id)
     if recorded is None or trained != _trained(recorded, workflow):
         return None
-    sys.stdout.write(f"an earlier attempt finished training (MLflow run {recorded.run_id}); it is used again\n")
+    sys.stdout.write(
+        f"an earlier attempt finished training (MLflow run {recorded.run_id}); it is used again\n"
+    )
     return recorded
 
 
@@ -181,8 +194,12 @@ def training_error(code: int, tail: str) -> StageError:
     if any(mark in tail for mark in DISK_FULL):
         return StageError(Reason.OUT_OF_DISK, f"qrun found no space left: {line}. Free space on the volume.")
     if any(mark in line for mark in NO_MEMORY):
-        return StageError(Reason.OUT_OF_MEMORY, f"qrun ran out of memory: {line}. Raise the stage's memory limit.")
-    return StageError(Reason.TRAINING_FAILED, f"qrun ended with code {code}: {line}. stderr.log holds the details.")
+        return StageError(
+            Reason.OUT_OF_MEMORY, f"qrun ran out of memory: {line}. Raise the stage's memory limit."
+        )
+    return StageError(
+        Reason.TRAINING_FAILED, f"qrun ended with code {code}: {line}. stderr.log holds the details."
+    )
 
 
 def last_error(tail: str) -> str:

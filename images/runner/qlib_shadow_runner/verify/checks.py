@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 REQUIRED_FILES: Final = (WORKFLOW_FILE, STDOUT_FILE, STDERR_FILE, SUMMARY_FILE, METADATA_FILE, METRICS_FILE)
 REQUIRED_METADATA: Final = (
-    "run_id", "name", "uid", "git_commit", "config_hash", "workflow_sha256", "dataset_path", "dataset_resolved_path",
-    "dataset_fingerprint", "dataset_start", "dataset_end", "started_at_utc", "finished_at_utc", "status", "seed",
-    "python", "packages", "limits", "stages", "peak_memory_bytes", "market", "benchmark", "segments", "mlflow_run_id",
+    "run_id", "name", "uid", "git_commit", "config_hash", "workflow_sha256", "seed",
+    "dataset_path", "dataset_resolved_path", "dataset_fingerprint", "dataset_start", "dataset_end",
+    "market", "benchmark", "segments", "mlflow_run_id",
+    "started_at_utc", "finished_at_utc", "status", "stages", "peak_memory_bytes",
+    "python", "packages", "limits",
 )  # fmt: skip
 TOLERANCE: Final = 1e-12
 
@@ -109,7 +111,9 @@ def recorder_is_finished(evidence: Evidence) -> str:
     if running:
         raise Broken(f"MLflow run {running[0]} is still marked as running")
     if evidence.recorded.status != RunStatus.FINISHED:
-        raise Broken(f"MLflow run {evidence.recorded.run_id} has status {evidence.recorded.status}, not finished")
+        raise Broken(
+            f"MLflow run {evidence.recorded.run_id} has status {evidence.recorded.status}, not finished"
+        )
     return f"MLflow run {evidence.recorded.run_id[:12]}…"
 
 
@@ -147,7 +151,10 @@ def summary_is_current(evidence: Evidence) -> str:
     from qlib_shadow_runner.export.summary import render_summary  # noqa: PLC0415
 
     expected = render_summary(
-        evidence.metadata, compute_metrics(evidence.recorded.artifacts), evidence.signals[0], evidence.signals_path.name
+        evidence.metadata,
+        compute_metrics(evidence.recorded.artifacts),
+        evidence.signals[0],
+        evidence.signals_path.name,
     )
     if (evidence.folder / SUMMARY_FILE).read_text(encoding="utf-8") != expected:
         raise Broken(f"{SUMMARY_FILE} does not say what the run's files say")

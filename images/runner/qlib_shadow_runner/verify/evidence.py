@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, METRICS_FILE, MLRUNS, SIGNALS_STEM, WORKFLOW_FILE
+from qlib_shadow_runner.contract import (
+    ARTIFACTS,
+    METADATA_FILE,
+    METRICS_FILE,
+    MLRUNS,
+    SIGNALS_STEM,
+    WORKFLOW_FILE,
+)
 from qlib_shadow_runner.mlruns import MlflowRun, recorded_runs
 
 if TYPE_CHECKING:
@@ -53,7 +60,9 @@ class Evidence:
     @cached_property
     def signals_path(self) -> Path:
         """Find the signals, Parquet or CSV."""
-        found = sorted(path for path in self.folder.glob(f"{SIGNALS_STEM}.*") if path.suffix in (".parquet", ".csv"))
+        found = sorted(
+            path for path in self.folder.glob(f"{SIGNALS_STEM}.*") if path.suffix in (".parquet", ".csv")
+        )
         if len(found) != 1:
             raise FileNotFoundError(f"{len(found)} files named {SIGNALS_STEM}.*, where one is expected")
         return found[0]

@@ -30,7 +30,9 @@ def _own_faults(table: pd.DataFrame, evidence: Evidence) -> str | None:
     if table.empty:
         return "it has no rows"
     order = ["date", "score", "instrument"]
-    if not table[order].equals(table[order].sort_values(order, ascending=[True, False, True], ignore_index=True)):
+    if not table[order].equals(
+        table[order].sort_values(order, ascending=[True, False, True], ignore_index=True)
+    ):
         return "its rows are not sorted by day and rank"
     if table.duplicated(["date", "instrument"]).any():
         return "it ranks an instrument twice on one day"

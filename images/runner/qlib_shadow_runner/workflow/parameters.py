@@ -33,7 +33,9 @@ DEFAULTS: Final[Mapping[str, float]] = {
 LARGEST_PORTFOLIO: Final = 50
 
 
-def template_parameters(spec: RunSpec, plan: ResearchPlan, provider_uri: str, threads: int) -> dict[str, object]:
+def template_parameters(
+    spec: RunSpec, plan: ResearchPlan, provider_uri: str, threads: int
+) -> dict[str, object]:
     """Give the template's whole context; what is not here is an error when rendering."""
     segments = plan.days.segments
     return {

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.discovery.plan import ResearchPlan
     from qlib_shadow_runner.spec import RunSpec
 
-MACHINE_DEPENDENT: Final = (("qlib_init", "provider_uri"), ("qlib_init", "kernels"), ("task", "model", "kwargs", "num_threads"))
+MACHINE_DEPENDENT: Final = (
+    ("qlib_init", "provider_uri"),
+    ("qlib_init", "kernels"),
+    ("task", "model", "kwargs", "num_threads"),
+)
 """What changes from machine to machine but not the answer; the fingerprint stands for the path."""
 
 
@@ -39,7 +43,9 @@ class Workflow:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def render(spec: RunSpec, plan: ResearchPlan, *, provider_uri: str, fingerprint: str, threads: int) -> Workflow:
+def render(
+    spec: RunSpec, plan: ResearchPlan, *, provider_uri: str, fingerprint: str, threads: int
+) -> Workflow:
     """Render, vet and hash."""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,

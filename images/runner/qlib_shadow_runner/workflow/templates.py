@@ -25,12 +25,14 @@ def read_template(name: str) -> str:
     """Read a built-in template."""
     if name not in TEMPLATES:
         raise StageError(
-            Reason.TEMPLATE_NOT_FOUND, f'spec.workflow.template "{name}" is unknown; {did_you_mean(name, TEMPLATES)}'
+            Reason.TEMPLATE_NOT_FOUND,
+            f'spec.workflow.template "{name}" is unknown; {did_you_mean(name, TEMPLATES)}',
         )
     for home in HOMES:
         path = home / TEMPLATES[name]
         if path.is_file():
             return path.read_text(encoding="utf-8")
     raise StageError(
-        Reason.TEMPLATE_NOT_FOUND, f"{TEMPLATES[name]} is not installed; looked in {' and '.join(map(str, HOMES))}"
+        Reason.TEMPLATE_NOT_FOUND,
+        f"{TEMPLATES[name]} is not installed; looked in {' and '.join(map(str, HOMES))}",
     )

@@ -67,7 +67,9 @@ def _check_class(node: Mapping[object, object], where: str) -> None:
         return
     named = (node.get("module_path"), node.get("class"))
     if "func" in node or named not in CLASSES:
-        _refuse(f"{where} names {named[0]}.{named[1]}, which is not among the classes that a shadow run may use")
+        _refuse(
+            f"{where} names {named[0]}.{named[1]}, which is not among the classes that a shadow run may use"
+        )
 
 
 def _mappings(node: object, where: str) -> Iterator[tuple[str, Mapping[object, object]]]:

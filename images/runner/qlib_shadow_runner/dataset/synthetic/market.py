@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
 
@@ -39,9 +39,9 @@ class Bars:
     """The benchmark's close, by day."""
 
 
-def fixed(values: Floats, decimals: int = 6) -> Floats:
+def fixed(values: ArrayLike, decimals: int = 6) -> Floats:
     """Round away what differs between machines."""
-    return np.round(values, decimals)
+    return np.asarray(values, dtype=np.float64).round(decimals)
 
 
 def draw_market(rng: np.random.RandomState, symbols: int, days: int) -> Bars:
@@ -110,7 +110,8 @@ def _pull(own: Floats, spread: Floats, burst: Floats, day: int) -> Floats:
     if known < LOOK_BACK:
         return np.zeros_like(spread)
     week = own[known - LOOK_BACK : known].sum(axis=0) / (spread * 2.236)
-    return -REVERSAL * np.clip(week, -2, 2) + CHASE * burst[known - 1]
+    pull: Floats = -REVERSAL * np.clip(week, -2, 2) + CHASE * burst[known - 1]
+    return pull
 
 
 def _ranges(rng: np.random.RandomState, close: Floats, spread: Floats) -> tuple[Floats, Floats, Floats]:

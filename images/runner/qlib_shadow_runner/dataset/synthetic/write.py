@@ -32,7 +32,7 @@ class Listing:
 
 def write_market(folder: Path, *, seed: int, symbols: int, start: date, days: int) -> None:
     """Write calendars, instruments and features into an empty folder."""
-    rng = np.random.RandomState(seed)  # noqa: NPY002 - its stream is frozen for ever, Generator's is not
+    rng = np.random.RandomState(seed)  # its stream is frozen for ever
     calendar = [day.isoformat() for day in trading_days(start, days)]
     bars = draw_market(rng, symbols, days)
     listings = _listings(rng, symbols, days)
@@ -50,7 +50,11 @@ def _listings(rng: np.random.RandomState, symbols: int, days: int) -> list[Listi
     rows = []
     for number in range(symbols):
         fate = rng.random_sample()
-        early, late, length = rng.randint(days // 10, days // 2), rng.randint(days // 2, days), rng.randint(1, 12)
+        early, late, length = (
+            rng.randint(days // 10, days // 2),
+            rng.randint(days // 2, days),
+            rng.randint(1, 12),
+        )
         first = early if fate < 0.10 else 0  # noqa: PLR2004
         last = late - 1 if 0.10 <= fate < 0.15 else days - 1  # noqa: PLR2004
         pause = (late - length, late) if 0.15 <= fate < 0.23 else (0, 0)  # noqa: PLR2004
