@@ -60,12 +60,14 @@ def wait_for_crd(cluster: Cluster) -> None:
 def run(settings: Settings, cluster: Cluster) -> None:
     """Hand over to kopf."""
     where = ", ".join(settings.namespaces) or "the whole cluster"
-    logger.info("watching %s", where, extra={"image": settings.defaults.image, "claim": settings.defaults.claim_name})
+    logger.info(
+        "watching %s", where, extra={"image": settings.defaults.image, "claim": settings.defaults.claim_name}
+    )
     registry = kopf.get_default_registry()
     register(registry, settings, cluster)
     kopf.run(
         registry=registry,
-        settings=kopf_settings(settings),
+        settings=kopf_settings(),
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,

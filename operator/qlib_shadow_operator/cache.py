@@ -1,4 +1,4 @@
-"""What the watches have told so far: runs, and the Jobs and Pods of each. No API call is made to look here."""
+"""What the watches have told so far: runs, and the Jobs and Pods of each. Looking here costs no API call."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from qlib_shadow_operator.core.model import NOTHING, Job, Observed, Pod, Run
 from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, run_name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from qlib_shadow_runner.contract import Stage
 
 KINDS: Final = ("runs", "jobs", "pods")
+
+
+PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Run | Job | Pod]]] = {
+    "runs": parse_run,
+    "jobs": parse_job,
+    "pods": parse_pod,
+}
 
 
 class Key(NamedTuple):
@@ -39,7 +46,7 @@ def read_entry(kind: str, raw: Mapping[str, Any]) -> Entry | None:
     name = meta.get("name") if kind == "runs" else run_name_of(raw)
     if not name or not meta.get("uid"):
         return None
-    parse = {"runs": parse_run, "jobs": parse_job, "pods": parse_pod}[kind]
+    parse = PARSERS[kind]
     return Entry(Key(meta.get("namespace", ""), name), str(meta.get("resourceVersion", "")), parse(raw))
 
 
@@ -99,7 +106,9 @@ class Cache:
         """Collect everything known of a run; what belonged to an earlier run of the same name stays out."""
         with self._lock:
             runs, jobs, pods = (self._of(kind, key) for kind in KINDS)
-        run = max((one for one in runs if isinstance(one, Run)), key=lambda one: not one.deleting, default=None)
+        run = max(
+            (one for one in runs if isinstance(one, Run)), key=lambda one: not one.deleting, default=None
+        )
         if run is None:
             return None, Observed()
         found_jobs: dict[Stage, Job] = {}

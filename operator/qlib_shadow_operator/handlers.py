@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.kube.cluster import Cluster
     from qlib_shadow_operator.settings import Settings
 
-RESOURCES: Final = {"runs": (GROUP, VERSION, PLURAL), "jobs": ("batch", "v1", "jobs"), "pods": ("", "v1", "pods")}
+RESOURCES: Final = {
+    "runs": (GROUP, VERSION, PLURAL),
+    "jobs": ("batch", "v1", "jobs"),
+    "pods": ("", "v1", "pods"),
+}
 
 
 @dataclass
@@ -69,7 +73,11 @@ def register(registry: kopf.OperatorRegistry, settings: Settings, cluster: Clust
 
 
 def _watch(
-    registry: kopf.OperatorRegistry, kind: str, resource: tuple[str, str, str], cache: Cache, parts: list[Operator]
+    registry: kopf.OperatorRegistry,
+    kind: str,
+    resource: tuple[str, str, str],
+    cache: Cache,
+    parts: list[Operator],
 ) -> None:
     @kopf.index(*resource, registry=registry, id=f"index-{kind}")
     async def remember(body: kopf.Body, **_: Any) -> None:
@@ -83,7 +91,7 @@ def _watch(
                 part.queue.add(key)
 
 
-def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
+def kopf_settings() -> kopf.OperatorSettings:
     """Configure kopf as a source of events and nothing else."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False

@@ -91,7 +91,10 @@ class Reconciler:
         if change:
             self.cache.put("runs", self.api.patch_status(run, change))
             logger.info(
-                "%s: %s", decision.rule, decision.status.phase, extra={**about(run), "changed": sorted(change)}
+                "%s: %s",
+                decision.rule,
+                decision.status.phase,
+                extra={**about(run), "changed": sorted(change)},
             )
 
     def _act(self, run: Run, action: Action) -> None:

@@ -1,4 +1,4 @@
-"""The operator's settings, from environment variables. A wrong one is one sentence, before anything starts."""
+"""The operator's settings, from environment variables. A wrong one is one sentence, before all else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from qlib_shadow_operator.core.defaults import Defaults, StageDefaults
-from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract import (
+    ENV_DATA,
+    ENV_GIT_COMMIT,
+    ENV_IMAGE,
+    ENV_REQUEST,
+    ENV_TERMINATION_LOG,
+    ENV_WORK,
+    Stage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +30,10 @@ PREFIX: Final = "QLIB_SHADOW_"
 PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMATS: Final = ("json", "text")
+SERVICE_LINK: Final = r"_(SERVICE_(HOST|PORT)|PORT)(_|$)"
+"""Variables that Kubernetes adds for Services whose name begins like ours."""
+FOREIGN: Final = frozenset({ENV_DATA, ENV_WORK, ENV_IMAGE, ENV_GIT_COMMIT, ENV_REQUEST, ENV_TERMINATION_LOG})
+"""Variables of the runner, which may be set beside ours, and do nothing here."""
 QUANTITY: Final = r"[0-9]+(\.[0-9]+)?([EPTGMk]i?|m)?"
 
 
@@ -72,7 +84,9 @@ def _defaults(env: _Environment) -> Defaults:
         work_size=env.get("WORK_SIZE", _quantity, base.work_size),
         shared_memory_size=env.get("SHARED_MEMORY_SIZE", _quantity, base.shared_memory_size),
         start_timeout=timedelta(
-            seconds=env.get("START_TIMEOUT_SECONDS", _whole(10, 86_400), int(base.start_timeout.total_seconds()))
+            seconds=env.get(
+                "START_TIMEOUT_SECONDS", _whole(10, 86_400), int(base.start_timeout.total_seconds())
+            )
         ),
         stages=MappingProxyType({stage: _stage(env, stage, base.stage(stage)) for stage in Stage}),
     )
@@ -109,8 +123,9 @@ class _Environment:
             raise SettingsError(f'{name} is "{raw}", but {error}') from error
 
     def check_all_known(self) -> None:
-        """A misspelt setting would otherwise be silently without effect."""
-        unknown = sorted(name for name in self._environ if name.startswith(PREFIX) and name not in self._known)
+        """Refuse what is misspelt, which would otherwise be silently without effect."""
+        given = (n for n in self._environ if n.startswith(PREFIX) and n not in FOREIGN)
+        unknown = sorted(n for n in given if n not in self._known and not re.search(SERVICE_LINK, n))
         if unknown:
             known = ", ".join(sorted(self._known))
             raise SettingsError(f"{unknown[0]} is not a setting of the operator; there are {known}")
@@ -173,5 +188,7 @@ def _resources(raw: str) -> dict[str, Any]:
         raise ValueError('it must be JSON like {"requests": {"cpu": "1"}, "limits": {"memory": "8Gi"}}')
     for side in found.values():
         if not isinstance(side, dict) or not all(re.fullmatch(QUANTITY, str(one)) for one in side.values()):
-            raise ValueError('its requests and limits must map names to quantities, for example {"memory": "8Gi"}')
+            raise ValueError(
+                'its requests and limits must map names to quantities, for example {"memory": "8Gi"}'
+            )
     return found

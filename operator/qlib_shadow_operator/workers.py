@@ -1,4 +1,4 @@
-"""The tasks that take keys from the queue, look at runs in threads, and now and then compare the cache with the truth."""
+"""The tasks that look at runs, in threads, and now and then compare the cache with the truth."""
 
 from __future__ import annotations
 

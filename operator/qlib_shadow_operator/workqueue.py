@@ -29,7 +29,10 @@ class WorkQueue(Generic[K]):
     """Adding a key that waits does nothing; adding one that is at work brings it back afterwards."""
 
     def __init__(
-        self, call_later: Callable[[float, Callable[[], None]], Handle], chance: Callable[[], float], clock: Callable[[], float]
+        self,
+        call_later: Callable[[float, Callable[[], None]], Handle],
+        chance: Callable[[], float],
+        clock: Callable[[], float],
     ) -> None:
         self._call_later = call_later
         self._chance = chance
@@ -85,7 +88,9 @@ class WorkQueue(Generic[K]):
         """Ask again after a failure, each time later; say how much later."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(BACKOFF_FIRST * 2 ** min(failures, 20), BACKOFF_MAX) * (1 + JITTER * self._chance())
+        delay: float = min(BACKOFF_FIRST * 2 ** min(failures, 20), BACKOFF_MAX) * (
+            1 + JITTER * self._chance()
+        )
         self.add_after(key, delay)
         return delay
 

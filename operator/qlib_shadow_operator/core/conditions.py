@@ -25,6 +25,14 @@ class Claim:
     message: str
 
 
+def _yes(kind: ConditionType, reason: str, message: str) -> Claim:
+    return Claim(kind, status=True, reason=reason, message=message)
+
+
+def _no(kind: ConditionType, reason: str, message: str) -> Claim:
+    return Claim(kind, status=False, reason=reason, message=message)
+
+
 def compose_conditions(
     view: View, verdict: Verdict, stages: tuple[StageStatus, ...], dataset: Figures
 ) -> tuple[Condition, ...]:
@@ -56,45 +64,51 @@ def _dated(claim: Claim, view: View) -> Condition:
 def _dataset_ready(download: StageStatus, dataset: Figures) -> Claim:
     kind = ConditionType.DATASET_READY
     if download.state is StageState.SUCCEEDED:
-        return Claim(kind, True, OperatorReason.DATASET_VERIFIED, _describe(dataset))
+        return _yes(kind, OperatorReason.DATASET_VERIFIED, _describe(dataset))
     if download.state is StageState.FAILED:
-        return Claim(kind, False, download.reason or Reason.INTERNAL_ERROR, download.message or "")
+        return _no(kind, download.reason or Reason.INTERNAL_ERROR, download.message or "")
     text = "the download stage has not checked the dataset yet"
-    return Claim(kind, False, OperatorReason.DATASET_NOT_CHECKED, text)
+    return _no(kind, OperatorReason.DATASET_NOT_CHECKED, text)
 
 
 def _describe(dataset: Figures) -> str:
-    known = {name: dataset.get(name, "?") for name in ("resolvedPath", "calendarStart", "calendarEnd", "instruments")}
+    known = {
+        name: dataset.get(name, "?")
+        for name in ("resolvedPath", "calendarStart", "calendarEnd", "instruments")
+    }
     return "{resolvedPath}: {calendarStart} to {calendarEnd}, {instruments} instruments".format(**known)
 
 
 def _suspended(verdict: Verdict) -> Claim:
     kind = ConditionType.SUSPENDED
     if verdict.suspended:
-        return Claim(kind, True, OperatorReason.SUSPEND_REQUESTED, "spec.suspend is true")
-    return Claim(kind, False, OperatorReason.NOT_SUSPENDED, "spec.suspend is not true")
+        return _yes(kind, OperatorReason.SUSPEND_REQUESTED, "spec.suspend is true")
+    return _no(kind, OperatorReason.NOT_SUSPENDED, "spec.suspend is not true")
 
 
 def _complete(verdict: Verdict, current: StageStatus | None, dataset: Figures) -> Claim:
     kind = ConditionType.COMPLETE
     if verdict.complete:
-        return Claim(kind, True, OperatorReason.RUN_COMPLETE, f"all stages succeeded on {_describe(dataset)}")
+        return _yes(kind, OperatorReason.RUN_COMPLETE, f"all stages succeeded on {_describe(dataset)}")
     if verdict.failure:
-        return Claim(kind, False, OperatorReason.RUN_FAILED, "the run failed; see the condition Failed")
-    return Claim(kind, False, *_progress(current))
+        return _no(kind, OperatorReason.RUN_FAILED, "the run failed; see the condition Failed")
+    return _no(kind, *_progress(current))
 
 
 def _failed(verdict: Verdict, current: StageStatus | None) -> Claim:
     kind = ConditionType.FAILED
     if verdict.failure:
-        return Claim(kind, True, verdict.failure.reason, verdict.failure.message)
+        return _yes(kind, verdict.failure.reason, verdict.failure.message)
     if verdict.complete:
-        return Claim(kind, False, OperatorReason.RUN_COMPLETE, "the run is complete")
-    return Claim(kind, False, *_progress(current))
+        return _no(kind, OperatorReason.RUN_COMPLETE, "the run is complete")
+    return _no(kind, *_progress(current))
 
 
 def _progress(current: StageStatus | None) -> tuple[str, str]:
     if current is None:
         return OperatorReason.IN_PROGRESS, ""
     text = f"stage {current.name}: {current.state}"
-    return OperatorReason.IN_PROGRESS, f"{text}; {current.message}" if current.message else text
+    return (
+        current.reason or OperatorReason.IN_PROGRESS,
+        f"{text}; {current.message}" if current.message else text,
+    )

@@ -1,4 +1,4 @@
-"""The one question that the operator asks: what is to be done about this run, seen as it is now?"""
+"""Answer the one question that the operator asks: what is to be done about this run, as things are now."""
 
 from __future__ import annotations
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.core.model import Document
 from qlib_shadow_runner.contract import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlib_shadow_operator.core.model import Document
 
 
 @dataclass(frozen=True)

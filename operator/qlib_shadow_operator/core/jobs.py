@@ -31,7 +31,9 @@ POD_FAILURE_POLICY: Final = {
 """The rest is counted against backoffLimit and tried again."""
 
 
-def build_job(run: Run, stage: Stage, defaults: Defaults, resolved_dataset: str | None = None) -> dict[str, Any]:
+def build_job(
+    run: Run, stage: Stage, defaults: Defaults, resolved_dataset: str | None = None
+) -> dict[str, Any]:
     """Make the Job of a stage; the dataset is known once the download stage has resolved it."""
     labels = child_labels(run.name, run.uid, stage)
     return {

@@ -1,15 +1,17 @@
-"""What the core knows of a run and of what exists for it: frozen values, parsed by kube/ from raw documents."""
+"""What the core knows of a run and of what exists for it: frozen values, parsed by kube/ from documents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_operator.core.names import FINISHED, ConditionType, StageState, job_name
 from qlib_shadow_runner.contract import Stage, artifact_path, run_id_fault, run_id_for
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Document = Mapping[str, Any]
 """A piece of an API document that passes through unread."""
@@ -226,6 +228,11 @@ class Pod:
     def ended(self) -> bool:
         """The attempt is over."""
         return self.phase in {"Succeeded", "Failed"} or self.termination is not None
+
+    @property
+    def has_succeeded(self) -> bool:
+        """The attempt ended well."""
+        return self.termination is not None and self.termination.exit_code == 0
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ def _stage_note(old: StageStatus, new: StageStatus) -> Note | None:
     if new.state is StageState.STARTING and old.state is StageState.PENDING:
         return Note(EventReason.STAGE_STARTED, f"stage {new.name} starts as Job {new.job_name}")
     if new.state is StageState.WAITING:
-        return Note(EventReason.STAGE_WAITING, f"stage {new.name} waits: {new.reason}: {new.message}", warning=True)
+        return Note(
+            EventReason.STAGE_WAITING, f"stage {new.name} waits: {new.reason}: {new.message}", warning=True
+        )
     if new.reason == OperatorReason.RETRYING != old.reason:
         return Note(EventReason.STAGE_RETRYING, f"stage {new.name}: {new.message}", warning=True)
     if new.state is StageState.SUCCEEDED:

@@ -111,12 +111,14 @@ def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
     if stage is Stage.QRUN and resolved_dataset:
         # The resolved version's folder: the canonical name is a link, and a subPath is no place for links.
         inside = resolved_dataset.removeprefix(DEFAULT_DATA).strip("/")
-        found.append({"name": VOLUME_DATA, "mountPath": resolved_dataset, "subPath": inside, "readOnly": True})
+        found.append(
+            {"name": VOLUME_DATA, "mountPath": resolved_dataset, "subPath": inside, "readOnly": True}
+        )
     return found
 
 
 def volumes(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
-    """The claim, and scratch that dies with the pod."""
+    """List the claim, and scratch that dies with the pod."""
     claim = run.spec.claim_name or defaults.claim_name
     return [
         {"name": VOLUME_DATA, "persistentVolumeClaim": {"claimName": claim}},

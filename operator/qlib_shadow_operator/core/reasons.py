@@ -67,21 +67,33 @@ def shorten(text: str, limit: int = MESSAGE_MAX) -> str:
     return f"{text[:head]} … {text[len(text) - (limit - head - 3) :]}"
 
 
+def _clause(text: str) -> str:
+    """Take a foreign sentence into one of ours."""
+    return text.strip().rstrip(".")
+
+
+def sentences(*parts: str) -> str:
+    """Join sentences, each with its full stop, within the bounds of a message; the last one is never cut."""
+    rest = parts[-1]
+    first = shorten(" ".join(f"{_clause(part)}." for part in parts[:-1]), MESSAGE_MAX - len(rest) - 1)
+    return f"{first} {rest}"
+
+
 def log_place(artifact_path: str, job: str, namespace: str) -> str:
     """Say where the whole log is: on the volume for good, in the cluster while the pod is there."""
     return f"Log: {artifact_path}/{STDERR_FILE}, or: kubectl logs -n {namespace} job/{job}"
 
 
-def unschedulable(detail: str) -> str:
-    """No node takes the pod."""
+def unschedulable(stage: Stage, detail: str) -> str:
+    """Say that no node takes the pod."""
     return (
-        f"no node can take the pod: {detail}. "
-        "Lower stages.<stage>.resources, correct its nodeSelector and tolerations, or add a node"
+        f"no node can take the pod: {_clause(detail)}. "
+        f"Lower stages.{stage}.resources, correct its nodeSelector and tolerations, or add a node"
     )
 
 
 def claim_missing(claim: str, namespace: str) -> str:
-    """The volume is not there."""
+    """Say that the volume is not there."""
     return (
         f'the PersistentVolumeClaim "{claim}" is not in namespace "{namespace}". '
         "Create it, or name another one in storage.claimName"
@@ -89,7 +101,7 @@ def claim_missing(claim: str, namespace: str) -> str:
 
 
 def image_unavailable(image: str, detail: str) -> str:
-    """The node cannot get the image."""
+    """Say that the node cannot get the image."""
     return (
         f'the image "{image}" cannot be pulled: {detail}. '
         "Correct spec.image, or name the registry's credentials in spec.imagePullSecrets"
@@ -97,12 +109,12 @@ def image_unavailable(image: str, detail: str) -> str:
 
 
 def container_cannot_start(detail: str) -> str:
-    """The node has the image but cannot start it."""
+    """Say that the node has the image but cannot start it."""
     return f"the container cannot be started: {detail}"
 
 
 def no_pod(job: str, namespace: str) -> str:
-    """The Job controller made no pod."""
+    """Say that the Job controller made no pod."""
     return (
         f'the Job "{job}" has no pod; a quota or an admission policy may refuse it. '
         f"See: kubectl describe job -n {namespace} {job}"
@@ -110,57 +122,62 @@ def no_pod(job: str, namespace: str) -> str:
 
 
 def starting_slowly() -> str:
-    """The pod has a node, and nothing says what it waits for."""
+    """Say that the pod has a node, and that nothing tells what it waits for."""
     return "the pod has a node but its container does not start; its volume may not be attached"
 
 
 def timed_out(seconds: int, detail: str) -> str:
-    """Waiting was given up."""
+    """Say that waiting was given up."""
     return f"not started after {seconds} s: {detail}"
 
 
 def job_rejected(detail: str) -> str:
-    """The API server refused the Job."""
+    """Say that the API server refused the Job."""
     return f"the API server refuses the stage's Job: {detail}"
 
 
 def job_name_taken(job: str) -> str:
-    """Somebody else's Job has the name."""
+    """Say that somebody else's Job has the name."""
     return f'a Job named "{job}" exists and does not belong to this run. Delete it, or rename the run'
 
 
 def deadline_exceeded(stage: Stage, seconds: int | None, waiting: str | None) -> str:
-    """The Job's active deadline has passed."""
+    """Say that the Job's active deadline has passed."""
     what = f"stage {stage} did not finish within its {'' if seconds is None else f'{seconds} s '}deadline"
     why = f"; it never started: {waiting}" if waiting else ""
     return f"{what}{why}. Raise stages.{stage}.activeDeadlineSeconds, or give the stage more CPU"
 
 
 def out_of_memory(stage: Stage, limit: str | None) -> str:
-    """The kernel killed the container."""
+    """Say that the kernel killed the container."""
     return (
         f"stage {stage} was killed for using more memory than its limit{f' of {limit}' if limit else ''}. "
         f"Raise stages.{stage}.resources.limits.memory, or use fewer instruments or a shorter history"
     )
 
 
+def interrupted() -> str:
+    """Say that somebody stopped the pod."""
+    return "the attempt was stopped from outside; its pod was deleted, or its node shut down"
+
+
 def evicted(detail: str) -> str:
-    """The node threw the pod out."""
+    """Say that the node threw the pod out."""
     return f"the node evicted the pod: {detail or 'it ran short of a resource'}"
 
 
 def container_failed(exit_code: int, tail: str) -> str:
-    """The process left no result behind."""
+    """Say that the process left no result behind."""
     return f"exit code {exit_code} without a result" + (f"; the log ends with: {tail}" if tail else "")
 
 
 def job_failed(reason: str, detail: str) -> str:
-    """All that is known is what the Job says."""
+    """Say all that is known: what the Job says."""
     return f"the Job failed with {reason or 'no reason'}: {detail or 'no message'}; its pod is gone"
 
 
 def result_missing(stage: Stage) -> str:
-    """The stage succeeded, and nobody can say with what."""
+    """Say that the stage succeeded, and that nobody knows with what."""
     return (
         f"stage {stage} ended well but left no result: its pod was deleted before it was read. "
         "Apply the run again under a new name; the dataset is kept"
@@ -168,12 +185,13 @@ def result_missing(stage: Stage) -> str:
 
 
 def result_malformed(stage: Stage, detail: str) -> str:
-    """The stage said something that is no result."""
-    return f"stage {stage} ended well but its result cannot be read: {detail}. Is spec.image a qlib-runner of this version?"
+    """Say that the stage told something that is no result."""
+    return (
+        f"stage {stage} ended well but its result cannot be read: {detail}. "
+        "Set spec.image to a qlib-runner of the operator's version"
+    )
 
 
 def retrying(attempt: int, reason: ReasonText, message: str) -> str:
-    """An attempt failed and another one is made."""
+    """Say that an attempt failed and another one is made."""
     return shorten(f"attempt {attempt}; the one before ended with {reason}: {message}")
-
-

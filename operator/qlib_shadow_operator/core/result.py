@@ -64,7 +64,9 @@ def _document(message: str) -> dict[str, Any]:
 
 def _check_origin(document: dict[str, Any], stage: Stage, uid: str) -> None:
     if document.get("stage") != stage:
-        raise MalformedResultError(f"it is of stage {str(document.get('stage'))[:REASON_MAX]!r}, not of {stage}")
+        raise MalformedResultError(
+            f"it is of stage {str(document.get('stage'))[:REASON_MAX]!r}, not of {stage}"
+        )
     if document.get("uid") not in {uid, None}:
         raise MalformedResultError("it is of another run")
 
@@ -88,7 +90,9 @@ def _figures(raw: object, fields: dict[str, Any]) -> Figures:
         return NOTHING
     if not isinstance(raw, dict):
         raise MalformedResultError("dataset and metrics must be objects")
-    return {name: _figure(name, raw[name], kind) for name, kind in fields.items() if raw.get(name) is not None}
+    return {
+        name: _figure(name, raw[name], kind) for name, kind in fields.items() if raw.get(name) is not None
+    }
 
 
 def _figure(name: str, value: object, kind: type) -> str | int | float:

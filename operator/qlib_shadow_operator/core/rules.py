@@ -62,12 +62,12 @@ class Verdict:
 
 
 def run_is_being_deleted(view: View) -> Verdict | None:
-    """The garbage collector does the rest."""
+    """Leave the rest to the garbage collector."""
     return Verdict(untouched=True) if view.run.deleting else None
 
 
 def run_has_finished(view: View) -> Verdict | None:
-    """Nothing is started any more; what is left over is stopped, and in time the run itself may go."""
+    """Start nothing any more; stop what is left over, and in time remove the run itself."""
     status, ttl = view.run.status, view.run.spec.ttl_seconds_after_finished
     if not status.finished:
         return None
@@ -80,18 +80,21 @@ def run_has_finished(view: View) -> Verdict | None:
 
 
 def _stop_jobs(view: View) -> tuple[Action, ...]:
-    jobs = view.observed.jobs.items()
-    return tuple(DeleteJob(s, job.name, job.uid) for s, job in jobs if not job.finished and not job.deleting)
+    """Stop what may still run; a stage that succeeded is left to its Job controller, a moment behind."""
+    left = [(f.status, f.job) for f in view.findings if f.job and f.status.state is not StageState.SUCCEEDED]
+    return tuple(
+        DeleteJob(s.name, job.name, job.uid) for s, job in left if not job.finished and not job.deleting
+    )
 
 
 def run_is_impossible(view: View) -> Verdict | None:
-    """The API server let something in that can never work."""
+    """Fail what the API server let in although it can never work."""
     fault = view.run.fault
     return Verdict(failure=Cause(Reason.INVALID_SPEC, fault)) if fault else None
 
 
 def stage_has_failed(view: View) -> Verdict | None:
-    """One failed stage fails the run, and a Job that was given up is stopped."""
+    """Fail the run with its stage, and stop a Job that was given up."""
     found = view.current
     if found is None or found.status.state is not StageState.FAILED:
         return None
@@ -100,12 +103,12 @@ def stage_has_failed(view: View) -> Verdict | None:
 
 
 def every_stage_has_succeeded(view: View) -> Verdict | None:
-    """The run is complete."""
+    """Call the run complete."""
     return Verdict(complete=True) if view.current is None else None
 
 
 def run_is_suspended(view: View) -> Verdict | None:
-    """No stage begins, and the one that runs is paused."""
+    """Begin no stage, and pause the one that runs."""
     if not view.run.spec.suspend:
         return None
     found = view.current
@@ -114,11 +117,13 @@ def run_is_suspended(view: View) -> Verdict | None:
     if job is None or job.suspended or job.finished:
         return Verdict(suspended=True, look_again_at=found.look_again_at)
     stage = replace(found.status, state=StageState.SUSPENDED, reason=None, message=None)
-    return Verdict(suspended=True, stage=stage, actions=(SetJobSuspended(stage.name, job.name, suspended=True),))
+    return Verdict(
+        suspended=True, stage=stage, actions=(SetJobSuspended(stage.name, job.name, suspended=True),)
+    )
 
 
 def stage_has_no_job(view: View) -> Verdict | None:
-    """The next stage can begin."""
+    """Begin the next stage."""
     found = view.current
     assert found is not None
     if found.job is not None:
@@ -134,7 +139,7 @@ def stage_has_no_job(view: View) -> Verdict | None:
 
 
 def stage_is_paused(view: View) -> Verdict | None:
-    """The run is no longer suspended, so its Job should not be."""
+    """Resume the Job of a run that is no longer suspended."""
     found = view.current
     assert found is not None
     if found.job is None or not found.job.suspended:
@@ -144,7 +149,7 @@ def stage_is_paused(view: View) -> Verdict | None:
 
 
 def stage_is_under_way(view: View) -> Verdict | None:
-    """There is nothing to do but to say how far it is."""
+    """Do nothing but say how far it is."""
     return Verdict(look_again_at=view.current.look_again_at if view.current else None)
 
 

@@ -1,4 +1,4 @@
-"""Where one stage is: a chain of checks over its Job and Pods, of which the first that applies answers.
+"""Where one stage is: a chain of checks over its Job and Pods; the first that applies answers.
 
 What the status once called finished stays so, whatever becomes of the Job.
 """
@@ -48,7 +48,9 @@ class Sight:
     @property
     def last_ended(self) -> Pod | None:
         """The latest attempt that is over."""
-        return max((p for p in self.pods if p.ended), key=lambda pod: (pod.created_at, pod.name), default=None)
+        return max(
+            (p for p in self.pods if p.ended), key=lambda pod: (pod.created_at, pod.name), default=None
+        )
 
     @property
     def claim(self) -> str:
@@ -58,7 +60,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found: the stage's new status, its result once there is one, and when time alone changes it."""
+    """What was found: the stage's new status, its result if there is one, and when time alone changes it."""
 
     status: StageStatus
     job: Job | None = None
@@ -84,12 +86,12 @@ def find(run: Run, observed: Observed, stage: Stage, defaults: Defaults, now: da
 
 
 def is_already_finished(sight: Sight) -> Finding | None:
-    """History does not change when Jobs are cleaned away."""
+    """See that it is history, which does not change when Jobs are cleaned away."""
     return Finding(sight.past) if sight.past.finished else None
 
 
 def job_is_absent(sight: Sight) -> Finding | None:
-    """Nothing was made yet, or it was refused, or somebody deleted it."""
+    """See that no Job was made yet, or that it was refused, or that somebody deleted it."""
     if sight.job is not None:
         return None
     if sight.rejection is None:
@@ -100,14 +102,18 @@ def job_is_absent(sight: Sight) -> Finding | None:
     return _waiting(sight, cause, sight.past.start_time)
 
 
+def pod_has_succeeded(sight: Sight) -> Finding | None:
+    """See that the stage is done, and with what; the Job's own word comes about a second later."""
+    done = [pod for pod in sight.pods if pod.has_succeeded]
+    return _read_result(sight, max(done, key=lambda pod: pod.created_at)) if done else None
+
+
 def job_is_complete(sight: Sight) -> Finding | None:
-    """The stage is done; its pod tells with what."""
+    """See that the stage is done, but not the pod that could tell with what."""
     if sight.job is None or not sight.job.is_complete:
         return None
-    done = [pod for pod in sight.pods if pod.termination and pod.termination.exit_code == 0]
-    if not done:
-        return _patient(sight) or _failed(sight, Cause(OperatorReason.RESULT_MISSING, reasons.result_missing(sight.stage)))
-    return _read_result(sight, max(done, key=lambda pod: pod.created_at))
+    cause = Cause(OperatorReason.RESULT_MISSING, reasons.result_missing(sight.stage))
+    return _patient(sight) or _failed(sight, cause)
 
 
 def _read_result(sight: Sight, pod: Pod) -> Finding:
@@ -119,7 +125,9 @@ def _read_result(sight: Sight, pod: Pod) -> Finding:
         message = reasons.result_malformed(sight.stage, str(error))
         return _failed(sight, Cause(OperatorReason.RESULT_MALFORMED, message))
     status = _advance(sight, StageState.SUCCEEDED, Cause(Reason.SUCCEEDED, result.message))
-    return Finding(replace(status, completion_time=_ended_at(sight)), result=result, image_id=pod.image_id or None)
+    return Finding(
+        replace(status, completion_time=_ended_at(sight)), result=result, image_id=pod.image_id or None
+    )
 
 
 def _check_success(stage: Stage, result: StageResult) -> None:
@@ -132,7 +140,7 @@ def _check_success(stage: Stage, result: StageResult) -> None:
 
 
 def job_is_failed(sight: Sight) -> Finding | None:
-    """The Job controller gave up."""
+    """See that the Job controller gave up."""
     job = sight.job
     if job is None or not job.is_failed:
         return None
@@ -153,14 +161,14 @@ def _deadline_cause(sight: Sight) -> Cause:
 
 
 def job_is_suspended(sight: Sight) -> Finding | None:
-    """Somebody, or a queue, holds the Job back."""
+    """See that somebody, or a queue, holds the Job back."""
     if sight.job is None or not sight.job.suspended:
         return None
     return Finding(_advance(sight, StageState.SUSPENDED))
 
 
 def pod_is_running(sight: Sight) -> Finding | None:
-    """The stage is at work."""
+    """See that the stage is at work."""
     pod = sight.newest
     if pod is None or pod.ended or pod.running_since is None:
         return None
@@ -168,41 +176,51 @@ def pod_is_running(sight: Sight) -> Finding | None:
 
 
 def pod_cannot_start(sight: Sight) -> Finding | None:
-    """The pod waits for something that has a name."""
+    """See what has a name that the pod waits for."""
     pod = sight.newest
     if pod is None or pod.ended:
         return None
-    cause = why_waiting(pod, sight.claim, sight.run.namespace)
+    cause = why_waiting(pod, sight.stage, sight.claim, sight.run.namespace)
     if cause is None:
         return None
     return _failed(sight, cause, log=False) if cause.hopeless else _waiting(sight, cause, pod.created_at)
 
 
 def pod_is_starting(sight: Sight) -> Finding | None:
-    """There is a pod on its way, or the Job controller is about to make one."""
+    """See that there is a pod, and that it is on its way."""
+    pod = sight.newest
+    if pod is None or pod.ended:
+        return None
+    limit = pod.created_at + sight.defaults.start_timeout
+    if sight.now >= limit:
+        return _given_up(sight, Cause(OperatorReason.START_TIMED_OUT, reasons.starting_slowly()))
+    return Finding(_advance(sight, StageState.STARTING, _retry_cause(sight)), look_again_at=limit)
+
+
+def pod_is_absent(sight: Sight) -> Finding | None:
+    """See that the Job controller is about to make a pod, or to say that it will make no more."""
     pod, job = sight.newest, sight.job
     assert job is not None
-    if pod is None or pod.ended:
-        since = (pod and pod.termination and pod.termination.finished_at) or job.started_at or job.created_at
-        cause = Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, sight.run.namespace))
-    else:
-        since = pod.created_at
-        cause = Cause(OperatorReason.START_TIMED_OUT, reasons.starting_slowly())
-    limit = since + sight.defaults.start_timeout
+    last_end = pod.termination.finished_at if pod and pod.termination else None
+    limit = (last_end or job.started_at or job.created_at) + sight.defaults.start_timeout
     if sight.now >= limit:
-        return _given_up(sight, cause)
-    return Finding(_advance(sight, StageState.STARTING, _retry_cause(sight)), look_again_at=limit)
+        return _given_up(sight, Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, sight.run.namespace)))
+    # Whether the last attempt was the last one is not known yet, so nothing new is said of it.
+    status = sight.past if pod else _advance(sight, StageState.STARTING)
+    return Finding(status, look_again_at=limit)
 
 
 CHECKS: Final[tuple[Callable[[Sight], Finding | None], ...]] = (
     is_already_finished,
     job_is_absent,
+    pod_has_succeeded,
     job_is_complete,
     job_is_failed,
     job_is_suspended,
     pod_is_running,
     pod_cannot_start,
     pod_is_starting,
+    pod_is_absent,
 )
 """Asked in this order; the last one always answers."""
 
@@ -240,10 +258,12 @@ def _given_up(sight: Sight, cause: Cause) -> Finding:
 
 
 def _failed(sight: Sight, cause: Cause, *, log: bool = True) -> Finding:
-    message = cause.message.rstrip()
+    message = cause.message
     if log and "Log:" not in message:
-        place = reasons.log_place(sight.run.artifact_path, sight.run.job_name(sight.stage), sight.run.namespace)
-        message = f"{reasons.shorten(message, reasons.MESSAGE_MAX - len(place) - 2).rstrip('.')}. {place}"
+        place = reasons.log_place(
+            sight.run.artifact_path, sight.run.job_name(sight.stage), sight.run.namespace
+        )
+        message = reasons.sentences(message, place)
     status = _advance(sight, StageState.FAILED, Cause(cause.reason, message))
     return Finding(replace(status, completion_time=_ended_at(sight)))
 
@@ -263,7 +283,7 @@ def _patient(sight: Sight) -> Finding | None:
 def _retry_cause(sight: Sight) -> Cause | None:
     before = sight.last_ended
     if before is None:
-        return None
+        return None  # the first attempt
     cause = why_failed(before, sight.run, sight.stage)
     text = reasons.retrying(_attempts(sight), cause.reason, cause.message)
     return Cause(OperatorReason.RETRYING, text)

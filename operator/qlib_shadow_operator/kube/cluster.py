@@ -1,4 +1,4 @@
-"""The calls to the API server, each with a timeout. Blocking: they are made from threads, never from the loop."""
+"""The calls to the API server, each with a timeout. They block: threads make them, the loop never does."""
 
 from __future__ import annotations
 
@@ -97,10 +97,14 @@ class Cluster:
     def create_job(self, namespace: str, body: Document) -> Document:
         """Make a Job; the one that is there already is as good, if it has the same owner."""
         try:
-            return _call_for(self.objects.create_namespaced_custom_object, **BATCH, namespace=namespace, body=body)
+            return _call_for(
+                self.objects.create_namespaced_custom_object, **BATCH, namespace=namespace, body=body
+            )
         except ConflictError:
             name = body["metadata"]["name"]
-            there = _call_for(self.objects.get_namespaced_custom_object, **BATCH, namespace=namespace, name=name)
+            there = _call_for(
+                self.objects.get_namespaced_custom_object, **BATCH, namespace=namespace, name=name
+            )
             return _ours(there, body)
 
     def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> Document:
@@ -135,7 +139,9 @@ class Cluster:
         which = RUNS if kind == "runs" else BATCH
         selector = {} if kind == "runs" else {"label_selector": CHILD_SELECTOR}
         if namespace:
-            found = _call_for(self.objects.list_namespaced_custom_object, **which, namespace=namespace, **selector)
+            found = _call_for(
+                self.objects.list_namespaced_custom_object, **which, namespace=namespace, **selector
+            )
         else:
             found = _call_for(self.objects.list_cluster_custom_object, **which, **selector)
         items: list[Document] = found["items"]

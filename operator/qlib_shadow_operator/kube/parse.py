@@ -22,9 +22,10 @@ from qlib_shadow_operator.kube.times import read_time
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 E = TypeVar("E", bound=StrEnum)
+V = TypeVar("V")
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 QUESTION_KEYS: Final = ("dataset", "workflow")
 """What of the spec is the runner's business; runId is added when it is resolved."""
@@ -80,14 +81,18 @@ def parse_status(raw: Mapping[str, Any]) -> Status:
         artifact_path=raw.get("artifactPath"),
         start_time=read_time(raw.get("startTime")),
         completion_time=read_time(raw.get("completionTime")),
-        conditions=tuple(found for one in raw.get("conditions") or () if (found := _condition(one))),
-        stages=tuple(found for one in raw.get("stages") or () if (found := _stage_status(one))),
+        conditions=_all(_condition, raw.get("conditions")),
+        stages=_all(_stage_status, raw.get("stages")),
         dataset=dict(raw.get("dataset") or {}),
         metrics=dict(raw.get("metrics") or {}),
         config_hash=raw.get("configHash"),
         git_commit=raw.get("gitCommit"),
         image_id=raw.get("imageID"),
     )
+
+
+def _all(read: Callable[[Mapping[str, Any]], V | None], raws: Any) -> tuple[V, ...]:
+    return tuple(found for one in raws or () if (found := read(one)) is not None)
 
 
 def _condition(raw: Mapping[str, Any]) -> Condition | None:

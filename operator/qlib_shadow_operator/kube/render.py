@@ -67,7 +67,9 @@ def _known(fields: dict[str, Any]) -> dict[str, Any]:
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Say what must change, as RFC 7386 has it: null removes, lists are replaced whole."""
     gone = {name: None for name in old if name not in new}
-    return gone | {name: _change(old.get(name), value) for name, value in new.items() if old.get(name) != value}
+    return gone | {
+        name: _change(old.get(name), value) for name, value in new.items() if old.get(name) != value
+    }
 
 
 def _change(old: Any, new: Any) -> Any:
