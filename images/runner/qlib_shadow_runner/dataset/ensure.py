@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.layout import Dataset, looks_like_dataset
+from qlib_shadow_runner.dataset.lock import locked
 from qlib_shadow_runner.dataset.manifest import Manifest, describe, is_current, manifest_path
-from qlib_shadow_runner.dataset.publish import build_and_publish, locked, point, versions
+from qlib_shadow_runner.dataset.publish import build_and_publish, point, versions
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import Refresh
 

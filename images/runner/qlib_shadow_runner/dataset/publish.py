@@ -3,15 +3,13 @@
     us_data_1d -> us_data_1d@3f9c0a1b2c3d        the canonical name, a relative symlink
     us_data_1d@3f9c0a1b2c3d/                     a version, never changed after its rename
     us_data_1d@3f9c0a1b2c3d.manifest.json        written before the version appears
-    .us_data_1d.lock  .us_data_1d.staging-…/     one builder at a time; what a crash leaves is swept
+    .us_data_1d.staging-…/                       under the lock (see lock.py); what a crash leaves is swept
 
 A crash at any instant leaves the old dataset or the new one, never a mixture.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -21,30 +19,13 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.dataset.fingerprint import SHORT, stamp
 from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, describe, manifest_path
-from qlib_shadow_runner.errors import from_os_error
+from qlib_shadow_runner.faults import fault_point
 from qlib_shadow_runner.files import sync_folder
-from qlib_shadow_runner.volume import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qlib_shadow_runner.dataset.sources import Source
-
-
-@contextlib.contextmanager
-def locked(canonical: Path) -> Iterator[None]:
-    """Hold the dataset's lock; the kernel frees it when its holder dies."""
-    make_folder(canonical.parent)
-    path = canonical.with_name(f".{canonical.name}.lock")
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
-    except OSError as error:
-        raise from_os_error(error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def build_and_publish(canonical: Path, source: Source) -> Path:
@@ -67,9 +48,12 @@ def publish(canonical: Path, staging: Path, manifest: Manifest) -> Path:
         manifest = replace(manifest, stamp=stamp(version))  # the same content is there already
     else:
         _sync_tree(staging)
+    fault_point("publish-verified")
     manifest.write(manifest_path(version))
+    fault_point("publish-manifest")
     if not version.is_dir():
         staging.rename(version)
+    fault_point("publish-version")
     point(canonical, version)
     return version
 
@@ -80,6 +64,7 @@ def point(canonical: Path, version: Path) -> None:
         return
     temporary = canonical.with_name(f".{canonical.name}.link-{secrets.token_hex(4)}")
     temporary.symlink_to(version.name)
+    fault_point("publish-link")
     try:
         temporary.replace(canonical)
     except OSError:

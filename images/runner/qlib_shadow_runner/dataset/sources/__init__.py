@@ -9,8 +9,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.dataset.sources.archive import Archive
 from qlib_shadow_runner.dataset.sources.base import Source, SourceKind
 from qlib_shadow_runner.dataset.sources.existing import Existing
+from qlib_shadow_runner.dataset.sources.public import PublicSet
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.fields import mapping, refuse
 from qlib_shadow_runner.suggest import nearest
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 SOURCES: Final[Mapping[str, SourceKind]] = MappingProxyType(
     {
         "synthetic": SourceKind(Synthetic, Synthetic.parse),
+        "archive": SourceKind(Archive.default, Archive.parse),
+        "qlib": SourceKind(PublicSet, PublicSet.parse),
         "existing": SourceKind(Existing, Existing.parse),
     }
 )

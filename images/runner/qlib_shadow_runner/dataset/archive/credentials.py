@@ -1,0 +1,48 @@
+"""Credentials for an archive: from the environment, where a Secret puts them, and into one header.
+
+Their values appear nowhere else: no message, log line, manifest or representation of an object.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self
+
+from qlib_shadow_runner.fields import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENV_TOKEN: Final = "QLIB_SHADOW_ARCHIVE_TOKEN"  # noqa: S105 - the variable's name
+ENV_USERNAME: Final = "QLIB_SHADOW_ARCHIVE_USERNAME"
+ENV_PASSWORD: Final = "QLIB_SHADOW_ARCHIVE_PASSWORD"  # noqa: S105 - the variable's name
+VARIABLES: Final = (ENV_TOKEN, ENV_USERNAME, ENV_PASSWORD)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What the server is shown, if anything."""
+
+    authorization: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read a token, or a user and a password; the newline at the end of many a Secret is cut."""
+        token, user, password = (environ.get(name, "").strip() for name in VARIABLES)
+        if token and (user or password):
+            refuse("the archive's Secret has both token and username or password; keep one kind")
+        if bool(user) != bool(password):
+            refuse("the archive's Secret must have username and password, or token")
+        if token:
+            return cls(_bearer(token))
+        if not user:
+            return cls()
+        pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return cls(f"Basic {pair}")
+
+
+def _bearer(token: str) -> str:
+    if not token.isascii() or not token.isprintable() or " " in token:
+        refuse("the token in the archive's Secret holds characters that no token has")
+    return f"Bearer {token}"

@@ -1,0 +1,190 @@
+"""Fetching a file whose checksum is known: over any number of cut lines, never twice what has arrived."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.error import HTTPError
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.archive.connection import Connection
+from qlib_shadow_runner.dataset.archive.failures import LINE_ERRORS, explain, failed
+from qlib_shadow_runner.dataset.archive.partial import CHUNK, Partial
+from qlib_shadow_runner.dataset.archive.progress import Progress, human, say
+from qlib_shadow_runner.dataset.archive.space import require_space
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.faults import fault_point
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from http.client import HTTPResponse
+    from pathlib import Path
+
+    from qlib_shadow_runner.dataset.archive.address import Address
+    from qlib_shadow_runner.dataset.archive.credentials import Credentials
+
+PARTIAL_CONTENT: Final = 206
+RANGE_NOT_SATISFIABLE: Final = 416
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to bear with a bad line; the Job's retries come on top."""
+
+    tries: int = 5
+    """In a row without a new byte."""
+    timeout: float = 60.0
+    longest_pause: float = 60.0
+    pause: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random
+
+    def rest(self, stalled: int, wanted: float | None) -> None:
+        """Wait: what the server asked for, else longer each time, never in step with others."""
+        backoff = min(2.0**stalled, self.longest_pause) * (0.5 + self.chance() / 2)
+        self.pause(backoff if wanted is None else min(wanted, self.longest_pause))
+
+
+@dataclass
+class _Fetch:
+    """One file on its way."""
+
+    connection: Connection
+    sha256: str
+    partial: Partial
+    retry_after: float | None = None
+
+    @property
+    def address(self) -> Address:
+        return self.connection.address
+
+    def attempt(self) -> bool:
+        """Ask once; say whether the whole file is there and right."""
+        if self.partial.size and self.partial.sha256 == self.sha256:
+            return True
+        try:
+            with self._ask() as response:
+                self._receive(response)
+        except LINE_ERRORS as error:
+            self._heed(error)
+            raise explain(error, self.address) from error
+        return self._check()
+
+    def _ask(self) -> HTTPResponse:
+        headers = {}
+        if self.partial.size:
+            headers["Range"] = f"bytes={self.partial.size}-"
+            if validator := self.partial.validator:
+                headers["If-Range"] = validator
+        return self.connection.get(headers)
+
+    def _heed(self, error: Exception) -> None:
+        """Look for what an error answer asks of us besides its code."""
+        if not isinstance(error, HTTPError):
+            return
+        after = error.headers.get("Retry-After", "")
+        self.retry_after = float(after) if after.isdecimal() else None
+        if error.code == RANGE_NOT_SATISFIABLE:
+            self.partial.begin(None)
+            error.close()
+            raise failed(
+                f"{self.address.shown}: the file there has become shorter; it is fetched anew."
+            ) from error
+
+    def _receive(self, response: HTTPResponse) -> None:
+        total = self._align(response)
+        require_space(
+            self.partial.path.parent, (total or 0) - self.partial.size, f"the rest of {self.address.name}"
+        )
+        progress = Progress(f"download {self.address.name}", total, self.partial.size)
+        while total is None or self.partial.size < total:
+            chunk = response.read1(CHUNK if total is None else min(CHUNK, total - self.partial.size))
+            if not chunk:
+                break
+            self.partial.append(chunk)
+            progress.at(self.partial.size)
+            fault_point("download-chunk")
+        if total is not None and self.partial.size < total:
+            raise failed(
+                f"{self.address.shown}: the line was cut after {human(self.partial.size)} of {human(total)}."
+            )
+
+    def _align(self, response: HTTPResponse) -> int | None:
+        """Begin where the answer begins; give the size of the whole file, if it is told."""
+        length = response.headers.get("Content-Length", "")
+        if response.status == PARTIAL_CONTENT:
+            return self._continue(response.headers.get("Content-Range", ""))
+        if self.partial.size:
+            say(f"download {self.address.name}: the server sends it from the beginning")
+        self.partial.begin(_validator(response))
+        total = int(length) if length.isdecimal() else None
+        say(f"download {self.address.shown}" + (f", {human(total)}" if total is not None else ""))
+        return total
+
+    def _continue(self, content_range: str) -> int | None:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range.strip())
+        if match is None or int(match[1]) != self.partial.size:
+            self.partial.begin(None)
+            raise failed(f"{self.address.shown}: the server sent another part than the one asked for.")
+        self.partial.resumed = True
+        say(f"download {self.address.shown}, going on after {human(self.partial.size)}")
+        return None if match[2] == "*" else int(match[2])
+
+    def _check(self) -> bool:
+        found, size = self.partial.sha256, self.partial.size
+        if found == self.sha256:
+            return True
+        if self.partial.resumed:  # two answers of two files: ours to mend
+            self.partial.begin(None)
+            raise failed(f"{self.address.shown} changed between two attempts; it is fetched anew.")
+        self.partial.drop()
+        raise StageError(
+            Reason.CHECKSUM_MISMATCH,
+            f"{self.address.shown} has the SHA-256 {found} ({human(size)}), not {self.sha256}. "
+            "Correct spec.dataset.source.archive.sha256 if this file is meant, else find out who changed it.",
+        )
+
+
+def fetch(
+    address: Address, sha256: str, path: Path, *, credentials: Credentials, patience: Patience | None = None
+) -> None:
+    """Bring the whole file to the path; what has arrived stays there when this attempt fails."""
+    patience = patience or Patience()
+    with Partial(path) as partial:
+        job = _Fetch(Connection(address, credentials, patience.timeout), sha256, partial)
+        try:
+            _insist(job, patience)
+        except StageError as failure:
+            if failure.reason is Reason.OUT_OF_DISK:
+                partial.drop()  # a full volume stops everybody who shares it
+            raise
+    fault_point("download-done")
+
+
+def _insist(job: _Fetch, patience: Patience) -> None:
+    """Try until it is there or nothing has moved for long."""
+    stalled, furthest = 0, job.partial.size
+    while True:
+        try:
+            job.attempt()
+        except StageError as failure:
+            if failure.reason is not Reason.DOWNLOAD_FAILED:
+                raise
+            stalled = 1 if job.partial.size > furthest else stalled + 1
+            furthest = max(furthest, job.partial.size)
+            if stalled >= patience.tries:
+                raise failed(f"{failure.message} Nothing more arrived in {stalled} attempts.") from failure
+            say(f"{failure.message} Trying again.")
+            patience.rest(stalled, job.retry_after)
+        else:
+            return
+
+
+def _validator(response: HTTPResponse) -> str | None:
+    """Take what If-Range accepts: a strong ETag, or the date."""
+    etag = response.headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        return etag
+    return response.headers.get("Last-Modified")

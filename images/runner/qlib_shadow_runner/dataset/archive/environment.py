@@ -1,0 +1,33 @@
+"""The variables that a child which fetches may see, besides those that every child sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST
+from qlib_shadow_runner.dataset.archive.credentials import VARIABLES as CREDENTIALS
+from qlib_shadow_runner.faults import ENV_FAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+AUTHORITIES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+NETWORK: Final = frozenset({*PROXIES, *(name.lower() for name in PROXIES), *AUTHORITIES})
+
+
+def network_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Keep how to get out: proxies and authorities, without credentials for any archive.
+
+    Qlib fetches with requests, which does not know SSL_CERT_FILE; it is told by the name that it knows.
+    """
+    kept = {name: value for name, value in environ.items() if name in NETWORK and value}
+    if "SSL_CERT_FILE" in kept:
+        kept.setdefault("REQUESTS_CA_BUNDLE", kept["SSL_CERT_FILE"])
+    return kept
+
+
+def download_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Keep what our own step needs to build a dataset from elsewhere: never what qrun sees."""
+    own = (*CREDENTIALS, ENV_DATA, ENV_REQUEST, ENV_FAULT)
+    return {**network_environment(environ), **{name: environ[name] for name in own if name in environ}}

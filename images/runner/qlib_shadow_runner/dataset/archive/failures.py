@@ -1,0 +1,101 @@
+"""What can go wrong on a line, each with its reason: DownloadFailed may be tried again, DownloadRefused not.
+
+The sentences name the address without its query and never repeat what a server or a library said at
+length: either may echo what was sent.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from http.client import HTTPException, IncompleteRead
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+from urllib.error import HTTPError, URLError
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlib_shadow_runner.dataset.archive.address import Address
+
+LINE_ERRORS: Final = (OSError, HTTPException)
+"""What asking and reading may raise; URLError, timeouts and TLS errors are OSErrors."""
+WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+LOGIN_ADVICE: Final = (
+    "Name a Secret with username and password, or token, in spec.dataset.source.archive.credentialsSecret "
+    "(without a cluster: QLIB_SHADOW_ARCHIVE_USERNAME and _PASSWORD, or QLIB_SHADOW_ARCHIVE_TOKEN)."
+)
+ADVICE: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        401: LOGIN_ADVICE,
+        403: "These credentials, or none, may not read it; a signed URL may have expired. " + LOGIN_ADVICE,
+        404: "Correct the URL; some servers also say this to those who may not know.",
+        407: "The proxy wants credentials: put them into HTTPS_PROXY.",
+        410: "It was there once and is gone for good: name another URL.",
+    }
+)
+
+WEATHER: Final = (
+    (socket.gaierror, "the name {host} was not found (DNS)"),
+    (TimeoutError, "the server did not answer in time"),
+    (ConnectionRefusedError, "{host} refused the connection"),
+    (ConnectionError, "the connection was cut"),
+    (IncompleteRead, "the connection was cut"),
+)
+
+
+def failed(message: str) -> StageError:
+    """Give a failure that may pass."""
+    return StageError(Reason.DOWNLOAD_FAILED, message)
+
+
+def refused(message: str) -> StageError:
+    """Give a failure that stays until somebody changes something."""
+    return StageError(Reason.DOWNLOAD_REFUSED, message)
+
+
+def explain(error: BaseException, address: Address) -> StageError:
+    """Turn what was raised on the line into a reason and a sentence."""
+    if isinstance(error, HTTPError):
+        return _answered(error, address)
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return refused(
+            f"{address.shown}: the certificate of {address.host} is not trusted ({cause.verify_message}). "
+            "For a private authority, set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to its certificates."
+        )
+    if isinstance(cause, OSError) and str(cause).startswith("Tunnel connection failed"):
+        return _proxied(str(cause), address)
+    return failed(f"{address.shown}: {_weather(cause, address)}.")
+
+
+def _answered(error: HTTPError, address: Address) -> StageError:
+    code = error.code
+    error.close()
+    sentence = f"{address.shown}: the server answered {code}."
+    if code in WORTH_ANOTHER_TRY:
+        return failed(sentence)
+    return refused(f"{sentence} {ADVICE.get(code, 'It will not send the file.')}")
+
+
+def _proxied(said: str, address: Address) -> StageError:
+    code = next((word for word in said.split() if word.isdigit()), "no code")
+    sentence = f"{address.shown}: the proxy answered {code}."
+    if code in {"403", "407"}:
+        return refused(f"{sentence} {ADVICE[407] if code == '407' else 'It does not let this host through.'}")
+    return failed(sentence)
+
+
+def _weather(cause: object, address: Address) -> str:
+    """Describe what may be otherwise in a minute."""
+    known = (sentence for kind, sentence in WEATHER if isinstance(cause, kind))
+    if sentence := next(known, None):
+        return sentence.format(host=address.host)
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed ({cause.reason or 'the connection was cut'})"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()
+    return f"the answer made no sense ({type(cause).__name__})"

@@ -1,0 +1,90 @@
+"""What an archive says that it holds: names checked before anything is written, and where the data is.
+
+A name may not leave the target, and nothing but folders and plain files is taken: a link inside an
+archive is how a later member is made to land elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.layout import PARTS
+from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_MEMBERS: Final = 2_000_000
+NAMES_SHOWN: Final = 5
+
+
+@dataclass(frozen=True)
+class Member:
+    """One plain file in an archive."""
+
+    parts: tuple[str, ...]
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Give the name as the archive's listing has it."""
+        return "/".join(self.parts)
+
+
+def archive_invalid(message: str) -> StageError:
+    """Say what is wrong with the archive; a new one is the remedy."""
+    return StageError(Reason.ARCHIVE_INVALID, message)
+
+
+def safe_parts(name: str) -> tuple[str, ...]:
+    """Split a name, or refuse one that points outside the target."""
+    normal = name.replace("\\", "/")  # some Windows tools write it so
+    parts = tuple(part for part in normal.split("/") if part not in ("", "."))
+    if normal.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", normal):
+        raise archive_invalid(
+            f'the archive holds "{name[:80]}", which points outside of it. Nothing was unpacked.'
+        )
+    return parts
+
+
+def refuse_kind(name: str, kind: str) -> StageError:
+    """Refuse a link, a device or whatever else is no file."""
+    return archive_invalid(
+        f'the archive holds {kind}, "{name[:80]}"; only folders and files are taken. Nothing was unpacked.'
+    )
+
+
+def dataset_root(members: Iterable[Member]) -> tuple[str, ...]:
+    """Find the one folder, or the top, that has calendars, features and instruments."""
+    roots: dict[str, set[tuple[str, ...]]] = {part: set() for part in PARTS}
+    tops: set[str] = set()
+    for member in members:
+        tops.add(member.parts[0])
+        for depth, part in enumerate(member.parts[:-1]):
+            if part in roots:
+                roots[part].add(member.parts[:depth])
+                break
+    found = sorted(set.intersection(*roots.values()))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = ", ".join("/".join(root) or "the top" for root in found[:NAMES_SHOWN])
+        raise archive_invalid(f"the archive holds {len(found)} datasets ({shown}). Pack one.")
+    shown = ", ".join(sorted(tops)[:NAMES_SHOWN]) or "nothing"
+    raise archive_invalid(
+        "the archive holds no Qlib dataset: calendars/, features/ and instruments/ with files in them, at "
+        f"the top or in one folder. It holds: {shown}."
+    )
+
+
+def wanted(member: Member, root: tuple[str, ...]) -> bool:
+    """Say whether a file belongs to the dataset; hidden files and what lies beside it do not."""
+    inside = member.parts[len(root) :]
+    return (
+        member.parts[: len(root)] == root
+        and inside[0] in PARTS
+        and not any(part[0] == "." for part in inside)
+    )

@@ -1,0 +1,113 @@
+"""The part of a file that has arrived: kept on the volume across attempts, hashed as it grows.
+
+.us_data_1d.download-<key>         the bytes; the key is of the URL without its query and the checksum
+.us_data_1d.download-<key>.json    the validator (ETag or date) of the file that they belong to
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING, Final, Self
+
+from qlib_shadow_runner.errors import from_os_error
+from qlib_shadow_runner.files import read_json_object, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+CHUNK: Final = 1 << 20
+KEY_LENGTH: Final = 16
+
+
+class Partial:
+    """An open partial file; written without a buffer, so that a killed process loses nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.resumed = False
+        """Whether the bytes come from more than one answer, which may have been of different files."""
+        self._digest = hashlib.sha256()
+
+    def __enter__(self) -> Self:
+        try:
+            self._stream = self.path.open("a+b", buffering=0)
+            self._stream.seek(0)
+            while chunk := self._stream.read(CHUNK):
+                self._digest.update(chunk)
+                self.size += len(chunk)
+        except OSError as error:
+            raise from_os_error(error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+
+    @property
+    def sha256(self) -> str:
+        """Give the hash of what has arrived."""
+        return self._digest.hexdigest()
+
+    @property
+    def validator(self) -> str | None:
+        """Give what proves to the server that we mean the same file."""
+        kept = (read_json_object(self._note) or {}).get("validator")
+        return kept if isinstance(kept, str) else None
+
+    def append(self, chunk: bytes) -> None:
+        """Write wholly, or raise with the file's name."""
+        view = memoryview(chunk)
+        try:
+            while view:
+                written = self._stream.write(view) or 0
+                self._digest.update(view[:written])
+                self.size += written
+                view = view[written:]
+        except OSError as error:
+            error.filename = str(self.path)
+            raise from_os_error(error) from error
+
+    def begin(self, validator: str | None) -> None:
+        """Forget what has arrived, and note which file arrives now."""
+        self._stream.truncate(0)
+        self.size, self.resumed, self._digest = 0, False, hashlib.sha256()
+        try:
+            write_json(self._note, {"validator": validator})
+        except OSError as error:
+            raise from_os_error(error) from error
+
+    def drop(self) -> None:
+        """Leave nothing behind."""
+        remove(self.path)
+
+    @property
+    def _note(self) -> Path:
+        return self.path.with_name(self.path.name + ".json")
+
+
+def partial_path(staging: Path, plain_url: str, sha256: str) -> Path:
+    """Name the partial file beside a staging folder, the same in every attempt."""
+    key = hashlib.sha256(f"{plain_url} {sha256}".encode()).hexdigest()[:KEY_LENGTH]
+    return staging.with_name(f"{_stem(staging)}.download-{key}")
+
+
+def sweep_others(staging: Path, keep: Path) -> None:
+    """Remove what was fetched for a question that is no longer asked; the dataset's lock is held."""
+    for path in staging.parent.glob(f"{_stem(staging)}.download-*"):
+        if not path.name.startswith(keep.name):
+            path.unlink(missing_ok=True)
+
+
+def _stem(staging: Path) -> str:
+    return staging.name.partition(".staging-")[0]
+
+
+def remove(path: Path) -> None:
+    """Remove a partial file with its note."""
+    for name in (path.name, path.name + ".json"):
+        with contextlib.suppress(OSError):
+            path.with_name(name).unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+"""Telling a person who reads a log how far the work is: a line at the start, then one now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERVAL: Final = 10.0
+"""Seconds between lines: an hour's download is 360 of them."""
+KIB: Final = 1024
+
+
+def say(line: str) -> None:
+    """Write one line into the log, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def human(size: float) -> str:
+    """Write a size as people read it."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < KIB:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= KIB
+    return f"{size:.1f} TiB"
+
+
+@dataclass
+class Progress:
+    """Bytes done out of a total that may be unknown."""
+
+    what: str
+    total: int | None
+    begun_at: int = 0
+    clock: Callable[[], float] = time.monotonic
+    tell: Callable[[str], None] = say
+    _started: float = field(init=False)
+    _next: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
+        self._next = self._started + INTERVAL
+
+    def at(self, done: int) -> None:
+        """Note how far it is; mostly say nothing."""
+        now = self.clock()
+        if now < self._next:
+            return
+        self._next = now + INTERVAL
+        speed = (done - self.begun_at) / (now - self._started)
+        self.tell(f"{self.what}: {self._share(done)}, {human(speed)}/s{self._left(done, speed)}")
+
+    def _share(self, done: int) -> str:
+        if not self.total:
+            return human(done)
+        return f"{human(done)} of {human(self.total)} ({done / self.total:.0%})"
+
+    def _left(self, done: int, speed: float) -> str:
+        if not self.total or speed <= 0:
+            return ""
+        seconds = int((self.total - done) / speed)
+        return f", {seconds // 60}:{seconds % 60:02} left"

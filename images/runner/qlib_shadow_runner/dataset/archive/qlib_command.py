@@ -1,0 +1,153 @@
+"""`python -m qlib.cli.data qlib_data` as a child process.
+
+The command asks before it deletes, unpacks in place and checks nothing: so it gets a closed stdin, an
+empty staging folder and an allow-listed environment, and what it leaves is verified like anything else.
+Qlib has no option for a mirror; its class has the attribute GetData.REMOTE_URL, which is set before the
+same command line is run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from typing import IO, TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.archive.environment import network_environment
+from qlib_shadow_runner.dataset.archive.progress import INTERVAL, say
+from qlib_shadow_runner.dataset.layout import PARTS
+from qlib_shadow_runner.environment import child_environment
+from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.faults import fault_point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+WITH_MIRROR: Final = """\
+import sys
+import fire
+from qlib.tests.data import GetData
+GetData.REMOTE_URL = sys.argv.pop(1)
+fire.Fire(GetData)
+"""
+BAR: Final = re.compile(r"\d+%\||\bit/s\]|\bs/it\]")
+"""tqdm's drawing of itself."""
+TAIL: Final = 20
+STATUS: Final = re.compile(r"\b([45]\d\d) (Client|Server) Error")
+FINAL_LINE: Final = re.compile(
+    r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Exit|Interrupt|BadZipFile)|BadZipFile)\b"
+)
+
+
+def run_qlib_data(folder: Path, arguments: Mapping[str, str], mirror: str | None) -> None:
+    """Fill the folder, or raise with what the command said last."""
+    options = [f"--{name}={value}" for name, value in arguments.items()]
+    command = [sys.executable, "-P", *_program(mirror), "qlib_data", f"--target_dir={folder}", *options]
+    say(f"running: python -m qlib.cli.data qlib_data {' '.join(options)}")
+    with tempfile.TemporaryDirectory() as scratch:
+        environ = child_environment(os.environ, threads=1, scratch=scratch) | network_environment(os.environ)
+        code, tail = _run(command, environ, scratch)
+    if code != 0:
+        raise _failure(code, tail)
+    _keep_parts(folder)
+    fault_point("qlib-data-done")
+
+
+def _program(mirror: str | None) -> list[str]:
+    return ["-m", "qlib.cli.data"] if mirror is None else ["-c", WITH_MIRROR, mirror]
+
+
+def _run(command: list[str], environ: dict[str, str], cwd: str) -> tuple[int, list[str]]:
+    """Run the child with its output in our log: all of its lines, but few of its progress bars."""
+    with subprocess.Popen(
+        command,
+        env=environ,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as child:
+        assert child.stdout is not None, "it is a pipe"
+        try:
+            tail = _relay(child.stdout)
+        except BaseException:
+            child.kill()
+            raise
+    return child.returncode, tail
+
+
+def _relay(output: IO[str]) -> list[str]:
+    tail: deque[str] = deque(maxlen=TAIL)
+    next_bar = time.monotonic() + INTERVAL
+    for line in output:
+        text = redact(line.rstrip())
+        if not text:
+            continue
+        if BAR.search(text):
+            if time.monotonic() < next_bar:
+                continue
+            next_bar = time.monotonic() + INTERVAL
+        else:
+            tail.append(text)
+        say(text)
+    return list(tail)
+
+
+def redact(line: str) -> str:
+    """Cut users and queries out of the URLs in a line: redirects lead to signed ones."""
+    line = re.sub(r"(https?://)[^/\s@]+@", r"\1", line)
+    return re.sub(
+        r"(https?://[^\s?'\"]+)\?[^\s'\")]*", r"\1?…", re.sub(r"(url: /[^\s?]*)\?[^\s)]*", r"\1?…", line)
+    )
+
+
+def _failure(code: int, tail: list[str]) -> StageError:
+    """Give the reason that the last words allow."""
+    words = last_words(tail)
+    if code == -9:  # noqa: PLR2004 - SIGKILL
+        return StageError(
+            Reason.OUT_OF_MEMORY,
+            "qlib.cli.data was killed (SIGKILL). Raise the download stage's memory limit.",
+        )
+    if "No space left on device" in words or "Disk quota exceeded" in words:
+        return StageError(
+            Reason.OUT_OF_DISK,
+            "no space is left while qlib.cli.data writes. Free space on the volume or enlarge it.",
+        )
+    said = f'qlib.cli.data ended with code {code}: "{words}".'
+    status = STATUS.search(words)
+    if status is not None and status[2] == "Client" and status[1] not in {"408", "425", "429"}:
+        return StageError(
+            Reason.DOWNLOAD_REFUSED, f"{said} Check region, version and url in spec.dataset.source.qlib."
+        )
+    return StageError(Reason.DOWNLOAD_FAILED, said)
+
+
+def last_words(tail: Iterable[str]) -> str:
+    """Find the exception at the end of a traceback, else the last line."""
+    lines = [line for line in tail if not line.startswith(" ")]
+    named = [line for line in lines if FINAL_LINE.match(line)]
+    return (named or lines or ["it said nothing"])[-1][:300]
+
+
+def _keep_parts(folder: Path) -> None:
+    """Remove the zip that the command leaves beside what it unpacked."""
+    try:
+        for path in folder.iterdir():
+            if path.name in PARTS:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    except OSError as error:
+        raise from_os_error(error) from error

@@ -1,0 +1,96 @@
+"""Taking a dataset out of an archive: every name and size is looked at before the first byte is written."""
+
+from __future__ import annotations
+
+import shutil
+from typing import IO, TYPE_CHECKING, Final
+
+from qlib_shadow_runner.dataset.archive.containers import Container, open_container
+from qlib_shadow_runner.dataset.archive.members import (
+    MOST_MEMBERS,
+    Member,
+    archive_invalid,
+    dataset_root,
+    wanted,
+)
+from qlib_shadow_runner.dataset.archive.progress import Progress, human, say
+from qlib_shadow_runner.dataset.archive.space import free_bytes, free_files, out_of_disk
+from qlib_shadow_runner.errors import from_os_error
+from qlib_shadow_runner.faults import fault_point
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BLOCK: Final = 4096
+"""What even a file of one byte takes on most filesystems."""
+COPY: Final = 1 << 18
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Put calendars, features and instruments into an empty folder."""
+    with open_container(path) as container:
+        members = _survey(container, folder)
+        root = dataset_root(members)
+        chosen = {member.parts: member for member in members if wanted(member, root)}
+        size = sum(member.size for member in chosen.values())
+        say(f"unpack {path.name}: {len(chosen):,} files, {human(size)}")
+        _write(container, folder, root, chosen)
+    fault_point("unpack-done")
+
+
+def _survey(container: Container, folder: Path) -> list[Member]:
+    """List all members, and stop as soon as they cannot fit: a bomb is never lit."""
+    free, files = free_bytes(folder), free_files(folder)
+    members: list[Member] = []
+    size = 0
+    for member in container.members():
+        members.append(member)
+        size += -(-member.size // BLOCK) * BLOCK
+        if size > free:
+            raise out_of_disk(
+                f"the archive unpacks to {human(size)} or more, but {human(free)} is free in {folder.parent}"
+            )
+        if len(members) > MOST_MEMBERS:
+            raise archive_invalid(f"the archive holds more than {MOST_MEMBERS:,} files; no dataset does.")
+    if files is not None and len(members) > files:
+        raise out_of_disk(
+            f"the archive holds {len(members):,} files, but {folder.parent} has room for {files:,} more"
+        )
+    return members
+
+
+def _write(
+    container: Container, folder: Path, root: tuple[str, ...], chosen: dict[tuple[str, ...], Member]
+) -> None:
+    progress = Progress("unpack", sum(member.size for member in chosen.values()))
+    done, made = 0, {folder}
+    for member, stream in container.open_members():
+        if member.parts not in chosen:
+            continue
+        target = folder.joinpath(*member.parts[len(root) :])
+        if target.parent not in made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.add(target.parent)
+        _write_one(member, stream, target)
+        done += member.size
+        progress.at(done)
+        fault_point("unpack-file")
+
+
+def _write_one(member: Member, stream: IO[bytes], target: Path) -> None:
+    """Write one new file, which must be as long as the listing said."""
+    try:
+        with target.open("xb") as out:
+            shutil.copyfileobj(stream, out, COPY)
+            written = out.tell()
+    except FileExistsError as error:
+        raise archive_invalid(f'the archive holds "{member.name}" twice. Make or fetch it anew.') from error
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(target)
+            raise from_os_error(error) from error
+        raise
+    if written != member.size:
+        raise archive_invalid(
+            f'"{member.name}" is {written} bytes long, not {member.size} as the archive says.'
+        )

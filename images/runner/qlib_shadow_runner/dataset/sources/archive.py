@@ -1,0 +1,130 @@
+"""One file that holds a dataset: fetched by https and held to its checksum, or taken from the volume.
+
+The identity is the file's content, wherever it came from: a mirror, a renewed signature or another
+name asks the same question, and a new file under the old name asks a new one. Credentials come from
+the environment (see archive/credentials); `credentialsSecret` is the operator's to read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final, Self
+
+from qlib_shadow_runner.contract import DEFAULT_DATA, Reason
+from qlib_shadow_runner.dataset.archive import local
+from qlib_shadow_runner.dataset.archive.address import Address, parse_address
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.fields import check_keys, refuse, text
+from qlib_shadow_runner.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+WHERE: Final = "spec.dataset.source.archive"
+KEYS: Final = frozenset({"url", "path", "sha256", "credentialsSecret"})
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Either an address with its checksum, or a path on the volume."""
+
+    address: Address | None = None
+    path: str | None = None
+    """As the cluster sees it, beginning with /data."""
+    sha256: str | None = None
+    volume: Volume | None = None
+    builds: bool = True
+    synthetic: bool = False
+
+    @classmethod
+    def default(cls) -> Self:
+        """Refuse: there is no archive that everybody has."""
+        return cls.parse({})
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, object]) -> Self:
+        """Read one of url and path."""
+        check_keys(raw, KEYS, WHERE)
+        if ("url" in raw) == ("path" in raw):
+            refuse(f"{WHERE} must have one of url (https://…) and path (on the volume, such as inbox/us.zip)")
+        if "credentialsSecret" in raw:
+            text(raw["credentialsSecret"], f"{WHERE}.credentialsSecret")
+        sha256 = _sha256(raw["sha256"]) if "sha256" in raw else None
+        if "path" in raw:
+            return cls(path=_inside(text(raw["path"], f"{WHERE}.path")), sha256=sha256)
+        if sha256 is None:
+            refuse(
+                f"{WHERE}.sha256 is needed with a url: it is what the file is held to (sha256sum prints it)"
+            )
+        return cls(address=parse_address(raw["url"], f"{WHERE}.url"), sha256=sha256)
+
+    def at(self, volume: Volume) -> Self:
+        """Bind the path to this machine's volume."""
+        return replace(self, volume=volume)
+
+    @cached_property
+    def inputs(self) -> str:
+        """Stamp the question cheaply: equal means that nothing changed."""
+        return self.identity if self.sha256 else f"archive {self.path} {local.stamp(self._file)}"
+
+    @cached_property
+    def identity(self) -> str:
+        """Name the content; never the URL, which may carry a signature."""
+        return f"archive sha256={self.sha256 or local.content_digest(self._file)}"
+
+    def build(self, folder: Path) -> None:
+        """Bring the file here, if it is not, and unpack it."""
+        from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415 - only when building
+
+        if self.address is not None and self.sha256 is not None:
+            self._fetch_and_unpack(self.address, self.sha256, folder)
+            return
+        if self.sha256 is not None:
+            local.check_digest(self._file, str(self.path), self.sha256)
+        unpack(self._file, folder)
+
+    @staticmethod
+    def _fetch_and_unpack(address: Address, sha256: str, folder: Path) -> None:
+        from qlib_shadow_runner.dataset.archive import partial  # noqa: PLC0415 - only when building
+        from qlib_shadow_runner.dataset.archive.credentials import Credentials  # noqa: PLC0415
+        from qlib_shadow_runner.dataset.archive.download import fetch  # noqa: PLC0415
+        from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415
+
+        file = partial.partial_path(folder, address.plain, sha256)
+        partial.sweep_others(folder, file)
+        fetch(address, sha256, file, credentials=Credentials.from_environ(os.environ))
+        try:
+            unpack(file, folder)
+        except StageError as failure:
+            if failure.reason is Reason.ARCHIVE_INVALID:
+                partial.remove(file)  # its checksum is right, so that fetching it again would not mend it
+            raise
+        partial.remove(file)
+
+    @property
+    def _file(self) -> Path:
+        volume = self.volume or Volume.from_environ(os.environ)
+        return local.locate(volume, str(self.path))
+
+
+def _sha256(value: object) -> str:
+    digest = text(value, f"{WHERE}.sha256").strip().lower().removeprefix("sha256:")
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        refuse(f"{WHERE}.sha256 must be 64 hexadecimal digits, as sha256sum prints them")
+    return digest
+
+
+def _inside(path: str) -> str:
+    """Give a path on the volume as /data/…, whether it was written so or relative to the volume."""
+    inside = PurePosixPath(DEFAULT_DATA) / path
+    if inside.parts[:2] != ("/", DEFAULT_DATA[1:]) or len(inside.parts) < 3 or ".." in inside.parts:  # noqa: PLR2004 - /, data, something
+        refuse(
+            f'{WHERE}.path "{path}" must lie on the volume, without "..": relative to it, such as '
+            f'"inbox/us.zip", or as {DEFAULT_DATA}/inbox/us.zip'
+        )
+    return str(inside)
