@@ -1,12 +1,7 @@
 """The user's own daily bars, from Parquet or CSV into Qlib's binary layout, without a loop over rows.
 
-    files -> columns -> parts (one per file) -> grid -> adjusted columns -> features/*.day.bin
+    files -> columns -> parts (one per file) -> bars -> grid -> adjusted columns -> features/*.day.bin
 
-Knows files and numbers; which file and which options is the source's to say.
+`options` and `files` are standard library only, for the many moments when nothing has to be built;
+`ingest` is the way in to the rest. Which file and which options is the source's to say.
 """
-
-from __future__ import annotations
-
-from qlib_shadow_runner.dataset.prices.ingest import ingest
-
-__all__ = ["ingest"]

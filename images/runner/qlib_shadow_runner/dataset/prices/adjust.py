@@ -1,9 +1,9 @@
 """Prices as Qlib expects them, by the conventions of its own Yahoo collector.
 
     factor   = adjusted close / raw close        carried over days that lack it
-    price    = raw price × factor                volume = raw volume / factor
-    then every symbol is scaled so that its first close is 1: price, factor ÷ base, volume × base
-    change   = close / the close before − 1
+    price    = raw price * factor                volume = raw volume / factor
+    then every symbol is scaled so that its first close is 1: price, factor / base, volume * base
+    change   = close / the close before - 1
 
 So price / factor is the raw price again, and the history does not change with every new dividend. Unlike
 the collector's, `change` is of adjusted closes: a split must not look like a limit move.

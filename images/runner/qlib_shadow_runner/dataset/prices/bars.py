@@ -50,7 +50,7 @@ def _bad(part: Part, volume: NDArray[np.float64], index: Mask) -> Mask:
 
 def _tell_bad(part: Part, bad: Mask, names: Sequence[str], options: Options, notes: Notes) -> None:
     rows = np.flatnonzero(bad)
-    examples = [f"{_key(part, int(row), names)} (line {part.line(int(row))})" for row in rows[:EXAMPLES]]
+    examples = [f"{_key(part, int(row), names)} ({part.where(int(row))})" for row in rows[:EXAMPLES]]
     notes.rejected.add(len(rows), examples)
     if options.bad_rows is BadRows.REFUSE:
         broken(
@@ -60,9 +60,17 @@ def _tell_bad(part: Part, bad: Mask, names: Sequence[str], options: Options, not
         )
 
 
-def check_duplicates(parts: Sequence[Part], bars: Sequence[Mask], grid: Grid, names: Sequence[str], options: Options, notes: Notes) -> None:
+def check_duplicates(
+    parts: Sequence[Part],
+    bars: Sequence[Mask],
+    grid: Grid,
+    names: Sequence[str],
+    *,
+    options: Options,
+    notes: Notes,
+) -> None:
     """Refuse a second bar for a symbol's day, or count it where the last one is to be kept."""
-    seen = np.zeros(grid.size, np.uint16)
+    seen = np.zeros(grid.size, np.uint32)
     for part, mask in zip(parts, bars, strict=True):
         np.add.at(seen, grid.places(part.days[mask], part.codes[mask]), 1)
     twice = np.flatnonzero(seen > 1)
@@ -72,11 +80,12 @@ def check_duplicates(parts: Sequence[Part], bars: Sequence[Mask], grid: Grid, na
     examples = [_where(int(place), grid, names) for place in twice[:EXAMPLES]]
     notes.duplicates.add(extra, examples)
     if options.duplicates is Duplicates.REFUSE:
-        where = parts[0].file if len(parts) == 1 else "the files together"
+        where = f"{parts[0].file} holds" if len(parts) == 1 else "the files together hold"
         broken(
             where,
-            f"hold {extra} rows too many: more than one for the same symbol and day, {listed(examples, len(twice))}. One row "
-            "is one day of one symbol (minute bars are not daily bars). Mend them, or write duplicates: last to keep the last.",
+            f"{extra} rows too many, with the symbol and day of another: {listed(examples, len(twice))}. "
+            "One row is one day of one symbol; minute bars are not daily bars. "
+            "Mend them, or write duplicates: last to keep the last of each.",
         )
 
 

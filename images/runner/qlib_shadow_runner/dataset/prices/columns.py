@@ -31,7 +31,11 @@ def _role(names: str, weaker: str = "", *, required: bool = False) -> Role:
 
 ROLES: Final[Mapping[str, Role]] = {
     # A nameless first column is the index that pandas writes into a CSV or Parquet file.
-    "date": _role("date datetime timestamp tradedate tradingdate tradingday day time", ",unnamed0,indexlevel0,index", required=True),
+    "date": _role(
+        "date datetime timestamp tradedate tradingdate tradingday day time",
+        ",unnamed0,indexlevel0,index",
+        required=True,
+    ),
     "symbol": _role("symbol ticker instrument code sym tic", "name"),
     "open": _role("open openprice o", required=True),
     "high": _role("high highprice h", required=True),
@@ -71,7 +75,8 @@ def _named(found: Sequence[str], name: str, role: str, file: str) -> str:
     alike = exact or [column for column in found if column.strip().lower() == name.strip().lower()]
     if not alike:
         refuse(
-            f'{WHERE}.{role} is "{name}", which {file} does not have; {did_you_mean(name, found)}', Reason.DATASET_INVALID
+            f'{WHERE}.{role} is "{name}", which {file} does not have; {did_you_mean(name, found)}',
+            Reason.DATASET_INVALID,
         )
     return _only(alike, role, file)
 
@@ -85,10 +90,14 @@ def _guess(found: Sequence[str], role: str, file: str) -> str | None:
 
 
 def _only(alike: Sequence[str], role: str, file: str) -> str:
-    if len(alike) == 1:
-        return alike[0]
-    shown = " and ".join(f'"{name}"' for name in alike)
-    refuse(f'{file} has {len(alike)} columns for {role}: {shown}. Choose one: {WHERE}: {{{role}: "{alike[0]}"}}', Reason.DATASET_INVALID)
+    if len(alike) > 1:
+        shown = " and ".join(f'"{name}"' for name in alike)
+        refuse(
+            f"{file} has {len(alike)} columns for {role}: {shown}. "
+            f'Choose one: {WHERE}: {{{role}: "{alike[0]}"}}',
+            Reason.DATASET_INVALID,
+        )
+    return alike[0]
 
 
 def _plain(name: str) -> str:

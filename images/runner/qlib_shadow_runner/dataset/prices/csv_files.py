@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import zlib
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -18,6 +17,7 @@ import pyarrow.csv as pacsv
 from qlib_shadow_runner.dataset.prices.faults import broken, cut
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -34,8 +34,6 @@ KEYS: Final = ("date", "symbol")
 class CsvFile:
     """One CSV file."""
 
-    first_row = 2
-
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
         self._name = name
@@ -49,6 +47,11 @@ class CsvFile:
     def header(self) -> Sequence[str]:
         """Give the names of the columns."""
         return self._header
+
+    @staticmethod
+    def where(row: int) -> str:
+        """Give the line of a row; the header is line 1."""
+        return f"line {row + 2}"
 
     def keys(self, columns: Mapping[str, str]) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
         """Read all the columns at once, since a CSV has to be gone through from end to end."""
@@ -67,13 +70,18 @@ class CsvFile:
         except (OSError, EOFError, zlib.error) as error:
             self._unreadable(error)
         if not head.strip():
-            broken(self._name, "is empty. Copy it again, and rename it when the copy is done.")
+            broken(self._name, "is empty. Copy it again; rename it when the copy is done.")
         if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
-            broken(self._name, "is not text in UTF-8 (Excel calls it: CSV UTF-8). Save it as that, or as Parquet.")
+            broken(
+                self._name,
+                "is not text in UTF-8 (Excel calls it: CSV UTF-8). Save it as that, or as Parquet.",
+            )
         try:
             return head.partition(b"\n")[0].decode("utf-8-sig").strip("\r")
         except UnicodeDecodeError:
-            broken(self._name, "has a first line that is not UTF-8. Save the file as CSV UTF-8, or as Parquet.")
+            broken(
+                self._name, "has a first line that is not UTF-8. Save the file as CSV UTF-8, or as Parquet."
+            )
 
     def _open(self) -> io.BufferedIOBase:
         if self._path.name.lower().endswith(".gz"):
@@ -118,12 +126,15 @@ class CsvFile:
                 hint = " Write decimals with a point and no separator of thousands." if "," in word else ""
                 broken(
                     self._name,
-                    f'has "{cut(word)}" in the column "{column}", line {row + self.first_row}, which is not a number.{hint}',
+                    f'has "{cut(word)}" in the column "{column}", {self.where(row)}, which is not a number.{hint}',
                 )
 
     def _unreadable(self, error: Exception) -> NoReturn:
         what = cut_line(str(error))
-        broken(self._name, f"cannot be read as CSV: {what}. Mend it, or copy it again and rename it when the copy is done.")
+        broken(
+            self._name,
+            f"cannot be read as CSV: {what}. Mend it, or copy it again.",
+        )
 
 
 def cut_line(message: str) -> str:

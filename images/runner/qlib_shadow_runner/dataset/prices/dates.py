@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,12 @@ import pyarrow.compute as pc
 from qlib_shadow_runner.dataset.prices.faults import broken, cut
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Days = NDArray[np.int32]
+    Where = Callable[[int], str]
 
 EPOCH: Final = date(1970, 1, 1).toordinal()
 FIRST: Final = date(1900, 1, 1).toordinal() - EPOCH
@@ -25,24 +28,27 @@ WRITTEN: Final = re.compile(r"(\d{4})([-/.]?)(\d{2})\2(\d{2})(?:[T ].*)?", re.AS
 REMEDY: Final = "Write days as 2019-01-02 or 20190102."
 
 
-def days_of(column: pa.ChunkedArray, file: str, first_row: int) -> Days:
+def days_of(column: pa.ChunkedArray, file: str, where: Where) -> Days:
     """Turn a column of dates, timestamps, numbers or texts into days since 1970."""
     kind = column.type
     if column.null_count:
-        row = pc.index(column.is_null(), value=True).as_py()
-        broken(file, f"has no date in {_row(row, first_row)}. {REMEDY}")
+        row = int(np.asarray(column.is_null()).argmax())
+        broken(file, f"has no date in {where(row)}. {REMEDY}")
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         days = _ints(_local(column, file).cast(pa.date32()).cast(pa.int32()))
-    elif pa.types.is_integer(kind) or _is_text(kind):
-        days = _by_value(column, file, first_row)
+    elif pa.types.is_integer(kind) or is_text(kind):
+        days = _by_value(column, file, where)
     else:
         broken(file, f"has a date column of the type {kind}, which is no date. {REMEDY}")
-    return _checked(days, file, first_row)
+    return _checked(days, file, where)
 
 
-def _is_text(kind: Any) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Say whether a type holds texts, itself or by number."""
     inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
+    return bool(
+        pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner)
+    )
 
 
 def _local(column: pa.ChunkedArray, file: str) -> pa.ChunkedArray:
@@ -52,10 +58,12 @@ def _local(column: pa.ChunkedArray, file: str) -> pa.ChunkedArray:
     try:
         return pc.local_timestamp(column).cast(pa.timestamp("s"), safe=False)
     except pa.ArrowInvalid:
-        broken(file, f"has dates in the time zone {column.type.tz}, which is not known here. Write plain dates.")
+        broken(
+            file, f"has dates in the time zone {column.type.tz}, which is not known here. Write plain dates."
+        )
 
 
-def _by_value(column: pa.ChunkedArray, file: str, first_row: int) -> Days:
+def _by_value(column: pa.ChunkedArray, file: str, where: Where) -> Days:
     """Read each distinct text or number once: a market has few thousand days, however many rows."""
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     encoded = encoded.unify_dictionaries().combine_chunks()
@@ -66,7 +74,10 @@ def _by_value(column: pa.ChunkedArray, file: str, first_row: int) -> Days:
         unreadable = np.array([day is None for day in known])[codes]
         if unreadable.any():
             row = int(unreadable.argmax())
-            broken(file, f'has "{cut(values[codes[row]])}" as the date in {_row(row, first_row)}, which cannot be read. {REMEDY}')
+            broken(
+                file,
+                f'has "{cut(values[codes[row]])}" as the date in {where(row)}, which is none. {REMEDY}',
+            )
     return np.array([day or 0 for day in known], np.int32)[codes]
 
 
@@ -80,18 +91,16 @@ def _day(value: object) -> int | None:
         return None
 
 
-def _checked(days: Days, file: str, first_row: int) -> Days:
+def _checked(days: Days, file: str, where: Where) -> Days:
     outside = (days < FIRST) | (days >= LAST)
     if outside.any():
         row = int(outside.argmax())
         shown = np.datetime64(int(days[row]), "D")
-        broken(file, f"has the date {shown} in {_row(row, first_row)}; days lie from 1900 to 2099. {REMEDY}")
+        broken(file, f"has the date {shown} in {where(row)}; days lie from 1900 to 2099. {REMEDY}")
     return days
 
 
 def _ints(column: pa.Array | pa.ChunkedArray) -> Days:
-    return np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy(), np.int32)
-
-
-def _row(row: int, first_row: int) -> str:
-    return f"line {row + first_row}"
+    return np.asarray(
+        column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy(), np.int32
+    )

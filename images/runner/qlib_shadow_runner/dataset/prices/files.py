@@ -1,4 +1,7 @@
-"""Which files hold the prices, what they hash to, and whether somebody touched them; standard library only."""
+"""Which files hold the prices, what they hash to, and whether somebody touched them.
+
+Standard library only: this is asked on every run.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ def price_files(place: Path, mount: Path, name: str) -> list[Path]:
         files = _files(place, name)
         for path in [place, *files]:
             if not path.resolve().is_relative_to(mount.resolve()):
-                broken(name, f"leads to {path.resolve()}, outside the volume. Copy the file to the volume instead of linking it.")
+                broken(
+                    name,
+                    f"leads to {path.resolve()}, outside the volume. Copy it instead of linking it.",
+                )
     except OSError as error:
         raise from_os_error(error) from error
     return files
@@ -45,7 +51,8 @@ def _files(place: Path, name: str) -> list[Path]:
     if not files:
         there = listed([path.name for path in inside[:5]], len(inside)) or "nothing"
         raise StageError(
-            Reason.DATASET_MISSING, f"the folder {name} holds no file that ends in {', '.join(KINDS)}; it holds {there}. {REMEDY}"
+            Reason.DATASET_MISSING,
+            f"the folder {name} holds no file that ends in {', '.join(KINDS)}; it holds {there}. {REMEDY}",
         )
     return files
 
@@ -69,7 +76,9 @@ def stamp(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         stat = path.stat()
-        digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n".encode(errors="surrogateescape"))
+        digest.update(
+            f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n".encode(errors="surrogateescape")
+        )
     return digest.hexdigest()
 
 

@@ -52,25 +52,36 @@ class Grid:
 
     def places(self, days: Days, codes: Days) -> Places:
         """Find the slots of bars, given by day since 1970 and symbol."""
-        return self.heads[codes] + 1 + self.index(days) - self.first[codes]
+        places: Places = self.heads[codes] + 1 - self.first[codes] + self.index(days)
+        return places
 
     def index(self, days: Days) -> Places:
         """Give the days' numbers in the calendar."""
-        return np.searchsorted(self.days, days).astype(np.int64) if len(days) < len(self.days) else self._table[days - self.days[0]]
+        index: Places = self._number[days - self.days[0]]
+        return index
 
     @cached_property
-    def _table(self) -> Places:
-        table = np.zeros(int(self.days[-1]) - int(self.days[0]) + 1, np.int64)
-        table[self.days - self.days[0]] = np.arange(len(self.days))
-        return table
+    def _number(self) -> Places:
+        number = np.zeros(int(self.days[-1]) - int(self.days[0]) + 1, np.int64)
+        number[self.days - self.days[0]] = np.arange(len(self.days))
+        return number
 
 
 def make_grid(keys: Sequence[tuple[Days, Days]], symbols: int) -> Grid:
     """Find the calendar (the union of days) and the spans, from the days and symbols of all bars."""
-    days = np.unique(np.concatenate([np.unique(days) for days, _ in keys]))
+    days = _union([days for days, _ in keys if len(days)])
     grid = Grid(days, np.full(symbols, len(days), np.int64), np.full(symbols, -1, np.int64))
     for bars, codes in keys:
         index = grid.index(bars)
         np.minimum.at(grid.first, codes, index)
         np.maximum.at(grid.last, codes, index)
     return grid
+
+
+def _union(columns: Sequence[Days]) -> Days:
+    """Collect the distinct days, by marking them: all of history is a small table."""
+    first = min(int(days.min()) for days in columns)
+    there = np.zeros(max(int(days.max()) for days in columns) - first + 1, bool)
+    for days in columns:
+        there[days - first] = True
+    return (np.flatnonzero(there) + first).astype(np.int32)

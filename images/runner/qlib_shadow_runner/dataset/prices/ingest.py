@@ -43,8 +43,11 @@ def ingest(files: Sequence[Path], names: Sequence[str], folder: Path, options: O
     indices = find_indices(symbols.names, options.benchmarks)
     bars = [bars_of(part, indices, symbols.names, options, notes) for part in parts]
     _check_some(parts, bars, indices, notes)
-    grid = make_grid([(part.days[mask], part.codes[mask]) for part, mask in zip(parts, bars, strict=True)], len(symbols.names))
-    check_duplicates(parts, bars, grid, symbols.names, options, notes)
+    grid = make_grid(
+        [(part.days[mask], part.codes[mask]) for part, mask in zip(parts, bars, strict=True)],
+        len(symbols.names),
+    )
+    check_duplicates(parts, bars, grid, symbols.names, options=options, notes=notes)
     _write(_Columns(parts, bars, grid), Writer(folder, grid, symbols.names), indices, options, notes)
     notes.renamed = symbols.renamed
     notes.benchmarks = sorted(symbols.names[code] for code in np.flatnonzero(indices & grid.alive))
@@ -59,7 +62,10 @@ def find_indices(names: Sequence[str], benchmarks: Sequence[str]) -> Mask:
     for wanted in benchmarks:
         name = clean(wanted, f"{WHERE}.benchmarks")
         if name not in names:
-            refuse(f'{WHERE}.benchmarks names "{wanted}", which the files do not have; {did_you_mean(name, names)}', Reason.BENCHMARK_NOT_FOUND)
+            refuse(
+                f'{WHERE}.benchmarks: no file has "{wanted}"; {did_you_mean(name, names)}',
+                Reason.BENCHMARK_NOT_FOUND,
+            )
         indices[names.index(name)] = True
     return indices
 
@@ -67,12 +73,15 @@ def find_indices(names: Sequence[str], benchmarks: Sequence[str]) -> Mask:
 def _check_some(parts: Sequence[Part], bars: Sequence[Mask], indices: Mask, notes: Notes) -> None:
     notes.rows = sum(len(part.days) for part in parts)
     notes.bars = sum(int(mask.sum()) for mask in bars)
-    where = parts[0].file if len(parts) == 1 else f"{parts[0].file} and the other {len(parts) - 1} files"
+    where = parts[0].file if len(parts) == 1 else f"{parts[0].file}, like the other {len(parts) - 1} files,"
     if not notes.rows:
-        broken(where, "has a header and no rows." if len(parts) == 1 else "have headers and no rows.")
+        broken(where, "has a header and no rows.")
     if not any((mask & ~indices[part.codes]).any() for part, mask in zip(parts, bars, strict=True)):
-        broken(where, f"leave no bar of anything that can be held: of {notes.rows} rows, {notes.without_close} have no close, "
-               f"{notes.suspended} no volume, and symbols with {INDEX} or named in benchmarks are only compared with.")
+        broken(
+            where,
+            f"has no bar of anything that can be held: of {notes.rows} rows, {notes.without_close} lack a "
+            f"close, {notes.suspended} a volume; what begins with {INDEX} or is a benchmark is never held.",
+        )
 
 
 class _Columns:
@@ -81,7 +90,8 @@ class _Columns:
     def __init__(self, parts: Sequence[Part], bars: Sequence[Mask], grid: Grid) -> None:
         self.grid = grid
         self._parts = [
-            (part, mask, grid.places(part.days[mask], part.codes[mask])) for part, mask in zip(parts, bars, strict=True)
+            (part, mask, grid.places(part.days[mask], part.codes[mask]))
+            for part, mask in zip(parts, bars, strict=True)
         ]
 
     def has(self, role: str) -> bool:
@@ -118,10 +128,18 @@ def _adjustment(columns: _Columns, close: Floats, options: Options, notes: Notes
     wanted = options.adjust
     if wanted is Adjust.AUTO:
         if len(given) > 1:
-            refuse(f"{WHERE}: the files have both a factor and an adjusted close; write adjust: factor, or adjust: adj_close", Reason.DATASET_INVALID)
+            refuse(
+                f"{WHERE}: the files have both a factor and an adjusted close; "
+                "write adjust: factor, or adjust: adj_close",
+                Reason.DATASET_INVALID,
+            )
         wanted = given[0] if given else Adjust.AUTO
     elif wanted is not Adjust.NONE and wanted not in given:
-        refuse(f"{WHERE}.adjust is {wanted}, but no file has such a column. Name it in columns, or write adjust: auto", Reason.DATASET_INVALID)
+        refuse(
+            f"{WHERE}.adjust is {wanted}, but no file has such a column. "
+            "Name it in columns, or write adjust: auto",
+            Reason.DATASET_INVALID,
+        )
     notes.adjusted_by = "nothing" if wanted is Adjust.AUTO else wanted
     if wanted is Adjust.NONE:
         return Adjustment(None)
@@ -135,7 +153,8 @@ def _factor(columns: _Columns, close: Floats, by: Adjust) -> Floats:
     wrong = (values <= 0) | np.isinf(values)
     if wrong.any():
         refuse(
-            f"{WHERE}: {int(wrong.sum())} bars have a value of {by} that is zero, negative or infinite. Mend them, or write adjust: none",
+            f"{WHERE}: {int(wrong.sum())} bars have {by} at zero, below, or infinite. "
+            "Mend them, or write adjust: none",
             Reason.DATASET_INVALID,
         )
     return values

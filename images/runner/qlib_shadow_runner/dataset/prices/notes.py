@@ -63,5 +63,7 @@ class Notes:
         for name in ("duplicates", "rejected"):
             raw = document.get(name)
             if isinstance(raw, dict):
-                counts[name] = Count(int(raw.get("count", 0)), [str(example) for example in raw.get("examples", [])])
+                counts[name] = Count(
+                    int(raw.get("count", 0)), [str(example) for example in raw.get("examples", [])]
+                )
         return counts

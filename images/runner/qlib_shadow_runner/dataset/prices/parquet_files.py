@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qlib_shadow_runner.dataset.prices.faults import broken, cut
+
+SMALL: Final = 200_000
+"""Rows up to which a file is held whole: one of a folder of many, as a rule."""
+KEYS: Final = ("date", "symbol")
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,14 +24,14 @@ if TYPE_CHECKING:
 class ParquetFile:
     """One Parquet file."""
 
-    first_row = 1
-
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
         self._name = name
+        self._held: pa.Table | None = None
         try:
             with pq.ParquetFile(path) as file:
                 self._schema = file.schema_arrow
+                self._rows = file.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             self._unreadable(error)
 
@@ -37,10 +40,17 @@ class ParquetFile:
         """Give the names of the columns."""
         return list(self._schema.names)
 
+    @staticmethod
+    def where(row: int) -> str:
+        """Give the number of a row, counted from 1."""
+        return f"row {row + 1}"
+
     def keys(self, columns: Mapping[str, str]) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
-        """Read dates and symbols; texts as numbers into a list of what occurs."""
-        wanted = [columns[role] for role in ("date", "symbol") if role in columns]
-        table = self._read(wanted)
+        """Read dates and symbols; of a small file everything, since opening it again would cost more."""
+        small = self._rows <= SMALL
+        table = self._read([name for role, name in columns.items() if small or role in KEYS])
+        if small:
+            self._held = table
         return table[columns["date"]], table[columns["symbol"]] if "symbol" in columns else None
 
     def numbers(self, column: str) -> NDArray[np.float64]:
@@ -49,9 +59,9 @@ class ParquetFile:
         kind = values.type
         if pa.types.is_dictionary(kind):
             values = values.cast(kind.value_type)
+        if pa.types.is_boolean(values.type) or pa.types.is_temporal(values.type):
+            broken(self._name, f'has the type {kind} in the column "{column}"; numbers are needed there.')
         try:
-            if pa.types.is_boolean(values.type) or pa.types.is_temporal(values.type):
-                raise pa.ArrowNotImplementedError
             floats = values.cast(pa.float64(), safe=False)
         except pa.ArrowInvalid:
             self._not_a_number(values, column)
@@ -60,6 +70,8 @@ class ParquetFile:
         return np.asarray(floats.to_numpy(), np.float64)
 
     def _read(self, columns: list[str]) -> pa.Table:
+        if self._held is not None:
+            return self._held
         texts = [name for name in columns if _is_text(self._schema.field(name).type)]
         try:
             with pq.ParquetFile(self._path, read_dictionary=texts) as file:
@@ -72,12 +84,19 @@ class ParquetFile:
             try:
                 value.cast(pa.float64())
             except pa.ArrowInvalid:
-                broken(self._name, f'has "{cut(value)}" in the column "{column}", line {row + self.first_row}, which is not a number.')
+                broken(
+                    self._name,
+                    f'has "{cut(value)}" in the column "{column}", {self.where(row)}, which is not a number.',
+                )
 
-    def _unreadable(self, error: Exception) -> None:
+    def _unreadable(self, error: Exception) -> NoReturn:
         size = self._path.stat().st_size
         what = str(error).splitlines()[0].rstrip(".")
-        broken(self._name, f"has {size:,} bytes and is no whole Parquet file: {what}. Copy it again, and rename it when the copy is done.")
+        broken(
+            self._name,
+            f"has {size:,} bytes and is not a whole Parquet file ({what}). "
+            "Copy it again; rename it when the copy is done.",
+        )
 
 
 def _is_text(kind: pa.DataType) -> bool:

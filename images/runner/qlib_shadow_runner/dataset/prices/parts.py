@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from qlib_shadow_runner.dataset.prices.columns import map_columns
 from qlib_shadow_runner.dataset.prices.csv_files import CsvFile
-from qlib_shadow_runner.dataset.prices.dates import days_of
+from qlib_shadow_runner.dataset.prices.dates import days_of, is_text
 from qlib_shadow_runner.dataset.prices.faults import broken
 from qlib_shadow_runner.dataset.prices.files import PARQUET, kind_of, stem
 from qlib_shadow_runner.dataset.prices.parquet_files import ParquetFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 NO_SYMBOL: Final = (
-    'has no symbol in line {line}. Every row needs one; a ticker such as NA becomes "nothing" on its way through '
-    "pandas, which keep_default_na=False prevents."
+    'has no symbol in {where}. Every row needs one; a ticker such as NA becomes "nothing" on its way '
+    "through pandas, which keep_default_na=False prevents."
 )
 
 
 class Table(Protocol):
     """What a kind of file must be able to do."""
 
-    first_row: int
-    """What people call the first row of data."""
-
     @property
     def header(self) -> Sequence[str]:
         """Give the names of the columns."""
+
+    def where(self, row: int) -> str:
+        """Say where people find a row: its line in a text file, its number elsewhere."""
 
     def keys(self, columns: Mapping[str, str]) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
         """Read dates and symbols; `columns` are all that will be asked for, by role."""
@@ -64,9 +64,9 @@ class Part:
             return np.full(len(self.days), np.nan)
         return self.table.numbers(self.columns[role])
 
-    def line(self, row: int) -> int:
+    def where(self, row: int) -> str:
         """Say where people find a row."""
-        return row + self.table.first_row
+        return self.table.where(row)
 
 
 def read_part(path: Path, name: str, wanted: Mapping[str, str], symbols: Symbols) -> Part:
@@ -74,24 +74,24 @@ def read_part(path: Path, name: str, wanted: Mapping[str, str], symbols: Symbols
     table: Table = (ParquetFile if kind_of(path) in PARQUET else CsvFile)(path, name)
     columns = map_columns(table.header, wanted, name)
     dates, tickers = table.keys(columns)
-    days = days_of(dates, name, table.first_row)
+    days = days_of(dates, name, table.where)
     if tickers is None:
         [code] = symbols.codes([stem(path)], name)
         return Part(name, days, np.full(len(days), code, np.int32), columns, table)
-    return Part(name, days, _codes(tickers, name, table.first_row, symbols), columns, table)
+    return Part(name, days, _codes(tickers, name, table.where, symbols), columns, table)
 
 
-def _codes(column: pa.ChunkedArray, file: str, first_row: int, symbols: Symbols) -> NDArray[np.int32]:
+def _codes(
+    column: pa.ChunkedArray, file: str, where: Callable[[int], str], symbols: Symbols
+) -> NDArray[np.int32]:
     if column.null_count:
-        row = int(np.asarray(column.is_null()).argmax())
-        broken(file, NO_SYMBOL.format(line=row + first_row))
+        broken(file, NO_SYMBOL.format(where=where(int(np.asarray(column.is_null()).argmax()))))
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    if encoded.type.value_type == pa.null() or pa.types.is_floating(encoded.type.value_type):
-        broken(file, f"has symbols of the type {encoded.type.value_type}; write them as text.")
+    kind = encoded.type.value_type
+    if not (is_text(kind) or pa.types.is_integer(kind)):
+        broken(file, f"has symbols of the type {kind}; write them as text.")
     encoded = encoded.unify_dictionaries().combine_chunks()
     known: list[Any] = encoded.dictionary.to_pylist()
-    if any(value is None for value in known):
-        broken(file, NO_SYMBOL.format(line="some of its"))
     indices = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int32)
     used = np.bincount(indices, minlength=len(known)) > 0  # a dictionary may name what no row has
     numbered = np.full(len(known), -1, np.int32)

@@ -1,4 +1,4 @@
-"""Tickers that Qlib, a file system and a tab-separated list can all live with.
+r"""Tickers that Qlib, a file system and a tab-separated list can all live with.
 
 - Written in capitals, as Qlib's own data is; two tickers that differ in case alone would share a
   folder, so they are refused.
@@ -35,7 +35,7 @@ class Symbols:
     _original_of: dict[str, str] = field(default_factory=dict)
 
     def codes(self, originals: Iterable[object], file: str) -> list[int]:
-        """Number the tickers of one file."""
+        """Give the numbers of the tickers of one file."""
         return [self._code(original, file) for original in originals]
 
     @property
@@ -70,8 +70,13 @@ def clean(original: str, file: str) -> str:
     if name in READ_AS_MISSING:
         name += "_"
     if len(name) > LONGEST:
-        broken(file, f'has the symbol "{cut(original)}" with {len(name)} characters; at most {LONGEST} are allowed. {REMEDY}')
+        broken(
+            file, f'has the symbol "{cut(original)}" of {len(name)} letters; {LONGEST} is the most. {REMEDY}'
+        )
     if ".." in name or not ALLOWED.fullmatch(name):
         shown = cut(original).encode("unicode_escape").decode()
-        broken(file, f'has the symbol "{shown}"; a symbol is made of letters, digits and ^ . _ = & + $ -. {REMEDY}')
+        broken(
+            file,
+            f'has the symbol "{shown}"; a symbol is made of letters, digits and ^ . _ = & + $ -. {REMEDY}',
+        )
     return name

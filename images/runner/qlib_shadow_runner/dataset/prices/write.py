@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,18 +21,21 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+WRITERS: Final = 4
+"""Making a file on a network volume is mostly waiting."""
+
+
 class Writer:
     """The dataset's folder, and the shape of what goes into it."""
 
     def __init__(self, folder: Path, grid: Grid, names: Sequence[str]) -> None:
         self._grid = grid
-        self._features = folder / "features"
         self._folder = folder
         self._names = names
         self._codes = [int(code) for code in np.flatnonzero(grid.alive)]
-        self._homes = [self._features / feature_folder(names[code]) for code in self._codes]
+        self._homes = [str(folder / "features" / feature_folder(names[code])) for code in self._codes]
         for home in self._homes:
-            home.mkdir(parents=True)
+            os.makedirs(home)  # noqa: PTH103 - many of them
 
     def field(self, field: str, values: Floats) -> None:
         """Write one field of every symbol."""
@@ -38,9 +43,15 @@ class Writer:
         content = values.astype("<f4")
         content[np.isnan(content)] = np.nan  # one bit pattern for "nothing", whatever made it
         content[grid.heads[grid.alive]] = grid.first[grid.alive]
-        for code, home in zip(self._codes, self._homes, strict=True):
+
+        def write(code: int, home: str) -> None:
             start = int(grid.heads[code])
-            (home / f"{field}{BIN_SUFFIX}").write_bytes(content[start : start + int(grid.lengths[code])].data)
+            with open(f"{home}/{field}{BIN_SUFFIX}", "wb", buffering=0) as stream:  # noqa: PTH123 - many of them
+                stream.write(content[start : start + int(grid.lengths[code])].data)
+
+        with ThreadPoolExecutor(WRITERS) as pool:
+            for _ in pool.map(write, self._codes, self._homes):
+                pass
 
     def calendar_and_universes(self, universe: str, indices: NDArray[np.bool_]) -> None:
         """Write the days, everything in `all`, and what can be held in the universe of its own."""

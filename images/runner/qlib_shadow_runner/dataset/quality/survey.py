@@ -1,0 +1,194 @@
+"""Counting over a finished dataset, one symbol at a time, from bytes that somebody has read already."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from qlib_shadow_runner.dataset.fingerprint import dataset_files
+from qlib_shadow_runner.dataset.layout import BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
+from qlib_shadow_runner.dataset.prices.notes import Notes
+from qlib_shadow_runner.dataset.quality.checks import EXAMPLES, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+COUNTED: Final = (
+    "calendar_order",
+    "bin_bounds",
+    "invalid_prices",
+    "missing_days",
+    "high_low",
+    "split_jumps",
+    "partial_end",
+)
+"""What every dataset is checked for; the rest needs the notes of a conversion, or today's date."""
+PRICES: Final = ("open", "high", "low", "close", "vwap")
+MISSING_SHARE: Final = 0.05
+SHORTEST_LIFE: Final = 20
+"""Of a shorter life, a single missing day would be a large share."""
+TOLERANCE: Final = 1e-4
+"""Of a price: adjusted and rounded figures may cross by that much."""
+SPLITS: Final = np.array([2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100], np.float64)
+SPLIT_TOLERANCE: Final = 0.04
+FACTOR_MOVED: Final = 0.01
+WEEK: Final = 5
+PARTIAL_SHARE: Final = 0.1
+
+
+class Survey:
+    """Takes the files in sorted order, so that a symbol's fields come together."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._days = len(dataset.calendar)
+        self._spelling = {feature_folder(symbol): symbol for symbol in dataset.symbols.values()}
+        self._symbol = ""
+        self._fields: dict[str, tuple[int, Floats]] = {}
+        self._found = {check: Finding(check, 0) for check in COUNTED}
+        self._week = self._last_day = 0
+        self._absent: list[str] = []
+        self._check_calendar()
+
+    def add(self, name: str, content: bytes) -> None:
+        """Take one file, by its path inside the dataset."""
+        part, _, rest = name.partition("/")
+        home, _, file = rest.partition("/")
+        if part != "features" or not file.endswith(BIN_SUFFIX):
+            return
+        if home != self._symbol:
+            self._finish_symbol()
+            self._symbol = home
+        field = file.removesuffix(BIN_SUFFIX)
+        values = np.frombuffer(content[: len(content) // FLOAT_BYTES * FLOAT_BYTES], "<f4")
+        if self._fits(values, len(content)):
+            self._fields[field] = (int(values[0]), values[1:])
+        else:
+            self._count("bin_bounds", 1, [name])
+
+    def findings(self) -> list[Finding]:
+        """Close the books."""
+        self._finish_symbol()
+        if len(self._absent) > PARTIAL_SHARE * self._week:
+            self._count("partial_end", len(self._absent), self._absent)
+        self._read_notes()
+        return list(self._found.values())
+
+    def _fits(self, values: Floats, size: int) -> bool:
+        whole = size % FLOAT_BYTES == 0 and len(values) > 1 and bool(np.isfinite(values[0]))
+        return (
+            whole
+            and values[0] >= 0
+            and values[0] == np.floor(values[0])
+            and values[0] + len(values) - 1 <= self._days
+        )
+
+    def _check_calendar(self) -> None:
+        days = self._dataset.calendar
+        wrong = [str(after) for before, after in pairwise(days) if after <= before]
+        self._count("calendar_order", len(wrong), wrong)
+
+    def _finish_symbol(self) -> None:
+        fields, self._fields = self._fields, {}
+        if not fields:
+            return
+        with np.errstate(
+            all="ignore"
+        ):  # comparisons with what is not there are false, which is what they should be
+            self._check_prices(fields)
+            self._check_range(fields)
+            if "close" in fields:
+                self._check_gaps(*fields["close"])
+                self._check_splits(fields)
+
+    def _check_prices(self, fields: dict[str, tuple[int, Floats]]) -> None:
+        for field, (start, values) in fields.items():
+            wrong = np.isinf(values)
+            if field in PRICES:
+                wrong |= values <= 0
+            self._count_days("invalid_prices", wrong, start, field)
+
+    def _check_range(self, fields: dict[str, tuple[int, Floats]]) -> None:
+        if (
+            not {"high", "low"} <= fields.keys()
+            or len({(start, len(values)) for start, values in fields.values()}) > 1
+        ):
+            return
+        start, high = fields["high"]
+        low = fields["low"][1]
+        others = [fields[field][1] for field in ("open", "close") if field in fields]
+        wrong = low > high * (1 + TOLERANCE)
+        for other in others:
+            wrong |= (other > high * (1 + TOLERANCE)) | (other < low * (1 - TOLERANCE))
+        self._count_days("high_low", wrong, start)
+
+    def _check_gaps(self, start: int, close: Floats) -> None:
+        here = np.flatnonzero(~np.isnan(close))
+        if not len(here):
+            return
+        life = int(here[-1] - here[0]) + 1
+        missing = life - len(here)
+        if life >= SHORTEST_LIFE and missing > MISSING_SHARE * life:
+            self._count("missing_days", 1, [f"{self._name} lacks {missing} of {life} days"])
+        last = start + int(here[-1])
+        if last >= self._days - 1 - WEEK:
+            self._week += 1
+            if last < self._days - 1:
+                self._absent.append(self._name)
+
+    def _check_splits(self, fields: dict[str, tuple[int, Floats]]) -> None:
+        start, close = fields["close"]
+        here = np.flatnonzero(~np.isnan(close))
+        prices = close[here].astype(np.float64)
+        ratio = prices[1:] / prices[:-1]
+        size = np.maximum(ratio, 1 / ratio)
+        if not (size > SPLITS[0] * (1 - SPLIT_TOLERANCE)).any():  # the rule: then there is nothing to compare
+            return
+        nearest = SPLITS[np.clip(np.searchsorted((SPLITS[1:] + SPLITS[:-1]) / 2, size), 0, len(SPLITS) - 1)]
+        jumped = np.abs(size / nearest - 1) < SPLIT_TOLERANCE
+        if "factor" in fields and fields["factor"][0] == start and len(fields["factor"][1]) == len(close):
+            factor = fields["factor"][1][here].astype(np.float64)
+            jumped &= ~(np.abs(factor[1:] / factor[:-1] - 1) > FACTOR_MOVED)
+        marks = np.zeros(len(close), bool)
+        marks[here[1:]] = jumped
+        self._count_days("split_jumps", marks, start)
+
+    def _read_notes(self) -> None:
+        counts = Notes.read_counts(self._dataset.folder)
+        for check, note in (("duplicate_rows", "duplicates"), ("rejected_rows", "rejected")):
+            if counts is not None and note in counts:
+                self._count(check, counts[note].count, counts[note].examples)
+
+    @property
+    def _name(self) -> str:
+        return self._spelling.get(self._symbol, self._symbol)
+
+    def _count_days(self, check: str, wrong: NDArray[np.bool_], start: int, what: str = "") -> None:
+        count = int(np.count_nonzero(wrong))
+        room = EXAMPLES - len(self._found[check].examples)
+        days = (
+            [self._dataset.calendar[start + int(day)] for day in np.flatnonzero(wrong)[:room]]
+            if count
+            else []
+        )
+        self._count(check, count, [f"{self._name} {what} {day}".replace("  ", " ") for day in days])
+
+    def _count(self, check: str, count: int, examples: Iterable[str]) -> None:
+        before = self._found.get(check, Finding(check, 0))
+        self._found[check] = Finding(check, before.count + count, [*before.examples, *examples][:EXAMPLES])
+
+
+def survey(folder: Path) -> list[Finding]:
+    """Read a whole dataset and count; verification does the same in passing."""
+    counting = Survey(Dataset(folder))
+    for name in dataset_files(folder):
+        if name.endswith(BIN_SUFFIX):
+            counting.add(name, (folder / name).read_bytes())
+    return counting.findings()
