@@ -1,0 +1,326 @@
+"""A web server that misbehaves on request, archives of every kind, and the dataset step as a real process."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST
+from qlib_shadow_runner.dataset.archive.address import Address
+from qlib_shadow_runner.dataset.archive.credentials import Credentials
+from qlib_shadow_runner.dataset.archive.download import Patience, fetch
+
+Files = dict[str, bytes]
+PIECE = 16_384
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one request is answered; the default is how a good server does it."""
+
+    status: int = 200
+    cut_after: int | None = None
+    """Bytes of the body; then the line is dead."""
+    honours_range: bool = True
+    tells_length: bool = True
+    silent: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came, and how many bytes of the body went out."""
+
+    path: str
+    range: str | None
+    if_range: str | None
+    authorization: str | None
+    sent: int
+
+
+class Web(ThreadingHTTPServer):
+    """Serves `files`; the next requests get the answers in `plan`, the rest good ones."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Page)
+        self.files: Files = {}
+        self.etags: dict[str, str] = {}
+        self.plan: list[Answer] = []
+        self.asked: list[Asked] = []
+        self.closing = threading.Event()
+        self.guard = threading.Lock()
+
+    @property
+    def base(self) -> str:
+        """Give the URL of the root."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def url(self, name: str, content: bytes | None = None) -> str:
+        """Serve a file under a name."""
+        if content is not None:
+            self.files[f"/{name}"] = content
+        return f"{self.base}/{name}"
+
+    def next_answer(self) -> Answer:
+        """Take the next planned answer."""
+        with self.guard:
+            return self.plan.pop(0) if self.plan else Answer()
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: a client that was killed hangs up."""
+
+
+class Page(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Web
+
+    def do_GET(self) -> None:  # noqa: N802 - the library's name
+        """Answer as planned."""
+        answer = self.server.next_answer()
+        sent = 0
+        try:
+            if answer.silent:
+                self.server.closing.wait()
+                return
+            sent = self._answer(answer)
+        finally:
+            head = self.headers
+            with self.server.guard:
+                self.server.asked.append(
+                    Asked(self.path, head["Range"], head["If-Range"], head["Authorization"], sent)
+                )
+
+    def _answer(self, answer: Answer) -> int:
+        content = self.server.files.get(self.path.partition("?")[0])
+        status = 404 if content is None and answer.status == 200 else answer.status
+        if status != 200 or content is None:
+            self._head(status, answer, {"Content-Length": "0"})
+            return 0
+        etag = self.server.etags.get(self.path.partition("?")[0], '"one"')
+        start = self._start(answer, etag)
+        if start is not None and start >= len(content):
+            self._head(416, answer, {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0"})
+            return 0
+        headers = {"ETag": etag}
+        if start is not None:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        body = content[start or 0 :]
+        if answer.tells_length:
+            headers["Content-Length"] = str(len(body))
+        self._head(200 if start is None else 206, answer, headers)
+        return self._send(body if answer.cut_after is None else body[: answer.cut_after])
+
+    def _start(self, answer: Answer, etag: str) -> int | None:
+        wanted = self.headers["Range"]
+        if not answer.honours_range or wanted is None or self.headers["If-Range"] not in (None, etag):
+            return None
+        return int(wanted.removeprefix("bytes=").removesuffix("-"))
+
+    def _head(self, status: int, answer: Answer, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, **answer.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _send(self, body: bytes) -> int:
+        sent = 0
+        for offset in range(0, len(body), PIECE):
+            self.wfile.write(body[offset : offset + PIECE])
+            sent += len(body[offset : offset + PIECE])
+        return sent
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """Run a server on this machine."""
+    with Web() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.closing.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def noise() -> bytes:
+    """Give three megabytes that no compression shortens."""
+    return random.Random(7).randbytes(3_000_000)
+
+
+def sha256(content: bytes) -> str:
+    """Hash as the spec wants it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture(name="sha256")
+def sha256_fixture() -> Callable[[bytes], str]:
+    """Lend the hash to tests."""
+    return sha256
+
+
+@dataclass
+class Fetcher:
+    """Fetches without ever waiting, and remembers how long it would have waited."""
+
+    folder: Path
+    rests: list[float] = field(default_factory=list)
+    timeout: float = 20.0
+
+    @property
+    def partial(self) -> Path:
+        """Say where the bytes go."""
+        return self.folder / ".us.download-test"
+
+    def __call__(self, url: str, digest: str, credentials: Credentials | None = None) -> bytes:
+        """Fetch; give what arrived."""
+        patience = Patience(timeout=self.timeout, pause=self.rests.append, chance=lambda: 1.0)
+        fetch(Address(url), digest, self.partial, credentials=credentials or Credentials(), patience=patience)
+        return self.partial.read_bytes()
+
+
+@pytest.fixture
+def fetcher(tmp_path: Path) -> Fetcher:
+    """Fetch into a folder of this test."""
+    return Fetcher(tmp_path)
+
+
+@pytest.fixture
+def small_volume(tmp_path: Path) -> Iterator[Path]:
+    """Mount a filesystem of eight megabytes, where this user may."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(["mount", *options], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("a full disk needs a small filesystem, and there is no mount command here")
+    if mounted.returncode != 0:
+        pytest.skip("a full disk needs a small filesystem, and mounting one is not permitted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def files_of(folder: Path) -> Files:
+    """Read a folder as an archive's content."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture
+def dataset_files(tmp_path: Path, make_dataset: Callable[..., Any]) -> Files:
+    """Give the files of a small sound dataset."""
+    folder = tmp_path / "packed"
+    make_dataset(folder=folder)
+    return files_of(folder)
+
+
+def zipped(files: Files) -> bytes:
+    """Pack a zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def pack_zip() -> Callable[[Files], bytes]:
+    """Pack zips."""
+    return zipped
+
+
+@pytest.fixture
+def pack_tar() -> Callable[..., bytes]:
+    """Pack tars; `extra` are members that no dataset has."""
+
+    def pack(files: Files, compression: str = "gz", extra: tuple[tarfile.TarInfo, ...] = ()) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(mode=f"w:{compression}", fileobj=buffer) as archive:  # type: ignore[call-overload]
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+            for info in extra:
+                archive.addfile(info)
+        return buffer.getvalue()
+
+    return pack
+
+
+@dataclass
+class Step:
+    """The dataset step, run as the stage runs it: another process on a volume."""
+
+    volume: Path
+    environ: dict[str, str] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+
+    @property
+    def canonical(self) -> Path:
+        """Name the dataset."""
+        return self.volume / "us_data_1d"
+
+    def start(self, source: Mapping[str, object], **dataset: object) -> subprocess.Popen[str]:
+        """Start it and do not wait."""
+        report = self.volume / f"report-{len(list(self.volume.glob('report-*')))}-{random.random()}.json"
+        spec = {"dataset": {"source": source, **dataset}}
+        arguments = json.dumps({"canonical": str(self.canonical), "spec": spec})
+        command = [sys.executable, "-P", "-m", "qlib_shadow_runner.steps", "dataset", arguments, str(report)]
+        process = subprocess.Popen(
+            command,
+            env=self._environ(),
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        process.report = report  # type: ignore[attr-defined]
+        return process
+
+    def finish(self, process: subprocess.Popen[str]) -> dict[str, Any]:
+        """Wait for it and read its report; a killed process has none."""
+        output, _ = process.communicate(timeout=120)
+        self.outputs.append(output)
+        report: Path = process.report  # type: ignore[attr-defined]
+        found: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
+        return found
+
+    def run(self, source: Mapping[str, object], **dataset: object) -> dict[str, Any]:
+        """Run it to its end."""
+        return self.finish(self.start(source, **dataset))
+
+    def _environ(self) -> dict[str, str]:
+        base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        request = json.dumps({"runId": "nightly-1"})
+        return {**base, ENV_DATA: str(self.volume), ENV_REQUEST: request, **self.environ}
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Step:
+    """Run the step on a fresh volume."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    return Step(volume)

@@ -1,0 +1,104 @@
+"""What a user may write wrongly, and the sentence that comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import SignalsFormat, parse_spec
+
+
+def test_an_empty_spec_asks_for_what_is_there_with_every_default():
+    """Nothing but the dataset has to be said."""
+    spec = parse_spec({})
+    assert spec.dataset.path == "/data/qlib/qlib_data/us_data_1d"
+    assert spec.dataset.source.identity == "existing"
+    assert (spec.workflow.market, spec.workflow.benchmark, spec.workflow.segments) == ("auto", "auto", None)
+    assert spec.workflow.signals_format is SignalsFormat.PARQUET
+
+
+def test_what_the_operator_reads_is_accepted_and_ignored():
+    """One file serves the cluster and the laptop."""
+    operators = {
+        "storage": {"claimName": "x"}, "stages": {"qrun": {}}, "image": "i", "imagePullPolicy": "Never",
+        "imagePullSecrets": [], "queueName": "q", "suspend": True, "ttlSecondsAfterFinished": 5,
+    }  # fmt: skip
+    assert parse_spec(operators) == parse_spec({})
+
+
+def test_years_are_another_way_to_say_days():
+    """Six years are 1,512 trading days."""
+    assert (
+        parse_spec({"dataset": {"source": {"synthetic": {"years": 6}}}}).dataset.source.identity
+        == parse_spec({"dataset": {"source": {"synthetic": {"days": 1512}}}}).dataset.source.identity
+    )
+
+
+FAULTS = {
+    "an unknown section": ({"workfow": {}}, 'spec has no field "workfow"; did you mean "workflow"?'),
+    "a misspelt field": (
+        {"workflow": {"benchmrk": "SPY"}},
+        'spec.workflow has no field "benchmrk"; did you mean "benchmark"?',
+    ),
+    "a misspelt model parameter": (
+        {"workflow": {"model": {"learningrate": 0.1}}},
+        'spec.workflow.model has no field "learningrate"; did you mean "learning_rate"?',
+    ),
+    "a path outside the volume": ({"dataset": {"path": "/etc/passwd"}}, "must lie under /data"),
+    "a path that climbs": ({"dataset": {"path": "/data/../etc"}}, "must lie under /data"),
+    "two sources": (
+        {"dataset": {"source": {"synthetic": {}, "existing": {}}}},
+        "must name exactly one source, not existing and synthetic",
+    ),
+    "no source": ({"dataset": {"source": {}}}, "must name exactly one source, not none"),
+    "a source of the future": ({"dataset": {"source": {"oracle": {}}}}, "available here: "),
+    "days and years": (
+        {"dataset": {"source": {"synthetic": {"days": 300, "years": 2}}}},
+        "has both days and years; give one",
+    ),
+    "too few symbols": (
+        {"dataset": {"source": {"synthetic": {"symbols": 2}}}},
+        "spec.dataset.source.synthetic.symbols must be a whole number from 10 to 999, not 2",
+    ),
+    "a wrong refresh": ({"dataset": {"refresh": "always"}}, 'not \'always\'; did you mean "Always"?'),
+    "minute bars": ({"dataset": {"interval": "1min"}}, "spec.dataset.interval must be one of 1d, not '1min'"),
+    "a date that is none": (
+        {"workflow": {"segments": {"train": ["x", "y"], "valid": ["x", "y"], "test": ["x", "y"]}}},
+        'spec.workflow.segments.train: "x" is not a date; write it as 2022-12-30',
+    ),
+    "a segment too few": (
+        {"workflow": {"segments": {"train": ["2020-01-01", "2020-02-01"]}}},
+        "spec.workflow.segments lacks valid, test",
+    ),
+    "a number that is a word": (
+        {"workflow": {"exchange": {"openCost": "0.1"}}},
+        "spec.workflow.exchange.openCost must be a number from 0 to 0.5, not '0.1'",
+    ),
+    "a truth that is a number": ({"workflow": {"seed": True}}, "spec.workflow.seed must be a whole number"),
+    "more dropped than held": (
+        {"workflow": {"strategy": {"topk": 5, "nDrop": 6}}},
+        "spec.workflow.strategy.nDrop is 6, more than topk, which is 5",
+    ),
+    "a reserved run id": ({"runId": "catalog"}, 'runId "catalog" is reserved on the volume'),
+    "a template mark": ({"workflow": {"market": "{{ x }}"}}, "must be a name of letters, digits"),
+    "a list for a mapping": ({"workflow": []}, "spec.workflow must be a mapping of fields, not []"),
+}
+
+
+@pytest.mark.parametrize(("spec", "sentence"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_named_with_its_remedy(spec: object, sentence: str):
+    """Place, cause and what to write instead; never retried."""
+    with pytest.raises(StageError) as caught:
+        parse_spec(spec)
+    assert sentence in caught.value.message
+    assert caught.value.reason is Reason.INVALID_SPEC
+    assert caught.value.exit_code is ExitCode.BAD_CONFIG
+
+
+def test_a_segment_that_ends_before_it_begins_has_its_own_reason():
+    """The operator shows it as SegmentsInvalid."""
+    backwards = {"train": ["2021-01-01", "2020-01-01"], "valid": ["x", "y"], "test": ["x", "y"]}
+    with pytest.raises(StageError, match="begins on 2021-01-01, after its end 2020-01-01") as caught:
+        parse_spec({"workflow": {"segments": backwards}})
+    assert caught.value.reason is Reason.SEGMENTS_INVALID
