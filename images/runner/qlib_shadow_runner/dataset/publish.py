@@ -62,6 +62,7 @@ def point(canonical: Path, version: Path) -> None:
     """Let the canonical name mean this version, at one instant."""
     if canonical.is_symlink() and os.readlink(canonical) == version.name:  # noqa: PTH115 - the bare name
         return
+    _sweep(canonical, "link")
     temporary = canonical.with_name(f".{canonical.name}.link-{secrets.token_hex(4)}")
     temporary.symlink_to(version.name)
     fault_point("publish-link")
@@ -84,9 +85,9 @@ def versions(canonical: Path) -> Iterator[tuple[Path, Manifest]]:
     return iter(sorted(found, key=lambda pair: pair[1].created_utc, reverse=True))
 
 
-def _sweep(canonical: Path) -> None:
+def _sweep(canonical: Path, *patterns: str) -> None:
     """Remove what an interrupted builder left; the lock says that it is nobody's."""
-    for pattern in ("staging", "link"):
+    for pattern in patterns or ("staging", "link"):
         for path in canonical.parent.glob(f".{canonical.name}.{pattern}-*"):
             if path.is_symlink():
                 path.unlink(missing_ok=True)

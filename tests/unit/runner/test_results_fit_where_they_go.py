@@ -1,0 +1,48 @@
+"""A result reaches the operator whole where it fits, shortened where it does not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from qlib_shadow_runner.contract import TERMINATION_MESSAGE_BYTES, DatasetResult, Reason, Result
+from qlib_shadow_runner.errors import EXIT_CODES
+from qlib_shadow_runner.result import ELLIPSIS, now, termination_message
+
+
+def result(message: str, **fields: object) -> Result:
+    """Make a result with a message."""
+    return Result(stage="qrun", runId="r", reason="Succeeded", message=message, exitCode=0, **fields)  # type: ignore[typeddict-item]
+
+
+def test_a_short_result_is_the_same_in_both_places():
+    """Nothing is lost without need."""
+    assert json.loads(termination_message(result("fine"))) == result("fine")
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "😀", '"', "\\", "\n"])
+def test_a_long_message_is_cut_to_the_limit_by_bytes(letter: str):
+    """Whatever its letters weigh once encoded."""
+    content = termination_message(result(letter * 9000))
+    shortened = json.loads(content)
+    assert TERMINATION_MESSAGE_BYTES - 20 <= len(content) <= TERMINATION_MESSAGE_BYTES
+    assert shortened["message"].endswith(ELLIPSIS)
+    assert {key: shortened[key] for key in ("stage", "runId", "exitCode")} == {"stage": "qrun", "runId": "r", "exitCode": 0}
+
+
+def test_what_lies_in_the_folder_gives_way_before_the_reason():
+    """Even an absurd path leaves a message that can be parsed."""
+    content = termination_message(result("m", dataset=DatasetResult(path="/data/" + "x" * 9000)))
+    assert len(content) <= TERMINATION_MESSAGE_BYTES
+    assert json.loads(content)["reason"] == "Succeeded"
+
+
+def test_every_reason_has_an_exit_code():
+    """A new reason must say how it leaves the process."""
+    assert set(EXIT_CODES) == set(Reason)
+
+
+def test_times_are_utc_and_say_so():
+    """Whatever the time zone of the machine."""
+    assert now().endswith("Z")

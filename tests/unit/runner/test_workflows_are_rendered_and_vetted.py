@@ -1,0 +1,161 @@
+"""What qrun is given: complete, free of marks and foreign modules, and hashed by its question."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.discovery.plan import make_plan
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import RunSpec, parse_spec
+from qlib_shadow_runner.workflow import templates
+from qlib_shadow_runner.workflow.render import Workflow, render
+from qlib_shadow_runner.workflow.vetting import vet
+
+MakeDataset = Callable[..., Dataset]
+RenderIt = Callable[..., Workflow]
+
+
+@pytest.fixture
+def render_it(make_dataset: MakeDataset) -> RenderIt:
+    """Render for a small dataset, whatever is not said being as ever."""
+    dataset = make_dataset(300, {"all": ["AAA", "BBB", "^GSPC"], "demo": ["AAA", "BBB"]})
+
+    def make(spec: object = None, **changes: object) -> Workflow:
+        run = spec if isinstance(spec, RunSpec) else parse_spec(spec or {})
+        arguments = {"provider_uri": "/data/x", "fingerprint": "f" * 64, "threads": 2, **changes}
+        return render(run, make_plan(dataset, run.workflow), **arguments)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_the_rendered_workflow_is_whole(render_it: RenderIt):
+    """Its parts are where Qlib looks for them."""
+    document = yaml.safe_load(render_it().text)
+    assert document["qlib_init"] == {"provider_uri": "/data/x", "region": "us", "kernels": 1}
+    model = document["task"]["model"]["kwargs"]
+    assert (model["deterministic"], model["seed"], model["num_threads"]) == (True, 7, 2)
+    backtest = document["task"]["record"][2]["kwargs"]["config"]["backtest"]
+    assert backtest["exchange_kwargs"] == {
+        "freq": "day", "codes": ["AAA", "BBB"], "deal_price": "close", "open_cost": 0.0005, "close_cost": 0.0015,
+        "min_cost": 5.0, "limit_threshold": None, "trade_unit": 1,
+    }  # fmt: skip
+    assert document["task"]["record"][2]["kwargs"]["config"]["strategy"]["kwargs"]["signal"] == "<PRED>"
+
+
+def test_what_the_spec_says_is_in_the_workflow(render_it: RenderIt):
+    """Parameters reach the model, the strategy and the exchange."""
+    asked = {
+        "model": {"num_leaves": 12}, "strategy": {"topk": 2, "nDrop": 1},
+        "exchange": {"openCost": 0.001, "dealPrice": "open"}, "seed": 3,
+    }  # fmt: skip
+    task = yaml.safe_load(render_it({"workflow": asked}).text)["task"]
+    config = task["record"][2]["kwargs"]["config"]
+    assert (task["model"]["kwargs"]["num_leaves"], task["model"]["kwargs"]["seed"]) == (12, 3)
+    assert (config["strategy"]["kwargs"]["topk"], config["strategy"]["kwargs"]["n_drop"]) == (2, 1)
+    assert config["backtest"]["exchange_kwargs"]["open_cost"] == 0.001
+    assert config["backtest"]["exchange_kwargs"]["deal_price"] == "open"
+
+
+def test_another_region_keeps_qlibs_rules_for_it(render_it: RenderIt):
+    """Price limits and board lots are New York's absence, not the world's."""
+    workflow = yaml.safe_load(render_it({"dataset": {"region": "cn"}}).text)
+    exchange = workflow["task"]["record"][2]["kwargs"]["config"]["backtest"]["exchange_kwargs"]
+    assert {"limit_threshold", "trade_unit"}.isdisjoint(exchange)
+
+
+def test_an_unknown_template_is_refused_with_the_nearest(render_it: RenderIt):
+    """There is one so far."""
+    with pytest.raises(StageError, match='did you mean "lightgbm-alpha158"') as caught:
+        render_it({"workflow": {"template": "lightgbm-alpha360"}})
+    assert caught.value.reason is Reason.TEMPLATE_NOT_FOUND
+
+
+def test_an_undefined_name_in_a_template_is_an_error(render_it: RenderIt, monkeypatch: pytest.MonkeyPatch):
+    """Jinja would leave a hole."""
+    monkeypatch.setattr("qlib_shadow_runner.workflow.render.read_template", lambda _: "a: {{ nothing }}")
+    with pytest.raises(StageError, match="'nothing' is undefined"):
+        render_it()
+
+
+def test_a_template_is_found_in_a_wheel_and_in_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The first home that has it wins."""
+    (tmp_path / templates.TEMPLATES["lightgbm-alpha158"]).write_text("here")
+    monkeypatch.setattr(templates, "HOMES", (tmp_path / "nowhere", tmp_path))
+    assert templates.read_template("lightgbm-alpha158") == "here"
+
+
+REFUSED = {
+    "a mark": ("qlib_init: {region: '{{ HOME }}'}", 'still holds "{{"'),
+    "a statement": ("a: '{% if x %}'", 'still holds "{%"'),
+    "a comment mark": ("a: '{# x #}'", 'still holds "{#"'),
+    "a path for imports": ("sys: {path: /tmp}\nqlib_init: {}\ntask: {}", 'has "sys"'),
+    "a base file": ("BASE_CONFIG_PATH: /tmp/x\nqlib_init: {}\ntask: {}", 'has "BASE_CONFIG_PATH"'),
+    "another recorder": ("qlib_init: {exp_manager: {}}\ntask: {}", 'qlib_init of the workflow has "exp_manager"'),
+    "a file as a module": (
+        "qlib_init: {}\ntask: {model: {class: X, module_path: /tmp/x.py}}",
+        "names /tmp/x.py.X, which is not among the classes",
+    ),
+    "a known module's other class": (
+        "qlib_init: {}\ntask: {model: {class: HFLGBModel, module_path: qlib.contrib.model.gbdt}}",
+        "names qlib.contrib.model.gbdt.HFLGBModel",
+    ),
+    "a class with its module in its name": ("qlib_init: {}\ntask: {record: [{class: os.system}]}", "names None.os.system"),
+    "a function": ("qlib_init: {}\ntask: {model: {func: eval}}", "which is not among the classes"),
+    "no mapping": ("- 1", "is not a mapping"),
+    "no YAML": ("a: [", "is not YAML"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_a_workflow_that_could_do_more_is_refused(text: str, sentence: str):
+    """qrun renders, imports and runs what it is told; this is the gate."""
+    with pytest.raises(StageError) as caught:
+        vet(text)
+    assert sentence in caught.value.message
+    assert caught.value.reason is Reason.INVALID_WORKFLOW
+
+
+def test_the_hash_does_not_know_the_machine(render_it: RenderIt):
+    """The same question on a laptop and in a cluster: other paths, other threads."""
+    here, there = render_it(), render_it(provider_uri="/home/me/data/x", threads=64)
+    assert here.config_hash == there.config_hash
+    assert here.sha256 != there.sha256
+
+
+def test_the_hash_does_not_know_the_run_id(render_it: RenderIt):
+    """Two runs of one question are comparable."""
+    assert render_it({"runId": "a"}).config_hash == render_it({"runId": "b"}).config_hash
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {"workflow": {"seed": 8}}},
+        {"spec": {"workflow": {"model": {"num_leaves": 63}}}},
+        {"spec": {"workflow": {"exchange": {"minCost": 4}}}},
+        {"fingerprint": "e" * 64},
+    ],
+    ids=["seed", "model", "costs", "data"],
+)
+def test_the_hash_knows_what_changes_the_answer(render_it: RenderIt, change: dict[str, object]):
+    """Seed, parameters and data."""
+    assert render_it(**change).config_hash != render_it().config_hash
+
+
+def test_the_penalties_follow_the_number_of_rows(render_it: RenderIt):
+    """Published for a large universe, they would leave stumps on a small one."""
+    model = yaml.safe_load(render_it().text)["task"]["model"]["kwargs"]
+    assert model["lambda_l1"] < 1
+
+
+def test_a_spec_is_frozen():
+    """Nobody changes the question on the way."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        parse_spec({}).run_id = "x"  # type: ignore[misc]
