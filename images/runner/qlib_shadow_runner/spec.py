@@ -7,18 +7,22 @@ operator (storage, stages, image …) is accepted by name and ignored.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import DEFAULT_DATA, DEFAULT_DATASET_PATH, Reason, run_id_fault
+from qlib_shadow_runner.dataset.quality.policy import Policy, parse_policy
 from qlib_shadow_runner.dataset.sources import SOURCES, Source, parse_source
 from qlib_shadow_runner.fields import check_keys, choice, integer, mapping, number, refuse, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.volume import Volume
 
 AUTO: Final = "auto"
 DEFAULT_TEMPLATE: Final = "lightgbm-alpha158"
@@ -71,6 +75,11 @@ class DatasetSpec:
     refresh: Refresh = Refresh.IF_MISSING
     max_age_days: int | None = None
     source: Source = field(default_factory=SOURCES["existing"].default)
+    quality: Policy = field(default_factory=Policy)
+
+    def at(self, volume: Volume) -> DatasetSpec:
+        """Bind the source to this machine's volume."""
+        return replace(self, source=self.source.at(volume))
 
 
 @dataclass(frozen=True)
@@ -152,7 +161,7 @@ def parse_spec(document: object) -> RunSpec:
 
 def _dataset(raw: Mapping[str, object]) -> DatasetSpec:
     where = "spec.dataset"
-    check_keys(raw, {"path", "region", "interval", "refresh", "maxAgeDays", "source"}, where)
+    check_keys(raw, {"path", "region", "interval", "refresh", "maxAgeDays", "source", "quality"}, where)
     age = raw.get("maxAgeDays")
     return DatasetSpec(
         path=_dataset_path(text(raw.get("path", DEFAULT_DATASET_PATH), f"{where}.path")),
@@ -161,6 +170,7 @@ def _dataset(raw: Mapping[str, object]) -> DatasetSpec:
         refresh=Refresh(choice(raw.get("refresh", "IfMissing"), tuple(Refresh), f"{where}.refresh")),
         max_age_days=None if age is None else integer(age, 0, 100_000, f"{where}.maxAgeDays"),
         source=parse_source(raw.get("source", {"existing": {}})),
+        quality=parse_policy(raw.get("quality", {})),
     )
 
 

@@ -24,8 +24,10 @@ def dataset(arguments: Mapping[str, object]) -> dict[str, object]:
     """Build or verify the dataset under its lock."""
     from qlib_shadow_runner.dataset.ensure import ensure  # noqa: PLC0415 - each step pays for its own imports
     from qlib_shadow_runner.spec import parse_spec  # noqa: PLC0415
+    from qlib_shadow_runner.volume import Volume  # noqa: PLC0415
 
-    resolved = ensure(Path(str(arguments["canonical"])), parse_spec(arguments["spec"]).dataset)
+    spec = parse_spec(arguments["spec"]).dataset.at(Volume(Path(str(arguments["mount"]))))
+    resolved = ensure(Path(str(arguments["canonical"])), spec)
     return {"folder": str(resolved.folder)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.ensure import Resolved, find_fresh
+from qlib_shadow_runner.dataset.ensure import Resolved, answers, find_fresh
 from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.discovery.plan import make_plan
 from qlib_shadow_runner.errors import StageError
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 def preview(manifest: Manifest, data: Path) -> str:
     """Render the workflow against the dataset that is there."""
     spec = manifest.parse()
-    canonical = Volume(data.absolute()).locate(spec.dataset.path)
-    resolved = find_fresh(canonical, spec.dataset) or _published(canonical, spec.dataset)
+    volume = Volume(data.absolute())
+    canonical = volume.locate(spec.dataset.path)
+    dataset = spec.dataset.at(volume)
+    resolved = find_fresh(canonical, dataset) or _published(canonical, dataset)
     workflow = render(
         spec,
         make_plan(resolved.dataset, spec.workflow),
@@ -37,7 +39,7 @@ def preview(manifest: Manifest, data: Path) -> str:
 
 def _published(canonical: Path, spec: DatasetSpec) -> Resolved:
     for folder, found in versions(canonical):
-        if not spec.source.builds or found.source == spec.source.identity:
+        if answers(found, spec):
             return Resolved(folder, found)
     raise StageError(
         Reason.DATASET_MISSING,

@@ -5,7 +5,8 @@ Cheap when the answer is yes: no numpy, no hashing, no lock. Only a build or a c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
@@ -13,13 +14,15 @@ from qlib_shadow_runner.dataset.layout import Dataset, looks_like_dataset
 from qlib_shadow_runner.dataset.lock import locked
 from qlib_shadow_runner.dataset.manifest import Manifest, describe, is_current, manifest_path
 from qlib_shadow_runner.dataset.publish import build_and_publish, point, versions
+from qlib_shadow_runner.dataset.quality.verdict import judge_again
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import Refresh
 
 if TYPE_CHECKING:
-    from datetime import date
     from pathlib import Path
 
+    from qlib_shadow_runner.dataset.quality.policy import Policy
+    from qlib_shadow_runner.dataset.quality.verdict import Quality
     from qlib_shadow_runner.spec import DatasetSpec
 
 
@@ -42,7 +45,7 @@ def find_fresh(canonical: Path, spec: DatasetSpec) -> Resolved | None:
         return None
     folder = canonical.resolve()
     manifest = Manifest.read(manifest_path(folder))
-    if manifest is None or not _answers(manifest, spec) or not is_current(manifest, folder):
+    if manifest is None or not _answers_at_once(manifest, spec) or not is_current(manifest, folder):
         return None
     return Resolved(folder, manifest)
 
@@ -73,7 +76,21 @@ def check_age(manifest: Manifest, max_age_days: int | None, today: date) -> str 
     )
 
 
-def _answers(manifest: Manifest, spec: DatasetSpec) -> bool:
+def check_quality(manifest: Manifest, policy: Policy, today: date) -> Quality:
+    """Judge the data by this run's policy; refuse what it does not let pass."""
+    end = None if manifest.synthetic else date.fromisoformat(manifest.calendar_end)
+    quality = judge_again(manifest.quality, policy, end=end, today=today)
+    if quality.refusal:
+        raise StageError(Reason.DATASET_INVALID, quality.refusal)
+    return quality
+
+
+def _answers_at_once(manifest: Manifest, spec: DatasetSpec) -> bool:
+    """Say whether nothing changed since this version was built for this question."""
+    return not spec.source.builds or manifest.inputs == spec.source.inputs
+
+
+def answers(manifest: Manifest, spec: DatasetSpec) -> bool:
     """Say whether this version is what the run asks for; `existing` asks for whatever is there."""
     return not spec.source.builds or manifest.source == spec.source.identity
 
@@ -104,8 +121,8 @@ def _adopt(canonical: Path) -> Resolved:
             f"{canonical} holds no Qlib dataset: calendars/day.txt, features/ and instruments/ are missing.",
         )
     before = Manifest.read(manifest_path(folder))
-    origin = ("existing", False) if before is None else (before.source, before.synthetic)
-    manifest = describe(folder, source=origin[0], synthetic=origin[1])
+    origin = ("existing", False, "") if before is None else (before.source, before.synthetic, before.inputs)
+    manifest = describe(folder, source=origin[0], synthetic=origin[1], inputs=origin[2])
     _refuse_changed_version(folder, manifest)
     manifest.write(manifest_path(folder))
     return Resolved(folder, manifest)
@@ -127,11 +144,21 @@ def _reuse(canonical: Path, spec: DatasetSpec) -> Resolved | None:
     if spec.refresh is Refresh.ALWAYS:
         return None
     for folder, manifest in versions(canonical):
-        if _answers(manifest, spec):
+        if answers(manifest, spec):
             resolved = Resolved(folder, manifest) if is_current(manifest, folder) else _adopt(folder)
+            resolved = _with_inputs(resolved, spec.source.inputs)
             point(canonical, folder)
             return resolved
     return None
+
+
+def _with_inputs(resolved: Resolved, inputs: str) -> Resolved:
+    """Remember files that were touched and found unchanged, so that they are not read again."""
+    if resolved.manifest.inputs == inputs:
+        return resolved
+    manifest = replace(resolved.manifest, inputs=inputs)
+    manifest.write(manifest_path(resolved.folder))
+    return Resolved(resolved.folder, manifest)
 
 
 def _build(canonical: Path, spec: DatasetSpec) -> Resolved:

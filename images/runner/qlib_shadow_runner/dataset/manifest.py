@@ -5,7 +5,7 @@ It lies outside the dataset's folder, so that writing it never changes the data.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final, Self
 
@@ -37,6 +37,10 @@ class Manifest:
     size: int
     stamp: str
     created_utc: str
+    inputs: str = ""
+    """What the source looked like when it was read, so that the next run need not read it."""
+    quality: dict[str, object] = field(default_factory=dict)
+    """What was counted, judged as strictly as when a spec says nothing."""
     schema: int = SCHEMA
 
     @classmethod
@@ -69,13 +73,16 @@ def is_current(manifest: Manifest, folder: Path) -> bool:
     return stamp(folder) == manifest.stamp
 
 
-def describe(folder: Path, *, source: str, synthetic: bool) -> Manifest:
+def describe(folder: Path, *, source: str, synthetic: bool, inputs: str = "") -> Manifest:
     """Verify a dataset wholly and write down what was found; needs numpy."""
     from qlib_shadow_runner.dataset import verification  # noqa: PLC0415 - the fresh path must not pay for numpy
+    from qlib_shadow_runner.dataset.quality.survey import Survey  # noqa: PLC0415
+    from qlib_shadow_runner.dataset.quality.verdict import judge  # noqa: PLC0415
 
     before = stamp(folder)
-    verified = verification.verify_dataset(folder)
     dataset = Dataset(folder)
+    counted = Survey(dataset)
+    verified = verification.verify_dataset(folder, counted.add)
     return Manifest(
         source=source,
         synthetic=synthetic,
@@ -89,5 +96,7 @@ def describe(folder: Path, *, source: str, synthetic: bool) -> Manifest:
         files=verified.files,
         size=verified.size,
         stamp=before,
+        inputs=inputs,
+        quality=judge(counted.findings()).document(),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )

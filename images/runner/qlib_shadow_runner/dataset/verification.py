@@ -21,6 +21,7 @@ from qlib_shadow_runner.dataset.layout import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PRICES: Final = frozenset({"open", "high", "low", "close", "vwap"})
@@ -38,8 +39,11 @@ class Verified:
     size: int
 
 
-def verify_dataset(folder: Path) -> Verified:
-    """Check everything; raise over the first fault, naming the file."""
+def verify_dataset(folder: Path, look: Callable[[str, bytes], None] | None = None) -> Verified:
+    """Check everything; raise over the first fault, naming the file.
+
+    `look` sees every file that has passed, so that others need not read them once more.
+    """
     dataset = Dataset(folder)
     _check_calendar(dataset)
     _check_universes(dataset)
@@ -51,6 +55,8 @@ def verify_dataset(folder: Path) -> Verified:
         size += len(content)
         if name.startswith("features/"):
             rows += _check_bin(folder / name, content, len(dataset.calendar))
+        if look is not None:
+            look(name, content)
     _check_features(dataset, digests)
     return Verified(merkle_root(digests), rows, len(digests), size)
 

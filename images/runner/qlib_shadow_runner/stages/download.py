@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.dataset.ensure import Resolved, check_age, find_fresh
+from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_quality, find_fresh
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result
@@ -18,20 +18,24 @@ if TYPE_CHECKING:
 
 def download(bench: Workbench) -> Outcome:
     """Find the dataset, or have it made in a child; then look at its age."""
-    canonical = bench.context.volume.locate(bench.spec.dataset.path)
-    resolved = find_fresh(canonical, bench.spec.dataset) or _ensure(bench, canonical)
-    warning = check_age(resolved.manifest, bench.spec.dataset.max_age_days, datetime.now(UTC).date())
-    if warning:
-        sys.stderr.write(f"warning: {warning}\n")
+    volume, spec, today = bench.context.volume, bench.spec.dataset, datetime.now(UTC).date()
+    canonical = volume.locate(spec.path)
+    resolved = find_fresh(canonical, spec.at(volume)) or _ensure(bench, canonical)
+    warning = check_age(resolved.manifest, spec.max_age_days, today)
+    quality = check_quality(resolved.manifest, spec.quality, today)
+    for oddity in (warning, quality.warning):
+        if oddity:
+            sys.stderr.write(f"warning: {oddity}\n")
     found = dataset_result(bench, resolved)
-    bench.folder.update_metadata(**dataset_metadata(found))
+    bench.folder.update_metadata(**dataset_metadata(found), dataset_quality=quality.document())
     message = _sentence(found)
     sys.stdout.write(message + "\n")
     return Outcome(message, dataset=found)
 
 
 def _ensure(bench: Workbench, canonical: Path) -> Resolved:
-    arguments = {"canonical": str(canonical), "spec": bench.context.raw_spec}
+    volume = bench.context.volume
+    arguments = {"canonical": str(canonical), "mount": str(volume.mount), "spec": bench.context.raw_spec}
     report = bench.supervisor.step("dataset", arguments, environ=bench.environ, cwd=str(bench.scratch))
     folder = Path(str(report["folder"]))
     manifest = Manifest.read(manifest_path(folder))

@@ -124,10 +124,8 @@ class CsvFile:
                 row = int(wrong.argmax())
                 word = words[encoded.indices[row].as_py()]
                 hint = " Write decimals with a point and no separator of thousands." if "," in word else ""
-                broken(
-                    self._name,
-                    f'has "{cut(word)}" in the column "{column}", {self.where(row)}, which is not a number.{hint}',
-                )
+                where = f'in the column "{column}", {self.where(row)}'
+                broken(self._name, f'has "{cut(word)}" {where}, which is not a number.{hint}')
 
     def _unreadable(self, error: Exception) -> NoReturn:
         what = cut_line(str(error))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.dataset.sources.archive import Archive
 from qlib_shadow_runner.dataset.sources.base import Source, SourceKind
 from qlib_shadow_runner.dataset.sources.existing import Existing
+from qlib_shadow_runner.dataset.sources.prices import Prices
 from qlib_shadow_runner.dataset.sources.public import PublicSet
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.fields import mapping, refuse
@@ -25,6 +26,7 @@ SOURCES: Final[Mapping[str, SourceKind]] = MappingProxyType(
         "synthetic": SourceKind(Synthetic, Synthetic.parse),
         "archive": SourceKind(Archive.default, Archive.parse),
         "qlib": SourceKind(PublicSet, PublicSet.parse),
+        "prices": SourceKind(Prices.default, Prices.parse),
         "existing": SourceKind(Existing, Existing.parse),
     }
 )

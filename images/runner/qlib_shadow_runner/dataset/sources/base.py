@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from qlib_shadow_runner.volume import Volume
+
 
 class Source(Protocol):
     """A way to come by a dataset."""
@@ -23,7 +25,17 @@ class Source(Protocol):
 
     @property
     def identity(self) -> str:
-        """Tell equal questions from different ones: the name with every parameter that matters."""
+        """Tell equal questions from different ones: the name with every parameter that matters.
+
+        May read whole files; what it says of a dataset's content goes into the manifest.
+        """
+
+    @property
+    def inputs(self) -> str:
+        """Tell cheaply that nothing changed: while this stays the same, so does the identity."""
+
+    def at(self, volume: Volume) -> Source:
+        """Bind paths to this machine's volume, before anything else is asked but builds and synthetic."""
 
     def build(self, folder: Path) -> None:
         """Fill an empty folder with calendars, features and instruments."""

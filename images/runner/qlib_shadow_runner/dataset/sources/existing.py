@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from qlib_shadow_runner.volume import Volume
+
 
 @dataclass(frozen=True)
 class Existing:
@@ -25,6 +27,15 @@ class Existing:
         """Accept no parameter."""
         check_keys(raw, set(), "spec.dataset.source.existing")
         return cls()
+
+    @property
+    def inputs(self) -> str:
+        """Say the same: there is nothing else to look at."""
+        return self.identity
+
+    def at(self, volume: Volume) -> Self:  # noqa: ARG002 - nothing of it lies on the volume
+        """Stay the same on every machine."""
+        return self
 
     def build(self, folder: Path) -> None:
         """Make nothing, ever."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from qlib_shadow_runner.volume import Volume
+
 WHERE: Final = "spec.dataset.source.qlib"
 
 
@@ -53,6 +55,10 @@ class PublicSet:
     def inputs(self) -> str:
         """Say the same as the identity: nothing on the volume belongs to the question."""
         return self.identity
+
+    def at(self, volume: Volume) -> Self:  # noqa: ARG002 - nothing of it lies on the volume
+        """Stay the same on every machine."""
+        return self
 
     def build(self, folder: Path) -> None:
         """Run Qlib's command in an empty folder and keep what belongs to a dataset."""

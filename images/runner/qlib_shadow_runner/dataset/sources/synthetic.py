@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from qlib_shadow_runner.volume import Volume
+
 MODEL_VERSION: Final = 1
 """Part of the identity: raise it when the market model changes its bytes."""
 DAYS_A_YEAR: Final = 252
@@ -57,6 +59,15 @@ class Synthetic:
             start=_start(raw.get("start", cls.start.isoformat()), f"{where}.start"),
             days=days,
         )
+
+    @property
+    def inputs(self) -> str:
+        """Say the same: there is nothing else to look at."""
+        return self.identity
+
+    def at(self, volume: Volume) -> Self:  # noqa: ARG002 - nothing of it lies on the volume
+        """Stay the same on every machine."""
+        return self
 
     def build(self, folder: Path) -> None:
         """Write the whole dataset."""
