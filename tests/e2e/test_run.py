@@ -1,0 +1,247 @@
+"""One QlibShadowRun, from `kubectl apply` to figures on the resource, on a real node."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from installation import DEMO
+from testcluster.engines import engine
+
+if TYPE_CHECKING:
+    from installation import Installation
+    from testcluster.images import Images
+
+pytestmark = pytest.mark.cluster
+
+QLIB_SHADOW = Path(sys.executable).with_name("qlib-shadow")
+
+
+def plain_environment() -> dict[str, str]:
+    """Give what a login shell has: some libraries behave differently under CI or pytest."""
+    keep = ("PATH", "HOME", "LANG", "TZ")
+    return {name: os.environ[name] for name in keep if name in os.environ}
+
+
+def qlib_shadow(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user would."""
+    command = [str(QLIB_SHADOW), *map(str, args)]
+    return subprocess.run(
+        command, env=plain_environment(), capture_output=True, text=True, check=False, timeout=600
+    )
+
+
+def without_run_id(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Give the figures alone."""
+    return {name: value for name, value in metrics.items() if name != "runId"}
+
+
+def conditions(run: dict[str, Any]) -> dict[str, str]:
+    """Give the conditions as type → status."""
+    return {condition["type"]: condition["status"] for condition in run["status"]["conditions"]}
+
+
+@pytest.fixture(scope="module")
+def folder(installation: Installation, finished_demo: dict[str, Any]) -> Path:
+    """Give the run folder as this machine sees it."""
+    return installation.on_host(finished_demo["status"]["artifactPath"])
+
+
+@pytest.fixture(scope="module")
+def metadata(folder: Path) -> dict[str, Any]:
+    """Read the cluster run's RUN_METADATA.json."""
+    document: dict[str, Any] = json.loads((folder / "RUN_METADATA.json").read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def local_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the same file on this machine, in an environment without CI or pytest variables."""
+    data = tmp_path_factory.mktemp("local") / "data"
+    done = qlib_shadow("run", DEMO, "--data", data)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "golden run: PASS" in done.stdout
+    found: Path
+    (found,) = (data / "artifacts/trading-ops/qlib-shadow").glob("demo-*")
+    return found
+
+
+@pytest.fixture(scope="module")
+def run_in_the_image(images: Images) -> dict[str, Any]:
+    """Run the same file without Kubernetes but in the image: equal Python, equal packages."""
+    script = """
+        cd /tmp && printf %s "$1" > demo.yaml && qlib-shadow run demo.yaml --data data >&2 &&
+        cd data/artifacts/trading-ops/qlib-shadow/demo-* &&
+        printf '{"metadata": %s, "metrics": %s}' "$(cat RUN_METADATA.json)" "$(cat metrics.json)"
+    """
+    with engine().container(images.runner.reference) as container:
+        printed = container.run("sh", "-c", script, "sh", DEMO.read_text())
+    documents: dict[str, Any] = json.loads(printed)
+    return documents
+
+
+def metadata_of(folder: Path) -> dict[str, Any]:
+    """Read a run folder's metadata."""
+    document: dict[str, Any] = json.loads((folder / "RUN_METADATA.json").read_text())
+    return document
+
+
+def test_the_sample_runs_to_complete(finished_demo: dict[str, Any]):
+    """`kubectl wait --for=condition=Complete` has succeeded; nothing says otherwise."""
+    assert finished_demo["status"]["phase"] == "Complete"
+    found = conditions(finished_demo)
+    assert found["Complete"] == "True"
+    assert found["DatasetReady"] == "True"
+    assert found.get("Failed", "False") == "False"
+
+
+def test_each_stage_took_one_job_and_one_attempt(installation: Installation, finished_demo: dict[str, Any]):
+    """Nothing was retried on the quiet."""
+    stages = finished_demo["status"]["stages"]
+    assert [stage["name"] for stage in stages] == ["download", "qrun"]
+    assert {stage["state"] for stage in stages} == {"Succeeded"}
+    assert {stage["attempts"] for stage in stages} == {1}
+    jobs = json.loads(installation.kubectl("get", "jobs", "-l", "qlibshadow.io/run=demo", "-o", "json"))
+    assert sorted(job["metadata"]["name"] for job in jobs["items"]) == sorted(s["jobName"] for s in stages)
+    uid = finished_demo["metadata"]["uid"]
+    assert {owner["uid"] for job in jobs["items"] for owner in job["metadata"]["ownerReferences"]} == {uid}
+
+
+def test_the_run_folder_passes_verify(installation: Installation, folder: Path):
+    """The golden-run checklist holds for what the cluster wrote, read on another machine."""
+    done = qlib_shadow("verify", folder, "--data", installation.data)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_status_holds_the_metrics_of_the_run_folder(finished_demo: dict[str, Any], folder: Path):
+    """The resource says what the files say, to the last digit."""
+    written = json.loads((folder / "metrics.json").read_text())
+    reported = finished_demo["status"]["metrics"]
+    assert reported
+    assert reported == {name: written[name] for name in reported}
+    assert {"ic", "rankIc", "annualizedReturn", "informationRatio", "maxDrawdown"} <= reported.keys()
+
+
+def test_the_status_identifies_dataset_and_configuration(
+    finished_demo: dict[str, Any], metadata: dict[str, Any]
+):
+    """What makes the run repeatable is on the resource."""
+    status = finished_demo["status"]
+    assert status["configHash"] == metadata["config_hash"]
+    assert status["gitCommit"] == metadata["git_commit"] != "unknown"
+    assert status["dataset"]["fingerprint"] == metadata["dataset_fingerprint"]
+    assert status["dataset"]["calendarEnd"] > status["dataset"]["calendarStart"]
+    assert status["runId"] == metadata["run_id"] == f"demo-{finished_demo['metadata']['uid'][:8]}"
+
+
+def test_the_pods_ran_as_nobody_special(
+    installation: Installation, finished_demo: dict[str, Any], folder: Path
+):
+    """Non-root, no token, nothing writable but the volume and scratch; seen from the files too."""
+    pods = installation.pods_of(finished_demo["metadata"]["name"])
+    assert len(pods) == 2
+    for pod in pods:
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        assert not [v for v in spec["volumes"] if "projected" in v or "secret" in v]
+        (container,) = spec["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not [m for m in container["volumeMounts"] if "serviceaccount" in m["mountPath"]]
+    owners = {path.stat().st_uid for path in folder.rglob("*")}
+    assert owners == {10001}
+
+
+def test_the_dataset_is_mounted_read_only_while_training(
+    installation: Installation, finished_demo: dict[str, Any]
+):
+    """Training cannot change what it is trained on."""
+    _, qrun = installation.pods_of(finished_demo["metadata"]["name"])
+    mounts = qrun["spec"]["containers"][0]["volumeMounts"]
+    resolved = finished_demo["status"]["dataset"]["resolvedPath"]
+    assert [m for m in mounts if m["mountPath"] == resolved and m.get("readOnly")], mounts
+
+
+def test_the_pods_log_is_the_run_folders_log(
+    installation: Installation, finished_demo: dict[str, Any], folder: Path
+):
+    """`kubectl logs` and the files tell the same story, over all stages."""
+    kept = (folder / "stdout.log").read_text() + (folder / "stderr.log").read_text()
+    for pod in installation.pods_of(finished_demo["metadata"]["name"]):
+        shown = installation.kubectl("logs", pod["metadata"]["name"]).splitlines()
+        assert shown
+        missing = [line for line in shown if line.strip() and line not in kept]
+        assert missing == []
+
+
+def test_kubectl_get_shows_the_figures(installation: Installation, finished_demo: dict[str, Any]):
+    """The table is what people look at first."""
+    header, row = installation.kubectl("get", "qsr", "demo").splitlines()
+    for column in ("PHASE", "IC", "ANN.RET", "AGE"):
+        assert column in header
+    assert "Complete" in row
+    assert finished_demo["status"]["dataset"]["calendarEnd"] in row
+
+
+def test_the_same_file_gives_the_same_question_on_a_laptop(metadata: dict[str, Any], local_run: Path):
+    """Dataset fingerprint and config hash are the same with and without a cluster."""
+    here = metadata_of(local_run)
+    assert here["dataset_fingerprint"] == metadata["dataset_fingerprint"]
+    assert here["config_hash"] == metadata["config_hash"]
+
+
+def test_equal_versions_give_equal_metrics(
+    metadata: dict[str, Any], run_in_the_image: dict[str, Any], folder: Path
+):
+    """Where Python and packages are equal, so is every figure."""
+    here = run_in_the_image["metadata"]
+    assert (here["python"], here["packages"]) == (metadata["python"], metadata["packages"])
+    assert here["config_hash"] == metadata["config_hash"]
+    ours = run_in_the_image["metrics"]
+    theirs = json.loads((folder / "metrics.json").read_text())
+    assert without_run_id(ours) == without_run_id(theirs)
+
+
+def test_a_second_apply_changes_nothing(installation: Installation, finished_demo: dict[str, Any]):
+    """The same file again is no new run."""
+    assert "unchanged" in installation.kubectl("apply", "-f", str(DEMO))
+    assert installation.get("qsr", "demo")["status"] == finished_demo["status"]
+
+
+def test_a_run_over_a_missing_dataset_fails_with_a_remedy(installation: Installation):
+    """The reason and message on the resource are enough to act on."""
+    run = yaml.safe_load(DEMO.read_text())
+    run["metadata"]["name"] = "nothing-there"
+    run["spec"] = {"dataset": {"path": "/data/qlib/qlib_data/nowhere", "source": {"existing": {}}}}
+    installation.kubectl("apply", "-f", "-", input=yaml.safe_dump(run))
+    installation.kubectl("wait", "--for=condition=Failed", "qsr/nothing-there", "--timeout=120s")
+    status = installation.get("qsr", "nothing-there")["status"]
+    (failed,) = [c for c in status["conditions"] if c["type"] == "Failed"]
+    assert failed["reason"] == "DatasetMissing"
+    assert "/data/qlib/qlib_data/nowhere" in failed["message"]
+    assert status["stages"][0]["attempts"] == 1  # a user's error is not retried
+    described = installation.kubectl("describe", "qsr", "nothing-there")
+    assert "DatasetMissing" in described
+
+
+def test_deleting_a_run_takes_its_jobs_and_leaves_its_artifacts(installation: Installation, folder: Path):
+    """No finalizer holds the run; ownership cleans up; what is on the volume stays."""
+    second = yaml.safe_load(DEMO.read_text())
+    second["metadata"]["name"] = "short-lived"
+    installation.kubectl("apply", "-f", "-", input=yaml.safe_dump(second))
+    installation.kubectl("wait", "--for=condition=DatasetReady", "qsr/short-lived", "--timeout=120s")
+    live = installation.get("qsr", "short-lived")
+    assert not live["metadata"].get("finalizers")
+    installation.kubectl("delete", "qsr", "short-lived", "--timeout=30s")
+    selector = "qlibshadow.io/run=short-lived"
+    installation.kubectl("wait", "--for=delete", "jobs", "-l", selector, "--timeout=120s")
+    assert installation.on_host(live["status"]["artifactPath"]).is_dir()
+    assert (folder / "RUN_METADATA.json").is_file()
