@@ -35,7 +35,7 @@ def build_and_publish(canonical: Path, source: Source) -> Path:
     staging.mkdir()
     try:
         source.build(staging)
-        manifest = describe(staging, source=source.identity, synthetic=source.synthetic)
+        manifest = describe(staging, source=source.identity, synthetic=source.synthetic, inputs=source.inputs)
         return publish(canonical, staging, manifest)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
