@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from testcluster import Cluster
     from testcluster.images import Images
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMESPACE = "qlib-shadow"
 DEMO = ROOT / "manifests/samples/demo.yaml"
 
