@@ -1,0 +1,3 @@
+module qlibshadow.io/testcluster/pause
+
+go 1.24.0

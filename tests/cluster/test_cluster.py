@@ -1,0 +1,238 @@
+"""The cluster does what the other tests take for granted, and leaves nothing when it goes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testcluster import local, sandbox, wait_for
+from testcluster.cluster import Borrowed
+
+if TYPE_CHECKING:
+    from testcluster import Cluster
+    from testcluster.images import Images
+
+pytestmark = pytest.mark.cluster
+
+SECURED: dict[str, Any] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+ASK_THE_API = """
+import json, os, ssl, sys, urllib.request
+home = "/var/run/secrets/kubernetes.io/serviceaccount/"
+server = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
+token = {"Authorization": "Bearer " + open(home + "token").read()}
+request = urllib.request.Request(server + sys.argv[1], headers=token)
+trusted = ssl.create_default_context(cafile=home + "ca.crt")
+try:
+    print(urllib.request.urlopen(request, context=trusted).status)
+except urllib.error.HTTPError as refused:
+    print(refused.code)
+"""
+
+
+def pod(image: str, *command: str, claim: str | None = None, **spec: Any) -> dict[str, Any]:
+    """Describe a pod that a restricted namespace admits, with a claim at /data."""
+    container: dict[str, Any] = {
+        "name": "main",
+        "image": image,
+        "command": list(command),
+        "securityContext": SECURED,
+    }
+    if claim:
+        container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+        spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]
+    identity = {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "probe"},
+        "spec": {
+            "restartPolicy": "Never",
+            "securityContext": identity | {"seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [container],
+            **spec,
+        },
+    }
+
+
+def output_of(cluster: Cluster, namespace: str, described: dict[str, Any]) -> str:
+    """Run a pod to its end and return what it printed."""
+    cluster.apply(described, namespace=namespace)
+
+    def has_ended() -> bool:
+        found = cluster.get("pod", "probe", f"--namespace={namespace}")
+        return found.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+
+    wait_for(has_ended, 60, "the pod to end")
+    return cluster.kubectl("logs", "probe", f"--namespace={namespace}").strip()
+
+
+def own(cluster: Cluster) -> local.Local:
+    """Give the machine of a cluster that was built here, or skip."""
+    if not isinstance(cluster.machine, local.Local):
+        pytest.skip("looks into a cluster that was built on this machine; this one was not")
+    return cluster.machine
+
+
+def test_the_node_is_ready_and_counts_what_the_machine_has(cluster: Cluster):
+    """The node says Ready, and reports processors, memory and disk that pods can ask for."""
+    [node] = cluster.get("nodes")["items"]
+    conditions = {condition["type"]: condition["status"] for condition in node["status"]["conditions"]}
+    assert conditions["Ready"] == "True"
+    assert int(node["status"]["allocatable"]["cpu"]) >= 1
+    assert node["status"]["allocatable"]["memory"].endswith("Ki")
+    assert int(node["status"]["allocatable"]["ephemeral-storage"]) > 10**9
+
+
+def test_a_restricted_pod_runs_as_another_user_and_writes_to_its_volume_alone(
+    cluster: Cluster, images: Images, namespace: str
+) -> None:
+    """Non-root, read-only root, a claim: what every stage of a run is."""
+    data = cluster.volume(namespace, "data", uid=10001, gid=10001)
+    script = "id -u; echo written > /data/file; touch /nowhere 2>/dev/null || echo refused"
+    described = pod(images.operator.reference, "sh", "-c", script, claim=data.claim)
+    assert output_of(cluster, namespace, described).splitlines() == ["10001", "refused"]
+    assert (data.path / "file").read_text() == "written\n"
+    assert (data.path / "file").stat().st_uid == 10001
+
+
+def test_a_pod_that_is_not_restricted_is_refused(cluster: Cluster, images: Images, namespace: str):
+    """The namespaces of tests enforce what the manifests promise."""
+    described = pod(images.operator.reference, "true", hostNetwork=True)
+    with pytest.raises(Exception, match="violates PodSecurity"):
+        cluster.apply(described, namespace=namespace)
+
+
+def test_a_pod_reaches_the_api_through_its_service_as_far_as_its_role_goes(
+    cluster: Cluster, images: Images, namespace: str
+) -> None:
+    """In-cluster access: the service address, the token, and RBAC that says no by default."""
+    inside = f"--namespace={namespace}"
+    cluster.kubectl("create", "role", "reader", "--verb=list", "--resource=configmaps", inside)
+    cluster.kubectl(
+        "create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={namespace}:default", inside
+    )
+    paths = [f"/api/v1/namespaces/{namespace}/{resource}" for resource in ("configmaps", "secrets")]
+    calls = [["python3", "-c", ASK_THE_API, path] for path in paths]
+    program = f"import subprocess\nfor call in {calls!r}:\n    subprocess.run(call, check=True)"
+    described = pod(images.operator.reference, "python3", "-c", program)
+    assert output_of(cluster, namespace, described).split() == ["200", "403"]
+
+
+def test_a_part_that_was_killed_comes_back(cluster: Cluster):
+    """Tests of resilience can take the API server away and give it back."""
+    if isinstance(cluster.machine, Borrowed):
+        pytest.skip("the API server of a cluster that was given is not ours to kill")
+    cluster.kill("kube-apiserver")
+    cluster.start("kube-apiserver")
+    cluster.restart("kube-controller-manager")
+    assert cluster.get("namespace", "default")["metadata"]["name"] == "default"
+
+
+def listening() -> set[int]:
+    """List the TCP ports that something listens on, on the machine's own addresses."""
+    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(address.rpartition(":")[2], 16) for _, address, _, state, *_ in connections if state == "0A"}
+
+
+def test_the_machine_is_left_as_it_was(cluster: Cluster):
+    """Nothing of the cluster listens on the machine, bridges its network or changes its firewall."""
+    own(cluster)
+    assert "cni0" not in Path("/proc/net/dev").read_text()
+    assert not {6443, 10250, 2379} & listening()
+    chains = subprocess.run(("iptables-save",), capture_output=True, text=True, check=True)
+    assert "KUBE" not in chains.stdout
+
+
+START_A_CONTROL_PLANE = """
+import sys
+from testcluster import local
+cluster = local.up(node=False)
+print(cluster.machine.state, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def owner(cluster: Cluster) -> Any:
+    """Start another process that makes a cluster of its own, and waits."""
+    own(cluster)
+    process = subprocess.Popen(
+        (sys.executable, "-c", START_A_CONTROL_PLANE),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(Path(__file__).parent), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def traces(state: str) -> list[str]:
+    """List what there is of a cluster: processes, mounts, control groups."""
+    commands = [line for line in Path("/proc").glob("[0-9]*/cmdline") if state in read(line)]
+    groups = [group for group in sandbox.control_groups(Path(state).name) if group.exists()]
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if state in line]
+    return [*map(str, commands), *map(str, groups), *mounts]
+
+
+def read(file: Path) -> str:
+    """Read a file of /proc, whose process may have ended."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def test_a_cluster_whose_owner_is_killed_ends_and_the_next_one_removes_the_rest(
+    owner: subprocess.Popen[str],
+) -> None:
+    """Even SIGKILL leaves no process and no mount; files and control groups go with the next start."""
+    assert owner.stdout is not None
+    state = owner.stdout.readline().strip()
+    assert len(traces(state)) > 4
+    owner.send_signal(signal.SIGKILL)
+    wait_for(lambda: sandbox.is_dead(Path(state)), 30, "the cluster to end with its owner")
+    sandbox.remove_leftovers()
+    assert traces(state) == []
+    assert not Path(state).exists()
+
+
+def test_a_cluster_left_running_is_found_and_ended_by_the_command_line(cluster: Cluster, tmp_path: Path):
+    """`up` outlives its process, `env` finds it, `down` leaves nothing."""
+    own(cluster)
+    if local.left_running():
+        pytest.skip("a cluster is left running on this machine; it is not this test's to end")
+
+    def testcluster(*arguments: str) -> str:
+        done = subprocess.run(
+            (sys.executable, "-m", "testcluster", *arguments),
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    kubeconfig = testcluster("up", "--no-node").removeprefix("export KUBECONFIG=")
+    try:
+        assert testcluster("env") == f"export KUBECONFIG={kubeconfig}"
+        copy = tmp_path / "kubeconfig"
+        copy.write_text(Path(kubeconfig).read_text())
+        version = json.loads(cluster.kubectl("version", f"--kubeconfig={copy}", "--output=json"))
+        assert version["serverVersion"]["gitVersion"] == version["clientVersion"]["gitVersion"]
+    finally:
+        testcluster("down")
+    state = str(Path(kubeconfig).parents[1])
+    assert traces(state) == []
+    assert not Path(state).exists()

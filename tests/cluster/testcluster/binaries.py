@@ -1,0 +1,97 @@
+"""Kubernetes, kubectl, etcd and the pause image, compiled from pinned Go modules and kept in the cache."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+from testcluster import cache, toolchain
+from testcluster.commands import say
+
+VERSION = "v1.34.4"
+MODULES = Path(__file__).parent.parent / "go"
+PAUSE = "localhost/pause:1"
+X86_64 = b"\x3e\x00"
+"""How a program's header names its processor."""
+PAUSE_ARCHIVE = "pause.tar"
+
+
+def kubernetes() -> Path:
+    """Give the folder with kube-apiserver, its companions, kubelet and kubectl."""
+
+    def make(folder: Path) -> None:
+        say("compiling Kubernetes; 5 to 9 minutes the first time, then kept")
+        toolchain.build(MODULES / "kubernetes", folder, f"-ldflags=-s -w {stamps()}", "tool")
+
+    return cache.keep("kubernetes", key("kubernetes"), make)
+
+
+def etcd() -> Path:
+    """Give the folder with etcd; Debian's own lacks what recent clients wait for."""
+
+    def make(folder: Path) -> None:
+        say("compiling etcd; under a minute, then kept")
+        toolchain.build(MODULES / "etcd", folder / "etcd", "-ldflags=-s -w", "go.etcd.io/etcd/server/v3")
+
+    return cache.keep("etcd", key("etcd"), make)
+
+
+def pause() -> Path:
+    """Give the archive of the image that holds a pod's namespaces; no registry needed."""
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            program = Path(scratch) / "pause"
+            toolchain.build(MODULES / "pause", program, "-ldflags=-s -w", ".")
+            write_image(folder / PAUSE_ARCHIVE, program)
+
+    return cache.keep("pause", key("pause"), make) / PAUSE_ARCHIVE
+
+
+def key(module: str) -> str:
+    """Name what a module's binaries depend on: its sources and their checksums."""
+    return cache.digest([VERSION, *sorted(path for path in (MODULES / module).iterdir() if path.is_file())])
+
+
+def stamps() -> str:
+    """Give the linker the version that `kubectl version` and the node report."""
+    major, minor, _ = VERSION.removeprefix("v").split(".")
+    values = {"gitVersion": VERSION, "gitMajor": major, "gitMinor": minor}
+    return " ".join(
+        f"-X {package}.{name}={value}"
+        for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+        for name, value in values.items()
+    )
+
+
+def write_image(archive: Path, program: Path) -> None:
+    """Write a docker-archive with one layer that holds one program."""
+    layer = tar({program.name: program.read_bytes()})
+    config = {
+        "architecture": "amd64" if program.read_bytes()[18:20] == X86_64 else "arm64",
+        "os": "linux",
+        "config": {"Entrypoint": [f"/{program.name}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(layer).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [PAUSE], "Layers": ["layer.tar"]}]
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "layer.tar": layer,
+        "manifest.json": json.dumps(manifest).encode(),
+    }
+    archive.write_bytes(tar(files))
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    """Pack files, all executable."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()

@@ -1,0 +1,192 @@
+"""What tests hold in their hands: one cluster, whatever it runs on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from testcluster.commands import run
+from testcluster.errors import UnavailableError
+from testcluster.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Machine(Protocol):
+    """What differs between the places where a cluster can run."""
+
+    @property
+    def volumes(self) -> tuple[Path, str]:
+        """The folder for volumes, as this process sees it and as the node does."""
+        ...
+
+    def load_image(self, archive: Path) -> None:
+        """Bring an image archive onto the node."""
+        ...
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the node has the image."""
+        ...
+
+    def kill(self, component: str, number: int) -> None:
+        """Send a signal to a part of the cluster, and wait for its end."""
+        ...
+
+    def start(self, component: str) -> None:
+        """Start a part of the cluster that has ended."""
+        ...
+
+    def keep_logs(self, folder: Path) -> None:
+        """Copy what the parts and the pods have written."""
+        ...
+
+    def down(self) -> None:
+        """End the cluster and leave nothing behind."""
+        ...
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A bound claim whose content the tests can read and write."""
+
+    claim: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster."""
+
+    kubeconfig: Path
+    kubectl_program: Path
+    machine: Machine
+
+    def kubectl(self, *arguments: str, input: str | None = None, check: bool = True) -> str:  # noqa: A002
+        """Run kubectl against this cluster and return what it printed."""
+        where = f"--kubeconfig={self.kubeconfig}"
+        return run(self.kubectl_program, where, *arguments, stdin=input, check=check)
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """Read an object, or a list of them, as the API gives it; {} when it is not there."""
+        answer = self.kubectl("get", "--output=json", "--ignore-not-found", *arguments)
+        return dict(json.loads(answer)) if answer else {}
+
+    def apply(self, *objects: dict[str, Any], namespace: str | None = None) -> None:
+        """Create or change objects."""
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+        where = (f"--namespace={namespace}",) if namespace else ()
+        self.kubectl("apply", *where, "--filename=-", input=text)
+
+    def load_image(self, archive: Path, reference: str) -> None:
+        """Bring an image onto the node, unless it is there."""
+        if not self.machine.has_image(reference):
+            self.machine.load_image(archive)
+
+    def kill(self, component: str, number: int = signal.SIGKILL) -> None:
+        """End a part of the cluster (`kube-apiserver`, `kubelet`, ...) and leave it dead."""
+        self.machine.kill(component, number)
+
+    def start(self, component: str) -> None:
+        """Start a part again that was killed."""
+        self.machine.start(component)
+        self.wait_until_ready()
+
+    def restart(self, component: str) -> None:
+        """End a part of the cluster in an orderly way, start it again and wait until the API answers."""
+        self.machine.kill(component, signal.SIGTERM)
+        self.start(component)
+
+    def wait_until_ready(self, timeout: float = 60) -> None:
+        """Wait until the API server says that it is ready."""
+        wait_for(lambda: self.kubectl("get", "--raw=/readyz") == "ok", timeout, "the API server")
+
+    def volume(
+        self, namespace: str, name: str = "data", size: str = "10Gi", uid: int = 10001, gid: int = 10001
+    ) -> Volume:
+        """Make a folder on the node that belongs to uid:gid, and a bound claim of that name on it."""
+        here, on_node = self.machine.volumes
+        folder = here / namespace / name
+        folder.mkdir(parents=True)
+        if os.geteuid() == 0:
+            os.chown(folder, uid, gid)
+            folder.chmod(0o770)
+        else:  # on kind, whose user cannot give files away
+            folder.chmod(0o777)
+        self.apply(*claim_and_volume(namespace, name, size, f"{on_node}/{namespace}/{name}"))
+        wait_for(lambda: self.is_bound(namespace, name), 30, f"the claim {name} to be bound")
+        return Volume(name, folder)
+
+    def is_bound(self, namespace: str, claim: str) -> bool:
+        """Whether a claim has its volume."""
+        found = self.get("pvc", claim, f"--namespace={namespace}")
+        return bool(found) and found["status"].get("phase") == "Bound"
+
+    def down(self) -> None:
+        """End the cluster and leave nothing behind."""
+        self.machine.down()
+
+
+def claim_and_volume(namespace: str, name: str, size: str, path: str) -> tuple[dict[str, Any], ...]:
+    """Describe a volume in a folder of the node and the one claim that may have it."""
+    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    labels = {"qlibshadow.io/test-namespace": namespace}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"{namespace}-{name}", "labels": labels},
+        "spec": shared
+        | {
+            "capacity": {"storage": size},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": path, "type": "Directory"},
+            "claimRef": {"namespace": namespace, "name": name},
+        },
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": shared | {"volumeName": f"{namespace}-{name}", "resources": {"requests": {"storage": size}}},
+    }
+    return volume, claim
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """The machine of a cluster that was given by its kubeconfig: not ours to change."""
+
+    kubeconfig: Path
+
+    def _refuse(self, what: str) -> UnavailableError:
+        return UnavailableError(f"{what} needs a cluster that the tests made; {self.kubeconfig} was given")
+
+    @property
+    def volumes(self) -> tuple[Path, str]:
+        """Refuse: the node's disk is not within reach."""
+        raise self._refuse("a volume that the tests can read")
+
+    def load_image(self, archive: Path) -> None:
+        """Refuse: there is no way to the node but a registry."""
+        raise self._refuse(f"loading {archive.name}")
+
+    def has_image(self, reference: str) -> bool:
+        """Trust the registry of an image that has one."""
+        return not reference.startswith("localhost/")
+
+    def kill(self, component: str, number: int) -> None:
+        """Refuse."""
+        raise self._refuse(f"sending signal {number} to {component}")
+
+    def start(self, component: str) -> None:
+        """Refuse."""
+        raise self._refuse(f"starting {component}")
+
+    def keep_logs(self, folder: Path) -> None:
+        """Keep none: they are where the cluster's owner keeps them."""
+
+    def down(self) -> None:
+        """Leave it as it is."""

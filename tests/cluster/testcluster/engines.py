@@ -1,0 +1,185 @@
+"""What builds images and runs commands in them: Docker where it answers, buildah otherwise."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from testcluster import base_image, kind, packages
+from testcluster import cache as kept
+from testcluster.commands import run, succeeds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MACHINE_FILES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf"))
+"""What a build needs of the machine behind a company's proxy or package mirror."""
+
+
+class Container(Protocol):
+    """A container of an image, to run commands in."""
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command as the image's user, without its entry point."""
+        ...
+
+
+class Engine(Protocol):
+    """Something that builds images."""
+
+    def build(self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str]) -> None:
+        """Build an image."""
+        ...
+
+    def has(self, reference: str) -> bool:
+        """Whether the image was built already."""
+        ...
+
+    def remove_others(self, reference: str) -> None:
+        """Remove the image's earlier builds."""
+        ...
+
+    def save(self, reference: str, archive: Path) -> None:
+        """Write an image as a docker-archive, uncompressed."""
+        ...
+
+    def config(self, reference: str) -> dict[str, Any]:
+        """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
+        ...
+
+    def base(self) -> str:
+        """Give the base image that builds start from, or nothing for the Dockerfiles' own."""
+        ...
+
+    @contextmanager
+    def container(self, reference: str) -> Iterator[Container]:
+        """Lend a container."""
+        ...
+
+
+@dataclass(frozen=True)
+class DockerContainer:
+    """Runs each command in a container of its own."""
+
+    reference: str
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command as the image's user, without its entry point."""
+        program, *rest = command
+        return run("docker", "run", "--rm", "--entrypoint", program, self.reference, *rest, check=check)
+
+
+class Docker:
+    """Docker's own builder. Not proved by the project's own runs, which have no Docker."""
+
+    def build(self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str]) -> None:
+        """Build an image."""
+        run("docker", "build", *build_arguments(arguments), "-f", dockerfile, "-t", reference, context)
+
+    def has(self, reference: str) -> bool:
+        """Whether the image was built already."""
+        return succeeds("docker", "image", "inspect", reference)
+
+    def remove_others(self, reference: str) -> None:
+        """Remove the image's earlier builds."""
+        name = reference.rpartition(":")[0]
+        found = run("docker", "image", "list", "--format", "{{.Repository}}:{{.Tag}}", name).split()
+        for other in set(found) - {reference}:
+            run("docker", "image", "rm", other)
+
+    def save(self, reference: str, archive: Path) -> None:
+        """Write an image as a docker-archive, uncompressed."""
+        run("docker", "save", "-o", archive, reference)
+
+    def config(self, reference: str) -> dict[str, Any]:
+        """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
+        return dict(json.loads(run("docker", "image", "inspect", reference))[0]["Config"])
+
+    def base(self) -> str:
+        """Leave it to the Dockerfiles: Docker can reach a registry."""
+        return ""
+
+    @contextmanager
+    def container(self, reference: str) -> Iterator[Container]:
+        """Lend a container."""
+        yield DockerContainer(reference)
+
+
+@dataclass(frozen=True)
+class BuildahContainer:
+    """Runs commands in one working container."""
+
+    command: tuple[str, ...]
+    name: str
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command as the image's user, without its entry point."""
+        return run(*self.command, "run", "--isolation=chroot", self.name, "--", *command, check=check)
+
+
+class Buildah:
+    """Buildah without a daemon, its images in the project's cache and not among the user's."""
+
+    def __init__(self) -> None:
+        packages.require(packages.IMAGES)
+        storage = ("--root", str(kept.root() / "images"), "--runroot", "/run/qlib-shadow-images")
+        self.command = ("buildah", *storage)
+
+    def build(self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str]) -> None:
+        """Build an image."""
+        mounts = [f"--volume={file}:{file}:ro" for file in MACHINE_FILES if file.exists()]
+        how = ("--isolation=chroot", "--layers", "--format=docker", *mounts, *build_arguments(arguments))
+        run(*self.command, "bud", *how, "-f", dockerfile, "-t", reference, context)
+
+    def has(self, reference: str) -> bool:
+        """Whether the image was built already."""
+        return succeeds(*self.command, "inspect", "--type=image", reference)
+
+    def remove_others(self, reference: str) -> None:
+        """Remove the image's earlier builds, and not the layers that later ones share."""
+        name = reference.rpartition(":")[0]
+        found = run(*self.command, "images", "--format", "{{.Name}}:{{.Tag}}").split()
+        for other in {image for image in found if image.startswith(f"{name}:")} - {reference}:
+            run(*self.command, "rmi", other)
+
+    def save(self, reference: str, archive: Path) -> None:
+        """Write an image as a docker-archive, uncompressed."""
+        run(*self.command, "push", "--quiet", reference, f"docker-archive:{archive}:{reference}")
+
+    def config(self, reference: str) -> dict[str, Any]:
+        """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
+        found = json.loads(run(*self.command, "inspect", "--type=image", reference))
+        return dict(found["Docker"]["config"])
+
+    def base(self) -> str:
+        """Import the base made by debootstrap, once."""
+        reference = f"localhost/qlib-shadow-base:{base_image.key()}"
+        if not self.has(reference):
+            container = run(*self.command, "from", "scratch").strip()
+            run(*self.command, "add", "--quiet", container, base_image.archive(), "/")
+            run(*self.command, "commit", "--quiet", "--rm", container, reference)
+        return reference
+
+    @contextmanager
+    def container(self, reference: str) -> Iterator[Container]:
+        """Lend a container."""
+        name = run(*self.command, "from", reference).strip()
+        try:
+            yield BuildahContainer(self.command, name)
+        finally:
+            run(*self.command, "rm", name)
+
+
+def build_arguments(arguments: dict[str, str]) -> list[str]:
+    """Write a build's arguments as both builders take them."""
+    return [f"--build-arg={name}={value}" for name, value in arguments.items()]
+
+
+@cache
+def engine() -> Engine:
+    """Choose what this machine has."""
+    return Docker() if kind.docker_answers() else Buildah()

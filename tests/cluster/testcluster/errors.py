@@ -1,0 +1,15 @@
+"""What can go wrong, as sentences that say what to do."""
+
+
+class TestClusterError(Exception):
+    """Something failed; the message is all that a user needs to read."""
+
+    __test__ = False  # pytest collects classes by this prefix
+
+
+class UnavailableError(TestClusterError):
+    """This machine cannot have it: tests skip, and fail in CI. The sentence says what to install."""
+
+
+class CommandError(TestClusterError):
+    """A command failed; the message holds the end of what it printed."""

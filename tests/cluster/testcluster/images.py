@@ -1,0 +1,114 @@
+"""The project's two images, built only when what they are made of has changed."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from testcluster import cache
+from testcluster.commands import run, say, succeeds
+from testcluster.engines import Engine, engine
+
+REPOSITORY = Path(__file__).parents[3]
+SOURCES = ("operator/qlib_shadow_operator", "images/runner/qlib_shadow_runner", "config/qlib_shadow")
+SHARED = (".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements/dev.lock")
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one image is made."""
+
+    name: str
+    dockerfile: str
+    lock: str
+
+    def inputs(self) -> list[Path]:
+        """List every file that the image depends on."""
+        named = [REPOSITORY / name for name in (self.dockerfile, self.lock, *SHARED)]
+        trees = [path for tree in SOURCES for path in (REPOSITORY / tree).rglob("*")]
+        return named + sorted(filter(is_source, trees))
+
+    def reference(self, base: str) -> str:
+        """Name the image after its content."""
+        inputs = self.inputs()
+        names = [str(path.relative_to(REPOSITORY)) for path in inputs]
+        return f"localhost/{self.name}:{cache.digest([base, *names, *inputs])}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image."""
+
+    reference: str
+    archive: Path
+
+    @property
+    def megabytes(self) -> float:
+        """Give the size on a node's disk: the archive is not compressed."""
+        return self.archive.stat().st_size / MEGABYTE
+
+
+@dataclass(frozen=True)
+class Images:
+    """Both images."""
+
+    runner: Image
+    operator: Image
+
+
+RUNNER = Recipe("qlib-runner", "images/runner/Dockerfile", "requirements/runner.lock")
+OPERATOR = Recipe("qlib-shadow-operator", "images/operator/Dockerfile", "requirements/operator.lock")
+
+
+def is_source(path: Path) -> bool:
+    """Whether a file goes into an image."""
+    return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+
+
+def build() -> Images:
+    """Build what has changed; two processes never build at once."""
+    with cache.lock("images"):
+        return Images(build_one(RUNNER, engine()), build_one(OPERATOR, engine()))
+
+
+def build_one(recipe: Recipe, builder: Engine) -> Image:
+    """Build an image unless one of this very content exists."""
+    base = builder.base()
+    reference = recipe.reference(base)
+    archive = cache.root() / f"{recipe.name}-{reference.rpartition(':')[2]}.tar"
+    if not builder.has(reference):
+        say(f"building {reference}")
+        arguments = {"GIT_COMMIT": commit(), "VERSION": version()}
+        arguments |= {"BASE_IMAGE": base} if base else {}
+        builder.build(REPOSITORY, REPOSITORY / recipe.dockerfile, reference, arguments)
+        builder.remove_others(reference)
+    if not archive.exists():
+        save(builder, reference, archive)
+    return Image(reference, archive)
+
+
+def save(builder: Engine, reference: str, archive: Path) -> None:
+    """Write an image's archive in one step, and remove those of earlier builds."""
+    with tempfile.TemporaryDirectory(dir=archive.parent) as draft:
+        builder.save(reference, Path(draft) / archive.name)
+        (Path(draft) / archive.name).rename(archive)
+    for other in archive.parent.glob(f"{archive.stem.rpartition('-')[0]}-????????????.tar"):
+        if other != archive:
+            other.unlink()
+
+
+def commit() -> str:
+    """Name the commit that the sources are at, and say so where they have changed since."""
+    if not succeeds("git", "-C", REPOSITORY, "rev-parse", "HEAD"):
+        return "unknown"
+    head = run("git", "-C", REPOSITORY, "rev-parse", "HEAD").strip()
+    changed = run("git", "-C", REPOSITORY, "status", "--porcelain", "--", *SOURCES, *SHARED, "images").strip()
+    return f"{head}-dirty" if changed else head
+
+
+def version() -> str:
+    """Read the project's version."""
+    return str(tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"])

@@ -1,0 +1,146 @@
+"""A cluster by kind, where Docker answers: what most contributors have.
+
+Written from kind's documentation and not proved by the project's own runs, which have no Docker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from testcluster import binaries, cache, toolchain
+from testcluster.cluster import Cluster
+from testcluster.commands import run, say, succeeds
+
+VERSION = "v0.30.0"
+NODE_IMAGE = "kindest/node:v1.34.0"
+PREFIX = "qlib-shadow-"
+LEFT_RUNNING = "left"
+ON_NODE = "/qlib-shadow-volumes"
+BACK_BY_THEMSELVES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+"""Static pods and a daemon set: the kubelet starts them again."""
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker engine, not only its command."""
+    return shutil.which("docker") is not None and succeeds("docker", "info")
+
+
+def program() -> Path:
+    """Give kind: the one on PATH, or the pinned one built from its module."""
+    if found := shutil.which("kind"):
+        return Path(found)
+
+    def make(folder: Path) -> None:
+        say("building kind")
+        go = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": ""}
+        run(toolchain.go(), "install", f"sigs.k8s.io/kind@{VERSION}", env=go)
+
+    return cache.keep("kind", VERSION, make) / "kind"
+
+
+def kubectl() -> Path:
+    """Give kubectl: the one on PATH, or the one built with the local cluster's programs."""
+    found = shutil.which("kubectl")
+    return Path(found) if found else binaries.kubernetes() / "kubectl"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The machine under a kind cluster: one container."""
+
+    name: str
+    folder: Path
+
+    @property
+    def node(self) -> str:
+        """Give the name of the node's container."""
+        return f"{self.name}-control-plane"
+
+    @property
+    def volumes(self) -> tuple[Path, str]:
+        """Give the folder that is mounted into the node."""
+        return self.folder / "volumes", ON_NODE
+
+    def execute(self, *command: str) -> str:
+        """Run a command on the node."""
+        return run("docker", "exec", self.node, *command)
+
+    def load_image(self, archive: Path) -> None:
+        """Load an archive into the node."""
+        run(program(), "load", "image-archive", archive, "--name", self.name)
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the node's containerd has the image."""
+        return reference in self.execute("ctr", "--namespace=k8s.io", "images", "list", "--quiet")
+
+    def kill(self, component: str, number: int) -> None:
+        """Send a signal to a part; the kubelet is stopped as a service, or it would come back at once."""
+        if component == "kubelet":
+            self.execute("systemctl", "stop", "kubelet")
+        else:
+            self.execute("pkill", f"-{signal.Signals(number).name[3:]}", "-x", component[:15])
+
+    def start(self, component: str) -> None:
+        """Start a part, unless the kubelet does."""
+        if component not in BACK_BY_THEMSELVES:
+            self.execute("systemctl", "start", component)
+
+    def keep_logs(self, folder: Path) -> None:
+        """Have kind export what it knows."""
+        run(program(), "export", "logs", folder, "--name", self.name)
+
+    def down(self) -> None:
+        """Delete the cluster and its folder."""
+        run(program(), "delete", "cluster", "--name", self.name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def up(*, left_running: bool = False) -> Cluster:
+    """Create a cluster; earlier ones whose owner is gone are deleted first."""
+    remove_leftovers()
+    folder = Path(tempfile.mkdtemp(prefix="qlib-shadow-kind-"))
+    (folder / "volumes").mkdir()
+    machine = Kind(f"{PREFIX}{LEFT_RUNNING if left_running else os.getpid()}", folder)
+    mount = {"hostPath": str(folder / "volumes"), "containerPath": ON_NODE}
+    config = {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "nodes": [{"role": "control-plane", "image": NODE_IMAGE, "extraMounts": [mount]}],
+    }
+    kubeconfig = folder / "kubeconfig"
+    names = ("--name", machine.name, "--kubeconfig", kubeconfig)
+    try:
+        run(program(), "create", "cluster", *names, "--wait=120s", "--config=-", stdin=json.dumps(config))
+    except BaseException:
+        machine.down()
+        raise
+    return Cluster(kubeconfig, kubectl(), machine)
+
+
+def clusters() -> list[str]:
+    """Name the kind clusters that this module has made."""
+    return [name for name in run(program(), "get", "clusters").split() if name.startswith(PREFIX)]
+
+
+def remove_leftovers() -> None:
+    """Delete the clusters whose owner was killed."""
+    for name in clusters():
+        owner = name.removeprefix(PREFIX)
+        if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+            run(program(), "delete", "cluster", "--name", name)
+
+
+def left_running() -> list[Cluster]:
+    """Find the cluster that was left running; its folder is where its node's mount comes from."""
+    name = f"{PREFIX}{LEFT_RUNNING}"
+    if name not in clusters():
+        return []
+    mounts = json.loads(run("docker", "inspect", "--format={{json .Mounts}}", f"{name}-control-plane"))
+    folder = next(Path(mount["Source"]).parent for mount in mounts if mount["Destination"] == ON_NODE)
+    return [Cluster(folder / "kubeconfig", kubectl(), Kind(name, folder))]

@@ -1,0 +1,188 @@
+"""A cluster built from source on this machine, in a sandbox: a control plane and one node in seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testcluster import binaries, components, packages, sandbox
+from testcluster.certificates import Authority
+from testcluster.cluster import Cluster
+from testcluster.commands import run, succeeds
+from testcluster.errors import TestClusterError
+from testcluster.waiting import wait_for
+
+if TYPE_CHECKING:
+    from testcluster.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Local:
+    """The machine under a local cluster."""
+
+    sandbox: Sandbox
+
+    @property
+    def state(self) -> Path:
+        """Give the folder that holds everything of this cluster."""
+        return self.sandbox.state
+
+    @property
+    def volumes(self) -> tuple[Path, str]:
+        """Give the folder for volumes; node and tests see the same."""
+        return self.state / "volumes", f"{self.state}/volumes"
+
+    def ctr(self, *arguments: str | Path) -> list[str]:
+        """Give the command line of containerd's own client."""
+        where = (f"--address={self.state}/containerd.sock", "--namespace=k8s.io")
+        return self.sandbox.inside("ctr", *where, *arguments)
+
+    def load_image(self, archive: Path) -> None:
+        """Import an archive into containerd."""
+        run(*self.ctr("images", "import", archive))
+
+    def has_image(self, reference: str) -> bool:
+        """Whether containerd has the image."""
+        return bool(run(*self.ctr("images", "list", "--quiet", f"name=={reference}")).strip())
+
+    def start(self, component: str) -> None:
+        """Start a part; its output goes on in the same log."""
+        arguments = json.loads((self.state / "commands.json").read_text())[component]
+        with (self.state / "logs" / f"{component}.log").open("a") as log:
+            process = subprocess.Popen(
+                self.sandbox.inside(self.program(component), *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        STARTED.append(process)
+
+    def kill(self, component: str, number: int) -> None:
+        """Send a signal to a part, and wait for its end."""
+        numbers = self.processes(component)
+        if not numbers:
+            raise TestClusterError(
+                f"{component} does not run; the parts are {', '.join(self.running()) or 'gone'}"
+            )
+        for process in numbers:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+        wait_for(lambda: not self.processes(component), 30, f"the end of {component}")
+
+    def running(self) -> list[str]:
+        """Name the parts that run."""
+        parts = (*components.CONTROL_PLANE, *components.NODE)
+        return [name for name in parts if self.processes(name)]
+
+    def processes(self, component: str) -> list[int]:
+        """Find a part's processes by the path that only this cluster starts it from."""
+        own = os.fsencode(self.program(component)) + b"\0"
+        found = []
+        for line in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if line.read_bytes().startswith(own):
+                    found.append(int(line.parent.name))
+        return found
+
+    def program(self, component: str) -> Path:
+        """Give the path of a part's program, the cluster's own link to it."""
+        return self.state / "bin" / component
+
+    def keep_logs(self, folder: Path) -> None:
+        """Copy what the parts and the pods have written."""
+        shutil.copytree(self.state / "logs", folder, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+
+    def down(self) -> None:
+        """End the sandbox, and with it everything."""
+        self.sandbox.end()
+        for process in STARTED:
+            if process.args[1] == f"--target={self.sandbox.init}":  # type: ignore[index]
+                process.wait()
+
+
+STARTED: list[subprocess.Popen[bytes]] = []
+"""The parts that this process started, to bury when they have ended."""
+
+
+def up(*, node: bool = True, left_running: bool = False) -> Cluster:
+    """Start a cluster; it ends with this process unless it is left running."""
+    packages.require(packages.NODE)
+    folders = (binaries.kubernetes(), binaries.etcd())
+    machine = Local(sandbox.start(left_running=left_running))
+    try:
+        return boot(machine, folders, node=node)
+    except BaseException:
+        machine.down()
+        raise
+
+
+def boot(machine: Local, folders: tuple[Path, ...], *, node: bool) -> Cluster:
+    """Start the parts in the order in which they need each other: too early makes them wait longer."""
+    state, address = machine.state, machine.sandbox.address
+    prepare(state, folders)
+    pki = identities(state, str(address))
+    commands = components.control_plane(state, pki, address)
+    if node:
+        commands |= components.node(state, pki, address)
+    (state / "commands.json").write_text(json.dumps(commands))
+    cluster = Cluster(pki.kubeconfig("admin"), state / "bin" / "kubectl", machine)
+    for component in ("etcd", "kube-apiserver", *(("containerd",) if node else ())):
+        machine.start(component)
+    if node:
+        wait_for(lambda: succeeds(*machine.ctr("version")), 60, "containerd")
+        machine.load_image(binaries.pause())
+    cluster.wait_until_ready()
+    for component in ("kube-controller-manager", "kube-scheduler", *(("kubelet",) if node else ())):
+        machine.start(component)
+    if node:
+        wait_for(lambda: cluster.get("node", components.NODE_NAME), 60, "the node to register")
+        machine.start("kube-proxy")
+        wait_for(lambda: is_ready(cluster), 60, "the node to be Ready")
+    account = ("serviceaccount", "default", "--namespace=default")
+    wait_for(lambda: cluster.get(*account), 60, "the first service account")
+    return cluster
+
+
+def prepare(state: Path, folders: tuple[Path, ...]) -> None:
+    """Make the cluster's folders, and its own links to the programs."""
+    for name in ("bin", "logs", "volumes"):
+        (state / name).mkdir()
+    for program in (program for folder in folders for program in folder.iterdir()):
+        (state / "bin" / program.name).symlink_to(program)
+    (state / "bin" / "containerd").symlink_to(shutil.which("containerd") or "/usr/bin/containerd")
+
+
+def identities(state: Path, address: str) -> Authority:
+    """Make everyone's certificate and kubeconfig."""
+    pki = Authority.make(state / "pki", f"https://{address}:{components.API_PORT}")
+    served = ("DNS:localhost", "DNS:kubernetes.default.svc", "IP:127.0.0.1", f"IP:{components.API_SERVICE}")
+    pki.issue("apiserver", "/CN=kube-apiserver", *served, f"IP:{address}")
+    pki.issue("admin", "/O=system:masters/CN=admin")
+    pki.issue("controller-manager", "/CN=system:kube-controller-manager")
+    pki.issue("scheduler", "/CN=system:kube-scheduler")
+    pki.issue("kube-proxy", "/CN=system:kube-proxy")
+    node = components.NODE_NAME
+    pki.issue("kubelet", f"/O=system:nodes/CN=system:node:{node}", f"DNS:{node}", f"IP:{address}")
+    return pki
+
+
+def is_ready(cluster: Cluster) -> bool:
+    """Whether the node takes pods."""
+    conditions = cluster.get("node", components.NODE_NAME).get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def left_running() -> list[Cluster]:
+    """Find the clusters that were started earlier and left running."""
+    return [
+        Cluster(box.state / "pki" / "admin.conf", box.state / "bin" / "kubectl", Local(box))
+        for box in sandbox.find()
+        if box.is_left_running()
+    ]

@@ -1,0 +1,60 @@
+"""The Debian packages that a node and its images need, installed where that is possible."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from testcluster.commands import run, say
+from testcluster.errors import CommandError, UnavailableError
+
+NODE = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "openssl": "openssl",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+}
+"""Program → the package that brings it."""
+IMAGES = {
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
+}
+
+
+def require(programs: dict[str, str]) -> None:
+    """Make sure that the programs are there; install their packages if this is root on a Debian."""
+    packages = absent(programs)
+    if not packages:
+        return
+    wanted = " ".join(packages)
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise UnavailableError(f"the test cluster needs more programs: sudo apt-get install {wanted}")
+    say(f"installing {wanted}")
+    install(packages)
+    if still := absent(programs):
+        raise UnavailableError(f"apt-get did not bring what {' '.join(still)} should; install it by hand")
+
+
+def absent(programs: dict[str, str]) -> list[str]:
+    """Name the packages whose programs are not there."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    found = {program for program in programs if shutil.which(program, os.F_OK, path)}
+    return sorted({package for program, package in programs.items() if program not in found})
+
+
+def install(packages: list[str]) -> None:
+    """Install Debian packages, with a second look after renewing the lists."""
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    command = ("apt-get", "install", "--yes", "--no-install-recommends", *packages)
+    try:
+        run(*command, env=quiet)
+    except CommandError:
+        run("apt-get", "update", env=quiet)
+        run(*command, env=quiet)

@@ -1,0 +1,194 @@
+"""One cluster's private piece of the machine: network, mounts and processes of its own.
+
+Two clusters never meet, nothing listens on the machine's own addresses, and all of it ends with
+one process (see init.py). Knows Linux; knows nothing of Kubernetes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+from testcluster import cache
+from testcluster.commands import run
+from testcluster.errors import TestClusterError, UnavailableError
+from testcluster.waiting import wait_for
+
+PREFIX = "qlib-shadow-cluster-"
+LINKS = IPv4Network("198.18.0.0/15")
+"""Set apart for testing networks (RFC 2544): no route of the machine leads there."""
+INIT = Path(__file__).parent / "init.py"
+WATCHED, LEFT_RUNNING = "watched", "left-running"
+"""Whether process 1 ends with its owner (see init.py)."""
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox: its folder of state and its process 1, as the machine numbers it."""
+
+    state: Path
+    init: int
+
+    @property
+    def name(self) -> str:
+        """Give the name that folders, control groups and links carry."""
+        return self.state.name
+
+    @property
+    def address(self) -> IPv4Address:
+        """Give the address at which the machine reaches what listens in here."""
+        return IPv4Address((self.state / "address").read_text())
+
+    def inside(self, *command: str | Path) -> list[str]:
+        """Give the command line that runs a command in here."""
+        enter = ("nsenter", f"--target={self.init}", "--net", "--mount", "--pid", "--")
+        return [*enter, *(str(word) for word in command)]
+
+    def is_left_running(self) -> bool:
+        """Whether it was meant to outlive whoever started it."""
+        return LEFT_RUNNING.encode() in Path(f"/proc/{self.init}/cmdline").read_bytes().split(b"\0")
+
+    def end(self) -> None:
+        """End everything, and remove what the kernel does not."""
+        with suppress(ProcessLookupError):
+            os.kill(self.init, signal.SIGKILL)
+        wait_for(lambda: is_dead(self.state), 30, f"the end of {self.name}")
+        remove(self.state)
+
+
+def start(*, left_running: bool) -> Sandbox:
+    """Make a sandbox that ends with this process, or one that is left running."""
+    if os.geteuid() != 0:
+        raise UnavailableError(
+            "a test cluster without Docker needs root; run as root, install Docker, or pass --kubeconfig"
+        )
+    remove_leftovers()
+    state = Path(tempfile.mkdtemp(prefix=PREFIX))
+    state.chmod(0o755)
+    for group in control_groups(state.name):
+        group.mkdir()
+    sandbox = Sandbox(state, start_init(state, LEFT_RUNNING if left_running else WATCHED))
+    (state / "init").write_text(str(sandbox.init))
+    connect(sandbox)
+    return sandbox
+
+
+def start_init(state: Path, owner: str) -> int:
+    """Start process 1 in new namespaces; it holds the lock that says that the sandbox lives."""
+    command = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    with (state / "alive").open("w") as alive, (state / "init.log").open("w") as log:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            (*command, sys.executable, "-I", str(INIT), str(state), owner),
+            stdin=subprocess.PIPE if owner == WATCHED else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            pass_fds=(alive.fileno(),),
+            start_new_session=True,
+        )
+    OWNED[state] = process
+    assert process.stdout is not None
+    with process.stdout as output:
+        if output.readline().strip() != b"ready":
+            raise TestClusterError(f"the sandbox did not start: {(state / 'init.log').read_text().strip()}")
+    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+
+
+OWNED: dict[Path, subprocess.Popen[bytes]] = {}
+"""Keeps the pipe open by which a watched sandbox knows that this process lives."""
+
+
+def connect(sandbox: Sandbox) -> None:
+    """Link the sandbox to the machine by two addresses that nothing else uses."""
+    taken = run("ip", "-4", "-oneline", "address")
+    link = next(link for link in random.sample(range(2**13), 64) if str(addresses(link)[0]) not in taken)
+    outer, inner = addresses(link)
+    name = f"qs{link}"
+    run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(sandbox.init))
+    run("ip", "address", "add", str(IPv4Interface((outer, 30))), "dev", name)
+    run("ip", "link", "set", name, "up")
+    for command in (
+        ("ip", "address", "add", str(IPv4Interface((inner, 30))), "dev", "eth0"),
+        ("ip", "link", "set", "eth0", "up"),
+        ("ip", "link", "set", "lo", "up"),
+    ):
+        run(*sandbox.inside(*command))
+    (sandbox.state / "address").write_text(str(inner))
+
+
+def addresses(link: int) -> tuple[IPv4Address, IPv4Address]:
+    """Give the two ends of the numbered link: the machine's and the sandbox's."""
+    return LINKS[4 * link + 1], LINKS[4 * link + 2]
+
+
+def find() -> list[Sandbox]:
+    """Give the sandboxes that live on this machine."""
+    return [
+        Sandbox(state, int((state / "init").read_text()))
+        for state in states()
+        if not is_dead(state) and (state / "init").exists()
+    ]
+
+
+def remove_leftovers() -> None:
+    """Remove what sandboxes left behind whose owner was killed."""
+    with cache.lock("leftovers"):
+        for state in states():
+            if is_dead(state):
+                remove(state)
+
+
+def states() -> list[Path]:
+    """Give the folders of all sandboxes, dead or alive."""
+    return sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
+
+
+def is_dead(state: Path) -> bool:
+    """Whether nothing holds the sandbox's lock any more."""
+    try:
+        with (state / "alive").open() as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:  # being made at this moment, or removed
+        return False
+    return True
+
+
+def remove(state: Path) -> None:
+    """Remove a dead sandbox's control groups and its folder."""
+    if process := OWNED.pop(state, None):
+        if process.stdin:
+            process.stdin.close()
+        process.wait()
+    for group in control_groups(state.name):
+        wait_for(partial(remove_group, group), 30, f"the processes of {group} to end")
+    shutil.rmtree(state)
+
+
+def control_groups(name: str) -> list[Path]:
+    """Give the sandbox's control group: one folder on cgroup v2, one per controller on v1."""
+    if (CGROUPS / "cgroup.controllers").exists():
+        return [CGROUPS / name]
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [Path(folder) / name for _, folder, kind, *_ in mounts if kind in {"cgroup", "cgroup2"}]
+
+
+def remove_group(group: Path) -> bool:
+    """Remove a control group and those inside it; not yet, while a process is ending in one."""
+    with suppress(OSError):
+        for folder, _, _ in os.walk(group, topdown=False):
+            Path(folder).rmdir()
+    return not group.exists()

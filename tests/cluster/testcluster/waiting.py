@@ -1,0 +1,34 @@
+"""Waiting for a condition: the only clock that tests may look at."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from testcluster.errors import TestClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+POLL_SECONDS = 0.05
+
+
+def wait_for(predicate: Callable[[], T], timeout: float, what: str) -> T:
+    """Ask until the answer is truthy, and return it; fail with a sentence after so many seconds.
+
+    A predicate may raise TestClusterError, which counts as "not yet" and is quoted if time runs out.
+    """
+    deadline = time.monotonic() + timeout
+    why = ""
+    while True:
+        try:
+            if answer := predicate():
+                return answer
+            why = ""
+        except TestClusterError as error:
+            why = f": {error}"
+        if time.monotonic() > deadline:
+            message = f"waited {timeout:g} s for {what}{why}"
+            raise TestClusterError(message)
+        time.sleep(POLL_SECONDS)
