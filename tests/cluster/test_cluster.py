@@ -83,7 +83,7 @@ def own(cluster: Cluster) -> local.Local:
     return cluster.machine
 
 
-def test_the_node_is_ready_and_counts_what_the_machine_has(cluster: Cluster):
+def test_the_node_is_ready_and_counts_what_the_machine_has(cluster: Cluster) -> None:
     """The node says Ready, and reports processors, memory and disk that pods can ask for."""
     [node] = cluster.get("nodes")["items"]
     conditions = {condition["type"]: condition["status"] for condition in node["status"]["conditions"]}
@@ -105,7 +105,7 @@ def test_a_restricted_pod_runs_as_another_user_and_writes_to_its_volume_alone(
     assert (data.path / "file").stat().st_uid == 10001
 
 
-def test_a_pod_that_is_not_restricted_is_refused(cluster: Cluster, images: Images, namespace: str):
+def test_a_pod_that_is_not_restricted_is_refused(cluster: Cluster, images: Images, namespace: str) -> None:
     """The namespaces of tests enforce what the manifests promise."""
     described = pod(images.operator.reference, "true", hostNetwork=True)
     with pytest.raises(Exception, match="violates PodSecurity"):
@@ -128,7 +128,7 @@ def test_a_pod_reaches_the_api_through_its_service_as_far_as_its_role_goes(
     assert output_of(cluster, namespace, described).split() == ["200", "403"]
 
 
-def test_a_part_that_was_killed_comes_back(cluster: Cluster):
+def test_a_part_that_was_killed_comes_back(cluster: Cluster) -> None:
     """Tests of resilience can take the API server away and give it back."""
     if isinstance(cluster.machine, Borrowed):
         pytest.skip("the API server of a cluster that was given is not ours to kill")
@@ -144,7 +144,7 @@ def listening() -> set[int]:
     return {int(address.rpartition(":")[2], 16) for _, address, _, state, *_ in connections if state == "0A"}
 
 
-def test_the_machine_is_left_as_it_was(cluster: Cluster):
+def test_the_machine_is_left_as_it_was(cluster: Cluster) -> None:
     """Nothing of the cluster listens on the machine, bridges its network or changes its firewall."""
     own(cluster)
     assert "cni0" not in Path("/proc/net/dev").read_text()
@@ -208,7 +208,9 @@ def test_a_cluster_whose_owner_is_killed_ends_and_the_next_one_removes_the_rest(
     assert not Path(state).exists()
 
 
-def test_a_cluster_left_running_is_found_and_ended_by_the_command_line(cluster: Cluster, tmp_path: Path):
+def test_a_cluster_left_running_is_found_and_ended_by_the_command_line(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """`up` outlives its process, `env` finds it, `down` leaves nothing."""
     own(cluster)
     if local.left_running():
