@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import dataclass
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import kopf
@@ -22,6 +22,8 @@ from qlib_shadow_operator.workers import Workers, resync
 from qlib_shadow_operator.workqueue import WorkQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qlib_shadow_operator.kube.cluster import Cluster
     from qlib_shadow_operator.settings import Settings
 
@@ -32,44 +34,36 @@ RESOURCES: Final = {
 }
 
 
-@dataclass
-class Operator:
-    """The parts that live as long as the event loop."""
-
-    cache: Cache
-    queue: WorkQueue[Key]
-    workers: Workers
-
-
 def register(registry: kopf.OperatorRegistry, settings: Settings, cluster: Cluster) -> None:
-    """Tie the parts to kopf's registry."""
+    """Build the parts and tie them to kopf's registry."""
     cache = Cache()
+    queue: WorkQueue[Key] = WorkQueue(_call_later, random.random, time.monotonic)
     reconciler = Reconciler(cache, cluster, settings.defaults)
-    parts: list[Operator] = []
+    workers = Workers(queue, reconciler.reconcile, settings.workers)
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
-        loop = asyncio.get_running_loop()
-        queue: WorkQueue[Key] = WorkQueue(loop.call_later, random.random, loop.time)
-        workers = Workers(queue, reconciler.reconcile, settings.workers)
         again = resync(cache, queue, cluster, settings.namespaces or (None,), settings.resync_seconds)
         workers.start(asyncio.create_task(again, name="resync"))
-        parts.append(Operator(cache, queue, workers))
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
-        for part in parts:
-            await part.workers.stop()
+        await workers.stop()
 
     @kopf.on.probe(registry=registry, id="workers")
     async def probe(**_: Any) -> str:
-        illness = next((found for part in parts if (found := part.workers.illness())), None)
+        illness = workers.illness()
         if illness:
             raise kopf.PermanentError(illness)
         return "working"
 
+    @kopf.on.event(*RESOURCES["runs"], registry=registry, id="forget")
+    async def forget(type: str | None, uid: str, **_: Any) -> None:  # noqa: A002 - kopf's name
+        if type == "DELETED":
+            reconciler.forget(uid)
+
     for kind, resource in RESOURCES.items():
-        _watch(registry, kind, resource, cache, parts)
+        _watch(registry, kind, resource, cache, queue)
 
 
 def _watch(
@@ -77,7 +71,7 @@ def _watch(
     kind: str,
     resource: tuple[str, str, str],
     cache: Cache,
-    parts: list[Operator],
+    queue: WorkQueue[Key],
 ) -> None:
     @kopf.index(*resource, registry=registry, id=f"index-{kind}")
     async def remember(body: kopf.Body, **_: Any) -> None:
@@ -86,9 +80,12 @@ def _watch(
     @kopf.on.event(*resource, registry=registry, id=f"event-{kind}")
     async def notice(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         key = cache.drop(kind, body) if type == "DELETED" else cache.put(kind, body)
-        for part in parts:
-            if key is not None:
-                part.queue.add(key)
+        if key is not None:
+            queue.add(key)
+
+
+def _call_later(delay: float, ring: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(delay, ring)
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -100,7 +97,6 @@ def kopf_settings() -> kopf.OperatorSettings:
     found.process.ultimate_exiting_timeout = 25
     for kind in ("jobs", "pods"):
         found.watching.label_selectors[RESOURCES[kind]] = CHILD_SELECTOR
-    found.watching.server_timeout = 600
     for chatty in ("kopf", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     return found

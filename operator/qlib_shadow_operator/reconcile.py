@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qlib_shadow_operator.core.decide import decide
-from qlib_shadow_operator.core.model import CreateJob, DeleteJob, Rejection, SetJobSuspended
+from qlib_shadow_operator.core.decisions import CreateJob, DeleteJob, SetJobSuspended
+from qlib_shadow_operator.core.model import Rejection
 from qlib_shadow_operator.kube.cluster import ClusterError, RefusedError
 from qlib_shadow_operator.kube.render import merge_patch, render_status
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlib_shadow_operator.cache import Cache, Key
+    from qlib_shadow_operator.core.decisions import Action, Decision, Note
     from qlib_shadow_operator.core.defaults import Defaults
-    from qlib_shadow_operator.core.model import Action, Decision, Note, Run
+    from qlib_shadow_operator.core.model import Run
     from qlib_shadow_runner.contract import Stage
 
 logger = logging.getLogger(__name__)

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from qlib_shadow_operator.core.defaults import Defaults, StageDefaults
-from qlib_shadow_runner.contract import (
-    ENV_DATA,
-    ENV_GIT_COMMIT,
-    ENV_IMAGE,
-    ENV_REQUEST,
-    ENV_TERMINATION_LOG,
-    ENV_WORK,
-    Stage,
-)
+from qlib_shadow_runner import contract
+from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +25,7 @@ LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMATS: Final = ("json", "text")
 SERVICE_LINK: Final = r"_(SERVICE_(HOST|PORT)|PORT)(_|$)"
 """Variables that Kubernetes adds for Services whose name begins like ours."""
-FOREIGN: Final = frozenset({ENV_DATA, ENV_WORK, ENV_IMAGE, ENV_GIT_COMMIT, ENV_REQUEST, ENV_TERMINATION_LOG})
+FOREIGN: Final = frozenset(getattr(contract, name) for name in dir(contract) if name.startswith("ENV_"))
 """Variables of the runner, which may be set beside ours, and do nothing here."""
 QUANTITY: Final = r"[0-9]+(\.[0-9]+)?([EPTGMk]i?|m)?"
 

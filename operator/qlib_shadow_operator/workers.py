@@ -13,7 +13,7 @@ from qlib_shadow_operator.cache import KINDS
 from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from qlib_shadow_operator.cache import Cache, Key
     from qlib_shadow_operator.workqueue import WorkQueue
@@ -26,13 +26,6 @@ STUCK_AFTER: Final = 300.0
 """Seconds without progress after which the operator calls itself ill."""
 
 
-class Look(Protocol):
-    """One look at a run."""
-
-    def __call__(self, key: Key) -> float | None:
-        """Say in how many seconds to look again, if at all."""
-
-
 class Lister(Protocol):
     """Lists what exists."""
 
@@ -43,7 +36,7 @@ class Lister(Protocol):
 class Workers:
     """A bounded number of looks at a time."""
 
-    def __init__(self, queue: WorkQueue[Key], look: Look, count: int) -> None:
+    def __init__(self, queue: WorkQueue[Key], look: Callable[[Key], float | None], count: int) -> None:
         self._queue = queue
         self._look = look
         self._count = count

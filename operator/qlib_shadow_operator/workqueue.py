@@ -98,13 +98,6 @@ class WorkQueue(Generic[K]):
         """Forget the failures of a key."""
         self._failures.pop(key, None)
 
-    def forget(self, key: K) -> None:
-        """Drop what is remembered of a key that is gone."""
-        self.forgive(key)
-        timer = self._timers.pop(key, None)
-        if timer:
-            timer[1].cancel()
-
     @property
     def oldest_wait(self) -> float:
         """Seconds that the longest-waiting key has been asking for a look."""

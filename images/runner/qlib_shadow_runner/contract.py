@@ -37,6 +37,10 @@ ENV_GIT_COMMIT: Final = "QLIB_SHADOW_GIT_COMMIT"
 """The commit that the image was built from."""
 ENV_IMAGE: Final = "QLIB_SHADOW_IMAGE"
 """The image that the stage runs in, as the operator asked for it."""
+ENV_ARCHIVE_TOKEN: Final = "QLIB_SHADOW_ARCHIVE_TOKEN"  # noqa: S105 - the variable's name
+ENV_ARCHIVE_USERNAME: Final = "QLIB_SHADOW_ARCHIVE_USERNAME"
+ENV_ARCHIVE_PASSWORD: Final = "QLIB_SHADOW_ARCHIVE_PASSWORD"  # noqa: S105 - the variable's name
+"""What a Secret named in `credentialsSecret` holds, as token, username and password."""
 
 DEFAULT_DATA: Final = "/data"
 DEFAULT_WORK: Final = "/work"

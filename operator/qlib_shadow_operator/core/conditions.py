@@ -66,7 +66,7 @@ def _dataset_ready(download: StageStatus, dataset: Figures) -> Claim:
     if download.state is StageState.SUCCEEDED:
         return _yes(kind, OperatorReason.DATASET_VERIFIED, _describe(dataset))
     if download.state is StageState.FAILED:
-        return _no(kind, download.reason or Reason.INTERNAL_ERROR, download.message or "")
+        return _no(kind, download.reason or Reason.INTERNAL_ERROR, "stage download failed; see stages")
     text = "the download stage has not checked the dataset yet"
     return _no(kind, OperatorReason.DATASET_NOT_CHECKED, text)
 
@@ -105,10 +105,7 @@ def _failed(verdict: Verdict, current: StageStatus | None) -> Claim:
 
 
 def _progress(current: StageStatus | None) -> tuple[str, str]:
+    """Say how far the run is; what a stage waits for stands once, with the stage."""
     if current is None:
-        return OperatorReason.IN_PROGRESS, ""
-    text = f"stage {current.name}: {current.state}"
-    return (
-        current.reason or OperatorReason.IN_PROGRESS,
-        f"{text}; {current.message}" if current.message else text,
-    )
+        return OperatorReason.IN_PROGRESS, "the last stage is done"
+    return current.reason or OperatorReason.IN_PROGRESS, f"stage {current.name}: {current.state}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qlib_shadow_operator.core.model import Decision
+from qlib_shadow_operator.core.decisions import Decision
 from qlib_shadow_operator.core.notes import notes_between
 from qlib_shadow_operator.core.rules import RULES, View
 from qlib_shadow_operator.core.stages import STAGES, find

@@ -11,10 +11,10 @@ from qlib_shadow_runner.contract import API_VERSION, KIND, USER_ERRORS, Request
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.defaults import Defaults
-    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.core.model import Document, Run
     from qlib_shadow_runner.contract import Stage
 
-POD_FAILURE_POLICY: Final = {
+POD_FAILURE_POLICY: Final[Document] = {
     "rules": [
         # First: a drained node is not the run's fault, whatever code the process left with.
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},

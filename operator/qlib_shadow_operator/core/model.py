@@ -45,6 +45,8 @@ class RunSpec:
     image: str | None = None
     image_pull_policy: str | None = None
     image_pull_secrets: tuple[str, ...] = ()
+    credentials_secret: str | None = None
+    """The Secret of an archive that asks who is there."""
     suspend: bool = False
     ttl_seconds_after_finished: int | None = None
 
@@ -251,60 +253,3 @@ class Observed:
     jobs: Mapping[Stage, Job] = field(default_factory=dict)
     pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
     rejections: Mapping[Stage, Rejection] = field(default_factory=dict)
-
-
-# --- what to do -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class CreateJob:
-    """Make a stage's Job; one that is there already is as good."""
-
-    stage: Stage
-    body: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class SetJobSuspended:
-    """Pause or resume a Job; pausing stops its pods without counting them as failed."""
-
-    stage: Stage
-    name: str
-    suspended: bool
-
-
-@dataclass(frozen=True)
-class DeleteJob:
-    """Remove exactly this Job, and its pods."""
-
-    stage: Stage
-    name: str
-    uid: str
-
-
-@dataclass(frozen=True)
-class DeleteRun:
-    """Remove the run, whose time to live is over; its artifacts stay."""
-
-
-Action = CreateJob | SetJobSuspended | DeleteJob | DeleteRun
-
-
-@dataclass(frozen=True)
-class Note:
-    """An Event to post once the status has landed."""
-
-    reason: str
-    message: str
-    warning: bool = False
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The outcome of one look at a run. The status is written first, then the actions, then the notes."""
-
-    rule: str
-    status: Status
-    actions: tuple[Action, ...] = ()
-    notes: tuple[Note, ...] = ()
-    look_again_at: datetime | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qlib_shadow_operator.core.model import Note
+from qlib_shadow_operator.core.decisions import Note
 from qlib_shadow_operator.core.names import ConditionType, StageState
 from qlib_shadow_operator.core.reasons import EventReason, OperatorReason
 

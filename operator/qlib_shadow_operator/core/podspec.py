@@ -9,6 +9,9 @@ from qlib_shadow_runner.contract import (
     DEFAULT_DATA,
     DEFAULT_TERMINATION_LOG,
     DEFAULT_WORK,
+    ENV_ARCHIVE_PASSWORD,
+    ENV_ARCHIVE_TOKEN,
+    ENV_ARCHIVE_USERNAME,
     ENV_DATA,
     ENV_IMAGE,
     ENV_REQUEST,
@@ -22,6 +25,12 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Run
 
 TERMINATION_GRACE_SECONDS: Final = 30
+SECRET_KEYS: Final = {
+    "token": ENV_ARCHIVE_TOKEN,
+    "username": ENV_ARCHIVE_USERNAME,
+    "password": ENV_ARCHIVE_PASSWORD,
+}
+"""Keys of an archive's Secret; which of them must be there is the runner's to say."""
 VOLUME_DATA: Final = "data"
 VOLUME_WORK: Final = "work"
 VOLUME_TMP: Final = "tmp"
@@ -73,7 +82,7 @@ def container(
         "image": image,
         "imagePullPolicy": run.spec.image_pull_policy or defaults.image_pull_policy,
         "args": ["stage", str(stage)],
-        "env": environment(image, defaults, request),
+        "env": [*environment(image, defaults, request), *credentials(run, stage)],
         "resources": dict(run.spec.stage(stage).resources or defaults.stage(stage).resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -98,6 +107,17 @@ def environment(image: str, defaults: Defaults, request: str) -> list[dict[str, 
     }
     # "$(X)" in a value would be expanded by the kubelet; "$$" is its escape.
     return [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
+
+
+def credentials(run: Run, stage: Stage) -> list[dict[str, Any]]:
+    """Let the kubelet hand the archive's credentials to the download; the operator never reads a Secret."""
+    secret = run.spec.credentials_secret
+    if stage is not Stage.DOWNLOAD or not secret:
+        return []
+    return [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
+        for key, name in SECRET_KEYS.items()
+    ]
 
 
 def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.core.causes import Cause
+from qlib_shadow_operator.core.decisions import CreateJob, DeleteJob, DeleteRun, SetJobSuspended
 from qlib_shadow_operator.core.jobs import build_job
-from qlib_shadow_operator.core.model import CreateJob, DeleteJob, DeleteRun, SetJobSuspended
 from qlib_shadow_operator.core.names import StageState
 from qlib_shadow_runner.contract import Reason
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from qlib_shadow_operator.core.decisions import Action
     from qlib_shadow_operator.core.defaults import Defaults
-    from qlib_shadow_operator.core.model import Action, Figures, Observed, Run, StageStatus
+    from qlib_shadow_operator.core.model import Figures, Observed, Run, StageStatus
     from qlib_shadow_operator.core.stages import Finding
 
 

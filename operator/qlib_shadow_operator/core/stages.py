@@ -13,7 +13,7 @@ from qlib_shadow_operator.core.causes import Cause, why_failed, why_waiting
 from qlib_shadow_operator.core.jobs import active_deadline_seconds
 from qlib_shadow_operator.core.names import StageState
 from qlib_shadow_operator.core.reasons import OperatorReason
-from qlib_shadow_operator.core.result import MalformedResultError, StageResult, parse_result
+from qlib_shadow_operator.core.result import TEXT_MAX, MalformedResultError, StageResult, parse_result
 from qlib_shadow_runner.contract import Reason, Stage
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ def _read_result(sight: Sight, pod: Pod) -> Finding:
         return _failed(sight, Cause(OperatorReason.RESULT_MALFORMED, message))
     status = _advance(sight, StageState.SUCCEEDED, Cause(Reason.SUCCEEDED, result.message))
     return Finding(
-        replace(status, completion_time=_ended_at(sight)), result=result, image_id=pod.image_id or None
+        replace(status, completion_time=_ended_at(sight)),
+        result=result,
+        image_id=reasons.shorten(pod.image_id, TEXT_MAX) or None,
     )
 
 

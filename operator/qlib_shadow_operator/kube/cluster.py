@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from qlib_shadow_operator.core.model import Note, Run
+    from qlib_shadow_operator.core.decisions import Note
+    from qlib_shadow_operator.core.model import Run
 
 CONFLICT: Final = 409
 GONE: Final = 404

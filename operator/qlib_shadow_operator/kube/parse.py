@@ -56,9 +56,16 @@ def _spec(raw: Mapping[str, Any]) -> RunSpec:
         image=raw.get("image"),
         image_pull_policy=raw.get("imagePullPolicy"),
         image_pull_secrets=tuple(one["name"] for one in raw.get("imagePullSecrets") or () if one.get("name")),
+        credentials_secret=_credentials_secret(raw),
         suspend=bool(raw.get("suspend")),
         ttl_seconds_after_finished=raw.get("ttlSecondsAfterFinished"),
     )
+
+
+def _credentials_secret(raw: Mapping[str, Any]) -> str | None:
+    source = (raw.get("dataset") or {}).get("source") or {}
+    found: str | None = (source.get("archive") or {}).get("credentialsSecret")
+    return found
 
 
 def _stage_spec(raw: Mapping[str, Any]) -> StageSpec:

@@ -1,0 +1,63 @@
+"""The one module that both sides share: standard library only, and what it says is what the Jobs do."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+from qlib_shadow_operator.core.jobs import POD_FAILURE_POLICY
+from qlib_shadow_operator.core.reasons import EventReason, OperatorReason
+from qlib_shadow_runner import contract
+from qlib_shadow_runner.contract import (
+    ENV_ARCHIVE_PASSWORD,
+    ENV_ARCHIVE_TOKEN,
+    ENV_ARCHIVE_USERNAME,
+    USER_ERRORS,
+    ExitCode,
+    Reason,
+)
+from qlib_shadow_runner.dataset.archive.credentials import VARIABLES
+from qlib_shadow_runner.errors import EXIT_CODES
+
+
+def test_the_contract_needs_nothing_but_python():
+    """The operator's image has neither Qlib nor pandas."""
+    tree = ast.parse(Path(contract.__file__).read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_an_archives_secret_reaches_the_runner_under_its_names():
+    """The operator sets what the runner reads."""
+    assert (ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME, ENV_ARCHIVE_PASSWORD) == VARIABLES
+
+
+def test_the_jobs_fail_at_once_on_what_the_contract_calls_the_users_error():
+    """And on nothing else."""
+    [rule] = [rule for rule in POD_FAILURE_POLICY["rules"] if rule["action"] == "FailJob"]
+    assert rule["onExitCodes"] == {
+        "containerName": "stage",
+        "operator": "In",
+        "values": sorted(int(code) for code in USER_ERRORS),
+    }
+    assert {ExitCode.TRANSIENT, ExitCode.OUT_OF_DISK, ExitCode.INTERNAL}.isdisjoint(USER_ERRORS)
+
+
+def test_every_reason_of_the_runner_has_an_exit_code():
+    """A reason without one would end as a defect."""
+    assert set(EXIT_CODES) == set(Reason)
+
+
+def test_a_reason_means_one_thing():
+    """The operator's own reasons are none of the runner's."""
+    assert {str(one) for one in OperatorReason}.isdisjoint({str(one) for one in Reason})
+
+
+def test_reasons_are_one_word():
+    """As Kubernetes has them, and short enough for an Event."""
+    for one in (*OperatorReason, *EventReason, *Reason):
+        assert one.isalnum()
+        assert one[0].isupper()
+        assert len(one) <= 64

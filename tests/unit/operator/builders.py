@@ -1,0 +1,142 @@
+"""Runs and what exists for them, built so that a test reads like a story."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from qlib_shadow_operator.core.decide import decide
+from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.core.model import Figures, Job, Observed, Pod, Rejection, Run, RunSpec, Termination
+from qlib_shadow_operator.kube.parse import parse_status
+from qlib_shadow_operator.kube.render import render_status
+from qlib_shadow_runner.contract import Stage
+
+if TYPE_CHECKING:
+    from qlib_shadow_operator.core.decisions import Decision
+
+NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+UID = "a1b2c3d4-0000-4000-8000-000000000000"
+DATASET: Figures = {
+    "path": "/data/qlib/qlib_data/us_data_1d",
+    "resolvedPath": "/data/qlib/qlib_data/us_data_1d@3f9c",
+    "calendarStart": "2019-01-02",
+    "calendarEnd": "2024-10-17",
+    "instruments": 60,
+}
+METRICS: Figures = {"ic": 0.04123, "rankIc": 0.0441, "annualizedReturn": 0.0891, "maxDrawdown": -0.1123}
+
+
+def result(stage: Stage, reason: str = "Succeeded", message: str = "done", **more: Any) -> str:
+    """Write a result as the runner does."""
+    content: dict[str, Any] = {
+        "stage": stage,
+        "uid": UID,
+        "reason": reason,
+        "message": message,
+        "dataset": DATASET,
+    }
+    if stage is Stage.QRUN:
+        content |= {"metrics": METRICS, "configHash": "c0ffee"}
+    return json.dumps(content | more)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A run and what exists for it."""
+
+    run: Run
+    observed: Observed = field(default_factory=Observed)
+    defaults: Defaults = field(default_factory=Defaults)
+
+    def spec(self, **fields: Any) -> Scene:
+        """Change the spec, as a user does."""
+        run = replace(self.run, spec=replace(self.run.spec, **fields), generation=self.run.generation + 1)
+        return replace(self, run=run)
+
+    def named(self, name: str) -> Scene:
+        """Name the run."""
+        return replace(self, run=replace(self.run, name=name))
+
+    def deleted(self) -> Scene:
+        """Ask for the run's deletion."""
+        return replace(self, run=replace(self.run, deleting=True))
+
+    def job(self, stage: Stage, **fields: Any) -> Scene:
+        """Let a stage's Job exist."""
+        known = self.observed.jobs.get(stage) or Job(
+            name=self.run.job_name(stage),
+            uid=f"job-{stage}",
+            owner_uid=UID,
+            created_at=NOW,
+            started_at=NOW,
+            stage=stage,
+        )
+        jobs = {**self.observed.jobs, stage: replace(known, **fields)}
+        return replace(self, observed=replace(self.observed, jobs=jobs))
+
+    def without_job(self, stage: Stage) -> Scene:
+        """Let a stage's Job, and its pods, be gone."""
+        jobs = {s: job for s, job in self.observed.jobs.items() if s is not stage}
+        pods = {s: found for s, found in self.observed.pods.items() if s is not stage}
+        return replace(self, observed=replace(self.observed, jobs=jobs, pods=pods))
+
+    def pod(self, stage: Stage, name: str = "pod-1", **fields: Any) -> Scene:
+        """Let a pod of a stage exist, or be otherwise."""
+        scene = self if stage in self.observed.jobs else self.job(stage, active=1)
+        others = tuple(pod for pod in scene.observed.pods.get(stage, ()) if pod.name != name)
+        fresh = Pod(
+            name=name, uid=name, created_at=NOW + timedelta(seconds=len(others)), stage=stage, image="image"
+        )
+        pods = {**scene.observed.pods, stage: (*others, replace(fresh, **fields))}
+        return replace(scene, observed=replace(scene.observed, pods=pods))
+
+    def running(self, stage: Stage, name: str = "pod-1") -> Scene:
+        """Let a stage be at work."""
+        return self.pod(stage, name, phase="Running", running_since=NOW)
+
+    def succeeded(self, stage: Stage, message: str | None = None) -> Scene:
+        """Let a stage end well."""
+        end = Termination(0, "Completed", result(stage) if message is None else message, finished_at=NOW)
+        scene = self.job(stage, is_complete=True, active=0, succeeded=1, ended_at=NOW)
+        return scene.pod(stage, phase="Succeeded", termination=end, image_id="sha256:1")
+
+    def attempt_failed(
+        self, stage: Stage, code: int, message: str = "", *, kill: str = "Error", name: str = "pod-1"
+    ) -> Scene:
+        """Let one attempt end badly; the Job goes on."""
+        end = Termination(code, kill, message, finished_at=NOW)
+        return self.pod(stage, name, phase="Failed", termination=end, memory_limit="2Gi")
+
+    def failed(self, stage: Stage, code: int, message: str = "", *, kill: str = "Error") -> Scene:
+        """Let a stage end badly, for good."""
+        scene = self.attempt_failed(stage, code, message, kill=kill)
+        return scene.job_failed(stage, "BackoffLimitExceeded")
+
+    def job_failed(self, stage: Stage, reason: str) -> Scene:
+        """Let the Job controller give up."""
+        return self.job(stage, is_failed=True, active=0, failed=1, failure_reason=reason, ended_at=NOW)
+
+    def rejected(self, stage: Stage, message: str, *, hopeless: bool = False) -> Scene:
+        """Let the API server refuse the stage's Job."""
+        rejections = {stage: Rejection(message, hopeless)}
+        return replace(self, observed=replace(self.observed, rejections=rejections))
+
+    def decide(self, *, minutes: float = 0) -> Decision:
+        """Look, some minutes after the story began."""
+        return decide(self.run, self.observed, self.defaults, NOW + timedelta(minutes=minutes))
+
+    def seen(self, *, minutes: float = 0) -> Scene:
+        """Let the operator look and write down what it found, as the API server keeps it."""
+        status = parse_status(render_status(self.decide(minutes=minutes).status))
+        return replace(self, run=replace(self.run, status=status))
+
+
+def a_run(name: str = "demo", **spec: Any) -> Scene:
+    """Begin with a run that nobody has looked at."""
+    run = Run(
+        name=name, namespace="research", uid=UID, resource_version="1", generation=1, spec=RunSpec(**spec)
+    )
+    return Scene(run)

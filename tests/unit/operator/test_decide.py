@@ -1,0 +1,257 @@
+"""What is decided about a run: one table, keyed by sentences, through the whole chain of rules."""
+
+# ruff: noqa: E501 - a table reads best in rows
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from tests.unit.operator.builders import Scene, a_run, result
+
+from qlib_shadow_operator.core.names import ConditionType
+from qlib_shadow_runner.contract import Stage
+
+if TYPE_CHECKING:
+    from qlib_shadow_operator.core.decisions import Decision
+
+DOWNLOAD, QRUN = Stage.DOWNLOAD, Stage.QRUN
+
+
+class Expected(NamedTuple):
+    """What must come of a scene."""
+
+    rule: str
+    phase: str
+    actions: tuple[str, ...] = ()
+    reason: str | None = None
+    """Of the condition Failed, or while there is none, of the stage that the run is at."""
+
+
+begun = a_run().seen().job(DOWNLOAD, active=1)
+downloaded = begun.succeeded(DOWNLOAD).seen()
+training = downloaded.running(QRUN).seen()
+complete = training.succeeded(QRUN).seen()
+TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
+
+CASES: dict[str, tuple[Scene, float, Expected]] = {
+    "a new run begins with the download": (
+        a_run(), 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
+    ),
+    "a run that was looked at begins again if its Job is not there": (
+        a_run().seen(), 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
+    ),
+    "a Job without a pod is on its way": (
+        begun, 1, Expected("stage_is_under_way", "Pending"),
+    ),
+    "a Job that never gets a pod is given up in the end": (
+        begun, 31, Expected("stage_has_failed", "Failed", ("DeleteJob",), "NoPod"),
+    ),
+    "a pod that pulls its image is on its way": (
+        begun.pod(DOWNLOAD, waiting_reason="ContainerCreating"), 1, Expected("stage_is_under_way", "Pending"),
+    ),
+    "a pod that silently does not start is given up in the end": (
+        begun.pod(DOWNLOAD), 31, Expected("stage_has_failed", "Failed", ("DeleteJob",), "StartTimedOut"),
+    ),
+    "a running pod makes a running run": (
+        begun.running(DOWNLOAD), 1, Expected("stage_is_under_way", "Running"),
+    ),
+    "a running pod may run for longer than one may wait": (
+        begun.running(DOWNLOAD), 300, Expected("stage_is_under_way", "Running"),
+    ),
+    "no node for the pod is a readable reason": (
+        begun.pod(DOWNLOAD, unschedulable="0/1 nodes are available"), 1,
+        Expected("stage_is_under_way", "Pending", (), "Unschedulable"),
+    ),
+    "no node for the pod is a failure in the end, and its Job is stopped": (
+        begun.pod(DOWNLOAD, unschedulable="0/1 nodes are available"), 31,
+        Expected("stage_has_failed", "Failed", ("DeleteJob",), "Unschedulable"),
+    ),
+    "a missing claim is told from a full cluster": (
+        begun.pod(DOWNLOAD, unschedulable='persistentvolumeclaim "x" not found'), 1,
+        Expected("stage_is_under_way", "Pending", (), "VolumeClaimMissing"),
+    ),
+    "an image that cannot be pulled is a readable reason": (
+        begun.pod(DOWNLOAD, waiting_reason="ImagePullBackOff"), 1,
+        Expected("stage_is_under_way", "Pending", (), "ImageUnavailable"),
+    ),
+    "an image name that cannot be one fails at once": (
+        begun.pod(DOWNLOAD, waiting_reason="InvalidImageName"), 0,
+        Expected("stage_has_failed", "Failed", ("DeleteJob",), "ImageUnavailable"),
+    ),
+    "a container that cannot be configured is a readable reason": (
+        begun.pod(DOWNLOAD, waiting_reason="CreateContainerConfigError"), 1,
+        Expected("stage_is_under_way", "Pending", (), "ContainerCannotStart"),
+    ),
+    "a Job that is refused for now is tried again": (
+        a_run().seen().rejected(DOWNLOAD, "exceeded quota"), 1,
+        Expected("stage_has_no_job", "Pending", ("CreateJob",), "JobRejected"),
+    ),
+    "a Job that is refused for long fails": (
+        a_run().seen().rejected(DOWNLOAD, "exceeded quota"), 31,
+        Expected("stage_has_failed", "Failed", (), "JobRejected"),
+    ),
+    "a Job that will always be refused fails at once": (
+        a_run().seen().rejected(DOWNLOAD, "invalid", hopeless=True), 0,
+        Expected("stage_has_failed", "Failed", (), "JobRejected"),
+    ),
+    "a download that is done begins the training": (
+        begun.succeeded(DOWNLOAD), 1, Expected("stage_has_no_job", "Running", ("CreateJob",)),
+    ),
+    "a pod that ended well need not wait for its Job to say so": (
+        begun.succeeded(DOWNLOAD).job(DOWNLOAD, is_complete=False, active=1), 1,
+        Expected("stage_has_no_job", "Running", ("CreateJob",)),
+    ),
+    "a download that is gone after it was seen is not repeated": (
+        downloaded.without_job(DOWNLOAD), 60, Expected("stage_has_no_job", "Running", ("CreateJob",)),
+    ),
+    "a training that is gone before it ended begins again": (
+        training.without_job(QRUN), 5, Expected("stage_has_no_job", "Running", ("CreateJob",)),
+    ),
+    "two stages that are done complete the run": (
+        training.succeeded(QRUN), 5, Expected("every_stage_has_succeeded", "Complete"),
+    ),
+    "a complete run stays complete when its Jobs are gone": (
+        complete.without_job(QRUN).without_job(DOWNLOAD), 600, Expected("run_has_finished", "Complete"),
+    ),
+    "a complete run is kept without a time to live": (
+        complete, 60 * 24 * 365, Expected("run_has_finished", "Complete"),
+    ),
+    "a complete run is kept during its time to live": (
+        complete.spec(ttl_seconds_after_finished=3600), 59, Expected("run_has_finished", "Complete"),
+    ),
+    "a complete run is deleted after its time to live": (
+        complete.spec(ttl_seconds_after_finished=3600), 60, Expected("run_has_finished", "Complete", ("DeleteRun",)),
+    ),
+    "a complete run cannot be suspended": (
+        complete.spec(suspend=True), 1, Expected("run_has_finished", "Complete"),
+    ),
+    "the runner's reason is the run's": (
+        begun.failed(DOWNLOAD, 12, TRADED), 1, Expected("stage_has_failed", "Failed", (), "ShadowPromiseBroken"),
+    ),
+    "a failed run stays failed, whatever appears later": (
+        begun.failed(DOWNLOAD, 12, TRADED).seen().succeeded(DOWNLOAD), 9,
+        Expected("run_has_finished", "Failed", (), "ShadowPromiseBroken"),
+    ),
+    "a Job of a failed run is stopped also after a restart": (
+        begun.pod(DOWNLOAD).seen(minutes=31), 32,
+        Expected("run_has_finished", "Failed", ("DeleteJob",), "StartTimedOut"),
+    ),
+    "a killed container ran out of memory": (
+        begun.failed(DOWNLOAD, 137, kill="OOMKilled"), 1, Expected("stage_has_failed", "Failed", (), "OutOfMemory"),
+    ),
+    "a killed child ran out of memory too, and says so itself": (
+        begun.failed(DOWNLOAD, 137, result(DOWNLOAD, "OutOfMemory", "a child was killed")), 1,
+        Expected("stage_has_failed", "Failed", (), "OutOfMemory"),
+    ),
+    "a process that only leaves a log is a failed container": (
+        begun.failed(DOWNLOAD, 1, "Traceback: boom"), 1, Expected("stage_has_failed", "Failed", (), "ContainerFailed"),
+    ),
+    "a container that cannot be executed says so": (
+        begun.failed(DOWNLOAD, 128, "exec: not found", kill="StartError"), 1,
+        Expected("stage_has_failed", "Failed", (), "ContainerCannotStart"),
+    ),
+    "a pod that was deleted was interrupted": (
+        begun.failed(DOWNLOAD, 143), 1, Expected("stage_has_failed", "Failed", (), "Interrupted"),
+    ),
+    "an evicted pod says so": (
+        begun.pod(DOWNLOAD, phase="Failed", reason="Evicted", message="low on memory").job_failed(DOWNLOAD, "x"), 1,
+        Expected("stage_has_failed", "Failed", (), "Evicted"),
+    ),
+    "a deadline is told from other failures": (
+        begun.attempt_failed(DOWNLOAD, 143).job_failed(DOWNLOAD, "DeadlineExceeded"), 1,
+        Expected("stage_has_failed", "Failed", (), "DeadlineExceeded"),
+    ),
+    "a failed attempt is not yet a failed stage": (
+        begun.running(DOWNLOAD).seen().attempt_failed(DOWNLOAD, 13), 1, Expected("stage_is_under_way", "Running"),
+    ),
+    "the next attempt says why there is one": (
+        begun.attempt_failed(DOWNLOAD, 13).running(DOWNLOAD, "pod-2"), 1,
+        Expected("stage_is_under_way", "Running", (), "Retrying"),
+    ),
+    "a failed Job waits a moment for the news of its pod": (
+        begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded"), 0.4, Expected("stage_is_under_way", "Pending"),
+    ),
+    "a failed Job whose pod is gone fails with what the Job says": (
+        begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded"), 1,
+        Expected("stage_has_failed", "Failed", (), "JobFailed"),
+    ),
+    "a complete Job waits a moment for the news of its pod": (
+        begun.seen().job(DOWNLOAD, is_complete=True, ended_at=begun.observed.jobs[DOWNLOAD].created_at), 0.4,
+        Expected("stage_is_under_way", "Pending"),
+    ),
+    "a complete Job whose pod is gone has no result": (
+        begun.seen().job(DOWNLOAD, is_complete=True, ended_at=begun.observed.jobs[DOWNLOAD].created_at), 1,
+        Expected("stage_has_failed", "Failed", (), "ResultMissing"),
+    ),
+    "a result that is none is malformed": (
+        begun.succeeded(DOWNLOAD, "all good"), 1, Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
+    ),
+    "a result of another run is malformed": (
+        begun.succeeded(DOWNLOAD, result(DOWNLOAD, uid="other")), 1,
+        Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
+    ),
+    "a dataset outside of the volume is malformed": (
+        begun.succeeded(DOWNLOAD, result(DOWNLOAD, dataset={"resolvedPath": "/data/../etc"})), 1,
+        Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
+    ),
+    "a suspended run does not begin": (
+        a_run(suspend=True), 0, Expected("run_is_suspended", "Suspended"),
+    ),
+    "a run that is suspended at work pauses its Job": (
+        begun.running(DOWNLOAD).seen().spec(suspend=True), 1,
+        Expected("run_is_suspended", "Suspended", ("SetJobSuspended",)),
+    ),
+    "a paused Job is left alone": (
+        begun.spec(suspend=True).seen().job(DOWNLOAD, suspended=True, active=0), 90,
+        Expected("run_is_suspended", "Suspended"),
+    ),
+    "a run that is suspended between stages does not begin the next one": (
+        begun.spec(suspend=True).seen().succeeded(DOWNLOAD), 1, Expected("run_is_suspended", "Suspended"),
+    ),
+    "a run that is suspended too late completes": (
+        training.spec(suspend=True).succeeded(QRUN), 5, Expected("every_stage_has_succeeded", "Complete"),
+    ),
+    "a resumed run resumes its Job": (
+        begun.spec(suspend=True).job(DOWNLOAD, suspended=True).seen().spec(suspend=False), 90,
+        Expected("stage_is_paused", "Pending", ("SetJobSuspended",)),
+    ),
+    "a run whose folder's name cannot be one fails": (
+        a_run(run_id="Catalog!"), 0, Expected("run_is_impossible", "Failed", (), "InvalidSpec"),
+    ),
+    "a run that is being deleted is left alone": (
+        begun.deleted(), 1, Expected("run_is_being_deleted", "Pending"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("scene", "minutes", "expected"), CASES.values(), ids=CASES.keys())
+def test_the_chain(scene: Scene, minutes: float, expected: Expected):
+    """Each sentence of the table holds."""
+    scene = scene if scene.run.status.phase or not scene.run.deleting else scene.seen()
+    decision = scene.decide(minutes=minutes)
+    assert outcome(decision) == expected
+
+
+@pytest.mark.parametrize(("scene", "minutes"), [case[:2] for case in CASES.values()], ids=CASES.keys())
+def test_what_always_holds(scene: Scene, minutes: float):
+    """Complete and Failed are never both True, and looking twice at the same things says nothing new."""
+    decision = scene.decide(minutes=minutes)
+    true = [c.type for c in decision.status.conditions if c.status]
+    assert not {ConditionType.COMPLETE, ConditionType.FAILED} <= set(true)
+    again = scene.seen(minutes=minutes).decide(minutes=minutes)
+    assert again.notes == ()
+    assert again.status == scene.seen(minutes=minutes).run.status
+
+
+def outcome(decision: Decision) -> Expected:
+    """Read a decision as the table writes it."""
+    status = decision.status
+    failed = status.condition(ConditionType.FAILED)
+    current = next((one for one in status.stages if one.state != "Succeeded"), None)
+    stage_reason = current.reason if current else None
+    return Expected(
+        rule=decision.rule,
+        phase=str(status.phase),
+        actions=tuple(type(action).__name__ for action in decision.actions),
+        reason=failed.reason if failed and failed.status else stage_reason,
+    )

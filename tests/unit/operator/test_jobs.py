@@ -1,0 +1,195 @@
+"""The Jobs: what a pod may do, what it is told, and what its failure policy says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.unit.operator.builders import UID, a_run
+
+from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.core.jobs import build_job
+from qlib_shadow_operator.core.model import StageSpec
+from qlib_shadow_operator.core.names import child_labels, job_name
+from qlib_shadow_runner.contract import Stage
+
+RESOLVED = "/data/qlib/qlib_data/us_data_1d@3f9c"
+
+
+def job(stage: Stage = Stage.QRUN, **spec: Any) -> dict[str, Any]:
+    """Build a Job."""
+    return build_job(a_run(**spec).run, stage, Defaults(), RESOLVED)
+
+
+def pod(stage: Stage = Stage.QRUN, **spec: Any) -> dict[str, Any]:
+    """Build a Job's pod."""
+    found: dict[str, Any] = job(stage, **spec)["spec"]["template"]["spec"]
+    return found
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_pod_has_no_token_no_root_and_no_privileges(stage: Stage):
+    """The "restricted" Pod Security Standard, and more."""
+    spec = pod(stage)
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert spec["restartPolicy"] == "Never"
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "fsGroup": 10001,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    [container] = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "hostNetwork" not in spec
+
+
+def test_disruption_is_ignored_before_exit_codes_are_read():
+    """The first rule that matches decides."""
+    assert job()["spec"]["podFailurePolicy"] == {
+        "rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {
+                "action": "FailJob",
+                "onExitCodes": {"containerName": "stage", "operator": "In", "values": [10, 11, 12]},
+            },
+        ]
+    }
+    assert job()["spec"]["podReplacementPolicy"] == "Failed"
+    assert job()["spec"]["backoffLimit"] == 2
+
+
+def test_the_pod_is_told_its_request_and_its_places():
+    """The question, the run id, and nothing that is the operator's."""
+    question = {"workflow": {"market": "auto"}}
+    [container] = pod(question=question, image="r/qlib-runner:1", claim_name="c")["containers"]
+    env = {one["name"]: one["value"] for one in container["env"]}
+    assert json.loads(env.pop("QLIB_SHADOW_REQUEST")) == {
+        "name": "demo",
+        "namespace": "research",
+        "uid": UID,
+        "runId": "demo-a1b2c3d4",
+        "spec": {"workflow": {"market": "auto"}, "runId": "demo-a1b2c3d4"},
+    }
+    assert env == {
+        "QLIB_SHADOW_DATA": "/data",
+        "QLIB_SHADOW_WORK": "/work",
+        "QLIB_SHADOW_TERMINATION_LOG": "/dev/termination-log",
+        "QLIB_SHADOW_IMAGE": "r/qlib-runner:1",
+        "TZ": "UTC",
+    }
+    assert container["args"] == ["stage", "qrun"]
+    assert container["image"] == "r/qlib-runner:1"
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_the_kubelet_expands_nothing_in_a_request():
+    """A $(VAR) in a spec arrives as it was written."""
+    [container] = pod(question={"workflow": {"market": "$(QLIB_SHADOW_DATA)"}})["containers"]
+    assert "$$(QLIB_SHADOW_DATA)" in container["env"][0]["value"]
+
+
+def test_only_qrun_mounts_the_dataset_once_more_and_read_only():
+    """The resolved version itself, because a subPath is no place for links."""
+    [mount] = [m for m in pod()["containers"][0]["volumeMounts"] if m.get("readOnly")]
+    assert mount == {
+        "name": "data",
+        "mountPath": "/data/qlib/qlib_data/us_data_1d@3f9c",
+        "subPath": "qlib/qlib_data/us_data_1d@3f9c",
+        "readOnly": True,
+    }
+    assert not [m for m in pod(Stage.DOWNLOAD)["containers"][0]["volumeMounts"] if m.get("readOnly")]
+
+
+def test_scratch_dies_with_the_pod():
+    """Work, temporary files and shared memory are bounded emptyDirs; only the claim stays."""
+    kinds = {volume["name"]: next(k for k in volume if k != "name") for volume in pod()["volumes"]}
+    assert kinds == {
+        "data": "persistentVolumeClaim",
+        "work": "emptyDir",
+        "tmp": "emptyDir",
+        "shm": "emptyDir",
+    }
+    assert all("sizeLimit" in volume["emptyDir"] for volume in pod()["volumes"] if "emptyDir" in volume)
+
+
+def test_the_run_owns_its_jobs_and_no_finalizer_is_needed():
+    """Deleting a run deletes its Jobs."""
+    metadata = job()["metadata"]
+    assert metadata["ownerReferences"] == [
+        {
+            "apiVersion": "qlibshadow.io/v1alpha1",
+            "kind": "QlibShadowRun",
+            "name": "demo",
+            "uid": UID,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+    assert metadata["labels"] == job()["spec"]["template"]["metadata"]["labels"]
+    assert metadata["labels"] == {
+        "app.kubernetes.io/name": "qlib-shadow",
+        "app.kubernetes.io/managed-by": "qlib-shadow-operator",
+        "app.kubernetes.io/component": "qrun",
+        "qlibshadow.io/run": "demo",
+        "qlibshadow.io/run-uid": UID,
+        "qlibshadow.io/stage": "qrun",
+    }
+
+
+@pytest.mark.parametrize("name", ["a", "n" * 63, "with.dots-and-9", "n" * 44 + ".tail", "n" * 44 + "-tail"])
+@pytest.mark.parametrize("stage", Stage)
+def test_names_are_deterministic_and_short_enough(name: str, stage: Stage):
+    """A Job's name becomes a label and the beginning of a host name."""
+    found = job_name(name, UID, stage)
+    assert found == job_name(name, UID, stage)
+    assert len(found) <= 63
+    assert found.endswith(f"-a1b2c3d4-{stage}")
+    assert found.replace("-", "").isalnum()
+    assert "--" not in found
+    assert all(len(value) <= 63 for value in child_labels(name, UID, stage).values())
+
+
+def test_only_the_download_is_given_the_archives_credentials():
+    """By the kubelet: the operator has no right to read Secrets."""
+
+    def from_secret(stage: Stage) -> dict[str, tuple[str, str]]:
+        env = pod(stage, credentials_secret="archive")["containers"][0]["env"]
+        refs = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in env if "valueFrom" in one}
+        return {name: (ref["name"], ref["key"]) for name, ref in refs.items()}
+
+    assert from_secret(Stage.DOWNLOAD) == {
+        "QLIB_SHADOW_ARCHIVE_TOKEN": ("archive", "token"),
+        "QLIB_SHADOW_ARCHIVE_USERNAME": ("archive", "username"),
+        "QLIB_SHADOW_ARCHIVE_PASSWORD": ("archive", "password"),
+    }
+    assert from_secret(Stage.QRUN) == {}
+
+
+def test_what_a_run_says_of_a_stage_replaces_the_defaults():
+    """Resources are replaced altogether, so that no forgotten limit is below a request."""
+    asked = StageSpec(
+        resources={"requests": {"memory": "1Gi"}},
+        node_selector={"disk": "ssd"},
+        tolerations=({"key": "gpu", "operator": "Exists"},),
+        active_deadline_seconds=60,
+        retries=0,
+    )
+    found = job(stages={Stage.QRUN: asked}, image_pull_secrets=("registry",), image_pull_policy="Always")
+    spec = found["spec"]["template"]["spec"]
+    assert found["spec"]["backoffLimit"] == 0
+    assert found["spec"]["activeDeadlineSeconds"] == 60
+    assert spec["containers"][0]["resources"] == {"requests": {"memory": "1Gi"}}
+    assert spec["containers"][0]["imagePullPolicy"] == "Always"
+    assert spec["nodeSelector"] == {"disk": "ssd"}
+    assert spec["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod(Stage.DOWNLOAD)["containers"][0]["resources"]["limits"] == {"memory": "2Gi"}

@@ -1,0 +1,248 @@
+"""One look, with a fake API server: what is written, in which order, and what a failure leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.unit.operator.builders import NOW, UID, result
+from tests.unit.operator.documents import MADE, a_job_document, a_pod_document, a_run_document
+
+from qlib_shadow_operator.cache import Cache, Key
+from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError, RefusedError
+from qlib_shadow_operator.reconcile import Reconciler
+from qlib_shadow_runner.contract import Stage
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from qlib_shadow_operator.core.decisions import Note
+    from qlib_shadow_operator.core.model import Run
+
+KEY = Key("research", "demo")
+
+
+@dataclass
+class FakeApi:
+    """Remembers calls, and keeps one run and its Jobs."""
+
+    run: dict[str, Any] = field(default_factory=lambda: a_run_document(1))
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    faults: dict[str, Exception] = field(default_factory=dict)
+    version: int = 100
+
+    def _called(self, name: str, detail: str = "") -> None:
+        self.calls.append(f"{name} {detail}".strip())
+        if name in self.faults:
+            raise self.faults[name]
+
+    def create_job(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Make a Job, or give the one that is there."""
+        name = body["metadata"]["name"]
+        self._called("create_job", f"{namespace}/{name}")
+        self.version += 1
+        meta = {
+            **body["metadata"],
+            "uid": name,
+            "resourceVersion": str(self.version),
+            "creationTimestamp": MADE,
+        }
+        return self.jobs.setdefault(name, {**body, "metadata": meta})
+
+    def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> dict[str, Any]:
+        """Pause or resume."""
+        self._called("set_job_suspended", f"{namespace}/{name} {suspended}")
+        return {**self.jobs[name], "spec": {"suspend": suspended}}
+
+    def delete_job(self, namespace: str, name: str, uid: str) -> None:
+        """Remove a Job."""
+        self._called("delete_job", f"{namespace}/{name} {uid}")
+
+    def patch_status(self, run: Run, change: dict[str, Any]) -> dict[str, Any]:
+        """Merge, if the version is the newest."""
+        self._called("patch_status", run.resource_version)
+        self.version += 1
+        status = {k: v for k, v in {**self.run.get("status", {}), **change}.items() if v is not None}
+        meta = {**self.run["metadata"], "resourceVersion": str(self.version)}
+        self.run = {**self.run, "metadata": meta, "status": status}
+        return self.run
+
+    def delete_run(self, run: Run) -> None:
+        """Remove a run."""
+        self._called("delete_run", run.name)
+
+    def post_event(self, run: Run, note: Note, now: datetime) -> None:
+        """Note an Event."""
+        assert (run.name, now.tzinfo) == ("demo", UTC)
+        self._called("post_event", str(note.reason))
+
+
+@dataclass
+class World:
+    """A fake API server, a cache and a reconciler."""
+
+    api: FakeApi = field(default_factory=FakeApi)
+    cache: Cache = field(default_factory=Cache)
+    minutes: float = 0
+
+    def look(self) -> float | None:
+        """Look once, and forget the calls before."""
+        self.api.calls.clear()
+        clock = lambda: NOW + timedelta(minutes=self.minutes)  # noqa: E731
+        self.reconciler = getattr(self, "reconciler", None) or Reconciler(
+            self.cache, self.api, Defaults(), clock
+        )
+        self.reconciler.clock = clock
+        return self.reconciler.reconcile(KEY)
+
+
+@pytest.fixture
+def world() -> World:
+    """Begin with a run that was just applied."""
+    world = World()
+    world.cache.put("runs", world.api.run)
+    return world
+
+
+def test_a_new_run_costs_three_calls(world: World):
+    """The status first: it freezes the spec and proves that the cache is current."""
+    world.look()
+    assert world.api.calls == [
+        "patch_status 1",
+        "create_job research/demo-a1b2c3d4-download",
+        "post_event StageStarted",
+    ]
+
+
+def test_nothing_new_costs_no_call(world: World):
+    """What the writes returned is in the cache; the watch has not told yet."""
+    world.look()
+    again = world.look()
+    assert world.api.calls == []
+    assert again == 1801  # when the pod should have started
+
+
+def test_a_conflict_stops_the_look_before_anything_is_done(world: World):
+    """Somebody changed the run since."""
+    world.api.faults["patch_status"] = ConflictError("changed")
+    with pytest.raises(ConflictError):
+        world.look()
+    assert world.api.calls == ["patch_status 1"]
+
+
+def test_a_crash_after_the_status_is_made_good_at_the_next_look(world: World):
+    """The Job is found missing."""
+    world.api.faults["create_job"] = ClusterError("gone away")
+    with pytest.raises(ClusterError):
+        world.look()
+    world.api.faults.clear()
+    world.look()
+    assert world.api.calls == ["create_job research/demo-a1b2c3d4-download"]
+
+
+def test_a_second_operator_changes_nothing(world: World):
+    """The Job is there already, under the same name."""
+    world.look()
+    other = World(api=world.api)
+    other.cache.put("runs", world.api.run)  # its cache has not heard of the Job
+    other.look()
+    assert other.api.calls == ["create_job research/demo-a1b2c3d4-download"]
+    assert len(world.api.jobs) == 1
+
+
+def test_an_event_that_cannot_be_posted_is_no_failure(world: World):
+    """The status says it all."""
+    world.api.faults["post_event"] = ClusterError("busy")
+    world.look()
+    world.look()
+    assert world.api.calls == []
+
+
+def test_a_refusal_shows_in_the_status_once_and_goes_away(world: World):
+    """Quota is full, then it is not."""
+    world.api.faults["create_job"] = RefusedError("exceeded quota")
+    for _ in range(2):
+        with pytest.raises(RefusedError):
+            world.look()
+    stage = world.api.run["status"]["stages"][0]
+    assert (stage["state"], stage["reason"]) == ("Waiting", "JobRejected")
+    assert stage["message"] == "the API server refuses the stage's Job: exceeded quota"
+    with pytest.raises(RefusedError):
+        world.look()
+    assert world.api.calls == ["create_job research/demo-a1b2c3d4-download"]
+    world.api.faults.clear()
+    world.look()
+    world.look()
+    assert world.api.run["status"]["stages"][0]["state"] == "Starting"
+
+
+def test_a_job_that_can_never_be_made_fails_the_run(world: World):
+    """Its resources contradict each other, say."""
+    world.api.faults["create_job"] = RefusedError("must be less than or equal to memory limit", hopeless=True)
+    with pytest.raises(RefusedError):
+        world.look()
+    world.look()
+    assert world.api.run["status"]["phase"] == "Failed"
+    assert world.api.calls == ["patch_status 101", "post_event JobRejected"]
+
+
+def test_a_run_that_is_gone_is_none(world: World):
+    """The watch told of its deletion."""
+    world.cache.drop("runs", world.api.run)
+    assert world.look() is None
+    assert world.api.calls == []
+
+
+def test_a_whole_run(world: World):
+    """From the first look to the time to live: which calls, in which order."""
+    calls: list[str] = []
+
+    def look() -> None:
+        world.look()
+        calls.extend(call.split()[0] for call in world.api.calls)
+
+    look()
+    for stage in Stage:
+        job = a_job_document(500, stage, active=1)
+        job["metadata"]["uid"] = world.api.jobs[f"demo-a1b2c3d4-{stage}"]["metadata"]["uid"]
+        world.cache.put("jobs", job)
+        running = a_pod_document(501, stage, phase="Running", **_state({"running": {"startedAt": MADE}}))
+        running["metadata"]["ownerReferences"][0]["uid"] = job["metadata"]["uid"]
+        world.cache.put("pods", running)
+        look()
+        ended = {"exitCode": 0, "message": result(stage), "finishedAt": MADE}
+        done = a_pod_document(502, stage, phase="Succeeded", **_state({"terminated": ended}))
+        done["metadata"]["ownerReferences"] = running["metadata"]["ownerReferences"]
+        world.cache.put("pods", done)
+        look()
+    assert calls == [
+        *("patch_status", "create_job", "post_event"),  # the download begins
+        "patch_status",  # it runs
+        *("patch_status", "create_job", "post_event", "post_event"),  # it is done, qrun begins
+        "patch_status",  # it runs
+        *("patch_status", "post_event", "post_event"),  # complete
+    ]
+    spec = {"ttlSecondsAfterFinished": 60}
+    world.cache.put("runs", {**world.api.run, "spec": spec, "metadata": a_run_document(999)["metadata"]})
+    assert world.look() == 61
+    world.minutes = 2
+    world.look()
+    assert world.api.calls == ["delete_run demo"]
+
+
+def _state(state: dict[str, Any]) -> dict[str, Any]:
+    return {"containerStatuses": [{"name": "stage", "state": state}]}
+
+
+def test_the_uid_guards_what_is_deleted(world: World):
+    """Not another Job of the same name."""
+    world.look()
+    world.minutes = 40
+    world.look()
+    name = "demo-a1b2c3d4-download"
+    assert f"delete_job research/{name} {name}" in world.api.calls
+    assert world.api.run["metadata"]["uid"] == UID

@@ -1,0 +1,95 @@
+"""A wrong setting is one sentence that names the variable, what it holds and what it may hold."""
+
+# ruff: noqa: E501 - a table reads best in rows
+from __future__ import annotations
+
+import pytest
+
+from qlib_shadow_operator.__main__ import EXIT_USAGE, main
+from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.settings import Settings, SettingsError, read_settings
+from qlib_shadow_runner.contract import Stage
+
+FAULTS = {
+    ("QLIB_SHADOW_WORKERS", "many"): 'QLIB_SHADOW_WORKERS is "many", but it must be a whole number from 1 to 64',
+    ("QLIB_SHADOW_RUN_AS_USER", "0"): 'QLIB_SHADOW_RUN_AS_USER is "0", but it must be a whole number from 1 to 2147483647',
+    ("QLIB_SHADOW_CLAIM_NAME", "My Claim"): (
+        'QLIB_SHADOW_CLAIM_NAME is "My Claim", but it must be a name of lower-case letters, digits, "-" and "."'
+    ),
+    ("QLIB_SHADOW_RUNNER_IMAGE", "a b"): 'QLIB_SHADOW_RUNNER_IMAGE is "a b", but it must not contain spaces',
+    ("QLIB_SHADOW_TIME_ZONE", "Mars/Olympus"): (
+        'QLIB_SHADOW_TIME_ZONE is "Mars/Olympus", but it must be a time zone, for example "America/New_York"'
+    ),
+    ("QLIB_SHADOW_LOG_LEVEL", "loud"): (
+        'QLIB_SHADOW_LOG_LEVEL is "loud", but it must be one of DEBUG, INFO, WARNING, ERROR'
+    ),
+    ("QLIB_SHADOW_QRUN_RESOURCES", "8Gi"): (
+        'QLIB_SHADOW_QRUN_RESOURCES is "8Gi", but it must be JSON with requests and limits'
+    ),
+    ("QLIB_SHADOW_QRUN_RESOURCES", '{"limits": {"memory": "lots"}}'): (
+        'QLIB_SHADOW_QRUN_RESOURCES is "{"limits": {"memory": "lots"}}", but its requests and limits must map '
+        'names to quantities, for example {"memory": "8Gi"}'
+    ),
+    ("QLIB_SHADOW_WORK_SIZE", "big"): 'QLIB_SHADOW_WORK_SIZE is "big", but it must be a quantity, for example "4Gi"',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("variable", "sentence"), FAULTS.items(), ids=lambda one: str(one[0])[:40])
+def test_a_wrong_setting_is_one_sentence(variable: tuple[str, str], sentence: str):
+    """Verbatim."""
+    with pytest.raises(SettingsError) as raised:
+        read_settings(dict([variable]))
+    assert str(raised.value) == sentence
+
+
+def test_a_misspelt_setting_is_refused():
+    """It would otherwise be silently without effect."""
+    with pytest.raises(
+        SettingsError, match=r"^QLIB_SHADOW_CLAIM is not a setting of the operator; there are QLIB_"
+    ):
+        read_settings({"QLIB_SHADOW_CLAIM": "x"})
+
+
+def test_the_process_says_the_sentence_and_exits_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """No traceback."""
+    monkeypatch.setenv("QLIB_SHADOW_WORKERS", "0")
+    assert main() == EXIT_USAGE == 2
+    assert capsys.readouterr().err == (
+        'QLIB_SHADOW_WORKERS is "0", but it must be a whole number from 1 to 64\n'
+    )
+
+
+def test_nothing_needs_to_be_set():
+    """Empty is the same as absent, and variables of others are left alone."""
+    environ = {
+        "QLIB_SHADOW_WORKERS": "",
+        "QLIB_SHADOW_IMAGE": "the runner's own",
+        "QLIB_SHADOW_OPERATOR_SERVICE_HOST": "10.0.0.1",
+        "QLIB_SHADOW_OPERATOR_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+    }
+    settings = read_settings(environ)
+    assert settings.workers == Settings().workers
+    assert settings.namespaces == ()
+    assert settings.defaults.image == Defaults().image
+
+
+def test_every_kind_of_setting_is_read():
+    """Names, numbers, lists, quantities, JSON."""
+    settings = read_settings(
+        {
+            "QLIB_SHADOW_NAMESPACES": "one, two",
+            "QLIB_SHADOW_RUN_AS_USER": "2000",
+            "QLIB_SHADOW_TIME_ZONE": "America/New_York",
+            "QLIB_SHADOW_QRUN_RESOURCES": '{"limits": {"memory": "16Gi"}}',
+            "QLIB_SHADOW_DOWNLOAD_RETRIES": "5",
+            "QLIB_SHADOW_START_TIMEOUT_SECONDS": "60",
+        }
+    )
+    assert settings.namespaces == ("one", "two")
+    assert settings.defaults.uid == 2000
+    assert settings.defaults.time_zone == "America/New_York"
+    assert settings.defaults.stage(Stage.QRUN).resources == {"limits": {"memory": "16Gi"}}
+    assert settings.defaults.stage(Stage.DOWNLOAD).retries == 5
+    assert settings.defaults.start_timeout.total_seconds() == 60

@@ -1,0 +1,121 @@
+"""The status: what it shows of a complete run, how it reads in a table, and that nothing makes it grow."""
+
+from __future__ import annotations
+
+import json
+
+from tests.unit.operator.builders import DATASET, METRICS, NOW, Scene, a_run, result
+
+from qlib_shadow_operator.core.model import Termination
+from qlib_shadow_operator.core.summary import summarize
+from qlib_shadow_operator.kube.render import merge_patch, render_status
+from qlib_shadow_runner.contract import Stage
+
+complete = (
+    a_run().seen().succeeded(Stage.DOWNLOAD).seen(minutes=1).succeeded(Stage.QRUN).decide(minutes=2).status
+)
+
+
+def test_a_complete_run_shows_what_was_found():
+    """Exact figures, rounded figures, places and hashes."""
+    document = render_status(complete)
+    assert document["metrics"] == METRICS
+    assert document["dataset"] == DATASET
+    assert document["configHash"] == "c0ffee"
+    assert document["imageID"] == "sha256:1"
+    assert document["artifactPath"] == "/data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4"
+    assert document["startTime"] == "2026-11-21T10:00:00Z"
+    assert document["completionTime"] == "2026-11-21T10:02:00Z"
+    assert [one["state"] for one in document["stages"]] == ["Succeeded", "Succeeded"]
+    assert {c["type"]: c["status"] for c in document["conditions"]} == {
+        "DatasetReady": "True",
+        "Suspended": "False",
+        "Complete": "True",
+        "Failed": "False",
+    }
+
+
+def test_figures_are_rounded_for_people():
+    """No column is ever empty."""
+    assert summarize(None, DATASET, METRICS) == {
+        "stage": "-",
+        "dataEnd": "2024-10-17",
+        "ic": "0.041",
+        "rankIc": "0.044",
+        "annualizedReturn": "8.9%",
+        "maxDrawdown": "-11.2%",
+    }
+    assert set(summarize("download", {}, {}).values()) == {"download", "-"}
+
+
+def test_a_condition_keeps_its_time_until_its_status_changes():
+    """Reason and message may change meanwhile."""
+    begun = a_run().seen()
+    later = begun.running(Stage.DOWNLOAD).decide(minutes=5).status
+    assert [c.last_transition_time for c in later.conditions] == [NOW] * 4
+    assert later.conditions[2].message == "stage download: Running"
+
+
+def test_an_edit_after_the_end_is_observed():
+    """ObservedGeneration follows, and nothing else changes."""
+    scene = a_run().seen().failed(Stage.DOWNLOAD, 10).seen(minutes=1).spec(ttl_seconds_after_finished=9999)
+    decision = scene.decide(minutes=2)
+    change = merge_patch(render_status(scene.run.status), render_status(decision.status))
+    assert change == {"observedGeneration": 2}
+
+
+def test_a_run_id_may_change_until_the_run_starts_and_never_after():
+    """The status remembers the name of the folder."""
+    suspended = a_run(suspend=True, run_id="one").seen()
+    assert suspended.spec(run_id="two").decide().status.run_id == "two"
+    assert a_run(run_id="one").seen().spec(run_id="two").decide().status.run_id == "one"
+
+
+def test_the_status_is_bounded_whatever_pods_say():
+    """Ten thousand runs fit into etcd: no status has more than 8,000 characters."""
+    noise = "ä" * 20_000
+    loud = result(
+        Stage.DOWNLOAD, noise, noise, dataset={"path": noise, "resolvedPath": noise, "source": noise}
+    )
+    scene = a_run(name="n" * 63).seen()
+    for message in (noise, loud):
+        failed = scene.failed(Stage.DOWNLOAD, 1, message)
+        assert size(failed) < 8_000
+    waiting = scene.pod(Stage.DOWNLOAD, waiting_reason="ErrImagePull", waiting_message=noise)
+    assert size(waiting) < 8_000
+
+
+def size(scene: Scene) -> int:
+    """Count the characters of the status."""
+    return len(json.dumps(render_status(scene.decide(minutes=1).status), ensure_ascii=False))
+
+
+def test_an_event_is_posted_once_for_each_transition():
+    """Starting, succeeding, starting, succeeding, complete."""
+    scene = a_run()
+    notes = [note.reason for note in scene.decide().notes]
+    scene = scene.seen().succeeded(Stage.DOWNLOAD)
+    notes += [note.reason for note in scene.decide(minutes=1).notes]
+    scene = scene.seen(minutes=1).running(Stage.QRUN)
+    notes += [note.reason for note in scene.decide(minutes=2).notes]
+    scene = scene.seen(minutes=2).succeeded(Stage.QRUN)
+    notes += [note.reason for note in scene.decide(minutes=3).notes]
+    assert notes == ["StageStarted", "StageSucceeded", "StageStarted", "StageSucceeded", "Complete"]
+
+
+def test_a_patch_is_the_smallest_that_does():
+    """RFC 7386: null removes, objects merge, lists are replaced."""
+    old = {"a": 1, "b": {"c": 1, "d": 2}, "e": [1], "f": 0}
+    new = {"a": 1, "b": {"c": 1, "d": 3}, "e": [1, 2]}
+    assert merge_patch(old, new) == {"b": {"d": 3}, "e": [1, 2], "f": None}
+    assert merge_patch(new, new) == {}
+
+
+def test_the_newest_attempt_counts():
+    """An old attempt that ended badly does not make a stage fail that ended well later."""
+    scene = a_run().seen().attempt_failed(Stage.DOWNLOAD, 13)
+    end = Termination(0, "Completed", result(Stage.DOWNLOAD), finished_at=NOW)
+    done = scene.pod(Stage.DOWNLOAD, "pod-2", phase="Succeeded", termination=end)
+    status = done.decide(minutes=1).status
+    assert status.stages[0].state == "Succeeded"
+    assert status.stages[0].attempts == 2

@@ -1,0 +1,136 @@
+"""The workers: serial for one run, parallel for several, patient with failures, honest about their health."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.unit.operator.documents import a_job_document, a_run_document
+
+from qlib_shadow_operator.cache import Cache, Key
+from qlib_shadow_operator.kube.cluster import ClusterError
+from qlib_shadow_operator.workers import Workers, compare
+from qlib_shadow_operator.workqueue import WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+A, B = Key("n", "a"), Key("n", "b")
+
+
+def drive(
+    look: Callable[[Key], float | None], *, until: Callable[[], bool], keys: tuple[Key, ...] = (A,)
+) -> Workers:
+    """Run workers until something holds, with timers that ring at once."""
+
+    async def main() -> Workers:
+        loop = asyncio.get_running_loop()
+        queue: WorkQueue[Key] = WorkQueue(lambda _delay, ring: loop.call_soon(ring), lambda: 0.0, loop.time)
+        workers = Workers(queue, look, 4)
+        workers.start()
+        for key in keys:
+            queue.add(key)
+        async with asyncio.timeout(10):
+            while not until():  # noqa: ASYNC110 - threads cannot set an asyncio.Event
+                await asyncio.sleep(0)
+        await workers.stop()
+        return workers
+
+    return asyncio.run(main())
+
+
+def test_looks_at_one_run_never_overlap():
+    """Each look asks for the next one at once, by four workers."""
+    at_work: Counter[Key] = Counter()
+    overlaps, looks = [], []
+
+    def look(key: Key) -> float | None:
+        at_work[key] += 1
+        overlaps.append(at_work[key] > 1)
+        looks.append(key)
+        at_work[key] -= 1
+        return 0.0
+
+    drive(look, until=lambda: len(looks) > 50, keys=(A, A, B))
+    assert not any(overlaps)
+    assert set(looks) == {A, B}
+
+
+def test_looks_at_two_runs_do_overlap():
+    """One slow run does not hold up the others."""
+    meeting = threading.Barrier(2, timeout=10)
+    met = []
+
+    def look(key: Key) -> float | None:
+        meeting.wait()
+        met.append(key)
+        return None
+
+    drive(look, until=lambda: len(met) == 2, keys=(A, B))
+
+
+@pytest.mark.parametrize("error", [ClusterError("busy"), ZeroDivisionError("a defect")])
+def test_a_failed_look_is_repeated(error: Exception):
+    """Whatever it was."""
+    looks = []
+
+    def look(key: Key) -> float | None:
+        looks.append(key)
+        if len(looks) < 3:
+            raise error
+        return None
+
+    drive(look, until=lambda: len(looks) == 3)
+
+
+def test_a_look_under_way_is_seen_to_its_end():
+    """Stopping interrupts no write."""
+    begun, may_end = threading.Event(), threading.Event()
+    ended = []
+
+    def look(key: Key) -> float | None:
+        begun.set()
+        threading.Timer(0.05, may_end.set).start()
+        may_end.wait(10)
+        ended.append(key)
+        return None
+
+    drive(look, until=begun.is_set)
+    assert ended == [A]
+
+
+def test_a_dead_task_is_an_illness():
+    """The liveness probe restarts the process."""
+
+    async def main() -> str | None:
+        loop = asyncio.get_running_loop()
+        workers = Workers(WorkQueue(loop.call_later, lambda: 0.0, loop.time), lambda _key: None, 1)
+        workers.start(asyncio.create_task(asyncio.sleep(0), name="resync"))
+        assert workers.illness() is None
+        await asyncio.sleep(0.01)
+        found = workers.illness()
+        await workers.stop()
+        return found
+
+    assert asyncio.run(main()) == "these tasks have ended: resync"
+
+
+def test_a_resync_asks_for_each_kind_in_each_namespace():
+    """And repairs the cache."""
+
+    class Lists:
+        asked: list[tuple[str, str | None]] = []  # noqa: RUF012
+
+        def list_documents(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
+            self.asked.append((kind, namespace))
+            return {"runs": [a_run_document(1)], "jobs": [a_job_document(2)], "pods": []}[kind]
+
+    cache, lists = Cache(), Lists()
+    asyncio.run(compare(cache, lists, ("one", "two")))
+    assert lists.asked == [(kind, name) for kind in ("runs", "jobs", "pods") for name in ("one", "two")]
+    run, observed = cache.gather(Key("research", "demo"))
+    assert run is not None
+    assert len(observed.jobs) == 1
