@@ -170,7 +170,9 @@ def report(rows: int, symbols: int, days: int, best: dict[str, dict[str, Any]]) 
     for way, figures in best.items():
         speed = rows / figures["seconds"]
         peak = figures["peak"] / 2**20
-        sys.stdout.write(f"  {way:6} {figures['seconds']:8.2f} s  {speed:12,.0f} rows/s  peak {peak:7,.0f} MiB\n")
+        sys.stdout.write(
+            f"  {way:6} {figures['seconds']:8.2f} s {speed:12,.0f} rows/s  peak {peak:6,.0f} MiB\n"
+        )
     ratio = best["plain"]["seconds"] / best["ours"]["seconds"]
     sys.stdout.write(f"  ours is {ratio:.1f} times as fast\n")
 

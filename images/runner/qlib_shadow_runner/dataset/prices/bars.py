@@ -8,6 +8,7 @@ import numpy as np
 
 from qlib_shadow_runner.dataset.prices.columns import PRICES
 from qlib_shadow_runner.dataset.prices.faults import broken, listed
+from qlib_shadow_runner.dataset.prices.faults import rows as counted
 from qlib_shadow_runner.dataset.prices.options import BadRows, Duplicates
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _tell_bad(part: Part, bad: Mask, names: Sequence[str], options: Options, not
     if options.bad_rows is BadRows.REFUSE:
         broken(
             part.file,
-            f"has {len(rows)} rows with a price of zero or less, or an infinite one, or a negative volume: "
+            f"has {counted(len(rows))} with a price of zero or less, an infinite one, or a negative volume: "
             f"{listed(examples, len(rows))}. Mend them, or write badRows: drop to leave them out.",
         )
 
@@ -83,7 +84,7 @@ def check_duplicates(
         where = f"{parts[0].file} holds" if len(parts) == 1 else "the files together hold"
         broken(
             where,
-            f"{extra} rows too many, with the symbol and day of another: {listed(examples, len(twice))}. "
+            f"{counted(extra)} too many, with the symbol and day of another: {listed(examples, len(twice))}. "
             "One row is one day of one symbol; minute bars are not daily bars. "
             "Mend them, or write duplicates: last to keep the last of each.",
         )

@@ -22,6 +22,11 @@ def listed(examples: Sequence[str], total: int) -> str:
     return f"{shown}, …" if total > len(examples) else shown
 
 
+def rows(count: int) -> str:
+    """Count rows in words that fit the number."""
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
 def cut(value: object) -> str:
     """Show a cell without letting it fill the line."""
     shown = str(value)

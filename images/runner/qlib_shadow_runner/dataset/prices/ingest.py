@@ -9,7 +9,7 @@ import numpy as np
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.prices.adjust import Adjustment, change, scaled
 from qlib_shadow_runner.dataset.prices.bars import bars_of, check_duplicates
-from qlib_shadow_runner.dataset.prices.faults import broken
+from qlib_shadow_runner.dataset.prices.faults import broken, rows
 from qlib_shadow_runner.dataset.prices.grid import make_grid
 from qlib_shadow_runner.dataset.prices.notes import Notes
 from qlib_shadow_runner.dataset.prices.options import Adjust
@@ -58,7 +58,7 @@ def ingest(files: Sequence[Path], names: Sequence[str], folder: Path, options: O
 
 def find_indices(names: Sequence[str], benchmarks: Sequence[str]) -> Mask:
     """Say which symbols are there to be compared with and never held: ^ in front, or named as a benchmark."""
-    indices = np.array([name.startswith(INDEX) for name in names])
+    indices = np.array([name.startswith(INDEX) for name in names], bool)
     for wanted in benchmarks:
         name = clean(wanted, f"{WHERE}.benchmarks")
         if name not in names:
@@ -79,7 +79,7 @@ def _check_some(parts: Sequence[Part], bars: Sequence[Mask], indices: Mask, note
     if not any((mask & ~indices[part.codes]).any() for part, mask in zip(parts, bars, strict=True)):
         broken(
             where,
-            f"has no bar of anything that can be held: of {notes.rows} rows, {notes.without_close} lack a "
+            f"has no bar of anything that can be held: of {rows(notes.rows)}, {notes.without_close} lack a "
             f"close, {notes.suspended} a volume; what begins with {INDEX} or is a benchmark is never held.",
         )
 

@@ -31,6 +31,6 @@ def parse_policy(value: object) -> Policy:
             f"{WHERE}.block must be a list of checks, such as [split_jumps, missing_days], or {EVERYTHING}"
         )
     for name in names:
-        if name not in RULES:
+        if not isinstance(name, str) or name not in RULES:
             refuse(f'{WHERE}.block has no check "{name}"; {did_you_mean(str(name), RULES)}')
     return Policy(tuple(name for name in RULES if name in names or name in STRUCTURAL))

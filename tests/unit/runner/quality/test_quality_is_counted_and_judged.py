@@ -1,0 +1,255 @@
+"""Oddities of finished datasets are counted by name; what they mean for a run is the policy's to say."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.dataset.manifest import describe
+from qlib_shadow_runner.dataset.prices.notes import Count, Notes
+from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, Finding, Kind, State
+from qlib_shadow_runner.dataset.quality.policy import Policy, parse_policy
+from qlib_shadow_runner.dataset.quality.survey import survey
+from qlib_shadow_runner.dataset.quality.verdict import age, judge, judge_again
+from qlib_shadow_runner.dataset.synthetic import write_market
+from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+DAYS = 60
+
+
+@pytest.fixture
+def folder(make_dataset: Callable[..., Dataset]) -> Path:
+    """Give a dataset without a fault: constant prices, four symbols."""
+    return make_dataset(DAYS, {"all": ("AAA", "BBB", "CCC", "^GSPC")}).folder
+
+
+def put(folder: Path, symbol: str, field: str, values: np.ndarray, start: int = 0) -> None:
+    """Replace one bin file."""
+    home = folder / "features" / symbol
+    np.concatenate([[start], values]).astype("<f4").tofile(home / f"{field}.day.bin")
+
+
+def counted(folder: Path) -> dict[str, Finding]:
+    """Count, and leave out what was not found."""
+    return {finding.name: finding for finding in survey(folder) if finding.count}
+
+
+def ones(count: int = DAYS) -> np.ndarray:
+    """Give a constant price."""
+    return np.ones(count)
+
+
+def test_a_clean_dataset_is_fine(folder: Path):
+    """Every check that needs nothing else is made and finds nothing."""
+    quality = judge(survey(folder))
+    assert {check["state"] for check in quality.checks} == {"ok"}
+    assert quality.overall_state is State.OK
+    assert (quality.reason_code, quality.action_hint, quality.refusal, quality.warning) == (
+        "Ok",
+        "",
+        None,
+        None,
+    )
+
+
+def test_synthetic_data_is_fine(tmp_path: Path):
+    """The demo must not begin with a warning; gaps, splits and delistings are in it."""
+    write_market(tmp_path, seed=7, symbols=60, start=date(2019, 1, 2), days=1512)
+    assert counted(tmp_path) == {}
+
+
+def test_days_out_of_order(folder: Path):
+    """A calendar that goes back is told by its day."""
+    path = folder / "calendars" / "day.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:10], lines[3], *lines[11:]]) + "\n")
+    assert counted(folder)["calendar_order"] == Finding("calendar_order", 1, [lines[3]])
+
+
+@pytest.mark.parametrize("fault", ["too long", "torn", "no start", "empty"])
+def test_a_bin_file_that_does_not_fit(fault: str, folder: Path):
+    """A file that cannot be what it should be is named, and read no further."""
+    path = folder / "features" / "aaa" / "close.day.bin"
+    content = path.read_bytes()
+    bad = {
+        "too long": content + b"\0" * 8,
+        "torn": content[:-1],
+        "no start": np.array([np.nan, 1], "<f4").tobytes(),
+        "empty": b"",
+    }
+    path.write_bytes(bad[fault])
+    assert counted(folder)["bin_bounds"] == Finding("bin_bounds", 1, ["features/aaa/close.day.bin"])
+
+
+def test_impossible_prices(folder: Path):
+    """Zero, negative and infinite ones, each with symbol, field and day; NaN is a gap and no fault."""
+    values = ones()
+    values[[3, 4, 5, 6]] = [0, -1, np.inf, np.nan]
+    put(folder, "aaa", "open", values)
+    found = counted(folder)["invalid_prices"]
+    calendar = Dataset(folder).calendar
+    assert found == Finding("invalid_prices", 3, [f"AAA open {calendar[day]}" for day in (3, 4, 5)])
+
+
+def test_missing_days(folder: Path):
+    """More than a twentieth between first and last; before the first day nothing is missing."""
+    values = ones()
+    values[10:14] = np.nan
+    put(folder, "aaa", "close", values)
+    put(folder, "bbb", "close", ones(DAYS - 30), start=30)
+    assert counted(folder)["missing_days"] == Finding("missing_days", 1, ["AAA lacks 4 of 60 days"])
+
+
+def test_a_high_below_the_close(folder: Path):
+    """Rounding is forgiven, more is not."""
+    high, low = ones(), ones()
+    high[7] = 0.9
+    low[8] = 1.00001
+    put(folder, "aaa", "high", high)
+    put(folder, "aaa", "low", low)
+    assert counted(folder)["high_low"] == Finding("high_low", 1, [f"AAA {Dataset(folder).calendar[7]}"])
+
+
+def test_a_split_that_nobody_adjusted_for(folder: Path):
+    """Half the price over night at the same factor; with the factor moving too, it is none."""
+    close, factor = ones(), ones()
+    close[40:] = 0.51
+    factor[40:] = 2
+    for symbol in ("aaa", "bbb"):
+        put(folder, symbol, "close", close)
+    put(folder, "bbb", "factor", factor)
+    put(folder, "ccc", "close", np.where(np.arange(DAYS) < 20, 1, 0.6))  # bad, but no whole multiple
+    assert counted(folder)["split_jumps"] == Finding(
+        "split_jumps", 1, [f"AAA {Dataset(folder).calendar[40]}"]
+    )
+
+
+def test_a_last_day_that_is_half_there(folder: Path):
+    """Where many stop a day early, the delivery is at fault; who stopped long ago was delisted."""
+    put(folder, "aaa", "close", ones(DAYS - 1))
+    put(folder, "bbb", "close", ones(DAYS - 20))
+    assert counted(folder)["partial_end"] == Finding("partial_end", 1, ["AAA"])
+
+
+def test_what_the_conversion_did_is_counted_too(folder: Path):
+    """The notes beside the data tell of rows that are not in it."""
+    Notes(duplicates=Count(3, ["AAA 2020-01-01"]), rejected=Count(2, ["BBB 2020-01-02"])).write(folder)
+    found = counted(folder)
+    assert found["duplicate_rows"] == Finding("duplicate_rows", 3, ["AAA 2020-01-01"])
+    assert found["rejected_rows"] == Finding("rejected_rows", 2, ["BBB 2020-01-02"])
+
+
+def test_examples_are_few(folder: Path):
+    """However much is wrong, the manifest stays small."""
+    put(folder, "aaa", "close", -ones())
+    put(folder, "bbb", "close", -ones())
+    found = counted(folder)["invalid_prices"]
+    assert (found.count, len(found.examples)) == (2 * DAYS, 5)
+
+
+@pytest.mark.parametrize(("days", "count"), [(-2, 2), (-1, 0), (0, 0), (10, 0), (11, 11)])
+def test_age(days: int, count: int):
+    """More than ten days, or more than a time zone ahead."""
+    end = date(2024, 6, 30)
+    assert age(end, date.fromordinal(end.toordinal() + days)).count == count
+
+
+SPLIT = Finding("split_jumps", 2, ["AAA 2020-01-01"])
+ZERO = Finding("invalid_prices", 1, ["BBB 2020-01-02"])
+
+
+def test_by_default_only_structure_blocks():
+    """What is merely odd warns."""
+    quality = judge([SPLIT])
+    assert (quality.engineering_state, quality.source_state) == (State.OK, State.WARN)
+    assert (quality.policy_state, quality.overall_state) == (State.OK, State.WARN)
+    assert quality.reason_code == "UnadjustedSplits"
+    assert quality.refusal is None
+    assert quality.warning == (
+        "the dataset's quality: split_jumps found 2 closes that moved by a whole multiple while the factor "
+        "stayed: splits that nobody adjusted for (AAA 2020-01-01). "
+        "Deliver adj_close or factor with the prices, or adjusted prices."
+    )
+
+
+def test_what_the_policy_blocks_fails():
+    """The failure comes first, whatever else is odd."""
+    quality = judge([SPLIT, Finding("missing_days", 1)], Policy((*STRUCTURAL, "split_jumps")))
+    assert (quality.policy_state, quality.overall_state) == (State.FAIL, State.FAIL)
+    assert quality.reason_code == "UnadjustedSplits"
+    assert quality.refusal is not None
+    assert "split_jumps found 2" in quality.refusal
+    assert "missing_days" not in quality.refusal
+    assert quality.warning is None
+
+
+def test_broken_structure_is_engineerings():
+    """The states say where to look."""
+    quality = judge([ZERO])
+    assert (quality.engineering_state, quality.source_state) == (State.FAIL, State.OK)
+    assert quality.refusal is not None
+
+
+def test_another_run_judges_the_same_counts_by_its_own_policy():
+    """The manifest keeps facts; it survives JSON, and age is of the day of the run."""
+    recorded = json.loads(json.dumps(judge([SPLIT]).document()))
+    again = judge_again(recorded, Policy(("stale_end",)), end=date(2024, 1, 1), today=date(2024, 3, 1))
+    assert again.reason_code == "StaleData"
+    assert again.overall_state is State.FAIL
+    assert judge_again({}, Policy()).overall_state is State.OK
+
+
+def test_the_manifest_carries_the_states(folder: Path):
+    """Programs read them there."""
+    quality = describe(folder, source="existing", synthetic=False).quality
+    assert {
+        "engineering_state",
+        "source_state",
+        "policy_state",
+        "overall_state",
+        "reason_code",
+        "action_hint",
+    } < quality.keys()
+    assert quality["overall_state"] == "ok"
+
+
+def test_the_policy_is_read():
+    """Names add to what blocks anyhow; `all` is everything."""
+    assert parse_policy({}) == Policy(STRUCTURAL)
+    assert set(parse_policy({"block": ["split_jumps"]}).block) == {*STRUCTURAL, "split_jumps"}
+    assert parse_policy({"block": "all"}).block == tuple(RULES)
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        (
+            {"block": ["split_jump"]},
+            'spec.dataset.quality.block has no check "split_jump"; did you mean "split_jumps"?',
+        ),
+        ({"block": "split_jumps"}, "spec.dataset.quality.block must be a list of checks"),
+        ({"blocks": []}, 'spec.dataset.quality has no field "blocks"; did you mean "block"?'),
+        ({"block": [["x"]]}, "spec.dataset.quality.block has no check"),
+    ],
+)
+def test_a_fault_in_the_policy_is_told(raw: object, sentence: str):
+    """Unknown names are refused with the nearest known one."""
+    with pytest.raises(StageError) as caught:
+        parse_policy(raw)
+    assert sentence in caught.value.message
+
+
+def test_every_rule_is_whole():
+    """Codes are unique, hints are sentences, and the structural ones are the engineering ones."""
+    assert len({rule.reason for rule in RULES.values()}) == len(RULES)
+    assert all(rule.hint.endswith(".") for rule in RULES.values())
+    assert {name for name, rule in RULES.items() if rule.kind is Kind.ENGINEERING} == set(STRUCTURAL)
