@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import time
 from typing import Final
@@ -30,6 +31,8 @@ def main() -> int:
     except (SettingsError, NoClusterError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_USAGE
+    # Process 1 of a container ignores the signal unless it is handled; kopf takes over when it runs.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     wait_for_crd(cluster)
     run(settings, cluster)
     return 0
