@@ -1,0 +1,266 @@
+"""The demo, whole, as a user runs it; then every promise about it, kept and broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
+
+ROOT = Path(__file__).resolve().parents[3]
+DEMO = ROOT / "manifests" / "samples" / "demo.yaml"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One finished run."""
+
+    data: Path
+    folder: Path
+    output: str
+    code: int
+
+    def document(self, name: str) -> dict[str, object]:
+        """Read one of its documents."""
+        document = json.loads((self.folder / name).read_bytes())
+        assert isinstance(document, dict)
+        return document
+
+    def log(self, name: str) -> str:
+        """Read one of its logs."""
+        return (self.folder / name).read_text()
+
+
+def plain_environ() -> dict[str, str]:
+    """Give a user's environment: no CI, no pytest, another time zone, and something to keep secret."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, "TZ": "Asia/Tokyo", "MY_TOKEN": "secret-5f2a"}
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    """Run the demo once for all the tests."""
+    home = tmp_path_factory.mktemp("golden")
+    command = [sys.executable, "-m", "qlib_shadow_runner", "run", str(DEMO)]
+    done = subprocess.run(command, cwd=home, env=plain_environ(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [folder] = (home / "data/artifacts/trading-ops/qlib-shadow").iterdir()
+    return Golden(home / "data", folder, done.stdout, done.returncode)
+
+
+def verify(folder: Path, data: Path) -> tuple[int, dict[str, bool]]:
+    """Verify a folder as a program does."""
+    command = [sys.executable, "-m", "qlib_shadow_runner", "verify", str(folder), "--data", str(data), "--json"]
+    done = subprocess.run(command, env=plain_environ(), capture_output=True, text=True, check=False)
+    return done.returncode, {line["name"]: line["passed"] for line in json.loads(done.stdout)["checks"]}
+
+
+def test_the_demo_passes_and_says_so(golden: Golden):
+    """Steps, figures, verdict, and where to look."""
+    for word in ("features …", "train …", "backtest …", "export …", "golden run: PASS (12/12)"):
+        assert word in golden.output
+    assert golden.output.rstrip().endswith(f"{golden.folder.name}/backtest_summary.md")
+
+
+def test_the_model_learns_what_is_there_to_learn(golden: Golden):
+    """A weak signal, found: not nothing, and not the noise."""
+    metrics = golden.document("metrics.json")
+    assert 0.02 < float(str(metrics["ic"])) < 0.10
+    assert 0.02 < float(str(metrics["rankIc"])) < 0.10
+    best = re.search(r"best iteration is:\n\[(\d+)\]", golden.log("stdout.log"))
+    assert best is not None
+    assert 5 < int(best[1]) < 450
+
+
+def test_the_folder_holds_what_was_promised(golden: Golden):
+    """By these names and no others that a user would wonder about."""
+    shown = {path.name for path in golden.folder.iterdir() if not path.name.startswith(".")}
+    assert shown == {
+        "workflow.yaml", "stdout.log", "stderr.log", "mlruns", "backtest_summary.md", "signals_ranked.parquet",
+        "RUN_METADATA.json", "metrics.json", "results",
+    }  # fmt: skip
+
+
+def test_the_metadata_says_what_makes_the_run_repeatable(golden: Golden):
+    """Times are UTC whatever the time zone; paths are the cluster's."""
+    metadata = golden.document("RUN_METADATA.json")
+    assert (metadata["status"], metadata["run_id"]) == ("complete", golden.folder.name)
+    started, finished = (datetime.fromisoformat(str(metadata[f"{word}_at_utc"])) for word in ("started", "finished"))
+    assert started < finished <= datetime.now(UTC)
+    assert metadata["dataset_path"] == "/data/qlib/qlib_data/us_data_1d"
+    assert str(metadata["dataset_resolved_path"]).startswith("/data/qlib/qlib_data/us_data_1d@")
+    assert metadata["packages"].keys() >= {"pyqlib", "lightgbm", "numpy", "pandas"}  # type: ignore[attr-defined]
+    assert int(str(metadata["peak_memory_bytes"])) > 100_000_000
+
+
+def test_the_users_time_zone_is_honoured_in_the_log(golden: Golden):
+    """Tokyo is nine hours ahead of what the metadata says."""
+    told = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+\) INFO", golden.log("stderr.log"))
+    assert told is not None
+    started = datetime.fromisoformat(str(golden.document("RUN_METADATA.json")["started_at_utc"]))
+    ahead = datetime.fromisoformat(told[1]).replace(tzinfo=UTC) - started
+    assert round(ahead.total_seconds() / 3600) == 9
+
+
+def test_nothing_secret_or_foreign_is_kept(golden: Golden):
+    """Neither in the logs nor in the workflow nor in MLflow's record."""
+    for path in golden.folder.rglob("*"):
+        if path.is_file():
+            assert b"secret-5f2a" not in path.read_bytes(), path
+
+
+def test_no_run_is_left_running_and_the_store_names_its_own_place(golden: Golden):
+    """`mlflow ui` finds the artifacts where they lie."""
+    [run] = recorded_runs(golden.folder / "mlruns")
+    assert (run.status, run.experiment) == (RunStatus.FINISHED, golden.folder.name)
+    assert f"artifact_uri: {run.artifacts.as_uri()}\n" in (run.folder / "meta.yaml").read_text()
+
+
+def test_the_summary_warns_that_the_prices_are_made_up(golden: Golden):
+    """Nobody should mistake the demo's figures for a market's."""
+    summary = golden.log("backtest_summary.md")
+    assert "The prices are synthetic" in summary
+    assert golden.folder.name in summary
+
+
+def test_a_training_that_finished_is_not_done_again(golden: Golden, tmp_path: Path):
+    """A retry after a failed export costs the export."""
+    data = tmp_path / "data"
+    shutil.copytree(golden.data, data, symlinks=True)
+    folder = data / golden.folder.relative_to(golden.data)
+    (folder / "metrics.json").unlink()
+    metadata = golden.document("RUN_METADATA.json")
+    request = {"runId": metadata["run_id"], **{key: metadata[key] for key in ("uid", "name", "namespace")}}
+    environ = {
+        **plain_environ(),
+        "QLIB_SHADOW_DATA": str(data),
+        "QLIB_SHADOW_REQUEST": json.dumps({**request, "spec": {"dataset": {"source": {"synthetic": {}}}}}),
+    }
+    command = [sys.executable, "-m", "qlib_shadow_runner", "stage", "qrun"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert "an earlier attempt finished training" in done.stdout
+    assert verify(folder, data) == (0, dict.fromkeys(LINES, True))
+
+
+LINES = (
+    "files", "metadata", "stages", "workflow", "configuration hash", "dataset", "recorder", "signals", "metrics",
+    "summary", "identity", "logs",
+)  # fmt: skip
+
+
+@pytest.fixture
+def moved(golden: Golden, tmp_path: Path) -> Iterator[Path]:
+    """Give a copy of the run folder, somewhere else."""
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(golden.folder, folder)
+    yield folder
+
+
+def test_a_folder_that_was_moved_still_verifies(golden: Golden, moved: Path):
+    """Absolute paths inside do not matter."""
+    assert verify(moved, golden.data) == (0, dict.fromkeys(LINES, True))
+
+
+def replace(name: str, old: str, new: str) -> Callable[[Path], object]:
+    """Tamper with a text."""
+
+    def tamper(folder: Path) -> None:
+        path = next(iter(folder.glob(name)))
+        text = path.read_text()
+        assert re.search(old, text), f"{name} has no {old}"
+        path.write_text(re.sub(old, new, text, count=1))
+
+    return tamper
+
+
+def remove(name: str) -> Callable[[Path], object]:
+    """Take a file away."""
+    return lambda folder: next(iter(folder.glob(name))).unlink()
+
+
+def better_score(folder: Path) -> None:
+    """Let the worst of a day be the best."""
+    script = (
+        "import sys, pyarrow as pa, pyarrow.parquet as pq\n"
+        "table = pq.read_table(sys.argv[1]); frame = table.to_pandas(); frame.loc[0, 'score'] += 1\n"
+        "new = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False)\n"
+        "pq.write_table(new.replace_schema_metadata(table.schema.metadata), sys.argv[1])\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(folder / "signals_ranked.parquet")], check=True)
+
+
+TAMPERED = {
+    "a better figure": (replace("metrics.json", r'"ic": 0', '"ic": 1'), {"metrics"}),
+    "a better result": (replace("results/qrun.json", r'"ic": 0', '"ic": 1'), {"metrics"}),
+    "a better page": (replace("backtest_summary.md", "nothing was traded", "much was earned"), {"summary"}),
+    "another seed": (replace("workflow.yaml", "seed: 7", "seed: 8"), {"workflow", "configuration hash"}),
+    "another comment": (replace("workflow.yaml", "never a trade", "a trade"), {"workflow"}),
+    "another configuration": (
+        replace("RUN_METADATA.json", '"config_hash": "..', '"config_hash": "zz'),
+        {"configuration hash", "summary", "identity"},
+    ),
+    "another dataset": (
+        replace("RUN_METADATA.json", '"dataset_fingerprint": "..', '"dataset_fingerprint": "zz'),
+        {"configuration hash", "dataset", "summary"},
+    ),
+    "a run that failed": (replace("RUN_METADATA.json", '"complete"', '"failed"'), {"metadata"}),
+    "a run without a start": (replace("RUN_METADATA.json", '"started_at_utc"', '"x"'), {"metadata"}),
+    "a stage that failed": (replace("results/download.json", '"exitCode": 0', '"exitCode": 11'), {"stages"}),
+    "a better score": (better_score, {"signals"}),
+    "a run still running": (replace("mlruns/*/*/meta.yaml", "status: 3", "status: 1"), {"recorder"}),
+    "another experiment": (replace("mlruns/[1-9]*/meta.yaml", "\nname: .*", "\nname: other"), {"identity"}),
+    "no predictions": (remove("mlruns/*/*/artifacts/pred.pkl"), {"signals"}),
+    "no signals": (remove("signals_ranked.parquet"), {"files", "signals", "summary", "identity"}),
+    "no summary": (remove("backtest_summary.md"), {"files", "summary"}),
+    "no log": (remove("stdout.log"), {"files", "logs"}),
+    "a log cut short": (replace("stderr.log", "stage download attempt", ""), {"logs"}),
+}
+
+
+@pytest.mark.parametrize(("tamper", "lines"), TAMPERED.values(), ids=TAMPERED)
+def test_a_folder_that_was_tampered_with_fails_where_it_was(
+    golden: Golden, moved: Path, tamper: Callable[[Path], object], lines: set[str]
+):
+    """By content: these lines, and no others."""
+    tamper(moved)
+    code, found = verify(moved, golden.data)
+    assert {name for name, passed in found.items() if not passed} == lines
+    assert code == 1
+
+
+def test_data_that_was_changed_afterwards_is_noticed(golden: Golden, tmp_path: Path):
+    """Every byte is hashed again."""
+    data = tmp_path / "data"
+    shutil.copytree(golden.data, data, symlinks=True)
+    [close] = data.glob("qlib/qlib_data/us_data_1d@*/features/syn001/close.day.bin")
+    close.write_bytes(close.read_bytes()[:-4] + b"\0\0\0\1")
+    assert {name for name, passed in verify(golden.folder, data)[1].items() if not passed} == {"dataset"}
+
+
+def test_ctrl_c_stops_training_and_leaves_nothing_running(tmp_path: Path):
+    """130 for the shell; the folder says that it was interrupted."""
+    command = [sys.executable, "-m", "qlib_shadow_runner", "run", str(DEMO)]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=plain_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while "features …" not in (line := process.stdout.readline()):
+            assert line, "the run ended before training began"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    [folder] = (tmp_path / "data/artifacts/trading-ops/qlib-shadow").iterdir()
+    assert process.returncode == 130
+    assert errors.startswith("Interrupted: the stage was told to stop")
+    assert json.loads((folder / "RUN_METADATA.json").read_bytes())["status"] == "interrupted"
+    assert {run.status for run in recorded_runs(folder / "mlruns")} <= {RunStatus.KILLED}
