@@ -21,7 +21,7 @@ def installation(
 ) -> Iterator[Installation]:
     """Install the operator and a claim; take both away afterwards."""
     folder = overlay(tmp_path_factory.mktemp("overlay"), images)
-    rendered = cluster.kubectl("kustomize", "--load-restrictor=LoadRestrictionsNone", str(folder))
+    rendered = cluster.kubectl("kustomize", str(folder))
     cluster.kubectl("apply", "-f", "-", input=rendered)
     volume = cluster.volume(NAMESPACE, "qlib-shadow-data", "20Gi", uid=10001, gid=10001)
     cluster.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/qlib-shadow-operator", "--timeout=120s")

@@ -201,7 +201,7 @@ def _workflow(raw: Mapping[str, object]) -> WorkflowSpec:
         template=text(raw.get("template", DEFAULT_TEMPLATE), f"{where}.template"),
         market=_symbol(raw.get("market", AUTO), f"{where}.market"),
         benchmark=_symbol(raw.get("benchmark", AUTO), f"{where}.benchmark"),
-        segments=_segments(raw.get("segments", AUTO)),
+        segments=_segments(raw.get("segments")),
         model=_model(mapping(raw.get("model", {}), f"{where}.model")),
         strategy=_strategy(mapping(raw.get("strategy", {}), f"{where}.strategy")),
         exchange=_exchange(mapping(raw.get("exchange", {}), f"{where}.exchange")),
@@ -220,16 +220,18 @@ def _symbol(value: object, where: str) -> str:
 
 
 def _segments(value: object) -> Segments | None:
-    if value == AUTO:
-        return None
     where = "spec.workflow.segments"
+    if value is None:
+        return None
+    if value == AUTO:  # the CRD cannot take a word where a mapping may stand
+        refuse(f"{where} is made from the calendar when it is left out; leave it out instead of writing {AUTO}")
     raw = mapping(value, where)
     names = ("train", "valid", "test")
     check_keys(raw, set(names), where)
     missing = [name for name in names if name not in raw]
     if missing:
         refuse(
-            f"{where} lacks {', '.join(missing)}: give all of train, valid and test as [first, last], or auto"
+            f"{where} lacks {', '.join(missing)}: give all of train, valid and test as [first, last], or leave segments out"
         )
     return Segments(*(_span(raw[name], f"{where}.{name}") for name in names))
 

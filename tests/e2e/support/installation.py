@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,8 +71,9 @@ def overlay(folder: Path, images: Images) -> Path:
             }
         },
     }
+    shutil.copytree(ROOT / "manifests", folder / "manifests")
     kustomization = {
-        "resources": [str(ROOT / "manifests")],
+        "resources": ["manifests"],
         "images": [image("qlib-shadow-operator", images.operator.reference)],
         "patches": [{"path": "environment.yaml"}],
     }
