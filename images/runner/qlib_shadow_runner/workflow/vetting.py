@@ -23,6 +23,7 @@ TASK: Final = frozenset({"model", "dataset", "record"})
 CLASSES: Final = frozenset(
     {
         ("qlib.contrib.model.gbdt", "LGBModel"),
+        ("qlib_shadow_runner.model", "LGBModel"),
         ("qlib.data.dataset", "DatasetH"),
         ("qlib.contrib.data.handler", "Alpha158"),
         ("qlib.workflow.record_temp", "SignalRecord"),

@@ -1,0 +1,62 @@
+"""Qlib's recorder writes metrics beside the run; ours before the run goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD = """
+import sys, threading
+import mlflow.store.tracking.file_store as store
+import qlib
+from qlib.workflow import R
+
+opened, saved = threading.Event(), threading.Event()
+
+def append_slowly(path, line):
+    # A busy machine: the file exists, and its first line comes later.
+    with open(path, "a") as file:
+        opened.set()
+        saved.wait(float(sys.argv[3]))
+        file.write(line)
+
+qlib.init(provider_uri=sys.argv[1], region="us")
+with R.start(experiment_name="e", uri=sys.argv[1] + "/mlruns"):
+    recorder = R.get_recorder()
+    if sys.argv[2] == "in-step":
+        from qlib_shadow_runner.model import log_in_step
+        log_in_step(recorder)
+    store.append_to = append_slowly
+    recorder.log_metrics(IC=0.04)
+    opened.wait(10)
+    try:
+        recorder.client.get_run(recorder.id)
+    finally:
+        saved.set()
+"""
+
+
+@pytest.mark.parametrize(("how", "error"), [("beside", "is malformed. No data found"), ("in-step", "")])
+def test_a_metric_is_whole_before_anything_reads_it(tmp_path: Path, how: str, error: str):
+    """The first case shows the fault in Qlib's way; the second that ours does not have it."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RECORD, str(tmp_path), how, "0" if how == "in-step" else "60"],
+        cwd=tmp_path,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "MLFLOW_ALLOW_FILE_STORE": "true",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert (done.returncode != 0, error in done.stderr) == (bool(error), True), done.stderr
