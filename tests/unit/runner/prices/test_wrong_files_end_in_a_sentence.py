@@ -74,11 +74,11 @@ CSV_FAULTS = {
     ),
     "a price of zero": (
         HEAD + ROW + "2024-01-03,AAA,0,2,1,2,5\n",
-        "has 1 row with a price of zero or less, an infinite one, or a negative volume: AAA 2024-01-03 (line 3)",
+        "has 1 row with an impossible price or volume (zero, negative, infinite): AAA 2024-01-03 (line 3)",
     ),
     "a negative volume": (
         HEAD + "2024-01-02,AAA,1,2,1,2,-5\n",
-        "or a negative volume: AAA 2024-01-02 (line 2)",
+        "(zero, negative, infinite): AAA 2024-01-02 (line 2)",
     ),
     "only an index": (
         HEAD + "2024-01-02,^GSPC,1,2,1,2,5\n",
@@ -128,7 +128,7 @@ PARQUET_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an infinite price": (
         {"high": [np.inf, 1, 1, 1, 1, 1]},
-        "or a negative volume: AAA 2024-01-02 (row 1)",
+        "(zero, negative, infinite): AAA 2024-01-02 (row 1)",
     ),
     "both adjustments": ({"factor": 1.0, "adj_close": 5.0}, "write adjust: factor, or adjust: adj_close"),
     "a factor of zero": ({"factor": 0.0}, "6 bars have factor at zero, below, or infinite."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.prices.parts import Part
 
     Mask = NDArray[np.bool_]
+    Places = NDArray[np.int64]
 
-EXAMPLES = 3
+EXAMPLES: Final = 3
+LEAST: Final = 1e-15
+MOST: Final = 1e18
+"""Beyond these, float32 has no room for what an adjustment makes of a figure."""
 
 
 def bars_of(part: Part, indices: Mask, names: Sequence[str], options: Options, notes: Notes) -> Mask:
@@ -34,18 +38,18 @@ def bars_of(part: Part, indices: Mask, names: Sequence[str], options: Options, n
     notes.without_close += int(np.isnan(close).sum())
     notes.suspended += int((~traded & ~(volume < 0) & ~np.isnan(close)).sum())
     alive = ~np.isnan(close) & (traded | (volume < 0))
-    bad = alive & _bad(part, volume, index)
+    bad = alive & _bad(part, volume)
     if bad.any():
         _tell_bad(part, bad, names, options, notes)
     return alive & ~bad
 
 
-def _bad(part: Part, volume: NDArray[np.float64], index: Mask) -> Mask:
-    bad = ((volume < 0) | np.isinf(volume)) & ~index
+def _bad(part: Part, volume: NDArray[np.float64]) -> Mask:
+    bad = (volume < 0) | (volume > MOST)
     for role in PRICES:
         if role in part.columns:
             values = part.numbers(role)
-            bad |= (values <= 0) | np.isinf(values)
+            bad |= (values < LEAST) | (values > MOST)
     return bad
 
 
@@ -56,32 +60,35 @@ def _tell_bad(part: Part, bad: Mask, names: Sequence[str], options: Options, not
     if options.bad_rows is BadRows.REFUSE:
         broken(
             part.file,
-            f"has {counted(len(rows))} with a price of zero or less, an infinite one, or a negative volume: "
+            f"has {counted(len(rows))} with an impossible price or volume (zero, negative, infinite): "
             f"{listed(examples, len(rows))}. Mend them, or write badRows: drop to leave them out.",
         )
 
 
 def check_duplicates(
-    parts: Sequence[Part],
-    bars: Sequence[Mask],
+    places: Sequence[Places],
     grid: Grid,
     names: Sequence[str],
     *,
+    file: str | None,
     options: Options,
     notes: Notes,
 ) -> None:
     """Refuse a second bar for a symbol's day, or count it where the last one is to be kept."""
-    seen = np.zeros(grid.size, np.uint32)
-    for part, mask in zip(parts, bars, strict=True):
-        np.add.at(seen, grid.places(part.days[mask], part.codes[mask]), 1)
-    twice = np.flatnonzero(seen > 1)
-    if not len(twice):
+    taken = np.zeros(grid.size, bool)
+    for some in places:
+        taken[some] = True
+    if int(taken.sum()) == notes.bars:
         return
+    seen = np.zeros(grid.size, np.uint32)
+    for some in places:
+        np.add.at(seen, some, 1)
+    twice = np.flatnonzero(seen > 1)
     extra = int(seen[twice].astype(np.int64).sum()) - len(twice)
     examples = [_where(int(place), grid, names) for place in twice[:EXAMPLES]]
     notes.duplicates.add(extra, examples)
     if options.duplicates is Duplicates.REFUSE:
-        where = f"{parts[0].file} holds" if len(parts) == 1 else "the files together hold"
+        where = f"{file} holds" if file else "the files together hold"
         broken(
             where,
             f"{counted(extra)} too many, with the symbol and day of another: {listed(examples, len(twice))}. "

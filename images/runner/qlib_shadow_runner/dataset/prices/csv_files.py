@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SEPARATORS: Final = ",;\t|"
 NOTHING: Final = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "none", "-", "--")
+NOT_UTF8: Final = "is not text in UTF-8 (Excel calls it: CSV UTF-8). Save it as that, or as Parquet."
 HEAD: Final = 64 * 1024
 BLOCK: Final = 4 * 1024 * 1024
 TEXTS: Final = pa.dictionary(pa.int32(), pa.string())
@@ -39,7 +40,10 @@ class CsvFile:
         self._name = name
         line = self._first_line()
         self._separator = max(SEPARATORS, key=line.count)
-        [names] = csv.reader([line], delimiter=self._separator)
+        try:
+            [names] = csv.reader([line], delimiter=self._separator)
+        except csv.Error as error:
+            self._unreadable(error)
         self._header = [name.strip() for name in names]
         self._table = pa.table({})
 
@@ -72,12 +76,9 @@ class CsvFile:
         if not head.strip():
             broken(self._name, "is empty. Copy it again; rename it when the copy is done.")
         if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
-            broken(
-                self._name,
-                "is not text in UTF-8 (Excel calls it: CSV UTF-8). Save it as that, or as Parquet.",
-            )
+            broken(self._name, NOT_UTF8)
         try:
-            return head.partition(b"\n")[0].decode("utf-8-sig").strip("\r")
+            return head.splitlines()[0].decode("utf-8-sig")
         except UnicodeDecodeError:
             broken(
                 self._name, "has a first line that is not UTF-8. Save the file as CSV UTF-8, or as Parquet."
@@ -92,7 +93,7 @@ class CsvFile:
         try:
             return self._parse(kinds)
         except pa.ArrowInvalid as error:
-            if "conversion error" in str(error):
+            if "conversion error to double" in str(error):
                 self._find_cell([name for name, kind in kinds.items() if kind is not TEXTS])
             self._unreadable(error)
         except (OSError, EOFError, zlib.error) as error:
@@ -115,7 +116,7 @@ class CsvFile:
 
     def _find_cell(self, columns: Sequence[str]) -> None:
         """Name the first cell that is no number; only reached when there is one."""
-        table = self._parse(dict.fromkeys(columns, TEXTS))
+        table = self._read(dict.fromkeys(columns, TEXTS))
         for column in columns:
             encoded = table[column].unify_dictionaries().combine_chunks()
             words = encoded.dictionary.to_pylist()
@@ -128,6 +129,8 @@ class CsvFile:
                 broken(self._name, f'has "{cut(word)}" {where}, which is not a number.{hint}')
 
     def _unreadable(self, error: Exception) -> NoReturn:
+        if "invalid UTF8" in str(error):
+            broken(self._name, f"{NOT_UTF8} {cut_line(str(error))}.")
         what = cut_line(str(error))
         broken(
             self._name,

@@ -8,7 +8,7 @@ import numpy as np
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.prices.adjust import Adjustment, change, scaled
-from qlib_shadow_runner.dataset.prices.bars import bars_of, check_duplicates
+from qlib_shadow_runner.dataset.prices.bars import LEAST, MOST, bars_of, check_duplicates
 from qlib_shadow_runner.dataset.prices.faults import broken, rows
 from qlib_shadow_runner.dataset.prices.grid import make_grid
 from qlib_shadow_runner.dataset.prices.notes import Notes
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
+    Places = NDArray[np.int64]
 
 INDEX: Final = "^"
 WHERE: Final = "spec.dataset.source.prices"
@@ -43,12 +44,13 @@ def ingest(files: Sequence[Path], names: Sequence[str], folder: Path, options: O
     indices = find_indices(symbols.names, options.benchmarks)
     bars = [bars_of(part, indices, symbols.names, options, notes) for part in parts]
     _check_some(parts, bars, indices, notes)
-    grid = make_grid(
-        [(part.days[mask], part.codes[mask]) for part, mask in zip(parts, bars, strict=True)],
-        len(symbols.names),
-    )
-    check_duplicates(parts, bars, grid, symbols.names, options=options, notes=notes)
-    _write(_Columns(parts, bars, grid), Writer(folder, grid, symbols.names), indices, options, notes)
+    kept = list(zip(parts, bars, strict=True))
+    grid = make_grid([(part.days[mask], part.codes[mask]) for part, mask in kept], len(symbols.names))
+    places = [grid.places(part.days[mask], part.codes[mask]) for part, mask in kept]
+    only = parts[0].file if len(parts) == 1 else None
+    check_duplicates(places, grid, symbols.names, file=only, options=options, notes=notes)
+    columns = _Columns(list(zip(parts, bars, places, strict=True)), grid)
+    _write(columns, Writer(folder, grid, symbols.names), indices, options, notes)
     notes.renamed = symbols.renamed
     notes.benchmarks = sorted(symbols.names[code] for code in np.flatnonzero(indices & grid.alive))
     notes.without_bars = sorted(symbols.names[code] for code in np.flatnonzero(~grid.alive))
@@ -87,12 +89,9 @@ def _check_some(parts: Sequence[Part], bars: Sequence[Mask], indices: Mask, note
 class _Columns:
     """The columns of all files, each laid out on the grid when it is asked for."""
 
-    def __init__(self, parts: Sequence[Part], bars: Sequence[Mask], grid: Grid) -> None:
+    def __init__(self, parts: Sequence[tuple[Part, Mask, Places]], grid: Grid) -> None:
         self.grid = grid
-        self._parts = [
-            (part, mask, grid.places(part.days[mask], part.codes[mask]))
-            for part, mask in zip(parts, bars, strict=True)
-        ]
+        self._parts = parts
 
     def has(self, role: str) -> bool:
         """Say whether any file has it."""
@@ -150,7 +149,7 @@ def _factor(columns: _Columns, close: Floats, by: Adjust) -> Floats:
     values = columns.spread(by)
     if by is Adjust.ADJ_CLOSE:
         values /= close
-    wrong = (values <= 0) | np.isinf(values)
+    wrong = (values < LEAST) | (values > MOST)
     if wrong.any():
         refuse(
             f"{WHERE}: {int(wrong.sum())} bars have {by} at zero, below, or infinite. "

@@ -44,14 +44,14 @@ class Writer:
         content[np.isnan(content)] = np.nan  # one bit pattern for "nothing", whatever made it
         content[grid.heads[grid.alive]] = grid.first[grid.alive]
 
-        def write(code: int, home: str) -> None:
-            start = int(grid.heads[code])
-            with open(f"{home}/{field}{BIN_SUFFIX}", "wb", buffering=0) as stream:  # noqa: PTH123 - many of them
-                stream.write(content[start : start + int(grid.lengths[code])].data)
+        def write(some: slice) -> None:
+            for code, home in zip(self._codes[some], self._homes[some], strict=True):
+                start = int(grid.heads[code])
+                with open(f"{home}/{field}{BIN_SUFFIX}", "wb", buffering=0) as stream:  # noqa: PTH123 - many of them
+                    stream.write(content[start : start + int(grid.lengths[code])].data)
 
         with ThreadPoolExecutor(WRITERS) as pool:
-            for _ in pool.map(write, self._codes, self._homes):
-                pass
+            list(pool.map(write, [slice(first, None, WRITERS) for first in range(WRITERS)]))
 
     def calendar_and_universes(self, universe: str, indices: NDArray[np.bool_]) -> None:
         """Write the days, everything in `all`, and what can be held in the universe of its own."""
