@@ -152,3 +152,30 @@ def test_the_command_line_needs_nothing_but_python() -> None:
         check=True,
     )
     assert "A real Kubernetes cluster for tests." in done.stdout
+
+
+@pytest.mark.parametrize(("ci", "expected"), [("", "1 skipped"), ("true", "1 error")])
+def test_what_a_machine_cannot_do_is_skipped_but_fails_in_ci(tmp_path: Path, ci: str, expected: str) -> None:
+    """A green run in CI means that every test ran; elsewhere the reason says what to do."""
+    (tmp_path / "nobody.py").write_text(
+        "import os, shutil\nos.geteuid = lambda: 1000\nshutil.which = lambda *_: None\n"
+    )
+    done = subprocess.run(
+        (
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "nobody",
+            "-k",
+            "node_is_ready",
+            "tests/cluster/test_cluster.py",
+        ),
+        cwd=HERE.parents[1],
+        env={**os.environ, "CI": ci, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert expected in done.stdout
+    assert "a test cluster without Docker needs root" in done.stdout

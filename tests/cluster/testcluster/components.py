@@ -151,6 +151,7 @@ def kubelet(state: Path, pki: Authority) -> dict[str, object]:
         "imageGCHighThresholdPercent": 100,  # no registry has the images; they must not be collected
         "podLogsDir": f"{state}/logs/pods",
         "resolvConf": f"{state}/resolv.conf",
+        "volumePluginDir": f"{state}/kubelet/plugins-of-volumes",
         "tlsCertFile": f"{pki.folder}/kubelet.crt",
         "tlsPrivateKeyFile": f"{pki.folder}/kubelet.key",
         # Kernel settings and limits that may not be changed here are passed over, not died of.

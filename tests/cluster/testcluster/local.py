@@ -113,6 +113,7 @@ STARTED: list[subprocess.Popen[bytes]] = []
 
 def up(*, node: bool = True, left_running: bool = False) -> Cluster:
     """Start a cluster; it ends with this process unless it is left running."""
+    sandbox.require_root()
     packages.require(packages.NODE)
     folders = (binaries.kubernetes(), binaries.etcd())
     machine = Local(sandbox.start(left_running=left_running))

@@ -68,12 +68,16 @@ class Sandbox:
         remove(self.state)
 
 
-def start(*, left_running: bool) -> Sandbox:
-    """Make a sandbox that ends with this process, or one that is left running."""
+def require_root() -> None:
+    """Refuse what only root can do, before anything long is begun."""
     if os.geteuid() != 0:
         raise UnavailableError(
             "a test cluster without Docker needs root; run as root, install Docker, or pass --kubeconfig"
         )
+
+
+def start(*, left_running: bool) -> Sandbox:
+    """Make a sandbox that ends with this process, or one that is left running."""
     remove_leftovers()
     state = Path(tempfile.mkdtemp(prefix=PREFIX))
     state.chmod(0o755)
