@@ -32,6 +32,9 @@ def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str)
         **kept,
         **dict.fromkeys(THREADS, str(threads)),
         "TMPDIR": scratch,
+        # On a busy node, threads that spin at every barrier keep those that work from working:
+        # boosting takes three times as long there, and as long as ever on a quiet one.
+        "OMP_WAIT_POLICY": "PASSIVE",
         # The backtest's last bits follow the order of sets.
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
