@@ -44,6 +44,9 @@ cluster-down: .venv/.ready ## Stop it and leave nothing behind
 images: .venv/.ready ## Build both images (Docker where it answers, buildah otherwise)
 	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster images
 
+bench-ingest: .venv/.ready ## Compare the ingestion of prices with a plain pandas loop (ARGS='--symbols 500 --years 15')
+	@$(BIN)/python tests/bench/ingest.py $(ARGS)
+
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --excludes requirements/excludes.txt pyproject.toml
 
@@ -56,4 +59,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images lock clean
+.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images bench-ingest lock clean

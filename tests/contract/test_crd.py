@@ -15,6 +15,8 @@ from qlib_shadow_operator.kube.render import render_status
 from qlib_shadow_runner import spec as runner
 from qlib_shadow_runner.contract import RUN_ID_MAX, DatasetResult, Metrics, Stage
 from qlib_shadow_runner.dataset.prices.columns import ROLES
+from qlib_shadow_runner.dataset.quality.checks import RULES
+from qlib_shadow_runner.dataset.quality.policy import EVERYTHING
 from qlib_shadow_runner.dataset.sources import SOURCES, archive, prices
 
 CRD = Path(__file__).parents[2] / "manifests/crd/qlibshadowruns.yaml"
@@ -228,3 +230,9 @@ def test_a_started_runs_spec_is_frozen_field_by_field(schema: dict[str, Any]):
     [rule] = [r["rule"] for r in schema["x-kubernetes-validations"] if "oldSelf" in r["rule"]]
     for name in fields(schema, "spec") - {"suspend", "ttlSecondsAfterFinished"}:
         assert f"self.spec.{name} == oldSelf.spec.{name})" in rule
+
+
+def test_the_checks_that_may_block_are_the_runners(schema: dict[str, Any]):
+    """A check that the CRD does not know could not be asked for in a cluster."""
+    dataset = schema["properties"]["spec"]["properties"]["dataset"]["properties"]
+    assert dataset["quality"]["properties"]["block"]["items"]["enum"] == [*RULES, EVERYTHING]

@@ -173,6 +173,16 @@ class DatasetResult(TypedDict, total=False):
     days: int
     instruments: int
     ageDays: int
+    engineeringState: str
+    """ok, warn or fail: whether the files are sound."""
+    sourceState: str
+    """Whether what was delivered is."""
+    policyState: str
+    """Whether the run's policy lets it pass."""
+    overallState: str
+    reasonCode: str
+    """The worst check's, or Ok."""
+    actionHint: str
 
 
 class Metrics(TypedDict, total=False):

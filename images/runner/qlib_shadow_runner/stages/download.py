@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_quality, find_fresh
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
-from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result
+from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result, quality_result
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.contract import DatasetResult
@@ -30,7 +30,7 @@ def download(bench: Workbench) -> Outcome:
     bench.folder.update_metadata(**dataset_metadata(found), dataset_quality=quality.document())
     message = _sentence(found)
     sys.stdout.write(message + "\n")
-    return Outcome(message, dataset=found)
+    return Outcome(message, dataset={**found, **quality_result(quality)})
 
 
 def _ensure(bench: Workbench, canonical: Path) -> Resolved:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.dataset.ensure import Resolved
+    from qlib_shadow_runner.dataset.quality.verdict import Quality
     from qlib_shadow_runner.limits import Limits
     from qlib_shadow_runner.request import Context
     from qlib_shadow_runner.run_folder import RunFolder
@@ -57,4 +58,16 @@ def dataset_result(bench: Workbench, resolved: Resolved) -> DatasetResult:
         days=manifest.days,
         instruments=manifest.instruments,
         ageDays=manifest.age_days(datetime.now(UTC).date()),
+    )
+
+
+def quality_result(quality: Quality) -> DatasetResult:
+    """Say how good the dataset is, as far as the resource shows it."""
+    return DatasetResult(
+        engineeringState=quality.engineering_state,
+        sourceState=quality.source_state,
+        policyState=quality.policy_state,
+        overallState=quality.overall_state,
+        reasonCode=quality.reason_code,
+        actionHint=quality.action_hint,
     )

@@ -226,7 +226,7 @@ def test_the_policy_is_read():
     """Names add to what blocks anyhow; `all` is everything."""
     assert parse_policy({}) == Policy(STRUCTURAL)
     assert set(parse_policy({"block": ["split_jumps"]}).block) == {*STRUCTURAL, "split_jumps"}
-    assert parse_policy({"block": "all"}).block == tuple(RULES)
+    assert parse_policy({"block": ["all"]}).block == tuple(RULES)
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,16 @@ class Policy:
 
 
 def parse_policy(value: object) -> Policy:
-    """Read `{block: [names…]}`; the structural checks block in any case, `all` is every check."""
+    """Read `{block: [names…]}`; the structural checks block in any case, `[all]` is every check."""
     raw = mapping(value, WHERE)
     check_keys(raw, {"block"}, WHERE)
     names = raw.get("block", [])
-    if names == EVERYTHING:
-        return Policy(tuple(RULES))
     if not isinstance(names, list | tuple):
         refuse(
-            f"{WHERE}.block must be a list of checks, such as [split_jumps, missing_days], or {EVERYTHING}"
+            f"{WHERE}.block must be a list of checks, such as [split_jumps, missing_days], or [{EVERYTHING}]"
         )
+    if list(names) == [EVERYTHING]:
+        return Policy(tuple(RULES))
     for name in names:
         if not isinstance(name, str) or name not in RULES:
             refuse(f'{WHERE}.block has no check "{name}"; {did_you_mean(str(name), RULES)}')
