@@ -15,7 +15,7 @@ import secrets
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.dataset.fingerprint import SHORT, stamp
 from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, describe, manifest_path
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qlib_shadow_runner.dataset.sources import Source
+
+LINKS: Final = ".{}.link-*"
+LEFT_BY_A_CRASH: Final = (".{}.staging-*", LINKS, ".{}@*.tmp", "..{}.lease.*.tmp")
 
 
 def build_and_publish(canonical: Path, source: Source) -> Path:
@@ -62,7 +65,7 @@ def point(canonical: Path, version: Path) -> None:
     """Let the canonical name mean this version, at one instant."""
     if canonical.is_symlink() and os.readlink(canonical) == version.name:  # noqa: PTH115 - the bare name
         return
-    _sweep(canonical, "link")
+    _sweep(canonical, LINKS)
     temporary = canonical.with_name(f".{canonical.name}.link-{secrets.token_hex(4)}")
     temporary.symlink_to(version.name)
     fault_point("publish-link")
@@ -87,12 +90,12 @@ def versions(canonical: Path) -> Iterator[tuple[Path, Manifest]]:
 
 def _sweep(canonical: Path, *patterns: str) -> None:
     """Remove what an interrupted builder left; the lock says that it is nobody's."""
-    for pattern in patterns or ("staging", "link"):
-        for path in canonical.parent.glob(f".{canonical.name}.{pattern}-*"):
-            if path.is_symlink():
-                path.unlink(missing_ok=True)
-            else:
+    for pattern in patterns or LEFT_BY_A_CRASH:
+        for path in canonical.parent.glob(pattern.format(canonical.name)):
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _sync_tree(folder: Path) -> None:

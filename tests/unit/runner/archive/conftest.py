@@ -12,18 +12,24 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST
+from qlib_shadow_runner.contract import ENV_REQUEST
 from qlib_shadow_runner.dataset.archive.address import Address
 from qlib_shadow_runner.dataset.archive.credentials import Credentials
 from qlib_shadow_runner.dataset.archive.download import Patience, fetch
+from qlib_shadow_runner.dataset.archive.environment import NETWORK
+from qlib_shadow_runner.dataset.ensure import ensure
+from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 Files = dict[str, bytes]
 PIECE = 16_384
@@ -42,7 +48,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Asked:
     """One request as it came, and how many bytes of the body went out."""
 
@@ -50,7 +56,8 @@ class Asked:
     range: str | None
     if_range: str | None
     authorization: str | None
-    sent: int
+    sent: int = 0
+    """Counted before they go, so that whoever has them finds them counted."""
 
 
 class Web(ThreadingHTTPServer):
@@ -65,7 +72,7 @@ class Web(ThreadingHTTPServer):
         self.plan: list[Answer] = []
         self.asked: list[Asked] = []
         self.closing = threading.Event()
-        self.guard = threading.Lock()
+        self.guard = threading.Condition()
 
     @property
     def base(self) -> str:
@@ -78,10 +85,19 @@ class Web(ThreadingHTTPServer):
             self.files[f"/{name}"] = content
         return f"{self.base}/{name}"
 
+    def will(self, **answer: Any) -> None:
+        """Plan how the next request, after those planned already, is answered."""
+        self.plan.append(Answer(**answer))
+
     def next_answer(self) -> Answer:
         """Take the next planned answer."""
         with self.guard:
             return self.plan.pop(0) if self.plan else Answer()
+
+    def wait_until_asked(self) -> None:
+        """Wait for the first request."""
+        with self.guard:
+            assert self.guard.wait_for(lambda: self.asked, timeout=60)
 
     def handle_error(self, *_: object) -> None:
         """Say nothing: a client that was killed hangs up."""
@@ -92,33 +108,29 @@ class Page(BaseHTTPRequestHandler):
 
     server: Web
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         """Answer as planned."""
-        answer = self.server.next_answer()
-        sent = 0
-        try:
-            if answer.silent:
-                self.server.closing.wait()
-                return
-            sent = self._answer(answer)
-        finally:
-            head = self.headers
-            with self.server.guard:
-                self.server.asked.append(
-                    Asked(self.path, head["Range"], head["If-Range"], head["Authorization"], sent)
-                )
+        answer, head = self.server.next_answer(), self.headers
+        self.asked = Asked(self.path, head["Range"], head["If-Range"], head["Authorization"])
+        with self.server.guard:
+            self.server.asked.append(self.asked)
+            self.server.guard.notify_all()
+        if answer.silent:
+            self.server.closing.wait()
+        else:
+            self._answer(answer)
 
-    def _answer(self, answer: Answer) -> int:
+    def _answer(self, answer: Answer) -> None:
         content = self.server.files.get(self.path.partition("?")[0])
         status = 404 if content is None and answer.status == 200 else answer.status
         if status != 200 or content is None:
             self._head(status, answer, {"Content-Length": "0"})
-            return 0
+            return
         etag = self.server.etags.get(self.path.partition("?")[0], '"one"')
         start = self._start(answer, etag)
         if start is not None and start >= len(content):
             self._head(416, answer, {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0"})
-            return 0
+            return
         headers = {"ETag": etag}
         if start is not None:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
@@ -126,7 +138,7 @@ class Page(BaseHTTPRequestHandler):
         if answer.tells_length:
             headers["Content-Length"] = str(len(body))
         self._head(200 if start is None else 206, answer, headers)
-        return self._send(body if answer.cut_after is None else body[: answer.cut_after])
+        self._send(body if answer.cut_after is None else body[: answer.cut_after])
 
     def _start(self, answer: Answer, etag: str) -> int | None:
         wanted = self.headers["Range"]
@@ -140,15 +152,21 @@ class Page(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _send(self, body: bytes) -> int:
-        sent = 0
+    def _send(self, body: bytes) -> None:
         for offset in range(0, len(body), PIECE):
-            self.wfile.write(body[offset : offset + PIECE])
-            sent += len(body[offset : offset + PIECE])
-        return sent
+            piece = body[offset : offset + PIECE]
+            self.asked.sent += len(piece)
+            self.wfile.write(piece)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         """Say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the proxies and authorities of the machine that the tests run on."""
+    for name in NETWORK:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -287,7 +305,7 @@ class Step:
         """Start it and do not wait."""
         report = self.volume / f"report-{len(list(self.volume.glob('report-*')))}-{random.random()}.json"
         spec = {"dataset": {"source": source, **dataset}}
-        arguments = json.dumps({"canonical": str(self.canonical), "spec": spec})
+        arguments = json.dumps({"canonical": str(self.canonical), "mount": str(self.volume), "spec": spec})
         command = [sys.executable, "-P", "-m", "qlib_shadow_runner.steps", "dataset", arguments, str(report)]
         process = subprocess.Popen(
             command,
@@ -312,10 +330,15 @@ class Step:
         """Run it to its end."""
         return self.finish(self.start(source, **dataset))
 
+    def here(self, source: Mapping[str, object], **dataset: object) -> Path:
+        """Do the same in this process, where nothing will kill it."""
+        spec = parse_spec({"dataset": {"source": source, **dataset}}).dataset.at(Volume(self.volume))
+        return ensure(self.canonical, spec).folder
+
     def _environ(self) -> dict[str, str]:
         base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         request = json.dumps({"runId": "nightly-1"})
-        return {**base, ENV_DATA: str(self.volume), ENV_REQUEST: request, **self.environ}
+        return {**base, ENV_REQUEST: request, **self.environ}
 
 
 @pytest.fixture

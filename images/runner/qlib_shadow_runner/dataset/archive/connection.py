@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import (
@@ -46,6 +47,7 @@ class CautiousRedirects(HTTPRedirectHandler):
         if not travels_safely(target) or (
             target.scheme == "http" and not is_loopback(urlsplit(req.full_url).hostname or "")
         ):
+            fp.close()
             raise StageError(
                 Reason.DOWNLOAD_REFUSED,
                 f"{req.host} redirects to {target.scheme}://{target.hostname}, and only https is followed.",
@@ -80,16 +82,15 @@ class Connection:
 
 
 def _trust(environ: Mapping[str, str]) -> ssl.SSLContext:
-    name = next((name for name in CA_BUNDLES if environ.get(name)), None)
-    if name is None:
-        return ssl.create_default_context()
-    bundle = environ[name]
-    try:
-        if os.path.isdir(bundle):  # noqa: PTH112 - a plain name from the environment
-            return ssl.create_default_context(capath=bundle)
-        return ssl.create_default_context(cafile=bundle)
-    except (OSError, ssl.SSLError):
-        refuse(f"{name} is {bundle}, which holds no certificates in PEM form")
+    """Trust what the system does and every bundle that is named."""
+    context = ssl.create_default_context()
+    for name in CA_BUNDLES:
+        if bundle := environ.get(name):
+            try:
+                context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+            except OSError:  # SSLError is one
+                refuse(f"{name} is {bundle}, which holds no certificates in PEM form")
+    return context
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

@@ -109,42 +109,36 @@ class Tar:
 
 
 @contextlib.contextmanager
-def open_container(path: Path) -> Iterator[Container]:
-    """Open an archive by what it is, not by its name; damage anywhere becomes one sentence."""
+def open_container(path: Path, name: str) -> Iterator[Container]:
+    """Open an archive by what it is, not by its suffix; damage anywhere becomes one sentence."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 yield Zip(archive)
         else:
-            with _open_tar(path) as tar:
+            with _open_tar(path, name) as tar:
                 yield Tar(tar)
     except DAMAGE as error:
-        raise archive_invalid(f"{path.name} is damaged ({_brief(error)}). Make or fetch it anew.") from error
+        raise archive_invalid(f"{name} is damaged ({_brief(error)}). Make or fetch it anew.") from error
     except OSError as error:
         if error.errno is None:  # gzip and bz2 say so
-            raise archive_invalid(
-                f"{path.name} is damaged ({_brief(error)}). Make or fetch it anew."
-            ) from error
+            raise archive_invalid(f"{name} is damaged ({_brief(error)}). Make or fetch it anew.") from error
         raise from_os_error(error) from error
 
 
-def _open_tar(path: Path) -> tarfile.TarFile:
+def _open_tar(path: Path, name: str) -> tarfile.TarFile:
     with path.open("rb") as stream:
         start = stream.read(4)
     if start == ZIP_START:
-        raise archive_invalid(
-            f"{path.name} is a zip without its end: it was cut short. Make or fetch it anew."
-        )
+        raise archive_invalid(f"{name} is a zip without its end: it was cut short. Make or fetch it anew.")
     if start == ZSTD_START:
         raise archive_invalid(
-            f"{path.name} is compressed with zstd, which is not read. Use zip, tar.gz or tar.xz."
+            f"{name} is compressed with zstd, which is not read. Use zip, tar.gz or tar.xz."
         )
     try:
         return tarfile.open(path, "r:*")
     except tarfile.ReadError as error:
-        raise archive_invalid(
-            f"{path.name} is neither a zip nor a tar file (.tar, .tar.gz, .tar.xz)."
-        ) from error
+        raise archive_invalid(f"{name} is neither a zip nor a tar file (.tar, .tar.gz, .tar.xz).") from error
 
 
 def _brief(error: BaseException) -> str:

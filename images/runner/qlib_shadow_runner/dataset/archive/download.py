@@ -172,7 +172,7 @@ def _insist(job: _Fetch, patience: Patience) -> None:
         except StageError as failure:
             if failure.reason is not Reason.DOWNLOAD_FAILED:
                 raise
-            stalled = 1 if job.partial.size > furthest else stalled + 1
+            stalled = 0 if job.partial.size > furthest else stalled + 1
             furthest = max(furthest, job.partial.size)
             if stalled >= patience.tries:
                 raise failed(f"{failure.message} Nothing more arrived in {stalled} attempts.") from failure

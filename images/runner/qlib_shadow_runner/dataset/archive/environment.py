@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST
+from qlib_shadow_runner.contract import ENV_REQUEST
 from qlib_shadow_runner.dataset.archive.credentials import VARIABLES as CREDENTIALS
 from qlib_shadow_runner.faults import ENV_FAULT
 
@@ -28,6 +28,9 @@ def network_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def download_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Keep what our own step needs to build a dataset from elsewhere: never what qrun sees."""
-    own = (*CREDENTIALS, ENV_DATA, ENV_REQUEST, ENV_FAULT)
+    """Keep what our own step needs to build a dataset from elsewhere; qrun never sees it.
+
+    The request names the run, which the lock tells to those who wait.
+    """
+    own = (*CREDENTIALS, ENV_REQUEST, ENV_FAULT)
     return {**network_environment(environ), **{name: environ[name] for name in own if name in environ}}

@@ -24,7 +24,7 @@ def locate(volume: Volume, path: str) -> Path:
         )
     if not file.is_file():
         raise StageError(
-            Reason.DATASET_MISSING, f"there is no file {path}{_beside(file)}. Put the archive there."
+            Reason.DATASET_MISSING, f"there is no file {path}{_beside(file)} Put the archive there."
         )
     return file
 
@@ -59,6 +59,6 @@ def _beside(file: Path) -> str:
     try:
         names = sorted(entry.name for entry in file.parent.iterdir())
     except OSError:
-        return ""
+        return "."
     close = nearest(file.name, names)
-    return f'; did you mean "{close}"?' if close else ""
+    return f'; did you mean "{close}"?' if close else "."

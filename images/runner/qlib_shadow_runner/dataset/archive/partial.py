@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.errors import from_os_error
-from qlib_shadow_runner.files import read_json_object, write_json
+from qlib_shadow_runner.files import read_json_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +77,8 @@ class Partial:
         self._stream.truncate(0)
         self.size, self.resumed, self._digest = 0, False, hashlib.sha256()
         try:
-            write_json(self._note, {"validator": validator})
+            # Half of it is read as none, and then the checksum alone decides: no need to be atomic.
+            self._note.write_text(json.dumps({"validator": validator}), encoding="utf-8")
         except OSError as error:
             raise from_os_error(error) from error
 

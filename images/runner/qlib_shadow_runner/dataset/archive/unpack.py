@@ -26,14 +26,14 @@ BLOCK: Final = 4096
 COPY: Final = 1 << 18
 
 
-def unpack(path: Path, folder: Path) -> None:
-    """Put calendars, features and instruments into an empty folder."""
-    with open_container(path) as container:
+def unpack(path: Path, folder: Path, name: str) -> None:
+    """Put calendars, features and instruments into an empty folder; `name` is the file as people know it."""
+    with open_container(path, name) as container:
         members = _survey(container, folder)
         root = dataset_root(members)
         chosen = {member.parts: member for member in members if wanted(member, root)}
         size = sum(member.size for member in chosen.values())
-        say(f"unpack {path.name}: {len(chosen):,} files, {human(size)}")
+        say(f"unpack {name}: {len(chosen):,} files, {human(size)}")
         _write(container, folder, root, chosen)
     fault_point("unpack-done")
 

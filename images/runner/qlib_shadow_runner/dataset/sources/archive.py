@@ -19,11 +19,12 @@ from qlib_shadow_runner.dataset.archive import local
 from qlib_shadow_runner.dataset.archive.address import Address, parse_address
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import check_keys, refuse, text
-from qlib_shadow_runner.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from qlib_shadow_runner.volume import Volume
 
 WHERE: Final = "spec.dataset.source.archive"
 KEYS: Final = frozenset({"url", "path", "sha256", "credentialsSecret"})
@@ -84,9 +85,16 @@ class Archive:
         if self.address is not None and self.sha256 is not None:
             self._fetch_and_unpack(self.address, self.sha256, folder)
             return
+        file, before, _ = self._file, local.stamp(self._file), self.identity
         if self.sha256 is not None:
-            local.check_digest(self._file, str(self.path), self.sha256)
-        unpack(self._file, folder)
+            local.check_digest(file, str(self.path), self.sha256)
+        unpack(file, folder, file.name)
+        if local.stamp(file) != before:
+            raise StageError(
+                Reason.ARCHIVE_INVALID,
+                f"{self.path} changed while it was read. Write a new file under another name on the volume, "
+                "and rename it when it is whole.",
+            )
 
     @staticmethod
     def _fetch_and_unpack(address: Address, sha256: str, folder: Path) -> None:
@@ -99,7 +107,7 @@ class Archive:
         partial.sweep_others(folder, file)
         fetch(address, sha256, file, credentials=Credentials.from_environ(os.environ))
         try:
-            unpack(file, folder)
+            unpack(file, folder, address.name)
         except StageError as failure:
             if failure.reason is Reason.ARCHIVE_INVALID:
                 partial.remove(file)  # its checksum is right, so that fetching it again would not mend it
@@ -108,8 +116,8 @@ class Archive:
 
     @property
     def _file(self) -> Path:
-        volume = self.volume or Volume.from_environ(os.environ)
-        return local.locate(volume, str(self.path))
+        assert self.volume is not None, "bound by `at` before it is asked anything"
+        return local.locate(self.volume, str(self.path))
 
 
 def _sha256(value: object) -> str:

@@ -1,0 +1,117 @@
+"""SIGKILL at any instant: what is published is whole, and running it again completes it.
+
+Ten random instants by default; QLIB_SHADOW_CHAOS_ROUNDS asks for more.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qlib_shadow_runner.dataset.fingerprint import fingerprint
+from qlib_shadow_runner.faults import ENV_FAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.runner.archive.conftest import Files, Step, Web
+
+ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_ROUNDS", "10"))
+POINTS = [
+    "download-chunk",
+    "download-done",
+    "unpack-file",
+    "unpack-done",
+    "publish-verified",
+    "publish-manifest",
+    "publish-version",
+    "publish-link",
+]
+FETCHED_IN_VAIN = ("publish-verified", "publish-manifest")
+"""The archive is gone once it is unpacked, so that only here a crash costs a second download."""
+
+
+@pytest.fixture
+def two_sources(
+    web: Web,
+    dataset_files: Files,
+    noise: bytes,
+    pack_zip: Callable[[Files], bytes],
+    sha256: Callable[[bytes], str],
+) -> list[dict[str, object]]:
+    """Serve two datasets that differ in a file; each is large enough to be met on its way."""
+    bulk = {"extra.bin": noise * 2}  # fetched, and left out when unpacked
+    close = "features/aaa/close.day.bin"
+    sources: list[dict[str, object]] = []
+    for name, files in (("old", dataset_files), ("new", {**dataset_files, close: dataset_files[close][:-4]})):
+        content = pack_zip({**bulk, **files})
+        sources.append({"archive": {"url": web.url(f"{name}.zip", content), "sha256": sha256(content)}})
+    return sources
+
+
+def published(step: Step) -> str | None:
+    """Give the fingerprint of what the name means, held to the name of its version."""
+    if not step.canonical.exists():
+        return None
+    found = fingerprint(step.canonical)
+    assert step.canonical.resolve().name == f"us_data_1d@{found[:12]}"
+    return found
+
+
+def left_over(folder: Path) -> set[str]:
+    """List what no reader looks at."""
+    return {path.name for path in folder.glob(".*")} - {".us_data_1d.lock"}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_at_a_named_point_is_made_good_by_the_next_run(
+    point: str, web: Web, step: Step, two_sources: list[dict[str, object]]
+):
+    """First the old dataset is there; at no point is there anything between it and the new one."""
+    old, new = two_sources
+    step.here(old)
+    before = published(step)
+    step.environ[ENV_FAULT] = point
+    doomed = step.start(new)
+    assert step.finish(doomed) == {}
+    assert doomed.returncode == -signal.SIGKILL
+    assert published(step) == before
+    step.here(new)
+    assert published(step) not in (None, before)
+    assert left_over(step.volume) == set()
+    asked_again = [one for one in web.asked if one.path == "/new.zip"][1:]
+    if point == "download-chunk":
+        assert asked_again[0].range is not None
+    elif point not in FETCHED_IN_VAIN:
+        assert not asked_again
+
+
+def test_kills_at_random_instants_never_show_half_a_dataset(
+    web: Web, step: Step, two_sources: list[dict[str, object]]
+):
+    """One after another on the same volume, while the two datasets take turns."""
+    dice = random.Random(5)
+    step.here(two_sources[0])
+    known = {published(step)}
+    step.here(two_sources[1])
+    known.add(published(step))
+    assert len(known) == 2
+    for number in range(ROUNDS):
+        process = step.start(two_sources[number % 2], refresh="Always")
+        try:
+            process.wait(timeout=dice.uniform(0.05, 0.8))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        step.finish(process)
+        assert published(step) in known
+    for source in two_sources:
+        step.here(source, refresh="Always")
+        assert published(step) in known
+    assert left_over(step.volume) == set()
+    assert all(one.path in ("/old.zip", "/new.zip") for one in web.asked)

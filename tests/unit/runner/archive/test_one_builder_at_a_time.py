@@ -1,0 +1,232 @@
+"""The dataset's lock: many ask, one builds, the others know for whom they wait, and the dead block nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode, Reason
+from qlib_shadow_runner.dataset import lock, mounts
+from qlib_shadow_runner.dataset.lock import EXPIRY, Waiting, locked
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.faults import ENV_FAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.unit.runner.archive.conftest import Files, Step, Web
+
+HOLD = """
+import sys
+from pathlib import Path
+from qlib_shadow_runner.dataset import lock
+lock.is_local = lambda folder: sys.argv[2] == "local"
+with lock.locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+class Clock:
+    """A clock that only pauses move."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.said: list[str] = []
+
+    def waiting(self, limit: float = 1800.0) -> Waiting:
+        """Wait by this clock."""
+        return Waiting(limit=limit, clock=lambda: self.now, pause=self._pause, tell=self.said.append)
+
+    def _pause(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock of its own to each test."""
+    return Clock()
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Hold the lock in another process until told otherwise."""
+    holders: list[subprocess.Popen[str]] = []
+
+    def start(kind: str = "local") -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path / "us_data_1d"), kind],
+            env={**os.environ, ENV_REQUEST: json.dumps({"runId": "nightly-1"})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        holders.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in holders:
+        process.kill()
+        process.communicate()
+
+
+def test_eight_runs_started_together_download_once(
+    web: Web,
+    step: Step,
+    dataset_files: Files,
+    pack_zip: Callable[[Files], bytes],
+    sha256: Callable[[bytes], str],
+):
+    """Take the lock, then look again."""
+    content = pack_zip(dataset_files)
+    source = {"archive": {"url": web.url("us.zip", content), "sha256": sha256(content)}}
+    racers = [step.start(source) for _ in range(8)]
+    found = [step.finish(racer) for racer in racers]
+    assert len({one.get("folder") for one in found}) == 1, found
+    assert "folder" in found[0], found
+    assert len(web.asked) == 1
+    assert web.asked[0].sent == len(content)
+
+
+def test_who_waits_is_told_for_whom(tmp_path: Path, hold: Callable[..., subprocess.Popen[str]], clock: Clock):
+    """By run, pod and process; then the wait has an end, and the Job goes on waiting."""
+    holder = hold()
+    with pytest.raises(StageError) as caught, locked(tmp_path / "us_data_1d", clock.waiting(limit=120)):
+        pytest.fail("the lock is held")
+    name = f"run nightly-1 on {os.uname().nodename} (process {holder.pid}, since 2"
+    assert caught.value.reason is Reason.DATASET_LOCKED
+    assert caught.value.exit_code is ExitCode.TRANSIENT
+    assert caught.value.message.startswith(name)
+    assert "has been building us_data_1d for longer than this run waits (2 minutes)" in caught.value.message
+    assert len(clock.said) == 4  # at once, then every half minute
+    assert all(line.startswith(f"waiting for {name}") for line in clock.said)
+
+
+def test_a_killed_holder_frees_the_lock(
+    tmp_path: Path, hold: Callable[..., subprocess.Popen[str]], clock: Clock
+):
+    """The kernel lets go of what the dead held, at once."""
+    holder = hold()
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with locked(tmp_path / "us_data_1d", clock.waiting()):
+        assert clock.now == 1000.0
+
+
+def test_a_builder_that_was_killed_is_replaced(
+    web: Web,
+    step: Step,
+    dataset_files: Files,
+    pack_zip: Callable[[Files], bytes],
+    sha256: Callable[[bytes], str],
+):
+    """While others wait for it."""
+    content = pack_zip(dataset_files)
+    source = {"archive": {"url": web.url("us.zip", content), "sha256": sha256(content)}}
+    step.environ[ENV_FAULT] = "unpack-file"
+    doomed = step.start(source)
+    step.environ.clear()
+    web.wait_until_asked()  # it holds the lock by now
+    others = [step.start(source) for _ in range(3)]
+    step.finish(doomed)
+    assert doomed.returncode == -signal.SIGKILL
+    assert len({step.finish(other)["folder"] for other in others}) == 1
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that the volume is on a network."""
+    monkeypatch.setattr(lock, "is_local", lambda _: False)
+
+
+@pytest.fixture
+def without_flock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that the filesystem has no flock, or one that does not reach the other nodes."""
+    monkeypatch.setattr(lock, "_flock", lambda _: True)
+
+
+@pytest.mark.usefixtures("remote", "without_flock")
+def test_a_lease_is_honoured_where_flock_reaches_nobody(
+    tmp_path: Path, hold: Callable[..., subprocess.Popen[str]], clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """It changes while its holder lives, so that it is never taken away."""
+    hold("remote")
+    beats: list[int] = []
+    lease = tmp_path / ".us_data_1d.lease"
+
+    def beat(seconds: float) -> None:
+        clock.now += seconds
+        beats.append(len(beats))
+        lease.write_text(json.dumps({**json.loads(lease.read_text()), "beat": len(beats)}))
+
+    monkeypatch.setattr(clock, "_pause", beat)
+    with (
+        pytest.raises(StageError, match="run nightly-1 on") as caught,
+        locked(tmp_path / "us_data_1d", clock.waiting(limit=10 * EXPIRY)),
+    ):
+        pytest.fail("the lease is held")
+    assert caught.value.reason is Reason.DATASET_LOCKED
+
+
+@pytest.mark.usefixtures("remote", "without_flock")
+def test_the_lease_of_a_dead_holder_is_taken_over(
+    tmp_path: Path, hold: Callable[..., subprocess.Popen[str]], clock: Clock
+):
+    """After it has not changed for a while by the waiter's own clock: no two nodes' clocks are compared."""
+    holder = hold("remote")
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert (tmp_path / ".us_data_1d.lease").exists()
+    with locked(tmp_path / "us_data_1d", clock.waiting()):
+        assert EXPIRY <= clock.now - 1000.0 <= EXPIRY + 3
+    assert {path.name for path in tmp_path.glob(".us*")} == {".us_data_1d.lock"}
+
+
+@pytest.mark.usefixtures("remote")
+def test_a_lease_is_renewed_while_the_work_goes_on(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever looks twice sees two contents."""
+    monkeypatch.setattr(lock, "RENEWAL", 0.001)
+    lease, seen = tmp_path / ".us_data_1d.lease", set[bytes]()
+    with locked(tmp_path / "us_data_1d", clock.waiting()):
+        while len(seen) < 3:
+            seen.add(lease.read_bytes())
+    assert not lease.exists()
+
+
+@pytest.mark.usefixtures("remote", "without_flock")
+def test_a_lost_lease_is_not_taken_from_its_new_holder(tmp_path: Path, clock: Clock):
+    """A holder that slept too long goes on, but lets the other's lease be."""
+    lease, other = tmp_path / ".us_data_1d.lease", {"token": "other", "beat": 1}
+    with locked(tmp_path / "us_data_1d", clock.waiting()):
+        lease.write_text(json.dumps(other))
+    assert json.loads(lease.read_text()) == other
+
+
+def test_the_filesystem_is_found_by_the_nearest_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A volume inside a container is a mount of its own, with any name."""
+    volume = tmp_path / "my data"
+    volume.mkdir()
+    table = tmp_path / "mountinfo"
+    escaped = str(volume).replace(" ", "\\040")
+    table.write_text(
+        "1 0 0:1 / / rw - overlay overlay rw\n"
+        f"2 1 0:2 / {escaped} rw,relatime shared:1 master:2 - nfs4 server:/export rw\n"
+        "3 1 0:3 / /proc rw - proc proc rw\n"
+    )
+    monkeypatch.setattr(mounts, "MOUNTINFO", table)
+    assert mounts.filesystem_type(volume / "qlib") == "nfs4"
+    assert not mounts.is_local(volume)
+    assert mounts.is_local(tmp_path)
+    monkeypatch.setattr(mounts, "MOUNTINFO", tmp_path / "none")
+    assert not mounts.is_local(tmp_path)
