@@ -28,7 +28,7 @@ def control_plane(state: Path, pki: Authority, address: IPv4Address) -> Commands
     """Give the control plane's commands; it listens on the sandbox's own addresses alone."""
     return {
         "etcd": [
-            f"--data-dir={state}/etcd",
+            f"--data-dir={state}/scratch/etcd",
             "--unsafe-no-fsync",  # a cluster that lives for minutes need not survive a power cut
             "--listen-client-urls=http://127.0.0.1:2379",
             "--advertise-client-urls=http://127.0.0.1:2379",
@@ -90,8 +90,8 @@ def containerd(state: Path) -> str:
     """Configure containerd to keep everything in the sandbox's folder."""
     return f"""
 version = 2
-root = "{state}/containerd/root"
-state = "{state}/containerd/state"
+root = "{state}/scratch/containerd"
+state = "{state}/containerd"
 disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs",
   "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
   "io.containerd.snapshotter.v1.zfs"]
