@@ -224,14 +224,15 @@ def _segments(value: object) -> Segments | None:
     if value is None:
         return None
     if value == AUTO:  # the CRD cannot take a word where a mapping may stand
-        refuse(f"{where} is made from the calendar when it is left out; leave it out instead of writing {AUTO}")
+        refuse(f"{where} is made from the calendar when it is left out; leave it out")
     raw = mapping(value, where)
     names = ("train", "valid", "test")
     check_keys(raw, set(names), where)
     missing = [name for name in names if name not in raw]
     if missing:
         refuse(
-            f"{where} lacks {', '.join(missing)}: give all of train, valid and test as [first, last], or leave segments out"
+            f"{where} lacks {', '.join(missing)}: "
+            "give all of train, valid and test as [first, last], or leave segments out"
         )
     return Segments(*(_span(raw[name], f"{where}.{name}") for name in names))
 

@@ -20,7 +20,8 @@ MakeDataset = Callable[..., Dataset]
 
 def weekdays(count: int, start: date = date(2020, 1, 1)) -> list[date]:
     """Give the first weekdays from a day on."""
-    days, day = [], start
+    days: list[date] = []
+    day = start
     while len(days) < count:
         if day.weekday() < 5:
             days.append(day)
@@ -66,7 +67,9 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
 def stage_environ(tmp_path: Path) -> Callable[..., dict[str, str]]:
     """Give the environment of a stage, with everything below the test's folder."""
 
-    def make(spec: Mapping[str, object] | None = None, *, uid: str = "uid-1", run_id: str = "demo-1") -> dict[str, str]:
+    def make(
+        spec: Mapping[str, object] | None = None, *, uid: str = "uid-1", run_id: str = "demo-1"
+    ) -> dict[str, str]:
         request = {"name": "demo", "namespace": "here", "uid": uid, "runId": run_id, "spec": spec or {}}
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)

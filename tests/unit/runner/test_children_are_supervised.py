@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.stages.qrun import last_error, training_error
 from qlib_shadow_runner.supervisor import GRACE_SECONDS, Supervisor, fail_child
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PYTHON = [sys.executable, "-c"]
 
@@ -25,7 +28,7 @@ def test_a_childs_code_is_given_back(tmp_path: Path):
 
 def test_a_step_reports_its_findings_or_its_reason(tmp_path: Path):
     """The typed reason survives the process boundary."""
-    spec = {"dataset": {"source": {"existing": {}}}}
+    spec: dict[str, object] = {"dataset": {"source": {"existing": {}}}}
     arguments = {"canonical": str(tmp_path / "none"), "mount": str(tmp_path), "spec": spec}
     with pytest.raises(StageError, match="there is no dataset at") as caught:
         Supervisor().step("dataset", arguments, environ={}, cwd=str(tmp_path))
@@ -56,13 +59,17 @@ SCRIPT = """
         sys.exit(error.exit_code)
 """
 HEEDS = "import time; print('ready', flush=True); time.sleep(600)"
-STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+STUBBORN = (
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+)
 WITH_CHILD = (
-    "import subprocess, sys; subprocess.Popen(['sleep', '600']); print('ready', flush=True); import time; time.sleep(600)"
+    "import subprocess, time; subprocess.Popen(['sleep', '600']); print('ready', flush=True); time.sleep(600)"
 )
 
 
-@pytest.mark.parametrize("child", [HEEDS, STUBBORN, WITH_CHILD], ids=["heeds", "is stubborn", "has a child of its own"])
+@pytest.mark.parametrize(
+    "child", [HEEDS, STUBBORN, WITH_CHILD], ids=["heeds", "is stubborn", "has a child of its own"]
+)
 def test_sigterm_ends_the_child_and_is_told(child: str):
     """Promptly, with 143; nothing is left that would hold the output open."""
     script = textwrap.dedent(SCRIPT).format(child=child)
@@ -81,9 +88,12 @@ def test_the_grace_is_shorter_than_the_kubelets():
 
 TAILS = {
     "a traceback": ("Traceback (most recent call last):\n  x\nValueError: no rows.\n", "ValueError: no rows"),
-    "an error of a package": ("qlib.X\nlightgbm.basic.LightGBMError: bad\nand so on\n", "lightgbm.basic.LightGBMError: bad"),
+    "an error of a package": (
+        "qlib.X\nlightgbm.basic.LightGBMError: bad\nand so on\n",
+        "lightgbm.basic.LightGBMError: bad",
+    ),
     "Qlib's own word": (
-        "[1:M](t) ERROR - qlib.workflow - [utils.py:41] - An exception has been raised[KeyError: 'x'].\n  File y\n",
+        "[1:M](t) ERROR - qlib - [utils.py:41] - An exception has been raised[KeyError: 'x'].\n  File y\n",
         "KeyError: 'x'",
     ),
     "a progress bar": ("loop: 1%\rloop: 2%\rOSError: gone\n", "OSError: gone"),

@@ -22,10 +22,12 @@ from qlib_shadow_runner.spec import DatasetSpec, parse_spec
 MakeDataset = Callable[..., Dataset]
 
 
+SMALL: dict[str, object] = {"synthetic": {"symbols": 10, "days": 250}}
+
+
 def spec(source: dict[str, object] | None = None, **fields: object) -> DatasetSpec:
     """Ask for a small synthetic dataset, or for what is there."""
-    small: dict[str, object] = {"synthetic": {"symbols": 10, "days": 250}}
-    return parse_spec({"dataset": {"source": small if source is None else source, **fields}}).dataset
+    return parse_spec({"dataset": {"source": SMALL if source is None else source, **fields}}).dataset
 
 
 def seeded(seed: int) -> dict[str, object]:
@@ -52,7 +54,7 @@ def test_a_dataset_is_published_under_its_fingerprint_with_a_manifest_beside(can
     resolved = ensure(canonical, spec())
     version = f"us_data_1d@{resolved.manifest.fingerprint[:12]}"
     assert visible(canonical) == {"us_data_1d", version, f"{version}.manifest.json"}
-    assert Path(os.readlink(canonical)) == Path(version)
+    assert canonical.readlink() == Path(version)
     assert resolved.folder == canonical.resolve()
 
 
@@ -70,11 +72,13 @@ def test_the_fresh_path_loads_neither_numpy_nor_pandas_nor_qlib(canonical: Path)
         from pathlib import Path
         from qlib_shadow_runner.dataset.ensure import find_fresh
         from qlib_shadow_runner.spec import parse_spec
-        asked = parse_spec({{"dataset": {{"source": {{"synthetic": {{"symbols": 10, "days": 250}}}}}}}}).dataset
+        asked = parse_spec({{"dataset": {{"source": {SMALL}}}}}).dataset
         assert find_fresh(Path({str(canonical)!r}), asked) is not None
         print(*sorted({{"numpy", "pandas", "qlib", "yaml", "jinja2", "pyarrow"}} & set(sys.modules)))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
 
 
@@ -112,7 +116,9 @@ def test_always_builds_again_and_arrives_at_the_same_version(canonical: Path):
 
 def test_nothing_there_is_a_reason_of_its_own(canonical: Path):
     """The sentence lists the ways out."""
-    with pytest.raises(StageError, match="there is no dataset at .* name another source, such as synthetic") as caught:
+    with pytest.raises(
+        StageError, match=r"there is no dataset at .* name another source, such as synthetic"
+    ) as caught:
         ensure(canonical, spec(EXISTING))
     assert caught.value.reason is Reason.DATASET_MISSING
     assert not canonical.parent.exists()
@@ -140,7 +146,9 @@ def test_a_users_folder_that_changed_is_verified_again(make_dataset: MakeDataset
 def test_a_users_folder_is_never_replaced(make_dataset: MakeDataset, canonical: Path):
     """A build refuses, and says which two ways there are."""
     make_dataset(5, folder=canonical)
-    with pytest.raises(StageError, match=r"it is never replaced. To use it, write source: \{existing: \{\}\}"):
+    with pytest.raises(
+        StageError, match=r"it is never replaced. To use it, write source: \{existing: \{\}\}"
+    ):
         ensure(canonical, spec())
     assert (canonical / "calendars" / "day.txt").is_file()
 
@@ -172,7 +180,8 @@ def test_a_copied_volume_is_verified_once_and_goes_on(canonical: Path):
 
 
 FAULT_POINTS = {
-    "while building": "sources.synthetic.Synthetic.build = lambda self, folder: (folder / 'x').mkdir() or die()",
+    "while building": "sources.synthetic.Synthetic.build = "
+    "lambda self, folder: (folder / 'x').mkdir() or die()",
     "before the manifest": "manifest.Manifest.write = die",
     "before the rename": "Path.rename = die",
     "before the name points at it": "Path.symlink_to = die",
@@ -193,7 +202,7 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new(canonical: Path, fault: s
         import qlib_shadow_runner.dataset.sources.synthetic
         from qlib_shadow_runner.spec import parse_spec
         def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-        asked = parse_spec({{"dataset": {{"source": {{"synthetic": {{"symbols": 10, "days": 250}}}}}}}}).dataset
+        asked = parse_spec({{"dataset": {{"source": {SMALL}}}}}).dataset
         {fault}
         ensure.ensure(Path({str(canonical)!r}), asked)
     """
@@ -215,7 +224,7 @@ def test_runs_that_start_together_build_once(canonical: Path):
         from qlib_shadow_runner.spec import parse_spec
         real = Synthetic.build
         Synthetic.build = lambda self, folder: (print("built"), real(self, folder))[1]
-        asked = parse_spec({{"dataset": {{"source": {{"synthetic": {{"symbols": 10, "days": 250}}}}}}}}).dataset
+        asked = parse_spec({{"dataset": {{"source": {SMALL}}}}}).dataset
         sys.stdin.readline()
         ensure(Path({str(canonical)!r}), asked)
     """
@@ -254,4 +263,6 @@ def test_the_manifest_says_where_the_data_came_from(canonical: Path):
     assert manifest == resolved.manifest
     assert manifest.source == "synthetic model=1 seed=7 symbols=10 start=2019-01-02 days=250"
     assert manifest.universes == {"all": 11, "demo": 10}
-    assert datetime.fromisoformat(manifest.created_utc).tzinfo is UTC or manifest.created_utc.endswith("+00:00")
+    assert datetime.fromisoformat(manifest.created_utc).tzinfo is UTC or manifest.created_utc.endswith(
+        "+00:00"
+    )

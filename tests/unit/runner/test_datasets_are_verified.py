@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ from qlib_shadow_runner.dataset.fingerprint import dataset_files, fingerprint, s
 from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.dataset.verification import verify_dataset
 from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MakeDataset = Callable[..., Dataset]
 CLOSE = "features/aaa/close.day.bin"
@@ -26,7 +29,11 @@ def floats(*values: float) -> bytes:
 
 FAULTS = {
     "an empty calendar": ("calendars/day.txt", b"", "day.txt is empty: there are no trading days"),
-    "days out of order": ("calendars/day.txt", b"2020-01-03\n2020-01-02\n", "has 2020-01-02 after 2020-01-03"),
+    "days out of order": (
+        "calendars/day.txt",
+        b"2020-01-03\n2020-01-02\n",
+        "has 2020-01-02 after 2020-01-03",
+    ),
     "a day twice": ("calendars/day.txt", b"2020-01-02\n2020-01-02\n", "days must be sorted and unique"),
     "a day that is none": ("calendars/day.txt", b"2020-01-02\nsoon\n", 'line 2 is "soon", not a date'),
     "an empty universe": ("instruments/all.txt", b"", "holds no instruments"),
@@ -48,7 +55,11 @@ FAULTS = {
     ),
     "a torn file": (CLOSE, floats(0, 1, 1)[:-1], "has 11 bytes; a bin file is float32"),
     "a file of one number": (CLOSE, floats(0), "at least one value"),
-    "more days than the calendar": (CLOSE, floats(0, *[1] * 6), "covers days 0 to 5, but the calendar has 5 days"),
+    "more days than the calendar": (
+        CLOSE,
+        floats(0, *[1] * 6),
+        "covers days 0 to 5, but the calendar has 5 days",
+    ),
     "a start past the end": (CLOSE, floats(4, 1, 1), "covers days 4 to 5"),
     "half a start": (CLOSE, floats(0.5, 1), "begins with the start index 0.5"),
     "a start before the first day": (CLOSE, floats(-1, 1), "begins with the start index -1.0"),
@@ -85,7 +96,10 @@ def test_a_missing_calendar_says_what_a_dataset_needs(tmp_path: Path):
 def test_the_fingerprint_is_a_hash_of_sorted_paths_and_hashes(make_dataset: MakeDataset):
     """Anybody can reproduce it with sha256sum."""
     folder = make_dataset(5).folder
-    lines = [f"{name} {hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n" for name in dataset_files(folder)]
+    lines = [
+        f"{name} {hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n"
+        for name in dataset_files(folder)
+    ]
     expected = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
     assert fingerprint(folder) == verify_dataset(folder).fingerprint == expected
 

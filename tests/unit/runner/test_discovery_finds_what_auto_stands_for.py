@@ -32,16 +32,25 @@ def calendar(count: int) -> list[date]:
         ({"all": ["A", "B", "C"], "small": ["A"], "large": ["A", "B"]}, "large"),
         ({"all": ["A"]}, "all"),
     ],
-    ids=["a known name first", "the better known first", "the largest of the unknown", "all when nothing else is there"],
+    ids=[
+        "a known name first",
+        "the better known first",
+        "the largest of the unknown",
+        "all when nothing else is there",
+    ],
 )
-def test_the_market_is_chosen_by_preference(make_dataset: MakeDataset, universes: dict[str, list[str]], expected: str):
+def test_the_market_is_chosen_by_preference(
+    make_dataset: MakeDataset, universes: dict[str, list[str]], expected: str
+):
     """`auto` means what a researcher would mean."""
     assert find_market(make_dataset(5, universes), "auto")[0] == expected
 
 
 def test_an_unknown_market_is_refused_with_the_nearest(make_dataset: MakeDataset):
     """A typing error is the usual reason."""
-    with pytest.raises(StageError, match=r'market "sp50" has no instruments/sp50.txt .* did you mean "sp500"') as caught:
+    with pytest.raises(
+        StageError, match=r'market "sp50" has no instruments/sp50.txt .* did you mean "sp500"'
+    ) as caught:
         find_market(make_dataset(5, {"sp500": ["A"]}), "sp50")
     assert caught.value.reason is Reason.MARKET_NOT_FOUND
 
@@ -77,7 +86,7 @@ def test_an_unclear_benchmark_is_not_guessed(make_dataset: MakeDataset, symbols:
 def test_a_benchmark_without_prices_is_refused(make_dataset: MakeDataset):
     """Being listed is not enough."""
     dataset = make_dataset(5, {"all": ["A", "SPY"]}, without_features=["SPY"])
-    with pytest.raises(StageError, match="is listed, but has no features/spy/close.day.bin"):
+    with pytest.raises(StageError, match=r"is listed, but has no features/spy/close.day.bin"):
         find_benchmark(dataset, "SPY")
 
 
@@ -116,7 +125,9 @@ def test_segments_divide_the_calendar_with_a_gap_between_them():
     """60/15/25, after the features' warm-up, each two days after the one before."""
     days = calendar(1512)
     plan = plan_segments(days, None, "here")
-    places = {name: [days.index(day) for day in getattr(plan.segments, name)] for name in ("train", "valid", "test")}
+    places = {
+        name: [days.index(day) for day in getattr(plan.segments, name)] for name in ("train", "valid", "test")
+    }
     assert places["train"][0] == WARM_UP
     assert places["valid"][0] - places["train"][1] == EMBARGO + 1
     assert places["test"][0] - places["valid"][1] == EMBARGO + 1
@@ -133,7 +144,9 @@ def test_the_signals_reach_the_last_day_and_the_backtest_the_day_before():
 
 def test_a_short_calendar_is_refused_with_its_length():
     """The file and the counts are named."""
-    with pytest.raises(StageError, match="here/calendars/day.txt has 200 days, and a run needs at least 224") as caught:
+    with pytest.raises(
+        StageError, match=r"here/calendars/day.txt has 200 days, and a run needs at least 224"
+    ) as caught:
         plan_segments(calendar(200), None, "here")
     assert caught.value.reason is Reason.DATASET_TOO_SHORT
 
@@ -147,9 +160,15 @@ def explicit(train: tuple[int, int], valid: tuple[int, int], test: tuple[int, in
 @pytest.mark.parametrize(
     ("segments", "sentence"),
     [
-        (explicit((-3, 150), (160, 200), (210, 299)), "reaches outside the calendar, which runs from 2020-01-01"),
+        (
+            explicit((-3, 150), (160, 200), (210, 299)),
+            "reaches outside the calendar, which runs from 2020-01-01",
+        ),
         (explicit((0, 150), (160, 200), (210, 320)), "reaches outside the calendar"),
-        (explicit((0, 170), (160, 200), (210, 299)), "valid begins on 2020-06-09, not after the end of train"),
+        (
+            explicit((0, 170), (160, 200), (210, 299)),
+            "valid begins on 2020-06-09, not after the end of train",
+        ),
         (explicit((0, 50), (160, 200), (210, 299)), "train has 51 trading days, fewer than the 120 it needs"),
     ],
     ids=["too early", "too late", "overlapping", "too short"],

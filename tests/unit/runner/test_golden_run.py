@@ -9,14 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / "manifests" / "samples" / "demo.yaml"
@@ -61,7 +64,16 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
 
 def verify(folder: Path, data: Path) -> tuple[int, dict[str, bool]]:
     """Verify a folder as a program does."""
-    command = [sys.executable, "-m", "qlib_shadow_runner", "verify", str(folder), "--data", str(data), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "qlib_shadow_runner",
+        "verify",
+        str(folder),
+        "--data",
+        str(data),
+        "--json",
+    ]
     done = subprocess.run(command, env=plain_environ(), capture_output=True, text=True, check=False)
     return done.returncode, {line["name"]: line["passed"] for line in json.loads(done.stdout)["checks"]}
 
@@ -87,16 +99,25 @@ def test_the_folder_holds_what_was_promised(golden: Golden):
     """By these names and no others that a user would wonder about."""
     shown = {path.name for path in golden.folder.iterdir() if not path.name.startswith(".")}
     assert shown == {
-        "workflow.yaml", "stdout.log", "stderr.log", "mlruns", "backtest_summary.md", "signals_ranked.parquet",
-        "RUN_METADATA.json", "metrics.json", "results",
-    }  # fmt: skip
+        "workflow.yaml",
+        "stdout.log",
+        "stderr.log",
+        "mlruns",
+        "backtest_summary.md",
+        "signals_ranked.parquet",
+        "RUN_METADATA.json",
+        "metrics.json",
+        "results",
+    }
 
 
 def test_the_metadata_says_what_makes_the_run_repeatable(golden: Golden):
     """Times are UTC whatever the time zone; paths are the cluster's."""
     metadata = golden.document("RUN_METADATA.json")
     assert (metadata["status"], metadata["run_id"]) == ("complete", golden.folder.name)
-    started, finished = (datetime.fromisoformat(str(metadata[f"{word}_at_utc"])) for word in ("started", "finished"))
+    started, finished = (
+        datetime.fromisoformat(str(metadata[f"{word}_at_utc"])) for word in ("started", "finished")
+    )
     assert started < finished <= datetime.now(UTC)
     assert metadata["dataset_path"] == "/data/qlib/qlib_data/us_data_1d"
     assert str(metadata["dataset_resolved_path"]).startswith("/data/qlib/qlib_data/us_data_1d@")
@@ -154,17 +175,27 @@ def test_a_training_that_finished_is_not_done_again(golden: Golden, tmp_path: Pa
 
 
 LINES = (
-    "files", "metadata", "stages", "workflow", "configuration hash", "dataset", "recorder", "signals", "metrics",
-    "summary", "identity", "logs",
-)  # fmt: skip
+    "files",
+    "metadata",
+    "stages",
+    "workflow",
+    "configuration hash",
+    "dataset",
+    "recorder",
+    "signals",
+    "metrics",
+    "summary",
+    "identity",
+    "logs",
+)
 
 
 @pytest.fixture
-def moved(golden: Golden, tmp_path: Path) -> Iterator[Path]:
+def moved(golden: Golden, tmp_path: Path) -> Path:
     """Give a copy of the run folder, somewhere else."""
     folder = tmp_path / "elsewhere"
     shutil.copytree(golden.folder, folder)
-    yield folder
+    return folder
 
 
 def test_a_folder_that_was_moved_still_verifies(golden: Golden, moved: Path):

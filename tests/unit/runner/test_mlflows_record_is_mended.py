@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.mlruns import RunStatus, finished_run, rebase, recorded_runs, settle
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RUN = """artifact_uri: file:///elsewhere/artifacts
 end_time: null
@@ -19,7 +22,9 @@ def record(mlruns: Path, name: str, status: int, start: int = 1) -> None:
     """Write a run as MLflow does."""
     folder = mlruns / "1" / name
     folder.mkdir(parents=True)
-    (mlruns / "1" / "meta.yaml").write_text("artifact_location: file:///elsewhere\nexperiment_id: '1'\nname: demo\n")
+    (mlruns / "1" / "meta.yaml").write_text(
+        "artifact_location: file:///elsewhere\nexperiment_id: '1'\nname: demo\n"
+    )
     (folder / "meta.yaml").write_text(RUN.format(name=name, status=status, start=start))
 
 
@@ -49,7 +54,9 @@ def test_addresses_name_the_place_where_the_store_lies(tmp_path: Path):
     """MLflow was shown it by another path."""
     record(tmp_path, "a", RunStatus.FINISHED)
     rebase(tmp_path)
-    assert f"artifact_uri: file://{tmp_path}/1/a/artifacts\n" in (tmp_path / "1" / "a" / "meta.yaml").read_text()
+    assert (
+        f"artifact_uri: file://{tmp_path}/1/a/artifacts\n" in (tmp_path / "1" / "a" / "meta.yaml").read_text()
+    )
     assert f"artifact_location: file://{tmp_path}/1\n" in (tmp_path / "1" / "meta.yaml").read_text()
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BODY = """
     import os, subprocess, sys
@@ -20,7 +23,9 @@ BODY = """
 def run(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
     """Run a script that tees."""
     script = textwrap.dedent(BODY) + textwrap.dedent(code)
-    return subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False
+    )
 
 
 def test_both_streams_go_both_ways_from_this_process_and_its_children(tmp_path: Path):
@@ -50,7 +55,10 @@ def test_attempts_follow_each_other_under_their_headers(tmp_path: Path):
 def test_the_tail_of_the_errors_is_this_attempts_own(tmp_path: Path):
     """The last attempt's failure is not this one's."""
     (tmp_path / "stderr.log").write_text("OldError: before\n")
-    done = run(tmp_path, "with Tee(folder) as tee:\n    os.write(2, b'NewError: now\\n')\n    print(tee.error_tail())")
+    done = run(
+        tmp_path,
+        "with Tee(folder) as tee:\n    os.write(2, b'NewError: now\\n')\n    print(tee.error_tail())",
+    )
     assert done.stdout == "NewError: now\n\n"
 
 

@@ -11,9 +11,12 @@ from qlib_shadow_runner.errors import EXIT_CODES
 from qlib_shadow_runner.result import ELLIPSIS, now, termination_message
 
 
-def result(message: str, **fields: object) -> Result:
+def result(message: str, dataset: DatasetResult | None = None) -> Result:
     """Make a result with a message."""
-    return Result(stage="qrun", runId="r", reason="Succeeded", message=message, exitCode=0, **fields)  # type: ignore[typeddict-item]
+    made = Result(stage="qrun", runId="r", reason="Succeeded", message=message, exitCode=0)
+    if dataset:
+        made["dataset"] = dataset
+    return made
 
 
 def test_a_short_result_is_the_same_in_both_places():
@@ -28,7 +31,11 @@ def test_a_long_message_is_cut_to_the_limit_by_bytes(letter: str):
     shortened = json.loads(content)
     assert TERMINATION_MESSAGE_BYTES - 20 <= len(content) <= TERMINATION_MESSAGE_BYTES
     assert shortened["message"].endswith(ELLIPSIS)
-    assert {key: shortened[key] for key in ("stage", "runId", "exitCode")} == {"stage": "qrun", "runId": "r", "exitCode": 0}
+    assert {key: shortened[key] for key in ("stage", "runId", "exitCode")} == {
+        "stage": "qrun",
+        "runId": "r",
+        "exitCode": 0,
+    }
 
 
 def test_what_lies_in_the_folder_gives_way_before_the_reason():

@@ -21,9 +21,15 @@ def test_an_empty_spec_asks_for_what_is_there_with_every_default():
 def test_what_the_operator_reads_is_accepted_and_ignored():
     """One file serves the cluster and the laptop."""
     operators = {
-        "storage": {"claimName": "x"}, "stages": {"qrun": {}}, "image": "i", "imagePullPolicy": "Never",
-        "imagePullSecrets": [], "queueName": "q", "suspend": True, "ttlSecondsAfterFinished": 5,
-    }  # fmt: skip
+        "storage": {"claimName": "x"},
+        "stages": {"qrun": {}},
+        "image": "i",
+        "imagePullPolicy": "Never",
+        "imagePullSecrets": [],
+        "queueName": "q",
+        "suspend": True,
+        "ttlSecondsAfterFinished": 5,
+    }
     assert parse_spec(operators) == parse_spec({})
 
 
@@ -61,7 +67,7 @@ FAULTS = {
         {"dataset": {"source": {"synthetic": {"symbols": 2}}}},
         "spec.dataset.source.synthetic.symbols must be a whole number from 10 to 999, not 2",
     ),
-    "a wrong refresh": ({"dataset": {"refresh": "always"}}, 'not \'always\'; did you mean "Always"?'),
+    "a wrong refresh": ({"dataset": {"refresh": "always"}}, "not 'always'; did you mean \"Always\"?"),
     "minute bars": ({"dataset": {"interval": "1min"}}, "spec.dataset.interval must be one of 1d, not '1min'"),
     "a date that is none": (
         {"workflow": {"segments": {"train": ["x", "y"], "valid": ["x", "y"], "test": ["x", "y"]}}},

@@ -31,7 +31,9 @@ def stage(name: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str
 def start(name: str, environ: dict[str, str]) -> subprocess.Popen[str]:
     """Start a stage and wait until it has begun."""
     command = [sys.executable, "-m", "qlib_shadow_runner", "stage", name]
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert f"stage {name} attempt 1" in process.stdout.readline()
     return process
@@ -44,7 +46,11 @@ def folder(tmp_path: Path) -> Path:
 
 def results(tmp_path: Path, name: str) -> tuple[dict[str, object], dict[str, object], dict[str, object]]:
     """Read result, termination message and metadata."""
-    files = (folder(tmp_path) / f"results/{name}.json", tmp_path / "termination-log", folder(tmp_path) / "RUN_METADATA.json")
+    files = (
+        folder(tmp_path) / f"results/{name}.json",
+        tmp_path / "termination-log",
+        folder(tmp_path) / "RUN_METADATA.json",
+    )
     result, message, metadata = (json.loads(file.read_bytes()) for file in files)
     return result, message, metadata
 
@@ -74,7 +80,9 @@ def test_attempts_are_counted_and_the_first_start_is_kept(tmp_path: Path, stage_
     assert second["started_at_utc"] == first["started_at_utc"]
 
 
-def test_a_wrong_spec_is_told_in_the_folder_and_never_as_a_traceback(tmp_path: Path, stage_environ: StageEnviron):
+def test_a_wrong_spec_is_told_in_the_folder_and_never_as_a_traceback(
+    tmp_path: Path, stage_environ: StageEnviron
+):
     """The pod's log says it in one line."""
     done = stage("download", stage_environ({"dataset": {"sorce": {}}}))
     result, message, metadata = results(tmp_path, "download")
@@ -88,9 +96,14 @@ def test_a_wrong_spec_is_told_in_the_folder_and_never_as_a_traceback(tmp_path: P
 
 @pytest.mark.parametrize(
     ("request_", "sentence"),
-    [("", "is not set"), ("{", "is not JSON"), ("[]", "must be a JSON object"), ('{"runId": "a"}', "lacks uid"),
-     ('{"runId": "A", "uid": "u", "name": "n"}', 'runId "A" must be lower-case')],
-)  # fmt: skip
+    [
+        ("", "is not set"),
+        ("{", "is not JSON"),
+        ("[]", "must be a JSON object"),
+        ('{"runId": "a"}', "lacks uid"),
+        ('{"runId": "A", "uid": "u", "name": "n"}', 'runId "A" must be lower-case'),
+    ],
+)
 def test_a_request_that_cannot_be_read_still_leaves_a_message(
     tmp_path: Path, stage_environ: StageEnviron, request_: str, sentence: str
 ):
@@ -109,7 +122,10 @@ def test_another_runs_folder_is_not_touched(tmp_path: Path, stage_environ: Stage
     done = stage("download", stage_environ(SMALL, uid="second"))
     message = json.loads((tmp_path / "termination-log").read_bytes())
     assert (done.returncode, message["reason"]) == (10, "RunFolderTaken")
-    assert 'belongs to the run "demo" with uid first, not to uid second. Choose another spec.runId' in message["message"]
+    assert (
+        'belongs to the run "demo" with uid first, not to uid second. Choose another spec.runId'
+        in message["message"]
+    )
     assert (folder(tmp_path) / "RUN_METADATA.json").read_bytes() == before
 
 
@@ -120,7 +136,9 @@ def test_training_without_a_dataset_says_what_to_run_first(tmp_path: Path, stage
     assert "Run the download stage first" in str(results(tmp_path, "qrun")[0]["message"])
 
 
-def test_data_that_changed_since_it_was_verified_is_not_trained_on(tmp_path: Path, stage_environ: StageEnviron):
+def test_data_that_changed_since_it_was_verified_is_not_trained_on(
+    tmp_path: Path, stage_environ: StageEnviron
+):
     """What the fingerprint says must be what qrun reads."""
     stage("download", stage_environ(SMALL))
     [bin_file] = (tmp_path / "data/qlib/qlib_data").glob("us_data_1d@*/features/syn001/close.day.bin")
@@ -174,7 +192,9 @@ def test_a_child_that_the_kernel_kills_is_out_of_memory(tmp_path: Path, stage_en
     assert (process.returncode, result["reason"], result["exitCode"]) == (137, "OutOfMemory", 137)
 
 
-def test_a_volume_that_cannot_be_written_names_who_must_be_able_to(tmp_path: Path, stage_environ: StageEnviron):
+def test_a_volume_that_cannot_be_written_names_who_must_be_able_to(
+    tmp_path: Path, stage_environ: StageEnviron
+):
     """The administrator can act on it."""
     (tmp_path / "file").write_text("")
     done = stage("download", {**stage_environ(SMALL), ENV_DATA: "/sys/kernel/qlib-shadow"})

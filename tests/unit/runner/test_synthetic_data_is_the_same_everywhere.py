@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.dataset.synthetic.trading_days import holidays, trading_days
 from qlib_shadow_runner.dataset.verification import verify_dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEMO = "808737d0648559ff7375f43ae09d24b2392d6eb8860c76fa183a96d4f37116c3"
 
@@ -40,7 +43,9 @@ def test_some_symbols_come_late_or_go_early(tmp_path: Path):
     assert any(span.last < last for span in dataset.universes["demo"])
 
 
-@pytest.mark.parametrize("change", [{"seed": 8}, {"symbols": 61}, {"days": 1511}, {"start": date(2019, 1, 3)}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 8}, {"symbols": 61}, {"days": 1511}, {"start": date(2019, 1, 3)}]
+)
 def test_every_parameter_is_part_of_the_identity(change: dict[str, int]):
     """Other data never answers in the place of what was asked for."""
     assert Synthetic(**change).identity != Synthetic().identity  # type: ignore[arg-type]
@@ -49,12 +54,37 @@ def test_every_parameter_is_part_of_the_identity(change: dict[str, int]):
 @pytest.mark.parametrize(
     ("year", "closed"),
     [
-        (2022, {"2022-01-17", "2022-02-21", "2022-04-15", "2022-05-30", "2022-06-20", "2022-07-04", "2022-09-05",
-                "2022-11-24", "2022-12-26"}),
-        (2024, {"2024-01-01", "2024-01-15", "2024-02-19", "2024-03-29", "2024-05-27", "2024-06-19", "2024-07-04",
-                "2024-09-02", "2024-11-28", "2024-12-25"}),
+        (
+            2022,
+            {
+                "2022-01-17",
+                "2022-02-21",
+                "2022-04-15",
+                "2022-05-30",
+                "2022-06-20",
+                "2022-07-04",
+                "2022-09-05",
+                "2022-11-24",
+                "2022-12-26",
+            },
+        ),
+        (
+            2024,
+            {
+                "2024-01-01",
+                "2024-01-15",
+                "2024-02-19",
+                "2024-03-29",
+                "2024-05-27",
+                "2024-06-19",
+                "2024-07-04",
+                "2024-09-02",
+                "2024-11-28",
+                "2024-12-25",
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_calendar_knows_new_yorks_holidays(year: int, closed: set[str]):
     """As the exchange published them."""
     assert {day.isoformat() for day in holidays(year)} == closed

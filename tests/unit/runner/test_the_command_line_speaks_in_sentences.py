@@ -90,7 +90,12 @@ def test_json_says_the_same_to_a_program(tmp_path: Path):
     file.write_text(HEAD)
     done = command("run", file, "--data", tmp_path / "vol", "--json")
     document = json.loads(done.stdout)
-    assert (done.returncode, document["exitCode"], document["reason"], done.stderr) == (11, 11, "DatasetMissing", "")
+    assert (done.returncode, document["exitCode"], document["reason"], done.stderr) == (
+        11,
+        11,
+        "DatasetMissing",
+        "",
+    )
 
 
 def test_rendering_needs_a_dataset_and_says_so(tmp_path: Path):

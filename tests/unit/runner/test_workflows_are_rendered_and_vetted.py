@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -17,6 +17,9 @@ from qlib_shadow_runner.spec import RunSpec, parse_spec
 from qlib_shadow_runner.workflow import templates
 from qlib_shadow_runner.workflow.render import Workflow, render
 from qlib_shadow_runner.workflow.vetting import vet
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MakeDataset = Callable[..., Dataset]
 RenderIt = Callable[..., Workflow]
@@ -43,18 +46,26 @@ def test_the_rendered_workflow_is_whole(render_it: RenderIt):
     assert (model["deterministic"], model["seed"], model["num_threads"]) == (True, 7, 2)
     backtest = document["task"]["record"][2]["kwargs"]["config"]["backtest"]
     assert backtest["exchange_kwargs"] == {
-        "freq": "day", "codes": ["AAA", "BBB"], "deal_price": "close", "open_cost": 0.0005, "close_cost": 0.0015,
-        "min_cost": 5.0, "limit_threshold": None, "trade_unit": 1,
-    }  # fmt: skip
+        "freq": "day",
+        "codes": ["AAA", "BBB"],
+        "deal_price": "close",
+        "open_cost": 0.0005,
+        "close_cost": 0.0015,
+        "min_cost": 5.0,
+        "limit_threshold": None,
+        "trade_unit": 1,
+    }
     assert document["task"]["record"][2]["kwargs"]["config"]["strategy"]["kwargs"]["signal"] == "<PRED>"
 
 
 def test_what_the_spec_says_is_in_the_workflow(render_it: RenderIt):
     """Parameters reach the model, the strategy and the exchange."""
     asked = {
-        "model": {"num_leaves": 12}, "strategy": {"topk": 2, "nDrop": 1},
-        "exchange": {"openCost": 0.001, "dealPrice": "open"}, "seed": 3,
-    }  # fmt: skip
+        "model": {"num_leaves": 12},
+        "strategy": {"topk": 2, "nDrop": 1},
+        "exchange": {"openCost": 0.001, "dealPrice": "open"},
+        "seed": 3,
+    }
     task = yaml.safe_load(render_it({"workflow": asked}).text)["task"]
     config = task["record"][2]["kwargs"]["config"]
     assert (task["model"]["kwargs"]["num_leaves"], task["model"]["kwargs"]["seed"]) == (12, 3)
@@ -97,7 +108,10 @@ REFUSED = {
     "a comment mark": ("a: '{# x #}'", 'still holds "{#"'),
     "a path for imports": ("sys: {path: /tmp}\nqlib_init: {}\ntask: {}", 'has "sys"'),
     "a base file": ("BASE_CONFIG_PATH: /tmp/x\nqlib_init: {}\ntask: {}", 'has "BASE_CONFIG_PATH"'),
-    "another recorder": ("qlib_init: {exp_manager: {}}\ntask: {}", 'qlib_init of the workflow has "exp_manager"'),
+    "another recorder": (
+        "qlib_init: {exp_manager: {}}\ntask: {}",
+        'qlib_init of the workflow has "exp_manager"',
+    ),
     "a file as a module": (
         "qlib_init: {}\ntask: {model: {class: X, module_path: /tmp/x.py}}",
         "names /tmp/x.py.X, which is not among the classes",
@@ -106,16 +120,19 @@ REFUSED = {
         "qlib_init: {}\ntask: {model: {class: HFLGBModel, module_path: qlib.contrib.model.gbdt}}",
         "names qlib.contrib.model.gbdt.HFLGBModel",
     ),
-    "a class with its module in its name": ("qlib_init: {}\ntask: {record: [{class: os.system}]}", "names None.os.system"),
+    "a class with its module in its name": (
+        "qlib_init: {}\ntask: {record: [{class: os.system}]}",
+        "names None.os.system",
+    ),
     "a function": ("qlib_init: {}\ntask: {model: {func: eval}}", "which is not among the classes"),
     "no mapping": ("- 1", "is not a mapping"),
     "no YAML": ("a: [", "is not YAML"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_a_workflow_that_could_do_more_is_refused(text: str, sentence: str):
-    """qrun renders, imports and runs what it is told; this is the gate."""
+    """Qrun renders, imports and runs what it is told; this is the gate."""
     with pytest.raises(StageError) as caught:
         vet(text)
     assert sentence in caught.value.message
