@@ -104,8 +104,10 @@ def test_kills_at_random_instants_never_show_half_a_dataset(
     assert len(known) == 2
     for number in range(ROUNDS):
         process = step.start(two_sources[number % 2], refresh="Always")
+        assert process.stdout is not None
+        process.stdout.readline()  # it has begun: what comes before touches nothing
         try:
-            process.wait(timeout=dice.uniform(0.05, 0.8))
+            process.wait(timeout=dice.uniform(0.0, 0.4))
         except subprocess.TimeoutExpired:
             process.kill()
         step.finish(process)

@@ -9,15 +9,13 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
+from qlib_shadow_runner.contract import ENV_ARCHIVE_PASSWORD, ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME
 from qlib_shadow_runner.fields import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ENV_TOKEN: Final = "QLIB_SHADOW_ARCHIVE_TOKEN"  # noqa: S105 - the variable's name
-ENV_USERNAME: Final = "QLIB_SHADOW_ARCHIVE_USERNAME"
-ENV_PASSWORD: Final = "QLIB_SHADOW_ARCHIVE_PASSWORD"  # noqa: S105 - the variable's name
-VARIABLES: Final = (ENV_TOKEN, ENV_USERNAME, ENV_PASSWORD)
+VARIABLES: Final = (ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME, ENV_ARCHIVE_PASSWORD)
 
 
 @dataclass(frozen=True)
