@@ -171,7 +171,11 @@ def owner(cluster: Cluster) -> Any:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={"PYTHONPATH": str(Path(__file__).parent), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        env={
+            "HOME": str(Path.home()),
+            "PYTHONPATH": str(Path(__file__).parent),
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        },
     )
     with process:
         yield process
