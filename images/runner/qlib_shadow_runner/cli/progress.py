@@ -100,7 +100,7 @@ class Plain(Silent):
 
     def close(self, message: str, *, failed: bool) -> None:
         """Print the end."""
-        self._print(f"{'failed' if failed else 'done'}: {message}  {self._progress.seconds:.1f} s")
+        self._print(f"{'failed' if failed else f'done: {message}'}  {self._progress.seconds:.1f} s")
 
     def _print(self, text: str) -> None:
         sys.stdout.write(f"  {self._progress.stage:<{NAME_WIDTH}} {text}\n")
@@ -146,8 +146,10 @@ class Living:
             reached = number <= self._progress.begun
             text.append(name, "bold" if running else "" if reached else "dim")
             text.append(" ━━━━ " if reached and not running else " ╸··· ", "green" if reached else "dim")
-        if not steps or self._failed:
-            text.append(self._end or "…", "red" if self._failed else "")
+        if self._failed:
+            text.append("failed", "red")
+        elif not steps:
+            text.append(self._end or "…")
         text.append(f"  {self._progress.seconds:.1f} s", "dim")
         return text
 
