@@ -108,16 +108,21 @@ def test_what_is_cached_is_complete_or_absent(tmp_path: Path, monkeypatch: pytes
 
 def test_an_images_name_follows_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same files give the same name, and any change another; bytecode does not count."""
-    for source in (*images.SHARED, images.RUNNER.dockerfile, images.RUNNER.lock, f"{images.SOURCES[0]}/a.py"):
+    for source in (
+        *images.SHARED,
+        images.RUNNER.dockerfile,
+        images.RUNNER.lock,
+        f"{images.RUNNER.sources[0]}/a.py",
+    ):
         (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / source).write_text("one")
     monkeypatch.setattr(images, "REPOSITORY", tmp_path)
     before = images.RUNNER.reference("base")
-    junk = tmp_path / images.SOURCES[0] / "__pycache__" / "a.pyc"
+    junk = tmp_path / images.RUNNER.sources[0] / "__pycache__" / "a.pyc"
     junk.parent.mkdir()
     junk.write_text("junk")
     assert images.RUNNER.reference("base") == before
-    (tmp_path / images.SOURCES[0] / "a.py").write_text("two")
+    (tmp_path / images.RUNNER.sources[0] / "a.py").write_text("two")
     assert images.RUNNER.reference("base") != before
 
 

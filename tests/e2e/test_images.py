@@ -116,9 +116,15 @@ def test_the_operator_imports_what_it_promises(operator: Container) -> None:
 
 
 def test_the_operator_carries_none_of_the_runners_weight(operator: Container) -> None:
-    """The operator's image is small because it has no research in it."""
-    weight = ["qlib", "pandas", "numpy", "lightgbm", "mlflow", "pyarrow"]
+    """The image is small because it has no research in it, and of the runner only the contract."""
+    weight = ["qlib_shadow_runner.spec", "qlib", "pandas", "numpy", "lightgbm", "mlflow", "pyarrow"]
     assert sorted(failed_imports(operator, weight)) == sorted(weight)
+
+
+def test_the_runner_carries_nothing_of_the_operator(runner: Container) -> None:
+    """A run knows nothing of Kubernetes."""
+    weight = ["qlib_shadow_operator", "kopf", "kubernetes"]
+    assert sorted(failed_imports(runner, weight)) == sorted(weight)
 
 
 @pytest.mark.parametrize(

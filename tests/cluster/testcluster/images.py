@@ -12,7 +12,6 @@ from testcluster.commands import run, say, succeeds
 from testcluster.engines import Engine, engine
 
 REPOSITORY = Path(__file__).parents[3]
-SOURCES = ("operator/qlib_shadow_operator", "images/runner/qlib_shadow_runner", "config/qlib_shadow")
 SHARED = (".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements/dev.lock")
 MEGABYTE = 1_000_000
 
@@ -24,11 +23,13 @@ class Recipe:
     name: str
     dockerfile: str
     lock: str
+    sources: tuple[str, ...]
 
     def inputs(self) -> list[Path]:
         """List every file that the image depends on."""
         named = [REPOSITORY / name for name in (self.dockerfile, self.lock, *SHARED)]
-        trees = [path for tree in SOURCES for path in (REPOSITORY / tree).rglob("*")]
+        sources = [REPOSITORY / source for source in self.sources]
+        trees = [path for source in sources for path in (source, *source.rglob("*"))]
         return named + sorted(filter(is_source, trees))
 
     def reference(self, base: str) -> str:
@@ -59,8 +60,23 @@ class Images:
     operator: Image
 
 
-RUNNER = Recipe("qlib-runner", "images/runner/Dockerfile", "requirements/runner.lock")
-OPERATOR = Recipe("qlib-shadow-operator", "images/operator/Dockerfile", "requirements/operator.lock")
+RUNNER = Recipe(
+    "qlib-runner",
+    "images/runner/Dockerfile",
+    "requirements/runner.lock",
+    ("config/qlib_shadow", "images/runner/qlib_shadow_runner"),
+)
+OPERATOR = Recipe(
+    "qlib-shadow-operator",
+    "images/operator/Dockerfile",
+    "requirements/operator.lock",
+    (
+        "config/qlib_shadow",
+        "operator/qlib_shadow_operator",
+        "images/runner/qlib_shadow_runner/__init__.py",
+        "images/runner/qlib_shadow_runner/contract.py",
+    ),
+)
 
 
 def is_source(path: Path) -> bool:
@@ -81,7 +97,7 @@ def build_one(recipe: Recipe, builder: Engine) -> Image:
     archive = cache.root() / f"{recipe.name}-{reference.rpartition(':')[2]}.tar"
     if not builder.has(reference):
         say(f"building {reference}")
-        arguments = {"GIT_COMMIT": commit(), "VERSION": version()}
+        arguments = {"GIT_COMMIT": commit(recipe), "VERSION": version()}
         arguments |= {"BASE_IMAGE": base} if base else {}
         builder.build(REPOSITORY, REPOSITORY / recipe.dockerfile, reference, arguments)
         builder.remove_others(reference)
@@ -100,12 +116,12 @@ def save(builder: Engine, reference: str, archive: Path) -> None:
             other.unlink()
 
 
-def commit() -> str:
+def commit(recipe: Recipe) -> str:
     """Name the commit that the sources are at, and say so where they have changed since."""
     if not succeeds("git", "-C", REPOSITORY, "rev-parse", "HEAD"):
         return "unknown"
     head = run("git", "-C", REPOSITORY, "rev-parse", "HEAD").strip()
-    changed = run("git", "-C", REPOSITORY, "status", "--porcelain", "--", *SOURCES, *SHARED, "images").strip()
+    changed = run("git", "-C", REPOSITORY, "status", "--porcelain", "--", *recipe.inputs()).strip()
     return f"{head}-dirty" if changed else head
 
 
