@@ -27,6 +27,7 @@ SERVICE_LINK: Final = r"_(SERVICE_(HOST|PORT)|PORT)(_|$)"
 """Variables that Kubernetes adds for Services whose name begins like ours."""
 FOREIGN: Final = frozenset(getattr(contract, name) for name in dir(contract) if name.startswith("ENV_"))
 """Variables of the runner, which may be set beside ours, and do nothing here."""
+PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 QUANTITY: Final = r"[0-9]+(\.[0-9]+)?([EPTGMk]i?|m)?"
 
 
@@ -76,6 +77,7 @@ def _defaults(env: _Environment) -> Defaults:
         time_zone=env.get("TIME_ZONE", _time_zone, base.time_zone),
         work_size=env.get("WORK_SIZE", _quantity, base.work_size),
         shared_memory_size=env.get("SHARED_MEMORY_SIZE", _quantity, base.shared_memory_size),
+        proxies=env.get("DOWNLOAD_PROXIES", _proxies, base.proxies),
         start_timeout=timedelta(
             seconds=env.get(
                 "START_TIMEOUT_SECONDS", _whole(10, 86_400), int(base.start_timeout.total_seconds())
@@ -162,6 +164,18 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
         return raw
 
     return read
+
+
+def _proxies(raw: str) -> dict[str, str]:
+    try:
+        found = json.loads(raw)
+    except ValueError as error:
+        raise ValueError(f"it must be JSON with {', '.join(PROXIES)}") from error
+    if not isinstance(found, dict) or not set(found) <= set(PROXIES):
+        raise ValueError(f"it must be JSON with no other keys than {', '.join(PROXIES)}")
+    if not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("every proxy must be text")
+    return found
 
 
 def _time_zone(raw: str) -> str:

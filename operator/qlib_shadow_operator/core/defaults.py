@@ -52,6 +52,8 @@ class Defaults:
     time_zone: str = "UTC"
     work_size: str = "4Gi"
     shared_memory_size: str = "1Gi"
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    """How a download gets out, by the usual variables; qrun is never told."""
     start_timeout: timedelta = timedelta(minutes=30)
     """How long a stage may wait for its pod to start."""
     result_patience: timedelta = timedelta(seconds=30)

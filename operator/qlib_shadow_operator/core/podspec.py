@@ -21,6 +21,8 @@ from qlib_shadow_runner.contract import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qlib_shadow_operator.core.defaults import Defaults
     from qlib_shadow_operator.core.model import Run
 
@@ -82,7 +84,7 @@ def container(
         "image": image,
         "imagePullPolicy": run.spec.image_pull_policy or defaults.image_pull_policy,
         "args": ["stage", str(stage)],
-        "env": [*environment(image, defaults, request), *credentials(run, stage)],
+        "env": [*environment(image, defaults, request), *proxies(stage, defaults), *credentials(run, stage)],
         "resources": dict(run.spec.stage(stage).resources or defaults.stage(stage).resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -105,8 +107,17 @@ def environment(image: str, defaults: Defaults, request: str) -> list[dict[str, 
         ENV_IMAGE: image,
         "TZ": defaults.time_zone,
     }
-    # "$(X)" in a value would be expanded by the kubelet; "$$" is its escape.
+    return literal(values)
+
+
+def literal(values: Mapping[str, str]) -> list[dict[str, str]]:
+    """Write variables; "$(X)" in a value would be expanded by the kubelet, "$$" is its escape."""
     return [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
+
+
+def proxies(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
+    """Tell the download how to get out."""
+    return literal(defaults.proxies) if stage is Stage.DOWNLOAD else []
 
 
 def credentials(run: Run, stage: Stage) -> list[dict[str, Any]]:

@@ -193,3 +193,14 @@ def test_what_a_run_says_of_a_stage_replaces_the_defaults():
     assert spec["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
     assert spec["imagePullSecrets"] == [{"name": "registry"}]
     assert pod(Stage.DOWNLOAD)["containers"][0]["resources"]["limits"] == {"memory": "2Gi"}
+
+
+def test_only_the_download_is_told_the_way_out():
+    """The training stage has no use for a proxy."""
+    defaults = Defaults(proxies={"HTTPS_PROXY": "http://proxy:3128"})
+
+    def told(stage: Stage) -> bool:
+        template = build_job(a_run().run, stage, defaults, RESOLVED)["spec"]["template"]["spec"]
+        return {"name": "HTTPS_PROXY", "value": "http://proxy:3128"} in template["containers"][0]["env"]
+
+    assert {stage: told(stage) for stage in Stage} == {Stage.DOWNLOAD: True, Stage.QRUN: False}

@@ -30,6 +30,13 @@ FAULTS = {
         'QLIB_SHADOW_QRUN_RESOURCES is "{"limits": {"memory": "lots"}}", but its requests and limits must map '
         'names to quantities, for example {"memory": "8Gi"}'
     ),
+    ("QLIB_SHADOW_DOWNLOAD_PROXIES", "http://proxy:3128"): (
+        'QLIB_SHADOW_DOWNLOAD_PROXIES is "http://proxy:3128", but it must be JSON with HTTP_PROXY, HTTPS_PROXY, NO_PROXY'
+    ),
+    ("QLIB_SHADOW_DOWNLOAD_PROXIES", '{"PATH": "/"}'): (
+        'QLIB_SHADOW_DOWNLOAD_PROXIES is "{"PATH": "/"}", but it must be JSON with no other keys than '
+        'HTTP_PROXY, HTTPS_PROXY, NO_PROXY'
+    ),
     ("QLIB_SHADOW_WORK_SIZE", "big"): 'QLIB_SHADOW_WORK_SIZE is "big", but it must be a quantity, for example "4Gi"',
 }  # fmt: skip
 
@@ -85,6 +92,7 @@ def test_every_kind_of_setting_is_read():
             "QLIB_SHADOW_QRUN_RESOURCES": '{"limits": {"memory": "16Gi"}}',
             "QLIB_SHADOW_DOWNLOAD_RETRIES": "5",
             "QLIB_SHADOW_START_TIMEOUT_SECONDS": "60",
+            "QLIB_SHADOW_DOWNLOAD_PROXIES": '{"HTTPS_PROXY": "http://proxy:3128"}',
         }
     )
     assert settings.namespaces == ("one", "two")
@@ -93,3 +101,4 @@ def test_every_kind_of_setting_is_read():
     assert settings.defaults.stage(Stage.QRUN).resources == {"limits": {"memory": "16Gi"}}
     assert settings.defaults.stage(Stage.DOWNLOAD).retries == 5
     assert settings.defaults.start_timeout.total_seconds() == 60
+    assert settings.defaults.proxies == {"HTTPS_PROXY": "http://proxy:3128"}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.dataset.archive.environment import download_environment
 from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_quality, find_fresh
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
@@ -36,7 +37,8 @@ def download(bench: Workbench) -> Outcome:
 def _ensure(bench: Workbench, canonical: Path) -> Resolved:
     volume = bench.context.volume
     arguments = {"canonical": str(canonical), "mount": str(volume.mount), "spec": bench.context.raw_spec}
-    report = bench.supervisor.step("dataset", arguments, environ=bench.environ, cwd=str(bench.scratch))
+    environ = {**bench.environ, **download_environment(bench.context.environ)}
+    report = bench.supervisor.step("dataset", arguments, environ=environ, cwd=str(bench.scratch))
     folder = Path(str(report["folder"]))
     manifest = Manifest.read(manifest_path(folder))
     assert manifest is not None, "the step has just written it"
