@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import ExitCode, Stage
+from qlib_shadow_runner.contract import ENV_DATA, ExitCode, Stage
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_validate(commands)
     _add_render(commands)
     _add_verify(commands)
+    _add_runs(commands)
+    _add_show(commands)
     _add_stage(commands)
     return parser
 
@@ -89,6 +91,21 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     verify.set_defaults(command=_verify)
 
 
+def _add_runs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    runs = commands.add_parser("runs", help="list the runs, newest first")
+    _add_data(runs)
+    _add_json(runs)
+    runs.set_defaults(command=_runs)
+
+
+def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    show = commands.add_parser("show", help="show one run: metadata, metrics, files and logs")
+    show.add_argument("run", metavar="RUN", help="its id, the beginning of its id, or its folder")
+    _add_data(show)
+    _add_json(show)
+    show.set_defaults(command=_show)
+
+
 def _add_stage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     stage = commands.add_parser(
         "stage", help="do one stage, as a Job does; told what to do by the environment"
@@ -99,8 +116,15 @@ def _add_stage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", type=Path, default=Path("data"), help="the folder that stands for /data (default: ./data)"
+        "--data",
+        type=Path,
+        default=Path(os.environ.get(ENV_DATA) or "data"),
+        help=f"the folder that stands for /data (default: {ENV_DATA}, else ./data)",
     )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
 
 class _Version(argparse.Action):
@@ -140,6 +164,18 @@ def _verify(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.golden import print_verification  # noqa: PLC0415
 
     return print_verification(options.folder, options.data, as_json=options.json)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.runs import print_runs  # noqa: PLC0415
+
+    return print_runs(options.data, as_json=options.json)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.show import print_run  # noqa: PLC0415
+
+    return print_run(options.run, options.data, as_json=options.json)
 
 
 def _stage(options: argparse.Namespace) -> int:

@@ -1,0 +1,143 @@
+"""The run folders on a volume, read without trusting that they are all runs."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, Reason, Stage, run_id_fault
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.run_folder import RunFolder
+from qlib_shadow_runner.suggest import nearest
+from qlib_shadow_runner.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATUS_DOWNLOADED: Final = "downloaded"
+"""How a run ends that was only asked for its dataset."""
+ENDED: Final = frozenset({"complete", "failed", "interrupted", STATUS_DOWNLOADED})
+"""Whoever writes another status may still be at work."""
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder and what its metadata says."""
+
+    folder: Path
+    metadata: Mapping[str, object]
+
+    @classmethod
+    def at(cls, folder: Path) -> Run | None:
+        """Read a folder; None where it is not one that a run made under this name."""
+        if folder.is_symlink() or run_id_fault(folder.name) is not None:
+            return None
+        metadata = read_json_object(folder / METADATA_FILE)
+        if metadata is None or metadata.get("run_id") != folder.name:
+            return None
+        return cls(folder, metadata)
+
+    @property
+    def run_id(self) -> str:
+        """Give the id, which is the folder's name."""
+        return self.folder.name
+
+    @property
+    def status(self) -> str:
+        """Give the status as the run wrote it."""
+        return str(self.metadata.get("status"))
+
+    @property
+    def ended(self) -> bool:
+        """Say whether nobody is at work here any more."""
+        return self.status in ENDED
+
+    @property
+    def started(self) -> datetime:
+        """Give the time of the start; long ago where it cannot be read."""
+        try:
+            moment = datetime.fromisoformat(str(self.metadata.get("started_at_utc")))
+        except ValueError:
+            return LONG_AGO
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    @property
+    def size(self) -> int:
+        """Count the bytes of its files."""
+        return folder_size(self.folder)
+
+    def metric(self, name: str) -> float | None:
+        """Give one figure of the last stage."""
+        metrics = self.result(Stage.QRUN).get("metrics")
+        value = metrics.get(name) if isinstance(metrics, dict) else None
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+    def result(self, stage: Stage) -> Mapping[str, object]:
+        """Give what a stage left."""
+        return RunFolder(self.folder).result(stage) or {}
+
+
+def existing_volume(data: Path) -> Volume:
+    """Take the volume, which must be there."""
+    if not data.is_dir():
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f"{data} is not a folder; name the data folder with --data or QLIB_SHADOW_DATA",
+        )
+    return Volume(data.absolute())
+
+
+def artifacts_root(volume: Volume) -> Path:
+    """Say where the run folders lie."""
+    return volume.mount / ARTIFACTS
+
+
+def all_runs(volume: Volume) -> list[Run]:
+    """Find the runs, newest first."""
+    root = artifacts_root(volume)
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    found = [run for folder in folders if (run := Run.at(folder)) is not None]
+    return sorted(found, key=lambda run: (run.started, run.run_id), reverse=True)
+
+
+def find_run(data: Path, name: str) -> Run:
+    """Find the one run that is meant: by its folder, its id, or the beginning of its id."""
+    if "/" in name or name in {".", ".."}:
+        return _run_in(Path(name))
+    runs = all_runs(existing_volume(data))
+    meant = [run for run in runs if run.run_id == name] or [
+        run for run in runs if run.run_id.startswith(name)
+    ]
+    if not meant:
+        close = nearest(name, [run.run_id for run in runs])
+        hint = f'did you mean "{close}"?' if close else "see: qlib-shadow runs"
+        raise StageError(Reason.INVALID_SPEC, f'there is no run "{name}" in {data}; {hint}')
+    if len(meant) > 1:
+        ids = ", ".join(run.run_id for run in meant)
+        raise StageError(Reason.INVALID_SPEC, f'"{name}" is the beginning of {len(meant)} runs: {ids}')
+    return meant[0]
+
+
+def _run_in(folder: Path) -> Run:
+    metadata = read_json_object(folder / METADATA_FILE)
+    if metadata is None:
+        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")
+    return Run(folder.absolute(), metadata)
+
+
+def folder_size(folder: Path) -> int:
+    """Count the bytes of all files below, and of what links are themselves."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(Path(parent, name)).st_size
+            except FileNotFoundError:  # a run is writing here
+                continue
+    return total

@@ -1,0 +1,63 @@
+"""`qlib-shadow runs`: what was run, newest first."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.cli.folders import LONG_AGO, Run, all_runs, existing_volume
+from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.dataset.archive.progress import human
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+HEADS: Final = ("RUN", "STATUS", "DATASET END", "IC", "ANN. RETURN", "STARTED (UTC)", "SIZE")
+NOTHING: Final = "-"
+
+
+def print_runs(data: Path, *, as_json: bool) -> int:
+    """Print one line for each run, or one object."""
+    runs = all_runs(existing_volume(data))
+    if as_json:
+        sys.stdout.write(json.dumps([document(run) for run in runs], indent=2, ensure_ascii=False) + "\n")
+    elif not runs:
+        sys.stdout.write(f"there are no runs in {data}\n")
+    else:
+        sys.stdout.write(_table([HEADS, *map(_row, runs)]))
+    return ExitCode.DONE
+
+
+def document(run: Run) -> dict[str, object]:
+    """Say it to a program."""
+    return {
+        "runId": run.run_id,
+        "status": run.status,
+        "datasetEnd": run.metadata.get("dataset_end"),
+        "ic": run.metric("ic"),
+        "annualizedReturn": run.metric("annualizedReturn"),
+        "startedAt": run.metadata.get("started_at_utc"),
+        "size": run.size,
+        "folder": str(run.folder),
+    }
+
+
+def _row(run: Run) -> Sequence[str]:
+    ic, annual = run.metric("ic"), run.metric("annualizedReturn")
+    return (
+        run.run_id,
+        run.status,
+        str(run.metadata.get("dataset_end") or NOTHING),
+        NOTHING if ic is None else f"{ic:.3f}",
+        NOTHING if annual is None else f"{annual:.1%}",
+        NOTHING if run.started == LONG_AGO else f"{run.started:%Y-%m-%d %H:%M}",
+        human(run.size),
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "".join(f"{line.rstrip()}\n" for line in lines)

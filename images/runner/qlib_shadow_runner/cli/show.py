@@ -1,0 +1,92 @@
+"""`qlib-shadow show`: one run, its figures, its files and its logs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.cli.folders import Run, find_run
+from qlib_shadow_runner.contract import (
+    METRICS_FILE,
+    MLRUNS,
+    SIGNALS_STEM,
+    STDERR_FILE,
+    STDOUT_FILE,
+    SUMMARY_FILE,
+    WORKFLOW_FILE,
+    ExitCode,
+    Stage,
+)
+from qlib_shadow_runner.dataset.archive.progress import human
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+WIDTH: Final = 28
+FILES: Final = {
+    "workflow": WORKFLOW_FILE,
+    "signals": f"{SIGNALS_STEM}.*",
+    "metrics": METRICS_FILE,
+    "summary": SUMMARY_FILE,
+    "mlruns": MLRUNS,
+    "stdout": STDOUT_FILE,
+    "stderr": STDERR_FILE,
+}
+"""What a run may have left, by the name that is printed for it."""
+
+
+def print_run(name: str, data: Path, *, as_json: bool) -> int:
+    """Print everything about the one run that is meant."""
+    run = find_run(data, name)
+    sys.stdout.write(
+        json.dumps(document(run), indent=2, ensure_ascii=False) + "\n" if as_json else _page(run)
+    )
+    return ExitCode.DONE
+
+
+def document(run: Run) -> dict[str, object]:
+    """Say it to a program."""
+    return {
+        "folder": str(run.folder),
+        "size": run.size,
+        "metadata": run.metadata,
+        "metrics": run.result(Stage.QRUN).get("metrics", {}),
+        "messages": _messages(run),
+        "files": _files(run),
+    }
+
+
+def _page(run: Run) -> str:
+    plain = {key: _words(value) for key, value in run.metadata.items()}
+    metrics = run.result(Stage.QRUN).get("metrics")
+    figures = {key: _words(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
+    title = f"{run.folder}  {run.status}  {human(run.size)}"
+    parts = {title: _messages(run), "metadata": plain, "metrics": figures, "files": _files(run)}
+    return "\n".join(_part(head, lines) for head, lines in parts.items() if lines)
+
+
+def _part(head: str, lines: Mapping[str, str]) -> str:
+    return f"{head}\n" + "".join(f"  {key:<{WIDTH}} {value}\n" for key, value in lines.items())
+
+
+def _messages(run: Run) -> dict[str, str]:
+    """Give the sentence that each stage ended with."""
+    results = {str(stage): run.result(stage) for stage in Stage}
+    return {
+        name: f"{found.get('reason')}: {found.get('message')}" for name, found in results.items() if found
+    }
+
+
+def _files(run: Run) -> dict[str, str]:
+    found = {name: sorted(run.folder.glob(pattern)) for name, pattern in FILES.items()}
+    return {name: str(paths[0]) for name, paths in found.items() if paths}
+
+
+def _words(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return "-" if value is None else str(value)
