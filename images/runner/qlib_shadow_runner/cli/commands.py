@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_runs(commands)
     _add_show(commands)
+    _add_prune(commands)
     _add_stage(commands)
     return parser
 
@@ -104,6 +105,27 @@ def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _add_data(show)
     _add_json(show)
     show.set_defaults(command=_show)
+
+
+def _add_prune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    prune = commands.add_parser(
+        "prune",
+        help="remove old run folders and unused dataset versions",
+        description="Runs that have not ended, the dataset versions they use, the versions that a name "
+        "points at, and whatever qlib-shadow did not make are never removed.",
+    )
+    _add_data(prune)
+    prune.add_argument(
+        "--keep", metavar="N", help="never remove the N newest runs; alone, remove all the others"
+    )
+    prune.add_argument("--older-than", metavar="DAYS", help="remove runs that began more than DAYS ago")
+    prune.add_argument("--max-size", metavar="SIZE", help="remove the oldest runs until all fit, such as 10G")
+    only = prune.add_mutually_exclusive_group()
+    only.add_argument("--datasets", action="store_true", help="only dataset versions")
+    only.add_argument("--run-folders", action="store_true", help="only run folders")
+    prune.add_argument("--dry-run", action="store_true", help="print the same and remove nothing")
+    _add_json(prune)
+    prune.set_defaults(command=_prune)
 
 
 def _add_stage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -176,6 +198,29 @@ def _show(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.show import print_run  # noqa: PLC0415
 
     return print_run(options.run, options.data, as_json=options.json)
+
+
+def _prune(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from qlib_shadow_runner.cli import amounts  # noqa: PLC0415
+    from qlib_shadow_runner.cli.prune import Criteria, prune  # noqa: PLC0415
+
+    keep, older_than, max_size = options.keep, options.older_than, options.max_size
+    criteria = Criteria(
+        keep=None if keep is None else amounts.count(keep, "--keep"),
+        older_than=None if older_than is None else amounts.days(older_than, "--older-than"),
+        max_size=None if max_size is None else amounts.size(max_size, "--max-size"),
+    )
+    return prune(
+        options.data,
+        criteria,
+        datetime.now(UTC),
+        datasets=not options.run_folders,
+        run_folders=not options.datasets,
+        dry_run=options.dry_run,
+        as_json=options.json,
+    )
 
 
 def _stage(options: argparse.Namespace) -> int:

@@ -1,0 +1,37 @@
+"""Numbers and sizes as people type them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+
+UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+DAYS: Final = re.compile(r"\d{1,6}(?:\.\d{1,9})?", re.ASCII)
+COUNT: Final = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def count(text: str, option: str) -> int:
+    """Read a whole number."""
+    if not COUNT.fullmatch(text):
+        raise StageError(Reason.INVALID_SPEC, f'{option} must be a whole number from 0 on, not "{text}"')
+    return int(text)
+
+
+def days(text: str, option: str) -> timedelta:
+    """Read a number of days."""
+    if not DAYS.fullmatch(text):
+        raise StageError(Reason.INVALID_SPEC, f'{option} must be a number of days from 0 on, not "{text}"')
+    return timedelta(days=float(text))
+
+
+def size(text: str, option: str) -> int:
+    """Read a size in bytes; the units are powers of 1024."""
+    found = SIZE.fullmatch(text)
+    if not found:
+        raise StageError(Reason.INVALID_SPEC, f'{option} must be a size such as 500M or 10G, not "{text}"')
+    return int(float(found[1]) * UNITS[found[2].upper()])

@@ -1,0 +1,141 @@
+"""The dataset versions on a volume, and why each of them is kept.
+
+Only what `publish` made is a version: a folder whose name ends in its own fingerprint, with a manifest
+beside it that says so and names a source. A folder that a user put there is never one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.cli.folders import Run, all_runs, artifacts_root
+from qlib_shadow_runner.cli.removal import buried_name
+from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.dataset.fingerprint import SHORT
+from qlib_shadow_runner.dataset.layout import looks_like_dataset
+from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, manifest_path
+from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.volume import Volume
+
+VERSION: Final = re.compile(rf"(.+)@([0-9a-f]{{{SHORT}}})", re.ASCII)
+ADOPTED: Final = "existing"
+
+
+@dataclass
+class Datasets:
+    """What a walk over the volume found."""
+
+    versions: list[Path] = field(default_factory=list)
+    links: list[Path] = field(default_factory=list)
+    leftovers: list[Path] = field(default_factory=list)
+    """What an interrupted removal left: renamed folders, and manifests without their version."""
+
+
+@dataclass(frozen=True)
+class Users:
+    """The runs that are at work."""
+
+    of: dict[Path, str]
+    """Which version is used by which run."""
+    undecided: str | None
+    """A run that has not written down yet which version it uses."""
+
+
+def canonical_of(path: Path) -> Path:
+    """Give the name that a version belongs to; its lock is the version's."""
+    name = buried_name(path) or path.name.removesuffix(SUFFIX)
+    found = VERSION.fullmatch(name)
+    assert found is not None, "only versions are asked for"
+    return path.with_name(found[1])
+
+
+def find_datasets(volume: Volume) -> Datasets:
+    """Walk over the volume, into nothing that is a dataset, a run or hidden."""
+    found = Datasets()
+    runs = artifacts_root(volume)
+    for parent, folders, files in os.walk(volume.mount):
+        here = Path(parent)
+        paths = [here / name for name in folders]
+        found.links += [path for path in (*paths, *(here / name for name in files)) if path.is_symlink()]
+        found.versions += [path for path in paths if _is_version(path)]
+        found.leftovers += [path for path in paths if VERSION.fullmatch(buried_name(path) or "")]
+        found.leftovers += [here / name for name in files if _lost_its_version(here / name)]
+        folders[:] = sorted(path.name for path in paths if path != runs and _is_open(path))
+    found.versions.sort()
+    return found
+
+
+def find_users(volume: Volume) -> Users:
+    """Ask every run that has not ended for the version it uses."""
+    used: dict[Path, str] = {}
+    undecided: str | None = None
+    for run in all_runs(volume):
+        if run.ended:
+            continue
+        folders = _used_by(run, volume)
+        used |= dict.fromkeys(folders, run.run_id)
+        if not folders:
+            undecided = run.run_id
+    return Users(used, undecided)
+
+
+def why_kept(version: Path, datasets: Datasets, users: Users) -> str | None:
+    """Say why a version must stay; None where nobody needs it."""
+    real = version.resolve()
+    for link in datasets.links:
+        target = link.resolve()
+        if target == real or real in target.parents:
+            return f"{link.name} points at it"
+    if real in users.of:
+        return f"run {users.of[real]} uses it"
+    if users.undecided:
+        return f"run {users.undecided} has not said yet which version it uses"
+    return None
+
+
+def _used_by(run: Run, volume: Volume) -> set[Path]:
+    found = run.result(Stage.DOWNLOAD).get("dataset")
+    named = [found.get("resolvedPath") if isinstance(found, dict) else None]
+    folders = set()
+    for path in [*named, run.metadata.get("dataset_resolved_path")]:
+        try:
+            folders |= {volume.locate(path).resolve()} if isinstance(path, str) else set()
+        except StageError:  # no path of this volume
+            continue
+    return folders
+
+
+def _is_version(path: Path) -> bool:
+    found = VERSION.fullmatch(path.name)
+    if found is None or path.name.startswith(".") or path.is_symlink():
+        return False
+    manifest = Manifest.read(manifest_path(path))
+    return (
+        manifest is not None
+        and manifest.fingerprint.startswith(found[2])
+        and manifest.source.partition(" ")[0] != ADOPTED
+    )
+
+
+def _lost_its_version(path: Path) -> bool:
+    name = path.name.removesuffix(SUFFIX)
+    if name == path.name or path.name.startswith(".") or not VERSION.fullmatch(name):
+        return False
+    manifest = Manifest.read(path)
+    published = manifest is not None and manifest.source.partition(" ")[0] != ADOPTED
+    return published and not os.path.lexists(path.with_name(name))
+
+
+def _is_open(path: Path) -> bool:
+    if path.name.startswith(".") or path.is_symlink() or VERSION.fullmatch(path.name):
+        return False
+    try:
+        return not looks_like_dataset(path)
+    except PermissionError:  # such as lost+found
+        return False
