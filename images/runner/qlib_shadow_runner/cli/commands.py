@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_download(commands)
     _add_validate(commands)
     _add_render(commands)
     _add_verify(commands)
@@ -63,6 +64,14 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _add_data(run)
     run.add_argument("--json", action="store_true", help="print the outcome as JSON and nothing else")
     run.set_defaults(command=_run)
+
+
+def _add_download(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    download = commands.add_parser("download", help="make or verify the dataset of a QlibShadowRun, no more")
+    download.add_argument("file", type=Path, metavar="FILE")
+    _add_data(download)
+    _add_json(download)
+    download.set_defaults(command=_download)
 
 
 def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -163,6 +172,12 @@ def _run(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.local_run import run_locally  # noqa: PLC0415
 
     return run_locally(options.file, options.data, as_json=options.json)
+
+
+def _download(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.download import download_here  # noqa: PLC0415
+
+    return download_here(options.file, options.data, as_json=options.json)
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -73,17 +73,18 @@ def run_locally(file: Path, data: Path, *, as_json: bool) -> int:
     interruption = Interruption()
     result: Mapping[str, object] = {}
     for stage in Stage:
-        result = _run_stage(stage, request, volume, interruption, quiet=as_json)
+        result = run_stage_here(stage, request, volume, interruption, quiet=as_json)
         if result["exitCode"] != ExitCode.DONE:
-            return _report_failure(result, folder, interruption, as_json=as_json)
+            return report_failure(result, folder, interruption, as_json=as_json)
     lines = verify_run(folder, volume.mount)
     _report_success(result, folder, lines, as_json=as_json)
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
 
 
-def _run_stage(
+def run_stage_here(
     stage: Stage, request: Request, volume: Volume, interruption: Interruption, *, quiet: bool
 ) -> Mapping[str, object]:
+    """Run one stage as a process, as a Job would, and give the result that it left."""
     with tempfile.TemporaryDirectory(prefix="qlib-shadow-") as temporary:
         message = Path(temporary, "result.json")
         environ = {
@@ -126,13 +127,14 @@ def _without_result(stage: Stage, code: int) -> dict[str, object]:
     return {"reason": Reason.INTERNAL_ERROR, "message": message, "exitCode": ExitCode.INTERNAL}
 
 
-def _report_failure(
+def report_failure(
     result: Mapping[str, object], folder: Path, interruption: Interruption, *, as_json: bool
 ) -> int:
+    """Say why it failed and where the log is; give the stage's code."""
     code = interruption.exit_code if interruption.number else int(str(result["exitCode"]))
     log = folder / STDERR_FILE
     if as_json:
-        _print_json({**result, "exitCode": code, "folder": str(folder)})
+        print_json({**result, "exitCode": code, "folder": str(folder)})
     else:
         where = f"\n  log: {_near(log)}" if log.exists() else ""
         sys.stderr.write(f"{result['reason']}: {result['message']}{where}\n")
@@ -141,7 +143,7 @@ def _report_failure(
 
 def _report_success(result: Mapping[str, object], folder: Path, lines: list[Line], *, as_json: bool) -> None:
     if as_json:
-        _print_json({**result, "folder": str(folder), "golden": as_document(lines)})
+        print_json({**result, "folder": str(folder), "golden": as_document(lines)})
         return
     failed = "".join(f"  {line}\n" for line in lines if not line.passed)
     sys.stdout.write(
@@ -155,5 +157,6 @@ def _near(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _print_json(document: Mapping[str, object]) -> None:
+def print_json(document: Mapping[str, object]) -> None:
+    """Say it to a program."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,37 @@
+"""`qlib-shadow download`: the dataset of a manifest, made or verified by the same stage as in a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.cli.folders import STATUS_DOWNLOADED
+from qlib_shadow_runner.cli.local_run import Interruption, print_json, report_failure, run_stage_here
+from qlib_shadow_runner.cli.manifest import load_manifest, local_run_id
+from qlib_shadow_runner.contract import ExitCode, Stage
+from qlib_shadow_runner.run_folder import RunFolder
+from qlib_shadow_runner.volume import Volume, make_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def download_here(file: Path, data: Path, *, as_json: bool) -> int:
+    """Do the download stage alone, in a run folder of its own that keeps the log."""
+    manifest, now = load_manifest(file), datetime.now(UTC)
+    request = manifest.request(now)
+    # Never the spec's runId: that folder is for the run that is still to come.
+    request["runId"] = local_run_id(f"download-{manifest.name}", now)
+    volume = Volume(data.absolute())
+    make_folder(volume.mount)
+    folder = RunFolder(volume.run_folder(request["runId"]))
+    interruption = Interruption()
+    result = run_stage_here(Stage.DOWNLOAD, request, volume, interruption, quiet=as_json)
+    if result["exitCode"] != ExitCode.DONE:
+        return report_failure(result, folder.path, interruption, as_json=as_json)
+    folder.update_metadata(
+        status=STATUS_DOWNLOADED, reason=result["reason"], finished_at_utc=result["finishedAt"]
+    )
+    if as_json:
+        print_json({**result, "folder": str(folder.path)})
+    return ExitCode.DONE
