@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_runs(commands)
     _add_show(commands)
     _add_prune(commands)
+    _add_doctor(commands)
     _add_stage(commands)
     return parser
 
@@ -135,6 +136,13 @@ def _add_prune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     prune.add_argument("--dry-run", action="store_true", help="print the same and remove nothing")
     _add_json(prune)
     prune.set_defaults(command=_prune)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser("doctor", help="check whether runs can be done here")
+    _add_data(doctor)
+    _add_json(doctor)
+    doctor.set_defaults(command=_doctor)
 
 
 def _add_stage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -236,6 +244,12 @@ def _prune(options: argparse.Namespace) -> int:
         dry_run=options.dry_run,
         as_json=options.json,
     )
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.doctor import print_health  # noqa: PLC0415
+
+    return print_health(options.data, as_json=options.json)
 
 
 def _stage(options: argparse.Namespace) -> int:

@@ -1,0 +1,27 @@
+"""`qlib-shadow doctor`: whether this machine or container can do a run, and what to do where it cannot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.cli.health import CHECKS, Surroundings
+from qlib_shadow_runner.contract import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def print_health(data: Path, *, as_json: bool, surroundings: Surroundings | None = None) -> int:
+    """Print every check; 0 only when all of them hold."""
+    here = surroundings or Surroundings(data.absolute())
+    findings = [check(here) for check in CHECKS]
+    healthy = all(finding.passed for finding in findings)
+    if as_json:
+        document = {"passed": healthy, "checks": [asdict(finding) for finding in findings]}
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write("".join(f"{finding}\n" for finding in findings))
+    return ExitCode.DONE if healthy else ExitCode.INTERNAL

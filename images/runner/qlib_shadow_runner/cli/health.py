@@ -1,0 +1,207 @@
+"""What a run needs of its surroundings, one check each: what was found, and the remedy where it fails."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from qlib_shadow_runner.dataset.archive.progress import human
+from qlib_shadow_runner.errors import volume_not_writable
+from qlib_shadow_runner.limits import CGROUP, read_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PROJECT: Final = "qlib-shadow-operator"
+PYTHONS: Final = ((3, 11), (3, 13))
+"""From the first on, and before the second: what pyqlib has wheels for."""
+REQUIREMENT: Final = re.compile(r"([\w.-]+)\s*(==|>=)\s*([\d.]+)\s*;\s*extra == ['\"]runner['\"]")
+LIBGOMP: Final = "libgomp.so.1"
+FREE: Final = 2 << 30
+"""Room for a daily dataset of some hundred symbols, twice while it is replaced, and for runs."""
+MEMORY: Final = 2 << 30
+"""What the download stage is given in a cluster."""
+SHARED: Final = 64 << 20
+"""What container runtimes give when nothing is said."""
+POSIX_ZONE: Final = re.compile(r"[A-Za-z]{3,}[+-]?\d{1,2}.*|<[^>]+>[+-]?\d.*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's answer."""
+
+    name: str
+    passed: bool
+    detail: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """Show it as people read it."""
+        sign = "✓" if self.passed else "✗"
+        return f"{sign} {self.name}: {self.detail}" + (f". {self.remedy}" if self.remedy else "")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where the checks look."""
+
+    data: Path
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    python: tuple[int, ...] = tuple(sys.version_info[:3])
+    libgomp: str = LIBGOMP
+    cgroup: Path = CGROUP
+    shared: Path = Path("/dev/shm")  # noqa: S108 - it is asked about, nothing secret is put there
+
+
+def check_python(here: Surroundings) -> Finding:
+    """Say whether Qlib has wheels for this Python."""
+    passed = PYTHONS[0] <= here.python[:2] < PYTHONS[1]
+    found = ".".join(map(str, here.python))
+    return _finding("python", found, passed=passed, remedy="Use Python 3.11 or 3.12.")
+
+
+def check_packages(_: Surroundings) -> Finding:
+    """Compare what is installed with what the project asks for."""
+    try:
+        wanted = [found for text in metadata.requires(PROJECT) or () if (found := REQUIREMENT.match(text))]
+    except metadata.PackageNotFoundError:
+        wanted = []
+    remedy = f'Install the runner: pip install "{PROJECT}[runner]".'
+    if not wanted:
+        return _finding("packages", f"{PROJECT} is not installed", passed=False, remedy=remedy)
+    faults = [fault for found in wanted if (fault := _package_fault(*found.groups()))]
+    versions = ", ".join(f"{found[1]} {_version(found[1])}" for found in wanted)
+    return _finding("packages", "; ".join(faults) or versions, passed=not faults, remedy=remedy)
+
+
+def check_libgomp(here: Surroundings) -> Finding:
+    """Load what LightGBM loads."""
+    try:
+        ctypes.CDLL(here.libgomp)
+    except OSError:
+        remedy = "Install it, on Debian with: apt-get install libgomp1."
+        return _finding("libgomp", f"{here.libgomp} cannot be loaded", passed=False, remedy=remedy)
+    return _finding("libgomp", here.libgomp, passed=True)
+
+
+def check_volume(here: Surroundings) -> Finding:
+    """Write to the volume as a run would."""
+    if here.data.exists() and not here.data.is_dir():
+        return _finding(
+            "volume", f"{here.data} is not a folder", passed=False, remedy="Name one with --data."
+        )
+    folder = _nearest(here.data)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            stream.write(b"x")
+    except OSError as error:
+        remedy = volume_not_writable(str(folder)).message.partition(". ")[2]
+        detail = f"{folder} cannot be written by {_ids()} (UID:GID): {error.strerror}"
+        return _finding("volume", detail, passed=False, remedy=remedy)
+    coming = "" if folder == here.data else f"; {here.data} will be made by the first run"
+    return _finding("volume", f"{folder} can be written by {_ids()} (UID:GID){coming}", passed=True)
+
+
+def check_space(here: Surroundings) -> Finding:
+    """Ask how much room is left for datasets and runs."""
+    free = shutil.disk_usage(_nearest(here.data)).free
+    remedy = f"Free {human(FREE)} with qlib-shadow prune, or enlarge the volume."
+    return _finding("space", f"{human(free)} free", passed=free >= FREE, remedy=remedy)
+
+
+def check_limits(here: Surroundings) -> Finding:
+    """Show what the container may use."""
+    limits = read_limits(here.cgroup)
+    memory = "unlimited memory" if limits.memory_bytes is None else f"{human(limits.memory_bytes)} of memory"
+    return _finding(
+        "limits",
+        f"{limits.cpus:g} CPUs, {limits.threads} threads, {memory}",
+        passed=limits.memory_bytes is None or limits.memory_bytes >= MEMORY,
+        remedy=f"Raise the container's memory limit to {human(MEMORY)} at least.",
+    )
+
+
+def check_zone(here: Surroundings) -> Finding:
+    """Find the time zone that TZ names: the C library takes an unknown one for UTC and says nothing."""
+    name = here.environ.get("TZ", "").removeprefix(":")
+    if not name:
+        return _finding("time zone", "TZ is not set; the system's zone is used", passed=True)
+    remedy = "Install tzdata, or set TZ to a zone that is there, such as UTC."
+    return _finding(
+        "time zone",
+        f"TZ={name}" if _zone_is_known(name) else f"TZ={name} is not known here",
+        passed=_zone_is_known(name),
+        remedy=remedy,
+    )
+
+
+def check_shared(here: Surroundings) -> Finding:
+    """Look at the memory that processes share files in."""
+    name = str(here.shared)
+    remedy = f"Mount a tmpfs of {human(SHARED)} at least there, with docker: --shm-size=1g."
+    if not here.shared.is_dir() or not os.access(here.shared, os.W_OK | os.X_OK):
+        return _finding(name, f"cannot be written by {_ids()} (UID:GID)", passed=False, remedy=remedy)
+    free = shutil.disk_usage(here.shared).free
+    return _finding(name, f"{human(free)} free", passed=free >= SHARED // 2, remedy=remedy)
+
+
+CHECKS: Final[tuple[Callable[[Surroundings], Finding], ...]] = (
+    check_python,
+    check_packages,
+    check_libgomp,
+    check_volume,
+    check_space,
+    check_limits,
+    check_zone,
+    check_shared,
+)
+
+
+def _finding(name: str, detail: str, *, passed: bool, remedy: str = "") -> Finding:
+    return Finding(name, passed, detail, "" if passed else remedy)
+
+
+def _ids() -> str:
+    return f"{os.getuid()}:{os.getgid()}"
+
+
+def _nearest(path: Path) -> Path:
+    """Give the folder, or the one above it that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _package_fault(package: str, operator: str, wanted: str) -> str | None:
+    found = _version(package)
+    if found is None:
+        return f"{package} is missing"
+    fits = found == wanted if operator == "==" else _numbers(found) >= _numbers(wanted)
+    return None if fits else f"{package} is {found}, not {operator}{wanted}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    release = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(number) for number in release[0].split(".")) if release else ()
+
+
+def _zone_is_known(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        return POSIX_ZONE.fullmatch(name) is not None  # such as JST-9, which needs no file
+    return True
