@@ -77,7 +77,7 @@ class Local:
         for process in numbers:
             with suppress(ProcessLookupError):
                 os.kill(process, number)
-        wait_for(lambda: not self.processes(component), 30, f"the end of {component}")
+        wait_for(lambda: all(map(has_ended, numbers)), 30, f"the end of {component}")
 
     def running(self) -> list[str]:
         """Name the parts that run."""
@@ -108,6 +108,14 @@ class Local:
         for process in STARTED:
             if process.args[1] == f"--target={self.sandbox.init}":  # type: ignore[index]
                 process.wait()
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process is gone with all it held: its command line goes before its sockets do."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 STARTED: list[subprocess.Popen[bytes]] = []
