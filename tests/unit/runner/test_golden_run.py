@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
 
@@ -295,3 +296,24 @@ def test_ctrl_c_stops_training_and_leaves_nothing_running(tmp_path: Path):
     assert errors.startswith("Interrupted: the stage was told to stop")
     assert json.loads((folder / "RUN_METADATA.json").read_bytes())["status"] == "interrupted"
     assert {run.status for run in recorded_runs(folder / "mlruns")} <= {RunStatus.KILLED}
+
+
+def test_signals_are_csv_where_asked(tmp_path: Path):
+    """A run on less data, for those who read no Parquet; the checklist holds for it too."""
+    run = yaml.safe_load(DEMO.read_text())
+    run["spec"]["dataset"]["source"]["synthetic"] = {"symbols": 12, "days": 400}
+    run["spec"]["workflow"] |= {"signalsFormat": "csv", "model": {"num_boost_round": 10}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    command = [sys.executable, "-m", "qlib_shadow_runner", "run", "run.yaml"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=plain_environ(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "golden run: PASS (12/12)" in done.stdout
+    [signals] = (tmp_path / "data/artifacts/trading-ops/qlib-shadow").glob("*/signals_ranked.*")
+    header, first, *_ = signals.read_text().splitlines()
+    assert (signals.name, header) == (
+        "signals_ranked.csv",
+        '"date","instrument","score","rank","percentile"',
+    )
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d,"SYN\d{3}",-?[\d.e-]+,1,1', first)
