@@ -41,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="qlib-shadow",
         description="Reproducible Qlib research that never trades.",
-        epilog="Exit codes: 0 done, 1 a check failed, 2 usage, 10 bad configuration, 11 bad data, 13 try again, "
-        "14 disk full, 130 interrupted by hand, 137 out of memory, 143 terminated.",
+        epilog="Exit codes: 0 done, 1 a check failed, 2 usage, 10 bad configuration, 11 bad data, "
+        "13 try again, 14 disk full, 130 interrupted by hand, 137 out of memory, 143 terminated.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
