@@ -111,11 +111,16 @@ class Local:
 
 
 def has_ended(process: int) -> bool:
-    """Whether a process is gone with all it held: its command line goes before its sockets do."""
+    """Whether a process is gone with all it held.
+
+    Its command line goes first, and its first thread may be dead (Z) while others still hold its sockets.
+    """
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = sum(1 for _ in Path(f"/proc/{process}/task").iterdir())
     except (FileNotFoundError, ProcessLookupError):
         return True
+    return state in {"Z", "X"} and threads <= 1
 
 
 STARTED: list[subprocess.Popen[bytes]] = []
