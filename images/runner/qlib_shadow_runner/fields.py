@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NoReturn
 
-from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract import DEFAULT_DATA, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.suggest import did_you_mean, nearest
 
@@ -71,3 +72,16 @@ def choice(value: object, options: Sequence[str], where: str) -> str:
 def _shown(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."  # noqa: PLR2004 - a line's worth
+
+
+def on_volume(value: object, where: str, *, example: str) -> str:
+    """Read a path on the volume as /data/…, whether it was written so or relative to the volume."""
+    path = text(value, where)
+    inside = PurePosixPath(DEFAULT_DATA) / path  # an absolute path stays what it is
+    parts = inside.parts
+    if parts[:2] != ("/", DEFAULT_DATA[1:]) or len(parts) < 3 or ".." in parts or "\0" in path:  # noqa: PLR2004 - /, data, something
+        refuse(
+            f'{where} "{path}" must lie on the volume, without "..": relative to it, such as '
+            f'"{example}", or as {DEFAULT_DATA}/{example}'
+        )
+    return str(inside)

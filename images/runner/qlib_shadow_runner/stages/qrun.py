@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Metrics, Reason, Stage
+from qlib_shadow_runner.contract import MLRUNS, RESULTS, WORKFLOW_FILE, Metrics, Reason, Stage
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
 from qlib_shadow_runner.discovery.plan import ResearchPlan, make_plan
@@ -128,7 +128,7 @@ def _caveats(manifest: Manifest) -> list[str]:
 
 def _already_trained(bench: Workbench, workflow: Workflow) -> MlflowRun | None:
     """Find what an earlier attempt of this stage finished, so that only the rest is done again."""
-    trained = read_json_object(bench.folder.path / "results" / TRAINED_FILE) or {}
+    trained = read_json_object(bench.folder.path / RESULTS / TRAINED_FILE) or {}
     recorded = finished_run(bench.folder.path / MLRUNS, bench.context.identity.run_id)
     if recorded is None or trained != _trained(recorded, workflow):
         return None
@@ -158,7 +158,7 @@ def _train(bench: Workbench, workflow: Workflow) -> MlflowRun:
     recorded = finished_run(mlruns, bench.context.identity.run_id)
     if recorded is None:
         raise StageError(Reason.OUTPUT_INCOMPLETE, f"qrun ended well but left no finished run in {mlruns}.")
-    write_json(bench.folder.path / "results" / TRAINED_FILE, _trained(recorded, workflow))
+    write_json(bench.folder.path / RESULTS / TRAINED_FILE, _trained(recorded, workflow))
     return recorded
 
 

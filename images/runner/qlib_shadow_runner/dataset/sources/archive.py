@@ -11,14 +11,13 @@ import os
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.contract import DEFAULT_DATA, Reason
+from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.archive import local
 from qlib_shadow_runner.dataset.archive.address import Address, parse_address
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fields import check_keys, refuse, text
+from qlib_shadow_runner.fields import check_keys, on_volume, refuse, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +56,7 @@ class Archive:
             text(raw["credentialsSecret"], f"{WHERE}.credentialsSecret")
         sha256 = _sha256(raw["sha256"]) if "sha256" in raw else None
         if "path" in raw:
-            return cls(path=_inside(text(raw["path"], f"{WHERE}.path")), sha256=sha256)
+            return cls(path=on_volume(raw["path"], f"{WHERE}.path", example="inbox/us.zip"), sha256=sha256)
         if sha256 is None:
             refuse(
                 f"{WHERE}.sha256 is needed with a url: it is what the file is held to (sha256sum prints it)"
@@ -125,14 +124,3 @@ def _sha256(value: object) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
         refuse(f"{WHERE}.sha256 must be 64 hexadecimal digits, as sha256sum prints them")
     return digest
-
-
-def _inside(path: str) -> str:
-    """Give a path on the volume as /data/…, whether it was written so or relative to the volume."""
-    inside = PurePosixPath(DEFAULT_DATA) / path
-    if inside.parts[:2] != ("/", DEFAULT_DATA[1:]) or len(inside.parts) < 3 or ".." in inside.parts:  # noqa: PLR2004 - /, data, something
-        refuse(
-            f'{WHERE}.path "{path}" must lie on the volume, without "..": relative to it, such as '
-            f'"inbox/us.zip", or as {DEFAULT_DATA}/inbox/us.zip'
-        )
-    return str(inside)

@@ -11,16 +11,14 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.contract import DEFAULT_DATA
 from qlib_shadow_runner.dataset.layout import ALL
 from qlib_shadow_runner.dataset.prices.columns import ROLES
 from qlib_shadow_runner.dataset.prices.faults import broken
 from qlib_shadow_runner.dataset.prices.files import content_digest, price_files, stamp
 from qlib_shadow_runner.dataset.prices.options import DEFAULT_UNIVERSE, Adjust, BadRows, Duplicates, Options
-from qlib_shadow_runner.fields import check_keys, choice, mapping, refuse, text
+from qlib_shadow_runner.fields import check_keys, choice, mapping, on_volume, refuse, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +60,7 @@ class Prices:
                 f'{WHERE} lacks path: where the files lie on the volume, for example "inbox/us_daily.parquet"'
             )
         return cls(
-            path=_path(text(raw["path"], f"{WHERE}.path")),
+            path=on_volume(raw["path"], f"{WHERE}.path", example="inbox/us_daily.parquet"),
             options=Options(
                 columns=_columns(mapping(raw.get("columns", {}), f"{WHERE}.columns")),
                 adjust=Adjust(choice(_word(raw.get("adjust", "auto")), tuple(Adjust), f"{WHERE}.adjust")),
@@ -131,20 +129,6 @@ class Prices:
     def _place(self) -> Path:
         assert self.volume is not None, "bound by `at` before it is asked anything"
         return self.volume.locate(self.path)
-
-
-def _path(path: str) -> str:
-    """Give a path on the volume as /data/…, whether it was written so or relative to the volume."""
-    inside = PurePosixPath(path)
-    if not inside.is_absolute():
-        inside = PurePosixPath(DEFAULT_DATA) / inside
-    parts = inside.parts
-    if parts[:2] != ("/", DEFAULT_DATA[1:]) or len(parts) < 3 or ".." in parts or "\0" in path:  # noqa: PLR2004 - /, data, something
-        refuse(
-            f'{WHERE}.path "{path}" must lie on the volume, without "..": relative to it, such as '
-            f'"inbox/us_daily.parquet", or as {DEFAULT_DATA}/inbox/us_daily.parquet'
-        )
-    return str(inside)
 
 
 def _columns(raw: Mapping[str, object]) -> Mapping[str, str]:
