@@ -91,9 +91,7 @@ def test_messages_fit(schema: dict[str, Any]):
 
 def test_the_runner_knows_every_field_of_the_spec(schema: dict[str, Any]):
     """Its parser takes a spec with all of them; each is either the question's or the operator's."""
-    assert fields(schema, "spec") - {"runId", "dataset", "workflow"} == set(runner.OPERATOR_KEYS) - {
-        "queueName"
-    }
+    assert fields(schema, "spec") - {"runId", "dataset", "workflow", "reuse"} == set(runner.OPERATOR_KEYS)
 
 
 def test_the_sources_are_the_runners(schema: dict[str, Any]):
@@ -141,6 +139,7 @@ def test_the_runner_takes_a_spec_with_every_field():
     runner.parse_spec(
         {
             "runId": "x",
+            "reuse": "IfIdentical",
             "dataset": {
                 "path": "/data/qlib/qlib_data/us_data_1d",
                 "region": "us",
@@ -160,7 +159,14 @@ def test_the_runner_takes_a_spec_with_every_field():
                 },
                 "model": {"learning_rate": 0.1},
                 "strategy": {"topk": 5, "nDrop": 1},
-                "exchange": {"openCost": 0, "closeCost": 0, "minCost": 0, "account": 1, "dealPrice": "close"},
+                "exchange": {
+                    "openCost": 0,
+                    "closeCost": 0,
+                    "minCost": 0,
+                    "impactCost": 0,
+                    "account": 1,
+                    "dealPrice": "close",
+                },
                 "seed": 7,
                 "signalsFormat": "csv",
             },

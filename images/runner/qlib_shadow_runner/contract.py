@@ -37,6 +37,9 @@ ENV_GIT_COMMIT: Final = "QLIB_SHADOW_GIT_COMMIT"
 """The commit that the image was built from."""
 ENV_IMAGE: Final = "QLIB_SHADOW_IMAGE"
 """The image that the stage runs in, as the operator asked for it."""
+ENV_TEMPLATE: Final = "QLIB_SHADOW_TEMPLATE"
+"""The text of the user's own workflow template, where the spec names a ConfigMap; a variable and not a file,
+because the kubelet says at once, and in the pod's status, which ConfigMap or entry is missing."""
 ENV_ARCHIVE_TOKEN: Final = "QLIB_SHADOW_ARCHIVE_TOKEN"  # noqa: S105 - the variable's name
 ENV_ARCHIVE_USERNAME: Final = "QLIB_SHADOW_ARCHIVE_USERNAME"
 ENV_ARCHIVE_PASSWORD: Final = "QLIB_SHADOW_ARCHIVE_PASSWORD"  # noqa: S105 - the variable's name
@@ -151,6 +154,7 @@ class Reason(StrEnum):
     INTERRUPTED = "Interrupted"
     TRAINING_FAILED = "TrainingFailed"
     OUTPUT_INCOMPLETE = "OutputIncomplete"
+    RESULT_MISSING = "ResultMissing"
     SHADOW_PROMISE_BROKEN = "ShadowPromiseBroken"
     INTERNAL_ERROR = "InternalError"
 

@@ -13,7 +13,13 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import DEFAULT_DATA, DEFAULT_DATASET_PATH, Reason, run_id_fault
+from qlib_shadow_runner.contract import (
+    DEFAULT_DATA,
+    DEFAULT_DATASET_PATH,
+    WORKFLOW_FILE,
+    Reason,
+    run_id_fault,
+)
 from qlib_shadow_runner.dataset.quality.policy import Policy, parse_policy
 from qlib_shadow_runner.dataset.sources import SOURCES, Source, parse_source
 from qlib_shadow_runner.fields import check_keys, choice, integer, mapping, number, refuse, text
@@ -47,6 +53,13 @@ class Refresh(StrEnum):
     IF_MISSING = "IfMissing"
     ALWAYS = "Always"
     NEVER = "Never"
+
+
+class Reuse(StrEnum):
+    """What becomes of a question that a finished run has answered already."""
+
+    NEVER = "Never"
+    IF_IDENTICAL = "IfIdentical"
 
 
 class SignalsFormat(StrEnum):
@@ -97,8 +110,17 @@ class ExchangeCosts:
     open_cost: float = 0.0005
     close_cost: float = 0.0015
     min_cost: float = 5.0
+    impact_cost: float = 0.0
     account: float = 100_000_000.0
     deal_price: str = "close"
+
+
+@dataclass(frozen=True)
+class ConfigMapRef:
+    """A template of the user's own."""
+
+    name: str
+    key: str = WORKFLOW_FILE
 
 
 @dataclass(frozen=True)
@@ -106,6 +128,8 @@ class WorkflowSpec:
     """What is researched."""
 
     template: str = DEFAULT_TEMPLATE
+    config_map: ConfigMapRef | None = None
+    """Stands instead of `template`."""
     market: str = AUTO
     benchmark: str = AUTO
     segments: Segments | None = None
@@ -123,6 +147,7 @@ class RunSpec:
     dataset: DatasetSpec
     workflow: WorkflowSpec
     run_id: str | None = None
+    reuse: Reuse = Reuse.NEVER
 
 
 MODEL_PARAMETERS: Final[Mapping[str, tuple[type, float, float]]] = {
@@ -146,7 +171,7 @@ MODEL_PARAMETERS: Final[Mapping[str, tuple[type, float, float]]] = {
 def parse_spec(document: object) -> RunSpec:
     """Read a whole spec."""
     raw = mapping(document, "spec")
-    check_keys(raw, {"dataset", "workflow", "runId", *OPERATOR_KEYS}, "spec")
+    check_keys(raw, {"dataset", "workflow", "runId", "reuse", *OPERATOR_KEYS}, "spec")
     run_id = raw.get("runId")
     if run_id is not None:
         fault = run_id_fault(text(run_id, "spec.runId"))
@@ -156,6 +181,7 @@ def parse_spec(document: object) -> RunSpec:
         dataset=_dataset(mapping(raw.get("dataset", {}), "spec.dataset")),
         workflow=_workflow(mapping(raw.get("workflow", {}), "spec.workflow")),
         run_id=None if run_id is None else str(run_id),
+        reuse=Reuse(choice(raw.get("reuse", "Never"), tuple(Reuse), "spec.reuse")),
     )
 
 
@@ -187,6 +213,7 @@ def _workflow(raw: Mapping[str, object]) -> WorkflowSpec:
     where = "spec.workflow"
     known = {
         "template",
+        "configMapRef",
         "market",
         "benchmark",
         "segments",
@@ -197,8 +224,13 @@ def _workflow(raw: Mapping[str, object]) -> WorkflowSpec:
         "signalsFormat",
     }
     check_keys(raw, known, where)
+    if "template" in raw and "configMapRef" in raw:
+        refuse(
+            f"{where} takes template (a built-in one) or configMapRef (one of yours), not both; remove one"
+        )
     return WorkflowSpec(
         template=text(raw.get("template", DEFAULT_TEMPLATE), f"{where}.template"),
+        config_map=_config_map(raw.get("configMapRef")),
         market=_symbol(raw.get("market", AUTO), f"{where}.market"),
         benchmark=_symbol(raw.get("benchmark", AUTO), f"{where}.benchmark"),
         segments=_segments(raw.get("segments")),
@@ -209,6 +241,19 @@ def _workflow(raw: Mapping[str, object]) -> WorkflowSpec:
         signals_format=SignalsFormat(
             choice(raw.get("signalsFormat", "parquet"), tuple(SignalsFormat), f"{where}.signalsFormat")
         ),
+    )
+
+
+def _config_map(value: object) -> ConfigMapRef | None:
+    where = "spec.workflow.configMapRef"
+    if value is None:
+        return None
+    raw = mapping(value, where)
+    check_keys(raw, {"name", "key"}, where)
+    if "name" not in raw:
+        refuse(f"{where} lacks name; write the ConfigMap's")
+    return ConfigMapRef(
+        text(raw["name"], f"{where}.name"), text(raw.get("key", WORKFLOW_FILE), f"{where}.key")
     )
 
 
@@ -276,12 +321,13 @@ def _strategy(raw: Mapping[str, object]) -> Strategy:
 
 def _exchange(raw: Mapping[str, object]) -> ExchangeCosts:
     where = "spec.workflow.exchange"
-    check_keys(raw, {"openCost", "closeCost", "minCost", "account", "dealPrice"}, where)
+    check_keys(raw, {"openCost", "closeCost", "minCost", "impactCost", "account", "dealPrice"}, where)
     base = ExchangeCosts()
     return ExchangeCosts(
         open_cost=number(raw.get("openCost", base.open_cost), 0, 0.5, f"{where}.openCost"),
         close_cost=number(raw.get("closeCost", base.close_cost), 0, 0.5, f"{where}.closeCost"),
         min_cost=number(raw.get("minCost", base.min_cost), 0, 1e6, f"{where}.minCost"),
+        impact_cost=number(raw.get("impactCost", base.impact_cost), 0, 0.5, f"{where}.impactCost"),
         account=number(raw.get("account", base.account), 1, 1e15, f"{where}.account"),
         deal_price=choice(
             raw.get("dealPrice", base.deal_price), ("close", "open", "vwap"), f"{where}.dealPrice"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=StrEnum)
 V = TypeVar("V")
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-QUESTION_KEYS: Final = ("dataset", "workflow")
+QUESTION_KEYS: Final = ("dataset", "workflow", "reuse")
 """What of the spec is the runner's business; runId is added when it is resolved."""
 
 
