@@ -41,6 +41,8 @@ EXIT_CODES: Final[Mapping[Reason, ExitCode]] = {
     Reason.INTERRUPTED: ExitCode.INTERRUPTED,
     Reason.TRAINING_FAILED: ExitCode.INTERNAL,
     Reason.OUTPUT_INCOMPLETE: ExitCode.INTERNAL,
+    # Telling it again finds the same folder.
+    Reason.RESULT_MISSING: ExitCode.BAD_DATA,
     Reason.SHADOW_PROMISE_BROKEN: ExitCode.PROMISE_BROKEN,
     Reason.INTERNAL_ERROR: ExitCode.INTERNAL,
 }

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import TERMINATION_MESSAGE_BYTES, Result
+from qlib_shadow_runner.contract import (
+    TERMINATION_MESSAGE_BYTES,
+    ExitCode,
+    Reason,
+    Result,
+    Stage,
+    artifact_path,
+)
+from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.request import Identity
 
 ELLIPSIS: Final = "…"
 
@@ -14,6 +25,26 @@ ELLIPSIS: Final = "…"
 def now() -> str:
     """Give the time as everything here writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def make_result(
+    stage: Stage, identity: Identity | None, ended: StageError | str, *, started_at: str
+) -> Result:
+    """Say how a stage ended: the error, or the sentence of its success."""
+    failed = isinstance(ended, StageError)
+    result = Result(
+        stage=stage,
+        runId=identity.run_id if identity else "",
+        uid=identity.uid if identity else "",
+        reason=ended.reason if failed else Reason.SUCCEEDED,
+        message=ended.message if failed else ended,
+        exitCode=int(ended.exit_code if failed else ExitCode.DONE),
+        startedAt=started_at,
+        finishedAt=now(),
+    )
+    if identity:
+        result["artifactPath"] = artifact_path(identity.run_id)
+    return result
 
 
 def termination_message(result: Result, limit: int = TERMINATION_MESSAGE_BYTES) -> bytes:

@@ -11,7 +11,6 @@ import os
 import platform
 import resource
 import shutil
-import sys
 import tempfile
 import time
 import traceback
@@ -19,20 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import (
-    ENV_TERMINATION_LOG,
-    ExitCode,
-    Reason,
-    Result,
-    Stage,
-    artifact_path,
-)
+from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.environment import child_environment
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.limits import read_limits
 from qlib_shadow_runner.provenance import provenance
+from qlib_shadow_runner.report import tell
 from qlib_shadow_runner.request import Context, scratch_parent
-from qlib_shadow_runner.result import now, termination_message
+from qlib_shadow_runner.result import make_result, now
 from qlib_shadow_runner.run_folder import RunFolder
 from qlib_shadow_runner.stages.download import download
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench
@@ -72,7 +65,7 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
     except Exception as error:  # noqa: BLE001 - the edge: no folder to report to
         failure = as_stage_error(error)
         result = _result(stage, clock, context, failure)
-        _report(result, None, environ)
+        tell(result, environ)
         return failure.exit_code
     with Tee(folder.path) as tee:
         result = _attempt(context, folder, supervisor, tee, clock)
@@ -193,18 +186,8 @@ def _with_record(folder: RunFolder, stage: Stage, record: Mapping[str, object]) 
 def _result(
     stage: Stage, clock: Clock, context: Context | None, outcome: Outcome | StageError, *, commit: str = ""
 ) -> Result:
-    result = Result(
-        stage=stage,
-        runId=context.identity.run_id if context else "",
-        uid=context.identity.uid if context else "",
-        reason=outcome.reason if isinstance(outcome, StageError) else Reason.SUCCEEDED,
-        message=outcome.message,
-        exitCode=int(outcome.exit_code) if isinstance(outcome, StageError) else int(ExitCode.DONE),
-        startedAt=clock.started_at,
-        finishedAt=now(),
-    )
-    if context:
-        result["artifactPath"] = artifact_path(context.identity.run_id)
+    ended = outcome if isinstance(outcome, StageError) else outcome.message
+    result = make_result(stage, context.identity if context else None, ended, started_at=clock.started_at)
     if commit:
         result["gitCommit"] = commit
     if isinstance(outcome, Outcome):
@@ -223,14 +206,8 @@ def _findings(outcome: Outcome) -> Result:
     return found
 
 
-def _report(result: Result, folder: RunFolder | None, environ: Mapping[str, str]) -> None:
-    """Put the result wherever it can be put; a full disk must not hide the reason."""
-    if result["exitCode"] != ExitCode.DONE:
-        sys.stderr.write(f"{result['reason']}: {result['message']}\n")
-    if folder is not None:
-        with contextlib.suppress(OSError):
-            folder.write_result(Stage(result["stage"]), result)
-    log = environ.get(ENV_TERMINATION_LOG)
-    if log:
-        with contextlib.suppress(OSError):
-            Path(log).write_bytes(termination_message(result))
+def _report(result: Result, folder: RunFolder, environ: Mapping[str, str]) -> None:
+    """Keep the result and tell it; a full disk must not hide the reason."""
+    with contextlib.suppress(OSError):
+        folder.write_result(Stage(result["stage"]), result)
+    tell(result, environ)

@@ -27,7 +27,6 @@ class OperatorReason(StrEnum):
     EVICTED = "Evicted"
     CONTAINER_FAILED = "ContainerFailed"
     JOB_FAILED = "JobFailed"
-    RESULT_MISSING = "ResultMissing"
     RESULT_MALFORMED = "ResultMalformed"
     # not failures
     RETRYING = "Retrying"

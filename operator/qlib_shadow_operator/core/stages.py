@@ -112,7 +112,7 @@ def job_is_complete(sight: Sight) -> Finding | None:
     """See that the stage is done, but not the pod that could tell with what."""
     if sight.job is None or not sight.job.is_complete:
         return None
-    cause = Cause(OperatorReason.RESULT_MISSING, reasons.result_missing(sight.stage))
+    cause = Cause(Reason.RESULT_MISSING, reasons.result_missing(sight.stage))
     return _patient(sight) or _failed(sight, cause)
 
 

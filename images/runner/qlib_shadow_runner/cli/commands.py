@@ -150,6 +150,11 @@ def _add_stage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "stage", help="do one stage, as a Job does; told what to do by the environment"
     )
     stage.add_argument("stage", choices=[str(stage) for stage in Stage])
+    stage.add_argument(
+        "--report",
+        action="store_true",
+        help="do nothing; tell again how the stage ended, from the run folder",
+    )
     stage.set_defaults(command=_stage)
 
 
@@ -253,6 +258,10 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _stage(options: argparse.Namespace) -> int:
+    if options.report:
+        from qlib_shadow_runner.report import tell_again  # noqa: PLC0415
+
+        return tell_again(Stage(options.stage), os.environ)
     from qlib_shadow_runner.stage import run_stage  # noqa: PLC0415
 
     return run_stage(Stage(options.stage), os.environ)
