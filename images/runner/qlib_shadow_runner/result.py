@@ -31,14 +31,14 @@ def make_result(
     stage: Stage, identity: Identity | None, ended: StageError | str, *, started_at: str
 ) -> Result:
     """Say how a stage ended: the error, or the sentence of its success."""
-    failed = isinstance(ended, StageError)
+    failure = ended if isinstance(ended, StageError) else None
     result = Result(
         stage=stage,
         runId=identity.run_id if identity else "",
         uid=identity.uid if identity else "",
-        reason=ended.reason if failed else Reason.SUCCEEDED,
-        message=ended.message if failed else ended,
-        exitCode=int(ended.exit_code if failed else ExitCode.DONE),
+        reason=failure.reason if failure else Reason.SUCCEEDED,
+        message=failure.message if failure else str(ended),
+        exitCode=int(failure.exit_code if failure else ExitCode.DONE),
         startedAt=started_at,
         finishedAt=now(),
     )
