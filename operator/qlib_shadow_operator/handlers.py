@@ -17,6 +17,14 @@ import kopf
 
 from qlib_shadow_operator.cache import Cache, Key
 from qlib_shadow_operator.core.names import CHILD_SELECTOR, GROUP, PLURAL, VERSION
+from qlib_shadow_operator.kube.connection import (
+    CONNECT_SECONDS,
+    LIST_CHUNK,
+    READ_SECONDS,
+    WATCH_BACKOFFS,
+    WATCH_SECONDS,
+    WATCH_SILENCE_LIMIT,
+)
 from qlib_shadow_operator.reconcile import Reconciler
 from qlib_shadow_operator.workers import Workers, resync
 from qlib_shadow_operator.workqueue import WorkQueue
@@ -95,6 +103,12 @@ def kopf_settings() -> kopf.OperatorSettings:
     found.scanning.disabled = True
     found.peering.standalone = True
     found.process.ultimate_exiting_timeout = 25
+    found.networking.request_timeout = READ_SECONDS
+    found.networking.connect_timeout = CONNECT_SECONDS
+    found.networking.error_backoffs = WATCH_BACKOFFS
+    found.watching.chunk_size = LIST_CHUNK
+    found.watching.server_timeout = WATCH_SECONDS
+    found.watching.inactivity_timeout = WATCH_SILENCE_LIMIT
     for kind in ("jobs", "pods"):
         found.watching.label_selectors[RESOURCES[kind]] = CHILD_SELECTOR
     for chatty in ("kopf", "aiohttp.access"):

@@ -14,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from qlib_shadow_operator.core.names import CHILD_SELECTOR, GROUP, MANAGER, PLURAL, VERSION
 from qlib_shadow_operator.core.reasons import job_name_taken
+from qlib_shadow_operator.kube.connection import CONNECT_SECONDS, READ_SECONDS, SOCKET_OPTIONS
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ NOTE_MAX: Final = 1000
 """Characters; the API takes 1,024."""
 
 Document = dict[str, Any]
-
-TIMEOUT: Final = (5, 30)
-"""Seconds to connect and to read."""
 
 
 class ClusterError(Exception):
@@ -74,6 +72,8 @@ class Cluster:
 
     objects: Any
     core: Any
+    hang_up: Callable[[], None]
+    """Drops the idle connections: where one was cut, the others were too."""
 
     @classmethod
     def connect(cls, pool: int) -> Cluster:
@@ -83,14 +83,22 @@ class Cluster:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         except ConfigException:
             _load_kubeconfig(configuration)
+        return cls.over(configuration, pool)
+
+    @classmethod
+    def over(cls, configuration: Any, pool: int) -> Cluster:
+        """Use what is configured, over lines that do not die in silence."""
         configuration.connection_pool_maxsize = pool
+        configuration.socket_options = SOCKET_OPTIONS
+        # The queue tries again, later each time; here a dead line would only be waited for four times over.
+        configuration.retries = False
         api = client.ApiClient(configuration)
-        return cls(client.CustomObjectsApi(api), client.CoreV1Api(api))
+        return cls(client.CustomObjectsApi(api), client.CoreV1Api(api), api.rest_client.pool_manager.clear)
 
     def crd_is_there(self) -> bool:
         """Ask whether QlibShadowRun is known to the API server."""
         try:
-            found = _call(self.objects.get_api_resources, GROUP, VERSION)
+            found = self._call(self.objects.get_api_resources, GROUP, VERSION)
         except ConflictError:  # 404: not even the group
             return False
         return any(one.name == PLURAL for one in found.resources)
@@ -98,12 +106,12 @@ class Cluster:
     def create_job(self, namespace: str, body: Document) -> Document:
         """Make a Job; the one that is there already is as good, if it has the same owner."""
         try:
-            return _call_for(
+            return self._call_for(
                 self.objects.create_namespaced_custom_object, **BATCH, namespace=namespace, body=body
             )
         except ConflictError:
             name = body["metadata"]["name"]
-            there = _call_for(
+            there = self._call_for(
                 self.objects.get_namespaced_custom_object, **BATCH, namespace=namespace, name=name
             )
             return _ours(there, body)
@@ -112,7 +120,7 @@ class Cluster:
         """Pause or resume a Job."""
         body = {"spec": {"suspend": suspended}}
         patch = self.objects.patch_namespaced_custom_object
-        return _call_for(patch, **BATCH, namespace=namespace, name=name, body=body)
+        return self._call_for(patch, **BATCH, namespace=namespace, name=name, body=body)
 
     def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Remove a Job and its pods; without the policy, the API would leave the pods behind."""
@@ -122,7 +130,7 @@ class Cluster:
         """Change the status of exactly the version that was looked at."""
         body = {"metadata": {"resourceVersion": run.resource_version, "uid": run.uid}, "status": change}
         patch = self.objects.patch_namespaced_custom_object_status
-        return _call_for(patch, **RUNS, namespace=run.namespace, name=run.name, body=body)
+        return self._call_for(patch, **RUNS, namespace=run.namespace, name=run.name, body=body)
 
     def delete_run(self, run: Run) -> None:
         """Remove a run; its Jobs follow."""
@@ -131,7 +139,7 @@ class Cluster:
     def post_event(self, run: Run, note: Note, now: datetime) -> None:
         """Tell what happened to whoever describes the run."""
         body = event(run, note, now)
-        _call(self.objects.create_namespaced_custom_object, **EVENTS, namespace=run.namespace, body=body)
+        self._call(self.objects.create_namespaced_custom_object, **EVENTS, namespace=run.namespace, body=body)
 
     def list_documents(self, kind: str, namespace: str | None) -> list[Document]:
         """List runs, jobs or pods as they are now, not as a cache remembers them."""
@@ -140,20 +148,20 @@ class Cluster:
         which = RUNS if kind == "runs" else BATCH
         selector = {} if kind == "runs" else {"label_selector": CHILD_SELECTOR}
         if namespace:
-            found = _call_for(
+            found = self._call_for(
                 self.objects.list_namespaced_custom_object, **which, namespace=namespace, **selector
             )
         else:
-            found = _call_for(self.objects.list_cluster_custom_object, **which, **selector)
+            found = self._call_for(self.objects.list_cluster_custom_object, **which, **selector)
         items: list[Document] = found["items"]
         return items
 
     def _list_pods(self, namespace: str | None) -> list[Document]:
         options = {"label_selector": CHILD_SELECTOR, "_preload_content": False}
         if namespace:
-            answer = _call(self.core.list_namespaced_pod, namespace, **options)
+            answer = self._call(self.core.list_namespaced_pod, namespace, **options)
         else:
-            answer = _call(self.core.list_pod_for_all_namespaces, **options)
+            answer = self._call(self.core.list_pod_for_all_namespaces, **options)
         items: list[Document] = json.loads(answer.data)["items"]
         return items
 
@@ -164,21 +172,20 @@ class Cluster:
         # Gone, or another object of the same name: either way the one that was meant is no more.
         with contextlib.suppress(ConflictError):
             delete = self.objects.delete_namespaced_custom_object
-            _call(delete, **which, namespace=namespace, name=name, body=options)
+            self._call(delete, **which, namespace=namespace, name=name, body=options)
 
+    def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs, _request_timeout=(CONNECT_SECONDS, READ_SECONDS))
+        except ApiException as error:
+            raise _translate(error) from error
+        except HTTPError as error:
+            self.hang_up()
+            raise ClusterError(f"the API server does not answer: {error}") from error
 
-def _call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    try:
-        return method(*args, **kwargs, _request_timeout=TIMEOUT)
-    except ApiException as error:
-        raise _translate(error) from error
-    except HTTPError as error:
-        raise ClusterError(f"the API server does not answer: {error}") from error
-
-
-def _call_for(method: Callable[..., Any], **kwargs: Any) -> Document:
-    found: Document = _call(method, **kwargs)
-    return found
+    def _call_for(self, method: Callable[..., Any], **kwargs: Any) -> Document:
+        found: Document = self._call(method, **kwargs)
+        return found
 
 
 def _ours(there: Document, wanted: Document) -> Document:

@@ -1,0 +1,150 @@
+"""A line that was cut without a word: noticed, given up, and never waited for twice."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+from kubernetes import client
+
+from qlib_shadow_operator.handlers import kopf_settings
+from qlib_shadow_operator.kube import cluster as cluster_module
+from qlib_shadow_operator.kube.cluster import Cluster, ClusterError
+from qlib_shadow_operator.kube.connection import (
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    RECOVERY_LIMIT,
+    SOCKET_OPTIONS,
+    WATCH_BACKOFFS,
+    WATCH_SECONDS,
+    WATCH_SILENCE_LIMIT,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ApiServer(ThreadingHTTPServer):
+    """Answers every list with nothing, until its lines are cut: then those that are open hear no more."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.lines = 0
+        self.cut: set[int] = set()
+        self.end = threading.Event()
+        self.meeting = threading.Barrier(1)
+        """Holds answers back until so many are asked for at a time."""
+
+    def cut_the_lines(self) -> None:
+        """Swallow whatever comes over the lines that are open now."""
+        self.cut = set(range(1, self.lines + 1))
+
+
+class Answer(BaseHTTPRequestHandler):
+    """One line."""
+
+    server: ApiServer
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        """Count the lines."""
+        super().setup()
+        self.server.lines += 1
+        self.line = self.server.lines
+
+    def do_GET(self) -> None:
+        """Answer, or never."""
+        if self.line in self.server.cut:
+            self.server.end.wait()
+            self.close_connection = True
+            return
+        self.server.meeting.wait(10)
+        body = json.dumps({"items": []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    """Lend an API server."""
+    server = ApiServer()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.end.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def cluster(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Connect to it, with no patience to speak of."""
+    monkeypatch.setattr(cluster_module, "READ_SECONDS", 0.2)
+    return Cluster.over(client.Configuration(host=f"http://127.0.0.1:{server.server_port}"), pool=4)
+
+
+def test_calls_share_their_lines(server: ApiServer, cluster: Cluster):
+    """One after the other needs one."""
+    for kind in ("runs", "jobs", "pods"):
+        assert cluster.list_documents(kind, None) == []
+    assert server.lines == 1
+
+
+def test_a_cut_line_is_given_up_and_not_used_again(server: ApiServer, cluster: Cluster):
+    """Nor are the others that were open when it was cut: each would cost the same wait."""
+    server.meeting = threading.Barrier(3)
+    threads = [threading.Thread(target=cluster.list_documents, args=("runs", None)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    server.meeting = threading.Barrier(1)
+    assert server.lines == 3
+    server.cut_the_lines()
+    with pytest.raises(ClusterError, match=r"^the API server does not answer: .*Read timed out"):
+        cluster.list_documents("runs", None)
+    assert cluster.list_documents("runs", None) == []
+
+
+def test_an_api_server_that_is_gone_is_a_sentence(cluster: Cluster, server: ApiServer):
+    """No traceback, and another try later."""
+    server.socket.close()
+    with pytest.raises(ClusterError, match=r"^the API server does not answer: "):
+        cluster.list_documents("runs", None)
+
+
+def test_a_dead_watch_is_noticed_in_time():
+    """The API server ends a healthy watch well before silence would; what follows a cut is bounded."""
+    watching = kopf_settings().watching
+    assert watching.server_timeout == WATCH_SECONDS < WATCH_SILENCE_LIMIT == watching.inactivity_timeout
+    assert RECOVERY_LIMIT == WATCH_SILENCE_LIMIT + CONNECT_SECONDS + max(WATCH_BACKOFFS) <= 70
+
+
+def test_a_list_that_is_swallowed_is_given_up_too():
+    """Kopf's own limit would be five minutes."""
+    networking = kopf_settings().networking
+    assert (networking.connect_timeout, networking.request_timeout) == (CONNECT_SECONDS, READ_SECONDS)
+    assert networking.error_backoffs == WATCH_BACKOFFS
+    assert 240 < sum(WATCH_BACKOFFS) < 360
+
+
+def test_the_kernel_takes_the_options():
+    """On every line."""
+    with socket.socket() as one:
+        for level, option, value in SOCKET_OPTIONS:
+            one.setsockopt(level, option, value)
+            assert one.getsockopt(level, option) == value
