@@ -1,0 +1,68 @@
+"""spec.dataset: which data, from where, and how fresh."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import DEFAULT_DATA, DEFAULT_DATASET_PATH
+from qlib_shadow_runner.dataset.quality.policy import Policy, parse_policy
+from qlib_shadow_runner.dataset.sources import SOURCES, Source, parse_source
+from qlib_shadow_runner.fields import check_keys, choice, integer, refuse, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlib_shadow_runner.volume import Volume
+
+
+class Refresh(StrEnum):
+    """When a dataset is built although one is there."""
+
+    IF_MISSING = "IfMissing"
+    ALWAYS = "Always"
+    NEVER = "Never"
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Which data, and how fresh."""
+
+    path: str = DEFAULT_DATASET_PATH
+    region: str = "us"
+    interval: str = "1d"
+    refresh: Refresh = Refresh.IF_MISSING
+    max_age_days: int | None = None
+    source: Source = field(default_factory=SOURCES["existing"].default)
+    quality: Policy = field(default_factory=Policy)
+
+    def at(self, volume: Volume) -> DatasetSpec:
+        """Bind the source to this machine's volume."""
+        return replace(self, source=self.source.at(volume))
+
+
+def parse_dataset(raw: Mapping[str, object]) -> DatasetSpec:
+    """Read spec.dataset."""
+    where = "spec.dataset"
+    check_keys(raw, {"path", "region", "interval", "refresh", "maxAgeDays", "source", "quality"}, where)
+    age = raw.get("maxAgeDays")
+    return DatasetSpec(
+        path=_path(text(raw.get("path", DEFAULT_DATASET_PATH), f"{where}.path")),
+        region=choice(raw.get("region", "us"), ("us", "cn", "tw"), f"{where}.region"),
+        interval=choice(raw.get("interval", "1d"), ("1d",), f"{where}.interval"),
+        refresh=Refresh(choice(raw.get("refresh", "IfMissing"), tuple(Refresh), f"{where}.refresh")),
+        max_age_days=None if age is None else integer(age, 0, 100_000, f"{where}.maxAgeDays"),
+        source=parse_source(raw.get("source", {"existing": {}})),
+        quality=parse_policy(raw.get("quality", {})),
+    )
+
+
+def _path(path: str) -> str:
+    if not re.fullmatch(rf"{DEFAULT_DATA}(/[A-Za-z0-9_][A-Za-z0-9._-]*)+", path):
+        refuse(
+            f'spec.dataset.path "{path}" must lie under {DEFAULT_DATA}, of letters, digits, ".", "_" '
+            f'and "-", for example {DEFAULT_DATASET_PATH}'
+        )
+    return path
