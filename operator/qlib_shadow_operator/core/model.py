@@ -80,6 +80,8 @@ class StageStatus:
     attempts: int = 0
     start_time: datetime | None = None
     completion_time: datetime | None = None
+    last_transition_time: datetime | None = None
+    """Since when it is in this state for this reason: how long it may wait counts from then."""
     reason: str | None = None
     message: str | None = None
 

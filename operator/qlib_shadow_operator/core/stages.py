@@ -99,7 +99,7 @@ def job_is_absent(sight: Sight) -> Finding | None:
     cause = Cause(OperatorReason.JOB_REJECTED, reasons.job_rejected(sight.rejection.message))
     if sight.rejection.hopeless:
         return _failed(sight, cause, log=False)
-    return _waiting(sight, cause, sight.past.start_time)
+    return _waiting(sight, cause, _since(sight, StageState.WAITING, cause.reason))
 
 
 def pod_has_succeeded(sight: Sight) -> Finding | None:
@@ -203,12 +203,15 @@ def pod_is_absent(sight: Sight) -> Finding | None:
     """See that the Job controller is about to make a pod, or to say that it will make no more."""
     pod, job = sight.newest, sight.job
     assert job is not None
-    last_end = pod.termination.finished_at if pod and pod.termination else None
-    limit = (last_end or job.started_at or job.created_at) + sight.defaults.start_timeout
-    if sight.now >= limit:
-        return _given_up(sight, Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, sight.run.namespace)))
     # Whether the last attempt was the last one is not known yet, so nothing new is said of it.
     status = sight.past if pod else _advance(sight, StageState.STARTING)
+    # Not from the Job's times: its pod may have vanished after hours, or it was paused for days.
+    since = _since(sight, status.state, status.reason)
+    if pod:
+        since = max(since, (pod.termination and pod.termination.finished_at) or sight.now)
+    limit = since + sight.defaults.start_timeout
+    if sight.now >= limit:
+        return _given_up(sight, Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, sight.run.namespace)))
     return Finding(status, look_again_at=limit)
 
 
@@ -247,8 +250,15 @@ def _attempts(sight: Sight) -> int:
     return max(sight.past.attempts, len(sight.pods), counted)
 
 
-def _waiting(sight: Sight, cause: Cause, since: datetime | None) -> Finding:
-    limit = (since or sight.now) + sight.defaults.start_timeout
+def _since(sight: Sight, state: StageState, reason: str | None) -> datetime:
+    """Say since when the stage has been in a state for a reason; now, if it is about to be."""
+    past = sight.past
+    same = (past.state, past.reason) == (state, reason)
+    return (past.last_transition_time if same else None) or sight.now
+
+
+def _waiting(sight: Sight, cause: Cause, since: datetime) -> Finding:
+    limit = since + sight.defaults.start_timeout
     if sight.now >= limit:
         return _given_up(sight, cause)
     return Finding(_advance(sight, StageState.WAITING, cause), look_again_at=limit)

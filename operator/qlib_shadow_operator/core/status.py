@@ -48,7 +48,13 @@ def compose(view: View, verdict: Verdict) -> Status:
 def _stages(view: View, verdict: Verdict) -> tuple[StageStatus, ...]:
     changed = verdict.stage
     found = [finding.status for finding in view.findings]
-    return tuple(changed if changed and changed.name is one.name else one for one in found)
+    news = (changed if changed and changed.name is one.name else one for one in found)
+    return tuple(_dated(view.run.status.stage(one.name), one, view.now) for one in news)
+
+
+def _dated(old: StageStatus, new: StageStatus, now: datetime) -> StageStatus:
+    same = (old.state, old.reason) == (new.state, new.reason)
+    return new if same else replace(new, last_transition_time=now)
 
 
 def _phase(verdict: Verdict, stages: tuple[StageStatus, ...]) -> Phase:

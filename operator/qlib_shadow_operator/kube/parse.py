@@ -127,6 +127,7 @@ def _stage_status(raw: Mapping[str, Any]) -> StageStatus | None:
         attempts=raw.get("attempts", 0),
         start_time=read_time(raw.get("startTime")),
         completion_time=read_time(raw.get("completionTime")),
+        last_transition_time=read_time(raw.get("lastTransitionTime")),
         reason=raw.get("reason"),
         message=raw.get("message"),
     )

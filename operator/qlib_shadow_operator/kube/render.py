@@ -54,6 +54,7 @@ def _stage(one: StageStatus) -> dict[str, Any]:
             "attempts": one.attempts,
             "startTime": write_time(one.start_time),
             "completionTime": write_time(one.completion_time),
+            "lastTransitionTime": write_time(one.last_transition_time),
             "reason": one.reason and str(one.reason),
             "message": one.message,
         }

@@ -87,8 +87,25 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         Expected("stage_has_no_job", "Pending", ("CreateJob",), "JobRejected"),
     ),
     "a Job that is refused for long fails": (
-        a_run().seen().rejected(DOWNLOAD, "exceeded quota"), 31,
+        a_run().seen().rejected(DOWNLOAD, "exceeded quota").seen(), 31,
         Expected("stage_has_failed", "Failed", (), "JobRejected"),
+    ),
+    "a Job that is refused only now is not yet refused for long": (
+        a_run().seen().rejected(DOWNLOAD, "exceeded quota"), 300,
+        Expected("stage_has_no_job", "Pending", ("CreateJob",), "JobRejected"),
+    ),
+    "a pod that vanishes after hours is replaced, not given up": (
+        begun.running(DOWNLOAD).seen().without_job(DOWNLOAD).job(DOWNLOAD, failed=1), 120,
+        Expected("stage_is_under_way", "Pending"),
+    ),
+    "an evicted pod that ran for hours is replaced, not given up": (
+        begun.running(DOWNLOAD).seen().pod(DOWNLOAD, phase="Failed", reason="Evicted"), 120,
+        Expected("stage_is_under_way", "Running"),
+    ),
+    "a resumed Job has time to start again": (
+        begun.attempt_failed(DOWNLOAD, 13).spec(suspend=True).job(DOWNLOAD, suspended=True).seen()
+        .spec(suspend=False).seen(minutes=90).job(DOWNLOAD, suspended=False), 91,
+        Expected("stage_is_under_way", "Pending"),
     ),
     "a Job that will always be refused fails at once": (
         a_run().seen().rejected(DOWNLOAD, "invalid", hopeless=True), 0,
