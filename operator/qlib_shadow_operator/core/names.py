@@ -21,6 +21,13 @@ LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_RUN: Final = f"{GROUP}/run"
 LABEL_RUN_UID: Final = f"{GROUP}/run-uid"
 LABEL_STAGE: Final = f"{GROUP}/stage"
+LABEL_SCHEDULE: Final = f"{GROUP}/schedule"
+"""Which schedule made a run."""
+
+ANNOTATION_SCHEDULED_FOR: Final = f"{GROUP}/scheduled-for"
+"""The time that a scheduled run was due."""
+ANNOTATION_JOB_UID: Final = f"{GROUP}/created-by-job"
+"""The uid of the Job that made a scheduled run."""
 
 APP_NAME: Final = "qlib-shadow"
 CHILD_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_RUN_UID}"

@@ -49,6 +49,7 @@ class EventReason(StrEnum):
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
     COMPLETE = "Complete"
+    SCHEDULE_SKIPPED = "ScheduleSkipped"
 
 
 ReasonText = str

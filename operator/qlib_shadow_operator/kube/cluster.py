@@ -132,6 +132,19 @@ class Cluster:
         patch = self.objects.patch_namespaced_custom_object_status
         return self._call_for(patch, **RUNS, namespace=run.namespace, name=run.name, body=body)
 
+    def create_run(self, namespace: str, body: Document) -> Document:
+        """Make a run; a field that the CRD does not know is refused, where the default is to drop it."""
+        create = self.objects.create_namespaced_custom_object
+        return self._call_for(create, **RUNS, namespace=namespace, body=body, field_validation="Strict")
+
+    def list_runs(self, namespace: str, **selectors: str) -> list[Document]:
+        """List the runs that a label_selector or a field_selector picks."""
+        found = self._call_for(
+            self.objects.list_namespaced_custom_object, **RUNS, namespace=namespace, **selectors
+        )
+        items: list[Document] = found["items"]
+        return items
+
     def delete_run(self, run: Run) -> None:
         """Remove a run; its Jobs follow."""
         self._delete(RUNS, run.namespace, run.name, run.uid)

@@ -1,0 +1,179 @@
+"""A schedule, as the CronJob's variable holds it in YAML: what is run, how many at a time, how many are kept.
+
+Only the shape is checked here; whether a run's spec makes sense is the API server's to say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import yaml
+
+from qlib_shadow_operator.core.names import GROUP
+from qlib_shadow_runner.contract import API_VERSION, KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+
+E = TypeVar("E", bound=StrEnum)
+
+NAME: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+NAME_MAX: Final = 49
+"""With the time behind it, a run's name has at most 63 characters."""
+KEEP_DEFAULT: Final = 30
+KEEP_MAX: Final = 10_000
+KEYS: Final = ("name", "concurrencyPolicy", "keepFinished", "run")
+RUN_KEYS: Final = ("apiVersion", "kind", "metadata", "spec")
+METADATA_KEYS: Final = ("labels", "annotations")
+
+
+class ScheduleError(ValueError):
+    """The schedule cannot be used; the message is for the person who wrote it."""
+
+
+class Concurrency(StrEnum):
+    """What becomes of a new run while an earlier one of its schedule is not finished."""
+
+    ALLOW = "Allow"
+    FORBID = "Forbid"
+    REPLACE = "Replace"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a CronJob is for."""
+
+    name: str
+    spec: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    concurrency: Concurrency = Concurrency.FORBID
+    keep_finished: int = KEEP_DEFAULT
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as the API server takes it: dates are words, and a key that stands twice is a mistake."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class has it
+        first: [one for one in found if one[0] != "tag:yaml.org,2002:timestamp"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        seen: set[object] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f'"{key.value}" stands twice', problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+def parse_schedule(text: str) -> Schedule:
+    """Read a schedule, or raise a ScheduleError."""
+    document = _mapping(_load(text), "the schedule", KEYS)
+    run = _mapping(document.get("run"), "run", RUN_KEYS)
+    _check_kind(run)
+    metadata = _metadata(run.get("metadata"))
+    return Schedule(
+        name=_name(document.get("name")),
+        spec=_spec(run.get("spec")),
+        labels=_texts(metadata.get("labels"), "run.metadata.labels"),
+        annotations=_texts(metadata.get("annotations"), "run.metadata.annotations"),
+        concurrency=_one_of(Concurrency, document.get("concurrencyPolicy", Concurrency.FORBID)),
+        keep_finished=_count(document.get("keepFinished", KEEP_DEFAULT)),
+    )
+
+
+def _load(text: str) -> object:
+    try:
+        found = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        # What JSON cannot say (dates, sets, bytes, not-a-number) cannot be sent to the API server.
+        return json.loads(json.dumps(found, allow_nan=False))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or "unreadable"
+        raise ScheduleError(f"the schedule is not YAML{where}: {what}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ScheduleError(f"the schedule cannot be written as JSON: {error}") from error
+
+
+def _mapping(raw: object, where: str, known: Iterable[str] | None = None) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise ScheduleError(f"{where} must be a mapping, not {_kind(raw)}")
+    for key in raw:
+        if known is not None and key not in known:
+            raise ScheduleError(f'{where} has no field "{key}"; {_hint(key, known)}')
+    return raw
+
+
+def _kind(raw: object) -> str:
+    if raw is None:
+        return "empty"
+    return {str: "text", list: "a list", bool: "true or false"}.get(type(raw), "a number")
+
+
+def _hint(key: str, known: Iterable[str]) -> str:
+    close = get_close_matches(key.lower(), {name.lower(): name for name in known}, n=1)
+    by_lower = {name.lower(): name for name in known}
+    return f'did you mean "{by_lower[close[0]]}"?' if close else f"there are {', '.join(known)}"
+
+
+def _check_kind(run: Mapping[str, Any]) -> None:
+    for key, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if run.get(key, expected) != expected:
+            raise ScheduleError(f'run.{key} is "{run[key]}"; write {expected}, or leave it out')
+
+
+def _metadata(raw: object) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    if isinstance(raw, dict) and raw.keys() & {"name", "generateName", "namespace"}:
+        raise ScheduleError(
+            "run.metadata must not name the run: each is named after its time, in the CronJob's namespace"
+        )
+    return _mapping(raw, "run.metadata", METADATA_KEYS)
+
+
+def _spec(raw: object) -> dict[str, Any]:
+    spec = _mapping(raw, "run.spec")
+    if "runId" in spec:
+        raise ScheduleError("run.spec.runId would be the same for every run of the schedule; leave it out")
+    return spec
+
+
+def _texts(raw: object, where: str) -> dict[str, str]:
+    found = {} if raw is None else _mapping(raw, where)
+    for key, value in found.items():
+        if key.startswith(f"{GROUP}/"):
+            raise ScheduleError(f'{where} has "{key}"; names below {GROUP}/ are set by the schedule itself')
+        if not isinstance(value, str):
+            raise ScheduleError(f'{where} has "{key}: {value}"; a value must be text, so put it in quotes')
+    return found
+
+
+def _name(raw: object) -> str:
+    if not isinstance(raw, str) or len(raw) > NAME_MAX or not re.fullmatch(NAME, raw):
+        raise ScheduleError(
+            f'the name of the schedule is "{raw}"; it must be the CronJob\'s name, of at most {NAME_MAX} '
+            'lower-case letters, digits and "-"'
+        )
+    return raw
+
+
+def _one_of(kind: type[E], raw: object) -> E:
+    found = next((one for one in kind if one == raw), None)
+    if found is None:
+        raise ScheduleError(f'concurrencyPolicy is "{raw}"; it must be {", ".join(kind)}')
+    return found
+
+
+def _count(raw: object) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= KEEP_MAX:
+        raise ScheduleError(f'keepFinished is "{raw}"; it must be a whole number from 0 to {KEEP_MAX}')
+    return raw
