@@ -205,8 +205,8 @@ def pod_is_absent(sight: Sight) -> Finding | None:
     assert job is not None
     # Whether the last attempt was the last one is not known yet, so nothing new is said of it.
     status = sight.past if pod else _advance(sight, StageState.STARTING)
-    # Not from the Job's times: its pod may have vanished after hours, or it was paused for days.
-    since = _since(sight, status.state, status.reason)
+    # Not from the Job's times alone: its pod may have vanished after hours, or it was paused for days.
+    since = max(_since(sight, status.state, status.reason), job.started_at or job.created_at)
     if pod:
         since = max(since, (pod.termination and pod.termination.finished_at) or sight.now)
     limit = since + sight.defaults.start_timeout

@@ -3,10 +3,11 @@
 # ruff: noqa: E501 - a table reads best in rows
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from tests.unit.operator.builders import Scene, a_run, result
+from tests.unit.operator.builders import NOW, Scene, a_run, result
 
 from qlib_shadow_operator.core.names import ConditionType
 from qlib_shadow_runner.contract import Stage
@@ -101,6 +102,10 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "an evicted pod that ran for hours is replaced, not given up": (
         begun.running(DOWNLOAD).seen().pod(DOWNLOAD, phase="Failed", reason="Evicted"), 120,
         Expected("stage_is_under_way", "Running"),
+    ),
+    "a Job that was made late has its time to start": (
+        a_run().seen().job(DOWNLOAD, created_at=NOW + timedelta(hours=2), started_at=None), 121,
+        Expected("stage_is_under_way", "Pending"),
     ),
     "a resumed Job has time to start again": (
         begun.attempt_failed(DOWNLOAD, 13).spec(suspend=True).job(DOWNLOAD, suspended=True).seen()
