@@ -61,6 +61,11 @@ class Context:
         return parse_spec(self.raw_spec)
 
 
+def requested_spec(environ: Mapping[str, str]) -> RunSpec:
+    """Parse the spec that a child of the stage was handed on."""
+    return parse_spec(_request(environ).get("spec", {}))
+
+
 def _request(environ: Mapping[str, str]) -> Mapping[str, object]:
     content = environ.get(ENV_REQUEST)
     if not content:

@@ -7,6 +7,7 @@ file: its findings, or the reason and the sentence of its failure.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 def dataset(arguments: Mapping[str, object]) -> dict[str, object]:
     """Build or verify the dataset under its lock."""
     from qlib_shadow_runner.dataset.ensure import ensure  # noqa: PLC0415 - each step pays for its own imports
-    from qlib_shadow_runner.spec import parse_spec  # noqa: PLC0415
+    from qlib_shadow_runner.request import requested_spec  # noqa: PLC0415
     from qlib_shadow_runner.volume import Volume  # noqa: PLC0415
 
-    spec = parse_spec(arguments["spec"]).dataset.at(Volume(Path(str(arguments["mount"]))))
+    spec = requested_spec(os.environ).dataset.at(Volume(Path(str(arguments["mount"]))))
     resolved = ensure(Path(str(arguments["canonical"])), spec)
     return {"folder": str(resolved.folder)}
 

@@ -170,6 +170,17 @@ def test_a_version_that_somebody_wrote_into_is_refused(canonical: Path):
         ensure(canonical, spec())
 
 
+def test_a_build_never_vouches_for_a_version_that_somebody_wrote_into(canonical: Path):
+    """Building the same content again must not bless what lies under its name by now."""
+    resolved = ensure(canonical, spec())
+    with (resolved.folder / "features" / "syn001" / "close.day.bin").open("r+b") as stream:
+        stream.seek(8)
+        stream.write(b"\x00\x00\x80\x40")
+    with pytest.raises(StageError, match="was changed after it was published"):
+        ensure(canonical, spec(refresh="Always"))
+    assert find_fresh(canonical, spec()) is None
+
+
 def test_a_copied_volume_is_verified_once_and_goes_on(canonical: Path):
     """Copying changes the times, not the bytes."""
     resolved = ensure(canonical, spec())

@@ -10,12 +10,20 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.archive.progress import say
 from qlib_shadow_runner.dataset.layout import Dataset, looks_like_dataset
 from qlib_shadow_runner.dataset.lock import locked
-from qlib_shadow_runner.dataset.manifest import Manifest, describe, is_current, manifest_path
-from qlib_shadow_runner.dataset.publish import build_and_publish, point, versions
+from qlib_shadow_runner.dataset.manifest import Manifest, Origin, describe, is_current, manifest_path
+from qlib_shadow_runner.dataset.publish import (
+    build_and_publish,
+    builds_under_way,
+    point,
+    refuse_changed,
+    versions,
+)
 from qlib_shadow_runner.dataset.quality.verdict import judge_again
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.fields import refuse
 from qlib_shadow_runner.spec import Refresh
 
 if TYPE_CHECKING:
@@ -53,13 +61,25 @@ def find_fresh(canonical: Path, spec: DatasetSpec) -> Resolved | None:
 def ensure(canonical: Path, spec: DatasetSpec) -> Resolved:
     """Take the lock, look again, and do what is missing."""
     _refuse_early(canonical, spec)
+    known = _builds_that_began(canonical, spec)
     with locked(canonical):
-        found = find_fresh(canonical, spec)
+        found = find_fresh(canonical, spec) or _built_meanwhile(canonical, spec, known)
         if found is not None:
             return found
         if not spec.source.builds:
             return _adopt(canonical)
         return _reuse(canonical, spec) or _build(canonical, spec)
+
+
+def check_claims(manifest: Manifest, spec: DatasetSpec) -> None:
+    """Refuse data that is known to be of another region or interval than the run says."""
+    asked = {"region": spec.region, "interval": spec.interval}
+    for name, value in manifest.claims.items():
+        if asked.get(name, value) != value:
+            refuse(
+                f"spec.dataset.{name} is {asked[name]}, but the dataset at {spec.path} is of the {name} "
+                f"{value} ({manifest.source}). Set spec.dataset.{name} to {value}, or name another dataset."
+            )
 
 
 def check_age(manifest: Manifest, max_age_days: int | None, today: date) -> str | None:
@@ -95,6 +115,28 @@ def answers(manifest: Manifest, spec: DatasetSpec) -> bool:
     return not spec.source.builds or manifest.source == spec.source.identity
 
 
+def _builds_that_began(canonical: Path, spec: DatasetSpec) -> frozenset[str]:
+    """Name the builds that are too old for `refresh: Always`, looked up before any waiting.
+
+    One that is under way may have asked the world before this run did; where the source is pinned to its
+    content, that makes no difference.
+    """
+    ended = frozenset(manifest.build for _, manifest in versions(canonical))
+    return ended if spec.source.pinned else ended | builds_under_way(canonical)
+
+
+def _built_meanwhile(canonical: Path, spec: DatasetSpec, known: frozenset[str]) -> Resolved | None:
+    """Take what another run built while this one waited: N runs with Always fetch once, not N times."""
+    if spec.refresh is not Refresh.ALWAYS or not spec.source.builds:
+        return None
+    for folder, manifest in versions(canonical):
+        if manifest.build not in known and answers(manifest, spec) and is_current(manifest, folder):
+            say("another run has just made this dataset while this one waited; it is used")
+            point(canonical, folder)
+            return Resolved(folder, manifest)
+    return None
+
+
 def _refuse_early(canonical: Path, spec: DatasetSpec) -> None:
     """Refuse before anything is made or locked."""
     if canonical.is_dir() and not canonical.is_symlink() and spec.source.builds:
@@ -118,25 +160,14 @@ def _adopt(canonical: Path) -> Resolved:
     if not looks_like_dataset(folder):
         raise StageError(
             Reason.DATASET_INVALID,
-            f"{canonical} holds no Qlib dataset: calendars/day.txt, features/ and instruments/ are missing.",
+            f"{canonical} holds no Qlib dataset of daily bars: calendars/day.txt, features/ and instruments/ "
+            "are missing.",
         )
     before = Manifest.read(manifest_path(folder))
-    origin = ("existing", False, "") if before is None else (before.source, before.synthetic, before.inputs)
-    manifest = describe(folder, source=origin[0], synthetic=origin[1], inputs=origin[2])
-    _refuse_changed_version(folder, manifest)
+    manifest = describe(folder, Origin("existing") if before is None else Origin.of(before))
+    refuse_changed(folder, manifest.fingerprint)
     manifest.write(manifest_path(folder))
     return Resolved(folder, manifest)
-
-
-def _refuse_changed_version(folder: Path, manifest: Manifest) -> None:
-    """Hold a version to the fingerprint in its name."""
-    _, at, short = folder.name.partition("@")
-    if at and not manifest.fingerprint.startswith(short):
-        raise StageError(
-            Reason.DATASET_INVALID,
-            f"{folder} was changed after it was published: its fingerprint is now "
-            f"{manifest.fingerprint[: len(short)]}. Remove this version, so that it is built again.",
-        )
 
 
 def _reuse(canonical: Path, spec: DatasetSpec) -> Resolved | None:

@@ -119,13 +119,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from None
     except UnicodeDecodeError:
         raise invalid(path, "is not text.") from None
-    return ((number, line.strip()) for number, line in enumerate(content.splitlines(), 1) if line.strip())
+    return ((number, line.rstrip()) for number, line in enumerate(content.splitlines(), 1) if line.strip())
 
 
 def _days(path: Path) -> Iterator[date]:
     for number, line in _lines(path):
         try:
-            yield date.fromisoformat(line[:10])
+            yield date.fromisoformat(line.strip()[:10])
         except ValueError:
             raise invalid(path, f'line {number} is "{line[:40]}", not a date.') from None
 

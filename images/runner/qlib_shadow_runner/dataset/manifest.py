@@ -14,6 +14,7 @@ from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.files import read_json_object, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SCHEMA: Final = 1
@@ -41,6 +42,12 @@ class Manifest:
     """What the source looked like when it was read, so that the next run need not read it."""
     quality: dict[str, object] = field(default_factory=dict)
     """What was counted, judged as strictly as when a spec says nothing."""
+    build: str = ""
+    """Which build it was: tells a run that waited whether this one began after it had asked."""
+    claims: dict[str, str] = field(default_factory=dict)
+    """What the source is known to hold, by the spec's names: region and interval, or nothing."""
+    notes: list[str] = field(default_factory=list)
+    """What the conversion changed that a reader would not expect, as sentences."""
     schema: int = SCHEMA
 
     @classmethod
@@ -63,6 +70,22 @@ class Manifest:
         return (today - date.fromisoformat(self.calendar_end)).days
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a dataset came from, as its manifest will say."""
+
+    source: str
+    synthetic: bool = False
+    inputs: str = ""
+    build: str = ""
+    claims: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Give what an earlier manifest says."""
+        return cls(manifest.source, manifest.synthetic, manifest.inputs, manifest.build, manifest.claims)
+
+
 def manifest_path(dataset: Path) -> Path:
     """Say where a dataset's manifest lies."""
     return dataset.with_name(dataset.name + SUFFIX)
@@ -73,9 +96,10 @@ def is_current(manifest: Manifest, folder: Path) -> bool:
     return stamp(folder) == manifest.stamp
 
 
-def describe(folder: Path, *, source: str, synthetic: bool, inputs: str = "") -> Manifest:
+def describe(folder: Path, origin: Origin) -> Manifest:
     """Verify a dataset wholly and write down what was found; needs numpy."""
     from qlib_shadow_runner.dataset import verification  # noqa: PLC0415 - the fresh path must not pay for numpy
+    from qlib_shadow_runner.dataset.prices.notes import Notes  # noqa: PLC0415
     from qlib_shadow_runner.dataset.quality.survey import Survey  # noqa: PLC0415
     from qlib_shadow_runner.dataset.quality.verdict import judge  # noqa: PLC0415
 
@@ -84,8 +108,8 @@ def describe(folder: Path, *, source: str, synthetic: bool, inputs: str = "") ->
     counted = Survey(dataset)
     verified = verification.verify_dataset(folder, counted.add)
     return Manifest(
-        source=source,
-        synthetic=synthetic,
+        source=origin.source,
+        synthetic=origin.synthetic,
         fingerprint=verified.fingerprint,
         calendar_start=dataset.calendar[0].isoformat(),
         calendar_end=dataset.calendar[-1].isoformat(),
@@ -96,7 +120,10 @@ def describe(folder: Path, *, source: str, synthetic: bool, inputs: str = "") ->
         files=verified.files,
         size=verified.size,
         stamp=before,
-        inputs=inputs,
+        inputs=origin.inputs,
+        build=origin.build,
+        claims=dict(origin.claims),
+        notes=Notes.read_sentences(folder),
         quality=judge(counted.findings()).document(),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )

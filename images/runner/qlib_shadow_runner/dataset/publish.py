@@ -14,16 +14,18 @@ import os
 import secrets
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.dataset.fingerprint import SHORT, stamp
-from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, describe, manifest_path
+from qlib_shadow_runner.dataset.durability import sync_tree
+from qlib_shadow_runner.dataset.fingerprint import SHORT, fingerprint, stamp
+from qlib_shadow_runner.dataset.layout import invalid
+from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, Origin, describe, manifest_path
 from qlib_shadow_runner.faults import fault_point
 from qlib_shadow_runner.files import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from qlib_shadow_runner.dataset.sources import Source
 
@@ -34,12 +36,15 @@ LEFT_BY_A_CRASH: Final = (".{}.staging-*", LINKS, ".{}@*.tmp", "..{}.lease.*.tmp
 def build_and_publish(canonical: Path, source: Source) -> Path:
     """Build a version in a staging folder, verify it, publish it; the lock is held."""
     _sweep(canonical)
-    staging = canonical.with_name(f".{canonical.name}.staging-{secrets.token_hex(4)}")
+    build = secrets.token_hex(4)
+    staging = canonical.with_name(f"{_staging(canonical)}{build}")
     staging.mkdir()
+    fault_point("build-begun")
     try:
         source.build(staging)
-        manifest = describe(staging, source=source.identity, synthetic=source.synthetic, inputs=source.inputs)
-        return publish(canonical, staging, manifest)
+        fault_point("build-done")
+        origin = Origin(source.identity, source.synthetic, source.inputs, build, source.claims)
+        return publish(canonical, staging, describe(staging, origin))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -48,9 +53,9 @@ def publish(canonical: Path, staging: Path, manifest: Manifest) -> Path:
     """Turn a verified staging folder into a version and point the name at it."""
     version = canonical.with_name(f"{canonical.name}@{manifest.fingerprint[:SHORT]}")
     if version.is_dir():
-        manifest = replace(manifest, stamp=stamp(version))  # the same content is there already
+        manifest = replace(manifest, stamp=_stamp_of_the_same(version))
     else:
-        _sync_tree(staging)
+        sync_tree(staging)
     fault_point("publish-verified")
     manifest.write(manifest_path(version))
     fault_point("publish-manifest")
@@ -59,6 +64,25 @@ def publish(canonical: Path, staging: Path, manifest: Manifest) -> Path:
     fault_point("publish-version")
     point(canonical, version)
     return version
+
+
+def _stamp_of_the_same(version: Path) -> str:
+    """Stamp the version that has this content already, if it still has."""
+    before, known = stamp(version), Manifest.read(manifest_path(version))
+    if known is None or known.stamp != before:
+        refuse_changed(version, fingerprint(version))
+    return before
+
+
+def refuse_changed(version: Path, found: str) -> None:
+    """Hold a version to the fingerprint in its name."""
+    _, at, short = version.name.partition("@")
+    if at and not found.startswith(short):
+        raise invalid(
+            version,
+            f"was changed after it was published: its fingerprint is now {found[: len(short)]}. "
+            "Remove this version, so that it is built again.",
+        )
 
 
 def point(canonical: Path, version: Path) -> None:
@@ -77,6 +101,12 @@ def point(canonical: Path, version: Path) -> None:
     sync_folder(canonical.parent)
 
 
+def builds_under_way(canonical: Path) -> frozenset[str]:
+    """Name the builds that have begun and not ended; what a crash left counts too, and harms nobody."""
+    begun = canonical.parent.glob(f"{_staging(canonical)}*")
+    return frozenset(path.name.removeprefix(_staging(canonical)) for path in begun)
+
+
 def versions(canonical: Path) -> Iterator[tuple[Path, Manifest]]:
     """Give the published versions that have a manifest, newest first."""
     found = []
@@ -88,6 +118,10 @@ def versions(canonical: Path) -> Iterator[tuple[Path, Manifest]]:
     return iter(sorted(found, key=lambda pair: pair[1].created_utc, reverse=True))
 
 
+def _staging(canonical: Path) -> str:
+    return f".{canonical.name}.staging-"
+
+
 def _sweep(canonical: Path, *patterns: str) -> None:
     """Remove what an interrupted builder left; the lock says that it is nobody's."""
     for pattern in patterns or LEFT_BY_A_CRASH:
@@ -96,15 +130,3 @@ def _sweep(canonical: Path, *patterns: str) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-
-
-def _sync_tree(folder: Path) -> None:
-    """Bring every byte to the disk before the name that promises them."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            descriptor = os.open(Path(parent, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_folder(Path(parent))

@@ -19,14 +19,14 @@ from qlib_shadow_runner.dataset.layout import (
     feature_folder,
     invalid,
 )
+from qlib_shadow_runner.dataset.tickers import same_but_for_case, ticker_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 PRICES: Final = frozenset({"open", "high", "low", "close", "vwap"})
-READ_AS_MISSING: Final = frozenset({"NA", "NAN", "NULL"})
-"""Tickers that pandas reads as "nothing", which crashes Qlib on loading the universe."""
+REMEDY: Final = "Rename it in every list, and its folder in features/."
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,27 @@ def _check_universes(dataset: Dataset) -> None:
     first, last = dataset.calendar[0], dataset.calendar[-1]
     for name, spans in dataset.universes.items():
         path = folder / f"{name}.txt"
+        _check_tickers(path, [span.symbol for span in spans])
         for span in spans:
-            if span.symbol.upper() in READ_AS_MISSING:
-                raise invalid(
-                    path, f'lists the symbol "{span.symbol}", which Qlib reads as missing; rename it.'
-                )
             if span.last < first or span.first > last:
                 raise invalid(
                     path,
                     f"has {span.symbol} from {span.first} to {span.last}, "
                     f"outside the calendar {first} to {last}.",
                 )
+
+
+def _check_tickers(path: Path, symbols: list[str]) -> None:
+    for symbol in symbols:
+        if fault := ticker_fault(symbol):
+            shown = symbol[:40].encode("unicode_escape").decode()
+            raise invalid(path, f'lists the symbol "{shown}", {fault}. {REMEDY}')
+    if pair := same_but_for_case(symbols):
+        raise invalid(
+            path,
+            f'lists "{pair[0]}" and "{pair[1]}", which Qlib reads from one folder, since it ignores case '
+            "there. Leave one of them out.",
+        )
 
 
 def _check_bin(path: Path, content: bytes, days: int) -> int:

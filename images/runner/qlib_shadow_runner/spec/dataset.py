@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import DEFAULT_DATA, DEFAULT_DATASET_PATH
 from qlib_shadow_runner.dataset.quality.policy import Policy, parse_policy
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qlib_shadow_runner.volume import Volume
+
+
+REGIONS: Final = ("us", "cn", "tw")
+"""What Qlib knows trading rules for."""
 
 
 class Refresh(StrEnum):
@@ -48,15 +52,20 @@ def parse_dataset(raw: Mapping[str, object]) -> DatasetSpec:
     where = "spec.dataset"
     check_keys(raw, {"path", "region", "interval", "refresh", "maxAgeDays", "source", "quality"}, where)
     age = raw.get("maxAgeDays")
-    return DatasetSpec(
+    source = parse_source(raw.get("source", {"existing": {}}), raw)
+    spec = DatasetSpec(
         path=_path(text(raw.get("path", DEFAULT_DATASET_PATH), f"{where}.path")),
-        region=choice(raw.get("region", "us"), ("us", "cn", "tw"), f"{where}.region"),
+        region=choice(raw.get("region", source.claims.get("region", "us")), REGIONS, f"{where}.region"),
         interval=choice(raw.get("interval", "1d"), ("1d",), f"{where}.interval"),
         refresh=Refresh(choice(raw.get("refresh", "IfMissing"), tuple(Refresh), f"{where}.refresh")),
         max_age_days=None if age is None else integer(age, 0, 100_000, f"{where}.maxAgeDays"),
-        source=parse_source(raw.get("source", {"existing": {}})),
+        source=source,
         quality=parse_policy(raw.get("quality", {})),
     )
+    for name, value in source.claims.items():
+        if raw.get(name, value) != value:
+            refuse(f"{where}.{name} is {raw[name]}, but {where}.source is of the {name} {value}; write one")
+    return spec
 
 
 def _path(path: str) -> str:

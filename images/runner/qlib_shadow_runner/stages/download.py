@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.dataset.archive.environment import download_environment
-from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_quality, find_fresh
+from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_claims, check_quality, find_fresh
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result, quality_result
@@ -22,13 +22,18 @@ def download(bench: Workbench) -> Outcome:
     volume, spec, today = bench.context.volume, bench.spec.dataset, datetime.now(UTC).date()
     canonical = volume.locate(spec.path)
     resolved = find_fresh(canonical, spec.at(volume)) or _ensure(bench, canonical)
+    check_claims(resolved.manifest, spec)
     warning = check_age(resolved.manifest, spec.max_age_days, today)
     quality = check_quality(resolved.manifest, spec.quality, today)
     for oddity in (warning, quality.warning):
         if oddity:
             sys.stderr.write(f"warning: {oddity}\n")
+    for note in resolved.manifest.notes:
+        sys.stdout.write(f"note: {note}\n")
     found = dataset_result(bench, resolved)
-    bench.folder.update_metadata(**dataset_metadata(found), dataset_quality=quality.document())
+    bench.folder.update_metadata(
+        **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=resolved.manifest.notes
+    )
     message = _sentence(found)
     sys.stdout.write(message + "\n")
     return Outcome(message, dataset={**found, **quality_result(quality)})
@@ -36,7 +41,8 @@ def download(bench: Workbench) -> Outcome:
 
 def _ensure(bench: Workbench, canonical: Path) -> Resolved:
     volume = bench.context.volume
-    arguments = {"canonical": str(canonical), "mount": str(volume.mount), "spec": bench.context.raw_spec}
+    arguments = {"canonical": str(canonical), "mount": str(volume.mount)}
+    # The spec travels in the environment: a signed URL in it must not be seen in the list of processes.
     environ = {**bench.environ, **download_environment(bench.context.environ)}
     report = bench.supervisor.step("dataset", arguments, environ=environ, cwd=str(bench.scratch))
     folder = Path(str(report["folder"]))

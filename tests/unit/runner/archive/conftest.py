@@ -45,6 +45,8 @@ class Answer:
     honours_range: bool = True
     tells_length: bool = True
     silent: bool = False
+    held: bool = False
+    """Whether it waits until the test lets it go on."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -72,6 +74,7 @@ class Web(ThreadingHTTPServer):
         self.plan: list[Answer] = []
         self.asked: list[Asked] = []
         self.closing = threading.Event()
+        self.go_on = threading.Event()
         self.guard = threading.Condition()
 
     @property
@@ -115,6 +118,8 @@ class Page(BaseHTTPRequestHandler):
         with self.server.guard:
             self.server.asked.append(self.asked)
             self.server.guard.notify_all()
+        if answer.held:
+            self.server.go_on.wait()
         if answer.silent:
             self.server.closing.wait()
         else:
@@ -177,6 +182,7 @@ def web() -> Iterator[Web]:
         thread.start()
         yield server
         server.closing.set()
+        server.go_on.set()
         server.shutdown()
         thread.join()
 
@@ -305,11 +311,11 @@ class Step:
         """Start it and do not wait."""
         report = self.volume / f"report-{len(list(self.volume.glob('report-*')))}-{random.random()}.json"
         spec = {"dataset": {"source": source, **dataset}}
-        arguments = json.dumps({"canonical": str(self.canonical), "mount": str(self.volume), "spec": spec})
+        arguments = json.dumps({"canonical": str(self.canonical), "mount": str(self.volume)})
         command = [sys.executable, "-P", "-m", "qlib_shadow_runner.steps", "dataset", arguments, str(report)]
         process = subprocess.Popen(
             command,
-            env=self._environ(),
+            env=self._environ(spec),
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -335,9 +341,9 @@ class Step:
         spec = parse_spec({"dataset": {"source": source, **dataset}}).dataset.at(Volume(self.volume))
         return ensure(self.canonical, spec).folder
 
-    def _environ(self) -> dict[str, str]:
+    def _environ(self, spec: Mapping[str, object]) -> dict[str, str]:
         base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        request = json.dumps({"runId": "nightly-1"})
+        request = json.dumps({"runId": "nightly-1", "spec": spec})
         return {**base, ENV_REQUEST: request, **self.environ}
 
 

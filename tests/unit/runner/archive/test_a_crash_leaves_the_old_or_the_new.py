@@ -7,33 +7,36 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import qlib_shadow_runner.dataset
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.faults import ENV_FAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from tests.unit.runner.archive.conftest import Files, Step, Web
 
+PACKAGE = Path(qlib_shadow_runner.dataset.__path__[0])
 ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_ROUNDS", "10"))
-POINTS = [
-    "download-chunk",
-    "download-done",
-    "unpack-file",
-    "unpack-done",
+ARCHIVE = ["download-chunk", "download-done", "unpack-file", "unpack-done"]
+EVERYWHERE = [
+    "build-begun",
+    "build-done",
     "publish-verified",
     "publish-manifest",
     "publish-version",
     "publish-link",
 ]
-FETCHED_IN_VAIN = ("publish-verified", "publish-manifest")
+PUBLIC_SET = "qlib-data-done"
+FETCHED_IN_VAIN = ("build-done", "publish-verified", "publish-manifest")
 """The archive is gone once it is unpacked, so that only here a crash costs a second download."""
 
 
@@ -69,7 +72,14 @@ def left_over(folder: Path) -> set[str]:
     return {path.name for path in folder.glob(".*")} - {".us_data_1d.lock"}
 
 
-@pytest.mark.parametrize("point", POINTS)
+def test_every_point_of_the_code_is_tried_here():
+    """A new one without a test fails this one."""
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    named = set(re.findall(r'fault_point\("([^"]+)"\)', code))
+    assert named == {*ARCHIVE, *EVERYWHERE, PUBLIC_SET}
+
+
+@pytest.mark.parametrize("point", [*ARCHIVE, *EVERYWHERE])
 def test_a_kill_at_a_named_point_is_made_good_by_the_next_run(
     point: str, web: Web, step: Step, two_sources: list[dict[str, object]]
 ):
@@ -77,10 +87,7 @@ def test_a_kill_at_a_named_point_is_made_good_by_the_next_run(
     old, new = two_sources
     step.here(old)
     before = published(step)
-    step.environ[ENV_FAULT] = point
-    doomed = step.start(new)
-    assert step.finish(doomed) == {}
-    assert doomed.returncode == -signal.SIGKILL
+    kill_at(point, step, new)
     assert published(step) == before
     step.here(new)
     assert published(step) not in (None, before)
@@ -90,6 +97,47 @@ def test_a_kill_at_a_named_point_is_made_good_by_the_next_run(
         assert asked_again[0].range is not None
     elif point not in FETCHED_IN_VAIN:
         assert not asked_again
+
+
+def test_the_public_set_survives_a_kill_too(
+    web: Web, step: Step, dataset_files: Files, pack_zip: Callable[[Files], bytes]
+):
+    """It comes by another program, into the same staging folder."""
+    web.url("v2/qlib_data_us_1d_latest.zip", pack_zip(dataset_files))
+    source = {"qlib": {"url": web.base}}
+    kill_at(PUBLIC_SET, step, source)
+    assert published(step) is None
+    step.here(source)
+    assert published(step) is not None
+    assert left_over(step.volume) == set()
+
+
+@pytest.mark.parametrize("point", EVERYWHERE)
+@pytest.mark.parametrize("kind", ["prices", "synthetic"])
+def test_what_is_made_here_survives_a_kill_too(point: str, kind: str, step: Step):
+    """Conversions are killed as downloads are."""
+    bars = "".join(f"2024-01-{day:02},AAA,1,2,1,2,5\n" for day in range(2, 30))
+    (step.volume / "us.csv").write_text("date,symbol,open,high,low,close,volume\n" + bars)
+    old = {"synthetic": {"symbols": 10, "days": 250, "seed": 8}}
+    new: dict[str, object] = {
+        "prices": {"prices": {"path": "us.csv"}},
+        "synthetic": {"synthetic": {"symbols": 10, "days": 250}},
+    }[kind]
+    step.here(old)
+    before = published(step)
+    kill_at(point, step, new)
+    assert published(step) == before
+    step.here(new)
+    assert published(step) not in (None, before)
+    assert left_over(step.volume) == set()
+
+
+def kill_at(point: str, step: Step, source: Mapping[str, object]) -> None:
+    """Let the step die at a named point."""
+    step.environ[ENV_FAULT] = point
+    doomed = step.start(source)
+    assert step.finish(doomed) == {}
+    assert doomed.returncode == -signal.SIGKILL
 
 
 def test_kills_at_random_instants_never_show_half_a_dataset(

@@ -79,22 +79,79 @@ def hold(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.parametrize("refresh", ["IfMissing", "Always"])
 def test_eight_runs_started_together_download_once(
+    *,
+    refresh: str,
     web: Web,
     step: Step,
     dataset_files: Files,
     pack_zip: Callable[[Files], bytes],
     sha256: Callable[[bytes], str],
 ):
-    """Take the lock, then look again."""
+    """Take the lock, then look again; whoever waits with Always takes what was made meanwhile."""
     content = pack_zip(dataset_files)
     source = {"archive": {"url": web.url("us.zip", content), "sha256": sha256(content)}}
-    racers = [step.start(source) for _ in range(8)]
+    racers = race(step, source, refresh)
     found = [step.finish(racer) for racer in racers]
     assert len({one.get("folder") for one in found}) == 1, found
     assert "folder" in found[0], found
     assert len(web.asked) == 1
     assert web.asked[0].sent == len(content)
+    assert step.run(source, refresh=refresh) == found[0]
+    assert len(web.asked) == (1 if refresh == "IfMissing" else 2)
+
+
+@pytest.mark.parametrize("refresh", ["IfMissing", "Always"])
+def test_eight_runs_fetch_the_public_set_once(
+    refresh: str, web: Web, step: Step, dataset_files: Files, pack_zip: Callable[[Files], bytes]
+):
+    """It has no checksum, so that only a build which began after a run asked will do: all had asked."""
+    web.url("v2/qlib_data_us_1d_latest.zip", pack_zip(dataset_files))
+    racers = race(step, {"qlib": {"url": web.base}}, refresh)
+    assert len({step.finish(racer)["folder"] for racer in racers}) == 1
+    assert sum(output.count("running: python -m qlib.cli.data") for output in step.outputs) == 1
+
+
+def race(step: Step, source: dict[str, object], refresh: str) -> list[subprocess.Popen[str]]:
+    """Start eight runs behind a closed door, and open it when all of them stand there."""
+    with locked(step.canonical):
+        racers = [step.start(source, refresh=refresh) for _ in range(8)]
+        for racer in racers:
+            assert racer.stdout is not None
+            assert racer.stdout.readline().startswith("waiting for ")
+    return racers
+
+
+@pytest.mark.parametrize(("kind", "builds"), [("archive", 1), ("qlib", 2)])
+def test_a_build_under_way_answers_always_only_where_the_source_is_pinned(
+    *,
+    kind: str,
+    builds: int,
+    web: Web,
+    step: Step,
+    dataset_files: Files,
+    pack_zip: Callable[[Files], bytes],
+    sha256: Callable[[bytes], str],
+):
+    """What a checksum names is the same at any time; what a server has by now may not be."""
+    content = pack_zip(dataset_files)
+    name = "us.zip" if kind == "archive" else "v2/qlib_data_us_1d_latest.zip"
+    url = web.url(name, content)
+    source: dict[str, object] = {
+        "archive": {"archive": {"url": url, "sha256": sha256(content)}},
+        "qlib": {"qlib": {"url": web.base}},
+    }[kind]
+    web.will(held=True)
+    first = step.start(source, refresh="Always")
+    web.wait_until_asked()
+    second = step.start(source, refresh="Always")
+    assert second.stdout is not None
+    assert second.stdout.readline().startswith("waiting for ")
+    web.go_on.set()
+    assert step.finish(first) == step.finish(second) != {}
+    taken = sum("another run has just made this dataset" in output for output in step.outputs)
+    assert 2 - taken == builds
 
 
 def test_who_waits_is_told_for_whom(tmp_path: Path, hold: Callable[..., subprocess.Popen[str]], clock: Clock):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qlib_shadow_runner.dataset.layout import Dataset
-from qlib_shadow_runner.dataset.manifest import describe
+from qlib_shadow_runner.dataset.manifest import Origin, describe
 from qlib_shadow_runner.dataset.prices.notes import Count, Notes
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, Finding, Kind, State
 from qlib_shadow_runner.dataset.quality.policy import Policy, parse_policy
@@ -210,7 +210,7 @@ def test_another_run_judges_the_same_counts_by_its_own_policy():
 
 def test_the_manifest_carries_the_states(folder: Path):
     """Programs read them there."""
-    quality = describe(folder, source="existing", synthetic=False).quality
+    quality = describe(folder, Origin("existing")).quality
     assert {
         "engineering_state",
         "source_state",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.dataset.prices.faults import listed
 from qlib_shadow_runner.files import read_json_object, write_json
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 FILE: Final = "ingestion.json"
 EXAMPLES: Final = 5
+SHOWN: Final = 10
 
 
 @dataclass
@@ -51,7 +53,32 @@ class Notes:
 
     def write(self, folder: Path) -> None:
         """Leave the notes beside the data."""
-        write_json(folder / FILE, asdict(self))
+        write_json(folder / FILE, {**asdict(self), "sentences": self.sentences})
+
+    @property
+    def sentences(self) -> list[str]:
+        """Say what somebody who looks for a symbol or a row of the files must know."""
+        lines = {
+            "symbols called otherwise than in the files": [
+                f"{old} is {new}" for old, new in self.renamed.items()
+            ],
+            "symbols left out because they have no bar": self.without_bars,
+        }
+        told = [
+            f"{what} ({len(names):,}): {listed(names[:SHOWN], len(names))}"
+            for what, names in lines.items()
+            if names
+        ]
+        rows = {"volume": self.suspended, "close": self.without_close}
+        without = [f"no {what} ({count:,})" for what, count in rows.items() if count]
+        return [*told, f"rows left out because they have {' or '.join(without)}"] if without else told
+
+    @classmethod
+    def read_sentences(cls, folder: Path) -> list[str]:
+        """Read the same from the notes beside the data; none where no conversion left notes."""
+        document = read_json_object(folder / FILE) or {}
+        told = document.get("sentences")
+        return [str(sentence) for sentence in told] if isinstance(told, list) else []
 
     @classmethod
     def read_counts(cls, folder: Path) -> dict[str, Count] | None:

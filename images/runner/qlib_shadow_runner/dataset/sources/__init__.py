@@ -25,15 +25,18 @@ SOURCES: Final[Mapping[str, SourceKind]] = MappingProxyType(
     {
         "synthetic": SourceKind(Synthetic, Synthetic.parse),
         "archive": SourceKind(Archive.default, Archive.parse),
-        "qlib": SourceKind(PublicSet, PublicSet.parse),
+        "qlib": SourceKind(PublicSet, PublicSet.parse, inherits=("region", "interval")),
         "prices": SourceKind(Prices.default, Prices.parse),
         "existing": SourceKind(Existing, Existing.parse),
     }
 )
 
 
-def parse_source(value: object) -> Source:
-    """Read `spec.dataset.source`: exactly one known source."""
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+
+
+def parse_source(value: object, dataset: Mapping[str, object] = NOTHING) -> Source:
+    """Read `spec.dataset.source`: exactly one known source, which may inherit fields of the dataset."""
     where = "spec.dataset.source"
     raw = mapping(value, where)
     available = ", ".join(sorted(SOURCES))
@@ -45,7 +48,9 @@ def parse_source(value: object) -> Source:
         close = nearest(name, SOURCES)
         hint = f'; did you mean "{close}"?' if close else ""
         refuse(f'{where} "{name}" is not available in this version{hint}; available here: {available}')
-    return SOURCES[name].parse(mapping({} if parameters is None else parameters, f"{where}.{name}"))
+    own = mapping({} if parameters is None else parameters, f"{where}.{name}")
+    inherited = {field: dataset[field] for field in SOURCES[name].inherits if field in dataset}
+    return SOURCES[name].parse({**inherited, **own})
 
 
 __all__ = ["SOURCES", "Source", "parse_source"]

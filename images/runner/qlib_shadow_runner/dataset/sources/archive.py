@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
@@ -40,6 +40,8 @@ class Archive:
     volume: Volume | None = None
     builds: bool = True
     synthetic: bool = False
+    pinned: bool = True
+    claims: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def default(cls) -> Self:

@@ -24,6 +24,14 @@ class Source(Protocol):
         """Say whether the figures are made up, which every report must tell."""
 
     @property
+    def pinned(self) -> bool:
+        """Say whether the identity fixes every byte, whenever the dataset is built."""
+
+    @property
+    def claims(self) -> Mapping[str, str]:
+        """Say what the data is known to be, by the names of the spec's fields: region, interval."""
+
+    @property
     def identity(self) -> str:
         """Tell equal questions from different ones: the name with every parameter that matters.
 
@@ -47,3 +55,5 @@ class SourceKind:
 
     default: Callable[[], Source]
     parse: Callable[[Mapping[str, object]], Source]
+    inherits: tuple[str, ...] = ()
+    """Fields of the dataset that hold for the source too, where it does not say otherwise."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.fields import check_keys
@@ -20,6 +20,8 @@ class Existing:
 
     builds: bool = False
     synthetic: bool = False
+    pinned: bool = False
+    claims: Mapping[str, str] = field(default_factory=dict)
     identity: str = "existing"
 
     @classmethod

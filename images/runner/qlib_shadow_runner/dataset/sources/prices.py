@@ -45,6 +45,8 @@ class Prices:
     volume: Volume | None = None
     builds: bool = True
     synthetic: bool = False
+    pinned: bool = True
+    claims: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def default(cls) -> Self:

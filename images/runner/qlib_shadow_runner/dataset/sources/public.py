@@ -33,6 +33,12 @@ class PublicSet:
     url: str | None = None
     builds: bool = True
     synthetic: bool = False
+    pinned: bool = False
+
+    @property
+    def claims(self) -> Mapping[str, str]:
+        """Say what Qlib's own name for the set says."""
+        return {"region": self.region, "interval": self.interval}
 
     @property
     def identity(self) -> str:

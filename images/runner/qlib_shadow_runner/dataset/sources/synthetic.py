@@ -5,7 +5,7 @@ This module is cheap to import; the market model, which needs numpy, is loaded o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final, Self
 
@@ -34,6 +34,8 @@ class Synthetic:
     days: int = 1512
     builds: bool = True
     synthetic: bool = True
+    pinned: bool = True
+    claims: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:

@@ -1,0 +1,93 @@
+"""Every byte is on the disk before the name that promises it; one call does it where that is enough."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from qlib_shadow_runner.dataset import durability
+from qlib_shadow_runner.dataset.durability import sync_tree
+from qlib_shadow_runner.dataset.ensure import ensure
+from qlib_shadow_runner.dataset.manifest import Manifest
+from qlib_shadow_runner.spec import parse_spec
+
+if TYPE_CHECKING:
+    from tests.unit.runner.conftest import MakeDataset
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Note what fsync is asked for, besides doing it."""
+    paths: list[Path] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        paths.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))  # noqa: PTH115 - the kernel's name
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return paths
+
+
+def test_a_local_filesystem_is_asked_once(make_dataset: MakeDataset, synced: list[Path]):
+    """However many files there are."""
+    sync_tree(make_dataset(5).folder)
+    assert synced == []
+
+
+def test_elsewhere_every_file_and_folder_is_asked_for(
+    make_dataset: MakeDataset, synced: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    """Of a network filesystem, only fsync is sure to reach the server."""
+    monkeypatch.setattr(durability, "is_local", lambda _: False)
+    folder = make_dataset(5).folder
+    sync_tree(folder)
+    assert sorted(synced) == sorted([folder, *folder.rglob("*")])
+
+
+def test_a_disk_that_fails_is_told(make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch):
+    """Nothing is published on top of it."""
+    folder = make_dataset(5).folder
+
+    class Library:
+        """A C library whose disk is broken."""
+
+        @staticmethod
+        def syncfs(descriptor: int) -> int:
+            """Fail as the kernel does."""
+            assert stat.S_ISDIR(os.fstat(descriptor).st_mode)
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+    monkeypatch.setattr(durability.ctypes, "CDLL", lambda *_, **__: Library)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        sync_tree(folder)
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(folder))
+
+
+def test_the_bytes_come_before_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Sync, manifest, version, link: in this order."""
+    order: list[str] = []
+    canonical = tmp_path / "us_data_1d"
+
+    def traced(what: str, real: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            order.append(what)
+            return real(*arguments, **options)
+
+        return call
+
+    publish = "qlib_shadow_runner.dataset.publish"
+    monkeypatch.setattr(f"{publish}.sync_tree", traced("sync", sync_tree))
+    monkeypatch.setattr(f"{publish}.Manifest.write", traced("manifest", Manifest.write))
+    monkeypatch.setattr(Path, "rename", traced("version", Path.rename))
+    monkeypatch.setattr(Path, "symlink_to", traced("link", Path.symlink_to))
+    source = {"synthetic": {"symbols": 10, "days": 250}}
+    ensure(canonical, parse_spec({"dataset": {"source": source}}).dataset)
+    assert order == ["sync", "manifest", "version", "link"]
