@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from qlib_shadow_operator.core.model import NOTHING, Job, Observed, Pod, Run
+from qlib_shadow_operator.core.names import PURPOSE_REPORT
 from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, run_name_of
 
 if TYPE_CHECKING:
@@ -111,11 +112,14 @@ class Cache:
         )
         if run is None:
             return None, Observed()
-        found_jobs: dict[Stage, Job] = {}
-        for job in jobs:
-            if isinstance(job, Job) and job.stage and job.owner_uid == run.uid:
-                found_jobs[job.stage] = job
-        return run, Observed(jobs=found_jobs, pods=_pods_of(found_jobs, pods))
+        mine = [job for job in jobs if isinstance(job, Job) and job.owner_uid == run.uid]
+        of_stages, reports = _by_stage(mine, None), _by_stage(mine, PURPOSE_REPORT)
+        return run, Observed(
+            jobs=of_stages,
+            pods=_pods_of(of_stages, pods),
+            reports=reports,
+            report_pods=_pods_of(reports, pods),
+        )
 
     def _of(self, kind: str, key: Key) -> list[Run | Job | Pod]:
         uids = self._by_run.get(key, NOTHING).get(kind, ())
@@ -133,6 +137,10 @@ class Cache:
         of_run[kind].discard(uid)
         if not any(of_run.values()):
             del self._by_run[entry.key]
+
+
+def _by_stage(jobs: Iterable[Job], purpose: str | None) -> dict[Stage, Job]:
+    return {job.stage: job for job in jobs if job.stage and job.purpose == purpose}
 
 
 def _pods_of(jobs: Mapping[Stage, Job], pods: Iterable[Run | Job | Pod]) -> dict[Stage, tuple[Pod, ...]]:

@@ -12,25 +12,27 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from qlib_shadow_operator.cache import Key
 from qlib_shadow_operator.core.decide import decide
 from qlib_shadow_operator.core.decisions import CreateJob, DeleteJob, SetJobSuspended
 from qlib_shadow_operator.core.model import Rejection
-from qlib_shadow_operator.kube.cluster import ClusterError, RefusedError
+from qlib_shadow_operator.inquiries import Inquirer, InquiryApi
+from qlib_shadow_operator.kube.cluster import ClusterError, NamespaceEndingError, RefusedError
 from qlib_shadow_operator.kube.render import merge_patch, render_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qlib_shadow_operator.cache import Cache, Key
+    from qlib_shadow_operator.cache import Cache
     from qlib_shadow_operator.core.decisions import Action, Decision, Note
     from qlib_shadow_operator.core.defaults import Defaults
-    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.core.model import Observed, Run
     from qlib_shadow_runner.contract import Stage
 
 logger = logging.getLogger(__name__)
 
 
-class Api(Protocol):
+class Api(InquiryApi, Protocol):
     """What is asked of the API server; see kube.cluster.Cluster."""
 
     def create_job(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -67,19 +69,41 @@ class Reconciler:
     clock: Callable[[], datetime] = utc_now
     _refusals: dict[str, dict[Stage, Rejection]] = field(default_factory=dict)
     """By uid of the run: why a stage's Job was last refused. Lost with the process, and found again."""
+    _ending: set[str] = field(default_factory=set)
+    """Uids of runs whose namespace is being deleted."""
+
+    def __post_init__(self) -> None:
+        self._inquirer = Inquirer(self.api, self.cache)
 
     def reconcile(self, key: Key) -> float | None:
         """Look at a run, and say in how many seconds to look again, if time alone can change it."""
         run, observed = self.cache.gather(key)
-        if run is None:
+        if run is None or run.uid in self._ending:
             return None
         now = self.clock()
-        refusals = self._refusals.get(run.uid, {})
-        decision = decide(run, replace(observed, rejections=refusals), self.defaults, now)
-        self._apply(run, decision, now)
+        try:
+            decision = self._decide(run, observed, now)
+            self._apply(run, decision, now)
+        except NamespaceEndingError as error:
+            # The run goes with its namespace, in a moment; to try again would only make noise.
+            logger.info("left alone: %s", error, extra=about(run))
+            self._ending.add(run.uid)
+            return None
         if decision.look_again_at is None:
             return None
         return max((decision.look_again_at - now).total_seconds(), 0) + 1
+
+    def _decide(self, run: Run, observed: Observed, now: datetime) -> Decision:
+        """Decide; where it rests on what no cache tells, ask and decide again."""
+        answers = self._inquirer.known(run, now)
+        while True:
+            refusals = self._refusals.get(run.uid, {})
+            seen = replace(observed, rejections=refusals, answers=answers)
+            decision = decide(run, seen, self.defaults, now)
+            if not decision.questions:
+                return decision
+            answers |= {one: self._inquirer.ask(run, one, now) for one in decision.questions}
+            observed = self.cache.gather(Key(run.namespace, run.name))[1]
 
     def _apply(self, run: Run, decision: Decision, now: datetime) -> None:
         self._write_status(run, decision)
@@ -124,6 +148,8 @@ class Reconciler:
     def _post(self, run: Run, note: Note, now: datetime) -> None:
         try:
             self.api.post_event(run, note, now)
+        except NamespaceEndingError:
+            raise
         except ClusterError as error:
             # The status says it all; an Event is a courtesy.
             logger.warning("an Event could not be posted: %s", error, extra=about(run))
@@ -131,6 +157,8 @@ class Reconciler:
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a run that is gone."""
         self._refusals.pop(uid, None)
+        self._ending.discard(uid)
+        self._inquirer.forget(uid)
 
 
 def about(run: Run) -> dict[str, str]:

@@ -202,6 +202,7 @@ def test_the_status_that_is_written_is_the_one_that_is_declared(schema: dict[str
         "name": "qrun",
         "state": "Failed",
         "attempts": 1,
+        "recreations": 1,
     }
     condition = dict.fromkeys(fields(schema, "status.conditions"), "x") | {"type": "Failed", "status": "True"}
     for document in (stage, condition, raw):

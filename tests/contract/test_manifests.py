@@ -52,7 +52,8 @@ def test_the_operator_may_do_what_it_must_and_no_more():
         ("qlibshadow.io", "qlibshadowruns/status"): {"patch"},
         ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "pods"): {"get", "list", "watch"},
-        ("events.k8s.io", "events"): {"create"},
+        ("events.k8s.io", "events"): {"create", "list"},
+        ("networking.k8s.io", "networkpolicies"): {"list"},
     }
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.core import reasons
 from qlib_shadow_operator.core.reasons import OperatorReason, ReasonText
 from qlib_shadow_operator.core.result import MalformedResultError, StageResult, parse_result
-from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.contract import ExitCode, Reason, Stage
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Pod, Run, Termination
-    from qlib_shadow_runner.contract import Stage
+    from qlib_shadow_operator.core.questions import Trouble
 
 IMAGE_REASONS: Final = frozenset(
     {
@@ -29,6 +30,8 @@ START_REASONS: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 )
 """Waiting reasons of the kubelet about starting the container."""
+MOUNT_REASONS: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
+"""Reasons of Events about a pod's volumes."""
 TAIL_MAX: Final = 400
 """Characters of a log's end that a failure shows."""
 
@@ -43,12 +46,10 @@ class Cause:
     """Waiting changes nothing."""
 
 
-def why_waiting(pod: Pod, stage: Stage, claim: str, namespace: str) -> Cause | None:
+def why_waiting(pod: Pod, run: Run, stage: Stage, claim: str) -> Cause | None:
     """Say what keeps a pod from starting, or None while it is simply on its way."""
     if pod.unschedulable:
-        if "persistentvolumeclaim" in pod.unschedulable and "not found" in pod.unschedulable:
-            return Cause(OperatorReason.CLAIM_MISSING, reasons.claim_missing(claim, namespace))
-        return Cause(OperatorReason.UNSCHEDULABLE, reasons.unschedulable(stage, pod.unschedulable))
+        return _why_unschedulable(pod.unschedulable, run, stage, claim)
     detail = pod.waiting_message or pod.waiting_reason
     if pod.waiting_reason in IMAGE_REASONS:
         return Cause(
@@ -57,28 +58,71 @@ def why_waiting(pod: Pod, stage: Stage, claim: str, namespace: str) -> Cause | N
             hopeless=pod.waiting_reason == "InvalidImageName",
         )
     if pod.waiting_reason in START_REASONS:
-        return Cause(OperatorReason.CONTAINER_CANNOT_START, reasons.container_cannot_start(detail))
+        return _why_not_startable(detail, run, stage)
     return None
+
+
+def _why_unschedulable(detail: str, run: Run, stage: Stage, claim: str) -> Cause:
+    if re.search(r'persistentvolumeclaim "[^"]*" not found', detail):
+        return Cause(OperatorReason.CLAIM_MISSING, reasons.claim_missing(claim, run.namespace))
+    if "persistentvolumeclaim" in detail.lower():  # unbound, bound to no volume, or being deleted
+        message = reasons.claim_unusable(claim, run.namespace, detail)
+        return Cause(OperatorReason.CLAIM_UNUSABLE, message)
+    return Cause(OperatorReason.UNSCHEDULABLE, reasons.unschedulable(stage, detail))
+
+
+def _why_not_startable(detail: str, run: Run, stage: Stage) -> Cause:
+    template = run.spec.template_from
+    if template and stage is Stage.QRUN and "configmap" in detail.lower():
+        message = reasons.template_missing(template.name, template.key, run.namespace, detail)
+        return Cause(Reason.TEMPLATE_NOT_FOUND, message)
+    return Cause(OperatorReason.CONTAINER_CANNOT_START, reasons.container_cannot_start(detail))
+
+
+def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
+    """Say why the API server takes neither a Job nor its pod, where the words are known."""
+    if "exceeded quota" in detail or "failed quota" in detail:
+        return Cause(OperatorReason.QUOTA_EXCEEDED, reasons.quota_exceeded(stage, run.namespace, detail))
+    return None
+
+
+def why_no_pod(trouble: Trouble, run: Run, stage: Stage) -> Cause:
+    """Say why the Job controller could make no pod: its Event quotes the API server."""
+    detail = trouble.message.removeprefix("Error creating: ")
+    refused = Cause(OperatorReason.POD_REFUSED, reasons.pod_refused(run.namespace, detail))
+    return why_refused(detail, run, stage) or refused
+
+
+def why_starting(trouble: Trouble, claim: str) -> Cause:
+    """Say what an Event tells of a pod that has a node, and no container."""
+    if trouble.reason in MOUNT_REASONS:
+        message = reasons.volume_not_mounted(claim, trouble.message)
+        return Cause(OperatorReason.VOLUME_NOT_MOUNTED, message)
+    message = reasons.container_cannot_start(trouble.message)
+    return Cause(OperatorReason.CONTAINER_CANNOT_START, message)
 
 
 def why_failed(pod: Pod, run: Run, stage: Stage) -> Cause:
     """Say why an attempt ended badly: what the runner says comes first, then what the node says."""
     end = pod.termination
-    if end is None or pod.reason == "Evicted":
-        return Cause(OperatorReason.EVICTED, reasons.evicted(pod.message))
-    result = _result(end, run, stage)
+    result = _result(end, run, stage) if end else None
+    if result and not result.succeeded and result.reason != Reason.INTERRUPTED:
+        return Cause(result.reason, result.message)
+    if pod.disruption or pod.reason == "Evicted" or end is None:
+        return Cause(OperatorReason.EVICTED, reasons.evicted(pod.message or pod.disruption))
     if result and not result.succeeded:
         return Cause(result.reason, result.message)
-    return _why_killed(end, stage, pod.memory_limit)
+    return _why_killed(end, stage, pod)
 
 
-def _why_killed(end: Termination, stage: Stage, memory_limit: str | None) -> Cause:
+def _why_killed(end: Termination, stage: Stage, pod: Pod) -> Cause:
     """Say why a process left nothing behind."""
     tail = end.message.strip()[-TAIL_MAX:]
-    if end.reason == "OOMKilled" or end.exit_code == ExitCode.OUT_OF_MEMORY:
-        return Cause(Reason.OUT_OF_MEMORY, reasons.out_of_memory(stage, memory_limit))
-    if end.exit_code == ExitCode.INTERRUPTED:
+    slow_to_stop = pod.deleting and end.exit_code == ExitCode.OUT_OF_MEMORY  # SIGKILL after the grace period
+    if end.exit_code == ExitCode.INTERRUPTED or (slow_to_stop and end.reason != "OOMKilled"):
         return Cause(Reason.INTERRUPTED, reasons.interrupted())
+    if end.reason == "OOMKilled" or end.exit_code == ExitCode.OUT_OF_MEMORY:
+        return Cause(Reason.OUT_OF_MEMORY, reasons.out_of_memory(stage, pod.memory_limit, tail))
     if end.reason in {"StartError", "ContainerCannotRun"}:
         return Cause(OperatorReason.CONTAINER_CANNOT_START, reasons.container_cannot_start(tail))
     return Cause(OperatorReason.CONTAINER_FAILED, reasons.container_failed(end.exit_code, tail))

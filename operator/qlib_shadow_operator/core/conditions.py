@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qlib_shadow_operator.core import reasons
 from qlib_shadow_operator.core.model import Condition
-from qlib_shadow_operator.core.names import ConditionType, StageState
+from qlib_shadow_operator.core.names import ConditionType, StageState, child_labels
+from qlib_shadow_operator.core.questions import IsNetworkClosed
 from qlib_shadow_operator.core.reasons import OperatorReason, shorten
 from qlib_shadow_runner.contract import Reason, Stage
 
 if TYPE_CHECKING:
-    from qlib_shadow_operator.core.model import Figures, StageStatus
+    from qlib_shadow_operator.core.model import Figures, Run, StageStatus
     from qlib_shadow_operator.core.rules import Verdict, View
 
 
@@ -41,6 +43,7 @@ def compose_conditions(
     current = next((one for one in stages if one.state is not StageState.SUCCEEDED), None)
     claims = (
         _dataset_ready(download, dataset),
+        *_network_closed(view),
         _suspended(verdict),
         _complete(verdict, current, dataset),
         _failed(verdict, current),
@@ -77,6 +80,24 @@ def _describe(dataset: Figures) -> str:
         for name in ("resolvedPath", "calendarStart", "calendarEnd", "instruments")
     }
     return "{resolvedPath}: {calendarStart} to {calendarEnd}, {instruments} instruments".format(**known)
+
+
+def network_question(run: Run) -> IsNetworkClosed:
+    """Ask whether anything keeps the training stage of a run from the network."""
+    return IsNetworkClosed(frozenset(child_labels(run.name, run.uid, Stage.QRUN).items()))
+
+
+def _network_closed(view: View) -> tuple[Claim, ...]:
+    """Say what was found once; where it could not be found out, nothing is said."""
+    kind = ConditionType.NETWORK_CLOSED
+    before = view.run.status.condition(kind)
+    found = view.observed.answers.get(network_question(view.run), before and before.status)
+    if found is None:
+        return ()
+    if found:
+        return (_yes(kind, OperatorReason.NETWORK_POLICY_PRESENT, reasons.network_closed()),)
+    message = reasons.network_open(view.run.namespace)
+    return (_no(kind, OperatorReason.NETWORK_POLICY_MISSING, message),)
 
 
 def _suspended(verdict: Verdict) -> Claim:

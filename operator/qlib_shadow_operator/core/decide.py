@@ -27,6 +27,7 @@ def decide(run: Run, observed: Observed, defaults: Defaults, now: datetime) -> D
     return Decision(
         rule=rule.__name__,
         status=status,
+        questions=verdict.questions,
         actions=verdict.actions,
         notes=notes_between(run.status, status),
         look_again_at=verdict.look_again_at,

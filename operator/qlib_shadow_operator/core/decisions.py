@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from qlib_shadow_operator.core.model import Status
+    from qlib_shadow_operator.core.questions import Question
     from qlib_shadow_runner.contract import Stage
 
 
 @dataclass(frozen=True)
 class CreateJob:
-    """Make a stage's Job; one that is there already is as good."""
+    """Make a Job of a stage; one that is there already is as good."""
 
     stage: Stage
     body: dict[str, Any]
@@ -61,6 +62,8 @@ class Decision:
 
     rule: str
     status: Status
+    questions: tuple[Question, ...] = ()
+    """What is to be asked, and decided again, before any of it is done."""
     actions: tuple[Action, ...] = ()
     notes: tuple[Note, ...] = ()
     look_again_at: datetime | None = None

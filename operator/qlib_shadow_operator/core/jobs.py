@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_operator.core import podspec
-from qlib_shadow_operator.core.names import CONTAINER, child_labels
-from qlib_shadow_runner.contract import API_VERSION, KIND, USER_ERRORS, Request
+from qlib_shadow_operator.core.names import CONTAINER, LABEL_QUEUE, PURPOSE_REPORT, child_labels
+from qlib_shadow_runner.contract import API_VERSION, KIND, USER_ERRORS, ExitCode, Request
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.defaults import Defaults
@@ -18,6 +18,15 @@ POD_FAILURE_POLICY: Final[Document] = {
     "rules": [
         # First: a drained node is not the run's fault, whatever code the process left with.
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        # Nor is a pod that somebody deleted; the stage's deadline ends it if they never stop.
+        {
+            "action": "Ignore",
+            "onExitCodes": {
+                "containerName": CONTAINER,
+                "operator": "In",
+                "values": [int(ExitCode.INTERRUPTED)],
+            },
+        },
         {
             "action": "FailJob",
             "onExitCodes": {
@@ -31,31 +40,58 @@ POD_FAILURE_POLICY: Final[Document] = {
 """The rest is counted against backoffLimit and tried again."""
 
 
+REPORT_DEADLINE_SECONDS: Final = 600
+"""For reading one small file, on a node that may first have to pull the image."""
+
+
 def build_job(
     run: Run, stage: Stage, defaults: Defaults, resolved_dataset: str | None = None
 ) -> dict[str, Any]:
     """Make the Job of a stage; the dataset is known once the download stage has resolved it."""
-    labels = child_labels(run.name, run.uid, stage)
+    return _job(
+        run,
+        stage,
+        None,
+        podspec.build(run, stage, defaults, request(run), resolved_dataset),
+        backoffLimit=retries(run, stage, defaults),
+        activeDeadlineSeconds=active_deadline_seconds(run, stage, defaults),
+        podReplacementPolicy="Failed",
+        podFailurePolicy=POD_FAILURE_POLICY,
+    )
+
+
+def build_report(run: Run, stage: Stage, defaults: Defaults) -> dict[str, Any]:
+    """Make the Job that tells again, from the run folder, how a stage ended; it does nothing else."""
+    return _job(
+        run,
+        stage,
+        PURPOSE_REPORT,
+        podspec.build_report(run, stage, defaults, request(run)),
+        backoffLimit=1,
+        activeDeadlineSeconds=REPORT_DEADLINE_SECONDS,
+    )
+
+
+def _job(run: Run, stage: Stage, purpose: str | None, pod: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    labels = child_labels(run.name, run.uid, stage, purpose)
+    queue = run.spec.queue_name
+    # Kueue resumes the Job when there is room for it; created otherwise, its pod would start at once.
+    queued = {"suspend": True} if queue else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": run.job_name(stage),
+            "name": run.job_name(stage, purpose),
             "namespace": run.namespace,
-            "labels": labels,
+            "labels": labels | ({LABEL_QUEUE: queue} if queue else {}),
             "ownerReferences": [owner_reference(run)],
         },
         "spec": {
-            "backoffLimit": retries(run, stage, defaults),
-            "activeDeadlineSeconds": active_deadline_seconds(run, stage, defaults),
+            **queued,
             "completions": 1,
             "parallelism": 1,
-            "podReplacementPolicy": "Failed",
-            "podFailurePolicy": POD_FAILURE_POLICY,
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": podspec.build(run, stage, defaults, request(run), resolved_dataset),
-            },
+            **spec,
+            "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
 

@@ -13,6 +13,8 @@ from qlib_shadow_runner.contract import Stage, artifact_path, run_id_fault, run_
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from qlib_shadow_operator.core.questions import Answers
+
 Document = Mapping[str, Any]
 """A piece of an API document that passes through unread."""
 Figures = Mapping[str, str | int | float]
@@ -35,6 +37,14 @@ class StageSpec:
 
 
 @dataclass(frozen=True)
+class ConfigMapKey:
+    """One entry of a ConfigMap."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """The spec: what the operator acts on, and the question, which only the runner reads."""
 
@@ -47,6 +57,10 @@ class RunSpec:
     image_pull_secrets: tuple[str, ...] = ()
     credentials_secret: str | None = None
     """The Secret of an archive that asks who is there."""
+    template_from: ConfigMapKey | None = None
+    """Where the user's own workflow template is."""
+    queue_name: str | None = None
+    """Kueue's queue that decides when Jobs start."""
     suspend: bool = False
     ttl_seconds_after_finished: int | None = None
 
@@ -77,6 +91,10 @@ class StageStatus:
     name: Stage
     state: StageState = StageState.PENDING
     job_name: str | None = None
+    job_uid: str | None = None
+    """Set once the Job was seen: a Job that was made and is not there was deleted."""
+    recreations: int = 0
+    """How often another Job took the place of one that was deleted by hand."""
     attempts: int = 0
     start_time: datetime | None = None
     completion_time: datetime | None = None
@@ -158,9 +176,9 @@ class Run:
         """Give the run folder."""
         return artifact_path(self.run_id)
 
-    def job_name(self, stage: Stage) -> str:
+    def job_name(self, stage: Stage, purpose: str | None = None) -> str:
         """Name a stage's Job."""
-        return job_name(self.name, self.uid, stage)
+        return job_name(self.name, self.uid, stage, purpose)
 
 
 # --- what exists ----------------------------------------------------------------------------------
@@ -175,6 +193,7 @@ class Job:
     owner_uid: str | None
     created_at: datetime
     stage: Stage | None = None
+    purpose: str | None = None
     suspended: bool = False
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -217,7 +236,8 @@ class Pod:
     owner_uid: str | None = None
     reason: str = ""
     message: str = ""
-    disrupted: bool = False
+    disruption: str = ""
+    """Why the cluster, and not the run, is to blame for the attempt's end."""
     unschedulable: str = ""
     waiting_reason: str = ""
     waiting_message: str = ""
@@ -254,4 +274,9 @@ class Observed:
 
     jobs: Mapping[Stage, Job] = field(default_factory=dict)
     pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
+    reports: Mapping[Stage, Job] = field(default_factory=dict)
+    """The Jobs that tell again how a stage ended."""
+    report_pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
     rejections: Mapping[Stage, Rejection] = field(default_factory=dict)
+    answers: Answers = field(default_factory=dict)
+    """What was asked of the API server."""

@@ -21,6 +21,11 @@ LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_RUN: Final = f"{GROUP}/run"
 LABEL_RUN_UID: Final = f"{GROUP}/run-uid"
 LABEL_STAGE: Final = f"{GROUP}/stage"
+LABEL_PURPOSE: Final = f"{GROUP}/purpose"
+"""What a Job of a stage is for, where it is not the stage itself."""
+PURPOSE_REPORT: Final = "report"
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+"""Kueue's: the LocalQueue that decides when a Job starts."""
 LABEL_SCHEDULE: Final = f"{GROUP}/schedule"
 """Which schedule made a run."""
 
@@ -43,6 +48,7 @@ class ConditionType(StrEnum):
     """The conditions of a run; of Complete and Failed, at most one ever turns True."""
 
     DATASET_READY = "DatasetReady"
+    NETWORK_CLOSED = "NetworkClosed"
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     FAILED = "Failed"
@@ -73,16 +79,16 @@ class StageState(StrEnum):
 FINISHED: Final = frozenset({StageState.SUCCEEDED, StageState.FAILED})
 
 
-def job_name(run_name: str, uid: str, stage: Stage) -> str:
+def job_name(run_name: str, uid: str, stage: Stage, purpose: str | None = None) -> str:
     """Name a stage's Job: the same at every look, and a valid label and host name."""
-    suffix = f"-{uid[:UID_CHARACTERS]}-{stage}"
+    suffix = "-".join(("", uid[:UID_CHARACTERS], stage, *([purpose] if purpose else [])))
     stem = re.sub(r"[^a-z0-9-]", "-", run_name)[: JOB_NAME_MAX - len(suffix)].rstrip("-")
     return stem + suffix
 
 
-def child_labels(run_name: str, uid: str, stage: Stage) -> dict[str, str]:
+def child_labels(run_name: str, uid: str, stage: Stage, purpose: str | None = None) -> dict[str, str]:
     """Label a Job and its Pods, so that they are found by run, by stage and by who made them."""
-    return {
+    return ({LABEL_PURPOSE: purpose} if purpose else {}) | {
         LABEL_NAME: APP_NAME,
         LABEL_MANAGED_BY: MANAGER,
         LABEL_COMPONENT: str(stage),

@@ -24,10 +24,9 @@ def _stage_note(old: StageStatus, new: StageStatus) -> Note | None:
     if new.state is StageState.STARTING and old.state is StageState.PENDING:
         return Note(EventReason.STAGE_STARTED, f"stage {new.name} starts as Job {new.job_name}")
     if new.state is StageState.WAITING:
-        return Note(
-            EventReason.STAGE_WAITING, f"stage {new.name} waits: {new.reason}: {new.message}", warning=True
-        )
-    if new.reason == OperatorReason.RETRYING != old.reason:
+        text = f"stage {new.name} waits: {new.reason}: {new.message}"
+        return Note(EventReason.STAGE_WAITING, text, warning=new.reason != OperatorReason.QUEUED)
+    if new.reason != old.reason and new.reason in {OperatorReason.RETRYING, OperatorReason.REPORTING_AGAIN}:
         return Note(EventReason.STAGE_RETRYING, f"stage {new.name}: {new.message}", warning=True)
     if new.state is StageState.SUCCEEDED:
         return Note(EventReason.STAGE_SUCCEEDED, f"stage {new.name} succeeded: {new.message}")
@@ -42,6 +41,9 @@ def _run_notes(old: Status, new: Status) -> tuple[Note, ...]:
         notes.append(Note(EventReason.RESUMED, "spec.suspend is no longer true"))
     if _turned(old, new, ConditionType.COMPLETE):
         notes.append(Note(EventReason.COMPLETE, f"artifacts: {new.artifact_path}"))
+    network = new.condition(ConditionType.NETWORK_CLOSED)
+    if network and not network.status and not old.condition(ConditionType.NETWORK_CLOSED):
+        notes.append(Note(network.reason, network.message, warning=True))
     failed = new.condition(ConditionType.FAILED)
     if failed and _turned(old, new, ConditionType.FAILED):
         notes.append(Note(failed.reason, failed.message, warning=True))

@@ -15,6 +15,7 @@ from qlib_shadow_runner.contract import (
     ENV_DATA,
     ENV_IMAGE,
     ENV_REQUEST,
+    ENV_TEMPLATE,
     ENV_TERMINATION_LOG,
     ENV_WORK,
     Stage,
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Run
 
 TERMINATION_GRACE_SECONDS: Final = 30
+REPORT_RESOURCES: Final = {
+    "requests": {"cpu": "50m", "memory": "64Mi"},
+    "limits": {"memory": "256Mi"},
+}
 SECRET_KEYS: Final = {
     "token": ENV_ARCHIVE_TOKEN,
     "username": ENV_ARCHIVE_USERNAME,
@@ -43,6 +48,22 @@ def build(
     run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
 ) -> dict[str, Any]:
     """Make the pod's spec, within the "restricted" Pod Security Standard."""
+    return _pod(run, stage, defaults, container(run, stage, defaults, request, resolved_dataset))
+
+
+def build_report(run: Run, stage: Stage, defaults: Defaults, request: str) -> dict[str, Any]:
+    """Make the pod's spec that only reads a stage's result: the same pod, without what the stage needs."""
+    image = run.spec.image or defaults.image
+    told = {
+        **container(run, stage, defaults, request, None),
+        "args": ["stage", str(stage), "--report"],
+        "env": environment(image, defaults, request),
+        "resources": REPORT_RESOURCES,
+    }
+    return _pod(run, stage, defaults, told)
+
+
+def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) -> dict[str, Any]:
     asked = run.spec.stage(stage)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -50,7 +71,7 @@ def build(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
         "securityContext": pod_security(defaults),
-        "containers": [container(run, stage, defaults, request, resolved_dataset)],
+        "containers": [container],
         "volumes": volumes(run, defaults),
     }
     optional = {
@@ -84,7 +105,12 @@ def container(
         "image": image,
         "imagePullPolicy": run.spec.image_pull_policy or defaults.image_pull_policy,
         "args": ["stage", str(stage)],
-        "env": [*environment(image, defaults, request), *proxies(stage, defaults), *credentials(run, stage)],
+        "env": [
+            *environment(image, defaults, request),
+            *proxies(stage, defaults),
+            *credentials(run, stage),
+            *template(run, stage),
+        ],
         "resources": dict(run.spec.stage(stage).resources or defaults.stage(stage).resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -129,6 +155,15 @@ def credentials(run: Run, stage: Stage) -> list[dict[str, Any]]:
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
         for key, name in SECRET_KEYS.items()
     ]
+
+
+def template(run: Run, stage: Stage) -> list[dict[str, Any]]:
+    """Let the kubelet hand the user's own template to the training; the operator never reads a ConfigMap."""
+    found = run.spec.template_from
+    if stage is not Stage.QRUN or not found:
+        return []
+    reference = {"name": found.name, "key": found.key}
+    return [{"name": ENV_TEMPLATE, "valueFrom": {"configMapKeyRef": reference}}]
 
 
 def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:

@@ -17,19 +17,28 @@ class OperatorReason(StrEnum):
     # a stage that does not start
     UNSCHEDULABLE = "Unschedulable"
     CLAIM_MISSING = "VolumeClaimMissing"
+    CLAIM_UNUSABLE = "VolumeClaimUnusable"
+    VOLUME_NOT_MOUNTED = "VolumeNotMounted"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     CONTAINER_CANNOT_START = "ContainerCannotStart"
     NO_POD = "NoPod"
     START_TIMED_OUT = "StartTimedOut"
     JOB_REJECTED = "JobRejected"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    POD_REFUSED = "PodRefused"
     # a stage that ended without telling why
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     EVICTED = "Evicted"
     CONTAINER_FAILED = "ContainerFailed"
     JOB_FAILED = "JobFailed"
+    JOB_DELETED = "JobDeleted"
     RESULT_MALFORMED = "ResultMalformed"
     # not failures
     RETRYING = "Retrying"
+    QUEUED = "QueuedByKueue"
+    REPORTING_AGAIN = "ReportingAgain"
+    NETWORK_POLICY_PRESENT = "NetworkPolicyPresent"
+    NETWORK_POLICY_MISSING = "NetworkPolicyMissing"
     DATASET_VERIFIED = "DatasetVerified"
     DATASET_NOT_CHECKED = "NotCheckedYet"
     SUSPEND_REQUESTED = "SuspendRequested"
@@ -79,9 +88,10 @@ def sentences(*parts: str) -> str:
     return f"{first} {rest}"
 
 
-def log_place(artifact_path: str, job: str, namespace: str) -> str:
+def log_place(artifact_path: str, job: str | None, namespace: str) -> str:
     """Say where the whole log is: on the volume for good, in the cluster while the pod is there."""
-    return f"Log: {artifact_path}/{STDERR_FILE}, or: kubectl logs -n {namespace} job/{job}"
+    in_cluster = f", or: kubectl logs -n {namespace} job/{job}" if job else ""
+    return f"Log: {artifact_path}/{STDERR_FILE}{in_cluster}"
 
 
 def unschedulable(stage: Stage, detail: str) -> str:
@@ -90,6 +100,19 @@ def unschedulable(stage: Stage, detail: str) -> str:
         f"no node can take the pod: {_clause(detail)}. "
         f"Lower stages.{stage}.resources, correct its nodeSelector and tolerations, or add a node"
     )
+
+
+def claim_unusable(claim: str, namespace: str, detail: str) -> str:
+    """Say that the claim is there, and that there is no volume behind it."""
+    return (
+        f'the PersistentVolumeClaim "{claim}" in namespace "{namespace}" cannot be used: {_clause(detail)}. '
+        f"See: kubectl describe pvc -n {namespace} {claim}"
+    )
+
+
+def volume_not_mounted(claim: str, detail: str) -> str:
+    """Say that the node cannot bring the volume into the pod."""
+    return f'the volume behind the PersistentVolumeClaim "{claim}" cannot be mounted: {detail}'
 
 
 def claim_missing(claim: str, namespace: str) -> str:
@@ -111,6 +134,14 @@ def image_unavailable(image: str, detail: str) -> str:
 def container_cannot_start(detail: str) -> str:
     """Say that the node has the image but cannot start it."""
     return f"the container cannot be started: {detail}"
+
+
+def template_missing(name: str, key: str, namespace: str, detail: str) -> str:
+    """Say that the user's own template is not where the spec says."""
+    return (
+        f'the workflow template is entry "{key}" of ConfigMap "{name}" in namespace "{namespace}": '
+        f"{_clause(detail)}. Create it there, or correct workflow.configMapRef"
+    )
 
 
 def no_pod(job: str, namespace: str) -> str:
@@ -136,6 +167,61 @@ def job_rejected(detail: str) -> str:
     return f"the API server refuses the stage's Job: {detail}"
 
 
+def quota_exceeded(stage: Stage, namespace: str, detail: str) -> str:
+    """Say that the namespace has no room."""
+    return (
+        f'a ResourceQuota of namespace "{namespace}" leaves no room: {_clause(detail)}. '
+        f"Change stages.{stage}.resources, delete what is no longer needed, or raise the quota"
+    )
+
+
+def pod_refused(namespace: str, detail: str) -> str:
+    """Say that the namespace does not admit the pod."""
+    return (
+        f'namespace "{namespace}" does not admit the pod: {_clause(detail)}. '
+        "Change its Pod Security labels, its LimitRange or its admission policy, or what the run asks for"
+    )
+
+
+def job_deleted(job: str, times: int) -> str:
+    """Say that somebody took the Job away once too often."""
+    return (
+        f'the Job "{job}" was deleted by hand {times} times before it ended. Apply the run again under a new '
+        "name, and set spec.suspend to hold a run up"
+    )
+
+
+def job_recreated(job: str) -> str:
+    """Say that somebody took the Job away, and that it is made once more."""
+    return f'the Job "{job}" was deleted by hand before it ended; it is made once more'
+
+
+def queued(queue: str, namespace: str) -> str:
+    """Say who decides when the Job starts."""
+    return (
+        f'Kueue has not admitted the Job yet, by LocalQueue "{queue}". '
+        f"See: kubectl get localqueues,workloads -n {namespace}"
+    )
+
+
+def reporting_again(stage: Stage) -> str:
+    """Say that a small Job reads the result from the run folder."""
+    return f"stage {stage} ended well but its pod is gone; its result is read again from the run folder"
+
+
+def network_closed() -> str:
+    """Say what keeps the training stage to itself."""
+    return "a NetworkPolicy keeps the qrun stage from the network"
+
+
+def network_open(namespace: str) -> str:
+    """Say what is missing, and what is left."""
+    return (
+        f'no NetworkPolicy in namespace "{namespace}" keeps the qrun stage from the network; only the '
+        f"runner's own guard does. Run: kubectl apply -n {namespace} -f manifests/network-policy/qrun.yaml"
+    )
+
+
 def job_name_taken(job: str) -> str:
     """Say that somebody else's Job has the name."""
     return f'a Job named "{job}" exists and does not belong to this run. Delete it, or rename the run'
@@ -148,10 +234,12 @@ def deadline_exceeded(stage: Stage, seconds: int | None, waiting: str | None) ->
     return f"{what}{why}. Raise stages.{stage}.activeDeadlineSeconds, or give the stage more CPU"
 
 
-def out_of_memory(stage: Stage, limit: str | None) -> str:
+def out_of_memory(stage: Stage, limit: str | None, tail: str = "") -> str:
     """Say that the kernel killed the container."""
+    last = f" The log ends with: {_clause(tail)}." if tail else ""
+    of = f" of {limit}" if limit else ""
     return (
-        f"stage {stage} was killed for using more memory than its limit{f' of {limit}' if limit else ''}. "
+        f"stage {stage} was killed for using more memory than its limit{of}.{last} "
         f"Raise stages.{stage}.resources.limits.memory, or use fewer instruments or a shorter history"
     )
 
@@ -163,7 +251,7 @@ def interrupted() -> str:
 
 def evicted(detail: str) -> str:
     """Say that the node threw the pod out."""
-    return f"the node evicted the pod: {detail or 'it ran short of a resource'}"
+    return f"the cluster took the pod away: {_clause(detail) or 'its node ran short of a resource'}"
 
 
 def container_failed(exit_code: int, tail: str) -> str:
@@ -176,11 +264,11 @@ def job_failed(reason: str, detail: str) -> str:
     return f"the Job failed with {reason or 'no reason'}: {detail or 'no message'}; its pod is gone"
 
 
-def result_missing(stage: Stage) -> str:
+def result_missing(stage: Stage, detail: str) -> str:
     """Say that the stage succeeded, and that nobody knows with what."""
     return (
-        f"stage {stage} ended well but left no result: its pod was deleted before it was read. "
-        "Apply the run again under a new name; the dataset is kept"
+        f"stage {stage} ended well, but its pod was deleted before its result was read, and the run folder "
+        f"does not tell it: {_clause(detail)}. Apply the run again under a new name; the dataset is kept"
     )
 
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_operator.core import reasons
 from qlib_shadow_operator.core.causes import Cause
+from qlib_shadow_operator.core.conditions import network_question
 from qlib_shadow_operator.core.decisions import CreateJob, DeleteJob, DeleteRun, SetJobSuspended
-from qlib_shadow_operator.core.jobs import build_job
-from qlib_shadow_operator.core.names import StageState
-from qlib_shadow_runner.contract import Reason
+from qlib_shadow_operator.core.jobs import build_job, build_report
+from qlib_shadow_operator.core.names import ConditionType, StageState
+from qlib_shadow_operator.core.reasons import OperatorReason
+from qlib_shadow_runner.contract import Reason, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.decisions import Action
     from qlib_shadow_operator.core.defaults import Defaults
     from qlib_shadow_operator.core.model import Figures, Observed, Run, StageStatus
-    from qlib_shadow_operator.core.stages import Finding
+    from qlib_shadow_operator.core.questions import Question
+    from qlib_shadow_operator.core.sight import Finding
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Verdict:
     stage: StageStatus | None = None
     """The current stage's status, where the rule changes it."""
     look_again_at: datetime | None = None
+    questions: tuple[Question, ...] = ()
 
 
 def run_is_being_deleted(view: View) -> Verdict | None:
@@ -100,7 +105,7 @@ def stage_has_failed(view: View) -> Verdict | None:
     if found is None or found.status.state is not StageState.FAILED:
         return None
     cause = Cause(found.status.reason or Reason.INTERNAL_ERROR, found.status.message or "")
-    return Verdict(failure=cause, actions=_stop_jobs(view))
+    return Verdict(failure=cause, actions=_stop_jobs(view), questions=found.questions)
 
 
 def every_stage_has_succeeded(view: View) -> Verdict | None:
@@ -114,13 +119,37 @@ def run_is_suspended(view: View) -> Verdict | None:
         return None
     found = view.current
     assert found is not None
-    job = found.job
-    if job is None or job.suspended or job.finished:
-        return Verdict(suspended=True, look_again_at=found.look_again_at)
-    stage = replace(found.status, state=StageState.SUSPENDED, reason=None, message=None)
-    return Verdict(
-        suspended=True, stage=stage, actions=(SetJobSuspended(stage.name, job.name, suspended=True),)
-    )
+    job, stage = found.job, _held(found.status)
+    if job is None:
+        return Verdict(suspended=True, stage=stage)
+    if job.finished:
+        return Verdict(suspended=True, stage=stage, look_again_at=found.look_again_at)
+    if view.run.spec.queue_name:
+        # Only Kueue may resume the Jobs of a queue, so that a held one is not paused but removed.
+        stop = () if job.deleting else (DeleteJob(stage.name, job.name, job.uid),)
+        return Verdict(suspended=True, stage=replace(stage, job_uid=None), actions=stop)
+    if job.suspended:
+        return Verdict(suspended=True)
+    pause = SetJobSuspended(stage.name, job.name, suspended=True)
+    return Verdict(suspended=True, stage=stage, actions=(pause,))
+
+
+def _held(status: StageStatus) -> StageStatus:
+    """Write down that a stage that was begun is held up."""
+    if status.state is StageState.PENDING:
+        return status
+    return replace(status, state=StageState.SUSPENDED, reason=None, message=None)
+
+
+def stage_has_lost_its_result(view: View) -> Verdict | None:
+    """Have the result of a stage that is done told again; nothing is ever trained again for it."""
+    found = view.current
+    assert found is not None
+    if not found.needs_report:
+        return None
+    stage = found.status.name
+    create = CreateJob(stage, build_report(view.run, stage, view.defaults))
+    return Verdict(actions=(create,), look_again_at=found.look_again_at)
 
 
 def stage_has_no_job(view: View) -> Verdict | None:
@@ -132,18 +161,41 @@ def stage_has_no_job(view: View) -> Verdict | None:
     run, stage = view.run, found.status.name
     resolved = view.dataset.get("resolvedPath")
     body = build_job(run, stage, view.defaults, None if resolved is None else str(resolved))
-    status = found.status
-    if status.state is not StageState.WAITING:
-        status = replace(status, state=StageState.STARTING, job_name=run.job_name(stage))
-        status = replace(status, start_time=status.start_time or view.now, attempts=max(status.attempts, 1))
-    return Verdict(stage=status, actions=(CreateJob(stage, body),), look_again_at=found.look_again_at)
+    status = found.status if found.status.state is StageState.WAITING else _begun(view, found.status)
+    return Verdict(
+        stage=status,
+        actions=(CreateJob(stage, body),),
+        look_again_at=found.look_again_at,
+        questions=_about_the_network(view, stage),
+    )
+
+
+def _begun(view: View, status: StageStatus) -> StageStatus:
+    name = view.run.job_name(status.name)
+    gone = status.job_uid is not None
+    return replace(
+        status,
+        state=StageState.STARTING,
+        job_name=name,
+        start_time=status.start_time or view.now,
+        attempts=max(status.attempts, 1),
+        reason=OperatorReason.RETRYING if gone else None,
+        message=reasons.job_recreated(name) if gone else None,
+    )
+
+
+def _about_the_network(view: View, stage: Stage) -> tuple[Question, ...]:
+    """Ask once for each run, before the stage begins that nobody may talk to."""
+    question = network_question(view.run)
+    known = question in view.observed.answers or view.run.status.condition(ConditionType.NETWORK_CLOSED)
+    return () if known or stage is not Stage.QRUN else (question,)
 
 
 def stage_is_paused(view: View) -> Verdict | None:
     """Resume the Job of a run that is no longer suspended."""
     found = view.current
     assert found is not None
-    if found.job is None or not found.job.suspended:
+    if found.job is None or not found.job.suspended or view.run.spec.queue_name:
         return None
     stage = replace(found.status, state=StageState.STARTING)
     return Verdict(stage=stage, actions=(SetJobSuspended(stage.name, found.job.name, suspended=False),))
@@ -151,7 +203,9 @@ def stage_is_paused(view: View) -> Verdict | None:
 
 def stage_is_under_way(view: View) -> Verdict | None:
     """Do nothing but say how far it is."""
-    return Verdict(look_again_at=view.current.look_again_at if view.current else None)
+    found = view.current
+    assert found is not None
+    return Verdict(look_again_at=found.look_again_at, questions=found.questions)
 
 
 RULES: Final[tuple[Callable[[View], Verdict | None], ...]] = (
@@ -161,6 +215,7 @@ RULES: Final[tuple[Callable[[View], Verdict | None], ...]] = (
     stage_has_failed,
     every_stage_has_succeeded,
     run_is_suspended,
+    stage_has_lost_its_result,
     stage_has_no_job,
     stage_is_paused,
     stage_is_under_way,

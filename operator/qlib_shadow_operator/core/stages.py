@@ -5,68 +5,44 @@ What the status once called finished stays so, whatever becomes of the Job.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.core import reasons
-from qlib_shadow_operator.core.causes import Cause, why_failed, why_waiting
+from qlib_shadow_operator.core.causes import Cause, why_failed, why_no_pod, why_starting, why_waiting
 from qlib_shadow_operator.core.jobs import active_deadline_seconds
 from qlib_shadow_operator.core.names import StageState
+from qlib_shadow_operator.core.outcomes import pod_has_succeeded, queued, result_was_lost, why_rejected
+from qlib_shadow_operator.core.questions import ASK_AFTER, IsJobThere
 from qlib_shadow_operator.core.reasons import OperatorReason
-from qlib_shadow_operator.core.result import TEXT_MAX, MalformedResultError, StageResult, parse_result
-from qlib_shadow_runner.contract import Reason, Stage
+from qlib_shadow_operator.core.sight import (
+    Finding,
+    Inquiry,
+    Sight,
+    advance,
+    failed,
+    given_up,
+    inquire,
+    patient,
+    retry_cause,
+    since,
+    waiting,
+)
+from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from qlib_shadow_operator.core.defaults import Defaults
-    from qlib_shadow_operator.core.model import Job, Observed, Pod, Rejection, Run, StageStatus
+    from qlib_shadow_operator.core.model import Job, Observed, Pod, Run
 
 STAGES: Final = tuple(Stage)
 """In the order in which they run."""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """Everything that is looked at for one stage."""
-
-    run: Run
-    stage: Stage
-    past: StageStatus
-    job: Job | None
-    pods: tuple[Pod, ...]
-    rejection: Rejection | None
-    defaults: Defaults
-    now: datetime
-
-    @property
-    def newest(self) -> Pod | None:
-        """The latest attempt."""
-        return max(self.pods, key=lambda pod: (pod.created_at, pod.name), default=None)
-
-    @property
-    def last_ended(self) -> Pod | None:
-        """The latest attempt that is over."""
-        return max(
-            (p for p in self.pods if p.ended), key=lambda pod: (pod.created_at, pod.name), default=None
-        )
-
-    @property
-    def claim(self) -> str:
-        """The volume's claim."""
-        return self.run.spec.claim_name or self.defaults.claim_name
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found: the stage's new status, its result if there is one, and when time alone changes it."""
-
-    status: StageStatus
-    job: Job | None = None
-    result: StageResult | None = None
-    image_id: str | None = None
-    look_again_at: datetime | None = None
+REFUSALS: Final = frozenset({OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED})
+"""Why a Job has no pod."""
+RECREATIONS_MAX: Final = 1
+"""How often a Job that was deleted by hand is made again."""
 
 
 def find(run: Run, observed: Observed, stage: Stage, defaults: Defaults, now: datetime) -> Finding:
@@ -77,7 +53,10 @@ def find(run: Run, observed: Observed, stage: Stage, defaults: Defaults, now: da
         past=run.status.stage(stage),
         job=observed.jobs.get(stage),
         pods=observed.pods.get(stage, ()),
+        report=observed.reports.get(stage),
+        report_pods=observed.report_pods.get(stage, ()),
         rejection=observed.rejections.get(stage),
+        answers=observed.answers,
         defaults=defaults,
         now=now,
     )
@@ -90,55 +69,27 @@ def is_already_finished(sight: Sight) -> Finding | None:
     return Finding(sight.past) if sight.past.finished else None
 
 
+def job_was_deleted_again(sight: Sight) -> Finding | None:
+    """See that somebody deletes Jobs faster than they end; a Job that was never seen was never made."""
+    if sight.job is not None or sight.past.job_uid is None or sight.past.recreations < RECREATIONS_MAX:
+        return None
+    name = sight.run.job_name(sight.stage)
+    text = reasons.job_deleted(name, sight.past.recreations + 1)
+    question = IsJobThere(name)
+    asked = () if question in sight.answers else (question,)
+    return replace(failed(sight, Cause(OperatorReason.JOB_DELETED, text)), questions=asked)
+
+
 def job_is_absent(sight: Sight) -> Finding | None:
     """See that no Job was made yet, or that it was refused, or that somebody deleted it."""
     if sight.job is not None:
         return None
-    if sight.rejection is None:
+    cause = why_rejected(sight)
+    if cause is None or sight.rejection is None:
         return Finding(sight.past)
-    cause = Cause(OperatorReason.JOB_REJECTED, reasons.job_rejected(sight.rejection.message))
     if sight.rejection.hopeless:
-        return _failed(sight, cause, log=False)
-    return _waiting(sight, cause, _since(sight, StageState.WAITING, cause.reason))
-
-
-def pod_has_succeeded(sight: Sight) -> Finding | None:
-    """See that the stage is done, and with what; the Job's own word comes about a second later."""
-    done = [pod for pod in sight.pods if pod.has_succeeded]
-    return _read_result(sight, max(done, key=lambda pod: pod.created_at)) if done else None
-
-
-def job_is_complete(sight: Sight) -> Finding | None:
-    """See that the stage is done, but not the pod that could tell with what."""
-    if sight.job is None or not sight.job.is_complete:
-        return None
-    cause = Cause(Reason.RESULT_MISSING, reasons.result_missing(sight.stage))
-    return _patient(sight) or _failed(sight, cause)
-
-
-def _read_result(sight: Sight, pod: Pod) -> Finding:
-    assert pod.termination is not None
-    try:
-        result = parse_result(pod.termination.message, stage=sight.stage, uid=sight.run.uid)
-        _check_success(sight.stage, result)
-    except MalformedResultError as error:
-        message = reasons.result_malformed(sight.stage, str(error))
-        return _failed(sight, Cause(OperatorReason.RESULT_MALFORMED, message))
-    status = _advance(sight, StageState.SUCCEEDED, Cause(Reason.SUCCEEDED, result.message))
-    return Finding(
-        replace(status, completion_time=_ended_at(sight)),
-        result=result,
-        image_id=reasons.shorten(pod.image_id, TEXT_MAX) or None,
-    )
-
-
-def _check_success(stage: Stage, result: StageResult) -> None:
-    if not result.succeeded:
-        raise MalformedResultError(f"its exit code is 0 but its reason is {result.reason}")
-    if stage is Stage.DOWNLOAD:
-        resolved = result.dataset.get("resolvedPath")
-        if not isinstance(resolved, str) or not resolved.startswith("/data/") or ".." in resolved.split("/"):
-            raise MalformedResultError("its dataset.resolvedPath is not a path under /data")
+        return failed(sight, cause, log=False)
+    return waiting(sight, cause)
 
 
 def job_is_failed(sight: Sight) -> Finding | None:
@@ -147,11 +98,11 @@ def job_is_failed(sight: Sight) -> Finding | None:
     if job is None or not job.is_failed:
         return None
     if job.failure_reason == "DeadlineExceeded":
-        return _failed(sight, _deadline_cause(sight))
+        return failed(sight, _deadline_cause(sight))
     if sight.last_ended is None:
         cause = Cause(OperatorReason.JOB_FAILED, reasons.job_failed(job.failure_reason, job.failure_message))
-        return _patient(sight) or _failed(sight, cause)
-    return _failed(sight, why_failed(sight.last_ended, sight.run, sight.stage))
+        return patient(sight, job) or failed(sight, cause)
+    return failed(sight, why_failed(sight.last_ended, sight.run, sight.stage))
 
 
 def _deadline_cause(sight: Sight) -> Cause:
@@ -163,10 +114,12 @@ def _deadline_cause(sight: Sight) -> Cause:
 
 
 def job_is_suspended(sight: Sight) -> Finding | None:
-    """See that somebody, or a queue, holds the Job back."""
+    """See that the run, or a queue, holds the Job back; no patience runs out meanwhile."""
     if sight.job is None or not sight.job.suspended:
         return None
-    return Finding(_advance(sight, StageState.SUSPENDED))
+    if sight.run.spec.queue_name:
+        return Finding(advance(sight, StageState.WAITING, queued(sight)))
+    return Finding(advance(sight, StageState.SUSPENDED))
 
 
 def pod_is_running(sight: Sight) -> Finding | None:
@@ -174,7 +127,7 @@ def pod_is_running(sight: Sight) -> Finding | None:
     pod = sight.newest
     if pod is None or pod.ended or pod.running_since is None:
         return None
-    return Finding(_advance(sight, StageState.RUNNING, _retry_cause(sight)))
+    return Finding(advance(sight, StageState.RUNNING, retry_cause(sight)))
 
 
 def pod_cannot_start(sight: Sight) -> Finding | None:
@@ -182,10 +135,10 @@ def pod_cannot_start(sight: Sight) -> Finding | None:
     pod = sight.newest
     if pod is None or pod.ended:
         return None
-    cause = why_waiting(pod, sight.stage, sight.claim, sight.run.namespace)
+    cause = why_waiting(pod, sight.run, sight.stage, sight.claim)
     if cause is None:
         return None
-    return _failed(sight, cause, log=False) if cause.hopeless else _waiting(sight, cause, pod.created_at)
+    return failed(sight, cause, log=False) if cause.hopeless else waiting(sight, cause, pod.created_at)
 
 
 def pod_is_starting(sight: Sight) -> Finding | None:
@@ -193,10 +146,15 @@ def pod_is_starting(sight: Sight) -> Finding | None:
     pod = sight.newest
     if pod is None or pod.ended:
         return None
+    inquiry = inquire(sight, pod.uid, pod.created_at, pod.created_at)
+    if inquiry.trouble:
+        return _troubled(sight, why_starting(inquiry.trouble, sight.claim), inquiry, pod.created_at)
     limit = pod.created_at + sight.defaults.start_timeout
     if sight.now >= limit:
-        return _given_up(sight, Cause(OperatorReason.START_TIMED_OUT, reasons.starting_slowly()))
-    return Finding(_advance(sight, StageState.STARTING, _retry_cause(sight)), look_again_at=limit)
+        cause = Cause(OperatorReason.START_TIMED_OUT, reasons.starting_slowly())
+        return replace(given_up(sight, cause), questions=inquiry.questions)
+    status = advance(sight, StageState.STARTING, retry_cause(sight))
+    return Finding(status, look_again_at=min(limit, inquiry.again_at), questions=inquiry.questions)
 
 
 def pod_is_absent(sight: Sight) -> Finding | None:
@@ -204,22 +162,45 @@ def pod_is_absent(sight: Sight) -> Finding | None:
     pod, job = sight.newest, sight.job
     assert job is not None
     # Whether the last attempt was the last one is not known yet, so nothing new is said of it.
-    status = sight.past if pod else _advance(sight, StageState.STARTING)
+    status = sight.past if pod else advance(sight, StageState.STARTING, retry_cause(sight))
     # Not from the Job's times alone: its pod may have vanished after hours, or it was paused for days.
-    since = max(_since(sight, status.state, status.reason), job.started_at or job.created_at)
+    begun = max(since(sight, status.state, status.reason), job.started_at or job.created_at)
     if pod:
-        since = max(since, (pod.termination and pod.termination.finished_at) or sight.now)
-    limit = since + sight.defaults.start_timeout
+        begun = max(begun, _end_of(pod, sight))
+    inquiry = _inquire_about_absence(sight, job, begun)
+    if inquiry.trouble:
+        return _troubled(sight, why_no_pod(inquiry.trouble, sight.run, sight.stage), inquiry)
+    limit = begun + sight.defaults.start_timeout
     if sight.now >= limit:
-        return _given_up(sight, Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, sight.run.namespace)))
-    return Finding(status, look_again_at=limit)
+        cause = Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, sight.run.namespace))
+        return replace(given_up(sight, cause), questions=inquiry.questions)
+    return Finding(status, look_again_at=min(limit, inquiry.again_at), questions=inquiry.questions)
+
+
+def _end_of(pod: Pod, sight: Sight) -> datetime:
+    return (pod.termination and pod.termination.finished_at) or sight.now
+
+
+def _inquire_about_absence(sight: Sight, job: Job, begun: datetime) -> Inquiry:
+    """Give a new Job a moment, but ask at once where it is known that pods are refused."""
+    past, pod = sight.past, sight.newest
+    if past.state is StageState.WAITING and past.reason in REFUSALS and past.last_transition_time:
+        begun = past.last_transition_time - ASK_AFTER
+    return inquire(sight, job.uid, begun, _end_of(pod, sight) if pod else job.started_at or job.created_at)
+
+
+def _troubled(sight: Sight, cause: Cause, inquiry: Inquiry, begun: datetime | None = None) -> Finding:
+    found = waiting(sight, cause, begun)
+    again = min(found.look_again_at, inquiry.again_at) if found.look_again_at else None
+    return replace(found, look_again_at=again)
 
 
 CHECKS: Final[tuple[Callable[[Sight], Finding | None], ...]] = (
     is_already_finished,
+    job_was_deleted_again,
     job_is_absent,
     pod_has_succeeded,
-    job_is_complete,
+    result_was_lost,
     job_is_failed,
     job_is_suspended,
     pod_is_running,
@@ -228,74 +209,3 @@ CHECKS: Final[tuple[Callable[[Sight], Finding | None], ...]] = (
     pod_is_absent,
 )
 """Asked in this order; the last one always answers."""
-
-
-def _advance(sight: Sight, state: StageState, cause: Cause | None = None) -> StageStatus:
-    job = sight.job
-    return replace(
-        sight.past,
-        state=state,
-        job_name=sight.run.job_name(sight.stage),
-        attempts=_attempts(sight),
-        start_time=sight.past.start_time or (job.created_at if job else sight.now),
-        reason=cause.reason if cause else None,
-        message=reasons.shorten(cause.message) if cause else None,
-    )
-
-
-def _attempts(sight: Sight) -> int:
-    job = sight.job
-    # A Job has begun its first attempt before anybody sees the pod.
-    counted = max(job.active + job.succeeded + job.failed, 1) if job else 0
-    return max(sight.past.attempts, len(sight.pods), counted)
-
-
-def _since(sight: Sight, state: StageState, reason: str | None) -> datetime:
-    """Say since when the stage has been in a state for a reason; now, if it is about to be."""
-    past = sight.past
-    same = (past.state, past.reason) == (state, reason)
-    return (past.last_transition_time if same else None) or sight.now
-
-
-def _waiting(sight: Sight, cause: Cause, since: datetime) -> Finding:
-    limit = since + sight.defaults.start_timeout
-    if sight.now >= limit:
-        return _given_up(sight, cause)
-    return Finding(_advance(sight, StageState.WAITING, cause), look_again_at=limit)
-
-
-def _given_up(sight: Sight, cause: Cause) -> Finding:
-    seconds = int(sight.defaults.start_timeout.total_seconds())
-    return _failed(sight, Cause(cause.reason, reasons.timed_out(seconds, cause.message)), log=False)
-
-
-def _failed(sight: Sight, cause: Cause, *, log: bool = True) -> Finding:
-    message = cause.message
-    if log and "Log:" not in message:
-        place = reasons.log_place(
-            sight.run.artifact_path, sight.run.job_name(sight.stage), sight.run.namespace
-        )
-        message = reasons.sentences(message, place)
-    status = _advance(sight, StageState.FAILED, Cause(cause.reason, message))
-    return Finding(replace(status, completion_time=_ended_at(sight)))
-
-
-def _ended_at(sight: Sight) -> datetime:
-    return (sight.job and sight.job.ended_at) or sight.now
-
-
-def _patient(sight: Sight) -> Finding | None:
-    """Wait a little for the news of a pod, which may come after that of its Job."""
-    limit = _ended_at(sight) + sight.defaults.result_patience
-    if sight.now >= limit or (sight.job and sight.job.ended_at is None):
-        return None
-    return Finding(sight.past, look_again_at=limit)
-
-
-def _retry_cause(sight: Sight) -> Cause | None:
-    before = sight.last_ended
-    if before is None:
-        return None  # the first attempt
-    cause = why_failed(before, sight.run, sight.stage)
-    text = reasons.retrying(_attempts(sight), cause.reason, cause.message)
-    return Cause(OperatorReason.RETRYING, text)

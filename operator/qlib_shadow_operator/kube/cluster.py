@@ -31,6 +31,9 @@ FORBIDDEN: Final = 403
 HOPELESS: Final = frozenset({400, 413, 422})
 """The same request will be refused for ever."""
 
+ENDING: Final = "because it is being terminated"
+"""What the API server says of a namespace."""
+
 NOTE_MAX: Final = 1000
 """Characters; the API takes 1,024."""
 
@@ -53,6 +56,10 @@ class RefusedError(ClusterError):
         self.hopeless = hopeless
 
 
+class NamespaceEndingError(ClusterError):
+    """The namespace is being deleted: nothing can be made in it any more."""
+
+
 class NoClusterError(Exception):
     """There is no cluster to talk to."""
 
@@ -60,6 +67,8 @@ class NoClusterError(Exception):
 BATCH: Final = {"group": "batch", "version": "v1", "plural": "jobs"}
 RUNS: Final = {"group": GROUP, "version": VERSION, "plural": PLURAL}
 EVENTS: Final = {"group": "events.k8s.io", "version": "v1", "plural": "events"}
+
+POLICIES: Final = {"group": "networking.k8s.io", "version": "v1", "plural": "networkpolicies"}
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,29 @@ class Cluster:
                 self.objects.get_namespaced_custom_object, **BATCH, namespace=namespace, name=name
             )
             return _ours(there, body)
+
+    def get_job(self, namespace: str, name: str) -> Document | None:
+        """Read a Job as it is now, or None where there is none."""
+        try:
+            return self._call_for(
+                self.objects.get_namespaced_custom_object, **BATCH, namespace=namespace, name=name
+            )
+        except ConflictError:
+            return None
+
+    def list_warnings(self, namespace: str, uid: str) -> list[Document]:
+        """List the Events of type Warning about an object."""
+        return self._list(EVENTS, namespace, field_selector=f"regarding.uid={uid},type=Warning")
+
+    def list_network_policies(self, namespace: str) -> list[Document]:
+        """List the NetworkPolicies of a namespace."""
+        return self._list(POLICIES, namespace)
+
+    def _list(self, which: dict[str, str], namespace: str, **selectors: str) -> list[Document]:
+        list_objects = self.objects.list_namespaced_custom_object
+        found = self._call_for(list_objects, **which, namespace=namespace, **selectors)
+        items: list[Document] = found["items"]
+        return items
 
     def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> Document:
         """Pause or resume a Job."""
@@ -220,6 +252,8 @@ def _load_kubeconfig(configuration: Any) -> None:
 def _translate(error: Any) -> ClusterError:
     if error.status in {CONFLICT, GONE}:
         return ConflictError(_why(error))
+    if error.status == FORBIDDEN and ENDING in _why(error):
+        return NamespaceEndingError(_why(error))
     if error.status in HOPELESS:
         return RefusedError(_why(error), hopeless=True)
     return RefusedError(_why(error)) if error.status == FORBIDDEN else ClusterError(_why(error))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from qlib_shadow_operator.core.model import (
     Condition,
+    ConfigMapKey,
     Job,
     Pod,
     Run,
@@ -17,7 +18,15 @@ from qlib_shadow_operator.core.model import (
     Status,
     Termination,
 )
-from qlib_shadow_operator.core.names import CONTAINER, LABEL_RUN, LABEL_STAGE, ConditionType, StageState
+from qlib_shadow_operator.core.names import (
+    CONTAINER,
+    LABEL_PURPOSE,
+    LABEL_RUN,
+    LABEL_STAGE,
+    ConditionType,
+    StageState,
+)
+from qlib_shadow_operator.core.questions import Trouble
 from qlib_shadow_operator.kube.times import read_time
 from qlib_shadow_runner.contract import Stage
 
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=StrEnum)
 V = TypeVar("V")
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+DEFAULT_TEMPLATE_KEY: Final = "workflow.yaml"
 QUESTION_KEYS: Final = ("dataset", "workflow", "reuse")
 """What of the spec is the runner's business; runId is added when it is resolved."""
 
@@ -57,6 +67,8 @@ def _spec(raw: Mapping[str, Any]) -> RunSpec:
         image_pull_policy=raw.get("imagePullPolicy"),
         image_pull_secrets=tuple(one["name"] for one in raw.get("imagePullSecrets") or () if one.get("name")),
         credentials_secret=_credentials_secret(raw),
+        template_from=_template_from(raw),
+        queue_name=raw.get("queueName") or None,
         suspend=bool(raw.get("suspend")),
         ttl_seconds_after_finished=raw.get("ttlSecondsAfterFinished"),
     )
@@ -66,6 +78,12 @@ def _credentials_secret(raw: Mapping[str, Any]) -> str | None:
     source = (raw.get("dataset") or {}).get("source") or {}
     found: str | None = (source.get("archive") or {}).get("credentialsSecret")
     return found
+
+
+def _template_from(raw: Mapping[str, Any]) -> ConfigMapKey | None:
+    found = (raw.get("workflow") or {}).get("configMapRef") or {}
+    name = found.get("name")
+    return ConfigMapKey(name, found.get("key") or DEFAULT_TEMPLATE_KEY) if name else None
 
 
 def _stage_spec(raw: Mapping[str, Any]) -> StageSpec:
@@ -124,6 +142,8 @@ def _stage_status(raw: Mapping[str, Any]) -> StageStatus | None:
         name=name,
         state=state,
         job_name=raw.get("jobName"),
+        job_uid=raw.get("jobUID"),
+        recreations=raw.get("recreations", 0),
         attempts=raw.get("attempts", 0),
         start_time=read_time(raw.get("startTime")),
         completion_time=read_time(raw.get("completionTime")),
@@ -145,6 +165,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         owner_uid=_controller(meta),
         created_at=read_time(meta.get("creationTimestamp")) or LONG_AGO,
         stage=stage_of(raw),
+        purpose=_labels(raw).get(LABEL_PURPOSE),
         suspended=bool(spec.get("suspend")),
         started_at=read_time(status.get("startTime")),
         ended_at=read_time(status.get("completionTime")) or read_time(end.get("lastTransitionTime")),
@@ -179,7 +200,7 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
         owner_uid=_controller(meta),
         reason=status.get("reason", ""),
         message=status.get("message", ""),
-        disrupted=_pod_condition(status, "DisruptionTarget").get("status") == "True",
+        disruption=_disruption(status),
         unschedulable=_unschedulable(status),
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
@@ -192,12 +213,35 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
     )
 
 
+def parse_trouble(raw: Mapping[str, Any]) -> Trouble:
+    """Read an Event, whichever recorder wrote it: each keeps the time of its last sight elsewhere."""
+    meta, series = raw.get("metadata") or {}, raw.get("series") or {}
+    times = (
+        series.get("lastObservedTime"),
+        raw.get("deprecatedLastTimestamp"),
+        raw.get("eventTime"),
+        meta.get("creationTimestamp"),
+    )
+    return Trouble(
+        reason=raw.get("reason", ""),
+        message=raw.get("note", ""),
+        at=next((found for one in times if (found := read_time(one))), LONG_AGO),
+    )
+
+
 def _named(containers: Any) -> Mapping[str, Any]:
     return next((one for one in containers or () if one.get("name") == CONTAINER), {})
 
 
 def _pod_condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     return next((one for one in status.get("conditions") or () if one.get("type") == kind), {})
+
+
+def _disruption(status: Mapping[str, Any]) -> str:
+    found = _pod_condition(status, "DisruptionTarget")
+    if found.get("status") != "True":
+        return ""
+    return ": ".join(part for part in (found.get("reason"), found.get("message")) if part) or "disrupted"
 
 
 def _unschedulable(status: Mapping[str, Any]) -> str:

@@ -51,6 +51,8 @@ def _stage(one: StageStatus) -> dict[str, Any]:
             "name": str(one.name),
             "state": str(one.state),
             "jobName": one.job_name,
+            "jobUID": one.job_uid,
+            "recreations": one.recreations or None,
             "attempts": one.attempts,
             "startTime": write_time(one.start_time),
             "completionTime": write_time(one.completion_time),

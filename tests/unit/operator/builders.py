@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from qlib_shadow_operator.core.decide import decide
 from qlib_shadow_operator.core.defaults import Defaults
 from qlib_shadow_operator.core.model import Figures, Job, Observed, Pod, Rejection, Run, RunSpec, Termination
+from qlib_shadow_operator.core.names import PURPOSE_REPORT
 from qlib_shadow_operator.kube.parse import parse_status
 from qlib_shadow_operator.kube.render import render_status
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.decisions import Decision
+    from qlib_shadow_operator.core.questions import Question
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 UID = "a1b2c3d4-0000-4000-8000-000000000000"
@@ -83,6 +85,11 @@ class Scene:
         pods = {s: found for s, found in self.observed.pods.items() if s is not stage}
         return replace(self, observed=replace(self.observed, jobs=jobs, pods=pods))
 
+    def without_pods(self, stage: Stage) -> Scene:
+        """Let a stage's pods be gone, and its Job be there."""
+        pods = {s: found for s, found in self.observed.pods.items() if s is not stage}
+        return replace(self, observed=replace(self.observed, pods=pods))
+
     def pod(self, stage: Stage, name: str = "pod-1", **fields: Any) -> Scene:
         """Let a pod of a stage exist, or be otherwise."""
         scene = self if stage in self.observed.jobs else self.job(stage, active=1)
@@ -123,6 +130,36 @@ class Scene:
         """Let the API server refuse the stage's Job."""
         rejections = {stage: Rejection(message, hopeless)}
         return replace(self, observed=replace(self.observed, rejections=rejections))
+
+    def replaced(self, stage: Stage) -> Scene:
+        """Let another Job of the same name stand where one was deleted."""
+        scene = self.without_job(stage)
+        return scene.job(stage, uid=f"another-job-{stage}", active=1)
+
+    def report(self, stage: Stage, **fields: Any) -> Scene:
+        """Let the Job exist that tells a stage's result again."""
+        known = self.observed.reports.get(stage) or Job(
+            name=self.run.job_name(stage, PURPOSE_REPORT),
+            uid=f"report-{stage}",
+            owner_uid=UID,
+            created_at=NOW,
+            stage=stage,
+            purpose=PURPOSE_REPORT,
+        )
+        reports = {**self.observed.reports, stage: replace(known, **fields)}
+        return replace(self, observed=replace(self.observed, reports=reports))
+
+    def told(self, stage: Stage, code: int, message: str, **fields: Any) -> Scene:
+        """Let the report's pod end."""
+        end = Termination(code, "Completed", message, finished_at=NOW)
+        pod = Pod(name="r", uid="r", created_at=NOW, stage=stage, termination=end, **fields)
+        pods = {**self.observed.report_pods, stage: (pod,)}
+        return replace(self, observed=replace(self.observed, report_pods=pods))
+
+    def answered(self, question: Question, answer: Any) -> Scene:
+        """Let the API server have been asked."""
+        answers = {**self.observed.answers, question: answer}
+        return replace(self, observed=replace(self.observed, answers=answers))
 
     def decide(self, *, minutes: float = 0) -> Decision:
         """Look, some minutes after the story began."""

@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from tests.unit.operator.builders import NOW, Scene, a_run, result
 
+from qlib_shadow_operator.core.model import ConfigMapKey
 from qlib_shadow_operator.core.names import ConditionType
+from qlib_shadow_operator.core.questions import Trouble, WhyNotStarting
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.decisions import Decision
 
 DOWNLOAD, QRUN = Stage.DOWNLOAD, Stage.QRUN
+NO_POD, NOT_STARTING = WhyNotStarting("job-download"), WhyNotStarting("pod-1")
+QUOTA = Trouble("FailedCreate", 'Error creating: pods "x" is forbidden: exceeded quota: q', NOW)
+FORBIDDEN = Trouble(
+    "FailedCreate", 'Error creating: pods "x" is forbidden: violates PodSecurity "restricted"', NOW
+)
+OLD = Trouble("FailedCreate", "Error creating: exceeded quota: q", NOW - timedelta(hours=1))
+UNMOUNTED = Trouble("FailedMount", "hostPath type check failed", NOW)
 
 
 class Expected(NamedTuple):
@@ -32,6 +41,9 @@ begun = a_run().seen().job(DOWNLOAD, active=1)
 downloaded = begun.succeeded(DOWNLOAD).seen()
 training = downloaded.running(QRUN).seen()
 complete = training.succeeded(QRUN).seen()
+LOST = training.job(QRUN, is_complete=True, active=0, succeeded=1, ended_at=NOW).without_pods(QRUN)
+templated = a_run(template_from=ConfigMapKey("mine", "workflow.yaml")).seen().succeeded(DOWNLOAD).seen()
+queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True)
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
 
 CASES: dict[str, tuple[Scene, float, Expected]] = {
@@ -85,15 +97,15 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a Job that is refused for now is tried again": (
         a_run().seen().rejected(DOWNLOAD, "exceeded quota"), 1,
-        Expected("stage_has_no_job", "Pending", ("CreateJob",), "JobRejected"),
+        Expected("stage_has_no_job", "Pending", ("CreateJob",), "QuotaExceeded"),
     ),
     "a Job that is refused for long fails": (
         a_run().seen().rejected(DOWNLOAD, "exceeded quota").seen(), 31,
-        Expected("stage_has_failed", "Failed", (), "JobRejected"),
+        Expected("stage_has_failed", "Failed", (), "QuotaExceeded"),
     ),
     "a Job that is refused only now is not yet refused for long": (
         a_run().seen().rejected(DOWNLOAD, "exceeded quota"), 300,
-        Expected("stage_has_no_job", "Pending", ("CreateJob",), "JobRejected"),
+        Expected("stage_has_no_job", "Pending", ("CreateJob",), "QuotaExceeded"),
     ),
     "a pod that vanishes after hours is replaced, not given up": (
         begun.running(DOWNLOAD).seen().without_job(DOWNLOAD).job(DOWNLOAD, failed=1), 120,
@@ -127,7 +139,58 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         downloaded.without_job(DOWNLOAD), 60, Expected("stage_has_no_job", "Running", ("CreateJob",)),
     ),
     "a training that is gone before it ended begins again": (
-        training.without_job(QRUN), 5, Expected("stage_has_no_job", "Running", ("CreateJob",)),
+        training.without_job(QRUN), 5, Expected("stage_has_no_job", "Running", ("CreateJob",), "Retrying"),
+    ),
+    "a Job that was made again after it was deleted is the stage's": (
+        training.replaced(QRUN), 5, Expected("stage_is_under_way", "Running", (), "Retrying"),
+    ),
+    "a Job that is deleted for the second time fails the run": (
+        training.replaced(QRUN).seen().without_job(QRUN), 5,
+        Expected("stage_has_failed", "Failed", (), "JobDeleted"),
+    ),
+    "a Job that nobody has seen was never made, however often it is looked for": (
+        a_run().seen().seen().seen(), 1, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
+    ),
+    "pods that a quota refuses are a readable reason": (
+        begun.answered(NO_POD, QUOTA).seen(), 2, Expected("stage_is_under_way", "Pending", (), "QuotaExceeded"),
+    ),
+    "pods that a quota refuses for long are a failure": (
+        begun.answered(NO_POD, QUOTA).seen(minutes=1), 40,
+        Expected("stage_has_failed", "Failed", ("DeleteJob",), "QuotaExceeded"),
+    ),
+    "pods that are not admitted are a readable reason": (
+        begun.answered(NO_POD, FORBIDDEN).seen(), 2, Expected("stage_is_under_way", "Pending", (), "PodRefused"),
+    ),
+    "what an Event said of an earlier attempt is no news": (
+        begun.answered(NO_POD, OLD).seen(), 2, Expected("stage_is_under_way", "Pending"),
+    ),
+    "a volume that cannot be mounted is a readable reason": (
+        begun.pod(DOWNLOAD).answered(NOT_STARTING, UNMOUNTED), 2,
+        Expected("stage_is_under_way", "Pending", (), "VolumeNotMounted"),
+    ),
+    "a claim without a volume is told from a full cluster": (
+        begun.pod(DOWNLOAD, unschedulable="pod has unbound immediate PersistentVolumeClaims"), 1,
+        Expected("stage_is_under_way", "Pending", (), "VolumeClaimUnusable"),
+    ),
+    "a template that is not there is told from other causes": (
+        templated.pod(QRUN, waiting_reason="CreateContainerConfigError", waiting_message='configmap "mine" not found'),
+        1, Expected("stage_is_under_way", "Running", (), "TemplateNotFound"),
+    ),
+    "a queued Job is not suspended but waits": (
+        queued.seen(), 600, Expected("stage_is_under_way", "Pending", (), "QueuedByKueue"),
+    ),
+    "a Job that Kueue admitted has time to start": (
+        queued.seen().job(DOWNLOAD, suspended=False, active=1), 600, Expected("stage_is_under_way", "Pending"),
+    ),
+    "a run that is suspended in a queue gives its place up": (
+        queued.seen().spec(suspend=True), 1, Expected("run_is_suspended", "Suspended", ("DeleteJob",)),
+    ),
+    "a run that was suspended in a queue has no Job": (
+        queued.seen().spec(suspend=True).seen().without_job(DOWNLOAD), 600, Expected("run_is_suspended", "Suspended"),
+    ),
+    "a run that is resumed queues anew, and nobody has deleted anything": (
+        queued.seen().spec(suspend=True).seen().without_job(DOWNLOAD).spec(suspend=False), 600,
+        Expected("stage_has_no_job", "Pending", ("CreateJob",)),
     ),
     "two stages that are done complete the run": (
         training.succeeded(QRUN), 5, Expected("every_stage_has_succeeded", "Complete"),
@@ -201,9 +264,36 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.seen().job(DOWNLOAD, is_complete=True, ended_at=begun.observed.jobs[DOWNLOAD].created_at), 0.4,
         Expected("stage_is_under_way", "Pending"),
     ),
-    "a complete Job whose pod is gone has no result": (
-        begun.seen().job(DOWNLOAD, is_complete=True, ended_at=begun.observed.jobs[DOWNLOAD].created_at), 1,
+    "a complete Job whose pod is gone waits for the pod's own news": (
+        LOST, 0, Expected("stage_is_under_way", "Running"),
+    ),
+    "a complete Job whose pod is gone is asked for its result again": (
+        LOST, 1, Expected("stage_has_lost_its_result", "Running", ("CreateJob",), "ReportingAgain"),
+    ),
+    "a result that is being told again is waited for": (
+        LOST.report(QRUN, active=1), 9, Expected("stage_is_under_way", "Running", (), "ReportingAgain"),
+    ),
+    "a result that was told again completes the stage": (
+        LOST.report(QRUN).told(QRUN, 0, result(QRUN)), 9, Expected("every_stage_has_succeeded", "Complete"),
+    ),
+    "a result that cannot be told again fails the run": (
+        LOST.report(QRUN, is_failed=True, ended_at=NOW).told(QRUN, 11, result(QRUN, "ResultMissing", "no file")), 9,
         Expected("stage_has_failed", "Failed", (), "ResultMissing"),
+    ),
+    "a result whose second telling was lost too fails the run": (
+        LOST.report(QRUN, is_complete=True, ended_at=NOW), 9,
+        Expected("stage_has_failed", "Failed", (), "ResultMissing"),
+    ),
+    "a result is not told again while the run is suspended": (
+        LOST.spec(suspend=True), 9, Expected("run_is_suspended", "Suspended"),
+    ),
+    "a report that is refused is tried again": (
+        LOST.rejected(QRUN, "exceeded quota"), 9,
+        Expected("stage_has_lost_its_result", "Running", ("CreateJob",), "QuotaExceeded"),
+    ),
+    "a report that waits in a queue waits there": (
+        LOST.spec(queue_name="nightly").report(QRUN, suspended=True), 90,
+        Expected("stage_is_under_way", "Running", (), "QueuedByKueue"),
     ),
     "a result that is none is malformed": (
         begun.succeeded(DOWNLOAD, "all good"), 1, Expected("stage_has_failed", "Failed", (), "ResultMalformed"),

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.operator.builders import UID, a_run
 
 from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.jobs import build_job
-from qlib_shadow_operator.core.model import StageSpec
+from qlib_shadow_operator.core.jobs import build_job, build_report
+from qlib_shadow_operator.core.model import ConfigMapKey, StageSpec
 from qlib_shadow_operator.core.names import child_labels, job_name
 from qlib_shadow_runner.contract import Stage
 
@@ -57,6 +57,10 @@ def test_disruption_is_ignored_before_exit_codes_are_read():
     assert job()["spec"]["podFailurePolicy"] == {
         "rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {
+                "action": "Ignore",
+                "onExitCodes": {"containerName": "stage", "operator": "In", "values": [143]},
+            },
             {
                 "action": "FailJob",
                 "onExitCodes": {"containerName": "stage", "operator": "In", "values": [10, 11, 12]},
@@ -204,3 +208,56 @@ def test_only_the_download_is_told_the_way_out():
         return {"name": "HTTPS_PROXY", "value": "http://proxy:3128"} in template["containers"][0]["env"]
 
     assert {stage: told(stage) for stage in Stage} == {Stage.DOWNLOAD: True, Stage.QRUN: False}
+
+
+def test_a_queued_job_waits_for_kueue():
+    """Created suspended, with Kueue's label on the Job and not on its pods."""
+    queued = job(queue_name="nightly")
+    assert queued["spec"]["suspend"] is True
+    assert queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "nightly"
+    assert "kueue.x-k8s.io/queue-name" not in queued["spec"]["template"]["metadata"]["labels"]
+    assert "suspend" not in job()["spec"]
+
+
+def test_only_the_training_is_given_the_template():
+    """By the kubelet, which says in the pod's status what is missing."""
+
+    def told(stage: Stage) -> list[dict[str, Any]]:
+        env = pod(stage, template_from=ConfigMapKey("mine", "a.yaml"))["containers"][0]["env"]
+        return [one for one in env if one["name"] == "QLIB_SHADOW_TEMPLATE"]
+
+    reference = {"name": "mine", "key": "a.yaml"}
+    assert told(Stage.QRUN) == [{"name": "QLIB_SHADOW_TEMPLATE", "valueFrom": {"configMapKeyRef": reference}}]
+    assert told(Stage.DOWNLOAD) == []
+    assert "QLIB_SHADOW_TEMPLATE" not in json.dumps(pod(Stage.QRUN))
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_report_is_a_small_job_that_reads_the_folder(stage: Stage):
+    """The same request in the same kind of pod, and nothing that only the stage itself needs."""
+    run = a_run(
+        template_from=ConfigMapKey("mine", "a.yaml"), credentials_secret="archive", queue_name="q"
+    ).run
+    told, whole = build_report(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
+    [container] = told["spec"]["template"]["spec"]["containers"]
+    [of_stage] = whole["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["stage", str(stage), "--report"]
+    assert container["env"] == [one for one in of_stage["env"] if "value" in one]
+    assert {m["mountPath"] for m in container["volumeMounts"]} == {"/data", "/work", "/tmp", "/dev/shm"}
+    assert container["resources"]["requests"]["cpu"] == "50m"
+    for same in ("securityContext", "image", "terminationMessagePath"):
+        assert container[same] == of_stage[same]
+    assert told["metadata"]["name"] == f"demo-a1b2c3d4-{stage}-report"
+    assert told["metadata"]["labels"]["qlibshadow.io/purpose"] == "report"
+    assert told["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "q"
+    assert (told["spec"]["backoffLimit"], told["spec"]["activeDeadlineSeconds"]) == (1, 600)
+    assert told["metadata"]["ownerReferences"] == whole["metadata"]["ownerReferences"]
+
+
+@pytest.mark.parametrize("name", ["a", "n" * 63, "n" * 38 + ".tail"])
+def test_a_reports_name_is_short_enough_and_not_the_stages(name: str):
+    """However long the run's name is."""
+    found = job_name(name, UID, Stage.DOWNLOAD, "report")
+    assert len(found) <= 63
+    assert found.endswith("-a1b2c3d4-download-report")
+    assert "--" not in found

@@ -12,7 +12,7 @@ from tests.unit.operator.documents import MADE, a_job_document, a_pod_document, 
 
 from qlib_shadow_operator.cache import Cache, Key
 from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError, RefusedError
+from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError, NamespaceEndingError, RefusedError
 from qlib_shadow_operator.reconcile import Reconciler
 from qlib_shadow_runner.contract import Stage
 
@@ -33,7 +33,10 @@ class FakeApi:
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     faults: dict[str, Exception] = field(default_factory=dict)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    policies: list[dict[str, Any]] = field(default_factory=list)
     version: int = 100
+    deletions: int = 0
 
     def _called(self, name: str, detail: str = "") -> None:
         self.calls.append(f"{name} {detail}".strip())
@@ -47,11 +50,26 @@ class FakeApi:
         self.version += 1
         meta = {
             **body["metadata"],
-            "uid": name,
+            "uid": f"{name}{self.deletions or ''}",
             "resourceVersion": str(self.version),
             "creationTimestamp": MADE,
         }
         return self.jobs.setdefault(name, {**body, "metadata": meta})
+
+    def get_job(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Read a Job."""
+        self._called("get_job", f"{namespace}/{name}")
+        return self.jobs.get(name)
+
+    def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
+        """List what Events warn of."""
+        self._called("list_warnings", f"{namespace}/{uid}")
+        return self.warnings
+
+    def list_network_policies(self, namespace: str) -> list[dict[str, Any]]:
+        """List the policies."""
+        self._called("list_network_policies", namespace)
+        return self.policies
 
     def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> dict[str, Any]:
         """Pause or resume."""
@@ -119,11 +137,13 @@ def test_a_new_run_costs_three_calls(world: World):
 
 
 def test_nothing_new_costs_no_call(world: World):
-    """What the writes returned is in the cache; the watch has not told yet."""
+    """What the writes returned is in the cache; the Job's uid is written down once."""
     world.look()
+    world.look()
+    assert world.api.calls == ["patch_status 101"]
     again = world.look()
     assert world.api.calls == []
-    assert again == 1801  # when the pod should have started
+    assert again == 11  # when one may wonder why there is no pod
 
 
 def test_a_conflict_stops_the_look_before_anything_is_done(world: World):
@@ -159,6 +179,7 @@ def test_an_event_that_cannot_be_posted_is_no_failure(world: World):
     world.api.faults["post_event"] = ClusterError("busy")
     world.look()
     world.look()
+    world.look()
     assert world.api.calls == []
 
 
@@ -169,8 +190,10 @@ def test_a_refusal_shows_in_the_status_once_and_goes_away(world: World):
         with pytest.raises(RefusedError):
             world.look()
     stage = world.api.run["status"]["stages"][0]
-    assert (stage["state"], stage["reason"]) == ("Waiting", "JobRejected")
-    assert stage["message"] == "the API server refuses the stage's Job: exceeded quota"
+    assert (stage["state"], stage["reason"]) == ("Waiting", "QuotaExceeded")
+    assert stage["message"].startswith(
+        'a ResourceQuota of namespace "research" leaves no room: exceeded quota.'
+    )
     with pytest.raises(RefusedError):
         world.look()
     assert world.api.calls == ["create_job research/demo-a1b2c3d4-download"]
@@ -222,7 +245,8 @@ def test_a_whole_run(world: World):
     assert calls == [
         *("patch_status", "create_job", "post_event"),  # the download begins
         "patch_status",  # it runs
-        *("patch_status", "create_job", "post_event", "post_event"),  # it is done, qrun begins
+        # It is done, and qrun begins, with nothing to keep it from the network but its own guard.
+        *("list_network_policies", "patch_status", "create_job", "post_event", "post_event", "post_event"),
         "patch_status",  # it runs
         *("patch_status", "post_event", "post_event"),  # complete
     ]
@@ -246,3 +270,79 @@ def test_the_uid_guards_what_is_deleted(world: World):
     name = "demo-a1b2c3d4-download"
     assert f"delete_job research/{name} {name}" in world.api.calls
     assert world.api.run["metadata"]["uid"] == UID
+
+
+def the_download(world: World) -> str:
+    """Name the first stage's Job."""
+    assert world.api.jobs.keys() == {"demo-a1b2c3d4-download"}
+    return "demo-a1b2c3d4-download"
+
+
+def delete_the_job(world: World) -> None:
+    """Delete it by hand; the watch tells."""
+    world.look()  # it was seen, and its uid written down
+    world.cache.drop("jobs", world.api.jobs.pop(the_download(world)))
+    world.api.deletions += 1
+
+
+def test_a_job_that_was_deleted_is_made_once_more_and_no_oftener(world: World):
+    """The API server is asked before a run fails for it: a second operator's cache may be late."""
+    world.look()
+    delete_the_job(world)
+    world.look()
+    assert world.api.calls == [
+        "patch_status 103",
+        "create_job research/demo-a1b2c3d4-download",
+        "post_event StageRetrying",
+    ]
+    world.look()
+    assert world.api.run["status"]["stages"][0]["recreations"] == 1
+    late = world.api.jobs["demo-a1b2c3d4-download"]
+    world.cache.drop("jobs", late)
+    world.look()
+    assert world.api.calls == ["get_job research/demo-a1b2c3d4-download"]
+    delete_the_job(world)
+    world.look()
+    assert world.api.calls[0] == "get_job research/demo-a1b2c3d4-download"
+    assert world.api.run["status"]["phase"] == "Failed"
+    assert world.api.calls[-1] == "post_event JobDeleted"
+
+
+def test_a_job_without_a_pod_is_explained_by_its_events(world: World):
+    """They are read once a minute, and only while there is no pod."""
+    note = 'Error creating: pods "x" is forbidden: exceeded quota: q, requested: limits.memory=2Gi'
+    world.api.warnings = [{"reason": "FailedCreate", "note": note, "deprecatedLastTimestamp": MADE}]
+    world.look()
+    world.look()
+    world.minutes = 0.2
+    world.look()
+    assert world.api.calls[0] == "list_warnings research/demo-a1b2c3d4-download"
+    stage = world.api.run["status"]["stages"][0]
+    assert (stage["state"], stage["reason"]) == ("Waiting", "QuotaExceeded")
+    assert "limits.memory=2Gi. Change stages.download.resources" in stage["message"]
+    world.look()
+    assert world.api.calls == []
+    world.minutes = 1.3
+    world.look()
+    assert world.api.calls == ["list_warnings research/demo-a1b2c3d4-download"]
+
+
+def test_events_that_may_not_be_read_are_done_without(world: World):
+    """An older Role."""
+    world.api.faults["list_warnings"] = RefusedError("events is forbidden")
+    world.look()
+    world.look()
+    world.minutes = 0.2
+    world.look()
+    assert world.api.run["status"]["stages"][0]["state"] == "Starting"
+    world.look()
+    assert world.api.calls == []
+
+
+def test_a_namespace_that_ends_is_left_alone(world: World):
+    """One refused call, no Event, no second try."""
+    world.api.faults["create_job"] = NamespaceEndingError("because it is being terminated")
+    assert world.look() is None
+    assert world.api.calls == ["patch_status 1", "create_job research/demo-a1b2c3d4-download"]
+    assert world.look() is None
+    assert world.api.calls == []

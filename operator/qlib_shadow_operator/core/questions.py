@@ -1,0 +1,62 @@
+"""What the caches do not tell, and a decision rests on: asked of the API server, one read each, and rarely.
+
+A question is a value; whoever decides names it, the reconciler asks it, and the decision is made once more.
+What could not be found out is None, and the decision is made without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+ASK_AFTER: Final = timedelta(seconds=10)
+"""How long a pod may be on its way before anybody wonders."""
+ASK_AGAIN: Final = timedelta(seconds=60)
+"""How long an answer is good for."""
+
+
+@dataclass(frozen=True)
+class WhyNotStarting:
+    """What do Events say of a Job without a pod, or of a pod that does not start? Answered by a Warning."""
+
+    uid: str
+
+
+@dataclass(frozen=True)
+class IsJobThere:
+    """Is a Job there although the cache has none? Answered by True or False."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class IsNetworkClosed:
+    """Does a NetworkPolicy keep the stage from the network? Answered by True or False."""
+
+    labels: frozenset[tuple[str, str]]
+    """Of the stage's pods."""
+
+
+Question = WhyNotStarting | IsJobThere | IsNetworkClosed
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """The newest Event of type Warning about an object."""
+
+    reason: str
+    message: str
+    at: datetime
+
+    def is_news(self, since: datetime) -> bool:
+        """Say whether it is about what happens now, not about an earlier attempt."""
+        return self.at >= since
+
+
+Answers = Mapping[Question, Any]
+"""A Trouble, True, False or None by question."""

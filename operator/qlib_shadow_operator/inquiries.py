@@ -1,0 +1,91 @@
+"""Asks the API server what a decision rests on and no cache tells: one read each, in rare states only."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from qlib_shadow_operator.core.network import egress_is_closed
+from qlib_shadow_operator.core.questions import ASK_AGAIN, IsJobThere, IsNetworkClosed
+from qlib_shadow_operator.kube.cluster import ClusterError
+from qlib_shadow_operator.kube.parse import parse_trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from qlib_shadow_operator.cache import Cache
+    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.core.questions import Question, Trouble
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class InquiryApi(Protocol):
+    """What is asked of the API server; see kube.cluster.Cluster."""
+
+    def get_job(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Read a Job, or None where there is none."""
+
+    def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
+        """List the Events of type Warning about an object."""
+
+    def list_network_policies(self, namespace: str) -> list[dict[str, Any]]:
+        """List the NetworkPolicies of a namespace."""
+
+
+@dataclass
+class Inquirer:
+    """Asks, and remembers for a minute what Events said: a stage that waits is looked at often."""
+
+    api: InquiryApi
+    cache: Cache
+    _kept: dict[str, dict[Question, tuple[datetime, Any]]] = field(default_factory=dict)
+    """By uid of the run. Lost with the process, and asked again."""
+
+    def known(self, run: Run, now: datetime) -> dict[Question, Any]:
+        """Give the answers that are still good."""
+        fresh = {q: kept for q, kept in self._kept.get(run.uid, {}).items() if now - kept[0] < ASK_AGAIN}
+        if fresh:
+            self._kept[run.uid] = fresh
+        else:
+            self._kept.pop(run.uid, None)
+        return {question: answer for question, (_, answer) in fresh.items()}
+
+    def ask(self, run: Run, question: Question, now: datetime) -> Any:
+        """Find out. What a run may fail for must be known; the rest is a courtesy."""
+        if isinstance(question, IsJobThere):
+            return self._find_job(run, question.name)
+        if isinstance(question, IsNetworkClosed):
+            return self._if_told(run, lambda: self._network_is_closed(run, question))
+        answer = self._if_told(run, lambda: self._newest_trouble(run, question.uid))
+        self._kept.setdefault(run.uid, {})[question] = (now, answer)
+        return answer
+
+    def _if_told(self, run: Run, look: Callable[[], T]) -> T | None:
+        try:
+            return look()
+        except ClusterError as error:
+            # An older Role may not allow it; the run goes on without.
+            logger.warning("could not be asked: %s", error, extra={"run": f"{run.namespace}/{run.name}"})
+            return None
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a run that is gone."""
+        self._kept.pop(uid, None)
+
+    def _find_job(self, run: Run, name: str) -> bool:
+        job = self.api.get_job(run.namespace, name)
+        if job is not None:
+            self.cache.put("jobs", job)
+        return job is not None
+
+    def _newest_trouble(self, run: Run, uid: str) -> Trouble | None:
+        found = [parse_trouble(raw) for raw in self.api.list_warnings(run.namespace, uid)]
+        return max(found, key=lambda one: one.at, default=None)
+
+    def _network_is_closed(self, run: Run, question: IsNetworkClosed) -> bool:
+        return egress_is_closed(self.api.list_network_policies(run.namespace), dict(question.labels))
