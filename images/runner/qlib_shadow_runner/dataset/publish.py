@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.sources import Source
 
 LINKS: Final = ".{}.link-*"
+DOWNLOADS: Final = ".{}.download-*"
 LEFT_BY_A_CRASH: Final = (".{}.staging-*", LINKS, ".{}@*.tmp", "..{}.lease.*.tmp")
 
 
@@ -44,7 +45,9 @@ def build_and_publish(canonical: Path, source: Source) -> Path:
         source.build(staging)
         fault_point("build-done")
         origin = Origin(source.identity, source.synthetic, source.inputs, build, source.claims)
-        return publish(canonical, staging, describe(staging, origin))
+        version = publish(canonical, staging, describe(staging, origin))
+        _sweep(canonical, DOWNLOADS)  # of a question that is no longer asked
+        return version
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -19,11 +19,12 @@ NETWORK: Final = frozenset({*PROXIES, *(name.lower() for name in PROXIES), *AUTH
 def network_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Keep how to get out: proxies and authorities, without credentials for any archive.
 
-    Qlib fetches with requests, which does not know SSL_CERT_FILE; it is told by the name that it knows.
+    Qlib fetches with requests, which does not know OpenSSL's variables; it is told by a name that it knows.
     """
     kept = {name: value for name, value in environ.items() if name in NETWORK and value}
-    if "SSL_CERT_FILE" in kept:
-        kept.setdefault("REQUESTS_CA_BUNDLE", kept["SSL_CERT_FILE"])
+    openssl = kept.get("SSL_CERT_FILE") or kept.get("SSL_CERT_DIR")
+    if openssl and "CURL_CA_BUNDLE" not in kept:
+        kept.setdefault("REQUESTS_CA_BUNDLE", openssl)
     return kept
 
 

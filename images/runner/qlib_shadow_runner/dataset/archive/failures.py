@@ -28,6 +28,7 @@ LOGIN_ADVICE: Final = (
     "Name a Secret with username and password, or token, in spec.dataset.source.archive.credentialsSecret "
     "(without a cluster: QLIB_SHADOW_ARCHIVE_USERNAME and _PASSWORD, or QLIB_SHADOW_ARCHIVE_TOKEN)."
 )
+TRUST_ADVICE: Final = "For a private authority, set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to its certificates."
 ADVICE: Final[Mapping[int, str]] = MappingProxyType(
     {
         401: LOGIN_ADVICE,
@@ -65,7 +66,7 @@ def explain(error: BaseException, address: Address) -> StageError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return refused(
             f"{address.shown}: the certificate of {address.host} is not trusted ({cause.verify_message}). "
-            "For a private authority, set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to its certificates."
+            + TRUST_ADVICE
         )
     if isinstance(cause, OSError) and str(cause).startswith("Tunnel connection failed"):
         return _proxied(str(cause), address)

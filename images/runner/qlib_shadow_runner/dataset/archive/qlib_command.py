@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.archive.environment import network_environment
+from qlib_shadow_runner.dataset.archive.failures import ADVICE, TRUST_ADVICE
 from qlib_shadow_runner.dataset.archive.progress import INTERVAL, say
 from qlib_shadow_runner.dataset.layout import PARTS
 from qlib_shadow_runner.environment import child_environment
@@ -40,7 +41,15 @@ fire.Fire(GetData)
 BAR: Final = re.compile(r"\d+%\||\bit/s\]|\bs/it\]")
 """tqdm's drawing of itself."""
 TAIL: Final = 20
+LONGEST: Final = 600
+"""Of last words: requests wraps an error three times, and what matters stands at the end."""
 STATUS: Final = re.compile(r"\b([45]\d\d) (Client|Server) Error")
+FOR_GOOD: Final = {
+    "Tunnel connection failed: 407": ADVICE[407],
+    "Tunnel connection failed: 403": "The proxy does not let this host through.",
+    "CERTIFICATE_VERIFY_FAILED": TRUST_ADVICE,
+}
+"""What requests says when no retry will help, and what will."""
 FINAL_LINE: Final = re.compile(
     r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Exit|Interrupt|BadZipFile)|BadZipFile)\b"
 )
@@ -124,6 +133,9 @@ def _failure(code: int, tail: list[str]) -> StageError:
             "no space is left while qlib.cli.data writes. Free space on the volume or enlarge it.",
         )
     said = f'qlib.cli.data ended with code {code}: "{words}".'
+    for mark, advice in FOR_GOOD.items():
+        if mark in words:
+            return StageError(Reason.DOWNLOAD_REFUSED, f"{said} {advice}")
     status = STATUS.search(words)
     if status is not None and status[2] == "Client" and status[1] not in {"408", "425", "429"}:
         return StageError(
@@ -136,7 +148,7 @@ def last_words(tail: Iterable[str]) -> str:
     """Find the exception at the end of a traceback, else the last line."""
     lines = [line for line in tail if not line.startswith(" ")]
     named = [line for line in lines if FINAL_LINE.match(line)]
-    return (named or lines or ["it said nothing"])[-1][:300]
+    return (named or lines or ["it said nothing"])[-1][:LONGEST]
 
 
 def _keep_parts(folder: Path) -> None:

@@ -110,8 +110,9 @@ class Archive:
         try:
             unpack(file, folder, address.name)
         except StageError as failure:
-            if failure.reason is Reason.ARCHIVE_INVALID:
-                partial.remove(file)  # its checksum is right, so that fetching it again would not mend it
+            # Fetching it again would not mend it; and a full volume stops everybody who shares it.
+            if failure.reason in {Reason.ARCHIVE_INVALID, Reason.OUT_OF_DISK}:
+                partial.remove(file)
             raise
         partial.remove(file)
 
