@@ -6,6 +6,8 @@ folder moves, so artifacts are found beside the file instead.
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,10 +16,13 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 META: Final = "meta.yaml"
+EXPERIMENT: Final = re.compile(r"\d+")
+RUN: Final = re.compile(r"[0-9a-f]{32}")
+"""How MLflow names the folders of experiments and runs; what has another name is not looked at."""
 
 
 class RunStatus(IntEnum):
@@ -78,6 +83,48 @@ def settle(mlruns: Path, status: RunStatus) -> None:
             )
 
 
+def discard_broken(mlruns: Path) -> None:
+    """Remove what a killed process had only begun: MLflow stumbles over a record without its first file."""
+    for experiment in _folders(mlruns, EXPERIMENT):
+        if "name" not in _read_if_there(experiment / META):
+            shutil.rmtree(experiment)
+            continue
+        for run in _folders(experiment, RUN):
+            if "artifact_uri" not in _read_if_there(run / META):
+                shutil.rmtree(run)
+
+
+def copy_run(run: MlflowRun, files: Iterable[str], target: Path) -> None:
+    """Copy files of a run, and its record, into a folder."""
+    for name in (META, *files):
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run.folder / name, path)
+
+
+def place_run(run: MlflowRun, copied: Path, mlruns: Path, experiment: str) -> MlflowRun:
+    """Make a copied run a run of this experiment, in another store; the last step makes it appear."""
+    home = _experiment_for(run, mlruns, experiment)
+    _rewrite(copied / META, {"experiment_id": f"'{home.name}'", "status": str(int(RunStatus.FINISHED))})
+    folder = home / run.run_id
+    shutil.rmtree(folder, ignore_errors=True)
+    copied.rename(folder)
+    rebase(mlruns)
+    return MlflowRun(folder, experiment, RunStatus.FINISHED, run.start_time)
+
+
+def _experiment_for(run: MlflowRun, mlruns: Path, experiment: str) -> Path:
+    """Find the experiment of this name, or make one like the run's own."""
+    for meta in mlruns.glob(f"*/{META}"):
+        if _read(meta).get("name") == experiment:
+            return meta.parent
+    home = mlruns / run.folder.parent.name
+    home.mkdir(parents=True, exist_ok=True)
+    like = (run.folder.parent / META).read_text(encoding="utf-8")
+    write_atomically(home / META, _changed(like, {"name": f"'{experiment}'"}).encode())
+    return home
+
+
 def rebase(mlruns: Path) -> None:
     """Let the absolute addresses inside the store name the place where it really lies."""
     for path in mlruns.glob(f"*/{META}"):
@@ -101,8 +148,22 @@ def _number(meta: dict[str, str], key: str) -> int:
 
 
 def _rewrite(path: Path, changes: dict[str, str]) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    changed = [
-        f"{key}: {changes[key]}" if (key := line.partition(":")[0]) in changes else line for line in lines
-    ]
-    write_atomically(path, ("\n".join(changed) + "\n").encode())
+    write_atomically(path, _changed(path.read_text(encoding="utf-8"), changes).encode())
+
+
+def _changed(text: str, changes: dict[str, str]) -> str:
+    lines = (
+        f"{key}: {changes[key]}" if (key := line.partition(":")[0]) in changes else line
+        for line in text.splitlines()
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _folders(parent: Path, name: re.Pattern[str]) -> list[Path]:
+    if not parent.is_dir():
+        return []
+    return [path for path in parent.iterdir() if name.fullmatch(path.name) and path.is_dir()]
+
+
+def _read_if_there(path: Path) -> dict[str, str]:
+    return _read(path) if path.is_file() else {}

@@ -2,40 +2,73 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, SIGNALS_STEM, SUMMARY_FILE, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.metrics import compute_metrics
-from qlib_shadow_runner.export.signals import rank_signals, write_signals
+from qlib_shadow_runner.export.publish import publish
+from qlib_shadow_runner.export.signals import encode_signals, rank_signals, signals_sha256
 from qlib_shadow_runner.export.summary import render_summary
-from qlib_shadow_runner.files import read_json_object, write_atomically, write_json
+from qlib_shadow_runner.faults import QrunPoint, fault_point
+from qlib_shadow_runner.files import read_json_object
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    import pandas as pd
+
+    from qlib_shadow_runner.contract import Metrics
 
 
 def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, object]:
     """Write signals, metrics and summary; give back what the stage's result needs."""
-    metadata = read_json_object(folder / METADATA_FILE) or {}
-    signals = rank_signals(artifacts)
-    name = f"{SIGNALS_STEM}.{signals_format}"
-    for stale in folder.glob(f"{SIGNALS_STEM}.*"):
-        stale.unlink()
-    write_signals(signals, folder / name, metadata)
-    metrics = compute_metrics(artifacts)
+    signals, metrics = rank_signals(artifacts), compute_metrics(artifacts)
     if "ic" not in metrics:
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, f"{artifacts} holds no information coefficient; see stdout.log."
         )
-    identity = {"runId": metadata["run_id"], "configHash": metadata["config_hash"]}
-    write_json(folder / METRICS_FILE, {**identity, **metrics})
-    summary = render_summary(metadata, metrics, signals, name)
-    write_atomically(folder / SUMMARY_FILE, summary.encode())
+    name = f"{SIGNALS_STEM}.{signals_format}"
+    before = read_json_object(folder / METADATA_FILE) or {}
+    found = {"signals_file": name, **_describe(signals), **_compare(signals, before)}
+    metadata = {**before, **found}
+    contents = {
+        name: encode_signals(signals, name, metadata),
+        METRICS_FILE: _metrics_document(metrics, metadata),
+        SUMMARY_FILE: render_summary(metadata, metrics, signals, name).encode(),
+    }
+    fault_point(QrunPoint.EXPORT_MADE)
+    hashes = publish(folder, contents)
+    return {"metrics": dict(metrics), "outputs": hashes, **found}
+
+
+def _describe(signals: pd.DataFrame) -> dict[str, object]:
     return {
-        "metrics": dict(metrics),
-        "signals_file": name,
+        "signals_sha256": signals_sha256(signals),
         "signals_rows": len(signals),
         "signals_first": str(signals["date"].min()),
         "signals_last": str(signals["date"].max()),
     }
+
+
+def _compare(signals: pd.DataFrame, metadata: Mapping[str, object]) -> dict[str, object]:
+    """Hold the signals against those of the run that answered the same."""
+    twin = metadata.get("identical_to")
+    if not twin:
+        return {"identical_signals": None}
+    equal = signals_sha256(signals) == metadata.get("identical_to_signals_sha256")
+    if not equal:
+        sys.stderr.write(
+            f"warning: NOT REPRODUCED: the run {twin} asked the same of the same data with the same "
+            "versions, and its signals differ from these. Compare the machines; suspect memory and disks.\n"
+        )
+    return {"identical_signals": equal}
+
+
+def _metrics_document(metrics: Metrics, metadata: Mapping[str, object]) -> bytes:
+    identity = {"runId": metadata["run_id"], "configHash": metadata["config_hash"]}
+    text = json.dumps({**identity, **metrics}, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,6 @@ import pyarrow.parquet as pq
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.artifacts import PREDICTIONS, read_artifact
-from qlib_shadow_runner.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,18 +58,32 @@ def with_ranks(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(rank=rank.astype("int32"), percentile=(count - rank + 1) / count)
 
 
-def write_signals(table: pd.DataFrame, path: Path, metadata: Mapping[str, object]) -> None:
-    """Write Parquet, with the run's identity in its schema, or CSV, which has no place for it."""
+def encode_signals(table: pd.DataFrame, name: str, metadata: Mapping[str, object]) -> bytes:
+    """Give the file: Parquet, with the run's identity in its schema, or CSV, which has no place for it.
+
+    The identity is in Parquet's footer alone: what is before it is the same in every run of these signals.
+    """
+    if name.endswith(".csv"):
+        return _as_csv(table)
     identity = json.dumps({key: metadata.get(key) for key in IDENTITY})
     arrow = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
     buffer = io.BytesIO()
-    if path.suffix == ".csv":
-        pa_csv.write_csv(arrow.replace_schema_metadata(None), buffer)
-    else:
-        pq.write_table(
-            arrow.replace_schema_metadata({METADATA_KEY: identity.encode()}), buffer, compression="zstd"
-        )
-    write_atomically(path, buffer.getvalue())
+    pq.write_table(
+        arrow.replace_schema_metadata({METADATA_KEY: identity.encode()}), buffer, compression="zstd"
+    )
+    return buffer.getvalue()
+
+
+def signals_sha256(table: pd.DataFrame) -> str:
+    """Hash what the signals say, whoever says it: their CSV, every score to its last bit."""
+    return hashlib.sha256(_as_csv(table)).hexdigest()
+
+
+def _as_csv(table: pd.DataFrame) -> bytes:
+    arrow = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
+    buffer = io.BytesIO()
+    pa_csv.write_csv(arrow.replace_schema_metadata(None), buffer)
+    return buffer.getvalue()
 
 
 def read_signals(path: Path) -> tuple[pd.DataFrame, dict[str, object] | None]:

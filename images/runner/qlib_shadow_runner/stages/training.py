@@ -1,0 +1,129 @@
+"""Where the stage has its finished MLflow run from: an earlier attempt, an identical run, or qrun."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
+from qlib_shadow_runner.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
+from qlib_shadow_runner.spec import Reuse
+from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints
+from qlib_shadow_runner.training.failure import training_error
+from qlib_shadow_runner.training.identity import code_is_known
+from qlib_shadow_runner.training.trained import Trained, Unusable
+from qlib_shadow_runner.training.twins import Twin, find_twin, take_over
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.mlruns import MlflowRun
+    from qlib_shadow_runner.stages.outcome import Workbench
+
+
+def obtain_training(bench: Workbench, computation: str) -> MlflowRun:
+    """Give the finished MLflow run of this computation, doing no more than what nobody has done."""
+    mlruns = bench.folder.path / MLRUNS
+    # An attempt that was killed outright could not do it itself.
+    discard_broken(mlruns)
+    settle(mlruns, RunStatus.KILLED)
+    return (
+        _earlier_attempts(bench, computation)
+        or _identical_runs(bench, computation)
+        or _train(bench, computation)
+    )
+
+
+def twin_of(bench: Workbench, computation: str) -> Twin | None:
+    """Find another run that answered the same; code without a name is never the same."""
+    if not code_is_known(bench.folder.metadata):
+        return None
+    return find_twin(bench.folder.path, computation)
+
+
+def _earlier_attempts(bench: Workbench, computation: str) -> MlflowRun | None:
+    """Find what an earlier attempt of this stage finished, so that only the rest is done again."""
+    folder = bench.folder.path
+    trained = Trained.read(folder)
+    if trained is None or trained.computation != computation:
+        return None
+    try:
+        recorded = trained.recorded_in(folder, bench.context.identity.run_id)
+    except Unusable as why:
+        sys.stderr.write(f"warning: what an earlier attempt trained cannot be used: {why}. Training again.\n")
+        return None
+    sys.stdout.write(
+        f"an earlier attempt finished training (MLflow run {recorded.run_id}, whose hashes hold); "
+        "it is used again\n"
+    )
+    return recorded
+
+
+def _identical_runs(bench: Workbench, computation: str) -> MlflowRun | None:
+    """Take over what an identical run trained, where the spec asks for it."""
+    twin = twin_of(bench, computation) if bench.spec.reuse is Reuse.IF_IDENTICAL else None
+    recorded = take_over(twin, bench.folder.path) if twin else None
+    if twin and recorded:
+        sys.stdout.write(
+            f"the run {twin.run_id} answered the same question of the same data with the same versions, and "
+            f"its hashes hold: its training and backtest are taken over (MLflow run {recorded.run_id})\n"
+        )
+    return recorded
+
+
+def _train(bench: Workbench, computation: str) -> MlflowRun:
+    folder = bench.folder.path
+    mlruns = folder / MLRUNS
+    _link_store(bench.scratch, mlruns)
+    status = RunStatus.KILLED
+    try:
+        code = bench.supervisor.run(
+            _command(bench), environ=_environ(bench, computation), cwd=str(bench.scratch)
+        )
+        status = RunStatus.FAILED
+    finally:
+        settle(mlruns, status)
+        rebase(mlruns)
+    if code != 0:
+        raise training_error(code, bench.tee.error_tail())
+    fault_point(QrunPoint.TRAINED)
+    recorded = finished_run(mlruns, bench.context.identity.run_id)
+    if recorded is None:
+        raise StageError(Reason.OUTPUT_INCOMPLETE, f"qrun ended well but left no finished run in {mlruns}.")
+    Trained.of(recorded, computation).write(folder)
+    fault_point(QrunPoint.TRAINED_RECORDED)
+    return recorded
+
+
+def _environ(bench: Workbench, computation: str) -> dict[str, str]:
+    checkpoints = Checkpoints.of(bench.folder.path, computation)
+    return {
+        **bench.environ,
+        ENV_CHECKPOINTS: str(checkpoints.home),
+        **for_children(bench.context.environ),
+    }
+
+
+def _command(bench: Workbench) -> list[str]:
+    """Call the real qrun; quoted, because Fire reads a run id such as 2024 as a number."""
+    beside = Path(sys.executable).with_name("qrun")
+    program = [sys.executable, str(beside)] if beside.is_file() else ["qrun"]
+    return [
+        *program,
+        str(bench.folder.path / WORKFLOW_FILE),
+        f'--experiment_name="{bench.context.identity.run_id}"',
+        f"--uri_folder={MLRUNS}",
+    ]
+
+
+def _link_store(scratch: Path, mlruns: Path) -> None:
+    """Reach the store by a path without a folder named `artifacts`.
+
+    MLflow 3.17 takes every run below such a folder for a forgery and refuses it, and the volume's layout
+    has one. qrun resolves its working folder but not what is appended to it, so a link is enough.
+    """
+    mlruns.mkdir(exist_ok=True)
+    link = scratch / MLRUNS
+    link.unlink(missing_ok=True)
+    link.symlink_to(mlruns)

@@ -1,0 +1,1 @@
+"""What qrun does, step by step: each leaves a checkpoint, so that a later attempt goes on where one ended."""

@@ -1,0 +1,51 @@
+"""Why qrun failed, read from its exit code and from what it printed last: it has one code for everything."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.supervisor import out_of_memory
+
+SIGKILL_CODES: Final = (-9, 137)
+ERROR_LINE: Final = re.compile(
+    r"(?:^|An exception has been raised\[)(\w[\w.]*(?:Error|Exception|Exit|Interrupt)\b.*?)(?:\]\.)?$"
+)
+DISK_FULL: Final = ("No space left on device", "Disk quota exceeded")
+NO_MEMORY: Final = ("MemoryError", "Unable to allocate", "Cannot allocate memory", "bad_alloc")
+BAD_CONFIG: Final = re.compile(
+    r"TypeError: .*(?:unexpected keyword argument|required positional argument|multiple values for)"
+    r"|LightGBMError: (?:Check failed|Unknown|Forced splits|.*\bparameter\b)"
+    r"|ModuleNotFoundError: |AttributeError: module .* has no attribute"
+)
+"""What a workflow provokes that asks for something impossible: no retry makes it possible."""
+
+
+def training_error(code: int, tail: str) -> StageError:
+    """Find the reason for qrun's failure in what it printed last."""
+    line = last_error(tail)
+    if code in SIGKILL_CODES:
+        return out_of_memory("qrun")
+    if any(mark in tail for mark in DISK_FULL):
+        return StageError(Reason.OUT_OF_DISK, f"qrun found no space left: {line}. Free space on the volume.")
+    if any(mark in line for mark in NO_MEMORY):
+        return StageError(
+            Reason.OUT_OF_MEMORY, f"qrun ran out of memory: {line}. Raise the stage's memory limit."
+        )
+    if BAD_CONFIG.search(line):
+        return StageError(
+            Reason.INVALID_WORKFLOW,
+            f"qrun cannot do what the workflow asks for: {line}. Correct it; stderr.log holds the details.",
+        )
+    return StageError(
+        Reason.TRAINING_FAILED, f"qrun ended with code {code}: {line}. stderr.log holds the details."
+    )
+
+
+def last_error(tail: str) -> str:
+    """Pick the line that says what happened: the last exception, else the last line."""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", tail) if line.strip()]
+    errors = [found[1] for line in lines if (found := ERROR_LINE.search(line))]
+    return (errors or lines or ["it printed nothing"])[-1].rstrip(".")
