@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = commands.add_parser("run", help="run a QlibShadowRun here, without a cluster")
     run.add_argument("file", type=Path, metavar="FILE", help="the manifest that kubectl would apply")
+    _add_template(run)
     _add_data(run)
     run.add_argument("--json", action="store_true", help="print the outcome as JSON and nothing else")
     run.set_defaults(command=_run)
@@ -78,12 +79,14 @@ def _add_download(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     validate = commands.add_parser("validate", help="check a QlibShadowRun without running it")
     validate.add_argument("file", type=Path, metavar="FILE")
+    _add_template(validate)
     validate.set_defaults(command=_validate)
 
 
 def _add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     render = commands.add_parser("render", help="print the workflow that qrun would be given")
     render.add_argument("file", type=Path, metavar="FILE")
+    _add_template(render)
     _add_data(render)
     render.set_defaults(command=_render)
 
@@ -158,6 +161,16 @@ def _add_stage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     stage.set_defaults(command=_stage)
 
 
+def _add_template(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--template",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="the text of spec.workflow.configMapRef (default: that of the ConfigMap in the manifest's file)",
+    )
+
+
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
@@ -184,7 +197,7 @@ class _Version(argparse.Action):
 def _run(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.local_run import run_locally  # noqa: PLC0415
 
-    return run_locally(options.file, options.data, as_json=options.json)
+    return run_locally(options.file, options.data, template=options.template, as_json=options.json)
 
 
 def _download(options: argparse.Namespace) -> int:
@@ -195,18 +208,22 @@ def _download(options: argparse.Namespace) -> int:
 
 def _validate(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.manifest import load_manifest  # noqa: PLC0415
+    from qlib_shadow_runner.cli.own_template import template_of  # noqa: PLC0415
+    from qlib_shadow_runner.workflow.rehearsal import rehearse  # noqa: PLC0415
 
     manifest = load_manifest(options.file)
-    manifest.parse()
+    rehearse(manifest.parse(), template_of(manifest, options.template))
     sys.stdout.write(f"{options.file}: QlibShadowRun {manifest.name} is valid\n")
     return ExitCode.DONE
 
 
 def _render(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.manifest import load_manifest  # noqa: PLC0415
+    from qlib_shadow_runner.cli.own_template import template_of  # noqa: PLC0415
     from qlib_shadow_runner.cli.preview import preview  # noqa: PLC0415
 
-    sys.stdout.write(preview(load_manifest(options.file), options.data))
+    manifest = load_manifest(options.file)
+    sys.stdout.write(preview(manifest, template_of(manifest, options.template), options.data))
     return ExitCode.DONE
 
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.golden import all_passed, as_document, verdict
 from qlib_shadow_runner.cli.manifest import load_manifest
+from qlib_shadow_runner.cli.own_template import own_text
 from qlib_shadow_runner.cli.progress import display_for
 from qlib_shadow_runner.contract import (
     ENV_DATA,
     ENV_REQUEST,
+    ENV_TEMPLATE,
     ENV_TERMINATION_LOG,
     ENV_WORK,
     STDERR_FILE,
@@ -62,9 +64,11 @@ class Interruption:
                 self.child.terminate()
 
 
-def run_locally(file: Path, data: Path, *, as_json: bool) -> int:
+def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool) -> int:
     """Run every stage of a manifest, then hold the run to its promises."""
-    request = load_manifest(file).request(datetime.now(UTC))
+    manifest = load_manifest(file)
+    own = own_text(manifest, template)
+    request = manifest.request(datetime.now(UTC))
     volume = Volume(data.absolute())
     make_folder(volume.mount)
     folder = volume.run_folder(request["runId"])
@@ -73,7 +77,7 @@ def run_locally(file: Path, data: Path, *, as_json: bool) -> int:
     interruption = Interruption()
     result: Mapping[str, object] = {}
     for stage in Stage:
-        result = run_stage_here(stage, request, volume, interruption, quiet=as_json)
+        result = run_stage_here(stage, request, volume, interruption, quiet=as_json, template=own)
         if result["exitCode"] != ExitCode.DONE:
             return report_failure(result, folder, interruption, as_json=as_json)
     lines = verify_run(folder, volume.mount)
@@ -82,7 +86,13 @@ def run_locally(file: Path, data: Path, *, as_json: bool) -> int:
 
 
 def run_stage_here(
-    stage: Stage, request: Request, volume: Volume, interruption: Interruption, *, quiet: bool
+    stage: Stage,
+    request: Request,
+    volume: Volume,
+    interruption: Interruption,
+    *,
+    quiet: bool,
+    template: str | None = None,
 ) -> Mapping[str, object]:
     """Run one stage as a process, as a Job would, and give the result that it left."""
     with tempfile.TemporaryDirectory(prefix="qlib-shadow-") as temporary:
@@ -93,6 +103,7 @@ def run_stage_here(
             ENV_DATA: str(volume.mount),
             ENV_WORK: temporary,
             ENV_TERMINATION_LOG: str(message),
+            **({} if template is None else {ENV_TEMPLATE: template}),
         }
         with display_for(stage, quiet=quiet) as display:
             child = subprocess.Popen(

@@ -23,15 +23,19 @@ if TYPE_CHECKING:
 
 NAME: Final = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 NAME_MAX: Final = 253
+LOCAL: Final = "local"
+"""Stands for a namespace where there is none."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One QlibShadowRun."""
+    """One QlibShadowRun, and what lies beside it in its file."""
 
     name: str
     namespace: str
     spec: Mapping[str, object]
+    path: Path
+    neighbours: tuple[Mapping[str, object], ...] = ()
 
     def parse(self) -> RunSpec:
         """Check the spec as a stage will."""
@@ -55,7 +59,7 @@ def local_run_id(name: str, now: datetime) -> str:
 
 
 def load_manifest(path: Path) -> Manifest:
-    """Read the one QlibShadowRun of a file; other kinds beside it are not our business."""
+    """Read the one QlibShadowRun of a file; of other kinds, ConfigMaps may hold its template."""
     documents = _documents(path)
     ours = [document for document in documents if document.get("kind") == KIND]
     if len(ours) != 1:
@@ -69,7 +73,11 @@ def load_manifest(path: Path) -> Manifest:
     if not isinstance(name, str) or len(name) > NAME_MAX or not re.fullmatch(NAME, name):
         _refuse(path, f'has metadata.name "{name}"; it must be lower-case letters, digits, "-" and "."')
     return Manifest(
-        name, str(metadata.get("namespace", "local")), mapping(_plain(document.get("spec", {})), "spec")
+        name,
+        str(metadata.get("namespace", LOCAL)),
+        mapping(_plain(document.get("spec", {})), "spec"),
+        path,
+        tuple(other for other in documents if other is not document),
     )
 
 

@@ -19,13 +19,20 @@ PREFERRED: Final = ("^GSPC", "SPY", "^SPX", "^NDX", "QQQ", "^DJI", "SH000300", "
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A symbol as the dataset spells it, and why it was taken."""
+    """A symbol as the dataset spells it, or the average of several, and why it was taken."""
 
     symbol: str
     chosen_by: str
+    members: tuple[str, ...] = ()
+    """Whose equal-weighted average it is, where it is no symbol of its own."""
+
+    @property
+    def said_to_qlib(self) -> str | list[str]:
+        """Say it as Qlib's backtest takes it."""
+        return list(self.members) or self.symbol
 
 
-def find_benchmark(dataset: Dataset, wanted: str) -> Benchmark:
+def find_benchmark(dataset: Dataset, wanted: str, market: str) -> Benchmark:
     """Find the benchmark among the instruments, whatever its case, with prices behind it."""
     if wanted != AUTO:
         symbol = _usable(dataset, wanted)
@@ -34,22 +41,40 @@ def find_benchmark(dataset: Dataset, wanted: str) -> Benchmark:
         symbol = _usable(dataset, name)
         if symbol:
             return Benchmark(symbol, "auto: preferred")
-    indices = [
-        symbol for symbol in dataset.symbols.values() if symbol.startswith("^") and _usable(dataset, symbol)
-    ]
-    if len(indices) == 1:
-        return Benchmark(indices[0], "auto: the only index")
-    shown = ", ".join(sorted(indices)) or "none"
-    raise StageError(
-        Reason.BENCHMARK_NOT_FOUND,
-        f"no benchmark can be chosen in {dataset.folder.name}: of {', '.join(PREFERRED)} none has prices, "
-        f"and its indices (names with ^) are: {shown}. Set spec.workflow.benchmark to a symbol of "
-        f"instruments/{_listing(dataset)}.txt.",
-    )
+    return _longest_index(dataset) or _average(dataset, market)
+
+
+def _longest_index(dataset: Dataset) -> Benchmark | None:
+    days = {
+        symbol: span.count
+        for symbol in dataset.symbols.values()
+        if symbol.startswith("^") and (span := dataset.bin_span(symbol))
+    }
+    if not days:
+        return None
+    symbol = min(days, key=lambda name: (-days[name], name))
+    several = f"of the indices {', '.join(sorted(days))} the one with the most days"
+    return Benchmark(symbol, f"auto: {several if len(days) > 1 else 'the only index'}")
+
+
+def _average(dataset: Dataset, market: str) -> Benchmark:
+    """Compare with doing nothing clever: a little of everything."""
+    listed = sorted({span.symbol for span in dataset.universes[market]})
+    members = tuple(symbol for symbol in listed if dataset.bin_span(symbol))
+    if not members:
+        raise StageError(
+            Reason.BENCHMARK_NOT_FOUND,
+            f"no benchmark can be chosen in {dataset.folder.name}: it has no index, and of the {len(listed)} "
+            f"instruments of {market} none has prices. Set spec.workflow.benchmark to a symbol that has.",
+        )
+    why = f"auto: there is no index, so the equal-weighted average of {market}"
+    return Benchmark(f"average of {market}", why, members)
 
 
 def check_coverage(dataset: Dataset, benchmark: Benchmark, first: date, last: date) -> None:
     """Refuse a benchmark whose prices do not reach over the backtest: Qlib would fail late and darkly."""
+    if benchmark.members:
+        return
     span = dataset.bin_span(benchmark.symbol)
     assert span is not None, "it was chosen for having prices"
     have = dataset.calendar[span.start : span.end]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.discovery.benchmark import Benchmark, check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import Market, describe_market, find_market
+from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
 from qlib_shadow_runner.discovery.segments import Plan, plan_segments
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ class ResearchPlan:
     days: Plan
 
 
-def make_plan(dataset: Dataset, workflow: WorkflowSpec) -> ResearchPlan:
+def make_plan(dataset: Dataset, workflow: WorkflowSpec, reach: Reach = ALPHA158) -> ResearchPlan:
     """Find market, benchmark and segments, or refuse with the first that cannot be."""
     name, chosen_by = find_market(dataset, workflow.market)
-    benchmark = find_benchmark(dataset, workflow.benchmark)
+    benchmark = find_benchmark(dataset, workflow.benchmark, name)
     market = describe_market(dataset, name, chosen_by, benchmark.symbol)
-    days = plan_segments(dataset.calendar, workflow.segments, str(dataset.folder))
+    days = plan_segments(dataset.calendar, workflow.segments, str(dataset.folder), reach)
     check_coverage(dataset, benchmark, *days.backtest)
     return ResearchPlan(market, benchmark, days)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.layout import CALENDAR
+from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import Segments
 
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-WARM_UP: Final = 60
-"""Alpha158's longest window: before it is filled, the features are not what they claim to be."""
-EMBARGO: Final = 2
-"""The label of a day looks two days ahead; without a gap, training would see what validation is asked."""
 TRAIN_SHARE: Final = 0.60
 VALID_SHARE: Final = 0.15
 SHORTEST: Final = {"train": 120, "valid": 20, "test": 20}
@@ -36,9 +33,15 @@ class Plan:
     caveats: tuple[str, ...] = ()
 
 
-def plan_segments(calendar: Sequence[date], wanted: Segments | None, where: str) -> Plan:
-    """Take the segments that were asked for, or divide the calendar."""
-    segments = _divide(calendar, where) if wanted is None else _snap(calendar, wanted)
+def plan_segments(
+    calendar: Sequence[date], wanted: Segments | None, where: str, reach: Reach = ALPHA158
+) -> Plan:
+    """Take the segments that were asked for, or divide the calendar.
+
+    Before the features' longest window is filled they are not what they claim to be. And between segments
+    lies as much as the label looks ahead, or else training would see what validation is asked.
+    """
+    segments = _divide(calendar, where, reach) if wanted is None else _snap(calendar, wanted)
     counts = {name: _count(calendar, getattr(segments, name)) for name in SHORTEST}
     _check_lengths(counts, len(calendar), where, asked=wanted is not None)
     return Plan(
@@ -46,21 +49,21 @@ def plan_segments(calendar: Sequence[date], wanted: Segments | None, where: str)
         backtest=_backtest(calendar, segments.test),
         counts=counts,
         chosen_by="auto" if wanted is None else "spec",
-        caveats=_caveats(calendar, segments),
+        caveats=_caveats(calendar, segments, reach),
     )
 
 
-def _divide(calendar: Sequence[date], where: str) -> Segments:
-    usable = len(calendar) - WARM_UP - 2 * EMBARGO
+def _divide(calendar: Sequence[date], where: str, reach: Reach) -> Segments:
+    usable = len(calendar) - reach.back - 2 * reach.ahead
     if usable < sum(SHORTEST.values()):
-        needed = sum(SHORTEST.values()) + WARM_UP + 2 * EMBARGO
+        needed = sum(SHORTEST.values()) + reach.back + 2 * reach.ahead
         _too_short(where, f"has {len(calendar)} days, and a run needs at least {needed}")
     train = max(SHORTEST["train"], round(usable * TRAIN_SHARE))
     valid = max(SHORTEST["valid"], round(usable * VALID_SHARE))
-    valid_from = WARM_UP + train + EMBARGO
-    test_from = valid_from + valid + EMBARGO
+    valid_from = reach.back + train + reach.ahead
+    test_from = valid_from + valid + reach.ahead
     return Segments(
-        train=(calendar[WARM_UP], calendar[WARM_UP + train - 1]),
+        train=(calendar[reach.back], calendar[reach.back + train - 1]),
         valid=(calendar[valid_from], calendar[valid_from + valid - 1]),
         test=(calendar[test_from], calendar[-1]),
     )
@@ -93,16 +96,22 @@ def _backtest(calendar: Sequence[date], test: tuple[date, date]) -> tuple[date, 
     return (test[0], calendar[-2]) if test[1] == calendar[-1] else test
 
 
-def _caveats(calendar: Sequence[date], segments: Segments) -> tuple[str, ...]:
+def _caveats(calendar: Sequence[date], segments: Segments, reach: Reach) -> tuple[str, ...]:
     caveats = []
+    before_train = bisect_left(calendar, segments.train[0])
+    if before_train < reach.back:
+        caveats.append(
+            f"{before_train} days lie before train; features look {reach.back} days back, "
+            "so those of its first days know less than they seem to"
+        )
     for before, after in pairwise(SHORTEST):
         gap = bisect_left(calendar, getattr(segments, after)[0]) - bisect_right(
             calendar, getattr(segments, before)[1]
         )
-        if gap < EMBARGO:
+        if gap < reach.ahead:
             caveats.append(
                 f"{gap} days lie between {before} and {after}; "
-                f"labels look {EMBARGO} days ahead, so they overlap"
+                f"labels look {reach.ahead} days ahead, so they overlap"
             )
     return tuple(caveats)
 

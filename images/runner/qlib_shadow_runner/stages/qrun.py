@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import MLRUNS, RESULTS, WORKFLOW_FILE, Metrics, Reason, Stage
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
-from qlib_shadow_runner.discovery.plan import ResearchPlan, make_plan
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.files import read_json_object, write_atomically, write_json
 from qlib_shadow_runner.mlruns import MlflowRun, RunStatus, finished_run, rebase, settle
@@ -20,6 +18,7 @@ from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result
 from qlib_shadow_runner.supervisor import out_of_memory
 
 if TYPE_CHECKING:
+    from qlib_shadow_runner.workflow.prepare import Research
     from qlib_shadow_runner.workflow.render import Workflow
 
 SIGKILL_CODES: Final = (-9, 137)
@@ -35,12 +34,12 @@ TRAINED_FILE: Final = "trained.json"
 def qrun(bench: Workbench) -> Outcome:
     """Do the research and leave everything that a golden run needs."""
     resolved = resolve_dataset(bench)
-    plan = make_plan(resolved.dataset, bench.spec.workflow)
-    workflow = _render(bench, plan, resolved)
+    research = _prepare(bench, resolved)
+    workflow = research.workflow
     write_atomically(bench.folder.path / WORKFLOW_FILE, workflow.text.encode())
     found = dataset_result(bench, resolved)
     bench.folder.update_metadata(
-        **dataset_metadata(found), **_plan_metadata(bench, plan, workflow, resolved.manifest)
+        **dataset_metadata(found), **_research_metadata(bench, research, resolved.manifest)
     )
     recorded = _already_trained(bench, workflow) or _train(bench, workflow)
     bench.folder.update_metadata(mlflow_run_id=recorded.run_id)
@@ -72,58 +71,21 @@ def resolve_dataset(bench: Workbench) -> Resolved:
     return Resolved(folder, manifest)
 
 
-def _render(bench: Workbench, plan: ResearchPlan, resolved: Resolved) -> Workflow:
-    from qlib_shadow_runner.workflow.render import render  # noqa: PLC0415 - the stage starts without Jinja
+def _prepare(bench: Workbench, resolved: Resolved) -> Research:
+    # The stage starts without Jinja.
+    from qlib_shadow_runner.workflow.prepare import prepare  # noqa: PLC0415
+    from qlib_shadow_runner.workflow.render import Surroundings  # noqa: PLC0415
+    from qlib_shadow_runner.workflow.templates import find_template  # noqa: PLC0415
 
-    return render(
-        bench.spec,
-        plan,
-        provider_uri=str(resolved.folder),
-        fingerprint=resolved.manifest.fingerprint,
-        threads=bench.limits.threads,
-    )
-
-
-def _plan_metadata(
-    bench: Workbench, plan: ResearchPlan, workflow: Workflow, manifest: Manifest
-) -> dict[str, object]:
-    from qlib_shadow_runner.workflow.parameters import strategy_parameters  # noqa: PLC0415
-
-    asked = bench.spec.workflow
-    segments = {name: [str(day) for day in span] for name, span in asdict(plan.days.segments).items()}
-    return {
-        "config_hash": workflow.config_hash,
-        "workflow_sha256": workflow.sha256,
-        "template": asked.template,
-        "seed": asked.seed,
-        "market": plan.market.name,
-        "market_size": len(plan.market.symbols),
-        "market_chosen_by": plan.market.chosen_by,
-        "benchmark": plan.benchmark.symbol,
-        "benchmark_chosen_by": plan.benchmark.chosen_by,
-        "benchmark_excluded": plan.market.excluded is not None,
-        "segments": segments,
-        "segment_days": plan.days.counts,
-        "segments_chosen_by": plan.days.chosen_by,
-        "backtest": [str(day) for day in plan.days.backtest],
-        "strategy": strategy_parameters(asked.strategy, len(plan.market.symbols)),
-        "exchange": asdict(asked.exchange),
-        "caveats": [*_caveats(manifest), *plan.days.caveats],
-    }
+    here = Surroundings(str(resolved.folder), resolved.manifest.fingerprint, bench.limits.threads)
+    template = find_template(bench.spec.workflow, bench.context.environ)
+    return prepare(bench.spec, template, resolved.dataset, here)
 
 
-def _caveats(manifest: Manifest) -> list[str]:
-    survivors = (
-        "A universe that lists only what is still traded today has survivorship bias; "
-        "the backtest cannot tell whether this one does."
-    )
-    assumptions = (
-        "The simulation fills every order at the day's price: no slippage, no market impact, no taxes."
-    )
-    made_up = (
-        "The prices are synthetic: the figures show that the pipeline works, and nothing about any market."
-    )
-    return [*([made_up] if manifest.synthetic else []), survivors, assumptions]
+def _research_metadata(bench: Workbench, research: Research, manifest: Manifest) -> dict[str, object]:
+    from qlib_shadow_runner.workflow.described import describe_research  # noqa: PLC0415
+
+    return describe_research(bench.spec.workflow, research, synthetic=manifest.synthetic)
 
 
 def _already_trained(bench: Workbench, workflow: Workflow) -> MlflowRun | None:

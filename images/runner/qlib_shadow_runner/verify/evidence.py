@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-import yaml
-
 from qlib_shadow_runner.contract import (
     ARTIFACTS,
     METADATA_FILE,
@@ -53,9 +51,9 @@ class Evidence:
     @cached_property
     def workflow(self) -> dict[str, object]:
         """Parse workflow.yaml."""
-        document = yaml.safe_load(self.workflow_bytes)
-        assert isinstance(document, dict), "it is a mapping"
-        return document
+        from qlib_shadow_runner.workflow.document import read_document  # noqa: PLC0415 - one parser for all
+
+        return read_document(self.workflow_bytes.decode())
 
     @cached_property
     def signals_path(self) -> Path:

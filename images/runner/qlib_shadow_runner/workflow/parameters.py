@@ -31,6 +31,8 @@ DEFAULTS: Final[Mapping[str, float]] = {
     "early_stopping_rounds": 50,
 }
 LARGEST_PORTFOLIO: Final = 50
+SECTIONS: Final = frozenset({"model", "segments", "backtest", "strategy", "exchange"})
+"""The parameters that have parts, such as model.num_leaves; the others are one value each."""
 
 
 def template_parameters(
@@ -47,7 +49,7 @@ def template_parameters(
         "segments": asdict(segments),
         "backtest": {"start": plan.days.backtest[0], "end": plan.days.backtest[1]},
         "instruments": plan.market.instruments,
-        "benchmark": plan.benchmark.symbol,
+        "benchmark": plan.benchmark.said_to_qlib,
         "codes": exchange_codes(plan),
         "strategy": strategy_parameters(spec.workflow.strategy, len(plan.market.symbols)),
         "exchange": asdict(spec.workflow.exchange),

@@ -1,4 +1,4 @@
-"""From spec and dataset to the exact file that qrun is given, and to the hash of the question it asks."""
+"""From the spec, a plan and a template to the exact file that qrun is given, and the hash of its question."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import jinja2
-
-from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.workflow.agreement import check_agreement, check_nothing_is_lost
+from qlib_shadow_runner.workflow.filling import fill
 from qlib_shadow_runner.workflow.parameters import template_parameters
-from qlib_shadow_runner.workflow.templates import read_template
 from qlib_shadow_runner.workflow.vetting import vet
 
 if TYPE_CHECKING:
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.discovery.plan import ResearchPlan
     from qlib_shadow_runner.spec import RunSpec
+    from qlib_shadow_runner.workflow.templates import Template
 
 MACHINE_DEPENDENT: Final = (
     ("qlib_init", "provider_uri"),
@@ -31,10 +29,20 @@ MACHINE_DEPENDENT: Final = (
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What a workflow needs to know of where it runs."""
+
+    provider_uri: str
+    fingerprint: str
+    threads: int
+
+
+@dataclass(frozen=True)
 class Workflow:
-    """The file's text and its identity."""
+    """The file's text, what it says, and the identity of its question."""
 
     text: str
+    document: Mapping[str, object]
     config_hash: str
 
     @property
@@ -43,21 +51,14 @@ class Workflow:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def render(
-    spec: RunSpec, plan: ResearchPlan, *, provider_uri: str, fingerprint: str, threads: int
-) -> Workflow:
-    """Render, vet and hash."""
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - YAML, where tojson quotes; vetting follows
-        keep_trailing_newline=True,
-    )
-    try:
-        template = environment.from_string(read_template(spec.workflow.template))
-        text = template.render(template_parameters(spec, plan, provider_uri, threads))
-    except jinja2.TemplateError as error:
-        raise StageError(Reason.INVALID_WORKFLOW, f"template {spec.workflow.template}: {error}") from error
-    return Workflow(text, config_hash(vet(text), fingerprint))
+def render(spec: RunSpec, plan: ResearchPlan, template: Template, here: Surroundings) -> Workflow:
+    """Fill in, vet, hold to the question, and hash."""
+    parameters = template_parameters(spec, plan, here.provider_uri, here.threads)
+    filled = fill(template, parameters)
+    document = vet(filled.text)
+    check_agreement(document, spec, plan, parameters)
+    check_nothing_is_lost(spec, filled, template.name)
+    return Workflow(filled.text, document, config_hash(document, here.fingerprint))
 
 
 def config_hash(workflow: Mapping[str, object], fingerprint: str) -> str:

@@ -1,0 +1,93 @@
+"""What RUN_METADATA.json says of the research: the plan, and what the vetted workflow really has.
+
+A template of one's own may hold costs or a portfolio of its own, so these are read from the workflow and not
+from the manifest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_runner.workflow.contents import handler_of, model_of, portfolio_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlib_shadow_runner.spec import WorkflowSpec
+    from qlib_shadow_runner.workflow.prepare import Research
+
+REGION_RULES: Final[Mapping[str, Mapping[str, float | None]]] = {
+    "us": {"limit_threshold": None, "trade_unit": 1},
+    "cn": {"limit_threshold": 0.095, "trade_unit": 100},
+    "tw": {"limit_threshold": 0.1, "trade_unit": 1000},
+}
+"""What Qlib takes where a workflow says nothing."""
+COSTS: Final = ("open_cost", "close_cost", "min_cost", "deal_price")
+SURVIVORS: Final = (
+    "A universe that lists only what is still traded today has survivorship bias; "
+    "the backtest cannot tell whether this one does."
+)
+NO_SLIPPAGE: Final = (
+    "The simulation fills every order at the day's price: no slippage, no market impact, no taxes."
+)
+SLIPPAGE: Final = (
+    "The simulation fills every order whole, at the day's price; slippage is a cost and does not move it. "
+    "There are no taxes."
+)
+SYNTHETIC: Final = (
+    "The prices are synthetic: the figures show that the pipeline works, and nothing about any market."
+)
+
+
+def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: bool) -> dict[str, object]:
+    """Give the fields of RUN_METADATA.json that say what was researched."""
+    plan, document = research.plan, research.workflow.document
+    exchange = exchange_of(document)
+    segments = {name: [str(day) for day in span] for name, span in asdict(plan.days.segments).items()}
+    assumptions = SLIPPAGE if exchange["impact_cost"] else NO_SLIPPAGE
+    return {
+        "config_hash": research.workflow.config_hash,
+        "workflow_sha256": research.workflow.sha256,
+        "template": asked.template if asked.config_map is None else str(asked.config_map),
+        "model": _class_of(model_of(document)),
+        "handler": _class_of(handler_of(document)),
+        "seed": asked.seed,
+        "market": plan.market.name,
+        "market_size": len(plan.market.symbols),
+        "market_chosen_by": plan.market.chosen_by,
+        "benchmark": plan.benchmark.symbol,
+        "benchmark_chosen_by": plan.benchmark.chosen_by,
+        "benchmark_excluded": plan.market.excluded is not None,
+        "segments": segments,
+        "segment_days": plan.days.counts,
+        "segments_chosen_by": plan.days.chosen_by,
+        "label_looks_ahead_days": research.reach.ahead,
+        "backtest": [str(day) for day in plan.days.backtest],
+        "strategy": strategy_of(document),
+        "exchange": exchange,
+        "caveats": [*([SYNTHETIC] if synthetic else []), SURVIVORS, assumptions, *plan.days.caveats],
+    }
+
+
+def strategy_of(document: Mapping[str, Any]) -> dict[str, object]:
+    """Say how the portfolio is made."""
+    arguments = portfolio_of(document)["strategy"]["kwargs"]
+    return {name: value for name, value in arguments.items() if name != "signal"}
+
+
+def exchange_of(document: Mapping[str, Any]) -> dict[str, object]:
+    """Say what a simulated trade costs, and by which rules it is made."""
+    backtest = portfolio_of(document)["backtest"]
+    exchange = backtest["exchange_kwargs"]
+    rules = dict(REGION_RULES[document["qlib_init"]["region"]])
+    if exchange.get("limit_threshold") is not None:  # null means the region's to Qlib
+        rules["limit_threshold"] = exchange["limit_threshold"]
+    if "trade_unit" in exchange:  # null means none to Qlib
+        rules["trade_unit"] = exchange["trade_unit"]
+    costs = {name: exchange[name] for name in COSTS}
+    return {**costs, "impact_cost": exchange.get("impact_cost", 0.0), "account": backtest["account"], **rules}
+
+
+def _class_of(part: Mapping[str, Any]) -> str:
+    return str(part["class"]).rpartition(".")[2]

@@ -1,0 +1,240 @@
+"""What a value in a workflow may be: small shapes, put together in `classes` to the whole of it.
+
+A shape refuses with the place and what would be right there; whatever no shape names is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Final, Protocol
+
+from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.workflow.document import refuse
+from qlib_shadow_runner.workflow.expressions import ExpressionError, reach_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SHOWN: Final = 60
+
+
+class Shape(Protocol):
+    """Something that a value can fit."""
+
+    @property
+    def words(self) -> str:
+        """Say it in the middle of a sentence."""
+
+    def check(self, value: object, where: str) -> None:
+        """Refuse a value that does not fit."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """One value without parts."""
+
+    words: str
+    fits: Callable[[object], bool]
+
+    def check(self, value: object, where: str) -> None:
+        """Ask the predicate."""
+        if not self.fits(value):
+            refuse(f"{where} is {shown(value)}; it must be {self.words}")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list of values of one shape."""
+
+    of: Shape
+    least: int = 0
+    most: int = 10_000
+
+    @property
+    def words(self) -> str:
+        """Say it in the middle of a sentence."""
+        return f"a list, each {self.of.words}"
+
+    def check(self, value: object, where: str) -> None:
+        """Check the length, then each."""
+        if not isinstance(value, list) or not self.least <= len(value) <= self.most:
+            refuse(f"{where} is {shown(value)}; it must be a list of {self.least} to {self.most:,}")
+        for number, one in enumerate(value):
+            self.of.check(one, f"{where}[{number}]")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A mapping of known keys."""
+
+    fields: Mapping[str, Shape] = field(default_factory=dict)
+    needs: frozenset[str] = frozenset()
+
+    @property
+    def words(self) -> str:
+        """Say it in the middle of a sentence."""
+        return f"a mapping of {', '.join(self.fields)}" if self.fields else "an empty mapping"
+
+    def check(self, value: object, where: str) -> None:
+        """Refuse unknown keys before anything else: what is not known here, Qlib may know."""
+        if not isinstance(value, dict):
+            refuse(f"{where} is {shown(value)}; it must be {self.words}")
+        for key in value:
+            if not isinstance(key, str) or key not in self.fields:
+                hint = did_you_mean(str(key), self.fields) if self.fields else "nothing is allowed here"
+                refuse(f'{where} has "{key}", which a shadow run does not take; {hint}')
+        for key in sorted(self.needs - value.keys()):
+            refuse(f"{where} lacks {key}: {self.fields[key].words}")
+        for key, one in value.items():
+            self.fields[key].check(one, f"{where}.{key}")
+
+
+@dataclass(frozen=True)
+class Named:
+    """An object of a class, one of a few: Qlib imports whatever is named, and calls it."""
+
+    what: str
+    classes: Mapping[tuple[str, str], Keys]
+    default_module: str | None = None
+    """Where Qlib looks when no module is named."""
+
+    @property
+    def words(self) -> str:
+        """Say it in the middle of a sentence."""
+        return f"one of the {self.what}: " + ", ".join(name for _, name in self.classes)
+
+    def check(self, value: object, where: str) -> None:
+        """Resolve the class as Qlib does, and check what it is given."""
+        if not isinstance(value, dict) or "class" not in value:
+            refuse(f"{where} is {shown(value)}; it must be a mapping with class, module_path and kwargs")
+        named = self.resolve(value)
+        if named not in self.classes:
+            listed = ", ".join(".".join(known) for known in self.classes)
+            refuse(
+                f"{where} names {named[0]}.{named[1]}, which is not among the classes that a shadow run "
+                f"may use there: {listed}"
+            )
+        takes = self.classes[named]
+        needs = frozenset({"kwargs"} if takes.needs else ())
+        Keys({"class": TEXT, "module_path": TEXT, "kwargs": takes}, needs).check(value, where)
+
+    def resolve(self, value: Mapping[str, object]) -> tuple[str, str]:
+        """Read `class` and `module_path`: dots in the class beat the module."""
+        module, dot, name = str(value["class"]).rpartition(".")
+        return (module if dot else str(value.get("module_path", self.default_module)), name)
+
+
+def shown(value: object) -> str:
+    """Show a value in a sentence."""
+    text = "nothing" if value is None else str(value) if isinstance(value, date) else repr(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def number(low: float, high: float) -> Plain:
+    """Take a finite number within a range."""
+
+    def fits(value: object) -> bool:
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        return good and math.isfinite(value) and low <= value <= high  # type: ignore[arg-type, operator]
+
+    return Plain(f"a number from {low:g} to {high:g}", fits)
+
+
+def whole(low: int, high: int) -> Plain:
+    """Take a whole number within a range."""
+
+    def fits(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    return Plain(f"a whole number from {low:,} to {high:,}", fits)
+
+
+def exactly(*values: object) -> Plain:
+    """Take one of a few values, true not being 1."""
+    words = " or ".join("null" if value is None else str(value).lower() for value in values)
+    if all(isinstance(value, str) for value in values):
+        words = " or ".join(f'"{value}"' for value in values)
+    return Plain(words, lambda value: any(value == one and type(value) is type(one) for one in values))
+
+
+def either(one: Shape, other: Plain) -> Plain:
+    """Take what fits the second, or else the first."""
+    assert isinstance(one, Plain), "both are plain"
+    return Plain(f"{one.words}, or {other.words}", lambda value: one.fits(value) or other.fits(value))
+
+
+def _is_day(value: object) -> bool:
+    if type(value) is date:
+        return True
+    try:
+        return isinstance(value, str) and str(date.fromisoformat(value)) == value
+    except ValueError:
+        return False
+
+
+TEXT: Final = Plain("a word", lambda value: isinstance(value, str))
+BOOLEAN: Final = exactly(True, False)  # noqa: FBT003 - the values themselves
+DAY: Final = Plain("a day such as 2022-12-30", _is_day)
+WORD: Final = Plain(
+    "a word of letters, digits and _",
+    lambda value: isinstance(value, str) and value.isascii() and value.isidentifier() and len(value) <= SHOWN,
+)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One of Qlib's expressions; a feature may not look ahead, a label does."""
+
+    may_look_ahead: bool
+
+    @property
+    def words(self) -> str:
+        """Say it in the middle of a sentence."""
+        return "an expression" if self.may_look_ahead else "an expression that does not look ahead"
+
+    def check(self, value: object, where: str) -> None:
+        """Parse it."""
+        if not isinstance(value, str):
+            refuse(f"{where} is {shown(value)}; it must be an expression such as Mean($close, 5)/$close")
+        try:
+            reach = reach_of(value)
+        except ExpressionError as error:
+            refuse(f"{where} is {shown(value)}; it {error}")
+        if reach.ahead and not self.may_look_ahead:
+            refuse(
+                f"{where} is {shown(value)}; it looks {reach.ahead} days ahead, and a feature that knows "
+                "the future makes figures that mean nothing"
+            )
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Expressions, bare or with their names: [expr, …] or [[expr, …], [name, …]]."""
+
+    of: Expression
+    most: int = 1_000
+
+    @property
+    def words(self) -> str:
+        """Say it in the middle of a sentence."""
+        return f"a list, each {self.of.words}, or two lists, of expressions and of their names"
+
+    def check(self, value: object, where: str) -> None:
+        """Check the expressions, and that each has one name."""
+        expressions = expressions_in(value)
+        Listed(self.of, 1, self.most).check(expressions, where)
+        if expressions is not value:
+            assert isinstance(value, list), "it was taken apart"
+            names = value[1]
+            Listed(WORD, len(expressions), len(expressions)).check(names, f"{where}[1]")
+            if len(set(names)) != len(names):
+                refuse(f"{where}[1] names two expressions alike")
+
+
+def expressions_in(value: object) -> list[object]:
+    """Give the expressions of either form; what has neither is given back as it is."""
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(part, list) for part in value):  # noqa: PLR2004
+        return list(value[0])
+    return value  # type: ignore[return-value]

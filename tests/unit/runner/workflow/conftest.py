@@ -1,0 +1,27 @@
+"""A small dataset, and workflows made for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.unit.runner.workflow.builders import MakeDataset, PrepareIt, RenderIt, preparer
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.workflow.render import Workflow
+
+
+@pytest.fixture
+def prepare_it(make_dataset: MakeDataset) -> PrepareIt:
+    """Prepare a run's workflow for a small dataset."""
+    return preparer(make_dataset(300, {"all": ["AAA", "BBB", "^GSPC"], "demo": ["AAA", "BBB"]}))
+
+
+@pytest.fixture
+def render_it(prepare_it: PrepareIt) -> RenderIt:
+    """Give the workflow alone."""
+
+    def make(*arguments: object, **named: object) -> Workflow:
+        return prepare_it(*arguments, **named).workflow
+
+    return make
