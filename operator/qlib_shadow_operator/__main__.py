@@ -2,51 +2,75 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import sys
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import kopf
 
+from qlib_shadow_operator import logs
+from qlib_shadow_operator.cache import KINDS
+from qlib_shadow_operator.endpoint import Endpoint, PortTakenError, metrics_page, report_page
 from qlib_shadow_operator.handlers import kopf_settings, register
+from qlib_shadow_operator.health import Health, Limits
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError
 from qlib_shadow_operator.settings import Settings, SettingsError, read_settings
+from qlib_shadow_operator.telemetry import Telemetry
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
+logger = logging.getLogger("qlib_shadow_operator")
+
+EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 CRD_PATIENCE: Final = 5.0
 """Seconds between two looks for the CRD."""
 
 
-def main() -> int:
+def main(environ: Mapping[str, str] = os.environ) -> int:
     """Run until told to stop."""
     try:
-        settings = read_settings(os.environ)
-        configure_logs(settings)
-        cluster = Cluster.connect(settings.workers)
-    except (SettingsError, NoClusterError) as error:
+        settings = read_settings(environ)
+        logs.configure(settings.log_level, settings.log_format)
+        telemetry = Telemetry(health(settings))
+        cluster = Cluster.connect(settings.workers, telemetry.answered)
+        serve(settings, telemetry)
+    except (SettingsError, NoClusterError, PortTakenError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_USAGE
-    # Process 1 of a container ignores the signal unless it is handled; kopf takes over when it runs.
+    # Process 1 of a container ignores the signal unless it is handled; Shutdown takes over later.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    wait_for_crd(cluster)
-    run(settings, cluster)
-    return 0
+    wait_for_crd(cluster, telemetry.health)
+    return run(settings, cluster, telemetry)
 
 
-def configure_logs(settings: Settings) -> None:
-    """Log one JSON object a line, with run and stage as fields."""
-    kopf.configure(log_format=kopf.LogFormat.JSON if settings.log_format == "json" else kopf.LogFormat.FULL)
-    logging.getLogger().setLevel(settings.log_level)
+def health(settings: Settings) -> Health:
+    """Know what has to be heard of, and how often."""
+    limits = Limits(
+        settings.watch_limit_seconds, settings.stall_limit_seconds, settings.contact_limit_seconds
+    )
+    watches = [(kind, namespace) for kind in KINDS for namespace in settings.namespaces or (None,)]
+    return Health(limits, watches)
 
 
-def wait_for_crd(cluster: Cluster) -> None:
+def serve(settings: Settings, telemetry: Telemetry) -> None:
+    """Answer Prometheus and the kubelet, from the first moment on."""
+    pages = {
+        "/metrics": metrics_page(telemetry.metrics.registry),
+        "/healthz": report_page(telemetry.health.alive),
+        "/readyz": report_page(telemetry.health.ready),
+    }
+    port = Endpoint(settings.health_port, pages).server_port
+    logger.info("serving %s at port %d", ", ".join(pages), port, extra={"port": port})
+
+
+def wait_for_crd(cluster: Cluster, health: Health) -> None:
     """Wait until the API server knows QlibShadowRun: kopf would look once, find nothing and watch nothing."""
-    told = ""
     while True:
         try:
             if cluster.crd_is_there():
@@ -54,29 +78,41 @@ def wait_for_crd(cluster: Cluster) -> None:
             news = "the CRD qlibshadowruns.qlibshadow.io is not installed; waiting for it"
         except ClusterError as error:
             news = f"waiting for the API server: {error}"
-        if news != told:
+        if news != health.blocker:
             logger.warning(news)
-            told = news
+        health.blocker = news
         time.sleep(CRD_PATIENCE)
 
 
-def run(settings: Settings, cluster: Cluster) -> None:
+def run(settings: Settings, cluster: Cluster, telemetry: Telemetry) -> int:
     """Hand over to kopf."""
     where = ", ".join(settings.namespaces) or "the whole cluster"
-    logger.info(
-        "watching %s", where, extra={"image": settings.defaults.image, "claim": settings.defaults.claim_name}
-    )
+    image, claim = settings.defaults.image, settings.defaults.claim_name
+    logger.info("watching %s", where, extra={"image": image, "claim": claim})
+    try:
+        asyncio.run(operate(settings, cluster, telemetry))
+    except Exception:
+        logger.critical("the operator cannot go on; it starts anew", exc_info=True)
+        return EXIT_FAILED
+    logger.info("stopped")
+    return 0
+
+
+async def operate(settings: Settings, cluster: Cluster, telemetry: Telemetry) -> None:
+    """Do as kopf.run does, but with signal handlers of our own in place of kopf's."""
+    ours = asyncio.all_tasks()
     registry = kopf.get_default_registry()
-    register(registry, settings, cluster)
-    kopf.run(
+    shutdown = register(registry, settings, cluster, telemetry)
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=kopf_settings(),
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
-        liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
+        stop_flag=shutdown.flag,
     )
-    logger.info("stopped")
+    shutdown.listen()
+    await kopf.run_tasks(tasks, ignored=ours)
 
 
 if __name__ == "__main__":

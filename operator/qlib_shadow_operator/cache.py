@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from qlib_shadow_operator.core.model import NOTHING, Job, Observed, Pod, Run
-from qlib_shadow_operator.core.names import PURPOSE_REPORT
+from qlib_shadow_operator.core.names import LABEL_SCHEDULE, PURPOSE_REPORT
 from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, run_name_of
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Stage
 
 KINDS: Final = ("runs", "jobs", "pods")
+DEFAULT_SERIES: Final = "default"
+"""Runs that name neither schedule nor template."""
 
 
 PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Run | Job | Pod]]] = {
@@ -39,6 +41,8 @@ class Entry:
     key: Key
     version: str
     value: Run | Job | Pod
+    series: str = ""
+    """What a run has in common with those before and after it: its schedule, or else its template."""
 
 
 def read_entry(kind: str, raw: Mapping[str, Any]) -> Entry | None:
@@ -47,8 +51,16 @@ def read_entry(kind: str, raw: Mapping[str, Any]) -> Entry | None:
     name = meta.get("name") if kind == "runs" else run_name_of(raw)
     if not name or not meta.get("uid"):
         return None
-    parse = PARSERS[kind]
-    return Entry(Key(meta.get("namespace", ""), name), str(meta.get("resourceVersion", "")), parse(raw))
+    key, version = Key(meta.get("namespace", ""), name), str(meta.get("resourceVersion", ""))
+    return Entry(key, version, PARSERS[kind](raw), series_of(raw) if kind == "runs" else "")
+
+
+def series_of(raw: Mapping[str, Any]) -> str:
+    """Name the schedule that a run is of; without one its ConfigMap or template."""
+    schedule = ((raw.get("metadata") or {}).get("labels") or {}).get(LABEL_SCHEDULE)
+    workflow = (raw.get("spec") or {}).get("workflow") or {}
+    own = (workflow.get("configMapRef") or {}).get("name")
+    return str(schedule or (f"configmap/{own}" if own else workflow.get("template") or DEFAULT_SERIES))
 
 
 @dataclass

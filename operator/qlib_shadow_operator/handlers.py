@@ -8,7 +8,6 @@ first list is in: nothing is decided while half of the world is still unknown.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +16,7 @@ import kopf
 
 from qlib_shadow_operator.cache import Cache, Key
 from qlib_shadow_operator.core.names import CHILD_SELECTOR, GROUP, PLURAL, VERSION
+from qlib_shadow_operator.figures import Figures
 from qlib_shadow_operator.kube.connection import (
     CONNECT_SECONDS,
     LIST_CHUNK,
@@ -25,16 +25,22 @@ from qlib_shadow_operator.kube.connection import (
     WATCH_SECONDS,
     WATCH_SILENCE_LIMIT,
 )
+from qlib_shadow_operator.kube.session import open_session
 from qlib_shadow_operator.reconcile import Reconciler
-from qlib_shadow_operator.workers import Workers, resync
+from qlib_shadow_operator.shutdown import LAST_MOMENT, Shutdown
+from qlib_shadow_operator.workers import Workers, ask_now_and_then, resync
 from qlib_shadow_operator.workqueue import WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlib_shadow_operator.kube.cluster import Cluster
+    from qlib_shadow_operator.kube.traffic import Witness
     from qlib_shadow_operator.settings import Settings
+    from qlib_shadow_operator.telemetry import Telemetry
 
+PULSE_SECONDS: Final = 30.0
+"""Between two questions whether the API server is there."""
 RESOURCES: Final = {
     "runs": (GROUP, VERSION, PLURAL),
     "jobs": ("batch", "v1", "jobs"),
@@ -42,51 +48,78 @@ RESOURCES: Final = {
 }
 
 
-def register(registry: kopf.OperatorRegistry, settings: Settings, cluster: Cluster) -> None:
+def register(
+    registry: kopf.OperatorRegistry, settings: Settings, cluster: Cluster, telemetry: Telemetry
+) -> Shutdown:
     """Build the parts and tie them to kopf's registry."""
     cache = Cache()
-    queue: WorkQueue[Key] = WorkQueue(_call_later, random.random, time.monotonic)
-    reconciler = Reconciler(cache, cluster, settings.defaults)
-    workers = Workers(queue, reconciler.reconcile, settings.workers)
+    queue: WorkQueue[Key] = WorkQueue(_call_later, random.random, time.monotonic, telemetry.waited)
+    reconciler = Reconciler(
+        cache, cluster, settings.defaults, changed=telemetry.changed, posted=telemetry.posted
+    )
+    workers = Workers(
+        queue, reconciler.reconcile, settings.workers, looked=telemetry.looked, about=reconciler.about
+    )
+    health, figures = telemetry.health, Figures(cache, telemetry.health, queue.__len__)
+    health.illness, health.oldest_wait = workers.illness, lambda: queue.oldest_wait
+    telemetry.metrics.add(figures)
+    shutdown = Shutdown(health, workers)
+
+    @kopf.on.login(registry=registry)
+    async def login(**given: Any) -> kopf.AiohttpSession:
+        return await log_in(telemetry.answered, **given)
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
-        again = resync(cache, queue, cluster, settings.namespaces or (None,), settings.resync_seconds)
-        workers.start(asyncio.create_task(again, name="resync"))
-
-    @kopf.on.cleanup(registry=registry)
-    async def stop(**_: Any) -> None:
-        await workers.stop()
-
-    @kopf.on.probe(registry=registry, id="workers")
-    async def probe(**_: Any) -> str:
-        illness = workers.illness()
-        if illness:
-            raise kopf.PermanentError(illness)
-        return "working"
+        where = settings.namespaces or (None,)
+        again = resync(cache, queue, cluster, where, period=settings.resync_seconds, passed=health.passed)
+        pulse = ask_now_and_then(cluster.crd_is_there, PULSE_SECONDS)
+        workers.start(asyncio.create_task(again, name="resync"), asyncio.create_task(pulse, name="pulse"))
+        health.begin()
 
     @kopf.on.event(*RESOURCES["runs"], registry=registry, id="forget")
-    async def forget(type: str | None, uid: str, **_: Any) -> None:  # noqa: A002 - kopf's name
+    async def forget(type: str | None, uid: str, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         if type == "DELETED":
             reconciler.forget(uid)
+            figures.keep(body)
 
-    for kind, resource in RESOURCES.items():
-        _watch(registry, kind, resource, cache, queue)
+    for kind in RESOURCES:
+        _watch(registry, kind, cache, queue, telemetry)
+    return shutdown
+
+
+async def log_in(witness: Witness, **given: Any) -> kopf.AiohttpSession:
+    """Log in as kopf does, with a session of our own."""
+    found = await asyncio.to_thread(kopf.login_via_client, **given)
+    if found is None:  # only where the client is not installed
+        raise kopf.LoginError("the Kubernetes client gives no credentials")
+    session = open_session(found.as_http_headers(), found.as_ssl_context(), witness)
+    return kopf.AiohttpSession(
+        server=found.server, default_namespace=found.default_namespace, aiohttp_session=session
+    )
 
 
 def _watch(
     registry: kopf.OperatorRegistry,
     kind: str,
-    resource: tuple[str, str, str],
     cache: Cache,
     queue: WorkQueue[Key],
+    telemetry: Telemetry,
 ) -> None:
+    resource = RESOURCES[kind]
+
     @kopf.index(*resource, registry=registry, id=f"index-{kind}")
     async def remember(body: kopf.Body, **_: Any) -> None:
         cache.put(kind, body)
 
     @kopf.on.event(*resource, registry=registry, id=f"event-{kind}")
-    async def notice(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+    async def notice(
+        type: str | None,  # noqa: A002 - kopf's name
+        body: kopf.Body,
+        namespace: str | None,
+        **_: Any,
+    ) -> None:
+        telemetry.noticed(kind, namespace, type)
         key = cache.drop(kind, body) if type == "DELETED" else cache.put(kind, body)
         if key is not None:
             queue.add(key)
@@ -102,7 +135,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     found.posting.enabled = False
     found.scanning.disabled = True
     found.peering.standalone = True
-    found.process.ultimate_exiting_timeout = 25
+    found.process.ultimate_exiting_timeout = LAST_MOMENT
     found.networking.request_timeout = READ_SECONDS
     found.networking.connect_timeout = CONNECT_SECONDS
     found.networking.error_backoffs = WATCH_BACKOFFS
@@ -111,6 +144,4 @@ def kopf_settings() -> kopf.OperatorSettings:
     found.watching.inactivity_timeout = WATCH_SILENCE_LIMIT
     for kind in ("jobs", "pods"):
         found.watching.label_selectors[RESOURCES[kind]] = CHILD_SELECTOR
-    for chatty in ("kopf", "aiohttp.access"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     return found

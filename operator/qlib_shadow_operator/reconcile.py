@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qlib_shadow_operator.cache import Key
 from qlib_shadow_operator.core.decide import decide
-from qlib_shadow_operator.core.decisions import CreateJob, DeleteJob, SetJobSuspended
+from qlib_shadow_operator.core.decisions import CreateJob, DeleteJob, DeleteRun, SetJobSuspended
 from qlib_shadow_operator.core.model import Rejection
+from qlib_shadow_operator.core.summary import NONE
 from qlib_shadow_operator.inquiries import Inquirer, InquiryApi
 from qlib_shadow_operator.kube.cluster import ClusterError, NamespaceEndingError, RefusedError
 from qlib_shadow_operator.kube.render import merge_patch, render_status
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.cache import Cache
     from qlib_shadow_operator.core.decisions import Action, Decision, Note
     from qlib_shadow_operator.core.defaults import Defaults
-    from qlib_shadow_operator.core.model import Observed, Run
+    from qlib_shadow_operator.core.model import Observed, Run, Status
     from qlib_shadow_runner.contract import Stage
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,10 @@ class Reconciler:
     api: Api
     defaults: Defaults
     clock: Callable[[], datetime] = utc_now
+    changed: Callable[[Status, Status], None] = lambda _old, _new: None
+    """Is told of each status that has landed."""
+    posted: Callable[[str], None] = lambda _outcome: None
+    """Is told of each Event."""
     _refusals: dict[str, dict[Stage, Rejection]] = field(default_factory=dict)
     """By uid of the run: why a stage's Job was last refused. Lost with the process, and found again."""
     _ending: set[str] = field(default_factory=set)
@@ -86,7 +91,7 @@ class Reconciler:
             self._apply(run, decision, now)
         except NamespaceEndingError as error:
             # The run goes with its namespace, in a moment; to try again would only make noise.
-            logger.info("left alone: %s", error, extra=about(run))
+            logger.info("left alone: %s", error, extra=about(run, current_stage(run.status)))
             self._ending.add(run.uid)
             return None
         if decision.look_again_at is None:
@@ -116,12 +121,9 @@ class Reconciler:
         change = merge_patch(render_status(run.status), render_status(decision.status))
         if change:
             self.cache.put("runs", self.api.patch_status(run, change))
-            logger.info(
-                "%s: %s",
-                decision.rule,
-                decision.status.phase,
-                extra={**about(run), "changed": sorted(change)},
-            )
+            self.changed(run.status, decision.status)
+            told = {**about(run, current_stage(decision.status)), "changed": sorted(change)}
+            logger.info("%s: %s", decision.rule, decision.status.phase, extra=told)
 
     def _act(self, run: Run, action: Action) -> None:
         if isinstance(action, CreateJob):
@@ -133,8 +135,8 @@ class Reconciler:
             self.api.delete_job(run.namespace, action.name, action.uid)
         else:
             self.api.delete_run(run)
-        stage = {"stage": str(action.stage)} if hasattr(action, "stage") else {}
-        logger.info("%s done", type(action).__name__, extra={**about(run), **stage})
+        stage = current_stage(run.status) if isinstance(action, DeleteRun) else str(action.stage)
+        logger.info("%s done", type(action).__name__, extra=about(run, stage))
 
     def _create(self, run: Run, action: CreateJob) -> None:
         try:
@@ -152,7 +154,19 @@ class Reconciler:
             raise
         except ClusterError as error:
             # The status says it all; an Event is a courtesy.
-            logger.warning("an Event could not be posted: %s", error, extra=about(run))
+            self.posted("failed")
+            logger.warning(
+                "an Event could not be posted: %s", error, extra=about(run, current_stage(run.status))
+            )
+        else:
+            self.posted("posted")
+
+    def about(self, key: Key) -> dict[str, str]:
+        """Say what is known of a run that could not be looked at."""
+        run, _ = self.cache.gather(key)
+        if run is None:
+            return {"run": f"{key.namespace}/{key.name}", "stage": NONE}
+        return about(run, current_stage(run.status))
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a run that is gone."""
@@ -161,6 +175,11 @@ class Reconciler:
         self._inquirer.forget(uid)
 
 
-def about(run: Run) -> dict[str, str]:
-    """Name a run in a log line."""
-    return {"run": f"{run.namespace}/{run.name}", "runId": run.run_id}
+def about(run: Run, stage: str) -> dict[str, str]:
+    """Say, in a line of the log, what it is about."""
+    return {"run": f"{run.namespace}/{run.name}", "runId": run.run_id, "stage": stage}
+
+
+def current_stage(status: Status) -> str:
+    """Name the stage that a run is in; before and after all of them, NONE."""
+    return status.summary.get("stage", NONE)

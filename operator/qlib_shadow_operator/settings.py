@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from qlib_shadow_operator.core.defaults import Defaults, StageDefaults
+from qlib_shadow_operator.kube.connection import RECOVERY_LIMIT, WATCH_SECONDS
 from qlib_shadow_runner import contract
 from qlib_shadow_runner.contract import Stage
 
@@ -45,6 +47,10 @@ class Settings:
     workers: int = 8
     resync_seconds: float = 600.0
     health_port: int = 8080
+    """Of /metrics, /healthz and /readyz."""
+    watch_limit_seconds: float = 300.0
+    stall_limit_seconds: float = 300.0
+    contact_limit_seconds: float = 90.0
     log_level: str = "INFO"
     log_format: str = "json"
 
@@ -57,7 +63,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         namespaces=env.get("NAMESPACES", _names, ()),
         workers=env.get("WORKERS", _whole(1, 64), Settings.workers),
         resync_seconds=env.get("RESYNC_SECONDS", _whole(10, 86_400), Settings.resync_seconds),
-        health_port=env.get("HEALTH_PORT", _whole(1, 65_535), Settings.health_port),
+        health_port=env.get("HEALTH_PORT", _whole(0, 65_535), Settings.health_port),
+        watch_limit_seconds=env.get(
+            "WATCH_LIMIT_SECONDS", _whole(math.ceil(RECOVERY_LIMIT), 86_400), Settings.watch_limit_seconds
+        ),
+        stall_limit_seconds=env.get("STALL_LIMIT_SECONDS", _whole(60, 86_400), Settings.stall_limit_seconds),
+        contact_limit_seconds=env.get(
+            "CONTACT_LIMIT_SECONDS", _whole(WATCH_SECONDS + 15, 86_400), Settings.contact_limit_seconds
+        ),
         log_level=env.get("LOG_LEVEL", _one_of(LOG_LEVELS), Settings.log_level),
         log_format=env.get("LOG_FORMAT", _one_of(LOG_FORMATS), Settings.log_format),
     )

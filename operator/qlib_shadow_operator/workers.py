@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STOP_PATIENCE: Final = 10.0
+STOP_PATIENCE: Final = 6.0
 """Seconds that a look under way may take to end when the operator stops."""
-STUCK_AFTER: Final = 300.0
-"""Seconds without progress after which the operator calls itself ill."""
+LOOP_PATIENCE: Final = 5.0
+"""Seconds that the loop may take to answer its name."""
 
 
 class Lister(Protocol):
@@ -36,16 +37,28 @@ class Lister(Protocol):
 class Workers:
     """A bounded number of looks at a time."""
 
-    def __init__(self, queue: WorkQueue[Key], look: Callable[[Key], float | None], count: int) -> None:
+    def __init__(
+        self,
+        queue: WorkQueue[Key],
+        look: Callable[[Key], float | None],
+        count: int,
+        *,
+        looked: Callable[[str, float], None] = lambda _outcome, _seconds: None,
+        about: Callable[[Key], Mapping[str, str]] = lambda key: {"run": f"{key.namespace}/{key.name}"},
+    ) -> None:
         self._queue = queue
         self._look = look
         self._count = count
+        self._looked = looked
+        self._about = about
         self._threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix="look")
         self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
 
     def start(self, *more: asyncio.Task[None]) -> None:
         """Begin, together with other tasks that end when this ends."""
+        self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(self._count)]
         self._tasks.extend(more)
 
@@ -61,12 +74,15 @@ class Workers:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def illness(self) -> str | None:
-        """Say what is wrong with the workers, if anything."""
+        """Say, to another thread, what is wrong with the tasks, if anything."""
+        if self._loop is None or self._stopping:
+            return None
         dead = [task.get_name() for task in self._tasks if task.done()]
-        if dead and not self._stopping:
+        if dead:
             return f"these tasks have ended: {', '.join(dead)}"
-        wait = self._queue.oldest_wait
-        return f"a run has waited {wait:.0f} s for a look" if wait > STUCK_AFTER else None
+        answered = threading.Event()
+        self._loop.call_soon_threadsafe(answered.set)
+        return None if answered.wait(LOOP_PATIENCE) else "the event loop hangs"
 
     async def _work(self) -> None:
         while True:
@@ -78,6 +94,7 @@ class Workers:
 
     async def look_at(self, key: Key) -> None:
         """Look once; whatever goes wrong is tried again later."""
+        begun = time.monotonic()
         look = asyncio.get_running_loop().run_in_executor(self._threads, self._look, key)
         try:
             again = await asyncio.shield(look)
@@ -85,24 +102,36 @@ class Workers:
             # Stopping: the thread cannot be interrupted, so its last look is seen to its end.
             await asyncio.gather(look, return_exceptions=True)
             raise
-        except ConflictError as error:
-            # What was looked at has changed; the news is on its way, this is in case it is not.
-            logger.debug("conflict: %s", error, extra=_about(key))
-            self._queue.retry(key)
-        except ClusterError as error:
-            delay = self._queue.retry(key)
-            logger.warning("%s; next try in %.1f s", error, delay, extra=_about(key))
-        except Exception:
-            delay = self._queue.retry(key)
-            logger.exception("defect; next try in %.1f s", delay, extra=_about(key))
+        except Exception as error:  # noqa: BLE001 - also our own defects: the others' runs go on
+            outcome = self._put_off(key, error)
         else:
+            outcome = "done"
             self._queue.forgive(key)
             if again is not None:
                 self._queue.add_after(key, again)
+        self._looked(outcome, time.monotonic() - begun)
+
+    def _put_off(self, key: Key, error: Exception) -> str:
+        delay = self._queue.retry(key)
+        if isinstance(error, ConflictError):
+            # What was looked at has changed; the news is on its way, this is in case it is not.
+            logger.debug("conflict: %s", error, extra=self._about(key))
+            return "conflict"
+        if isinstance(error, ClusterError):
+            logger.warning("%s; next try in %.1f s", error, delay, extra=self._about(key))
+            return "failed"
+        logger.error("defect; next try in %.1f s", delay, extra=self._about(key), exc_info=error)
+        return "defect"
 
 
 async def resync(
-    cache: Cache, queue: WorkQueue[Key], lister: Lister, namespaces: Sequence[str | None], period: float
+    cache: Cache,
+    queue: WorkQueue[Key],
+    lister: Lister,
+    namespaces: Sequence[str | None],
+    *,
+    period: float,
+    passed: Callable[[], None],
 ) -> None:
     """For ever: repair what the watches missed, then look at every run."""
     while True:
@@ -113,6 +142,17 @@ async def resync(
             logger.warning("the resync found no answer: %s", error)
         for key in cache.keys():  # noqa: SIM118 - not a mapping
             queue.add(key)
+        passed()
+
+
+async def ask_now_and_then(ask: Callable[[], object], period: float) -> None:
+    """For ever: hear of the API server from somebody else than the watches, who may be deaf."""
+    while True:
+        try:
+            await asyncio.to_thread(ask)
+        except ClusterError as error:
+            logger.debug("no answer: %s", error)
+        await asyncio.sleep(period)
 
 
 async def compare(cache: Cache, lister: Lister, namespaces: Sequence[str | None]) -> None:
@@ -123,7 +163,3 @@ async def compare(cache: Cache, lister: Lister, namespaces: Sequence[str | None]
         for namespace in namespaces:
             found.extend(await asyncio.to_thread(lister.list_documents, kind, namespace))
         cache.correct(kind, before, found)
-
-
-def _about(key: Key) -> dict[str, str]:
-    return {"run": f"{key.namespace}/{key.name}"}

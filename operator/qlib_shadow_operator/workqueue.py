@@ -33,8 +33,10 @@ class WorkQueue(Generic[K]):
         call_later: Callable[[float, Callable[[], None]], Handle],
         chance: Callable[[], float],
         clock: Callable[[], float],
+        waited: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._call_later = call_later
+        self._waited = waited
         self._chance = chance
         self._clock = clock
         self._line: deque[K] = deque()
@@ -73,7 +75,7 @@ class WorkQueue(Generic[K]):
             self._news.clear()
             await self._news.wait()
         key = self._line.popleft()
-        del self._waiting_since[key]
+        self._waited(self._clock() - self._waiting_since.pop(key))
         self._at_work.add(key)
         return key
 
@@ -101,7 +103,8 @@ class WorkQueue(Generic[K]):
     @property
     def oldest_wait(self) -> float:
         """Seconds that the longest-waiting key has been asking for a look."""
-        return self._clock() - min(self._waiting_since.values()) if self._waiting_since else 0.0
+        since = self._waiting_since.copy()  # asked for by other threads, too
+        return self._clock() - min(since.values()) if since else 0.0
 
     def __len__(self) -> int:
         return len(self._waiting_since)

@@ -77,7 +77,10 @@ def test_the_operators_pod_is_restricted():
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    probes = {
+        name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")
+    }
+    assert probes == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
 
 
 def test_the_operators_settings_exist_and_match_the_samples():

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from qlib_shadow_operator.core.names import CHILD_SELECTOR, GROUP, MANAGER, PLURAL, VERSION
 from qlib_shadow_operator.core.reasons import job_name_taken
 from qlib_shadow_operator.kube.connection import CONNECT_SECONDS, READ_SECONDS, SOCKET_OPTIONS
+from qlib_shadow_operator.kube.traffic import Witnessed
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_operator.core.decisions import Note
     from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.kube.traffic import Witness
 
 CONFLICT: Final = 409
 GONE: Final = 404
@@ -85,24 +87,26 @@ class Cluster:
     """Drops the idle connections: where one was cut, the others were too."""
 
     @classmethod
-    def connect(cls, pool: int) -> Cluster:
+    def connect(cls, pool: int, witness: Witness = lambda *_: None) -> Cluster:
         """Use the pod's service account, or else the kubeconfig of whoever runs this."""
         configuration = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         except ConfigException:
             _load_kubeconfig(configuration)
-        return cls.over(configuration, pool)
+        return cls.over(configuration, pool, witness)
 
     @classmethod
-    def over(cls, configuration: Any, pool: int) -> Cluster:
+    def over(cls, configuration: Any, pool: int, witness: Witness = lambda *_: None) -> Cluster:
         """Use what is configured, over lines that do not die in silence."""
         configuration.connection_pool_maxsize = pool
         configuration.socket_options = SOCKET_OPTIONS
         # The queue tries again, later each time; here a dead line would only be waited for four times over.
         configuration.retries = False
         api = client.ApiClient(configuration)
-        return cls(client.CustomObjectsApi(api), client.CoreV1Api(api), api.rest_client.pool_manager.clear)
+        hang_up = api.rest_client.pool_manager.clear
+        api.rest_client = Witnessed(api.rest_client, witness)  # type: ignore[assignment]
+        return cls(client.CustomObjectsApi(api), client.CoreV1Api(api), hang_up)
 
     def crd_is_there(self) -> bool:
         """Ask whether QlibShadowRun is known to the API server."""

@@ -91,9 +91,8 @@ def server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def cluster(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """Connect to it, with no patience to speak of."""
-    monkeypatch.setattr(cluster_module, "READ_SECONDS", 0.2)
+def cluster(server: ApiServer) -> Cluster:
+    """Connect to it."""
     return Cluster.over(client.Configuration(host=f"http://127.0.0.1:{server.server_port}"), pool=4)
 
 
@@ -104,7 +103,9 @@ def test_calls_share_their_lines(server: ApiServer, cluster: Cluster):
     assert server.lines == 1
 
 
-def test_a_cut_line_is_given_up_and_not_used_again(server: ApiServer, cluster: Cluster):
+def test_a_cut_line_is_given_up_and_not_used_again(
+    server: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
     """Nor are the others that were open when it was cut: each would cost the same wait."""
     server.meeting = threading.Barrier(3)
     threads = [threading.Thread(target=cluster.list_documents, args=("runs", None)) for _ in range(3)]
@@ -115,8 +116,11 @@ def test_a_cut_line_is_given_up_and_not_used_again(server: ApiServer, cluster: C
     server.meeting = threading.Barrier(1)
     assert server.lines == 3
     server.cut_the_lines()
-    with pytest.raises(ClusterError, match=r"^the API server does not answer: .*Read timed out"):
-        cluster.list_documents("runs", None)
+    sentence = r"^the API server does not answer: .*Read timed out"
+    with monkeypatch.context() as hurried:
+        hurried.setattr(cluster_module, "READ_SECONDS", 0.1)
+        with pytest.raises(ClusterError, match=sentence):
+            cluster.list_documents("runs", None)
     assert cluster.list_documents("runs", None) == []
 
 

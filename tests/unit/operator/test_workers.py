@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.operator.documents import a_job_document, a_run_document
 
+from qlib_shadow_operator import workers as workers_module
 from qlib_shadow_operator.cache import Cache, Key
-from qlib_shadow_operator.kube.cluster import ClusterError
+from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError
 from qlib_shadow_operator.workers import Workers, compare
 from qlib_shadow_operator.workqueue import WorkQueue
 
@@ -22,14 +23,18 @@ A, B = Key("n", "a"), Key("n", "b")
 
 
 def drive(
-    look: Callable[[Key], float | None], *, until: Callable[[], bool], keys: tuple[Key, ...] = (A,)
+    look: Callable[[Key], float | None],
+    *,
+    until: Callable[[], bool],
+    keys: tuple[Key, ...] = (A,),
+    looked: Callable[[str, float], None] = lambda _outcome, _seconds: None,
 ) -> Workers:
     """Run workers until something holds, with timers that ring at once."""
 
     async def main() -> Workers:
         loop = asyncio.get_running_loop()
         queue: WorkQueue[Key] = WorkQueue(lambda _delay, ring: loop.call_soon(ring), lambda: 0.0, loop.time)
-        workers = Workers(queue, look, 4)
+        workers = Workers(queue, look, 4, looked=looked)
         workers.start()
         for key in keys:
             queue.add(key)
@@ -105,17 +110,51 @@ def test_a_look_under_way_is_seen_to_its_end():
 def test_a_dead_task_is_an_illness():
     """The liveness probe restarts the process."""
 
-    async def main() -> str | None:
+    async def main() -> tuple[str | None, str | None]:
         loop = asyncio.get_running_loop()
         workers = Workers(WorkQueue(loop.call_later, lambda: 0.0, loop.time), lambda _key: None, 1)
-        workers.start(asyncio.create_task(asyncio.sleep(0), name="resync"))
-        assert workers.illness() is None
-        await asyncio.sleep(0.01)
-        found = workers.illness()
+        end: asyncio.Queue[None] = asyncio.Queue()
+        workers.start(asyncio.create_task(end.get(), name="resync"))
+        before = await asyncio.to_thread(workers.illness)
+        await end.put(None)
+        await asyncio.sleep(0)
+        after = await asyncio.to_thread(workers.illness)
         await workers.stop()
-        return found
+        return before, after
 
-    assert asyncio.run(main()) == "these tasks have ended: resync"
+    assert asyncio.run(main()) == (None, "these tasks have ended: resync")
+
+
+def test_a_loop_that_hangs_is_an_illness(monkeypatch: pytest.MonkeyPatch):
+    """Somebody called something slow where nobody may."""
+    monkeypatch.setattr(workers_module, "LOOP_PATIENCE", 0.01)
+    found = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        workers = Workers(WorkQueue(loop.call_later, lambda: 0.0, loop.time), lambda _key: None, 1)
+        workers.start()
+        thread = threading.Thread(target=lambda: found.append(workers.illness()))
+        thread.start()
+        thread.join()  # the loop waits with it
+        await workers.stop()
+
+    asyncio.run(main())
+    assert found == ["the event loop hangs"]
+
+
+def test_every_look_is_told_of_with_its_outcome():
+    """And what it was about, in the log."""
+    outcomes: list[str] = []
+    errors = [ConflictError("409"), ClusterError("busy"), ZeroDivisionError("a defect"), None]
+
+    def look(_key: Key) -> float | None:
+        if error := errors.pop(0):
+            raise error
+        return None
+
+    drive(look, until=lambda: len(outcomes) == 4, looked=lambda outcome, _seconds: outcomes.append(outcome))
+    assert outcomes == ["conflict", "failed", "defect", "done"]
 
 
 def test_a_resync_asks_for_each_kind_in_each_namespace():

@@ -1,0 +1,58 @@
+"""The session that kopf lists and watches over: as patient as all other connections, and looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from qlib_shadow_operator.kube.connection import SOCKET_OPTIONS
+from qlib_shadow_operator.kube.traffic import UNREACHABLE, describe
+
+if TYPE_CHECKING:
+    import ssl
+    from types import SimpleNamespace
+
+    from qlib_shadow_operator.kube.traffic import Witness
+
+
+def open_session(headers: dict[str, str], trust: ssl.SSLContext, witness: Witness) -> aiohttp.ClientSession:
+    """Open it; compressed lists would cost both sides more than the network saves."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=trust, socket_factory=_socket),
+        headers={"Accept-Encoding": "identity", **headers},
+        trace_configs=[_trace(witness)],
+    )
+
+
+def _socket(address: Any) -> socket.socket:
+    family, kind, protocol, *_ = address
+    line = socket.socket(family, kind, protocol)
+    for option in SOCKET_OPTIONS:
+        line.setsockopt(*option)
+    return line
+
+
+def _trace(witness: Witness) -> aiohttp.TraceConfig:
+    def tell(begun: float, params: Any, code: str) -> None:
+        call = describe(params.method, params.url.path, watch=params.url.query.get("watch") == "true")
+        witness(call, code, time.monotonic() - begun)
+
+    async def begin(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+        context.begun = time.monotonic()
+
+    async def end(_session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
+        tell(context.begun, params, str(params.response.status))
+
+    async def fail(_session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
+        if not isinstance(params.exception, asyncio.CancelledError):
+            tell(context.begun, params, UNREACHABLE)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(begin)
+    trace.on_request_end.append(end)
+    trace.on_request_exception.append(fail)
+    return trace

@@ -1,0 +1,173 @@
+"""Every metric of the operator: one table that the registry and docs/metrics.md are made from.
+
+No label has more values than this project gives it: none is a run's name. What can be read off the cache is
+counted when somebody asks (figures), so that nothing is left behind by a run that is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily
+
+from qlib_shadow_runner.contract import ENV_GIT_COMMIT
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
+PREFIX: Final = "qlib_shadow_"
+KINDS: Final = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
+
+QUICK: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""Buckets for what should take milliseconds."""
+WAITS: Final = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300)
+STAGES: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One metric."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """Give the name as it is scraped."""
+        return PREFIX + self.name
+
+
+SERIES: Final = ("namespace", "series")
+"""Which runs: those of a schedule, or else of a workflow template; see docs/metrics.md."""
+
+FIGURES: Final = (
+    Definition("runs", "gauge", ("phase", "reason"), "Runs that exist, by phase and reason."),
+    Definition(
+        "last_success_timestamp_seconds",
+        "gauge",
+        SERIES,
+        "When a run of this series was last complete, in seconds since 1970.",
+    ),
+    Definition(
+        "dataset_end_timestamp_seconds",
+        "gauge",
+        SERIES,
+        "The last day of the data of that run, at midnight UTC, in seconds since 1970.",
+    ),
+    Definition("series_left_out", "gauge", (), "Series beyond the 200 newest, not shown."),
+    Definition("queue_depth", "gauge", (), "Runs that wait to be looked at."),
+    Definition("queue_oldest_wait_seconds", "gauge", (), "How long the first of them has waited."),
+    Definition(
+        "watch_contact_timestamp_seconds",
+        "gauge",
+        ("kind",),
+        "When the watch of this kind last heard of the API server, in seconds since 1970; "
+        "the oldest one, where there are several namespaces.",
+    ),
+    Definition(
+        "api_contact_timestamp_seconds",
+        "gauge",
+        (),
+        "When the API server last answered anything, in seconds since 1970.",
+    ),
+    Definition(
+        "pass_contact_timestamp_seconds",
+        "gauge",
+        (),
+        "When a look or a resync last came to its end, in seconds since 1970.",
+    ),
+)
+"""What is read off the cache, the queue and the clockwork at each scrape."""
+
+EVENTS: Final = (
+    Definition(
+        "stage_duration_seconds",
+        "histogram",
+        ("stage", "outcome"),
+        "From a stage's start to its end.",
+        STAGES,
+    ),
+    Definition(
+        "runs_finished_total", "counter", ("phase", "reason"), "Runs that this process has seen finish."
+    ),
+    Definition(
+        "reconcile_duration_seconds",
+        "histogram",
+        ("outcome",),
+        "Looks at runs: done, conflict (looked at again), failed (the API server), defect (ours).",
+        QUICK,
+    ),
+    Definition("queue_wait_seconds", "histogram", (), "From asking for a look to its begin.", WAITS),
+    Definition("queue_retries_total", "counter", (), "Looks that were put off after a failure."),
+    Definition(
+        "api_requests_total",
+        "counter",
+        ("verb", "resource", "code"),
+        "Requests to the API server; code is unreachable where no answer came.",
+    ),
+    Definition(
+        "api_request_duration_seconds",
+        "histogram",
+        ("verb", "resource"),
+        "From sending a request to the head of its answer.",
+        QUICK,
+    ),
+    Definition("events_total", "counter", ("outcome",), "Events about runs: posted, or failed."),
+    Definition(
+        "watch_events_total",
+        "counter",
+        ("kind", "type"),
+        "News from the watches; LISTED is what a first list told.",
+    ),
+    Definition(
+        "build_info", "gauge", ("version", "commit", "python", "kopf"), "Always 1; the labels say what runs."
+    ),
+)
+"""What is counted as it happens."""
+
+
+class Metrics:
+    """The registry and what is counted as it happens; `metrics["queue_wait_seconds"].observe(1)`."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside each, which nobody reads
+        self.registry = CollectorRegistry()
+        self._made = {one.name: self._make(one) for one in EVENTS}
+        ProcessCollector(registry=self.registry)
+        self["build_info"].labels(
+            version("qlib-shadow-operator"),
+            os.environ.get(ENV_GIT_COMMIT) or "unknown",
+            platform.python_version(),
+            version("kopf"),
+        ).set(1)
+
+    def _make(self, one: Definition) -> Any:
+        more = {"buckets": one.buckets} if one.buckets else {}
+        return KINDS[one.kind](one.full_name, one.meaning, one.labels, registry=self.registry, **more)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._made[name]
+
+    def add(self, collector: Collector) -> None:
+        """Let a collector answer, too, when somebody asks."""
+        self.registry.register(collector)
+
+
+def families() -> dict[str, GaugeMetricFamily]:
+    """Give an empty family for each of the figures."""
+    return {one.name: GaugeMetricFamily(one.full_name, one.meaning, labels=one.labels) for one in FIGURES}

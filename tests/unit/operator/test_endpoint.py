@@ -1,0 +1,87 @@
+"""The one port: what Prometheus scrapes, and what the kubelet asks."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from qlib_shadow_operator.endpoint import Endpoint, PortTakenError, metrics_page, report_page
+from qlib_shadow_operator.health import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPORTS = {"/well": Report((), {"api": 1.5}), "/ill": Report(("it hurts",), {})}
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Serve two reports and one metric at any free port."""
+    registry = CollectorRegistry()
+    Counter("things", "Things.", registry=registry).inc()
+    pages = {path: report_page(partial(REPORTS.__getitem__, path)) for path in REPORTS}
+    endpoint = Endpoint(0, {**pages, "/metrics": metrics_page(registry)})
+    yield f"http://127.0.0.1:{endpoint.server_port}"
+    endpoint.shutdown()
+    endpoint.server_close()
+
+
+def get(address: str) -> tuple[int, str, str]:
+    """Ask as a probe does."""
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def test_a_good_report_is_200(address: str):
+    """With the ages."""
+    status, kind, body = get(f"{address}/well")
+    assert (status, kind) == (200, "application/json")
+    assert json.loads(body) == {"ok": True, "reasons": [], "secondsSince": {"api": 1.5}}
+
+
+def test_a_bad_report_is_503_and_says_why(address: str):
+    """`curl` shows the sentence; the query does not matter."""
+    status, _, body = get(f"{address}/ill?verbose")
+    assert status == 503
+    assert json.loads(body) == {"ok": False, "reasons": ["it hurts"], "secondsSince": {}}
+
+
+def test_metrics_are_in_the_text_format(address: str):
+    """The one that every scraper reads."""
+    status, kind, body = get(f"{address}/metrics")
+    assert status == 200
+    assert kind.startswith("text/plain; version=0.0.4")
+    assert "things_total 1.0" in body
+
+
+def test_another_path_names_those_that_are_there(address: str):
+    """404."""
+    assert get(f"{address}/") == (404, "text/plain", "there are /well, /ill, /metrics\n")
+
+
+def test_it_answers_in_every_family_that_there_is(address: str):
+    """A cluster may have either."""
+    hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
+    assert [get(address.replace("127.0.0.1", host) + "/well")[0] for host in hosts] == [200] * len(hosts)
+
+
+def test_a_port_that_is_taken_is_one_sentence():
+    """It names the setting."""
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTakenError) as raised:
+            Endpoint(port, {})
+    assert str(raised.value) == (
+        f"port {port} cannot be served: Address already in use; set QLIB_SHADOW_HEALTH_PORT to a free one"
+    )

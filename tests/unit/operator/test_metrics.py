@@ -1,0 +1,197 @@
+"""The metrics: documented, bounded, and right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import generate_latest
+from tests.unit.operator.builders import NOW, a_run
+from tests.unit.operator.documents import a_run_document
+
+from qlib_shadow_operator.cache import Cache
+from qlib_shadow_operator.core.model import Status
+from qlib_shadow_operator.figures import SERIES_MAX, Figures, phase_and_reason
+from qlib_shadow_operator.health import Health, Limits
+from qlib_shadow_operator.kube.render import render_status
+from qlib_shadow_operator.kube.traffic import Call
+from qlib_shadow_operator.metrics import EVENTS, FIGURES, PREFIX, Metrics
+from qlib_shadow_operator.telemetry import Telemetry
+from qlib_shadow_runner.contract import Stage
+
+DOCUMENT = Path(__file__).parents[3] / "docs/metrics.md"
+COMPLETE = a_run().succeeded(Stage.DOWNLOAD).succeeded(Stage.QRUN).seen().run.status
+FAILED = a_run().failed(Stage.DOWNLOAD, 1).seen().run.status
+WAITING = a_run().pod(Stage.DOWNLOAD, unschedulable="0/1 nodes are available").seen().run.status
+
+
+class Operator:
+    """What a scrape looks at."""
+
+    def __init__(self) -> None:
+        health = Health(Limits(1, 1, 1), [("runs", None)])
+        self.telemetry = Telemetry(health)
+        self.cache = Cache()
+        self.figures = Figures(self.cache, health, lambda: 7)
+        self.telemetry.metrics.add(self.figures)
+
+    def run(self, number: int, status: Status | None = None, **fields: Any) -> dict[str, Any]:
+        """Let a run exist."""
+        meta = {"name": f"run-{number}", "uid": f"uid-{number}"} | fields.pop("metadata", {})
+        document = a_run_document(metadata=meta, status=render_status(status or Status()), **fields)
+        self.cache.put("runs", document)
+        return document
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        """Read one value of the registry."""
+        return self.telemetry.metrics.registry.get_sample_value(PREFIX + name, labels)
+
+
+def later(status: Status, **difference: float) -> Status:
+    """Let a run have ended later."""
+    assert status.completion_time
+    return replace(status, completion_time=status.completion_time + timedelta(**difference))
+
+
+def scheduled(name: str) -> dict[str, Any]:
+    """Label a run as one of a schedule."""
+    return {"labels": {"qlibshadow.io/schedule": name}}
+
+
+def test_the_documentation_names_every_metric():
+    """Name, kind, labels and meaning, in the order of the code."""
+    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith(f"| `{PREFIX}")]
+    wanted = []
+    for one in (*FIGURES, *EVENTS):
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        wanted.append(f"| `{one.full_name}` | {one.kind} | {labels} | {one.meaning} |")
+    assert rows == wanted
+
+
+def test_the_registry_has_what_is_documented_and_no_more():
+    """Besides the process's own figures."""
+    metrics = Metrics()
+    metrics.add(Figures(Cache(), Health(Limits(1, 1, 1), []), lambda: 0))
+    text = generate_latest(metrics.registry).decode()
+    told = {line.split()[2]: line.split()[3] for line in text.splitlines() if line.startswith("# TYPE ")}
+    ours = {name: kind for name, kind in told.items() if not name.startswith("process_")}
+    assert ours == {one.full_name: one.kind for one in (*FIGURES, *EVENTS)}
+
+
+def test_runs_are_counted_by_phase_and_reason():
+    """As they are at the moment; what is gone is not counted."""
+    operator = Operator()
+    operator.run(0)
+    operator.run(1, WAITING)
+    operator.run(2, COMPLETE)
+    operator.run(3, FAILED)
+    gone = operator.run(4, FAILED)
+    failure = phase_and_reason(FAILED)[1]
+    assert operator.sample("runs", phase="Pending", reason="") == 1
+    assert operator.sample("runs", phase="Pending", reason="Unschedulable") == 1
+    assert operator.sample("runs", phase="Complete", reason="RunComplete") == 1
+    assert operator.sample("runs", phase="Failed", reason=failure) == 2
+    operator.cache.drop("runs", gone)
+    assert operator.sample("runs", phase="Failed", reason=failure) == 1
+
+
+def test_ten_thousand_runs_make_no_more_series_than_one():
+    """No label is a run's name, and a reason that some other image made up is Other."""
+    operator = Operator()
+    for number in range(10_000):
+        conditions = tuple(
+            replace(one, reason=f"Made{number}") if one.type == "Failed" else one for one in FAILED.conditions
+        )
+        operator.run(number, replace(FAILED, conditions=conditions))
+    assert operator.sample("runs", phase="Failed", reason="Other") == 10_000
+    text = generate_latest(operator.telemetry.metrics.registry).decode()
+    assert len([line for line in text.splitlines() if line.startswith(f"{PREFIX}runs{{")]) == 1
+
+
+def test_a_series_tells_its_last_success_and_how_far_its_data_go():
+    """The newest complete run counts, whenever it is heard of; a failed one does not."""
+    operator = Operator()
+    operator.run(1, later(COMPLETE, hours=24), metadata=scheduled("nightly"))
+    operator.run(2, COMPLETE, metadata=scheduled("nightly"))
+    operator.run(3, replace(FAILED, completion_time=NOW + timedelta(days=9)), metadata=scheduled("nightly"))
+    where = {"namespace": "research", "series": "nightly"}
+    tomorrow = (NOW + timedelta(hours=24)).timestamp()
+    assert operator.sample("last_success_timestamp_seconds", **where) == tomorrow
+    assert operator.sample("dataset_end_timestamp_seconds", **where) == 1729123200  # 2024-10-17
+
+
+def test_a_run_without_a_schedule_belongs_to_its_template():
+    """Its ConfigMap, its template, or the default."""
+    operator = Operator()
+    operator.run(1, COMPLETE, spec={"workflow": {"template": "lightgbm-alpha158"}})
+    operator.run(2, COMPLETE, spec={"workflow": {"configMapRef": {"name": "mine"}}})
+    operator.run(3, COMPLETE)
+    for series in ("lightgbm-alpha158", "configmap/mine", "default"):
+        assert operator.sample("last_success_timestamp_seconds", namespace="research", series=series)
+
+
+def test_a_success_is_remembered_when_its_run_is_gone():
+    """A schedule that has stopped must still be seen to have, although its runs were removed."""
+    operator = Operator()
+    gone = operator.run(1, COMPLETE, metadata=scheduled("nightly"))
+    operator.cache.drop("runs", gone)
+    operator.figures.keep(gone)
+    where = {"namespace": "research", "series": "nightly"}
+    assert operator.sample("last_success_timestamp_seconds", **where) == NOW.timestamp()
+
+
+def test_series_are_limited():
+    """The newest stay; how many do not is told."""
+    operator = Operator()
+    for number in range(SERIES_MAX + 3):
+        operator.run(number, later(COMPLETE, minutes=number), metadata=scheduled(f"s{number}"))
+    assert operator.sample("series_left_out") == 3
+    where = {"namespace": "research"}
+    assert operator.sample("last_success_timestamp_seconds", series="s2", **where) is None
+    assert operator.sample("last_success_timestamp_seconds", series="s3", **where)
+
+
+def test_a_stage_that_ends_is_timed_once():
+    """By the times in the status, when the status has landed."""
+    operator = Operator()
+    before = a_run().running(Stage.DOWNLOAD).seen().run.status
+    operator.telemetry.changed(before, COMPLETE)
+    operator.telemetry.changed(COMPLETE, COMPLETE)
+    for stage in Stage:
+        assert operator.sample("stage_duration_seconds_count", stage=stage, outcome="succeeded") == 1, (
+            COMPLETE.stages
+        )
+    assert operator.sample("runs_finished_total", phase="Complete", reason="RunComplete") == 1
+
+
+def test_a_stage_that_fails_is_another_outcome():
+    """And its run is counted under its reason."""
+    operator = Operator()
+    operator.telemetry.changed(a_run().running(Stage.DOWNLOAD).seen().run.status, FAILED)
+    assert operator.sample("stage_duration_seconds_count", stage="download", outcome="failed") == 1
+    phase, reason = phase_and_reason(FAILED)
+    assert operator.sample("runs_finished_total", phase=phase, reason=reason) == 1
+
+
+def test_requests_news_looks_and_events_are_counted():
+    """Where they happen."""
+    telemetry = (operator := Operator()).telemetry
+    telemetry.answered(Call("patch", "runs/status", "research"), "409", 0.02)
+    telemetry.noticed("runs", "research", None)
+    telemetry.looked("conflict", 0.1)
+    telemetry.looked("done", 0.1)
+    telemetry.waited(0.5)
+    telemetry.posted("failed")
+    assert operator.sample("api_requests_total", verb="patch", resource="runs/status", code="409") == 1
+    assert operator.sample("api_request_duration_seconds_sum", verb="patch", resource="runs/status") == 0.02
+    assert operator.sample("watch_events_total", kind="runs", type="LISTED") == 1
+    assert operator.sample("reconcile_duration_seconds_count", outcome="conflict") == 1
+    assert operator.sample("queue_retries_total") == 1
+    assert operator.sample("queue_wait_seconds_count") == 1
+    assert operator.sample("events_total", outcome="failed") == 1
+    assert operator.sample("queue_depth") == 7
+    assert operator.sample("watch_contact_timestamp_seconds", kind="runs")
+    assert operator.sample("api_contact_timestamp_seconds")
+    assert operator.sample("pass_contact_timestamp_seconds")
