@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import textwrap
@@ -273,7 +274,20 @@ def test_the_manifest_says_where_the_data_came_from(canonical: Path):
     manifest = Manifest.read(manifest_path(resolved.folder))
     assert manifest == resolved.manifest
     assert manifest.source == "synthetic model=1 seed=7 symbols=10 start=2019-01-02 days=250"
-    assert manifest.universes == {"all": 11, "demo": 10}
+    assert manifest.synthetic
+    assert resolved.folder.name == f"us_data_1d@{manifest.fingerprint[:12]}"
+    assert (manifest.calendar_start, manifest.calendar_end, manifest.days) == (
+        "2019-01-02",
+        resolved.dataset.calendar[-1].isoformat(),
+        250,
+    )
+    assert (manifest.universes, manifest.instruments) == ({"all": 11, "demo": 10}, 11)
+    files = [path for path in resolved.folder.rglob("*") if path.is_file()]
+    assert (manifest.files, manifest.size) == (len(files), sum(path.stat().st_size for path in files))
+    closes = [
+        struct.iter_unpack("<f", path.read_bytes()[4:]) for path in files if path.match("close.day.bin")
+    ]
+    assert manifest.rows == sum(1 for values in closes for (value,) in values if value == value)  # noqa: PLR0124 - NaN
     assert datetime.fromisoformat(manifest.created_utc).tzinfo is UTC or manifest.created_utc.endswith(
         "+00:00"
     )

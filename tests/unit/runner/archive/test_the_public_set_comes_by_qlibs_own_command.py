@@ -7,6 +7,8 @@ command line is run, and it is this that the tests use.
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,6 @@ from qlib_shadow_runner.dataset.archive.qlib_command import last_words, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.unit.runner.archive.conftest import Files, Step, Web
 
@@ -47,6 +48,22 @@ def test_the_set_is_fetched_verified_and_published(
     asked = len(web.asked)
     assert step.run(source(web)) == found
     assert len(web.asked) == asked
+
+
+def test_region_interval_and_version_reach_the_command(
+    web: Web, step: Step, dataset_files: Files, pack_zip: Callable[[Files], bytes]
+):
+    """The region of the dataset is enough; it goes into a staging folder, never into the dataset's."""
+    web.url("v1/qlib_data_cn_1d_latest.zip", pack_zip(dataset_files))
+    found = step.run({"qlib": {"url": web.base, "version": "v1"}}, region="cn")
+    assert "folder" in found, step.outputs
+    assert web.asked[-1].path == "/v1/qlib_data_cn_1d_latest.zip"
+    assert "qlib_data --region=cn --interval=1d --version=v1" in step.outputs[0]
+    target = re.search(r"old qlib data directory\([^)]*\): (\S+)", step.outputs[0])
+    assert target is not None
+    assert re.fullmatch(r"\.us_data_1d\.staging-[0-9a-f]{8}", Path(target[1]).name)
+    [manifest] = step.volume.glob("*.manifest.json")
+    assert json.loads(manifest.read_text())["claims"] == {"region": "cn", "interval": "1d"}
 
 
 @pytest.mark.parametrize(

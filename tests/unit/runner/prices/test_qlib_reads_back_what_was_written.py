@@ -50,17 +50,32 @@ def markets(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(draw(st.permutations(rows)))
 
 
-def convert(frame: pd.DataFrame, options: Options, *, as_csv: bool) -> Path:
+def convert(frame: pd.DataFrame, options: Options, shape: str) -> Path:
     """Convert a market and verify what came out."""
     place = Path(tempfile.mkdtemp())
-    source = place / ("bars.csv" if as_csv else "bars.parquet")
-    frame.to_csv(source, index=False) if as_csv else frame.to_parquet(source, index=False)
+    files = write(frame, place / "in", *shape.split())
     folder = place / "us"
     folder.mkdir()
-    ingest([source], [source.name], folder, options)
+    ingest(files, [file.name for file in files], folder, options)
     verify_dataset(folder)
     assert {finding.name: finding.count for finding in survey(folder)}["bin_bounds"] == 0
     return folder
+
+
+SHAPES = ["parquet long", "csv long", "parquet apart", "csv apart"]
+"""The kind of file, and whether one file holds all symbols or one each, whose name is the symbol."""
+
+
+def write(frame: pd.DataFrame, home: Path, kind: str, way: str) -> list[Path]:
+    """Write the bars as people have them."""
+    home.mkdir()
+    parts = {"bars": frame}
+    if way == "apart":
+        parts = {str(name): bars.drop(columns="symbol") for name, bars in frame.groupby("symbol")}
+    for name, bars in parts.items():
+        path = home / f"{name}.{kind}"
+        bars.to_csv(path, index=False) if kind == "csv" else bars.to_parquet(path, index=False)
+    return sorted(home.iterdir())
 
 
 def aligned(found: pd.DataFrame, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -91,12 +106,12 @@ RELAXED = settings(
 
 
 @RELAXED
-@given(frame=markets(), as_csv=st.booleans())
+@given(frame=markets(), shape=st.sampled_from(SHAPES))
 def test_unadjusted_prices_come_back_to_the_bit(
-    frame: pd.DataFrame, *, as_csv: bool, read_by_qlib: Callable[[Path], pd.DataFrame]
+    frame: pd.DataFrame, shape: str, read_by_qlib: Callable[[Path], pd.DataFrame]
 ):
     """With adjust: none, every figure is the input's, as float32."""
-    folder = convert(frame, Options(adjust=Adjust.NONE), as_csv=as_csv)
+    folder = convert(frame, Options(adjust=Adjust.NONE), shape)
     found, bars = aligned(read_by_qlib(folder), frame)
     for field in [*PRICES, "volume"]:
         np.testing.assert_array_equal(found[field], bars[field].astype("float32"), err_msg=field)
@@ -104,12 +119,14 @@ def test_unadjusted_prices_come_back_to_the_bit(
 
 
 @RELAXED
-@given(frame=markets(), as_csv=st.booleans())
+@given(frame=markets(), shape=st.sampled_from(SHAPES), by=st.sampled_from([Adjust.FACTOR, Adjust.ADJ_CLOSE]))
 def test_adjusted_prices_give_back_raw_ones_and_true_returns(
-    frame: pd.DataFrame, *, as_csv: bool, read_by_qlib: Callable[[Path], pd.DataFrame]
+    frame: pd.DataFrame, shape: str, by: Adjust, read_by_qlib: Callable[[Path], pd.DataFrame]
 ):
     """Dividing by the factor gives the raw price; change is the adjusted return; the first close is 1."""
-    folder = convert(frame, Options(), as_csv=as_csv)
+    adjusted = frame.assign(adj_close=frame["close"] * frame["factor"])
+    told = adjusted.drop(columns="factor") if by is Adjust.ADJ_CLOSE else frame
+    folder = convert(told, Options(), shape)
     found, bars = aligned(read_by_qlib(folder), frame)
     for field in PRICES:
         np.testing.assert_allclose(found[field] / found["factor"], bars[field], rtol=1e-6, err_msg=field)

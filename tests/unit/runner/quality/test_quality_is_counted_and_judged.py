@@ -192,6 +192,23 @@ def test_what_the_policy_blocks_fails():
     assert quality.warning is None
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_every_check_blocks_where_the_policy_says_so_and_only_there(name: str):
+    """By its own code, and with its own advice."""
+    rule, findings = RULES[name], [Finding(name, 3, ["here"])]
+    blocked = judge(findings, parse_policy({"block": [name]}))
+    assert (blocked.policy_state, blocked.overall_state) == (State.FAIL, State.FAIL)
+    assert (blocked.reason_code, blocked.action_hint) == (rule.reason, rule.hint)
+    assert blocked.refusal is not None
+    assert f"{name} found 3 {rule.finds} (here). {rule.hint}" in blocked.refusal
+    default = judge(findings)
+    expected = State.FAIL if rule.kind is Kind.ENGINEERING else State.WARN
+    assert default.overall_state is expected
+    states = {Kind.ENGINEERING: default.engineering_state, Kind.SOURCE: default.source_state}
+    assert states.pop(rule.kind) is expected
+    assert set(states.values()) == {State.OK}
+
+
 def test_broken_structure_is_engineerings():
     """The states say where to look."""
     quality = judge([ZERO])
