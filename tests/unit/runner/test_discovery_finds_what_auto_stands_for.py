@@ -6,13 +6,17 @@ from collections.abc import Callable
 from datetime import date
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from tests.unit.runner.conftest import write_bin
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import describe_market, find_market
 from qlib_shadow_runner.discovery.plan import make_plan
-from qlib_shadow_runner.discovery.segments import EMBARGO, WARM_UP, plan_segments
+from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
+from qlib_shadow_runner.discovery.segments import plan_segments
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import Segments, WorkflowSpec
 
@@ -57,18 +61,49 @@ def test_an_unknown_market_is_refused_with_the_nearest(make_dataset: MakeDataset
 
 @pytest.mark.parametrize(
     ("symbols", "expected"),
-    [(["A", "SPY", "^GSPC"], "^GSPC"), (["A", "spy"], "spy"), (["A", "^FTSE"], "^FTSE")],
-    ids=["the index before the fund", "whatever its case", "the only index"],
+    [
+        (["A", "SPY", "^GSPC"], "^GSPC"),
+        (["A", "spy"], "spy"),
+        (["A", "^FTSE"], "^FTSE"),
+        (["A", "^BBB", "^AAA"], "^AAA"),
+    ],
+    ids=["the index before the fund", "whatever its case", "the only index", "of equal indices the first"],
 )
 def test_the_benchmark_is_chosen_by_preference(make_dataset: MakeDataset, symbols: list[str], expected: str):
     """In the dataset's own spelling."""
-    assert find_benchmark(make_dataset(5, {"all": symbols}), "auto").symbol == expected
+    assert find_benchmark(make_dataset(5, {"all": symbols}), "auto", "all").symbol == expected
+
+
+def test_of_several_indices_the_one_with_the_most_days_is_taken_and_told(make_dataset: MakeDataset):
+    """The summary says which others there were."""
+    dataset = make_dataset(5, {"all": ["A", "^AAA", "^BBB"]})
+    write_bin(dataset.folder / "features" / "^aaa" / "close.day.bin", [1.0] * 4, start=1)
+    found = find_benchmark(dataset, "auto", "all")
+    assert found.symbol == "^BBB"
+    assert found.chosen_by == "auto: of the indices ^AAA, ^BBB the one with the most days"
+
+
+def test_without_an_index_the_average_of_the_universe_is_the_benchmark(make_dataset: MakeDataset):
+    """Of what has prices; Qlib takes a list for an equal-weighted average."""
+    dataset = make_dataset(300, {"all": ["A", "B", "C"], "demo": ["A", "B", "D"]}, without_features=["D"])
+    plan = make_plan(dataset, WorkflowSpec(market="demo"))
+    assert plan.benchmark.symbol == "average of demo"
+    assert plan.benchmark.said_to_qlib == ["A", "B"]
+    assert plan.benchmark.chosen_by == "auto: there is no index, so the equal-weighted average of demo"
+    assert plan.market.symbols == ("A", "B", "D")
+
+
+def test_without_any_prices_no_benchmark_can_be(make_dataset: MakeDataset):
+    """Neither an index nor an average."""
+    dataset = make_dataset(5, {"all": ["A"]}, without_features=["A"])
+    with pytest.raises(StageError, match=r"of the 1 instruments of all none has prices. Set spec"):
+        find_benchmark(dataset, "auto", "all")
 
 
 def test_a_missing_benchmark_is_refused_with_the_nearest(make_dataset: MakeDataset):
     """Cause, place, remedy."""
     with pytest.raises(StageError) as caught:
-        find_benchmark(make_dataset(5, {"all": ["A", "B", "^GSPC"]}), "^SPX")
+        find_benchmark(make_dataset(5, {"all": ["A", "B", "^GSPC"]}), "^SPX", "all")
     assert caught.value.message == (
         'benchmark "^SPX" is not in instruments/all.txt (3 names; close: ^GSPC). '
         "Set spec.workflow.benchmark, or leave it to auto."
@@ -76,24 +111,17 @@ def test_a_missing_benchmark_is_refused_with_the_nearest(make_dataset: MakeDatas
     assert caught.value.reason is Reason.BENCHMARK_NOT_FOUND
 
 
-@pytest.mark.parametrize("symbols", [["A"], ["A", "^AAA", "^BBB"]], ids=["no index", "two indices"])
-def test_an_unclear_benchmark_is_not_guessed(make_dataset: MakeDataset, symbols: list[str]):
-    """The user chooses."""
-    with pytest.raises(StageError, match=r"no benchmark can be chosen .* Set spec.workflow.benchmark"):
-        find_benchmark(make_dataset(5, {"all": symbols}), "auto")
-
-
 def test_a_benchmark_without_prices_is_refused(make_dataset: MakeDataset):
     """Being listed is not enough."""
     dataset = make_dataset(5, {"all": ["A", "SPY"]}, without_features=["SPY"])
     with pytest.raises(StageError, match=r"is listed, but has no features/spy/close.day.bin"):
-        find_benchmark(dataset, "SPY")
+        find_benchmark(dataset, "SPY", "all")
 
 
 def test_a_benchmark_must_cover_the_backtest(make_dataset: MakeDataset):
     """Qlib would fail late."""
     dataset = make_dataset(5, {"all": ["A", "SPY"]})
-    benchmark = find_benchmark(dataset, "SPY")
+    benchmark = find_benchmark(dataset, "SPY", "all")
     with pytest.raises(StageError, match="but the backtest runs from 2019-01-01 to 2020-01-03"):
         check_coverage(dataset, benchmark, date(2019, 1, 1), date(2020, 1, 3))
 
@@ -128,10 +156,23 @@ def test_segments_divide_the_calendar_with_a_gap_between_them():
     places = {
         name: [days.index(day) for day in getattr(plan.segments, name)] for name in ("train", "valid", "test")
     }
-    assert places["train"][0] == WARM_UP
-    assert places["valid"][0] - places["train"][1] == EMBARGO + 1
-    assert places["test"][0] - places["valid"][1] == EMBARGO + 1
+    assert places["train"][0] == ALPHA158.back == 60
+    assert places["valid"][0] - places["train"][1] == ALPHA158.ahead + 1 == 3
+    assert places["test"][0] - places["valid"][1] == ALPHA158.ahead + 1
     assert plan.counts == {"train": 869, "valid": 217, "test": 362}
+
+
+@given(back=some.integers(0, 250), ahead=some.integers(0, 40), usable=some.integers(180, 2000))
+def test_no_label_of_a_segment_is_known_in_the_one_before(back: int, ahead: int, usable: int):
+    """Whatever a label looks ahead and features look back."""
+    reach, length = Reach(back, ahead), usable + back + 2 * ahead
+    days = calendar(length)
+    segments = plan_segments(days, None, "here", reach).segments
+    places = [days.index(day) for span in (segments.train, segments.valid, segments.test) for day in span]
+    assert places[0] == reach.back
+    assert places[2] - places[1] == places[4] - places[3] == reach.ahead + 1
+    assert places == sorted(places)
+    assert places[5] == length - 1
 
 
 def test_the_signals_reach_the_last_day_and_the_backtest_the_day_before():
@@ -182,9 +223,25 @@ def test_segments_that_cannot_be_are_refused(segments: Segments, sentence: str):
 
 def test_segments_without_a_gap_are_allowed_and_told():
     """It is the user's choice, but the summary says what it means."""
-    plan = plan_segments(calendar(300), explicit((0, 150), (151, 200), (203, 250)), "here")
+    plan = plan_segments(calendar(300), explicit((60, 190), (191, 220), (223, 250)), "here")
     assert plan.caveats == ("0 days lie between train and valid; labels look 2 days ahead, so they overlap",)
     assert plan.backtest == plan.segments.test
+
+
+def test_segments_that_begin_too_early_are_allowed_and_told():
+    """Features of the first days are made of less than they seem to be."""
+    plan = plan_segments(calendar(300), explicit((10, 150), (160, 200), (210, 250)), "here")
+    [caveat] = plan.caveats
+    assert caveat == (
+        "10 days lie before train; features look 60 days back, "
+        "so those of its first days know less than they seem to"
+    )
+
+
+def test_segments_keep_clear_of_a_longer_label_or_say_so():
+    """What was a gap for two days is none for twenty."""
+    plan = plan_segments(calendar(300), explicit((60, 190), (200, 220), (241, 270)), "here", Reach(60, 20))
+    assert plan.caveats == ("9 days lie between train and valid; labels look 20 days ahead, so they overlap",)
 
 
 def test_the_whole_plan_of_a_small_dataset(make_dataset: MakeDataset):
