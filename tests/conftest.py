@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from testcluster import Cluster, UnavailableError, provider, waiting
+from testcluster import Cluster, UnavailableError, binaries, provider, waiting
 from testcluster import images as project_images
 from testcluster.cluster import Borrowed
 from testcluster.images import Image, Images
@@ -96,6 +96,15 @@ def images(cluster: Cluster, request: pytest.FixtureRequest) -> Images:
     for image in (built.runner, built.operator):
         cluster.load_image(image.archive, image.reference)
     return built
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """Give helm, compiled from its pinned module."""
+    try:
+        return binaries.helm()
+    except UnavailableError as why:
+        unavailable(why)
 
 
 @pytest.fixture

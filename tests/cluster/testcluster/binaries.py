@@ -15,6 +15,7 @@ from testcluster.commands import say
 VERSION = "v1.34.4"
 MODULES = Path(__file__).parent.parent / "go"
 PAUSE = "localhost/pause:1"
+STAGE = "localhost/stage:1"
 X86_64 = b"\x3e\x00"
 """How a program's header names its processor."""
 PAUSE_ARCHIVE = "pause.tar"
@@ -40,6 +41,26 @@ def etcd() -> Path:
     return cache.keep("etcd", key("etcd"), make)
 
 
+def helm() -> Path:
+    """Give the helm program, for the chart."""
+
+    def make(folder: Path) -> None:
+        say("compiling helm; two to three minutes the first time, then kept")
+        toolchain.build(MODULES / "helm", folder / "helm", "-ldflags=-s -w", "helm.sh/helm/v3/cmd/helm")
+
+    return cache.keep("helm", key("helm"), make) / "helm"
+
+
+def kwok() -> Path:
+    """Give kwok, which plays nodes and pods, for the operator's benchmark."""
+
+    def make(folder: Path) -> None:
+        say("compiling kwok; two to five minutes the first time, then kept")
+        toolchain.build(MODULES / "kwok", folder / "kwok", "-ldflags=-s -w", "sigs.k8s.io/kwok/cmd/kwok")
+
+    return cache.keep("kwok", key("kwok"), make) / "kwok"
+
+
 def pause() -> Path:
     """Give the archive of the image that holds a pod's namespaces; no registry needed."""
 
@@ -47,9 +68,21 @@ def pause() -> Path:
         with tempfile.TemporaryDirectory() as scratch:
             program = Path(scratch) / "pause"
             toolchain.build(MODULES / "pause", program, "-ldflags=-s -w", ".")
-            write_image(folder / PAUSE_ARCHIVE, program)
+            write_image(folder / PAUSE_ARCHIVE, program, PAUSE)
 
     return cache.keep("pause", key("pause"), make) / PAUSE_ARCHIVE
+
+
+def stage() -> Path:
+    """Give the archive of an image whose stages end well and at once."""
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            program = Path(scratch) / "stage"
+            toolchain.build(MODULES / "stage", program, "-ldflags=-s -w", ".")
+            write_image(folder / "stage.tar", program, STAGE)
+
+    return cache.keep("stage", key("stage"), make) / "stage.tar"
 
 
 def key(module: str) -> str:
@@ -68,7 +101,7 @@ def stamps() -> str:
     )
 
 
-def write_image(archive: Path, program: Path) -> None:
+def write_image(archive: Path, program: Path, reference: str) -> None:
     """Write a docker-archive with one layer that holds one program."""
     layer = tar({program.name: program.read_bytes()})
     config = {
@@ -77,7 +110,7 @@ def write_image(archive: Path, program: Path) -> None:
         "config": {"Entrypoint": [f"/{program.name}"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(layer).hexdigest()}"]},
     }
-    manifest = [{"Config": "config.json", "RepoTags": [PAUSE], "Layers": ["layer.tar"]}]
+    manifest = [{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]
     files = {
         "config.json": json.dumps(config).encode(),
         "layer.tar": layer,

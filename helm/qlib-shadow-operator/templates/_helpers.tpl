@@ -1,0 +1,119 @@
+{{/*
+Every object begins as the manifest of the same name in manifests/, copied to files/; a template puts the values in.
+So chart and manifests cannot come to differ.
+*/}}
+
+{{/* The name of all that belongs to a release; of one piece when the release is named after the chart. */}}
+{{- define "qlib-shadow.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "qlib-shadow.serviceAccountName" -}}
+{{- default (include "qlib-shadow.fullname" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{/* What never changes in a release, so that a Deployment can select by it. */}}
+{{- define "qlib-shadow.selector" -}}
+app.kubernetes.io/name: qlib-shadow
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* (dict "root" $ "component" "operator") */}}
+{{- define "qlib-shadow.labels" -}}
+{{ include "qlib-shadow.selector" .root }}
+app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Metadata of every object, as YAML: (dict "root" $ "name" … "namespace" … "component" … "annotations" (dict …)) */}}
+{{- define "qlib-shadow.metadata" -}}
+name: {{ .name }}
+{{- with .namespace }}
+namespace: {{ . }}
+{{- end }}
+labels:
+  {{- include "qlib-shadow.labels" . | nindent 2 }}
+{{- with merge dict (default dict .annotations) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* (dict "image" .Values.operator.image "root" $) */}}
+{{- define "qlib-shadow.image" -}}
+{{- $name := .image.repository -}}
+{{- if .image.registry -}}{{- $name = printf "%s/%s" .image.registry $name -}}{{- end -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default .root.Chart.AppVersion .image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Where runs are, as a JSON list; a release always has at least its own namespace, except cluster-wide. */}}
+{{- define "qlib-shadow.namespaces" -}}
+{{- default (list .Release.Namespace) .Values.namespaces | uniq | toJson -}}
+{{- end -}}
+
+{{/* References to Secrets, as a JSON list: (list "a" "b") */}}
+{{- define "qlib-shadow.secrets" -}}
+{{- $found := list -}}
+{{- range . -}}{{- $found = append $found (dict "name" .) -}}{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{/* The operator's settings, as a JSON list of variables; also those that are the operator's own defaults. */}}
+{{- define "qlib-shadow.environment" -}}
+{{- $runner := .Values.runner -}}
+{{- $env := dict
+  "RUNNER_IMAGE" (include "qlib-shadow.image" (dict "image" $runner.image "root" .))
+  "RUNNER_IMAGE_PULL_POLICY" $runner.image.pullPolicy
+  "CLAIM_NAME" .Values.storage.claimName
+  "RUN_AS_USER" (int64 $runner.uid)
+  "RUN_AS_GROUP" (int64 $runner.gid)
+  "TIME_ZONE" $runner.timeZone
+  "START_TIMEOUT_SECONDS" (int64 $runner.startTimeoutSeconds)
+  "WORK_SIZE" $runner.workSize
+  "SHARED_MEMORY_SIZE" $runner.sharedMemorySize
+  "WORKERS" (int64 .Values.operator.workers)
+  "RESYNC_SECONDS" (int64 .Values.operator.resyncSeconds)
+  "LOG_LEVEL" .Values.operator.logLevel
+  "LOG_FORMAT" .Values.operator.logFormat
+-}}
+{{- range $stage, $of := $runner.stages -}}
+{{- $_ := set $env (printf "%s_RESOURCES" (upper $stage)) (toJson $of.resources) -}}
+{{- $_ := set $env (printf "%s_DEADLINE_SECONDS" (upper $stage)) (int64 $of.deadlineSeconds) -}}
+{{- $_ := set $env (printf "%s_RETRIES" (upper $stage)) (int64 $of.retries) -}}
+{{- end -}}
+{{- with $runner.image.pullSecrets -}}
+{{- $_ := set $env "RUNNER_IMAGE_PULL_SECRETS" (join "," .) -}}
+{{- end -}}
+{{- with $runner.proxies -}}
+{{- $_ := set $env "DOWNLOAD_PROXIES" (toJson .) -}}
+{{- end -}}
+{{- if not .Values.clusterWide -}}
+{{- $_ := set $env "NAMESPACES" (include "qlib-shadow.namespaces" . | fromJsonArray | join ",") -}}
+{{- end -}}
+{{- $variables := list -}}
+{{- range $name, $value := $env -}}
+{{- $variables = append $variables (dict "name" (printf "QLIB_SHADOW_%s" $name) "value" (toString $value)) -}}
+{{- end -}}
+{{- range $name, $value := .Values.operator.env -}}
+{{- $variables = append $variables (dict "name" $name "value" (toString $value)) -}}
+{{- end -}}
+{{- toJson $variables -}}
+{{- end -}}

@@ -1,0 +1,237 @@
+"""The chart, rendered: least privilege, settings that the operator knows, wrong values refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.schedule.document import parse_schedule
+from qlib_shadow_operator.settings import Settings, read_settings
+from testcluster.commands import run
+from testcluster.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Render = Any
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+CHART = Path(__file__).parents[2] / "helm/qlib-shadow-operator"
+OPERATOR = ("Deployment", "research/us-qlib-shadow-operator")
+NIGHTLY = {
+    "name": "nightly",
+    "cron": "30 18 * * 1-5",
+    "run": {"spec": {"dataset": {"source": {"synthetic": {}}}}},
+}
+pytestmark = pytest.mark.cluster
+
+
+def environment(deployment: dict[str, Any]) -> dict[str, str]:
+    """Read the variables of the operator."""
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one["value"] for one in container["env"]}
+
+
+def test_the_chart_passes_helms_own_check(helm: Path):
+    """Without a warning."""
+    assert "0 chart(s) failed" in run(helm, "lint", "--strict", CHART)
+
+
+def test_the_defaults_are_the_operators(render: Render):
+    """What nobody changes is as if nobody had written it."""
+    settings = read_settings(environment(render()[OPERATOR]))
+    assert settings == Settings(namespaces=("research",), defaults=Defaults())
+
+
+def test_every_value_of_the_operator_reaches_it(render: Render):
+    """As its own settings, numbers as they were written."""
+    objects = render(
+        namespaces=["a", "b"],
+        operator={"workers": 3, "resyncSeconds": 60, "logLevel": "DEBUG", "logFormat": "text"},
+        runner={
+            "image": {
+                "registry": "registry.example",
+                "digest": f"sha256:{'0' * 64}",
+                "pullSecrets": ["one", "two"],
+            },
+            "uid": 1000650000,
+            "gid": 1000650001,
+            "proxies": {"HTTPS_PROXY": "http://proxy.example:3128"},
+            "stages": {
+                "qrun": {"retries": 0, "deadlineSeconds": 60, "resources": {"limits": {"memory": "1Gi"}}}
+            },
+        },
+        storage={"claimName": "research-data"},
+    )
+    settings = read_settings(environment(objects[OPERATOR]))
+    assert settings.namespaces == ("a", "b")
+    assert (settings.workers, settings.resync_seconds, settings.log_level) == (3, 60, "DEBUG")
+    defaults = settings.defaults
+    assert defaults.image == f"registry.example/qlib-runner@sha256:{'0' * 64}"
+    assert defaults.image_pull_secrets == ("one", "two")
+    assert (defaults.uid, defaults.gid, defaults.claim_name) == (1000650000, 1000650001, "research-data")
+    assert defaults.proxies == {"HTTPS_PROXY": "http://proxy.example:3128"}
+    [qrun] = [of for stage, of in defaults.stages.items() if stage == "qrun"]
+    assert (qrun.retries, qrun.active_deadline_seconds) == (0, 60)
+
+
+@pytest.mark.parametrize("namespaces", [[], ["a", "b"]], ids=["its own namespace", "others"])
+def test_rights_claims_and_policies_are_where_runs_are(render: Render, namespaces: list[str]):
+    """In each namespace of runs, for the operator in its own."""
+    objects = render(namespaces=namespaces)
+    for namespace in namespaces or ["research"]:
+        role = objects["Role", f"{namespace}/us-qlib-shadow-operator"]
+        assert role["rules"] == yaml.safe_load((MANIFESTS / "rbac/role.yaml").read_text())["rules"]
+        binding = objects["RoleBinding", f"{namespace}/us-qlib-shadow-operator"]
+        [subject] = binding["subjects"]
+        assert (subject["name"], subject["namespace"]) == ("us-qlib-shadow-operator", "research")
+        assert ("PersistentVolumeClaim", f"{namespace}/qlib-shadow-data") in objects
+        policy = objects["NetworkPolicy", f"{namespace}/us-qlib-shadow-operator-qrun"]
+        assert policy["spec"] == yaml.safe_load((MANIFESTS / "network-policy/qrun.yaml").read_text())["spec"]
+    assert not [kind for kind, _ in objects if kind.startswith("ClusterRole")]
+
+
+def test_cluster_wide_is_one_role_and_no_namespaces(render: Render):
+    """Its name holds the release's namespace, since another release may have the same name elsewhere."""
+    objects = render(clusterWide=True)
+    assert read_settings(environment(objects[OPERATOR])).namespaces == ()
+    assert ("ClusterRole", "research-us-qlib-shadow-operator") in objects
+    assert ("ClusterRoleBinding", "research-us-qlib-shadow-operator") in objects
+    assert not [place for kind, place in objects if kind == "Role" and not place.endswith("-trial")]
+
+
+def test_crd_and_claim_survive_the_release(render: Render):
+    """Runs and their data are not the release's to remove."""
+    objects = render()
+    for kind, place in (
+        ("CustomResourceDefinition", "qlibshadowruns.qlibshadow.io"),
+        ("PersistentVolumeClaim", "research/qlib-shadow-data"),
+    ):
+        assert objects[kind, place]["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    gone = render(storage={"keep": False})["PersistentVolumeClaim", "research/qlib-shadow-data"]
+    assert "annotations" not in gone["metadata"]
+
+
+def test_the_crd_is_the_manifests(render: Render):
+    """Field by field; and it can be left to somebody else."""
+    place = ("CustomResourceDefinition", "qlibshadowruns.qlibshadow.io")
+    manifest = yaml.safe_load((MANIFESTS / "crd/qlibshadowruns.yaml").read_text())
+    assert render()[place]["spec"] == manifest["spec"]
+    assert place not in render(crd={"manage": "never"})
+
+
+def test_a_schedule_is_the_sample_with_its_own_values(render: Render):
+    """What it runs is read by the operator's own reader; a dollar sign is not the kubelet's to expand."""
+    run_spec = {
+        "metadata": {"labels": {"team": "quant"}, "annotations": {"cost": "$(FREE)"}},
+        **NIGHTLY["run"],
+    }
+    objects = render(
+        schedules=[
+            {
+                **NIGHTLY,
+                "run": run_spec,
+                "timeZone": "America/New_York",
+                "keepFinished": 3,
+                "concurrencyPolicy": "Replace",
+            },
+            {**NIGHTLY, "name": "weekly", "namespace": "b", "suspend": True, "startingDeadlineSeconds": 60},
+        ],
+        operator={"image": {"tag": "9.9.9"}},
+    )
+    nightly = objects["CronJob", "research/nightly"]["spec"]
+    assert (nightly["schedule"], nightly["timeZone"]) == ("30 18 * * 1-5", "America/New_York")
+    pod = nightly["jobTemplate"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert container["image"] == "qlib-shadow-operator:9.9.9"
+    assert pod["serviceAccountName"] == "us-qlib-shadow-operator-schedule"
+    [text] = [one["value"] for one in container["env"] if one["name"] == "QLIB_SHADOW_SCHEDULE"]
+    schedule = parse_schedule(text.replace("$$", "$"))
+    assert (schedule.name, schedule.keep_finished, schedule.concurrency) == ("nightly", 3, "Replace")
+    assert (schedule.labels, schedule.annotations) == ({"team": "quant"}, {"cost": "$(FREE)"})
+    assert "$$(FREE)" in text
+    weekly = objects["CronJob", "b/weekly"]["spec"]
+    assert (weekly["suspend"], weekly["startingDeadlineSeconds"]) == (True, 60)
+    for namespace in ("research", "b"):
+        assert ("Role", f"{namespace}/us-qlib-shadow-operator-schedule") in objects
+
+
+def test_labels_and_annotations_are_on_everything(render: Render):
+    """Those of the user too, on pods as well."""
+    objects = render(
+        commonLabels={"team": "quant"},
+        commonAnnotations={"owner": "desk"},
+        schedules=[NIGHTLY],
+        metrics={name: {"enabled": True} for name in ("podMonitor", "prometheusRule", "dashboard")},
+    )
+    for place, one in objects.items():
+        assert one["metadata"]["labels"]["team"] == "quant", place
+        assert one["metadata"]["labels"]["app.kubernetes.io/instance"] == "us", place
+        assert one["metadata"]["annotations"]["owner"] == "desk", place
+
+
+def test_placement_is_the_users(render: Render):
+    """Priority, nodes, taints, affinity and spread."""
+    placement: dict[str, Any] = {
+        "priorityClassName": "system-cluster-critical",
+        "nodeSelector": {"pool": "system"},
+        "tolerations": [{"key": "system", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+        ],
+    }
+    template = render(operator={**placement, "podLabels": {"a": "b"}, "podAnnotations": {"c": "d"}})[
+        OPERATOR
+    ]["spec"]["template"]
+    assert {name: template["spec"][name] for name in placement} == placement
+    assert template["metadata"]["labels"]["a"] == "b"
+    assert template["metadata"]["annotations"] == {"c": "d"}
+
+
+def test_every_pod_is_restricted(render: Render):
+    """Of the operator, of schedules, and of the trial."""
+    objects = render(schedules=[NIGHTLY])
+    pods = [
+        objects[OPERATOR]["spec"]["template"]["spec"],
+        objects["CronJob", "research/nightly"]["spec"]["jobTemplate"]["spec"]["template"]["spec"],
+        objects["Pod", "research/us-qlib-shadow-operator-trial"]["spec"],
+    ]
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"namespace": ["a"]}, "namespace"),
+        ({"operator": {"image": {"tags": "1"}}}, "tags"),
+        ({"operator": {"workers": 0}}, "workers"),
+        ({"operator": {"logLevel": "LOUD"}}, "logLevel"),
+        ({"runner": {"uid": 0}}, "uid"),
+        ({"runner": {"stages": {"train": {}}}}, "train"),
+        ({"runner": {"stages": {"qrun": {"resources": {"limits": {"memory": "8 Gi"}}}}}}, "memory"),
+        ({"storage": {"size": "big"}}, "size"),
+        ({"storage": {"accessModes": []}}, "accessModes"),
+        ({"crd": {"manage": True}}, "manage"),
+        ({"schedules": [{"name": "nightly"}]}, "cron"),
+        ({"schedules": [{**NIGHTLY, "timezone": "UTC"}]}, "timezone"),
+        ({"schedules": [{**NIGHTLY, "name": "Nightly"}]}, "name"),
+        ({"schedules": [{**NIGHTLY, "run": {"dataset": {}}}]}, "dataset"),
+        ({"runner": {"proxies": {"https_proxy": "x"}}}, "https_proxy"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:40],
+)
+def test_a_wrong_value_is_refused_by_name(render: Callable[..., Any], values: dict[str, Any], said: str):
+    """Before anything is installed."""
+    with pytest.raises(CommandError, match="values don't meet the specifications of the schema") as refusal:
+        render(**values)
+    assert said in str(refusal.value)

@@ -1,0 +1,91 @@
+"""The chart's copies are the manifests, its values are all described and all checked."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm/qlib-shadow-operator"
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, Any]:
+    """Read the defaults."""
+    found: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    """Read the schema of the values."""
+    found: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+    return found
+
+
+def test_the_copies_are_current(tmp_path: Path):
+    """helm/copy, run elsewhere, makes what is here."""
+    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
+    (tmp_path / "helm").mkdir()
+    shutil.copy(ROOT / "helm/copy", tmp_path / "helm/copy")
+    subprocess.run([tmp_path / "helm/copy"], check=True)
+    fresh = {path.name: path.read_text() for path in (tmp_path / "helm/qlib-shadow-operator/files").iterdir()}
+    here = {path.name: path.read_text() for path in (CHART / "files").iterdir() if path.suffix == ".yaml"}
+    assert here == fresh, "run: make docs"
+
+
+def test_the_versions_are_the_projects():
+    """One number, everywhere."""
+    [version] = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+
+
+def test_every_value_has_a_schema_and_every_schema_a_value(values: dict[str, Any], schema: dict[str, Any]):
+    """A value that the schema forgets would take any typo."""
+    known = {path for path in paths_of_schema(schema) if not path.startswith(("global", "schedules."))}
+    assert known == set(paths_of_values(values, schema))
+
+
+def paths_of_schema(schema: dict[str, Any], prefix: str = "") -> list[str]:
+    """Name every field that the schema knows."""
+    found = []
+    for name, field in schema["properties"].items():
+        path = f"{prefix}{name}"
+        inner = "properties" in field
+        found += paths_of_schema(field, f"{path}.") if inner else [path]
+    return found
+
+
+def paths_of_values(values: dict[str, Any], schema: dict[str, Any], prefix: str = "") -> list[str]:
+    """Name every default, down to where the schema ends; an empty object stands for its fields."""
+    found = []
+    for name, value in values.items():
+        field = schema["properties"][name]
+        if "properties" in field:
+            inner = value or dict.fromkeys(field["properties"])
+            found += paths_of_values(
+                {**dict.fromkeys(field["properties"]), **inner}, field, f"{prefix}{name}."
+            )
+        else:
+            found.append(f"{prefix}{name}")
+    return found
+
+
+def test_every_value_is_described():
+    """Each stands below a line that begins with `# --`, which the chart's README is made from."""
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    undescribed = []
+    for number, line in enumerate(lines):
+        leaf = re.match(r"^( *)([A-Za-z]+): *(\S.*)$", line)
+        before = lines[number - 1].strip() if number else ""
+        if leaf and leaf[2] not in {"requests", "limits"} and not before.startswith("#"):
+            undescribed.append(line)
+    assert undescribed == []
