@@ -99,7 +99,7 @@ class StageStatus:
     start_time: datetime | None = None
     completion_time: datetime | None = None
     last_transition_time: datetime | None = None
-    """Since when it is in this state for this reason: how long it may wait counts from then."""
+    """Since when this attempt is in this state for this reason: how long it may wait counts from then."""
     reason: str | None = None
     message: str | None = None
 

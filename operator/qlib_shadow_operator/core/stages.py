@@ -162,7 +162,8 @@ def pod_is_absent(sight: Sight) -> Finding | None:
     pod, job = sight.newest, sight.job
     assert job is not None
     # Whether the last attempt was the last one is not known yet, so nothing new is said of it.
-    status = sight.past if pod else advance(sight, StageState.STARTING, retry_cause(sight))
+    is_known = pod is not None and not _is_older_than_the_attempt(pod, sight)
+    status = sight.past if is_known else advance(sight, StageState.STARTING, retry_cause(sight))
     # Not from the Job's times alone: its pod may have vanished after hours, or it was paused for days.
     begun = max(since(sight, status.state, status.reason), job.started_at or job.created_at)
     if pod:
@@ -175,6 +176,12 @@ def pod_is_absent(sight: Sight) -> Finding | None:
         cause = Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, sight.run.namespace))
         return replace(given_up(sight, cause), questions=inquiry.questions)
     return Finding(status, look_again_at=min(limit, inquiry.again_at), questions=inquiry.questions)
+
+
+def _is_older_than_the_attempt(pod: Pod, sight: Sight) -> bool:
+    """See that the attempt that the status tells of is a later one, whose pod is gone already."""
+    begun = sight.past.last_transition_time
+    return sight.past.state is StageState.RUNNING and begun is not None and _end_of(pod, sight) < begun
 
 
 def _end_of(pod: Pod, sight: Sight) -> datetime:

@@ -53,7 +53,7 @@ def _stages(view: View, verdict: Verdict) -> tuple[StageStatus, ...]:
 
 
 def _dated(old: StageStatus, new: StageStatus, now: datetime) -> StageStatus:
-    same = (old.state, old.reason) == (new.state, new.reason)
+    same = (old.state, old.reason, old.attempts) == (new.state, new.reason, new.attempts)
     return new if same else replace(new, last_transition_time=now)
 
 

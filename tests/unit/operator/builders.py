@@ -100,6 +100,12 @@ class Scene:
         pods = {**scene.observed.pods, stage: (*others, replace(fresh, **fields))}
         return replace(scene, observed=replace(scene.observed, pods=pods))
 
+    def without_pod(self, stage: Stage, name: str) -> Scene:
+        """Let a pod be gone."""
+        kept = tuple(pod for pod in self.observed.pods[stage] if pod.name != name)
+        pods = {**self.observed.pods, stage: kept}
+        return replace(self, observed=replace(self.observed, pods=pods))
+
     def running(self, stage: Stage, name: str = "pod-1") -> Scene:
         """Let a stage be at work."""
         return self.pod(stage, name, phase="Running", running_since=NOW)

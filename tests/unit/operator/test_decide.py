@@ -111,6 +111,10 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.running(DOWNLOAD).seen().without_job(DOWNLOAD).job(DOWNLOAD, failed=1), 120,
         Expected("stage_is_under_way", "Pending"),
     ),
+    "a second attempt whose pod vanishes after hours is replaced too": (
+        begun.attempt_failed(DOWNLOAD, 13).running(DOWNLOAD, "pod-2").seen(minutes=1).without_pod(DOWNLOAD, "pod-2"),
+        120, Expected("stage_is_under_way", "Pending", (), "Retrying"),
+    ),
     "an evicted pod that ran for hours is replaced, not given up": (
         begun.running(DOWNLOAD).seen().pod(DOWNLOAD, phase="Failed", reason="Evicted"), 120,
         Expected("stage_is_under_way", "Running"),
