@@ -53,6 +53,8 @@ def parse_result(message: str, *, stage: Stage, uid: str) -> StageResult:
 
 
 def _document(message: str) -> dict[str, Any]:
+    if not message.strip():
+        raise MalformedResultError("it is empty")
     try:
         document = json.loads(message)
     except (ValueError, RecursionError) as error:

@@ -11,7 +11,8 @@ from qlib_shadow_operator.core.result import MalformedResultError, parse_result
 from qlib_shadow_runner.contract import Stage
 
 GARBAGE = {
-    "": "it is not JSON",
+    "": "it is empty",
+    " \n": "it is empty",
     "Traceback (most recent call last):": "it is not JSON",
     "[" * 100_000: "it is not JSON",
     "[1]": "it is not a JSON object",

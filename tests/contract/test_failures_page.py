@@ -1,0 +1,32 @@
+"""docs/failures.md names every reason there is, once, and says what the constants say."""
+
+from __future__ import annotations
+
+from tests.contract.failures_page import ENDED, NO_FAILURES, OPERATOR, PAGE, STAGE, page
+
+from qlib_shadow_operator.core.reasons import OperatorReason
+from qlib_shadow_runner.contract import Reason
+
+
+def test_the_page_is_current():
+    """The tables and the constants are on it."""
+    assert PAGE.read_text() == page(), (
+        "docs/failures.md is stale; run: python -m tests.contract.failures_page"
+    )
+
+
+def test_every_reason_of_the_runner_is_explained():
+    """All but the one that is no failure."""
+    assert set(STAGE) == set(Reason) - {Reason.SUCCEEDED}
+
+
+def test_every_reason_of_the_operator_is_explained_once():
+    """In the one table where it belongs."""
+    assert sorted([*OPERATOR, *ENDED, *NO_FAILURES]) == sorted(OperatorReason)
+
+
+def test_every_failure_has_a_remedy():
+    """Cause and remedy are never empty."""
+    for means, remedy in [*STAGE.values(), *OPERATOR.values(), *ENDED.values()]:
+        assert means.endswith(".")
+        assert remedy
