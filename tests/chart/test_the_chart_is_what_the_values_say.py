@@ -174,6 +174,43 @@ def test_labels_and_annotations_are_on_everything(render: Render):
         assert one["metadata"]["annotations"]["owner"] == "desk", place
 
 
+def test_what_runs_by_the_clock_is_missed_when_it_stops(render: Render):
+    """What a person once ran is not; a regular expression says otherwise."""
+
+    def alerts(**values: Any) -> dict[str, str]:
+        rule = {"enabled": True, **values.pop("rule", {})}
+        objects = render(metrics={"prometheusRule": rule}, **values)
+        [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
+        return {one["alert"]: one["expr"] for one in group["rules"]}
+
+    assert set(alerts()) == {"QlibShadowRunFailed", "QlibShadowOperatorStuck", "QlibShadowOperatorGone"}
+    scheduled = alerts(schedules=[NIGHTLY, {**NIGHTLY, "name": "weekly"}], rule={"noSuccessHours": 30})
+    assert scheduled["QlibShadowNoSuccess"] == (
+        'time() - qlib_shadow_last_success_timestamp_seconds{series=~"nightly|weekly"} > 30 * 3600'
+    )
+    assert 'series=~"us-.+"' in alerts(rule={"series": "us-.+"})["QlibShadowDatasetStale"]
+
+
+def test_a_pod_monitor_finds_the_operators_port(render: Render):
+    """By the labels that the pod has and the name that its port has."""
+    objects = render(metrics={"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}})
+    monitor = objects["PodMonitor", "research/us-qlib-shadow-operator"]
+    template = objects[OPERATOR]["spec"]["template"]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] in [port["name"] for port in template["spec"]["containers"][0]["ports"]]
+
+
+def test_the_dashboard_is_json(render: Render):
+    """As Grafana's sidecar reads it."""
+    data = render(metrics={"dashboard": {"enabled": True}})[
+        "ConfigMap", "research/us-qlib-shadow-operator-dashboard"
+    ]
+    panels = json.loads(data["data"]["qlib-shadow.json"])["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels) > 8
+
+
 def test_placement_is_the_users(render: Render):
     """Priority, nodes, taints, affinity and spread."""
     placement: dict[str, Any] = {

@@ -89,3 +89,15 @@ def test_every_value_is_described():
         if leaf and leaf[2] not in {"requests", "limits"} and not before.startswith("#"):
             undescribed.append(line)
     assert undescribed == []
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_exist():
+    """A misspelt name would be silence, which looks like good news."""
+    documented = set(
+        re.findall(r"^\| `(qlib_shadow_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
+    )
+    asked = set()
+    for path in (CHART / "templates/monitoring.yaml", CHART / "files/dashboard.json"):
+        asked |= set(re.findall(r"qlib_shadow_\w+", path.read_text()))
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= documented
+    assert len(asked) > 10

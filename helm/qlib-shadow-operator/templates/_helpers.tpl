@@ -39,7 +39,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
-{{/* Metadata of every object, as YAML: (dict "root" $ "name" … "namespace" … "component" … "annotations" (dict …)) */}}
+{{/* Metadata of every object, as YAML: (dict "root" $ "name" … "namespace" … "component" … "labels" (dict …) "annotations" (dict …)) */}}
 {{- define "qlib-shadow.metadata" -}}
 name: {{ .name }}
 {{- with .namespace }}
@@ -47,6 +47,9 @@ namespace: {{ . }}
 {{- end }}
 labels:
   {{- include "qlib-shadow.labels" . | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- with merge dict (default dict .annotations) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
