@@ -55,11 +55,15 @@ lock: .venv/.ready ## Renew the locks after a change of dependencies (ARGS=--upg
 	$(LOCK) $(ARGS) --extra operator -o requirements/operator.lock
 	$(LOCK) $(ARGS) --extra runner --extra operator --group dev -o requirements/dev.lock
 
-chaos: .venv/.ready ## Kill the download at 50 random instants instead of 10
+docs: .venv/.ready ## Write the pages that are generated from the code
+	@PYTHONPATH=. $(BIN)/python -m tests.unit.operator.model.states_page
+
+chaos: .venv/.ready ## Kill the download at 50 random instants, and tell 3,000 new stories of a run's mishaps
 	QLIB_SHADOW_CHAOS_ROUNDS=50 $(BIN)/pytest tests/unit/runner/archive -k crash $(ARGS)
+	QLIB_SHADOW_CHAOS_STORIES=3000 $(BIN)/pytest tests/unit/operator/model $(ARGS)
 
 clean: ## Remove the environment and the caches of the checkout; never touches data/
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images bench-ingest chaos lock clean
+.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images bench-ingest docs chaos lock clean

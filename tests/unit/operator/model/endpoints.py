@@ -1,0 +1,161 @@
+"""The API server as one operator's client sees it: over a line that loses requests and answers.
+
+Stands where the Kubernetes client's CustomObjectsApi and CoreV1Api stand, so that the operator's own
+kube.cluster.Cluster, with its translation of errors, is part of what is tested.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kubernetes.client.exceptions import ApiException
+from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, refusal
+from urllib3.exceptions import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.operator.model.apiserver import ApiServer, Document
+
+
+FORBIDDEN = 403
+REFUSALS = (FORBIDDEN, 422)
+
+
+class Refused(Protocol):
+    """Is told of a Job that was refused."""
+
+    def __call__(self, job: Document, *, hopeless: bool) -> None:
+        """Take it down."""
+
+
+class Killed(BaseException):
+    """The operator's process is no more: no handler may catch it."""
+
+
+class Mischief(Enum):
+    """What can go wrong with one call."""
+
+    NONE = auto()
+    BUSY = auto()
+    """The server answers that it cannot answer."""
+    REQUEST_LOST = auto()
+    ANSWER_LOST = auto()
+    KILLED_BEFORE = auto()
+    KILLED_AFTER = auto()
+    OVERTAKEN = auto()
+    """The watches tell everything before the answer of this call is in."""
+    BETWEEN = auto()
+    """The world goes on between the look and the call."""
+
+
+@dataclass
+class Endpoints:
+    """What the operator calls."""
+
+    server: ApiServer
+    overtake: Callable[[], None]
+    """Let the watches tell everything."""
+    go_on: Callable[[], None]
+    """Let somebody else act."""
+    posted: Callable[[Document], None]
+    refused: Refused
+    plan: deque[Mischief] = field(default_factory=deque)
+    is_down: bool = False
+
+    def _call(self, effect: Callable[[], Any]) -> Any:
+        now = self.plan.popleft() if self.plan else Mischief.NONE
+        if now is Mischief.KILLED_BEFORE:
+            raise Killed
+        if now is Mischief.REQUEST_LOST or self.is_down:
+            raise ProtocolError("the line is dead")
+        if now is Mischief.BUSY:
+            raise refusal(429, "too many requests")
+        if now is Mischief.BETWEEN:
+            self.go_on()
+        answer = effect()
+        if now is Mischief.KILLED_AFTER:
+            raise Killed
+        if now is Mischief.ANSWER_LOST:
+            raise ProtocolError("the line is dead")
+        if now is Mischief.OVERTAKEN:
+            self.overtake()
+        return answer
+
+    def create_namespaced_custom_object(self, *, plural: str, body: Document, **_: Any) -> Document:
+        """Make a Job or an Event."""
+        if plural == "events":
+            self._call(lambda: self.posted(body))
+            return body
+        found: Document = self._call(lambda: self._make_job(body))
+        return found
+
+    def _make_job(self, body: Document) -> Document:
+        try:
+            return self.server.create(JOBS, body)
+        except ApiException as error:
+            if error.status in REFUSALS:
+                self.refused(body, hopeless=error.status != FORBIDDEN)
+            raise
+
+    def get_namespaced_custom_object(self, *, name: str, plural: str, **_: Any) -> Document:
+        """Read a Job or a run."""
+        found: Document = self._call(lambda: self.server.read(kind_of(plural), name))
+        return found
+
+    def patch_namespaced_custom_object(self, *, name: str, body: Document, plural: str, **_: Any) -> Document:
+        """Pause or resume a Job."""
+        found: Document = self._call(lambda: self.server.patch(kind_of(plural), name, body))
+        return found
+
+    def patch_namespaced_custom_object_status(self, *, name: str, body: Document, **_: Any) -> Document:
+        """Write a run's status."""
+        found: Document = self._call(lambda: self._write_status(name, body))
+        return found
+
+    def _write_status(self, name: str, body: Document) -> Document:
+        found = self.server.patch(RUNS, name, body)
+        assert found["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"], (
+            f"a patch that changes nothing was sent: {body}"
+        )
+        return found
+
+    def delete_namespaced_custom_object(self, *, name: str, body: Any, plural: str, **_: Any) -> None:
+        """Delete a Job or a run, if it is the one that was meant."""
+        assert body.propagation_policy == "Background"
+        self._call(lambda: self.server.delete(kind_of(plural), name, body.preconditions.uid))
+
+    def list_namespaced_custom_object(self, *, plural: str, **selectors: Any) -> Document:
+        """List Events about an object, or NetworkPolicies."""
+        if plural == "events":
+            uid = selectors["field_selector"].removeprefix("regarding.uid=").removesuffix(",type=Warning")
+            found: Document = self._call(lambda: {"items": self.server.warnings.get(uid, [])})
+            return found
+        assert plural == "networkpolicies"
+        policies: Document = self._call(lambda: {"items": self.server.policies})
+        return policies
+
+    def list_cluster_custom_object(self, *, plural: str, **_: Any) -> Document:
+        """List runs or Jobs."""
+        found: Document = self._call(lambda: {"items": list(self.server.objects[kind_of(plural)].values())})
+        return found
+
+    def list_pod_for_all_namespaces(self, **_: Any) -> Answer:
+        """List pods, unparsed."""
+        return Answer(self._call(lambda: json.dumps({"items": list(self.server.objects[PODS].values())})))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response that nobody has parsed."""
+
+    data: str
+
+
+def kind_of(plural: str) -> str:
+    """Name a kind as this model does."""
+    return JOBS if plural == "jobs" else RUNS

@@ -1,0 +1,188 @@
+"""The scheduler, the kubelet and the runner: everything that can become of a pod, one step at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.unit.operator.builders import DATASET, METRICS
+from tests.unit.operator.model.apiserver import PODS, has_ended
+
+from qlib_shadow_operator.core.names import CONTAINER, LABEL_RUN_UID, LABEL_STAGE
+from qlib_shadow_runner.contract import ExitCode
+
+if TYPE_CHECKING:
+    from tests.unit.operator.model.apiserver import ApiServer, Document
+    from tests.unit.operator.model.clock import Clock
+
+WAITING = {
+    "image cannot be pulled": ("ImagePullBackOff", 'Back-off pulling image "qlib-runner"'),
+    "image name is none": ("InvalidImageName", "couldn't parse image name"),
+    "container cannot be configured": ("CreateContainerConfigError", 'secret "archive" not found'),
+    "container is being created": ("ContainerCreating", ""),
+}
+UNSCHEDULABLE = {
+    "no node takes it": "0/1 nodes are available: 1 Insufficient memory.",
+    "claim is missing": '0/1 nodes are available: persistentvolumeclaim "qlib-shadow-data" not found.',
+}
+REASONS = {
+    ExitCode.DONE: "Succeeded",
+    ExitCode.INTERNAL: "InternalError",
+    ExitCode.BAD_CONFIG: "InvalidSpec",
+    ExitCode.BAD_DATA: "DatasetMissing",
+    ExitCode.PROMISE_BROKEN: "ShadowPromiseBroken",
+    ExitCode.TRANSIENT: "DownloadFailed",
+    ExitCode.OUT_OF_DISK: "OutOfDisk",
+    ExitCode.INTERRUPTED: "Interrupted",
+}
+"""What the runner writes when it ends by itself."""
+LONG = "the log says a lot and says it again; " * 80
+STEPS_ON_NODE = ("runs", *WAITING)
+ENDS = (
+    *(f"exits with {int(code)}" for code in REASONS),
+    *(
+        "is killed for memory",
+        "dies without a word",
+        "says nonsense",
+        "speaks of another run",
+        "cannot be executed",
+    ),
+    *("is evicted", "is preempted"),
+)
+
+
+@dataclass
+class Node:
+    """Makes pods move."""
+
+    server: ApiServer
+    clock: Clock
+    is_reachable: bool = True
+    """A volume that is full, a registry that is down: what is stuck stays so until it is mended."""
+
+    def steps(self, pod: Document) -> tuple[str, ...]:
+        """Name what can happen to a pod now."""
+        if has_ended(pod):
+            return ()
+        if "deletionTimestamp" in pod["metadata"]:
+            return ("is gone",)
+        if "running" in state_of(pod):
+            return ENDS
+        if "nodeName" in pod.get("spec", {}):
+            return (*STEPS_ON_NODE, "is evicted")
+        return ("is scheduled", *UNSCHEDULABLE)
+
+    def step(self, pod: Document, name: str) -> None:
+        """Let one of them happen."""
+        if name == "is scheduled":
+            self.server.replace(PODS, pod, {**pod, "spec": {**pod["spec"], "nodeName": "node0"}})
+        elif name in UNSCHEDULABLE:
+            message = UNSCHEDULABLE[name]
+            stuck = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+            self._set(pod, conditions=[stuck])
+        elif name in WAITING:
+            reason, message = WAITING[name]
+            self._container(pod, "Pending", {"waiting": {"reason": reason, "message": message}})
+        elif name == "runs":
+            self.clock.now += 1  # no container is at work in the second in which another one ended
+            self._container(pod, "Running", {"running": {"startedAt": self.clock.text}})
+        elif name == "is gone":
+            self._is_gone(pod)
+        else:
+            self._ends(pod, name)
+
+    def _ends(self, pod: Document, how: str) -> None:
+        if how in {"is evicted", "is preempted"}:
+            self._disrupt(pod, how)
+            return
+        code, reason, message = end_of(pod, how)
+        self._terminate(pod, code, reason, message)
+
+    def _disrupt(self, pod: Document, how: str) -> None:
+        """Take the pod off its node; Kubernetes says by a condition that it was not the pod's fault."""
+        disruption = [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}]
+        if how == "is evicted":
+            told = {"reason": "Evicted", "message": "The node was low on resource: memory."}
+            self._set(pod, phase="Failed", containerStatuses=None, conditions=disruption, **told)
+            return
+        self._set(pod, conditions=disruption)
+        self.server.delete(PODS, pod["metadata"]["name"])
+
+    def _is_gone(self, pod: Document) -> None:
+        """End a pod that was deleted: the process gets SIGTERM; the pod goes when nothing holds it."""
+        if "running" in state_of(pod):
+            self._terminate(pod, 143, "Error", said(pod, ExitCode.INTERRUPTED))
+        else:
+            self._set(pod, phase="Failed")
+        name = pod["metadata"]["name"]
+        if not pod["metadata"].get("finalizers"):
+            self.server.remove(PODS, name)
+
+    def _terminate(self, pod: Document, code: int, reason: str, message: str) -> None:
+        end = {"exitCode": code, "reason": reason, "message": message, "finishedAt": self.clock.text}
+        self._container(pod, "Failed" if code else "Succeeded", {"terminated": end})
+
+    def _container(self, pod: Document, phase: str, state: Document) -> None:
+        told = {"name": CONTAINER, "state": state, "imageID": "sha256:1"}
+        self._set(pod, phase=phase, containerStatuses=[told], conditions=kept_conditions(pod))
+
+    def _set(self, pod: Document, **fields: Any) -> None:
+        self.server.set_status(PODS, pod["metadata"]["name"], **fields)
+
+
+def kept_conditions(pod: Document) -> list[Document] | None:
+    """Drop what the scheduler said: the pod has a node."""
+    found = [one for one in pod["status"].get("conditions") or () if one["type"] != "PodScheduled"]
+    return found or None
+
+
+def state_of(pod: Document) -> Document:
+    """Give the state of a pod's container."""
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    return next((dict(one["state"]) for one in statuses), {})
+
+
+def end_of(pod: Document, how: str) -> tuple[int, str, str]:
+    """Give the exit code, the kubelet's word and the termination message of an end."""
+    if how.startswith("exits with "):
+        code = ExitCode(int(how.removeprefix("exits with ")))
+        return int(code), "Completed" if code is ExitCode.DONE else "Error", said(pod, code)
+    return {
+        "is killed for memory": (137, "OOMKilled", ""),
+        "dies without a word": (1, "Error", LONG),
+        "says nonsense": (0, "Completed", LONG),
+        "speaks of another run": (0, "Completed", said(pod, ExitCode.DONE, uid="another")),
+        "cannot be executed": (128, "StartError", "exec: not found"),
+    }[how]
+
+
+def said(pod: Document, code: ExitCode, **more: Any) -> str:
+    """Write a result as the runner does."""
+    labels = pod["metadata"]["labels"]
+    content = {
+        "stage": labels[LABEL_STAGE],
+        "uid": labels[LABEL_RUN_UID],
+        "reason": REASONS[code],
+        "message": LONG[:900] if code else "done",
+    }
+    if code is ExitCode.DONE:
+        content |= {"dataset": DATASET, "metrics": METRICS, "configHash": "c0ffee"}
+    return json.dumps(content | more)
+
+
+def result_of(pod: Document) -> str | None:
+    """Say how a pod ended, in the word that a failure may carry; None where it has not, or did well."""
+    if not has_ended(pod):
+        return None
+    end = state_of(pod).get("terminated")
+    if end is None:
+        return "Evicted"
+    code, reason = end["exitCode"], end["reason"]
+    if code == 0:
+        return None
+    if reason == "OOMKilled":
+        return "OutOfMemory"
+    if reason == "StartError":
+        return "ContainerCannotStart"
+    return "ContainerFailed" if end["message"] == LONG else REASONS[ExitCode(code)]

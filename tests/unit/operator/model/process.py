@@ -1,0 +1,173 @@
+"""One operator process: the real cache, queue, client and reconciler, with the model's time and watches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.unit.operator.model.apiserver import KINDS
+from tests.unit.operator.model.endpoints import Endpoints, Killed
+
+from qlib_shadow_operator.cache import Cache, Key
+from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.kube.cluster import Cluster, ClusterError
+from qlib_shadow_operator.reconcile import Reconciler
+from qlib_shadow_operator.workqueue import WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tests.unit.operator.model.apiserver import ApiServer, Change
+    from tests.unit.operator.model.clock import Clock
+    from tests.unit.operator.model.endpoints import Mischief
+
+
+@dataclass
+class Timer:
+    """A look that is due at some time."""
+
+    due: float
+    ring: Callable[[], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Stop it."""
+        self.cancelled = True
+
+
+@dataclass
+class Process:
+    """What dies with a process is made anew by `start`."""
+
+    server: ApiServer
+    clock: Clock
+    line: Endpoints
+    heard: dict[str, int] = field(default_factory=dict)
+    """How many changes of each kind the watches have told."""
+    timers: list[Timer] = field(default_factory=list)
+    deaths: int = 0
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin with nothing but what the API server tells."""
+        self.timers = []
+        self.cache = Cache()
+        self.queue: WorkQueue[Key] = WorkQueue(self._call_later, lambda: 0.0, lambda: float(self.clock.now))
+        cluster = Cluster(self.line, self.line, hang_up=lambda: None)
+        self.reconciler = Reconciler(self.cache, cluster, Defaults(), lambda: self.clock.time)
+        for kind in KINDS:
+            self.heard[kind] = len(self.server.log[kind])
+            for document in self.server.objects[kind].values():
+                self._ask(self.cache.put(kind, document))
+
+    def die(self) -> None:
+        """Be killed and started again."""
+        self.deaths += 1
+        self.start()
+
+    def _call_later(self, delay: float, ring: Callable[[], None]) -> Timer:
+        timer = Timer(self.clock.now + delay, ring)
+        self.timers.append(timer)
+        return timer
+
+    def _ask(self, key: Key | None) -> None:
+        if key is not None:
+            self.queue.add(key)
+
+    # --- what it hears -----------------------------------------------------------------------------
+
+    def unheard(self, kind: str) -> int:
+        """Count what the watch of a kind has not told yet."""
+        return len(self.server.log[kind]) - self.heard[kind]
+
+    @property
+    def is_current(self) -> bool:
+        """Everything was told."""
+        return not any(map(self.unheard, KINDS))
+
+    def hear(self, kind: str, count: int = 1_000_000) -> None:
+        """Take the next changes of a kind, in their order."""
+        begin = self.heard[kind]
+        self._take(self.server.log[kind][begin : begin + count])
+        self.heard[kind] = min(begin + count, len(self.server.log[kind]))
+
+    def hear_everything(self) -> None:
+        """Take all that is to be heard."""
+        for kind in KINDS:
+            self.hear(kind)
+
+    def hear_again(self, kind: str, count: int) -> None:
+        """Take changes of which the watch has told before, as after a reconnection."""
+        end = self.heard[kind]
+        self._take(self.server.log[kind][max(end - count, 0) : end])
+
+    def reconnect(self, kind: str) -> None:
+        """Take a list in the place of what happened meanwhile: deletions are never told of."""
+        self.heard[kind] = len(self.server.log[kind])
+        for document in self.server.objects[kind].values():
+            self._ask(self.cache.put(kind, document))
+
+    def resync(self) -> None:
+        """Compare the cache with the truth and look at every run, as workers.resync does."""
+        for kind in KINDS:
+            before = self.cache.snapshot(kind)
+            self.cache.correct(kind, before, list(self.server.objects[kind].values()))
+        for key in self.cache.keys():  # noqa: SIM118 - not a mapping
+            self.queue.add(key)
+
+    def _take(self, changes: Iterable[Change]) -> None:
+        for kind, change, document in changes:
+            found = self.cache.drop(kind, document) if change == "DELETED" else self.cache.put(kind, document)
+            if kind == "runs" and change == "DELETED":
+                self.reconciler.forget(document["metadata"]["uid"])
+            self._ask(found)
+
+    # --- what it does ------------------------------------------------------------------------------
+
+    def ring(self) -> bool:
+        """Let the timers that are due ask for their looks."""
+        due = [timer for timer in self.timers if timer.due <= self.clock.now and not timer.cancelled]
+        self.timers = [timer for timer in self.timers if timer not in due and not timer.cancelled]
+        for timer in due:
+            timer.ring()
+        return bool(due)
+
+    @property
+    def next_timer(self) -> float | None:
+        """Say when a timer is due."""
+        return min((timer.due for timer in self.timers if not timer.cancelled), default=None)
+
+    def look(self, plan: Iterable[Mischief] = ()) -> bool:
+        """Look at the next run in line, as workers.Workers does; False if none waits."""
+        self.ring()
+        if not len(self.queue):
+            return False
+        key = self._next()
+        self.line.plan.extend(plan)
+        try:
+            again = self.reconciler.reconcile(key)
+        except Killed:
+            self.line.plan.clear()
+            self.die()
+            return True
+        except ClusterError:
+            self.queue.retry(key)
+        else:
+            self.queue.forgive(key)
+            if again is not None:
+                self.queue.add_after(key, again)
+        self.line.plan.clear()
+        self.queue.done(key)
+        return True
+
+    def _next(self) -> Key:
+        """Take from the queue without a loop: where somebody waits, `get` does not."""
+        waiting = self.queue.get()
+        try:
+            waiting.send(None)
+        except StopIteration as found:
+            key: Key = found.value
+            return key
+        raise AssertionError("the queue let a look wait although a run was in line")

@@ -1,0 +1,205 @@
+"""Whatever happens, in whatever order: every promise holds at every write, and every run comes to its end.
+
+Hypothesis tells stories of users, controllers, nodes, lines and operators that die at any call. After each
+story the mischief ends, and the run must end too. A failing story is printed as steps that can be pasted
+into a test. `make chaos` tells thousands of new ones.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.unit.operator.model.apiserver import KINDS, has_ended, refusal
+from tests.unit.operator.model.controllers import admit, preempt
+from tests.unit.operator.model.endpoints import Mischief
+from tests.unit.operator.model.node import ENDS
+from tests.unit.operator.model.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_STORIES", "0"))
+"""Stories to tell; by default a few hundred, always the same ones."""
+FATES = ("exits with 0", "exits with 13", "hangs", "image cannot be pulled", "claim is missing")
+USUAL = "exits with 0"
+SECONDS = (0, 1, 5, 31, 130, 900, 1_801, 3_601, 15_000)
+
+REFUSALS = ((403, "no " * 600), (403, "exceeded quota: research"), (422, "the Job cannot be"))
+"""Status codes and words with which a Job may be refused."""
+
+some = st.integers(0, 7)
+"""Picks one of a few things, whatever their number is then."""
+first_or_second = st.integers(0, 1)
+mischief = st.lists(st.sampled_from(Mischief), max_size=5)
+
+
+class Story(RuleBasedStateMachine):
+    """What may happen next, whoever does it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+
+    @initialize(
+        fate=st.sampled_from((USUAL, USUAL, *FATES)),
+        spec=st.sampled_from(({}, {}, {"suspend": True}, {"queueName": "nightly"})),
+    )
+    def begins(self, fate: str, spec: dict[str, Any]) -> None:
+        """Somebody applies a run; what later becomes of its pods is settled."""
+        self.world.fate = fate
+        self.world.user_applies(**spec)
+
+    # --- users
+
+    @rule(suspend=st.booleans())
+    def user_suspends(self, *, suspend: bool) -> None:
+        """Suspend or resume."""
+        self.world.user_suspends(suspend=suspend)
+
+    @rule(seconds=st.sampled_from((0, 60, 100_000)))
+    def user_limits_life(self, seconds: int) -> None:
+        """Give the run a time to live."""
+        self.world.user_limits_life(seconds)
+
+    @precondition(lambda self: self.world.jobs)
+    @rule(which=some)
+    def user_deletes_job(self, which: int) -> None:
+        """Delete a Job by hand."""
+        self.world.user_deletes_job(pick(self.world.jobs, which))
+
+    @precondition(lambda self: self.world.pods)
+    @rule(which=some)
+    def user_deletes_pod(self, which: int) -> None:
+        """Delete a pod by hand."""
+        self.world.user_deletes_pod(pick(self.world.pods, which))
+
+    @rule(certain=st.integers(0, 9), again=st.booleans())
+    def user_deletes_run(self, certain: int, *, again: bool) -> None:
+        """Delete the run, seldom, and perhaps make another one of the same name."""
+        if certain == 0:
+            self.world.user_deletes_run()
+        if again:
+            self.world.user_applies()
+
+    # --- the cluster
+
+    @rule(why=st.sampled_from((*REFUSALS, None, None)))
+    def jobs_are_refused(self, why: tuple[int, str] | None) -> None:
+        """Fill a quota, forbid the Job for ever, or let it in again."""
+        self.world.server.job_refusal = refusal(*why) if why else None
+
+    @rule(refuses=st.booleans())
+    def pods_are_refused(self, *, refuses: bool) -> None:
+        """Let a quota keep the Job controller from making pods."""
+        self.world.controller.refuses_pods = refuses
+
+    @precondition(lambda self: self.world.jobs)
+    @rule(which=some, does=st.sampled_from((admit, preempt)))
+    def kueue_acts(self, which: int, does: Callable[..., None]) -> None:
+        """Let a queue have its Job, or take it back."""
+        does(self.world.server, pick(self.world.jobs, which))
+
+    @rule()
+    def controllers_work(self) -> None:
+        """Let the Job controller and the garbage collector work."""
+        self.world.controllers_work()
+
+    @precondition(lambda self: self.world.pods)
+    @rule(which=some, step=st.integers(0, len(ENDS) - 1))
+    def pod_moves(self, which: int, step: int) -> None:
+        """Let anything happen to a pod that can."""
+        pod = pick(self.world.pods, which)
+        if steps := self.world.node.steps(pod):
+            self.world.node.step(pod, pick(steps, step))
+
+    @rule(seconds=st.sampled_from(SECONDS))
+    def time_passes(self, seconds: int) -> None:
+        """Let time pass."""
+        self.world.clock.now += seconds
+
+    @rule(rounds=st.integers(1, 6))
+    def all_goes_well(self, rounds: int) -> None:
+        """Let everybody do what is to be done, for a while."""
+        for _ in range(rounds):
+            self.world.round()
+
+    # --- the operators
+
+    @precondition(lambda self: len(self.world.operators) == 1)
+    @rule()
+    def second_operator_starts(self) -> None:
+        """Run two by mistake."""
+        self.world.operators.append(self.world._operator())
+
+    @rule(which=first_or_second, kind=st.sampled_from(KINDS), count=st.integers(1, 3))
+    def operator_hears(self, which: int, kind: str, count: int) -> None:
+        """Let a watch tell something, while the others are late."""
+        pick(self.world.operators, which).hear(kind, count)
+
+    @rule(which=first_or_second, kind=st.sampled_from(KINDS), count=st.integers(1, 3))
+    def operator_hears_again(self, which: int, kind: str, count: int) -> None:
+        """Let a watch repeat itself."""
+        pick(self.world.operators, which).hear_again(kind, count)
+
+    @rule(which=first_or_second, kind=st.sampled_from(KINDS))
+    def watch_breaks(self, which: int, kind: str) -> None:
+        """Let a watch miss what happened, and begin anew with a list; deletions are then never told of."""
+        pick(self.world.operators, which).reconnect(kind)
+        self.world.missed = True
+
+    @rule(which=first_or_second, plan=mischief)
+    def operator_looks(self, which: int, plan: list[Mischief]) -> None:
+        """Let an operator look, over a bad line, and perhaps be killed at any call."""
+        operator = pick(self.world.operators, which)
+        self.world.missed = self.world.missed or Mischief.OVERTAKEN in plan
+        self.world.look(operator, plan)
+
+    @rule(which=first_or_second)
+    def operator_dies(self, which: int) -> None:
+        """Kill an operator between two looks."""
+        pick(self.world.operators, which).die()
+
+    @rule(which=first_or_second, is_down=st.booleans())
+    def line_breaks(self, which: int, *, is_down: bool) -> None:
+        """Let an operator's calls fail for a while."""
+        pick(self.world.operators, which).line.is_down = is_down
+
+    # --- the end
+
+    @invariant()
+    def at_most_one_unfinished_pod_a_job(self) -> None:
+        """Hold the model itself to what Kubernetes promises: no two attempts of one Job at once."""
+        owners = [p["metadata"]["ownerReferences"][0]["uid"] for p in self.world.pods if not has_ended(p)]
+        assert len(owners) == len(set(owners))
+
+    def teardown(self) -> None:
+        """End the mischief: the run ends, or is suspended as asked, and ends once it is resumed."""
+        world = self.world
+        world.everything_is_mended()
+        world.comes_to_rest()
+        world.check_rest()
+        world.user_suspends(suspend=False)
+        world.comes_to_rest()
+        world.check_rest()
+
+
+def pick(things: Sequence[T], which: int) -> T:
+    """Take one of however many there are."""
+    return things[which % len(things)]
+
+
+TestStory = Story.TestCase
+TestStory.settings = settings(
+    max_examples=ROUNDS or 150,
+    stateful_step_count=40,
+    derandomize=not ROUNDS,
+    deadline=None,
+    database=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
