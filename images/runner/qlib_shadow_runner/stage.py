@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.environment import child_environment
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
+from qlib_shadow_runner.guard.layers import close_own_network
 from qlib_shadow_runner.limits import read_limits
 from qlib_shadow_runner.provenance import provenance
 from qlib_shadow_runner.report import tell
@@ -34,10 +35,12 @@ from qlib_shadow_runner.supervisor import Supervisor
 from qlib_shadow_runner.tee import Tee
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 STAGES: Final[Mapping[Stage, Callable[[Workbench], Outcome]]] = {Stage.DOWNLOAD: download, Stage.QRUN: qrun}
 LAST: Final = list(Stage)[-1]
+CLOSED: Final = frozenset({Stage.QRUN})
+"""Stages without a network; the download cannot be one."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,10 @@ class Clock:
 def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
     """Do one stage and give the exit code of the process."""
     os.umask(0o002)  # other pods of the same group share the volume
-    supervisor, clock = Supervisor(), Clock()
+    supervisor, clock = Supervisor(closed=stage in CLOSED), Clock()
     supervisor.listen()
+    if stage in CLOSED:
+        close_own_network()
     context: Context | None = None
     try:
         context = Context.from_environ(stage, environ)
@@ -94,7 +99,7 @@ def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: T
         context.stage, clock, context, outcome, commit=str(folder.metadata.get("git_commit", ""))
     )
     try:
-        _finish(folder, context.stage, attempt, clock, result)
+        _finish(folder, context.stage, attempt, clock, result, layers=supervisor.layers)
     except OSError as error:
         result = _result(context.stage, clock, context, from_os_error(error))
     return result
@@ -154,7 +159,9 @@ def _begin(context: Context, folder: RunFolder, attempt: int, clock: Clock) -> N
     )
 
 
-def _finish(folder: RunFolder, stage: Stage, attempt: int, clock: Clock, result: Result) -> None:
+def _finish(
+    folder: RunFolder, stage: Stage, attempt: int, clock: Clock, result: Result, *, layers: Sequence[str]
+) -> None:
     """Complete the metadata: with the last stage, or with the first failure."""
     done = result["exitCode"] == ExitCode.DONE
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
@@ -167,10 +174,10 @@ def _finish(folder: RunFolder, stage: Stage, attempt: int, clock: Clock, result:
         "reason": result["reason"],
         "peak_memory_bytes": peak,
     }
-    ended: dict[str, object] = {}
+    ended: dict[str, object] = {"network_guard": list(layers)} if stage in CLOSED else {}
     if not done or stage is LAST:
         status = "complete" if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
-        ended = {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
+        ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
     folder.update_metadata(
         stages=_with_record(folder, stage, record),
         peak_memory_bytes=max(peak, int(str(folder.metadata.get("peak_memory_bytes") or 0))),

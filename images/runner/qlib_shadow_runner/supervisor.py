@@ -1,4 +1,7 @@
-"""Children of a stage: started in a group of their own, told of SIGTERM, and never left behind."""
+"""Children of a stage: started in a group of their own, told of SIGTERM, and never left behind.
+
+Where the stage is closed, they start without a network, and one that tries to reach it ends the run.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.guard.watch import Watch
+from qlib_shadow_runner.orphans import adopt_orphans, end_descendants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import FrameType
+
+    from qlib_shadow_runner.guard.report import Attempt
 
 GRACE_SECONDS: Final = 5
 """How long a child may take to heed SIGTERM; the kubelet gives the whole pod 30."""
@@ -27,33 +34,59 @@ GRACE_SECONDS: Final = 5
 class Supervisor:
     """Runs one child at a time and knows whether the stage was asked to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, closed: bool = False) -> None:
         self.interrupted = False
+        self.layers: Sequence[str] = ()
+        """What keeps the children of a closed stage from the network."""
+        self._closed = closed
+        self._reaping = False
+        self._attempt: Attempt | None = None
         self._child: subprocess.Popen[bytes] | None = None
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGINT; as process 1 of a container nobody else would."""
+        """Take SIGTERM and SIGINT, and orphans; as process 1 of a container nobody else would."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGALRM, self._kill)
+        adopt_orphans()
+        self._reaping = True
 
     def run(self, command: Sequence[str], *, environ: Mapping[str, str], cwd: str) -> int:
         """Run a child to its end and give its return code; raise when asked to stop meanwhile."""
         self.check()
-        child = subprocess.Popen(
-            command, env=dict(environ), cwd=cwd, stdin=subprocess.DEVNULL, start_new_session=True
+        code = self._run_closed(command, environ, cwd) if self._closed else self._run(command, environ, cwd)
+        self.check()
+        return code
+
+    def _run_closed(self, command: Sequence[str], environ: Mapping[str, str], cwd: str) -> int:
+        with Watch(Path(cwd), self._say_layers, lambda: self._send(signal.SIGKILL)) as watch:
+            code = self._run(watch.wrapped(command), environ, cwd, watch)
+        self._attempt = watch.attempt
+        return code
+
+    def _run(
+        self, command: Sequence[str], environ: Mapping[str, str], cwd: str, watch: Watch | None = None
+    ) -> int:
+        child = self._child = subprocess.Popen(
+            command,
+            env=dict(environ),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=watch.handed if watch else (),
         )
-        self._child = child
+        if watch:
+            watch.started()
         if self.interrupted:  # between the check and the assignment
             self._stop(signal.SIGTERM, None)
         try:
-            code = child.wait()
+            return child.wait()
         finally:
             signal.alarm(0)
             self._send(signal.SIGKILL)
             self._child = None
-        self.check()
-        return code
+            if self._reaping:
+                end_descendants()
 
     def step(
         self, name: str, arguments: object, *, environ: Mapping[str, str], cwd: str
@@ -79,12 +112,19 @@ class Supervisor:
         return content
 
     def check(self) -> None:
-        """Stop here if somebody asked for it."""
+        """Stop here if somebody asked for it, or must not go on."""
+        if self._attempt is not None:
+            raise self._attempt.error()
         if self.interrupted:
             raise StageError(
                 Reason.INTERRUPTED,
                 "the stage was told to stop (SIGTERM) before it was done; running it again repeats it.",
             )
+
+    def _say_layers(self, layers: Sequence[str]) -> None:
+        if layers != self.layers:
+            sys.stdout.write(f"network closed by {', '.join(layers)}\n")
+        self.layers = layers
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         del number

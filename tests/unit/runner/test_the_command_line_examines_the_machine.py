@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from qlib_shadow_runner.cli import health, main
 from qlib_shadow_runner.cli.doctor import print_health
 from qlib_shadow_runner.cli.health import CHECKS, Finding, Surroundings
+from qlib_shadow_runner.guard.layers import available_layers
 
 
 def test_this_machine_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -20,6 +22,7 @@ def test_this_machine_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     found = {check["name"]: check["passed"] for check in report["checks"]}
     assert list(found) == [
         *("python", "packages", "libgomp", "volume", "space", "limits", "time zone", "/dev/shm"),
+        "network guard",
     ]
     assert all(found[name] for name in ("python", "packages", "libgomp", "volume"))
     assert report["passed"] is all(found.values())
@@ -121,3 +124,21 @@ def test_missing_shared_memory_is_found(tmp_path: Path):
     found = health.check_shared(Surroundings(tmp_path, shared=tmp_path / "none"))
     assert isinstance(found, Finding)
     assert (found.passed, "--shm-size" in found.remedy) == (False, True)
+
+
+def test_what_keeps_a_run_from_the_network_is_named(tmp_path: Path):
+    """On this machine, every layer that the tests of the guard see at work."""
+    found = health.check_network_guard(Surroundings(tmp_path))
+    assert (found.passed, found.detail) == (True, ", ".join(available_layers()))
+    assert "audit-hook" in found.detail
+
+
+def test_a_kernel_that_can_close_nothing_is_found(tmp_path: Path):
+    """Python's own hook alone would stop Python alone."""
+
+    def nothing(*_: object) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    found = health.check_network_guard(Surroundings(tmp_path, guard=lambda: available_layers(nothing)))
+    assert (found.passed, found.detail) == (False, "audit-hook")
+    assert "Linux 5.9 or later" in found.remedy

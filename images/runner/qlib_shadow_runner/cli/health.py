@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from qlib_shadow_runner.dataset.archive.progress import human
 from qlib_shadow_runner.errors import volume_not_writable
+from qlib_shadow_runner.guard.layers import available_layers
 from qlib_shadow_runner.limits import CGROUP, read_limits
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Surroundings:
     python: tuple[int, ...] = tuple(sys.version_info[:3])
     libgomp: str = LIBGOMP
     cgroup: Path = CGROUP
+    guard: Callable[[], list[str]] = available_layers
     shared: Path = Path("/dev/shm")  # noqa: S108 - it is asked about, nothing secret is put there
 
 
@@ -154,6 +156,18 @@ def check_shared(here: Surroundings) -> Finding:
     return _finding(name, f"{human(free)} free", passed=free >= SHARED // 2, remedy=remedy)
 
 
+def check_network_guard(here: Surroundings) -> Finding:
+    """Name what would keep a run's training from the network."""
+    layers = here.guard()
+    return _finding(
+        "network guard",
+        ", ".join(layers),
+        passed=len(layers) > 1,
+        remedy="Only Python code would be stopped. Use Linux 5.9 or later, on x86_64 or aarch64, "
+        "with a seccomp profile that allows seccomp(2), such as RuntimeDefault.",
+    )
+
+
 CHECKS: Final[tuple[Callable[[Surroundings], Finding], ...]] = (
     check_python,
     check_packages,
@@ -163,6 +177,7 @@ CHECKS: Final[tuple[Callable[[Surroundings], Finding], ...]] = (
     check_limits,
     check_zone,
     check_shared,
+    check_network_guard,
 )
 
 

@@ -1,0 +1,130 @@
+"""What the kernel asks when a filter of `seccomp` says so: answered, and looked at for attempts.
+
+Whoever asks for an Internet socket gets a dead one instead: a local socket without a peer. So nothing that is
+told here decides whether the network is reached; it only tells a library that looks around from a program
+that connects, and whereto. Only the latter is an attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from qlib_shadow_runner.guard.seccomp import ARCHITECTURES
+from qlib_shadow_runner.guard.syscalls import machine
+
+RECEIVE: Final = 0xC0502100
+SEND: Final = 0xC0182101
+ADD_DESCRIPTOR: Final = 0x40182103
+REQUEST: Final = struct.Struct("=QIIiIQ6Q")
+RESPONSE: Final = struct.Struct("=QqiI")
+DESCRIPTOR: Final = struct.Struct("=QIIII")
+CONTINUE: Final = 1
+KIND: Final = 0xF
+ADDRESS_SIZE: Final = 28
+MESSAGE: Final = struct.Struct("=QI")
+"""How a msghdr begins: the address, and its length."""
+GONE: Final = frozenset({errno.ENOENT, errno.EINTR})
+
+
+@dataclass(frozen=True)
+class Question:
+    """One system call that waits for an answer."""
+
+    id: int
+    pid: int
+    number: int
+    arguments: tuple[int, ...]
+
+
+def next_question(listener: int) -> Question | None:
+    """Take the next one; None when whoever asked is gone."""
+    buffer = bytearray(REQUEST.size)
+    try:
+        fcntl.ioctl(listener, RECEIVE, buffer)
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise
+    identifier, pid, _, number, _, _, *arguments = REQUEST.unpack(buffer)
+    return Question(identifier, pid, number, tuple(arguments))
+
+
+def address_of(question: Question) -> str | None:
+    """Give the Internet address that a call names; None where it names none."""
+    here = ARCHITECTURES[machine()]
+    if question.number == here.socket:
+        return None
+    try:
+        where, size = _address_place(question)
+        return _shown(_memory(question.pid, where, min(size, ADDRESS_SIZE)))
+    except (OSError, struct.error):  # whoever asked is gone, or gave the kernel a wrong address
+        return None
+
+
+def answer(listener: int, question: Question, *, refused: bool) -> None:
+    """Let the call fail, give it a dead socket, or let it go on."""
+    if refused:
+        _respond(listener, question, error=-errno.EACCES)
+    elif question.number == ARCHITECTURES[machine()].socket:
+        _give_dead_socket(listener, question)
+    else:
+        _respond(listener, question, flags=CONTINUE)
+
+
+def _respond(listener: int, question: Question, *, value: int = 0, error: int = 0, flags: int = 0) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        fcntl.ioctl(listener, SEND, RESPONSE.pack(question.id, value, error, flags))
+
+
+def _give_dead_socket(listener: int, question: Question) -> None:
+    asked = question.arguments[1]
+    kind, close = asked & KIND, os.O_CLOEXEC if asked & socket.SOCK_CLOEXEC else 0
+    if kind not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        _respond(listener, question, error=-errno.EACCES)
+        return
+    with socket.socket(socket.AF_UNIX, kind) as dead:
+        dead.setblocking(not asked & socket.SOCK_NONBLOCK)
+        try:
+            request = bytearray(DESCRIPTOR.pack(question.id, 0, dead.fileno(), 0, close))
+            given = fcntl.ioctl(listener, ADD_DESCRIPTOR, request)  # a number, for a buffer alone
+        except OSError:  # a kernel before 5.9
+            _respond(listener, question, error=-errno.EACCES)
+            return
+    _respond(listener, question, value=given)
+
+
+def _address_place(question: Question) -> tuple[int, int]:
+    here = ARCHITECTURES[machine()]
+    if question.number == here.connect:
+        return question.arguments[1], question.arguments[2]
+    if question.number == here.sendto:
+        return question.arguments[4], question.arguments[5]
+    found: tuple[int, int] = MESSAGE.unpack(_memory(question.pid, question.arguments[1], MESSAGE.size))
+    return found
+
+
+def _memory(pid: int, where: int, size: int) -> bytes:
+    descriptor = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(descriptor, size, where)
+    finally:
+        os.close(descriptor)
+
+
+def _shown(address: bytes) -> str | None:
+    if len(address) < struct.calcsize("=H"):
+        return None
+    family, port = struct.unpack("=H", address[:2])[0], int.from_bytes(address[2:4], "big")
+    if family == socket.AF_INET:
+        return f"{IPv4Address(address[4:8])}:{port}"
+    if family == socket.AF_INET6:
+        return f"[{IPv6Address(address[8:24])}]:{port}"
+    return None

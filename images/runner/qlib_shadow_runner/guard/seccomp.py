@@ -1,0 +1,153 @@
+"""No Internet sockets for this process and what it starts, by a system call filter.
+
+The filter looks at numbers only, which nobody can change behind its back: which family of socket is asked
+for. Where the kernel can ask a supervisor (5.9 and later) it does, so that somebody hears of every attempt;
+elsewhere the call fails with EACCES and that is all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.guard.syscalls import SECCOMP, machine, syscall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SET_MODE_FILTER: Final = 1
+GET_ACTION_AVAIL: Final = 2
+NEW_LISTENER: Final = 1 << 3
+
+KILL_PROCESS: Final = 0x80000000
+REFUSE: Final = 0x00050000
+ASK: Final = 0x7FC00000
+ALLOW: Final = 0x7FFF0000
+
+LOAD: Final = 0x20
+EQUAL: Final = 0x15
+AT_LEAST: Final = 0x35
+RETURN: Final = 0x06
+NUMBER_AT: Final = 0
+ARCHITECTURE_AT: Final = 4
+ARGUMENTS_AT: Final = 16
+X32_BIT: Final = 0x40000000
+INSTRUCTION_SIZE: Final = 8
+Instruction = tuple[int, str, str, int]
+"""Operation, where to go when it holds, where when not, and its number."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the filter must know of a machine."""
+
+    audit: int
+    socket: int
+    connect: int
+    sendto: int
+    sendmsg: int
+    sendmmsg: int
+    setsockopt: int
+    io_uring_setup: int = 425
+
+
+ARCHITECTURES: Final = {
+    "x86_64": Architecture(0xC000003E, 41, 42, 44, 46, 307, 54),
+    "aarch64": Architecture(0xC00000B7, 198, 203, 206, 211, 269, 208),
+}
+INTERNET_LEVELS: Final = (socket.SOL_IP, socket.SOL_TCP, socket.SOL_UDP, socket.IPPROTO_IPV6)
+"""Whose options a dead socket does not have. Resolvers set them first, and stop when they cannot."""
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def refuse(number: int) -> int:
+    """Let a call fail with this error."""
+    return REFUSE | number
+
+
+def filter_source(here: Architecture, *, asking: bool) -> tuple[Instruction | str, ...]:
+    """Write the filter; a string is the label of what follows it, and the other branch goes on below."""
+    fifth_argument = ARGUMENTS_AT + 4 * 8
+    return (
+        (LOAD, "", "", ARCHITECTURE_AT),
+        (EQUAL, "", "kill", here.audit),  # 32-bit programs have other numbers, and no use here
+        (LOAD, "", "", NUMBER_AT),
+        (AT_LEAST, "kill", "", X32_BIT),
+        (EQUAL, "family", "", here.socket),
+        (EQUAL, "address", "", here.sendto),
+        (EQUAL, "watch", "", here.connect),
+        (EQUAL, "watch", "", here.sendmsg),
+        (EQUAL, "watch", "", here.sendmmsg),
+        (EQUAL, "option", "", here.setsockopt),
+        (EQUAL, "forbid", "allow", here.io_uring_setup),  # its operations pass no filter
+        "family",
+        (LOAD, "", "", ARGUMENTS_AT),
+        (EQUAL, "allow", "", socket.AF_UNIX),
+        (EQUAL, "internet", "", socket.AF_INET),
+        (EQUAL, "internet", "", socket.AF_INET6),
+        (RETURN, "", "", refuse(errno.EAFNOSUPPORT)),
+        "address",  # without one, sendto is send
+        (LOAD, "", "", fifth_argument),
+        (EQUAL, "", "watch", 0),
+        (LOAD, "", "", fifth_argument + 4),
+        (EQUAL, "allow", "watch", 0),
+        "option",
+        (LOAD, "", "", ARGUMENTS_AT + 8),
+        *((EQUAL, "pretend", "", level) for level in INTERNET_LEVELS),
+        (RETURN, "", "", ALLOW),
+        "pretend",
+        (RETURN, "", "", refuse(0)),  # an error of 0 is a success
+        "internet",
+        (RETURN, "", "", ASK if asking else refuse(errno.EACCES)),
+        "watch",
+        (RETURN, "", "", ASK if asking else ALLOW),
+        "forbid",
+        (RETURN, "", "", refuse(errno.EPERM)),
+        "allow",
+        (RETURN, "", "", ALLOW),
+        "kill",
+        (RETURN, "", "", KILL_PROCESS),
+    )
+
+
+def assemble(source: tuple[Instruction | str, ...]) -> bytes:
+    """Turn labels into distances, which is what the kernel reads."""
+    labels: dict[str, int] = {}
+    code: list[Instruction] = []
+    for line in source:
+        if isinstance(line, str):
+            labels[line] = len(code)
+        else:
+            code.append(line)
+
+    def distance(label: str, here: int) -> int:
+        return labels[label] - here - 1 if label else 0
+
+    return b"".join(
+        struct.pack("<HBBI", operation, distance(yes, here), distance(no, here), value)
+        for here, (operation, yes, no, value) in enumerate(code)
+    )
+
+
+def offers(action: int, call: Callable[..., int] = syscall) -> bool:
+    """Say whether the kernel has an action, ASK or REFUSE, for filters."""
+    try:
+        call(SECCOMP[machine()], GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(action)))
+    except (OSError, KeyError):
+        return False
+    return True
+
+
+def close_sockets(*, asking: bool, call: Callable[..., int] = syscall) -> int:
+    """Install the filter in this thread; where it asks, give the descriptor on which it does."""
+    content = assemble(filter_source(ARCHITECTURES[machine()], asking=asking))
+    program = _Program(len(content) // INSTRUCTION_SIZE, content)
+    flags = NEW_LISTENER if asking else 0
+    return call(SECCOMP[machine()], SET_MODE_FILTER, flags, ctypes.byref(program))

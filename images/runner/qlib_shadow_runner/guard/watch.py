@@ -1,0 +1,141 @@
+"""The supervisor's side of the guard: starts a command through the launcher and hears of every attempt."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Final, Self
+
+from qlib_shadow_runner.guard.notifications import address_of, answer, next_question
+from qlib_shadow_runner.guard.report import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+CHUNK: Final = 65_536
+
+
+class Watch:
+    """Watches one guarded child, from before its start until after its end."""
+
+    def __init__(
+        self, folder: Path, on_closed: Callable[[Sequence[str]], None], end_run: Callable[[], None]
+    ) -> None:
+        self.attempt: Attempt | None = None
+        self._on_closed, self._end_run = on_closed, end_run
+        self._path = folder / f"guard-{os.getpid()}-{id(self):x}"
+        self._failure: Exception | None = None
+        self._listener: int | None = None
+        self._told = b""
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Open the ways on which attempts are told."""
+        os.mkfifo(self._path, 0o600)
+        self._channel = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._control, self._handed = socket.socketpair()
+        self._waker, self._wake = os.pipe()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hear the last word and close."""
+        os.close(self._wake)
+        if self._thread.is_alive():
+            self._thread.join()
+        self._handed.close()
+        self._control.close()
+        for descriptor in (self._channel, self._waker):
+            os.close(descriptor)
+        self._path.unlink()
+        if self._failure is not None and error is None:
+            raise self._failure
+
+    @property
+    def handed(self) -> tuple[int]:
+        """Give the descriptor that the child inherits."""
+        return (self._handed.fileno(),)
+
+    def wrapped(self, command: Sequence[str]) -> Sequence[str]:
+        """Put the launcher before a command."""
+        launcher = [sys.executable, "-P", "-m", "qlib_shadow_runner.guard"]
+        ways = ["--channel", str(self._path), "--control", str(self._handed.fileno())]
+        return [*launcher, *ways, "--", *command]
+
+    def started(self) -> None:
+        """Listen, now that the child holds its end of the control socket."""
+        self._handed.close()
+        self._thread.start()
+
+    def _listen(self) -> None:
+        """Answer until the child has ended; where nobody answers, the kernel refuses by itself."""
+        try:
+            self._loop()
+        except Exception as error:  # noqa: BLE001 - raised again where the child is waited for
+            self._failure = error
+            self._end_run()
+        finally:
+            if self._listener is not None:
+                os.close(self._listener)
+
+    def _loop(self) -> None:
+        poll = select.poll()
+        control = self._control.fileno()
+        for descriptor in (self._channel, control, self._waker):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            ready = dict(poll.poll())
+            if control in ready:
+                poll.unregister(control)
+                self._take_over(poll)
+            if self._channel in ready:
+                self._read_channel()
+            if self._listener in ready:
+                self._answer(poll, ready[self._listener])
+            if self._waker in ready and not ready.keys() & {control, self._channel, self._listener}:
+                return
+
+    def _take_over(self, poll: select.poll) -> None:
+        content, descriptors, _, _ = socket.recv_fds(self._control, CHUNK, 1)
+        if content:
+            self._on_closed(content.decode().split())
+        if descriptors:
+            self._listener = descriptors[0]
+            os.set_inheritable(self._listener, False)  # noqa: FBT003 - it is the only argument
+            poll.register(self._listener, select.POLLIN)
+
+    def _read_channel(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._told += os.read(self._channel, CHUNK)
+        *lines, self._told = self._told.split(b"\n")
+        for attempt in filter(None, map(Attempt.parse, lines)):
+            self._record(attempt)
+
+    def _answer(self, poll: select.poll, state: int) -> None:
+        assert self._listener is not None, "it is registered"
+        if not state & select.POLLIN:  # everybody who could ask is gone
+            poll.unregister(self._listener)
+            return
+        question = next_question(self._listener)
+        if question is None:
+            return
+        address = address_of(question)
+        if address is not None:
+            self._record(Attempt.of_process(question.pid, address))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(question.pid, signal.SIGKILL)
+        answer(self._listener, question, refused=address is not None)
+
+    def _record(self, attempt: Attempt) -> None:
+        """Keep the first; it ends the run."""
+        if self.attempt is None:
+            self.attempt = attempt
+            self._end_run()
