@@ -1,0 +1,176 @@
+"""A template says how; data, universe, benchmark, days and seed are the run's, and nothing asked is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.unit.runner.workflow.builders import own, preparer
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.discovery.reach import Reach
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.workflow.described import describe_research
+
+if TYPE_CHECKING:
+    from tests.unit.runner.workflow.builders import MakeDataset, PrepareIt
+
+HANDLER = "          instruments: {{ instruments | tojson }}\n"
+PROCESSOR = (
+    "          infer_processors:\n            - class: RobustZScoreNorm\n"
+    "              kwargs: {fit_start_time: 2020-03-25, fit_end_time: "
+)
+
+REFUSED = {
+    "another dataset": (
+        ("{{ provider_uri | tojson }}", "/data/other"),
+        "qlib_init.provider_uri is '/data/other', and the run's is '/data/x'",
+    ),
+    "another region": (("{{ region | tojson }}", "cn"), "qlib_init.region is 'cn', and the run's is 'us'"),
+    "another universe": (
+        ("{{ instruments | tojson }}", "csi300"),
+        "handler.instruments is 'csi300', and the run's is 'demo'; take it from the parameter instruments",
+    ),
+    "another benchmark": (
+        ("{{ benchmark | tojson }}", "SPY"),
+        "backtest.benchmark is 'SPY', and the run's is '^GSPC'; take it from the parameter benchmark",
+    ),
+    "other days of test": (
+        ("test: [{{ segments.test[0] }}", "test: [{{ segments.train[0] }}"),
+        "segments.test is",
+    ),
+    "another end of the backtest": (
+        ("end_time: {{ backtest.end }}", "end_time: {{ segments.test[1] }}"),
+        "take it from the parameter backtest.end",
+    ),
+    "a handler that begins late": (
+        ("start_time: {{ segments.train[0] }}", "start_time: {{ segments.valid[0] }}"),
+        "after the first day of train",
+    ),
+    "a handler that ends early": (
+        ("end_time: {{ segments.test[1] }}", "end_time: {{ segments.test[0] }}"),
+        "before the last day of test",
+    ),
+    "a scale fitted to the test": (
+        ("fit_end_time: {{ segments.train[1] }}", "fit_end_time: {{ segments.test[1] }}"),
+        "what is fitted to other days knows what it will be asked",
+    ),
+    "a processor fitted to the test": (
+        (HANDLER, HANDLER + PROCESSOR + "2021-01-04}\n"),
+        "handler.infer_processors[0].fit_end_time is 2021-01-04, outside of train",
+    ),
+    "other instruments quoted": (
+        ("codes: {{ codes | tojson }}", "codes: [AAPL]"),
+        "exchange_kwargs.codes is ['AAPL']",
+    ),
+    "more threads than CPUs": (
+        ("num_threads: {{ num_threads }}", "num_threads: 64"),
+        "model.num_threads is 64, and there are 2 CPUs here; write {{ num_threads }}",
+    ),
+    "another seed": (("seed: {{ seed }}", "seed: 42"), "model.seed is 42, and the run's is 7"),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_a_template_with_another_question_is_refused(
+    prepare_it: PrepareIt, change: tuple[str, str], sentence: str
+):
+    """Or else the run's metadata would say what was not done."""
+    with pytest.raises(StageError) as caught:
+        prepare_it(template=own(change))
+    assert sentence in caught.value.message
+    assert caught.value.reason is Reason.INVALID_WORKFLOW
+
+
+@pytest.mark.parametrize(
+    ("asked", "change", "where"),
+    [
+        (
+            {"model": {"num_leaves": 12}},
+            ("{{ model.num_leaves }}", "31"),
+            'model.num_leaves has no effect: ConfigMap "mine", key "workflow.yaml" does not use {{ model.num',
+        ),
+        ({"strategy": {"nDrop": 1}}, ("{{ strategy.n_drop }}", "1"), "spec.workflow.strategy.nDrop has no"),
+        (
+            {"exchange": {"impactCost": 0}},
+            ("{{ exchange.impact_cost }}", "0.0"),
+            "exchange.impactCost has no",
+        ),
+        (
+            {"exchange": {"dealPrice": "open"}},
+            ("{{ exchange.deal_price }}", "close"),
+            "exchange.dealPrice has",
+        ),
+    ],
+    ids=["model", "strategy", "costs", "price"],
+)
+def test_what_the_manifest_sets_is_never_lost(
+    prepare_it: PrepareIt, asked: dict[str, object], change: tuple[str, str], where: str
+):
+    """A template that does not use it is refused, with both ways out."""
+    spec = {"workflow": {"configMapRef": {"name": "mine"}, **asked}}
+    with pytest.raises(StageError) as caught:
+        prepare_it(spec, own(change))
+    assert where in caught.value.message
+    assert "use it there, or remove it from the manifest" in caught.value.message
+
+
+def test_what_nobody_asks_for_may_be_the_templates_own(prepare_it: PrepareIt):
+    """And the metadata says what the workflow has, not what the manifest's defaults are."""
+    template = own(
+        ("open_cost: {{ exchange.open_cost }}", "open_cost: 0.002"),
+        ("topk: {{ strategy.topk }}", "topk: 2"),
+        ("account: {{ exchange.account }}", "account: 50000"),
+        ("              trade_unit: 1\n", ""),
+        ("impact_cost: {{ exchange.impact_cost }}", "impact_cost: 0.1"),
+    )
+    spec = parse_spec({"workflow": {"configMapRef": {"name": "mine"}}})
+    found = describe_research(spec.workflow, prepare_it(spec, template), synthetic=False)
+    assert found["exchange"] == {
+        "open_cost": 0.002,
+        "close_cost": 0.0015,
+        "min_cost": 5.0,
+        "deal_price": "close",
+        "impact_cost": 0.1,
+        "account": 50000,
+        "limit_threshold": None,
+        "trade_unit": 1,
+    }
+    assert found["strategy"] == {"topk": 2, "n_drop": 1}
+    assert found["template"] == 'ConfigMap "mine", key "workflow.yaml"'
+    assert any("slippage is a cost" in caveat for caveat in found["caveats"])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("label", "ahead"), [("Ref($close, -6)/Ref($close, -1) - 1", 6), ("Ref($close, -1)/$close - 1", 1)]
+)
+def test_the_gap_between_segments_follows_the_label(make_dataset: MakeDataset, label: str, ahead: int):
+    """The template is filled in again for the segments that its own label asks for."""
+    dataset = make_dataset(400)
+    research = preparer(dataset)(template=own((HANDLER, f"{HANDLER}          label: ['{label}']\n")))
+    days, segments = list(dataset.calendar), research.plan.days.segments
+    assert research.reach == Reach(60, ahead)
+    assert days.index(segments.valid[0]) - days.index(segments.train[1]) == ahead + 1
+    assert days.index(segments.test[0]) - days.index(segments.valid[1]) == ahead + 1
+    assert f"test: [{segments.test[0]}, {segments.test[1]}]" in research.workflow.text
+
+
+def test_a_label_that_moves_with_the_segments_is_refused(prepare_it: PrepareIt):
+    """Three days ahead while the gap is two, two days ahead when it is three: it would never come to rest."""
+    usual = prepare_it().plan.days.segments.valid[0]
+    moving = f"['Ref($close, -{{{{ 3 if segments.valid[0].day == {usual.day} else 2 }}}})/$close - 1']"
+    with pytest.raises(StageError, match="another label or other features whenever the segments are others"):
+        prepare_it(template=own((HANDLER, f"{HANDLER}          label: {moving}\n")))
+
+
+def test_the_same_question_has_the_same_hash_whichever_way_the_template_came(prepare_it: PrepareIt):
+    """A copy of the built-in template, or one that says the same in other words, asks the same."""
+    built_in = prepare_it().workflow
+    copy = prepare_it({"workflow": {"configMapRef": {"name": "mine"}}}, own()).workflow
+    reworded = prepare_it(
+        template=own(("num_leaves: {{ model.num_leaves }}", "num_leaves: 64  # ours"))
+    ).workflow
+    assert copy.text == built_in.text
+    assert copy.config_hash == built_in.config_hash == reworded.config_hash
+    assert reworded.sha256 != built_in.sha256
