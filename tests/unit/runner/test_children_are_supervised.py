@@ -12,8 +12,8 @@ import pytest
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.stages.qrun import last_error, training_error
 from qlib_shadow_runner.supervisor import GRACE_SECONDS, Supervisor, fail_child
+from qlib_shadow_runner.training.failure import last_error, training_error
 
 if TYPE_CHECKING:
     from pathlib import Path

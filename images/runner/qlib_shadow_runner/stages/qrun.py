@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import MLRUNS, RESULTS, WORKFLOW_FILE, Metrics, Reason, Stage
+from qlib_shadow_runner.contract import WORKFLOW_FILE, Metrics, Reason, Stage
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.files import read_json_object, write_atomically, write_json
-from qlib_shadow_runner.mlruns import MlflowRun, RunStatus, finished_run, rebase, settle
+from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
+from qlib_shadow_runner.files import write_atomically
 from qlib_shadow_runner.stages.download import dataset_metadata
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result
-from qlib_shadow_runner.supervisor import out_of_memory
+from qlib_shadow_runner.stages.training import obtain_training, twin_of
+from qlib_shadow_runner.training.checkpoints import clear
+from qlib_shadow_runner.training.identity import computation
+from qlib_shadow_runner.training.trained import Trained
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.workflow.prepare import Research
-    from qlib_shadow_runner.workflow.render import Workflow
+    from collections.abc import Mapping
 
-SIGKILL_CODES: Final = (-9, 137)
-ERROR_LINE: Final = re.compile(
-    r"(?:^|An exception has been raised\[)(\w[\w.]*(?:Error|Exception|Exit|Interrupt)\b.*?)(?:\]\.)?$"
-)
-DISK_FULL: Final = ("No space left on device", "Disk quota exceeded")
-NO_MEMORY: Final = ("MemoryError", "Unable to allocate", "Cannot allocate memory", "bad_alloc")
-TRAINED_FILE: Final = "trained.json"
-"""Beside the results: which configuration the finished MLflow run answers."""
+    from qlib_shadow_runner.mlruns import MlflowRun
+    from qlib_shadow_runner.workflow.prepare import Research
 
 
 def qrun(bench: Workbench) -> Outcome:
@@ -38,16 +32,24 @@ def qrun(bench: Workbench) -> Outcome:
     workflow = research.workflow
     write_atomically(bench.folder.path / WORKFLOW_FILE, workflow.text.encode())
     found = dataset_result(bench, resolved)
+    asked = computation(workflow.config_hash, bench.spec.workflow.seed, bench.folder.metadata)
     bench.folder.update_metadata(
-        **dataset_metadata(found), **_research_metadata(bench, research, resolved.manifest)
+        **dataset_metadata(found),
+        **_research_metadata(bench, research, resolved.manifest),
+        computation=asked,
     )
-    recorded = _already_trained(bench, workflow) or _train(bench, workflow)
-    bench.folder.update_metadata(mlflow_run_id=recorded.run_id)
+    recorded = obtain_training(bench, asked)
+    bench.folder.update_metadata(mlflow_run_id=recorded.run_id, **_kinship(bench, asked))
     sys.stdout.write("exporting signals, metrics and summary\n")
     report = _export(bench, recorded)
+    fault_point(QrunPoint.EXPORTED)
     metrics = Metrics(**report.pop("metrics"))  # type: ignore[typeddict-item]
     bench.folder.update_metadata(**report)
-    return Outcome(headline(metrics), dataset=found, metrics=metrics, config_hash=workflow.config_hash)
+    fault_point(QrunPoint.DESCRIBED)
+    clear(bench.folder.path)
+    fault_point(QrunPoint.CLEARED)
+    message = headline(metrics) + kinship_sentence(bench.folder.metadata)
+    return Outcome(message, dataset=found, metrics=metrics, config_hash=workflow.config_hash)
 
 
 def resolve_dataset(bench: Workbench) -> Resolved:
@@ -88,87 +90,24 @@ def _research_metadata(bench: Workbench, research: Research, manifest: Manifest)
     return describe_research(bench.spec.workflow, research, synthetic=manifest.synthetic)
 
 
-def _already_trained(bench: Workbench, workflow: Workflow) -> MlflowRun | None:
-    """Find what an earlier attempt of this stage finished, so that only the rest is done again."""
-    trained = read_json_object(bench.folder.path / RESULTS / TRAINED_FILE) or {}
-    recorded = finished_run(bench.folder.path / MLRUNS, bench.context.identity.run_id)
-    if recorded is None or trained != _trained(recorded, workflow):
-        return None
-    sys.stdout.write(
-        f"an earlier attempt finished training (MLflow run {recorded.run_id}); it is used again\n"
-    )
-    return recorded
+def _kinship(bench: Workbench, asked: str) -> dict[str, object]:
+    """Say which other run answered the same, and whether this one has its training from there."""
+    twin, trained = twin_of(bench, asked), Trained.read(bench.folder.path)
+    return {
+        "reused_from": trained.reused_from if trained else None,
+        "identical_to": twin.run_id if twin else None,
+        "identical_to_signals_sha256": twin.signals_sha256 if twin else None,
+    }
 
 
-def _trained(recorded: MlflowRun, workflow: Workflow) -> dict[str, object]:
-    return {"config_hash": workflow.config_hash, "mlflow_run_id": recorded.run_id}
-
-
-def _train(bench: Workbench, workflow: Workflow) -> MlflowRun:
-    mlruns = bench.folder.path / MLRUNS
-    settle(mlruns, RunStatus.KILLED)  # an attempt that was killed outright could not do it itself
-    _link_store(bench.scratch, mlruns)
-    status = RunStatus.KILLED
-    try:
-        code = bench.supervisor.run(_command(bench), environ=bench.environ, cwd=str(bench.scratch))
-        status = RunStatus.FAILED
-    finally:
-        settle(mlruns, status)
-        rebase(mlruns)
-    if code != 0:
-        raise training_error(code, bench.tee.error_tail())
-    recorded = finished_run(mlruns, bench.context.identity.run_id)
-    if recorded is None:
-        raise StageError(Reason.OUTPUT_INCOMPLETE, f"qrun ended well but left no finished run in {mlruns}.")
-    write_json(bench.folder.path / RESULTS / TRAINED_FILE, _trained(recorded, workflow))
-    return recorded
-
-
-def _command(bench: Workbench) -> list[str]:
-    """Call the real qrun; quoted, because Fire reads a run id such as 2024 as a number."""
-    beside = Path(sys.executable).with_name("qrun")
-    program = [sys.executable, str(beside)] if beside.is_file() else ["qrun"]
-    return [
-        *program,
-        str(bench.folder.path / WORKFLOW_FILE),
-        f'--experiment_name="{bench.context.identity.run_id}"',
-        f"--uri_folder={MLRUNS}",
-    ]
-
-
-def _link_store(scratch: Path, mlruns: Path) -> None:
-    """Reach the store by a path without a folder named `artifacts`.
-
-    MLflow 3.17 takes every run below such a folder for a forgery and refuses it, and the volume's layout
-    has one. qrun resolves its working folder but not what is appended to it, so a link is enough.
-    """
-    mlruns.mkdir(exist_ok=True)
-    link = scratch / MLRUNS
-    link.unlink(missing_ok=True)
-    link.symlink_to(mlruns)
-
-
-def training_error(code: int, tail: str) -> StageError:
-    """Find the reason for qrun's failure in what it printed last."""
-    line = last_error(tail)
-    if code in SIGKILL_CODES:
-        return out_of_memory("qrun")
-    if any(mark in tail for mark in DISK_FULL):
-        return StageError(Reason.OUT_OF_DISK, f"qrun found no space left: {line}. Free space on the volume.")
-    if any(mark in line for mark in NO_MEMORY):
-        return StageError(
-            Reason.OUT_OF_MEMORY, f"qrun ran out of memory: {line}. Raise the stage's memory limit."
-        )
-    return StageError(
-        Reason.TRAINING_FAILED, f"qrun ended with code {code}: {line}. stderr.log holds the details."
-    )
-
-
-def last_error(tail: str) -> str:
-    """Pick the line that says what happened: the last exception, else the last line."""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", tail) if line.strip()]
-    errors = [found[1] for line in lines if (found := ERROR_LINE.search(line))]
-    return (errors or lines or ["it printed nothing"])[-1].rstrip(".")
+def kinship_sentence(metadata: Mapping[str, object]) -> str:
+    """Say the same to people, at the end of the headline."""
+    source, twin = metadata.get("reused_from"), metadata.get("identical_to")
+    if twin and metadata.get("identical_signals") is False:
+        return f" · NOT REPRODUCED: the identical run {twin} has other signals"
+    if source:
+        return f" · taken over from the run {source}"
+    return f" · same signals as the run {twin}" if twin else ""
 
 
 def _export(bench: Workbench, recorded: MlflowRun) -> dict[str, object]:
@@ -177,7 +116,8 @@ def _export(bench: Workbench, recorded: MlflowRun) -> dict[str, object]:
         "artifacts": str(recorded.artifacts),
         "format": bench.spec.workflow.signals_format,
     }
-    return bench.supervisor.step("export", arguments, environ=bench.environ, cwd=str(bench.scratch))
+    environ = {**bench.environ, **for_children(bench.context.environ)}
+    return bench.supervisor.step("export", arguments, environ=environ, cwd=str(bench.scratch))
 
 
 def headline(metrics: Metrics) -> str:

@@ -1,0 +1,135 @@
+"""A run that is killed, wherever and however, is completed by the next attempt, byte for byte.
+
+Every named point of the qrun stage comes from one list, so that a new one cannot be forgotten. One attempt
+dies at each point and the next goes on from there. QLIB_SHADOW_CHAOS_ROUNDS asks for more random instants,
+and for every way to die at every point.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local_stages import OUTPUTS, RUNNER, LocalVolume, kill_with_children
+from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.faults import ENV_FAULT, QrunPoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_ROUNDS", "6"))
+THOROUGH = "QLIB_SHADOW_CHAOS_ROUNDS" in os.environ
+POINTS = list(QrunPoint)
+IN_THE_STAGE = [QrunPoint.TRAINED, QrunPoint.TRAINED_RECORDED, *POINTS[POINTS.index(QrunPoint.EXPORTED) :]]
+"""Points that the stage itself passes; the others are passed by its children."""
+MADE = [point for point in POINTS if point.endswith("-made")]
+WRITING = [point for point in POINTS if point.endswith("-written") or point.startswith("export-")]
+NOT_AFTER_A_WRITE = [point for point in POINTS if not point.endswith("-kept")]
+"""A write that was finished although the stage was stopped leaves its next point to nobody."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
+    """Run once without harm."""
+    volume = LocalVolume(tmp_path_factory.mktemp("undisturbed"))
+    volume.run()
+    assert volume.faults() == []
+    return volume
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> LocalVolume:
+    """Give a volume with the dataset on it."""
+    volume = LocalVolume(tmp_path)
+    assert volume.stage("download").returncode == 0
+    return volume
+
+
+def nothing_is_half_done(volume: LocalVolume, undisturbed: LocalVolume) -> None:
+    """Whatever a reader finds is whole and final, and the run does not claim to be complete."""
+    final = undisturbed.outputs()
+    assert [name for name, content in volume.outputs().items() if content != final[name]] == []
+    assert volume.metadata()["status"] != "complete"
+
+
+def is_completed(volume: LocalVolume, undisturbed: LocalVolume) -> None:
+    """Let the next attempt complete the run: nobody could tell that there were others."""
+    done = volume.stage("qrun")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert volume.faults() == []
+    assert volume.outputs() == undisturbed.outputs()
+    assert set(volume.outputs()) == set(OUTPUTS)
+    assert volume.running() == []
+    assert not list(volume.folder().glob(".*tmp"))
+    assert not (volume.folder() / ".checkpoints").exists()
+
+
+def test_a_power_cut_at_every_point_costs_one_step(volume: LocalVolume, undisturbed: LocalVolume):
+    """Everything dies at once, twenty-one times in a row; what was kept is never done again."""
+    for point in POINTS:
+        done = volume.stage("qrun", **{ENV_FAULT: f"{point} stage"})
+        assert done.returncode == -signal.SIGKILL, f"{point} was not reached:\n{done.stdout}{done.stderr}"
+        nothing_is_half_done(volume, undisturbed)
+        assert len(volume.running()) <= 1, "the attempt before the last was not ended by the last"
+    is_completed(volume, undisturbed)
+    trained = POINTS.index(QrunPoint.MODEL_KEPT) + 1
+    predicted = POINTS.index(QrunPoint.PREDICTION_KEPT) + 1
+    assert volume.log().count("Training until validation scores") == trained
+    assert volume.log("stderr.log").count("Loading data Done") == predicted
+
+
+def test_a_child_that_runs_out_of_memory_is_told_and_made_good(volume: LocalVolume, undisturbed: LocalVolume):
+    """The kernel kills the child alone; the stage says why it fails, and leaves no MLflow run running."""
+    for point in [one for one in POINTS if one not in IN_THE_STAGE] if THOROUGH else MADE:
+        done = volume.stage("qrun", **{ENV_FAULT: point})
+        assert (done.returncode, volume.result()["reason"]) == (ExitCode.OUT_OF_MEMORY, "OutOfMemory"), point
+        nothing_is_half_done(volume, undisturbed)
+        assert volume.running() == []
+    is_completed(volume, undisturbed)
+
+
+def test_a_stage_that_is_stopped_finishes_the_write_it_is_in(volume: LocalVolume, undisturbed: LocalVolume):
+    """143, marked as interrupted, nothing left running; what was being written is there."""
+    for point in NOT_AFTER_A_WRITE if THOROUGH else WRITING:
+        done = volume.stage("qrun", **{ENV_FAULT: f"{point} terminate"})
+        assert done.returncode == ExitCode.INTERRUPTED, f"{point}:\n{done.stdout}{done.stderr}"
+        assert (volume.result()["reason"], volume.metadata()["status"]) == ("Interrupted", "interrupted")
+        nothing_is_half_done(volume, undisturbed)
+        assert volume.running() == []
+        if point.endswith("-written"):
+            step = point.removesuffix("-written")
+            assert list(volume.folder().glob(f".checkpoints/*/{step}.json"))
+        if point == QrunPoint.EXPORT_SIGNALS:
+            assert volume.outputs() == undisturbed.outputs()
+    is_completed(volume, undisturbed)
+
+
+def test_power_cuts_at_random_instants_are_made_good(tmp_path: Path, undisturbed: LocalVolume):
+    """Over the whole run, download included; a run that gets through makes place for a new one."""
+    dice = random.Random(11)
+    begun = time.monotonic()
+    LocalVolume(tmp_path / "measured").run()
+    duration = time.monotonic() - begun
+    volumes = [LocalVolume(tmp_path / "0")]
+    both = ["sh", "-c", '"$@" download && exec "$@" qrun', "sh", *RUNNER]
+    for _ in range(ROUNDS):
+        volume = volumes[-1]
+        process = volume.start(both)
+        try:
+            process.communicate(timeout=dice.uniform(0.0, duration))
+        except subprocess.TimeoutExpired:
+            kill_with_children(process.pid)
+            process.communicate()
+        if process.returncode == 0:
+            assert volume.outputs() == undisturbed.outputs()
+            volumes.append(LocalVolume(tmp_path / str(len(volumes))))
+        elif (volume.folder() / "RUN_METADATA.json").exists():
+            nothing_is_half_done(volume, undisturbed)
+    assert volumes[-1].stage("download").returncode == 0
+    is_completed(volumes[-1], undisturbed)

@@ -1,0 +1,119 @@
+"""A real qrun that really fails: what it prints becomes a reason, and the reason decides about a retry."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from local_stages import RUNNER, LocalVolume
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.faults import ENV_FAULT, QrunPoint
+from qlib_shadow_runner.training.failure import training_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Workflow = dict[str, object]
+
+FULL_DISK = """
+mkdir -p "$QLIB_SHADOW_DATA" && mount -t tmpfs -o size=900k tmpfs "$QLIB_SHADOW_DATA" || exit 99
+"$@" download || exit 98
+"$@" qrun
+"""
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> LocalVolume:
+    """Give a volume with the dataset on it."""
+    volume = LocalVolume(tmp_path)
+    assert volume.stage("download").returncode == 0
+    return volume
+
+
+def test_a_request_for_more_memory_than_there_is(volume: LocalVolume):
+    """Python's own MemoryError, in the middle of qrun: the remedy is the limit."""
+    done = volume.stage("qrun", **{ENV_FAULT: f"{QrunPoint.MODEL_MADE} memory"})
+    result = volume.result()
+    assert (done.returncode, result["reason"]) == (ExitCode.OUT_OF_MEMORY, "OutOfMemory")
+    assert result["message"] == "qrun ran out of memory: MemoryError. Raise the stage's memory limit."
+    assert volume.running() == []
+
+
+def test_a_volume_that_is_full(tmp_path: Path):
+    """A file system of 900 kB takes the dataset and not the run; the result still reaches the pod."""
+    volume = LocalVolume(tmp_path)
+    unshare = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
+    process = volume.start([*unshare, "sh", "-c", FULL_DISK, "sh", *RUNNER])
+    output, errors = process.communicate()
+    assert process.returncode == ExitCode.OUT_OF_DISK, output + errors
+    message = (tmp_path / "termination-log").read_text()
+    assert '"reason":"OutOfDisk"' in message
+    assert re.search("no space (is )?left", message)
+
+
+def spoil_model(workflow: Workflow) -> None:
+    """Ask LightGBM for a tree without leaves."""
+    workflow["task"]["model"]["kwargs"]["num_leaves"] = 1  # type: ignore[index]
+
+
+def spoil_features(workflow: Workflow) -> None:
+    """Give Alpha158 an argument that it does not take."""
+    handler = workflow["task"]["dataset"]["kwargs"]["handler"]  # type: ignore[index]
+    handler["kwargs"]["windows"] = 5
+
+
+def spoil_module(workflow: Workflow) -> None:
+    """Name a module that is not there."""
+    workflow["task"]["model"]["module_path"] = "qlib.contrib.model.nowhere"  # type: ignore[index]
+
+
+IMPOSSIBLE: dict[str, tuple[Callable[[Workflow], None], str]] = {
+    "a parameter out of range": (spoil_model, "LightGBMError: Check failed: (num_leaves) > (1)"),
+    "an unknown argument": (spoil_features, "unexpected keyword argument 'windows'"),
+    "an unknown module": (spoil_module, "ModuleNotFoundError: No module named 'qlib.contrib.model.nowhere'"),
+}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give the workflow of a run that dies as soon as it has it."""
+    volume = LocalVolume(tmp_path_factory.mktemp("rendered"))
+    volume.environ["OMP_NUM_THREADS"] = "1"
+    assert volume.stage("download").returncode == 0
+    volume.stage("qrun", **{ENV_FAULT: QrunPoint.MODEL_MADE})
+    return (volume.folder() / "workflow.yaml").read_text()
+
+
+@pytest.mark.parametrize(("spoil", "sentence"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_a_workflow_that_asks_for_the_impossible_is_not_tried_again(
+    tmp_path: Path, rendered: str, spoil: Callable[[Workflow], None], sentence: str
+):
+    """The template passed the gate, and only Qlib knows that it cannot be done."""
+    workflow = yaml.safe_load(rendered)
+    spoil(workflow)
+    (tmp_path / "workflow.yaml").write_text(yaml.safe_dump(workflow))
+    code, errors = plain_qrun(tmp_path)
+    failure = training_error(code, errors)
+    assert (failure.reason, failure.exit_code) == (Reason.INVALID_WORKFLOW, ExitCode.BAD_CONFIG), errors
+    assert sentence in failure.message
+
+
+def plain_qrun(folder: Path) -> tuple[int, str]:
+    """Run Qlib's own command on a workflow, as a user would."""
+    environ = {
+        **{name: value for name, value in os.environ.items() if name.startswith("PYTHON")},
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    command = [sys.executable, str(Path(sys.executable).with_name("qrun")), str(folder / "workflow.yaml")]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout[-4000:] + done.stderr[-12000:]
