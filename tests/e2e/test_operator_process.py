@@ -1,0 +1,239 @@
+"""The operator as a process, on a control plane of its own: what it says and answers, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from relay import Relay
+from testcluster import UnavailableError, provider
+from testcluster.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testcluster import Cluster
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+CRD = ROOT / "manifests/crd/qlibshadowruns.yaml"
+DOCUMENTED = re.findall(r"\| `(qlib_shadow_\w+)`", (ROOT / "docs/metrics.md").read_text())
+KILLED_AT_ONCE = 128 + signal.SIGTERM
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A running operator."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Read the log; a line that is no JSON fails the test."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def said(self, beginning: str) -> bool:
+        """Whether some line begins so."""
+        return any(line["message"].startswith(beginning) for line in self.lines)
+
+    @property
+    def port(self) -> int:
+        """Find the port in the log, where it stands when it was free to choose."""
+        wait_for(lambda: self.said("serving "), 60, "the port")
+        port: int = next(line["port"] for line in self.lines if "port" in line)
+        return port
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """Ask as a probe does."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def reasons(self, path: str) -> list[str]:
+        """Say what is wrong."""
+        status, body = self.ask(path)
+        report = json.loads(body)
+        assert (status, report["ok"]) in {(200, True), (503, False)}
+        reasons: list[str] = report["reasons"]
+        return reasons
+
+    def wait_until_ready(self) -> None:
+        """Wait as the kubelet does."""
+        wait_for(lambda: not self.reasons("/readyz"), 60, f"readiness; see {self.log}")
+
+    def metric(self, sample: str) -> float:
+        """Read one sample, named as it is scraped; 0 where there is none."""
+        _, text = self.ask("/metrics")
+        found = [line for line in text.splitlines() if line.startswith(f"{sample} ")]
+        return float(found[0].rpartition(" ")[2]) if found else 0.0
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[Cluster]:
+    """Lend a control plane that nobody else uses, and whose CRD may come and go."""
+    try:
+        cluster = provider.up(node=False)
+    except UnavailableError as why:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"in CI nothing is skipped: {why}", pytrace=False)
+        pytest.skip(str(why))
+    yield cluster
+    cluster.down()
+
+
+@pytest.fixture
+def research(control_plane: Cluster) -> Iterator[str]:
+    """Lend a namespace, and the CRD."""
+    control_plane.kubectl("apply", "-f", str(CRD))
+    control_plane.kubectl("wait", "--for=condition=Established", "-f", str(CRD), "--timeout=30s")
+    control_plane.kubectl("create", "namespace", "research")
+    yield "research"
+    control_plane.kubectl("delete", "namespace", "research", "--wait=true")
+
+
+@contextmanager
+def operator(kubeconfig: Path, log: Path, **settings: str) -> Iterator[Operator]:
+    """Start an operator, and end it."""
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    environ = {**keep, "KUBECONFIG": str(kubeconfig), "QLIB_SHADOW_HEALTH_PORT": "0"}
+    environ |= {f"QLIB_SHADOW_{name}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "qlib_shadow_operator"]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, env=environ, stdout=stderr, stderr=stderr, cwd=log.parent)
+    try:
+        yield Operator(process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def relay_to(cluster: Cluster, folder: Path) -> Iterator[tuple[Relay, Path]]:
+    """Lay a line to the API server, and write the kubeconfig that leads over it."""
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    [entry] = config["clusters"]
+    server = urlsplit(entry["cluster"]["server"])
+    assert server.hostname
+    assert server.port
+    relay = Relay((server.hostname, server.port))
+    entry["cluster"]["server"] = f"https://127.0.0.1:{relay.port}"
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    try:
+        yield relay, path
+    finally:
+        relay.close()
+
+
+def a_run(name: str) -> dict[str, Any]:
+    """Describe a run that waits for a node, of which there is none."""
+    return {
+        "apiVersion": "qlibshadow.io/v1alpha1",
+        "kind": "QlibShadowRun",
+        "metadata": {"name": name},
+        "spec": {"dataset": {"source": {"synthetic": {}}}},
+    }
+
+
+def test_it_waits_for_the_crd(control_plane: Cluster, tmp_path: Path):
+    """Alive, not ready, and it says why; then it begins by itself."""
+    control_plane.kubectl("delete", "-f", str(CRD), "--ignore-not-found", "--wait=true")
+    with operator(control_plane.kubeconfig, tmp_path / "log") as one:
+        wanted = ["the CRD qlibshadowruns.qlibshadow.io is not installed; waiting for it"]
+        wait_for(lambda: one.reasons("/readyz") == wanted, 60, "the reason")
+        assert one.reasons("/healthz") == []
+        control_plane.kubectl("apply", "-f", str(CRD))
+        one.wait_until_ready()
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(30) == 0
+
+
+def test_it_ends_in_order_while_it_waits_for_the_crd(control_plane: Cluster, tmp_path: Path):
+    """A pod that is deleted again at once."""
+    control_plane.kubectl("delete", "-f", str(CRD), "--ignore-not-found", "--wait=true")
+    with operator(control_plane.kubeconfig, tmp_path / "log") as one:
+        wait_for(lambda: one.said("the CRD "), 60, "the wait")
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(30) == 0
+
+
+def test_a_run_is_seen_in_metrics_and_log(control_plane: Cluster, research: str, tmp_path: Path):
+    """Every line about it says which run and which stage; every metric is documented."""
+    with operator(control_plane.kubeconfig, tmp_path / "log", NAMESPACES=research) as one:
+        one.wait_until_ready()
+        control_plane.apply(a_run("demo"), namespace=research)
+        sample = 'qlib_shadow_runs{phase="Pending",reason="Unschedulable"}'
+        wait_for(lambda: one.metric(sample) == 1, 60, "the run to be counted")
+        wait_for(lambda: one.metric('qlib_shadow_events_total{outcome="posted"}') >= 2, 60, "its Events")
+        assert one.metric('qlib_shadow_api_requests_total{code="201",resource="jobs",verb="create"}') == 1
+        assert one.metric('qlib_shadow_watch_events_total{kind="runs",type="ADDED"}') == 1
+        assert one.metric('qlib_shadow_reconcile_duration_seconds_count{outcome="defect"}') == 0
+        _, text = one.ask("/metrics")
+        names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
+        assert sorted(name for name in names if name.startswith("qlib_shadow_")) == sorted(DOCUMENTED)
+        about = [line for line in one.lines if line["logger"] == "qlib_shadow_operator.reconcile"]
+        assert about
+        assert {(line["run"], line["stage"]) for line in about} == {(f"{research}/demo", "download")}
+        control_plane.kubectl("delete", "qsr", "demo", "--namespace", research)
+        wait_for(lambda: one.metric(sample) == 0, 60, "the run to be gone")
+
+
+def test_it_ends_when_asked(control_plane: Cluster, research: str, tmp_path: Path):
+    """Code 0, and the last line says so."""
+    with operator(control_plane.kubeconfig, tmp_path / "log", NAMESPACES=research) as one:
+        one.wait_until_ready()
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(30) == 0
+        assert one.lines[-1]["message"] == "stopped"
+        assert {line["level"] for line in one.lines} == {"info"}
+
+
+@pytest.mark.parametrize(("signals", "code"), [(1, 0), (2, KILLED_AT_ONCE)])
+def test_a_look_that_hangs_does_not_hold_up_the_end(
+    control_plane: Cluster, research: str, tmp_path: Path, signals: int, code: int
+):
+    """It is waited for a while, and not at all when asked twice; meanwhile the operator is not ready."""
+    with (
+        relay_to(control_plane, tmp_path) as (relay, kubeconfig),
+        operator(kubeconfig, tmp_path / "log", NAMESPACES=research) as one,
+    ):
+        one.wait_until_ready()
+        relay.swallows = True
+        control_plane.apply(a_run("hanging"), namespace=research)
+        wait_for(lambda: one.metric("qlib_shadow_queue_wait_seconds_count") >= 1, 60, "the look")
+        one.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: one.said("stopping"), 60, "the begin of the end")
+        if signals > 1:
+            one.process.send_signal(signal.SIGTERM)
+        else:
+            assert one.reasons("/readyz") == ["the operator is stopping"]
+            assert one.reasons("/healthz") == []
+        assert one.process.wait(30) == code
+
+
+def test_a_missing_cluster_is_one_sentence(tmp_path: Path):
+    """Code 2, no traceback."""
+    with operator(tmp_path / "nowhere", tmp_path / "log") as one:
+        assert one.process.wait(60) == 2
+        [line] = one.log.read_text().splitlines()
+        assert line.startswith("no cluster to talk to: ")
+        assert line.endswith("; run in a pod, or set KUBECONFIG")
