@@ -106,6 +106,12 @@ class Scene:
         pods = {**self.observed.pods, stage: kept}
         return replace(self, observed=replace(self.observed, pods=pods))
 
+    def pod_is(self, stage: Stage, **fields: Any) -> Scene:
+        """Let a stage's pods be otherwise."""
+        changed = tuple(replace(pod, **fields) for pod in self.observed.pods[stage])
+        pods = {**self.observed.pods, stage: changed}
+        return replace(self, observed=replace(self.observed, pods=pods))
+
     def running(self, stage: Stage, name: str = "pod-1") -> Scene:
         """Let a stage be at work."""
         return self.pod(stage, name, phase="Running", running_since=NOW)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.operator.builders import Scene, a_run, result
+from tests.unit.operator.builders import NOW, Scene, a_run, result
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Status
@@ -35,6 +35,45 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         (
             "stage download was killed for using more memory than its limit of 2Gi. Raise "
             f"stages.download.resources.limits.memory, or use fewer instruments or a shorter history. {LOG}"
+        ),
+    ),
+    "out of memory, after some words": (
+        begun.failed(Stage.DOWNLOAD, 137, "loading 500 symbols\n", kill="OOMKilled"),
+        1,
+        (
+            "stage download was killed for using more memory than its limit of 2Gi. The log ends with: loading 500 "
+            "symbols. Raise stages.download.resources.limits.memory, or use fewer instruments or a shorter history. "
+            + LOG
+        ),
+    ),
+    "deleted too often": (
+        begun.seen().replaced(Stage.DOWNLOAD).seen().without_job(Stage.DOWNLOAD),
+        1,
+        (
+            'the Job "demo-a1b2c3d4-download" was deleted by hand 2 times before it ended. Apply the run again under a '
+            "new name, and set spec.suspend to hold a run up. "
+            "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
+        ),
+    ),
+    "quota": (
+        a_run().seen().rejected(Stage.DOWNLOAD, "exceeded quota: q, used: 1, limited: 1").seen(),
+        31,
+        (
+            'not started after 1800 s: a ResourceQuota of namespace "research" leaves no room: exceeded quota: q, used: '
+            "1, limited: 1. Change stages.download.resources, delete what is no longer needed, or raise the quota"
+        ),
+    ),
+    "untold": (
+        begun.job(Stage.DOWNLOAD, is_complete=True, ended_at=NOW)
+        .report(Stage.DOWNLOAD, is_failed=True, ended_at=NOW)
+        .told(
+            Stage.DOWNLOAD, 11, result(Stage.DOWNLOAD, "ResultMissing", "results/download.json is not there.")
+        ),
+        1,
+        (
+            "stage download ended well, but its pod was deleted before its result was read, and the run folder does not "
+            "tell it: results/download.json is not there. Apply the run again under a new name; the dataset is kept. "
+            "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),
     "unschedulable": (
@@ -121,3 +160,82 @@ def test_the_place_of_the_log_survives_a_long_message():
     assert message is not None
     assert message.endswith(LOG)
     assert len(message) <= MESSAGE_MAX
+
+
+STOPPED = result(Stage.DOWNLOAD, "Interrupted", "told to stop")
+RETRIES: dict[str, tuple[Scene, str]] = {
+    "a pod deleted by hand": (
+        begun.attempt_failed(Stage.DOWNLOAD, 143, STOPPED),
+        "attempt 2; the one before ended with Interrupted: told to stop",
+    ),
+    "a pod deleted by hand that would not stop": (
+        begun.attempt_failed(Stage.DOWNLOAD, 137).pod_is(Stage.DOWNLOAD, deleting=True),
+        (
+            "attempt 2; the one before ended with Interrupted: the attempt was stopped from outside; its pod was deleted, "
+            "or its node shut down"
+        ),
+    ),
+    "an eviction": (
+        begun.attempt_failed(Stage.DOWNLOAD, 143, STOPPED).pod_is(
+            Stage.DOWNLOAD, disruption="EvictionByEvictionAPI: Eviction API: evicting"
+        ),
+        (
+            "attempt 2; the one before ended with Evicted: the cluster took the pod away: EvictionByEvictionAPI: Eviction "
+            "API: evicting"
+        ),
+    ),
+    "a node that ran short": (
+        begun.pod(
+            Stage.DOWNLOAD, phase="Failed", reason="Evicted", message="The node was low on resource: memory."
+        ),
+        (
+            "attempt 2; the one before ended with Evicted: the cluster took the pod away: The node was low on resource: "
+            "memory"
+        ),
+    ),
+    "a fault that may pass": (
+        begun.attempt_failed(Stage.DOWNLOAD, 13, result(Stage.DOWNLOAD, "DownloadFailed", "no answer")),
+        "attempt 2; the one before ended with DownloadFailed: no answer",
+    ),
+}
+
+
+@pytest.mark.parametrize(("scene", "sentence"), RETRIES.values(), ids=RETRIES.keys())
+def test_a_retry_says_what_became_of_the_attempt_before(scene: Scene, sentence: str):
+    """In the stage's message and in an Event, while the next one runs."""
+    decision = (
+        scene.job(Stage.DOWNLOAD, active=1, failed=1).running(Stage.DOWNLOAD, "pod-2").decide(minutes=1)
+    )
+    assert decision.status.stages[0].message == sentence
+    assert (decision.notes[-1].reason, decision.notes[-1].message) == (
+        "StageRetrying",
+        f"stage download: {sentence}",
+    )
+
+
+def test_a_queue_is_no_warning():
+    """It is what the user asked for."""
+    scene = a_run(queue_name="nightly").seen().job(Stage.DOWNLOAD, suspended=True)
+    [note] = scene.decide(minutes=1).notes
+    assert (note.reason, note.warning) == ("StageWaiting", False)
+    assert note.message == (
+        'stage download waits: QueuedByKueue: Kueue has not admitted the Job yet, by LocalQueue "nightly". '
+        "See: kubectl get localqueues,workloads -n research"
+    )
+
+
+@pytest.mark.parametrize(("closed", "status"), [(True, True), (False, False), (None, None)])
+def test_what_is_known_of_the_network_is_told_once(closed: bool | None, status: bool | None):  # noqa: FBT001
+    """A missing policy by an Event too; what could not be found out, not at all."""
+    scene = begun.succeeded(Stage.DOWNLOAD)
+    asked = scene.decide(minutes=1).questions
+    seen = scene.answered(asked[0], closed)
+    found = seen.decide(minutes=1).status.condition(ConditionType.NETWORK_CLOSED)
+    assert (found and found.status) is status
+    events = [note for note in seen.decide(minutes=1).notes if note.reason == "NetworkPolicyMissing"]
+    assert len(events) == (1 if closed is False else 0)
+    later = seen.seen(minutes=1).running(Stage.QRUN).decide(minutes=2)
+    assert later.questions == ()
+    assert [note.reason for note in later.notes] == []
+    kept = later.status.condition(ConditionType.NETWORK_CLOSED)
+    assert (kept and kept.status) is status

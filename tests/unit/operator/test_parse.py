@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.operator.builders import NOW
+from tests.unit.operator.builders import NOW, UID
 from tests.unit.operator.documents import MADE, a_job_document, a_pod_document, a_run_document
 
-from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run
+from qlib_shadow_operator.core.model import ConfigMapKey
+from qlib_shadow_operator.core.names import child_labels
+from qlib_shadow_operator.core.questions import Trouble
+from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, parse_trouble
 from qlib_shadow_runner.contract import Stage
 
 
@@ -63,6 +67,60 @@ def test_a_pod_that_ended_is_read():
     assert (pod.image_id, pod.memory_limit) == ("sha", "2Gi")
 
 
+def test_a_template_and_a_queue_of_ones_own_are_read():
+    """The key's default is the CRD's."""
+    spec = {"workflow": {"configMapRef": {"name": "mine"}}, "queueName": "nightly"}
+    found = parse_run(a_run_document(spec=spec)).spec
+    assert found.template_from == ConfigMapKey("mine", "workflow.yaml")
+    assert found.queue_name == "nightly"
+    assert found.question == {"workflow": spec["workflow"]}
+    with_key = {"workflow": {"configMapRef": {"name": "mine", "key": "a.yaml"}}}
+    assert parse_run(a_run_document(spec=with_key)).spec.template_from == ConfigMapKey("mine", "a.yaml")
+
+
+def test_a_report_is_told_from_the_stages_job():
+    """By its label."""
+    document = a_job_document()
+    assert parse_job(document).purpose is None
+    document["metadata"]["labels"] = child_labels("demo", UID, Stage.DOWNLOAD, "report")
+    assert (parse_job(document).stage, parse_job(document).purpose) == (Stage.DOWNLOAD, "report")
+
+
+@pytest.mark.parametrize(
+    ("condition", "disruption"),
+    [
+        (
+            {"status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting"},
+            "EvictionByEvictionAPI: evicting",
+        ),
+        ({"status": "True"}, "disrupted"),
+        ({"status": "False", "reason": "EvictionByEvictionAPI"}, ""),
+    ],
+)
+def test_a_disruption_is_read(condition: dict[str, str], disruption: str):
+    """Who took the pod away, and why."""
+    pod = a_pod_document(conditions=[{"type": "DisruptionTarget", **condition}])
+    assert parse_pod(pod).disruption == disruption
+
+
+LATER = "2026-11-21T10:00:05Z"
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"deprecatedLastTimestamp": LATER, "deprecatedFirstTimestamp": MADE},
+        {"series": {"count": 2, "lastObservedTime": LATER}, "eventTime": MADE},
+        {"eventTime": LATER, "deprecatedLastTimestamp": None},
+        {"metadata": {"creationTimestamp": LATER}},
+    ],
+)
+def test_an_event_is_read_whoever_recorded_it(times: dict[str, Any]):
+    """Each recorder keeps the time of its last sight elsewhere."""
+    found = parse_trouble({"reason": "FailedCreate", "note": "no", **times})
+    assert found == Trouble("FailedCreate", "no", NOW + timedelta(seconds=5))
+
+
 ODD: dict[str, dict[str, Any]] = {
     "empty": {},
     "nulls": {"metadata": None, "spec": None, "status": None},
@@ -79,3 +137,4 @@ def test_odd_documents_do_no_harm(document: dict[str, Any]):
     parse_run(document)
     parse_job(document)
     parse_pod(document)
+    parse_trouble(document)
