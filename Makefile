@@ -47,6 +47,9 @@ images: .venv/.ready ## Build both images (Docker where it answers, buildah othe
 bench-ingest: .venv/.ready ## Compare the ingestion of prices with a plain pandas loop (ARGS='--symbols 500 --years 15')
 	@$(BIN)/python tests/bench/ingest.py $(ARGS)
 
+bench-operator: .venv/.ready ## Compare the operator with Jobs made by hand, on a cluster of its own (ARGS='--runs 100')
+	@PYTHONPATH=tests/cluster:. $(BIN)/python -m tests.bench.operator_cost $(ARGS)
+
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --excludes requirements/excludes.txt pyproject.toml
 
@@ -66,4 +69,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images bench-ingest docs chaos lock clean
+.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images bench-ingest bench-operator docs chaos lock clean

@@ -1,0 +1,58 @@
+"""Runs as people and schedules make them: many at once, or one after the other at a steady pace."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.bench.operator_cost.place import NAMESPACE
+
+from qlib_shadow_operator.kube.cluster import ClusterError
+from qlib_shadow_runner.contract import API_VERSION, KIND
+from testcluster.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.bench.operator_cost.place import Place
+
+LABEL: Final = "bench"
+HANDS: Final = 8
+SPEC: Final = {"dataset": {"source": {"synthetic": {}}}, "workflow": {"template": "lightgbm-alpha158"}}
+
+
+def run(load: str, number: int) -> dict[str, Any]:
+    """Describe a run of a load."""
+    metadata = {"name": f"{load}-{number:04}", "namespace": NAMESPACE, "labels": {LABEL: load}}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": SPEC}
+
+
+def paced(count: int, rate: float | None, begin: Callable[[int], object]) -> None:
+    """Begin so many things, at once or so many a second, by a few hands."""
+    started = time.monotonic()
+    begun = []
+    with ThreadPoolExecutor(HANDS) as hands:
+        for number in range(count):
+            if rate:
+                time.sleep(max(started + number / rate - time.monotonic(), 0))
+            begun.append(hands.submit(begin, number))
+    for one in begun:
+        one.result()
+
+
+def make(place: Place, load: str, count: int, rate: float | None = None) -> None:
+    """Create runs and wait until all are Complete."""
+    api = place.api("person", HANDS)
+    paced(count, rate, lambda number: api.create_run(NAMESPACE, run(load, number)))
+    wait_for(lambda: complete(place, load) == count, 60 + count, f"{count} runs to complete")
+
+
+def complete(place: Place, load: str) -> int:
+    """Count the complete runs of a load, from the API server's cache; ask no more than once a second."""
+    time.sleep(1)
+    selectors = {"label_selector": f"{LABEL}={load}", "field_selector": "status.phase=Complete"}
+    try:
+        return len(place.api("person").list_runs(NAMESPACE, resource_version="0", **selectors))
+    except ClusterError:
+        return 0

@@ -1,0 +1,158 @@
+"""Where it is measured: a cluster of one's own whose controllers do not hold back, with an audit log.
+
+The audit log names who called what and when, on the API server's own clock, so that nothing has to watch
+while something is measured.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+from kubernetes import client, config
+
+from qlib_shadow_operator.kube.cluster import Cluster as Api
+from testcluster import binaries, local
+from testcluster.certificates import Authority
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testcluster.cluster import Cluster
+
+MANIFESTS: Final = Path(__file__).parents[3] / "manifests"
+NAMESPACE: Final = "bench"
+CLAIM: Final = "qlib-shadow-data"
+PART: Final = "/O=system:serviceaccounts/CN="
+"""The group gives them the same place in the API server's queues as an operator in a pod."""
+USERS: Final = {
+    "operator": f"{PART}operator",
+    "floor": f"{PART}floor",
+    "person": "/O=system:masters/CN=person",
+    "kwok": "/O=system:masters/CN=kwok",
+}
+UNHURRIED: Final = {
+    "kube-controller-manager": (
+        "--kube-api-qps=1000",
+        "--kube-api-burst=2000",
+        "--concurrent-job-syncs=20",
+        "--terminated-pod-gc-threshold=100000",
+    ),
+    "kube-scheduler": ("--kube-api-qps=1000", "--kube-api-burst=2000"),
+}
+"""By default they make 20 to 50 calls a second, and that would be all that is measured."""
+AUDIT_POLICY: Final = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "rules": [
+        {"level": "Metadata", "users": ["operator", "floor", "person"]},
+        {
+            "level": "Metadata",
+            "users": ["kwok"],
+            "resources": [{"group": "", "resources": ["pods/status"]}],
+        },
+        {"level": "None"},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cluster with a namespace for runs."""
+
+    cluster: Cluster
+    state: Path
+    pki: Authority
+
+    @property
+    def audit_log(self) -> Path:
+        """Give the file that the API server writes."""
+        return self.state / "audit.log"
+
+    def kubeconfig(self, user: str) -> Path:
+        """Give a user's."""
+        return self.pki.kubeconfig(user)
+
+    def api(self, user: str, pool: int = 8) -> Api:
+        """Connect as a user."""
+        configuration = client.Configuration()
+        config.load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=str(self.kubeconfig(user)), client_configuration=configuration
+        )
+        return Api.over(configuration, pool)
+
+
+@contextmanager
+def place(*, node: bool) -> Iterator[Place]:
+    """Make a cluster, with a real node or with none."""
+    cluster = local.up(node=node)
+    try:
+        assert isinstance(cluster.machine, local.Local)
+        state = cluster.machine.state
+        found = Place(cluster, state, Authority(state / "pki", server_of(cluster)))
+        reconfigure(found)
+        furnish(found)
+        yield found
+    finally:
+        cluster.down()
+
+
+def server_of(cluster: Cluster) -> str:
+    """Read the API server's address from the administrator's kubeconfig."""
+    server: str = json.loads(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    return server
+
+
+def reconfigure(place: Place) -> None:
+    """Start the parts of the control plane again, with an audit log and without speed limits."""
+    policy = place.state / "audit-policy.json"
+    policy.write_text(json.dumps(AUDIT_POLICY))
+    audit = (f"--audit-policy-file={policy}", f"--audit-log-path={place.audit_log}")
+    commands = json.loads((place.state / "commands.json").read_text())
+    for part, flags in {"kube-apiserver": audit, **UNHURRIED}.items():
+        commands[part] += flags
+    (place.state / "commands.json").write_text(json.dumps(commands))
+    for part in ("kube-apiserver", *UNHURRIED):
+        place.cluster.kill(part)  # asked nicely, an API server waits for its watches to end
+        place.cluster.start(part)
+
+
+def furnish(place: Place) -> None:
+    """Make what an installation has: the CRD, a namespace, a claim, and the operator's rights."""
+    for user, subject in USERS.items():
+        place.pki.issue(user, subject)
+    place.cluster.kubectl("apply", "--filename", str(MANIFESTS / "crd/qlibshadowruns.yaml"))
+    place.cluster.kubectl(
+        "wait", "--for=condition=Established", "crd/qlibshadowruns.qlibshadow.io", "--timeout=60s"
+    )
+    role = yaml.safe_load((MANIFESTS / "rbac/role.yaml").read_text())
+    place.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    place.cluster.apply(
+        role,
+        bind("Role", role["metadata"]["name"], "operator"),
+        bind("ClusterRole", "edit", "floor"),
+        namespace=NAMESPACE,
+    )
+    place.cluster.volume(NAMESPACE, CLAIM)
+
+
+def bind(kind: str, role: str, user: str) -> dict[str, Any]:
+    """Give a user the rights of a role, in the namespace."""
+    group = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": user},
+        "roleRef": {"apiGroup": group, "kind": kind, "name": role},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+    }
+
+
+def load_stage_image(place: Place) -> None:
+    """Bring the image whose stages do nothing onto the node."""
+    place.cluster.load_image(binaries.stage(), binaries.STAGE)

@@ -1,0 +1,3 @@
+module qlibshadow.io/testcluster/stage
+
+go 1.24.0
