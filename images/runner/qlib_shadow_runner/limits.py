@@ -1,9 +1,10 @@
-"""What this process may really use: the container's limits, not the node's cores."""
+"""What this process may really use, and has used: the container's limits and peak, not the node's."""
 
 from __future__ import annotations
 
 import math
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,42 @@ class Limits:
     def threads(self) -> int:
         """Give how many threads make sense: more than there are CPUs only slow each other down."""
         return max(1, math.ceil(self.cpus))
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most memory that was used at once, and who counted it."""
+
+    size: int
+    source: str
+
+
+def peak_memory(cgroup: Path = CGROUP) -> Peak:
+    """Ask the container's cgroup, which counts all processes; elsewhere add up what is known of ours."""
+    return _peak_v2(cgroup) or _peak_v1(cgroup) or _peak_of_processes()
+
+
+def _peak_v2(cgroup: Path) -> Peak | None:
+    """Read a file that the machine's own root does not have, so that it is a container's."""
+    found = _number(cgroup / "memory.peak")
+    return Peak(int(found), "cgroup v2 memory.peak") if found and found > 0 else None
+
+
+def _peak_v1(cgroup: Path) -> Peak | None:
+    """Read the peak where memory is limited: without a limit it may be that of the whole machine."""
+    limit = _number(cgroup / "memory" / "memory.limit_in_bytes")
+    found = _number(cgroup / "memory" / "memory.max_usage_in_bytes")
+    if not found or found <= 0 or not limit or limit >= NO_LIMIT:
+        return None
+    return Peak(int(found), "cgroup v1 memory.max_usage_in_bytes")
+
+
+def _peak_of_processes() -> Peak:
+    """Add this process's peak to that of its largest child."""
+    kilobytes = sum(
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return Peak(kilobytes * 1024, "ru_maxrss of the stage and its largest child")
 
 
 def read_limits(cgroup: Path = CGROUP, affinity: int | None = None) -> Limits:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import resource
 import shutil
 import tempfile
 import time
@@ -22,7 +21,7 @@ from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.environment import child_environment
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.guard.layers import close_own_network
-from qlib_shadow_runner.limits import read_limits
+from qlib_shadow_runner.limits import peak_memory, read_limits
 from qlib_shadow_runner.provenance import provenance
 from qlib_shadow_runner.report import tell
 from qlib_shadow_runner.request import Context, scratch_parent
@@ -164,7 +163,7 @@ def _finish(
 ) -> None:
     """Complete the metadata: with the last stage, or with the first failure."""
     done = result["exitCode"] == ExitCode.DONE
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    peak = peak_memory()
     record = {
         "attempts": attempt,
         "started_at_utc": clock.started_at,
@@ -172,7 +171,8 @@ def _finish(
         "seconds": clock.seconds,
         "exit_code": result["exitCode"],
         "reason": result["reason"],
-        "peak_memory_bytes": peak,
+        "peak_memory_bytes": peak.size,
+        "peak_memory_source": peak.source,
     }
     ended: dict[str, object] = {"network_guard": list(layers)} if stage in CLOSED else {}
     if not done or stage is LAST:
@@ -180,7 +180,7 @@ def _finish(
         ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
     folder.update_metadata(
         stages=_with_record(folder, stage, record),
-        peak_memory_bytes=max(peak, int(str(folder.metadata.get("peak_memory_bytes") or 0))),
+        peak_memory_bytes=max(peak.size, int(str(folder.metadata.get("peak_memory_bytes") or 0))),
         **ended,
     )
 
