@@ -81,6 +81,7 @@ def _why_not_startable(detail: str, run: Run, stage: Stage) -> Cause:
 
 def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
     """Say why the API server takes neither a Job nor its pod, where the words are known."""
+    detail = _without_name(detail)
     if "exceeded quota" in detail or "failed quota" in detail:
         return Cause(OperatorReason.QUOTA_EXCEEDED, reasons.quota_exceeded(stage, run.namespace, detail))
     return None
@@ -88,9 +89,14 @@ def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
 
 def why_no_pod(trouble: Trouble, run: Run, stage: Stage) -> Cause:
     """Say why the Job controller could make no pod: its Event quotes the API server."""
-    detail = trouble.message.removeprefix("Error creating: ")
+    detail = _without_name(trouble.message.removeprefix("Error creating: "))
     refused = Cause(OperatorReason.POD_REFUSED, reasons.pod_refused(run.namespace, detail))
     return why_refused(detail, run, stage) or refused
+
+
+def _without_name(detail: str) -> str:
+    """Leave out which object was refused: each pod that is tried has another name, the cause is the same."""
+    return re.sub(r'^[a-z.]+ "[^"]*" is forbidden: ', "", detail)
 
 
 def why_starting(trouble: Trouble, claim: str) -> Cause:

@@ -86,11 +86,16 @@ def run_has_finished(view: View) -> Verdict | None:
 
 
 def _stop_jobs(view: View) -> tuple[Action, ...]:
-    """Stop what may still run; a stage that succeeded is left to its Job controller, a moment behind."""
-    left = [(f.status, f.job) for f in view.findings if f.job and f.status.state is not StageState.SUCCEEDED]
+    """Stop what may still run; one whose pod ended well is left to its Job controller, a moment behind."""
+    left = [(f.status, f.job) for f in view.findings if f.job and not _ended_well(view, f)]
     return tuple(
         DeleteJob(s.name, job.name, job.uid) for s, job in left if not job.finished and not job.deleting
     )
+
+
+def _ended_well(view: View, found: Finding) -> bool:
+    pods = view.observed.pods.get(found.status.name, ())
+    return found.status.state is StageState.SUCCEEDED or any(pod.has_succeeded for pod in pods)
 
 
 def run_is_impossible(view: View) -> Verdict | None:

@@ -302,6 +302,10 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a result that is none is malformed": (
         begun.succeeded(DOWNLOAD, "all good"), 1, Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
     ),
+    "a Job whose result is malformed is left to end by itself, with its log": (
+        begun.succeeded(DOWNLOAD, "all good").job(DOWNLOAD, is_complete=False, active=1), 1,
+        Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
+    ),
     "a result of another run is malformed": (
         begun.succeeded(DOWNLOAD, result(DOWNLOAD, uid="other")), 1,
         Expected("stage_has_failed", "Failed", (), "ResultMalformed"),

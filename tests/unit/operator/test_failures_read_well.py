@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Status
 
 from qlib_shadow_operator.core.names import ConditionType
+from qlib_shadow_operator.core.questions import Trouble, WhyNotStarting
 from qlib_shadow_operator.core.reasons import MESSAGE_MAX, shorten
 from qlib_shadow_runner.contract import Stage
 
@@ -56,7 +57,10 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         ),
     ),
     "quota": (
-        a_run().seen().rejected(Stage.DOWNLOAD, "exceeded quota: q, used: 1, limited: 1").seen(),
+        a_run()
+        .seen()
+        .rejected(Stage.DOWNLOAD, 'jobs.batch "demo" is forbidden: exceeded quota: q, used: 1, limited: 1')
+        .seen(),
         31,
         (
             'not started after 1800 s: a ResourceQuota of namespace "research" leaves no room: exceeded quota: q, used: '
@@ -239,3 +243,15 @@ def test_what_is_known_of_the_network_is_told_once(closed: bool | None, status: 
     assert [note.reason for note in later.notes] == []
     kept = later.status.condition(ConditionType.NETWORK_CLOSED)
     assert (kept and kept.status) is status
+
+
+def test_a_refusal_is_told_once_whatever_the_refused_pod_is_called():
+    """Each pod that the Job controller tries has another name; that is no news."""
+
+    def told(pod: str) -> str | None:
+        note = f'Error creating: pods "{pod}" is forbidden: exceeded quota: q'
+        asked = begun.answered(WhyNotStarting("job-download"), Trouble("FailedCreate", note, NOW))
+        return asked.decide(minutes=1).status.stages[0].message
+
+    assert told("demo-1") == told("demo-2")
+    assert "exceeded quota: q" in (told("demo-1") or "")
