@@ -1,0 +1,78 @@
+"""A control plane to be hurt, a place in it, and operators that die."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
+
+import pytest
+from tests.chaos.fakenode import FakeNode
+from tests.chaos.operators import Operator
+from tests.chaos.theatre import Theatre
+
+from testcluster import UnavailableError, provider, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testcluster import Cluster
+
+CRD = Path(__file__).parents[2] / "manifests" / "crd"
+
+
+class Hire(Protocol):
+    """Starts an operator."""
+
+    def __call__(self, kubeconfig: Path | None = None) -> Operator:
+        """Start it, over another way to the cluster if one is given."""
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[Cluster]:
+    """Start a control plane of the chaos tests' own: others must not suffer with them."""
+    try:
+        cluster = provider.up(node=False)
+    except UnavailableError as why:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"in CI nothing is skipped: {why}", pytrace=False)
+        pytest.skip(str(why))
+    cluster.kubectl("apply", "--kustomize", str(CRD))
+    cluster.kubectl(
+        "wait", "--for=condition=Established", "crd/qlibshadowruns.qlibshadow.io", "--timeout=60s"
+    )
+    yield cluster
+    cluster.down()
+
+
+@pytest.fixture
+def theatre(control_plane: Cluster) -> Iterator[Theatre]:
+    """Lend a namespace with a volume, and a node on which pods end well within a second."""
+    name = f"chaos-{uuid4().hex[:8]}"
+    control_plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    account = ("serviceaccount", "default", f"--namespace={name}")
+    wait_for(lambda: control_plane.get(*account), 60, "its service account")
+    control_plane.volume(name)
+    node = FakeNode(control_plane.kubeconfig, name)
+    node.start()
+    yield Theatre(control_plane, name)
+    node.stop()
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def hire(theatre: Theatre, tmp_path: Path) -> Iterator[Hire]:
+    """Start operators, and see at the end that none of them found a defect in itself."""
+    hired: list[Operator] = []
+
+    def start(kubeconfig: Path | None = None) -> Operator:
+        log = tmp_path / f"operator-{len(hired)}.log"
+        operator = Operator(kubeconfig or theatre.kubeconfig, theatre.namespace, log)
+        operator.start()
+        hired.append(operator)
+        return operator
+
+    yield start
+    for operator in hired:
+        operator.stop()

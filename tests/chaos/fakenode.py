@@ -1,0 +1,149 @@
+"""A node without a kubelet: pods that the real scheduler puts there begin and end within moments.
+
+Everything else is real: the API server, the Job controller, the scheduler and the operator. Of a stage
+nothing runs; a result as the runner writes it is put into the pod's status, by the API calls of a kubelet.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Document = dict[str, Any]
+NAME = "fake"
+ROOM = {"cpu": "1000", "memory": "1000Gi", "pods": "1000", "ephemeral-storage": "1000Gi"}
+PERIOD = 0.25
+"""Seconds between two looks at the pods; a pod takes three looks from being scheduled to its end."""
+HEARTBEAT = 40
+"""Looks between two signs of life."""
+DATASET = {
+    "path": "/data/qlib/qlib_data/us_data_1d",
+    "resolvedPath": "/data/qlib/qlib_data/us_data_1d@3f9c",
+    "calendarStart": "2019-01-02",
+    "calendarEnd": "2024-10-17",
+    "instruments": 60,
+}
+METRICS = {"ic": 0.04, "rankIc": 0.04, "annualizedReturn": 0.09, "maxDrawdown": -0.1}
+
+
+def now() -> str:
+    """Write the time as the API does."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class FakeNode:
+    """Moves the pods of one namespace, from a thread; outages of the API server are sat out."""
+
+    kubeconfig: Path
+    namespace: str
+    defects: list[Exception] = field(default_factory=list)
+    """What ended the thread, if anything did."""
+
+    def __post_init__(self) -> None:
+        configuration = client.Configuration()
+        config.load_kube_config(str(self.kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+        configuration.retries = False
+        self._core: Any = client.CoreV1Api(client.ApiClient(configuration))
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="fake node", daemon=True)
+
+    def start(self) -> None:
+        """Join the cluster and begin."""
+        self._core.create_node({"metadata": {"name": NAME}})
+        self._sign_of_life()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave the cluster."""
+        self._over.set()
+        self._thread.join()
+        self._core.delete_node(NAME)
+        assert not self.defects, self.defects
+
+    def _live(self) -> None:
+        looks = 0
+        while not self._over.wait(PERIOD):
+            try:
+                self._look(looks)
+            except (HTTPError, ApiException) as error:
+                if isinstance(error, ApiException) and error.status in {400, 403, 422}:
+                    self.defects.append(error)
+                    return
+            looks += 1
+
+    def _look(self, looks: int) -> None:
+        if looks % HEARTBEAT == 0:
+            self._sign_of_life()
+        answer = self._core.list_namespaced_pod(self.namespace, _preload_content=False, _request_timeout=5)
+        for pod in json.loads(answer.data)["items"]:
+            if pod["spec"].get("nodeName") == NAME:
+                self._move(pod)
+
+    def _sign_of_life(self) -> None:
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now()}
+        status = {"capacity": ROOM, "allocatable": ROOM, "conditions": [ready]}
+        self._core.patch_node_status(NAME, {"status": status}, _request_timeout=5)
+
+    def _move(self, pod: Document) -> None:
+        """Take one step of a pod's life."""
+        phase = pod["status"]["phase"]
+        if phase in {"Succeeded", "Failed"}:
+            if "deletionTimestamp" in pod["metadata"]:
+                self._remove(pod)
+        elif "deletionTimestamp" in pod["metadata"]:
+            self._end(pod, 143, "")
+        elif phase == "Pending":
+            self._write(pod, "Running", {"running": {"startedAt": now()}})
+        else:
+            self._end(pod, 0, result_of(pod))
+
+    def _end(self, pod: Document, code: int, message: str) -> None:
+        began = pod["status"].get("startTime") or now()
+        told = {"exitCode": code, "message": message, "startedAt": began, "finishedAt": now()}
+        self._write(pod, "Failed" if code else "Succeeded", {"terminated": told})
+
+    def _write(self, pod: Document, phase: str, state: Document) -> None:
+        container = pod["spec"]["containers"][0]
+        told = {
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": "sha256:1",
+            "ready": False,
+            "restartCount": 0,
+            "state": state,
+        }
+        status = {"phase": phase, "startTime": pod["status"].get("startTime") or now()}
+        body = {"status": {**status, "containerStatuses": [told]}}
+        name = pod["metadata"]["name"]
+        self._core.patch_namespaced_pod_status(name, self.namespace, body, _request_timeout=5)
+
+    def _remove(self, pod: Document) -> None:
+        options = client.V1DeleteOptions(grace_period_seconds=0)
+        name = pod["metadata"]["name"]
+        self._core.delete_namespaced_pod(name, self.namespace, body=options, _request_timeout=5)
+
+
+def result_of(pod: Document) -> str:
+    """Write what the runner would: a good result of the pod's own stage and run."""
+    labels = pod["metadata"]["labels"]
+    content = {
+        "stage": labels["qlibshadow.io/stage"],
+        "uid": labels["qlibshadow.io/run-uid"],
+        "reason": "Succeeded",
+        "message": "done",
+        "dataset": DATASET,
+        "metrics": METRICS,
+        "configHash": "c0ffee",
+    }
+    return json.dumps(content)

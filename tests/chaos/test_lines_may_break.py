@@ -1,0 +1,67 @@
+"""The API server goes away, or a line to it is cut without a word: the same operator goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.chaos.proxy import Proxy, address_of, through
+
+from qlib_shadow_operator.kube.connection import READ_SECONDS, RECOVERY_LIMIT
+from testcluster import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.chaos.conftest import Hire
+    from tests.chaos.theatre import Theatre
+
+pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
+
+RESTARTS = int(os.environ.get("QLIB_SHADOW_CHAOS_RESTARTS", "2"))
+RUNS = int(os.environ.get("QLIB_SHADOW_CHAOS_RUNS", "5"))
+WATCHES = 3
+BUSY_MACHINE = 60.0
+"""Seconds more than promised, for a machine on which other things compile."""
+
+
+def test_runs_end_right_although_the_api_server_is_restarted(theatre: Theatre, hire: Hire):
+    """Killed and started again underneath, while runs are at work; the operator itself never restarts."""
+    operator = hire()
+    names = [f"run-{number}" for number in range(RUNS)]
+    for restart in range(RESTARTS):
+        theatre.apply(*names[restart * RUNS // RESTARTS : (restart + 1) * RUNS // RESTARTS])
+        operator.live_for(random.uniform(0, 4))
+        theatre.cluster.kill("kube-apiserver")
+        theatre.cluster.start("kube-apiserver")
+    theatre.wait_for_all()
+    theatre.check(*names)
+    assert operator.lives()
+
+
+@pytest.fixture
+def proxy(theatre: Theatre) -> Iterator[Proxy]:
+    """Put a line that can be cut before the API server."""
+    proxy = Proxy(address_of(theatre.kubeconfig))
+    yield proxy
+    proxy.close()
+
+
+def test_a_line_that_is_cut_without_a_word_is_noticed(
+    theatre: Theatre, hire: Hire, proxy: Proxy, tmp_path: Path
+):
+    """No packet says so, and no connection ends: only silence does. New runs begin within the stated time."""
+    operator = hire(through(proxy, theatre.kubeconfig, tmp_path / "kubeconfig"))
+    theatre.apply("before")
+    theatre.wait_for_all()
+    assert proxy.cut() >= WATCHES
+    theatre.apply("after")
+    wait_for(
+        lambda: theatre.has_begun("after"), RECOVERY_LIMIT + READ_SECONDS + BUSY_MACHINE, "the next look"
+    )
+    theatre.wait_for_all()
+    theatre.check("before", "after")
+    assert operator.lives()

@@ -1,0 +1,57 @@
+"""Operators are killed at random instants, or run twice: every run ends right, by one Job of each stage."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testcluster import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.chaos.conftest import Hire
+    from tests.chaos.theatre import Theatre
+
+pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
+
+KILLS = int(os.environ.get("QLIB_SHADOW_CHAOS_KILLS", "10"))
+RUNS = int(os.environ.get("QLIB_SHADOW_CHAOS_RUNS", "5"))
+LONGEST_LIFE = 6.0
+"""Seconds; an operator needs about two to begin, so that some die in the middle of that."""
+
+
+def test_runs_end_right_although_the_operator_is_killed_again_and_again(
+    theatre: Theatre, hire: Hire, record_property: Callable[[str, object], None]
+):
+    """`kill -9` at random instants while runs come in: no run is lost, and none is done twice."""
+    seed = random.randrange(2**32)
+    record_property("seed", seed)
+    chance = random.Random(seed)
+    names = [f"run-{number}" for number in range(RUNS)]
+    operator = hire()
+    for kill in range(KILLS):
+        begin, end = kill * RUNS // KILLS, (kill + 1) * RUNS // KILLS
+        if begin < end:
+            theatre.apply(*names[begin:end])
+        operator.live_for(chance.uniform(0, LONGEST_LIFE))
+        operator.kill()
+        operator.start()
+    theatre.wait_for_all()
+    theatre.check(*names)
+    assert operator.starts == KILLS + 1
+
+
+def test_two_operators_at_once_change_nothing(theatre: Theatre, hire: Hire):
+    """Two by mistake, for all runs together: one Job of each stage, and no Event twice."""
+    both = hire(), hire()
+    names = [f"run-{number}" for number in range(RUNS)]
+    theatre.apply("first")
+    wait_for(lambda: theatre.has_begun("first"), 120, "the first look")
+    theatre.apply(*names)
+    theatre.wait_for_all()
+    theatre.check("first", *names)
+    assert all(operator.lives() for operator in both)
