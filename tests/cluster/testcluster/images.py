@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from testcluster.engines import Engine, engine
 REPOSITORY = Path(__file__).parents[3]
 SHARED = (".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements/dev.lock")
 MEGABYTE = 1_000_000
+LOADED_WITHIN = 3600
+"""Seconds within which a test session that has built an image brings it onto its nodes."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,12 @@ def build_one(recipe: Recipe, builder: Engine) -> Image:
 
 
 def save(builder: Engine, reference: str, archive: Path) -> None:
-    """Write an image's archive in one step, and remove those of earlier builds."""
+    """Write an image's archive in one step, and remove earlier ones that nobody can be about to load."""
     with tempfile.TemporaryDirectory(dir=archive.parent) as draft:
         builder.save(reference, Path(draft) / archive.name)
         (Path(draft) / archive.name).rename(archive)
     for other in archive.parent.glob(f"{archive.stem.rpartition('-')[0]}-????????????.tar"):
-        if other != archive:
+        if other.stat().st_mtime < time.time() - LOADED_WITHIN:
             other.unlink()
 
 
