@@ -1,0 +1,114 @@
+"""Releases of the chart, as a platform engineer makes them: by helm, into a cluster of their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from installation import ROOT
+from testcluster.cluster import claim_and_volume
+from testcluster.commands import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from testcluster import Cluster
+    from testcluster.images import Images
+
+CHART = ROOT / "helm/qlib-shadow-operator"
+CLAIM = "qlib-shadow-data"
+CRD = "qlibshadowruns.qlibshadow.io"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release, in a namespace of its name."""
+
+    cluster: Cluster
+    helm_program: Path
+    images: Images
+    name: str
+
+    def helm(self, *arguments: str | Path) -> str:
+        """Run helm in the release's namespace."""
+        return run(
+            self.helm_program,
+            *arguments,
+            f"--namespace={self.name}",
+            f"--kubeconfig={self.cluster.kubeconfig}",
+        )
+
+    def kubectl(self, *arguments: str, **more: Any) -> str:
+        """Run kubectl in the release's namespace."""
+        return self.cluster.kubectl(f"--namespace={self.name}", *arguments, **more)
+
+    def values(self) -> list[str]:
+        """Name the images under test, and a volume that was made by hand."""
+
+        def image(part: str, reference: str) -> list[str]:
+            repository, _, tag = reference.rpartition(":")
+            return [f"--set={part}.image.repository={repository}", f"--set={part}.image.tag={tag}"]
+
+        return [
+            *image("operator", self.images.operator.reference),
+            *image("runner", self.images.runner.reference),
+            "--set=storage.storageClass=-",
+            "--set=storage.accessModes={ReadWriteMany}",
+            '--set-json=runner.stages.qrun.resources={"requests":{"cpu":"100m","memory":"512Mi"},"limits":{"memory":"2Gi"}}',
+        ]
+
+    def prepare(self) -> Path:
+        """Make the namespace, which admits restricted pods alone, and a volume; give the volume's folder."""
+        restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+        metadata = {"name": self.name, "labels": restricted}
+        here, on_node = self.cluster.machine.volumes
+        folder = here / self.name / CLAIM
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+        volume, _ = claim_and_volume(self.name, CLAIM, "20Gi", f"{on_node}/{self.name}/{CLAIM}")
+        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, volume)
+        return folder
+
+    def put(self, chart: Path, *arguments: str) -> None:
+        """Install or upgrade, and wait until the operator is ready."""
+        self.helm(
+            "upgrade", "--install", self.name, chart, "--wait", "--timeout=3m", *self.values(), *arguments
+        )
+
+    def run(self, name: str, **spec: Any) -> None:
+        """Make a tiny run."""
+        tiny = {
+            "dataset": {"source": {"synthetic": {"symbols": 20, "days": 400}}},
+            "workflow": {"model": {"num_boost_round": 20}},
+        }
+        document = {
+            "apiVersion": "qlibshadow.io/v1alpha1",
+            "kind": "QlibShadowRun",
+            "metadata": {"name": name},
+            "spec": tiny | spec,
+        }
+        self.kubectl("apply", "--validate=strict", "--filename=-", input=json.dumps(document))
+
+    def wait_for(self, name: str) -> dict[str, Any]:
+        """Wait for a run to complete."""
+        self.kubectl("wait", f"qsr/{name}", "--for=condition=Complete", "--timeout=300s")
+        return self.cluster.get("qsr", name, f"--namespace={self.name}")
+
+
+def older_chart(folder: Path) -> Path:
+    """Copy the chart as an earlier version would have been: without a field that has come since."""
+    chart = folder / "older"
+    shutil.copytree(CHART, chart)
+    path = chart / "files/crd.yaml"
+    crd = yaml.safe_load(path.read_text())
+    [version] = crd["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del spec["workflow"]["properties"]["exchange"]["properties"]["impactCost"]
+    path.write_text(yaml.safe_dump(crd, sort_keys=False))
+    described = yaml.safe_load((chart / "Chart.yaml").read_text())
+    (chart / "Chart.yaml").write_text(yaml.safe_dump(described | {"version": "0.0.9"}))
+    return chart

@@ -1,0 +1,124 @@
+"""Releases of the chart on a real cluster: installed, tried, upgraded, rolled back, removed; two share a CRD.
+
+One story, told in order, since a release has a history; each step is a test of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from release import CHART, CLAIM, CRD, Release, older_chart
+from testcluster import provider
+from testcluster.cluster import Borrowed
+from testcluster.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from testcluster import Cluster
+    from testcluster.images import Images
+
+pytestmark = pytest.mark.cluster
+NEW_FIELD = {"workflow": {"model": {"num_boost_round": 20}, "exchange": {"impactCost": 0.001}}}
+
+
+@pytest.fixture(scope="module")
+def apart(cluster: Cluster, images: Images) -> Iterator[Cluster]:
+    """Lend a cluster of its own: a CRD belongs to a whole cluster, and here it comes and goes."""
+    if isinstance(cluster.machine, Borrowed):
+        yield cluster
+        return
+    with provider.obtain() as other:
+        for image in (images.runner, images.operator):
+            other.load_image(image.archive, image.reference)
+        yield other
+
+
+@pytest.fixture(scope="module")
+def folder(us: Release) -> Path:
+    """Give the volume of the first release."""
+    return us.prepare()
+
+
+@pytest.fixture(scope="module")
+def us(apart: Cluster, helm: Path, images: Images) -> Release:
+    """Name the first release, which makes the CRD."""
+    return Release(apart, helm, images, "us")
+
+
+@pytest.fixture(scope="module")
+def eu(apart: Cluster, helm: Path, images: Images) -> Release:
+    """Name the second release, which finds it there."""
+    release = Release(apart, helm, images, "eu")
+    release.prepare()
+    return release
+
+
+def test_an_installation_tries_itself(us: Release, folder: Path, tmp_path: Path):
+    """An earlier version is installed; then `helm test` makes a tiny run, and its figures are in the log."""
+    us.put(older_chart(tmp_path))
+    told = us.helm("test", us.name, "--timeout=10m", "--logs")
+    assert "Phase:          Succeeded" in told
+    assert "Running qrun" in told
+    assert "artifacts stay at /data/artifacts/trading-ops/qlib-shadow/trial-" in told
+    assert len(list((folder / "artifacts/trading-ops/qlib-shadow").glob("trial-*/metrics.json"))) == 1
+    assert us.kubectl("get", "qsr", "--output=name") == "", "the trial cleans up after itself"
+
+
+def test_an_upgrade_brings_the_new_fields_of_the_crd(us: Release):
+    """What the earlier version refused is let in; a crds/ folder would have stayed as it was."""
+    with pytest.raises(CommandError, match="impactCost"):
+        us.run("early", **NEW_FIELD)
+    us.put(CHART)
+    us.run("first", **NEW_FIELD)
+    assert us.wait_for("first")["spec"]["workflow"]["exchange"] == {"impactCost": 0.001}
+
+
+def test_a_second_release_shares_the_crd(eu: Release, us: Release):
+    """It leaves the first one's CRD alone, and looks after its own namespace only."""
+    before = us.cluster.get("crd", CRD)
+    eu.put(CHART)
+    after = us.cluster.get("crd", CRD)
+    assert after["metadata"]["annotations"]["meta.helm.sh/release-name"] == us.name
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    eu.run("second")
+    eu.wait_for("second")
+    log = us.kubectl("logs", "deployment/us-qlib-shadow-operator")
+    assert "us/first" in log
+    assert "eu/second" not in log
+
+
+def test_a_rollback_keeps_what_was_run(us: Release):
+    """The CRD is the earlier one again; the run that it does not know all of is still there to read."""
+    us.helm("rollback", us.name, "1", "--wait", "--timeout=3m")
+    with pytest.raises(CommandError, match="impactCost"):
+        us.run("late", **NEW_FIELD)
+    assert us.cluster.get("qsr", "first", "--namespace=us")["status"]["phase"] == "Complete"
+    us.run("plain")
+    us.wait_for("plain")
+
+
+def test_removal_leaves_crd_runs_claim_and_artifacts(us: Release, folder: Path):
+    """And waits for nothing: a run has no finalizer, so it can be deleted with no operator about."""
+    us.helm("uninstall", us.name, "--wait", "--timeout=2m")
+    assert us.kubectl("get", "deployments,roles,networkpolicies", "--output=name") == ""
+    assert us.cluster.get("crd", CRD)
+    assert us.cluster.is_bound("us", CLAIM)
+    assert (folder / "qlib/qlib_data/us_data_1d").exists()
+    kept = us.cluster.get("qsr", "first", "--namespace=us")
+    assert "finalizers" not in kept["metadata"]
+    artifacts = folder / kept["status"]["artifactPath"].removeprefix("/data/")
+    us.kubectl("delete", "qsr", "first", "--timeout=20s")
+    assert (artifacts / "metrics.json").is_file()
+
+
+def test_another_release_can_take_the_crd_over(eu: Release):
+    """When the one that made it is gone."""
+    eu.put(CHART, "--set=crd.manage=always", "--take-ownership")
+    owner = eu.cluster.get("crd", CRD)["metadata"]["annotations"]["meta.helm.sh/release-name"]
+    assert owner == eu.name
+    eu.run("third", **NEW_FIELD)
+    eu.wait_for("third")
