@@ -73,8 +73,7 @@ def is_completed(volume: LocalVolume, undisturbed: LocalVolume) -> None:
 def test_a_power_cut_at_every_point_costs_one_step(volume: LocalVolume, undisturbed: LocalVolume):
     """Everything dies at once, twenty-one times in a row; what was kept is never done again."""
     for point in POINTS:
-        done = volume.stage("qrun", **{ENV_FAULT: f"{point} stage"})
-        assert done.returncode == -signal.SIGKILL, f"{point} was not reached:\n{done.stdout}{done.stderr}"
+        assert volume.stop_at(point).returncode == -signal.SIGKILL
         nothing_is_half_done(volume, undisturbed)
         assert len(volume.running()) <= 1, "the attempt before the last was not ended by the last"
     is_completed(volume, undisturbed)
@@ -97,8 +96,8 @@ def test_a_child_that_runs_out_of_memory_is_told_and_made_good(volume: LocalVolu
 def test_a_stage_that_is_stopped_finishes_the_write_it_is_in(volume: LocalVolume, undisturbed: LocalVolume):
     """143, marked as interrupted, nothing left running; what was being written is there."""
     for point in NOT_AFTER_A_WRITE if THOROUGH else WRITING:
-        done = volume.stage("qrun", **{ENV_FAULT: f"{point} terminate"})
-        assert done.returncode == ExitCode.INTERRUPTED, f"{point}:\n{done.stdout}{done.stderr}"
+        done = volume.stop_at(point, terminate=True)
+        assert done.returncode == ExitCode.INTERRUPTED, f"{point}:\n{done.stdout}"
         assert (volume.result()["reason"], volume.metadata()["status"]) == ("Interrupted", "interrupted")
         nothing_is_half_done(volume, undisturbed)
         assert volume.running() == []

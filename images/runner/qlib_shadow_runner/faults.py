@@ -1,4 +1,4 @@
-"""Named points at which a test may let the process die, as a node without power or memory lets it.
+"""Named points at which a test may let a process die, as a node without power or memory lets it.
 
 Nothing happens unless QLIB_SHADOW_FAULT names the point. `NAME` alone kills this process, as the kernel does
 when memory runs out; a second word says what happens instead (see MANNERS).
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ENV_FAULT: Final = "QLIB_SHADOW_FAULT"
-ENV_STAGE: Final = "QLIB_SHADOW_FAULT_STAGE"
-"""The process of the stage, where this is one of its children."""
+REACHED: Final = "fault point reached: "
+"""What is printed before waiting there."""
 
 
 class QrunPoint(StrEnum):
@@ -58,44 +58,33 @@ def fault_point(name: str) -> None:
     """Fail here, if that is what the environment asks for."""
     wanted, _, manner = os.environ.get(ENV_FAULT, "").partition(" ")
     if wanted == name:
-        MANNERS[manner](int(os.environ.get(ENV_STAGE, os.getpid())))
+        MANNERS[manner](name)
 
 
 def for_children(environ: Mapping[str, str]) -> dict[str, str]:
     """Hand the wish on to a child of the stage, whose environment is an allow-list."""
-    if ENV_FAULT not in environ:
-        return {}
-    return {ENV_FAULT: environ[ENV_FAULT], ENV_STAGE: str(os.getpid())}
+    return {ENV_FAULT: environ[ENV_FAULT]} if ENV_FAULT in environ else {}
 
 
-def _die(_stage: int) -> None:
+def _die(_name: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _die_with_stage(stage: int) -> None:
-    os.kill(stage, signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _be_terminated(stage: int) -> None:
-    """Ask the stage to stop, and go on when it has told this process."""
+def _wait(name: str) -> None:
+    """Say that the point is reached, and go on after the next signal, if that leaves anything to go on."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing)
-    os.kill(stage, signal.SIGTERM)
+    before = signal.set_wakeup_fd(writing)
+    sys.stderr.write(f"{REACHED}{name}\n")
+    sys.stderr.flush()
     os.read(reading, 1)
-    signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
 
 
-def _ask_too_much(_stage: int) -> NoReturn:
+def _ask_too_much(_name: str) -> NoReturn:
     raise AssertionError(bytearray(sys.maxsize))  # the MemoryError comes before
 
 
-MANNERS: Final[Mapping[str, Callable[[int], None]]] = {
-    "": _die,
-    "stage": _die_with_stage,
-    "terminate": _be_terminated,
-    "memory": _ask_too_much,
-}
-"""`stage` takes the stage's process along, as a power cut does; `terminate` has the stage stopped, as the
-kubelet does it; `memory` asks for more than there is."""
+MANNERS: Final[Mapping[str, Callable[[str], None]]] = {"": _die, "wait": _wait, "memory": _ask_too_much}
+"""`wait` lets a test cut the power of everything at this instant, or stop the stage as the kubelet does.
+`memory` asks for more than there is."""

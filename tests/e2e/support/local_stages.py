@@ -20,6 +20,7 @@ from qlib_shadow_runner.contract import (
     ENV_TERMINATION_LOG,
     ENV_WORK,
 )
+from qlib_shadow_runner.faults import REACHED
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
 from qlib_shadow_runner.verify import verify_run
 
@@ -55,13 +56,15 @@ class LocalVolume:
         """Say where a run's files are."""
         return self.mount / ARTIFACTS / run_id
 
-    def start(self, command: list[str], run_id: str = "run-1", **environ: str) -> subprocess.Popen[str]:
+    def start(
+        self, command: list[str], run_id: str = "run-1", *, stderr: int = subprocess.PIPE, **environ: str
+    ) -> subprocess.Popen[str]:
         """Start a process as a Job does."""
         return subprocess.Popen(
             command,
             env={**self._environ(run_id), **environ},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 
@@ -70,6 +73,27 @@ class LocalVolume:
         process = self.start([*RUNNER, name], run_id, **environ)
         output, errors = process.communicate()
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def stop_at(
+        self, point: str, run_id: str = "run-1", *, terminate: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run qrun to a fault point; there cut the power of everything, or ask the stage to stop."""
+        wish = f"{point} wait"
+        process = self.start([*RUNNER, "qrun"], run_id, stderr=subprocess.STDOUT, QLIB_SHADOW_FAULT=wish)
+        assert process.stdout is not None, "it is a pipe"
+        output = ""
+        for line in process.stdout:
+            output += line
+            if line == f"{REACHED}{point}\n":
+                break
+        else:
+            raise AssertionError(f"{point} was not reached:\n{output}")
+        if terminate:
+            process.terminate()
+        else:
+            kill_with_children(process.pid)
+        output += process.communicate()[0]
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def run(self, run_id: str = "run-1", **environ: str) -> subprocess.CompletedProcess[str]:
         """Run both stages; both must succeed."""

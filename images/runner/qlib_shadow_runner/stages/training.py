@@ -28,6 +28,7 @@ def obtain_training(bench: Workbench, computation: str) -> MlflowRun:
     # An attempt that was killed outright could not do it itself.
     discard_broken(mlruns)
     settle(mlruns, RunStatus.KILLED)
+    rebase(mlruns)  # MLflow writes to where the store said it lay, even if it was moved since
     return (
         _earlier_attempts(bench, computation)
         or _identical_runs(bench, computation)
@@ -75,7 +76,8 @@ def _identical_runs(bench: Workbench, computation: str) -> MlflowRun | None:
 def _train(bench: Workbench, computation: str) -> MlflowRun:
     folder = bench.folder.path
     mlruns = folder / MLRUNS
-    _link_store(bench.scratch, mlruns)
+    mlruns.mkdir(exist_ok=True)
+    _link_store(bench.scratch, bench.folder.way / MLRUNS)
     status = RunStatus.KILLED
     try:
         code = bench.supervisor.run(
@@ -100,7 +102,7 @@ def _environ(bench: Workbench, computation: str) -> dict[str, str]:
     checkpoints = Checkpoints.of(bench.folder.path, computation)
     return {
         **bench.environ,
-        ENV_CHECKPOINTS: str(checkpoints.home),
+        ENV_CHECKPOINTS: str(bench.folder.way / checkpoints.home.relative_to(bench.folder.path)),
         **for_children(bench.context.environ),
     }
 
@@ -123,7 +125,6 @@ def _link_store(scratch: Path, mlruns: Path) -> None:
     MLflow 3.17 takes every run below such a folder for a forgery and refuses it, and the volume's layout
     has one. qrun resolves its working folder but not what is appended to it, so a link is enough.
     """
-    mlruns.mkdir(exist_ok=True)
     link = scratch / MLRUNS
     link.unlink(missing_ok=True)
     link.symlink_to(mlruns)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from local_stages import RUNNER, LocalVolume
-from qlib_shadow_runner.faults import ENV_FAULT, QrunPoint, ReusePoint
+from qlib_shadow_runner.faults import QrunPoint, ReusePoint
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
 from qlib_shadow_runner.training.checkpoints import hash_files
 from qlib_shadow_runner.training.identity import code_is_known
@@ -253,8 +253,7 @@ def test_a_power_cut_while_taking_over_is_made_good(reusing: LocalVolume):
     """At every point, one after another; it is still the same run that did the work."""
     reusing.stage("download", "second")
     for point in ReusePoint:
-        done = reusing.stage("qrun", "second", **{ENV_FAULT: f"{point} stage"})
-        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+        assert reusing.stop_at(point, "second").returncode == -signal.SIGKILL
         assert reusing.outputs("second") == {}
     done = reusing.stage("qrun", "second")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -266,7 +265,7 @@ def test_a_power_cut_while_taking_over_is_made_good(reusing: LocalVolume):
 def test_a_run_that_is_damaged_after_a_power_cut_is_trained_anew(reusing: LocalVolume):
     """What was taken over lies there, but nobody has recorded that it is whole."""
     reusing.stage("download", "second")
-    reusing.stage("qrun", "second", **{ENV_FAULT: f"{ReusePoint.PLACED} stage"})
+    reusing.stop_at(ReusePoint.PLACED, "second")
     spoil("mlruns/*/*/artifacts/pred.pkl")(reusing.folder("first"))
     done = reusing.stage("qrun", "second")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -298,8 +297,7 @@ def test_a_checkpoint_that_was_damaged_is_made_again(first: LocalVolume, volume:
     """The model and the predictions are spoiled between two attempts: told, done again, and nothing shows."""
     shutil.rmtree(volume.folder("first"))
     assert volume.stage("download", "first").returncode == 0
-    killed = volume.stage("qrun", "first", **{ENV_FAULT: f"{QrunPoint.ANALYSIS_KEPT} stage"})
-    assert killed.returncode == -signal.SIGKILL
+    assert volume.stop_at(QrunPoint.ANALYSIS_KEPT, "first").returncode == -signal.SIGKILL
     spoil(".checkpoints/*/model/model.txt")(volume.folder("first"))
     spoil(".checkpoints/*/prediction/pred.pkl")(volume.folder("first"))
     done = volume.stage("qrun", "first")
