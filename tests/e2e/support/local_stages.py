@@ -20,7 +20,7 @@ from qlib_shadow_runner.contract import (
     ENV_TERMINATION_LOG,
     ENV_WORK,
 )
-from qlib_shadow_runner.faults import REACHED
+from qlib_shadow_runner.faults import ENV_FAULT, REACHED
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
 from qlib_shadow_runner.verify import verify_run
 
@@ -57,12 +57,16 @@ class LocalVolume:
         return self.mount / ARTIFACTS / run_id
 
     def start(
-        self, command: list[str], run_id: str = "run-1", *, stderr: int = subprocess.PIPE, **environ: str
+        self,
+        command: list[str],
+        run_id: str = "run-1",
+        environ: Mapping[str, str] | None = None,
+        stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[str]:
         """Start a process as a Job does."""
         return subprocess.Popen(
             command,
-            env={**self._environ(run_id), **environ},
+            env={**self._environ(run_id), **(environ or {})},
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
@@ -70,7 +74,7 @@ class LocalVolume:
 
     def stage(self, name: str, run_id: str = "run-1", **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a stage to its end."""
-        process = self.start([*RUNNER, name], run_id, **environ)
+        process = self.start([*RUNNER, name], run_id, environ)
         output, errors = process.communicate()
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
@@ -78,8 +82,8 @@ class LocalVolume:
         self, point: str, run_id: str = "run-1", *, terminate: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Run qrun to a fault point; there cut the power of everything, or ask the stage to stop."""
-        wish = f"{point} wait"
-        process = self.start([*RUNNER, "qrun"], run_id, stderr=subprocess.STDOUT, QLIB_SHADOW_FAULT=wish)
+        wish = {ENV_FAULT: f"{point} wait"}
+        process = self.start([*RUNNER, "qrun"], run_id, wish, stderr=subprocess.STDOUT)
         assert process.stdout is not None, "it is a pipe"
         output = ""
         for line in process.stdout:
