@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from qlib_shadow_operator.compact import compact
 from qlib_shadow_operator.core.model import NOTHING, Job, Observed, Pod, Run
 from qlib_shadow_operator.core.names import LABEL_SCHEDULE, PURPOSE_REPORT
 from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, run_name_of
@@ -34,7 +35,7 @@ class Key(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One object: where it belongs, which version it is, and what it says."""
 
@@ -52,7 +53,7 @@ def read_entry(kind: str, raw: Mapping[str, Any]) -> Entry | None:
     if not name or not meta.get("uid"):
         return None
     key, version = Key(meta.get("namespace", ""), name), str(meta.get("resourceVersion", ""))
-    return Entry(key, version, PARSERS[kind](raw), series_of(raw) if kind == "runs" else "")
+    return Entry(key, version, compact(PARSERS[kind](raw)), series_of(raw) if kind == "runs" else "")
 
 
 def series_of(raw: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 # --- what the user wrote --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StageSpec:
     """What a run says of one stage's Job; None leaves it to the operator's settings."""
 
@@ -36,7 +36,7 @@ class StageSpec:
     retries: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ConfigMapKey:
     """One entry of a ConfigMap."""
 
@@ -44,7 +44,7 @@ class ConfigMapKey:
     key: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """The spec: what the operator acts on, and the question, which only the runner reads."""
 
@@ -72,7 +72,7 @@ class RunSpec:
 # --- what the operator wrote ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Condition:
     """One condition of a run."""
 
@@ -84,7 +84,7 @@ class Condition:
     observed_generation: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StageStatus:
     """One stage, as the status shows it."""
 
@@ -109,7 +109,7 @@ class StageStatus:
         return self.state in FINISHED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole status, bounded in size."""
 
@@ -147,7 +147,7 @@ class Status:
         return self.is_true(ConditionType.COMPLETE) or self.is_true(ConditionType.FAILED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """A QlibShadowRun."""
 
@@ -184,7 +184,7 @@ class Run:
 # --- what exists ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """A stage's Job."""
 
@@ -213,7 +213,7 @@ class Job:
         return self.is_complete or self.is_failed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Termination:
     """How a pod's container ended."""
 
@@ -224,7 +224,7 @@ class Termination:
     finished_at: datetime | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pod:
     """One attempt of a stage."""
 
@@ -259,7 +259,7 @@ class Pod:
         return self.termination is not None and self.termination.exit_code == 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """What the API server said when a stage's Job was last refused."""
 
@@ -268,7 +268,7 @@ class Rejection:
     """The same Job will be refused for ever."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that exists for a run, besides the run itself."""
 
