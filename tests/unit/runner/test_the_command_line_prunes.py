@@ -186,8 +186,8 @@ def test_a_dataset_that_is_being_built_is_left_alone(
     with locked(version.with_name("us")):
         assert main(["prune", "--datasets", "--data", str(tmp_path), "--json"]) == 13
     said = capsys.readouterr()
-    assert json.loads(said.out)["removed"] == []
-    assert said.err.startswith("qlib-shadow: DatasetLocked: ")
+    told = json.loads(said.out)
+    assert (told["removed"], told["reason"], told["exitCode"], said.err) == ([], "DatasetLocked", 13, "")
     assert version.is_dir()
 
 

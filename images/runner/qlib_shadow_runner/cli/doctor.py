@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.health import CHECKS, Surroundings
+from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def print_health(data: Path, *, as_json: bool, surroundings: Surroundings | None
     healthy = all(finding.passed for finding in findings)
     if as_json:
         document = {"passed": healthy, "checks": [asdict(finding) for finding in findings]}
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        print_json(document)
     else:
         sys.stdout.write("".join(f"{finding}\n" for finding in findings))
     return ExitCode.DONE if healthy else ExitCode.INTERNAL

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.folders import STATUS_DOWNLOADED
-from qlib_shadow_runner.cli.local_run import Interruption, print_json, report_failure, run_stage_here
+from qlib_shadow_runner.cli.local_run import Interruption, Terms, report_failure, run_stage_here
 from qlib_shadow_runner.cli.manifest import load_manifest, local_run_id
+from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Stage
 from qlib_shadow_runner.run_folder import RunFolder
 from qlib_shadow_runner.volume import Volume, make_folder
@@ -25,10 +26,10 @@ def download_here(file: Path, data: Path, *, as_json: bool) -> int:
     volume = Volume(data.absolute())
     make_folder(volume.mount)
     folder = RunFolder(volume.run_folder(request["runId"]))
-    interruption = Interruption()
-    result = run_stage_here(Stage.DOWNLOAD, request, volume, interruption, quiet=as_json)
-    if result["exitCode"] != ExitCode.DONE:
-        return report_failure(result, folder.path, interruption, as_json=as_json)
+    with Interruption() as interruption:
+        result = run_stage_here(Stage.DOWNLOAD, request, volume, interruption, Terms(as_json))
+        if result["exitCode"] != ExitCode.DONE:
+            return report_failure(result, folder.path, interruption, as_json=as_json)
     folder.update_metadata(
         status=STATUS_DOWNLOADED, reason=result["reason"], finished_at_utc=result["finishedAt"]
     )

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cli.folders import find_run
+from qlib_shadow_runner.cli.parser import data_folder
+from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.verify import Line, verify_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
-def print_verification(folder: Path, data: Path | None, *, as_json: bool) -> int:
+def print_verification(run: str, data: Path | None, *, as_json: bool) -> int:
     """Print every line; 0 only when all of them hold."""
-    if not folder.is_dir():
-        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a folder; give a run folder")
-    lines = verify_run(folder, data)
+    lines = verify_run(_folder_of(run, data), data)
     if as_json:
-        sys.stdout.write(json.dumps(as_document(lines), indent=2, ensure_ascii=False) + "\n")
+        print_json(as_document(lines))
     else:
         sys.stdout.write("".join(f"{line}\n" for line in lines) + verdict(lines) + "\n")
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
+
+
+def _folder_of(run: str, data: Path | None) -> Path:
+    """Find a run by its folder, which need not be sound, or by its id."""
+    folder = Path(run)
+    if folder.is_dir():
+        return folder
+    if "/" in run:
+        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a folder; give a run folder or a run's id")
+    return find_run(data_folder(data), run).folder
 
 
 def all_passed(lines: Sequence[Line]) -> bool:

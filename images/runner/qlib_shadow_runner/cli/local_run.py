@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.cli.golden import all_passed, as_document, verdict
 from qlib_shadow_runner.cli.manifest import load_manifest
+from qlib_shadow_runner.cli.own_folder import held, is_continued
 from qlib_shadow_runner.cli.own_template import own_text
+from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.progress import display_for
 from qlib_shadow_runner.contract import (
     ENV_DATA,
@@ -35,9 +38,10 @@ from qlib_shadow_runner.verify import Line, verify_run
 from qlib_shadow_runner.volume import Volume, make_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import FrameType
 
+    from qlib_shadow_runner.cli.progress import Display
     from qlib_shadow_runner.contract import Request
 
 INTERRUPTED_BY_HAND: Final = 130
@@ -48,51 +52,84 @@ class Interruption:
 
     def __init__(self) -> None:
         self.number = 0
-        self.child: subprocess.Popen[str] | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._take)
+        self._child: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._before = {
+            number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     @property
     def exit_code(self) -> int:
         """Give the code that shells expect."""
         return INTERRUPTED_BY_HAND if self.number == signal.SIGINT else ExitCode.INTERRUPTED
 
+    @contextlib.contextmanager
+    def reaches(self, child: subprocess.Popen[str]) -> Iterator[None]:
+        """Stop this child when somebody asks, or has asked already."""
+        self._child = child
+        if self.number:
+            child.terminate()
+        yield
+        self._child = None
+
     def _take(self, number: int, _frame: FrameType | None) -> None:
         self.number = number
-        if self.child is not None:
+        if self._child is not None:
             with contextlib.suppress(ProcessLookupError):
-                self.child.terminate()
+                self._child.terminate()
 
 
 def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool) -> int:
     """Run every stage of a manifest, then hold the run to its promises."""
     manifest = load_manifest(file)
     own = own_text(manifest, template)
-    request = manifest.request(datetime.now(UTC))
+    request = manifest.request(datetime.now(UTC), own)
     volume = Volume(data.absolute())
     make_folder(volume.mount)
     folder = volume.run_folder(request["runId"])
-    if not as_json:
-        sys.stdout.write(f"{request['runId']}\n")
-    interruption = Interruption()
+    with held(folder, request) as lock:
+        if not as_json:
+            sys.stdout.write(f"{request['runId']}{'  continued' if is_continued(folder) else ''}\n")
+            sys.stdout.flush()
+        return _all_stages(request, volume, Terms(as_json, own, lock))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How stages are run here."""
+
+    quiet: bool
+    template: str | None = None
+    lock: int | None = None
+    """A descriptor that the stages hold on to."""
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """Give the descriptors that a stage takes over."""
+        return () if self.lock is None else (self.lock,)
+
+
+def _all_stages(request: Request, volume: Volume, terms: Terms) -> int:
+    folder = volume.run_folder(request["runId"])
     result: Mapping[str, object] = {}
-    for stage in Stage:
-        result = run_stage_here(stage, request, volume, interruption, quiet=as_json, template=own)
-        if result["exitCode"] != ExitCode.DONE:
-            return report_failure(result, folder, interruption, as_json=as_json)
+    with Interruption() as interruption:
+        for stage in Stage:
+            result = run_stage_here(stage, request, volume, interruption, terms)
+            if result["exitCode"] != ExitCode.DONE:
+                return report_failure(result, folder, interruption, as_json=terms.quiet)
     lines = verify_run(folder, volume.mount)
-    _report_success(result, folder, lines, as_json=as_json)
+    _report_success(result, folder, lines, as_json=terms.quiet)
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
 
 
 def run_stage_here(
-    stage: Stage,
-    request: Request,
-    volume: Volume,
-    interruption: Interruption,
-    *,
-    quiet: bool,
-    template: str | None = None,
+    stage: Stage, request: Request, volume: Volume, interruption: Interruption, terms: Terms
 ) -> Mapping[str, object]:
     """Run one stage as a process, as a Job would, and give the result that it left."""
     with tempfile.TemporaryDirectory(prefix="qlib-shadow-") as temporary:
@@ -103,30 +140,36 @@ def run_stage_here(
             ENV_DATA: str(volume.mount),
             ENV_WORK: temporary,
             ENV_TERMINATION_LOG: str(message),
-            **({} if template is None else {ENV_TEMPLATE: template}),
+            **({} if terms.template is None else {ENV_TEMPLATE: terms.template}),
         }
-        with display_for(stage, quiet=quiet) as display:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "qlib_shadow_runner", "stage", stage],
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,  # Ctrl-C reaches it through us, once
-            )
-            interruption.child = child
-            if interruption.number:
-                child.terminate()
-            assert child.stdout is not None, "it is a pipe"
-            for line in child.stdout:
-                display.line(line)
-            code = child.wait()
-            interruption.child = None
+        with display_for(stage, quiet=terms.quiet) as display:
+            code = _watch(_start(stage, environ, terms), display, interruption)
             result = read_json_object(message) or _without_result(stage, code)
             display.close(str(result["message"]), failed=code != ExitCode.DONE)
     return result
+
+
+def _start(stage: Stage, environ: Mapping[str, str], terms: Terms) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "qlib_shadow_runner", "stage", stage],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        pass_fds=terms.inherited,
+        start_new_session=True,  # Ctrl-C reaches it through us, once
+    )
+
+
+def _watch(child: subprocess.Popen[str], display: Display, interruption: Interruption) -> int:
+    """Show what a stage prints until it has ended; give its code."""
+    with child, interruption.reaches(child):
+        assert child.stdout is not None, "it is a pipe"
+        for line in child.stdout:
+            display.line(line)
+    return child.returncode
 
 
 def _without_result(stage: Stage, code: int) -> dict[str, object]:
@@ -166,8 +209,3 @@ def _near(path: Path) -> str:
     """Name a path from here, where it lies below here."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def print_json(document: Mapping[str, object]) -> None:
-    """Say it to a program."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

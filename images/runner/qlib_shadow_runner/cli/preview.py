@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.ensure import Resolved, answers, find_fresh
+from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.dataset.ensure import Resolved, answers, check_claims, find_fresh
 from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.limits import read_limits
@@ -18,18 +20,37 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.cli.manifest import Manifest
     from qlib_shadow_runner.spec import DatasetSpec
+    from qlib_shadow_runner.workflow.render import Workflow
     from qlib_shadow_runner.workflow.templates import Template
 
 
-def preview(manifest: Manifest, template: Template, data: Path) -> str:
+def print_preview(manifest: Manifest, template: Template, data: Path, *, as_json: bool) -> int:
+    """Print the workflow; to a program with what identifies it."""
+    workflow = preview(manifest, template, data)
+    if as_json:
+        print_json(
+            {
+                "workflow": workflow.document,
+                "text": workflow.text,
+                "configHash": workflow.config_hash,
+                "sha256": workflow.sha256,
+            }
+        )
+    else:
+        sys.stdout.write(workflow.text)
+    return ExitCode.DONE
+
+
+def preview(manifest: Manifest, template: Template, data: Path) -> Workflow:
     """Render the workflow against the dataset that is there."""
     spec = manifest.parse()
     volume = Volume(data.absolute())
     canonical = volume.locate(spec.dataset.path)
     dataset = spec.dataset.at(volume)
     resolved = find_fresh(canonical, dataset) or _published(canonical, dataset)
+    check_claims(resolved.manifest, dataset)
     here = Surroundings(str(resolved.folder), resolved.manifest.fingerprint, read_limits().threads)
-    return prepare(spec, template, resolved.dataset, here).workflow.text
+    return prepare(spec, template, resolved.dataset, here).workflow
 
 
 def _published(canonical: Path, spec: DatasetSpec) -> Resolved:

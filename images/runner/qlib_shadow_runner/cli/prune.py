@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from qlib_shadow_runner.cli.folders import (
     existing_volume,
     folder_size,
 )
+from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.removal import buried_name, bury, delete
 from qlib_shadow_runner.cli.versions import canonical_of, find_datasets, find_users, why_kept
 from qlib_shadow_runner.contract import ExitCode, Reason, run_id_fault
@@ -80,17 +80,21 @@ class Report:
         if not self.as_json:
             sys.stdout.write(f"{item}\n")
 
-    def close(self) -> None:
-        """Sum up."""
+    def close(self, failure: StageError | None = None) -> None:
+        """Sum up what was done, whether or not it was all."""
         total = sum(item.size for item in self.removed)
         if self.as_json:
             removed, kept = ([asdict(item) for item in items] for items in (self.removed, self.kept))
             document = {"dryRun": self.dry_run, "size": total, "removed": removed, "kept": kept}
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            print_json({**document, **(_told(failure) if failure else {})})
             return
         sys.stdout.write("".join(f"kept: {item}\n" for item in self.kept))
         done = "would be removed" if self.dry_run else "removed"
         sys.stdout.write(f"{len(self.removed)} {done}, {human(total)}\n")
+
+
+def _told(failure: StageError) -> dict[str, object]:
+    return {"reason": failure.reason, "message": failure.message, "exitCode": failure.exit_code}
 
 
 def prune(
@@ -112,8 +116,12 @@ def prune(
             _prune_runs(volume, criteria, now, report)
         if datasets:
             _prune_datasets(volume, report)
-    finally:
-        report.close()
+    except StageError as failure:
+        report.close(failure)
+        if as_json:
+            return failure.exit_code
+        raise
+    report.close()
     return ExitCode.DONE
 
 

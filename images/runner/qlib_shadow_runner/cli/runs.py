@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.folders import LONG_AGO, Run, all_runs, existing_volume
+from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.dataset.archive.progress import human
 
@@ -22,7 +22,7 @@ def print_runs(data: Path, *, as_json: bool) -> int:
     """Print one line for each run, or one object."""
     runs = all_runs(existing_volume(data))
     if as_json:
-        sys.stdout.write(json.dumps([document(run) for run in runs], indent=2, ensure_ascii=False) + "\n")
+        print_json([document(run) for run in runs])
     elif not runs:
         sys.stdout.write(f"there are no runs in {data}\n")
     else:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.folders import Run, find_run
+from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import (
     METRICS_FILE,
     MLRUNS,
@@ -40,9 +41,10 @@ FILES: Final = {
 def print_run(name: str, data: Path, *, as_json: bool) -> int:
     """Print everything about the one run that is meant."""
     run = find_run(data, name)
-    sys.stdout.write(
-        json.dumps(document(run), indent=2, ensure_ascii=False) + "\n" if as_json else _page(run)
-    )
+    if as_json:
+        print_json(document(run))
+    else:
+        sys.stdout.write(_page(run))
     return ExitCode.DONE
 
 

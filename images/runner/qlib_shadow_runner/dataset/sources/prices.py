@@ -57,23 +57,21 @@ class Prices:
     def parse(cls, raw: Mapping[str, object]) -> Self:
         """Read the parameters."""
         check_keys(raw, KEYS, WHERE)
+        options = Options(
+            columns=_columns(mapping(raw.get("columns", {}), f"{WHERE}.columns")),
+            adjust=Adjust(choice(_word(raw.get("adjust", "auto")), tuple(Adjust), f"{WHERE}.adjust")),
+            benchmarks=_benchmarks(raw),
+            universe=_universe(raw.get("universe", DEFAULT_UNIVERSE)),
+            duplicates=Duplicates(
+                choice(raw.get("duplicates", "refuse"), tuple(Duplicates), f"{WHERE}.duplicates")
+            ),
+            bad_rows=BadRows(choice(raw.get("badRows", "refuse"), tuple(BadRows), f"{WHERE}.badRows")),
+        )
         if "path" not in raw:
             refuse(
                 f'{WHERE} lacks path: where the files lie on the volume, for example "inbox/us_daily.parquet"'
             )
-        return cls(
-            path=on_volume(raw["path"], f"{WHERE}.path", example="inbox/us_daily.parquet"),
-            options=Options(
-                columns=_columns(mapping(raw.get("columns", {}), f"{WHERE}.columns")),
-                adjust=Adjust(choice(_word(raw.get("adjust", "auto")), tuple(Adjust), f"{WHERE}.adjust")),
-                benchmarks=_benchmarks(raw),
-                universe=_universe(raw.get("universe", DEFAULT_UNIVERSE)),
-                duplicates=Duplicates(
-                    choice(raw.get("duplicates", "refuse"), tuple(Duplicates), f"{WHERE}.duplicates")
-                ),
-                bad_rows=BadRows(choice(raw.get("badRows", "refuse"), tuple(BadRows), f"{WHERE}.badRows")),
-            ),
-        )
+        return cls(on_volume(raw["path"], f"{WHERE}.path", example="inbox/us_daily.parquet"), options)
 
     def at(self, volume: Volume) -> Self:
         """Bind the path to this machine's volume."""

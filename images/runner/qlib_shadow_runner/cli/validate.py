@@ -1,0 +1,57 @@
+"""`qlib-shadow validate`: every fault of a manifest that shows without the data, not the first alone."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.cli.faults import spec_faults
+from qlib_shadow_runner.cli.manifest import manifest_faults, manifest_of, read_documents, the_run
+from qlib_shadow_runner.cli.own_template import template_of
+from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.workflow.rehearsal import rehearse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def print_validation(file: Path, template: Path | None, *, as_json: bool) -> int:
+    """Print what is wrong, or that nothing is."""
+    documents = read_documents(file)
+    faults = find_faults(file, documents, template)
+    if faults:
+        raise _together(file, faults)
+    name = manifest_of(file, documents).name
+    if as_json:
+        print_json({"file": str(file), "name": name, "valid": True})
+    else:
+        sys.stdout.write(f"{file}: QlibShadowRun {name} is valid\n")
+    return ExitCode.DONE
+
+
+def find_faults(file: Path, documents: list[Mapping[str, object]], template: Path | None) -> list[StageError]:
+    """Look at the frame, then at each field, and only at a sound spec as a whole."""
+    document = the_run(file, documents)
+    faults = manifest_faults(file, document)
+    spec = document.get("spec", {})
+    if isinstance(spec, dict):
+        faults += spec_faults(spec)
+    if faults:
+        return faults
+    manifest = manifest_of(file, documents)
+    try:
+        rehearse(manifest.parse(), template_of(manifest, template))
+    except StageError as fault:
+        return [fault]
+    return []
+
+
+def _together(file: Path, faults: list[StageError]) -> StageError:
+    """Say one fault as always, several as a list; the first decides the reason."""
+    if len(faults) == 1:
+        return faults[0]
+    listed = "".join(f"\n  - {fault.message}" for fault in faults)
+    return StageError(faults[0].reason, f"{file} has {len(faults)} faults:{listed}")

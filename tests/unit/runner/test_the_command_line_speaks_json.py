@@ -1,0 +1,140 @@
+"""Every command that says something says it to a program too; a failure has one shape."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qlib_shadow_runner.cli import main
+from qlib_shadow_runner.cli.parser import EXIT_CODES, all_options, build_parser, subcommands
+from qlib_shadow_runner.contract import ENV_DATA, ExitCode
+from qlib_shadow_runner.dataset.ensure import ensure
+from qlib_shadow_runner.spec import parse_spec
+
+ROOT = Path(__file__).resolve().parents[3]
+SILENT = {"stage", "completion"}
+"""A stage's result lies in the run folder; a script is for a shell."""
+SPEC = "spec: {dataset: {source: {synthetic: {symbols: 20, days: 1000}}}}\n"
+HEAD = "apiVersion: qlibshadow.io/v1alpha1\nkind: QlibShadowRun\nmetadata: {name: demo}\n"
+
+
+def test_every_command_has_it():
+    """One that is added later, too."""
+    with_json = {
+        name for name, command in subcommands(build_parser()).items() if "--json" in all_options(command)
+    }
+    assert with_json == set(subcommands(build_parser())) - SILENT
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "code"),
+    [
+        (["run", "none.yaml"], "InvalidSpec", 10),
+        (["download", "none.yaml"], "InvalidSpec", 10),
+        (["validate", "none.yaml"], "InvalidSpec", 10),
+        (["render", "none.yaml"], "InvalidSpec", 10),
+        (["verify", "nobody"], "InvalidSpec", 10),
+        (["runs", "--data", "none"], "InvalidSpec", 10),
+        (["show", "nobody"], "InvalidSpec", 10),
+        (["prune"], "InvalidSpec", 10),
+        (["doctor", "--dta", "x"], "WrongUsage", 2),
+        (["fly"], "WrongUsage", 2),
+        ([], "WrongUsage", 2),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else None,
+)
+def test_a_failure_has_reason_message_and_code(
+    *,
+    words: list[str],
+    reason: str,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """On stdout, where the program reads; stderr stays empty."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(ENV_DATA, raising=False)
+    assert main([*words, "--json"]) == code
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert (set(document), document["reason"], document["exitCode"], said.err) == (
+        {"reason", "message", "exitCode"},
+        reason,
+        code,
+        "",
+    )
+    assert document["message"]
+
+
+def test_a_rendered_workflow_comes_with_what_identifies_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """The text is the same as without --json."""
+    file = tmp_path / "run.yaml"
+    file.write_text(HEAD + SPEC)
+    spec = parse_spec({"dataset": {"source": {"synthetic": {"symbols": 20, "days": 1000}}}}).dataset
+    ensure(tmp_path / "data/qlib/qlib_data/us_data_1d", spec)
+    words = ["render", str(file), "--data", str(tmp_path / "data")]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["text"] == text
+    assert document["workflow"]["task"]["model"]["class"] == "LGBModel"
+    assert len(document["configHash"]) == len(document["sha256"]) == 64
+
+
+@pytest.mark.parametrize("name", sorted(set(subcommands(build_parser())) - SILENT - {"validate"}))
+def test_the_flag_beats_the_environment_which_beats_the_default(name: str):
+    """For the data folder of every command."""
+    option = all_options(subcommands(build_parser())[name])["--data"]
+    assert option.default is None
+    assert option.help is not None
+    assert f"(default: {ENV_DATA}, else ./data)" in option.help
+
+
+def test_a_run_is_verified_by_its_id_wherever_the_volume_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """By the flag, the environment and the default, in this order."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("data", "by-environment", "by-flag"):
+        folder = tmp_path / place / "artifacts/trading-ops/qlib-shadow" / f"in-{place}"
+        folder.mkdir(parents=True)
+        (folder / "RUN_METADATA.json").write_text(json.dumps({"run_id": folder.name}))
+    monkeypatch.delenv(ENV_DATA, raising=False)
+    assert main(["verify", "in-data"]) == 1  # found, and far from golden
+    monkeypatch.setenv(ENV_DATA, "by-environment")
+    assert [main(["verify", name]) for name in ("in-by-environment", "in-data")] == [1, 10]
+    assert [main(["verify", name, "--data", "by-flag"]) for name in ("in-by-flag", "in-data")] == [1, 10]
+    assert "golden run: FAIL" in capsys.readouterr().out
+
+
+def test_every_exit_code_is_in_the_help(capsys: pytest.CaptureFixture[str]):
+    """Those of the stages are those of the commands."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert {int(code) for code in ExitCode} < set(EXIT_CODES)
+    assert all(f"  {code:>3}  {meaning}\n" in told for code, meaning in EXIT_CODES.items())
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["valdate", "x"], "invalid choice: 'valdate'; did you mean \"validate\"?"),
+        (["runs", "--jsno"], 'unrecognized arguments: --jsno; did you mean "--json"?'),
+        (["stage", "downlaod"], "invalid choice: 'downlaod'; did you mean \"download\"?"),
+        (["runs", "--dat", "x"], 'unrecognized arguments: --dat x; did you mean "--data"?'),
+        (["prune", "--datasets", "--run-folders"], "not allowed with argument --datasets"),
+    ],
+)
+def test_a_typo_names_the_nearest_word(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]):
+    """And no list of everything."""
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: qlib-shadow ")
+    assert hint in said.splitlines()[-1]
