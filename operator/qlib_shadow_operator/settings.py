@@ -58,7 +58,28 @@ class Settings:
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read the environment, or raise a SettingsError."""
     env = _Environment(environ)
-    settings = Settings(
+    settings = _read(env)
+    env.check_all_known()
+    return settings
+
+
+def default_settings() -> dict[str, str]:
+    """Name every variable, and what it holds where nothing is set, as one would write it."""
+    env = _Environment({})
+    _read(env)
+    return {name: _written(default) for name, default in env.known.items()}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return json.dumps(value) if value else ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _read(env: _Environment) -> Settings:
+    return Settings(
         defaults=_defaults(env),
         namespaces=env.get("NAMESPACES", _names, ()),
         workers=env.get("WORKERS", _whole(1, 64), Settings.workers),
@@ -74,8 +95,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         log_level=env.get("LOG_LEVEL", _one_of(LOG_LEVELS), Settings.log_level),
         log_format=env.get("LOG_FORMAT", _one_of(LOG_FORMATS), Settings.log_format),
     )
-    env.check_all_known()
-    return settings
 
 
 def _defaults(env: _Environment) -> Defaults:
@@ -117,11 +136,12 @@ class _Environment:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._known: set[str] = set()
+        self.known: dict[str, object] = {}
+        """Every variable that was asked for, with its default."""
 
     def get(self, name: str, read: Callable[[str], T], default: T) -> T:
         name = PREFIX + name
-        self._known.add(name)
+        self.known[name] = default
         raw = self._environ.get(name, "").strip()
         if not raw:
             return default
@@ -133,9 +153,9 @@ class _Environment:
     def check_all_known(self) -> None:
         """Refuse what is misspelt, which would otherwise be silently without effect."""
         given = (n for n in self._environ if n.startswith(PREFIX) and n not in FOREIGN)
-        unknown = sorted(n for n in given if n not in self._known and not re.search(SERVICE_LINK, n))
+        unknown = sorted(n for n in given if n not in self.known and not re.search(SERVICE_LINK, n))
         if unknown:
-            known = ", ".join(sorted(self._known))
+            known = ", ".join(sorted(self.known))
             raise SettingsError(f"{unknown[0]} is not a setting of the operator; there are {known}")
 
 

@@ -3,13 +3,17 @@
 # ruff: noqa: E501 - a table reads best in rows
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from qlib_shadow_operator.__main__ import EXIT_USAGE, main
 from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.settings import Settings, SettingsError, read_settings
+from qlib_shadow_operator.settings import Settings, SettingsError, default_settings, read_settings
 from qlib_shadow_runner.contract import Stage
 
+DOCUMENT = Path(__file__).parents[3] / "docs/settings.md"
 FAULTS = {
     ("QLIB_SHADOW_WORKERS", "many"): 'QLIB_SHADOW_WORKERS is "many", but it must be a whole number from 1 to 64',
     ("QLIB_SHADOW_RUN_AS_USER", "0"): 'QLIB_SHADOW_RUN_AS_USER is "0", but it must be a whole number from 1 to 2147483647',
@@ -36,6 +40,9 @@ FAULTS = {
     ("QLIB_SHADOW_DOWNLOAD_PROXIES", '{"PATH": "/"}'): (
         'QLIB_SHADOW_DOWNLOAD_PROXIES is "{"PATH": "/"}", but it must be JSON with no other keys than '
         'HTTP_PROXY, HTTPS_PROXY, NO_PROXY'
+    ),
+    ("QLIB_SHADOW_WATCH_LIMIT_SECONDS", "60"): (
+        'QLIB_SHADOW_WATCH_LIMIT_SECONDS is "60", but it must be a whole number from 69 to 86400'
     ),
     ("QLIB_SHADOW_WORK_SIZE", "big"): 'QLIB_SHADOW_WORK_SIZE is "big", but it must be a quantity, for example "4Gi"',
 }  # fmt: skip
@@ -102,3 +109,31 @@ def test_every_kind_of_setting_is_read():
     assert settings.defaults.stage(Stage.DOWNLOAD).retries == 5
     assert settings.defaults.start_timeout.total_seconds() == 60
     assert settings.defaults.proxies == {"HTTPS_PROXY": "http://proxy:3128"}
+
+
+def test_every_setting_is_documented_with_its_default():
+    """No more and no less."""
+    row = re.compile(r"\| `(QLIB_SHADOW_\w+)` \| (?:`(.+?)`)? ?\| .+ \|")
+    rows = [row.fullmatch(line) for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+    assert {one[1]: one[2] or "" for one in rows if one} == default_settings()
+    assert all(rows)
+
+
+def test_the_defaults_are_what_one_would_write():
+    """Setting every variable to its default changes nothing."""
+    assert read_settings(default_settings()) == read_settings({})
+
+
+def test_the_documented_limits_hold():
+    """The smallest that the table names are taken, and less is refused."""
+    least = {
+        name: found[1]
+        for line in DOCUMENT.read_text().splitlines()
+        if (found := re.search(r"\b(\d+) to \d+\b", line))
+        for name in re.findall(r"`(QLIB_SHADOW_\w+)`", line)
+    }
+    assert len(least) == 10
+    read_settings(least)
+    for name, value in least.items():
+        with pytest.raises(SettingsError, match=rf"^{name} is .* it must be a whole number from {value} to "):
+            read_settings({name: str(int(value) - 1)})
