@@ -89,14 +89,16 @@ def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
 
 def why_no_pod(trouble: Trouble, run: Run, stage: Stage) -> Cause:
     """Say why the Job controller could make no pod: its Event quotes the API server."""
-    detail = _without_name(trouble.message.removeprefix("Error creating: "))
+    detail = _without_name(trouble.message)
     refused = Cause(OperatorReason.POD_REFUSED, reasons.pod_refused(run.namespace, detail))
     return why_refused(detail, run, stage) or refused
 
 
 def _without_name(detail: str) -> str:
     """Leave out which object was refused: each pod that is tried has another name, the cause is the same."""
-    return re.sub(r'^[a-z.]+ "[^"]*" is forbidden: ', "", detail)
+    return re.sub(
+        r'^([^"]*"[^"]*" is forbidden|(\(combined from similar events\): )?Error creating): ', "", detail
+    )
 
 
 def why_starting(trouble: Trouble, claim: str) -> Cause:

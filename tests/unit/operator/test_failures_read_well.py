@@ -245,13 +245,20 @@ def test_what_is_known_of_the_network_is_told_once(closed: bool | None, status: 
     assert (kept and kept.status) is status
 
 
-def test_a_refusal_is_told_once_whatever_the_refused_pod_is_called():
+@pytest.mark.parametrize(
+    "note",
+    [
+        'Error creating: pods "demo-1" is forbidden: exceeded quota: q',
+        'Error creating: pods "demo-2" is forbidden: exceeded quota: q',
+        '(combined from similar events): Error creating: pods "demo-3" is forbidden: exceeded quota: q',
+        "Error creating: exceeded quota: q",
+    ],
+)
+def test_a_refusal_is_told_once_whatever_the_refused_pod_is_called(note: str):
     """Each pod that the Job controller tries has another name; that is no news."""
-
-    def told(pod: str) -> str | None:
-        note = f'Error creating: pods "{pod}" is forbidden: exceeded quota: q'
-        asked = begun.answered(WhyNotStarting("job-download"), Trouble("FailedCreate", note, NOW))
-        return asked.decide(minutes=1).status.stages[0].message
-
-    assert told("demo-1") == told("demo-2")
-    assert "exceeded quota: q" in (told("demo-1") or "")
+    asked = begun.answered(WhyNotStarting("job-download"), Trouble("FailedCreate", note, NOW))
+    message = asked.decide(minutes=1).status.stages[0].message
+    assert message == (
+        'a ResourceQuota of namespace "research" leaves no room: exceeded quota: q. '
+        "Change stages.download.resources, delete what is no longer needed, or raise the quota"
+    )
