@@ -1,0 +1,51 @@
+"""Every line about a run says which run and which stage: what nobody can filter by, nobody reads."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from tests.unit.operator.documents import a_run_document
+from tests.unit.operator.test_reconcile import KEY, World
+
+from qlib_shadow_operator.kube.cluster import ClusterError
+
+if TYPE_CHECKING:
+    import pytest
+
+RUN = "research/demo"
+
+
+def fields(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Give run and stage of each line."""
+    return [(record.__dict__["run"], record.__dict__["stage"]) for record in caplog.records]
+
+
+def test_what_is_written_and_done_is_told_with_run_and_stage(caplog: pytest.LogCaptureFixture):
+    """The status, then the Job."""
+    world = World()
+    world.cache.put("runs", world.api.run)
+    with caplog.at_level(logging.INFO):
+        world.look()
+    assert [record.message for record in caplog.records] == ["stage_has_no_job: Pending", "CreateJob done"]
+    assert fields(caplog) == [(RUN, "download"), (RUN, "download")]
+
+
+def test_an_event_that_cannot_be_posted_is_told_so_too(caplog: pytest.LogCaptureFixture):
+    """Not a failure, and still a line about a run."""
+    world = World()
+    world.cache.put("runs", world.api.run)
+    world.api.faults["post_event"] = ClusterError("busy")
+    with caplog.at_level(logging.WARNING):
+        world.look()
+    assert [record.message for record in caplog.records] == ["an Event could not be posted: busy"]
+    assert {run for run, _ in fields(caplog)} == {RUN}
+
+
+def test_a_look_that_failed_can_be_described():
+    """By the name alone where the run is not known, and by its stage where it is."""
+    world = World()
+    world.look()
+    assert world.reconciler.about(KEY) == {"run": RUN, "stage": "-"}
+    world.cache.put("runs", a_run_document(status={"summary": {"stage": "qrun"}}))
+    assert world.reconciler.about(KEY) == {"run": RUN, "runId": "demo-a1b2c3d4", "stage": "qrun"}
