@@ -59,7 +59,9 @@ lock: .venv/.ready ## Renew the locks after a change of dependencies (ARGS=--upg
 	$(LOCK) $(ARGS) --extra runner --extra operator --group dev -o requirements/dev.lock
 
 docs: .venv/.ready ## Write the pages that are generated from the code
-	@PYTHONPATH=. $(BIN)/python -m tests.unit.operator.model.states_page
+	@helm/copy
+	@for page in unit.operator.model.states_page contract.failures_page contract.values_page contract.api_page; do \
+		PYTHONPATH=. $(BIN)/python -m tests.$$page || exit; done
 
 chaos: .venv/.ready ## Kill the download at 50 random instants, and tell 3,000 new stories of a run's mishaps
 	QLIB_SHADOW_CHAOS_ROUNDS=50 $(BIN)/pytest tests/unit/runner/archive -k crash $(ARGS)

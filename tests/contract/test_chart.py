@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.contract import values_page
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/qlib-shadow-operator"
@@ -39,6 +40,11 @@ def test_the_copies_are_current(tmp_path: Path):
     fresh = {path.name: path.read_text() for path in (tmp_path / "helm/qlib-shadow-operator/files").iterdir()}
     here = {path.name: path.read_text() for path in (CHART / "files").iterdir() if path.suffix == ".yaml"}
     assert here == fresh, "run: make docs"
+
+
+def test_the_readme_is_current():
+    """Each value with its default."""
+    assert values_page.PAGE.read_text() == values_page.page(), "run: make docs"
 
 
 def test_the_versions_are_the_projects():

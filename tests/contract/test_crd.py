@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 import pytest
 import yaml
+from tests.contract import api_page
 
 from qlib_shadow_operator.core.names import GROUP, PLURAL, VERSION, ConditionType, StageState
 from qlib_shadow_operator.core.reasons import MESSAGE_MAX
@@ -243,3 +244,8 @@ def test_the_checks_that_may_block_are_the_runners(schema: dict[str, Any]):
     """A check that the CRD does not know could not be asked for in a cluster."""
     dataset = schema["properties"]["spec"]["properties"]["dataset"]["properties"]
     assert dataset["quality"]["properties"]["block"]["items"]["enum"] == [*RULES, EVERYTHING]
+
+
+def test_the_reference_is_current():
+    """docs/api.md has every field."""
+    assert api_page.PAGE.read_text() == api_page.page(), "run: make docs"
