@@ -53,7 +53,9 @@ def reach_of(expression: str) -> Reach:
         tree = ast.parse(WORD.sub(_known_word, expression.strip()), mode="eval").body
         found = _reach(tree)
     except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ExpressionError("cannot be read: see that its brackets and commas are right") from error
+        raise ExpressionError(
+            "cannot be read: see that its brackets are right, and quote it where it stands in a list of [ ]"
+        ) from error
     if not any(isinstance(node, ast.Name) for node in ast.walk(tree)):
         raise ExpressionError("names no field such as $close")
     return found

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from qlib_shadow_runner.workflow.classes import RECORDS, WORKFLOW
+from qlib_shadow_runner.workflow.allowed.records import RECORDS
+from qlib_shadow_runner.workflow.classes import WORKFLOW
 from qlib_shadow_runner.workflow.document import read_document, refuse
 
 ORDER: Final = ("SignalRecord", "SigAnaRecord", "PortAnaRecord")

@@ -1,0 +1,80 @@
+"""The models, and LightGBM's parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.spec.model import MODEL_PARAMETERS
+from qlib_shadow_runner.workflow.shapes import (
+    BOOLEAN,
+    Keys,
+    Listed,
+    Named,
+    Shape,
+    exactly,
+    number,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BOOSTING: Final[Mapping[str, Shape]] = {
+    **{
+        name: whole(int(low), int(high)) if kind is int else number(low, high)
+        for name, (kind, low, high) in MODEL_PARAMETERS.items()
+        if name not in ("num_boost_round", "early_stopping_rounds")
+    },
+    "min_child_weight": number(0, 1e6),
+    "feature_fraction_bynode": number(0.01, 1),
+    "min_data_in_bin": whole(1, 1_000_000),
+    "extra_trees": BOOLEAN,
+    "path_smooth": number(0, 1e6),
+    "linear_tree": BOOLEAN,
+    "boosting": exactly("gbdt", "dart"),
+    "verbosity": whole(-1, 2),
+    "num_threads": whole(1, 1024),
+    "seed": whole(0, 2**31 - 1),
+    "deterministic": exactly(True),  # noqa: FBT003 - the value itself
+    "force_col_wise": exactly(True),  # noqa: FBT003
+}
+"""LightGBM's parameters, without those that open files or sockets, such as machines."""
+REPEATABLE: Final = frozenset({"seed", "deterministic", "force_col_wise"})
+"""Without these, the same question has another answer on a machine with other cores."""
+ROUNDS: Final = whole(1, 100_000)
+BOOSTED: Final = Keys(
+    {
+        "loss": exactly("mse", "binary"),
+        "num_boost_round": ROUNDS,
+        "early_stopping_rounds": ROUNDS,
+        **BOOSTING,
+    },
+    REPEATABLE,
+)
+ENSEMBLE: Final = Keys(
+    {
+        "base_model": exactly("gbm"),
+        "loss": exactly("mse"),
+        "num_models": whole(1, 50),
+        "enable_sr": BOOLEAN,
+        # Qlib's selection of features draws from a generator that nobody seeds.
+        "enable_fs": exactly(False),  # noqa: FBT003
+        "alpha1": number(0, 100),
+        "alpha2": number(0, 100),
+        "bins_sr": whole(2, 100),
+        "decay": number(0.01, 1),
+        "sub_weights": Listed(number(0, 1000), 1, 50),
+        "epochs": ROUNDS,
+        "early_stopping_rounds": ROUNDS,
+        **BOOSTING,
+    },
+    REPEATABLE | {"enable_fs", "decay"},
+)
+MODELS: Final = Named(
+    "models",
+    {
+        ("qlib_shadow_runner.model", "LGBModel"): BOOSTED,
+        ("qlib.contrib.model.gbdt", "LGBModel"): BOOSTED,
+        ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): ENSEMBLE,
+    },
+)

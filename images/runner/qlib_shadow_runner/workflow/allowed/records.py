@@ -1,0 +1,111 @@
+"""What is done with predictions: their analysis, and the backtest with its strategy and costs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from qlib_shadow_runner.workflow.shapes import (
+    BOOLEAN,
+    DAY,
+    Keys,
+    Named,
+    Plain,
+    either,
+    exactly,
+    number,
+    whole,
+)
+
+NULL: Final = exactly(None)
+DATASET_PLACEHOLDER: Final = exactly("<DATASET>")
+MODEL_PLACEHOLDER: Final = exactly("<MODEL>")
+STRATEGY: Final = Keys(
+    {
+        "signal": exactly("<PRED>"),
+        "topk": whole(1, 10_000),
+        "n_drop": whole(0, 10_000),
+        "method_sell": exactly("bottom"),
+        "method_buy": exactly("top"),
+        "hold_thresh": whole(1, 10_000),
+        "only_tradable": BOOLEAN,
+        "forbid_all_trade_at_limit": BOOLEAN,
+        "risk_degree": number(0.01, 1),
+    },
+    frozenset({"signal", "topk", "n_drop"}),
+)
+STRATEGIES: Final = Named(
+    "strategies",
+    {
+        (module, "TopkDropoutStrategy"): STRATEGY
+        for module in ("qlib.contrib.strategy", "qlib.contrib.strategy.signal_strategy")
+    },
+)
+EXECUTORS: Final = Named(
+    "executors",
+    {
+        ("qlib.backtest.executor", "SimulatorExecutor"): Keys(
+            {
+                "time_per_step": exactly("day"),
+                "generate_portfolio_metrics": exactly(True),  # noqa: FBT003
+                "verbose": BOOLEAN,
+                "trade_type": exactly("serial", "parallel"),
+            },
+            frozenset({"time_per_step", "generate_portfolio_metrics"}),
+        )
+    },
+)
+SHARE: Final = number(0, 0.5)
+EXCHANGE: Final = Keys(
+    {
+        "freq": exactly("day"),
+        "codes": Plain("{{ codes | tojson }}", lambda value: isinstance(value, str | list)),
+        "deal_price": exactly("close", "open", "vwap"),
+        "open_cost": SHARE,
+        "close_cost": SHARE,
+        "min_cost": number(0, 1e6),
+        "impact_cost": SHARE,
+        "limit_threshold": Plain(
+            "null, or a number with a point from 0.001 to 1.0",
+            lambda value: value is None or (isinstance(value, float) and 0.001 <= value <= 1),  # noqa: PLR2004
+        ),
+        "trade_unit": either(whole(1, 1_000_000), NULL),
+    },
+    # Qlib's own defaults differ from release to release; what a trade costs is to be read here.
+    frozenset({"deal_price", "open_cost", "close_cost", "min_cost"}),
+)
+BACKTEST: Final = Keys(
+    {
+        "start_time": DAY,
+        "end_time": DAY,
+        "account": number(1, 1e15),
+        "benchmark": Plain("{{ benchmark | tojson }}", lambda value: isinstance(value, str | list)),
+        "exchange_kwargs": EXCHANGE,
+    },
+    frozenset({"start_time", "end_time", "account", "benchmark", "exchange_kwargs"}),
+)
+PORTFOLIO: Final = Keys(
+    {
+        "config": Keys(
+            {"strategy": STRATEGIES, "executor": EXECUTORS, "backtest": BACKTEST},
+            frozenset({"strategy", "backtest"}),
+        )
+    },
+    frozenset({"config"}),
+)
+RECORD_MODULE: Final = "qlib.workflow.record_temp"
+RECORDS: Final = Named(
+    "records",
+    {
+        (module, name): takes
+        # Qlib's, and ours, which go on where an earlier attempt ended.
+        for module in (RECORD_MODULE, "qlib_shadow_runner.training.records")
+        for name, takes in {
+            "SignalRecord": Keys({"model": MODEL_PLACEHOLDER, "dataset": DATASET_PLACEHOLDER}),
+            "SigAnaRecord": Keys(
+                {"ana_long_short": BOOLEAN, "ann_scaler": number(1, 366), "label_col": exactly(0)}
+            ),
+            "PortAnaRecord": PORTFOLIO,
+        }.items()
+    },
+    RECORD_MODULE,
+)
