@@ -149,6 +149,13 @@ def test_no_run_is_left_running_and_the_store_names_its_own_place(golden: Golden
     assert f"artifact_uri: {run.artifacts.as_uri()}\n" in (run.folder / "meta.yaml").read_text()
 
 
+def test_render_shows_exactly_the_file_that_was_run(golden: Golden):
+    """Byte for byte, before and after a run alike."""
+    command = [sys.executable, "-m", "qlib_shadow_runner", "render", str(DEMO), "--data", str(golden.data)]
+    done = subprocess.run(command, env=plain_environ(), capture_output=True, text=True, check=True)
+    assert done.stdout == golden.log("workflow.yaml")
+
+
 def test_the_summary_warns_that_the_prices_are_made_up(golden: Golden):
     """Nobody should mistake the demo's figures for a market's."""
     summary = golden.log("backtest_summary.md")
