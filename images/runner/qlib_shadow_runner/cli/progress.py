@@ -29,7 +29,16 @@ STEPS: Final[Mapping[Stage, Sequence[tuple[str, str]]]] = {
     ),
 }
 """Each step of a stage, and what is printed when it begins."""
+MOVING: Final = ("download ", "unpack ", "running: ", "waiting for ", "another run ")
+"""How the lines begin that say how far a download is; see dataset/archive/progress."""
+REMARKS: Final = ("warning: ", "note: ")
+"""How the lines begin that somebody should see, whatever comes of the run."""
 NAME_WIDTH: Final = 10
+
+
+def remark(line: str) -> str | None:
+    """Give a line that somebody should see."""
+    return line.rstrip() if line.startswith(REMARKS) else None
 
 
 @dataclass
@@ -49,6 +58,10 @@ class Progress:
                 self.begun = number + 1
                 return name
         return None
+
+    def moving(self, line: str) -> str | None:
+        """Give a line that says how far a download is."""
+        return line.rstrip() if self.stage is Stage.DOWNLOAD and line.startswith(MOVING) else None
 
     @property
     def seconds(self) -> float:
@@ -93,10 +106,11 @@ class Plain(Silent):
         self._progress = Progress(stage)
 
     def line(self, text: str) -> None:
-        """Print the step that begins."""
+        """Print the step that begins, and what is told of the way."""
         step = self._progress.read(text)
-        if step:
-            self._print(f"{step} …")
+        told = f"{step} …" if step else self._progress.moving(text) or remark(text)
+        if told:
+            self._print(told)
 
     def close(self, message: str, *, failed: bool) -> None:
         """Print the end."""
@@ -115,6 +129,7 @@ class Living:
 
         self._progress = Progress(stage)
         self._end: str | None = None
+        self._moving = "…"
         self._failed = False
         self._live = Live(get_renderable=self._draw, refresh_per_second=8)
 
@@ -128,8 +143,12 @@ class Living:
         self._live.stop()
 
     def line(self, text: str) -> None:
-        """Move on if a step begins."""
+        """Move on if a step begins; keep remarks above the living line."""
         self._progress.read(text)
+        self._moving = self._progress.moving(text) or self._moving
+        if (told := remark(text)) is not None:
+            name = f"  {self._progress.stage:<{NAME_WIDTH}} "
+            self._live.console.print(name + told, markup=False, highlight=False)
 
     def close(self, message: str, *, failed: bool) -> None:
         """Draw the last state."""
@@ -149,7 +168,7 @@ class Living:
         if self._failed:
             text.append("failed", "red")
         elif not steps:
-            text.append(self._end or "…")
+            text.append(self._end or self._moving)
         text.append(f"  {self._progress.seconds:.1f} s", "dim")
         return text
 
