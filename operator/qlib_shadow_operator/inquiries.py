@@ -45,6 +45,8 @@ class Inquirer:
     cache: Cache
     _kept: dict[str, dict[Question, tuple[datetime, Any]]] = field(default_factory=dict)
     """By uid of the run. Lost with the process, and asked again."""
+    _policies: dict[str, tuple[datetime, list[dict[str, Any]]]] = field(default_factory=dict)
+    """By namespace: a hundred runs that start together need one answer."""
 
     def known(self, run: Run, now: datetime) -> dict[Question, Any]:
         """Give the answers that are still good."""
@@ -60,7 +62,7 @@ class Inquirer:
         if isinstance(question, IsJobThere):
             return self._find_job(run, question.name)
         if isinstance(question, IsNetworkClosed):
-            return self._if_told(run, lambda: self._network_is_closed(run, question))
+            return self._if_told(run, lambda: self._network_is_closed(run, question, now))
         answer = self._if_told(run, lambda: self._newest_trouble(run, question.uid))
         self._kept.setdefault(run.uid, {})[question] = (now, answer)
         return answer
@@ -87,5 +89,12 @@ class Inquirer:
         found = [parse_trouble(raw) for raw in self.api.list_warnings(run.namespace, uid)]
         return max(found, key=lambda one: one.at, default=None)
 
-    def _network_is_closed(self, run: Run, question: IsNetworkClosed) -> bool:
-        return egress_is_closed(self.api.list_network_policies(run.namespace), dict(question.labels))
+    def _network_is_closed(self, run: Run, question: IsNetworkClosed, now: datetime) -> bool:
+        labels = dict(question.labels)
+        at, policies = self._policies.get(run.namespace, (now - ASK_AGAIN, []))
+        if now - at < ASK_AGAIN and egress_is_closed(policies, labels):
+            return True
+        # A missing policy is looked for each time: somebody may be about to apply it.
+        policies = self.api.list_network_policies(run.namespace)
+        self._policies[run.namespace] = (now, policies)
+        return egress_is_closed(policies, labels)

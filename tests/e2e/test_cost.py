@@ -21,6 +21,8 @@ pytestmark = pytest.mark.cluster
 RUNS = 20
 CALLS = 8
 """Reads and writes that a run may cost, Events apart."""
+SMALL = {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "64Mi"}}
+"""So that none waits for room, which would be told, too."""
 SHARED = {"watch", "list"}
 """What costs the same however many runs there are."""
 
@@ -31,7 +33,10 @@ def run(number: int) -> dict[str, Any]:
         "apiVersion": "qlibshadow.io/v1alpha1",
         "kind": "QlibShadowRun",
         "metadata": {"name": f"cost-{number}", "labels": {"test": "cost"}},
-        "spec": {"image": binaries.STAGE},
+        "spec": {
+            "image": binaries.STAGE,
+            "stages": {key: {"resources": SMALL} for key in ("download", "qrun")},
+        },
     }
 
 
