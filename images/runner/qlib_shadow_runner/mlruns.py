@@ -125,12 +125,14 @@ def _experiment_for(run: MlflowRun, mlruns: Path, experiment: str) -> Path:
     return home
 
 
-def rebase(mlruns: Path) -> None:
-    """Let the absolute addresses inside the store name the place where it really lies."""
+def rebase(mlruns: Path, seen_as: Path | None = None) -> None:
+    """Let the absolute addresses inside the store name the place where it lies, or the way there."""
+    place = (seen_as or mlruns).absolute()
     for path in mlruns.glob(f"*/{META}"):
-        _rewrite(path, {"artifact_location": path.parent.absolute().as_uri()})
+        _rewrite(path, {"artifact_location": (place / path.parent.name).as_uri()})
     for run in recorded_runs(mlruns):
-        _rewrite(run.folder / META, {"artifact_uri": run.artifacts.absolute().as_uri()})
+        artifacts = place / run.artifacts.relative_to(mlruns)
+        _rewrite(run.folder / META, {"artifact_uri": artifacts.as_uri()})
 
 
 def _read(path: Path) -> dict[str, str]:

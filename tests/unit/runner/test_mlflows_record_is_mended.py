@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.mlruns import RunStatus, finished_run, rebase, recorded_runs, settle
+import pytest
+
+from qlib_shadow_runner.mlruns import (
+    RunStatus,
+    copy_run,
+    discard_broken,
+    finished_run,
+    place_run,
+    rebase,
+    recorded_runs,
+    settle,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +71,55 @@ def test_addresses_name_the_place_where_the_store_lies(tmp_path: Path):
     assert f"artifact_location: file://{tmp_path}/1\n" in (tmp_path / "1" / "meta.yaml").read_text()
 
 
+def test_addresses_may_name_a_way_there(tmp_path: Path):
+    """What ends with an attempt, so that a later one is not disturbed."""
+    record(tmp_path / "store", "a", RunStatus.FINISHED)
+    rebase(tmp_path / "store", tmp_path / "way")
+    run, experiment = tmp_path / "store/1/a/meta.yaml", tmp_path / "store/1/meta.yaml"
+    assert f"artifact_uri: file://{tmp_path}/way/1/a/artifacts\n" in run.read_text()
+    assert f"artifact_location: file://{tmp_path}/way/1\n" in experiment.read_text()
+
+
+@pytest.mark.parametrize("text", ["", "artifact_lo", None], ids=["empty", "cut", "none"])
+def test_records_that_were_only_begun_are_removed(tmp_path: Path, text: str | None):
+    """MLflow writes its first file in place, and cannot list a store in which one is cut."""
+    for name in ("a" * 32, "b" * 32):
+        record(tmp_path, name, RunStatus.FINISHED)
+    begun = [tmp_path / "1" / ("b" * 32), tmp_path / "2"]
+    for folder in begun:
+        folder.mkdir(exist_ok=True)
+        (folder / "meta.yaml").unlink(missing_ok=True)
+        if text is not None:
+            (folder / "meta.yaml").write_text(text)
+    (tmp_path / "1" / "tags").mkdir()
+    (tmp_path / ".trash").mkdir()
+    discard_broken(tmp_path)
+    assert [folder.exists() for folder in begun] == [False, False]
+    assert [run.run_id for run in recorded_runs(tmp_path)] == ["a" * 32]
+    assert (tmp_path / "1" / "tags").is_dir()
+    assert (tmp_path / ".trash").is_dir()
+
+
+def test_a_copied_run_belongs_to_its_new_store(tmp_path: Path):
+    """Under the experiment's name there, whose number the run takes; what it had before is replaced."""
+    record(tmp_path / "from", "a", RunStatus.FINISHED)
+    (tmp_path / "from/1/a/artifacts").mkdir()
+    (tmp_path / "from/1/a/artifacts/pred.pkl").write_text("figures")
+    record(tmp_path / "to", "a", RunStatus.KILLED)
+    (tmp_path / "to" / "1").rename(tmp_path / "to" / "7")
+    [run] = recorded_runs(tmp_path / "from")
+    for store in ("to", "fresh"):
+        copy_run(run, ["artifacts/pred.pkl"], tmp_path / "copied")
+        placed = place_run(run, tmp_path / "copied", tmp_path / store, "demo")
+        assert finished_run(tmp_path / store, "demo") == placed
+        assert (placed.artifacts / "pred.pkl").read_text() == "figures"
+        assert len(list(recorded_runs(tmp_path / store))) == 1
+    assert (tmp_path / "to/7/a").is_dir()
+    assert (tmp_path / "fresh/1/a").is_dir()
+
+
 def test_no_store_is_no_runs(tmp_path: Path):
     """The first attempt finds nothing."""
     settle(tmp_path / "none", RunStatus.KILLED)
+    discard_broken(tmp_path / "none")
     assert list(recorded_runs(tmp_path / "none")) == []
