@@ -149,6 +149,7 @@ class Reason(StrEnum):
     ARCHIVE_INVALID = "ArchiveInvalid"
     VOLUME_NOT_WRITABLE = "VolumeNotWritable"
     RUN_FOLDER_TAKEN = "RunFolderTaken"
+    SUPERSEDED = "Superseded"
     OUT_OF_DISK = "OutOfDisk"
     OUT_OF_MEMORY = "OutOfMemory"
     INTERRUPTED = "Interrupted"

@@ -36,6 +36,8 @@ EXIT_CODES: Final[Mapping[Reason, ExitCode]] = {
     # Somebody has to change the volume's owner, which no retry does.
     Reason.VOLUME_NOT_WRITABLE: ExitCode.BAD_CONFIG,
     Reason.RUN_FOLDER_TAKEN: ExitCode.BAD_CONFIG,
+    # As if it had been told to stop: its replacement is at work.
+    Reason.SUPERSEDED: ExitCode.INTERRUPTED,
     Reason.OUT_OF_DISK: ExitCode.OUT_OF_DISK,
     Reason.OUT_OF_MEMORY: ExitCode.OUT_OF_MEMORY,
     Reason.INTERRUPTED: ExitCode.INTERRUPTED,

@@ -6,14 +6,30 @@ import contextlib
 import json
 import os
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+FENCES: Final[list[Callable[[], None]]] = []
+"""What is asked before each write; it raises where this process may write no more."""
+
+
+@contextlib.contextmanager
+def fenced(check: Callable[[], None]) -> Iterator[None]:
+    """Ask before each write of this process, whoever does it."""
+    FENCES.append(check)
+    try:
+        yield
+    finally:
+        FENCES.remove(check)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put the content at the path, wholly or not at all."""
+    for check in FENCES:
+        check()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as stream:

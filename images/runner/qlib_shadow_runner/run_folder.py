@@ -1,4 +1,4 @@
-"""A run's folder on the volume: claimed by one uid, its metadata started early and completed late."""
+"""A run's folder on the volume: claimed by one uid and one attempt, its metadata completed late."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import METADATA_FILE, RESULTS, Reason, Result, Stage
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.files import read_json_object, write_json
+from qlib_shadow_runner.lease import Lease
 from qlib_shadow_runner.volume import make_folder
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class RunFolder:
     """The folder, once it is known to be ours."""
 
     path: Path
+    lease: Lease | None = None
+    """The attempt's right to write; those who only read have none."""
 
     @classmethod
     def claim(cls, path: Path, identity: Identity) -> RunFolder:
@@ -39,7 +42,18 @@ class RunFolder:
                 f'{path} belongs to the run "{owner.get("name")}" with uid {owner.get("uid")}, not to uid '
                 f"{identity.uid}. Choose another spec.runId, or move the folder away.",
             )
-        return cls(path)
+        return cls(path, Lease.take(path))
+
+    @property
+    def way(self) -> Path:
+        """Give the folder by a path that ends when another attempt takes it over; children write there."""
+        return self.lease.way if self.lease else self.path
+
+    def lost(self) -> StageError | None:
+        """Say who has taken the folder over, if somebody has; a volume that cannot be read tells nothing."""
+        with contextlib.suppress(OSError):
+            return self.lease.lost() if self.lease else None
+        return None
 
     @property
     def metadata(self) -> dict[str, object]:

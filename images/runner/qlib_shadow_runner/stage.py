@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.environment import child_environment
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
+from qlib_shadow_runner.files import fenced
 from qlib_shadow_runner.guard.layers import close_own_network
 from qlib_shadow_runner.limits import peak_memory, read_limits
 from qlib_shadow_runner.provenance import provenance
@@ -71,7 +72,9 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
         result = _result(stage, clock, context, failure)
         tell(result, environ)
         return failure.exit_code
-    with Tee(folder.path) as tee:
+    lease = folder.lease
+    assert lease is not None, "it was claimed"
+    with lease.kept(supervisor.end), fenced(lease.check), Tee(folder.path, lambda: not lease.lost()) as tee:
         result = _attempt(context, folder, supervisor, tee, clock)
         tee.drain()
         _report(result, folder, environ)
@@ -91,7 +94,7 @@ def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: T
         outcome = _work(context, folder, supervisor, tee)
         supervisor.check()
     except Exception as error:  # noqa: BLE001 - the edge of the process
-        outcome = as_stage_error(error)
+        outcome = folder.lost() or as_stage_error(error)
         if outcome.reason is Reason.INTERNAL_ERROR:
             tee.confide(traceback.format_exc())
     result = _result(
@@ -99,8 +102,8 @@ def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: T
     )
     try:
         _finish(folder, context.stage, attempt, clock, result, layers=supervisor.layers)
-    except OSError as error:
-        result = _result(context.stage, clock, context, from_os_error(error))
+    except (OSError, StageError) as error:
+        result = _result(context.stage, clock, context, as_stage_error(error))
     return result
 
 
@@ -215,6 +218,6 @@ def _findings(outcome: Outcome) -> Result:
 
 def _report(result: Result, folder: RunFolder, environ: Mapping[str, str]) -> None:
     """Keep the result and tell it; a full disk must not hide the reason."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, StageError):
         folder.write_result(Stage(result["stage"]), result)
     tell(result, environ)

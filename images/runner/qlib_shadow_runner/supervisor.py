@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import FrameType
 
-    from qlib_shadow_runner.guard.report import Attempt
-
 GRACE_SECONDS: Final = 5
 """How long a child may take to heed SIGTERM; the kubelet gives the whole pod 30."""
 
@@ -40,7 +38,7 @@ class Supervisor:
         """What keeps the children of a closed stage from the network."""
         self._closed = closed
         self._reaping = False
-        self._attempt: Attempt | None = None
+        self._fatal: StageError | None = None
         self._child: subprocess.Popen[bytes] | None = None
 
     def listen(self) -> None:
@@ -61,7 +59,8 @@ class Supervisor:
     def _run_closed(self, command: Sequence[str], environ: Mapping[str, str], cwd: str) -> int:
         with Watch(Path(cwd), self._say_layers, lambda: self._send(signal.SIGKILL)) as watch:
             code = self._run(watch.wrapped(command), environ, cwd, watch)
-        self._attempt = watch.attempt
+        if watch.attempt is not None:
+            self._fatal = watch.attempt.error()
         return code
 
     def _run(
@@ -111,10 +110,15 @@ class Supervisor:
             fail_child(f"the step {name}", code)
         return content
 
+    def end(self, error: StageError) -> None:
+        """End the child, from another thread, because the stage must not go on."""
+        self._fatal = self._fatal or error
+        self._send(signal.SIGKILL)
+
     def check(self) -> None:
         """Stop here if somebody asked for it, or must not go on."""
-        if self._attempt is not None:
-            raise self._attempt.error()
+        if self._fatal is not None:
+            raise self._fatal
         if self.interrupted:
             raise StageError(
                 Reason.INTERRUPTED,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 from qlib_shadow_runner.contract import STDERR_FILE, STDOUT_FILE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -30,6 +31,7 @@ class _Stream:
     descriptor: int
     log: int
     original: int
+    allowed: Callable[[], bool]
     thread: threading.Thread | None = None
 
     def divert(self) -> None:
@@ -48,18 +50,24 @@ class _Stream:
 
     def _pump(self, reading: int) -> None:
         while chunk := os.read(reading, CHUNK):
-            for target in (self.log, self.original):
-                with contextlib.suppress(OSError):
-                    _write_all(target, chunk)
+            self.log_down(chunk)
+            with contextlib.suppress(OSError):
+                _write_all(self.original, chunk)
         os.close(reading)
+
+    def log_down(self, content: bytes) -> None:
+        """Write into the file, as long as it is ours to write into."""
+        with contextlib.suppress(OSError):
+            if self.allowed():
+                _write_all(self.log, content)
 
 
 class Tee:
     """Both streams, diverted while the context lasts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, allowed: Callable[[], bool] = lambda: True) -> None:
         self._streams = [
-            _Stream(descriptor, _open_log(folder / name), os.dup(descriptor))
+            _Stream(descriptor, _open_log(folder / name), os.dup(descriptor), allowed)
             for descriptor, name in ((1, STDOUT_FILE), (2, STDERR_FILE))
         ]
         self.errors = folder / STDERR_FILE
@@ -68,13 +76,13 @@ class Tee:
     def header(self, line: str) -> None:
         """Begin an attempt in both files and in the pod's log."""
         for stream in self._streams:
-            self._log(stream, f"=== {line} ===\n")
+            stream.log_down(f"=== {line} ===\n".encode())
         with contextlib.suppress(OSError):
             _write_all(self._streams[0].original, f"=== {line} ===\n".encode())
 
     def confide(self, text: str) -> None:
         """Write details to stderr.log alone, where a user looks only when told to."""
-        self._log(self._streams[1], text)
+        self._streams[1].log_down(text.encode(errors="replace"))
 
     def drain(self) -> None:
         """Bring everything that was printed so far into the files."""
@@ -109,11 +117,6 @@ class Tee:
         sys.stderr.flush()
         for stream in self._streams:
             stream.restore()
-
-    @staticmethod
-    def _log(stream: _Stream, text: str) -> None:
-        with contextlib.suppress(OSError):
-            _write_all(stream.log, text.encode(errors="replace"))
 
 
 def _open_log(path: Path) -> int:

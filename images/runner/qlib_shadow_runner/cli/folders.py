@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, Reason, Stage, run_id_fault
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.lease import seconds_since_death
 from qlib_shadow_runner.run_folder import RunFolder
 from qlib_shadow_runner.suggest import nearest
 from qlib_shadow_runner.volume import Volume
@@ -19,10 +20,15 @@ from qlib_shadow_runner.volume import Volume
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+STATUS_INTERRUPTED: Final = "interrupted"
 STATUS_DOWNLOADED: Final = "downloaded"
 """How a run ends that was only asked for its dataset."""
-ENDED: Final = frozenset({"complete", "failed", "interrupted", STATUS_DOWNLOADED})
+ENDED: Final = frozenset({"complete", "failed", STATUS_INTERRUPTED, STATUS_DOWNLOADED})
 """Whoever writes another status may still be at work."""
+LOCAL: Final = "local"
+"""The namespace of runs without one, as cli.manifest has it; listing runs need not load YAML."""
+BETWEEN_STAGES: Final = 60.0
+"""Seconds in which the next stage of a run on this machine has begun."""
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -50,8 +56,21 @@ class Run:
 
     @property
     def status(self) -> str:
-        """Give the status as the run wrote it."""
-        return str(self.metadata.get("status"))
+        """Give the status as the run wrote it; interrupted, where whoever wrote it died over a stage."""
+        written = str(self.metadata.get("status"))
+        return STATUS_INTERRUPTED if written not in ENDED and self._is_abandoned else written
+
+    @property
+    def _is_abandoned(self) -> bool:
+        """Say so of a stage that died; on this machine, where no pod is waited for, between stages too."""
+        dead_for = seconds_since_death(self.folder)
+        if dead_for is None:
+            return False
+        stages = self.metadata.get("stages")
+        records = list(stages.values()) if isinstance(stages, dict) else []
+        if any(isinstance(record, dict) and "finished_at_utc" not in record for record in records):
+            return True
+        return self.metadata.get("namespace") == LOCAL and dead_for > BETWEEN_STAGES
 
     @property
     def ended(self) -> bool:

@@ -112,7 +112,7 @@ def kinship_sentence(metadata: Mapping[str, object]) -> str:
 
 def _export(bench: Workbench, recorded: MlflowRun) -> dict[str, object]:
     arguments = {
-        "folder": str(bench.folder.path),
+        "folder": str(bench.folder.way),
         "artifacts": str(recorded.artifacts),
         "format": bench.spec.workflow.signals_format,
     }
