@@ -60,7 +60,8 @@ lock: .venv/.ready ## Renew the locks after a change of dependencies (ARGS=--upg
 
 docs: .venv/.ready ## Write the pages that are generated from the code
 	@helm/copy
-	@for page in unit.operator.model.states_page contract.failures_page contract.values_page contract.api_page; do \
+	@for page in unit.operator.model.states_page contract.failures_page contract.values_page contract.api_page \
+		unit.runner.documents.commands_page; do \
 		PYTHONPATH=. $(BIN)/python -m tests.$$page || exit; done
 
 chaos: .venv/.ready ## Kill the download at 50 random instants, and tell 3,000 new stories of a run's mishaps
