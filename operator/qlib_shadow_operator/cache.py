@@ -73,7 +73,9 @@ class Cache:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
-        """Remember an object, unless a newer version of it is known."""
+        """Remember an object, unless this version of it is known, or a newer one."""
+        if key := self._known(kind, raw):
+            return key
         entry = read_entry(kind, raw)
         if entry is None:
             return None
@@ -133,6 +135,13 @@ class Cache:
             reports=reports,
             report_pods=_pods_of(reports, pods),
         )
+
+    def _known(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
+        """Find what need not be read again: the watch repeats what our own calls have been answered."""
+        meta = raw.get("metadata") or {}
+        with self._lock:
+            entry = self._objects[kind].get(meta.get("uid", ""))
+        return entry.key if entry and entry.version and entry.version == meta.get("resourceVersion") else None
 
     def _of(self, kind: str, key: Key) -> list[Run | Job | Pod]:
         uids = self._by_run.get(key, NOTHING).get(kind, ())

@@ -28,6 +28,7 @@ from qlib_shadow_operator.kube.connection import (
 from qlib_shadow_operator.kube.session import open_session
 from qlib_shadow_operator.reconcile import Reconciler
 from qlib_shadow_operator.shutdown import LAST_MOMENT, Shutdown
+from qlib_shadow_operator.stateless import NoDiffs, NoProgress
 from qlib_shadow_operator.workers import Workers, ask_now_and_then, resync
 from qlib_shadow_operator.workqueue import WorkQueue
 
@@ -133,6 +134,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     """Configure kopf as a source of events and nothing else."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
+    found.persistence.diffbase_storage = NoDiffs()
+    found.persistence.progress_storage = NoProgress()
     found.scanning.disabled = True
     found.peering.standalone = True
     found.process.ultimate_exiting_timeout = LAST_MOMENT

@@ -46,6 +46,14 @@ def test_an_older_version_does_not_replace_a_newer_one():
     assert cache.gather(KEY)[1].jobs[Stage.DOWNLOAD].succeeded == 1
 
 
+def test_a_version_that_is_known_is_not_read_again():
+    """The watch repeats what our own calls have been answered."""
+    cache = full()
+    before = cache.gather(KEY)[0]
+    assert cache.put("runs", a_run_document(1)) == KEY
+    assert cache.gather(KEY)[0] is before
+
+
 def test_an_earlier_run_of_the_same_name_leaves_nothing_to_the_next():
     """Ownership is by uid."""
     cache = full()
