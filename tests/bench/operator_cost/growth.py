@@ -36,6 +36,7 @@ def measure(place: Place, runs: int) -> Size:
     log = audit.Log(place.audit_log)
     log.skip()
     with operator(place, resync=RESYNC) as process:
+        process.wait_until_idle()
         start_cpu, resident = process.cpu, process.resident
         before = resyncs(log)
         first, _ = after_resync(log, process, before)
