@@ -61,6 +61,11 @@ def reach_of(expression: str) -> Reach:
     return found
 
 
+def fields_of(expression: str) -> set[str]:
+    """Name the fields that a checked expression asks for, as their files are named."""
+    return {word.lower() for dollar, word in WORD.findall(expression) if dollar}
+
+
 def _known_word(match: re.Match[str]) -> str:
     dollar, word = match.groups()
     if dollar:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.layout import BIN_SUFFIX, feature_folder
 from qlib_shadow_runner.discovery.plan import ResearchPlan, make_plan
 from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.reach import workflow_reach
+from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.workflow.reach import workflow_fields, workflow_reach
 from qlib_shadow_runner.workflow.render import Surroundings, Workflow, render
 
 if TYPE_CHECKING:
@@ -37,7 +39,23 @@ class Research:
 
 def prepare(spec: RunSpec, template: Template, dataset: Dataset, here: Surroundings) -> Research:
     """Plan, fill in the template, and plan again if its label or its features reach farther."""
-    return settle(spec, template, here, lambda reach: make_plan(dataset, spec.workflow, reach))
+    research = settle(spec, template, here, lambda reach: make_plan(dataset, spec.workflow, reach))
+    for field in sorted(workflow_fields(research.workflow.document)):
+        _check_field(dataset, research.plan.market.symbols, field)
+    return research
+
+
+def _check_field(dataset: Dataset, symbols: tuple[str, ...], field: str) -> None:
+    """Refuse a field that nobody has: to Qlib it is a column without values, and no mistake."""
+    if any(dataset.bin_span(symbol, field) for symbol in symbols):
+        return
+    folder = dataset.folder / "features" / feature_folder(symbols[0])
+    known = [f"${path.name.removesuffix(BIN_SUFFIX)}" for path in folder.glob(f"*{BIN_SUFFIX}")]
+    raise StageError(
+        Reason.INVALID_WORKFLOW,
+        f"the workflow asks for ${field}, and no instrument of {dataset.folder.name} has "
+        f"features/<symbol>/{field}{BIN_SUFFIX}; {did_you_mean(f'${field}', known)}",
+    )
 
 
 def settle(

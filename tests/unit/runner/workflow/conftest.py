@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.conftest import write_bin
 from tests.unit.runner.workflow.builders import MakeDataset, PrepareIt, RenderIt, preparer
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def prepare_it(make_dataset: MakeDataset) -> PrepareIt:
     """Prepare a run's workflow for a small dataset."""
-    return preparer(make_dataset(300, {"all": ["AAA", "BBB", "^GSPC"], "demo": ["AAA", "BBB"]}))
+    dataset = make_dataset(300, {"all": ["AAA", "BBB", "^GSPC"], "demo": ["AAA", "BBB"]})
+    write_bin(dataset.folder / "features" / "bbb" / "open.day.bin", [1.0] * 300)
+    return preparer(dataset)
 
 
 @pytest.fixture

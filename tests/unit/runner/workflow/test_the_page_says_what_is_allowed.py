@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-import pytest
 from jinja2 import nodes
 from tests.unit.runner.workflow.builders import ROOT, own
 
@@ -14,7 +13,7 @@ from qlib_shadow_runner.workflow import grammar
 from qlib_shadow_runner.workflow.allowed.records import EXCHANGE
 from qlib_shadow_runner.workflow.classes import GROUPS_OF_CLASSES
 from qlib_shadow_runner.workflow.expressions import OPERATORS
-from qlib_shadow_runner.workflow.parameters import SECTIONS
+from qlib_shadow_runner.workflow.parameters import SECTIONS, template_parameters
 from qlib_shadow_runner.workflow.rehearsal import rehearse
 from qlib_shadow_runner.workflow.shapes import Keys
 from qlib_shadow_runner.workflow.templates import LARGEST
@@ -91,19 +90,9 @@ def test_every_parameter_is_on_the_page_and_no_other():
 
 def rehearsed_parameters() -> set[str]:
     """Give the names that a template may use, with those of their parts."""
-    from qlib_shadow_runner.workflow import render  # noqa: PLC0415
-
-    seen: dict[str, object] = {}
-    original = render.template_parameters
-
-    def spy(*arguments: object) -> dict[str, object]:
-        seen.update(original(*arguments))  # type: ignore[arg-type]
-        return seen
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(render, "template_parameters", spy)
-        rehearse(parse_spec({}), own())
-    return {whole for name, value in seen.items() for whole in _names(name, value)}
+    spec = parse_spec({})
+    parameters = template_parameters(spec, rehearse(spec, own()).plan, "/data/x", 1)
+    return {whole for name, value in parameters.items() for whole in _names(name, value)}
 
 
 def _names(name: str, value: object) -> Iterator[str]:

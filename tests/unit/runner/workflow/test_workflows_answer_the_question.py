@@ -156,6 +156,37 @@ def test_the_gap_between_segments_follows_the_label(make_dataset: MakeDataset, l
     assert f"test: [{segments.test[0]}, {segments.test[1]}]" in research.workflow.text
 
 
+@pytest.mark.parametrize(
+    ("spec", "label", "sentence"),
+    [
+        (
+            {},
+            "Ref($clse, -1)/$close",
+            "$clse, and no instrument of us has features/<symbol>/clse.day.bin; did you",
+        ),
+        (
+            {"workflow": {"exchange": {"dealPrice": "vwap"}}},
+            "Ref($close, -1)/$close",
+            "asks for $vwap, and no",
+        ),
+    ],
+    ids=["in an expression", "as a price"],
+)
+def test_a_field_that_nobody_has_is_refused(
+    prepare_it: PrepareIt, spec: dict[str, object], label: str, sentence: str
+):
+    """Qlib would take it for a column without values."""
+    with pytest.raises(StageError) as caught:
+        prepare_it(spec, own((HANDLER, f"{HANDLER}          label: ['{label}']\n")))
+    assert sentence in caught.value.message
+    assert caught.value.reason is Reason.INVALID_WORKFLOW
+
+
+def test_a_field_that_one_instrument_has_is_enough(prepare_it: PrepareIt):
+    """Whatever its case: Qlib looks for it in small letters."""
+    assert prepare_it(template=own((HANDLER, f"{HANDLER}          label: ['Ref($Open, -1)/$close']\n")))
+
+
 def test_a_label_that_moves_with_the_segments_is_refused(prepare_it: PrepareIt):
     """Three days ahead while the gap is two, two days ahead when it is three: it would never come to rest."""
     usual = prepare_it().plan.days.segments.valid[0]

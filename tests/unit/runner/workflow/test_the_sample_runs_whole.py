@@ -1,0 +1,97 @@
+"""The worked sample, as a user runs it but on less data: to the golden run's PASS, and rendered as it ran."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from tests.unit.runner.workflow.builders import ROOT
+
+from qlib_shadow_runner.workflow.document import read_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLE = ROOT / "manifests" / "samples" / "own-template.yaml"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One finished run of the sample."""
+
+    file: Path
+    data: Path
+    folder: Path
+    output: str
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """Read RUN_METADATA.json."""
+        found = json.loads((self.folder / "RUN_METADATA.json").read_bytes())
+        assert isinstance(found, dict)
+        return found
+
+
+def call(*words: object) -> subprocess.CompletedProcess[str]:
+    """Call qlib-shadow."""
+    command = [sys.executable, "-m", "qlib_shadow_runner", *map(str, words)]
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Run the sample once, on 12 symbols over 400 days."""
+    home = tmp_path_factory.mktemp("sample")
+    template, run = yaml.safe_load_all(SAMPLE.read_text())
+    run["spec"]["dataset"]["source"]["synthetic"] = {"symbols": 12, "days": 400}
+    file = home / "run.yaml"
+    file.write_text(yaml.safe_dump_all([template, run]))
+    done = call("run", file, "--data", home / "data")
+    assert done.returncode == 0, done.stdout + done.stderr
+    [folder] = (home / "data/artifacts/trading-ops/qlib-shadow").iterdir()
+    return Ran(file, home / "data", folder, done.stdout)
+
+
+def test_the_sample_keeps_every_promise(ran: Ran):
+    """Those of the built-in template's runs, and no fewer."""
+    assert "golden run: PASS (12/12)" in ran.output
+
+
+def test_the_metadata_says_what_the_template_says(ran: Ran):
+    """Its name, its model and features, its label, and the costs as they were."""
+    metadata = ran.metadata
+    assert metadata["template"] == 'ConfigMap "momentum", key "workflow.yaml"'
+    assert (metadata["model"], metadata["handler"]) == ("LGBModel", "DataHandlerLP")
+    assert metadata["label_looks_ahead_days"] == 6
+    assert metadata["strategy"] == {"topk": 2, "n_drop": 1, "hold_thresh": 5}
+    assert metadata["exchange"]["impact_cost"] == 0.1  # type: ignore[index]
+
+
+def test_the_summary_states_slippage_and_the_label(ran: Ran):
+    """In words that say what it does."""
+    summary = (ran.folder / "backtest_summary.md").read_text()
+    assert "| slippage | 10.00% | on top, times the square of the order's share" in summary
+    assert "The label looks 6 days ahead; as many lie between the segments." in summary
+    assert "slippage is a cost and does not move it" in summary
+
+
+def test_render_shows_exactly_the_file_that_was_run(ran: Ran):
+    """Byte for byte, because it is made by the same function of the same data."""
+    done = call("render", ran.file, "--data", ran.data)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (ran.folder / "workflow.yaml").read_text()
+
+
+def test_the_runs_workflow_has_no_more_processes_or_threads_than_cpus(ran: Ran):
+    """One process, and the threads of the container's limit."""
+    document = read_document((ran.folder / "workflow.yaml").read_text())
+    threads = ran.metadata["limits"]["threads"]  # type: ignore[index]
+    assert document["qlib_init"]["kernels"] == 1  # type: ignore[index]
+    assert document["task"]["model"]["kwargs"]["num_threads"] == threads  # type: ignore[index]
