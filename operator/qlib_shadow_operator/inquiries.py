@@ -39,7 +39,7 @@ class InquiryApi(Protocol):
 
 @dataclass
 class Inquirer:
-    """Asks, and remembers for a minute what Events said: a stage that waits is looked at often."""
+    """Asks, and remembers for a while what Events said: a stage that waits is looked at often."""
 
     api: InquiryApi
     cache: Cache

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from datetime import datetime
 
-ASK_AFTER: Final = timedelta(seconds=10)
+ASK_AFTER: Final = timedelta(seconds=20)
 """How long a pod may be on its way before anybody wonders."""
-ASK_AGAIN: Final = timedelta(seconds=60)
-"""How long an answer is good for."""
+ASK_AGAIN: Final = timedelta(minutes=5)
+"""How long an answer is good for: the API server reads a namespace's Events to find those of one object."""
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def test_nothing_new_costs_no_call(world: World):
     assert world.api.calls == ["patch_status 101"]
     again = world.look()
     assert world.api.calls == []
-    assert again == 11  # when one may wonder why there is no pod
+    assert again == 21  # when one may wonder why there is no pod
 
 
 def test_a_conflict_stops_the_look_before_anything_is_done(world: World):
@@ -309,12 +309,12 @@ def test_a_job_that_was_deleted_is_made_once_more_and_no_oftener(world: World):
 
 
 def test_a_job_without_a_pod_is_explained_by_its_events(world: World):
-    """They are read once a minute, and only while there is no pod."""
+    """They are read every five minutes, and only while there is no pod."""
     note = 'Error creating: pods "x" is forbidden: exceeded quota: q, requested: limits.memory=2Gi'
     world.api.warnings = [{"reason": "FailedCreate", "note": note, "deprecatedLastTimestamp": MADE}]
     world.look()
     world.look()
-    world.minutes = 0.2
+    world.minutes = 0.4
     world.look()
     assert world.api.calls[0] == "list_warnings research/demo-a1b2c3d4-download"
     stage = world.api.run["status"]["stages"][0]
@@ -322,7 +322,7 @@ def test_a_job_without_a_pod_is_explained_by_its_events(world: World):
     assert "limits.memory=2Gi. Change stages.download.resources" in stage["message"]
     world.look()
     assert world.api.calls == []
-    world.minutes = 1.3
+    world.minutes = 5.5
     world.look()
     assert world.api.calls == ["list_warnings research/demo-a1b2c3d4-download"]
 
@@ -332,7 +332,7 @@ def test_events_that_may_not_be_read_are_done_without(world: World):
     world.api.faults["list_warnings"] = RefusedError("events is forbidden")
     world.look()
     world.look()
-    world.minutes = 0.2
+    world.minutes = 0.4
     world.look()
     assert world.api.run["status"]["stages"][0]["state"] == "Starting"
     world.look()
