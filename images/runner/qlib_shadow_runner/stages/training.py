@@ -28,7 +28,6 @@ def obtain_training(bench: Workbench, computation: str) -> MlflowRun:
     # An attempt that was killed outright could not do it itself.
     discard_broken(mlruns)
     settle(mlruns, RunStatus.KILLED)
-    rebase(mlruns)  # MLflow writes to where the store said it lay, even if it was moved since
     return (
         _earlier_attempts(bench, computation)
         or _identical_runs(bench, computation)
@@ -78,6 +77,8 @@ def _train(bench: Workbench, computation: str) -> MlflowRun:
     mlruns = folder / MLRUNS
     mlruns.mkdir(exist_ok=True)
     _link_store(bench.scratch, bench.folder.way / MLRUNS)
+    # MLflow writes to where the store says it lies, even if it was moved since.
+    rebase(mlruns, bench.folder.way / MLRUNS)
     status = RunStatus.KILLED
     try:
         code = bench.supervisor.run(
