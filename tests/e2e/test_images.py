@@ -150,6 +150,55 @@ def test_the_runner_works_as_any_user(runner: Container) -> None:
     assert runner.run("python", "-c", ask, user="4711:4711").split() == ["qlib", "/work"]
 
 
+SHELLS = {"plain": "-c", "login": "-lc", "interactive": "-ic", "both": "-lic"}
+
+
+@pytest.mark.parametrize("how", SHELLS)
+@pytest.mark.parametrize("user", ["", "4711:4711"])
+def test_every_shell_finds_the_commands_and_a_home(runner: Container, how: str, user: str) -> None:
+    """A plain one, a login one that forgets the image's PATH, and the one that somebody types into."""
+    ask = "command -v qlib-shadow qrun python; cd && touch probe-$$ && pwd && rm probe-$$; "
+    ask += "echo $QLIB_SHADOW_DATA"
+    told = runner.run("bash", SHELLS[how], ask, user=user).split()
+    commands = [f"/opt/venv/bin/{name}" for name in ("qlib-shadow", "qrun", "python")]
+    assert told == [*commands, "/work", "/data"]
+
+
+def test_a_shell_that_somebody_types_into_completes(runner: Container) -> None:
+    """And one that runs a script does not even read how."""
+    assert "_qlib_shadow" in runner.run("bash", "-ic", "complete -p qlib-shadow")
+    with pytest.raises(CommandError, match="no completion specification"):
+        runner.run("bash", "-c", "complete -p qlib-shadow")
+
+
+MANIFEST = """\
+apiVersion: qlibshadow.io/v1alpha1
+kind: QlibShadowRun
+metadata: {name: demo}
+spec: {dataset: {source: {synthetic: {symbols: 10, days: 250}}}}
+"""
+
+
+def test_the_entry_point_takes_commands(runner: Container, built_images: Images) -> None:
+    """What follows the image's name in `docker run` is what follows qlib-shadow on a laptop."""
+    [entry] = engine().config(built_images.runner.reference)["Entrypoint"]
+    piped = f"printf '%s' '{MANIFEST}' | {entry}"
+    assert json.loads(runner.run("sh", "-c", f"{piped} validate - --json"))["valid"]
+    made = json.loads(runner.run("sh", "-c", f"{piped} download - --data /work/volume --json"))
+    assert made["dataset"]["instruments"] == 11
+    listed = json.loads(runner.run(entry, "runs", "--data", "/work/volume", "--json"))
+    assert [run["status"] for run in listed] == ["downloaded"]
+
+
+def test_the_doctor_finds_nothing_wrong_with_the_image(runner: Container) -> None:
+    """What depends on the machine (memory, space, its kernel) is the machine's; the rest is ours."""
+    told = json.loads(runner.run("sh", "-c", "qlib-shadow doctor --json; true"))
+    ours = {"python", "packages", "libgomp", "volume", "time zone"}
+    checks = {check["name"]: check for check in told["checks"] if check["name"] in ours}
+    assert checks.keys() == ours
+    assert [check for check in checks.values() if not check["passed"]] == []
+
+
 def test_time_zones_are_known(runner: Container) -> None:
     """TZ and zoneinfo work: calendars are read in the market's time."""
     ask = "import zoneinfo; print(zoneinfo.ZoneInfo('America/New_York'))"
