@@ -35,6 +35,8 @@ def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str)
         # On a busy node, threads that spin at every barrier keep those that work from working:
         # boosting takes three times as long there, and as long as ever on a quiet one.
         "OMP_WAIT_POLICY": "PASSIVE",
+        # Some of Qlib's processors start a process for each core by themselves, each with its own copy.
+        "LOKY_MAX_CPU_COUNT": "1",
         # The backtest's last bits follow the order of sets.
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",

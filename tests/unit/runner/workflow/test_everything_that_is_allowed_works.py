@@ -1,0 +1,181 @@
+"""What the allow-list promises: each class is there, each model and feature runs, each cost acts."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.unit.runner.workflow.builders import BUILT_IN, indented, own, preparer
+
+from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
+from qlib_shadow_runner.environment import child_environment
+from qlib_shadow_runner.workflow.allowed.features import PROCESSORS
+from qlib_shadow_runner.workflow.classes import CLASSES, GROUPS_OF_CLASSES
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.workflow.templates import Template
+
+CHILD = Path(__file__).with_name("qrun_child.py")
+ALPHA158 = BUILT_IN[BUILT_IN.index("        class: Alpha158") : BUILT_IN.index("      segments:\n")]
+OWN = indented(
+    """
+    class: DataHandlerLP
+    module_path: qlib.data.dataset.handler
+    kwargs:
+      start_time: {{ segments.train[0] }}
+      end_time: {{ segments.test[1] }}
+      instruments: {{ instruments | tojson }}
+      data_loader:
+        class: QlibDataLoader
+        kwargs:
+          config:
+            feature:
+              - ["$close/Ref($close, 5)", "Std($close, 10)/$close", "$volume/Mean($volume, 5)"]
+              - [A, B, C]
+            label: ["Ref($close, -2)/$close - 1"]
+      learn_processors:
+        - class: DropnaLabel
+    """,
+    8,
+)
+SMALL = (ALPHA158, OWN)
+MODEL = BUILT_IN[BUILT_IN.index("    class: LGBModel") : BUILT_IN.index("      learning_rate:")]
+ENSEMBLE = """    class: DEnsembleModel
+    module_path: qlib.contrib.model.double_ensemble
+    kwargs:
+      loss: mse
+      num_models: 2
+      enable_fs: false
+      enable_sr: true
+      decay: 0.5
+      epochs: 10
+"""
+PROCESSED = indented(
+    """
+      infer_processors:
+        - {class: DropCol, kwargs: {col_list: [C]}}
+        - {class: FilterCol, kwargs: {fields_group: feature, col_list: [A, B, LABEL0]}}
+        - {class: ProcessInf}
+        - {class: CSZFillna, kwargs: {fields_group: feature}}
+        - class: ZScoreNorm
+          kwargs: {fields_group: feature, fit_start_time: 2019-03-29, fit_end_time: 2019-06-28}
+        - class: MinMaxNorm
+          kwargs: {fields_group: feature, fit_start_time: 2019-03-29, fit_end_time: 2019-06-28}
+        - class: RobustZScoreNorm
+          kwargs: {fields_group: feature, fit_start_time: 2019-03-29, fit_end_time: 2019-06-28}
+        - {class: TanhProcess}
+        - {class: CSZScoreNorm, kwargs: {fields_group: feature}}
+        - {class: Fillna, kwargs: {fields_group: feature}}
+      learn_processors:
+        - {class: DropnaLabel}
+        - {class: CSRankNorm, kwargs: {fields_group: label}}
+        - {class: DropnaProcessor, kwargs: {fields_group: label}}
+    """,
+    10,
+)
+OWN_PROCESSED = OWN[: OWN.index("          learn_processors")] + PROCESSED
+FEW: dict[str, object] = {"model": {"num_boost_round": 15, "num_leaves": 4}}
+QLIBS_OWN = ("qlib_shadow_runner.training.handler", "qlib.contrib.data.handler")
+QLIBS_MODEL = ("module_path: qlib_shadow_runner.model", "module_path: qlib.contrib.model.gbdt")
+INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"
+QUICK = (INSTRUMENTS, INSTRUMENTS + "          infer_processors: [{class: ZScoreNorm}, {class: Fillna}]\n")
+"""Qlib's default for Alpha360 goes through 360 columns for each single day."""
+NO_ROUNDS = ("      num_boost_round: {{ model.num_boost_round }}\n", "")
+NAMED_LABEL = ('label: ["Ref($close, -2)/$close - 1"]', 'label: [["Ref($close, -2)/$close - 1"], [LABEL0]]')
+TEMPLATES: dict[str, tuple[dict[str, object], Template]] = {
+    "plain": (FEW, own(SMALL)),
+    "fees": ({**FEW, "exchange": {"openCost": 0.01}}, own(SMALL)),
+    "slippage": ({**FEW, "exchange": {"impactCost": 0.1}}, own(SMALL)),
+    "a dear order": ({**FEW, "exchange": {"minCost": 500_000}}, own(SMALL)),
+    "the original model": (FEW, own(SMALL, QLIBS_MODEL)),
+    "an ensemble": ({}, own(SMALL, (MODEL, ENSEMBLE), NO_ROUNDS)),
+    "every processor": (
+        FEW,
+        own((ALPHA158, OWN_PROCESSED), NAMED_LABEL),
+    ),
+    "Alpha158vwap": (FEW, own(("class: Alpha158", "class: Alpha158vwap"), QLIBS_OWN)),
+    "Alpha360": (FEW, own(("class: Alpha158", "class: Alpha360"), QLIBS_OWN, QUICK)),
+    "Alpha360vwap": (FEW, own(("class: Alpha158", "class: Alpha360vwap"), QLIBS_OWN, QUICK)),
+}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What came of a workflow."""
+
+    predictions: int
+    missing: int
+    distinct: int
+    with_cost: float
+    without_cost: float
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figures]:
+    """Train, predict and backtest with every template, on 10 symbols over 300 days, in one process."""
+    home = tmp_path_factory.mktemp("allowed")
+    folder = home / "data"
+    Synthetic(symbols=10, days=300).build(folder)
+    prepare = preparer(Dataset(folder))
+    files = [home / f"{name}.yaml" for name in TEMPLATES]
+    for file, (asked, template) in zip(files, TEMPLATES.values(), strict=True):
+        research = prepare({"workflow": asked}, template, provider_uri=str(folder))
+        file.write_text(research.workflow.text)
+    environ = child_environment({}, threads=2, scratch=str(home))
+    command = [sys.executable, str(CHILD), *map(str, files)]
+    done = subprocess.run(command, cwd=home, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {name: Figures(**values) for name, values in found.items()}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_what_is_allowed_trains_predicts_and_is_backtested(figures: dict[str, Figures], name: str):
+    """Each model, each set of features and each processor, by qrun's own function."""
+    found = figures[name]
+    assert found.predictions > 10 * 40
+    assert found.missing == 0
+    assert found.distinct > 20
+
+
+def test_every_processor_was_tried():
+    """The one workflow holds them all."""
+    assert all(f"class: {name}" in PROCESSED for _, name in PROCESSORS.classes)
+
+
+@pytest.mark.parametrize("name", ["fees", "slippage", "a dear order"])
+def test_what_a_trade_costs_really_costs(figures: dict[str, Figures], name: str):
+    """The same predictions, dearer trades: less is left, and without the costs it is the same to a hair."""
+    plain, dear = figures["plain"], figures[name]
+    assert dear.with_cost < plain.with_cost - 0.001
+    assert dear.without_cost == pytest.approx(plain.without_cost, abs=0.05)
+
+
+def test_nothing_starts_processes_of_its_own(tmp_path: Path):
+    """A processor that asks for all cores gets one: no copies of the data, and nothing in /dev/shm."""
+    code = "import joblib; print(joblib.effective_n_jobs(-1))"
+    environ = child_environment({}, threads=2, scratch=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize("named", sorted(CLASSES), ids=".".join)
+def test_a_class_that_is_allowed_is_there(named: tuple[str, str]):
+    """And takes every argument that the list lets it have, by name or as one of any."""
+    cls = getattr(importlib.import_module(named[0]), named[1])
+    assert inspect.isclass(cls)
+    taken = inspect.signature(cls).parameters
+    anything = any(one.kind is one.VAR_KEYWORD for one in taken.values())
+    for group in GROUPS_OF_CLASSES:
+        if named in group.classes:
+            assert anything or set(group.classes[named].fields) <= set(taken)
