@@ -48,4 +48,4 @@ def last_error(tail: str) -> str:
     """Pick the line that says what happened: the last exception, else the last line."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", tail) if line.strip()]
     errors = [found[1] for line in lines if (found := ERROR_LINE.search(line))]
-    return (errors or lines or ["it printed nothing"])[-1].rstrip(".")
+    return (errors or lines or ["it printed nothing"])[-1].rstrip(" .:")
