@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract import ENV_REQUEST, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.supervisor import GRACE_SECONDS, Supervisor, fail_child
 from qlib_shadow_runner.training.failure import last_error, training_error
@@ -29,9 +30,10 @@ def test_a_childs_code_is_given_back(tmp_path: Path):
 def test_a_step_reports_its_findings_or_its_reason(tmp_path: Path):
     """The typed reason survives the process boundary."""
     spec: dict[str, object] = {"dataset": {"source": {"existing": {}}}}
-    arguments = {"canonical": str(tmp_path / "none"), "mount": str(tmp_path), "spec": spec}
+    arguments = {"canonical": str(tmp_path / "none"), "mount": str(tmp_path)}
+    environ = {ENV_REQUEST: json.dumps({"spec": spec})}
     with pytest.raises(StageError, match="there is no dataset at") as caught:
-        Supervisor().step("dataset", arguments, environ={}, cwd=str(tmp_path))
+        Supervisor().step("dataset", arguments, environ=environ, cwd=str(tmp_path))
     assert caught.value.reason is Reason.DATASET_MISSING
 
 
