@@ -86,6 +86,10 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "The run's folder belongs to another run.",
         "Choose another `runId`, or move the folder away.",
     ),
+    Reason.SUPERSEDED: (
+        "Another attempt has taken the run's folder over, while this one was thought to be gone.",
+        "Nothing: the run goes on there.",
+    ),
     Reason.OUT_OF_DISK: ("The volume is full.", "Free space (`qlib-shadow prune`), or enlarge it."),
     Reason.OUT_OF_MEMORY: (
         "The stage used more memory than its limit.",
@@ -109,7 +113,7 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.SHADOW_PROMISE_BROKEN: (
         "Something tried to trade or to reach the network.",
-        "Remove it from the template. There is no way to allow it.",
+        "Remove it from the image or the template; the message names the program. There is no way to allow it.",
     ),
     Reason.INTERNAL_ERROR: (
         "A defect of qlib-shadow, or one that looks like it.",
