@@ -7,9 +7,9 @@ times of which most are equal. Parsed from JSON, each would have its own copy of
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, TypeVar, cast
 
 V = TypeVar("V")
@@ -24,16 +24,21 @@ def compact(value: V) -> V:
 
 
 def _compact(value: Any, times: dict[datetime, datetime]) -> Any:
-    if type(value) is str:
+    kind: Any = type(value)
+    if kind is str:
         return sys.intern(value) if len(value) <= SHARED_MAX else value
-    if isinstance(value, datetime):
+    if kind is dict:
+        return {_compact(name, times): _compact(one, times) for name, one in value.items()}
+    if kind is tuple or kind is list:
+        return kind(_compact(one, times) for one in value)
+    if kind is datetime:
         return times.setdefault(value, value)
-    if isinstance(value, Mapping):
-        return {_compact(name, times): _compact(one, times) for name, one in value.items()} or value
-    if isinstance(value, tuple | list):
-        return type(value)(_compact(one, times) for one in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            # Nobody else has seen it yet: it is as good as a new one, and a third of the work.
-            object.__setattr__(value, field.name, _compact(getattr(value, field.name), times))
+    for name in _fields(kind):
+        # Nobody else has seen it yet: it is as good as a new one, and a third of the work.
+        object.__setattr__(value, name, _compact(getattr(value, name), times))
     return value
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()

@@ -1,8 +1,8 @@
 """What kopf calls. A handler only remembers what it is told and asks for a look; the looking is elsewhere.
 
-No finalizer, no annotation, no status of kopf's own: `on.event` and `index` handlers write nothing.
-The index handlers are there because kopf runs them before, and holds all other handlers until, every kind's
-first list is in: nothing is decided while half of the world is still unknown.
+No finalizer, no annotation, no status of kopf's own: `on.event` handlers write nothing. Nothing is looked at
+before the cache was held against full lists: kopf's own way to that, its indices, holds every object in
+memory until the last one is in.
 """
 
 from __future__ import annotations
@@ -66,6 +66,10 @@ def register(
     telemetry.metrics.add(figures)
     shutdown = Shutdown(health, workers)
 
+    def compared() -> None:
+        health.passed()
+        workers.begin()
+
     @kopf.on.login(registry=registry)
     async def login(**given: Any) -> kopf.AiohttpSession:
         return await log_in(telemetry.answered, **given)
@@ -73,7 +77,15 @@ def register(
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
         where = settings.namespaces or (None,)
-        again = resync(cache, queue, cluster, where, period=settings.resync_seconds, passed=health.passed)
+        again = resync(
+            cache,
+            queue,
+            cluster,
+            where,
+            period=settings.resync_seconds,
+            watched=health.hears_everything,
+            compared=compared,
+        )
         pulse = ask_now_and_then(cluster.crd_is_there, PULSE_SECONDS)
         workers.start(asyncio.create_task(again, name="resync"), asyncio.create_task(pulse, name="pulse"))
         health.begin()
@@ -108,10 +120,6 @@ def _watch(
     telemetry: Telemetry,
 ) -> None:
     resource = RESOURCES[kind]
-
-    @kopf.index(*resource, registry=registry, id=f"index-{kind}")
-    async def remember(body: kopf.Body, **_: Any) -> None:
-        cache.put(kind, body)
 
     @kopf.on.event(*resource, registry=registry, id=f"event-{kind}")
     async def notice(

@@ -102,6 +102,10 @@ class Health:
         """Give the seconds since the API server answered, and since a look or a resync came to its end."""
         return {name: self.clock() - at for name, at in self._contacts.copy().items()}
 
+    def hears_everything(self) -> bool:
+        """Say whether every watch has been open."""
+        return set(self.watches) <= self._heard.keys()
+
     def alive(self) -> Report:
         """Say whether a restart would help."""
         reasons = (self.illness(), self._stall(), *map(self._deafness, self.watches))
@@ -132,8 +136,9 @@ class Health:
         return f"the API server has not answered for {age:.0f} s" if age > self.limits.contact else None
 
     def _missing(self) -> str | None:
-        missing = sorted({kind for kind, _ in set(self.watches) - self._heard.keys()})
-        return f"the first list is not in yet: {', '.join(missing)}" if missing else None
+        if missing := sorted({kind for kind, _ in set(self.watches) - self._heard.keys()}):
+            return f"the first list is not in yet: {', '.join(missing)}"
+        return None if "pass" in self._contacts else "the first lists are not in the cache yet"
 
     def _age(self, at: float | None) -> float:
         """Count from what was heard, but never from before it could be judged."""

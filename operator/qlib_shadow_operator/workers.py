@@ -8,13 +8,14 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from qlib_shadow_operator.cache import KINDS
 from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from qlib_shadow_operator.cache import Cache, Key
     from qlib_shadow_operator.workqueue import WorkQueue
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 STOP_PATIENCE: Final = 6.0
 """Seconds that a look under way may take to end when the operator stops."""
+WATCHED_POLL: Final = 0.05
+RESYNC_AGAIN: Final = 5.0
+"""Seconds until a resync that failed is tried again."""
 LOOP_PATIENCE: Final = 5.0
 """Seconds that the loop may take to answer its name."""
 
@@ -30,7 +34,7 @@ LOOP_PATIENCE: Final = 5.0
 class Lister(Protocol):
     """Lists what exists."""
 
-    def list_documents(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
+    def list_documents(self, kind: str, namespace: str | None) -> Iterable[dict[str, Any]]:
         """List runs, jobs or pods as they are now."""
 
 
@@ -54,13 +58,18 @@ class Workers:
         self._threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix="look")
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._may_look = asyncio.Event()
         self._stopping = False
 
     def start(self, *more: asyncio.Task[None]) -> None:
-        """Begin, together with other tasks that end when this ends."""
+        """Stand ready, together with other tasks that end when this ends."""
         self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(self._count)]
         self._tasks.extend(more)
+
+    def begin(self) -> None:
+        """Look from now on: nothing is decided while half of the world is still unknown."""
+        self._may_look.set()
 
     async def stop(self) -> None:
         """Let looks under way end; begin none."""
@@ -85,6 +94,7 @@ class Workers:
         return None if answered.wait(LOOP_PATIENCE) else "the event loop hangs"
 
     async def _work(self) -> None:
+        await self._may_look.wait()
         while True:
             key = await self._queue.get()
             try:
@@ -131,18 +141,26 @@ async def resync(
     namespaces: Sequence[str | None],
     *,
     period: float,
-    passed: Callable[[], None],
+    watched: Callable[[], bool],
+    compared: Callable[[], None],
 ) -> None:
-    """For ever: repair what the watches missed, then look at every run."""
+    """For ever: repair what the watches missed, then look at every run.
+
+    The first time as soon as all watches are open: what is deleted after that, they will tell.
+    """
+    while not watched():  # noqa: ASYNC110 - the loop is not all that is told of the watches
+        await asyncio.sleep(WATCHED_POLL)
     while True:
-        await asyncio.sleep(period)
         try:
-            await compare(cache, lister, namespaces)
+            await asyncio.to_thread(compare, cache, lister, namespaces)
         except ClusterError as error:
             logger.warning("the resync found no answer: %s", error)
+            await asyncio.sleep(min(period, RESYNC_AGAIN))
+            continue
         for key in cache.keys():  # noqa: SIM118 - not a mapping
             queue.add(key)
-        passed()
+        compared()
+        await asyncio.sleep(period)
 
 
 async def ask_now_and_then(ask: Callable[[], object], period: float) -> None:
@@ -155,11 +173,9 @@ async def ask_now_and_then(ask: Callable[[], object], period: float) -> None:
         await asyncio.sleep(period)
 
 
-async def compare(cache: Cache, lister: Lister, namespaces: Sequence[str | None]) -> None:
-    """Hold the cache against full lists."""
+def compare(cache: Cache, lister: Lister, namespaces: Sequence[str | None]) -> None:
+    """Hold the cache against full lists; in a thread, for it waits."""
     for kind in KINDS:
         before = cache.snapshot(kind)
-        found: list[Mapping[str, Any]] = []
-        for namespace in namespaces:
-            found.extend(await asyncio.to_thread(lister.list_documents, kind, namespace))
-        cache.correct(kind, before, found)
+        found = (lister.list_documents(kind, namespace) for namespace in namespaces)
+        cache.correct(kind, before, chain.from_iterable(found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from kubernetes import client, config
@@ -14,12 +15,12 @@ from urllib3.exceptions import HTTPError
 
 from qlib_shadow_operator.core.names import CHILD_SELECTOR, GROUP, MANAGER, PLURAL, VERSION
 from qlib_shadow_operator.core.reasons import job_name_taken
-from qlib_shadow_operator.kube.connection import CONNECT_SECONDS, READ_SECONDS, SOCKET_OPTIONS
+from qlib_shadow_operator.kube.connection import CONNECT_SECONDS, LIST_CHUNK, READ_SECONDS, SOCKET_OPTIONS
 from qlib_shadow_operator.kube.traffic import Witnessed
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from qlib_shadow_operator.core.decisions import Note
@@ -190,29 +191,31 @@ class Cluster:
         body = event(run, note, now)
         self._call(self.objects.create_namespaced_custom_object, **EVENTS, namespace=run.namespace, body=body)
 
-    def list_documents(self, kind: str, namespace: str | None) -> list[Document]:
-        """List runs, jobs or pods as they are now, not as a cache remembers them."""
-        if kind == "pods":
-            return self._list_pods(namespace)
-        which = RUNS if kind == "runs" else BATCH
-        selector = {} if kind == "runs" else {"label_selector": CHILD_SELECTOR}
-        if namespace:
-            found = self._call_for(
-                self.objects.list_namespaced_custom_object, **which, namespace=namespace, **selector
-            )
-        else:
-            found = self._call_for(self.objects.list_cluster_custom_object, **which, **selector)
-        items: list[Document] = found["items"]
-        return items
+    def list_documents(self, kind: str, namespace: str | None) -> Iterator[Document]:
+        """List runs, jobs or pods as they are now; in pages, never ten thousand at a time."""
+        ask = self._pods(namespace) if kind == "pods" else self._objects(kind, namespace)
+        token: str | None = ""
+        while token is not None:
+            page = ask(limit=LIST_CHUNK, **({"_continue": token} if token else {}))
+            yield from page["items"]
+            token = page.get("metadata", {}).get("continue") or None
 
-    def _list_pods(self, namespace: str | None) -> list[Document]:
-        options = {"label_selector": CHILD_SELECTOR, "_preload_content": False}
+    def _objects(self, kind: str, namespace: str | None) -> Callable[..., Document]:
+        which: dict[str, Any] = RUNS if kind == "runs" else {**BATCH, "label_selector": CHILD_SELECTOR}
         if namespace:
-            answer = self._call(self.core.list_namespaced_pod, namespace, **options)
-        else:
-            answer = self._call(self.core.list_pod_for_all_namespaces, **options)
-        items: list[Document] = json.loads(answer.data)["items"]
-        return items
+            return partial(
+                self._call_for, self.objects.list_namespaced_custom_object, namespace=namespace, **which
+            )
+        return partial(self._call_for, self.objects.list_cluster_custom_object, **which)
+
+    def _pods(self, namespace: str | None) -> Callable[..., Document]:
+        everywhere, there = self.core.list_pod_for_all_namespaces, self.core.list_namespaced_pod
+        method = partial(there, namespace) if namespace else everywhere
+
+        def read(**options: Any) -> Any:
+            return json.loads(method(label_selector=CHILD_SELECTOR, _preload_content=False, **options).data)
+
+        return partial(self._call_for, read)
 
     def _delete(self, which: dict[str, str], namespace: str, name: str, uid: str) -> None:
         options = client.V1DeleteOptions(

@@ -6,7 +6,8 @@ import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from kubernetes import client
@@ -16,6 +17,7 @@ from qlib_shadow_operator.kube import cluster as cluster_module
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError
 from qlib_shadow_operator.kube.connection import (
     CONNECT_SECONDS,
+    LIST_CHUNK,
     READ_SECONDS,
     RECOVERY_LIMIT,
     SOCKET_OPTIONS,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ApiServer(ThreadingHTTPServer):
-    """Answers every list with nothing, until its lines are cut: then those that are open hear no more."""
+    """Answers every list, until its lines are cut: then those that are open hear no more."""
 
     daemon_threads = True
     block_on_close = False
@@ -38,6 +40,7 @@ class ApiServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answer)
         self.lines = 0
         self.cut: set[int] = set()
+        self.items: list[dict[str, Any]] = []
         self.end = threading.Event()
         self.meeting = threading.Barrier(1)
         """Holds answers back until so many are asked for at a time."""
@@ -66,7 +69,11 @@ class Answer(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.server.meeting.wait(10)
-        body = json.dumps({"items": []}).encode()
+        asked = parse_qs(urlsplit(self.path).query)
+        begin, size = int(asked.get("continue", ["0"])[0]), int(asked["limit"][0])
+        rest = len(self.server.items) - begin - size
+        told = {"continue": str(begin + size)} if rest > 0 else {}
+        body = json.dumps({"items": self.server.items[begin : begin + size], "metadata": told}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -96,11 +103,24 @@ def cluster(server: ApiServer) -> Cluster:
     return Cluster.over(client.Configuration(host=f"http://127.0.0.1:{server.server_port}"), pool=4)
 
 
+def list_runs(cluster: Cluster) -> list[dict[str, Any]]:
+    """Ask for something."""
+    return list(cluster.list_documents("runs", None))
+
+
 def test_calls_share_their_lines(server: ApiServer, cluster: Cluster):
     """One after the other needs one."""
     for kind in ("runs", "jobs", "pods"):
-        assert cluster.list_documents(kind, None) == []
+        assert list(cluster.list_documents(kind, None)) == []
     assert server.lines == 1
+
+
+@pytest.mark.parametrize("kind", ["runs", "jobs", "pods"])
+@pytest.mark.parametrize("namespace", ["research", None])
+def test_a_list_comes_in_pages(server: ApiServer, cluster: Cluster, kind: str, namespace: str | None):
+    """To the last one."""
+    server.items = [{"number": number} for number in range(2 * LIST_CHUNK + 1)]
+    assert list(cluster.list_documents(kind, namespace)) == server.items
 
 
 def test_a_cut_line_is_given_up_and_not_used_again(
@@ -108,7 +128,7 @@ def test_a_cut_line_is_given_up_and_not_used_again(
 ):
     """Nor are the others that were open when it was cut: each would cost the same wait."""
     server.meeting = threading.Barrier(3)
-    threads = [threading.Thread(target=cluster.list_documents, args=("runs", None)) for _ in range(3)]
+    threads = [threading.Thread(target=list_runs, args=(cluster,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -120,15 +140,15 @@ def test_a_cut_line_is_given_up_and_not_used_again(
     with monkeypatch.context() as hurried:
         hurried.setattr(cluster_module, "READ_SECONDS", 0.1)
         with pytest.raises(ClusterError, match=sentence):
-            cluster.list_documents("runs", None)
-    assert cluster.list_documents("runs", None) == []
+            list_runs(cluster)
+    assert list_runs(cluster) == []
 
 
 def test_an_api_server_that_is_gone_is_a_sentence(cluster: Cluster, server: ApiServer):
     """No traceback, and another try later."""
     server.socket.close()
     with pytest.raises(ClusterError, match=r"^the API server does not answer: "):
-        cluster.list_documents("runs", None)
+        list_runs(cluster)
 
 
 def test_a_dead_watch_is_noticed_in_time():

@@ -34,6 +34,7 @@ class Story:
     def begun(self) -> Story:
         """Let kopf begin, and every watch be open."""
         self.health.begin()
+        self.health.passed()
         return self.watched(*KINDS)
 
     def watched(self, *kinds: str, code: str = "200") -> Story:
@@ -65,7 +66,10 @@ def test_it_is_ready_when_every_first_list_is_in():
     story = Story()
     story.health.begin()
     assert story.watched("runs").health.ready().reasons == ("the first list is not in yet: jobs, pods",)
-    assert story.watched("jobs", "pods").health.ready().ok
+    assert story.watched("jobs", "pods").health.hears_everything()
+    assert story.health.ready().reasons == ("the first lists are not in the cache yet",)
+    story.health.passed()
+    assert story.health.ready().ok
 
 
 def test_a_refused_watch_is_no_contact():

@@ -13,7 +13,7 @@ from tests.unit.operator.documents import a_job_document, a_run_document
 from qlib_shadow_operator import workers as workers_module
 from qlib_shadow_operator.cache import Cache, Key
 from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError
-from qlib_shadow_operator.workers import Workers, compare
+from qlib_shadow_operator.workers import Workers, compare, resync
 from qlib_shadow_operator.workqueue import WorkQueue
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def drive(
         queue: WorkQueue[Key] = WorkQueue(lambda _delay, ring: loop.call_soon(ring), lambda: 0.0, loop.time)
         workers = Workers(queue, look, 4, looked=looked)
         workers.start()
+        workers.begin()
         for key in keys:
             queue.add(key)
         async with asyncio.timeout(10):
@@ -168,8 +169,53 @@ def test_a_resync_asks_for_each_kind_in_each_namespace():
             return {"runs": [a_run_document(1)], "jobs": [a_job_document(2)], "pods": []}[kind]
 
     cache, lists = Cache(), Lists()
-    asyncio.run(compare(cache, lists, ("one", "two")))
+    compare(cache, lists, ("one", "two"))
     assert lists.asked == [(kind, name) for kind in ("runs", "jobs", "pods") for name in ("one", "two")]
     run, observed = cache.gather(Key("research", "demo"))
     assert run is not None
     assert len(observed.jobs) == 1
+
+
+class Lists:
+    """An API server that fails at first."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def list_documents(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
+        """List one run."""
+        del namespace
+        if self.failures:
+            self.failures -= 1
+            raise ClusterError("busy")
+        return [a_run_document(1)] if kind == "runs" else []
+
+
+def test_nothing_is_looked_at_before_the_first_lists_are_in(monkeypatch: pytest.MonkeyPatch):
+    """However early a watch tells of a run, and however long the lists take."""
+    monkeypatch.setattr(workers_module, "RESYNC_AGAIN", 0.0)
+    story: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        queue: WorkQueue[Key] = WorkQueue(loop.call_later, lambda: 0.0, loop.time)
+        workers, looked = Workers(queue, lambda key: story.append(f"look {key.name}"), 2), asyncio.Event()
+        workers._looked = lambda _outcome, _seconds: looked.set()
+        cache, watched = Cache(), asyncio.Event()
+
+        def compared() -> None:
+            story.append("compared")
+            workers.begin()
+
+        lister = Lists(failures=2)
+        again = resync(cache, queue, lister, (None,), period=600, watched=watched.is_set, compared=compared)
+        workers.start(asyncio.create_task(again))
+        queue.add(Key("research", "demo"))
+        story.append("watched")
+        watched.set()
+        async with asyncio.timeout(10):
+            await looked.wait()
+        await workers.stop()
+
+    asyncio.run(main())
+    assert story == ["watched", "compared", "look demo"]
