@@ -9,26 +9,31 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 from tests.bench.operator_cost.loads import HANDS, SPEC, paced
 from tests.bench.operator_cost.place import CLAIM, NAMESPACE
 
 from qlib_shadow_operator.core.defaults import Defaults
 from qlib_shadow_operator.core.jobs import build_job
-from qlib_shadow_operator.core.model import Run, RunSpec
 from qlib_shadow_operator.core.names import LABEL_MANAGED_BY, LABEL_RUN, LABEL_STAGE
+from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_runner.contract import Stage
 from testcluster import binaries
 from testcluster.errors import TestClusterError
+from testcluster.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.bench.operator_cost.place import Place
+
+    from qlib_shadow_operator.core.model import Run
 
 JOBS = {"group": "batch", "version": "v1", "namespace": NAMESPACE, "plural": "jobs"}
 OF_THE_FLOOR = "bench=floor"
@@ -77,7 +82,8 @@ class Floor:
 
     def _first(self, number: int) -> None:
         name = f"floor-{number:04}"
-        self.pairs[name] = Run(name, NAMESPACE, str(uuid4()), "", 1, RunSpec(question=SPEC))
+        metadata = {"name": name, "namespace": NAMESPACE, "uid": str(uuid4())}
+        self.pairs[name] = parse_run({"metadata": metadata, "spec": SPEC})
         self.began[name] = time.time()
         self._create(name, Stage.DOWNLOAD)
 
@@ -104,11 +110,15 @@ class Floor:
             if len(self.ended) == count:
                 return
 
-    def clear(self) -> None:
-        """Remove all Jobs and their pods."""
-        self.batch.delete_collection_namespaced_job(
-            NAMESPACE, label_selector=OF_THE_FLOOR, propagation_policy="Background"
-        )
+    def cleared(self) -> bool:
+        """Remove all Jobs and their pods; a busy API server stops half-way, and is asked again."""
+        left = self.jobs.list_namespaced_custom_object(**JOBS, label_selector=OF_THE_FLOOR, limit=1)["items"]
+        if left:
+            with suppress(ApiException):
+                self.batch.delete_collection_namespaced_job(
+                    NAMESPACE, label_selector=OF_THE_FLOOR, propagation_policy="Background"
+                )
+        return not left
 
 
 def events(answer: Any) -> Iterator[dict[str, Any]]:
@@ -126,17 +136,7 @@ def floor(place: Place, count: int, rate: float | None, resolved: str) -> dict[s
     try:
         return under_way.measure(count, rate)
     finally:
-        under_way.clear()
-        gone(place)
-
-
-def gone(place: Place) -> None:
-    """Wait until the pods of the floor are gone, which would otherwise be in the way of what comes next."""
-    place.cluster.kubectl(
-        "wait",
-        "--for=delete",
-        "pods,jobs",
-        f"--selector={OF_THE_FLOOR}",
-        f"--namespace={NAMESPACE}",
-        "--timeout=600s",
-    )
+        # What is left would be in the way of what comes next.
+        wait_for(under_way.cleared, 600, "the Jobs of the floor to be gone")
+        pods = ("pods", f"--selector={OF_THE_FLOOR}", f"--namespace={NAMESPACE}")
+        place.cluster.kubectl("wait", "--for=delete", *pods, "--timeout=600s")

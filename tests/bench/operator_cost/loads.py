@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.bench.operator_cost.place import NAMESPACE
 
 from qlib_shadow_operator.kube.cluster import ClusterError
-from qlib_shadow_runner.contract import API_VERSION, KIND
+from qlib_shadow_runner.contract import API_VERSION, KIND, Stage
 from testcluster.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 LABEL: Final = "bench"
 HANDS: Final = 8
-SPEC: Final = {"dataset": {"source": {"synthetic": {}}}, "workflow": {"template": "lightgbm-alpha158"}}
+SMALL: Final = {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "64Mi"}}
+SPEC: Final = {
+    "dataset": {"source": {"synthetic": {}}},
+    "workflow": {"template": "lightgbm-alpha158"},
+    "stages": {stage: {"resources": SMALL} for stage in Stage},
+}
+"""So small that none waits for room, which would be all that is measured."""
 
 
 def run(load: str, number: int) -> dict[str, Any]:
