@@ -1,7 +1,7 @@
 """MLflow's file store, read and mended with the standard library: which runs are there, and how they ended.
 
-Only meta.yaml's flat `key: value` lines are touched. `artifact_uri` is absolute and breaks when a
-folder moves, so artifacts are found beside the file instead.
+Inside files only meta.yaml's flat `key: value` lines are touched. `artifact_uri` is absolute and breaks when
+a folder moves, so artifacts are found beside the file instead.
 """
 
 from __future__ import annotations

@@ -40,16 +40,22 @@ def qrun(bench: Workbench) -> Outcome:
     )
     recorded = obtain_training(bench, asked)
     bench.folder.update_metadata(mlflow_run_id=recorded.run_id, **_kinship(bench, asked))
+    metrics = _publish(bench, recorded)
+    message = headline(metrics) + kinship_sentence(bench.folder.metadata)
+    return Outcome(message, dataset=found, metrics=metrics, config_hash=workflow.config_hash)
+
+
+def _publish(bench: Workbench, recorded: MlflowRun) -> Metrics:
+    """Write what people and programs read; what led there is not needed any more."""
     sys.stdout.write("exporting signals, metrics and summary\n")
     report = _export(bench, recorded)
     fault_point(QrunPoint.EXPORTED)
-    metrics = Metrics(**report.pop("metrics"))  # type: ignore[typeddict-item]
+    metrics: Metrics = Metrics(**report.pop("metrics"))  # type: ignore[typeddict-item]
     bench.folder.update_metadata(**report)
     fault_point(QrunPoint.DESCRIBED)
     clear(bench.folder.path)
     fault_point(QrunPoint.CLEARED)
-    message = headline(metrics) + kinship_sentence(bench.folder.metadata)
-    return Outcome(message, dataset=found, metrics=metrics, config_hash=workflow.config_hash)
+    return metrics
 
 
 def resolve_dataset(bench: Workbench) -> Resolved:
