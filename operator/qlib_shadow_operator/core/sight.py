@@ -60,8 +60,8 @@ class Sight:
 
 
 def latest(pods: tuple[Pod, ...]) -> Pod | None:
-    """Give the youngest pod."""
-    return max(pods, key=lambda pod: (pod.created_at, pod.name), default=None)
+    """Give the youngest pod; of those made in the same second, the one that is not over."""
+    return max(pods, key=lambda pod: (pod.created_at, not pod.ended, pod.name), default=None)
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,11 @@ class Scene:
         pods = {**scene.observed.pods, stage: (*others, replace(fresh, **fields))}
         return replace(scene, observed=replace(scene.observed, pods=pods))
 
+    def made_at_once(self, stage: Stage) -> Scene:
+        """Let all pods of a stage be of the same second."""
+        pods = tuple(replace(pod, created_at=NOW) for pod in self.observed.pods[stage])
+        return replace(self, observed=replace(self.observed, pods={**self.observed.pods, stage: pods}))
+
     def without_pod(self, stage: Stage, name: str) -> Scene:
         """Let a pod be gone."""
         kept = tuple(pod for pod in self.observed.pods[stage] if pod.name != name)

@@ -115,6 +115,10 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.attempt_failed(DOWNLOAD, 13).running(DOWNLOAD, "pod-2").seen(minutes=1).without_pod(DOWNLOAD, "pod-2"),
         120, Expected("stage_is_under_way", "Pending", (), "Retrying"),
     ),
+    "of two pods made in the same second, the one that is not over counts": (
+        begun.attempt_failed(DOWNLOAD, 13, name="pod-z").running(DOWNLOAD, "pod-a").made_at_once(DOWNLOAD),
+        120, Expected("stage_is_under_way", "Running", (), "Retrying"),
+    ),
     "an evicted pod that ran for hours is replaced, not given up": (
         begun.running(DOWNLOAD).seen().pod(DOWNLOAD, phase="Failed", reason="Evicted"), 120,
         Expected("stage_is_under_way", "Running"),
