@@ -18,7 +18,7 @@ from qlib_shadow_runner.workflow.rehearsal import rehearse
 from qlib_shadow_runner.workflow.templates import LARGEST, find_template, own_template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 SAMPLE = ROOT / "manifests" / "samples" / "own-template.yaml"
@@ -75,6 +75,22 @@ def test_a_text_that_is_none_is_named_with_its_configmap(text: str | None, sente
     assert sentence in caught.value.message
     assert caught.value.reason is Reason.TEMPLATE_NOT_FOUND
     assert caught.value.exit_code is ExitCode.BAD_CONFIG
+
+
+def test_a_stage_that_was_handed_none_says_so_in_its_result(
+    tmp_path: Path, stage_environ: Callable[..., dict[str, str]]
+):
+    """As a user error, which no retry heals."""
+    dataset = {"source": {"synthetic": {"symbols": 10, "days": 250}}}
+    environ = stage_environ({"dataset": dataset, "workflow": {"configMapRef": {"name": "mine"}}})
+    for stage in ("download", "qrun"):
+        command = [sys.executable, "-m", "qlib_shadow_runner", "stage", stage]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    result = json.loads((tmp_path / "termination-log").read_bytes())
+    assert (done.returncode, result["reason"]) == (10, "TemplateNotFound")
+    assert result["message"].startswith(
+        'ConfigMap "mine", key "workflow.yaml", which spec.workflow.configMapRef'
+    )
 
 
 def test_the_sample_is_valid():

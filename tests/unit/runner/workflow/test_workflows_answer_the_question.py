@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from qlib.config import _default_region_config
 from tests.unit.runner.workflow.builders import own, preparer
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.discovery.reach import Reach
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
-from qlib_shadow_runner.workflow.described import describe_research
+from qlib_shadow_runner.workflow.described import REGION_RULES, describe_research
 
 if TYPE_CHECKING:
     from tests.unit.runner.workflow.builders import MakeDataset, PrepareIt
@@ -140,6 +141,17 @@ def test_what_nobody_asks_for_may_be_the_templates_own(prepare_it: PrepareIt):
     assert found["strategy"] == {"topk": 2, "n_drop": 1}
     assert found["template"] == 'ConfigMap "mine", key "workflow.yaml"'
     assert any("slippage is a cost" in caveat for caveat in found["caveats"])  # type: ignore[attr-defined]
+
+
+def test_where_a_workflow_says_nothing_qlibs_rules_for_the_region_are_told(prepare_it: PrepareIt):
+    """They are Qlib's own; Chinese shares cannot be traded past a tenth, and not one at a time."""
+    for region, rules in REGION_RULES.items():
+        told = {name: _default_region_config[region][name] for name in ("limit_threshold", "trade_unit")}
+        assert rules == told
+    spec = parse_spec({"dataset": {"region": "cn"}})
+    found = describe_research(spec.workflow, prepare_it(spec), synthetic=False)["exchange"]
+    assert isinstance(found, dict)
+    assert (found["limit_threshold"], found["trade_unit"]) == (0.095, 100)
 
 
 @pytest.mark.parametrize(
