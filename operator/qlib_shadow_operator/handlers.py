@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 PULSE_SECONDS: Final = 30.0
 """Between two questions whether the API server is there."""
+OBJECT_IDLE: Final = 0.5
+"""Seconds that kopf's task for an object outlives its last news: after a first list there is one for each."""
 RESOURCES: Final = {
     "runs": (GROUP, VERSION, PLURAL),
     "jobs": ("batch", "v1", "jobs"),
@@ -150,6 +152,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     found.networking.request_timeout = READ_SECONDS
     found.networking.connect_timeout = CONNECT_SECONDS
     found.networking.error_backoffs = WATCH_BACKOFFS
+    found.queueing.idle_timeout = OBJECT_IDLE
     found.watching.chunk_size = LIST_CHUNK
     found.watching.server_timeout = WATCH_SECONDS
     found.watching.inactivity_timeout = WATCH_SILENCE_LIMIT

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -27,8 +26,9 @@ STOP_PATIENCE: Final = 6.0
 WATCHED_POLL: Final = 0.05
 RESYNC_AGAIN: Final = 5.0
 """Seconds until a resync that failed is tried again."""
-LOOP_PATIENCE: Final = 5.0
-"""Seconds that the loop may take to answer its name."""
+BEAT: Final = 1.0
+LOOP_PATIENCE: Final = 60.0
+"""Seconds that the loop may take to come round: the first list of ten thousand objects keeps it busy."""
 
 
 class Lister(Protocol):
@@ -57,14 +57,15 @@ class Workers:
         self._about = about
         self._threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix="look")
         self._tasks: list[asyncio.Task[None]] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._last_beat: float | None = None
         self._may_look = asyncio.Event()
         self._stopping = False
 
     def start(self, *more: asyncio.Task[None]) -> None:
         """Stand ready, together with other tasks that end when this ends."""
-        self._loop = asyncio.get_running_loop()
+        self._last_beat = time.monotonic()
         self._tasks = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(self._count)]
+        self._tasks.append(asyncio.create_task(self._beat(), name="beat"))
         self._tasks.extend(more)
 
     def begin(self) -> None:
@@ -84,14 +85,18 @@ class Workers:
 
     def illness(self) -> str | None:
         """Say, to another thread, what is wrong with the tasks, if anything."""
-        if self._loop is None or self._stopping:
+        if self._last_beat is None or self._stopping:
             return None
         dead = [task.get_name() for task in self._tasks if task.done()]
         if dead:
             return f"these tasks have ended: {', '.join(dead)}"
-        answered = threading.Event()
-        self._loop.call_soon_threadsafe(answered.set)
-        return None if answered.wait(LOOP_PATIENCE) else "the event loop hangs"
+        age = time.monotonic() - self._last_beat
+        return f"the event loop hangs for {age:.0f} s" if age > LOOP_PATIENCE else None
+
+    async def _beat(self) -> None:
+        while True:
+            self._last_beat = time.monotonic()
+            await asyncio.sleep(BEAT)
 
     async def _work(self) -> None:
         await self._may_look.wait()
