@@ -202,6 +202,8 @@ class Job:
     failed: int = 0
     is_complete: bool = False
     is_failed: bool = False
+    is_failing: bool = False
+    """It will be failed once its pods have ended; it makes no more of them."""
     failure_reason: str = ""
     failure_message: str = ""
     active_deadline_seconds: int | None = None

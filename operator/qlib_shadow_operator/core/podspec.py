@@ -69,6 +69,9 @@ def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) 
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        # Process 1 ignores SIGTERM until it listens for it: a pod that was deleted while Python starts was
+        # killed half a minute later, and counted as an attempt that failed. So the pause process is 1.
+        "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
         "securityContext": pod_security(defaults),
         "containers": [container],

@@ -280,6 +280,14 @@ def result_malformed(stage: Stage, detail: str) -> str:
     )
 
 
+def attempt_vanished(attempt: int) -> str:
+    """Say that an attempt is gone without a trace, and another one is made."""
+    return (
+        f"attempt {attempt}; the pod of the one before is gone: it was deleted, or its node is lost. "
+        "That does not count as a retry"
+    )
+
+
 def retrying(attempt: int, reason: ReasonText, message: str) -> str:
     """Say that an attempt failed and another one is made."""
     return shorten(f"attempt {attempt}; the one before ended with {reason}: {message}")

@@ -53,6 +53,21 @@ class Sight:
         return self.run.spec.claim_name or self.defaults.claim_name
 
     @property
+    def is_due(self) -> bool:
+        """The Job controller makes a pod as soon as there is none."""
+        job = self.job
+        return job is not None and not (job.finished or job.is_failing or job.suspended or job.active)
+
+    @property
+    def attempt_vanished(self) -> bool:
+        """The status says that a pod runs, and there is none: it was deleted, or went with its node."""
+        job, pod = self.job, self.newest
+        if job is None or job.finished or job.suspended or job.uid != self.past.job_uid:
+            return False
+        is_gone = pod is None or not (pod.ended or pod.running_since)
+        return is_gone and self.past.state is StageState.RUNNING
+
+    @property
     def recreations(self) -> int:
         """How often a Job took another one's place, this one included."""
         is_another = self.job and self.past.job_uid and self.job.uid != self.past.job_uid
@@ -121,24 +136,26 @@ def advance(sight: Sight, state: StageState, cause: Cause | None = None) -> Stag
 def attempts(sight: Sight) -> int:
     """Count how often the stage was begun, as far as anybody still knows."""
     job = sight.job
-    # A Job has begun its first attempt before anybody sees the pod.
+    # A Job has begun an attempt before anybody sees the pod: the first, or the one after those that failed.
     counted = max(job.active + job.succeeded + job.failed, len(sight.pods), 1) if job else 0
-    return max(sight.past.attempts, counted + sight.recreations if job else 0)
+    counted += 1 if job and job.failed and sight.newest is None and sight.is_due else 0
+    begun = sight.past.attempts + (1 if sight.attempt_vanished else 0)
+    return max(begun, counted + sight.recreations if job else 0)
 
 
-def since(sight: Sight, state: StageState, reason: str | None) -> datetime:
-    """Say since when the stage has been in a state for a reason; now, if it is about to be."""
+def since(sight: Sight, status: StageStatus) -> datetime:
+    """Say since when the attempt has been in a state for a reason; now, if it is about to be."""
     past = sight.past
-    same = (past.state, past.reason) == (state, reason)
+    same = (past.state, past.reason, past.attempts) == (status.state, status.reason, status.attempts)
     return (past.last_transition_time if same else None) or sight.now
 
 
 def waiting(sight: Sight, cause: Cause, begun: datetime | None = None) -> Finding:
     """Say what a stage waits for, but not for ever."""
-    limit = (begun or since(sight, StageState.WAITING, cause.reason)) + sight.defaults.start_timeout
+    status = advance(sight, StageState.WAITING, cause)
+    limit = (begun or since(sight, status)) + sight.defaults.start_timeout
     if sight.now >= limit:
         return given_up(sight, cause)
-    status = advance(sight, StageState.WAITING, cause)
     return Finding(status, look_again_at=limit)
 
 
@@ -180,6 +197,10 @@ def retry_cause(sight: Sight) -> Cause | None:
         cause = why_failed(before, sight.run, sight.stage)
         text = reasons.retrying(attempts(sight), cause.reason, cause.message)
         return Cause(OperatorReason.RETRYING, text)
+    if sight.attempt_vanished:
+        return Cause(OperatorReason.RETRYING, reasons.attempt_vanished(attempts(sight)))
+    if sight.past.reason == OperatorReason.RETRYING:  # its pod is gone meanwhile, its cause is not
+        return Cause(OperatorReason.RETRYING, sight.past.message or "")
     if sight.recreations:
         return Cause(OperatorReason.RETRYING, reasons.job_recreated(sight.run.job_name(sight.stage)))
     return None

@@ -113,6 +113,11 @@ def _deadline_cause(sight: Sight) -> Cause:
     )
 
 
+def job_is_failing(sight: Sight) -> Finding | None:
+    """See that the Job controller will give up once the pods have ended; nothing is said until it has."""
+    return Finding(sight.past) if sight.job and sight.job.is_failing else None
+
+
 def job_is_suspended(sight: Sight) -> Finding | None:
     """See that the run, or a queue, holds the Job back; no patience runs out meanwhile."""
     if sight.job is None or not sight.job.suspended:
@@ -165,7 +170,7 @@ def pod_is_absent(sight: Sight) -> Finding | None:
     is_known = pod is not None and not _is_older_than_the_attempt(pod, sight)
     status = sight.past if is_known else advance(sight, StageState.STARTING, retry_cause(sight))
     # Not from the Job's times alone: its pod may have vanished after hours, or it was paused for days.
-    begun = max(since(sight, status.state, status.reason), job.started_at or job.created_at)
+    begun = max(since(sight, status), job.started_at or job.created_at)
     if pod:
         begun = max(begun, _end_of(pod, sight))
     inquiry = _inquire_about_absence(sight, job, begun)
@@ -209,6 +214,7 @@ CHECKS: Final[tuple[Callable[[Sight], Finding | None], ...]] = (
     pod_has_succeeded,
     result_was_lost,
     job_is_failed,
+    job_is_failing,
     job_is_suspended,
     pod_is_running,
     pod_cannot_start,

@@ -174,6 +174,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         failed=status.get("failed") or 0,
         is_complete="Complete" in true,
         is_failed="Failed" in true,
+        is_failing="FailureTarget" in true,
         failure_reason=failure.get("reason", ""),
         failure_message=failure.get("message", ""),
         deleting="deletionTimestamp" in meta,

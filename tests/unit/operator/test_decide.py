@@ -109,7 +109,23 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a pod that vanishes after hours is replaced, not given up": (
         begun.running(DOWNLOAD).seen().without_job(DOWNLOAD).job(DOWNLOAD, failed=1), 120,
-        Expected("stage_is_under_way", "Pending"),
+        Expected("stage_is_under_way", "Pending", (), "Retrying"),
+    ),
+    "an attempt whose pod vanished is told of while the next one runs": (
+        begun.running(DOWNLOAD).seen().without_pods(DOWNLOAD).seen().running(DOWNLOAD, "pod-2"), 1,
+        Expected("stage_is_under_way", "Running", (), "Retrying"),
+    ),
+    "a second attempt whose pod nobody has seen has time to start": (
+        begun.job(DOWNLOAD, active=0, failed=1), 31, Expected("stage_is_under_way", "Pending"),
+    ),
+    "pods that a failing Job removes are no attempt that vanished": (
+        begun.running(DOWNLOAD).seen().without_pods(DOWNLOAD).job(DOWNLOAD, is_failing=True), 1,
+        Expected("stage_is_under_way", "Running"),
+    ),
+    "pods that a preempted Job removes are no attempt that vanished": (
+        queued.seen().job(DOWNLOAD, suspended=False).running(DOWNLOAD).seen().without_pods(DOWNLOAD)
+        .job(DOWNLOAD, suspended=True), 1,
+        Expected("stage_is_under_way", "Pending", (), "QueuedByKueue"),
     ),
     "a second attempt whose pod vanishes after hours is replaced too": (
         begun.attempt_failed(DOWNLOAD, 13).running(DOWNLOAD, "pod-2").seen(minutes=1).without_pod(DOWNLOAD, "pod-2"),

@@ -204,6 +204,22 @@ RETRIES: dict[str, tuple[Scene, str]] = {
 }
 
 
+def test_an_attempt_that_vanished_is_counted_and_told_once():
+    """A pod that was deleted leaves nothing to read; the status says so as long as the next attempt runs."""
+    gone = begun.running(Stage.DOWNLOAD).seen().without_pods(Stage.DOWNLOAD)
+    sentence = (
+        "attempt 2; the pod of the one before is gone: it was deleted, or its node is lost. "
+        "That does not count as a retry"
+    )
+    [note] = gone.decide(minutes=1).notes
+    assert (note.reason, note.message) == ("StageRetrying", f"stage download: {sentence}")
+    scene = gone.seen(minutes=1).running(Stage.DOWNLOAD, "pod-2")
+    assert scene.decide(minutes=2).notes == ()
+    for found in (scene, scene.seen(minutes=2)):
+        stage = found.decide(minutes=3).status.stages[0]
+        assert (stage.attempts, stage.message) == (2, sentence)
+
+
 @pytest.mark.parametrize(("scene", "sentence"), RETRIES.values(), ids=RETRIES.keys())
 def test_a_retry_says_what_became_of_the_attempt_before(scene: Scene, sentence: str):
     """In the stage's message and in an Event, while the next one runs."""

@@ -34,6 +34,7 @@ def test_a_pod_has_no_token_no_root_and_no_privileges(stage: Stage):
     spec = pod(stage)
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
+    assert spec["shareProcessNamespace"] is True  # SIGTERM is heeded from the first moment
     assert spec["restartPolicy"] == "Never"
     assert spec["securityContext"] == {
         "runAsNonRoot": True,
