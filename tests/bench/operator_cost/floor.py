@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
-from tests.bench.operator_cost.loads import HANDS, SPEC, paced
+from tests.bench.operator_cost.loads import HANDS, PATIENCE, SPEC, paced
 from tests.bench.operator_cost.place import CLAIM, NAMESPACE
 
 from qlib_shadow_operator.core.defaults import Defaults
@@ -71,7 +71,7 @@ class Floor:
         done.start()
         cpu = time.process_time()
         paced(count, rate, self._first)
-        done.join(60 + count)
+        done.join(PATIENCE + count)
         if len(self.ended) < count:
             raise TestClusterError(f"only {len(self.ended)} of {count} pairs of Jobs ended")
         return {
