@@ -12,6 +12,7 @@ from qlib.utils.serial import Serializable
 from qlib.workflow import record_temp
 
 from qlib_shadow_runner.faults import QrunPoint, fault_point
+from qlib_shadow_runner.model import log_in_step
 from qlib_shadow_runner.training.checkpoints import Checkpoint, Checkpoints, Draft, Step
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Kept:
 
     def generate(self, **kwargs: Any) -> None:
         """Restore what an earlier attempt made, or make it and keep it."""
+        log_in_step(self._recorder)  # not every model has seen to it
         checkpoints = Checkpoints.from_environ()
         if checkpoints is None:
             self._compute(**kwargs)

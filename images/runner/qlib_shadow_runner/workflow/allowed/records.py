@@ -92,13 +92,11 @@ PORTFOLIO: Final = Keys(
     },
     frozenset({"config"}),
 )
-RECORD_MODULE: Final = "qlib.workflow.record_temp"
 RECORDS: Final = Named(
     "records",
     {
-        (module, name): takes
-        # Qlib's, and ours, which go on where an earlier attempt ended.
-        for module in (RECORD_MODULE, "qlib_shadow_runner.training.records")
+        # Ours alone: with Qlib's, a busy machine may read metrics that it has only begun to write.
+        ("qlib_shadow_runner.training.records", name): takes
         for name, takes in {
             "SignalRecord": Keys({"model": MODEL_PLACEHOLDER, "dataset": DATASET_PLACEHOLDER}),
             "SigAnaRecord": Keys(
@@ -107,5 +105,5 @@ RECORDS: Final = Named(
             "PortAnaRecord": PORTFOLIO,
         }.items()
     },
-    RECORD_MODULE,
+    "qlib.workflow.record_temp",
 )
