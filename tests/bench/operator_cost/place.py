@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MANIFESTS: Final = Path(__file__).parents[3] / "manifests"
 NAMESPACE: Final = "bench"
 CLAIM: Final = "qlib-shadow-data"
+WITH_US: Final = ("setpriv", "--pdeathsig=TERM")
+"""Before a command: it ends with this process, whatever ends that."""
 PART: Final = "/O=system:serviceaccounts/CN="
 """The group gives them the same place in the API server's queues as an operator in a pod."""
 USERS: Final = {

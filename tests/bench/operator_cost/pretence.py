@@ -7,6 +7,8 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.bench.operator_cost.place import WITH_US
+
 from qlib_shadow_operator.core.names import LABEL_RUN_UID, LABEL_STAGE
 from qlib_shadow_runner.contract import Stage
 from testcluster import binaries
@@ -129,7 +131,7 @@ def pretend(place: Place) -> Iterator[None]:
     """Play nodes and pods while something is measured."""
     settings = place.state / "kwok.yaml"
     settings.write_text("\n---\n".join(json.dumps(one) for one in behaviours()))
-    command = (binaries.kwok(), f"--kubeconfig={place.kubeconfig('kwok')}", f"--config={settings}")
+    command = (*WITH_US, binaries.kwok(), f"--kubeconfig={place.kubeconfig('kwok')}", f"--config={settings}")
     flags = ("--manage-all-nodes=true", "--node-lease-duration-seconds=40")
     with (place.state / "logs/kwok.log").open("w") as log:
         process = subprocess.Popen((*command, *flags), stdout=log, stderr=subprocess.STDOUT)

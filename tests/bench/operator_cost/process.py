@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench.operator_cost.place import CLAIM, NAMESPACE
+from tests.bench.operator_cost.place import CLAIM, NAMESPACE, WITH_US
 
 from testcluster import binaries
 from testcluster.errors import TestClusterError
@@ -82,7 +82,10 @@ def operator(place: Place, *, resync: int = 86_400) -> Iterator[Process]:
     }
     with (place.state / "logs/operator.log").open("a") as log:
         running = subprocess.Popen(
-            (sys.executable, "-m", "qlib_shadow_operator"), env=env | settings, stdout=log, stderr=log
+            (*WITH_US, sys.executable, "-m", "qlib_shadow_operator"),
+            env=env | settings,
+            stdout=log,
+            stderr=log,
         )
     try:
         wait_for(lambda: answers(running, port), 120, "the operator to be healthy")
