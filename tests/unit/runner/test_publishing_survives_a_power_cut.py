@@ -65,7 +65,7 @@ def test_a_disk_that_fails_is_told(make_dataset: MakeDataset, monkeypatch: pytes
             ctypes.set_errno(errno.EIO)
             return -1
 
-    monkeypatch.setattr(durability.ctypes, "CDLL", lambda *_, **__: Library)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Library)
     with pytest.raises(OSError, match="Input/output error") as caught:
         sync_tree(folder)
     assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(folder))

@@ -119,10 +119,11 @@ def test_what_is_made_here_survives_a_kill_too(point: str, kind: str, step: Step
     bars = "".join(f"2024-01-{day:02},AAA,1,2,1,2,5\n" for day in range(2, 30))
     (step.volume / "us.csv").write_text("date,symbol,open,high,low,close,volume\n" + bars)
     old = {"synthetic": {"symbols": 10, "days": 250, "seed": 8}}
-    new: dict[str, object] = {
+    sources: Mapping[str, Mapping[str, object]] = {
         "prices": {"prices": {"path": "us.csv"}},
         "synthetic": {"synthetic": {"symbols": 10, "days": 250}},
-    }[kind]
+    }
+    new = sources[kind]
     step.here(old)
     before = published(step)
     kill_at(point, step, new)

@@ -13,7 +13,7 @@ from qlib_shadow_runner.dataset.durability import sync_tree
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.unit.runner.archive.conftest import Files, Step, Web
@@ -29,7 +29,7 @@ def full(step: Step, small_volume: Path) -> Step:
     return step
 
 
-def expect_a_full_disk(step: Step, source: dict[str, object], said: str) -> None:
+def expect_a_full_disk(step: Step, source: Mapping[str, object], said: str) -> None:
     """Ask for what does not fit: the old dataset stays, whole."""
     before = step.canonical.resolve().name
     found = step.run(source)

@@ -18,7 +18,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import ENV_FAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.unit.runner.archive.conftest import Files, Step, Web
@@ -113,7 +113,7 @@ def test_eight_runs_fetch_the_public_set_once(
     assert sum(output.count("running: python -m qlib.cli.data") for output in step.outputs) == 1
 
 
-def race(step: Step, source: dict[str, object], refresh: str) -> list[subprocess.Popen[str]]:
+def race(step: Step, source: Mapping[str, object], refresh: str) -> list[subprocess.Popen[str]]:
     """Start eight runs behind a closed door, and open it when all of them stand there."""
     with locked(step.canonical):
         racers = [step.start(source, refresh=refresh) for _ in range(8)]
@@ -138,7 +138,7 @@ def test_a_build_under_way_answers_always_only_where_the_source_is_pinned(
     content = pack_zip(dataset_files)
     name = "us.zip" if kind == "archive" else "v2/qlib_data_us_1d_latest.zip"
     url = web.url(name, content)
-    source: dict[str, object] = {
+    source: Mapping[str, object] = {
         "archive": {"archive": {"url": url, "sha256": sha256(content)}},
         "qlib": {"qlib": {"url": web.base}},
     }[kind]

@@ -117,7 +117,7 @@ def test_indices_are_compared_with_and_never_held(convert: Converter, bars: Call
     assert notes.benchmarks == ["SPY", "^DJI", "^GSPC"]
     assert [line.split("\t")[0] for line in convert.lines("instruments/mine.txt")] == ["AAA"]
     dataset = Dataset(convert.out)
-    assert find_benchmark(dataset, "auto").symbol == "^GSPC"
+    assert find_benchmark(dataset, "auto", "mine").symbol == "^GSPC"
     assert find_market(dataset, "auto")[0] == "mine"
 
 

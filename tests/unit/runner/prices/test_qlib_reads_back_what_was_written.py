@@ -124,8 +124,8 @@ def test_adjusted_prices_give_back_raw_ones_and_true_returns(
     frame: pd.DataFrame, shape: str, by: Adjust, read_by_qlib: Callable[[Path], pd.DataFrame]
 ):
     """Dividing by the factor gives the raw price; change is the adjusted return; the first close is 1."""
-    adjusted = frame.assign(adj_close=frame["close"] * frame["factor"])
-    told = adjusted.drop(columns="factor") if by is Adjust.ADJ_CLOSE else frame
+    with_both = frame.assign(adj_close=frame["close"] * frame["factor"])
+    told = with_both.drop(columns="factor") if by is Adjust.ADJ_CLOSE else frame
     folder = convert(told, Options(), shape)
     found, bars = aligned(read_by_qlib(folder), frame)
     for field in PRICES:
