@@ -1,0 +1,195 @@
+"""What is taken away while a run is at work: its Job, its pod, its result, its namespace; on a cluster."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from installation import ROOT
+from testcluster import wait_for
+from workshop import ACCOUNT, PATIENCE, Process, Workshop, operating, synthetic, unreachable, workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testcluster import Cluster
+    from testcluster.images import Images
+
+pytestmark = pytest.mark.cluster
+
+NOWHERE: dict[str, Any] = {"download": {"nodeSelector": {"disk": "none-such"}}}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace and its operator."""
+
+    shop: Workshop
+    operator: Process
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Make a namespace and run an operator for it."""
+    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    folder, image = tmp_path_factory.mktemp("jobs"), images.runner.reference
+    with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image) as process:
+        yield Place(shop, process)
+
+
+def job_of(shop: Workshop, run: str, stage: str = "download") -> dict[str, Any]:
+    """Give a stage's own Job."""
+    selector = f"--selector=qlibshadow.io/run={run},qlibshadow.io/stage={stage},!qlibshadow.io/purpose"
+    items = shop.objects("jobs", selector)
+    return dict(items[0]) if items else {}
+
+
+def another_job(shop: Workshop, run: str, uid: str) -> dict[str, Any]:
+    """Wait for the Job that takes a deleted one's place."""
+
+    def found() -> dict[str, Any]:
+        job = job_of(shop, run)
+        return job if job and job["metadata"]["uid"] != uid else {}
+
+    return wait_for(found, PATIENCE, f"another Job of {run}")
+
+
+def test_a_job_that_is_deleted_by_hand_is_made_once_more_and_no_oftener(place: Place):
+    """The second time, somebody means it."""
+    shop = place.shop
+    shop.run("deleted", dataset=synthetic("deleted"), stages=NOWHERE)
+    seen = shop.wait_for_stage("deleted", "download", reason="Unschedulable")
+    first = job_of(shop, "deleted")["metadata"]
+    assert seen["jobUID"] == first["uid"]
+    shop.kubectl("delete", "job", first["name"])
+    second = another_job(shop, "deleted", first["uid"])["metadata"]
+    assert second["name"] == first["name"]
+    seen = shop.wait_for_stage("deleted", "download", recreations="1", reason="Unschedulable")
+    assert seen["jobUID"] == second["uid"]
+    assert "was deleted by hand" in shop.events("deleted")["StageRetrying"]
+    shop.kubectl("delete", "job", second["name"])
+    failed = shop.failure("deleted")
+    assert failed["reason"] == "JobDeleted"
+    assert f'the Job "{first["name"]}" was deleted by hand 2 times' in failed["message"]
+    assert "under a new name" in failed["message"]
+    assert job_of(shop, "deleted") == {}
+
+
+def test_a_pod_that_is_deleted_by_hand_is_no_failed_attempt(place: Place):
+    """With no retry to spare, another attempt is made, and what it ends with counts."""
+    shop = place.shop
+    shop.run("pod-deleted", dataset=unreachable("busy"), stages={"download": {"retries": 0}})
+    shop.kubectl("delete", "pod", shop.running_pod("pod-deleted"))
+    stage = shop.wait_for_stage("pod-deleted", "download", reason="Retrying", attempts="2")
+    assert "does not count as a retry" in stage["message"] or "Interrupted" in stage["message"]
+    failed = shop.failure("pod-deleted")
+    assert failed["reason"] == "DownloadFailed"
+    assert job_of(shop, "pod-deleted")["status"]["failed"] == 1
+
+
+def test_an_eviction_is_no_failed_attempt(place: Place):
+    """As a drained node does it: by the Eviction API."""
+    shop = place.shop
+    shop.run("evicted", dataset=unreachable("busy"), stages={"download": {"retries": 0}})
+    pod = shop.running_pod("evicted")
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+    where = f"/api/v1/namespaces/{shop.namespace}/pods/{pod}/eviction"
+    shop.cluster.kubectl("create", f"--raw={where}", "-f", "-", input=json.dumps(eviction))
+    stage = shop.wait_for_stage("evicted", "download", reason="Retrying", attempts="2")
+    assert "does not count as a retry" in stage["message"] or "EvictionByEvictionAPI" in stage["message"]
+    failed = shop.failure("evicted")
+    assert failed["reason"] == "DownloadFailed"
+    assert job_of(shop, "evicted")["status"]["failed"] == 1
+
+
+def lose_results(place: Place, *runs: str) -> dict[str, str]:
+    """Let the downloads end, and their pods be gone, while no operator looks; give the Jobs' uids."""
+    shop = place.shop
+    uids: dict[str, str] = {}
+    for run in runs:
+        shop.run(run, dataset=synthetic(run), suspend=False)
+        uids[run] = wait_for(lambda run=run: job_of(shop, run), 60, f"{run}'s Job")["metadata"]["uid"]  # type: ignore[misc]
+    place.operator.kill()
+    for run in runs:
+        shop.kubectl(
+            "wait",
+            "--for=condition=Complete",
+            f"job/{job_of(shop, run)['metadata']['name']}",
+            "--timeout=240s",
+        )
+        shop.kubectl("delete", "pods", f"--selector=qlibshadow.io/run={run}")
+    return uids
+
+
+def test_a_result_that_was_lost_is_told_again_and_nothing_is_done_again(place: Place):
+    """One small Job reads it from the run folder; where it is not there either, the run says so."""
+    shop = place.shop
+    uids = lose_results(place, "told-again", "untold")
+    [kept] = shop.data.glob("artifacts/trading-ops/qlib-shadow/untold-*/results/download.json")
+    kept.unlink()
+    place.operator.start()
+    shop.wait("told-again", "DatasetReady")
+    stage = shop.stage("told-again", "download")
+    assert (stage["state"], stage["attempts"], stage["jobUID"]) == ("Succeeded", 1, uids["told-again"])
+    assert shop.status("told-again")["dataset"]["resolvedPath"].startswith("/data/qlib/told-again@")
+    assert "read again from the run folder" in shop.events("told-again")["StageRetrying"]
+    name = f"{stage['jobName']}-report"
+    report = shop.jobs("told-again")[name]
+    assert report["metadata"]["labels"]["qlibshadow.io/purpose"] == "report"
+    [container] = report["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["stage", "download", "--report"]
+    failed = shop.failure("untold")
+    assert failed["reason"] == "ResultMissing"
+    for words in (
+        "its pod was deleted before its result was read",
+        "results/download.json",
+        "under a new name",
+    ):
+        assert words in failed["message"]
+    assert job_of(shop, "untold")["metadata"]["uid"] == uids["untold"]
+
+
+@pytest.fixture
+def everywhere(
+    cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Workshop, Process]]:
+    """Run an operator for the whole cluster, with the rights of manifests/cluster-wide."""
+    role, binding = (
+        yaml.safe_load((ROOT / f"manifests/cluster-wide/{name}.yaml").read_text())
+        for name in ("clusterrole", "clusterrolebinding")
+    )
+    folder, image = tmp_path_factory.mktemp("everywhere"), images.runner.reference
+    with workshop(cluster) as home, workshop(cluster) as doomed:
+        role["metadata"]["name"] = binding["metadata"]["name"] = binding["roleRef"]["name"] = home.namespace
+        binding["subjects"] = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": home.namespace}]
+        cluster.apply(role, binding)
+        try:
+            with operating(cluster, folder, (home.namespace,), image, NAMESPACES="") as process:
+                yield doomed, process
+        finally:
+            cluster.kubectl("delete", "clusterrole,clusterrolebinding", home.namespace)
+
+
+def test_a_namespace_goes_without_noise(cluster: Cluster, everywhere: tuple[Workshop, Process]):
+    """Nothing holds it up, and of each run that goes with it the operator says at most one word."""
+    doomed, process = everywhere
+    runs = [doomed.run(f"doomed-{number}", dataset=unreachable("busy")) for number in range(3)]
+    runs.append(doomed.run("doomed-idle", dataset=unreachable("busy"), stages=NOWHERE))
+    for run in runs[:3]:
+        doomed.running_pod(run)
+    doomed.wait_for_stage("doomed-idle", "download", reason="Unschedulable")
+    before = len(process.lines())
+    cluster.kubectl("delete", "namespace", doomed.namespace, "--timeout=120s")
+    after = process.lines()[before:]
+    noise = [line for line in after if line["level"] != "info"]
+    assert noise == []
+    for run in runs:
+        left_alone = [
+            line for line in after if "left alone" in line["message"] and line["run"].endswith(f"/{run}")
+        ]
+        assert len(left_alone) <= 1
+    assert not [line for line in after if "Failed" in line["message"]]
