@@ -163,7 +163,7 @@ class JobController:
         template = job["spec"]["template"]
         owner = {"uid": job["metadata"]["uid"], "name": job["metadata"]["name"], "controller": True}
         meta = {
-            "name": f"pod-{self.pods_made:04}",
+            "name": f"pod-{self.pods_made * 7919 % 10_000:04}",  # in no order, as Kubernetes names them
             "namespace": job["metadata"]["namespace"],
             "labels": template["metadata"]["labels"],
             "ownerReferences": [owner],

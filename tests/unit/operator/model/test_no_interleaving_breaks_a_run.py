@@ -27,7 +27,9 @@ ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_STORIES", "0"))
 """Stories to tell; by default a few hundred, always the same ones."""
 FATES = ("exits with 0", "exits with 13", "hangs", "image cannot be pulled", "claim is missing")
 USUAL = "exits with 0"
-SECONDS = (0, 1, 5, 31, 130, 900, 1_801, 3_601, 15_000)
+SPECS: tuple[dict[str, Any], ...] = ({}, {}, {}, {"suspend": True}, {"queueName": "nightly"})
+SECONDS = (0, 1, 5, 11, 31, 61, 130, 601, 1_801, 3_601, 15_000)
+LIVES = (60, 100_000, 100_000)
 
 REFUSALS = ((403, "no " * 600), (403, "exceeded quota: research"), (422, "the Job cannot be"))
 """Status codes and words with which a Job may be refused."""
@@ -46,13 +48,14 @@ class Story(RuleBasedStateMachine):
         self.world = World()
 
     @initialize(
-        fate=st.sampled_from((USUAL, USUAL, *FATES)),
-        spec=st.sampled_from(({}, {}, {"suspend": True}, {"queueName": "nightly"})),
+        fate=st.sampled_from((USUAL, USUAL, *FATES)), spec=st.sampled_from(SPECS), rounds=st.integers(0, 9)
     )
-    def begins(self, fate: str, spec: dict[str, Any]) -> None:
-        """Somebody applies a run; what later becomes of its pods is settled."""
-        self.world.fate = fate
+    def begins(self, fate: str, spec: dict[str, Any], rounds: int) -> None:
+        """Somebody applies a run, and all goes well for a while."""
         self.world.user_applies(**spec)
+        for _ in range(rounds):
+            self.world.round()
+        self.world.fate = fate
 
     # --- users
 
@@ -60,11 +63,6 @@ class Story(RuleBasedStateMachine):
     def user_suspends(self, *, suspend: bool) -> None:
         """Suspend or resume."""
         self.world.user_suspends(suspend=suspend)
-
-    @rule(seconds=st.sampled_from((0, 60, 100_000)))
-    def user_limits_life(self, seconds: int) -> None:
-        """Give the run a time to live."""
-        self.world.user_limits_life(seconds)
 
     @precondition(lambda self: self.world.jobs)
     @rule(which=some)
@@ -78,13 +76,15 @@ class Story(RuleBasedStateMachine):
         """Delete a pod by hand."""
         self.world.user_deletes_pod(pick(self.world.pods, which))
 
-    @rule(certain=st.integers(0, 9), again=st.booleans())
-    def user_deletes_run(self, certain: int, *, again: bool) -> None:
-        """Delete the run, seldom, and perhaps make another one of the same name."""
-        if certain == 0:
+    @rule(what=st.sampled_from(("delete", *["apply"] * 5, *LIVES)))
+    def user_ends_run(self, what: str | int) -> None:
+        """Delete the run, make another one of the same name, or give it a time to live."""
+        if what == "delete":
             self.world.user_deletes_run()
-        if again:
+        elif what == "apply":
             self.world.user_applies()
+        else:
+            self.world.user_limits_life(int(what))
 
     # --- the cluster
 
@@ -122,9 +122,9 @@ class Story(RuleBasedStateMachine):
         """Let time pass."""
         self.world.clock.now += seconds
 
-    @rule(rounds=st.integers(1, 6))
+    @rule(rounds=st.integers(1, 3))
     def all_goes_well(self, rounds: int) -> None:
-        """Let everybody do what is to be done, for a while."""
+        """Let everybody do what is to be done, for a moment."""
         for _ in range(rounds):
             self.world.round()
 
@@ -136,15 +136,11 @@ class Story(RuleBasedStateMachine):
         """Run two by mistake."""
         self.world.operators.append(self.world._operator())
 
-    @rule(which=first_or_second, kind=st.sampled_from(KINDS), count=st.integers(1, 3))
-    def operator_hears(self, which: int, kind: str, count: int) -> None:
-        """Let a watch tell something, while the others are late."""
-        pick(self.world.operators, which).hear(kind, count)
-
-    @rule(which=first_or_second, kind=st.sampled_from(KINDS), count=st.integers(1, 3))
-    def operator_hears_again(self, which: int, kind: str, count: int) -> None:
-        """Let a watch repeat itself."""
-        pick(self.world.operators, which).hear_again(kind, count)
+    @rule(which=first_or_second, kind=st.sampled_from(KINDS), count=st.integers(1, 3), again=st.booleans())
+    def operator_hears(self, which: int, kind: str, count: int, *, again: bool) -> None:
+        """Let a watch tell something, perhaps once more, while the others are late."""
+        operator = pick(self.world.operators, which)
+        (operator.hear_again if again else operator.hear)(kind, count)
 
     @rule(which=first_or_second, kind=st.sampled_from(KINDS))
     def watch_breaks(self, which: int, kind: str) -> None:
@@ -152,10 +148,14 @@ class Story(RuleBasedStateMachine):
         pick(self.world.operators, which).reconnect(kind)
         self.world.missed = True
 
-    @rule(which=first_or_second, plan=mischief)
-    def operator_looks(self, which: int, plan: list[Mischief]) -> None:
+    @rule(
+        which=first_or_second, plan=mischief, heard=st.sampled_from((KINDS, KINDS, ("runs",), ("jobs",), ()))
+    )
+    def operator_looks(self, which: int, plan: list[Mischief], heard: tuple[str, ...]) -> None:
         """Let an operator look, over a bad line, and perhaps be killed at any call."""
         operator = pick(self.world.operators, which)
+        for kind in heard:
+            operator.hear(kind)
         self.world.missed = self.world.missed or Mischief.OVERTAKEN in plan
         self.world.look(operator, plan)
 

@@ -14,6 +14,7 @@ from tests.unit.operator.model.node import Node, state_of
 from tests.unit.operator.model.process import Process
 from tests.unit.operator.model.promises import PROMISES, Write
 
+from qlib_shadow_operator.core.names import FINISHED
 from qlib_shadow_runner.contract import API_VERSION, KIND, Stage
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class World:
             assert (uid, stage) in self.facts.complete, f"{stage} was to be told again before it was done"
             return
         states = {one["name"]: one["state"] for one in run["status"]["stages"]}
+        assert states[stage] not in FINISHED, f"{stage} is {states[stage]}, and was begun anew"
         assert states[stage] != "Pending", f"the Job of {stage} was made before its stage began"
         first = states[Stage.DOWNLOAD]
         assert stage is Stage.DOWNLOAD or first == "Succeeded", f"qrun was made while download is {first}"
