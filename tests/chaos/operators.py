@@ -9,11 +9,20 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from testcluster import wait_for
+
 if TYPE_CHECKING:
+    import random
     from pathlib import Path
 
 OURS = "QLIB_SHADOW_"
 """The prefix of the operator's settings: what the tests are told by such names is not for it."""
+
+LONGEST_LIFE = 3.0
+"""Seconds, counted from when it works or, for those that die young, from its start."""
+AT_WORK_SHARE = 0.75
+BEGIN_PATIENCE = 180.0
+AT_WORK = '"message": "watching '
 
 
 @dataclass
@@ -25,10 +34,13 @@ class Operator:
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
     starts: int = 0
+    beginnings: int = 0
+    """How many of those before it came so far as to watch."""
 
     def start(self) -> None:
         """Start it as a container would."""
         self.starts += 1
+        self.beginnings = self.log.read_text().count(AT_WORK) if self.log.exists() else 0
         environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         settings = {"NAMESPACES": self.namespace, "HEALTH_PORT": "0", "CLAIM_NAME": "data", **self.settings}
         with self.log.open("a") as log:
@@ -43,6 +55,10 @@ class Operator:
                 stderr=subprocess.STDOUT,
             )
 
+    def works(self) -> bool:
+        """Whether it has begun to watch."""
+        return self.log.read_text().count(AT_WORK) >= self.beginnings + 1
+
     def lives(self) -> bool:
         """Whether it is still there."""
         return self.process.poll() is None
@@ -54,6 +70,14 @@ class Operator:
         except subprocess.TimeoutExpired:
             return
         raise AssertionError(f"the operator ended by itself with {code}; see {self.log}")
+
+    def die(self, chance: random.Random) -> None:
+        """Be killed at a random instant, mostly of its work, sometimes of its beginning, and come back."""
+        if chance.random() < AT_WORK_SHARE:
+            wait_for(self.works, BEGIN_PATIENCE, "an operator to begin to watch")
+        self.live_for(chance.uniform(0, LONGEST_LIFE))
+        self.kill()
+        self.start()
 
     def kill(self) -> None:
         """End it as the kernel does: without a word."""

@@ -20,8 +20,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
 
 KILLS = int(os.environ.get("QLIB_SHADOW_CHAOS_KILLS", "10"))
 RUNS = int(os.environ.get("QLIB_SHADOW_CHAOS_RUNS", "5"))
-LONGEST_LIFE = 6.0
-"""Seconds; an operator needs about two to begin, so that some die in the middle of that."""
 
 
 def test_runs_end_right_although_the_operator_is_killed_again_and_again(
@@ -37,9 +35,7 @@ def test_runs_end_right_although_the_operator_is_killed_again_and_again(
         begin, end = kill * RUNS // KILLS, (kill + 1) * RUNS // KILLS
         if begin < end:
             theatre.apply(*names[begin:end])
-        operator.live_for(chance.uniform(0, LONGEST_LIFE))
-        operator.kill()
-        operator.start()
+        operator.die(chance)
     theatre.wait_for_all()
     theatre.check(*names)
     assert operator.starts == KILLS + 1

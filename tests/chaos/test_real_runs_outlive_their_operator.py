@@ -1,0 +1,49 @@
+"""A real run, with real pods on a real node, whose operator is killed again and again while it trains."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.chaos.conftest import CRD
+from tests.chaos.operators import Operator
+from tests.chaos.test_operators_may_die import KILLS
+from tests.chaos.theatre import Theatre
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from testcluster import Cluster
+    from testcluster.images import Images
+
+pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
+
+A_WHOLE_RUN = 900.0
+"""Seconds for one run of the sample market, on a busy machine."""
+
+
+@pytest.fixture
+def operator(cluster: Cluster, images: Images, namespace: str, tmp_path: Path) -> Iterator[Operator]:
+    """Start an operator beside a cluster that has a node, a volume and the runner's image."""
+    cluster.kubectl("apply", "--kustomize", str(CRD))
+    cluster.volume(namespace)
+    settings = {"RUNNER_IMAGE": images.runner.reference}
+    operator = Operator(cluster.kubeconfig, namespace, tmp_path / "operator.log", settings)
+    operator.start()
+    yield operator
+    operator.stop()
+
+
+def test_a_real_run_ends_right_although_its_operator_is_killed(
+    cluster: Cluster, namespace: str, operator: Operator
+):
+    """The stages go on without it, and what it missed it finds when it is back."""
+    theatre = Theatre(cluster, namespace)
+    theatre.apply("real")
+    chance = random.Random()
+    for _ in range(max(KILLS // 2, 1)):
+        operator.die(chance)
+    theatre.wait_for_all(A_WHOLE_RUN)
+    theatre.check("real")
