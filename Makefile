@@ -64,9 +64,12 @@ docs: .venv/.ready ## Write the pages that are generated from the code
 		unit.runner.documents.commands_page; do \
 		PYTHONPATH=. $(BIN)/python -m tests.$$page || exit; done
 
-chaos: .venv/.ready ## Kill the download at 50 random instants, and tell 3,000 new stories of a run's mishaps
-	QLIB_SHADOW_CHAOS_ROUNDS=50 $(BIN)/pytest tests/unit/runner/archive -k crash $(ARGS)
-	QLIB_SHADOW_CHAOS_STORIES=3000 $(BIN)/pytest tests/unit/operator/model $(ARGS)
+CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_CHAOS_KILLS=100 \
+	QLIB_SHADOW_CHAOS_RUNS=20 QLIB_SHADOW_CHAOS_RESTARTS=10
+
+chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; tell new mishaps
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/archive -k crash $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
 
 clean: ## Remove the environment and the caches of the checkout; never touches data/
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
