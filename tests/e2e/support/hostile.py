@@ -1,0 +1,108 @@
+"""Goes into a hostile image's site-packages: what breaks the promise of a run, in the very process of qrun.
+
+It acts when Qlib is imported, as a library that misbehaves would. The run's name chooses what is done.
+Everything is caught, so that only somebody else can end the run for it.
+"""
+
+# ruff: noqa: T201, BLE001 - what it prints is read by the test, and it catches whatever there is
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOST, PORT = Path("/hostile/address").read_text().split()
+
+
+def through_python() -> None:
+    """Connect as any library would."""
+    socket.create_connection((HOST, int(PORT)), 10).close()
+
+
+def through_a_child() -> None:
+    """Let another Python do it, one that takes nothing from its environment."""
+    code = f"import socket; socket.create_connection(({HOST!r}, {PORT}), 10)"
+    subprocess.run([sys.executable, "-I", "-c", code], check=True)
+
+
+def through_the_c_library() -> None:
+    """Ask the kernel, without a word to Python."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    address = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(int(PORT)), socket.inet_aton(HOST))
+    if libc.connect(libc.socket(socket.AF_INET, socket.SOCK_STREAM, 0), address, len(address)) != 0:
+        raise OSError(ctypes.get_errno(), "connect")
+
+
+def over_udp() -> None:
+    """Send where nobody answers."""
+    socket.socket(type=socket.SOCK_DGRAM).sendto(b"BUY 100", (HOST, int(PORT)))
+
+
+def look_around() -> None:
+    """Tell what this process may do, and end."""
+    dataset = next(Path("/data/qlib/qlib_data").glob("us_data_1d@*/instruments/all.txt"))
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    seen = {
+        "uid": os.getuid(),
+        "capabilities": int(status["CapEff"], 16),
+        "no_new_privileges": int(status["NoNewPrivs"]),
+        "root_is_read_only": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
+        "token": Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists(),
+        "dataset": _refusal(lambda: dataset.open("a")),
+        "beside_the_dataset": _refusal(lambda: (dataset.parent / "new").write_text("x")),
+        "variables": sorted(os.environ),
+    }
+    print("SEEN " + json.dumps(seen), flush=True)
+    os._exit(7)
+
+
+def _refusal(attempt: Callable[[], object]) -> int | None:
+    try:
+        attempt()
+    except OSError as error:
+        return error.errno
+    return None
+
+
+WAYS: dict[str, Callable[[], None]] = {
+    "python": through_python,
+    "child": through_a_child,
+    "native": through_the_c_library,
+    "udp": over_udp,
+    "look": look_around,
+}
+
+
+class OnImport:
+    """Sees what is imported, and acts once."""
+
+    @classmethod
+    def find_spec(cls, name: str, *_: object) -> None:
+        """Find nothing, ever."""
+        if name == "qlib":
+            sys.meta_path.remove(cls)
+            act()
+
+
+def act() -> None:
+    """Do what the run is named after."""
+    way = WAYS[sys.orig_argv[-2].partition('"')[2].partition("-")[0]]
+    try:
+        way()
+    except BaseException as error:
+        print(f"SWALLOWED {error!r}", flush=True)
+    else:
+        print("REACHED", flush=True)
+
+
+if Path((*sys.orig_argv, "", "")[1]).name == "qrun":
+    sys.meta_path.insert(0, OnImport)
