@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from qlib_shadow_operator.core.network import egress_is_closed
 from qlib_shadow_operator.core.questions import ASK_AGAIN, IsJobThere, IsNetworkClosed
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+POLICIES_KEPT: Final = timedelta(minutes=1)
+"""How long a policy that was found is believed in."""
 
 
 class InquiryApi(Protocol):
@@ -91,8 +95,8 @@ class Inquirer:
 
     def _network_is_closed(self, run: Run, question: IsNetworkClosed, now: datetime) -> bool:
         labels = dict(question.labels)
-        at, policies = self._policies.get(run.namespace, (now - ASK_AGAIN, []))
-        if now - at < ASK_AGAIN and egress_is_closed(policies, labels):
+        at, policies = self._policies.get(run.namespace, (now - POLICIES_KEPT, []))
+        if now - at < POLICIES_KEPT and egress_is_closed(policies, labels):
             return True
         # A missing policy is looked for each time: somebody may be about to apply it.
         policies = self.api.list_network_policies(run.namespace)
