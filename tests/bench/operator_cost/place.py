@@ -125,7 +125,7 @@ def reconfigure(place: Place) -> None:
 
 
 def furnish(place: Place) -> None:
-    """Make what an installation has: the CRD, a namespace, a claim, and the operator's rights."""
+    """Make what an installation has: the CRD, a namespace, a policy, a claim, and the operator's rights."""
     for user, subject in USERS.items():
         place.pki.issue(user, subject)
     place.cluster.kubectl("apply", "--filename", str(MANIFESTS / "crd/qlibshadowruns.yaml"))
@@ -139,6 +139,9 @@ def furnish(place: Place) -> None:
         bind("Role", role["metadata"]["name"], "operator"),
         bind("ClusterRole", "edit", "floor"),
         namespace=NAMESPACE,
+    )
+    place.cluster.apply(
+        yaml.safe_load((MANIFESTS / "network-policy/qrun.yaml").read_text()), namespace=NAMESPACE
     )
     place.cluster.volume(NAMESPACE, CLAIM)
 
