@@ -22,7 +22,7 @@ Render = Any
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CHART = Path(__file__).parents[2] / "helm/qlib-shadow-operator"
 OPERATOR = ("Deployment", "research/us-qlib-shadow-operator")
-NIGHTLY = {
+NIGHTLY: dict[str, Any] = {
     "name": "nightly",
     "cron": "30 18 * * 1-5",
     "run": {"spec": {"dataset": {"source": {"synthetic": {}}}}},

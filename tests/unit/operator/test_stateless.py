@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import kopf
 from tests.unit.operator.documents import a_job_document
 
@@ -11,7 +13,7 @@ from qlib_shadow_operator.handlers import kopf_settings
 def test_kopf_has_nowhere_to_write():
     """By itself it writes annotations: what it saw last, and which handlers it has begun."""
     stores, patch = kopf_settings().persistence, kopf.Patch()
-    body = kopf.Body(a_job_document())
+    body = kopf.Body(cast("Any", a_job_document()))
     essence = stores.diffbase_storage.build(body=body)
     stores.diffbase_storage.store(body=body, patch=patch, essence=essence)
     stores.progress_storage.touch(body=body, patch=patch, value="now")
@@ -21,7 +23,7 @@ def test_kopf_has_nowhere_to_write():
 def test_kopf_sees_no_difference():
     """So it compares nothing."""
     stores = kopf_settings().persistence
-    one, other = (kopf.Body(a_job_document(version, succeeded=version)) for version in (1, 2))
+    one, other = (kopf.Body(cast("Any", a_job_document(version, succeeded=version))) for version in (1, 2))
     essences = [stores.diffbase_storage.build(body=body) for body in (one, other)]
     assert essences[0] == essences[1]
     assert stores.diffbase_storage.fetch(body=one) is None

@@ -212,7 +212,7 @@ def test_a_pod_that_was_not_told_its_job_says_so(
     api: FakeRuns, capsys: pytest.CaptureFixture[str], name: str
 ):
     """Somebody wrote the CronJob by hand."""
-    assert fire(api, **{name: ""}) == ExitCode.BAD_CONFIG
+    assert fire(api, None, None, **{name: ""}) == ExitCode.BAD_CONFIG
     assert capsys.readouterr().err == (
         f"{name} is not set; the CronJob must pass it on from its pod's metadata, "
         "as manifests/samples/nightly.yaml does\n"
