@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from qlib_shadow_operator.core.network import egress_is_closed
-from qlib_shadow_operator.core.questions import ASK_AGAIN, IsJobThere, IsNetworkClosed
+from qlib_shadow_operator.core.questions import IsJobThere, IsNetworkClosed, good_for
 from qlib_shadow_operator.kube.cluster import ClusterError
 from qlib_shadow_operator.kube.parse import parse_trouble
 
@@ -54,7 +54,9 @@ class Inquirer:
 
     def known(self, run: Run, now: datetime) -> dict[Question, Any]:
         """Give the answers that are still good."""
-        fresh = {q: kept for q, kept in self._kept.get(run.uid, {}).items() if now - kept[0] < ASK_AGAIN}
+        fresh = {
+            q: kept for q, kept in self._kept.get(run.uid, {}).items() if now - kept[0] < good_for(kept[1])
+        }
         if fresh:
             self._kept[run.uid] = fresh
         else:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ASK_AFTER: Final = timedelta(seconds=20)
 """How long a pod may be on its way before anybody wonders."""
+LISTEN_AGAIN: Final = timedelta(minutes=2)
+"""How long silence is good for."""
 ASK_AGAIN: Final = timedelta(minutes=5)
 """How long an answer is good for: the API server reads a namespace's Events to find those of one object."""
 
@@ -56,6 +58,11 @@ class Trouble:
     def is_news(self, since: datetime) -> bool:
         """Say whether it is about what happens now, not about an earlier attempt."""
         return self.at >= since
+
+
+def good_for(trouble: Trouble | None) -> timedelta:
+    """Say how long an answer is good for: what was silent may soon be told, what was told lasts."""
+    return ASK_AGAIN if trouble else LISTEN_AGAIN
 
 
 Answers = Mapping[Question, Any]

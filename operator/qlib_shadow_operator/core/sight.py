@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_operator.core import reasons
 from qlib_shadow_operator.core.causes import Cause, why_failed
 from qlib_shadow_operator.core.names import StageState
-from qlib_shadow_operator.core.questions import ASK_AFTER, ASK_AGAIN, Answers, WhyNotStarting
+from qlib_shadow_operator.core.questions import ASK_AFTER, Answers, WhyNotStarting, good_for
 from qlib_shadow_operator.core.reasons import OperatorReason
 
 if TYPE_CHECKING:
@@ -110,11 +110,11 @@ def inquire(sight: Sight, uid: str, since: datetime, heed_from: datetime) -> Inq
     ask_at = since + ASK_AFTER
     if sight.now < ask_at:
         return Inquiry(ask_at)
-    question, again_at = WhyNotStarting(uid), sight.now + ASK_AGAIN
+    question = WhyNotStarting(uid)
     if question not in sight.answers:
-        return Inquiry(again_at, questions=(question,))
+        return Inquiry(sight.now, questions=(question,))
     trouble: Trouble | None = sight.answers[question]
-    return Inquiry(again_at, trouble if trouble and trouble.is_news(heed_from) else None)
+    return Inquiry(sight.now + good_for(trouble), trouble if trouble and trouble.is_news(heed_from) else None)
 
 
 def advance(sight: Sight, state: StageState, cause: Cause | None = None) -> StageStatus:

@@ -196,7 +196,8 @@ def _end_of(pod: Pod, sight: Sight) -> datetime:
 def _inquire_about_absence(sight: Sight, job: Job, begun: datetime) -> Inquiry:
     """Give a new Job a moment, but ask at once where it is known that pods are refused."""
     past, pod = sight.past, sight.newest
-    if past.state is StageState.WAITING and past.reason in REFUSALS and past.last_transition_time:
+    known = past.state is StageState.WAITING and past.reason in REFUSALS and past.job_uid == job.uid
+    if known and past.last_transition_time:
         begun = past.last_transition_time - ASK_AFTER
     return inquire(sight, job.uid, begun, _end_of(pod, sight) if pod else job.started_at or job.created_at)
 

@@ -182,6 +182,10 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.answered(NO_POD, QUOTA).seen(minutes=1), 40,
         Expected("stage_has_failed", "Failed", ("DeleteJob",), "QuotaExceeded"),
     ),
+    "pods of a Job that was refused itself are given their moment": (
+        a_run().seen().rejected(DOWNLOAD, "exceeded quota").seen().job(DOWNLOAD, created_at=NOW + timedelta(minutes=9)), 9,
+        Expected("stage_is_under_way", "Pending"),
+    ),
     "pods that are not admitted are a readable reason": (
         begun.answered(NO_POD, FORBIDDEN).seen(), 2, Expected("stage_is_under_way", "Pending", (), "PodRefused"),
     ),

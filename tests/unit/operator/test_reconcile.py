@@ -327,6 +327,24 @@ def test_a_job_without_a_pod_is_explained_by_its_events(world: World):
     assert world.api.calls == ["list_warnings research/demo-a1b2c3d4-download"]
 
 
+def test_silence_is_listened_to_again_before_what_was_told(world: World):
+    """Events may come late; until then, the stage is simply starting."""
+    world.look()
+    world.look()
+    world.minutes = 0.4
+    world.look()
+    assert world.api.calls == ["list_warnings research/demo-a1b2c3d4-download"]
+    world.minutes = 2.3
+    world.look()
+    assert world.api.calls == []
+    note = "Error creating: exceeded quota: q"
+    world.api.warnings = [{"reason": "FailedCreate", "note": note, "deprecatedLastTimestamp": MADE}]
+    world.minutes = 2.5
+    world.look()
+    assert world.api.calls[0] == "list_warnings research/demo-a1b2c3d4-download"
+    assert world.api.run["status"]["stages"][0]["reason"] == "QuotaExceeded"
+
+
 def test_events_that_may_not_be_read_are_done_without(world: World):
     """An older Role."""
     world.api.faults["list_warnings"] = RefusedError("events is forbidden")
