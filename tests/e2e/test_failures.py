@@ -1,0 +1,415 @@
+"""Every way in which a stage does not start or ends badly: the reason, and the words, on a real node.
+
+All runs are applied at once, for two operators: a patient one, and a hasty one that soon gives up what does
+not start. What is asserted of each is what its user reads in `kubectl describe qsr`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from installation import ROOT
+from testcluster.engines import engine
+from workshop import Process, Workshop, operating, synthetic, unreachable, workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from testcluster import Cluster
+    from testcluster.images import Images
+
+pytestmark = pytest.mark.cluster
+
+HASTY_SECONDS = 20
+PYTHON = "docker.io/library/python:3.12-slim"
+"""The base of both images where Docker is."""
+BOTCHED = """
+FROM {base}
+ENTRYPOINT ["sh", "-c", "case $QLIB_SHADOW_REQUEST in *nonsense*) echo all good > /dev/termination-log; esac"]
+"""
+NO_ROOM = {"kind": "ResourceQuota", "apiVersion": "v1", "metadata": {"name": "no-room"}}
+TOO_SMALL = {
+    "apiVersion": "v1",
+    "kind": "LimitRange",
+    "metadata": {"name": "small"},
+    "spec": {"limits": [{"type": "Container", "max": {"memory": "64Mi"}}]},
+}
+
+
+@pytest.fixture(scope="module")
+def botched(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Make an image that ends well and tells nothing, or nonsense."""
+    folder, version = tmp_path_factory.mktemp("botched"), images.runner.reference.rpartition(":")[2]
+    reference = f"localhost/qlib-botched:{version}"
+    (folder / "Dockerfile").write_text(BOTCHED.format(base=engine().base() or PYTHON))
+    engine().build(folder, folder / "Dockerfile", reference, {})
+    engine().save(reference, folder / "botched.tar")
+    cluster.load_image(folder / "botched.tar", reference)
+    return reference
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run that fails, and what its user reads."""
+
+    spec: dict[str, Any]
+    reason: str
+    words: tuple[str, ...]
+    attempts: int = 1
+    stage: str = "download"
+
+
+def stages(**download: Any) -> dict[str, Any]:
+    """Say how the download is run."""
+    return {"stages": {"download": download}}
+
+
+def existing(path: str) -> dict[str, Any]:
+    """Use a dataset that nobody put there."""
+    return {"path": f"/data/qlib/{path}", "source": {"existing": {}}}
+
+
+OLD_PRICES = {"path": "/data/qlib/old", "source": {"prices": {"path": "inbox/old.csv"}}}
+
+
+def write_old_prices(data: Path) -> None:
+    """Put a user's own file on the volume: 260 days of 12 symbols, and they end in 2019."""
+    days = [date(2019, 1, 1) + timedelta(days=n) for n in range(364)]
+    rows = [
+        f"{day},S{symbol:02},10,11,9,{10 + (day.day + symbol) % 7 / 10},1000"
+        for day in days
+        if day.weekday() < 5
+        for symbol in range(12)
+    ]
+    (data / "inbox").mkdir(mode=0o755)
+    (data / "inbox/old.csv").write_text("date,symbol,open,high,low,close,volume\n" + "\n".join(rows) + "\n")
+
+
+HASTY: dict[str, Case] = {
+    "no-image": Case(
+        {"image": "localhost/nowhere:1"},
+        "ImageUnavailable",
+        ("not started after 20 s", 'the image "localhost/nowhere:1" cannot be pulled', "imagePullSecrets"),
+    ),
+    "no-image-name": Case(
+        {"image": "localhost/UPPER:1"},
+        "ImageUnavailable",
+        ('the image "localhost/UPPER:1" cannot be pulled', "Correct spec.image"),
+    ),
+    "no-node": Case(
+        stages(nodeSelector={"disk": "none-such"}),
+        "Unschedulable",
+        ("no node can take the pod", "stages.download.resources", "nodeSelector"),
+    ),
+    "no-claim": Case(
+        {"storage": {"claimName": "nowhere"}},
+        "VolumeClaimMissing",
+        ('the PersistentVolumeClaim "nowhere" is not in namespace', "Create it", "storage.claimName"),
+    ),
+    "no-volume": Case(
+        {"storage": {"claimName": "unbound"}},
+        "VolumeClaimUnusable",
+        ('"unbound"', "unbound immediate PersistentVolumeClaims", "kubectl describe pvc"),
+    ),
+    "no-folder": Case(
+        {"storage": {"claimName": "unmounted"}},
+        "VolumeNotMounted",
+        ('the volume behind the PersistentVolumeClaim "unmounted" cannot be mounted', "hostPath"),
+    ),
+    "no-job": Case(
+        stages(resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}),
+        "JobRejected",
+        ("the API server refuses the stage's Job", "less than or equal to memory limit"),
+    ),
+}
+"""Nothing of these ever runs."""
+
+PATIENT: dict[str, Case] = {
+    "no-dataset": Case(
+        {"dataset": existing("nowhere"), **stages(retries=3)},
+        "DatasetMissing",
+        ("/data/qlib/nowhere",),
+    ),
+    "stale": Case(
+        {"dataset": OLD_PRICES | {"maxAgeDays": 1}, **stages(retries=3)},
+        "DatasetStale",
+        ("the dataset ends on 2019-", "maxAgeDays is 1", "Bring newer data"),
+    ),
+    "no-benchmark": Case(
+        {"dataset": synthetic("a-market"), "workflow": {"benchmark": "^NONE"}},
+        "BenchmarkNotFound",
+        ("^NONE", "workflow.benchmark"),
+        stage="qrun",
+    ),
+    "small": Case(
+        {"dataset": synthetic("small"), **stages(retries=0, resources={"limits": {"memory": "16Mi"}})},
+        "OutOfMemory",
+        ("killed for using more memory than its limit of 16Mi", "stages.download.resources.limits.memory"),
+    ),
+    "short": Case(
+        {"dataset": unreachable("short"), **stages(activeDeadlineSeconds=1)},
+        "DeadlineExceeded",
+        ("did not finish within its 1 s deadline", "Raise stages.download.activeDeadlineSeconds"),
+    ),
+    "flaky": Case(
+        {"dataset": unreachable("flaky"), **stages(retries=1)},
+        "DownloadFailed",
+        ("127.0.0.1:9",),
+        attempts=2,
+    ),
+    "silent": Case({}, "ResultMalformed", ("its result cannot be read", "it is empty", "spec.image")),
+    "nonsense": Case({}, "ResultMalformed", ("its result cannot be read", "it is not JSON", "spec.image")),
+    "wrong-image": Case(
+        stages(retries=0),
+        "ContainerFailed",
+        ("exit code 2 without a result; the log ends with: no cluster to talk to",),
+    ),
+}
+"""These run, and end badly."""
+
+
+@pytest.fixture(scope="module")
+def hasty(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """Let the hasty operator have its runs."""
+    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    folder, image = tmp_path_factory.mktemp("hasty"), images.runner.reference
+    timeout = {"START_TIMEOUT_SECONDS": str(HASTY_SECONDS)}
+    with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image, **timeout):
+        cluster.apply(*broken_claims(shop.namespace), namespace=shop.namespace)
+        for name, case in HASTY.items():
+            shop.run(name, **case.spec)
+        yield shop
+
+
+def broken_claims(namespace: str) -> tuple[dict[str, Any], ...]:
+    """Describe a claim without a volume, and one whose volume is a folder that is not there."""
+
+    def claim(name: str, volume: str) -> dict[str, Any]:
+        spec = {"accessModes": ["ReadWriteMany"], "storageClassName": "", "volumeName": volume}
+        size = {"resources": {"requests": {"storage": "1Gi"}}}
+        meta = {"name": name, "namespace": namespace}
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec | size}
+
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {
+            "name": f"{namespace}-unmounted",
+            "labels": {"qlibshadow.io/test-namespace": namespace},
+        },
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "",
+            "capacity": {"storage": "1Gi"},
+            "hostPath": {"path": "/nowhere/at/all", "type": "Directory"},
+        },
+    }
+    return claim("unbound", ""), volume, claim("unmounted", f"{namespace}-unmounted")
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Three namespaces of the patient operator."""
+
+    shop: Workshop
+    full: Workshop
+    """Has no room for pods, and no NetworkPolicy."""
+    strict: Workshop
+    """Has no room for Jobs, and then for no pod as large as ours."""
+    operator: Process
+
+
+@pytest.fixture(scope="module")
+def patient(
+    cluster: Cluster, images: Images, botched: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Patient]:
+    """Let the patient operator have its runs."""
+    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    folder, image = tmp_path_factory.mktemp("patient"), images.runner.reference
+    with workshop(cluster) as shop, workshop(cluster, policy=False) as full, workshop(cluster) as strict:
+        names = (shop.namespace, full.namespace, strict.namespace)
+        with operating(cluster, folder, names, image) as process:
+            write_old_prices(shop.data)
+            cluster.apply(NO_ROOM | {"spec": {"hard": {"pods": "0"}}}, namespace=full.namespace)
+            cluster.apply(NO_ROOM | {"spec": {"hard": {"count/jobs.batch": "0"}}}, namespace=strict.namespace)
+            other = {"silent": botched, "nonsense": botched, "wrong-image": images.operator.reference}
+            full.run("waits", dataset=synthetic("us"))
+            strict.run("refused", dataset=synthetic("us"))
+            own = {"configMapRef": {"name": "mine", "key": "mine.yaml"}}
+            shop.run("no-template", dataset=synthetic("a-market"), workflow=own)
+            for name, case in PATIENT.items():
+                image_of = {"image": other[name]} if name in other else {}
+                shop.run(name, **case.spec, **image_of)
+            yield Patient(shop, full, strict, process)
+
+
+def check(shop: Workshop, name: str, case: Case) -> None:
+    """Hold what a user reads against what is to be read."""
+    failed = shop.failure(name)
+    assert failed["reason"] == case.reason, failed
+    for words in case.words:
+        assert words in failed["message"]
+    stage = shop.stage(name, case.stage)
+    assert (stage["state"], stage["reason"], stage["message"]) == ("Failed", case.reason, failed["message"])
+    assert stage["attempts"] == case.attempts
+    place = f"Log: {shop.status(name)['artifactPath']}/stderr.log"
+    assert place in failed["message"]
+    described = shop.kubectl("describe", "qsr", name)
+    assert case.reason in described
+    assert shop.events(name)[case.reason] == failed["message"]
+
+
+@pytest.mark.parametrize("name", HASTY)
+def test_what_cannot_start_says_why(hasty: Workshop, name: str):
+    """Past the start timeout it fails, and its Job is stopped."""
+    case = HASTY[name]
+    failed = hasty.failure(name)
+    assert failed["reason"] == case.reason, failed
+    for words in case.words:
+        assert words in failed["message"]
+    assert "Log:" not in failed["message"]  # there is none
+    assert hasty.events(name)[case.reason] == failed["message"]
+    assert case.reason in hasty.kubectl("describe", "qsr", name)
+    hasty.kubectl("wait", "--for=delete", "jobs", f"--selector=qlibshadow.io/run={name}", "--timeout=60s")
+
+
+# First: whoever is refused tries again later each time, and the tests would wait as long.
+def test_pods_that_a_quota_refuses_are_explained_and_made_when_there_is_room(patient: Patient):
+    """The Job controller's Event is read: the Job itself says nothing."""
+    full = patient.full
+    waiting = full.wait_for_stage("waits", "download", reason="QuotaExceeded")
+    assert waiting["state"] == "Waiting"
+    for words in ("exceeded quota: no-room", full.namespace, "stages.download.resources", "raise the quota"):
+        assert words in waiting["message"]
+    assert "waits: QuotaExceeded" in full.events("waits")["StageWaiting"]
+    full.kubectl("delete", "resourcequota", "no-room")
+    full.wait("waits", "DatasetReady")
+
+
+def test_jobs_that_a_quota_refuses_are_explained_and_made_when_there_is_room(patient: Patient):
+    """And pods that a LimitRange does not let in are explained too."""
+    strict = patient.strict
+    waiting = strict.wait_for_stage("refused", "download", reason="QuotaExceeded")
+    assert waiting["state"] == "Waiting"
+    assert "exceeded quota: no-room" in waiting["message"]
+    strict.cluster.apply(TOO_SMALL, namespace=strict.namespace)
+    strict.kubectl("delete", "resourcequota", "no-room")
+    waiting = strict.wait_for_stage("refused", "download", reason="PodRefused")
+    for words in (
+        f'namespace "{strict.namespace}" does not admit the pod',
+        "maximum memory usage",
+        "LimitRange",
+    ):
+        assert words in waiting["message"]
+    strict.kubectl("delete", "limitrange", "small")
+    strict.wait("refused", "DatasetReady")
+
+
+def test_a_namespace_without_a_network_policy_is_told_and_not_refused(patient: Patient):
+    """Policies of other kinds cannot be seen, and the runner's own guard needs none."""
+    full, shop = patient.full, patient.shop
+    full.kubectl("wait", "--for=condition=NetworkClosed=False", "qsr/waits", "--timeout=240s")
+    told = full.condition("waits", "NetworkClosed")
+    assert told["reason"] == "NetworkPolicyMissing"
+    for words in (full.namespace, "guard", f"kubectl apply -n {full.namespace}", "qrun.yaml"):
+        assert words in told["message"]
+    assert full.events("waits")["NetworkPolicyMissing"] == told["message"]
+    shop.wait("no-benchmark", "NetworkClosed")
+    assert "NetworkPolicyMissing" not in shop.events("no-benchmark")
+
+
+@pytest.mark.parametrize("name", PATIENT)
+def test_what_ends_badly_says_why(patient: Patient, name: str):
+    """Cause, log and remedy; only what may pass by itself is tried again."""
+    check(patient.shop, name, PATIENT[name])
+
+
+def test_what_the_log_says_is_on_the_volume(patient: Patient):
+    """Where the message points to, the attempts and their end are to be read."""
+    patient.shop.wait("no-dataset", "Failed")
+    path = patient.shop.status("no-dataset")["artifactPath"]
+    log = patient.shop.data / path.removeprefix("/data/") / "stderr.log"
+    assert "DatasetMissing" in log.read_text() or "nowhere" in log.read_text()
+
+
+def test_a_folder_of_another_run_is_not_touched(patient: Patient):
+    """Two runs cannot share a runId."""
+    shop = patient.shop
+    shop.wait("no-dataset", "Failed")
+    taken = shop.status("no-dataset")["runId"]
+    shop.run("second", runId=taken, dataset=existing("nowhere"))
+    failed = shop.failure("second")
+    assert failed["reason"] == "RunFolderTaken"
+    assert 'belongs to the run "no-dataset"' in failed["message"]
+    assert "Choose another spec.runId" in failed["message"]
+
+
+def test_a_template_that_is_missing_is_waited_for(patient: Patient):
+    """The training waits for its ConfigMap, and goes on when it is there: here, to its faults."""
+    shop = patient.shop
+    waiting = shop.wait_for_stage("no-template", "qrun", reason="TemplateNotFound")
+    assert waiting["state"] == "Waiting"
+    for words in ('entry "mine.yaml" of ConfigMap "mine"', shop.namespace, "not found", "configMapRef"):
+        assert words in waiting["message"]
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}
+    shop.cluster.apply(config_map | {"data": {"mine.yaml": "task: {model: 1"}}, namespace=shop.namespace)
+    failed = shop.failure("no-template")
+    assert failed["reason"] == "InvalidWorkflow"
+    assert shop.stage("no-template", "qrun")["attempts"] == 1
+
+
+def test_failed_runs_are_found_by_their_phase(patient: Patient):
+    """selectableFields: nobody has to read all runs to find the failed ones."""
+    shop = patient.shop
+    for name in ("no-dataset", "silent"):
+        shop.wait(name, "Failed")
+    listed = shop.kubectl("get", "qsr", "--field-selector=status.phase=Failed", "-o", "wide")
+    header, *rows = listed.splitlines()
+    assert header.split() == [
+        *("NAME", "PHASE", "STAGE", "DATA", "END", "IC", "RANK", "IC", "ANN.RET", "MAX", "DD", "AGE"),
+        *("REASON", "ARTIFACTS"),
+    ]
+    found = {row.split()[0]: row for row in rows}
+    assert "DatasetMissing" in found["no-dataset"]
+    assert {row.split()[1] for row in rows} == {"Failed"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"queueName": "Not A Name"}, "spec.queueName"),
+        ({"queueName": ""}, "spec.queueName"),
+        (
+            {"workflow": {"template": "t", "configMapRef": {"name": "m"}}},
+            "workflow takes template (a built-in one) or configMapRef (one of yours), not both; remove one",
+        ),
+        ({"workflow": {"configMapRef": {"key": "k"}}}, 'configMapRef): missing required field "name"'),
+        ({"workflow": {"configMapRef": {"name": "m", "key": "a/b"}}}, "spec.workflow.configMapRef.key"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(patient: Patient, spec: dict[str, Any], sentence: str):
+    """By the API server, before anything runs."""
+    with pytest.raises(Exception, match=r"is invalid|error validating") as refused:
+        patient.shop.run("wrong", **spec)
+    assert sentence in str(refused.value)
+
+
+def test_the_queue_of_a_run_that_has_started_stays(patient: Patient):
+    """Its Jobs stand there already."""
+    patient.shop.wait("no-dataset", "Failed")
+    with pytest.raises(Exception, match="the run has started"):
+        patient.shop.change("no-dataset", queueName="other")
+
+
+def test_the_operator_had_all_the_rights_it_needed(patient: Patient):
+    """Nothing was forbidden, and nothing was a defect."""
+    patient.shop.wait("flaky", "Failed")
+    lines = patient.operator.lines()
+    assert lines
+    warnings = [line["message"] for line in lines if line["level"] != "info"]
+    assert [warning for warning in warnings if "exceeded quota: no-room" not in warning] == []
