@@ -12,15 +12,19 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import pandas as pd
 import pytest
 import yaml
 
+from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from qlib_shadow_runner.contract import Metrics
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / "manifests" / "samples" / "demo.yaml"
@@ -161,6 +165,16 @@ def test_the_summary_warns_that_the_prices_are_made_up(golden: Golden):
     summary = golden.log("backtest_summary.md")
     assert "The prices are synthetic" in summary
     assert golden.folder.name in summary
+
+
+def test_the_summary_repeats_what_was_noted_of_the_data(golden: Golden):
+    """Whoever reads of a symbol must know that the files call it otherwise."""
+    note = "symbols called otherwise than in the files (1): NA is NA_"
+    metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
+    metrics = cast("Metrics", golden.document("metrics.json"))
+    signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")
+    page = render_summary(metadata, metrics, signals, "signals_ranked.parquet")
+    assert page == golden.log("backtest_summary.md") + f"- {note}\n"
 
 
 def test_a_training_that_finished_is_not_done_again(golden: Golden, tmp_path: Path):
