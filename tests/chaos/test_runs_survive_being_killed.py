@@ -30,7 +30,7 @@ IN_THE_STAGE = [QrunPoint.TRAINED, QrunPoint.TRAINED_RECORDED, *POINTS[POINTS.in
 """Points that the stage itself passes; the others are passed by its children."""
 MADE = [point for point in POINTS if point.endswith("-made")]
 WRITING = [point for point in POINTS if point.endswith("-written") or point.startswith("export-")]
-NOT_AFTER_A_WRITE = [point for point in POINTS if not point.endswith("-kept")]
+NOT_AFTER_A_WRITE = [point for point in POINTS if not point.endswith(("-kept", "-recorded"))]
 """A write that was finished although the stage was stopped leaves its next point to nobody."""
 
 
