@@ -30,7 +30,7 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 unit: .venv/.ready ## Run the tests that need no cluster (ARGS='-k name')
-	$(BIN)/pytest -m 'not cluster' -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m 'not cluster' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 cluster-test: .venv/.ready ## Run the tests on a real cluster (ARGS='--kubeconfig ~/.kube/config')
 	$(BIN)/pytest -m cluster $(ARGS)
