@@ -17,7 +17,7 @@ from testcluster.cluster import Borrowed
 from testcluster.images import Image, Images
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 LOGS = Path(__file__).parent / "cluster" / ".logs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 FAILED = pytest.StashKey[bool]()
@@ -72,6 +72,23 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
             lent.machine.keep_logs(LOGS)
     finally:
         lease.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def start_control_plane() -> Iterator[Callable[[], Cluster]]:
+    """Lend a way to start a control plane of one's own, without a node; it ends with the session."""
+    started: list[Cluster] = []
+
+    def start() -> Cluster:
+        try:
+            started.append(provider.up(node=False))
+        except UnavailableError as why:
+            unavailable(why)
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.down()
 
 
 @pytest.fixture(scope="session")

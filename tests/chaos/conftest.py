@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
@@ -12,10 +11,10 @@ from tests.chaos.fakenode import FakeNode
 from tests.chaos.operators import Operator
 from tests.chaos.theatre import Theatre
 
-from testcluster import UnavailableError, provider, wait_for
+from testcluster import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from testcluster import Cluster
 
@@ -30,20 +29,14 @@ class Hire(Protocol):
 
 
 @pytest.fixture(scope="session")
-def control_plane() -> Iterator[Cluster]:
+def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
     """Start a control plane of the chaos tests' own: others must not suffer with them."""
-    try:
-        cluster = provider.up(node=False)
-    except UnavailableError as why:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"in CI nothing is skipped: {why}", pytrace=False)
-        pytest.skip(str(why))
+    cluster = start_control_plane()
     cluster.kubectl("apply", "--kustomize", str(CRD))
     cluster.kubectl(
         "wait", "--for=condition=Established", "crd/qlibshadowruns.qlibshadow.io", "--timeout=60s"
     )
-    yield cluster
-    cluster.down()
+    return cluster
 
 
 @pytest.fixture

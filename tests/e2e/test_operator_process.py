@@ -20,11 +20,10 @@ import pytest
 import yaml
 
 from relay import Relay
-from testcluster import UnavailableError, provider
 from testcluster.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from testcluster import Cluster
 
@@ -90,16 +89,9 @@ class Operator:
 
 
 @pytest.fixture(scope="module")
-def control_plane() -> Iterator[Cluster]:
-    """Lend a control plane that nobody else uses, and whose CRD may come and go."""
-    try:
-        cluster = provider.up(node=False)
-    except UnavailableError as why:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"in CI nothing is skipped: {why}", pytrace=False)
-        pytest.skip(str(why))
-    yield cluster
-    cluster.down()
+def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
+    """Lend a control plane whose CRD may come and go."""
+    return start_control_plane()
 
 
 @pytest.fixture

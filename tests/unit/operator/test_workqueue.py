@@ -7,24 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.operator.model.process import Timer
 
 from qlib_shadow_operator.workqueue import BACKOFF_MAX, JITTER, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-@dataclass
-class Timer:
-    """One ring to come."""
-
-    due: float
-    ring: Callable[[], None]
-    cancelled: bool = False
-
-    def cancel(self) -> None:
-        """Stop it."""
-        self.cancelled = True
 
 
 @dataclass

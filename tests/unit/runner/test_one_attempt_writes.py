@@ -10,10 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.stage_processes import step_of
 
 from qlib_shadow_runner import lease as lease_module
 from qlib_shadow_runner.cli import main, manifest
@@ -25,6 +25,7 @@ from qlib_shadow_runner.lease import HOLDER, WAYS, Lease, seconds_since_death
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     StageEnviron = Callable[..., dict[str, str]]
 
@@ -42,17 +43,7 @@ class Attempt:
         )
         assert self.process.stdout is not None
         assert "stage download attempt" in self.process.stdout.readline()
-        self.step = self._step()
-
-    def _step(self) -> int:
-        """Wait for the heavy child."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        while True:
-            for child in children.read_text().split():
-                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    if b"qlib_shadow_runner.steps" in Path(f"/proc/{child}/cmdline").read_bytes():
-                        return int(child)
-            os.sched_yield()
+        self.step = step_of(self.process.pid)
 
     def send(self, number: int) -> None:
         """Send a signal to both."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import json
@@ -11,12 +10,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.stage_processes import step_of
 
 from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST, ExitCode, Reason
 from qlib_shadow_runner.errors import from_os_error, volume_not_writable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 StageEnviron = Callable[..., dict[str, str]]
 SMALL: dict[str, object] = {"dataset": {"source": {"synthetic": {"symbols": 10, "days": 250}}}}
@@ -154,17 +157,6 @@ def hold_lock(tmp_path: Path) -> int:
     descriptor = os.open(home / ".us_data_1d.lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
-
-
-def step_of(pid: int) -> int:
-    """Wait for the heavy child of a stage; git, which is asked for the commit, is another."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    while True:
-        for child in children.read_text().split():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if b"qlib_shadow_runner.steps" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    return int(child)
-        os.sched_yield()
 
 
 def test_sigterm_ends_a_stage_with_143_and_a_result(tmp_path: Path, stage_environ: StageEnviron):
