@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from tests.chaos.conftest import Hire
     from tests.chaos.theatre import Theatre
 
-pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.chaos,
+    # A handshake that the dying server breaks off is left to the garbage collector by the tests' own client.
+    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
+]
 
 RESTARTS = int(os.environ.get("QLIB_SHADOW_CHAOS_RESTARTS", "2"))
 RUNS = int(os.environ.get("QLIB_SHADOW_CHAOS_RUNS", "5"))
