@@ -122,7 +122,8 @@ class Supervisor:
         if self.interrupted:
             raise StageError(
                 Reason.INTERRUPTED,
-                "the stage was told to stop (SIGTERM) before it was done. Run again, it goes on from there.",
+                "the stage was told to stop (SIGTERM) before it was done. "
+                "Another attempt of this run goes on from there.",
             )
 
     def _say_layers(self, layers: Sequence[str]) -> None:

@@ -59,6 +59,14 @@ def test_an_unknown_market_is_refused_with_the_nearest(make_dataset: MakeDataset
     assert caught.value.reason is Reason.MARKET_NOT_FOUND
 
 
+def test_a_market_like_no_other_is_refused_with_those_that_are_there(make_dataset: MakeDataset):
+    """Two sentences do not run into each other."""
+    with pytest.raises(
+        StageError, match=r"; known here: all, demo; set spec\.workflow\.market, or leave it to auto"
+    ):
+        find_market(make_dataset(5, {"all": ["A"], "demo": ["A"]}), "sp5000")
+
+
 @pytest.mark.parametrize(
     ("symbols", "expected"),
     [

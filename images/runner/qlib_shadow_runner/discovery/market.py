@@ -52,7 +52,7 @@ def find_market(dataset: Dataset, wanted: str) -> tuple[str, str]:
             raise StageError(
                 Reason.MARKET_NOT_FOUND,
                 f'market "{wanted}" has no instruments/{wanted}.txt in {dataset.folder.name}; '
-                f"{did_you_mean(wanted, known)} Set spec.workflow.market, or leave it to auto.",
+                f"{did_you_mean(wanted, known)}; set spec.workflow.market, or leave it to auto.",
             )
         return wanted, "spec"
     for name in PREFERRED:
