@@ -19,6 +19,8 @@ from testcluster.images import Image, Images
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from playwright.sync_api import Browser
+
 LOGS = Path(__file__).parent / "cluster" / ".logs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 FAILED = pytest.StashKey[bool]()
 GIVEN_IMAGES = ("QLIB_SHADOW_TEST_RUNNER_IMAGE", "QLIB_SHADOW_TEST_OPERATOR_IMAGE")
@@ -122,6 +124,19 @@ def helm() -> Path:
         return binaries.helm()
     except UnavailableError as why:
         unavailable(why)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Lend a headless browser to the tests of one module; each opens pages in a context of its own."""
+    from tests import chromium  # noqa: PLC0415 - few tests look with it
+
+    try:
+        chromium.program()
+    except UnavailableError as why:
+        unavailable(why)
+    with chromium.started() as lent:
+        yield lent
 
 
 @pytest.fixture
