@@ -24,7 +24,6 @@ from qlib_shadow_runner.files import fenced
 from qlib_shadow_runner.guard.layers import close_own_network
 from qlib_shadow_runner.limits import peak_memory, read_limits
 from qlib_shadow_runner.provenance import provenance
-from qlib_shadow_runner.report import tell
 from qlib_shadow_runner.request import Context, scratch_parent
 from qlib_shadow_runner.result import make_result, now
 from qlib_shadow_runner.run_folder import RunFolder
@@ -33,6 +32,7 @@ from qlib_shadow_runner.stages.outcome import Outcome, Workbench
 from qlib_shadow_runner.stages.qrun import qrun
 from qlib_shadow_runner.supervisor import Supervisor
 from qlib_shadow_runner.tee import Tee
+from qlib_shadow_runner.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

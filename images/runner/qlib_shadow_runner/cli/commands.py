@@ -130,7 +130,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _stage(options: argparse.Namespace) -> int:
     if options.report:
-        from qlib_shadow_runner.report import tell_again  # noqa: PLC0415
+        from qlib_shadow_runner.telling import tell_again  # noqa: PLC0415
 
         return tell_again(Stage(options.stage), os.environ)
     from qlib_shadow_runner.stage import run_stage  # noqa: PLC0415
