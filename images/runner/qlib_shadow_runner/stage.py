@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.catalog.afterwards import enter_in_catalog
 from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.environment import child_environment
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
@@ -78,6 +79,8 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
         result = _attempt(context, folder, supervisor, tee, clock)
         tee.drain()
         _report(result, folder, environ)
+        if stage is LAST and result["exitCode"] != ExitCode.INTERRUPTED:
+            enter_in_catalog(context, supervisor)
     return result["exitCode"]
 
 

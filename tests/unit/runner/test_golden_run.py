@@ -63,7 +63,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
     command = [sys.executable, "-m", "qlib_shadow_runner", "run", str(DEMO)]
     done = subprocess.run(command, cwd=home, env=plain_environ(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    [folder] = (home / "data/artifacts/trading-ops/qlib-shadow").iterdir()
+    [folder] = (home / "data/artifacts/trading-ops/qlib-shadow").glob("demo-*")
     return Golden(home / "data", folder, done.stdout, done.returncode)
 
 

@@ -128,6 +128,19 @@ def _doctor(options: argparse.Namespace) -> int:
     return print_health(data_folder(options.data), as_json=options.json)
 
 
+def _query(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.query import print_answer  # noqa: PLC0415
+
+    form = "json" if options.json else "csv" if options.csv else "table"
+    return print_answer(options.sql, data_folder(options.data), form)
+
+
+def _followup(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.followup import print_followup  # noqa: PLC0415
+
+    return print_followup(data_folder(options.data), as_json=options.json)
+
+
 def _stage(options: argparse.Namespace) -> int:
     if options.report:
         from qlib_shadow_runner.telling import tell_again  # noqa: PLC0415
@@ -154,6 +167,8 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "runs": _runs,
     "show": _show,
     "prune": _prune,
+    "query": _query,
+    "followup": _followup,
     "doctor": _doctor,
     "stage": _stage,
     "completion": _completion,

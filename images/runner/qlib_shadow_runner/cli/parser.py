@@ -172,6 +172,22 @@ def _add_prune(commands: Commands[Parser]) -> None:
     _add_json(prune)
 
 
+def _add_query(commands: Commands[Parser]) -> None:
+    query = _command(commands, "query", "ask about all runs and their signals in SQL", _QUERY)
+    query.add_argument("sql", metavar="SQL", help="one SELECT, or - for stdin")
+    _add_data(query)
+    form = query.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    _add_json(form)
+
+
+def _add_followup(commands: Commands[Parser]) -> None:
+    summary = "look up what became of past signals, now that newer data is there"
+    followup = _command(commands, "followup", summary, _FOLLOWUP)
+    _add_data(followup)
+    _add_json(followup)
+
+
 def _add_doctor(commands: Commands[Parser]) -> None:
     doctor = _command(commands, "doctor", "check whether runs can be done here")
     _add_data(doctor)
@@ -205,6 +221,8 @@ COMMANDS: Final[tuple[Callable[[Commands[Parser]], None], ...]] = (
     _add_runs,
     _add_show,
     _add_prune,
+    _add_query,
+    _add_followup,
     _add_doctor,
     _add_stage,
     _add_completion,
@@ -257,7 +275,7 @@ def data_folder(given: Path | None) -> Path:
     return given or Path(os.environ.get(ENV_DATA) or DEFAULT_DATA)
 
 
-def _add_json(parser: Parser) -> None:
+def _add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
@@ -290,6 +308,12 @@ you trust."""
 _PRUNE: Final = """\
 Runs that have not ended, the dataset versions they use, the versions that a name points at, and whatever
 qlib-shadow did not make are never removed."""
+_QUERY: Final = """\
+The views are runs, signals, metrics, followup and returns: see docs/catalog.md, or ask "show tables" and
+"describe runs". A query reads these and nothing else: no file, no address."""
+_FOLLOWUP: Final = """\
+Signals count whose outcome was not in their run's data: those of its last days. The results are kept beside
+the run folders, in catalog/followup.parquet."""
 _STAGE: Final = """\
 QLIB_SHADOW_REQUEST holds the run as JSON, QLIB_SHADOW_DATA says where the volume is (default /data),
 QLIB_SHADOW_WORK where there is room to work (default /work), and QLIB_SHADOW_TERMINATION_LOG where the

@@ -55,7 +55,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     file.write_text(yaml.safe_dump_all([template, run]))
     done = call("run", file, "--data", home / "data")
     assert done.returncode == 0, done.stdout + done.stderr
-    [folder] = (home / "data/artifacts/trading-ops/qlib-shadow").iterdir()
+    [folder] = (home / "data/artifacts/trading-ops/qlib-shadow").glob("own-template-*")
     return Ran(file, home / "data", folder, done.stdout)
 
 

@@ -1,0 +1,90 @@
+"""What a dataset's prices did after a day: read from its closes, in one convention for everything here.
+
+A signal of day t is known after t's close. So the returns that count begin at the close of t+1, as Qlib's own
+label does: over h days that is close(t+1+h) / close(t+1) - 1. What happened in between, from t to t+1, is
+`next_day`: what people ask for first, and what nobody could have earned.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+import numpy as np
+
+from qlib_shadow_runner.dataset.layout import BIN_SUFFIX, Dataset, feature_folder
+from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
+from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from qlib_shadow_runner.volume import Volume
+
+HORIZONS: Final = (1, 5, 20)
+"""A day, a week and a month of trading."""
+
+
+@dataclass(frozen=True)
+class Closes:
+    """The closes of every instrument of a dataset, from a day on."""
+
+    calendar: Sequence[date]
+    symbols: Sequence[str]
+    values: NDArray[np.float64]
+    """One row a day, one column an instrument; NaN where there is no price."""
+    fingerprint: str | None
+    source: str
+
+    @classmethod
+    def of(cls, volume: Volume, dataset_path: str, since: date) -> Self | None:
+        """Read the version that the path names now; None where there is no sound dataset any more."""
+        try:
+            folder = volume.locate(dataset_path).resolve()
+            dataset = Dataset(folder)
+            calendar, symbols = dataset.calendar, sorted(dataset.symbols.values())
+        except StageError:
+            return None
+        manifest = Manifest.read(manifest_path(folder))
+        first = bisect_left(calendar, since)
+        columns = [_closes(folder, symbol, len(calendar))[first:] for symbol in symbols]
+        values = np.column_stack(columns) if columns else np.empty((len(calendar) - first, 0))
+        source = manifest.source if manifest else ""
+        return cls(calendar[first:], symbols, values, manifest.fingerprint if manifest else None, source)
+
+    def index(self, day: date) -> int:
+        """Give the place of the last trading day up to this one; -1 where that is before all."""
+        return bisect_right(self.calendar, day) - 1
+
+    def after(self, horizon: int) -> NDArray[np.float64]:
+        """Give each day's return from the close of the next day on, over so many days."""
+        return _ratio(self.values[1:], horizon, len(self.values))
+
+    def next_day(self) -> NDArray[np.float64]:
+        """Give each day's return until the close of the next day."""
+        return _ratio(self.values, 1, len(self.values))
+
+
+def _ratio(closes: NDArray[np.float64], horizon: int, length: int) -> NDArray[np.float64]:
+    found = np.full((length, closes.shape[1]), np.nan)
+    if horizon < len(closes):
+        found[: len(closes) - horizon] = closes[horizon:] / closes[:-horizon] - 1
+    return found
+
+
+def _closes(folder: Path, symbol: str, days: int) -> NDArray[np.float64]:
+    values = np.full(days, np.nan)
+    path = folder / "features" / feature_folder(symbol) / f"close{BIN_SUFFIX}"
+    try:
+        stored = np.fromfile(path, dtype="<f4")
+    except FileNotFoundError:
+        return values
+    start = int(stored[0]) if len(stored) else 0
+    prices = stored[1 : 1 + max(0, days - start)].astype(np.float64)
+    values[start : start + len(prices)] = np.where(prices > 0, prices, np.nan)
+    return values

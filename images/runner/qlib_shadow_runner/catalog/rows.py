@@ -1,0 +1,64 @@
+"""The rows of the catalog, from the run folders; what is known already is read anew only where it changed.
+
+A folder's stamp is the size and the time of the documents that its row is made from. They are replaced by
+rename, so that a changed document has another time. A run that has not ended is always looked at again: that
+its process has died shows in no document.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.catalog.columns import COLUMNS, Row, Told
+from qlib_shadow_runner.cli.folders import ENDED, Run, artifacts_root
+from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, RESULTS, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from qlib_shadow_runner.volume import Volume
+
+STAMP: Final = "stamp"
+DOCUMENTS: Final = (METADATA_FILE, METRICS_FILE, *(f"{RESULTS}/{stage}.json" for stage in Stage))
+
+
+def scan(volume: Volume, known: Mapping[str, Row]) -> list[Row]:
+    """Give a row for each run on the volume, newest first."""
+    root = artifacts_root(volume)
+    folders = root.iterdir() if root.is_dir() else ()
+    rows = [row for folder in folders if (row := _row(folder, known)) is not None]
+    return sorted(rows, key=lambda row: (str(row["started_at"] or ""), row["run_id"]), reverse=True)
+
+
+def by_run(rows: list[Row]) -> dict[str, Row]:
+    """Give the rows by their runs."""
+    return {row["run_id"]: row for row in rows}
+
+
+def row_of(run: Run) -> Row:
+    """Read everything that the catalog tells of a run."""
+    told = Told.by(run)
+    return {column.name: column.read(told) for column in COLUMNS}
+
+
+def _row(folder: Path, known: Mapping[str, Row]) -> Row | None:
+    found = stamp(folder)
+    before = known.get(folder.name)
+    if found and before is not None and before[STAMP] == found and before["status"] in ENDED:
+        return before
+    run = Run.at(folder) if found else None
+    return None if run is None else {**row_of(run), STAMP: found}
+
+
+def stamp(folder: Path) -> str:
+    """Say how the documents of a run look from outside; nothing where there is no run."""
+    parts = []
+    for name in DOCUMENTS:
+        try:
+            status = (folder / name).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            parts.append("-")
+        else:
+            parts.append(f"{status.st_size}.{status.st_mtime_ns}")
+    return "" if parts[0] == "-" else " ".join(parts)

@@ -1,0 +1,55 @@
+"""`qlib-shadow followup`: how past signals did, whose outcome their runs could not know."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.catalog.record import Record, records
+from qlib_shadow_runner.catalog.update import update
+from qlib_shadow_runner.cli.folders import existing_volume
+from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.contract import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEADS: Final = ("HORIZON", "DAYS", "IC", "RANK IC", "IC > 0", "BEST", "ALL", "KNOWN UP TO", "DATASET")
+NOTHING: Final = "-"
+
+
+def print_followup(data: Path, *, as_json: bool) -> int:
+    """Judge what has become known, and sum it up."""
+    found = records(update(existing_volume(data)).followup)
+    if as_json:
+        print_json([{**asdict(record), "ic": record.ic, "rank_ic": record.rank_ic} for record in found])
+    elif not found:
+        sys.stdout.write(
+            f"nothing is known yet of what became of the signals in {data}: "
+            "that takes data which ends later than that of a run\n"
+        )
+    else:
+        rows = [HEADS, *map(_row, found)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return ExitCode.DONE
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    return (
+        f"{record.horizon}d",
+        str(len(record.days)),
+        _figure(record.ic, ".3f"),
+        _figure(record.rank_ic, ".3f"),
+        _figure(record.positive, ".0%"),
+        _figure(record.top_return, ".2%"),
+        _figure(record.all_return, ".2%"),
+        str(record.days[-1].known_on),
+        record.dataset_path,
+    )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return NOTHING if value is None else format(value, form)
