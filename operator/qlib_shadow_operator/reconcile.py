@@ -2,7 +2,8 @@
 
 The status is written before anything is done: its resourceVersion proves that what was looked at is current,
 a run's spec is frozen (by startTime) before its first Job exists, and a failure is on record before its
-Job is stopped. Whatever is lost in between is found missing at the next look.
+Job is stopped. Where nothing is to be written, a read proves it before a Job is made. Whatever is lost in
+between is found missing at the next look.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from qlib_shadow_operator.core.decisions import CreateJob, DeleteJob, DeleteRun,
 from qlib_shadow_operator.core.model import Rejection
 from qlib_shadow_operator.core.summary import NONE
 from qlib_shadow_operator.inquiries import Inquirer, InquiryApi
-from qlib_shadow_operator.kube.cluster import ClusterError, NamespaceEndingError, RefusedError
+from qlib_shadow_operator.kube.cluster import (
+    ClusterError,
+    ConflictError,
+    NamespaceEndingError,
+    RefusedError,
+)
+from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.kube.render import merge_patch, render_status
 
 if TYPE_CHECKING:
@@ -35,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 class Api(InquiryApi, Protocol):
     """What is asked of the API server; see kube.cluster.Cluster."""
+
+    def get_run(self, namespace: str, name: str) -> dict[str, Any]:
+        """Read a run as it is now."""
 
     def create_job(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
         """Make a Job, or give the one that has its name already."""
@@ -111,19 +121,32 @@ class Reconciler:
             observed = self.cache.gather(Key(run.namespace, run.name))[1]
 
     def _apply(self, run: Run, decision: Decision, now: datetime) -> None:
-        self._write_status(run, decision)
+        is_current = self._write_status(run, decision)
         for action in decision.actions:
+            if isinstance(action, CreateJob) and not is_current:
+                self._prove_current(run)
             self._act(run, action)
         for note in decision.notes:
             self._post(run, note, now)
 
-    def _write_status(self, run: Run, decision: Decision) -> None:
+    def _write_status(self, run: Run, decision: Decision) -> bool:
+        """Write what has changed, if anything; say whether that has proved the run to be current."""
         change = merge_patch(render_status(run.status), render_status(decision.status))
-        if change:
-            self.cache.put("runs", self.api.patch_status(run, change))
-            self.changed(run.status, decision.status)
-            told = {**about(run, current_stage(decision.status)), "changed": sorted(change)}
-            logger.info("%s: %s", decision.rule, decision.status.phase, extra=told)
+        if not change:
+            return False
+        self.cache.put("runs", self.api.patch_status(run, change))
+        self.changed(run.status, decision.status)
+        told = {**about(run, current_stage(decision.status)), "changed": sorted(change)}
+        logger.info("%s: %s", decision.rule, decision.status.phase, extra=told)
+        return True
+
+    def _prove_current(self, run: Run) -> None:
+        """Look before a Job is made again: to a late cache, one that ended and was deleted was never made."""
+        raw = self.api.get_run(run.namespace, run.name)
+        self.cache.put("runs", raw)
+        found = parse_run(raw)
+        if (found.uid, found.resource_version) != (run.uid, run.resource_version):
+            raise ConflictError(f"the run {run.name} has changed since it was looked at")
 
     def _act(self, run: Run, action: Action) -> None:
         if isinstance(action, CreateJob):

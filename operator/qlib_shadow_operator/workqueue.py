@@ -13,7 +13,8 @@ from typing import Final, Generic, Protocol, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 BACKOFF_FIRST: Final = 0.5
-BACKOFF_MAX: Final = 120.0
+BACKOFF_MAX: Final = 40.0
+"""With chance on top a minute: so soon is noticed that a quota has room again."""
 JITTER: Final = 0.5
 """The share of a delay that chance may add, so that a thousand failures do not come back together."""
 

@@ -184,7 +184,7 @@ ENDED: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "Read them. Often `spec.image` is not a qlib-runner.",
     ),
     OperatorReason.JOB_FAILED: (
-        "The Job failed and its pod is gone: the Job's own words are all there is.",
+        "The Job failed and its pod is gone: the message says what the Job and the run folder tell.",
         "Read the log on the volume.",
     ),
     OperatorReason.JOB_DELETED: (

@@ -69,6 +69,8 @@ def build_report(run: Run, stage: Stage, defaults: Defaults) -> dict[str, Any]:
         podspec.build_report(run, stage, defaults, request(run)),
         backoffLimit=1,
         activeDeadlineSeconds=REPORT_DEADLINE_SECONDS,
+        podReplacementPolicy="Failed",
+        podFailurePolicy=POD_FAILURE_POLICY,
     )
 
 

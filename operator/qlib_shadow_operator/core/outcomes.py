@@ -1,4 +1,4 @@
-"""What a stage that ended well ended with: read from its pod, or told again from the run folder."""
+"""What a stage ended with: well, and read from its pod; or told again from the run folder."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.sight import Sight
 
 NO_POD_LEFT: Final = "the pod that read it is gone too"
+FAILED_AT_ONCE: Final = "PodFailurePolicy"
+"""Why a Job failed whose last attempt left with a code of its own, and so with a result in the run folder."""
 
 
 def pod_has_succeeded(sight: Sight) -> Finding | None:
@@ -37,7 +39,42 @@ def result_was_lost(sight: Sight) -> Finding | None:
         return _read_result(sight, done)
     if sight.report.finished:
         return patient(sight, sight.report) or failed(sight, _why_untold(sight, sight.report))
-    if sight.report.suspended and sight.run.spec.queue_name:
+    return _under_way(sight, sight.report)
+
+
+def cause_was_lost(sight: Sight, job: Job) -> Finding:
+    """See that the stage failed, but not the pod that could tell why: the run folder may know."""
+    report = sight.report
+    if report is None:
+        refused = why_rejected(sight)
+        if refused is None:
+            return Finding(_reporting(sight), needs_report=True)
+        return failed(sight, _failed_with(job, refused.message))
+    if not report.finished:
+        return _under_way(sight, report)
+    ended = latest(tuple(pod for pod in sight.report_pods if pod.ended))
+    if ended is None:
+        return patient(sight, report) or failed(sight, _failed_with(job, NO_POD_LEFT))
+    return failed(sight, _as_told(sight, job, ended))
+
+
+def _as_told(sight: Sight, job: Job, pod: Pod) -> Cause:
+    """Take the run folder's word for the last attempt only where that attempt must have written it."""
+    told = why_failed(pod, sight.run, sight.stage)
+    if pod.has_succeeded or told.reason == Reason.RESULT_MISSING:
+        return _failed_with(job, "the run folder does not tell why")
+    if job.failure_reason == FAILED_AT_ONCE:
+        return told
+    return _failed_with(job, f"the last attempt that could tell ended with {told.reason}: {told.message}")
+
+
+def _failed_with(job: Job, detail: str) -> Cause:
+    text = reasons.job_failed(job.failure_reason, job.failure_message, detail)
+    return Cause(OperatorReason.JOB_FAILED, text)
+
+
+def _under_way(sight: Sight, report: Job) -> Finding:
+    if report.suspended and sight.run.spec.queue_name:
         return Finding(advance(sight, StageState.WAITING, queued(sight)))
     return Finding(_reporting(sight))
 
@@ -67,7 +104,8 @@ def _not_reported_yet(sight: Sight) -> Finding:
 
 
 def _reporting(sight: Sight) -> StageStatus:
-    cause = Cause(OperatorReason.REPORTING_AGAIN, reasons.reporting_again(sight.stage))
+    text = reasons.reporting_again(sight.stage, failed=bool(sight.job and sight.job.is_failed))
+    cause = Cause(OperatorReason.REPORTING_AGAIN, text)
     return advance(sight, StageState.RUNNING, cause)
 
 

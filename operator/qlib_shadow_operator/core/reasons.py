@@ -204,9 +204,10 @@ def queued(queue: str, namespace: str) -> str:
     )
 
 
-def reporting_again(stage: Stage) -> str:
+def reporting_again(stage: Stage, *, failed: bool = False) -> str:
     """Say that a small Job reads the result from the run folder."""
-    return f"stage {stage} ended well but its pod is gone; its result is read again from the run folder"
+    how = "failed, and" if failed else "ended well but"
+    return f"stage {stage} {how} its pod is gone; its result is read again from the run folder"
 
 
 def network_closed() -> str:
@@ -259,9 +260,10 @@ def container_failed(exit_code: int, tail: str) -> str:
     return f"exit code {exit_code} without a result" + (f"; the log ends with: {tail}" if tail else "")
 
 
-def job_failed(reason: str, detail: str) -> str:
-    """Say all that is known: what the Job says."""
-    return f"the Job failed with {reason or 'no reason'}: {detail or 'no message'}; its pod is gone"
+def job_failed(reason: str, detail: str, told: str) -> str:
+    """Say all that is known: what the Job says, and the run folder."""
+    says = f"the Job failed with {reason or 'no reason'}: {_clause(detail) or 'no message'}"
+    return f"{says}; its pod is gone, and {told}"
 
 
 def result_missing(stage: Stage, detail: str) -> str:

@@ -147,7 +147,7 @@ def _held(status: StageStatus) -> StageStatus:
 
 
 def stage_has_lost_its_result(view: View) -> Verdict | None:
-    """Have the result of a stage that is done told again; nothing is ever trained again for it."""
+    """Have the result of a stage that is over told again; nothing is ever trained again for it."""
     found = view.current
     assert found is not None
     if not found.needs_report:

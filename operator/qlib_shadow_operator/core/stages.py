@@ -12,7 +12,13 @@ from qlib_shadow_operator.core import reasons
 from qlib_shadow_operator.core.causes import Cause, why_failed, why_no_pod, why_starting, why_waiting
 from qlib_shadow_operator.core.jobs import active_deadline_seconds
 from qlib_shadow_operator.core.names import StageState
-from qlib_shadow_operator.core.outcomes import pod_has_succeeded, queued, result_was_lost, why_rejected
+from qlib_shadow_operator.core.outcomes import (
+    cause_was_lost,
+    pod_has_succeeded,
+    queued,
+    result_was_lost,
+    why_rejected,
+)
 from qlib_shadow_operator.core.questions import ASK_AFTER, IsJobThere
 from qlib_shadow_operator.core.reasons import OperatorReason
 from qlib_shadow_operator.core.sight import (
@@ -35,7 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from qlib_shadow_operator.core.defaults import Defaults
-    from qlib_shadow_operator.core.model import Job, Observed, Pod, Run
+    from qlib_shadow_operator.core.model import Job, Observed, Pod, Run, StageStatus
 
 STAGES: Final = tuple(Stage)
 """In the order in which they run."""
@@ -100,8 +106,7 @@ def job_is_failed(sight: Sight) -> Finding | None:
     if job.failure_reason == "DeadlineExceeded":
         return failed(sight, _deadline_cause(sight))
     if sight.last_ended is None:
-        cause = Cause(OperatorReason.JOB_FAILED, reasons.job_failed(job.failure_reason, job.failure_message))
-        return patient(sight, job) or failed(sight, cause)
+        return patient(sight, job) or cause_was_lost(sight, job)
     return failed(sight, why_failed(sight.last_ended, sight.run, sight.stage))
 
 
@@ -158,7 +163,7 @@ def pod_is_starting(sight: Sight) -> Finding | None:
     if sight.now >= limit:
         cause = Cause(OperatorReason.START_TIMED_OUT, reasons.starting_slowly())
         return replace(given_up(sight, cause), questions=inquiry.questions)
-    status = advance(sight, StageState.STARTING, retry_cause(sight))
+    status = _without_small_news(sight, advance(sight, StageState.STARTING, retry_cause(sight)))
     return Finding(status, look_again_at=min(limit, inquiry.again_at), questions=inquiry.questions)
 
 
@@ -168,7 +173,9 @@ def pod_is_absent(sight: Sight) -> Finding | None:
     assert job is not None
     # Whether the last attempt was the last one is not known yet, so nothing new is said of it.
     is_known = pod is not None and not _is_older_than_the_attempt(pod, sight)
-    status = sight.past if is_known else advance(sight, StageState.STARTING, retry_cause(sight))
+    status = sight.past
+    if not is_known:
+        status = _without_small_news(sight, advance(sight, StageState.STARTING, retry_cause(sight)))
     # Not from the Job's times alone: its pod may have vanished after hours, or it was paused for days.
     begun = max(since(sight, status), job.started_at or job.created_at)
     if pod:
@@ -181,6 +188,12 @@ def pod_is_absent(sight: Sight) -> Finding | None:
         cause = Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, sight.run.namespace))
         return replace(given_up(sight, cause), questions=inquiry.questions)
     return Finding(status, look_again_at=min(limit, inquiry.again_at), questions=inquiry.questions)
+
+
+def _without_small_news(sight: Sight, status: StageStatus) -> StageStatus:
+    """Leave a new Job's uid to be written with what comes next: most pods start before anybody wonders."""
+    is_new = sight.job is not None and sight.now < sight.job.created_at + ASK_AFTER
+    return replace(status, job_uid=None) if is_new and sight.past.job_uid is None else status
 
 
 def _is_older_than_the_attempt(pod: Pod, sight: Sight) -> bool:

@@ -139,6 +139,11 @@ class Cluster:
         except ConflictError:
             return None
 
+    def get_run(self, namespace: str, name: str) -> Document:
+        """Read a run as it is now."""
+        get = self.objects.get_namespaced_custom_object
+        return self._call_for(get, **RUNS, namespace=namespace, name=name)
+
     def list_warnings(self, namespace: str, uid: str) -> list[Document]:
         """List the Events of type Warning about an object."""
         return self._list(EVENTS, namespace, field_selector=f"regarding.uid={uid},type=Warning")
@@ -197,8 +202,11 @@ class Cluster:
         token: str | None = ""
         while token is not None:
             page = ask(limit=LIST_CHUNK, **({"_continue": token} if token else {}))
-            yield from page["items"]
             token = page.get("metadata", {}).get("continue") or None
+            items = page.pop("items")
+            # One object at a time is let go: two pages, or one page twice, is what memory is measured by.
+            while items:
+                yield items.pop(0)
 
     def _objects(self, kind: str, namespace: str | None) -> Callable[..., Document]:
         which: dict[str, Any] = RUNS if kind == "runs" else {**BATCH, "label_selector": CHILD_SELECTOR}

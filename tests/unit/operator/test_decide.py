@@ -42,6 +42,8 @@ downloaded = begun.succeeded(DOWNLOAD).seen()
 training = downloaded.running(QRUN).seen()
 complete = training.succeeded(QRUN).seen()
 LOST = training.job(QRUN, is_complete=True, active=0, succeeded=1, ended_at=NOW).without_pods(QRUN)
+UNTOLD = begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded")
+STALE = result(DOWNLOAD, "DatasetStale", "too old")
 templated = a_run(template_from=ConfigMapKey("mine", "workflow.yaml")).seen().succeeded(DOWNLOAD).seen()
 queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True)
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
@@ -284,9 +286,37 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a failed Job waits a moment for the news of its pod": (
         begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded"), 0.4, Expected("stage_is_under_way", "Pending"),
     ),
-    "a failed Job whose pod is gone fails with what the Job says": (
-        begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded"), 1,
+    "of a failed Job whose pod is gone the run folder is asked": (
+        UNTOLD, 1, Expected("stage_has_lost_its_result", "Running", ("CreateJob",), "ReportingAgain"),
+    ),
+    "while the run folder is asked why a Job failed, the run waits": (
+        UNTOLD.report(DOWNLOAD, active=1), 9, Expected("stage_is_under_way", "Running", (), "ReportingAgain"),
+    ),
+    "a Job that failed at once failed for what the run folder tells": (
+        UNTOLD.job_failed(DOWNLOAD, "PodFailurePolicy").report(DOWNLOAD, is_failed=True, ended_at=NOW).told(DOWNLOAD, 11, STALE), 9,
+        Expected("stage_has_failed", "Failed", (), "DatasetStale"),
+    ),
+    "a Job that failed after many attempts may have failed for something else than the run folder tells": (
+        UNTOLD.report(DOWNLOAD, is_failed=True, ended_at=NOW).told(DOWNLOAD, 11, STALE), 9,
         Expected("stage_has_failed", "Failed", (), "JobFailed"),
+    ),
+    "a Job failed although the run folder tells of a success": (
+        UNTOLD.report(DOWNLOAD, is_complete=True, ended_at=NOW).told(DOWNLOAD, 0, result(DOWNLOAD)), 9,
+        Expected("stage_has_failed", "Failed", (), "JobFailed"),
+    ),
+    "a Job failed although the pod that read the run folder is gone too": (
+        UNTOLD.report(DOWNLOAD, is_failed=True, ended_at=NOW), 9,
+        Expected("stage_has_failed", "Failed", (), "JobFailed"),
+    ),
+    "a Job failed although a quota keeps the run folder from being asked": (
+        UNTOLD.rejected(DOWNLOAD, "exceeded quota"), 9, Expected("stage_has_failed", "Failed", (), "JobFailed"),
+    ),
+    "a queue may hold back the Job that asks the run folder why another failed": (
+        UNTOLD.spec(queue_name="nightly").report(DOWNLOAD, suspended=True), 90,
+        Expected("stage_is_under_way", "Pending", (), "QueuedByKueue"),
+    ),
+    "a run that was suspended after its Job failed asks when it is resumed": (
+        UNTOLD.spec(suspend=True), 9, Expected("run_is_suspended", "Suspended"),
     ),
     "a complete Job waits a moment for the news of its pod": (
         begun.seen().job(DOWNLOAD, is_complete=True, ended_at=begun.observed.jobs[DOWNLOAD].created_at), 0.4,

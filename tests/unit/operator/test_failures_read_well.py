@@ -48,7 +48,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         ),
     ),
     "deleted too often": (
-        begun.seen().replaced(Stage.DOWNLOAD).seen().without_job(Stage.DOWNLOAD),
+        begun.seen(minutes=1).replaced(Stage.DOWNLOAD).seen(minutes=1).without_job(Stage.DOWNLOAD),
         1,
         (
             'the Job "demo-a1b2c3d4-download" was deleted by hand 2 times before it ended. Apply the run again under a '
@@ -77,6 +77,18 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         (
             "stage download ended well, but its pod was deleted before its result was read, and the run folder does not "
             "tell it: results/download.json is not there. Apply the run again under a new name; the dataset is kept. "
+            "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
+        ),
+    ),
+    "untold why": (
+        begun.job_failed(Stage.DOWNLOAD, "BackoffLimitExceeded")
+        .job(Stage.DOWNLOAD, failure_message="Job has reached the specified backoff limit")
+        .report(Stage.DOWNLOAD, is_failed=True, ended_at=NOW)
+        .told(Stage.DOWNLOAD, 14, result(Stage.DOWNLOAD, "OutOfDisk", "/data is full")),
+        1,
+        (
+            "the Job failed with BackoffLimitExceeded: Job has reached the specified backoff limit; its pod is gone, and "
+            "the last attempt that could tell ended with OutOfDisk: /data is full. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),

@@ -43,6 +43,11 @@ class FakeApi:
         if name in self.faults:
             raise self.faults[name]
 
+    def get_run(self, namespace: str, name: str) -> dict[str, Any]:
+        """Read the run."""
+        self._called("get_run", f"{namespace}/{name}")
+        return self.run
+
     def create_job(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
         """Make a Job, or give the one that is there."""
         name = body["metadata"]["name"]
@@ -137,13 +142,16 @@ def test_a_new_run_costs_three_calls(world: World):
 
 
 def test_nothing_new_costs_no_call(world: World):
-    """What the writes returned is in the cache; the Job's uid is written down once."""
+    """What the writes returned is in the cache; the Job's uid is written down when one may wonder."""
     world.look()
-    world.look()
-    assert world.api.calls == ["patch_status 101"]
     again = world.look()
     assert world.api.calls == []
-    assert again == 21  # when one may wonder why there is no pod
+    assert again == 21
+    world.minutes = 0.4
+    world.look()
+    assert world.api.calls == ["list_warnings research/demo-a1b2c3d4-download", "patch_status 101"]
+    world.look()
+    assert world.api.calls == []
 
 
 def test_a_conflict_stops_the_look_before_anything_is_done(world: World):
@@ -161,7 +169,7 @@ def test_a_crash_after_the_status_is_made_good_at_the_next_look(world: World):
         world.look()
     world.api.faults.clear()
     world.look()
-    assert world.api.calls == ["create_job research/demo-a1b2c3d4-download"]
+    assert world.api.calls == ["get_run research/demo", "create_job research/demo-a1b2c3d4-download"]
 
 
 def test_a_second_operator_changes_nothing(world: World):
@@ -170,8 +178,23 @@ def test_a_second_operator_changes_nothing(world: World):
     other = World(api=world.api)
     other.cache.put("runs", world.api.run)  # its cache has not heard of the Job
     other.look()
-    assert other.api.calls == ["create_job research/demo-a1b2c3d4-download"]
+    assert other.api.calls == ["get_run research/demo", "create_job research/demo-a1b2c3d4-download"]
     assert len(world.api.jobs) == 1
+
+
+def test_a_second_operator_with_a_late_cache_makes_no_job_of_a_run_that_ended(world: World):
+    """It has heard that the Job is gone, and not that the run has failed."""
+    world.look()
+    other = World(api=world.api)
+    other.cache.put("runs", world.api.run)
+    world.minutes = 40
+    world.look()
+    assert world.api.run["status"]["phase"] == "Failed"
+    with pytest.raises(ConflictError, match="the run demo has changed since it was looked at"):
+        other.look()
+    assert other.api.calls == ["get_run research/demo"]
+    other.look()  # the read has told it
+    assert "create_job" not in " ".join(other.api.calls)
 
 
 def test_an_event_that_cannot_be_posted_is_no_failure(world: World):
@@ -196,7 +219,7 @@ def test_a_refusal_shows_in_the_status_once_and_goes_away(world: World):
     )
     with pytest.raises(RefusedError):
         world.look()
-    assert world.api.calls == ["create_job research/demo-a1b2c3d4-download"]
+    assert world.api.calls == ["get_run research/demo", "create_job research/demo-a1b2c3d4-download"]
     world.api.faults.clear()
     world.look()
     world.look()
@@ -280,6 +303,7 @@ def the_download(world: World) -> str:
 
 def delete_the_job(world: World) -> None:
     """Delete it by hand; the watch tells."""
+    world.minutes += 0.4
     world.look()  # it was seen, and its uid written down
     world.cache.drop("jobs", world.api.jobs.pop(the_download(world)))
     world.api.deletions += 1
@@ -330,10 +354,9 @@ def test_a_job_without_a_pod_is_explained_by_its_events(world: World):
 def test_silence_is_listened_to_again_before_what_was_told(world: World):
     """Events may come late; until then, the stage is simply starting."""
     world.look()
-    world.look()
     world.minutes = 0.4
     world.look()
-    assert world.api.calls == ["list_warnings research/demo-a1b2c3d4-download"]
+    assert world.api.calls == ["list_warnings research/demo-a1b2c3d4-download", "patch_status 101"]
     world.minutes = 2.3
     world.look()
     assert world.api.calls == []

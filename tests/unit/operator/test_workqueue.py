@@ -95,6 +95,11 @@ def test_a_failure_comes_back_later_each_time(queue: WorkQueue[str]):
     assert queue.retry("a") == 0.5
 
 
+def test_a_minute_is_the_longest_delay():
+    """However often a Job was refused: a quota that has room again is noticed."""
+    assert BACKOFF_MAX * (1 + JITTER) == 60
+
+
 def test_chance_spreads_failures(clock: Clock):
     """A thousand runs do not come back in the same moment."""
     lucky, unlucky = (WorkQueue[str](clock.call_later, lambda c=c: c, clock.read) for c in (0.0, 1.0))  # type: ignore[misc]
