@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Stage
 
 KINDS: Final = ("runs", "jobs", "pods")
+GONE_KEPT: Final = 10_000
+"""Objects that are remembered to be gone: an answer that was under way may still speak of them."""
 DEFAULT_SERIES: Final = "default"
 """Runs that name neither schedule nor template."""
 
@@ -70,6 +72,8 @@ class Cache:
 
     _objects: dict[str, dict[str, Entry]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     _by_run: dict[Key, dict[str, set[str]]] = field(default_factory=dict)
+    _gone: dict[str, str] = field(default_factory=dict, compare=False)
+    """The version at which an object was deleted, by uid; the latest ones."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
@@ -80,8 +84,7 @@ class Cache:
         if entry is None:
             return None
         with self._lock:
-            known = self._objects[kind].get(entry.value.uid)
-            if known is None or not _is_older(entry.version, known.version):
+            if self._is_news(kind, entry):
                 self._store(kind, entry)
         return entry.key
 
@@ -92,6 +95,9 @@ class Cache:
             return None
         with self._lock:
             self._remove(kind, entry.value.uid)
+            self._gone[entry.value.uid] = entry.version
+            while len(self._gone) > GONE_KEPT:
+                del self._gone[next(iter(self._gone))]
         return entry.key
 
     def snapshot(self, kind: str) -> dict[str, Entry]:
@@ -104,13 +110,15 @@ class Cache:
 
         What has changed since the asking is left alone: the watch knew better.
         """
-        listed = {e.value.uid: e for raw in raws if (e := read_entry(kind, raw))}
+        listed = {e.value.uid: e for raw in raws if (e := _listed(kind, raw, before))}
         with self._lock:
             for uid, entry in before.items():
                 if uid not in listed and self._objects[kind].get(uid) is entry:
                     self._remove(kind, uid)
             for uid, entry in listed.items():
-                if self._objects[kind].get(uid) is before.get(uid) and not _same(entry, before.get(uid)):
+                known = before.get(uid)
+                unchanged = self._objects[kind].get(uid) is known
+                if entry is not known and unchanged and self._is_news(kind, entry):
                     self._store(kind, entry)
 
     def keys(self) -> list[Key]:
@@ -142,6 +150,13 @@ class Cache:
         with self._lock:
             entry = self._objects[kind].get(meta.get("uid", ""))
         return entry.key if entry and entry.version and entry.version == meta.get("resourceVersion") else None
+
+    def _is_news(self, kind: str, entry: Entry) -> bool:
+        """Say whether it is later than what is known, be it that the object is gone."""
+        uid = entry.value.uid
+        known = self._objects[kind].get(uid)
+        latest = known.version if known else self._gone.get(uid)
+        return latest is None or not _is_older(entry.version, latest)
 
     def _of(self, kind: str, key: Key) -> list[Run | Job | Pod]:
         uids = self._by_run.get(key, NOTHING).get(kind, ())
@@ -178,5 +193,9 @@ def _is_older(one: str, other: str) -> bool:
     return one.isdigit() and other.isdigit() and int(one) < int(other)
 
 
-def _same(one: Entry, other: Entry | None) -> bool:
-    return other is not None and one.version == other.version
+def _listed(kind: str, raw: Mapping[str, Any], before: Mapping[str, Entry]) -> Entry | None:
+    """Read what is listed; what is known in this version is neither read nor held twice."""
+    meta = raw.get("metadata") or {}
+    known = before.get(meta.get("uid", ""))
+    same = known is not None and known.version == str(meta.get("resourceVersion", ""))
+    return known if same else read_entry(kind, raw)

@@ -17,6 +17,7 @@ import kopf
 from qlib_shadow_operator.cache import Cache, Key
 from qlib_shadow_operator.core.names import CHILD_SELECTOR, GROUP, PLURAL, VERSION
 from qlib_shadow_operator.figures import Figures
+from qlib_shadow_operator.gaps import Gaps
 from qlib_shadow_operator.kube.connection import (
     CONNECT_SECONDS,
     LIST_CHUNK,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlib_shadow_operator.kube.cluster import Cluster
-    from qlib_shadow_operator.kube.traffic import Witness
+    from qlib_shadow_operator.kube.traffic import Call, Witness
     from qlib_shadow_operator.settings import Settings
     from qlib_shadow_operator.telemetry import Telemetry
 
@@ -66,15 +67,19 @@ def register(
     health, figures = telemetry.health, Figures(cache, telemetry.health, queue.__len__)
     health.illness, health.oldest_wait = workers.illness, lambda: queue.oldest_wait
     telemetry.metrics.add(figures)
-    shutdown = Shutdown(health, workers)
+    gaps, shutdown = Gaps(), Shutdown(health, workers)
 
     def compared() -> None:
         health.passed()
         workers.begin()
 
+    def answered(call: Call, code: str, seconds: float) -> None:
+        telemetry.answered(call, code, seconds)
+        gaps.answered(call, code)
+
     @kopf.on.login(registry=registry)
     async def login(**given: Any) -> kopf.AiohttpSession:
-        return await log_in(telemetry.answered, **given)
+        return await log_in(answered, **given)
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
@@ -86,6 +91,7 @@ def register(
             where,
             period=settings.resync_seconds,
             watched=health.hears_everything,
+            gap=gaps.found,
             compared=compared,
         )
         pulse = ask_now_and_then(cluster.crd_is_there, PULSE_SECONDS)

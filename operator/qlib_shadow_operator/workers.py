@@ -147,15 +147,18 @@ async def resync(
     *,
     period: float,
     watched: Callable[[], bool],
+    gap: asyncio.Event,
     compared: Callable[[], None],
 ) -> None:
     """For ever: repair what the watches missed, then look at every run.
 
-    The first time as soon as all watches are open: what is deleted after that, they will tell.
+    The first time as soon as all watches are open: what is deleted after that, they will tell. Then after
+    each gap in what they tell, and now and then in any case.
     """
     while not watched():  # noqa: ASYNC110 - the loop is not all that is told of the watches
         await asyncio.sleep(WATCHED_POLL)
     while True:
+        gap.clear()
         try:
             await asyncio.to_thread(compare, cache, lister, namespaces)
         except ClusterError as error:
@@ -165,7 +168,9 @@ async def resync(
         for key in cache.keys():  # noqa: SIM118 - not a mapping
             queue.add(key)
         compared()
-        await asyncio.sleep(period)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(period):
+                await gap.wait()
 
 
 async def ask_now_and_then(ask: Callable[[], object], period: float) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.unit.operator.documents import a_job_document, a_pod_document, a_run_document
 
+from qlib_shadow_operator import cache as cache_module
 from qlib_shadow_operator.cache import Cache, Key
 from qlib_shadow_runner.contract import Stage
+
+if TYPE_CHECKING:
+    import pytest
 
 KEY = Key("research", "demo")
 
@@ -111,6 +117,43 @@ def test_a_list_does_not_undo_what_the_watch_told_meanwhile():
     _, observed = cache.gather(KEY)
     assert observed.jobs[Stage.DOWNLOAD].succeeded == 1
     assert Stage.QRUN in observed.jobs
+
+
+def test_what_is_gone_does_not_come_back_with_a_late_answer():
+    """The watch told of a Job's deletion before the call that had changed it was answered."""
+    cache = full()
+    cache.drop("jobs", a_job_document(9))
+    assert cache.put("jobs", a_job_document(7, succeeded=1)) == KEY
+    cache.correct("jobs", {}, [a_job_document(8)])
+    assert cache.gather(KEY)[1].jobs == {}
+
+
+def test_what_gets_its_labels_back_comes_back():
+    """To a watch, an object that was left out and is taken in again is another one of the same uid."""
+    cache = full()
+    cache.drop("jobs", a_job_document(9))
+    cache.put("jobs", a_job_document(10))
+    assert Stage.DOWNLOAD in cache.gather(KEY)[1].jobs
+
+
+def test_only_so_many_are_remembered_to_be_gone(monkeypatch: pytest.MonkeyPatch):
+    """The latest ones: an answer is not under way for long."""
+    monkeypatch.setattr(cache_module, "GONE_KEPT", 1)
+    cache = full()
+    cache.drop("jobs", a_job_document(9))
+    cache.drop("pods", a_pod_document(9))
+    cache.put("jobs", a_job_document(7))
+    cache.put("pods", a_pod_document(7))
+    _, observed = cache.gather(KEY)
+    assert (len(observed.jobs), len(observed.pods)) == (1, 0)
+
+
+def test_a_list_of_what_is_known_is_not_read_again():
+    """Thousands of finished runs are listed every ten minutes, and none of them changes."""
+    cache = full()
+    before = cache.snapshot("jobs")
+    cache.correct("jobs", before, [a_job_document(2)])
+    assert [id(one) for one in cache.snapshot("jobs").values()] == [id(one) for one in before.values()]
 
 
 def test_strangers_are_not_taken_in():

@@ -191,6 +191,39 @@ class Lists:
         return [a_run_document(1)] if kind == "runs" else []
 
 
+def test_a_gap_in_what_a_watch_tells_is_mended_at_once():
+    """What was deleted meanwhile is found missing long before the next resync is due."""
+    compared: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        queue: WorkQueue[Key] = WorkQueue(loop.call_later, lambda: 0.0, loop.time)
+        cache, gap, again = Cache(), asyncio.Event(), asyncio.Event()
+        cache.put("runs", a_run_document(1))
+        cache.put("jobs", a_job_document(2))
+
+        def note() -> None:
+            compared.append(len(cache.gather(Key("research", "demo"))[1].jobs))
+            again.set()
+
+        lister = Lists(failures=0)
+        task = asyncio.create_task(
+            resync(cache, queue, lister, (None,), period=600, watched=lambda: True, gap=gap, compared=note)
+        )
+        async with asyncio.timeout(10):
+            for number in range(2):
+                await again.wait()
+                again.clear()
+                cache.put("jobs", a_job_document(3 + number))  # one whose deletion nobody will tell of
+                gap.set()
+            await again.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    assert compared == [0, 0, 0]
+
+
 def test_nothing_is_looked_at_before_the_first_lists_are_in(monkeypatch: pytest.MonkeyPatch):
     """However early a watch tells of a run, and however long the lists take."""
     monkeypatch.setattr(workers_module, "RESYNC_AGAIN", 0.0)
@@ -208,7 +241,10 @@ def test_nothing_is_looked_at_before_the_first_lists_are_in(monkeypatch: pytest.
             workers.begin()
 
         lister = Lists(failures=2)
-        again = resync(cache, queue, lister, (None,), period=600, watched=watched.is_set, compared=compared)
+        gap = asyncio.Event()
+        again = resync(
+            cache, queue, lister, (None,), period=600, watched=watched.is_set, gap=gap, compared=compared
+        )
         workers.start(asyncio.create_task(again))
         queue.add(Key("research", "demo"))
         story.append("watched")

@@ -48,6 +48,8 @@ class Facts:
     successes: set[Place] = field(default_factory=set)
     complete: set[Place] = field(default_factory=set)
     """Stages of which a Job was complete."""
+    failed: set[Place] = field(default_factory=set)
+    """Stages of which a Job has failed."""
     moved_at: dict[Place, int] = field(default_factory=dict)
     """When a Job or Pod was last made, resumed, started or ended."""
     refused_since: dict[Place, int] = field(default_factory=dict)
@@ -66,7 +68,9 @@ class Facts:
             self._note_pod(old, new)
 
     def _note_report(self, new: Document, kind: str) -> None:
-        """Only what ends badly, or is deleted by somebody, leaves a result untold."""
+        """Take down that a result is untold where its report fails or is deleted; so are failures told."""
+        if place_of(new) in self.failed and (told := result_of(new)):
+            self.failures[place_of(new)].add(told)
         if kind == PODS and (result_of(new) or "deletionTimestamp" in new["metadata"]):
             self.failures[place_of(new)].add("ResultMissing")
         if kind == PODS and has_ended(new) and not result_of(new):
@@ -86,6 +90,7 @@ class Facts:
         if is_true(new, "Complete"):
             self.complete.add(place)
         if is_true(new, "Failed"):
+            self.failed.add(place)
             why = next(c["reason"] for c in new["status"]["conditions"] if c["type"] == "Failed")
             self.failures[place] |= {why} if why == "DeadlineExceeded" else {"JobFailed", *self.ends[place]}
 

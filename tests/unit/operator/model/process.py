@@ -46,13 +46,15 @@ class Process:
     """How many changes of each kind the watches have told."""
     timers: list[Timer] = field(default_factory=list)
     deaths: int = 0
+    has_gap: bool = False
+    """A watch began anew with a list; the cache is yet to be held against all of them."""
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
         """Begin with nothing but what the API server tells."""
-        self.timers = []
+        self.timers, self.has_gap = [], False
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue(self._call_later, lambda: 0.0, lambda: float(self.clock.now))
         cluster = Cluster(self.line, self.line, hang_up=lambda: None)
@@ -94,7 +96,9 @@ class Process:
         self.heard[kind] = min(begin + count, len(self.server.log[kind]))
 
     def hear_everything(self) -> None:
-        """Take all that is to be heard."""
+        """Take all that is to be heard, and mend what cannot be heard any more."""
+        if self.has_gap:
+            self.resync()
         for kind in KINDS:
             self.hear(kind)
 
@@ -105,12 +109,14 @@ class Process:
 
     def reconnect(self, kind: str) -> None:
         """Take a list in the place of what happened meanwhile: deletions are never told of."""
+        self.has_gap = True
         self.heard[kind] = len(self.server.log[kind])
         for document in self.server.objects[kind].values():
             self._ask(self.cache.put(kind, document))
 
     def resync(self) -> None:
         """Compare the cache with the truth and look at every run, as workers.resync does."""
+        self.has_gap = False
         for kind in KINDS:
             before = self.cache.snapshot(kind)
             self.cache.correct(kind, before, list(self.server.objects[kind].values()))

@@ -146,7 +146,6 @@ class Story(RuleBasedStateMachine):
     def watch_breaks(self, which: int, kind: str) -> None:
         """Let a watch miss what happened, and begin anew with a list; deletions are then never told of."""
         pick(self.world.operators, which).reconnect(kind)
-        self.world.missed = True
 
     @rule(
         which=first_or_second, plan=mischief, heard=st.sampled_from((KINDS, KINDS, ("runs",), ("jobs",), ()))
@@ -156,7 +155,6 @@ class Story(RuleBasedStateMachine):
         operator = pick(self.world.operators, which)
         for kind in heard:
             operator.hear(kind)
-        self.world.missed = self.world.missed or Mischief.OVERTAKEN in plan
         self.world.look(operator, plan)
 
     @rule(which=first_or_second)

@@ -36,8 +36,6 @@ class World:
     events: list[Document] = field(default_factory=list)
     fate: str = "exits with 0"
     """What becomes of pods that nobody disturbs any more."""
-    missed: bool = False
-    """A watch has not told of a deletion: only the resync can."""
 
     def __post_init__(self) -> None:
         self.facts = Facts(self.clock)
@@ -73,7 +71,8 @@ class World:
         if run is None or run["metadata"]["uid"] != uid:
             return  # deleted meanwhile; the garbage collector takes the Job
         if is_report(job):
-            assert (uid, stage) in self.facts.complete, f"{stage} was to be told again before it was done"
+            over = self.facts.complete | self.facts.failed
+            assert (uid, stage) in over, f"{stage} was to be told again before it was over"
             return
         states = {one["name"]: one["state"] for one in run["status"]["stages"]}
         assert states[stage] not in FINISHED, f"{stage} is {states[stage]}, and was begun anew"
@@ -197,9 +196,6 @@ class World:
         self.controller.refuses_pods = False
         for operator in self.operators:
             operator.line.is_down = False
-            if self.missed:
-                operator.resync()
-        self.missed = False
 
     def comes_to_rest(self) -> None:
         """Go on until nothing is left to do and no clock is set."""
