@@ -76,6 +76,7 @@ SUMMARY_FILE: Final = "backtest_summary.md"
 SIGNALS_STEM: Final = "signals_ranked"
 METADATA_FILE: Final = "RUN_METADATA.json"
 METRICS_FILE: Final = "metrics.json"
+REPORT_FILE: Final = "report.html"
 
 RUN_ID_MAX: Final = 52
 RUN_ID_PATTERN: Final = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"

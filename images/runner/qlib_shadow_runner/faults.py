@@ -43,6 +43,8 @@ class QrunPoint(StrEnum):
     EXPORT_SUMMARY = "export-summary"
     EXPORTED = "exported"
     DESCRIBED = "described"
+    REPORT_MADE = "report-made"
+    REPORTED = "reported"
     CLEARED = "cleared"
 
 

@@ -50,9 +50,17 @@ def catalog(arguments: Mapping[str, object]) -> dict[str, object]:
     return {"runs": len(updated.runs)}
 
 
+def report(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Make report.html of what the run has left so far."""
+    from qlib_shadow_runner.report.making import make_report  # noqa: PLC0415
+
+    return make_report(Path(str(arguments["folder"])), Path(str(arguments["mount"])))
+
+
 STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] = {
     "dataset": dataset,
     "export": export,
+    "report": report,
     "catalog": catalog,
 }
 

@@ -20,6 +20,8 @@ import yaml
 
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.report.figures import compute_figures
+from qlib_shadow_runner.report.page import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,9 +87,9 @@ def verify(folder: Path, data: Path) -> tuple[int, dict[str, bool]]:
 
 def test_the_demo_passes_and_says_so(golden: Golden):
     """Steps, figures, verdict, and where to look."""
-    for word in ("features …", "train …", "backtest …", "export …", "golden run: PASS (12/12)"):
+    for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (13/13)"):
         assert word in golden.output
-    assert golden.output.rstrip().endswith(f"{golden.folder.name}/backtest_summary.md")
+    assert golden.output.rstrip().endswith(f"{golden.folder.name}/report.html")
 
 
 def test_the_model_learns_what_is_there_to_learn(golden: Golden):
@@ -112,6 +114,7 @@ def test_the_folder_holds_what_was_promised(golden: Golden):
         "signals_ranked.parquet",
         "RUN_METADATA.json",
         "metrics.json",
+        "report.html",
         "results",
     }
 
@@ -173,7 +176,8 @@ def test_the_summary_repeats_what_was_noted_of_the_data(golden: Golden):
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
     signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")
-    page = render_summary(metadata, metrics, signals, "signals_ranked.parquet")
+    figures = compute_figures(outputs_of(golden.folder, metadata))
+    page = render_summary(metadata, metrics, figures, signals, "signals_ranked.parquet")
     assert page == golden.log("backtest_summary.md") + f"- {note}\n"
 
 
@@ -209,6 +213,7 @@ LINES = (
     "summary",
     "identity",
     "logs",
+    "report",
 )
 
 
@@ -273,9 +278,11 @@ TAMPERED = {
     "a better score": (better_score, {"signals"}),
     "a run still running": (replace("mlruns/*/*/meta.yaml", "status: 3", "status: 1"), {"recorder"}),
     "another experiment": (replace("mlruns/[1-9]*/meta.yaml", "\nname: .*", "\nname: other"), {"identity"}),
-    "no predictions": (remove("mlruns/*/*/artifacts/pred.pkl"), {"signals"}),
+    "no predictions": (remove("mlruns/*/*/artifacts/pred.pkl"), {"signals", "summary"}),
     "no signals": (remove("signals_ranked.parquet"), {"files", "signals", "summary", "identity"}),
     "no summary": (remove("backtest_summary.md"), {"files", "summary"}),
+    "another report": (replace("report.html", "nothing was traded", "much was earned"), {"report"}),
+    "no report": (remove("report.html"), {"report"}),
     "no log": (remove("stdout.log"), {"files", "logs"}),
     "a log cut short": (replace("stderr.log", "stage download attempt", ""), {"logs"}),
 }
@@ -330,7 +337,7 @@ def test_signals_are_csv_where_asked(tmp_path: Path):
         command, cwd=tmp_path, env=plain_environ(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "golden run: PASS (12/12)" in done.stdout
+    assert "golden run: PASS (13/13)" in done.stdout
     [signals] = (tmp_path / "data/artifacts/trading-ops/qlib-shadow").glob("*/signals_ranked.*")
     header, first, *_ = signals.read_text().splitlines()
     assert (signals.name, header) == (

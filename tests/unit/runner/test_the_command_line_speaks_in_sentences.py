@@ -147,3 +147,4 @@ def test_progress_is_read_from_what_qrun_prints():
     assert progress.read("… Create new exchange") == "backtest"
     assert progress.read("Training until validation scores don't improve") is None
     assert progress.read("exporting signals, metrics and summary") == "export"
+    assert progress.read("making the report") == "report"

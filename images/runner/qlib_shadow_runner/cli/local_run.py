@@ -26,6 +26,7 @@ from qlib_shadow_runner.contract import (
     ENV_TEMPLATE,
     ENV_TERMINATION_LOG,
     ENV_WORK,
+    REPORT_FILE,
     STDERR_FILE,
     SUMMARY_FILE,
     ExitCode,
@@ -200,9 +201,9 @@ def _report_success(result: Mapping[str, object], folder: Path, lines: list[Line
         print_json({**result, "folder": str(folder), "golden": as_document(lines)})
         return
     failed = "".join(f"  {line}\n" for line in lines if not line.passed)
-    sys.stdout.write(
-        f"  {result['message']}     {verdict(lines)}\n{failed}  {_near(folder / SUMMARY_FILE)}\n"
-    )
+    report = folder / REPORT_FILE
+    page = report if report.exists() else folder / SUMMARY_FILE
+    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_near(page)}\n")
 
 
 def _near(path: Path) -> str:

@@ -26,6 +26,7 @@ STEPS: Final[Mapping[Stage, Sequence[tuple[str, str]]]] = {
         ("train", "Training until validation scores"),
         ("backtest", "Create new exchange"),
         ("export", "exporting signals"),
+        ("report", "making the report"),
     ),
 }
 """Each step of a stage, and what is printed when it begins."""

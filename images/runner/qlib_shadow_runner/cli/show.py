@@ -11,6 +11,7 @@ from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import (
     METRICS_FILE,
     MLRUNS,
+    REPORT_FILE,
     SIGNALS_STEM,
     STDERR_FILE,
     STDOUT_FILE,
@@ -31,6 +32,7 @@ FILES: Final = {
     "signals": f"{SIGNALS_STEM}.*",
     "metrics": METRICS_FILE,
     "summary": SUMMARY_FILE,
+    "report": REPORT_FILE,
     "mlruns": MLRUNS,
     "stdout": STDOUT_FILE,
     "stderr": STDERR_FILE,

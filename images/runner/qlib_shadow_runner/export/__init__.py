@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 
 def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, object]:
     """Write signals, metrics and summary; give back what the stage's result needs."""
+    # Those who only read signals need not wait for what statistics are made with.
+    from qlib_shadow_runner.report.figures import compute_figures  # noqa: PLC0415
+    from qlib_shadow_runner.report.outputs import Outputs  # noqa: PLC0415
+
     signals, metrics = rank_signals(artifacts), compute_metrics(artifacts)
     if "ic" not in metrics:
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, f"{artifacts} holds no information coefficient; see stdout.log."
         )
+    figures = compute_figures(Outputs(artifacts))
     name = f"{SIGNALS_STEM}.{signals_format}"
     before = read_json_object(folder / METADATA_FILE) or {}
     found = {"signals_file": name, **_describe(signals), **_compare(signals, before)}
@@ -38,7 +43,7 @@ def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, 
     contents = {
         name: encode_signals(signals, name, metadata),
         METRICS_FILE: _metrics_document(metrics, metadata),
-        SUMMARY_FILE: render_summary(metadata, metrics, signals, name).encode(),
+        SUMMARY_FILE: render_summary(metadata, metrics, figures, signals, name).encode(),
     }
     fault_point(QrunPoint.EXPORT_MADE)
     hashes = publish(folder, contents)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qlib_shadow_runner.contract import Metrics
+    from qlib_shadow_runner.report.figures import Figures
 
 TEMPLATE: Final = "backtest_summary.md.j2"
 SHOWN: Final = 10
@@ -19,7 +20,11 @@ ABSENT: Final = "-"
 
 
 def render_summary(
-    metadata: Mapping[str, object], metrics: Metrics, signals: pd.DataFrame, signals_file: str
+    metadata: Mapping[str, object],
+    metrics: Metrics,
+    figures: Figures,
+    signals: pd.DataFrame,
+    signals_file: str,
 ) -> str:
     """Fill in the page."""
     environment = jinja2.Environment(
@@ -31,10 +36,14 @@ def render_summary(
     )
     environment.filters["percent"] = lambda value: ABSENT if value is None else f"{value:.2%}"
     environment.filters["figure"] = lambda value: ABSENT if value is None else f"{value:.4f}"
+    environment.filters["short"] = lambda value: ABSENT if value is None else f"{value:.2f}"
+    environment.filters["points"] = lambda value: ABSENT if value is None else f"{value * 1e4:+.1f}"
+    environment.filters["day"] = lambda value: f"{value:%Y-%m-%d}"
     last = signals[signals["date"] == signals["date"].max()].head(SHOWN)
     return environment.get_template(TEMPLATE).render(
         run=metadata,
         metrics=metrics,
+        figures=figures,
         signals_file=signals_file,
         last_day=last["date"].iloc[0],
         best=last.to_dict("records"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import WORKFLOW_FILE, Metrics, Reason, Stage
+from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason, Stage
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
 from qlib_shadow_runner.errors import StageError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.mlruns import MlflowRun
     from qlib_shadow_runner.workflow.prepare import Research
 
+ENDING: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.SHADOW_PROMISE_BROKEN})
+"""What ends the stage, whatever it was doing."""
+
 
 def qrun(bench: Workbench) -> Outcome:
     """Do the research and leave everything that a golden run needs."""
@@ -41,7 +44,8 @@ def qrun(bench: Workbench) -> Outcome:
     recorded = obtain_training(bench, asked)
     bench.folder.update_metadata(mlflow_run_id=recorded.run_id, **_kinship(bench, asked))
     metrics = _publish(bench, recorded)
-    message = headline(metrics) + kinship_sentence(bench.folder.metadata)
+    metadata = bench.folder.metadata
+    message = headline(metrics) + kinship_sentence(metadata) + report_sentence(metadata)
     return Outcome(message, dataset=found, metrics=metrics, config_hash=workflow.config_hash)
 
 
@@ -53,6 +57,8 @@ def _publish(bench: Workbench, recorded: MlflowRun) -> Metrics:
     metrics: Metrics = Metrics(**report.pop("metrics"))  # type: ignore[typeddict-item]
     bench.folder.update_metadata(**report)
     fault_point(QrunPoint.DESCRIBED)
+    bench.folder.update_metadata(**_make_report(bench))
+    fault_point(QrunPoint.REPORTED)
     clear(bench.folder.path)
     fault_point(QrunPoint.CLEARED)
     return metrics
@@ -124,6 +130,26 @@ def _export(bench: Workbench, recorded: MlflowRun) -> dict[str, object]:
     }
     environ = {**bench.environ, **for_children(bench.context.environ)}
     return bench.supervisor.step("export", arguments, environ=environ, cwd=str(bench.scratch))
+
+
+def _make_report(bench: Workbench) -> dict[str, object]:
+    """Make the page that people look at, in a child of its own; a run without it is still a run."""
+    sys.stdout.write("making the report\n")
+    arguments = {"folder": str(bench.folder.way), "mount": str(bench.context.volume.mount)}
+    environ = {**bench.environ, **for_children(bench.context.environ), "MPLCONFIGDIR": str(bench.scratch)}
+    try:
+        return bench.supervisor.step("report", arguments, environ=environ, cwd=str(bench.scratch))
+    except StageError as error:
+        if error.reason in ENDING:
+            raise
+        sys.stderr.write(f"warning: the run has no {REPORT_FILE}: {error.message}\n")
+        (bench.folder.path / REPORT_FILE).unlink(missing_ok=True)  # an earlier attempt's
+        return {"report_sha256": None, "report_fault": error.message}
+
+
+def report_sentence(metadata: Mapping[str, object]) -> str:
+    """Say at the end of the headline that there is no report."""
+    return f" · without {REPORT_FILE}, see stderr.log" if metadata.get("report_fault") else ""
 
 
 def headline(metrics: Metrics) -> str:

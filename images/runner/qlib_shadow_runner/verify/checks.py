@@ -10,6 +10,7 @@ from qlib_shadow_runner.contract import (
     METADATA_FILE,
     METRICS_FILE,
     MLRUNS,
+    REPORT_FILE,
     STDERR_FILE,
     STDOUT_FILE,
     SUMMARY_FILE,
@@ -149,10 +150,13 @@ def summary_is_current(evidence: Evidence) -> str:
     """Hold that the page says what the figures say: it is written again and compared."""
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
     from qlib_shadow_runner.export.summary import render_summary  # noqa: PLC0415
+    from qlib_shadow_runner.report.figures import compute_figures  # noqa: PLC0415
+    from qlib_shadow_runner.report.outputs import Outputs  # noqa: PLC0415
 
     expected = render_summary(
         evidence.metadata,
         compute_metrics(evidence.recorded.artifacts),
+        compute_figures(Outputs(evidence.recorded.artifacts)),
         evidence.signals[0],
         evidence.signals_path.name,
     )
@@ -179,6 +183,18 @@ def signals_are_ranked(evidence: Evidence) -> str:
     return found
 
 
+def report_is_the_one(evidence: Evidence) -> str:
+    """Hold that report.html is the one that was made of this run; a run may end without one, and says why."""
+    path, digest = evidence.folder / REPORT_FILE, evidence.metadata.get("report_sha256")
+    if digest is None and not path.exists():
+        return f"none: {evidence.metadata.get('report_fault') or 'the run is older than reports'}"
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != digest:
+        raise Broken(f"{REPORT_FILE} hashes to {found[:12]}…, not to what {METADATA_FILE} says")
+    return f"sha256 {found[:12]}…"
+
+
+REPORT_CHECK: Final = "report"
 CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "files": files_are_there,
     "metadata": metadata_is_complete,
@@ -192,6 +208,7 @@ CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "summary": summary_is_current,
     "identity": run_is_one,
     "logs": logs_are_complete,
+    REPORT_CHECK: report_is_the_one,
 }
 """Every line of the golden run, in the order in which it is printed."""
 

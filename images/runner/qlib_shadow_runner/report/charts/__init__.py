@@ -1,0 +1,1 @@
+"""The pictures: drawn by Matplotlib, coloured by the page that shows them."""

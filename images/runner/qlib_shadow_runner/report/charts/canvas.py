@@ -1,0 +1,202 @@
+"""From a drawing to an SVG that belongs into a page, or to a PNG.
+
+The drawing is made in marker colours, which become CSS variables, so that one picture is right on light and
+on dark ground and on paper. The bytes follow from the data alone: no date, and ids made from the chart's
+name.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+from markupsafe import Markup, escape
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.dates import AutoDateLocator, num2date
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from qlib_shadow_runner.report.formats import MINUS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from matplotlib.axes import Axes
+
+MARKERS: Final[Mapping[str, str]] = {
+    "ink": "#010101",
+    "muted": "#020202",
+    "grid": "#030303",
+    "strategy": "#040404",
+    "benchmark": "#050505",
+    "other": "#060606",
+    "good": "#070707",
+    "bad": "#080808",
+    **{f"run{number}": f"#0{number:x}0b0c" for number in range(1, 9)},
+}
+"""Colours that nobody uses, by the CSS variable that takes their place."""
+PRINTED: Final[Mapping[str, str]] = {
+    "ink": "#1a1f27",
+    "muted": "#56606e",
+    "grid": "#dde2e9",
+    "strategy": "#0b5cad",
+    "benchmark": "#6b7480",
+    "other": "#b4540a",
+    "good": "#12763f",
+    "bad": "#c0271f",
+    "run1": "#0b5cad",
+    "run2": "#b4540a",
+    "run3": "#12763f",
+    "run4": "#8a3ea8",
+    "run5": "#a3123f",
+    "run6": "#0f7478",
+    "run7": "#6a5d00",
+    "run8": "#56606e",
+}
+"""The same on white, for PNGs; the page's style says them again."""
+HALF: Final = (420, 250)
+WIDE: Final = (1000, 300)
+NARROW: Final = (420, 270)
+"""Sizes in CSS pixels; a page scales them, so that text must be large enough on the smallest screen."""
+FONT: Final = 11
+DPI: Final = 72
+PNG_DPI: Final = 216
+MOST_OF_A_YEAR: Final = 300
+MOST_OF_A_MONTH: Final = 27
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One picture with what it says in words."""
+
+    name: str
+    title: str
+    says: str
+    """What a person sees in it, for those who do not see it."""
+    draw: Callable[[Axes, Mapping[str, str]], None]
+    size: tuple[int, int] = HALF
+
+    def svg(self, size: tuple[int, int] | None = None, variant: str = "") -> Markup:
+        """Draw it for a page."""
+        name = f"{self.name}{variant}"
+        figure = self._figure(MARKERS, size or self.size, name)
+        stream = io.StringIO()
+        with mpl.rc_context(_settings(name)):
+            FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
+                stream, metadata={"Date": None, "Creator": None}
+            )
+        return Markup(_for_a_page(stream.getvalue(), name, self.title, self.says))  # noqa: S704 - escaped there
+
+    def png(self) -> bytes:
+        """Draw it for those who paste."""
+        size = self.size
+        figure = self._figure(PRINTED, size, self.name)
+        figure.axes[0].set_title(self.title, loc="left", fontsize=FONT + 1, color=PRINTED["ink"])
+        stream = io.BytesIO()
+        with mpl.rc_context(_settings(self.name)):
+            FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call]
+                stream, metadata={"Software": None}
+            )
+        return stream.getvalue()
+
+    def _figure(self, colours: Mapping[str, str], size: tuple[int, int], name: str) -> Figure:
+        with mpl.rc_context(_settings(name)):
+            figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI)
+            figure.subplots_adjust(
+                left=46 / size[0], right=1 - 26 / size[0], top=1 - 22 / size[1], bottom=24 / size[1]
+            )
+            axes = figure.add_subplot()
+            _dress(axes, colours)
+            self.draw(axes, colours)
+            _legend(axes, colours)
+        if colours is PRINTED:
+            figure.set_dpi(PNG_DPI)
+        else:
+            figure.patch.set_visible(False)
+        return figure
+
+
+def date_axis(axes: Axes) -> None:
+    """Show days by as few words as they need, each with its year."""
+    locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+
+    def told(value: float, _: float) -> str:
+        ticks = axes.get_xticks()
+        apart = ticks[1] - ticks[0] if len(ticks) > 1 else 1
+        form = "%Y" if apart > MOST_OF_A_YEAR else "%b %Y" if apart > MOST_OF_A_MONTH else "%d %b %y"
+        return f"{num2date(value):{form}}"  # type: ignore[no-untyped-call]
+
+    axes.xaxis.set_major_formatter(told)
+    axes.margins(x=0.01)
+
+
+def percent_axis(axes: Axes) -> None:
+    """Show shares as percent."""
+    axes.yaxis.set_major_formatter(lambda value, _: f"{round(value * 100, 6):g}%".replace("-", MINUS))
+
+
+def _settings(name: str) -> Any:
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "text.parse_math": False,
+        "axes.unicode_minus": True,
+        "font.size": FONT,
+        "path.simplify": True,
+        "path.simplify_threshold": 0.3,
+    }
+
+
+def _dress(axes: Axes, colours: Mapping[str, str]) -> None:
+    """Take away what is not data."""
+    axes.patch.set_visible(False)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(colours["muted"])
+    axes.tick_params(colors=colours["muted"], labelcolor=colours["muted"], length=0, pad=5)
+    axes.grid(axis="y", color=colours["grid"], linewidth=1)
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+
+
+def _legend(axes: Axes, colours: Mapping[str, str]) -> None:
+    """Name the lines above the data, where they cover nothing."""
+    handles, _ = axes.get_legend_handles_labels()
+    if handles:
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(-0.01, 0.985), ncols=len(handles), frameon=False,
+            borderpad=0, borderaxespad=0.2, handlelength=1.1, columnspacing=1.2, handletextpad=0.5,
+            labelcolor=colours["ink"],
+        )  # fmt: skip
+
+
+def _for_a_page(drawn: str, name: str, title: str, says: str) -> str:
+    """Take what is for a file out, and put in what is for a page."""
+    svg = drawn[drawn.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
+    svg = re.sub(r"<[^>]+>", _rounded, svg)
+    for variable, marker in MARKERS.items():
+        svg = svg.replace(marker, f"var(--{variable})")
+    svg = re.sub(r"""font-family: [^;"]*|font: ([\d.]+px) [^;"]*""", _font, svg)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r"(url\(|href=\")#", rf"\1#{name}-", svg)
+    size = re.search(r'viewBox="[^"]+"', svg)
+    assert size is not None, "Matplotlib writes one"
+    head = f'<svg {size[0]} role="img" aria-label="{escape(f"{title}. {says}")}" data-chart="{escape(name)}">'
+    svg = head + svg[svg.index(">") + 1 :]
+    return re.sub(r"\n\s*", "\n", svg).strip()
+
+
+def _rounded(tag: re.Match[str]) -> str:
+    """Drop the digits that no screen shows; what is outside of tags is text."""
+    return re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0])
+
+
+def _font(found: re.Match[str]) -> str:
+    return f"font-size: {found[1]}" if found[1] else "font-family: inherit"

@@ -1,0 +1,34 @@
+"""The golden run's checklist as a report shows it: while a run is at work, some of it is still to come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.verify import verify_run
+from qlib_shadow_runner.verify.checks import REPORT_CHECK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT_THE_END: Final = frozenset({"metadata", "stages", "metrics", "identity"})
+"""Lines about what the stage writes last, after the report."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line; passed is None where it cannot be told yet."""
+
+    name: str
+    passed: bool | None
+    detail: str
+
+
+def checklist(folder: Path, mount: Path | None, *, ended: bool) -> list[Item]:
+    """Check what can be checked; the report's own line cannot be, in the report."""
+    later = frozenset() if ended else AT_THE_END
+    lines = verify_run(folder, mount, without={*later, REPORT_CHECK})
+    found = {line.name: Item(line.name, line.passed, line.detail) for line in lines}
+    return list(found.values()) + [
+        Item(name, None, "told when the run has ended: qlib-shadow verify") for name in sorted(later)
+    ]

@@ -1,0 +1,205 @@
+"""Several runs side by side: their figures with the best marked, and in what they differ."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.report.backtest import Backtest
+from qlib_shadow_runner.report.figures import Figures, compute_figures
+from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
+from qlib_shadow_runner.report.outputs import Outputs, read_metadata
+from qlib_shadow_runner.report.page import outputs_of
+from qlib_shadow_runner.workflow.document import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+DESCRIBING: Final = (
+    "template", "model", "handler", "seed", "market", "market_size", "benchmark", "segments", "backtest",
+    "dataset_source", "dataset_fingerprint", "dataset_start", "dataset_end", "dataset_days",
+    "dataset_instruments", "dataset_quality", "git_commit", "image", "python", "packages", "config_hash",
+)  # fmt: skip
+"""What a run's metadata says of the question, the data and the code."""
+INCIDENTAL: Final = ("num_threads", "kernels", "provider_uri", "experiment_name")
+"""Ends of names in a workflow that make no other question."""
+QUALITY: Final = "overall_state"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run, as far as it is compared."""
+
+    run_id: str
+    metadata: Mapping[str, object]
+    metrics: Mapping[str, object]
+    figures: Figures
+    outputs: Outputs
+    backtest: Backtest | None
+    workflow: Mapping[str, str]
+    """Its settings by their paths."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Compared:
+        """Read a run folder."""
+        metadata = read_metadata(folder)
+        outputs = outputs_of(folder, metadata)
+        return cls(
+            run_id=str(metadata.get("run_id")),
+            metadata=metadata,
+            metrics=read_json_object(folder / METRICS_FILE) or {},
+            figures=compute_figures(outputs),
+            outputs=outputs,
+            backtest=Backtest.of(outputs.backtest),
+            workflow=_workflow(folder),
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of every run."""
+
+    name: str
+    values: list[float | None]
+    best: int | None
+    """Which run has the best one, where one is better than the others."""
+    show: Callable[[object], str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not the same in all runs."""
+
+    name: str
+    values: list[str]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure that runs are compared by."""
+
+    name: str
+    read: Callable[[Compared], object]
+    show: Callable[[object], str]
+    better: Callable[[Sequence[float]], float] | None = max
+
+
+def _metric(name: str, key: str, show: Callable[[object], str]) -> Measure:
+    return Measure(name, lambda run: run.metrics.get(key), show)
+
+
+def _of_net(name: str, key: str, show: Callable[[object], str], better: Any = max) -> Measure:
+    return Measure(
+        name, lambda run: getattr(getattr(run.figures.summary, "net", None), key, None), show, better
+    )
+
+
+def _of_trading(name: str, key: str, show: Callable[[object], str]) -> Measure:
+    def read(run: Compared) -> object:
+        return getattr(getattr(run.figures.summary, "trading", None), key, None)
+
+    return Measure(name, read, show, min)
+
+
+def _three(value: object) -> str:
+    return figure(value, 3)
+
+
+MEASURES: Final = (
+    _metric("Excess return a year", "annualizedReturn", signed),
+    _metric("before costs", "annualizedReturnWithoutCost", signed),
+    _metric("Information ratio", "informationRatio", figure),
+    _metric("Largest loss to benchmark", "maxDrawdown", percent),
+    _metric("IC", "ic", _three),
+    _metric("ICIR", "icir", _three),
+    _metric("Rank IC", "rankIc", _three),
+    _metric("Rank ICIR", "rankIcir", _three),
+    _of_net("Return a year", "annual", signed),
+    _of_net("Volatility a year", "volatility", percent, min),
+    _of_net("Sharpe ratio", "sharpe", figure),
+    _of_net("Maximum drawdown", "max_drawdown", percent),
+    _of_trading("Turnover a year", "turnover", figure),
+    _of_trading("Costs a year", "cost", percent),
+    Measure(
+        "Days", lambda run: run.backtest.days if run.backtest else None, lambda value: figure(value, 0), None
+    ),
+)
+
+
+def rows(runs: Sequence[Compared]) -> list[Row]:
+    """Put the figures of the runs side by side."""
+    return [_row(measure, runs) for measure in MEASURES]
+
+
+def _row(measure: Measure, runs: Sequence[Compared]) -> Row:
+    found = [measure.read(run) for run in runs]
+    values = [float(value) if isinstance(value, int | float) else None for value in found]
+    there = [value for value in values if value is not None]
+    best = None
+    if measure.better and len(set(there)) > 1:
+        best = values.index(measure.better(there))
+    return Row(measure.name, values, best, measure.show)
+
+
+def differences(runs: Sequence[Compared]) -> list[Difference]:
+    """Say in what the runs differ: question, data and code first, then the workflow's settings."""
+    described = [_described(run.metadata) for run in runs]
+    return [*_differing(described), *_differing([run.workflow for run in runs])]
+
+
+def cautions(runs: Sequence[Compared]) -> list[str]:
+    """Say what makes the comparison one of unlike things."""
+    said = []
+    spans = {(run.figures.summary.first, run.figures.summary.last) for run in runs if run.figures.summary}
+    if len(spans) > 1:
+        told = ", ".join(f"{first} to {last}" for first, last in sorted(spans))
+        said.append(f"The backtests are of different days ({told}): some of the difference is the market's.")
+    if len({run.metadata.get("benchmark") for run in runs}) > 1:
+        said.append("The benchmarks differ: excess returns are against different things.")
+    if len({run.metadata.get("dataset_fingerprint") for run in runs}) > 1:
+        said.append("The data differs: some of the difference is the data's.")
+    said += [f"{run.run_id}: {fault}" for run in runs for fault in run.figures.missing]
+    return said
+
+
+def _differing(sides: Sequence[Mapping[str, str]]) -> Iterator[Difference]:
+    for name in dict.fromkeys(name for side in sides for name in side):
+        values = [side.get(name, ABSENT) for side in sides]
+        if len(set(values)) > 1:
+            yield Difference(name, values)
+
+
+def _described(metadata: Mapping[str, object]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key in DESCRIBING:
+        value = metadata.get(key)
+        if key == "dataset_quality":
+            value = value.get(QUALITY) if isinstance(value, dict) else None
+        found.update(_flat(key, value))
+    return found
+
+
+def _workflow(folder: Path) -> dict[str, str]:
+    """Read the workflow that was run; a run that has none differs in everything."""
+    try:
+        document = read_document((folder / WORKFLOW_FILE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, StageError):
+        return {}
+    settings = _flat("", document)
+    return {name: value for name, value in settings.items() if not name.endswith(INCIDENTAL)}
+
+
+def _flat(name: str, value: object) -> dict[str, str]:
+    """Name each setting by its path."""
+    if isinstance(value, dict):
+        inner = [_flat(f"{name}.{key}" if name else str(key), part) for key, part in value.items()]
+        return {key: part for found in inner for key, part in found.items()}
+    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        return _flat(name, {str(number): part for number, part in enumerate(value)})
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return {name: text}

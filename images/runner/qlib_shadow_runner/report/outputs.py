@@ -1,0 +1,137 @@
+"""What a run left, as far as it is there; knows where Qlib's recorder puts things, and judges nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from qlib_shadow_runner.contract import METADATA_FILE, Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.export.artifacts import IC, PREDICTIONS, RANK_IC, REPORT, read_artifact
+from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.report.pickles import Opaque, read_opaquely
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+LABELS: Final = "label.pkl"
+MODEL: Final = "params.pkl"
+DATASET: Final = "dataset"
+POSITIONS: Final = "portfolio_analysis/positions_normal_1day.pkl"
+CASH: Final = frozenset({"cash", "now_account_value", "cash_delay"})
+"""What stands among a position's instruments without being one."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The recorder's artifacts of one run; what is missing or cannot be read is None, and noted."""
+
+    artifacts: Path
+    faults: dict[str, str] = field(default_factory=dict)
+    """What could not be read, and why."""
+
+    @cached_property
+    def backtest(self) -> pd.DataFrame | None:
+        """Read Qlib's daily account of the portfolio."""
+        return self._table(REPORT)
+
+    @cached_property
+    def ic(self) -> pd.Series | None:
+        """Read the daily information coefficient."""
+        return self._column(IC)
+
+    @cached_property
+    def rank_ic(self) -> pd.Series | None:
+        """Read the daily rank correlation."""
+        return self._column(RANK_IC)
+
+    @cached_property
+    def scores(self) -> pd.Series | None:
+        """Read the predictions, by day and instrument."""
+        return self._column(PREDICTIONS)
+
+    @cached_property
+    def labels(self) -> pd.Series | None:
+        """Read what was to be predicted, by day and instrument."""
+        return self._column(LABELS)
+
+    @cached_property
+    def holdings(self) -> pd.DataFrame | None:
+        """Count what was held at the end of each day, and give the largest one's share of the account."""
+        positions = self._object(POSITIONS)
+        if not isinstance(positions, dict) or not positions:
+            return None
+        rows = {day: _held(found.state["position"]) for day, found in sorted(positions.items())}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["count", "largest"])
+
+    @cached_property
+    def gains(self) -> pd.Series | None:
+        """Give each feature's total gain in the trained trees, the largest first."""
+        model = self._object(MODEL)
+        booster = model.state.get("model") if isinstance(model, Opaque) else None
+        text = booster.state.get("_handle") if isinstance(booster, Opaque) else None
+        if not isinstance(text, str):
+            return None
+        gains = _gains(text)
+        return gains.rename(self._names(len(gains))).sort_values(ascending=False, kind="stable")
+
+    def _names(self, count: int) -> dict[str, str]:
+        """Name the columns, which the model has by number, as the handler's loader does."""
+        dataset = self._object(DATASET)
+        try:
+            loader = dataset.state["handler"].state["data_loader"].state
+            names = [str(name) for name in loader["fields"]["feature"][1]]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            names = []
+        return {f"Column_{i}": name for i, name in enumerate(names)} if len(names) == count else {}
+
+    def _column(self, name: str) -> pd.Series | None:
+        table = self._table(name)
+        return None if table is None or table.empty else table.iloc[:, 0].astype("float64")
+
+    def _table(self, name: str) -> pd.DataFrame | None:
+        try:
+            return read_artifact(self.artifacts, name)
+        except StageError:
+            self.faults[name] = "is not there"
+        except Exception as error:  # noqa: BLE001 - whatever a damaged pickle provokes is a finding
+            self.faults[name] = f"cannot be read ({type(error).__name__}: {error})"
+        return None
+
+    def _object(self, name: str) -> Any:
+        try:
+            return read_opaquely(self.artifacts / name)
+        except FileNotFoundError:
+            self.faults[name] = "is not there"
+        except Exception as error:  # noqa: BLE001 - as above
+            self.faults[name] = f"cannot be read ({type(error).__name__}: {error})"
+        return None
+
+
+def _held(position: Mapping[str, Any]) -> tuple[int, float]:
+    shares = [found["weight"] for name, found in position.items() if name not in CASH]
+    return len(shares), float(max(shares, default=0.0))
+
+
+def _gains(text: str) -> pd.Series:
+    """Add up the gain of every split, tree by tree, from LightGBM's own text of the model."""
+    names = re.search(r"^feature_names=(.*)$", text, re.MULTILINE)
+    gains = dict.fromkeys(names[1].split(" "), 0.0) if names else {}
+    order = list(gains)
+    for features, found in re.findall(r"^split_feature=(.*)\nsplit_gain=(.*)$", text, re.MULTILINE):
+        for feature, gain in zip(features.split(), found.split(), strict=True):
+            gains[order[int(feature)]] += float(gain)
+    return pd.Series(gains, dtype="float64")
+
+
+def read_metadata(folder: Path) -> dict[str, object]:
+    """Read what the run says of itself, which must be there."""
+    metadata = read_json_object(folder / METADATA_FILE)
+    if metadata is None:
+        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")
+    return metadata

@@ -1,0 +1,122 @@
+"""report.html: one file with its style and its pictures, which asks nothing of any network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
+from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.mlruns import finished_run, recorded_runs
+from qlib_shadow_runner.report.backtest import Backtest
+from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
+from qlib_shadow_runner.report.charts.performance import performance_charts
+from qlib_shadow_runner.report.charts.signals import signal_charts
+from qlib_shadow_runner.report.figures import Figures, compute_figures
+from qlib_shadow_runner.report.formats import FILTERS
+from qlib_shadow_runner.report.outputs import Outputs, read_metadata
+from qlib_shadow_runner.report.signals import Signals
+from qlib_shadow_runner.report.verdict import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qlib_shadow_runner.report.checklist import Item
+
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page is made of."""
+
+    metadata: Mapping[str, object]
+    metrics: Mapping[str, object]
+    figures: Figures
+    charts: Sequence[Chart]
+    checks: Sequence[Item]
+
+
+def gather(folder: Path, checks: Sequence[Item]) -> Report:
+    """Read a run folder."""
+    metadata = read_metadata(folder)
+    outputs = outputs_of(folder, metadata)
+    return Report(
+        metadata=metadata,
+        metrics=read_json_object(folder / METRICS_FILE) or {},
+        figures=compute_figures(outputs),
+        charts=_charts(outputs),
+        checks=checks,
+    )
+
+
+def charts_of(folder: Path) -> list[Chart]:
+    """Give the charts of a run alone."""
+    return _charts(outputs_of(folder, read_metadata(folder)))
+
+
+def _charts(outputs: Outputs) -> list[Chart]:
+    backtest = Backtest.of(outputs.backtest)
+    performance = [] if backtest is None else performance_charts(backtest, outputs.holdings)
+    return [*performance, *signal_charts(Signals(outputs))]
+
+
+def outputs_of(folder: Path, metadata: Mapping[str, object]) -> Outputs:
+    """Find the recorder's artifacts: of the run that the metadata names, else of the last one finished."""
+    mlruns = folder / MLRUNS
+    named = [run for run in recorded_runs(mlruns) if run.run_id == metadata.get("mlflow_run_id")]
+    found = named[0] if named else finished_run(mlruns, str(metadata.get("run_id")))
+    return Outputs(found.artifacts if found else mlruns / "none")
+
+
+def render_report(report: Report) -> str:
+    """Fill in the page."""
+    charts = {chart.name: drawn(chart) for chart in report.charts}
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            run=report.metadata,
+            metrics={name: report.metrics.get(name) for name in Metrics.__annotations__},
+            figures=report.figures,
+            verdict=judge(report.figures, report.metrics),
+            charts=charts,
+            checks=report.checks,
+            months=MONTHS,
+            yearly={year.year: year.strategy for year in report.figures.summary.years}
+            if report.figures.summary
+            else {},
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Give the templates; everything that a run says of itself is escaped."""
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("qlib_shadow_runner", "report/templates"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
+    )
+    found.filters.update(FILTERS)
+    style = Path(__file__).with_name("templates") / "style.css"
+    found.globals["style"] = Markup(style.read_text(encoding="utf-8"))  # noqa: S704 - ours
+    return found
+
+
+def drawn(chart: Chart) -> Mapping[str, Any]:
+    """Give a chart as the template takes it; a wide one has a second form for narrow screens."""
+    wide = chart.size == WIDE
+    return {
+        "name": chart.name,
+        "title": chart.title,
+        "says": chart.says,
+        "svg": chart.svg(),
+        "narrow": chart.svg(NARROW, "-narrow") if wide else None,
+    }
