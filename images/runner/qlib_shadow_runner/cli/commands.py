@@ -90,13 +90,26 @@ def _verify(options: argparse.Namespace) -> int:
 def _runs(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.runs import print_runs  # noqa: PLC0415
 
-    return print_runs(data_folder(options.data), as_json=options.json)
+    return print_runs(data_folder(options.data), options.sort, as_json=options.json)
 
 
 def _show(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.show import print_run  # noqa: PLC0415
 
     return print_run(options.run, data_folder(options.data), as_json=options.json)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.report import Wanted, print_report  # noqa: PLC0415
+
+    wanted = Wanted(options.output, options.png)
+    return print_report(options.run, data_folder(options.data), options.data, wanted, as_json=options.json)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.compare import print_comparison  # noqa: PLC0415
+
+    return print_comparison(options.runs, data_folder(options.data), options.output, as_json=options.json)
 
 
 def _prune(options: argparse.Namespace) -> int:
@@ -166,6 +179,8 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "verify": _verify,
     "runs": _runs,
     "show": _show,
+    "report": _report,
+    "compare": _compare,
     "prune": _prune,
     "query": _query,
     "followup": _followup,

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from qlib_shadow_runner.contract import ENV_DATA, Stage
+from qlib_shadow_runner.contract import ENV_DATA, Metrics, Stage
 from qlib_shadow_runner.suggest import nearest
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PROGRAM: Final = "qlib-shadow"
 SHELLS: Final = ("bash", "zsh", "fish")
 DEFAULT_DATA: Final = "data"
+SORTS: Final = ("started", "size", *Metrics.__annotations__)
+"""What runs are listed by."""
 EXIT_CODES: Final = {
     0: "done",
     1: "a check failed, or a defect of qlib-shadow",
@@ -147,6 +149,13 @@ def _add_verify(commands: Commands[Parser]) -> None:
 def _add_runs(commands: Commands[Parser]) -> None:
     runs = _command(commands, "runs", "list the runs, newest first")
     _add_data(runs)
+    runs.add_argument(
+        "--sort",
+        choices=SORTS,
+        metavar="FIGURE",
+        default=SORTS[0],
+        help="the best first, by ic, rankIc, informationRatio or another figure of metrics.json, or by size",
+    )
     _add_json(runs)
 
 
@@ -155,6 +164,31 @@ def _add_show(commands: Commands[Parser]) -> None:
     _add_name(show)
     _add_data(show)
     _add_json(show)
+
+
+def _add_report(commands: Commands[Parser]) -> None:
+    report = _command(commands, "report", "make a run's report.html again", _REPORT)
+    _add_name(report)
+    _add_data(report, "the volume: where RUN is looked for, and where its dataset is if its folder was moved")
+    _add_output(report, "report.html in the run folder")
+    report.add_argument(
+        "--png", type=Path, default=None, metavar="FOLDER", help="write each chart as a PNG into FOLDER too"
+    )
+    _add_json(report)
+
+
+def _add_compare(commands: Commands[Parser]) -> None:
+    compare = _command(commands, "compare", "put runs side by side: figures, curves, differences", _COMPARE)
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="ids, beginnings of ids, or folders")
+    _add_data(compare)
+    _add_output(compare, "./compare.html")
+    _add_json(compare)
+
+
+def _add_output(parser: Parser, default: str) -> None:
+    parser.add_argument(
+        "--output", type=Path, default=None, metavar="FILE", help=f"where the page goes (default: {default})"
+    )
 
 
 def _add_prune(commands: Commands[Parser]) -> None:
@@ -220,6 +254,8 @@ COMMANDS: Final[tuple[Callable[[Commands[Parser]], None], ...]] = (
     _add_verify,
     _add_runs,
     _add_show,
+    _add_report,
+    _add_compare,
     _add_prune,
     _add_query,
     _add_followup,
@@ -305,6 +341,11 @@ Needs a dataset that is there and verified: see qlib-shadow download."""
 _VERIFY: Final = """\
 Recomputes hashes and figures from what the run left. Reads the recorder's pickles: verify only runs that
 you trust."""
+_REPORT: Final = """\
+A run makes its report itself. This makes it again, with the whole of the golden run's checklist, for a run
+that is older than reports or has lost its own."""
+_COMPARE: Final = """\
+Two runs or more. The table is printed; the page holds the curves too."""
 _PRUNE: Final = """\
 Runs that have not ended, the dataset versions they use, the versions that a name points at, and whatever
 qlib-shadow did not make are never removed."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.folders import LONG_AGO, Run, all_runs, existing_volume
 from qlib_shadow_runner.cli.printing import print_json
-from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.contract import ExitCode, Metrics
 from qlib_shadow_runner.dataset.archive.progress import human
 
 if TYPE_CHECKING:
@@ -15,19 +16,41 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEADS: Final = ("RUN", "STATUS", "DATASET END", "IC", "ANN. RETURN", "STARTED (UTC)", "SIZE")
+SHOWN: Final = ("ic", "annualizedReturn")
 NOTHING: Final = "-"
 
 
-def print_runs(data: Path, *, as_json: bool) -> int:
+def print_runs(data: Path, sort: str, *, as_json: bool) -> int:
     """Print one line for each run, or one object."""
-    runs = all_runs(existing_volume(data))
+    runs = _sorted(all_runs(existing_volume(data)), sort)
+    more = sort if sort in Metrics.__annotations__ and sort not in SHOWN else None
     if as_json:
-        print_json([document(run) for run in runs])
+        print_json([{**document(run), **({more: run.metric(more)} if more else {})} for run in runs])
     elif not runs:
         sys.stdout.write(f"there are no runs in {data}\n")
     else:
-        sys.stdout.write(_table([HEADS, *map(_row, runs)]))
+        rows = [HEADS, *map(_row, runs)]
+        if more:
+            rows = [[*row[:-2], cell, *row[-2:]] for row, cell in zip(rows, _column(runs, more), strict=True)]
+        sys.stdout.write(_table(rows))
     return ExitCode.DONE
+
+
+def _sorted(runs: list[Run], sort: str) -> list[Run]:
+    """Put the best first; runs without the figure come last, the newest first among equals."""
+    if sort == "started":
+        return runs
+    if sort == "size":
+        return sorted(runs, key=lambda run: -run.size)
+    figures = {run.run_id: run.metric(sort) for run in runs}
+    return sorted(
+        runs, key=lambda run: -math.inf if (found := figures[run.run_id]) is None else found, reverse=True
+    )
+
+
+def _column(runs: Sequence[Run], name: str) -> list[str]:
+    found = [run.metric(name) for run in runs]
+    return [name.upper(), *(NOTHING if value is None else f"{value:.4f}" for value in found)]
 
 
 def document(run: Run) -> dict[str, object]:

@@ -1,0 +1,139 @@
+"""`qlib-shadow compare`: runs side by side, in the terminal and as a page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.cli.folders import find_run
+from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.report import refuse_folder
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from qlib_shadow_runner.report.comparison import Compared
+
+MOST: Final = 8
+"""Runs that can be told from each other on a chart."""
+PAGE: Final = "compare.html"
+CELL: Final = 40
+"""Characters of a setting that a terminal has room for."""
+
+
+def print_comparison(names: Sequence[str], data: Path, output: Path | None, *, as_json: bool) -> int:
+    """Compare the runs that are meant."""
+    folders = _folders(names, data)
+    target = output or Path(PAGE)
+    refuse_folder(target)
+    from qlib_shadow_runner.report.comparing import render_comparison  # noqa: PLC0415 - takes seconds
+    from qlib_shadow_runner.report.comparison import Compared  # noqa: PLC0415
+
+    runs = [Compared.read(folder) for folder in folders]
+    write_atomically(target, render_comparison(runs).encode())
+    if as_json:
+        print_json({**document(runs), "page": str(target)})
+    else:
+        _print_tables(runs)
+        sys.stdout.write(f"{target}\n")
+    return ExitCode.DONE
+
+
+def _folders(names: Sequence[str], data: Path) -> list[Path]:
+    if len(names) < 2:  # noqa: PLR2004 - one is not compared
+        raise StageError(Reason.INVALID_SPEC, "name two runs or more; see: qlib-shadow runs")
+    if len(names) > MOST:
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f"{len(names)} runs are more than can be told apart; name at most {MOST}, "
+            "or sort all of them with: qlib-shadow runs --sort ic",
+        )
+    found = [find_run(data, name).folder for name in names]
+    twice = next((name for name, folder in zip(names, found, strict=True) if found.count(folder) > 1), None)
+    if twice:
+        raise StageError(Reason.INVALID_SPEC, f'"{twice}" is named twice; name different runs')
+    return found
+
+
+def document(runs: Sequence[Compared]) -> dict[str, object]:
+    """Say it to a program."""
+    from qlib_shadow_runner.report.comparison import cautions, differences, rows  # noqa: PLC0415
+
+    ids = [run.run_id for run in runs]
+    return {
+        "runs": ids,
+        "figures": [
+            {
+                "name": row.name,
+                "values": dict(zip(ids, row.values, strict=True)),
+                "best": None if row.best is None else ids[row.best],
+            }
+            for row in rows(runs)
+        ],
+        "differences": [
+            {"name": found.name, "values": dict(zip(ids, found.values, strict=True))}
+            for found in differences(runs)
+        ],
+        "cautions": cautions(runs),
+    }
+
+
+def _print_tables(runs: Sequence[Compared]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from qlib_shadow_runner.report.comparison import cautions  # noqa: PLC0415
+
+    console = Console(highlight=False, emoji=False, markup=False)
+    for number, run in enumerate(runs, start=1):
+        console.print(f"{number}  {run.run_id}", soft_wrap=True)
+    console.print(_figures(runs))
+    for said in cautions(runs):
+        console.print(f"note: {said}", soft_wrap=True)
+    console.print(_differences(runs))
+
+
+def _figures(runs: Sequence[Compared]) -> Table:
+    from rich.text import Text  # noqa: PLC0415
+
+    from qlib_shadow_runner.report.comparison import rows  # noqa: PLC0415
+
+    table = _table("", len(runs), justify="right")
+    for row in rows(runs):
+        cells = [
+            Text(f"{row.show(value)} ★", "bold green") if row.best == number else Text(f"{row.show(value)}  ")
+            for number, value in enumerate(row.values)
+        ]
+        table.add_row(Text(row.name), *cells)
+    return table
+
+
+def _differences(runs: Sequence[Compared]) -> Table | str:
+    from rich.text import Text  # noqa: PLC0415
+
+    from qlib_shadow_runner.report.comparison import differences  # noqa: PLC0415
+
+    found = differences(runs)
+    if not found:
+        return "nothing differs: the same question, of the same data, with the same code"
+    table = _table("what differs", len(runs), justify="left")
+    for one in found:
+        shown = (value if len(value) <= CELL else f"{value[: CELL - 1]}…" for value in one.values)
+        table.add_row(Text(one.name), *map(Text, shown))
+    return table
+
+
+def _table(head: str, count: int, *, justify: str) -> Table:
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(head, overflow="fold")
+    for number in range(1, count + 1):
+        table.add_column(str(number), justify=justify, overflow="fold")  # type: ignore[arg-type]
+    return table

@@ -1,0 +1,81 @@
+"""`qlib-shadow report`: make a run's report.html again, or elsewhere, or as pictures to paste."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.cli.folders import Run, find_run
+from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.contract import REPORT_FILE, ExitCode, Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.files import write_atomically
+from qlib_shadow_runner.run_folder import RunFolder
+from qlib_shadow_runner.volume import make_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where what goes."""
+
+    output: Path | None = None
+    """A file instead of report.html in the run folder."""
+    png: Path | None = None
+    """A folder for the charts."""
+
+
+def print_report(name: str, data: Path, mount: Path | None, wanted: Wanted, *, as_json: bool) -> int:
+    """Make the report of the one run that is meant, and say where it is."""
+    run = find_run(data, name)
+    if not run.ended:
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f"the run {run.run_id} is {run.status}; it makes its report itself when it is done",
+        )
+    page, pictures = _page(run, mount, wanted), _pictures(run, wanted)
+    if as_json:
+        print_json({"runId": run.run_id, "report": str(page), "png": [str(path) for path in pictures]})
+    else:
+        sys.stdout.write("".join(f"{path}\n" for path in (page, *pictures)))
+    return ExitCode.DONE
+
+
+def _page(run: Run, mount: Path | None, wanted: Wanted) -> Path:
+    from qlib_shadow_runner.report.making import make_report, report_of  # noqa: PLC0415 - takes seconds
+
+    if wanted.output is None:
+        RunFolder(run.folder).update_metadata(**make_report(run.folder, mount))
+        return run.folder / REPORT_FILE
+    refuse_folder(wanted.output)
+    write_atomically(wanted.output, report_of(run.folder, mount).encode())
+    return wanted.output
+
+
+def _pictures(run: Run, wanted: Wanted) -> list[Path]:
+    if wanted.png is None:
+        return []
+    from qlib_shadow_runner.report.page import charts_of  # noqa: PLC0415
+
+    make_folder(wanted.png)
+    found = []
+    for chart in charts_of(run.folder):
+        path = wanted.png / f"{chart.name}.png"
+        write_atomically(path, chart.png())
+        found.append(path)
+    return found
+
+
+def refuse_folder(output: Path) -> None:
+    """Hold that a page can be put there."""
+    if output.is_dir():
+        raise StageError(
+            Reason.INVALID_SPEC, f"{output} is a folder; name a file, such as {output}/report.html"
+        )
+    if not output.parent.is_dir():
+        raise StageError(
+            Reason.INVALID_SPEC, f"{output.parent} is not a folder; make it, or name another file"
+        )
