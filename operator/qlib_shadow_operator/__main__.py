@@ -19,6 +19,7 @@ from qlib_shadow_operator.handlers import kopf_settings, register
 from qlib_shadow_operator.health import Health, Limits
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError
 from qlib_shadow_operator.settings import Settings, SettingsError, read_settings
+from qlib_shadow_operator.stateless import NoMemories
 from qlib_shadow_operator.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ async def operate(settings: Settings, cluster: Cluster, telemetry: Telemetry) ->
     tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=kopf_settings(),
+        memories=NoMemories(),
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 PULSE_SECONDS: Final = 30.0
 """Between two questions whether the API server is there."""
-OBJECT_IDLE: Final = 0.5
-"""Seconds that kopf's task for an object outlives its last news: after a first list there is one for each."""
+OBJECT_IDLE: Final = 0.05
+"""Seconds that kopf's task for an object outlives its last news, and holds it: a first list is all news."""
 RESOURCES: Final = {
     "runs": (GROUP, VERSION, PLURAL),
     "jobs": ("batch", "v1", "jobs"),

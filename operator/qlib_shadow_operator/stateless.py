@@ -1,7 +1,8 @@
-"""What kopf would remember on the objects themselves, were it asked to handle changes: nothing, here.
+"""What kopf would remember of objects, on them and in memory, were it asked to handle changes: nothing, here.
 
 Its watching handlers need none of it, but kopf copies and compares every object for it, a sixth of all work;
-and what has no store can never be written on somebody's Job.
+what has no store can never be written on somebody's Job; and a record of each object would take as much
+memory as all that the operator itself knows of a finished run.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from kopf._core.reactor.inventory import ResourceMemory
 
 
 class NoDiffs(kopf.DiffBaseStorage):
@@ -47,3 +51,14 @@ class NoProgress(kopf.ProgressStorage):
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
         """Take out nothing."""
         return essence
+
+
+class NoMemories(ResourceMemories):
+    """Gives each event a record of its own, as kopf itself does for objects that are only about to exist.
+
+    kopf takes another inventory as an argument, but does not export the class.
+    """
+
+    async def recall(self, raw_body: kopf.RawBody, **how: Any) -> ResourceMemory:
+        """Make a record, and do not keep it."""
+        return await super().recall(raw_body, **{**how, "ephemeral": True})
