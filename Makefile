@@ -44,6 +44,42 @@ cluster-down: .venv/.ready ## Stop it and leave nothing behind
 images: .venv/.ready ## Build both images (Docker where it answers, buildah otherwise)
 	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster images
 
+COMPOSE ?= docker compose
+VOLUME = $(abspath $(DATA))
+# `env`, since bash would not let UID be set.
+IN_COMPOSE = @$(COMPOSE) version >/dev/null 2>&1 || { echo "$(COMPOSE) does not answer; install Docker with its compose \
+	plugin, name another with COMPOSE=podman-compose, or use make demo, which needs no container" >&2; exit 1; }; \
+	mkdir -p "$(VOLUME)/qlib" "$(VOLUME)/inbox" "$(VOLUME)/artifacts/trading-ops/qlib-shadow" && \
+	env UID="$$(id -u)" GID="$$(id -g)" QLIB_SHADOW_DATA="$(VOLUME)" GIT_COMMIT="$$(git rev-parse HEAD)"
+SERVICE = $(COMPOSE) -f images/compose.yaml run --rm $$([ -t 0 ] || echo -T) qlib-runner
+
+compose-run: ## Run as `make demo` does, but in a container (RUN=, DATA=, ARGS=, COMPOSE=)
+	$(IN_COMPOSE) $(SERVICE) "cd /repo && qlib-shadow run $(RUN) $(ARGS)"
+
+compose-download: ## Only the dataset of RUN= in a container
+	$(IN_COMPOSE) $(SERVICE) "cd /repo && qlib-shadow download $(RUN) $(ARGS)"
+
+compose-qrun: ## Train on the dataset that is there, in a container without a network
+	$(IN_COMPOSE) QLIB_SHADOW_NETWORK=none $(SERVICE) "cd /repo && qlib-shadow run $(RUN) $(ARGS)"
+
+compose-shell: ## A shell in the container, or one command line (ARGS='qlib-shadow runs')
+	$(IN_COMPOSE) $(SERVICE) "$(or $(ARGS),exec bash -i)"
+
+KIND ?= one-node
+IN_KIND = PYTHONPATH=tests/cluster $(BIN)/python -m testcluster.kind_development
+
+kind-up: .venv/.ready ## Create a kind cluster with the operator of this checkout (KIND=several-nodes); needs Docker
+	@$(IN_KIND) up $(KIND)
+
+kind-demo: .venv/.ready ## Run manifests/samples/demo.yaml there, and show it (RUN=)
+	@$(IN_KIND) demo $(RUN)
+
+kind-down: .venv/.ready ## Delete that cluster; what runs left stays in data/kind
+	@$(IN_KIND) down
+
+kind-test: .venv/.ready ## Run the tests that need a cluster on a kind cluster of their own (ARGS=)
+	@$(IN_KIND) check && $(BIN)/pytest -m cluster $(ARGS)
+
 bench-ingest: .venv/.ready ## Compare the ingestion of prices with a plain pandas loop (ARGS='--symbols 500 --years 15')
 	@$(BIN)/python tests/bench/ingest.py $(ARGS)
 
@@ -57,6 +93,15 @@ lock: .venv/.ready ## Renew the locks after a change of dependencies (ARGS=--upg
 	$(LOCK) $(ARGS) --extra runner -o requirements/runner.lock
 	$(LOCK) $(ARGS) --extra operator -o requirements/operator.lock
 	$(LOCK) $(ARGS) --extra runner --extra operator --group dev -o requirements/dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		$(ARGS) -c requirements/dev.lock requirements/build.in -o requirements/build.lock
+
+audit: .venv/.ready ## Ask the public advisories about the locks (ARGS=--answer-required to fail offline)
+	@$(BIN)/python requirements/audit.py $(ARGS)
+
+licences: .venv/.ready ## List the licences of what the images install, and refuse what nobody has agreed to
+	@$(BIN)/python images/build/licences.py $(wildcard .venv/lib/python3*/site-packages) \
+		requirements/runner.lock requirements/operator.lock
 
 docs: .venv/.ready ## Write the pages that are generated from the code
 	@helm/copy
@@ -75,4 +120,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images bench-ingest bench-operator docs chaos lock clean
+.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-operator docs chaos lock audit licences clean

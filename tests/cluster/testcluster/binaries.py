@@ -51,6 +51,17 @@ def helm() -> Path:
     return cache.keep("helm", key("helm"), make) / "helm"
 
 
+def actionlint() -> Path:
+    """Give actionlint, which reads the workflows of CI and release."""
+
+    def make(folder: Path) -> None:
+        say("compiling actionlint; under a minute, then kept")
+        source = "github.com/rhysd/actionlint/cmd/actionlint"
+        toolchain.build(MODULES / "actionlint", folder / "actionlint", "-ldflags=-s -w", source)
+
+    return cache.keep("actionlint", key("actionlint"), make) / "actionlint"
+
+
 def kwok() -> Path:
     """Give kwok, which plays nodes and pods, for the operator's benchmark."""
 

@@ -13,7 +13,11 @@ from testcluster.commands import run, say, succeeds
 from testcluster.engines import Engine, engine
 
 REPOSITORY = Path(__file__).parents[3]
-SHARED = (".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements/dev.lock")
+SHARED = (
+    *(".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements/build.lock"),
+    *("requirements/licences.toml", "images/build/contents.py", "images/build/licences.py"),
+    "images/build/pyqlib",
+)
 MEGABYTE = 1_000_000
 LOADED_WITHIN = 3600
 """Seconds within which a test session that has built an image brings it onto its nodes."""
@@ -100,7 +104,7 @@ def build_one(recipe: Recipe, builder: Engine) -> Image:
     archive = cache.root() / f"{recipe.name}-{reference.rpartition(':')[2]}.tar"
     if not builder.has(reference):
         say(f"building {reference}")
-        arguments = {"GIT_COMMIT": commit(recipe), "VERSION": version()}
+        arguments = {"GIT_COMMIT": commit(recipe), "VERSION": version(), "CREATED": committed()}
         arguments |= {"BASE_IMAGE": base} if base else {}
         builder.build(REPOSITORY, REPOSITORY / recipe.dockerfile, reference, arguments)
         builder.remove_others(reference)
@@ -126,6 +130,14 @@ def commit(recipe: Recipe) -> str:
     head = run("git", "-C", REPOSITORY, "rev-parse", "HEAD").strip()
     changed = run("git", "-C", REPOSITORY, "status", "--porcelain", "--", *recipe.inputs()).strip()
     return f"{head}-dirty" if changed else head
+
+
+def committed() -> str:
+    """Say when the last commit was made, as labels do."""
+    asked = ("log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd")
+    if not succeeds("git", "-C", REPOSITORY, "rev-parse", "HEAD"):
+        return "1970-01-01T00:00:00Z"
+    return run("git", "-C", REPOSITORY, *asked, env={"TZ": "UTC"}).strip()
 
 
 def version() -> str:

@@ -1,0 +1,109 @@
+"""What the images install may be passed on: a licence that nobody has agreed to is refused, by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APPROVED = "Classifier: License :: OSI Approved"
+LOCKS = (ROOT / "requirements/runner.lock", ROOT / "requirements/operator.lock")
+
+
+def licences(folder: str | Path, *locks: Path) -> tuple[int, str, str]:
+    """Run the check as make and the images' builds do."""
+    command = [sys.executable, ROOT / "images/build/licences.py", folder, *locks]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Give a folder with one package of each way to tell a licence."""
+    told = {
+        "spdx": "License-Expression: MIT OR (Apache-2.0 AND BSD-3-Clause)",
+        "short": "License: Apache 2.0",
+        "text": f"License: Copyright somebody\n        all of it\n{APPROVED} :: BSD License",
+        "classified": f"{APPROVED}\n{APPROVED} :: MIT License",
+    }
+    for name, lines in told.items():
+        write(tmp_path, name, lines)
+    return tmp_path
+
+
+def write(folder: Path, name: str, lines: str) -> None:
+    """Install a package that has nothing but its metadata."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{lines}\n")
+
+
+def test_every_package_of_the_images_has_a_licence_that_is_agreed_to():
+    """No copyleft comes in unseen with a new version, and no exception outlives its need."""
+    code, table, faults = licences(sysconfig.get_path("purelib"), *LOCKS)
+    assert (code, faults) == (0, "")
+    assert table.count("\n| ") > 80
+
+
+def test_a_licence_is_read_from_wherever_a_package_tells_it(site: Path):
+    """As an expression, a word, a classifier; a whole text is no name."""
+    code, table, _ = licences(site)
+    assert code == 0
+    rows = dict(line.strip("| ").split(" | 1.0 | ") for line in table.splitlines()[2:])
+    assert rows == {
+        "spdx": "MIT OR (Apache-2.0 AND BSD-3-Clause)",
+        "short": "Apache-2.0",
+        "text": "BSD-3-Clause",
+        "classified": "MIT",
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("License-Expression: GPL-3.0-or-later", "GPL-3.0-or-later"),
+        ("License-Expression: MIT AND LGPL-2.1-only", "MIT AND LGPL-2.1-only"),
+        ("License-Expression: MIT OR GPL-2.0-only", "MIT OR GPL-2.0-only"),
+        (
+            "Classifier: License :: OSI Approved :: GNU Affero General Public License v3",
+            "GNU Affero General Public",
+        ),
+        ("License: see the file", "see the file"),
+        ("Summary: says nothing", "nothing that it tells"),
+        ("License: UNKNOWN", "nothing that it tells"),
+    ],
+)
+def test_what_nobody_has_agreed_to_is_refused(site: Path, lines: str, said: str):
+    """The package, its licence and the file to write it into, in one sentence."""
+    write(site, "surprise", lines)
+    code, _, faults = licences(site)
+    assert code == 1
+    assert faults.startswith(f"surprise 1.0 is licensed as '{said}")
+    assert faults.endswith("or name it in requirements/licences.toml with the reason\n")
+    assert faults.count("\n") == 1
+
+
+def test_an_exception_is_for_one_package_with_one_licence(site: Path):
+    """Certifi may be MPL-2.0; nothing else may, and certifi may be nothing else."""
+    write(site, "certifi", "License: MPL-2.0")
+    assert licences(site)[0] == 0
+    write(site, "other", "License: MPL-2.0")
+    assert "other 1.0" in licences(site)[2]
+    (site / "certifi-1.0.dist-info/METADATA").write_text("Name: certifi\nVersion: 1.0\nLicense: GPL\n")
+    assert "certifi 1.0 is licensed as 'GPL'" in licences(site)[2]
+
+
+def test_an_exception_that_nothing_needs_is_refused(site: Path, tmp_path: Path):
+    """Where everything that is locked is there to be looked at."""
+    write(site, "certifi", "License: MIT")
+    (tmp_path / "some.lock").write_text("certifi==1.0 \\\nshort==1.0 \\\n")
+    code, _, faults = licences(site, tmp_path / "some.lock")
+    assert code == 1
+    assert "certifi is an exception as 'MPL-2.0'" in faults
+    assert "says 'MIT' now" in faults
+    assert "tqdm is an exception" in faults
+    assert "is no longer installed" in faults

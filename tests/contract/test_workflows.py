@@ -1,0 +1,94 @@
+"""The workflows of CI and release are ones: schema, expressions, scripts; and do what pages promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from testcluster import binaries
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def jobs(name: str) -> dict[str, Any]:
+    """Read a workflow's jobs."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / f".github/workflows/{name}.yaml").read_text())["jobs"]
+    return found
+
+
+def steps(job: dict[str, Any]) -> str:
+    """Give everything that a job does, as one text."""
+    return "\n".join(
+        f"{step.get('uses', '')} {step.get('with', '')} {step.get('run', '')}" for step in job["steps"]
+    )
+
+
+def test_the_workflows_fit_the_schema():
+    """The one that editors use, without asking any network."""
+    checker = Path(sys.executable).parent / "check-jsonschema"
+    command = [checker, "--builtin-schema", "vendor.github-workflows", *WORKFLOWS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in WORKFLOWS} == {"ci.yaml", "release.yaml"}
+
+
+@pytest.mark.cluster
+def test_actionlint_finds_nothing_wrong():
+    """It knows the types of expressions, the outputs of steps and the inputs of well-known actions."""
+    command = [binaries.actionlint(), "-no-color", *WORKFLOWS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_may_do_no_more_than_it_must(path: Path):
+    """Reading is the default; no third party's code gets the checkout's token; nothing runs for ever."""
+    document = yaml.safe_load(path.read_text())
+    assert document["permissions"] == {"contents": "read"}
+    for job in document["jobs"].values():
+        assert job["timeout-minutes"] <= 120
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"] == {"persist-credentials": False}
+            assert "${{" not in step.get("run", ""), "a script takes values from its environment"
+            assert set(re.findall(r"^make ([a-z-]+)", step.get("run", ""), re.MULTILINE)) <= TARGETS
+
+
+def test_ci_runs_what_a_contributor_runs():
+    """Make test on both Pythons; advisories and licences beside it."""
+    test, audit = jobs("ci")["test"], jobs("ci")["audit"]
+    assert test["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
+    assert "make test" in steps(test)
+    assert "make audit" in steps(audit)
+    assert "make licences" in steps(audit)
+
+
+def test_a_release_is_tested_built_for_both_processors_described_and_signed():
+    """In this order: no image without the tests, no chart without the images."""
+    found = jobs("release")
+    assert "make test" in steps(found["test"])
+    assert (found["image"]["needs"], found["chart"]["needs"]) == ("test", "image")
+    image = steps(found["image"])
+    for word in ("linux/amd64,linux/arm64", "rewrite-timestamp=true", "mode=max", "cosign sign"):
+        assert word in image
+    for action in ("attest-sbom", "attest-build-provenance"):
+        assert action in image
+    assert "helm push" in steps(found["chart"])
+
+
+@pytest.mark.parametrize("folder", ["runner", "operator"])
+def test_a_release_tells_the_images_all_that_their_labels_say(folder: str):
+    """Each argument of the labels, and no argument that there is not."""
+    dockerfile = (ROOT / f"images/{folder}/Dockerfile").read_text()
+    arguments = set(re.findall(r"^ARG (\w+)", dockerfile, re.MULTILINE))
+    [build] = [step for step in jobs("release")["image"]["steps"] if "build-push" in step.get("uses", "")]
+    given = set(re.findall(r"^(\w+)=", build["with"]["build-args"], re.MULTILINE))
+    assert given == arguments - {"BASE_IMAGE", "TARGETARCH", "PYQLIB"}
