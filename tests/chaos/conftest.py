@@ -49,7 +49,7 @@ def theatre(control_plane: Cluster) -> Iterator[Theatre]:
     control_plane.volume(name)
     node = FakeNode(control_plane.kubeconfig, name)
     node.start()
-    yield Theatre(control_plane, name)
+    yield Theatre(control_plane, name, node)
     node.stop()
     control_plane.kubectl("delete", "namespace", name, "--wait=false")
 

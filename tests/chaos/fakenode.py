@@ -26,6 +26,8 @@ PERIOD = 0.25
 """Seconds between two looks at the pods; a pod takes three looks from being scheduled to its end."""
 HEARTBEAT = 40
 """Looks between two signs of life."""
+OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "lost", "effect": "NoExecute"}
+"""What an administrator puts on a node that will not come back by itself."""
 DATASET = {
     "path": "/data/qlib/qlib_data/us_data_1d",
     "resolvedPath": "/data/qlib/qlib_data/us_data_1d@3f9c",
@@ -49,6 +51,9 @@ class FakeNode:
     namespace: str
     defects: list[Exception] = field(default_factory=list)
     """What ended the thread, if anything did."""
+    holds: bool = False
+    """Pods that run go on."""
+    is_lost: bool = False
 
     def __post_init__(self) -> None:
         configuration = client.Configuration()
@@ -71,6 +76,18 @@ class FakeNode:
         self._core.delete_node(NAME)
         assert not self.defects, self.defects
 
+    def lose(self) -> None:
+        """Fall silent, as a node that burns; its administrator says so to the cluster."""
+        self.is_lost = True
+        self._report("Unknown", "NodeStatusUnknown")
+        self._core.patch_node(NAME, {"spec": {"taints": [OUT_OF_SERVICE]}})
+
+    def come_back(self) -> None:
+        """Be as new."""
+        self._core.patch_node(NAME, {"spec": {"taints": None}})
+        self.is_lost = False
+        self._sign_of_life()
+
     def _live(self) -> None:
         looks = 0
         while not self._over.wait(PERIOD):
@@ -83,6 +100,8 @@ class FakeNode:
             looks += 1
 
     def _look(self, looks: int) -> None:
+        if self.is_lost:
+            return
         if looks % HEARTBEAT == 0:
             self._sign_of_life()
         answer = self._core.list_namespaced_pod(self.namespace, _preload_content=False, _request_timeout=5)
@@ -91,9 +110,12 @@ class FakeNode:
                 self._move(pod)
 
     def _sign_of_life(self) -> None:
-        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now()}
-        status = {"capacity": ROOM, "allocatable": ROOM, "conditions": [ready]}
-        self._core.patch_node_status(NAME, {"status": status}, _request_timeout=5)
+        self._report("True", "KubeletReady")
+
+    def _report(self, status: str, reason: str) -> None:
+        ready = {"type": "Ready", "status": status, "reason": reason, "lastHeartbeatTime": now()}
+        told = {"capacity": ROOM, "allocatable": ROOM, "conditions": [ready]}
+        self._core.patch_node_status(NAME, {"status": told}, _request_timeout=5)
 
     def _move(self, pod: Document) -> None:
         """Take one step of a pod's life."""
@@ -105,7 +127,7 @@ class FakeNode:
             self._end(pod, 143, "")
         elif phase == "Pending":
             self._write(pod, "Running", {"running": {"startedAt": now()}})
-        else:
+        elif not self.holds:
             self._end(pod, 0, result_of(pod))
 
     def _end(self, pod: Document, code: int, message: str) -> None:

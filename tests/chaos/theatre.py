@@ -11,6 +11,8 @@ from testcluster import TestClusterError, wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.chaos.fakenode import FakeNode
+
     from testcluster import Cluster
 
 Document = dict[str, Any]
@@ -25,15 +27,17 @@ class Theatre:
 
     cluster: Cluster
     namespace: str
+    node: FakeNode
 
     @property
     def kubeconfig(self) -> Path:
         """Give the way to the cluster."""
         return self.cluster.kubeconfig
 
-    def apply(self, *names: str) -> None:
+    def apply(self, *names: str, **more: Any) -> None:
         """Apply runs as a user does."""
-        spec = {"dataset": {"source": {"synthetic": {}}}, "workflow": {"template": "lightgbm-alpha158"}}
+        question = {"dataset": {"source": {"synthetic": {}}}, "workflow": {"template": "lightgbm-alpha158"}}
+        spec = question | more
         kind = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun"}
         runs = [{**kind, "metadata": {"name": name}, "spec": spec} for name in names]
         self.cluster.apply(*runs, namespace=self.namespace)

@@ -1,0 +1,51 @@
+"""A node is lost while a run is at work: the attempt is not counted, and the run goes on on another one.
+
+The node is a pretended one, since the only real one carries the other tests. What follows from its loss is
+real: the taint, its eviction, the collector of pods, the Job controller and the scheduler.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testcluster import wait_for
+
+if TYPE_CHECKING:
+    from tests.chaos.conftest import Hire
+    from tests.chaos.theatre import Theatre
+
+pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
+
+PATIENCE = 180.0
+"""Seconds; pods of lost nodes are collected every twenty."""
+
+
+def download(theatre: Theatre) -> dict[str, Any]:
+    """Read the download stage's status, if there is one yet."""
+    [run] = theatre.list("qsr")
+    return next(iter(run.get("status", {}).get("stages", [])), {})
+
+
+def test_a_lost_node_costs_no_attempt(theatre: Theatre, hire: Hire):
+    """With no retry to spare; while there is no node, the run says that it waits for one."""
+    operator = hire()
+    theatre.node.holds = True
+    theatre.apply("nightly", stages={"download": {"retries": 0}})
+    wait_for(lambda: download(theatre).get("state") == "Running", PATIENCE, "the download to run")
+    theatre.node.lose()
+    wait_for(lambda: download(theatre).get("reason") == "Unschedulable", PATIENCE, "another attempt to wait")
+    assert download(theatre)["attempts"] == 2
+    told = [event["note"] for event in theatre.list("events.events.k8s.io") if "regarding" in event]
+    assert any("stage download waits: Unschedulable" in note for note in told)
+    theatre.node.holds = False
+    theatre.node.come_back()
+    theatre.wait_for_all()
+    [run] = theatre.list("qsr")
+    assert run["status"]["phase"] == "Complete"
+    assert [stage["attempts"] for stage in run["status"]["stages"]] == [2, 1]
+    jobs = {job["metadata"]["labels"]["qlibshadow.io/stage"]: job["status"] for job in theatre.list("jobs")}
+    assert jobs.keys() == {"download", "qrun"}
+    assert jobs["download"].get("failed", 0) == 0
+    assert operator.lives()
