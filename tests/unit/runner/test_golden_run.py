@@ -87,7 +87,7 @@ def verify(folder: Path, data: Path) -> tuple[int, dict[str, bool]]:
 
 def test_the_demo_passes_and_says_so(golden: Golden):
     """Steps, figures, verdict, and where to look."""
-    for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (13/13)"):
+    for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (14/14)"):
         assert word in golden.output
     assert golden.output.rstrip().endswith(f"{golden.folder.name}/report.html")
 
@@ -213,6 +213,7 @@ LINES = (
     "summary",
     "identity",
     "logs",
+    "network",
     "report",
 )
 
@@ -283,7 +284,10 @@ TAMPERED = {
     "no summary": (remove("backtest_summary.md"), {"files", "summary"}),
     "another report": (replace("report.html", "nothing was traded", "much was earned"), {"report"}),
     "no report": (remove("report.html"), {"report"}),
-    "no log": (remove("stdout.log"), {"files", "logs"}),
+    "no log": (remove("stdout.log"), {"files", "logs", "network"}),
+    "no guard": (replace("RUN_METADATA.json", '"network_guard"', '"x"'), {"network"}),
+    "another guard": (replace("RUN_METADATA.json", '"audit-hook"', '"more", "audit-hook"'), {"network"}),
+    "a guard that the log does not name": (replace("stdout.log", "network closed by", ""), {"network"}),
     "a log cut short": (replace("stderr.log", "stage download attempt", ""), {"logs"}),
 }
 
@@ -337,7 +341,7 @@ def test_signals_are_csv_where_asked(tmp_path: Path):
         command, cwd=tmp_path, env=plain_environ(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "golden run: PASS (13/13)" in done.stdout
+    assert "golden run: PASS (14/14)" in done.stdout
     [signals] = (tmp_path / "data/artifacts/trading-ops/qlib-shadow").glob("*/signals_ranked.*")
     header, first, *_ = signals.read_text().splitlines()
     assert (signals.name, header) == (

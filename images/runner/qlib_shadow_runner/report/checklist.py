@@ -11,7 +11,7 @@ from qlib_shadow_runner.verify.checks import REPORT_CHECK
 if TYPE_CHECKING:
     from pathlib import Path
 
-AT_THE_END: Final = frozenset({"metadata", "stages", "metrics", "identity"})
+AT_THE_END: Final = frozenset({"metadata", "stages", "metrics", "identity", "network"})
 """Lines about what the stage writes last, after the report."""
 
 

@@ -19,6 +19,7 @@ from qlib_shadow_runner.contract import (
     Metrics,
     Stage,
 )
+from qlib_shadow_runner.guard.layers import AUDIT_HOOK
 from qlib_shadow_runner.mlruns import RunStatus
 from qlib_shadow_runner.verify.signals_check import check_signals
 
@@ -175,6 +176,17 @@ def logs_are_complete(evidence: Evidence) -> str:
     return f"{STDOUT_FILE}, {STDERR_FILE}"
 
 
+def network_was_closed(evidence: Evidence) -> str:
+    """Hold that something kept the training from the network, and that metadata and log name the same."""
+    layers = evidence.metadata.get("network_guard")
+    if not isinstance(layers, list) or AUDIT_HOOK not in layers:
+        raise Broken(f"{METADATA_FILE} does not say what kept the training from the network")
+    named = ", ".join(map(str, layers))
+    if f"network closed by {named}\n" not in (evidence.folder / STDOUT_FILE).read_text(errors="replace"):
+        raise Broken(f"{METADATA_FILE} says that the network was closed by {named}; {STDOUT_FILE} does not")
+    return named if len(layers) > 1 else f"{named} alone, which native code passes by"
+
+
 def signals_are_ranked(evidence: Evidence) -> str:
     """Hold that the signals are the model's predictions, ranked, to the last day."""
     fault, found = check_signals(evidence)
@@ -208,6 +220,7 @@ CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "summary": summary_is_current,
     "identity": run_is_one,
     "logs": logs_are_complete,
+    "network": network_was_closed,
     REPORT_CHECK: report_is_the_one,
 }
 """Every line of the golden run, in the order in which it is printed."""
