@@ -154,6 +154,14 @@ def _followup(options: argparse.Namespace) -> int:
     return print_followup(data_folder(options.data), as_json=options.json)
 
 
+def _ui(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.ui.server import serve  # noqa: PLC0415
+
+    return serve(
+        data_folder(options.data), host=options.host, port=options.port, token_file=options.token_file
+    )
+
+
 def _stage(options: argparse.Namespace) -> int:
     if options.report:
         from qlib_shadow_runner.telling import tell_again  # noqa: PLC0415
@@ -184,6 +192,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "prune": _prune,
     "query": _query,
     "followup": _followup,
+    "ui": _ui,
     "doctor": _doctor,
     "stage": _stage,
     "completion": _completion,

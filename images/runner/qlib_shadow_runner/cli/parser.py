@@ -222,6 +222,24 @@ def _add_followup(commands: Commands[Parser]) -> None:
     _add_json(followup)
 
 
+def _add_ui(commands: Commands[Parser]) -> None:
+    ui = _command(commands, "ui", "show the runs as web pages that change nothing", _UI)
+    _add_data(ui)
+    ui.add_argument(
+        "--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: %(default)s)"
+    )
+    ui.add_argument(
+        "--port", metavar="N", default="8321", help="which port, or 0 for a free one (default: %(default)s)"
+    )
+    ui.add_argument(
+        "--token-file",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="ask everybody for the token in FILE (default: QLIB_SHADOW_UI_TOKEN)",
+    )
+
+
 def _add_doctor(commands: Commands[Parser]) -> None:
     doctor = _command(commands, "doctor", "check whether runs can be done here")
     _add_data(doctor)
@@ -259,6 +277,7 @@ COMMANDS: Final[tuple[Callable[[Commands[Parser]], None], ...]] = (
     _add_prune,
     _add_query,
     _add_followup,
+    _add_ui,
     _add_doctor,
     _add_stage,
     _add_completion,
@@ -355,6 +374,9 @@ The views are runs, signals, metrics, followup and returns: see docs/catalog.md,
 _FOLLOWUP: Final = """\
 Signals count whose outcome was not in their run's data: those of its last days. The results are kept beside
 the run folders, in catalog/followup.parquet."""
+_UI: Final = """\
+On this machine's own address no other machine can reach them. On any other a token is asked for: that of
+FILE or of QLIB_SHADOW_UI_TOKEN, or one that is made and printed."""
 _STAGE: Final = """\
 QLIB_SHADOW_REQUEST holds the run as JSON, QLIB_SHADOW_DATA says where the volume is (default /data),
 QLIB_SHADOW_WORK where there is room to work (default /work), and QLIB_SHADOW_TERMINATION_LOG where the

@@ -1,0 +1,196 @@
+"""The pages by their addresses: each reads the volume, fills in a template, and changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from qlib_shadow_runner.catalog.record import records
+from qlib_shadow_runner.cli.folders import ENDED
+from qlib_shadow_runner.contract import REPORT_FILE
+from qlib_shadow_runner.ui.chart import cumulative_ic
+from qlib_shadow_runner.ui.details import details
+from qlib_shadow_runner.ui.files import LOGS, content, open_file, read_log, shown_files
+from qlib_shadow_runner.ui.pages import page
+from qlib_shadow_runner.ui.shelf import PAGE, RUNNING, Choice, Shelf
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from qlib_shadow_runner.catalog.columns import Row
+    from qlib_shadow_runner.cli.folders import Run
+    from qlib_shadow_runner.volume import Volume
+
+STATUSES: Final = (RUNNING, *sorted(ENDED))
+STATIC: Final = {"ui.css": "text/css; charset=utf-8", "ui.js": "text/javascript; charset=utf-8"}
+REPORT_POLICY: Final = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+"""A report is a run's output: it is shown without scripts, without an origin and without the network."""
+LONGEST: Final = 200
+"""Characters of what is searched for."""
+
+
+def application(volume: Volume) -> Starlette:
+    """Give the application for one volume."""
+    pages = Pages(Shelf(volume))
+    routes = [
+        Route("/", pages.runs),
+        Route("/followup", pages.followup),
+        Route("/runs/{run_id}", pages.run),
+        Route("/runs/{run_id}/report", pages.report),
+        Route("/runs/{run_id}/logs/{name}", pages.log),
+        Route("/runs/{run_id}/logs/{name}/from/{begin:int}", pages.log_from),
+        Route("/runs/{run_id}/files/{name:path}", pages.file),
+        Route("/static/{name}", static),
+        Route("/healthz", lambda _request: PlainTextResponse("ok\n")),
+    ]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What is answered; each method is one address."""
+
+    shelf: Shelf
+
+    def runs(self, request: Request) -> Response:
+        """List the runs that were chosen."""
+        query = request.query_params
+        number = query.get("page", "1")
+        choice = Choice(
+            query.get("status", ""),
+            query.get("q", "")[:LONGEST],
+            max(1, int(number))
+            if number.isascii() and number.isdigit() and len(number) < len("1000000")
+            else 1,
+        )
+        rows = self.shelf.rows()
+        chosen = choice.of(rows)
+        first = (choice.page - 1) * PAGE
+        return HTMLResponse(
+            page(
+                "runs.html.j2",
+                here="runs",
+                volume=self.shelf.volume.mount,
+                choice=choice,
+                statuses=STATUSES,
+                counts={status: sum(row["status"] == status for row in rows) for status in STATUSES},
+                total=len(rows),
+                found=len(chosen),
+                rows=chosen[first : first + PAGE],
+                newer=_address(choice, -1) if choice.page > 1 else None,
+                older=_address(choice, 1) if len(chosen) > first + PAGE else None,
+            )
+        )
+
+    def run(self, request: Request) -> Response:
+        """Show one run."""
+        run = self._run(request)
+        judged = [row for row in self._followup() if row["run_id"] == run.run_id and row["live"]]
+        return HTMLResponse(page("run.html.j2", run=details(run, _now()), judged=judged))
+
+    def report(self, request: Request) -> Response:
+        """Give the run's report, for the frame that it is shown in."""
+        return self._file(self._run(request), REPORT_FILE, "text/html; charset=utf-8", REPORT_POLICY)
+
+    def file(self, request: Request) -> Response:
+        """Give one of the run's files."""
+        run, name = self._run(request), request.path_params["name"]
+        found = next((file for file in shown_files(run.folder) if file.name == name), None)
+        if found is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f'the run {run.run_id} has no file "{name}"')
+        return self._file(run, name, found.kind, "sandbox; default-src 'none'")
+
+    def log(self, request: Request) -> Response:
+        """Show a log from its end, to be followed."""
+        run, name = self._run(request), self._log(request)
+        piece = read_log(run.folder / LOGS[name], None)
+        others = [log for log in LOGS if log != name]
+        return HTMLResponse(
+            page(
+                "log.html.j2", run=details(run, _now()), log=name, others=others, piece=piece, file=LOGS[name]
+            )
+        )
+
+    def log_from(self, request: Request) -> Response:
+        """Give what has been added to a log."""
+        run, name = self._run(request), self._log(request)
+        piece = read_log(run.folder / LOGS[name], request.path_params["begin"])
+        return JSONResponse({"text": piece.text, "next": piece.next, "ended": run.ended})
+
+    def followup(self, request: Request) -> Response:
+        """Show what became of the signals."""
+        del request
+        found = records(self._followup())
+        paths = sorted({record.dataset_path for record in found})
+        datasets = {path: [record for record in found if record.dataset_path == path] for path in paths}
+        charts = {path: cumulative_ic(several) for path, several in datasets.items()}
+        return HTMLResponse(page("followup.html.j2", here="followup", datasets=datasets, charts=charts))
+
+    def _followup(self) -> list[Row]:
+        from qlib_shadow_runner.catalog.followup import read_followup  # noqa: PLC0415 - it takes pandas
+
+        return read_followup(self.shelf.volume)
+
+    def _run(self, request: Request) -> Run:
+        run_id = request.path_params["run_id"]
+        run = self.shelf.run(run_id)
+        if run is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f'there is no run "{run_id}" on this volume')
+        return run
+
+    @staticmethod
+    def _log(request: Request) -> str:
+        name = request.path_params["name"]
+        if name not in LOGS:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"the logs are {' and '.join(LOGS)}")
+        return str(name)
+
+    @staticmethod
+    def _file(run: Run, name: str, kind: str, policy: str) -> Response:
+        opened = open_file(run.folder / name)
+        if opened is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f'the run {run.run_id} has no file "{name}"')
+        headers = {"Content-Security-Policy": policy, "Content-Length": str(opened[1])}
+        return StreamingResponse(content(*opened), media_type=kind, headers=headers)
+
+
+def static(request: Request) -> Response:
+    """Give the style or the script of the pages."""
+    name = request.path_params["name"]
+    if name not in STATIC:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such file")
+    found = files("qlib_shadow_runner.ui").joinpath("static", name).read_bytes()
+    return Response(found, media_type=STATIC[name])
+
+
+def _now() -> datetime:
+    """Give the time as the catalog has times."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _address(choice: Choice, step: int) -> str:
+    asked = {"status": choice.status, "q": choice.words, "page": choice.page + step}
+    return "/?" + urlencode({name: value for name, value in asked.items() if value})
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "it handles no other"
+    said = error.detail if error.detail != HTTPStatus(error.status_code).phrase else "there is no such page"
+    return HTMLResponse(page("refused.html.j2", sentence=said), error.status_code)
+
+
+def _failed(_request: Request, error: Exception) -> Response:
+    said = f"this page could not be made ({type(error).__name__}: {error}); the terminal has the details"
+    return HTMLResponse(page("refused.html.j2", sentence=said), HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,0 +1,213 @@
+"""What the page of one run tells: its documents, turned into lines and tables.
+
+Anybody may have edited a document. What has another shape than promised is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_runner.catalog.columns import moment, number, text, whole
+from qlib_shadow_runner.contract import REPORT_FILE, Stage
+from qlib_shadow_runner.dataset.quality.checks import RULES
+from qlib_shadow_runner.ui.files import LOGS, Shown, shown_files
+from qlib_shadow_runner.ui.shelf import RUNNING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from qlib_shadow_runner.cli.folders import Run
+
+FIGURES: Final = (
+    ("IC", "ic", "figure"),
+    ("Rank IC", "rankIc", "figure"),
+    ("Excess return a year", "annualizedReturn", "percent"),
+    ("Information ratio", "informationRatio", "figure"),
+    ("Max drawdown", "maxDrawdown", "percent"),
+)
+"""What one looks at first: Qlib's figures of the return in excess of the benchmark, with cost."""
+WITHOUT_COST: Final = "WithoutCost"
+IDENTITY: Final = {
+    "Run": ("name", "namespace", "uid", "started_at_utc", "finished_at_utc"),
+    "Question": (
+        "config_hash",
+        "workflow_sha256",
+        "template",
+        "model",
+        "handler",
+        "market",
+        "benchmark",
+        "seed",
+    ),
+    "Provenance": (
+        "git_commit",
+        "image",
+        "python",
+        "platform",
+        "signals_file",
+        "signals_sha256",
+        "reused_from",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """One stage: how it went, or how it stands."""
+
+    name: str
+    state: str
+    attempts: int | None
+    began: datetime | None
+    seconds: float | None
+    goes_on: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure, with and without cost."""
+
+    name: str
+    value: float | None
+    without_cost: float | None
+    form: str
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """One check of the dataset's quality."""
+
+    name: str
+    state: str
+    count: int | None
+    finds: str
+    examples: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """Everything that the page of a run shows, but for its logs."""
+
+    run_id: str
+    status: str
+    message: str
+    stages: Sequence[StageLine]
+    tiles: Sequence[Tile]
+    dataset: Mapping[str, object]
+    checks: Sequence[CheckLine]
+    quality: str
+    hint: str
+    notes: Sequence[str]
+    caveats: Sequence[str]
+    identity: Mapping[str, Mapping[str, str]]
+    files: Sequence[Shown]
+    logs: Sequence[str]
+
+    @property
+    def has_report(self) -> bool:
+        """Say whether there is a report to embed."""
+        return any(file.name == REPORT_FILE for file in self.files)
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the page will change by itself."""
+        return self.status == RUNNING
+
+
+def details(run: Run, now: datetime) -> Details:
+    """Read a run's folder."""
+    told = run.metadata
+    stages = [_stage(run, stage, now) for stage in Stage]
+    quality = _mapping(told.get("dataset_quality"))
+    files = shown_files(run.folder)
+    return Details(
+        run_id=run.run_id,
+        status=run.status,
+        message=next((stage.message for stage in reversed(stages) if stage.message), ""),
+        stages=stages,
+        tiles=[_tile(run, *one) for one in FIGURES],
+        dataset=_dataset(told),
+        checks=[line for check in _list(quality.get("checks")) if (line := _check(_mapping(check)))],
+        quality=text(quality.get("overall_state")) or "",
+        hint=text(quality.get("action_hint")) or "",
+        notes=_texts(told.get("dataset_notes")),
+        caveats=_texts(told.get("caveats")),
+        identity={
+            head: {name: str(told[name]) for name in names if told.get(name) not in (None, "")}
+            for head, names in IDENTITY.items()
+        },
+        files=files,
+        logs=[name for name, file in LOGS.items() if any(shown.name == file for shown in files)],
+    )
+
+
+def _stage(run: Run, stage: Stage, now: datetime) -> StageLine:
+    record = _mapping(_mapping(run.metadata.get("stages")).get(stage))
+    state, began = _state(run, record), moment(record.get("started_at_utc"))
+    goes_on = state == RUNNING and began is not None
+    return StageLine(
+        str(stage),
+        state,
+        whole(record.get("attempts")),
+        began,
+        max(0.0, (now - began).total_seconds()) if goes_on and began else number(record.get("seconds")),
+        goes_on,
+        (text(run.result(stage).get("message")) or "") if "finished_at_utc" in record else "",
+    )
+
+
+def _state(run: Run, record: Mapping[str, Any]) -> str:
+    """Say it in the words of a run's status."""
+    if not record:
+        return "waiting" if run.status == RUNNING else "not reached"
+    if "finished_at_utc" not in record:
+        return run.status
+    reason = record.get("reason")
+    return "complete" if reason == "Succeeded" else "interrupted" if reason == "Interrupted" else "failed"
+
+
+def _tile(run: Run, name: str, key: str, form: str) -> Tile:
+    return Tile(name, run.metric(key), run.metric(f"{key}{WITHOUT_COST}"), form)
+
+
+def _dataset(told: Mapping[str, object]) -> dict[str, object]:
+    first, last = told.get("dataset_start"), told.get("dataset_end")
+    known: dict[str, object] = {
+        "days": f"{first} to {last}" if first and last else None,
+        "trading days": told.get("dataset_days"),
+        "instruments": told.get("dataset_instruments"),
+        "source": told.get("dataset_source"),
+        "path": told.get("dataset_path"),
+        "version": told.get("dataset_resolved_path"),
+        "fingerprint": told.get("dataset_fingerprint"),
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _check(check: Mapping[str, Any]) -> CheckLine | None:
+    name, state = text(check.get("name")), text(check.get("state"))
+    if not name or not state:
+        return None
+    rule = RULES.get(name)
+    return CheckLine(
+        name,
+        state,
+        whole(check.get("count")),
+        rule.finds if rule else "",
+        ", ".join(_texts(check.get("examples"))),
+    )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in _list(value) if isinstance(one, str)]

@@ -1,0 +1,67 @@
+"""The runs as the pages show them: rows of the catalog, kept in memory and read anew where they changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.catalog.rows import by_run, scan
+from qlib_shadow_runner.cli.folders import Run, artifacts_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from qlib_shadow_runner.catalog.columns import Row
+    from qlib_shadow_runner.volume import Volume
+
+FRESH: Final = 1.0
+"""Seconds in which many open pages cost one look at the volume."""
+PAGE: Final = 100
+SEARCHED: Final = ("run_id", "name", "namespace", "market", "template", "dataset_path", "reason")
+RUNNING: Final = "running"
+
+
+@dataclass
+class Shelf:
+    """One volume's runs."""
+
+    volume: Volume
+    clock: Callable[[], float] = time.monotonic
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _rows: list[Row] = field(default_factory=list)
+    _until: float = float("-inf")
+
+    def rows(self) -> list[Row]:
+        """Give all runs, newest first."""
+        with self._lock:
+            if self.clock() >= self._until:
+                self._rows = scan(self.volume, by_run(self._rows))
+                self._until = self.clock() + FRESH
+            return self._rows
+
+    def run(self, run_id: str) -> Run | None:
+        """Find one run; a name that no run can have is none."""
+        if not any(row["run_id"] == run_id for row in self.rows()):
+            return None
+        return Run.at(artifacts_root(self.volume) / run_id)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which runs somebody wants to see."""
+
+    status: str = ""
+    words: str = ""
+    page: int = 1
+
+    def of(self, rows: Sequence[Row]) -> list[Row]:
+        """Choose; every word must stand somewhere."""
+        wanted = self.words.lower().split()
+        return [row for row in rows if self.status in ("", row["status"]) and _has(row, wanted)]
+
+
+def _has(row: Row, words: Sequence[str]) -> bool:
+    told = " ".join(str(row[name] or "") for name in SEARCHED).lower()
+    return all(word in told for word in words)

@@ -1,0 +1,56 @@
+// Little that the pages cannot do by themselves: bring what is shown up to date, follow a log, filter at once.
+"use strict";
+
+const hidden = () => document.visibilityState === "hidden";
+
+async function refreshLive() {
+  const live = document.querySelector("#live[data-every]");
+  if (!live) return;
+  if (!hidden() && !live.contains(document.activeElement)) {
+    try {
+      const answer = await fetch(location.href, { cache: "no-store" });
+      const fresh = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#live");
+      if (fresh) {
+        if ("running" in live.dataset && !("running" in fresh.dataset)) return location.reload();
+        if (fresh.innerHTML !== live.innerHTML) live.innerHTML = fresh.innerHTML;
+      }
+      document.body.classList.toggle("cut-off", !answer.ok);
+    } catch {
+      document.body.classList.add("cut-off");
+    }
+  }
+  setTimeout(refreshLive, Number(live.dataset.every));
+}
+
+async function followLog() {
+  const log = document.querySelector("#log");
+  let ended = !log.dataset.every;
+  if (!hidden()) {
+    try {
+      const answer = await fetch(log.dataset.from + log.dataset.next, { cache: "no-store" });
+      const piece = await answer.json();
+      const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+      if (piece.next < Number(log.dataset.next)) log.textContent = "";
+      document.body.classList.remove("cut-off");
+      log.append(piece.text);
+      log.dataset.next = piece.next;
+      if (atEnd) log.scrollTop = log.scrollHeight;
+      ended = piece.ended && piece.text === "";
+    } catch {
+      document.body.classList.add("cut-off");
+    }
+  }
+  if (ended) document.querySelector("#follows").textContent = "the run has ended";
+  else setTimeout(followLog, Number(log.dataset.every));
+}
+
+for (const field of document.querySelectorAll("[data-submits]")) {
+  field.addEventListener("change", () => field.form.requestSubmit());
+}
+const log = document.querySelector("#log");
+if (log) {
+  log.scrollTop = log.scrollHeight;
+  if (log.dataset.every) setTimeout(followLog, Number(log.dataset.every));
+}
+const live = document.querySelector("#live[data-every]");
+if (live) setTimeout(refreshLive, Number(live.dataset.every));

@@ -1,0 +1,195 @@
+"""The pages in Chromium: they keep up by themselves, fit a phone, can be read, and ask nobody else."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from qlib_shadow_runner.catalog.update import update
+from qlib_shadow_runner.contract import ARTIFACTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+    from tests.unit.runner.ui.conftest import Served
+
+PATIENCE = 60_000
+ADDRESSES = (
+    "/",
+    "/?q=nothing",
+    "/runs/nightly-0",
+    "/runs/busy-1",
+    "/runs/nightly-0/logs/stderr",
+    "/followup",
+)
+CONTRAST = 4.5
+"""What WCAG 2 asks of text, level AA."""
+MEASURE = """
+() => {
+  const channel = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const share = [0.2126, 0.7152, 0.0722];
+  const light = (rgb) => rgb.map(channel).reduce((sum, value, at) => sum + value * share[at], 0);
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const found = numbers(getComputedStyle(at).backgroundColor);
+      if (found.length < 4 || found[3] === 1) return found.slice(0, 3);
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("main *, header *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !element.getClientRects().length || element.closest("svg")) continue;
+    const ink = light(numbers(getComputedStyle(element).color).slice(0, 3));
+    const other = light(ground(element));
+    const ratio = (Math.max(ink, other) + 0.05) / (Math.min(ink, other) + 0.05);
+    found.push([ratio, element.outerHTML.slice(0, 90)]);
+  }
+  return found.sort((a, b) => a[0] - b[0])[0];
+}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def followed_up(pages: Served) -> None:
+    """Let there be a followup to be drawn."""
+    update(pages.small.volume)
+
+
+@pytest.fixture
+def page(browser: Browser, pages: Served) -> Iterator[Page]:
+    """Open a page of one's own; it may ask nobody else and complain of nothing."""
+    context = browser.new_context(base_url=pages.url)
+    one = context.new_page()
+    asked: list[str] = []
+    complaints: list[str] = []
+    one.on("request", lambda request: asked.append(request.url))
+    one.on("console", lambda message: complaints.append(message.text))
+    one.on("pageerror", lambda error: complaints.append(str(error)))
+    yield one
+    context.close()
+    assert [url for url in asked if not url.startswith((f"{pages.url}/", "data:"))] == []
+    assert [text for text in complaints if "Blocked script execution" not in text] == []
+
+
+def folder(pages: Served, run_id: str) -> Path:
+    """Give a run's folder."""
+    return pages.small.data / ARTIFACTS / run_id
+
+
+def test_the_list_keeps_up_by_itself(page: Page, pages: Served):
+    """A run that appears is shown without a touch, and what was typed meanwhile is kept."""
+    page.goto("/")
+    page.get_by_label("Words").fill("half a wo")
+    pages.small.add_run("later-1", 64)
+    expect(page.get_by_role("link", name="later-1")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_label("Words")).to_have_value("half a wo")
+
+
+def test_choosing_a_status_filters_at_once(page: Page):
+    """And the address can be kept."""
+    page.goto("/")
+    page.get_by_label("Status").select_option("failed")
+    page.wait_for_url("**/?status=failed*", timeout=PATIENCE)
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.get_by_role("link", name="broken-1")).to_be_visible()
+
+
+def test_a_log_follows_what_is_written(page: Page, pages: Served):
+    """To its end; then it says that the run has ended. A reader who has scrolled up is left there."""
+    log = folder(pages, "busy-1") / "stdout.log"
+    page.goto("/runs/busy-1/logs/stdout")
+    shown = page.locator("#log")
+    with log.open("a") as stream:
+        stream.write("".join(f"epoch {number} <b>\n" for number in range(200)))
+    expect(shown).to_contain_text("epoch 199 <b>", timeout=PATIENCE)
+    assert shown.evaluate("log => log.scrollHeight - log.scrollTop - log.clientHeight") < 40
+    shown.evaluate("log => { log.scrollTop = 0; }")
+    with log.open("a") as stream:
+        stream.write("the last line\n")
+    expect(shown).to_contain_text("the last line", timeout=PATIENCE)
+    assert shown.evaluate("log => log.scrollTop") == 0
+    assert shown.locator("b").count() == 0
+
+
+def test_a_run_that_ends_shows_its_report(page: Page, pages: Served):
+    """The page that showed it running becomes the page of its end; the log says so as well."""
+    running = folder(pages, "busy-1")
+    page.goto("/runs/busy-1")
+    expect(page.locator("#live .title .badge")).to_have_text("running")
+    log = page.context.new_page()
+    log.goto("/runs/busy-1/logs/stdout")
+    expect(log.locator("#follows")).to_contain_text("followed")
+    document = json.loads((running / "RUN_METADATA.json").read_text())
+    (running / "report.html").write_text("<p id=said>it is done</p>")
+    (running / "RUN_METADATA.json").write_text(json.dumps({**document, "status": "complete"}))
+    expect(page.locator("#live .title .badge")).to_have_text("complete", timeout=PATIENCE)
+    expect(page.frame_locator("iframe").locator("#said")).to_have_text("it is done", timeout=PATIENCE)
+    expect(log.locator("#follows")).to_have_text("the run has ended", timeout=PATIENCE)
+
+
+def test_a_reports_scripts_do_not_run(page: Page):
+    """The frame shows it as a picture would."""
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    page.goto("/runs/nightly-0")
+    frame = page.frame_locator("iframe")
+    expect(frame.locator("#said")).to_contain_text("a report of its own")
+    expect(frame.locator("#said")).to_have_css("color", "rgb(255, 0, 0)")
+    assert dialogs == []
+    assert page.evaluate("document.querySelector('iframe').contentDocument") is None
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_can_be_read(page: Page, scheme: str):
+    """In both lights, every text stands out from its ground."""
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    for address in ADDRESSES:
+        page.goto(address)
+        worst, where = page.evaluate(MEASURE)
+        assert worst >= CONTRAST, f"{address}: {worst:.2f} {where}"
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(18, 21, 27)" if scheme == "dark" else "rgb(255, 255, 255)")
+
+
+def test_a_phone_shows_all_of_it(page: Page):
+    """Nothing is wider than its screen, and figures keep their names."""
+    page.set_viewport_size({"width": 360, "height": 740})
+    for address in ADDRESSES:
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") == 360, address
+    page.goto("/")
+    cell = page.locator("td[data-label=Drawdown]").first
+    assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Drawdown"'
+
+
+def test_the_keyboard_reaches_everything(page: Page):
+    """The content at once, and every link in turn."""
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Skip to the content")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#main")
+    reached = set()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.name"))
+    assert any(re.match("nightly|broken|busy|later", name) for name in reached)
+    assert {"q", "Filter"} <= reached
+
+
+def test_pictures_and_tables_have_names(page: Page):
+    """For those who do not see them."""
+    page.goto("/followup")
+    expect(page.get_by_role("img", name=re.compile("Cumulative IC from .* over 1 day"))).to_be_visible()
+    assert page.locator("table th:not([scope])").count() == 0
+    page.goto("/runs/nightly-0")
+    assert page.locator("iframe:not([title])").count() == 0
+    assert page.locator("html").get_attribute("lang") == "en"
