@@ -211,7 +211,7 @@ def test_what_runs_say_is_text(tmp_path: Path):
 
 
 def test_a_log_is_followed_from_where_it_was(pages: Served):
-    """A page begins with its end; then comes what is new, whole characters only; a shorter log begins again."""
+    """A page begins with its end; then comes what is new, whole characters only."""
     told = pages.get("/runs/nightly-0/logs/stderr").text
     assert "line 8999 · ü" in told
     assert "line 100 · ü" not in told
