@@ -1,0 +1,69 @@
+"""Qlib's exchange for daily bars: quotes by the fast loader, answers from a panel of arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qlib.backtest import exchange
+from qlib.data import D
+
+from qlib_shadow_runner.fast.backtest.panel import PanelQuote
+from qlib_shadow_runner.fast.expressions import Unsupported
+from qlib_shadow_runner.fast.loader import Ask, Computation, QlibDataLoader
+from qlib_shadow_runner.fast.report import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Exchange(exchange.Exchange):  # type: ignore[misc]
+    """Qlib's exchange with the same arguments; what is not daily, or has quotes of its own, is Qlib's."""
+
+    def __init__(self, freq: str = "day", **kwargs: Any) -> None:
+        self._is_plain = freq == "day" and kwargs.get("extra_quote") is None and "quote_cls" not in kwargs
+        if self._is_plain:
+            kwargs["quote_cls"] = PanelQuote
+        super().__init__(freq=freq, **kwargs)
+
+    def get_quote_from_qlib(self) -> None:
+        """Read the quotes, and see what they allow."""
+        if not self._is_plain:
+            super().get_quote_from_qlib()
+            return
+        if len(self.codes) == 0:
+            self.codes = D.instruments()
+        self.quote_df = self._read_quotes()
+        for price in dict.fromkeys((self.buy_price, self.sell_price)):
+            if self.quote_df[price].isna().any():
+                self.logger.warning("%s field data contains nan.", price)
+        self.trade_w_adj_price = self._lacks_factors()
+        self._update_limit(self.limit_threshold)
+
+    def _read_quotes(self) -> pd.DataFrame:
+        # Neither kept in the cache nor told: they cost little, and a run's features are other ones.
+        by = QlibDataLoader(sorted(self.all_fields))
+        try:
+            return Computation(
+                by, Ask.of(by, self.codes, self.start_time, self.end_time), Report(), None
+            ).frame()
+        except Unsupported as why:
+            self.logger.warning("The quotes are read by Qlib's own engine: it alone understands %s.", why)
+            return super(QlibDataLoader, by).load(self.codes, self.start_time, self.end_time)
+
+    def _lacks_factors(self) -> bool:
+        lacking = bool((self.quote_df["$factor"].isna() & ~self.quote_df["$close"].isna()).any())
+        if lacking:
+            self.logger.warning(
+                "factor.day.bin file not exists or factor contains `nan`. Order using adjusted_price."
+            )
+            if self.trade_unit is not None:
+                self.logger.warning("trade unit %s is not supported in adjusted_price mode.", self.trade_unit)
+        return lacking
+
+    def check_stock_suspended(self, stock_id: str, start_time: Any, end_time: Any) -> bool:
+        """Say whether an instrument has no close in a span of time."""
+        if not self._is_plain:
+            return bool(super().check_stock_suspended(stock_id, start_time, end_time))
+        close = self.quote.close(stock_id, start_time, end_time)
+        return close is None or bool(np.isnan(close))

@@ -1,0 +1,150 @@
+"""A backtest by our classes leaves what Qlib's leaves: reports, positions, indicators, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+from tests.unit.runner.fast.backtest.likeness import differences
+from tests.unit.runner.fast.backtest.trading import Market, Rules, Scores, Stock, open_market, trade
+
+ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_BACKTESTS", "12"))
+LENGTH = 26
+SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG")
+SHARES = st.sampled_from([0.0, 0.0, 0.1, 0.4])
+COSTS = st.sampled_from([0.0, 0.0005, 0.0015, 0.05])
+
+
+@st.composite
+def stocks(draw: st.DrawFn) -> Stock:
+    """Make an instrument that is listed and delisted at any time."""
+    first = draw(st.sampled_from([0, 0, 0, 2, 9]))
+    days = draw(st.sampled_from([LENGTH, LENGTH, LENGTH, 12, 1]))
+    return Stock(
+        first,
+        min(days, LENGTH - first),
+        draw(st.integers(0, 99)),
+        suspended=draw(SHARES),
+        holes=draw(st.sampled_from([0.0, 0.0, 0.1])),
+        no_volume=draw(SHARES),
+        no_price=draw(st.sampled_from([0.0, 0.0, 0.2])),
+        missing=draw(st.sampled_from([(), (), (), ("factor",), ("vwap", "change"), ("volume",)])),
+    )
+
+
+MARKETS = st.builds(Market, st.just(LENGTH), st.fixed_dictionaries(dict.fromkeys(SYMBOLS, stocks())))
+SCORES = st.builds(
+    Scores,
+    seed=st.integers(0, 99),
+    decimals=st.sampled_from([0, 1, 12]),
+    missing=SHARES,
+    nan=SHARES,
+    no_days=st.sampled_from([(), (2, 7, 8)]),
+    by_instrument=st.booleans(),
+)
+RULES = st.builds(
+    Rules,
+    region=st.sampled_from(["us", "cn"]),
+    strategy=st.fixed_dictionaries(
+        {
+            "topk": st.integers(1, 5),
+            "n_drop": st.integers(0, 3),
+            "hold_thresh": st.integers(1, 3),
+            "only_tradable": st.booleans(),
+            "forbid_all_trade_at_limit": st.booleans(),
+            "risk_degree": st.sampled_from([0.95, 0.3, 1.0]),
+        }
+    ),
+    exchange=st.fixed_dictionaries(
+        {
+            "deal_price": st.sampled_from(["close", "open", "vwap", ["$open", "$close"]]),
+            "limit_threshold": st.sampled_from([None, 0.03, 0.099]),
+            "trade_unit": st.sampled_from([None, 1, 100]),
+            "open_cost": COSTS,
+            "close_cost": COSTS,
+            "min_cost": st.sampled_from([0.0, 5.0, 500.0]),
+            "impact_cost": st.sampled_from([0.0, 0.1]),
+        }
+    ),
+    executor=st.fixed_dictionaries({"trade_type": st.sampled_from(["serial", "parallel"])}),
+    account=st.sampled_from([1e8, 2e4, 1_000_000]),
+    benchmark=st.sampled_from(["^GSPC", ["AAA", "BBB"], None]),
+)
+QUIET = Market(LENGTH, {symbol: Stock(0, LENGTH, number) for number, symbol in enumerate(SYMBOLS)})
+USUAL = Rules(
+    strategy={"topk": 3, "n_drop": 1},
+    exchange={"deal_price": "close", "open_cost": 0.0005, "close_cost": 0.0015, "min_cost": 5},
+)
+
+
+def both(market: Market, scores: Scores, rules: Rules, more: tuple[str, ...] = ()) -> tuple[Any, Any]:
+    """Trade by Qlib and by us."""
+    with tempfile.TemporaryDirectory() as folder:
+        open_market(market.write(Path(folder) / "market"), rules.region)
+        frame = scores.frame(market, more)
+        theirs, ours = (trade(market, frame, rules, ours=choice) for choice in (False, True))
+    return theirs, ours
+
+
+@example(QUIET, Scores(), USUAL)
+@given(MARKETS, SCORES, RULES)
+@settings(
+    max_examples=ROUNDS,
+    deadline=None,
+    derandomize="QLIB_SHADOW_CHAOS_BACKTESTS" not in os.environ,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_any_market_under_any_rules(market: Market, scores: Scores, rules: Rules) -> None:
+    """Suspended, delisted, limited, without volume, price or factor: the same, or the same error."""
+    theirs, ours = both(market, scores, rules)
+    assert list(differences(theirs, ours)) == []
+
+
+def test_trades_are_made_in_a_quiet_market() -> None:
+    """Otherwise the rest would compare nothing with nothing."""
+    _, ours = both(QUIET, Scores(), USUAL)
+    report, positions = ours[0]["1day"]
+    assert len(report) == LENGTH - 4
+    assert (report["turnover"] > 0).sum() > LENGTH / 2
+    assert report["bench"].abs().sum() > 0
+    assert len(list(positions.values())[-1].get_stock_list()) == 3
+
+
+@pytest.mark.parametrize("method", ["method_buy", "method_sell"])
+def test_what_is_chosen_at_random_is_left_to_qlib(method: str) -> None:
+    """It draws from a generator that somebody else seeds."""
+    np.random.seed(5)  # noqa: NPY002
+    rules = Rules(strategy={**USUAL.strategy, method: "random"}, exchange=USUAL.exchange)
+    theirs, ours = both(QUIET, Scores(), rules)
+    assert list(differences(theirs, ours)) == []
+
+
+def test_an_instrument_without_quotes_is_scored_but_never_held() -> None:
+    """A name that the exchange was not told of, at the top of each day."""
+    theirs, ours = both(QUIET, Scores(), USUAL, more=("ZZZ",))
+    assert list(differences(theirs, ours)) == []
+    assert not any("ZZZ" in day.position for day in ours[0]["1day"][1].values())
+
+
+def test_a_limit_that_is_an_expression_is_one() -> None:
+    """The fields of the quotes are whatever Qlib's engine understands."""
+    limits = ("$close > 1.02*Ref($close, 1)", "$close < 0.98*Ref($close, 1)")
+    rules = Rules(strategy=USUAL.strategy, exchange={**USUAL.exchange, "limit_threshold": limits})
+    theirs, ours = both(QUIET, Scores(), rules)
+    assert list(differences(theirs, ours)) == []
+    usual, _ = both(QUIET, Scores(), USUAL)
+    assert list(differences(usual, ours)) != []
+
+
+def test_what_is_left_can_be_read_without_us() -> None:
+    """Whoever unpickles it needs Qlib alone."""
+    _, ours = both(QUIET, Scores(), USUAL)
+    assert b"qlib_shadow_runner" not in pickle.dumps(ours)

@@ -1,0 +1,138 @@
+"""The panel answers each question as Qlib's NumpyQuote does, and the loader gives it the same quotes."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from qlib.backtest.exchange import Exchange as QlibsExchange
+from qlib.backtest.high_performance_ds import NumpyQuote
+from qlib.config import C
+from qlib.utils.index_data import SingleData
+from tests.unit.runner.fast.backtest.trading import Market, Stock, open_market
+
+from qlib_shadow_runner.fast.backtest.exchange import Exchange
+from qlib_shadow_runner.fast.backtest.panel import PanelQuote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECOND = pd.Timedelta(seconds=1)
+METHODS = (None, "ts_data_last", "all", "sum", "mean", "last")
+MARKET = Market(
+    20,
+    {
+        "AAA": Stock(0, 20, 1),
+        "BBB": Stock(0, 20, 2, suspended=0.4),
+        "CCC": Stock(4, 6, 3, holes=0.3),
+        "DDD": Stock(0, 20, 4, missing=("factor", "vwap")),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the market once."""
+    return MARKET.write(tmp_path_factory.mktemp("quotes") / "market")
+
+
+@pytest.fixture
+def opened(market: Path) -> None:
+    """Let Qlib take it."""
+    open_market(market)
+
+
+def exchanges(**kwargs: Any) -> tuple[QlibsExchange, Exchange]:
+    """Make Qlib's exchange and ours."""
+    asked: dict[str, Any] = {
+        "codes": list(MARKET.stocks),
+        "deal_price": "close",
+        "start_time": "2020-01-02",
+        **kwargs,
+    }
+    return QlibsExchange(**asked), Exchange(**asked)
+
+
+@pytest.mark.usefixtures("opened")
+@pytest.mark.parametrize("limit", [None, 0.03])
+def test_the_quotes_are_the_same(limit: float | None) -> None:
+    """Each field on each day, limits included."""
+    theirs, ours = exchanges(limit_threshold=limit)
+    order = list(theirs.quote_df.columns)
+    expected = theirs.quote_df.swaplevel().sort_index()
+    pd.testing.assert_frame_equal(expected, ours.quote_df[order].sort_index(), check_exact=True)
+    assert theirs.trade_w_adj_price == ours.trade_w_adj_price
+
+
+@pytest.mark.usefixtures("opened")
+def test_every_question_has_the_same_answer() -> None:
+    """One day, the days before a weekend, many days, none; a stock that nobody knows."""
+    theirs, ours = (made.quote for made in exchanges(limit_threshold=0.03))
+    assert type(theirs) is NumpyQuote
+    assert type(ours) is PanelQuote
+    days = pd.bdate_range("2020-01-01", periods=20)
+    spans = [(one, other - SECOND) for one, other in itertools.pairwise(days)]
+    spans += [
+        (days[2], days[9]),
+        (days[0], days[19]),
+        (days[5] + SECOND, days[6] - SECOND),
+        (days[5], days[5]),
+    ]
+    spans += [(days[0] - pd.Timedelta(days=9), days[0] - SECOND)]
+    asked = itertools.product([*MARKET.stocks, "ZZZ"], spans, ["$close", "$factor", "limit_buy"], METHODS)
+    for stock, span, field, method in asked:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing
+            answers = [side.get_data(stock, *span, field, method) for side in (theirs, ours)]
+        assert same(*answers), (stock, span, field, method, answers)
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_method_that_nobody_knows_is_refused() -> None:
+    """As Qlib refuses it."""
+    _, ours = exchanges()
+    with pytest.raises(ValueError, match="median is not supported"):
+        ours.quote.get_data("AAA", pd.Timestamp("2020-01-02"), pd.Timestamp("2020-01-09"), "$close", "median")
+
+
+@pytest.mark.usefixtures("opened")
+def test_quotes_of_ones_own_are_left_to_qlib() -> None:
+    """Rows that no file has."""
+    days = pd.DatetimeIndex(["2020-01-06"])
+    more = pd.DataFrame(
+        {"$close": [3.0], "$volume": [9.0]},
+        pd.MultiIndex.from_product([["NEW"], days], names=["instrument", "datetime"]),
+    )
+    theirs, ours = exchanges(extra_quote=more)
+    assert type(ours.quote) is NumpyQuote
+    span = days[0], days[0] + pd.Timedelta(days=1) - SECOND
+    assert ours.quote.get_data("NEW", *span, "$close") == theirs.quote.get_data("NEW", *span, "$close")
+    assert not ours.check_stock_suspended("NEW", *span)
+
+
+@pytest.mark.usefixtures("opened")
+def test_what_the_fast_engine_does_not_understand_is_read_by_qlib(caplog: pytest.LogCaptureFixture) -> None:
+    """A setting of Qlib's that puts something between the files and the values."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(C._config, "custom_ops", ["mine"])
+        patch.setitem(C._config, "logging_level", logging.WARNING)
+        patch.setattr(logging.getLogger("qlib.online operator"), "propagate", True)
+        theirs, ours = exchanges()
+    assert "read by Qlib's own engine" in caplog.text
+    pd.testing.assert_frame_equal(
+        theirs.quote_df.swaplevel().sort_index(), ours.quote_df[theirs.quote_df.columns]
+    )
+
+
+def same(one: object, other: object) -> bool:
+    """Compare what two quotes answered."""
+    if isinstance(one, SingleData) and isinstance(other, SingleData):
+        return np.array_equal(one.data, other.data, equal_nan=True) and list(one.index) == list(other.index)
+    if one is None or other is None:
+        return one is other
+    return bool(np.array_equal(one, other, equal_nan=True))  # type: ignore[arg-type]
