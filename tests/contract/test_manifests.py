@@ -59,7 +59,7 @@ def test_the_operator_may_do_what_it_must_and_no_more():
 
 def test_the_cluster_wide_rights_are_the_same():
     """Only their reach differs."""
-    assert load("cluster-wide/clusterrole.yaml")["rules"] == load("rbac/role.yaml")["rules"]
+    assert load("overlays/cluster-wide/clusterrole.yaml")["rules"] == load("rbac/role.yaml")["rules"]
 
 
 def test_the_operators_pod_is_restricted():

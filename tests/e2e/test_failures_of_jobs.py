@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
+NOTHING: dict[str, Any] = {"path": "/data/qlib/nothing", "source": {"existing": {}}}
 NOWHERE: dict[str, Any] = {"download": {"nodeSelector": {"disk": "none-such"}}}
 
 
@@ -106,29 +107,25 @@ def test_an_eviction_is_no_failed_attempt(place: Place):
     assert job_of(shop, "evicted")["status"]["failed"] == 1
 
 
-def lose_results(place: Place, *runs: str) -> dict[str, str]:
-    """Let the downloads end, and their pods be gone, while no operator looks; give the Jobs' uids."""
+def lose_results(place: Place, ends: dict[str, str]) -> dict[str, str]:
+    """Let downloads end so, and their pods be gone, while no operator looks; give the Jobs' uids."""
     shop = place.shop
     uids: dict[str, str] = {}
-    for run in runs:
-        shop.run(run, dataset=synthetic(run), suspend=False)
+    for run, end in ends.items():
+        shop.run(run, dataset=synthetic(run) if end == "Complete" else NOTHING)
         uids[run] = wait_for(lambda run=run: job_of(shop, run), 60, f"{run}'s Job")["metadata"]["uid"]  # type: ignore[misc]
     place.operator.kill()
-    for run in runs:
-        shop.kubectl(
-            "wait",
-            "--for=condition=Complete",
-            f"job/{job_of(shop, run)['metadata']['name']}",
-            "--timeout=240s",
-        )
+    for run, end in ends.items():
+        job = f"job/{job_of(shop, run)['metadata']['name']}"
+        shop.kubectl("wait", f"--for=condition={end}", job, f"--timeout={PATIENCE}s")
         shop.kubectl("delete", "pods", f"--selector=qlibshadow.io/run={run}")
     return uids
 
 
 def test_a_result_that_was_lost_is_told_again_and_nothing_is_done_again(place: Place):
-    """One small Job reads it from the run folder; where it is not there either, the run says so."""
+    """One small Job reads it from the run folder, or why it failed; where it is not there, the run says so."""
     shop = place.shop
-    uids = lose_results(place, "told-again", "untold")
+    uids = lose_results(place, {"told-again": "Complete", "untold": "Complete", "told-why": "Failed"})
     [kept] = shop.data.glob("artifacts/trading-ops/qlib-shadow/untold-*/results/download.json")
     kept.unlink()
     place.operator.start()
@@ -151,15 +148,19 @@ def test_a_result_that_was_lost_is_told_again_and_nothing_is_done_again(place: P
     ):
         assert words in failed["message"]
     assert job_of(shop, "untold")["metadata"]["uid"] == uids["untold"]
+    failed = shop.failure("told-why")
+    assert failed["reason"] == "DatasetMissing"
+    assert "failed, and its pod is gone" in shop.events("told-why")["StageRetrying"]
+    assert job_of(shop, "told-why")["metadata"]["uid"] == uids["told-why"]
 
 
 @pytest.fixture
 def everywhere(
     cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Workshop, Process]]:
-    """Run an operator for the whole cluster, with the rights of manifests/cluster-wide."""
+    """Run an operator for the whole cluster, with the rights of manifests/overlays/cluster-wide."""
     role, binding = (
-        yaml.safe_load((ROOT / f"manifests/cluster-wide/{name}.yaml").read_text())
+        yaml.safe_load((ROOT / f"manifests/overlays/cluster-wide/{name}.yaml").read_text())
         for name in ("clusterrole", "clusterrolebinding")
     )
     folder, image = tmp_path_factory.mktemp("everywhere"), images.runner.reference

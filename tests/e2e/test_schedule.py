@@ -44,7 +44,7 @@ def rights(namespace: str) -> list[dict[str, Any]]:
     """Read manifests/schedules, for a namespace."""
     files = ("serviceaccount", "role", "rolebinding")
     found = [yaml.safe_load((ROOT / f"manifests/schedules/{name}.yaml").read_text()) for name in files]
-    found[2]["subjects"][0]["namespace"] = namespace
+    found[0]["metadata"]["namespace"] = found[2]["subjects"][0]["namespace"] = namespace
     return found
 
 

@@ -1,0 +1,83 @@
+"""The samples: each can be read by a person, is listed, and has no fault to be found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.core.jobs import build_job
+from qlib_shadow_operator.kube.parse import parse_run
+from qlib_shadow_operator.schedule.document import parse_schedule
+from qlib_shadow_runner.cli import main
+from qlib_shadow_runner.contract import Stage
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = sorted((ROOT / "manifests/samples").glob("*.yaml"))
+
+
+def documents(sample: Path) -> list[dict[str, Any]]:
+    """Read a sample."""
+    return list(yaml.safe_load_all(sample.read_text()))
+
+
+def runs() -> list[Path]:
+    """Give the samples that are runs."""
+    return [path for path in SAMPLES if any(one["kind"] == "QlibShadowRun" for one in documents(path))]
+
+
+def pod(sample: str, stage: Stage) -> dict[str, Any]:
+    """Build a stage's pod as the operator does for a sample."""
+    [run] = documents(ROOT / f"manifests/samples/{sample}.yaml")
+    run["metadata"] |= {"uid": "a1b2c3d4-0000-4000-8000-000000000000", "namespace": "research"}
+    found: dict[str, Any] = build_job(parse_run(run), stage, Defaults())["spec"]["template"]["spec"]
+    return found
+
+
+@pytest.mark.parametrize("sample", runs(), ids=lambda path: path.stem)
+def test_a_run_has_no_fault(sample: Path, capsys: pytest.CaptureFixture[str]):
+    """As `qlib-shadow validate` sees it."""
+    assert main(["validate", str(sample)]) == 0, capsys.readouterr().err
+    assert "is valid" in capsys.readouterr().out
+
+
+def test_what_the_nightly_one_makes_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The run inside the CronJob."""
+    [job] = documents(ROOT / "manifests/samples/nightly.yaml")
+    [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    [text] = [one["value"] for one in container["env"] if one["name"] == "QLIB_SHADOW_SCHEDULE"]
+    head = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": "nightly"}}
+    made = tmp_path / "made.yaml"
+    made.write_text(yaml.safe_dump(head | {"spec": dict(parse_schedule(text).spec)}))
+    assert main(["validate", str(made)]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_a_sample_speaks_to_a_person(sample: Path):
+    """It begins with what it is for and how to apply it, and is listed in the page about installing."""
+    head = re.match(r"(#.*\n)+", sample.read_text())
+    assert head is not None
+    assert f"kubectl apply -f {sample.name}" in head[0].replace("-n qlib-shadow ", "")
+    assert f"samples/{sample.name}" in (ROOT / "docs/install.md").read_text()
+
+
+def test_the_one_for_gpus_trains_there_and_downloads_elsewhere():
+    """A download would hold a GPU and not use it."""
+    train, download = pod("gpu-node", Stage.QRUN), pod("gpu-node", Stage.DOWNLOAD)
+    [container] = train["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert train["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert [one["key"] for one in train["tolerations"]] == ["nvidia.com/gpu"]
+    assert not {"nodeSelector", "tolerations"} & set(download)
+
+
+def test_the_one_for_spot_nodes_tolerates_their_taint():
+    """By the key of the label that it asks for."""
+    train = pod("spot-nodes", Stage.QRUN)
+    [toleration] = train["tolerations"]
+    assert train["nodeSelector"] == {toleration["key"]: toleration["value"]}
+    assert "nodeSelector" not in pod("spot-nodes", Stage.DOWNLOAD)

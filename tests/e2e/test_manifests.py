@@ -1,0 +1,118 @@
+"""What lies in manifests/, given to a real API server: every kustomization and every sample is let in."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from installation import ROOT
+from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.core.jobs import build_job
+from qlib_shadow_operator.kube.parse import parse_run
+from qlib_shadow_runner.contract import Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from installation import Installation
+    from testcluster import Cluster
+
+pytestmark = pytest.mark.cluster
+
+MANIFESTS = ROOT / "manifests"
+STRICT = ("--dry-run=server", "--validate=strict", "--warnings-as-errors")
+WHOLE = (".", "overlays/namespaced", "overlays/cluster-wide", "overlays/development")
+"""What installs an operator."""
+RESOLVED = "/data/qlib/qlib_data/us_data_1d@3f9c"
+PARTS = ("crd", "network-policy", "schedules")
+"""What is also applied by itself."""
+
+
+def build(cluster: Cluster, folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Build a kustomization with kubectl's own kustomize; give its objects by kind and name."""
+    built = yaml.safe_load_all(cluster.kubectl("kustomize", str(folder)))
+    return {(one["kind"], one["metadata"]["name"]): one for one in built}
+
+
+def test_no_kustomization_is_forgotten():
+    """Each is one that is applied here, or a piece of one."""
+    found = {path.parent.relative_to(MANIFESTS).as_posix() for path in MANIFESTS.rglob("kustomization.yaml")}
+    assert found == {*WHOLE, *PARTS, "base", "operator", "rbac"}
+
+
+@pytest.mark.parametrize("folder", [*WHOLE, *PARTS])
+def test_a_kustomization_is_let_in(installation: Installation, folder: str):
+    """Every field exists, and the namespace, which enforces "restricted", has no word to say."""
+    built = installation.cluster.kubectl("kustomize", str(MANIFESTS / folder)).split("\n---\n")
+    # What an overlay claims cannot take the place of the claim that is there.
+    given = [one.replace(" name: qlib-shadow-data", " name: another") for one in built]
+    said = installation.cluster.kubectl("apply", *STRICT, "--filename=-", input="\n---\n".join(given))
+    assert said.count("(server dry run)") == len(built)
+
+
+def test_what_the_overlays_differ_in(cluster: Cluster):
+    """Whose runs are watched; and for development, where the images and the data come from."""
+    rights = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+
+    def of(folder: str) -> tuple[set[str], dict[str, Any]]:
+        built = build(cluster, MANIFESTS / folder)
+        [container] = built["Deployment", "qlib-shadow-operator"]["spec"]["template"]["spec"]["containers"]
+        env = {one["name"]: one.get("value", "its own") for one in container["env"]}
+        return {kind for kind, _ in built}, env | {"policy": container["imagePullPolicy"]}
+
+    default, namespaced = of(".")
+    assert (default, namespaced) == of("overlays/namespaced")
+    assert default & rights == {"Role", "RoleBinding"}
+    assert namespaced["QLIB_SHADOW_NAMESPACES"] == "its own"
+    everywhere, settings = of("overlays/cluster-wide")
+    assert everywhere & rights == {"ClusterRole", "ClusterRoleBinding"}
+    assert "QLIB_SHADOW_NAMESPACES" not in settings
+    development, settings = of("overlays/development")
+    assert development - default == {"PersistentVolume", "PersistentVolumeClaim"}
+    assert (settings["policy"], settings["QLIB_SHADOW_RUNNER_IMAGE_PULL_POLICY"]) == ("Never", "Never")
+
+
+def test_an_overlay_of_ones_own_is_the_page(cluster: Cluster, tmp_path: Path):
+    """The one in docs/install.md: another namespace, images from a registry, one setting more."""
+    page = (ROOT / "docs/install.md").read_text()
+    (tmp_path / "manifests").symlink_to(MANIFESTS)
+    [written] = re.findall(r"```yaml own/kustomization\.yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/kustomization.yaml").write_text(written)
+    built = build(cluster, tmp_path / "own")
+    assert ("Namespace", "research") in built
+    assert {one["metadata"].get("namespace", "research") for one in built.values()} == {"research"}
+    assert built["RoleBinding", "qlib-shadow-operator"]["subjects"][0]["namespace"] == "research"
+    [container] = built["Deployment", "qlib-shadow-operator"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example/research/qlib-shadow-operator:0.1.0"
+    env = {one["name"]: one.get("value") for one in container["env"]}
+    assert env["QLIB_SHADOW_RUNNER_IMAGE"] == "registry.example/research/qlib-runner:0.1.0"
+    assert {"QLIB_SHADOW_NAMESPACES", "QLIB_SHADOW_CLAIM_NAME"} < set(env)
+
+
+@pytest.fixture
+def made(installation: Installation, namespace: str) -> list[dict[str, Any]]:
+    """Give the samples as the API server would store them."""
+    folder = f"--filename={MANIFESTS / 'samples'}"
+    apply = ("apply", f"--namespace={namespace}", *STRICT, folder, "--output=json")
+    found: list[dict[str, Any]] = json.loads(installation.cluster.kubectl(*apply))["items"]
+    return found
+
+
+def test_every_sample_is_let_in(installation: Installation, namespace: str, made: list[dict[str, Any]]):
+    """And so are the Jobs that the operator makes of it: placement is the API server's to judge."""
+    given = [
+        one for path in (MANIFESTS / "samples").glob("*.yaml") for one in yaml.safe_load_all(path.read_text())
+    ]
+    assert len(made) == len(given)
+    runs = [parse_run(one) for one in made if one["kind"] == "QlibShadowRun"]
+    jobs = [build_job(run, stage, Defaults(), RESOLVED) for run in runs for stage in Stage]
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": jobs})
+    said = installation.cluster.kubectl(
+        "apply", f"--namespace={namespace}", *STRICT, "--filename=-", input=listed
+    )
+    assert said.count("created (server dry run)") == 2 * len(runs) == 14
