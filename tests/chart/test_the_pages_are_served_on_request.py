@@ -1,0 +1,106 @@
+"""`ui.enabled`: the pages in the cluster, with no right to anything, and a token asked of everybody."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from qlib_shadow_runner.cli.parser import build_parser
+from testcluster.errors import CommandError
+
+Render = Any
+NAME = "us-qlib-shadow-operator-ui"
+pytestmark = pytest.mark.cluster
+
+
+def pod(objects: Any, namespace: str = "research") -> dict[str, Any]:
+    """Give the pod that serves them."""
+    spec: dict[str, Any] = objects["Deployment", f"{namespace}/{NAME}"]["spec"]["template"]["spec"]
+    return spec
+
+
+def test_nobody_serves_them_unasked(render: Render):
+    """The default makes nothing of the kind."""
+    assert not [place for _, place in render() if place.endswith("-ui")]
+
+
+@pytest.mark.parametrize("namespaces", [[], ["a", "b"]], ids=["its own namespace", "others"])
+def test_they_are_served_where_runs_are(render: Render, namespaces: list[str]):
+    """From that namespace's claim, which they cannot write to."""
+    objects = render(ui={"enabled": True}, namespaces=namespaces, storage={"claimName": "mine"})
+    for namespace in namespaces or ["research"]:
+        spec = pod(objects, namespace)
+        [container] = spec["containers"]
+        [volume] = spec["volumes"]
+        assert volume["persistentVolumeClaim"] == {"claimName": "mine", "readOnly": True}
+        assert container["volumeMounts"] == [{"name": "data", "mountPath": "/data", "readOnly": True}]
+        service = objects["Service", f"{namespace}/{NAME}"]["spec"]
+        labels = objects["Deployment", f"{namespace}/{NAME}"]["spec"]["template"]["metadata"]["labels"]
+        assert service["selector"].items() <= labels.items()
+        [port] = service["ports"]
+        assert {"name": port["targetPort"], "containerPort": 8321} in container["ports"]
+
+
+def test_what_is_typed_there_is_a_command(render: Render):
+    """On every address of the pod, where a token is always asked for."""
+    [container] = pod(render(ui={"enabled": True}))["containers"]
+    options = build_parser().parse_args(container["args"])
+    assert (options.command, options.host, options.port) == ("ui", "0.0.0.0", "8321")
+    assert "env" not in container
+
+
+def test_the_token_comes_from_a_secret(render: Render):
+    """And is in no manifest."""
+    [container] = pod(render(ui={"enabled": True, "tokenSecret": "runs-token"}))["containers"]
+    reference = {"secretKeyRef": {"name": "runs-token", "key": "token"}}
+    assert container["env"] == [{"name": "QLIB_SHADOW_UI_TOKEN", "valueFrom": reference}]
+
+
+def test_the_pod_may_do_nothing(render: Render):
+    """No token of the API, no root, no writable file, no capability, and no way out."""
+    objects = render(ui={"enabled": True})
+    spec = pod(objects)
+    [container] = spec["containers"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    policy = objects["NetworkPolicy", f"research/{NAME}"]["spec"]
+    assert (policy["policyTypes"], policy["egress"]) == (["Egress"], [])
+    labels = objects["Deployment", f"research/{NAME}"]["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    operator = objects["Deployment", "research/us-qlib-shadow-operator"]["spec"]["selector"]["matchLabels"]
+    assert not operator.items() <= labels.items()
+
+
+def test_it_runs_as_the_runs_do(render: Render):
+    """Whoever could write the volume can read it; by the image that they use."""
+    image = {"repository": "mine", "tag": "7", "pullSecrets": ["registry"]}
+    values = {"runner": {"uid": 1000, "gid": 2000, "image": image}, "commonAnnotations": {"a": "b"}}
+    where = {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}]}
+    spec = pod(render(ui={"enabled": True, **where}, **values))
+    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["runAsGroup"]) == (1000, 2000)
+    assert spec["containers"][0]["image"] == "mine:7"
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert (spec["nodeSelector"], spec["tolerations"]) == (where["nodeSelector"], where["tolerations"])
+
+
+@pytest.mark.parametrize("wrong", [{"enable": True}, {"enabled": "yes"}, {"tokenSecret": "My Secret"}])
+def test_wrong_values_are_refused(render: Render, wrong: dict[str, object]):
+    """By their names."""
+    with pytest.raises(CommandError) as refused:
+        render(ui=wrong)
+    assert re.search(rf"ui|{next(iter(wrong))}", str(refused.value))
+    assert "values don't meet the specifications of the schema" in str(refused.value)
+
+
+def test_objects_without_the_pages_stay_the_same(render: Render):
+    """Serving them changes nothing else."""
+    with_pages = {key: one for key, one in render(ui={"enabled": True}).items() if not key[1].endswith("-ui")}
+    assert yaml.safe_dump(sorted(with_pages)) == yaml.safe_dump(sorted(render()))
