@@ -1,0 +1,19 @@
+"""Qlib's features, the same to the last bit, in a fraction of the time.
+
+    expressions   Qlib's expression syntax as a tree; what is not understood is left to Qlib
+    layout        which days each instrument has, all instruments on one flat array
+    bins          the dataset's files, read as they are
+    kernels       compiled loops where pandas has none that is fast
+    compiling     where what was compiled is kept
+    windows       rolling operators over the flat array
+    evaluate      one expression over all instruments
+    matrix        many expressions over all instruments: rows, columns, threads
+    key, cache    finished matrices on the volume, and what they are named by
+    report        what the log and the run's metadata say of it
+    loader        what Qlib calls, by class path: the loader
+    handler       the handlers that use it
+    processors    Qlib's processors without a step in pandas for each day
+    backtest      the same for the backtest
+
+What is computed Qlib's classes say; docs/decisions/0014 says why the bits are equal.
+"""

@@ -1,0 +1,203 @@
+"""One expression over all instruments: operator by operator, each common part computed once.
+
+Qlib loads each feature from as many days before the first as the expression looks back, and its operators
+begin there. So a part belongs to a `Span` of days, and the same part in an expression that looks back farther
+is another one, with other last bits.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections import Counter
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from qlib_shadow_runner.fast import windows
+from qlib_shadow_runner.fast.expressions import REGRESSIONS, Kind, Node
+from qlib_shadow_runner.fast.layout import spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from qlib_shadow_runner.fast.bins import Bins
+    from qlib_shadow_runner.fast.layout import Layout, Layouts
+
+    Values = npt.NDArray[Any]
+
+ALIGNING: Final = frozenset({"Add", "Sub", "Mul", "Div", "Power", "Greater", "Less"})
+"""What pandas does with two Series of other days; it refuses the rest, or Qlib does."""
+PAIRS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "Add": operator.add,
+    "Sub": operator.sub,
+    "Mul": operator.mul,
+    "Div": operator.truediv,
+    "Power": operator.pow,
+    "Greater": np.maximum,
+    "Less": np.minimum,
+    "Gt": operator.gt,
+    "Ge": operator.ge,
+    "Lt": operator.lt,
+    "Le": operator.le,
+    "Eq": operator.eq,
+    "Ne": operator.ne,
+    "And": operator.and_,
+    "Or": operator.or_,
+}
+SINGLES: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "Abs": np.abs,
+    "Log": np.log,
+    "Sign": lambda values: np.sign(values.astype(np.float32)),
+    "Not": operator.invert,
+}
+
+
+class Span(NamedTuple):
+    """The days of the calendar that Qlib loads, both included."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, node: Node, first: int, last: int) -> Span:
+        """Say which days Qlib loads to give an expression from the first to the last."""
+        before, after = node.extent
+        return cls(max(0, first - before), last + after)
+
+
+class Part(NamedTuple):
+    """An expression that is computed from some days on."""
+
+    node: Node
+    span: Span
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Give what it is made of."""
+        return tuple(Part(node, self.span) for node in self.node.arrays)
+
+
+class Shapes:
+    """Says which days each part has, without computing it."""
+
+    def __init__(self, bins: Bins, layouts: Layouts) -> None:
+        self._bins, self._layouts = bins, layouts
+        self._known: dict[Part, Layout] = {}
+        self.irregular = bins.irregular
+        """Instruments whose days do not fit together: Qlib's to deal with."""
+
+    def of(self, part: Part) -> Layout:
+        """Give a part's days."""
+        if part not in self._known:
+            self._known[part] = self._find(part)
+        return self._known[part]
+
+    def _find(self, part: Part) -> Layout:
+        if part.node.operator == "Field":
+            return self._bins.layout(part.node.name, *part.span)
+        found, *others = (self.of(inner) for inner in part.parts)
+        for other in others:
+            if other is not found and part.node.operator not in ALIGNING:
+                unlike = (found.first != other.first) | (found.end != other.end)
+                self.irregular.update(np.flatnonzero(unlike).tolist())
+            found, apart = self._layouts.union(found, other)
+            self.irregular.update(apart.tolist())
+        return found
+
+
+class Evaluator:
+    """Computes parts, in any number of threads, and forgets each when nobody needs it any more."""
+
+    def __init__(self, bins: Bins, shapes: Shapes, wanted: Sequence[Part]) -> None:
+        self._bins, self._shapes = bins, shapes
+        self._uses: Counter[Part] = Counter()
+        for part in wanted:
+            self._count(part)
+        self._done: dict[Part, Future[Values]] = {}
+        self._lock = threading.Lock()
+
+    def _count(self, part: Part) -> None:
+        self._uses[part] += 1
+        if self._uses[part] == 1:
+            for inner in part.parts:
+                self._count(inner)
+
+    def take(self, part: Part) -> Values:
+        """Compute a part, or wait for who is computing it; each use that was announced is taken once."""
+        with self._lock:
+            ours = part not in self._done
+            future = self._done.setdefault(part, Future())
+            self._uses[part] -= 1
+            if self._uses[part] == 0:
+                del self._done[part]
+        if ours:
+            self._compute(part, future)
+        return future.result()
+
+    def _compute(self, part: Part, future: Future[Values]) -> None:
+        try:
+            with np.errstate(all="ignore"):
+                future.set_result(self._values(part))
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+
+    def _values(self, part: Part) -> Values:
+        node, layout = part.node, self._shapes.of(part)
+        if node.operator == "Field":
+            return self._bins.values(node.name, layout)
+        sides = [self._side(part, operand, layout) for operand in node.operands]
+        if node.operator in PAIRS:
+            pair: Values = PAIRS[node.operator](*sides)
+            return pair
+        if node.operator in SINGLES:
+            single: Values = SINGLES[node.operator](*sides)
+            return single
+        if node.operator == "If":
+            chosen: Values = np.where(*sides)
+            return chosen
+        if not layout.size:
+            return np.empty(0)
+        return _over_days(node, sides, layout)
+
+    def _side(self, part: Part, operand: Node, layout: Layout) -> Any:
+        if operand.kind is Kind.NUMBER:
+            return operand.number
+        inner = Part(operand, part.span)
+        return spread(self.take(inner), self._shapes.of(inner), layout)
+
+
+def _over_days(node: Node, sides: Sequence[Values], layout: Layout) -> Values:  # noqa: PLR0911 - a table
+    name, values, days = node.operator, sides[0], node.days
+    if name == "Ref":
+        return shift(values, layout, days)
+    if name == "Delta":
+        changed: Values = values - shift(values, layout, days)
+        return changed
+    if name in REGRESSIONS:
+        return windows.regress(name, values, layout, days)
+    if name in ("IdxMax", "IdxMin"):
+        return windows.index_of_extreme(values, layout, days, largest=name == "IdxMax")
+    if name == "Rank":
+        return windows.rank(values, layout, days)
+    if name == "Quantile":
+        return windows.quantile(values, layout, days, node.number)
+    if name in ("Corr", "Cov"):
+        return windows.correlate(name, values, sides[1], layout, days)
+    return windows.roll(name, values, layout, days)
+
+
+def shift(values: Values, layout: Layout, days: int) -> Values:
+    """Give each day what was `days` before, within its instrument."""
+    shifted = np.full(values.size, np.nan, values.dtype)
+    if 0 < days < values.size:
+        shifted[days:] = values[:-days]
+        shifted[layout.positions - days < layout.beginnings] = np.nan
+    elif 0 < -days < values.size:
+        shifted[:days] = values[-days:]
+        shifted[layout.positions - days >= layout.endings] = np.nan
+    return shifted

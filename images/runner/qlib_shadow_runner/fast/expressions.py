@@ -1,0 +1,247 @@
+"""Qlib's expressions as trees: which are understood here, of what kind they are, and which days they need.
+
+Qlib makes Python of an expression and evaluates it. Here the same text is parsed, and what Python would do to
+Qlib's objects is done to the tree. Whatever is not certain to be the same is `Unsupported`, and left to Qlib.
+Pure: knows no data.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FIELD: Final = re.compile(r"(?<!\$)\$(\w+)", re.ASCII)
+MARK: Final = "field__"
+LARGEST_NUMBER: Final = 1 << 53
+ARITHMETIC: Final[Mapping[type[ast.operator], str]] = {
+    ast.Add: "Add",
+    ast.Sub: "Sub",
+    ast.Mult: "Mul",
+    ast.Div: "Div",
+    ast.Pow: "Power",
+}
+LOGIC: Final[Mapping[type[ast.operator], str]] = {ast.BitAnd: "And", ast.BitOr: "Or"}
+COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
+    ast.Gt: "Gt",
+    ast.GtE: "Ge",
+    ast.Lt: "Lt",
+    ast.LtE: "Le",
+    ast.Eq: "Eq",
+    ast.NotEq: "Ne",
+}
+MIRRORED: Final = {"Gt": "Lt", "Ge": "Le", "Lt": "Gt", "Le": "Ge", "Eq": "Eq", "Ne": "Ne"}
+"""Python asks the right side where the left one is a number."""
+FOLDED: Final[Mapping[str, Callable[[float, float], float]]] = {
+    "Add": operator.add,
+    "Sub": operator.sub,
+    "Mul": operator.mul,
+    "Div": operator.truediv,
+}
+PAIRS: Final = frozenset({*ARITHMETIC.values(), "Greater", "Less"})
+SINGLES: Final = frozenset({"Abs", "Log", "Sign"})
+SHIFTS: Final = frozenset({"Ref", "Delta"})
+REGRESSIONS: Final = frozenset({"Slope", "Rsquare", "Resi"})
+WINDOWS: Final = frozenset(
+    {"Mean", "Sum", "Std", "Var", "Max", "Min", "Med", "Count", "IdxMax", "IdxMin", "Rank"}
+)
+PAIRED_WINDOWS: Final = frozenset({"Corr", "Cov"})
+
+
+class Unsupported(Exception):  # noqa: N818 - it is a finding, and Qlib's to deal with
+    """What an expression holds that is left to Qlib."""
+
+
+class Kind(Enum):
+    """What an expression gives for each day."""
+
+    NUMBER = auto()
+    FLOAT = auto()
+    TRUTH = auto()
+    WHOLE = auto()
+    """Whole numbers of 64 bits, as two numbers of an If make them."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator with its operands; a field has a name, a number its value, a window its days."""
+
+    operator: str
+    kind: Kind
+    operands: tuple[Node, ...] = ()
+    name: str = ""
+    number: float = 0
+    days: int = 0
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __post_init__(self) -> None:
+        # A tree is looked up as often as it is computed, and hashing it anew would walk through it.
+        parts = (self.operator, self.operands, self.name, self.number, self.days)
+        object.__setattr__(self, "_hash", hash(parts))
+
+    _hash = 0
+
+    @property
+    def arrays(self) -> tuple[Node, ...]:
+        """Give the operands that are not plain numbers."""
+        return tuple(operand for operand in self.operands if operand.kind is not Kind.NUMBER)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Say how many days before and after Qlib loads for this; not always what the result depends on."""
+        inner = [operand.extent for operand in self.arrays] or [(0, 0)]
+        before, after = max(one for one, _ in inner), max(one for _, one in inner)
+        if self.operator == "Ref":
+            return max(before + self.days, before), max(after - self.days, after)
+        return max(before + self.days - 1, before) if self.days else before, after
+
+
+def parse(text: str) -> Node:
+    """Make a tree of an expression, or say what of it is left to Qlib."""
+    if MARK in text:
+        raise Unsupported(f"the name {MARK}")
+    try:
+        tree = ast.parse(FIELD.sub(rf"{MARK}\1", text).strip(), mode="eval").body
+        node = _node(tree)
+    except (SyntaxError, RecursionError, ZeroDivisionError, OverflowError) as error:
+        raise Unsupported("what cannot be read") from error
+    if node.kind is Kind.NUMBER:
+        raise Unsupported("a number alone")
+    return node
+
+
+def _node(tree: ast.expr) -> Node:  # noqa: PLR0911, RET503 - a table, whose end does not return
+    match tree:
+        case ast.Name(id=name) if name.startswith(MARK):
+            return Node("Field", Kind.FLOAT, name=name.removeprefix(MARK).lower())
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return _number(value)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _number(-_plain(_node(operand)))
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC:
+            return _arithmetic(ARITHMETIC[type(op)], _node(left), _node(right))
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in LOGIC:
+            return _call(LOGIC[type(op)], [_node(left), _node(right)])
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in COMPARISONS:
+            return _comparison(COMPARISONS[type(op)], _node(left), _node(right))
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+            return _call(name, [_node(argument) for argument in arguments])
+    _leave(ast.unparse(tree).replace(MARK, "$")[:40])
+
+
+def _number(value: float) -> Node:
+    if abs(value) > LARGEST_NUMBER:
+        _leave(f"the number {value}")
+    # The kind of Python's number decides the kind of numpy's result, and 1 == 1.0 would make them one node.
+    return Node("Number", Kind.NUMBER, name=type(value).__name__, number=value)
+
+
+def _plain(node: Node) -> float:
+    if node.kind is not Kind.NUMBER:
+        _leave("a sign before an expression")
+    return node.number
+
+
+def _arithmetic(name: str, left: Node, right: Node) -> Node:
+    if left.kind is right.kind is Kind.NUMBER:
+        if name not in FOLDED:
+            _leave("a power of numbers")
+        return _number(FOLDED[name](left.number, right.number))
+    return _call(name, [left, right])
+
+
+def _comparison(name: str, left: Node, right: Node) -> Node:
+    if left.kind is Kind.NUMBER:
+        name, left, right = MIRRORED[name], right, left
+    return _call(name, [left, right])
+
+
+def _call(name: str, given: list[Node]) -> Node:  # noqa: PLR0911 - a table
+    kinds = [node.kind for node in given]
+    if name in PAIRS and _are_floats(kinds, 2):
+        return Node(name, Kind.FLOAT, tuple(given))
+    if name in MIRRORED and _are_floats(kinds, 2):
+        return Node(name, Kind.TRUTH, tuple(given))
+    if name in {"And", "Or"} and kinds == [Kind.TRUTH, Kind.TRUTH]:
+        return Node(name, Kind.TRUTH, tuple(given))
+    if name == "Not" and kinds == [Kind.TRUTH]:
+        return Node(name, Kind.TRUTH, tuple(given))
+    if name in SINGLES and kinds == [Kind.FLOAT]:
+        return Node(name, Kind.FLOAT, tuple(given))
+    if name == "If" and len(kinds) == 3:  # noqa: PLR2004 - the condition and both sides
+        return _choice(given)
+    return _over_days(name, given, kinds)
+
+
+def _are_floats(kinds: list[Kind], count: int) -> bool:
+    return (
+        len(kinds) == count
+        and Kind.FLOAT in kinds
+        and all(kind in (Kind.FLOAT, Kind.NUMBER) for kind in kinds)
+    )
+
+
+def _choice(given: list[Node]) -> Node:
+    condition, *sides = given
+    if condition.kind is Kind.NUMBER or any(side.kind not in (Kind.FLOAT, Kind.NUMBER) for side in sides):
+        _leave("an If of such parts")
+    whole = all(side.kind is Kind.NUMBER and side.name == "int" for side in sides)
+    return Node("If", Kind.WHOLE if whole else Kind.FLOAT, tuple(given))
+
+
+def _over_days(name: str, given: list[Node], kinds: list[Kind]) -> Node:  # noqa: RET503
+    one = kinds == [given[0].kind, Kind.NUMBER] if given else False
+    if name in SHIFTS and kinds == [Kind.FLOAT, Kind.NUMBER]:
+        return Node(name, Kind.FLOAT, (given[0],), days=_shift(given[1]))
+    if name in REGRESSIONS and kinds == [Kind.FLOAT, Kind.NUMBER]:
+        return Node(name, Kind.FLOAT, (given[0],), days=_window(given[1]))
+    if name in WINDOWS and one and kinds[0] is not Kind.NUMBER:
+        return Node(name, Kind.FLOAT, (given[0],), days=_window(given[1]))
+    if name == "Quantile" and kinds == [Kind.FLOAT, Kind.NUMBER, Kind.NUMBER]:
+        return Node(name, Kind.FLOAT, (given[0],), days=_window(given[1]), number=_share(given[2]))
+    if name in PAIRED_WINDOWS and kinds == [Kind.FLOAT, Kind.FLOAT, Kind.NUMBER]:
+        return Node(name, Kind.FLOAT, (given[0], given[1]), days=_window(given[2]))
+    _leave(f"{name} of what it is given here" if name in KNOWN else name)
+
+
+def _window(node: Node) -> int:
+    if node.name != "int" or node.number < 1:
+        _leave(f"a window of {node.number} days")
+    return int(node.number)
+
+
+def _shift(node: Node) -> int:
+    if node.name != "int" or node.number == 0:
+        _leave(f"a shift by {node.number} days")
+    return int(node.number)
+
+
+def _share(node: Node) -> float:
+    if not 0 < node.number < 1:
+        _leave(f"a quantile of {node.number}")
+    return node.number
+
+
+def _leave(what: str) -> NoReturn:
+    raise Unsupported(what)
+
+
+KNOWN: Final = (
+    PAIRS
+    | SINGLES
+    | SHIFTS
+    | REGRESSIONS
+    | WINDOWS
+    | PAIRED_WINDOWS
+    | MIRRORED.keys()
+    | {"And", "Or", "Not", "If", "Quantile"}
+)
+"""The operators that are computed here."""

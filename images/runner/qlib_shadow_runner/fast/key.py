@@ -1,0 +1,59 @@
+"""The name of a matrix: everything that its values follow from, the code included."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.dataset.fingerprint import fingerprint
+from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.fast.matrix import Universe
+
+MADE_WITH: Final = ("pyqlib", "pandas", "numpy", "numba")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a dataset."""
+
+    root: Path
+    universe: Universe
+    span: tuple[int, int]
+    columns: tuple[tuple[str, str, str], ...]
+
+    def key(self) -> str:
+        """Name the answer."""
+        document = {
+            "dataset": fingerprint_of(self.root),
+            "symbols": self.universe.symbols,
+            "spans": self.universe.spans,
+            "span": self.span,
+            "columns": self.columns,
+            "code": code_version(),
+            "machine": platform.machine(),
+            "versions": {name: version(name) for name in MADE_WITH},
+        }
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_of(root: Path) -> str:
+    """Take the fingerprint from the manifest beside the dataset if it still holds, else read every file."""
+    manifest = Manifest.read(manifest_path(root))
+    return manifest.fingerprint if manifest and is_current(manifest, root) else fingerprint(root)
+
+
+@functools.cache
+def code_version() -> str:
+    """Hash what computes: another version of it never finds what this one kept."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

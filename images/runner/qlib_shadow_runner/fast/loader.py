@@ -1,0 +1,252 @@
+"""Qlib's loader, computing all instruments at once; what it does not understand is left to Qlib, and told.
+
+Named in a workflow by class path, or given by `handler`. Calendar, universes and filters are Qlib's own; the
+values are of `matrix`, or of the cache where one is named. Loaded by qrun; knows Qlib.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+from qlib.config import C
+from qlib.data import D
+from qlib.data.data import Cal, DatasetProvider
+from qlib.data.dataset import loader
+from qlib.utils import code_to_fname
+
+from qlib_shadow_runner.fast.cache import Cache, Draft
+from qlib_shadow_runner.fast.expressions import Node, Unsupported, parse
+from qlib_shadow_runner.fast.key import Question
+from qlib_shadow_runner.fast.matrix import Matrixes, Rows, Universe
+from qlib_shadow_runner.fast.report import Report
+from qlib_shadow_runner.limits import read_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+LOCAL: Final[Mapping[str, object]] = {
+    "calendar_provider": "LocalCalendarProvider",
+    "instrument_provider": "LocalInstrumentProvider",
+    "feature_provider": "LocalFeatureProvider",
+    "expression_provider": "LocalExpressionProvider",
+    "dataset_provider": "LocalDatasetProvider",
+    "expression_cache": None,
+    "dataset_cache": None,
+    "custom_ops": [],
+}
+"""Qlib's settings that are understood here: plain files, and nothing in between."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its group and name, its expression, and the tree of it, if it is understood."""
+
+    group: str
+    name: str
+    expression: str
+    node: Node | None
+
+
+class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
+    """Qlib's loader with the same arguments and the same frames."""
+
+    told: Report
+    """What became of the last request."""
+
+    def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
+        """Load as Qlib does."""
+        began, report = time.perf_counter(), Report()
+        self.told = report
+        try:
+            frame = self._load(Ask.of(self, instruments, start_time, end_time), report)
+        except Unsupported as why:
+            report.all_by_qlib = str(why)
+            frame = super().load(instruments, start_time, end_time)
+        report.close(frame.shape, time.perf_counter() - began)
+        return frame
+
+    def _load(self, ask: Ask, report: Report) -> pd.DataFrame:
+        cache = Cache.from_environ()
+        key = ask.question.key() if cache else ""
+        stored = cache.find(key) if cache else None
+        if stored:
+            report.cache = "taken from the cache"
+            return ask.frame(Rows(stored.days, stored.instruments), stored.matrix)
+        draft = cache.begin(key) if cache else None
+        try:
+            frame = Computation(self, ask, report, draft).frame()
+        except BaseException:
+            if draft:
+                draft.discard()
+            raise
+        if cache and draft:
+            report.cache = cache.keep(draft)
+        return frame
+
+
+class Ask:
+    """What a loader was asked for, in the calendar's places."""
+
+    def __init__(
+        self, by: QlibDataLoader, universe: Universe, lives: Any, span: tuple[int, int], calendar: Any
+    ) -> None:
+        self.universe, self.lives, self.calendar = universe, lives, calendar
+        self.first, self.last = span
+        self.columns = _columns(by)
+        self.grouped = by.is_group
+        self.root = Path(C.dpm.get_data_uri("day"))
+        if not any(column.node for column in self.columns):
+            raise Unsupported("every expression")
+
+    @classmethod
+    def of(cls, by: QlibDataLoader, instruments: Any, start: Any, end: Any) -> Ask:
+        """Resolve the instruments and the days, by Qlib's own means."""
+        _require_plain(by)
+        days = Cal.calendar(start, end, freq="day")
+        if len(days) == 0:
+            raise Unsupported("a span without days")
+        calendar = Cal.calendar(freq="day")
+        _, _, first, last = Cal.locate_index(days[0], days[-1], freq="day", future=False)
+        lives = _lives(instruments, by.filter_pipe)
+        return cls(by, _universe(lives, pd.DatetimeIndex(calendar)), lives, (first, last), calendar)
+
+    @property
+    def question(self) -> Question:
+        """Give all that the values follow from."""
+        columns = tuple((column.group, column.name, column.expression) for column in self.columns)
+        return Question(self.root, self.universe, (self.first, self.last), columns)
+
+    def frame(self, rows: Rows, matrix: npt.NDArray[np.float32]) -> pd.DataFrame:
+        """Make Qlib's frame of rows and columns, without copying them."""
+        days, day_codes = np.unique(rows.days, return_inverse=True)
+        symbols, symbol_codes = np.unique(rows.instruments, return_inverse=True)
+        index = pd.MultiIndex(
+            levels=[
+                pd.Index(self.calendar[days]),
+                pd.Index([self.universe.symbols[number] for number in symbols]),
+            ],
+            codes=[day_codes, symbol_codes],  # type: ignore[list-item]
+            names=["datetime", "instrument"],
+            verify_integrity=False,
+        )
+        return pd.DataFrame(matrix.T, index=index, columns=self._names(), copy=False)
+
+    def by_qlib(self, by: QlibDataLoader, column: Column) -> pd.DataFrame:
+        """Let Qlib compute one column."""
+        first, last = self.calendar[self.first], self.calendar[self.last]
+        names = [column.expression], [column.name]
+        found: pd.DataFrame = by.load_group_df(self.lives, *names, first, last, column.group)
+        return found
+
+    def _names(self) -> pd.Index:
+        if self.grouped:
+            return pd.MultiIndex.from_tuples([(column.group, column.name) for column in self.columns])
+        return pd.Index([column.name for column in self.columns])
+
+
+class Computation:
+    """Computes what was asked for; the rest by Qlib."""
+
+    def __init__(self, by: QlibDataLoader, ask: Ask, report: Report, draft: Draft | None) -> None:
+        self._by, self._ask, self._report, self._draft = by, ask, report, draft
+        self._matrixes = Matrixes(ask.root, ask.universe, ask.first, ask.last)
+
+    def frame(self) -> pd.DataFrame:
+        """Compute the whole frame."""
+        columns = self._ask.columns
+        nodes = [column.node for column in columns if column.node]
+        rows = self._matrixes.rows(nodes)
+        if not len(rows.days):
+            raise Unsupported("days on which nothing is listed")
+        matrix = self._room(rows, len(columns))
+        ours = [matrix[number] for number, column in enumerate(columns) if column.node]
+        self._matrixes.fill(nodes, rows, ours, read_limits().threads)
+        frame = self._ask.frame(rows, matrix)
+        self._add_columns_of_qlib(frame.index, matrix)
+        return self._with_instruments_of_qlib(frame)
+
+    def _room(self, rows: Rows, columns: int) -> npt.NDArray[np.float32]:
+        # What has instruments of Qlib's in it is made of two frames, and not kept.
+        if self._draft and not self._matrixes.irregular:
+            found = self._draft.room(rows.days, rows.instruments, columns)
+            if found is not None:
+                return found
+        return np.empty((columns, len(rows.days)), np.float32)
+
+    def _add_columns_of_qlib(self, index: pd.Index, matrix: npt.NDArray[np.float32]) -> None:
+        for number, column in enumerate(self._ask.columns):
+            if column.node is None:
+                found = self._ask.by_qlib(self._by, column)
+                if not found.index.isin(index).all():
+                    raise Unsupported(f"{column.expression}, whose rows are others")
+                matrix[number] = found.reindex(index).to_numpy()[:, 0]
+                self._report.columns_by_qlib.append(column.name)
+
+    def _with_instruments_of_qlib(self, frame: pd.DataFrame) -> pd.DataFrame:
+        symbols = self._matrixes.irregular
+        if not symbols:
+            return frame
+        self._report.instruments_by_qlib = symbols
+        lives = self._ask.lives
+        these = {symbol: lives[symbol] for symbol in symbols} if isinstance(lives, dict) else symbols
+        calendar = self._ask.calendar
+        theirs = loader.QlibDataLoader.load(
+            self._by, these, calendar[self._ask.first], calendar[self._ask.last]
+        )
+        whole: pd.DataFrame = pd.concat([frame, theirs]).sort_index()
+        return whole
+
+
+def _columns(by: QlibDataLoader) -> list[Column]:
+    groups = by.fields if by.is_group else {"": by.fields}
+    return [
+        Column(group, name, str(expression), _understood(str(expression)))
+        for group, (expressions, names) in groups.items()
+        for expression, name in zip(expressions, names, strict=True)
+    ]
+
+
+def _understood(expression: str) -> Node | None:
+    try:
+        return parse(expression)
+    except Unsupported:
+        return None
+
+
+def _require_plain(by: QlibDataLoader) -> None:
+    if by.freq != "day" or by.inst_processors or not by.swap_level:
+        raise Unsupported("a frequency, processors of instruments or an order of levels of its own")
+    for name, value in LOCAL.items():
+        if C.get(name, value) != value:
+            raise Unsupported(f"Qlib's setting {name}")
+
+
+def _lives(instruments: Any, filter_pipe: Any) -> Any:
+    if instruments is None or isinstance(instruments, str):
+        instruments = D.instruments(instruments or "all", filter_pipe=filter_pipe)
+    return DatasetProvider.get_instruments_d(instruments, "day")
+
+
+def _universe(lives: Any, calendar: pd.DatetimeIndex) -> Universe:
+    symbols = tuple(sorted(set(lives)))
+    folders = tuple(code_to_fname(symbol).lower() for symbol in symbols)
+    if not isinstance(lives, dict):
+        return Universe(symbols, folders, None)
+    spans = tuple(
+        tuple(
+            (
+                int(calendar.searchsorted(pd.Timestamp(born), side="left")),
+                int(calendar.searchsorted(pd.Timestamp(died), side="right")) - 1,
+            )
+            for born, died in lives[symbol]
+        )
+        for symbol in symbols
+    )
+    return Universe(symbols, folders, spans)

@@ -1,0 +1,138 @@
+"""Many expressions over all instruments: one row for each day and instrument, one column for each expression.
+
+The rows are in the order of Qlib's handlers: by day, then by instrument. The columns lie where the caller
+says: in memory, or in a file.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from qlib_shadow_runner.fast.bins import Bins
+from qlib_shadow_runner.fast.evaluate import Evaluator, Part, Shapes, Span
+from qlib_shadow_runner.fast.layout import MISSING, Layout, Layouts, places
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from qlib_shadow_runner.fast.expressions import Node
+    from qlib_shadow_runner.fast.layout import Whole
+
+    Matrix = npt.NDArray[np.float32]
+
+KEPT: Final = 8
+"""Layouts whose rows' places are remembered; each costs 8 bytes a row."""
+
+
+@dataclass(frozen=True)
+class Universe:
+    """Instruments in order, the folders of their files, and their spans; none where all days count."""
+
+    symbols: tuple[str, ...]
+    folders: tuple[str, ...]
+    spans: tuple[tuple[tuple[int, int], ...], ...] | None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows, as places in the calendar and among the universe's instruments."""
+
+    days: Whole
+    instruments: Whole
+
+
+class Matrixes:
+    """Computes expressions from the first to the last day of the calendar, both included."""
+
+    def __init__(self, root: Path, universe: Universe, first: int, last: int) -> None:
+        self._layouts = Layouts()
+        self._universe = universe
+        self._bins = Bins(root, universe.folders, self._layouts)
+        self._shapes = Shapes(self._bins, self._layouts)
+        self._first, self._last = first, last
+
+    @property
+    def irregular(self) -> list[str]:
+        """Name the instruments that were left out, because Qlib has a way of its own with them."""
+        return [self._universe.symbols[number] for number in sorted(self._shapes.irregular)]
+
+    def rows(self, nodes: Sequence[Node]) -> Rows:
+        """Find the rows: the days on which any expression has a place, within the spans."""
+        whole = self._hull(nodes)
+        instruments = np.repeat(np.arange(len(self._universe.symbols)), whole.counts)
+        keep = self._kept(whole)
+        days, instruments = whole.days[keep], instruments[keep]
+        order = np.argsort(days.astype(np.int32), kind="stable")
+        return Rows(days[order], instruments[order])
+
+    def fill(self, nodes: Sequence[Node], rows: Rows, columns: Sequence[Matrix], threads: int) -> None:
+        """Compute each expression into its column."""
+        parts = [self._part(node) for node in nodes]
+        evaluator = Evaluator(self._bins, self._shapes, parts)
+        remembered: dict[Layout, tuple[Whole, bool]] = {}
+
+        def column(number: int) -> None:
+            part = parts[number]
+            layout = self._shapes.of(part)
+            if layout not in remembered:
+                while len(remembered) >= KEPT:
+                    remembered.pop(next(iter(remembered)), None)
+                remembered[layout] = _gather(layout, rows)
+            _put(evaluator.take(part), *remembered.get(layout) or _gather(layout, rows), columns[number])
+
+        # Those of one window share most of their parts, which are forgotten when the last of them is done.
+        order = sorted(range(len(nodes)), key=lambda number: _widest(nodes[number]))
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(column, order))
+
+    def _part(self, node: Node) -> Part:
+        return Part(node, Span.of(node, self._first, self._last))
+
+    def _hull(self, nodes: Sequence[Node]) -> Layout:
+        whole = None
+        for node in nodes:
+            own = self._layouts.within(self._shapes.of(self._part(node)), self._first, self._last + 1)
+            if whole is None:
+                whole = own
+            whole, apart = self._layouts.union(whole, own)
+            self._shapes.irregular.update(apart.tolist())
+        assert whole is not None, "somebody asked for nothing"
+        return whole
+
+    def _kept(self, whole: Layout) -> npt.NDArray[np.bool_]:
+        spans = self._universe.spans
+        keep = np.full(whole.size, spans is None)
+        for number, lives in enumerate(spans or ()):
+            begin, first, end = whole.offsets[number], whole.first[number], whole.end[number]
+            for born, died in lives:
+                low, high = max(born, first), min(died + 1, end)
+                keep[begin + low - first : begin + max(high, low) - first] = True
+        for number in self._shapes.irregular:
+            keep[whole.offsets[number] : whole.offsets[number + 1]] = False
+        return keep
+
+
+def _widest(node: Node) -> int:
+    return max([abs(node.days), *(_widest(inner) for inner in node.operands)])
+
+
+def _gather(layout: Layout, rows: Rows) -> tuple[Whole, bool]:
+    found = places(layout, rows.instruments, rows.days)
+    return found, bool((found == MISSING).any())
+
+
+def _put(values: npt.NDArray[np.generic], gather: Whole, some_missing: bool, out: Matrix) -> None:  # noqa: FBT001
+    if not values.size:
+        out.fill(np.nan)
+        return
+    with np.errstate(all="ignore"):
+        np.take(values.astype(np.float32, copy=False), gather, out=out, mode="clip")
+    if some_missing:
+        out[gather == MISSING] = np.nan

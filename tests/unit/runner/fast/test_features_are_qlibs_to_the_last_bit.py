@@ -1,0 +1,215 @@
+"""Every feature equals what Qlib's expression engine makes of the same files, NaN for NaN and bit for bit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from qlib.contrib.data.loader import Alpha158DL, Alpha360DL
+from tests.unit.runner.conftest import weekdays, write_bin
+from tests.unit.runner.fast.markets import FIELDS, SYMBOLS, Life, Market
+from tests.unit.runner.fast.side_by_side import by_qlib, by_us, named, open_dataset, require_same
+
+ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_FEATURES", "40"))
+AT_ONCE = 12
+LABEL = (["Ref($close, -2)/Ref($close, -1) - 1"], ["LABEL0"])
+WINDOWS = [1, 2, 3, 5, 20, 60]
+EVERYTHING = {
+    "kbar": {},
+    "price": {"windows": [0, 1, 4], "feature": ["OPEN", "HIGH", "LOW", "CLOSE", "VWAP"]},
+    "volume": {"windows": [0, 1, 4]},
+    "rolling": {"windows": WINDOWS},
+}
+OWN = [
+    "Med($close, 4)",
+    "Var($volume, 3)",
+    "Cov($close, $volume, 5)",
+    "Corr($close/Ref($close, 1), $high - $low, 4)",
+    "Count($close > Ref($close, 1), 3)",
+    "Count($volume, 3)",
+    "Delta($close, 3)/$close",
+    "Delta($close, -3)",
+    "Sign($close - $open)",
+    "If($close > $open, $high, 0.5)",
+    "If($close > 10, 1, 0)",
+    "Sum(If($volume == 0, 1, 0), 5)",
+    "If($close - $close, $open, $high)",
+    "($close > 3) & ($close != Ref($close, 2)) | Not($open <= $close)",
+    "Mean(3 < $close, 4)",
+    "Greater($close, 2.5) - Less($open, $vwap)",
+    "$close**2 + 2*3 - -1*$open",
+    "Power($close, 0.5)",
+    "Power(2, $close/$open)",
+    "Ref(Ref($close, 2), -1)",
+    "Mean(Mean($close, 3), 4) + Std($vwap, 2)",
+    "IdxMax($volume, 5) - IdxMin($volume, 3)",
+    "Rank($volume, 4)",
+    "Quantile($volume, 5, 0.33)",
+    "Slope(Log($volume), 5) + Resi($open, 3)*Rsquare($vwap, 4)",
+    "Abs($VWAP - $Close)",
+    "$close",
+    "Max($close, 2)/Min($nothing, 2)",
+    "1e-3/$volume",
+]
+"""What the ready-made features do not use."""
+POOL = sorted(
+    {*Alpha158DL.get_feature_config(EVERYTHING)[0], *Alpha360DL.get_feature_config()[0][::29], *OWN}
+)
+
+
+@st.composite
+def lives(draw: st.DrawFn, length: int) -> Life:
+    """Draw an instrument that begins and ends anywhere; one day is a life."""
+    first = draw(st.integers(0, length - 1))
+    share = st.sampled_from([0.0, 0.0, 0.1, 0.6])
+    return Life(
+        first,
+        draw(st.integers(1, length - first)),
+        draw(st.integers(0, 1000)),
+        constant=draw(st.booleans()),
+        gaps=draw(share),
+        infinite=draw(st.sampled_from([0.0, 0.0, 0.05])),
+        no_volume=draw(share),
+        missing=draw(st.sampled_from([(), (), ("vwap",), ("open", "volume"), FIELDS])),
+        short=draw(st.sampled_from([(), (), (), ("vwap",), ("close", "volume")])),
+        coarse=draw(st.booleans()),
+    )
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> Market:
+    """Draw one to four instruments over a few days or many."""
+    length = draw(st.integers(1, 90))
+    found = {symbol: draw(lives(length)) for symbol in SYMBOLS[: draw(st.integers(1, len(SYMBOLS)))]}
+    day = st.integers(0, length - 1)
+    span = st.tuples(day, day).map(lambda ends: (min(ends), max(ends)))
+    some = st.dictionaries(st.sampled_from(sorted(found)), st.lists(span, min_size=1, max_size=2).map(tuple))
+    return Market(length, found, draw(some))
+
+
+@settings(
+    max_examples=ROUNDS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    phases=[Phase.explicit, Phase.generate],
+    derandomize="QLIB_SHADOW_CHAOS_FEATURES" not in os.environ,
+)
+@given(
+    market=markets(),
+    expressions=st.lists(st.sampled_from(POOL), min_size=AT_ONCE, max_size=AT_ONCE, unique=True),
+    asked=st.sampled_from(["all", "some", ["BBB", "AAA"]]),
+    ends=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_any_expression_over_any_market_is_qlibs(
+    market: Market, expressions: list[str], asked: str | list[str], ends: tuple[float, float]
+):
+    """Gaps, suspensions, flat prices, one-day listings, missing files, infinities; any days there are."""
+    calendar = weekdays(market.length)
+    first, last = (calendar[round(end * (market.length - 1))] for end in sorted(ends))
+    config = {"feature": named(*expressions), "label": LABEL}
+    with tempfile.TemporaryDirectory() as folder:
+        open_dataset(market.write(Path(folder) / "us"))
+        try:
+            theirs = by_qlib(config, asked, str(first), str(last))
+        except Exception as refused:  # noqa: BLE001 - whatever Qlib does not take
+            with pytest.raises(type(refused)):
+                by_us(config, asked, str(first), str(last))
+            return
+        ours, report = by_us(config, asked, str(first), str(last))
+    require_same(theirs, ours)
+    assert report.columns_by_qlib == []
+
+
+NASTY = Market(
+    130,
+    {
+        "AAA": Life(0, 130, 1, gaps=0.05),
+        "BBB": Life(17, 100, 2, infinite=0.02, no_volume=0.1, coarse=True),
+        "CCC": Life(60, 1, 3),
+        "DDD": Life(5, 110, 4, constant=True, missing=("vwap",)),
+    },
+    {"AAA": ((3, 40), (80, 129)), "BBB": ((0, 129),)},
+)
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write one market that has everything in it."""
+    return NASTY.write(tmp_path_factory.mktemp("nasty") / "us")
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        Alpha158DL.get_feature_config(),
+        Alpha360DL.get_feature_config(),
+        Alpha158DL.get_feature_config(EVERYTHING | {"rolling": {"windows": [7], "exclude": ["RANK", "MA"]}}),
+        Alpha158DL.get_feature_config({"volume": {}, "rolling": {"include": ["CORR", "IMAX"]}}),
+    ],
+    ids=["Alpha158", "Alpha360", "Alpha158 of one window", "Alpha158 of two operators"],
+)
+def test_ready_made_features_are_qlibs_and_none_is_left_to_it(
+    nasty: Path, features: tuple[list[str], list[str]]
+):
+    """Whole, from a day inside the calendar, for a universe whose instruments come and go."""
+    open_dataset(nasty)
+    days = [str(day) for day in weekdays(130)]
+    config = {"feature": features, "label": LABEL}
+    ours, told = by_us(config, "some", days[20], days[100])
+    require_same(by_qlib(config, "some", days[20], days[100]), ours)
+    assert (told.all_by_qlib, told.columns_by_qlib, told.instruments_by_qlib) == ("", [], [])
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "EMA($close, 5)",
+        "WMA($close, 3)",
+        "Mad($close, 4)",
+        "Skew($close, 5)",
+        "Mean($close, 0)",
+        "Ref($close, 0)",
+    ],
+)
+def test_what_is_not_understood_is_qlibs_own_and_told(
+    nasty: Path, expression: str, capfd: pytest.CaptureFixture[str]
+):
+    """One such column among others: the others are still computed here."""
+    open_dataset(nasty)
+    config = {"feature": named("$close/Ref($close, 1)", expression, "Std($close, 5)"), "label": LABEL}
+    asked = "all", "2020-01-01", "2020-06-30"
+    ours, told = by_us(config, *asked)
+    require_same(by_qlib(config, *asked), ours)
+    assert told.columns_by_qlib == ["C1"]
+    assert "1 columns by Qlib's own engine (C1)" in capfd.readouterr().out
+
+
+def test_an_instrument_whose_days_do_not_fit_is_qlibs_own_and_told(
+    nasty: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """Its prices have a gap between two fields' files; the others are computed here."""
+    shutil.copytree(nasty, tmp_path / "us")
+    write_bin(tmp_path / "us" / "features" / "aaa" / "open.day.bin", [1.0] * 10, 2)
+    write_bin(tmp_path / "us" / "features" / "aaa" / "close.day.bin", [1.0] * 10, 50)
+    open_dataset(tmp_path / "us")
+    config = {"feature": named("$open/$close", "Mean($close, 3)"), "label": LABEL}
+    asked = "all", "2020-01-01", "2020-06-30"
+    ours, told = by_us(config, *asked)
+    require_same(by_qlib(config, *asked), ours)
+    assert told.instruments_by_qlib == ["AAA"]
+    assert "1 instruments by Qlib's own engine (AAA)" in capfd.readouterr().out
+
+
+def test_days_on_which_nothing_is_listed_are_qlibs_own(nasty: Path):
+    """There, its answer is an empty frame of a shape of its own."""
+    open_dataset(nasty)
+    config = {"feature": named("$close"), "label": LABEL}
+    asked = ["CCC"], "2020-01-01", "2020-01-10"
+    ours, told = by_us(config, *asked)
+    require_same(by_qlib(config, *asked), ours)
+    assert told.all_by_qlib == "days on which nothing is listed"

@@ -1,0 +1,199 @@
+"""The cache: the same matrix again, for the same question alone, whole or not at all, within a limit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from qlib_shadow_runner.fast.cache import CONTENT, ENV_CACHE, MATRIX, STAGING, SYMBOLS, Cache, Draft
+from qlib_shadow_runner.fast.key import Question
+from qlib_shadow_runner.fast.matrix import Universe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAYS, INSTRUMENTS = np.array([3, 3, 4]), np.array([0, 1, 0])
+VALUES = np.array([[1.0, np.nan, -0.0], [np.inf, 2.0, 3.0]], np.float32)
+
+
+def make(cache: Cache, key: str = "a" * 64) -> Draft:
+    """Make a matrix as a computation does."""
+    draft = cache.begin(key)
+    room = draft.room(DAYS, INSTRUMENTS, 2)
+    assert room is not None
+    room[:] = VALUES
+    return draft
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    """Give an empty cache, whose folder nobody has made."""
+    return Cache(tmp_path / "cache" / "features")
+
+
+def test_what_is_kept_is_found_again_bit_for_bit(cache: Cache):
+    """Rows and columns, mapped and not to be written to."""
+    assert cache.find("a" * 64) is None
+    assert cache.keep(make(cache)) == "kept for other runs"
+    found = cache.find("a" * 64)
+    assert found is not None
+    assert found.matrix.tobytes() == VALUES.tobytes()
+    assert (found.days.tolist(), found.instruments.tolist()) == (DAYS.tolist(), INSTRUMENTS.tolist())
+    assert not found.matrix.flags.writeable
+    assert cache.find("b" * 64) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / MATRIX).write_bytes(bytes(24)),
+        lambda folder: (folder / MATRIX).write_bytes(b""),
+        lambda folder: (folder / MATRIX).unlink(),
+        lambda folder: (folder / SYMBOLS).write_bytes(bytes(12)),
+        lambda folder: (folder / CONTENT).write_text("{}"),
+        lambda folder: (folder / CONTENT).write_text('{"schema": 1, "shape": [2]}'),
+        lambda folder: (folder / CONTENT).unlink(),
+    ],
+    ids=["other values", "cut", "no matrix", "other rows", "no description", "half of it", "no content"],
+)
+def test_what_is_damaged_is_told_removed_and_made_again(
+    cache: Cache, damage: object, capfd: pytest.CaptureFixture[str]
+):
+    """Nobody ever computes with it."""
+    cache.keep(make(cache))
+    folder = cache.home / ("a" * 64)
+    damage(folder)  # type: ignore[operator]
+    assert cache.find("a" * 64) is None
+    assert "cannot be used" in capfd.readouterr().err
+    assert not folder.exists()
+    assert cache.keep(make(cache)) == "kept for other runs"
+    assert cache.find("a" * 64) is not None
+
+
+def test_the_longest_unused_go_first(cache: Cache):
+    """Use counts, and not age."""
+    for number in range(3):
+        cache.keep(make(cache, str(number) * 64))
+        os.utime(cache.home / (str(number) * 64), (1000 + number, 1000 + number))
+    assert cache.find("0" * 64) is not None
+    size = cache.entries()[0].size
+    removed = cache.shrink(2 * size)
+    assert [entry.folder.name for entry in removed] == ["1" * 64]
+    assert cache.find("0" * 64) is not None
+    assert cache.shrink(0) != []
+    assert cache.entries() == []
+
+
+def test_a_matrix_that_is_removed_is_read_to_its_end(cache: Cache):
+    """By whoever has it open."""
+    cache.keep(make(cache))
+    found = cache.find("a" * 64)
+    cache.shrink(0)
+    assert found is not None
+    assert found.matrix.tobytes() == VALUES.tobytes()
+
+
+def test_what_was_left_half_made_goes_after_a_day(cache: Cache):
+    """Not before: somebody may be at it."""
+    old, new = make(cache, "a" * 64), make(cache, "b" * 64)
+    os.utime(old.folder, (1000, 1000))
+    cache.shrink()
+    assert not old.folder.exists()
+    assert new.folder.is_dir()
+    assert cache.entries() == []
+
+
+def test_many_at_once_leave_one(cache: Cache):
+    """Whoever is second finds it there, and each is told that it is kept."""
+    drafts = [make(cache) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(cache.keep, drafts))
+    assert told == ["kept for other runs"] * 8
+    assert [path.name for path in cache.home.iterdir()] == ["a" * 64]
+    assert cache.find("a" * 64) is not None
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """And the computation has its room in memory."""
+    (tmp_path / "file").write_text("")
+    cache = Cache(tmp_path / "file" / "features")
+    draft = cache.begin("a" * 64)
+    assert draft.room(DAYS, INSTRUMENTS, 2) is None
+    assert cache.keep(draft) == "not kept"
+    assert "not kept for other runs" in capfd.readouterr().err
+
+
+def test_room_that_the_disk_has_not_is_an_answer_and_no_crash(
+    cache: Cache, capfd: pytest.CaptureFixture[str]
+):
+    """A mapping over the end of a full disk would end the process with a signal."""
+    assert cache.begin("a" * 64).room(DAYS, INSTRUMENTS, 1 << 48) is None
+    assert "not kept for other runs" in capfd.readouterr().err
+    assert list(cache.home.glob(f"{STAGING}*")) == []
+
+
+def question(root: Path, **other: object) -> str:
+    """Ask something, or something else."""
+    asked = {
+        "root": root,
+        "universe": Universe(("AAA",), ("aaa",), (((0, 5),),)),
+        "span": (0, 5),
+        "columns": (("feature", "A", "$close"),),
+    }
+    return Question(**(asked | other)).key()  # type: ignore[arg-type]
+
+
+def test_another_question_or_other_data_has_another_key(make_dataset: object, tmp_path: Path):
+    """Each part of it counts, and the place of the data does not."""
+    root = make_dataset(30).folder  # type: ignore[operator]
+    key = question(root)
+    others = [
+        question(root, span=(0, 4)),
+        question(root, columns=(("feature", "A", "$open"),)),
+        question(root, columns=(("feature", "B", "$close"),)),
+        question(root, universe=Universe(("AAA",), ("aaa",), None)),
+        question(root, universe=Universe(("BBB",), ("bbb",), (((0, 5),),))),
+    ]
+    assert len({key, *others}) == 6
+    shutil.copytree(root, tmp_path / "elsewhere")
+    assert question(tmp_path / "elsewhere") == key
+    (tmp_path / "elsewhere" / "features" / "aaa" / "close.day.bin").write_bytes(bytes(124))
+    assert question(tmp_path / "elsewhere") != key
+
+
+LOAD = """
+import sys, qlib
+from qlib_shadow_runner.fast.loader import QlibDataLoader
+if __name__ == "__main__":
+    qlib.init(provider_uri=sys.argv[1], region="us", kernels=1)
+    config = {"feature": (["Slope($close, 3)"], ["A"]), "label": (["Ref($close, -1)"], ["L"])}
+    frame = QlibDataLoader(config).load("all", "2020-01-01", "2020-03-01")
+    print(frame.shape, "numba" in sys.modules)
+"""
+
+
+def test_a_run_that_finds_its_features_compiles_nothing(make_dataset: object, tmp_path: Path):
+    """Not even the compiler is imported; and a dataset that cannot be written to is as good."""
+    root = make_dataset(30).folder  # type: ignore[operator]
+    environ = {**os.environ, ENV_CACHE: str(tmp_path / "cache")}
+    told = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", LOAD, str(root)],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert "kept for other runs" in told[0]
+    assert "(90, 2) True" in told[0]
+    assert "taken from the cache" in told[1]
+    assert "(90, 2) False" in told[1]
