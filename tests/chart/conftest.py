@@ -28,12 +28,13 @@ def by_place(text: str) -> Objects:
     return found
 
 
-@pytest.fixture
-def render(helm: Path, tmp_path: Path) -> Render:
+@pytest.fixture(scope="session")
+def render(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
     """Render the chart with values, as objects by kind and name."""
+    folder = tmp_path_factory.mktemp("values")
 
     def with_values(**values: Any) -> Objects:
-        given = tmp_path / "values.json"
+        given = folder / "values.json"
         given.write_text(json.dumps(values))
         arguments = ("us", CHART, "--namespace=research", "--kube-version=1.34.0", f"--values={given}")
         return by_place(run(helm, "template", *arguments))

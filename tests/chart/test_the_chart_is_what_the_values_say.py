@@ -105,15 +105,16 @@ def test_cluster_wide_is_one_role_and_no_namespaces(render: Render):
 
 
 def test_crd_and_claim_survive_the_release(render: Render):
-    """Runs and their data are not the release's to remove."""
+    """Runs and their data are not the release's to remove, unless it is told to."""
     objects = render()
     for kind, place in (
         ("CustomResourceDefinition", "qlibshadowruns.qlibshadow.io"),
         ("PersistentVolumeClaim", "research/qlib-shadow-data"),
     ):
         assert objects[kind, place]["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    gone = render(storage={"keep": False})["PersistentVolumeClaim", "research/qlib-shadow-data"]
-    assert "annotations" not in gone["metadata"]
+    told = render(storage={"keep": False}, crd={"keep": False})
+    assert "annotations" not in told["PersistentVolumeClaim", "research/qlib-shadow-data"]["metadata"]
+    assert "annotations" not in told["CustomResourceDefinition", "qlibshadowruns.qlibshadow.io"]["metadata"]
 
 
 def test_the_crd_is_the_manifests(render: Render):
@@ -166,7 +167,7 @@ def test_labels_and_annotations_are_on_everything(render: Render):
         commonLabels={"team": "quant"},
         commonAnnotations={"owner": "desk"},
         schedules=[NIGHTLY],
-        metrics={name: {"enabled": True} for name in ("podMonitor", "prometheusRule", "dashboard")},
+        metrics={name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},
     )
     for place, one in objects.items():
         assert one["metadata"]["labels"]["team"] == "quant", place
@@ -186,7 +187,8 @@ def test_what_runs_by_the_clock_is_missed_when_it_stops(render: Render):
     assert set(alerts()) == {"QlibShadowRunFailed", "QlibShadowOperatorStuck", "QlibShadowOperatorGone"}
     scheduled = alerts(schedules=[NIGHTLY, {**NIGHTLY, "name": "weekly"}], rule={"noSuccessHours": 30})
     assert scheduled["QlibShadowNoSuccess"] == (
-        'time() - qlib_shadow_last_success_timestamp_seconds{series=~"nightly|weekly"} > 30 * 3600'
+        "time() - qlib_shadow_last_success_timestamp_seconds"
+        '{namespace=~"research", series=~"nightly|weekly"} > 30 * 3600'
     )
     assert 'series=~"us-.+"' in alerts(rule={"series": "us-.+"})["QlibShadowDatasetStale"]
 
@@ -200,6 +202,28 @@ def test_a_pod_monitor_finds_the_operators_port(render: Render):
     assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     [endpoint] = monitor["spec"]["podMetricsEndpoints"]
     assert endpoint["port"] in [port["name"] for port in template["spec"]["containers"][0]["ports"]]
+
+
+def test_a_service_monitor_finds_its_service(render: Render):
+    """By the labels of the Service, which finds the pod by those that the pod has."""
+    objects = render(metrics={"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}})
+    service = objects["Service", "research/us-qlib-shadow-operator"]
+    monitor = objects["ServiceMonitor", "research/us-qlib-shadow-operator"]
+    template = objects[OPERATOR]["spec"]["template"]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+    [endpoint], [port] = monitor["spec"]["endpoints"], service["spec"]["ports"]
+    assert endpoint["port"] == port["name"]
+    assert port["targetPort"] in [one["name"] for one in template["spec"]["containers"][0]["ports"]]
+    assert [kind for kind, _ in render() if kind in {"Service", "ServiceMonitor", "PodMonitor"}] == []
+
+
+def test_nothing_is_counted_twice(render: Render):
+    """One monitor or the other."""
+    both = {name: {"enabled": True} for name in ("podMonitor", "serviceMonitor")}
+    with pytest.raises(CommandError, match="would count everything twice; enable one of them"):
+        render(metrics=both)
 
 
 def test_the_dashboard_is_json(render: Render):
@@ -264,6 +288,14 @@ def test_every_pod_is_restricted(render: Render):
         ({"schedules": [{**NIGHTLY, "name": "Nightly"}]}, "name"),
         ({"schedules": [{**NIGHTLY, "run": {"dataset": {}}}]}, "dataset"),
         ({"runner": {"proxies": {"https_proxy": "x"}}}, "https_proxy"),
+        ({"runner": {"image": {"digest": "sha256:abc"}}}, "digest"),
+        ({"operator": {"image": {"registry": "registry.example/"}}}, "registry"),
+        ({"operator": {"priorityClassName": ["high"]}}, "priorityClassName"),
+        ({"operator": {"topologySpreadConstraints": {"maxSkew": 1}}}, "topologySpreadConstraints"),
+        ({"metrics": {"serviceMonitor": {"interval": 30}}}, "interval"),
+        ({"metrics": {"prometheusRule": {"noSuccessHours": 0}}}, "noSuccessHours"),
+        ({"storage": {"claimName": "My_Claim"}}, "claimName"),
+        ({"namespaces": ["a", "a"]}, "namespaces"),
     ],
     ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:40],
 )

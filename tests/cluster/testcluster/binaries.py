@@ -62,6 +62,16 @@ def actionlint() -> Path:
     return cache.keep("actionlint", key("actionlint"), make) / "actionlint"
 
 
+def promql() -> Path:
+    """Give a program that asks Prometheus' own engine, for the chart's alerts and dashboard."""
+
+    def make(folder: Path) -> None:
+        say("compiling Prometheus' query engine; under a minute, then kept")
+        toolchain.build(MODULES / "promql", folder / "promql", "-ldflags=-s -w", ".")
+
+    return cache.keep("promql", key("promql"), make) / "promql"
+
+
 def kwok() -> Path:
     """Give kwok, which plays nodes and pods, for the operator's benchmark."""
 

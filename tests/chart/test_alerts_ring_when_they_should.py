@@ -1,0 +1,162 @@
+"""Alerts and dashboard, put to Prometheus' own engine: what rings, what is silent, that it is PromQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testcluster import binaries
+from testcluster.commands import run
+from testcluster.errors import UnavailableError
+
+Render = Any
+Series = dict[str, Any]
+Ask = Callable[..., list[dict[str, Any]]]
+NOW = 1_000_000
+MINUTE, HOUR, DAY = 60, 3600, 86400
+NIGHTLY = {"name": "nightly", "cron": "30 18 * * 1-5", "run": {"spec": {}}}
+DASHBOARD = Path(__file__).parents[2] / "helm/qlib-shadow-operator/files/dashboard.json"
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def ask() -> Ask:
+    """Lend the engine: series and expressions in, an answer for each out."""
+    try:
+        program = binaries.promql()
+    except UnavailableError as why:
+        pytest.fail(str(why))
+
+    def answers(series: list[Series], *expressions: str) -> list[dict[str, Any]]:
+        queries = [{"expression": expression, "at": NOW} for expression in expressions]
+        found: list[dict[str, Any]] = json.loads(
+            run(program, stdin=json.dumps({"series": series, "queries": queries}))
+        )
+        assert [one["error"] for one in found if "error" in one] == []
+        return found
+
+    return answers
+
+
+@pytest.fixture(scope="module")
+def alerts(render: Render) -> dict[str, str]:
+    """Give the alerts of a release in `research` with one schedule."""
+    objects = render(metrics={"prometheusRule": {"enabled": True}}, schedules=[NIGHTLY])
+    [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
+    return {rule["alert"].removeprefix("QlibShadow"): rule["expr"] for rule in group["rules"]}
+
+
+def series(name: str, *values: tuple[float, float], **labels: str) -> Series:
+    """Write a series: (seconds ago, value) from which on it has that value, scraped each minute until now."""
+    points = []
+    begins = [*values, (-MINUTE, 0)]
+    for (ago, value), (until, _) in pairwise(begins):
+        points += [[at, value] for at in range(int(NOW - ago), int(NOW - until), MINUTE)]
+    named = {"__name__": f"qlib_shadow_{name}", "namespace": "research", **labels}
+    return {"labels": named, "points": points}
+
+
+def failed(*values: tuple[float, float], **labels: str) -> Series:
+    """Count failed runs."""
+    return series("runs_finished_total", *values, phase="Failed", reason="OutOfMemory", **labels)
+
+
+def defects(*values: tuple[float, float]) -> Series:
+    """Count looks that ended in a defect."""
+    return series("reconcile_duration_seconds_count", *values, outcome="defect")
+
+
+def success(hours: float, **labels: str) -> Series:
+    """Say when a series was last complete."""
+    value = NOW - hours * HOUR
+    return series("last_success_timestamp_seconds", (DAY, value), **{"series": "nightly", **labels})
+
+
+def data_end(days: float) -> Series:
+    """Say when its data ended."""
+    return series("dataset_end_timestamp_seconds", (DAY, NOW - days * DAY), series="nightly")
+
+
+RINGS: dict[str, tuple[str, Series]] = {
+    "the first run that fails for a reason": ("RunFailed", failed((2 * MINUTE, 1))),
+    "another one": ("RunFailed", failed((DAY, 1), (10 * MINUTE, 2))),
+    "no success since the weekend and a day": ("NoSuccess", success(77)),
+    "data that end a week ago": ("DatasetStale", data_end(7)),
+    "a run that waits for a look": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 301))),
+    "a watch that hears nothing": (
+        "OperatorStuck",
+        series("watch_contact_timestamp_seconds", (HOUR, NOW - 301), kind="jobs"),
+    ),
+    "the first defect": ("OperatorStuck", defects((2 * MINUTE, 1))),
+    "another defect": ("OperatorStuck", defects((DAY, 1), (5 * MINUTE, 2))),
+    "an operator that is gone": ("OperatorGone", failed((DAY, 0))),
+    "one of another release in its place": (
+        "OperatorGone",
+        series("build_info", (DAY, 1), namespace="elsewhere"),
+    ),
+}
+IS_SILENT: dict[str, tuple[str, Series]] = {
+    "a run that failed yesterday": ("RunFailed", failed((DAY, 1))),
+    "a failure that another release tells of": (
+        "RunFailed",
+        failed((2 * MINUTE, 1), namespace="elsewhere"),
+    ),
+    "a run that is complete": (
+        "RunFailed",
+        series("runs_finished_total", (MINUTE, 1), phase="Complete", reason="Complete"),
+    ),
+    "a success before the weekend": ("NoSuccess", success(74)),
+    "what a person ran once": ("NoSuccess", success(500, series="lightgbm-alpha158")),
+    "a schedule of another release": ("NoSuccess", success(500, namespace="elsewhere")),
+    "data of last week's end": ("DatasetStale", data_end(3)),
+    "work as usual": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 2))),
+    "a watch that was just heard": (
+        "OperatorStuck",
+        series("watch_contact_timestamp_seconds", (HOUR, NOW - 45), kind="jobs"),
+    ),
+    "an old defect": ("OperatorStuck", defects((DAY, 1))),
+    "an operator": ("OperatorGone", series("build_info", (DAY, 1), version="0.1.0")),
+}
+
+
+@pytest.mark.parametrize(("alert", "known"), RINGS.values(), ids=RINGS)
+def test_it_rings(ask: Ask, alerts: dict[str, str], alert: str, known: Series):
+    """Once, for what is wrong."""
+    [answer] = ask([known], alerts[alert])
+    assert len(answer["found"]) == 1
+
+
+@pytest.mark.parametrize(("alert", "known"), IS_SILENT.values(), ids=IS_SILENT)
+def test_it_is_silent(ask: Ask, alerts: dict[str, str], alert: str, known: Series):
+    """When all is well, or somebody else's."""
+    [answer] = ask([known], alerts[alert])
+    assert answer["found"] == []
+
+
+def test_every_alert_rings_and_is_silent_somewhere(alerts: dict[str, str]):
+    """Or one that never can would not be noticed."""
+    assert {alert for alert, _ in RINGS.values()} == {alert for alert, _ in IS_SILENT.values()} == set(alerts)
+
+
+def test_cluster_wide_rings_for_every_namespace(ask: Ask, render: Render):
+    """Runs are anywhere; the operator is still its own."""
+    objects = render(
+        metrics={"prometheusRule": {"enabled": True, "series": "us-.+"}}, clusterWide=True, namespaces=["a"]
+    )
+    [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
+    expressions = {rule["alert"]: rule["expr"] for rule in group["rules"]}
+    late = success(500, namespace="desk-b", series="us-nightly")
+    [answer] = ask([late], expressions["QlibShadowNoSuccess"])
+    assert [one["labels"]["namespace"] for one in answer["found"]] == ["desk-b"]
+
+
+def test_every_panel_asks_in_promql(ask: Ask):
+    """As the engine reads it; Grafana puts the interval in."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    assert len(ask([], *(one.replace("$__rate_interval", "5m") for one in asked))) == len(asked) > 10
