@@ -43,9 +43,14 @@ class QrunPoint(StrEnum):
     EXPORT_SUMMARY = "export-summary"
     EXPORTED = "exported"
     DESCRIBED = "described"
-    REPORT_MADE = "report-made"
     REPORTED = "reported"
     CLEARED = "cleared"
+
+
+class ReportPoint(StrEnum):
+    """The point of making a report; whatever happens there, the run goes on."""
+
+    MADE = "report-made"
 
 
 class ReusePoint(StrEnum):

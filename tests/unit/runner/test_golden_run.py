@@ -14,14 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import lightgbm
 import pandas as pd
 import pytest
 import yaml
+from tests.unit.runner.report.pages import number, read_page
+from tests.unit.runner.report.recomputed import performance
 
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
-from qlib_shadow_runner.report.figures import compute_figures
+from qlib_shadow_runner.report.figures import Material, compute_figures
 from qlib_shadow_runner.report.page import outputs_of
+from qlib_shadow_runner.report.pickles import read_opaquely
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,9 +180,23 @@ def test_the_summary_repeats_what_was_noted_of_the_data(golden: Golden):
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
     signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")
-    figures = compute_figures(outputs_of(golden.folder, metadata))
+    figures = compute_figures(Material(outputs_of(golden.folder, metadata)))
     page = render_summary(metadata, metrics, figures, signals, "signals_ranked.parquet")
     assert page == golden.log("backtest_summary.md") + f"- {note}\n"
+
+
+def stage_again(golden: Golden, data: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Let another attempt do the stage on a copy of the volume."""
+    metadata = golden.document("RUN_METADATA.json")
+    request = {"runId": metadata["run_id"], **{key: metadata[key] for key in ("uid", "name", "namespace")}}
+    environ = {
+        **plain_environ(),
+        **more,
+        "QLIB_SHADOW_DATA": str(data),
+        "QLIB_SHADOW_REQUEST": json.dumps({**request, "spec": {"dataset": {"source": {"synthetic": {}}}}}),
+    }
+    command = [sys.executable, "-m", "qlib_shadow_runner", "stage", "qrun"]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
 
 
 def test_a_training_that_finished_is_not_done_again(golden: Golden, tmp_path: Path):
@@ -187,16 +205,44 @@ def test_a_training_that_finished_is_not_done_again(golden: Golden, tmp_path: Pa
     shutil.copytree(golden.data, data, symlinks=True)
     folder = data / golden.folder.relative_to(golden.data)
     (folder / "metrics.json").unlink()
-    metadata = golden.document("RUN_METADATA.json")
-    request = {"runId": metadata["run_id"], **{key: metadata[key] for key in ("uid", "name", "namespace")}}
-    environ = {
-        **plain_environ(),
-        "QLIB_SHADOW_DATA": str(data),
-        "QLIB_SHADOW_REQUEST": json.dumps({**request, "spec": {"dataset": {"source": {"synthetic": {}}}}}),
-    }
-    command = [sys.executable, "-m", "qlib_shadow_runner", "stage", "qrun"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    done = stage_again(golden, data)
     assert "an earlier attempt finished training" in done.stdout
+    assert verify(folder, data) == (0, dict.fromkeys(LINES, True))
+
+
+def test_the_report_tells_what_qlib_recorded(golden: Golden):
+    """Returns and gains, worked out again from the recorder's own files by other means."""
+    [artifacts] = golden.folder.glob("mlruns/*/*/artifacts")
+    page = read_page(golden.log("report.html"))
+    table = pd.read_pickle(artifacts / "portfolio_analysis/report_normal_1day.pkl")
+    wanted = performance((table["return"] - table["cost"]).to_numpy())
+    for row, value in zip(page.tables["table-performance"][1:], wanted, strict=True):
+        assert number(row[1]) == pytest.approx(value, abs=0.00051 if row[1].endswith("%") else 0.0051), row
+    text = read_opaquely(artifacts / "params.pkl").state["model"].state["_handle"]
+    found = lightgbm.Booster(model_str=text).feature_importance("gain")
+    gains = sorted(found / found.sum(), reverse=True)
+    shown = [number(row[1]) for row in page.tables[""] if len(row) == 3 and row[1].endswith("%")]
+    assert shown == pytest.approx(gains[:20], abs=0.00051)
+    assert "✓ 8 of 13 checks so far" in page.text
+    assert "What this report cannot show" not in page.text
+
+
+def test_a_report_that_fails_leaves_the_run_right(golden: Golden, tmp_path: Path):
+    """The stage warns, says so in its result and in the metadata, and the report can be made later."""
+    data = tmp_path / "data"
+    shutil.copytree(golden.data, data, symlinks=True)
+    folder = data / golden.folder.relative_to(golden.data)
+    done = stage_again(golden, data, QLIB_SHADOW_FAULT="report-made memory")
+    assert "warning: the run has no report.html: memory ran out." in done.stdout + done.stderr
+    result = json.loads((folder / "results/qrun.json").read_bytes())
+    assert (result["exitCode"], result["message"][-37:]) == (0, "· without report.html, see stderr.log")
+    metadata = json.loads((folder / "RUN_METADATA.json").read_bytes())
+    assert (metadata["report_sha256"], metadata["report_fault"][:15]) == (None, "memory ran out.")
+    assert not (folder / "report.html").exists()
+    assert verify(folder, data) == (0, dict.fromkeys(LINES, True))
+    command = [sys.executable, "-m", "qlib_shadow_runner", "report", str(folder), "--data", str(data)]
+    subprocess.run(command, env=plain_environ(), check=True, capture_output=True)
+    assert "✓ 13 of 13 checks" in read_page((folder / "report.html").read_text()).text
     assert verify(folder, data) == (0, dict.fromkeys(LINES, True))
 
 
@@ -349,3 +395,15 @@ def test_signals_are_csv_where_asked(tmp_path: Path):
         '"date","instrument","score","rank","percentile"',
     )
     assert re.fullmatch(r'\d{4}-\d\d-\d\d,"SYN\d{3}",-?[\d.e-]+,1,1', first)
+
+
+def test_the_run_is_in_the_catalog(golden: Golden):
+    """With the figures that it told, entered before its last stage ended."""
+    row = pd.read_parquet(golden.folder.parent / "catalog" / "runs.parquet").set_index("run_id")
+    found, metrics = row.loc[golden.folder.name], golden.document("metrics.json")
+    assert (found["status"], found["ic"], found["max_drawdown"]) == (
+        "complete",
+        metrics["ic"],
+        metrics["maxDrawdown"],
+    )
+    assert "note: the catalog" not in golden.log("stderr.log")

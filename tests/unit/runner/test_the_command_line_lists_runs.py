@@ -145,3 +145,39 @@ def test_listing_loads_nothing_heavy(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n\n"
+
+
+def with_figures(data: Path, **figures: float) -> None:
+    """Leave runs of some figure, each by its name."""
+    for run_id, value in figures.items():
+        folder = make_run(data, run_id)
+        result = {
+            "reason": "Succeeded",
+            "message": "fine",
+            "metrics": {"informationRatio": value, "ic": -value},
+        }
+        write_json(folder / "results" / "qrun.json", result)
+
+
+def test_runs_are_listed_by_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The best first, those without one last; a figure that is not always shown is shown then."""
+    with_figures(tmp_path, middle=0.5, best=1.5, worst=-2.0)
+    write_json(make_run(tmp_path, "none") / "results" / "qrun.json", {"reason": "TrainingFailed"})
+    assert main(["runs", "--data", str(tmp_path), "--sort", "informationRatio"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert "INFORMATIONRATIO" in head
+    assert [line.split()[0] for line in lines] == ["best", "middle", "worst", "none"]
+    assert "1.5000" in lines[0]
+    assert main(["runs", "--data", str(tmp_path), "--sort", "ic", "--json"]) == 0
+    assert [run["runId"] for run in json.loads(capsys.readouterr().out)] == [
+        "worst",
+        "middle",
+        "best",
+        "none",
+    ]
+
+
+def test_a_figure_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """With the nearest that is."""
+    assert main(["runs", "--data", str(tmp_path), "--sort", "rankic"]) == 2
+    assert """invalid choice: 'rankic'; did you mean "rankIc"?""" in capsys.readouterr().err

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.verify import verify_run
-from qlib_shadow_runner.verify.checks import REPORT_CHECK
+from qlib_shadow_runner.verify.checks import AT_THE_END, REPORT_CHECK
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-AT_THE_END: Final = frozenset({"metadata", "stages", "metrics", "identity", "network"})
-"""Lines about what the stage writes last, after the report."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,5 @@ def checklist(folder: Path, mount: Path | None, *, ended: bool) -> list[Item]:
     later = frozenset() if ended else AT_THE_END
     lines = verify_run(folder, mount, without={*later, REPORT_CHECK})
     found = {line.name: Item(line.name, line.passed, line.detail) for line in lines}
-    return list(found.values()) + [
-        Item(name, None, "told when the run has ended: qlib-shadow verify") for name in sorted(later)
-    ]
+    open_ = [Item(name, None, "told when the run has ended: qlib-shadow verify") for name in sorted(later)]
+    return [*found.values(), *open_]

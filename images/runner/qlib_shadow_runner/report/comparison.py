@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.files import read_json_object
-from qlib_shadow_runner.report.backtest import Backtest
-from qlib_shadow_runner.report.figures import Figures, compute_figures
+from qlib_shadow_runner.report.figures import Figures, Material, compute_figures
 from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
-from qlib_shadow_runner.report.outputs import Outputs, read_metadata
+from qlib_shadow_runner.report.outputs import read_metadata
 from qlib_shadow_runner.report.page import outputs_of
 from qlib_shadow_runner.workflow.document import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from qlib_shadow_runner.report.backtest import Backtest
+    from qlib_shadow_runner.report.outputs import Outputs
 
 DESCRIBING: Final = (
     "template", "model", "handler", "seed", "market", "market_size", "benchmark", "segments", "backtest",
@@ -48,14 +50,14 @@ class Compared:
     def read(cls, folder: Path) -> Compared:
         """Read a run folder."""
         metadata = read_metadata(folder)
-        outputs = outputs_of(folder, metadata)
+        material = Material(outputs_of(folder, metadata))
         return cls(
             run_id=str(metadata.get("run_id")),
             metadata=metadata,
             metrics=read_json_object(folder / METRICS_FILE) or {},
-            figures=compute_figures(outputs),
-            outputs=outputs,
-            backtest=Backtest.of(outputs.backtest),
+            figures=compute_figures(material),
+            outputs=material.outputs,
+            backtest=material.backtest,
             workflow=_workflow(folder),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.report.backtest import Backtest
@@ -48,9 +49,26 @@ class Figures:
     missing: list[str]
 
 
-def compute_figures(outputs: Outputs) -> Figures:
+@dataclass(frozen=True)
+class Material:
+    """What the recorder has, made into series once for figures and charts."""
+
+    outputs: Outputs
+
+    @cached_property
+    def backtest(self) -> Backtest | None:
+        """Give the backtest, if there is one."""
+        return Backtest.of(self.outputs.backtest)
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Give the signals."""
+        return Signals(self.outputs)
+
+
+def compute_figures(material: Material) -> Figures:
     """Work them out from what the recorder has."""
-    backtest, signals = Backtest.of(outputs.backtest), Signals(outputs)
+    outputs, backtest, signals = material.outputs, material.backtest, material.signals
     half = min(SHOWN, len(signals.today) // 2)
     return Figures(
         summary=None if backtest is None else summarize(backtest, outputs.holdings),

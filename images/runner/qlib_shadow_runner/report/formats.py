@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,27 +17,27 @@ STEPS: Final = 5
 
 def percent(value: object, digits: int = 1) -> str:
     """Show a share."""
-    return ABSENT if not isinstance(value, int | float) else _minus(f"{value * 100:.{digits}f}%")
+    return ABSENT if not _is_number(value) else _minus(f"{value * 100:.{digits}f}%")
 
 
 def signed(value: object, digits: int = 1) -> str:
     """Show a share with its sign."""
-    return ABSENT if not isinstance(value, int | float) else _minus(f"{value * 100:+.{digits}f}%")
+    return ABSENT if not _is_number(value) else _minus(f"{value * 100:+.{digits}f}%")
 
 
 def figure(value: object, digits: int = 2) -> str:
     """Show a number."""
-    return ABSENT if not isinstance(value, int | float) else _minus(f"{value:.{digits}f}")
+    return ABSENT if not _is_number(value) else _minus(f"{value:.{digits}f}")
 
 
 def points(value: object) -> str:
     """Show a share in basis points."""
-    return ABSENT if not isinstance(value, int | float) else _minus(f"{value * 1e4:+.1f}")
+    return ABSENT if not _is_number(value) else _minus(f"{value * 1e4:+.1f}")
 
 
 def hundredths(value: object) -> str:
     """Show a share in percent without its sign of percent, where there is no room for it."""
-    return "" if not isinstance(value, int | float) else _minus(f"{value * 100:.1f}")
+    return "" if not _is_number(value) else _minus(f"{value * 100:.1f}")
 
 
 def mean(row: Mapping[int, float]) -> float:
@@ -46,7 +47,7 @@ def mean(row: Mapping[int, float]) -> float:
 
 def heat(value: object, most: float) -> str:
     """Name the tint of a cell: the further from zero, the stronger."""
-    if not isinstance(value, int | float) or not most:
+    if not _is_number(value) or not most:
         return ""
     step = min(STEPS, round(abs(value) / most * STEPS))
     return f"{'up' if value >= 0 else 'down'}{step}" if step else ""
@@ -54,12 +55,12 @@ def heat(value: object, most: float) -> str:
 
 def tone(value: object) -> str:
     """Tell gain from loss."""
-    return "" if not isinstance(value, int | float) or not value else "gain" if value > 0 else "loss"
+    return "" if not _is_number(value) or not value else "gain" if value > 0 else "loss"
 
 
 def span(seconds: object) -> str:
     """Show how long something took."""
-    if not isinstance(seconds, int | float):
+    if not _is_number(seconds):
         return ABSENT
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"  # noqa: PLR2004
 
@@ -72,6 +73,10 @@ def size(count: object) -> str:
 def day(value: object) -> str:
     """Show a day, or that it has not come."""
     return ABSENT if value is None else f"{value:%Y-%m-%d}"
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _minus(text: str) -> str:

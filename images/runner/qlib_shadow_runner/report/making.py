@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import REPORT_FILE
-from qlib_shadow_runner.faults import QrunPoint, fault_point
+from qlib_shadow_runner.faults import ReportPoint, fault_point
 from qlib_shadow_runner.files import sync_folder, write_atomically
 from qlib_shadow_runner.report.checklist import checklist
 from qlib_shadow_runner.report.outputs import read_metadata
@@ -21,7 +21,7 @@ ENDED: Final = "complete"
 def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
     """Write report.html; give what the metadata is to say of it."""
     content = report_of(folder, mount).encode()
-    fault_point(QrunPoint.REPORT_MADE)
+    fault_point(ReportPoint.MADE)
     write_atomically(folder / REPORT_FILE, content)
     sync_folder(folder)
     return {"report_sha256": hashlib.sha256(content).hexdigest(), "report_fault": None}

@@ -12,14 +12,12 @@ from markupsafe import Markup
 from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
 from qlib_shadow_runner.files import read_json_object
 from qlib_shadow_runner.mlruns import finished_run, recorded_runs
-from qlib_shadow_runner.report.backtest import Backtest
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
 from qlib_shadow_runner.report.charts.performance import performance_charts
 from qlib_shadow_runner.report.charts.signals import signal_charts
-from qlib_shadow_runner.report.figures import Figures, compute_figures
+from qlib_shadow_runner.report.figures import Figures, Material, compute_figures
 from qlib_shadow_runner.report.formats import FILTERS
 from qlib_shadow_runner.report.outputs import Outputs, read_metadata
-from qlib_shadow_runner.report.signals import Signals
 from qlib_shadow_runner.report.verdict import judge
 
 if TYPE_CHECKING:
@@ -44,25 +42,25 @@ class Report:
 def gather(folder: Path, checks: Sequence[Item]) -> Report:
     """Read a run folder."""
     metadata = read_metadata(folder)
-    outputs = outputs_of(folder, metadata)
+    material = Material(outputs_of(folder, metadata))
     return Report(
         metadata=metadata,
         metrics=read_json_object(folder / METRICS_FILE) or {},
-        figures=compute_figures(outputs),
-        charts=_charts(outputs),
+        figures=compute_figures(material),
+        charts=_charts(material),
         checks=checks,
     )
 
 
 def charts_of(folder: Path) -> list[Chart]:
     """Give the charts of a run alone."""
-    return _charts(outputs_of(folder, read_metadata(folder)))
+    return _charts(Material(outputs_of(folder, read_metadata(folder))))
 
 
-def _charts(outputs: Outputs) -> list[Chart]:
-    backtest = Backtest.of(outputs.backtest)
-    performance = [] if backtest is None else performance_charts(backtest, outputs.holdings)
-    return [*performance, *signal_charts(Signals(outputs))]
+def _charts(material: Material) -> list[Chart]:
+    backtest, holdings = material.backtest, material.outputs.holdings
+    performance = [] if backtest is None else performance_charts(backtest, holdings)
+    return [*performance, *signal_charts(material.signals)]
 
 
 def outputs_of(folder: Path, metadata: Mapping[str, object]) -> Outputs:

@@ -71,15 +71,7 @@ class Signals:
         if scores is None or labels is None:
             return None
         both = pd.DataFrame({"score": scores, "label": labels}).dropna()
-        days = both.index.get_level_values(0)
-        size = both.groupby(days)["score"].transform("size")
-        both = both[size >= GROUPS * FEWEST]
-        if both.empty:
-            return None
-        days = both.index.get_level_values(0)
-        place = both.groupby(days)["score"].rank(method="first", ascending=False)
-        group = np.ceil(place * GROUPS / size[size >= GROUPS * FEWEST]).astype("int64")
-        return both["label"].groupby([days, group]).mean().unstack()  # noqa: PD010 - one value each
+        return _means_by_group(both)
 
     @cached_property
     def long_short(self) -> pd.Series | None:
@@ -119,6 +111,23 @@ class Signals:
 def _ranks(scores: pd.Series) -> dict[str, int]:
     order = sorted(scores.items(), key=lambda pair: (-pair[1], str(pair[0])))
     return {str(name): rank for rank, (name, _) in enumerate(order, start=1)}
+
+
+def _means_by_group(both: pd.DataFrame) -> pd.DataFrame | None:
+    """Sort each day by score and cut it into fifths; equal scores stay in their order."""
+    day, days = pd.factorize(both.index.get_level_values(0))
+    order = np.lexsort((-both["score"].to_numpy(), day))
+    day, label = day[order], both["label"].to_numpy()[order]
+    size = np.bincount(day, minlength=len(days))
+    place = np.arange(len(day)) - (np.cumsum(size) - size)[day]
+    cell = day * GROUPS + place * GROUPS // size[day]
+    enough = size >= GROUPS * FEWEST
+    if not enough.any():
+        return None
+    count, total = (np.bincount(cell, weights, len(days) * GROUPS) for weights in (None, label))
+    with np.errstate(invalid="ignore"):
+        means = (total / count).reshape(-1, GROUPS)
+    return pd.DataFrame(means[enough], index=days[enough], columns=range(1, GROUPS + 1)).sort_index()
 
 
 def _rowwise_correlation(left: pd.DataFrame, right: pd.DataFrame) -> pd.Series:

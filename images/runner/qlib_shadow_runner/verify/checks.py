@@ -151,13 +151,13 @@ def summary_is_current(evidence: Evidence) -> str:
     """Hold that the page says what the figures say: it is written again and compared."""
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
     from qlib_shadow_runner.export.summary import render_summary  # noqa: PLC0415
-    from qlib_shadow_runner.report.figures import compute_figures  # noqa: PLC0415
+    from qlib_shadow_runner.report.figures import Material, compute_figures  # noqa: PLC0415
     from qlib_shadow_runner.report.outputs import Outputs  # noqa: PLC0415
 
     expected = render_summary(
         evidence.metadata,
         compute_metrics(evidence.recorded.artifacts),
-        compute_figures(Outputs(evidence.recorded.artifacts)),
+        compute_figures(Material(Outputs(evidence.recorded.artifacts))),
         evidence.signals[0],
         evidence.signals_path.name,
     )
@@ -207,6 +207,8 @@ def report_is_the_one(evidence: Evidence) -> str:
 
 
 REPORT_CHECK: Final = "report"
+AT_THE_END: Final = frozenset({"metadata", "stages", "metrics", "identity", "network"})
+"""Lines about what a run writes down last, so that the report that it makes itself cannot tell them."""
 CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "files": files_are_there,
     "metadata": metadata_is_complete,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -88,6 +89,14 @@ def test_another_folder_run_and_number_of_threads_give_the_same_bytes(volume: Lo
     assert [figure.pop("runId") for figure in figures] == ["first", "second"]
     assert figures[0] == figures[1]
     assert artifacts(volume, "first") == artifacts(volume, "second")
+    assert charts(volume, "first") == charts(volume, "second")
+
+
+def charts(volume: LocalVolume, run_id: str) -> list[str]:
+    """Give the pictures of a run's report; there are enough of them to tell runs apart."""
+    found = re.findall(r"<svg.*?</svg>", (volume.folder(run_id) / "report.html").read_text(), re.DOTALL)
+    assert len(found) > 10
+    return found
 
 
 def artifacts(volume: LocalVolume, run_id: str) -> dict[str, str]:
@@ -123,6 +132,7 @@ def test_if_identical_training_and_figures_are_taken_over(reusing: LocalVolume):
     done = reusing.run("second")
     assert TRAINING not in done.stdout
     assert "the run first answered the same question of the same data with the same versions" in done.stdout
+    assert charts(reusing, "second") == charts(reusing, "first")
     metadata = reusing.metadata("second")
     assert (metadata["reused_from"], metadata["identical_signals"]) == ("first", True)
     assert reusing.result("second")["message"].endswith(" · taken over from the run first")

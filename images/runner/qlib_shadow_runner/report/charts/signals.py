@@ -91,9 +91,8 @@ def _distribution(series: Mapping[str, pd.Series]) -> Chart:
         )
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
-    says = (
-        f"Days by their {name}: {percent((values > 0).mean(), 0)} above zero, deviation {values.std():.3f}."
-    )
+    above, deviation = percent((values > 0).mean(), 0), figure(values.std(), 3)
+    says = f"Days by their {name}: {above} above zero, deviation {deviation}."
     return Chart("ic-distribution", f"Distribution of the daily {name}", says, draw)
 
 

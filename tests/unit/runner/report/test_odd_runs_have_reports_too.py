@@ -1,0 +1,155 @@
+"""Short runs, halves of runs, failed runs, hostile names: a page all the same, which says what is missing."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.unit.runner.report.pages import Page, read_page
+from tests.unit.runner.report.recorded import Shape, artifacts_of, make_run
+
+from qlib_shadow_runner.report.making import report_of
+from qlib_shadow_runner.report.pickles import read_opaquely
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SMALL = Shape(days=60, symbols=12)
+ACCOUNT = "portfolio_analysis/report_normal_1day.pkl"
+
+
+def without(*names: str) -> Callable[[Path], None]:
+    """Lose some artifacts."""
+
+    def lose(artifacts: Path) -> None:
+        for name in names:
+            (artifacts / name).unlink()
+
+    return lose
+
+
+def with_account(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
+    """Change the daily account."""
+    return lambda artifacts: change(pd.read_pickle(artifacts / ACCOUNT)).to_pickle(artifacts / ACCOUNT)
+
+
+def no_correlation(artifacts: Path) -> None:
+    """Let no day have one."""
+    for name in ("ic", "ric"):
+        path = artifacts / f"sig_analysis/{name}.pkl"
+        (pd.read_pickle(path) * np.nan).to_pickle(path)
+
+
+def gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """Lose returns here and there, and the benchmark for a while."""
+    table.loc[table.index[5:9], "return"] = np.nan
+    table.loc[table.index[20:30], ["bench", "turnover", "value"]] = np.nan
+    return table
+
+
+def assigned(**columns: float) -> Callable[[Path], None]:
+    """Let whole columns of the account be one value; a trailing underscore is for Python's own words."""
+    return with_account(lambda table: table.assign(**{name.rstrip("_"): v for name, v in columns.items()}))
+
+
+def ruin(table: pd.DataFrame) -> pd.DataFrame:
+    """Lose everything on one day."""
+    table.loc[table.index[30], "return"] = -1.0
+    return table
+
+
+def broken(artifacts: Path) -> None:
+    """Leave half a pickle."""
+    (artifacts / "pred.pkl").write_bytes(b"\x80\x04junk")
+
+
+POSITIONS = "portfolio_analysis/positions_normal_1day.pkl"
+FEW = replace(SMALL, days=5)
+ODD = {
+    "no benchmark": (SMALL, with_account(lambda table: table.drop(columns="bench")), "The benchmark has no"),
+    "a benchmark of nothing": (SMALL, assigned(bench=0.0), "The benchmark has no returns"),
+    "no IC": (SMALL, no_correlation, "No day has an information coefficient"),
+    "one symbol": (replace(SMALL, symbols=1), no_correlation, "there are no fifths to compare"),
+    "few days": (FEW, without(), "5 days are too few for rolling figures"),
+    "one day": (FEW, with_account(lambda table: table.iloc[:1]), "1 days are too few for rolling figures"),
+    "no return at all": (SMALL, assigned(return_=np.nan), "no day with a return"),
+    "nothing bought": (SMALL, assigned(return_=0.0, cost=0.0), "The portfolio never moved"),
+    "gaps": (SMALL, with_account(gaps), ""),
+    "a ruin": (SMALL, with_account(ruin), ""),
+    "no account": (SMALL, without(ACCOUNT), f"{ACCOUNT} is not there"),
+    "no scores": (SMALL, without("pred.pkl"), "pred.pkl is not there"),
+    "no labels": (SMALL, without("label.pkl"), "label.pkl is not there"),
+    "no model": (SMALL, without("params.pkl"), "The model does not say what its features gained"),
+    "no positions": (SMALL, without(POSITIONS), f"{POSITIONS} is not there"),
+    "a broken pickle": (SMALL, broken, "pred.pkl cannot be read"),
+}
+
+
+def shown(page: Page) -> str:
+    """Give the words of the page without its style, and without what the checklist found amiss."""
+    return page.text.partition("Skip to")[2].partition("Golden run:")[0]
+
+
+@pytest.mark.parametrize(("shape", "spoil", "says"), ODD.values(), ids=ODD)
+def test_the_page_says_what_is_missing(
+    tmp_path: Path, shape: Shape, spoil: Callable[[Path], None], says: str
+):
+    """And shows the rest, without a number that is none."""
+    folder = make_run(tmp_path, shape=shape)
+    spoil(artifacts_of(folder))
+    page = read_page(report_of(folder))
+    assert says in page.text
+    assert not re.search(r"\b(nan|inf|None|NaT)\b", shown(page))
+    assert "h2 Identity" in page.outline
+
+
+def test_a_run_that_failed_before_training_has_a_page(tmp_path: Path):
+    """With its reason, and without sections about nothing."""
+    folder = make_run(tmp_path, shape=SMALL, status="failed", reason="TrainingFailed", mlflow_run_id=None)
+    for meta in folder.glob("mlruns/*/*/meta.yaml"):
+        meta.unlink()
+    page = read_page(report_of(folder))
+    assert "the run is failed: TrainingFailed" in page.text
+    assert "Too little to judge" in page.text
+    assert "h2 Performance" not in page.outline
+
+
+def test_what_a_run_calls_itself_is_no_markup(tmp_path: Path):
+    """Names, notes and caveats come from users, features from templates."""
+    evil = "<script>alert(1)</script>"
+    more: dict[str, object] = {
+        "name": evil,
+        "caveats": [evil],
+        "dataset_notes": [f"note {evil}"],
+        "dataset_source": evil,
+    }
+    text = report_of(make_run(tmp_path, "made", SMALL, **more))
+    assert "<script" not in text
+    assert read_page(text).text.count(evil) == 5
+    assert "<c>" in read_page(text).text
+
+
+def test_the_same_run_has_the_same_bytes(tmp_path: Path):
+    """Whenever and wherever it is made."""
+    folder = make_run(tmp_path, shape=SMALL)
+    assert report_of(folder) == report_of(folder)
+
+
+def test_pickles_run_nothing(tmp_path: Path):
+    """A class that is not known is not called; what it would do stays undone."""
+
+    class Evil:
+        def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+            return os.system, (f"touch {tmp_path}/done",)
+
+    path = tmp_path / "evil.pkl"
+    path.write_bytes(pickle.dumps(Evil()))
+    read_opaquely(path)
+    assert not (tmp_path / "done").exists()
