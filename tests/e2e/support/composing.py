@@ -1,0 +1,71 @@
+"""What reads images/compose.yaml: Docker where it answers, otherwise Podman, on the images of buildah."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from installation import ROOT
+from testcluster import cache, kind, packages
+from testcluster.commands import run
+from testcluster.toolchain import installer
+
+if TYPE_CHECKING:
+    from testcluster.images import Images
+
+LOCK = Path(__file__).parent / "podman-compose.lock"
+STORAGE = """
+[storage]
+driver = "overlay"
+graphroot = "{scratch}/podman"
+runroot = "{scratch}/podman-run"
+[storage.options]
+additionalimagestores = ["{images}"]
+"""
+LIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]\n'
+"""Podman's own cannot be had where rlimits may not be raised."""
+
+
+@dataclass(frozen=True)
+class Composer:
+    """A program that understands the file, and the environment that it needs."""
+
+    program: str
+    env: dict[str, str] = field(default_factory=dict)
+
+    def make(self, target: str, **variables: str) -> str:
+        """Make a target, as a user does."""
+        given = [f"COMPOSE={self.program}", *(f"{name}={value}" for name, value in variables.items())]
+        return run("make", "--no-print-directory", target, *given, cwd=ROOT, env=self.env)
+
+    def run(self, line: str, **env: str) -> str:
+        """Run a command line in the service, without make."""
+        command = (*shlex.split(self.program), "-f", "images/compose.yaml", "run", "--rm", "-T")
+        return run(*command, "qlib-runner", line, cwd=ROOT, env=self.env | env)
+
+
+def composer(scratch: Path, images: Images) -> Composer:
+    """Choose what this machine has; no network, since nothing here needs one."""
+    env = {"QLIB_SHADOW_RUNNER_IMAGE": images.runner.reference, "QLIB_SHADOW_NETWORK": "none"}
+    if kind.docker_answers():
+        return Composer("docker compose", env)
+    packages.require({"podman": "podman"})
+    (scratch / "storage.conf").write_text(STORAGE.format(scratch=scratch, images=cache.root() / "images"))
+    (scratch / "containers.conf").write_text(LIMITS)
+    env |= {
+        "CONTAINERS_STORAGE_CONF": f"{scratch}/storage.conf",
+        "CONTAINERS_CONF": f"{scratch}/containers.conf",
+    }
+    return Composer(shlex.join([sys.executable, str(podman_compose())]), env)
+
+
+def podman_compose() -> Path:
+    """Install the pinned podman-compose into the cache; its hash is checked by the installer."""
+
+    def install(folder: Path) -> None:
+        run(*installer(), "--target", folder, "--no-deps", "--require-hashes", "-r", LOCK)
+
+    return cache.keep("podman-compose", cache.digest([LOCK]), install) / "podman_compose.py"
