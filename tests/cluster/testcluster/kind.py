@@ -16,12 +16,15 @@ from pathlib import Path
 from testcluster import binaries, cache, toolchain
 from testcluster.cluster import Cluster
 from testcluster.commands import run, say, succeeds
+from testcluster.errors import UnavailableError
 
-VERSION = "v0.30.0"
-NODE_IMAGE = "kindest/node:v1.34.0"
+CONFIGURATIONS = Path(__file__).parent.parent / "kind"
+MOUNTED = "data/kind"
+"""What the configurations mount into each node, seen from the repository's root."""
+ON_NODE = "/qlib-shadow-volumes"
+"""And where."""
 PREFIX = "qlib-shadow-"
 LEFT_RUNNING = "left"
-ON_NODE = "/qlib-shadow-volumes"
 BACK_BY_THEMSELVES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 """Static pods and a daemon set: the kubelet starts them again."""
 
@@ -31,17 +34,36 @@ def docker_answers() -> bool:
     return shutil.which("docker") is not None and succeeds("docker", "info")
 
 
+def require_docker() -> None:
+    """Refuse what only Docker can do, before anything long is begun."""
+    if not docker_answers():
+        raise UnavailableError(
+            "kind needs Docker, and Docker does not answer; start or install it, or do without:"
+            " make cluster-up and make cluster-test, as root on Debian"
+        )
+
+
 def program() -> Path:
-    """Give kind: the one on PATH, or the pinned one built from its module."""
-    if found := shutil.which("kind"):
-        return Path(found)
+    """Give kind: the one on PATH, or the pinned one."""
+    found = shutil.which("kind")
+    return Path(found) if found else pinned()
+
+
+def pinned() -> Path:
+    """Compile kind from its pinned module."""
 
     def make(folder: Path) -> None:
-        say("building kind")
-        go = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": ""}
-        run(toolchain.go(), "install", f"sigs.k8s.io/kind@{VERSION}", env=go)
+        say("compiling kind; half a minute, then kept")
+        toolchain.build(binaries.MODULES / "kind", folder / "kind", "-ldflags=-s -w", "sigs.k8s.io/kind")
 
-    return cache.keep("kind", VERSION, make) / "kind"
+    return cache.keep("kind", binaries.key("kind"), make) / "kind"
+
+
+def configuration(name: str, folder: Path) -> str:
+    """Read a configuration, with another folder mounted into its nodes."""
+    return (
+        (CONFIGURATIONS / f"{name}.yaml").read_text().replace(f"hostPath: {MOUNTED}", f"hostPath: {folder}")
+    )
 
 
 def kubectl() -> Path:
@@ -107,20 +129,19 @@ def up(*, left_running: bool = False) -> Cluster:
     folder = Path(tempfile.mkdtemp(prefix="qlib-shadow-kind-"))
     (folder / "volumes").mkdir()
     machine = Kind(f"{PREFIX}{LEFT_RUNNING if left_running else os.getpid()}", folder)
-    mount = {"hostPath": str(folder / "volumes"), "containerPath": ON_NODE}
-    config = {
-        "kind": "Cluster",
-        "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "nodes": [{"role": "control-plane", "image": NODE_IMAGE, "extraMounts": [mount]}],
-    }
     kubeconfig = folder / "kubeconfig"
-    names = ("--name", machine.name, "--kubeconfig", kubeconfig)
     try:
-        run(program(), "create", "cluster", *names, "--wait=120s", "--config=-", stdin=json.dumps(config))
+        create(machine.name, kubeconfig, configuration("one-node", folder / "volumes"))
     except BaseException:
         machine.down()
         raise
     return Cluster(kubeconfig, kubectl(), machine)
+
+
+def create(name: str, kubeconfig: Path, config: str) -> None:
+    """Have kind create a cluster, and wait until it is ready."""
+    names = ("--name", name, "--kubeconfig", kubeconfig)
+    run(program(), "create", "cluster", *names, "--wait=180s", "--config=-", stdin=config)
 
 
 def clusters() -> list[str]:
