@@ -5,11 +5,12 @@ One story, told in order, since a release has a history; each step is a test of 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from release import CHART, CLAIM, CRD, Release, older_chart
+from release import CHART, CLAIM, CRD, TINY, Release, older_chart
 from testcluster import provider
 from testcluster.cluster import Borrowed
 from testcluster.errors import CommandError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from testcluster.images import Images
 
 pytestmark = pytest.mark.cluster
+SCHEDULE = {"name": "nightly", "cron": "30 18 * * 1-5", "suspend": True, "run": {"spec": TINY}}
 NEW_FIELD = {"workflow": {"model": {"num_boost_round": 20}, "exchange": {"impactCost": 0.001}}}
 
 
@@ -78,13 +80,14 @@ def test_an_upgrade_brings_the_new_fields_of_the_crd(us: Release):
 
 
 def test_a_second_release_shares_the_crd(eu: Release, us: Release):
-    """It leaves the first one's CRD alone, and looks after its own namespace only."""
+    """It leaves the first one's CRD alone, and its runs, here a schedule's, are its own namespace's only."""
     before = us.cluster.get("crd", CRD)
-    eu.put(CHART)
+    eu.put(CHART, f"--set-json=schedules={json.dumps([SCHEDULE])}")
     after = us.cluster.get("crd", CRD)
     assert after["metadata"]["annotations"]["meta.helm.sh/release-name"] == us.name
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
-    eu.run("second")
+    eu.kubectl("create", "job", "--from=cronjob/nightly", "second")
+    eu.kubectl("wait", "qsr/second", "--for=create", "--timeout=120s")
     eu.wait_for("second")
     log = us.kubectl("logs", "deployment/us-qlib-shadow-operator")
     assert "us/first" in log
@@ -122,3 +125,11 @@ def test_another_release_can_take_the_crd_over(eu: Release):
     assert owner == eu.name
     eu.run("third", **NEW_FIELD)
     eu.wait_for("third")
+
+
+def test_everything_goes_when_that_is_asked_for(eu: Release):
+    """With one word each for the CRD, and with it every run, and for the claim; nothing holds them up."""
+    eu.put(CHART, "--set=crd.manage=always", "--set=crd.keep=false", "--set=storage.keep=false")
+    eu.helm("uninstall", eu.name, "--wait", "--timeout=2m")
+    assert eu.cluster.get("crd", CRD) == {}
+    assert eu.kubectl("get", "persistentvolumeclaims", "--output=name") == ""

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 CHART = ROOT / "helm/qlib-shadow-operator"
 CLAIM = "qlib-shadow-data"
 CRD = "qlibshadowruns.qlibshadow.io"
+TINY: dict[str, Any] = {
+    "dataset": {"source": {"synthetic": {"symbols": 20, "days": 400}}},
+    "workflow": {"model": {"num_boost_round": 20}},
+}
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,11 @@ class Release:
 
     def run(self, name: str, **spec: Any) -> None:
         """Make a tiny run."""
-        tiny = {
-            "dataset": {"source": {"synthetic": {"symbols": 20, "days": 400}}},
-            "workflow": {"model": {"num_boost_round": 20}},
-        }
         document = {
             "apiVersion": "qlibshadow.io/v1alpha1",
             "kind": "QlibShadowRun",
             "metadata": {"name": name},
-            "spec": tiny | spec,
+            "spec": TINY | spec,
         }
         self.kubectl("apply", "--validate=strict", "--filename=-", input=json.dumps(document))
 
