@@ -36,6 +36,10 @@ def print_report(name: str, data: Path, mount: Path | None, wanted: Wanted, *, a
             Reason.INVALID_SPEC,
             f"the run {run.run_id} is {run.status}; it makes its report itself when it is done",
         )
+    if wanted.output is not None:
+        refuse_folder(wanted.output)
+    if wanted.png is not None:
+        make_folder(wanted.png)
     page, pictures = _page(run, mount, wanted), _pictures(run, wanted)
     if as_json:
         print_json({"runId": run.run_id, "report": str(page), "png": [str(path) for path in pictures]})
@@ -50,7 +54,6 @@ def _page(run: Run, mount: Path | None, wanted: Wanted) -> Path:
     if wanted.output is None:
         RunFolder(run.folder).update_metadata(**make_report(run.folder, mount))
         return run.folder / REPORT_FILE
-    refuse_folder(wanted.output)
     write_atomically(wanted.output, report_of(run.folder, mount).encode())
     return wanted.output
 
@@ -60,7 +63,6 @@ def _pictures(run: Run, wanted: Wanted) -> list[Path]:
         return []
     from qlib_shadow_runner.report.page import charts_of  # noqa: PLC0415
 
-    make_folder(wanted.png)
     found = []
     for chart in charts_of(run.folder):
         path = wanted.png / f"{chart.name}.png"
