@@ -1,0 +1,83 @@
+"""A more important pod takes a run's place on a full node: no attempt is counted, and the run goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from installation import ROOT
+from workshop import Workshop, operating, unreachable, workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testcluster import Cluster
+    from testcluster.images import Images
+
+pytestmark = pytest.mark.cluster
+
+SHARE = 0.6
+"""Of a node's memory; two such do not fit."""
+HOST = "kubernetes.io/hostname"
+
+
+@pytest.fixture(scope="module")
+def shop(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """Make a namespace, run an operator for it, and say that some pods are more important."""
+    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    folder, image = tmp_path_factory.mktemp("preemption"), images.runner.reference
+    with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image):
+        important = {"metadata": {"name": shop.namespace}, "value": 1000, "description": "a test's"}
+        cluster.apply({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", **important})
+        yield shop
+        cluster.kubectl("delete", "priorityclass", shop.namespace)
+
+
+def a_node(cluster: Cluster) -> tuple[dict[str, str], str]:
+    """Select a node, and give so much memory that it has room for one such pod, and not for two."""
+    [node, *_] = cluster.get("nodes")["items"]
+    kilobytes = int(node["status"]["allocatable"]["memory"].removesuffix("Ki"))
+    return {HOST: node["metadata"]["labels"][HOST]}, f"{int(kilobytes * SHARE)}Ki"
+
+
+def important_pod(shop: Workshop, image: str, node: dict[str, str], memory: str) -> dict[str, Any]:
+    """Describe a pod that others must make room for."""
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": "sleep",
+        "image": image,
+        "command": ["sleep", "3600"],
+        "securityContext": security,
+        "resources": {"requests": {"memory": memory}},
+    }
+    nobody = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {
+        "priorityClassName": shop.namespace,
+        "nodeSelector": node,
+        "terminationGracePeriodSeconds": 0,
+        "securityContext": nobody,
+        "containers": [container],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "important"}, "spec": spec}
+
+
+def test_a_preemption_is_no_failed_attempt(shop: Workshop, images: Images):
+    """With no retry to spare; while the other one is there, the run says that it waits for room."""
+    node, memory = a_node(shop.cluster)
+    resources = {"requests": {"cpu": "10m", "memory": memory}, "limits": {"memory": memory}}
+    limits = {"download": {"retries": 0, "resources": resources, "nodeSelector": node}}
+    shop.run("preempted", dataset=unreachable("busy"), stages=limits)
+    shop.running_pod("preempted")
+    pod = important_pod(shop, images.runner.reference, node, memory)
+    shop.cluster.apply(pod, namespace=shop.namespace)
+    stage = shop.wait_for_stage("preempted", "download", reason="Unschedulable", attempts="2")
+    assert stage["state"] == "Waiting"
+    assert "Insufficient memory" in stage["message"]
+    assert "waits: Unschedulable" in shop.events("preempted")["StageWaiting"]
+    shop.kubectl("delete", "pod", "important", "--wait=false")
+    shop.running_pod("preempted")
+    failed = shop.failure("preempted")  # of itself, and not for having been preempted
+    assert failed["reason"] == "DownloadFailed"
+    [job] = shop.jobs("preempted").values()
+    assert job["status"]["failed"] == 1
