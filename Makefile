@@ -52,18 +52,20 @@ IN_COMPOSE = @$(COMPOSE) version >/dev/null 2>&1 || { echo "$(COMPOSE) does not 
 	mkdir -p "$(VOLUME)/qlib" "$(VOLUME)/inbox" "$(VOLUME)/artifacts/trading-ops/qlib-shadow" && \
 	env UID="$$(id -u)" GID="$$(id -g)" QLIB_SHADOW_DATA="$(VOLUME)" GIT_COMMIT="$$(git rev-parse HEAD)"
 SERVICE = $(COMPOSE) -f images/compose.yaml run --rm $$([ -t 0 ] || echo -T) qlib-runner
+# One word for the shell, whatever quotes it holds.
+quoted = '$(subst ','\'',$(1))'
 
 compose-run: ## Run as `make demo` does, but in a container (RUN=, DATA=, ARGS=, COMPOSE=)
-	$(IN_COMPOSE) $(SERVICE) "cd /repo && qlib-shadow run $(RUN) $(ARGS)"
+	$(IN_COMPOSE) $(SERVICE) $(call quoted,cd /repo && qlib-shadow run $(RUN) $(ARGS))
 
 compose-download: ## Only the dataset of RUN= in a container
-	$(IN_COMPOSE) $(SERVICE) "cd /repo && qlib-shadow download $(RUN) $(ARGS)"
+	$(IN_COMPOSE) $(SERVICE) $(call quoted,cd /repo && qlib-shadow download $(RUN) $(ARGS))
 
 compose-qrun: ## Train on the dataset that is there, in a container without a network
-	$(IN_COMPOSE) QLIB_SHADOW_NETWORK=none $(SERVICE) "cd /repo && qlib-shadow run $(RUN) $(ARGS)"
+	$(IN_COMPOSE) QLIB_SHADOW_NETWORK=none $(SERVICE) $(call quoted,cd /repo && qlib-shadow run $(RUN) $(ARGS))
 
 compose-shell: ## A shell in the container, or one command line (ARGS='qlib-shadow runs')
-	$(IN_COMPOSE) $(SERVICE) "$(or $(ARGS),exec bash -i)"
+	$(IN_COMPOSE) $(SERVICE) $(call quoted,$(or $(ARGS),exec bash -i))
 
 KIND ?= one-node
 IN_KIND = PYTHONPATH=tests/cluster $(BIN)/python -m testcluster.kind_development
@@ -82,6 +84,9 @@ kind-test: .venv/.ready ## Run the tests that need a cluster on a kind cluster o
 
 bench-ingest: .venv/.ready ## Compare the ingestion of prices with a plain pandas loop (ARGS='--symbols 500 --years 15')
 	@$(BIN)/python tests/bench/ingest.py $(ARGS)
+
+bench-run: .venv/.ready ## Compare whole runs with plain qrun, phase by phase (ARGS='--symbols 100 --days 1500')
+	@PYTHONPATH=. $(BIN)/python -m tests.bench.run $(ARGS)
 
 bench-operator: .venv/.ready ## Compare the operator with Jobs made by hand, on a cluster of its own (ARGS='--runs 100')
 	@PYTHONPATH=tests/cluster:. $(BIN)/python -m tests.bench.operator_cost $(ARGS)
@@ -120,4 +125,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-operator docs chaos lock audit licences clean
+.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-operator docs chaos lock audit licences clean

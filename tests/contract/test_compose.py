@@ -82,10 +82,17 @@ def test_arguments_are_passed_through():
         "compose-qrun": "cd /repo && qlib-shadow run my/run.yaml --json",
         "compose-shell": "--json",
     }.items():
-        assert line(target).rstrip().endswith(f'qlib-runner "{inside}"')
+        assert line(target).rstrip().endswith(f"qlib-runner '{inside}'")
         assert 'QLIB_SHADOW_DATA="/srv/data"' in line(target)
         assert ("QLIB_SHADOW_NETWORK=none" in line(target)) is (target == "compose-qrun")
     assert "qlib-shadow run my/run.yaml --data /srv/data --json" in line("demo")
+
+
+def test_quotes_arrive_as_they_were_typed(tmp_path: Path):
+    """The line is one word, whatever is in it."""
+    typed = """echo "it's" 'one, two' $$HOME | wc"""
+    told = make("compose-shell", "COMPOSE=echo", f"ARGS={typed}", f"DATA={tmp_path}")
+    assert told.stdout == f"-f images/compose.yaml run --rm -T qlib-runner {typed.replace('$$', '$')}\n"
 
 
 @pytest.mark.parametrize("target", ["compose-run", "compose-download", "compose-qrun", "compose-shell"])
