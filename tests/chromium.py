@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+PATIENCE: Final = 300_000
+"""Milliseconds; a machine with much to do is slow, and no test is about how fast a browser is."""
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
@@ -36,7 +38,7 @@ def started() -> Iterator[Browser]:
     """Lend a browser that keeps nothing and may run as root."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=program(), args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=PATIENCE
         )
         yield browser
         browser.close()

@@ -38,14 +38,12 @@ def print_runs(data: Path, sort: str, *, as_json: bool) -> int:
 
 def _sorted(runs: list[Run], sort: str) -> list[Run]:
     """Put the best first; runs without the figure come last, the newest first among equals."""
-    if sort == "started":
-        return runs
-    if sort == "size":
-        return sorted(runs, key=lambda run: -run.size)
-    figures = {run.run_id: run.metric(sort) for run in runs}
-    return sorted(
-        runs, key=lambda run: -math.inf if (found := figures[run.run_id]) is None else found, reverse=True
-    )
+
+    def figure(run: Run) -> float:
+        found = run.size if sort == "size" else run.metric(sort)
+        return -math.inf if found is None else found
+
+    return runs if sort == "started" else sorted(runs, key=figure, reverse=True)
 
 
 def _column(runs: Sequence[Run], name: str) -> list[str]:

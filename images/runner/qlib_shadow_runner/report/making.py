@@ -15,7 +15,7 @@ from qlib_shadow_runner.report.page import gather, render_report
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENDED: Final = "complete"
+AT_WORK: Final = "running"
 
 
 def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
@@ -29,5 +29,5 @@ def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
 
 def report_of(folder: Path, mount: Path | None = None) -> str:
     """Give the page."""
-    ended = read_metadata(folder).get("status") == ENDED
+    ended = read_metadata(folder).get("status") != AT_WORK
     return render_report(gather(folder, checklist(folder, mount, ended=ended)))

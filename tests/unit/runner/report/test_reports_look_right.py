@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from tests import chromium
 from tests.unit.runner.report.pages import read_page
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def show(browser: Browser, made: Made, heard: list[str]) -> Iterator[Any]:
 
     def opened(**options: Any) -> Page:
         context = browser.new_context(**options)
+        context.set_default_timeout(chromium.PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: heard.append(message.text))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests import chromium
 from tests.unit.runner.report.pages import read_page
 from tests.unit.runner.report.recorded import Shape, make_run
 
@@ -85,6 +86,7 @@ def test_the_page_of_several_runs_fits_a_phone(browser: Browser, data: Path, tmp
     page = tmp_path / "compare.html"
     assert main(["compare", "skilled", "lucky", "--data", str(data), "--output", str(page), "--json"]) == 0
     context = browser.new_context(viewport={"width": 360, "height": 700})
+    context.set_default_timeout(chromium.PATIENCE)
     opened, heard = context.new_page(), []
     opened.on("console", lambda message: heard.append(message.text))
     opened.on("request", lambda request: heard.append(request.url))
