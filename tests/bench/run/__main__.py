@@ -1,0 +1,170 @@
+"""Run plain qrun, qrun with the right number of threads, and ours on the same data, and compare.
+
+    make bench-run ARGS='--symbols 100 --days 1500 --rounds 3'
+    make bench-run ARGS='--scaling 100 500 1500 --ways threads cold cached'
+
+Each run is one process; the ways take turns, so that a busy minute hits all of them. What they leave is
+compared bit by bit, and the exit code is 1 when anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.bench.operator_cost.report import machine
+from tests.bench.run import report
+from tests.bench.run.measure import ARTIFACTS, Figures, measure
+from tests.bench.run.workflow import PUBLISHED_THREADS, Size, Way
+from tests.unit.runner.fast.backtest.likeness import differences
+
+from qlib_shadow_runner.dataset.synthetic.write import write_market
+from qlib_shadow_runner.limits import read_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+START: Final = date(2008, 1, 2)
+NAMES: Final = ("published", "threads", "cold", "cached")
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure what was asked for; give 1 where two ways did not leave the same."""
+    options = arguments(given)
+    place = Path(tempfile.mkdtemp(prefix="bench-run-", dir=options.place))
+    try:
+        print(f"{machine()}; {options.days} days, {options.boosting} rounds of boosting\n")  # noqa: T201
+        wrong = scale(options, place) if options.scaling or options.cores else once(options, place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    print("\n".join(wrong) if wrong else "\nwhat they left is the same, bit for bit")  # noqa: T201
+    return 1 if wrong else 0
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="bench-run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--symbols", type=symbols, default=100, help="so many, 8 at least (default 100)")
+    parser.add_argument("--days", type=days, default=1500, help="so many, 200 at least (default 1500)")
+    parser.add_argument("--rounds", type=positive, default=3, help="so many runs of each way (default 3)")
+    parser.add_argument("--boosting", type=positive, default=130, help="rounds of boosting (default 130)")
+    parser.add_argument("--ways", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--scaling", type=symbols, nargs="+", help="numbers of symbols, one after another")
+    parser.add_argument("--cores", type=positive, nargs="+", help="numbers of threads, one after another")
+    parser.add_argument(
+        "--place", type=Path, help="a folder for data and results (default: the temporary one)"
+    )
+    return parser.parse_args(given)
+
+
+def at_least(least: int, text: str) -> int:
+    """Read a number that is large enough to mean something."""
+    number = int(text)
+    if number < least:
+        raise ValueError(text)
+    return number
+
+
+def symbols(text: str) -> int:
+    """Read a number of symbols: of fewer there is no portfolio."""
+    return at_least(8, text)
+
+
+def days(text: str) -> int:
+    """Read a number of days: of fewer there is nothing to train on."""
+    return at_least(200, text)
+
+
+def positive(text: str) -> int:
+    """Read a number of anything else."""
+    return at_least(1, text)
+
+
+def ways(names: Sequence[str], threads: int) -> list[Way]:
+    """Give what takes part, in this order."""
+    known = {
+        "published": Way("published", PUBLISHED_THREADS),
+        "threads": Way("threads", threads),
+        "cold": Way("cold", threads, ours=True, keeps=True),
+        "cached": Way("cached", threads, ours=True, keeps=True),
+    }
+    return [known[name] for name in NAMES if name in names]
+
+
+def once(options: argparse.Namespace, place: Path) -> list[str]:
+    """Compare at one size, phase by phase."""
+    taking_part = ways(options.ways, read_limits().threads)
+    rounds, wrong = compare(taking_part, size_of(options, options.symbols), options.rounds, place)
+    print(report.table(rounds))  # noqa: T201
+    return wrong
+
+
+def scale(options: argparse.Namespace, place: Path) -> list[str]:
+    """Compare at several sizes, or with several numbers of threads."""
+    found, wrong = {}, []
+    for number in options.scaling or [options.symbols]:
+        for threads in options.cores or [read_limits().threads]:
+            name = f"{number} symbols, {threads} threads"
+            size, taking_part = size_of(options, number), ways(options.ways, threads)
+            found[name], differing = compare(
+                taking_part, size, options.rounds, place / name.replace(" ", "-")
+            )
+            wrong += differing
+    print(report.scaling(found))  # noqa: T201
+    return wrong
+
+
+def size_of(options: argparse.Namespace, number: int) -> Size:
+    """Say how much there is to do for so many symbols."""
+    return Size(number, options.days, START, options.boosting, topk=max(2, min(50, number // 3)))
+
+
+def compare(
+    taking_part: Sequence[Way], size: Size, rounds: int, place: Path
+) -> tuple[Mapping[str, Sequence[Figures]], list[str]]:
+    """Make the data, let the ways take turns, and say where they differ."""
+    dataset = place / "dataset"
+    for folder in ("calendars", "instruments", "features"):
+        (dataset / folder).mkdir(parents=True)
+    write_market(dataset, seed=7, symbols=size.symbols, start=size.start, days=size.days)
+    found: dict[str, list[Figures]] = {way.name: [] for way in taking_part}
+    for number in range(rounds):
+        cache = place / f"cache-{number}"
+        if not any(way.name == "cold" for way in taking_part):
+            fill(taking_part, size, dataset, place / f"fill-{number}", cache)
+        for way in taking_part:
+            figures = measure(way, size, dataset, place / f"{way.name}-{number}", cache)
+            sys.stderr.write(f"{way.name}, round {number + 1}: {figures.total:.1f} s\n")
+            found[way.name].append(figures)
+        shutil.rmtree(cache, ignore_errors=True)
+    return found, list(unlike(found))
+
+
+def fill(taking_part: Sequence[Way], size: Size, dataset: Path, folder: Path, cache: Path) -> None:
+    """Let somebody fill the cache for whoever reads it."""
+    for way in taking_part:
+        if way.keeps:
+            measure(replace(way, name="fill"), size, dataset, folder, cache)
+
+
+def unlike(found: Mapping[str, Sequence[Figures]]) -> Iterator[str]:
+    """Say what is not the same in what the ways left in their first rounds."""
+    first, *others = ((name, figures[0]) for name, figures in found.items())
+    for name, figures in others:
+        for difference in differences(first[1].metrics(), figures.metrics()):
+            yield f"{first[0]} and {name} differ in the metrics{difference}"
+        for artifact in ARTIFACTS:
+            for difference in differences(first[1].left(artifact), figures.left(artifact)):
+                yield f"{first[0]} and {name} differ in {artifact}{difference}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,108 @@
+"""A whole qrun by our classes leaves what Qlib's leave; and the benchmark that says so would see if not."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.bench.run import __main__ as bench
+from tests.bench.run.measure import ARTIFACTS, Figures
+from tests.bench.run.phases import BACKTEST, BOOSTING, FEATURES, PHASES, Clock
+from tests.bench.run.report import scaling, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Found = tuple["Mapping[str, Sequence[Figures]]", list[str]]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """Run plain qrun and ours twice, once to fill the cache, on a market of a few symbols."""
+    options = argparse.Namespace(days=200, boosting=3)
+    size = replace(bench.size_of(options, 8), topk=3)
+    return bench.compare(
+        bench.ways(["threads", "cold", "cached"], 2), size, 1, tmp_path_factory.mktemp("runs")
+    )
+
+
+def test_everything_that_is_left_is_the_same(found: Found) -> None:
+    """Predictions, labels, correlations, the portfolio's report, positions, indicators."""
+    rounds, wrong = found
+    assert wrong == []
+    report = rounds["cached"][0].left("portfolio_analysis/report_normal_1day.pkl")
+    assert (report["turnover"] > 0).sum() > len(report) / 2
+
+
+def test_phases_are_counted_once_and_memory_too(found: Found) -> None:
+    """Each phase took something; a run had the memory of a Python with pandas at least."""
+    rounds, _ = found
+    for figures in (rounds["threads"][0], rounds["cached"][0]):
+        assert set(figures.phases) == set(PHASES)
+        assert min(figures.phases[name] for name in (FEATURES, BOOSTING, BACKTEST)) > 0
+        assert figures.peak > 50 << 20
+
+
+def test_the_tables_hold_every_way(found: Found) -> None:
+    """As Markdown, for the docs."""
+    rounds, _ = found
+    lines = table(rounds).splitlines()
+    assert lines[0] == "| seconds | threads | cold | cached |"
+    assert len(lines) == 2 + len(PHASES) + 6
+    assert re.search(r"\| times as fast as threads \| 1\.00 \| \d+\.\d\d \| \d+\.\d\d \|", table(rounds))
+    assert len(scaling({"8 symbols": rounds, "9 symbols": rounds}).splitlines()) == 4
+
+
+def test_a_difference_is_told(found: Found, tmp_path: Path) -> None:
+    """One run whose predictions are another's labels."""
+    rounds, _ = found
+    true = rounds["threads"][0]
+    home = tmp_path / "1" / "2" / "artifacts"
+    (source,) = true.store.glob("*/*/artifacts")
+    (home.parent / "metrics").mkdir(parents=True)
+    for path in (source.parent / "metrics").iterdir():
+        value = "0 0.25 0" if path.name == "IC" else path.read_text()
+        (home.parent / "metrics" / path.name).write_text(value)
+    for name in ARTIFACTS:
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_bytes((source / ("label.pkl" if name == "pred.pkl" else name)).read_bytes())
+    wrong = list(bench.unlike({"threads": [true], "cold": [replace(true, store=tmp_path)]}))
+    assert {line.split("differ in ")[1][:8] for line in wrong} == {"the metr", "pred.pkl"}
+    assert any("the metrics[IC]: " in line and "'0.25'" in line for line in wrong)
+
+
+def test_a_second_belongs_to_the_innermost_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The features that the boosting asks for are not the boosting's."""
+    now = iter(range(100))
+    monkeypatch.setattr("tests.bench.run.phases.time.perf_counter", lambda: float(next(now)))
+    clock = Clock(began=0.0)
+    clock.timed(BOOSTING, clock.timed(FEATURES, lambda: None))()
+    seconds = clock.stop()["seconds"]
+    assert seconds[FEATURES] == 1
+    assert seconds[BOOSTING] == 2
+    assert sum(seconds.values()) == 4
+
+
+def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
+    """With the end of its log, and the way's name."""
+    options = argparse.Namespace(days=200, boosting=3)
+    (way,) = bench.ways(["threads"], 1)
+    with pytest.raises(RuntimeError, match=r"threads ended with code 1:\n[\s\S]*nowhere"):
+        bench.measure(
+            way, bench.size_of(options, 8), tmp_path / "nowhere", tmp_path / "run", tmp_path / "cache"
+        )
+
+
+@pytest.mark.parametrize(
+    "given", [["--ways", "slow"], ["--rounds", "0"], ["--symbols", "3"], ["--days", "many"], ["--cores", "0"]]
+)
+def test_wrong_arguments_end_in_a_sentence(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong, before anything runs."""
+    with pytest.raises(SystemExit) as ended:
+        bench.arguments(given)
+    assert ended.value.code == 2
+    assert re.search(rf"error: argument {given[0]}: invalid .*'{given[1]}'", capsys.readouterr().err)
