@@ -151,6 +151,7 @@ def test_the_runner_takes_a_spec_with_every_field():
             },
             "workflow": {
                 "template": "lightgbm-alpha158",
+                "engine": "fast",
                 "market": "auto",
                 "benchmark": "auto",
                 "segments": {

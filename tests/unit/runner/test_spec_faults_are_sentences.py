@@ -68,6 +68,10 @@ FAULTS = {
         "spec.dataset.source.synthetic.symbols must be a whole number from 10 to 999, not 2",
     ),
     "a wrong refresh": ({"dataset": {"refresh": "always"}}, "not 'always'; did you mean \"Always\"?"),
+    "an unknown engine": (
+        {"workflow": {"engine": "slow"}},
+        "spec.workflow.engine must be one of fast, qlib, not 'slow'",
+    ),
     "minute bars": ({"dataset": {"interval": "1min"}}, "spec.dataset.interval must be one of 1d, not '1min'"),
     "a date that is none": (
         {"workflow": {"segments": {"train": ["x", "y"], "valid": ["x", "y"], "test": ["x", "y"]}}},

@@ -9,6 +9,7 @@
     evaluate      one expression over all instruments
     matrix        many expressions over all instruments: rows, columns, threads
     key, cache    finished matrices on the volume, and what they are named by
+    places        where they lie, and the variables that say so
     report        what the log and the run's metadata say of it
     loader        what Qlib calls, by class path: the loader
     handler       the handlers that use it

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from qlib_shadow_runner.dataset.durability import sync_tree
+from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_LIMIT
 from qlib_shadow_runner.files import read_json_object, write_json
 from qlib_shadow_runner.limits import read_limits
 
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
 
     Matrix = npt.NDArray[np.float32]
 
-ENV_CACHE: Final = "QLIB_SHADOW_FEATURES_CACHE"
-"""Names the folder; with plain qrun there is none, and nothing is kept."""
-ENV_LIMIT: Final = "QLIB_SHADOW_FEATURES_CACHE_BYTES"
 LIMIT: Final = 20 << 30
 """Bytes that may stay: a dozen matrices of 500 symbols over 15 years."""
 MATRIX, DAYS, SYMBOLS, CONTENT = "matrix.f32", "days.i32", "symbols.i32", "content.json"

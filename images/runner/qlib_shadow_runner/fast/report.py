@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from qlib_shadow_runner.fast.places import ENV_REPORT
 from qlib_shadow_runner.files import write_json
 
-ENV_REPORT: Final = "QLIB_SHADOW_FEATURES_REPORT"
-"""Names the file for the stage; with plain qrun there is none."""
 SHOWN: Final = 5
 
 

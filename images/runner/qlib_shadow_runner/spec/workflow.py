@@ -32,6 +32,7 @@ FIELDS: Final = frozenset(
     {
         "template",
         "configMapRef",
+        "engine",
         "market",
         "benchmark",
         "segments",
@@ -42,6 +43,16 @@ FIELDS: Final = frozenset(
         "signalsFormat",
     }
 )
+
+
+class Engine(StrEnum):
+    """What computes features: the same bits, and the time."""
+
+    FAST = "fast"
+    QLIB = "qlib"
+
+
+DEFAULT_ENGINE: Final = Engine.QLIB
 
 
 class SignalsFormat(StrEnum):
@@ -69,6 +80,8 @@ class WorkflowSpec:
     template: str = DEFAULT_TEMPLATE
     config_map: ConfigMapRef | None = None
     """Stands instead of `template`."""
+    engine: Engine | None = None
+    """None where the template decides; a built-in one takes the default."""
     market: str = AUTO
     benchmark: str = AUTO
     segments: Segments | None = None
@@ -95,6 +108,7 @@ def parse_workflow(raw: Mapping[str, object]) -> WorkflowSpec:
     return WorkflowSpec(
         template=text(raw.get("template", DEFAULT_TEMPLATE), f"{WHERE}.template"),
         config_map=_config_map(raw.get("configMapRef")),
+        engine=_engine(raw.get("engine")),
         market=_symbol(raw.get("market", AUTO), f"{WHERE}.market"),
         benchmark=_symbol(raw.get("benchmark", AUTO), f"{WHERE}.benchmark"),
         segments=parse_segments(raw.get("segments")),
@@ -113,6 +127,10 @@ def parse_workflow(raw: Mapping[str, object]) -> WorkflowSpec:
             }
         ),
     )
+
+
+def _engine(value: object) -> Engine | None:
+    return None if value is None else Engine(choice(value, tuple(Engine), f"{WHERE}.engine"))
 
 
 def _config_map(value: object) -> ConfigMapRef | None:

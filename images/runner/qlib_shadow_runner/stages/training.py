@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
+from qlib_shadow_runner.contract import MLRUNS, RESULTS, WORKFLOW_FILE, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, FEATURES_REPORT
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
 from qlib_shadow_runner.spec import Reuse
@@ -104,6 +105,8 @@ def _environ(bench: Workbench, computation: str) -> dict[str, str]:
     return {
         **bench.environ,
         ENV_CHECKPOINTS: str(bench.folder.way / checkpoints.home.relative_to(bench.folder.path)),
+        ENV_CACHE: str(bench.context.volume.mount / FEATURES_CACHE),
+        ENV_REPORT: str(bench.folder.way / RESULTS / FEATURES_REPORT),
         **for_children(bench.context.environ),
     }
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.dataset.layout import ALL
+from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,7 @@ def template_parameters(
     return {
         "provider_uri": provider_uri,
         "region": spec.dataset.region,
+        "engine": str(spec.workflow.engine or DEFAULT_ENGINE),
         "model": model_parameters(spec, plan),
         "seed": spec.workflow.seed,
         "num_threads": threads,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.workflow.agreement import check_agreement, check_nothing_is_lost
+from qlib_shadow_runner.workflow.engine import check_engine
 from qlib_shadow_runner.workflow.filling import fill
 from qlib_shadow_runner.workflow.parameters import template_parameters
 from qlib_shadow_runner.workflow.vetting import vet
@@ -58,6 +59,7 @@ def render(spec: RunSpec, plan: ResearchPlan, template: Template, here: Surround
     document = vet(filled.text)
     check_agreement(document, spec, plan, parameters)
     check_nothing_is_lost(spec, filled, template.name)
+    check_engine(document, spec, template.name)
     return Workflow(filled.text, document, config_hash(document, here.fingerprint))
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from qlib_shadow_runner.fast.cache import CONTENT, ENV_CACHE, MATRIX, STAGING, SYMBOLS, Cache, Draft
+from qlib_shadow_runner.fast.cache import CONTENT, MATRIX, STAGING, SYMBOLS, Cache, Draft
 from qlib_shadow_runner.fast.key import Question
 from qlib_shadow_runner.fast.matrix import Universe
+from qlib_shadow_runner.fast.places import ENV_CACHE
 
 if TYPE_CHECKING:
     from pathlib import Path

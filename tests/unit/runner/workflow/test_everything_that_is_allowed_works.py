@@ -83,7 +83,8 @@ PROCESSED = indented(
 )
 OWN_PROCESSED = OWN[: OWN.index("          learn_processors")] + PROCESSED
 FEW: dict[str, object] = {"model": {"num_boost_round": 15, "num_leaves": 4}}
-QLIBS_OWN = ("qlib_shadow_runner.training.handler", "qlib.contrib.data.handler")
+ENGINE = BUILT_IN[BUILT_IN.index("{% if engine") : BUILT_IN.index("{% endif %}") + len("{% endif %}")]
+QLIBS_OWN = (ENGINE, "qlib.contrib.data.handler")
 INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"
 QUICK = (INSTRUMENTS, INSTRUMENTS + "          infer_processors: [{class: ZScoreNorm}, {class: Fillna}]\n")
 """Qlib's default for Alpha360 goes through 360 columns for each single day."""

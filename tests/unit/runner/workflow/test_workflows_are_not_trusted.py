@@ -15,10 +15,9 @@ from qlib_shadow_runner.workflow.vetting import vet
 MODEL = """  model:
     class: LGBModel"""
 KWARGS = "      loss: mse\n"
-HANDLER = """        class: Alpha158
-        module_path: qlib_shadow_runner.training.handler
-        kwargs:
-"""
+HANDLER = BUILT_IN[
+    BUILT_IN.index("        class: Alpha158\n") : BUILT_IN.index("          start_time: {{ segments.train")
+]
 PROCESSORS = HANDLER + "          learn_processors: "
 LABEL = HANDLER + "          label: "
 HANDLER_TO_FIT_TIMES = BUILT_IN[

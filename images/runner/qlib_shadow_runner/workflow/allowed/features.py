@@ -81,18 +81,22 @@ READY_MADE: Final = Keys(
     frozenset({*TIMES, *FIT_TIMES}),
 )
 HANDLER_MODULE: Final = "qlib.contrib.data.handler"
+FAST_MODULE: Final = "qlib_shadow_runner.fast.handler"
+OWN_FEATURES: Final = Keys(
+    {**TIMES, **STEPS, "shared_processors": PROCESSED, "data_loader": LOADERS},
+    frozenset({*TIMES, "data_loader"}),
+)
 HANDLERS: Final = Named(
     "handlers",
     {
         **{
-            (HANDLER_MODULE, name): READY_MADE
+            (module, name): READY_MADE
+            for module in (HANDLER_MODULE, FAST_MODULE)
             for name in ("Alpha158", "Alpha158vwap", "Alpha360", "Alpha360vwap")
         },
         ("qlib_shadow_runner.training.handler", "Alpha158"): READY_MADE,
-        ("qlib.data.dataset.handler", "DataHandlerLP"): Keys(
-            {**TIMES, **STEPS, "shared_processors": PROCESSED, "data_loader": LOADERS},
-            frozenset({*TIMES, "data_loader"}),
-        ),
+        ("qlib.data.dataset.handler", "DataHandlerLP"): OWN_FEATURES,
+        (FAST_MODULE, "DataHandlerLP"): OWN_FEATURES,
     },
 )
 SPAN: Final = Listed(DAY, 2, 2)

@@ -1,0 +1,100 @@
+"""A whole run with each engine: the same predictions, analysis, portfolio and signals, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from local_stages import LocalVolume, small_run
+from qlib_shadow_runner.environment import child_environment
+from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE
+from qlib_shadow_runner.mlruns import finished_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENGINES = ("qlib", "fast", "again")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
+    """Run with Qlib's engine, with the fast one, and with it once more."""
+    volume = LocalVolume(tmp_path_factory.mktemp("engines"), small_run())
+    for name in ENGINES:
+        volume.spec["workflow"]["engine"] = "qlib" if name == "qlib" else "fast"
+        volume.run(name)
+    return volume
+
+
+def artifacts(volume: LocalVolume, name: str) -> dict[str, Any]:
+    """Read every frame that the run's recorder holds."""
+    recorded = finished_run(volume.folder(name) / "mlruns", name)
+    assert recorded is not None
+    files = sorted(recorded.artifacts.rglob("*.pkl"))
+    found = {str(file.relative_to(recorded.artifacts)): pd.read_pickle(file) for file in files}
+    return {path: one for path, one in found.items() if isinstance(one, pd.DataFrame | pd.Series)}
+
+
+@pytest.mark.parametrize("name", ["fast", "again"])
+def test_everything_that_is_recorded_is_the_same_to_the_last_bit(runs: LocalVolume, name: str):
+    """Predictions and labels, both series of correlations, the report, the analysis."""
+    theirs, ours = artifacts(runs, "qlib"), artifacts(runs, name)
+    assert theirs.keys() == ours.keys()
+    assert {
+        "pred.pkl",
+        "label.pkl",
+        "sig_analysis/ic.pkl",
+        "portfolio_analysis/report_normal_1day.pkl",
+    } <= set(theirs)
+    for path, frame in theirs.items():
+        pd.testing.assert_index_equal(frame.index, ours[path].index)
+        assert np.asarray(frame).tobytes() == np.asarray(ours[path]).tobytes(), path
+
+
+def test_signals_and_figures_are_the_same(runs: LocalVolume):
+    """What people and programs read."""
+    figures = [json.loads((runs.folder(name) / "metrics.json").read_text()) for name in ENGINES]
+    for one in figures:
+        one.pop("run_id", None)
+    assert figures[0] == figures[1] == figures[2]
+    hashes = {runs.metadata(name)["signals_sha256"] for name in ENGINES}
+    assert len(hashes) == 1
+
+
+def test_the_metadata_says_what_became_of_the_features(runs: LocalVolume):
+    """The first computes and keeps them, the second finds them; Qlib's engine has nothing to say."""
+    first, second = (runs.metadata(name)["features"] for name in ("fast", "again"))
+    assert runs.metadata("qlib")["features"] is None
+    assert (first["engine"], first["cache"], first["columns"]) == ("fast", "kept for other runs", 159)
+    assert (first["columns_by_qlib"], first["instruments_by_qlib"]) == ([], [])
+    assert second["cache"] == "taken from the cache"
+    assert "taken from the cache" in runs.log(run_id="again")
+    assert [path.name for path in (runs.mount / FEATURES_CACHE).iterdir()] != []
+
+
+def test_each_workflow_names_its_handler_and_its_question(runs: LocalVolume):
+    """By class path, so that the file alone says what computed; another file is another question."""
+    texts = [(runs.folder(name) / "workflow.yaml").read_text() for name in ENGINES]
+    assert "module_path: qlib_shadow_runner.training.handler\n" in texts[0]
+    assert "module_path: qlib_shadow_runner.fast.handler\n" in texts[1]
+    assert runs.metadata("fast")["config_hash"] == runs.metadata("again")["config_hash"]
+    assert runs.metadata("qlib")["config_hash"] != runs.metadata("fast")["config_hash"]
+
+
+def test_plain_qrun_runs_the_same_file(runs: LocalVolume, tmp_path: Path):
+    """Without a stage there is no cache and no report, and the predictions are the same."""
+    environ = child_environment({}, threads=2, scratch=str(tmp_path))
+    assert not {ENV_CACHE, ENV_REPORT} & environ.keys()
+    command = [sys.executable, "-m", "qlib.cli.run", str(runs.folder("fast") / "workflow.yaml")]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "features: 159 columns" in done.stdout
+    [found] = tmp_path.glob("mlruns/*/*/artifacts/pred.pkl")
+    theirs = artifacts(runs, "qlib")["pred.pkl"]
+    assert np.asarray(pd.read_pickle(found)).tobytes() == np.asarray(theirs).tobytes()
