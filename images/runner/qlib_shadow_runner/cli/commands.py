@@ -141,6 +141,19 @@ def _doctor(options: argparse.Namespace) -> int:
     return print_health(data_folder(options.data), as_json=options.json)
 
 
+def _cache(options: argparse.Namespace) -> int:
+    from qlib_shadow_runner.cli.amounts import size  # noqa: PLC0415
+    from qlib_shadow_runner.cli.cache import clear_cache, print_cache, refuse_size  # noqa: PLC0415
+
+    data, wanted = data_folder(options.data), options.max_size
+    if options.action == "clear":
+        limit = None if wanted is None else size(wanted, "--max-size")
+        return clear_cache(data, limit, as_json=options.json)
+    if wanted is not None:
+        raise refuse_size()
+    return print_cache(data, as_json=options.json)
+
+
 def _query(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.query import print_answer  # noqa: PLC0415
 
@@ -190,6 +203,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "report": _report,
     "compare": _compare,
     "prune": _prune,
+    "cache": _cache,
     "query": _query,
     "followup": _followup,
     "ui": _ui,

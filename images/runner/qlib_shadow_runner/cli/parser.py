@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "qlib-shadow"
 SHELLS: Final = ("bash", "zsh", "fish")
+CACHE_ACTIONS: Final = ("ls", "clear")
 DEFAULT_DATA: Final = "data"
 SORTS: Final = ("started", "size", *Metrics.__annotations__)
 """What runs are listed by."""
@@ -206,6 +207,14 @@ def _add_prune(commands: Commands[Parser]) -> None:
     _add_json(prune)
 
 
+def _add_cache(commands: Commands[Parser]) -> None:
+    cache = _command(commands, "cache", "list or remove the features that are kept for other runs", _CACHE)
+    cache.add_argument("action", choices=CACHE_ACTIONS)
+    _add_data(cache)
+    cache.add_argument("--max-size", metavar="SIZE", help="with clear: keep the last used that fit, such as 10G")
+    _add_json(cache)
+
+
 def _add_query(commands: Commands[Parser]) -> None:
     query = _command(commands, "query", "ask about all runs and their signals in SQL", _QUERY)
     query.add_argument("sql", metavar="SQL", help="one SELECT, or - for stdin")
@@ -275,6 +284,7 @@ COMMANDS: Final[tuple[Callable[[Commands[Parser]], None], ...]] = (
     _add_report,
     _add_compare,
     _add_prune,
+    _add_cache,
     _add_query,
     _add_followup,
     _add_ui,
@@ -377,6 +387,9 @@ the run folders, in catalog/followup.parquet."""
 _UI: Final = """\
 On this machine's own address no other machine can reach them. On any other a token is asked for: that of
 FILE or of QLIB_SHADOW_UI_TOKEN, or one that is made and printed."""
+_CACHE: Final = """\
+Features are kept under the hash of the data, the question and the code, so that they are computed once. What
+is removed is computed again; a run that is reading it goes on."""
 _STAGE: Final = """\
 QLIB_SHADOW_REQUEST holds the run as JSON, QLIB_SHADOW_DATA says where the volume is (default /data),
 QLIB_SHADOW_WORK where there is room to work (default /work), and QLIB_SHADOW_TERMINATION_LOG where the

@@ -1,0 +1,62 @@
+"""`qlib-shadow cache`: what finished matrices of features lie on the volume, and removing them."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.cli.folders import existing_volume
+from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.dataset.archive.progress import human
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.fast.cache import Cache, Entry
+from qlib_shadow_runner.fast.places import FEATURES_CACHE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SHOWN: int = 12
+"""Letters of a key: as many as a dataset's version shows."""
+
+
+def print_cache(data: Path, *, as_json: bool) -> int:
+    """List what is kept, the longest unused first: what would go first."""
+    _print(_cache(data).entries(), "kept", as_json=as_json)
+    return ExitCode.DONE
+
+
+def clear_cache(data: Path, max_size: int | None, *, as_json: bool) -> int:
+    """Remove everything, or the longest unused until the rest fits; whoever reads one goes on reading it."""
+    _print(_cache(data).shrink(max_size or 0), "removed", as_json=as_json)
+    return ExitCode.DONE
+
+
+def refuse_size() -> StageError:
+    """Say that there is nothing to choose in a list."""
+    return StageError(
+        Reason.INVALID_SPEC, "--max-size chooses what cache clear removes; leave it out with ls"
+    )
+
+
+def _cache(data: Path) -> Cache:
+    return Cache(existing_volume(data).mount / FEATURES_CACHE)
+
+
+def _print(entries: Sequence[Entry], done: str, *, as_json: bool) -> None:
+    total = sum(entry.size for entry in entries)
+    if as_json:
+        listed = [
+            {"key": entry.folder.name, "size": entry.size, "lastUsed": _when(entry)} for entry in entries
+        ]
+        print_json({"size": total, done: listed})
+        return
+    for entry in entries:
+        sys.stdout.write(f"{entry.folder.name[:SHOWN]}  {human(entry.size):>10}  last used {_when(entry)}\n")
+    sys.stdout.write(f"{len(entries)} {done}, {human(total)}\n")
+
+
+def _when(entry: Entry) -> str:
+    return datetime.fromtimestamp(entry.used, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

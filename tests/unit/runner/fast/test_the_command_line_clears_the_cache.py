@@ -1,0 +1,75 @@
+"""`qlib-shadow cache ls|clear`: what is kept, oldest first, and what of it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qlib_shadow_runner.cli.commands import main
+from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.fast.cache import Cache
+from qlib_shadow_runner.fast.places import FEATURES_CACHE
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """Keep two matrices on a volume; one was not used for long."""
+    cache = Cache(tmp_path / FEATURES_CACHE)
+    for number, letter in enumerate("ab"):
+        draft = cache.begin(letter * 64)
+        assert draft.room(np.arange(10), np.arange(10), 3) is not None
+        cache.keep(draft)
+        os.utime(cache.home / (letter * 64), (1e9 + number, 1e9 + number))
+    return str(tmp_path)
+
+
+def test_it_lists_what_is_kept(data: str, capsys: pytest.CaptureFixture[str]):
+    """For people."""
+    assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
+    first, second, total = capsys.readouterr().out.splitlines()
+    assert first.startswith("aaaaaaaaaaaa ")
+    assert first.endswith("last used 2001-09-09T01:46:40Z")
+    assert second.startswith("bbbbbbbbbbbb ")
+    assert total.startswith("2 kept, ")
+
+
+def test_it_lists_it_for_programs(data: str, capsys: pytest.CaptureFixture[str]):
+    """Whole keys, and bytes."""
+    assert main(["cache", "ls", "--data", data, "--json"]) == ExitCode.DONE
+    document = json.loads(capsys.readouterr().out)
+    assert [one["key"] for one in document["kept"]] == ["a" * 64, "b" * 64]
+    assert document["size"] == sum(one["size"] for one in document["kept"])
+    assert document["kept"][0]["lastUsed"] == "2001-09-09T01:46:40Z"
+
+
+def test_it_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFixture[str]):
+    """The longest unused first; and nothing twice."""
+    assert main(["cache", "clear", "--data", data, "--max-size", "600"]) == ExitCode.DONE
+    assert capsys.readouterr().out.startswith("aaaaaaaaaaaa ")
+    assert main(["cache", "clear", "--data", data, "--json"]) == ExitCode.DONE
+    assert [one["key"] for one in json.loads(capsys.readouterr().out)["removed"]] == ["b" * 64]
+    assert main(["cache", "clear", "--data", data]) == ExitCode.DONE
+    assert capsys.readouterr().out == "0 removed, 0 B\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "told"),
+    [
+        (["lss"], 2, 'did you mean "ls"?'),
+        (["ls", "--max-size", "1G"], ExitCode.BAD_CONFIG, "leave it out with ls"),
+        (["clear", "--max-size", "big"], ExitCode.BAD_CONFIG, "--max-size must be a size such as"),
+        (["clear", "--data", "/nowhere"], ExitCode.BAD_CONFIG, "/nowhere is not a folder"),
+    ],
+)
+def test_wrong_forms_are_sentences(
+    data: str, typed: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]
+):
+    """With what to write instead."""
+    given = typed if "--data" in typed else [*typed, "--data", data]
+    assert main(["cache", *given]) == code
+    assert told in capsys.readouterr().err
+    assert len(Cache(Path(data) / FEATURES_CACHE).entries()) == 2
