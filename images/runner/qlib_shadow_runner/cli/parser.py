@@ -211,7 +211,9 @@ def _add_cache(commands: Commands[Parser]) -> None:
     cache = _command(commands, "cache", "list or remove the features that are kept for other runs", _CACHE)
     cache.add_argument("action", choices=CACHE_ACTIONS)
     _add_data(cache)
-    cache.add_argument("--max-size", metavar="SIZE", help="with clear: keep the last used that fit, such as 10G")
+    cache.add_argument(
+        "--max-size", metavar="SIZE", help="with clear: keep the last used that fit, such as 10G"
+    )
     _add_json(cache)
 
 
