@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS, VERSION = PROJECT["optional-dependencies"], PROJECT["version"]
 MODULES = {
+    "empyrical-reloaded": "empyrical",
     "pyqlib": "qlib",
     "mlflow-skinny": "mlflow",
     "pyyaml": "yaml",
@@ -301,6 +302,37 @@ def parts(container: Container, kind: str) -> dict[str, str]:
     """Give the names and versions on the bill of one kind of package."""
     listed = [one for one in bill(container)["components"] if one["purl"].startswith(f"pkg:{kind}/")]
     return {one["name"]: one["version"] for one in listed}
+
+
+ROLL = """
+import glob, importlib.util, sys
+import numpy as np
+series = np.sin(np.arange(400) * 0.7) + np.arange(400) * 0.01
+series[::17] = np.nan
+for name in ("rolling", "expanding"):
+    [file] = glob.glob(f"{sys.argv[1]}/qlib/data/_libs/{name}.*.so")
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for figure in ("slope", "rsquare", "resi"):
+        arguments = (series, 20) if name == "rolling" else (series,)
+        print(name, figure, np.nansum(getattr(module, f"{name}_{figure}")(*arguments)).hex())
+"""
+
+
+def test_pyqlib_can_be_compiled_where_there_is_no_wheel(runner: Container, built_images: Images) -> None:
+    """As it is for arm64, but here: what is compiled computes what the wheel does, bit for bit."""
+    assert built_images
+    reference, arguments = "localhost/qlib-runner-wheels:source", {"PYQLIB": "source"}
+    arguments |= {"BASE_IMAGE": base} if (base := engine().base()) else {}
+    engine().build(ROOT, ROOT / "images/runner/Dockerfile", reference, arguments, "--target=wheels")
+    with engine().container(reference) as compiled:
+        compiled.run("sh", "-c", "cd /build && /opt/pip/bin/python -m zipfile -e wheels/pyqlib-*.whl out")
+        assert "linux_" in compiled.run("ls", "/build/wheels"), "and is not called manylinux"
+        ours = compiled.run("/opt/pip/bin/python", "-c", ROLL, "/build/out")
+    theirs = runner.run("sh", "-c", 'python -c "$0" /opt/venv/lib/python3*/site-packages', ROLL)
+    assert ours == theirs
+    assert ours.count("\n") == 6
 
 
 def test_the_bill_of_materials_is_valid(either: Container) -> None:

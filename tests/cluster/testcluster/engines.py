@@ -33,8 +33,10 @@ class Container(Protocol):
 class Engine(Protocol):
     """Something that builds images."""
 
-    def build(self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str]) -> None:
-        """Build an image."""
+    def build(
+        self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
+    ) -> None:
+        """Build an image; `how` is said to the builder as it stands."""
         ...
 
     def has(self, reference: str) -> bool:
@@ -79,9 +81,11 @@ class DockerContainer:
 class Docker:
     """Docker's own builder. Not proved by the project's own runs, which have no Docker."""
 
-    def build(self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str]) -> None:
-        """Build an image."""
-        run("docker", "build", *build_arguments(arguments), "-f", dockerfile, "-t", reference, context)
+    def build(
+        self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
+    ) -> None:
+        """Build an image; `how` is said to the builder as it stands."""
+        run("docker", "build", *build_arguments(arguments), *how, "-f", dockerfile, "-t", reference, context)
 
     def has(self, reference: str) -> bool:
         """Whether the image was built already."""
@@ -144,11 +148,13 @@ class Buildah:
         storage = ("--root", str(kept.root() / "images"), "--runroot", "/run/qlib-shadow-images")
         self.command = ("buildah", *storage)
 
-    def build(self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str]) -> None:
-        """Build an image."""
+    def build(
+        self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
+    ) -> None:
+        """Build an image; `how` is said to the builder as it stands."""
         mounts = [f"--volume={file}:{file}:ro" for file in MACHINE_FILES if file.exists()]
-        how = ("--isolation=chroot", "--layers", "--format=docker", *mounts, *build_arguments(arguments))
-        run(*self.command, "bud", *how, "-f", dockerfile, "-t", reference, context)
+        always = ("--isolation=chroot", "--layers", "--format=docker", *mounts, *build_arguments(arguments))
+        run(*self.command, "bud", *always, *how, "-f", dockerfile, "-t", reference, context)
 
     def has(self, reference: str) -> bool:
         """Whether the image was built already."""

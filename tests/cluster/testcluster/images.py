@@ -40,8 +40,8 @@ class Recipe:
         return named + sorted(filter(is_source, trees))
 
     def reference(self, base: str) -> str:
-        """Name the image after its content."""
-        inputs = self.inputs()
+        """Name the image after its content, and after what this module says to the builder."""
+        inputs = [Path(__file__).resolve(), *self.inputs()]
         names = [str(path.relative_to(REPOSITORY)) for path in inputs]
         return f"localhost/{self.name}:{cache.digest([base, *names, *inputs])}"
 

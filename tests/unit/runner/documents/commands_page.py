@@ -25,7 +25,7 @@ qlib-runner image. It runs the same stages as the Jobs do, as processes.
 qlib-shadow validate run.yaml            # every fault that shows without the data
 qlib-shadow run run.yaml                 # the dataset, the training, the report; then it is verified
 qlib-shadow runs                         # what was run, newest first
-qlib-shadow show us-nightly-2026         # one run, by the beginning of its id
+qlib-shadow show us-nightly              # one run, by the beginning of its id
 qlib-shadow prune --keep 20 --dry-run    # what could go
 ```
 
@@ -65,6 +65,7 @@ namespace, dataset, workflow or template; not what only the operator reads) the 
 
 ## Completion
 
+<!-- not run: needs three shells; a test lets each of them read it where it is installed -->
 ```sh
 source <(qlib-shadow completion bash)         # in ~/.bashrc
 source <(qlib-shadow completion zsh)          # in ~/.zshrc, after compinit

@@ -1,0 +1,173 @@
+"""What pages show for kubectl and helm is typed at a real control plane, block by block, page by page.
+
+There is no node, so that no pod ever starts: where a page waits for a run, a stand-in for the operator gives
+it the status that tests/e2e/test_run.py gets from the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.unit.docs.blocks import PAGES, Block, name, read, write_files
+
+from testcluster.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from testcluster import Cluster
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+CRD = "qlibshadowruns.qlibshadow.io"
+NAMESPACES = ("research", "qlib-shadow", "desk-b")
+BEFORE = {
+    "docs/cleaning-up.md": "kubectl apply -n research -f manifests/samples/demo.yaml",
+    "docs/schedules.md": "kubectl apply -k manifests",
+    "docs/security.md": "kubectl apply -k manifests",
+    "docs/upgrading.md": "helm install qlib-shadow helm/qlib-shadow-operator -n research",
+    "docs/waiting.md": "kubectl apply -n research -f manifests/samples/demo.yaml",
+}
+"""What a reader of a page has done already."""
+WITHOUT_STATUS = '{.metadata.namespace}/{.metadata.name}/{.status.phase}{"\\n"}'
+
+
+def here(block: Block) -> bool:
+    """Whether a block is to be typed at a cluster."""
+    return block.is_run and block.wants_a_cluster
+
+
+SHOWN = [page for page in PAGES if any(here(block) for block in read(page))]
+
+
+class Terminal:
+    """A shell in a copy of the checkout's files, with a cluster to talk to."""
+
+    def __init__(self, cluster: Cluster, helm: Path, folder: Path) -> None:
+        """Bring the files that pages name."""
+        self.cluster = cluster
+        self.folder = folder
+        for entry in ("manifests", "helm"):
+            shutil.copytree(ROOT / entry, folder / entry)
+        programs = (Path(sys.executable).parent, cluster.kubectl_program.parent, helm.parent)
+        path = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
+        self.environment = {"PATH": path, "HOME": str(folder), "KUBECONFIG": str(cluster.kubeconfig)}
+
+    def type(self, commands: str) -> subprocess.CompletedProcess[str]:
+        """Type commands, and stop at the first that fails."""
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def must(self, commands: str) -> None:
+        """Type what has to work."""
+        done = self.type(commands)
+        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
+
+
+def status(condition: str) -> str:
+    """Write what the operator writes at the end of a run."""
+    now = "2026-01-02T03:04:05Z"
+    reason = {"Complete": "Succeeded", "Failed": "DatasetStale"}[condition]
+    told = {"type": condition, "status": "True", "reason": reason, "message": "a sentence"}
+    ended = {
+        "phase": condition,
+        "completionTime": now,
+        "artifactPath": "/data/artifacts/x",
+        "metrics": {"ic": 0.1},
+    }
+    return json.dumps({"status": ended | {"conditions": [told | {"lastTransitionTime": now}]}})
+
+
+@contextmanager
+def stand_in(cluster: Cluster, condition: str) -> Iterator[None]:
+    """Let every run end in this way as soon as it is there."""
+    where = f"--kubeconfig={cluster.kubeconfig}"
+    what = ("get", "qsr", "--all-namespaces", "--watch", f"--output=jsonpath={WITHOUT_STATUS}")
+    command = [cluster.kubectl_program, where, *what]
+
+    def finish(watch: subprocess.Popen[str]) -> None:
+        for line in watch.stdout or ():
+            namespace, run, phase = line.strip().split("/")
+            if not phase:
+                patch = ("--subresource=status", "--type=merge", f"--patch={status(condition)}")
+                cluster.kubectl("patch", "qsr", run, f"--namespace={namespace}", *patch, check=False)
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+        thread = Thread(target=finish, args=(watch,))
+        thread.start()
+        try:
+            yield
+        finally:
+            watch.terminate()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
+    """Lend a control plane, with the namespaces that pages speak of."""
+    cluster = start_control_plane()
+    for namespace in NAMESPACES:
+        cluster.kubectl("create", "namespace", namespace)
+    return cluster
+
+
+def is_served(plane: Cluster) -> bool:
+    """Whether runs can be made."""
+    conditions = plane.get("crd", CRD).get("status", {}).get("conditions") or ()
+    return any((one["type"], one["status"]) == ("Established", "True") for one in conditions)
+
+
+@pytest.fixture
+def terminal(plane: Cluster, helm: Path, tmp_path: Path) -> Iterator[Terminal]:
+    """Lend a shell and the CRD; what was made in the namespaces is removed."""
+    terminal = Terminal(plane, helm, tmp_path)
+    terminal.must("kubectl apply -f manifests/crd/qlibshadowruns.yaml")
+    wait_for(lambda: is_served(plane), 30, "the CRD to be served")
+    yield terminal
+    for namespace in NAMESPACES:
+        terminal.must(f"helm list -n {namespace} -q | xargs -r helm uninstall -n {namespace}")
+        terminal.must(f"kubectl delete cronjobs,jobs,persistentvolumeclaims --all -n {namespace}")
+    terminal.must(f"kubectl delete crd {CRD} --ignore-not-found")
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=name)
+def test_what_is_typed_at_a_cluster_works(page: Path, terminal: Terminal):
+    """All of a page's blocks for a cluster, in their order."""
+    write_files(page, terminal.folder)
+    terminal.must(BEFORE.get(name(page), "true"))
+    with stand_in(terminal.cluster, "Complete"):
+        for block in filter(here, read(page)):
+            terminal.must(block.commands)
+
+
+def test_the_pages_are_found():
+    """A pattern that finds nothing would pass all of the above."""
+    assert {"README.md", "docs/install.md", "docs/waiting.md"} <= {name(page) for page in SHOWN}
+    assert BEFORE.keys() <= {name(page) for page in SHOWN}
+
+
+def test_waiting_tells_a_failed_run_from_a_complete_one(terminal: Terminal):
+    """The page's whole point: the same lines end with 1 at once, and tell the reason and the sentence."""
+    wait, why, *_ = (block for block in read(ROOT / "docs/waiting.md") if here(block))
+    terminal.must(BEFORE["docs/waiting.md"])
+    with stand_in(terminal.cluster, "Failed"):
+        waited = terminal.type(wait.commands)
+    assert waited.returncode == 1
+    assert "condition met" in waited.stdout
+    assert terminal.type(why.commands).stdout == "DatasetStalea sentence"
