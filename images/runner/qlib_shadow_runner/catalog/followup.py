@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from qlib_shadow_runner.catalog.columns import Row
     from qlib_shadow_runner.volume import Volume
@@ -141,17 +142,35 @@ def _due(run: Row, closes: Closes) -> Iterator[Due]:
 def _judge(volume: Volume, run: Row, closes: Closes, due: Sequence[Due]) -> Iterator[Row]:
     path = signal_file(volume, run)
     assert path is not None, "candidates have one"
-    days = sorted({one.day for one in due})
-    wanted = pa_dataset.field("date").isin(pa.array(days, type=pa.date32()))
-    signals = signals_of([path]).to_table(filter=wanted).to_pandas()
+    days = pa.array(sorted({one.day for one in due}), type=pa.date32())
+    signals = signals_of([path]).to_table(filter=pa_dataset.field("date").isin(days)).to_pandas()
     columns = {symbol: place for place, symbol in enumerate(closes.symbols)}
-    returns = {horizon: closes.after(horizon) for horizon in {one.horizon for one in due}}
+    places = signals["instrument"].map(columns)
+    here = signals.assign(place=places)[places.notna()]
+    scored = {day: _Scored.of(table) for day, table in here.groupby("date")}
     for one in due:
-        today = signals[signals["date"] == one.day]
-        places = today["instrument"].map(columns)
-        here = today[places.notna()]
-        outcome = returns[one.horizon][one.place, places.dropna().astype(int)]
-        yield {**_identity(run, closes, one), **_figures(here.assign(outcome=outcome), run["topk"] or TOP)}
+        today = scored.get(one.day, _Scored.nothing())
+        outcome = closes.outcome(one.place, one.horizon)[today.places]
+        yield {**_identity(run, closes, one), **_figures(today, outcome, run["topk"] or TOP)}
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One day's signals: where their instruments are among the closes, and what they say."""
+
+    places: NDArray[np.int64]
+    score: NDArray[np.float64]
+    rank: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> Self:
+        return cls(
+            *(table[name].to_numpy(kind) for name, kind in (("place", "i8"), ("score", "f8"), ("rank", "i8")))
+        )
+
+    @classmethod
+    def nothing(cls) -> Self:
+        return cls(np.empty(0, "i8"), np.empty(0, "f8"), np.empty(0, "i8"))
 
 
 def _identity(run: Row, closes: Closes, one: Due) -> Row:
@@ -167,24 +186,29 @@ def _identity(run: Row, closes: Closes, one: Due) -> Row:
     }
 
 
-def _figures(today: pd.DataFrame, topk: int) -> Row:
-    known = today.dropna(subset=["outcome"])
-    best = known[known["rank"] <= topk]["outcome"]
+def _figures(today: _Scored, outcome: NDArray[np.float64], topk: int) -> Row:
+    known = ~np.isnan(outcome)
+    score, did = today.score[known], outcome[known]
+    best = did[today.rank[known] <= topk]
     return {
-        "instruments": len(known),
-        "ic": _correlation(known["score"], known["outcome"]),
-        "rank_ic": _correlation(known["score"].rank(), known["outcome"].rank()),
+        "instruments": len(did),
+        "ic": _correlation(score, did),
+        "rank_ic": _correlation(_ranked(score), _ranked(did)),
         "topk": topk,
-        "top_return": _finite(best.mean()),
-        "all_return": _finite(known["outcome"].mean()),
+        "top_return": float(best.mean()) if len(best) else None,
+        "all_return": float(did.mean()) if len(did) else None,
     }
 
 
-def _correlation(one: pd.Series[float], other: pd.Series[float]) -> float | None:
-    if len(one) < FEW or one.nunique() < FEW or other.nunique() < FEW:
+def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rank them; equals share the mean of their places."""
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    found: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[where]
+    return found
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
+    if len(one) < FEW or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
-    return _finite(float(np.corrcoef(one, other)[0, 1]))
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    found = float(np.corrcoef(one, other)[0, 1])
+    return found if math.isfinite(found) else None

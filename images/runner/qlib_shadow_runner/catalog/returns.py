@@ -65,6 +65,11 @@ class Closes:
         """Give each day's return from the close of the next day on, over so many days."""
         return _ratio(self.values[1:], horizon, len(self.values))
 
+    def outcome(self, place: int, horizon: int) -> NDArray[np.float64]:
+        """Give one day's row of the same."""
+        found: NDArray[np.float64] = self.values[place + 1 + horizon] / self.values[place + 1] - 1
+        return found
+
     def next_day(self) -> NDArray[np.float64]:
         """Give each day's return until the close of the next day."""
         return _ratio(self.values, 1, len(self.values))
