@@ -9,7 +9,13 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from qlib_shadow_runner.workflow.contents import handler_of, model_of, portfolio_of, segments_of
+from qlib_shadow_runner.workflow.contents import (
+    exchange_arguments_of,
+    handler_of,
+    model_of,
+    portfolio_of,
+    segments_of,
+)
 from qlib_shadow_runner.workflow.document import refuse
 from qlib_shadow_runner.workflow.shapes import shown
 
@@ -29,6 +35,7 @@ def check_agreement(
     _check_same(segments_of(document), "segments", parameters["segments"], ("train", "valid", "test"))
     _check_handler(handler_of(document)["kwargs"], plan, parameters)
     _check_backtest(portfolio_of(document)["backtest"], parameters)
+    _check_exchange(exchange_arguments_of(document), parameters)
     _check_model(model_of(document)["kwargs"], spec, parameters)
 
 
@@ -75,13 +82,21 @@ def _fits(handler: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping
 
 
 def _check_backtest(backtest: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-    wanted = parameters["backtest"]
-    for name, ours in (("start_time", "start"), ("end_time", "end")):
-        if _plain(backtest[name]) != _plain(wanted[ours]):
-            _differs(f"backtest.{name}", backtest[name], wanted[ours], f"backtest.{ours}")
+    _check_days(backtest, "backtest", parameters["backtest"])
     _check_same(backtest, "backtest", parameters, ("benchmark",))
-    if "codes" in backtest["exchange_kwargs"]:
-        _check_same(backtest["exchange_kwargs"], "exchange_kwargs", parameters, ("codes",))
+
+
+def _check_exchange(exchange: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+    if "codes" in exchange:
+        _check_same(exchange, "exchange_kwargs", parameters, ("codes",))
+    if "start_time" in exchange:  # one by class path is not told the backtest's days
+        _check_days(exchange, "exchange_kwargs.exchange", parameters["backtest"])
+
+
+def _check_days(part: Mapping[str, Any], where: str, wanted: Mapping[str, Any]) -> None:
+    for name, ours in (("start_time", "start"), ("end_time", "end")):
+        if _plain(part[name]) != _plain(wanted[ours]):
+            _differs(f"{where}.{name}", part[name], wanted[ours], f"backtest.{ours}")
 
 
 def _check_model(model: Mapping[str, Any], spec: RunSpec, parameters: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS
 from qlib_shadow_runner.workflow.allowed.models import MODELS
-from qlib_shadow_runner.workflow.allowed.records import EXECUTORS, RECORDS, STRATEGIES
+from qlib_shadow_runner.workflow.allowed.records import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
 from qlib_shadow_runner.workflow.shapes import (
     TEXT,
     Keys,
@@ -42,6 +42,7 @@ GROUPS_OF_CLASSES: Final = (
     RECORDS,
     STRATEGIES,
     EXECUTORS,
+    EXCHANGES,
 )
 """Every place where a class may be named."""
 CLASSES: Final = frozenset(named for group in GROUPS_OF_CLASSES for named in group.classes)

@@ -31,6 +31,12 @@ def portfolio_of(document: Mapping[str, Any]) -> Part:
     return _part(record, "kwargs", "config")
 
 
+def exchange_arguments_of(document: Mapping[str, Any]) -> Part:
+    """Give what the simulated exchange is given, be it Qlib's own or one by class path."""
+    given = _part(portfolio_of(document), "backtest", "exchange_kwargs")
+    return _part(given, "exchange", "kwargs") if "exchange" in given else given
+
+
 def _part(node: Any, *keys: str) -> Part:
     for key in keys:
         node = node[key]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.workflow.contents import handler_of, model_of, portfolio_of
+from qlib_shadow_runner.workflow.contents import exchange_arguments_of, handler_of, model_of, portfolio_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,15 +78,14 @@ def strategy_of(document: Mapping[str, Any]) -> dict[str, object]:
 
 def exchange_of(document: Mapping[str, Any]) -> dict[str, object]:
     """Say what a simulated trade costs, and by which rules it is made."""
-    backtest = portfolio_of(document)["backtest"]
-    exchange = backtest["exchange_kwargs"]
+    account, exchange = portfolio_of(document)["backtest"]["account"], exchange_arguments_of(document)
     rules = dict(REGION_RULES[document["qlib_init"]["region"]])
     if exchange.get("limit_threshold") is not None:  # null means the region's to Qlib
         rules["limit_threshold"] = exchange["limit_threshold"]
     if "trade_unit" in exchange:  # null means none to Qlib
         rules["trade_unit"] = exchange["trade_unit"]
     costs = {name: exchange[name] for name in COSTS}
-    return {**costs, "impact_cost": exchange.get("impact_cost", 0.0), "account": backtest["account"], **rules}
+    return {**costs, "impact_cost": exchange.get("impact_cost", 0.0), "account": account, **rules}
 
 
 def _class_of(part: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.discovery.reach import Reach
-from qlib_shadow_runner.workflow.contents import handler_of, portfolio_of
+from qlib_shadow_runner.workflow.contents import exchange_arguments_of, handler_of
 from qlib_shadow_runner.workflow.expressions import fields_of, reach_of
 from qlib_shadow_runner.workflow.shapes import expressions_in
 
@@ -35,7 +35,7 @@ def workflow_reach(document: Mapping[str, object]) -> Reach:
 def workflow_fields(document: Mapping[str, object]) -> set[str]:
     """Name the fields that the workflow itself asks for; those of Qlib's own features may be missing."""
     features, label = _expressions(document)
-    price = portfolio_of(document)["backtest"]["exchange_kwargs"]["deal_price"]
+    price = exchange_arguments_of(document)["deal_price"]
     return {price}.union(*map(fields_of, [*features, *label]))
 
 

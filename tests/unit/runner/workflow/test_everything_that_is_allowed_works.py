@@ -90,11 +90,13 @@ QUICK = (INSTRUMENTS, INSTRUMENTS + "          infer_processors: [{class: ZScore
 """Qlib's default for Alpha360 goes through 360 columns for each single day."""
 NO_ROUNDS = ("      num_boost_round: {{ model.num_boost_round }}\n", "")
 NAMED_LABEL = ('label: ["Ref($close, -2)/$close - 1"]', 'label: [["Ref($close, -2)/$close - 1"], [LABEL0]]')
+ON_ARRAYS = ("module_path: qlib.data.dataset.handler", "module_path: qlib_shadow_runner.fast.handler")
 TEMPLATES: dict[str, tuple[dict[str, object], Template]] = {
     "plain": (FEW, own(SMALL)),
     "plain with fees": ({**FEW, "exchange": {"openCost": 0.01}}, own(SMALL)),
     "plain with slippage": ({**FEW, "exchange": {"impactCost": 0.1}}, own(SMALL)),
     "plain with a least cost": ({**FEW, "exchange": {"minCost": 500_000}}, own(SMALL)),
+    "plain on arrays": ({**FEW, "engine": "fast"}, own(SMALL, ON_ARRAYS)),
     "an ensemble": ({}, own(SMALL, (MODEL, ENSEMBLE), NO_ROUNDS)),
     "every processor": (FEW, own((ALPHA158, OWN_PROCESSED), NAMED_LABEL)),
     "Alpha158vwap": (FEW, own(("class: Alpha158", "class: Alpha158vwap"), QLIBS_OWN)),
@@ -152,6 +154,11 @@ def test_what_a_trade_costs_really_costs(figures: dict[str, Figures], name: str)
     plain, dear = figures["plain"], figures[name]
     assert dear.with_cost < plain.with_cost - 0.001
     assert dear.without_cost == pytest.approx(plain.without_cost, abs=0.05)
+
+
+def test_a_backtest_on_arrays_has_the_same_figures(figures: dict[str, Figures]):
+    """By class path, through the same vetting, to the last bit."""
+    assert figures["plain on arrays"] == figures["plain"]
 
 
 def test_nothing_starts_processes_of_its_own(tmp_path: Path):

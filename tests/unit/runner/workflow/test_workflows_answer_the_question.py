@@ -123,7 +123,7 @@ def test_what_nobody_asks_for_may_be_the_templates_own(prepare_it: PrepareIt):
         ("open_cost: {{ exchange.open_cost }}", "open_cost: 0.002"),
         ("topk: {{ strategy.topk }}", "topk: 2"),
         ("account: {{ exchange.account }}", "account: 50000"),
-        ("              trade_unit: 1\n", ""),
+        ("                  trade_unit: 1\n", ""),
         ("impact_cost: {{ exchange.impact_cost }}", "impact_cost: 0.1"),
     )
     spec = parse_spec({"workflow": {"configMapRef": {"name": "mine"}}})

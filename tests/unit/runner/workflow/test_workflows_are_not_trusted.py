@@ -35,7 +35,7 @@ FUTURE = """          data_loader:
             kwargs:
               config: {feature: ['Ref($close, -1)/$close'], label: ['Ref($close, -1)/$close']}
 """
-EXCHANGE = "              freq: day\n"
+EXCHANGE = "                  freq: day\n"
 CONFIG = "        config:\n"
 
 REFUSED: dict[str, tuple[tuple[str, str], str]] = {
@@ -172,7 +172,7 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
     # expressions, which Qlib evaluates
     "code for a label": ((HANDLER, LABEL + "['(eval)($close)']\n"), 'uses "eval", which is no operator'),
     "code for a price": (
-        (EXCHANGE, EXCHANGE + "              subscribe_fields: ['(eval)($close)']\n"),
+        (EXCHANGE, EXCHANGE + "                  subscribe_fields: ['(eval)($close)']\n"),
         'has "subscribe_fields"',
     ),
     "code for a limit": (
@@ -180,7 +180,7 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
         "limit_threshold is ['(eval)(1)', '(eval)(2)']; it must be null, or a number",
     ),
     "code for a volume": (
-        (EXCHANGE, EXCHANGE + "              volume_threshold: [cum, '(eval)(1)']\n"),
+        (EXCHANGE, EXCHANGE + "                  volume_threshold: [cum, '(eval)(1)']\n"),
         'has "volume_threshold"',
     ),
     "code for a deal": (
@@ -234,8 +234,19 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
         (BUILT_IN[BUILT_IN.index("    - class: PortAnaRecord") :], ""),
         "workflow.task.record is [",
     ),
+    "an exchange beside what Qlib's own is given": (
+        (EXCHANGE, EXCHANGE + "                  exchange: {class: Exchange}\n"),
+        'exchange_kwargs has "freq", which a shadow run does not take',
+    ),
+    "an exchange of one's own class": (
+        (
+            BUILT_IN[BUILT_IN.index(EXCHANGE) :],
+            "                  exchange: {class: Exchange, module_path: my.broker, kwargs: {}}\n",
+        ),
+        "exchange_kwargs.exchange names my.broker.Exchange, which is not among the classes",
+    ),
     "costs that are not stated": (
-        ("              open_cost: {{ exchange.open_cost }}\n", ""),
+        ("                  open_cost: {{ exchange.open_cost }}\n", ""),
         "exchange_kwargs lacks open_cost: a number from 0 to 0.5",
     ),
 }

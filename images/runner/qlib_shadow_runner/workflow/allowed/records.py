@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from qlib_shadow_runner.workflow.shapes import (
@@ -17,6 +18,8 @@ from qlib_shadow_runner.workflow.shapes import (
 )
 
 NULL: Final = exactly(None)
+FAST: Final = "qlib_shadow_runner.fast.backtest"
+"""Qlib's own, the same to the last bit, on arrays."""
 DATASET_PLACEHOLDER: Final = exactly("<DATASET>")
 MODEL_PLACEHOLDER: Final = exactly("<MODEL>")
 STRATEGY: Final = Keys(
@@ -37,13 +40,17 @@ STRATEGIES: Final = Named(
     "strategies",
     {
         (module, "TopkDropoutStrategy"): STRATEGY
-        for module in ("qlib.contrib.strategy", "qlib.contrib.strategy.signal_strategy")
+        for module in (
+            "qlib.contrib.strategy",
+            "qlib.contrib.strategy.signal_strategy",
+            f"{FAST}.strategy",
+        )
     },
 )
 EXECUTORS: Final = Named(
     "executors",
     {
-        ("qlib.backtest.executor", "SimulatorExecutor"): Keys(
+        (module, "SimulatorExecutor"): Keys(
             {
                 "time_per_step": exactly("day"),
                 "generate_portfolio_metrics": exactly(True),  # noqa: FBT003
@@ -52,6 +59,7 @@ EXECUTORS: Final = Named(
             },
             frozenset({"time_per_step", "generate_portfolio_metrics"}),
         )
+        for module in ("qlib.backtest.executor", f"{FAST}.executor")
     },
 )
 SHARE: Final = number(0, 0.5)
@@ -73,13 +81,43 @@ EXCHANGE: Final = Keys(
     # Qlib's own defaults differ from release to release; what a trade costs is to be read here.
     frozenset({"deal_price", "open_cost", "close_cost", "min_cost"}),
 )
+EXCHANGES: Final = Named(
+    "exchanges",
+    {
+        (f"{FAST}.exchange", "Exchange"): Keys(
+            # Qlib tells its own exchange the backtest's days, and no other.
+            {**EXCHANGE.fields, "start_time": DAY, "end_time": DAY},
+            EXCHANGE.needs | {"start_time", "end_time"},
+        )
+    },
+)
+
+
+@dataclass(frozen=True)
+class OwnOrNamed:
+    """What Qlib's own exchange is given, or an exchange by class path."""
+
+    own: Keys
+    named: Keys
+
+    @property
+    def words(self) -> str:
+        """Say it in the middle of a sentence."""
+        return f"{self.own.words}; or exchange alone, {EXCHANGES.words}"
+
+    def check(self, value: object, where: str) -> None:
+        """Look which it is."""
+        is_named = isinstance(value, dict) and "exchange" in value
+        (self.named if is_named else self.own).check(value, where)
+
+
 BACKTEST: Final = Keys(
     {
         "start_time": DAY,
         "end_time": DAY,
         "account": number(1, 1e15),
         "benchmark": Plain("{{ benchmark | tojson }}", lambda value: isinstance(value, str | list)),
-        "exchange_kwargs": EXCHANGE,
+        "exchange_kwargs": OwnOrNamed(EXCHANGE, Keys({"exchange": EXCHANGES}, frozenset({"exchange"}))),
     },
     frozenset({"start_time", "end_time", "account", "benchmark", "exchange_kwargs"}),
 )
@@ -92,6 +130,7 @@ PORTFOLIO: Final = Keys(
     },
     frozenset({"config"}),
 )
+ANALYSIS: Final = Keys({"ana_long_short": BOOLEAN, "ann_scaler": number(1, 366), "label_col": exactly(0)})
 RECORDS: Final = Named(
     "records",
     {
@@ -99,11 +138,10 @@ RECORDS: Final = Named(
         ("qlib_shadow_runner.training.records", name): takes
         for name, takes in {
             "SignalRecord": Keys({"model": MODEL_PLACEHOLDER, "dataset": DATASET_PLACEHOLDER}),
-            "SigAnaRecord": Keys(
-                {"ana_long_short": BOOLEAN, "ann_scaler": number(1, 366), "label_col": exactly(0)}
-            ),
+            "SigAnaRecord": ANALYSIS,
             "PortAnaRecord": PORTFOLIO,
         }.items()
-    },
+    }
+    | {(f"{FAST}.records", "SigAnaRecord"): ANALYSIS},
     "qlib.workflow.record_temp",
 )
