@@ -40,18 +40,31 @@ def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
 
 
 @pytest.fixture
-def theatre(control_plane: Cluster) -> Iterator[Theatre]:
-    """Lend a namespace with a volume, and a node on which pods end well within a second."""
+def place(control_plane: Cluster) -> Iterator[str]:
+    """Lend a namespace with a volume."""
     name = f"chaos-{uuid4().hex[:8]}"
     control_plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     account = ("serviceaccount", "default", f"--namespace={name}")
     wait_for(lambda: control_plane.get(*account), 60, "its service account")
     control_plane.volume(name)
-    node = FakeNode(control_plane.kubeconfig, name)
-    node.start()
-    yield Theatre(control_plane, name, node)
-    node.stop()
+    yield name
     control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def node(control_plane: Cluster, place: str) -> Iterator[FakeNode]:
+    """Lend a node on which pods end well within a second."""
+    node = FakeNode(control_plane.kubeconfig, place)
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def theatre(control_plane: Cluster, place: str, node: FakeNode) -> Theatre:
+    """Lend a namespace whose pods have a node."""
+    del node
+    return Theatre(control_plane, place)
 
 
 @pytest.fixture

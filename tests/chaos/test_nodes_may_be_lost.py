@@ -14,6 +14,7 @@ from testcluster import wait_for
 
 if TYPE_CHECKING:
     from tests.chaos.conftest import Hire
+    from tests.chaos.fakenode import FakeNode
     from tests.chaos.theatre import Theatre
 
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
@@ -28,19 +29,19 @@ def download(theatre: Theatre) -> dict[str, Any]:
     return next(iter(run.get("status", {}).get("stages", [])), {})
 
 
-def test_a_lost_node_costs_no_attempt(theatre: Theatre, hire: Hire):
+def test_a_lost_node_costs_no_attempt(theatre: Theatre, node: FakeNode, hire: Hire):
     """With no retry to spare; while there is no node, the run says that it waits for one."""
     operator = hire()
-    theatre.node.holds = True
+    node.holds = True
     theatre.apply("nightly", stages={"download": {"retries": 0}})
     wait_for(lambda: download(theatre).get("state") == "Running", PATIENCE, "the download to run")
-    theatre.node.lose()
+    node.lose()
     wait_for(lambda: download(theatre).get("reason") == "Unschedulable", PATIENCE, "another attempt to wait")
     assert download(theatre)["attempts"] == 2
     told = [event["note"] for event in theatre.list("events.events.k8s.io") if "regarding" in event]
     assert any("stage download waits: Unschedulable" in note for note in told)
-    theatre.node.holds = False
-    theatre.node.come_back()
+    node.holds = False
+    node.come_back()
     theatre.wait_for_all()
     [run] = theatre.list("qsr")
     assert run["status"]["phase"] == "Complete"

@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.chaos.theatre import PATIENCE
 
 from testcluster import wait_for
 
@@ -46,7 +47,7 @@ def test_two_operators_at_once_change_nothing(theatre: Theatre, hire: Hire):
     both = hire(), hire()
     names = [f"run-{number}" for number in range(RUNS)]
     theatre.apply("first")
-    wait_for(lambda: theatre.has_begun("first"), 120, "the first look")
+    wait_for(lambda: theatre.has_begun("first"), PATIENCE, "the first look")
     theatre.apply(*names)
     theatre.wait_for_all()
     theatre.check("first", *names)

@@ -11,8 +11,6 @@ from testcluster import TestClusterError, wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.chaos.fakenode import FakeNode
-
     from testcluster import Cluster
 
 Document = dict[str, Any]
@@ -27,7 +25,6 @@ class Theatre:
 
     cluster: Cluster
     namespace: str
-    node: FakeNode
 
     @property
     def kubeconfig(self) -> Path:

@@ -88,7 +88,7 @@ def operator(place: Place, *, resync: int = 86_400) -> Iterator[Process]:
             stderr=log,
         )
     try:
-        wait_for(lambda: answers(running, port), 120, "the operator to be healthy")
+        wait_for(lambda: answers(running, port), 300, "the operator to be healthy")
         yield Process(running.pid)
     finally:
         running.terminate()
