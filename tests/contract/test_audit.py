@@ -67,7 +67,7 @@ def advisories(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def audit(url: str, *arguments: object) -> tuple[int, str, str]:
     """Run it as make does."""
-    command = [sys.executable, ROOT / "requirements/audit.py", f"--osv-url={url}", *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "requirements/audit.py"), f"--osv-url={url}", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 

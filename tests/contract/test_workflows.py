@@ -34,7 +34,7 @@ def steps(job: dict[str, Any]) -> str:
 def test_the_workflows_fit_the_schema():
     """The one that editors use, without asking any network."""
     checker = Path(sys.executable).parent / "check-jsonschema"
-    command = [checker, "--builtin-schema", "vendor.github-workflows", *WORKFLOWS]
+    command = [str(checker), "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in WORKFLOWS} == {"ci.yaml", "release.yaml"}
@@ -43,7 +43,7 @@ def test_the_workflows_fit_the_schema():
 @pytest.mark.cluster
 def test_actionlint_finds_nothing_wrong():
     """It knows the types of expressions, the outputs of steps and the inputs of well-known actions."""
-    command = [binaries.actionlint(), "-no-color", *WORKFLOWS]
+    command = [str(binaries.actionlint()), "-no-color", *map(str, WORKFLOWS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 

@@ -99,7 +99,7 @@ def stand_in(cluster: Cluster, condition: str) -> Iterator[None]:
     """Let every run end in this way as soon as it is there."""
     where = f"--kubeconfig={cluster.kubeconfig}"
     what = ("get", "qsr", "--all-namespaces", "--watch", f"--output=jsonpath={WITHOUT_STATUS}")
-    command = [cluster.kubectl_program, where, *what]
+    command = [str(cluster.kubectl_program), where, *what]
 
     def finish(watch: subprocess.Popen[str]) -> None:
         for line in watch.stdout or ():
