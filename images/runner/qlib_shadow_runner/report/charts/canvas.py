@@ -59,7 +59,7 @@ PRINTED: Final[Mapping[str, str]] = {
 }
 """The same on white, for PNGs; the page's style says them again."""
 HALF: Final = (420, 250)
-WIDE: Final = (1000, 300)
+WIDE: Final = (840, 270)
 NARROW: Final = (420, 270)
 """Sizes in CSS pixels; a page scales them, so that text must be large enough on the smallest screen."""
 FONT: Final = 11
