@@ -101,7 +101,12 @@ def _environ(way: Way, folder: Path, cache: Path) -> dict[str, str]:
 def _watch(process: subprocess.Popen[bytes]) -> int:
     """Look again and again how much memory it has; memory that is shared counts once."""
     peak, ended = 0, threading.Event()
-    waiting = threading.Thread(target=lambda: (process.wait(), ended.set()))
+
+    def wait() -> None:
+        process.wait()
+        ended.set()
+
+    waiting = threading.Thread(target=wait)
     waiting.start()
     while not ended.wait(EVERY):
         peak = max(peak, sum(_memory(number) for number in _family(process.pid)))

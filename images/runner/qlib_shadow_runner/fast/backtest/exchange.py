@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class Exchange(exchange.Exchange):  # type: ignore[misc]
     """Qlib's exchange with the same arguments; what is not daily, or has quotes of its own, is Qlib's."""
 
+    codes: Any
+    """A universe as Qlib describes it, or the names of instruments."""
+
     def __init__(self, freq: str = "day", **kwargs: Any) -> None:
         self._is_plain = freq == "day" and kwargs.get("extra_quote") is None and "quote_cls" not in kwargs
         if self._is_plain:
@@ -49,7 +52,8 @@ class Exchange(exchange.Exchange):  # type: ignore[misc]
             ).frame()
         except Unsupported as why:
             self.logger.warning("The quotes are read by Qlib's own engine: it alone understands %s.", why)
-            return super(QlibDataLoader, by).load(self.codes, self.start_time, self.end_time)
+            frame: pd.DataFrame = super(QlibDataLoader, by).load(self.codes, self.start_time, self.end_time)
+            return frame
 
     def _lacks_factors(self) -> bool:
         lacking = bool((self.quote_df["$factor"].isna() & ~self.quote_df["$close"].isna()).any())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.bench.run import __main__ as bench
-from tests.bench.run.measure import ARTIFACTS, Figures
+from tests.bench.run.measure import ARTIFACTS, Figures, measure
 from tests.bench.run.phases import BACKTEST, BOOSTING, FEATURES, PHASES, Clock
 from tests.bench.run.report import scaling, table
 
@@ -92,9 +92,7 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     options = argparse.Namespace(days=200, boosting=3)
     (way,) = bench.ways(["threads"], 1)
     with pytest.raises(RuntimeError, match=r"threads ended with code 1:\n[\s\S]*nowhere"):
-        bench.measure(
-            way, bench.size_of(options, 8), tmp_path / "nowhere", tmp_path / "run", tmp_path / "cache"
-        )
+        measure(way, bench.size_of(options, 8), tmp_path / "nowhere", tmp_path / "run", tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
