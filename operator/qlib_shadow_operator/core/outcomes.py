@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.sight import Sight
 
 NO_POD_LEFT: Final = "the pod that read it is gone too"
+NOT_ASKED: Final = "the run folder could not be asked why"
 FAILED_AT_ONCE: Final = "PodFailurePolicy"
 """Why a Job failed whose last attempt left with a code of its own, and so with a result in the run folder."""
 
@@ -49,12 +50,13 @@ def cause_was_lost(sight: Sight, job: Job) -> Finding:
         refused = why_rejected(sight)
         if refused is None:
             return Finding(_reporting(sight), needs_report=True)
-        return failed(sight, _failed_with(job, refused.message))
+        return failed(sight, _failed_with(job, f"{NOT_ASKED}: {refused.message}"))
     if not report.finished:
         return _under_way(sight, report)
     ended = latest(tuple(pod for pod in sight.report_pods if pod.ended))
     if ended is None:
-        return patient(sight, report) or failed(sight, _failed_with(job, NO_POD_LEFT))
+        why = f"{NOT_ASKED}: {report.failure_message or NO_POD_LEFT}"
+        return patient(sight, report) or failed(sight, _failed_with(job, why))
     return failed(sight, _as_told(sight, job, ended))
 
 

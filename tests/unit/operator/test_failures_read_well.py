@@ -92,6 +92,20 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),
+    "untold why by anybody": (
+        begun.job_failed(Stage.DOWNLOAD, "PodFailurePolicy").report(
+            Stage.DOWNLOAD,
+            is_failed=True,
+            ended_at=NOW,
+            failure_message="Job was active longer than its deadline",
+        ),
+        1,
+        (
+            "the Job failed with PodFailurePolicy: no message; its pod is gone, and the run folder could not be asked why: "
+            "Job was active longer than its deadline. "
+            "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
+        ),
+    ),
     "unschedulable": (
         begun.pod(Stage.DOWNLOAD, unschedulable="0/1 nodes are available."),
         31,
