@@ -98,7 +98,8 @@ def grown(sizes: list[growth.Size], first: growth.Size | None) -> Iterator[Row]:
         yield report.fact(f"{size.runs} finished runs", text)
         if first and size.runs > first.runs:
             more = (size.resident - first.resident) / (size.runs - first.runs)
-            yield report.fact("memory of a finished run", f"{more / 1000:.1f} kB", "< 20 kB")
+            what = f"memory of a finished run, from {first.runs} to {size.runs}"
+            yield report.fact(what, f"{more / 1000:.1f} kB", "< 20 kB")
 
 
 def loads(here: Place, options: argparse.Namespace, resolved: str) -> Iterator[Row]:
