@@ -17,7 +17,7 @@ from qlib_shadow_runner.cli import main
 
 DAYS = 60
 PAGE = (Path(__file__).parents[4] / "docs" / "catalog.md").read_text()
-YESTERDAY = next(line for line in PAGE.splitlines() if "next_day is not null" in line).split('"')[1]
+YESTERDAY = next(line for line in PAGE.splitlines() if "qualify" in line).split('"')[1]
 
 
 @pytest.fixture(scope="module")
