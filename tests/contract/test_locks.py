@@ -12,6 +12,8 @@ LOCKS = {
     "operator": ["operator"],
     "dev": ["runner", "operator", "dev"],
 }
+EVERY = [*LOCKS, "build"]
+"""Build is what the images are built with; requirements/build.in declares it."""
 
 
 def names_in(lines: list[str]) -> set[str]:
@@ -34,14 +36,30 @@ def test_every_declared_dependency_is_locked(lock: str):
     assert declared(LOCKS[lock]) <= locked
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+def pins(name: str) -> set[str]:
+    """Give the versions of a lock, without what they depend on."""
+    return set(
+        re.findall(r"^[a-z0-9.-]+==\S+", (ROOT / f"requirements/{name}.lock").read_text(), re.MULTILINE)
+    )
+
+
+def test_what_builds_the_images_is_locked_at_the_versions_that_are_tested():
+    """What is in both locks has one version: an image's bill is written by the tool that the tests use."""
+    build, dev = pins("build"), pins("dev")
+    assert names_in((ROOT / "requirements/build.in").read_text().splitlines()) <= names_in([*build])
+    shared = {pin for pin in build if names_in([pin]) <= names_in([*dev])}
+    assert len(shared) > 10
+    assert shared <= dev
+
+
+@pytest.mark.parametrize("lock", EVERY)
 def test_every_locked_package_has_a_hash(lock: str):
     """Pip's --require-hashes would refuse the lock otherwise."""
     entries = re.split(r"\n(?=[a-z0-9])", (ROOT / f"requirements/{lock}.lock").read_text())
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", EVERY)
 def test_no_lock_names_an_index(lock: str):
     """Where packages come from is the machine's business."""
     assert not re.search(r"https?://|--(extra-)?index-url", (ROOT / f"requirements/{lock}.lock").read_text())
