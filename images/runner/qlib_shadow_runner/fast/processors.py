@@ -47,16 +47,23 @@ class ProcessInf(processor.ProcessInf):  # type: ignore[misc]
         block = _block(frame)
         if block is None or not frame.index.is_monotonic_increasing:
             return super().__call__(frame)  # type: ignore[no-any-return]
-        days = _days(frame)
         infinite = np.isinf(block)
-        columns, rows = np.nonzero(infinite)
-        for column, day in sorted(
-            set(zip(columns, np.searchsorted(days, rows, side="right") - 1, strict=True))
-        ):
-            span = slice(days[day], days[day + 1])
-            values, bad = block[column, span], infinite[column, span]
-            values[bad] = nanops.nanmean(values[~bad])
-        return frame
+        if not infinite.any():
+            return frame
+        mended = _without_infinities(block.copy(), infinite, _days(frame))
+        return pd.DataFrame(mended.T, index=frame.index, columns=frame.columns, copy=False)
+
+
+def _without_infinities(
+    block: Floats, infinite: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
+) -> Floats:
+    columns, rows = np.nonzero(infinite)
+    places = zip(columns.tolist(), (np.searchsorted(days, rows, side="right") - 1).tolist(), strict=True)
+    for column, day in sorted(set(places)):
+        span = slice(days[day], days[day + 1])
+        values, bad = block[column, span], infinite[column, span]
+        values[bad] = nanops.nanmean(values[~bad])
+    return block
 
 
 def _block(frame: pd.DataFrame) -> Floats | None:
