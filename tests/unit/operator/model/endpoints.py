@@ -16,6 +16,8 @@ from kubernetes.client.exceptions import ApiException
 from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, refusal
 from urllib3.exceptions import ProtocolError
 
+from qlib_shadow_operator.core.names import LABEL_QUEUE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -108,7 +110,9 @@ class Endpoints:
         return found
 
     def patch_namespaced_custom_object(self, *, name: str, body: Document, plural: str, **_: Any) -> Document:
-        """Pause or resume a Job."""
+        """Pause or resume a Job; one that has a queue is the queue's."""
+        labels = self.server.read(kind_of(plural), name)["metadata"]["labels"]
+        assert LABEL_QUEUE not in labels, f"the operator meddles with the queued Job {name}: {body}"
         found: Document = self._call(lambda: self.server.patch(kind_of(plural), name, body))
         return found
 

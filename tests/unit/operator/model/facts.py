@@ -85,7 +85,8 @@ class Facts:
             self.refused_since.pop(place, None)
         begun = {**new.get("status", {}), "conditions": None}.get("startTime")
         before = (old or {}).get("status", {}).get("startTime")
-        if old is None or begun != before or new["spec"].get("suspend") != old["spec"].get("suspend"):
+        # Not when it is paused or resumed: the controller says when it has seen that, by another start.
+        if old is None or begun != before:
             self.moved_at[place] = self.clock.now
         if is_true(new, "Complete"):
             self.complete.add(place)
