@@ -1,10 +1,10 @@
 """Where compiled kernels are kept: beside the source, or in the image, compiled when it was built.
 
 numba keeps what it compiles in a folder that it must be able to write to. In the image nothing is writable
-but the scratch folder, so what was compiled for the image is copied there first: a megabyte. Without it
-every pod would compile for ten seconds. The code is compiled for any x86-64 and not for the machine at
-hand: what was compiled on one machine is valid on another, and no processor joins a multiplication and an
-addition into one operation with other last bits.
+but the scratch folder, so what was compiled for the image is copied there first, 200 KB. Without it
+every pod would compile for ten seconds. The code is compiled for the platform and not for the machine at
+hand: what was compiled on one machine is valid on another, and on x86-64 no multiplication and addition are
+joined into one operation with other last bits.
 """
 
 from __future__ import annotations
