@@ -43,11 +43,10 @@ def export(arguments: Mapping[str, object]) -> dict[str, object]:
 
 def catalog(arguments: Mapping[str, object]) -> dict[str, object]:
     """Bring the catalog up to date."""
-    from qlib_shadow_runner.catalog.update import AT_THE_END_OF_A_RUN, update  # noqa: PLC0415
+    from qlib_shadow_runner.catalog.update import enter  # noqa: PLC0415
     from qlib_shadow_runner.volume import Volume  # noqa: PLC0415
 
-    updated = update(Volume(Path(str(arguments["mount"]))), AT_THE_END_OF_A_RUN)
-    return {"runs": len(updated.runs)}
+    return {"runs": len(enter(Volume(Path(str(arguments["mount"])))).runs)}
 
 
 def report(arguments: Mapping[str, object]) -> dict[str, object]:

@@ -67,9 +67,9 @@ def refresh_runs(volume: Volume) -> list[Row]:
 
 
 @contextlib.contextmanager
-def catalog_lock(volume: Volume) -> Iterator[None]:
+def catalog_lock(volume: Volume, patience: float = PATIENCE) -> Iterator[None]:
     """Be the only one who writes the catalog."""
-    with locked(catalog_folder(volume) / CATALOG, Waiting(limit=PATIENCE, tell=lambda _line: None)):
+    with locked(catalog_folder(volume) / CATALOG, Waiting(limit=patience, tell=lambda _line: None)):
         yield
 
 
