@@ -166,13 +166,18 @@ def stage_has_no_job(view: View) -> Verdict | None:
     run, stage = view.run, found.status.name
     resolved = view.dataset.get("resolvedPath")
     body = build_job(run, stage, view.defaults, None if resolved is None else str(resolved))
-    status = found.status if found.status.state is StageState.WAITING else _begun(view, found.status)
     return Verdict(
-        stage=status,
+        stage=found.status if _is_still_refused(view, found.status) else _begun(view, found.status),
         actions=(CreateJob(stage, body),),
         look_again_at=found.look_again_at,
         questions=_about_the_network(view, stage),
     )
+
+
+def _is_still_refused(view: View, status: StageStatus) -> bool:
+    """See that the stage waits for its Job to be let in; one whose Job is gone begins anew, and says so."""
+    was_there = status.job_uid is not None and status.name not in view.observed.rejections
+    return status.state is StageState.WAITING and not was_there
 
 
 def _begun(view: View, status: StageStatus) -> StageStatus:

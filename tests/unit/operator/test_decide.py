@@ -170,6 +170,10 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a Job that was made again after it was deleted is the stage's": (
         training.replaced(QRUN), 5, Expected("stage_is_under_way", "Running", (), "Retrying"),
     ),
+    "a Job that is deleted while it waits is made again, and that is told": (
+        begun.pod(DOWNLOAD, unschedulable="full").seen().without_job(DOWNLOAD), 1,
+        Expected("stage_has_no_job", "Pending", ("CreateJob",), "Retrying"),
+    ),
     "a Job that is deleted for the second time fails the run": (
         training.replaced(QRUN).seen().without_job(QRUN), 5,
         Expected("stage_has_failed", "Failed", (), "JobDeleted"),
