@@ -123,9 +123,9 @@ def lose_results(place: Place, ends: dict[str, str]) -> dict[str, str]:
 
 
 def test_a_result_that_was_lost_is_told_again_and_nothing_is_done_again(place: Place):
-    """One small Job reads it from the run folder, or why it failed; where it is not there, the run says so."""
+    """One small Job reads it from the run folder; where it is not there either, the run says so."""
     shop = place.shop
-    uids = lose_results(place, {"told-again": "Complete", "untold": "Complete", "told-why": "Failed"})
+    uids = lose_results(place, {"told-again": "Complete", "untold": "Complete"})
     [kept] = shop.data.glob("artifacts/trading-ops/qlib-shadow/untold-*/results/download.json")
     kept.unlink()
     place.operator.start()
@@ -148,6 +148,13 @@ def test_a_result_that_was_lost_is_told_again_and_nothing_is_done_again(place: P
     ):
         assert words in failed["message"]
     assert job_of(shop, "untold")["metadata"]["uid"] == uids["untold"]
+
+
+def test_a_cause_that_was_lost_is_told_again(place: Place):
+    """The run folder keeps why a stage failed, too."""
+    shop = place.shop
+    uids = lose_results(place, {"told-why": "Failed"})
+    place.operator.start()
     failed = shop.failure("told-why")
     assert failed["reason"] == "DatasetMissing"
     assert "failed, and its pod is gone" in shop.events("told-why")["StageRetrying"]
