@@ -121,18 +121,17 @@ class Chart:
 
 
 def date_axis(axes: Axes) -> None:
-    """Show days by as few words as they need, each with its year."""
-    locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-
-    def told(value: float, _: float) -> str:
-        ticks = axes.get_xticks()
-        apart = ticks[1] - ticks[0] if len(ticks) > 1 else 1
-        form = "%Y" if apart > MOST_OF_A_YEAR else "%b %Y" if apart > MOST_OF_A_MONTH else "%d %b %y"
-        return f"{num2date(value):{form}}"  # type: ignore[no-untyped-call]
-
-    axes.xaxis.set_major_formatter(told)
+    """Show days by as few words as they need, each with its year; to be called when all is drawn."""
     axes.margins(x=0.01)
+    low, high = axes.get_xlim()
+    locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
+    days = (num2date(low), num2date(high))  # type: ignore[no-untyped-call]
+    # Found once: Matplotlib would look for them again for every label.
+    found = locator.tick_values(*days)  # type: ignore[no-untyped-call]
+    ticks = [tick for tick in found if low <= tick <= high]
+    apart = ticks[1] - ticks[0] if len(ticks) > 1 else 1
+    form = "%Y" if apart > MOST_OF_A_YEAR else "%b %Y" if apart > MOST_OF_A_MONTH else "%d %b %y"
+    axes.set_xticks(ticks, [f"{num2date(tick):{form}}" for tick in ticks])  # type: ignore[no-untyped-call]
 
 
 def percent_axis(axes: Axes) -> None:
