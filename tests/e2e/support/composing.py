@@ -24,7 +24,10 @@ graphroot = "{scratch}/podman"
 runroot = "{scratch}/podman-run"
 [storage.options]
 additionalimagestores = ["{images}"]
+[storage.options.overlay]
+skip_mount_home = "true"
 """
+"""Of its own, so that nothing is written to the images; without a mount that would be left behind."""
 LIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]\n'
 """Podman's own cannot be had where rlimits may not be raised."""
 
