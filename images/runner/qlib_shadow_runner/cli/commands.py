@@ -171,7 +171,11 @@ def _ui(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.ui.server import serve  # noqa: PLC0415
 
     return serve(
-        data_folder(options.data), host=options.host, port=options.port, token_file=options.token_file
+        data_folder(options.data),
+        host=options.host,
+        port=options.port,
+        token_file=options.token_file,
+        as_json=options.json,
     )
 
 

@@ -249,6 +249,7 @@ def _add_ui(commands: Commands[Parser]) -> None:
         metavar="FILE",
         help="ask everybody for the token in FILE (default: QLIB_SHADOW_UI_TOKEN)",
     )
+    _add_json(ui)
 
 
 def _add_doctor(commands: Commands[Parser]) -> None:

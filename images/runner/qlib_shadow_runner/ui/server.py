@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ STOPPING: int = 3
 """Seconds that an answer may take to its end once the server is told to stop."""
 
 
-def serve(data: Path, *, host: str, port: str, token_file: Path | None) -> int:
+def serve(data: Path, *, host: str, port: str, token_file: Path | None, as_json: bool) -> int:
     """Listen, say where, and answer until Ctrl-C or SIGTERM."""
     volume = existing_volume(data)
     token = Token.find(token_file, os.environ)
@@ -42,11 +43,17 @@ def serve(data: Path, *, host: str, port: str, token_file: Path | None) -> int:
         proxy_headers=False,
         timeout_graceful_shutdown=STOPPING,
     )
-    sys.stdout.write(f"the runs in {volume.mount} are shown at {_shown(address, token)} (Ctrl-C ends)\n")
+    url, mount = _shown(address, token), str(volume.mount)
+    said = json.dumps({"url": url, "data": mount}) if as_json else _sentence(url, mount)
+    sys.stdout.write(said + "\n")
     sys.stdout.flush()
     with address.listening, contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[address.listening])
     return ExitCode.DONE
+
+
+def _sentence(url: str, mount: str) -> str:
+    return f"the runs in {mount} are shown at {url} (Ctrl-C ends)"
 
 
 def _shown(address: Address, token: Token | None) -> str:

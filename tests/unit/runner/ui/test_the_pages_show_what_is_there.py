@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.runner.catalog.volumes import SmallVolume
 from tests.unit.runner.conftest import weekdays
+from tests.unit.runner.ui.conftest import served
 
 from qlib_shadow_runner.catalog.record import Day, Record
 from qlib_shadow_runner.catalog.update import update
@@ -189,8 +190,6 @@ def test_every_answer_keeps_other_sites_away(pages: Served, path: str):
 
 def test_what_runs_say_is_text(tmp_path: Path):
     """Markup in any document of a run is shown, and is nothing."""
-    from tests.unit.runner.ui.conftest import served  # noqa: PLC0415 - a volume of its own
-
     small = SmallVolume(tmp_path / "data")
     evil = "<img src=x onerror=alert(1)>"
     quality = {
@@ -323,6 +322,15 @@ def test_a_missing_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
     """Before anything listens."""
     assert main(["ui", "--data", str(tmp_path / "none")]) == 10
     assert "none is not a folder; name the data folder with --data" in capsys.readouterr().err
+
+
+def test_a_program_is_told_where_the_pages_are(small: SmallVolume):
+    """In one line, because the command goes on."""
+    with served(small, "--json") as pages:
+        assert json.loads(pages.said) == {
+            "url": f"http://127.0.0.1:{pages.port}/",
+            "data": str(small.data),
+        }
 
 
 def test_ctrl_c_ends_it_quietly(tmp_path: Path):
