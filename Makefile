@@ -32,8 +32,11 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 unit: .venv/.ready ## Run the tests that need no cluster (ARGS='-k name')
 	$(BIN)/pytest -m 'not cluster' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# Most of a cluster's time is waiting, so two of them share the tests; one that was given is used alone.
+TWO_CLUSTERS = $(if $(findstring kubeconfig,$(ARGS))$(QLIB_SHADOW_TEST_KUBECONFIG),,-n 2 --dist loadfile --no-loadscope-reorder)
+
 cluster-test: .venv/.ready ## Run the tests on a real cluster (ARGS='--kubeconfig ~/.kube/config')
-	$(BIN)/pytest -m cluster $(ARGS)
+	$(BIN)/pytest -m cluster $(TWO_CLUSTERS) $(ARGS)
 
 cluster-up: .venv/.ready ## Start the test cluster and leave it running
 	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster up

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from playwright.sync_api import sync_playwright
 
-from testcluster import cache, packages
+from testcluster import packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +25,10 @@ NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-
 
 
 def program() -> str:
-    """Find a browser, or install Debian's; test processes run side by side, and apt-get does not."""
-    with cache.lock("chromium"):
-        found = next(filter(None, map(shutil.which, NAMES)), None)
-        if found is None:
-            packages.require({NAMES[0]: "chromium"})
+    """Find a browser, or install Debian's."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        packages.require({NAMES[0]: "chromium"})
     return found or str(shutil.which(NAMES[0]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from testcluster import cache
 from testcluster.commands import run, say
 from testcluster.errors import CommandError, UnavailableError
 
@@ -36,8 +37,10 @@ def require(programs: dict[str, str]) -> None:
     wanted = " ".join(packages)
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise UnavailableError(f"the test cluster needs more programs: sudo apt-get install {wanted}")
-    say(f"installing {wanted}")
-    install(packages)
+    with cache.lock("packages"):  # apt-get refuses while another one works
+        if packages := absent(programs):
+            say(f"installing {' '.join(packages)}")
+            install(packages)
     if still := absent(programs):
         raise UnavailableError(f"apt-get did not bring what {' '.join(still)} should; install it by hand")
 
