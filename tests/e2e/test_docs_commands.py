@@ -31,10 +31,15 @@ pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
 CRD = "qlibshadowruns.qlibshadow.io"
 NAMESPACES = ("research", "qlib-shadow", "desk-b")
+MAY_WORK = (
+    "timeout 60 sh -c 'until kubectl auth can-i create jobs -n qlib-shadow"
+    " --as=system:serviceaccount:qlib-shadow:qlib-shadow-operator; do sleep 0.2; done'"
+)
+"""The API server takes a moment to know of a new role."""
 BEFORE = {
     "docs/cleaning-up.md": "kubectl apply -n research -f manifests/samples/demo.yaml",
     "docs/schedules.md": "kubectl apply -k manifests",
-    "docs/security.md": "kubectl apply -k manifests",
+    "docs/security.md": f"kubectl apply -k manifests; {MAY_WORK}",
     "docs/upgrading.md": "helm install qlib-shadow helm/qlib-shadow-operator -n research",
     "docs/waiting.md": "kubectl apply -n research -f manifests/samples/demo.yaml",
 }
