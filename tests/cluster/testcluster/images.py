@@ -41,9 +41,9 @@ class Recipe:
 
     def reference(self, base: str) -> str:
         """Name the image after its content, and after what this module says to the builder."""
-        inputs = [Path(__file__).resolve(), *self.inputs()]
+        inputs = self.inputs()
         names = [str(path.relative_to(REPOSITORY)) for path in inputs]
-        return f"localhost/{self.name}:{cache.digest([base, *names, *inputs])}"
+        return f"localhost/{self.name}:{cache.digest([base, Path(__file__), *names, *inputs])}"
 
 
 @dataclass(frozen=True)
