@@ -32,8 +32,9 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 unit: .venv/.ready ## Run the tests that need no cluster (ARGS='-k name')
 	$(BIN)/pytest -m 'not cluster' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# Most of a cluster's time is waiting, so two of them share the tests; one that was given is used alone.
-TWO_CLUSTERS = $(if $(findstring kubeconfig,$(ARGS))$(QLIB_SHADOW_TEST_KUBECONFIG),,-n 2 --dist loadfile --no-loadscope-reorder)
+# Most of a cluster's time is waiting, so two of them share the tests; one that was given is used alone. The first
+# time, each may have to wait until the other has compiled what both need.
+TWO_CLUSTERS = $(if $(findstring kubeconfig,$(ARGS))$(QLIB_SHADOW_TEST_KUBECONFIG),,-n 2 --dist loadfile --no-loadscope-reorder --timeout=3600)
 
 cluster-test: .venv/.ready ## Run the tests on a real cluster (ARGS='--kubeconfig ~/.kube/config')
 	$(BIN)/pytest -m cluster $(TWO_CLUSTERS) $(ARGS)
