@@ -1,4 +1,4 @@
-"""Filling in the pages; knows how figures are written, and nothing of where they come from."""
+"""Filling in the pages; knows how times and sizes are written, and nothing of where they come from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 import jinja2
 
 from qlib_shadow_runner.dataset.archive.progress import human
+from qlib_shadow_runner.report.formats import ABSENT, figure, percent
 
-ABSENT: Final = "–"  # noqa: RUF001 - the dash that stands for nothing
 MINUTE: Final = 60
 HOUR: Final = 3600
 
@@ -33,16 +33,6 @@ def _environment() -> jinja2.Environment:
         figure=figure, percent=percent, moment=moment, duration=duration, size=size, text=text, short=short
     )
     return environment
-
-
-def figure(value: float | None, digits: int = 3) -> str:
-    """Write a figure with a true minus."""
-    return ABSENT if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """Write a share."""
-    return ABSENT if value is None else f"{value:.{digits}%}".replace("-", "\N{MINUS SIGN}")
 
 
 def moment(value: datetime | None) -> str:
