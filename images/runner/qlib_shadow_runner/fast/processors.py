@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pandas.core import nanops  # type: ignore[attr-defined]
+from pandas.core import nanops
 from qlib.data.dataset import processor
 from qlib.utils.data import zscore
 
