@@ -11,8 +11,8 @@ from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.dataset.archive.progress import human
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fast.cache import Cache, Entry
 from qlib_shadow_runner.fast.places import FEATURES_CACHE
+from qlib_shadow_runner.fast.shelf import Entry, Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +24,13 @@ SHOWN: int = 12
 
 def print_cache(data: Path, *, as_json: bool) -> int:
     """List what is kept, the longest unused first: what would go first."""
-    _print(_cache(data).entries(), "kept", as_json=as_json)
+    _print(_shelf(data).entries(), "kept", as_json=as_json)
     return ExitCode.DONE
 
 
 def clear_cache(data: Path, max_size: int | None, *, as_json: bool) -> int:
     """Remove everything, or the longest unused until the rest fits; whoever reads one goes on reading it."""
-    _print(_cache(data).shrink(max_size or 0), "removed", as_json=as_json)
+    _print(_shelf(data).shrink(max_size or 0), "removed", as_json=as_json)
     return ExitCode.DONE
 
 
@@ -41,8 +41,8 @@ def refuse_size() -> StageError:
     )
 
 
-def _cache(data: Path) -> Cache:
-    return Cache(existing_volume(data).mount / FEATURES_CACHE)
+def _shelf(data: Path) -> Shelf:
+    return Shelf(existing_volume(data).mount / FEATURES_CACHE)
 
 
 def _print(entries: Sequence[Entry], done: str, *, as_json: bool) -> None:

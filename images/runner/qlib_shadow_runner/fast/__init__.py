@@ -8,7 +8,8 @@
     windows       rolling operators over the flat array
     evaluate      one expression over all instruments
     matrix        many expressions over all instruments: rows, columns, threads
-    key, cache    finished matrices on the volume, and what they are named by
+    shelf         costly things on the volume: found whole or not at all, within a limit
+    key, cache    finished matrices on it, and what they are named by
     places        where they lie, and the variables that say so
     report        what the log and the run's metadata say of it
     loader        what Qlib calls, by class path: the loader

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from qlib_shadow_runner.fast.cache import CONTENT, MATRIX, STAGING, SYMBOLS, Cache, Draft
+from qlib_shadow_runner.fast.cache import MATRIX, SYMBOLS, Cache, Draft
 from qlib_shadow_runner.fast.key import Question
 from qlib_shadow_runner.fast.matrix import Universe
 from qlib_shadow_runner.fast.places import ENV_CACHE
+from qlib_shadow_runner.fast.shelf import CONTENT, STAGING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,10 +60,20 @@ def test_what_is_kept_is_found_again_bit_for_bit(cache: Cache):
         lambda folder: (folder / MATRIX).unlink(),
         lambda folder: (folder / SYMBOLS).write_bytes(bytes(12)),
         lambda folder: (folder / CONTENT).write_text("{}"),
-        lambda folder: (folder / CONTENT).write_text('{"schema": 1, "shape": [2]}'),
+        lambda folder: (folder / CONTENT).write_text('{"schema": 2, "shape": [2]}'),
+        lambda folder: (folder / CONTENT).write_text((folder / CONTENT).read_text().replace("3", "2", 1)),
         lambda folder: (folder / CONTENT).unlink(),
     ],
-    ids=["other values", "cut", "no matrix", "other rows", "no description", "half of it", "no content"],
+    ids=[
+        "other values",
+        "cut",
+        "no matrix",
+        "other rows",
+        "no description",
+        "half of it",
+        "other shape",
+        "no content",
+    ],
 )
 def test_what_is_damaged_is_told_removed_and_made_again(
     cache: Cache, damage: object, capfd: pytest.CaptureFixture[str]

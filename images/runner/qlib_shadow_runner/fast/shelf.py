@@ -1,0 +1,210 @@
+"""Things that are costly to make, on the volume, for whoever asks for the same again, whatever they are.
+
+    cache/features/<key>/…             the files of one thing
+    cache/features/<key>/content.json  what it is, and the hashes of its files; written last
+
+A folder is made under another name and renamed when it is whole, so that others see all of it or nothing.
+Its hashes are checked whenever it is read: what is damaged is told, removed and made again. The time of a
+folder says when it was last used; the oldest go when there is more than the limit. Whoever reads a file
+that is removed meanwhile goes on reading it: the kernel keeps a mapped file. Nothing here is needed: what
+cannot be kept is made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
+
+from qlib_shadow_runner.dataset.durability import sync_tree
+from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_LIMIT
+from qlib_shadow_runner.files import read_json_object, write_json
+from qlib_shadow_runner.limits import read_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Content = Mapping[str, Any]
+
+Found = TypeVar("Found")
+LIMIT: Final = 20 << 30
+"""Bytes that may stay: a dozen matrices of 500 symbols over 15 years."""
+CONTENT: Final = "content.json"
+SCHEMA: Final = 2
+STAGING: Final = ".making-"
+ABANDONED: Final = 24 * 3600.0
+"""Seconds after which nobody is making it any more."""
+CHUNK: Final = 32 << 20
+KEPT, NOT_KEPT = "kept for other runs", "not kept"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What lies on the shelf under one key."""
+
+    folder: Path
+    used: float
+    size: int
+
+
+class Draft:
+    """A thing that is being made where it will lie."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
+
+    def discard(self) -> None:
+        """Leave nothing."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The things in one folder; of whatever kind they are, they share its limit."""
+
+    home: Path
+    limit: int = LIMIT
+    kind: ClassVar[str] = "things"
+    """What is read and kept by this class, in the plural, as sentences say it."""
+
+    @classmethod
+    def from_environ(cls) -> Self | None:
+        """Find it in a child of the stage."""
+        home = os.environ.get(ENV_CACHE)
+        return cls(Path(home), int(os.environ.get(ENV_LIMIT) or LIMIT)) if home else None
+
+    def read(self, key: str, reader: Callable[[Path, Content], Found]) -> Found | None:
+        """Give what a reader makes of the files under a key, if every byte of them is what was written."""
+        folder = self.home / key
+        content = read_json_object(folder / CONTENT)
+        if content is None and not folder.is_dir():
+            return None
+        try:
+            _verify(folder, content or {})
+            found = reader(folder, content or {})
+            os.utime(folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            sys.stderr.write(
+                f"warning: {folder} cannot be used ({error}); the {self.kind} are computed again.\n"
+            )
+            remove(folder)
+            return None
+        return found
+
+    def staging(self, key: str) -> Path:
+        """Name a folder in which to make what belongs under a key."""
+        return self.home / f"{STAGING}{key[:12]}-{secrets.token_hex(4)}"
+
+    def publish(self, draft: Draft, about: Content) -> str:
+        """Let others find what was made, make room for it, and say what became of it."""
+        try:
+            self._publish(draft, about)
+        except OSError as error:
+            self.tell_not_kept(error)
+            draft.discard()
+            return NOT_KEPT
+        self.shrink()
+        return KEPT
+
+    def tell_not_kept(self, error: Exception) -> None:
+        """Say why others will not find it; nobody needs them to."""
+        sys.stderr.write(f"warning: the {self.kind} are not kept for other runs: {error}\n")
+
+    def _publish(self, draft: Draft, about: Content) -> None:
+        files = _hashes(draft.folder, [path.name for path in draft.folder.iterdir()])
+        content = {"schema": SCHEMA, "kind": self.kind, **about, "sha256": files}
+        write_json(draft.folder / CONTENT, {**content, "itself": _hash(content)})
+        sync_tree(draft.folder)
+        try:
+            draft.folder.rename(self.home / draft.key)
+        except OSError:
+            if not (self.home / draft.key / CONTENT).is_file():
+                raise
+            draft.discard()  # another run was faster, with the same
+
+    def entries(self) -> list[Entry]:
+        """List what is kept, the longest unused first."""
+        found = [_entry(path) for path in self._folders() if not path.name.startswith(".")]
+        return sorted((entry for entry in found if entry), key=lambda entry: entry.used)
+
+    def shrink(self, limit: int | None = None) -> list[Entry]:
+        """Remove the longest unused until the rest is within the limit, and what was abandoned half made."""
+        for path in self._folders():
+            if path.name.startswith(".") and time.time() - _time(path) > ABANDONED:
+                remove(path)
+        entries = self.entries()
+        room = sum(entry.size for entry in entries) - (self.limit if limit is None else limit)
+        removed = []
+        for entry in entries:
+            if room <= 0:
+                break
+            remove(entry.folder)
+            removed.append(entry)
+            room -= entry.size
+        return removed
+
+    def _folders(self) -> Iterator[Path]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            yield from sorted(self.home.iterdir())
+
+
+def remove(folder: Path) -> None:
+    """Take a folder out of sight first, so that nobody finds half of it."""
+    grave = folder.with_name(f"{STAGING}removed-{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):
+        folder.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
+
+
+def _verify(folder: Path, content: Content) -> None:
+    described = {name: value for name, value in content.items() if name != "itself"}
+    if described.get("schema") != SCHEMA or content.get("itself") != _hash(described):
+        raise ValueError("its content is not described")
+    files = dict(content["sha256"])
+    if _hashes(folder, list(files)) != files:
+        raise ValueError("it is not what was written")
+
+
+def _hash(described: Content) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _hashes(folder: Path, names: list[str]) -> dict[str, str]:
+    """Hash files in pieces, on all cores."""
+    pieces = [(name, at) for name in names for at in range(0, (folder / name).stat().st_size, CHUNK)]
+    with ThreadPoolExecutor(read_limits().threads) as pool:
+        digests = list(pool.map(lambda piece: _piece(folder / piece[0], piece[1]), pieces))
+    wholes = {name: hashlib.sha256() for name in names}
+    for (name, _), digest in zip(pieces, digests, strict=True):
+        wholes[name].update(digest)
+    return {name: whole.hexdigest() for name, whole in sorted(wholes.items())}
+
+
+def _piece(path: Path, at: int) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(at)
+        return hashlib.sha256(stream.read(CHUNK)).digest()
+
+
+def _entry(folder: Path) -> Entry | None:
+    try:
+        files = list(folder.iterdir())
+        return Entry(folder, _time(folder), sum(file.stat().st_size for file in files))
+    except OSError:  # it is being removed
+        return None
+
+
+def _time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return time.time()
