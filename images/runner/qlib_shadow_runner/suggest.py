@@ -1,4 +1,4 @@
-"""The nearest known name for a misspelt one, as the tail of a sentence."""
+"""The nearest known name for a misspelt one, as the tail of a sentence, and how to go on from there."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if found is not None:
         return f'did you mean "{found}"?'
     return "known here: " + ", ".join(names)
+
+
+def and_then(sentence: str, more: str) -> str:
+    """Go on after such a tail: by a new sentence where it was a question."""
+    return f"{sentence} {more[0].upper()}{more[1:]}" if sentence.endswith("?") else f"{sentence}; {more}"
+
+
+def ended(sentence: str) -> str:
+    """End such a sentence, unless its question has done so."""
+    return sentence if sentence.endswith("?") else f"{sentence.rstrip('.')}."

@@ -53,7 +53,8 @@ def test_the_market_is_chosen_by_preference(
 def test_an_unknown_market_is_refused_with_the_nearest(make_dataset: MakeDataset):
     """A typing error is the usual reason."""
     with pytest.raises(
-        StageError, match=r'market "sp50" has no instruments/sp50.txt .* did you mean "sp500"'
+        StageError,
+        match=r'market "sp50" has no instruments/sp50.txt .* did you mean "sp500"\? Set spec\.workflow\.market, or leave it to auto\.$',
     ) as caught:
         find_market(make_dataset(5, {"sp500": ["A"]}), "sp50")
     assert caught.value.reason is Reason.MARKET_NOT_FOUND

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from qlib_shadow_runner.cli.manifest import LOCAL
 from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.suggest import did_you_mean, ended
 from qlib_shadow_runner.workflow.templates import Template, find_template, own_template
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _text_beside(manifest: Manifest, ref: ConfigMapRef) -> str:
     entries = data if isinstance(data, dict) else {}
     if ref.key not in entries:
         hint = did_you_mean(ref.key, [str(key) for key in entries]) if entries else "it has no data"
-        _refuse(f'ConfigMap "{ref.name}" in {manifest.path} has no key "{ref.key}"; {hint}.')
+        _refuse(f'ConfigMap "{ref.name}" in {manifest.path} has no key "{ref.key}"; {ended(hint)}')
     text = entries[ref.key]
     if not isinstance(text, str):
         _refuse(

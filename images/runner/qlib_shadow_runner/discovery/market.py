@@ -10,7 +10,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.layout import ALL, Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import AUTO
-from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.suggest import and_then, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,10 +49,13 @@ def find_market(dataset: Dataset, wanted: str) -> tuple[str, str]:
     known = {name: len(spans) for name, spans in dataset.universes.items() if spans}
     if wanted != AUTO:
         if wanted not in known:
+            missing = (
+                f'market "{wanted}" has no instruments/{wanted}.txt in {dataset.folder.name}; '
+                f"{did_you_mean(wanted, known)}"
+            )
             raise StageError(
                 Reason.MARKET_NOT_FOUND,
-                f'market "{wanted}" has no instruments/{wanted}.txt in {dataset.folder.name}; '
-                f"{did_you_mean(wanted, known)}; set spec.workflow.market, or leave it to auto.",
+                and_then(missing, "set spec.workflow.market, or leave it to auto."),
             )
         return wanted, "spec"
     for name in PREFERRED:

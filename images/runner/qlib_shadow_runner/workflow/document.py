@@ -19,6 +19,7 @@ from ruamel.yaml.events import (
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.suggest import ended
 
 if TYPE_CHECKING:
     from ruamel.yaml.events import Event
@@ -84,4 +85,4 @@ def _place(error: YAMLError) -> str:
 
 def refuse(message: str) -> NoReturn:
     """End the stage over what the workflow says."""
-    raise StageError(Reason.INVALID_WORKFLOW, f"{message}. Nothing was run.")
+    raise StageError(Reason.INVALID_WORKFLOW, f"{ended(message)} Nothing was run.")

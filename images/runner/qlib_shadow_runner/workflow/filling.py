@@ -16,6 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.suggest import ended
 from qlib_shadow_runner.workflow.document import LARGEST
 from qlib_shadow_runner.workflow.grammar import GrammarError, check_grammar
 from qlib_shadow_runner.workflow.parameters import SECTIONS
@@ -123,5 +124,5 @@ def _line(error: Exception) -> int:
 
 def _refuse(template: Template, line: int, message: str) -> NoReturn:
     raise StageError(
-        Reason.INVALID_WORKFLOW, f"{template.name}, line {line}: {message.rstrip('.')}. Nothing was run."
+        Reason.INVALID_WORKFLOW, f"{template.name}, line {line}: {ended(message)} Nothing was run."
     )

@@ -66,7 +66,10 @@ def test_it_is_known_what_was_taken(text: str, used: set[str]):
 
 
 REFUSED = {
-    "an unknown name": ("a\n{{ sed }}", 'line 2: "sed" is no parameter; did you mean "seed"?'),
+    "an unknown name": (
+        "a\n{{ sed }}",
+        'line 2: "sed" is no parameter; did you mean "seed"? Nothing was run.',
+    ),
     "an unknown part": (
         "{{ model.num_leafs }}",
         '"model.num_leafs" is no parameter; did you mean "model.num_leaves"?',

@@ -16,7 +16,7 @@ from qlib_shadow_runner.dataset.sources.prices import Prices
 from qlib_shadow_runner.dataset.sources.public import PublicSet
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.fields import mapping, refuse
-from qlib_shadow_runner.suggest import nearest
+from qlib_shadow_runner.suggest import and_then, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,8 @@ def parse_source(value: object, dataset: Mapping[str, object] = NOTHING) -> Sour
     if name not in SOURCES:
         close = nearest(name, SOURCES)
         hint = f'; did you mean "{close}"?' if close else ""
-        refuse(f'{where} "{name}" is not available in this version{hint}; available here: {available}')
+        unknown = f'{where} "{name}" is not available in this version{hint}'
+        refuse(and_then(unknown, f"available here: {available}"))
     own = mapping({} if parameters is None else parameters, f"{where}.{name}")
     inherited = {field: dataset[field] for field in SOURCES[name].inherits if field in dataset}
     return SOURCES[name].parse({**inherited, **own})
