@@ -92,6 +92,9 @@ bench-ingest: .venv/.ready ## Compare the ingestion of prices with a plain panda
 bench-run: .venv/.ready ## Compare whole runs with plain qrun, phase by phase (ARGS='--symbols 100 --days 1500')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.run $(ARGS)
 
+bench-report: .venv/.ready ## Compare a report with the same curves drawn by hand (ARGS='--symbols 500 --years 6')
+	@PYTHONPATH=. $(BIN)/python -m tests.bench.report_page $(ARGS)
+
 bench-operator: .venv/.ready ## Compare the operator with Jobs made by hand, on a cluster of its own (ARGS='--runs 100')
 	@PYTHONPATH=tests/cluster:. $(BIN)/python -m tests.bench.operator_cost $(ARGS)
 
@@ -130,4 +133,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-operator docs chaos lock audit licences clean
+.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report bench-operator docs chaos lock audit licences clean

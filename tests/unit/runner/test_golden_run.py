@@ -23,7 +23,7 @@ from tests.unit.runner.report.recomputed import performance
 
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
-from qlib_shadow_runner.report.figures import Material, compute_figures
+from qlib_shadow_runner.report.figures import Material
 from qlib_shadow_runner.report.page import outputs_of
 from qlib_shadow_runner.report.pickles import read_opaquely
 
@@ -180,7 +180,7 @@ def test_the_summary_repeats_what_was_noted_of_the_data(golden: Golden):
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
     signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")
-    figures = compute_figures(Material(outputs_of(golden.folder, metadata)))
+    figures = Material(outputs_of(golden.folder, metadata)).figures
     page = render_summary(metadata, metrics, figures, signals, "signals_ranked.parquet")
     assert page == golden.log("backtest_summary.md") + f"- {note}\n"
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, object]:
     """Write signals, metrics and summary; give back what the stage's result needs."""
     # Those who only read signals need not wait for what statistics are made with.
-    from qlib_shadow_runner.report.figures import Material, compute_figures  # noqa: PLC0415
+    from qlib_shadow_runner.report.figures import Material  # noqa: PLC0415
     from qlib_shadow_runner.report.outputs import Outputs  # noqa: PLC0415
 
     signals, metrics = rank_signals(artifacts), compute_metrics(artifacts)
@@ -35,7 +35,7 @@ def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, 
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, f"{artifacts} holds no information coefficient; see stdout.log."
         )
-    figures = compute_figures(Material(Outputs(artifacts)))
+    figures = Material(Outputs(artifacts)).figures
     name = f"{SIGNALS_STEM}.{signals_format}"
     before = read_json_object(folder / METADATA_FILE) or {}
     found = {"signals_file": name, **_describe(signals), **_compare(signals, before)}

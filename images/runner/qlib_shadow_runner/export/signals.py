@@ -42,12 +42,12 @@ def rank_signals(artifacts: Path) -> pd.DataFrame:
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, "the model gave no score for some instruments; see stdout.log."
         )
-    table["date"] = pd.to_datetime(table["date"]).dt.date
+    table["date"] = pd.to_datetime(table["date"])
     table["instrument"] = table["instrument"].astype(str)
-    table = table.sort_values(
-        ["date", "score", "instrument"], ascending=[True, False, True], ignore_index=True
+    table = with_ranks(
+        table.sort_values(["date", "score", "instrument"], ascending=[True, False, True], ignore_index=True)
     )
-    return with_ranks(table)
+    return table.assign(date=table["date"].dt.date)
 
 
 def with_ranks(table: pd.DataFrame) -> pd.DataFrame:

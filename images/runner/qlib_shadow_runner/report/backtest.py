@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import empyrical.stats as empyrical  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
 
 from qlib_shadow_runner.report.numbers import undefined_is_nan
+from qlib_shadow_runner.report.statistics import empyrical
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.verify import verify_run
+from qlib_shadow_runner.verify import check_all
 from qlib_shadow_runner.verify.checks import AT_THE_END, REPORT_CHECK
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from qlib_shadow_runner.verify.evidence import Evidence
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Item:
     detail: str
 
 
-def checklist(folder: Path, mount: Path | None, *, ended: bool) -> list[Item]:
+def checklist(evidence: Evidence, *, ended: bool) -> list[Item]:
     """Check what can be checked; the report's own line cannot be, in the report."""
     later = frozenset() if ended else AT_THE_END
-    lines = verify_run(folder, mount, without={*later, REPORT_CHECK})
+    lines = check_all(evidence, without={*later, REPORT_CHECK})
     found = {line.name: Item(line.name, line.passed, line.detail) for line in lines}
     open_ = [Item(name, None, "told when the run has ended: qlib-shadow verify") for name in sorted(later)]
     return [*found.values(), *open_]

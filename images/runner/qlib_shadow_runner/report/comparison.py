@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.files import read_json_object
-from qlib_shadow_runner.report.figures import Figures, Material, compute_figures
+from qlib_shadow_runner.report.figures import Figures, Material
 from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
 from qlib_shadow_runner.report.outputs import read_metadata
 from qlib_shadow_runner.report.page import outputs_of
@@ -55,7 +55,7 @@ class Compared:
             run_id=str(metadata.get("run_id")),
             metadata=metadata,
             metrics=read_json_object(folder / METRICS_FILE) or {},
-            figures=compute_figures(material),
+            figures=material.figures,
             outputs=material.outputs,
             backtest=material.backtest,
             workflow=_workflow(folder),

@@ -65,6 +65,11 @@ class Material:
         """Give the signals."""
         return Signals(self.outputs)
 
+    @cached_property
+    def figures(self) -> Figures:
+        """Give the figures, worked out once for whoever tells them."""
+        return compute_figures(self)
+
 
 def compute_figures(material: Material) -> Figures:
     """Work them out from what the recorder has."""

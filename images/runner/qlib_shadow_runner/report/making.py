@@ -9,8 +9,10 @@ from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.faults import ReportPoint, fault_point
 from qlib_shadow_runner.files import sync_folder, write_atomically
 from qlib_shadow_runner.report.checklist import checklist
+from qlib_shadow_runner.report.figures import Material
 from qlib_shadow_runner.report.outputs import read_metadata
-from qlib_shadow_runner.report.page import gather, render_report
+from qlib_shadow_runner.report.page import gather, outputs_of, render_report
+from qlib_shadow_runner.verify.evidence import Evidence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,5 +31,7 @@ def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
 
 def report_of(folder: Path, mount: Path | None = None) -> str:
     """Give the page."""
-    ended = read_metadata(folder).get("status") != AT_WORK
-    return render_report(gather(folder, checklist(folder, mount, ended=ended)))
+    metadata = read_metadata(folder)
+    material = Material(outputs_of(folder, metadata))
+    checks = checklist(Evidence(folder, mount, material), ended=metadata.get("status") != AT_WORK)
+    return render_report(gather(folder, metadata, material, checks))

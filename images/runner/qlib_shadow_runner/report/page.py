@@ -15,7 +15,7 @@ from qlib_shadow_runner.mlruns import finished_run, recorded_runs
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
 from qlib_shadow_runner.report.charts.performance import performance_charts
 from qlib_shadow_runner.report.charts.signals import signal_charts
-from qlib_shadow_runner.report.figures import Figures, Material, compute_figures
+from qlib_shadow_runner.report.figures import Figures, Material
 from qlib_shadow_runner.report.formats import FILTERS
 from qlib_shadow_runner.report.outputs import Outputs, read_metadata
 from qlib_shadow_runner.report.verdict import judge
@@ -39,14 +39,14 @@ class Report:
     checks: Sequence[Item]
 
 
-def gather(folder: Path, checks: Sequence[Item]) -> Report:
-    """Read a run folder."""
-    metadata = read_metadata(folder)
-    material = Material(outputs_of(folder, metadata))
+def gather(
+    folder: Path, metadata: Mapping[str, object], material: Material, checks: Sequence[Item]
+) -> Report:
+    """Put together what the page tells."""
     return Report(
         metadata=metadata,
         metrics=read_json_object(folder / METRICS_FILE) or {},
-        figures=compute_figures(material),
+        figures=material.figures,
         charts=_charts(material),
         checks=checks,
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import empyrical.stats as empyrical  # type: ignore[import-untyped]
 import pandas as pd
 
 from qlib_shadow_runner.report.backtest import YEAR, Backtest, Drawdown
 from qlib_shadow_runner.report.numbers import finite, undefined_is_nan
+from qlib_shadow_runner.report.statistics import empyrical
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,11 @@ def summarize(backtest: Backtest, holdings: pd.DataFrame | None) -> Summary:
 
 
 def t_statistic(series: pd.Series | None) -> float | None:
-    """Hold the mean of independent days against zero."""
-    from scipy.stats import ttest_1samp  # type: ignore[import-untyped] # noqa: PLC0415 - takes a second
-
-    if series is None or series.notna().sum() < 2:  # noqa: PLR2004 - one day has no deviation
+    """Hold the mean of independent days against zero: in standard errors of the mean."""
+    if series is None:
         return None
-    with undefined_is_nan():
-        return finite(ttest_1samp(series.dropna().to_numpy(), 0.0).statistic)
+    error = float(series.sem())
+    return finite(series.mean() / error) if error else None
 
 
 def _against(backtest: Backtest) -> tuple[float | None, float | None]:

@@ -27,11 +27,13 @@ class Line:
         return f"{'✓' if self.passed else '✗'} {self.name}: {self.detail}"
 
 
-def verify_run(
-    folder: Path, mount: Path | None = None, *, without: Collection[str] = frozenset()
-) -> list[Line]:
+def verify_run(folder: Path, mount: Path | None = None) -> list[Line]:
+    """Check every line of a run folder."""
+    return check_all(Evidence(folder, mount))
+
+
+def check_all(evidence: Evidence, *, without: Collection[str] = frozenset()) -> list[Line]:
     """Check every line but those that cannot be told yet; one that fails does not hide the others."""
-    evidence = Evidence(folder, mount)
     return [_line(name, check, evidence) for name, check in CHECKS.items() if name not in without]
 
 

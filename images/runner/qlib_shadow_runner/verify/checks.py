@@ -151,13 +151,11 @@ def summary_is_current(evidence: Evidence) -> str:
     """Hold that the page says what the figures say: it is written again and compared."""
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
     from qlib_shadow_runner.export.summary import render_summary  # noqa: PLC0415
-    from qlib_shadow_runner.report.figures import Material, compute_figures  # noqa: PLC0415
-    from qlib_shadow_runner.report.outputs import Outputs  # noqa: PLC0415
 
     expected = render_summary(
         evidence.metadata,
         compute_metrics(evidence.recorded.artifacts),
-        compute_figures(Material(Outputs(evidence.recorded.artifacts))),
+        evidence.figures,
         evidence.signals[0],
         evidence.signals_path.name,
     )

@@ -21,6 +21,8 @@ from qlib_shadow_runner.mlruns import MlflowRun, recorded_runs
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qlib_shadow_runner.report.figures import Figures, Material
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -28,6 +30,8 @@ class Evidence:
 
     folder: Path
     mount: Path | None = None
+    material: Material | None = None
+    """What the recorder has, where somebody has read it already; reading it takes a second or two."""
 
     @cached_property
     def metadata(self) -> dict[str, object]:
@@ -85,6 +89,18 @@ class Evidence:
         if not found:
             raise FileNotFoundError(f"mlruns holds no run {wanted}, which {METADATA_FILE} names")
         return found[0]
+
+    @cached_property
+    def figures(self) -> Figures:
+        """Work out the report's figures from the recorder's pickles."""
+        from qlib_shadow_runner.report.figures import Material  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.report.outputs import Outputs  # noqa: PLC0415
+
+        artifacts = self.recorded.artifacts
+        known = self.material is not None and self.material.outputs.artifacts == artifacts
+        material = self.material if known else Material(Outputs(artifacts))
+        assert material is not None, "it is known or made"
+        return material.figures
 
     @cached_property
     def dataset(self) -> Path:

@@ -65,6 +65,7 @@ NARROW: Final = (420, 270)
 FONT: Final = 11
 DPI: Final = 72
 PNG_DPI: Final = 216
+DIGITS: Final = re.compile(r"(?<=\d\.\d\d)\d+")
 MOST_OF_A_YEAR: Final = 300
 MOST_OF_A_MONTH: Final = 27
 
@@ -194,7 +195,7 @@ def _for_a_page(drawn: str, name: str, title: str, says: str) -> str:
 
 def _rounded(tag: re.Match[str]) -> str:
     """Drop the digits that no screen shows; what is outside of tags is text."""
-    return re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0])
+    return DIGITS.sub("", tag[0])
 
 
 def _font(found: re.Match[str]) -> str:

@@ -1,0 +1,70 @@
+"""A report waits for nothing that it does not need: neither for modules, nor twice for the same figures."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import pytest
+    from tests.unit.runner.report.conftest import Made
+
+MAKE: Final = """
+import pathlib, sys
+from qlib_shadow_runner.report.making import report_of
+report_of(pathlib.Path(sys.argv[1]))
+print(*sorted(set(sys.argv[2:]) & set(sys.modules)))
+"""
+LATER: Final = """
+from qlib_shadow_runner.report.statistics import empyrical
+import pandas, scipy.stats, sys
+days = pandas.bdate_range("2024-01-01", periods=30)
+steady = pandas.Series([0.01, 0.02] * 15, index=days)
+print(round(empyrical.stability_of_timeseries(steady), 2), scipy.stats.ttest_1samp([1.0, 3.0], 0.0).statistic)
+"""
+HEAVY: Final = (
+    "qlib",
+    "lightgbm",
+    "mlflow",
+    "numba",
+    "duckdb",
+    "scipy.stats",
+    "scipy.optimize",
+    "matplotlib.pyplot",
+)
+"""What takes about a second to load, each."""
+
+
+def told_by(*words: str) -> str:
+    """Run Python in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", *words], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_nothing_heavy_is_loaded_for_it(made: Made):
+    """Matplotlib and pandas are; what none of the figures is made with is not."""
+    assert told_by(MAKE, str(made.folder), *HEAVY, "matplotlib", "pandas").split() == ["matplotlib", "pandas"]
+
+
+def test_what_was_put_off_is_there_when_it_is_wanted():
+    """Empyrical's own calls into SciPy work, and SciPy is whole for everybody else."""
+    assert told_by(LATER).split() == ["1.0", "2.0"]
+
+
+def test_figures_are_worked_out_once(made: Made, monkeypatch: pytest.MonkeyPatch):
+    """The checklist holds the summary to the same ones that the page tells."""
+    from qlib_shadow_runner.report import figures  # noqa: PLC0415 - they take seconds to load
+    from qlib_shadow_runner.report.making import report_of  # noqa: PLC0415
+
+    worked_out = []
+    once = figures.compute_figures
+
+    def counted(material: figures.Material) -> figures.Figures:
+        worked_out.append(material)
+        return once(material)
+
+    monkeypatch.setattr(figures, "compute_figures", counted)
+    assert "backtest_summary.md" in report_of(made.folder)
+    assert len(worked_out) == 1
