@@ -13,7 +13,9 @@ import pytest
 
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.cli.completion import script
-from qlib_shadow_runner.cli.parser import SHELLS, all_options, build_parser, subcommands
+from qlib_shadow_runner.cli.parser import build_parser
+from qlib_shadow_runner.cli.words.shared import all_options, subcommands
+from qlib_shadow_runner.cli.words.upkeep import SHELLS
 
 ASK_BASH = """
 source <(qlib-shadow completion bash)

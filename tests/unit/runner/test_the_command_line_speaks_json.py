@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.cli.parser import EXIT_CODES, all_options, build_parser, subcommands
+from qlib_shadow_runner.cli.parser import EXIT_CODES, build_parser
+from qlib_shadow_runner.cli.words.shared import all_options, subcommands
 from qlib_shadow_runner.contract import ENV_DATA, ExitCode
 from qlib_shadow_runner.dataset.ensure import ensure
 from qlib_shadow_runner.spec import parse_spec

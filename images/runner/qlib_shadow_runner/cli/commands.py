@@ -6,8 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.parser import PROGRAM, UsageError, build_parser, data_folder
+from qlib_shadow_runner.cli.parser import PROGRAM, build_parser
 from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.words.shared import UsageError, data_folder
 from qlib_shadow_runner.contract import ExitCode, Reason, Stage
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.parser import PROGRAM, Commands, all_options, subcommands
+from qlib_shadow_runner.cli.parser import PROGRAM
+from qlib_shadow_runner.cli.words.shared import Commands, all_options, subcommands
 
 if TYPE_CHECKING:
     import argparse

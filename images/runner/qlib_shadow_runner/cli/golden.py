@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.folders import find_run
-from qlib_shadow_runner.cli.parser import data_folder
 from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.words.shared import data_folder
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.verify import Line, verify_run

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
-from qlib_shadow_runner.cli.parser import EXIT_CODES, build_parser, subcommands
+from qlib_shadow_runner.cli.parser import EXIT_CODES, build_parser
+from qlib_shadow_runner.cli.words.shared import subcommands
 
 PAGE: Final = Path(__file__).parents[4] / "docs" / "commands.md"
 WIDTH: Final = "100"

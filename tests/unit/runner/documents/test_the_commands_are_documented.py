@@ -8,7 +8,8 @@ import shlex
 import pytest
 from tests.unit.runner.documents.commands_page import PAGE, page
 
-from qlib_shadow_runner.cli.parser import build_parser, subcommands
+from qlib_shadow_runner.cli.parser import build_parser
+from qlib_shadow_runner.cli.words.shared import subcommands
 
 
 def test_the_page_is_current():
