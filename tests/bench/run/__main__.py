@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from tests.bench.operator_cost.report import machine
 from tests.bench.run import report
 from tests.bench.run.measure import ARTIFACTS, Figures, measure
-from tests.bench.run.workflow import PUBLISHED_THREADS, Size, Way
+from tests.bench.run.workflow import PUBLISHED_HELD, PUBLISHED_THREADS, Size, Way
 from tests.unit.runner.fast.backtest.likeness import differences
 
 from qlib_shadow_runner.dataset.synthetic.write import write_market
@@ -91,7 +91,7 @@ def positive(text: str) -> int:
 def ways(names: Sequence[str], threads: int) -> list[Way]:
     """Give what takes part, in this order."""
     known = {
-        "published": Way("published", PUBLISHED_THREADS),
+        "published": Way("published", PUBLISHED_THREADS, kernels=None),
         "threads": Way("threads", threads),
         "cold": Way("cold", threads, ours=True, keeps=True),
         "cached": Way("cached", threads, ours=True, keeps=True),
@@ -124,7 +124,7 @@ def scale(options: argparse.Namespace, place: Path) -> list[str]:
 
 def size_of(options: argparse.Namespace, number: int) -> Size:
     """Say how much there is to do for so many symbols."""
-    return Size(number, options.days, START, options.boosting, topk=max(2, min(50, number // 3)))
+    return Size(number, options.days, START, options.boosting, topk=max(2, min(PUBLISHED_HELD, number // 3)))
 
 
 def compare(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.dataset.synthetic.trading_days import trading_days
+from qlib_shadow_runner.workflow.parameters import PUBLISHED_ROWS
 
 if TYPE_CHECKING:
     from datetime import date
@@ -13,8 +14,18 @@ if TYPE_CHECKING:
 
 BENCHMARK: Final = "^GSPC"
 UNIVERSE: Final = "demo"
+PUBLISHED: Final = {
+    "loss": "mse",
+    "colsample_bytree": 0.8879,
+    "learning_rate": 0.2,
+    "subsample": 0.8789,
+    "max_depth": 8,
+    "num_leaves": 210,
+}
+"""What Qlib's own example sets: examples/benchmarks/LightGBM/workflow_config_lightgbm_Alpha158.yaml."""
+PUBLISHED_PENALTIES: Final = {"lambda_l1": 205.6999, "lambda_l2": 580.9768}
 PUBLISHED_THREADS: Final = 20
-"""What Qlib's own example of LightGBM on Alpha158 sets."""
+PUBLISHED_HELD: Final = 50
 FAST: Final = "qlib_shadow_runner.fast"
 
 
@@ -26,6 +37,8 @@ class Way:
     threads: int
     ours: bool = False
     keeps: bool = False
+    kernels: int | None = 1
+    """Processes that compute expressions; None lets Qlib decide, as its example does."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,11 @@ def workflow(way: Way, size: Size, dataset: Path) -> dict[str, Any]:
     """Write what qrun reads."""
     segments = size.segments()
     return {
-        "qlib_init": {"provider_uri": str(dataset), "region": "us", "kernels": 1},
+        "qlib_init": {
+            "provider_uri": str(dataset),
+            "region": "us",
+            **({} if way.kernels is None else {"kernels": way.kernels}),
+        },
         "task": {
             "model": _model(way, size),
             "dataset": {
@@ -75,19 +92,14 @@ def workflow(way: Way, size: Size, dataset: Path) -> dict[str, Any]:
 
 
 def _model(way: Way, size: Size) -> dict[str, Any]:
-    """Give the published parameters; the penalties as the built-in template has them for few symbols."""
+    """Give the published parameters, the penalties in proportion to the rows as in the built-in template."""
+    share = min(1.0, size.symbols * (size.days // 2) / PUBLISHED_ROWS)
     return {
         "class": "LGBModel",
         "module_path": "qlib_shadow_runner.model" if way.ours else "qlib.contrib.model.gbdt",
         "kwargs": {
-            "loss": "mse",
-            "colsample_bytree": 0.8879,
-            "learning_rate": 0.0421,
-            "subsample": 0.8789,
-            "lambda_l1": 2.0,
-            "lambda_l2": 6.0,
-            "max_depth": 8,
-            "num_leaves": 210,
+            **PUBLISHED,
+            **{name: round(value * share, 4) for name, value in PUBLISHED_PENALTIES.items()},
             "num_boost_round": size.rounds,
             "early_stopping_rounds": size.rounds,
             # Without these, the same question has another answer with another number of threads.

@@ -12,11 +12,24 @@ from tests.bench.run import __main__ as bench
 from tests.bench.run.measure import ARTIFACTS, Figures, measure
 from tests.bench.run.phases import BACKTEST, BOOSTING, FEATURES, PHASES, Clock
 from tests.bench.run.report import scaling, table
+from tests.bench.run.workflow import workflow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+EXAMPLE = {
+    "loss": "mse",
+    "colsample_bytree": 0.8879,
+    "learning_rate": 0.2,
+    "subsample": 0.8789,
+    "lambda_l1": 205.6999,
+    "lambda_l2": 580.9768,
+    "max_depth": 8,
+    "num_leaves": 210,
+    "num_threads": 20,
+}
+"""The model of examples/benchmarks/LightGBM/workflow_config_lightgbm_Alpha158.yaml."""
 Found = tuple["Mapping[str, Sequence[Figures]]", list[str]]
 
 
@@ -36,6 +49,20 @@ def test_everything_that_is_left_is_the_same(found: Found) -> None:
     assert wrong == []
     report = rounds["cached"][0].left("portfolio_analysis/report_normal_1day.pkl")
     assert (report["turnover"] > 0).sum() > len(report) / 2
+
+
+def test_the_published_way_asks_what_qlibs_example_asks(tmp_path: Path) -> None:
+    """At a size that needs no smaller penalties, but for what makes an answer repeatable, and its rounds."""
+    options = argparse.Namespace(days=3777, boosting=130)
+    (way,) = bench.ways(["published"], 2)
+    asked = workflow(way, bench.size_of(options, 500), tmp_path)
+    given = asked["task"]["model"]["kwargs"]
+    repeatable = {"seed": 7, "deterministic": True, "force_col_wise": True}
+    rounds = {"num_boost_round": 130, "early_stopping_rounds": 130}
+    assert given == {**EXAMPLE, **repeatable, **rounds}
+    portfolio = asked["task"]["record"][-1]["kwargs"]["config"]["strategy"]["kwargs"]
+    assert portfolio == {"signal": "<PRED>", "topk": 50, "n_drop": 5}
+    assert "kernels" not in asked["qlib_init"]
 
 
 def test_phases_are_counted_once_and_memory_too(found: Found) -> None:
