@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import struct
+import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -82,3 +83,17 @@ def stage_environ(tmp_path: Path) -> Callable[..., dict[str, str]]:
         }
 
     return make
+
+
+@pytest.fixture
+def small_volume(tmp_path: Path) -> Iterator[Path]:
+    """Mount a filesystem of eight megabytes, where this user may."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mounting, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0 and os.getuid() != 0 and "CI" not in os.environ:
+        pytest.skip("a full disk needs a small filesystem, which only root may mount; CI does")
+    assert mounted.returncode == 0, mounted.stderr
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -1,4 +1,4 @@
-"""`qlib-shadow cache`: what finished matrices of features lie on the volume, and removing them."""
+"""`qlib-shadow cache`: what features and binned datasets are kept on the volume, and removing them."""
 
 from __future__ import annotations
 
@@ -49,12 +49,14 @@ def _print(entries: Sequence[Entry], done: str, *, as_json: bool) -> None:
     total = sum(entry.size for entry in entries)
     if as_json:
         listed = [
-            {"key": entry.folder.name, "size": entry.size, "lastUsed": _when(entry)} for entry in entries
+            {"key": entry.folder.name, "kind": entry.kind, "size": entry.size, "lastUsed": _when(entry)}
+            for entry in entries
         ]
         print_json({"size": total, done: listed})
         return
     for entry in entries:
-        sys.stdout.write(f"{entry.folder.name[:SHOWN]}  {human(entry.size):>10}  last used {_when(entry)}\n")
+        what = f"{entry.folder.name[:SHOWN]}  {entry.kind:<11}  {human(entry.size):>10}"
+        sys.stdout.write(f"{what}  last used {_when(entry)}\n")
     sys.stdout.write(f"{len(entries)} {done}, {human(total)}\n")
 
 

@@ -14,6 +14,8 @@
     report        what the log and the run's metadata say of it
     loader        what Qlib calls, by class path: the loader
     handler       the handlers that use it
+    learned       what a model learns from, not copied before somebody asks
+    binned        LightGBM's datasets, binned once
     processors    Qlib's processors without a step in pandas for each day
     backtest      the same for the backtest
 

@@ -6,13 +6,19 @@ in a workflow by class path; plain `qrun` in the same image runs the same file.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from qlib.contrib.data import handler
+from qlib.data import dataset as data
 from qlib.data.dataset import handler as handlers
 from qlib.data.dataset import processor as qlibs_processors
 
 from qlib_shadow_runner.fast import processors
+from qlib_shadow_runner.fast.learned import Learned, Lesson, divisible, labels_of, of_labels_alone
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from qlib.data.dataset import DatasetH
 
 LOADER: Final = {"class": "QlibDataLoader", "module_path": "qlib_shadow_runner.fast.loader"}
 QLIBS_LOADERS: Final = (None, "qlib.data.dataset.loader")
@@ -22,6 +28,9 @@ PROCESSORS: Final = ("shared_processors", "infer_processors", "learn_processors"
 
 class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
     """Qlib's handler of own features, whose loader and processors are taken from here where we have them."""
+
+    learn_processors: list[Any]
+    _learned: pd.DataFrame | Learned
 
     def __init__(self, *given: Any, **named: Any) -> None:
         for step in PROCESSORS:
@@ -33,9 +42,39 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
 
     def _get_df_by_key(self, data_key: str = handlers.DataHandlerLP.DK_I) -> Any:
         """Compute everything before the first look at anything."""
-        if "_learn" not in self.__dict__:
+        if "_learned" not in self.__dict__:
             self.setup_data()
-        return super()._get_df_by_key(data_key)
+        return self._learned if data_key == self.DK_L else super()._get_df_by_key(data_key)
+
+    def process_data(self, with_fit: bool = False) -> None:  # noqa: FBT001, FBT002 - Qlib's signature
+        """Process as Qlib does; steps that need no features get none."""
+        steps = self.learn_processors
+        if not of_labels_alone(steps):
+            super().process_data(with_fit)
+            return
+        self.learn_processors = []
+        try:
+            super().process_data(with_fit)
+        finally:
+            self.learn_processors = steps
+        self._learned = self._learnt(self._learn, with_fit=with_fit)
+
+    def _learnt(self, whole: pd.DataFrame, *, with_fit: bool) -> pd.DataFrame | Learned:
+        steps = self.learn_processors
+        if divisible(whole):
+            return Learned(whole, self._run_proc_l(labels_of(whole), steps, with_fit, check_for_infer=False))
+        given = whole if self._is_proc_readonly(steps) else whole.copy()
+        found: pd.DataFrame = self._run_proc_l(given, steps, with_fit, check_for_infer=False)
+        return found
+
+    @property
+    def _learn(self) -> pd.DataFrame:
+        """Give what is learnt from as the frame that Qlib has under this name."""
+        return self._learned.frame() if isinstance(self._learned, Learned) else self._learned
+
+    @_learn.setter
+    def _learn(self, frame: pd.DataFrame) -> None:
+        self._learned = frame
 
     @staticmethod
     def _is_proc_readonly(steps: list[Any]) -> bool:
@@ -58,6 +97,21 @@ class Alpha360(handler.Alpha360, DataHandlerLP):  # type: ignore[misc]
 
 class Alpha360vwap(handler.Alpha360vwap, DataHandlerLP):  # type: ignore[misc]
     """Qlib's Alpha360 with a label of average prices."""
+
+
+def lessons(dataset: DatasetH) -> dict[str, Lesson]:
+    """Give what there is to learn from and to validate with; none where only Qlib knows."""
+    handler = dataset.handler
+    if type(dataset) is not data.DatasetH or dataset.fetch_kwargs or not isinstance(handler, DataHandlerLP):
+        return {}
+    learned = handler._get_df_by_key(handler.DK_L)  # noqa: SLF001 - Qlib gives frames alone
+    spans = {name: dataset.segments[name] for name in ("train", "valid") if name in dataset.segments}
+    if not isinstance(learned, Learned) or not all(isinstance(span, tuple | list) for span in spans.values()):
+        return {}
+    found = {name: learned.lesson(slice(*span)) for name, span in spans.items()}
+    whole = {name: lesson for name, lesson in found.items() if lesson and len(lesson.rows)}
+    # What is empty or has many labels, Qlib refuses in its own words.
+    return whole if "train" in whole and whole.keys() == spans.keys() else {}
 
 
 def _loader(named: Any) -> Any:

@@ -52,6 +52,7 @@ class Entry:
     """What lies on the shelf under one key."""
 
     folder: Path
+    kind: str
     used: float
     size: int
 
@@ -197,8 +198,9 @@ def _piece(path: Path, at: int) -> bytes:
 
 def _entry(folder: Path) -> Entry | None:
     try:
-        files = list(folder.iterdir())
-        return Entry(folder, _time(folder), sum(file.stat().st_size for file in files))
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        content = read_json_object(folder / CONTENT) or {}
+        return Entry(folder, str(content.get("kind", "damaged")), _time(folder), size)
     except OSError:  # it is being removed
         return None
 

@@ -230,20 +230,6 @@ def fetcher(tmp_path: Path) -> Fetcher:
     return Fetcher(tmp_path)
 
 
-@pytest.fixture
-def small_volume(tmp_path: Path) -> Iterator[Path]:
-    """Mount a filesystem of eight megabytes, where this user may."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    mounted = subprocess.run(mounting, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0 and os.getuid() != 0 and "CI" not in os.environ:
-        pytest.skip("a full disk needs a small filesystem, which only root may mount; CI does")
-    assert mounted.returncode == 0, mounted.stderr
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def files_of(folder: Path) -> Files:
     """Read a folder as an archive's content."""
     return {

@@ -6,24 +6,26 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from qlib_shadow_runner.cli.commands import main
 from qlib_shadow_runner.contract import ExitCode
-from qlib_shadow_runner.fast.cache import Cache
+from qlib_shadow_runner.fast.binned import Binned
+from qlib_shadow_runner.fast.cache import Cache as Features
 from qlib_shadow_runner.fast.places import FEATURES_CACHE
+from qlib_shadow_runner.fast.shelf import Draft, Shelf
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    """Keep two matrices on a volume; one was not used for long."""
-    cache = Cache(tmp_path / FEATURES_CACHE)
-    for number, letter in enumerate("ab"):
-        draft = cache.begin(letter * 64)
-        assert draft.room(np.arange(10), np.arange(10), 3) is not None
-        cache.keep(draft)
-        os.utime(cache.home / (letter * 64), (1e9 + number, 1e9 + number))
+    """Keep features and binned data on a volume; the features were not used for long."""
+    for number, (letter, shelf) in enumerate({"a": Features, "b": Binned}.items()):
+        home = shelf(tmp_path / FEATURES_CACHE)
+        draft = Draft(home.staging(letter * 64), letter * 64)
+        draft.folder.mkdir(parents=True)
+        (draft.folder / "file").write_bytes(bytes(100))
+        home.publish(draft, {})
+        os.utime(home.home / (letter * 64), (1e9 + number, 1e9 + number))
     return str(tmp_path)
 
 
@@ -31,24 +33,25 @@ def test_it_lists_what_is_kept(data: str, capsys: pytest.CaptureFixture[str]):
     """For people."""
     assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
     first, second, total = capsys.readouterr().out.splitlines()
-    assert first.startswith("aaaaaaaaaaaa ")
+    assert first.startswith("aaaaaaaaaaaa  features ")
     assert first.endswith("last used 2001-09-09T01:46:40Z")
-    assert second.startswith("bbbbbbbbbbbb ")
+    assert second.startswith("bbbbbbbbbbbb  binned data ")
     assert total.startswith("2 kept, ")
 
 
 def test_it_lists_it_for_programs(data: str, capsys: pytest.CaptureFixture[str]):
-    """Whole keys, and bytes."""
+    """Whole keys, kinds, and bytes."""
     assert main(["cache", "ls", "--data", data, "--json"]) == ExitCode.DONE
     document = json.loads(capsys.readouterr().out)
     assert [one["key"] for one in document["kept"]] == ["a" * 64, "b" * 64]
+    assert [one["kind"] for one in document["kept"]] == ["features", "binned data"]
     assert document["size"] == sum(one["size"] for one in document["kept"])
     assert document["kept"][0]["lastUsed"] == "2001-09-09T01:46:40Z"
 
 
 def test_it_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFixture[str]):
     """The longest unused first; and nothing twice."""
-    one = Cache(Path(data) / FEATURES_CACHE).entries()[0].size
+    one = Shelf(Path(data) / FEATURES_CACHE).entries()[1].size
     assert main(["cache", "clear", "--data", data, "--max-size", str(one)]) == ExitCode.DONE
     assert capsys.readouterr().out.startswith("aaaaaaaaaaaa ")
     assert main(["cache", "clear", "--data", data, "--json"]) == ExitCode.DONE
@@ -73,4 +76,4 @@ def test_wrong_forms_are_sentences(
     given = typed if "--data" in typed else [*typed, "--data", data]
     assert main(["cache", *given]) == code
     assert told in capsys.readouterr().err
-    assert len(Cache(Path(data) / FEATURES_CACHE).entries()) == 2
+    assert len(Shelf(Path(data) / FEATURES_CACHE).entries()) == 2
