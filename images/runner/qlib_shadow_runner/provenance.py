@@ -20,6 +20,7 @@ PACKAGES: Final = (
     "pyqlib",
     "lightgbm",
     "mlflow-skinny",
+    "numba",
     "numpy",
     "pandas",
     "pyarrow",

@@ -52,12 +52,12 @@ def test_the_market_is_chosen_by_preference(
 
 def test_an_unknown_market_is_refused_with_the_nearest(make_dataset: MakeDataset):
     """A typing error is the usual reason."""
-    with pytest.raises(
-        StageError,
-        match=r'market "sp50" has no instruments/sp50.txt .* did you mean "sp500"\? Set spec\.workflow\.market, or leave it to auto\.$',
-    ) as caught:
+    with pytest.raises(StageError, match=r'market "sp50" has no instruments/sp50.txt') as caught:
         find_market(make_dataset(5, {"sp500": ["A"]}), "sp50")
     assert caught.value.reason is Reason.MARKET_NOT_FOUND
+    assert caught.value.message.endswith(
+        '; did you mean "sp500"? Set spec.workflow.market, or leave it to auto.'
+    )
 
 
 def test_a_market_like_no_other_is_refused_with_those_that_are_there(make_dataset: MakeDataset):

@@ -58,7 +58,14 @@ FAULTS = {
         "must name exactly one source, not existing and synthetic",
     ),
     "no source": ({"dataset": {"source": {}}}, "must name exactly one source, not none"),
-    "a source of the future": ({"dataset": {"source": {"oracle": {}}}}, "available here: "),
+    "a source of the future": (
+        {"dataset": {"source": {"kdb": {}}}},
+        'spec.dataset.source "kdb" is not available in this version; available here: archive, existing',
+    ),
+    "a misspelt source": (
+        {"dataset": {"source": {"synthetc": {}}}},
+        'is not available in this version; did you mean "synthetic"? Available here: archive, existing',
+    ),
     "days and years": (
         {"dataset": {"source": {"synthetic": {"days": 300, "years": 2}}}},
         "has both days and years; give one",
@@ -68,10 +75,15 @@ FAULTS = {
         "spec.dataset.source.synthetic.symbols must be a whole number from 10 to 999, not 2",
     ),
     "a wrong refresh": ({"dataset": {"refresh": "always"}}, "not 'always'; did you mean \"Always\"?"),
-    "an unknown engine": (
-        {"workflow": {"engine": "slow"}},
-        "spec.workflow.engine must be one of fast, qlib, not 'slow'",
-    ),
+    **{
+        f"the engine {wrong!r}": (
+            {"workflow": {"engine": wrong}},
+            f"spec.workflow.engine must be one of fast, qlib, not {wrong!r}",
+        )
+        for wrong in ("slow", "", " fast", "fast,qlib", True, 1, ["fast"], {"fast": True})
+    },
+    "an engine in capitals": ({"workflow": {"engine": "FAST"}}, "not 'FAST'; did you mean \"fast\"?"),
+    "an engine elsewhere": ({"engine": "fast"}, 'spec has no field "engine"'),
     "minute bars": ({"dataset": {"interval": "1min"}}, "spec.dataset.interval must be one of 1d, not '1min'"),
     "a date that is none": (
         {"workflow": {"segments": {"train": ["x", "y"], "valid": ["x", "y"], "test": ["x", "y"]}}},

@@ -52,7 +52,7 @@ class Engine(StrEnum):
     QLIB = "qlib"
 
 
-DEFAULT_ENGINE: Final = Engine.QLIB
+DEFAULT_ENGINE: Final = Engine.FAST
 
 
 class SignalsFormat(StrEnum):

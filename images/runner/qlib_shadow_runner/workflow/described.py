@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.workflow.contents import exchange_arguments_of, handler_of, model_of, portfolio_of
+from qlib_shadow_runner.workflow.engine import engines_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,7 @@ def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: boo
         "template": asked.template if asked.config_map is None else str(asked.config_map),
         "model": _class_of(model_of(document)),
         "handler": _class_of(handler_of(document)),
+        "engines": engines_of(document),
         "seed": asked.seed,
         "market": plan.market.name,
         "market_size": len(plan.market.symbols),

@@ -1,11 +1,11 @@
-"""Which engine computes the features: the handler's class path says it, and the spec may ask for one."""
+"""Whose each part is that there is twice, Qlib's and ours: its class path says it, and the spec may ask."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.spec.workflow import Engine
-from qlib_shadow_runner.workflow.contents import handler_of
+from qlib_shadow_runner.workflow.contents import handler_of, portfolio_of
 from qlib_shadow_runner.workflow.document import refuse
 
 if TYPE_CHECKING:
@@ -16,18 +16,31 @@ if TYPE_CHECKING:
 OURS: Final = "qlib_shadow_runner.fast."
 
 
-def engine_of(document: Mapping[str, Any]) -> Engine:
-    """Read it from a vetted workflow."""
-    handler = handler_of(document)
-    named = f"{handler.get('module_path', '')}.{handler['class']}"
-    return Engine.FAST if OURS in named else Engine.QLIB
+def engines_of(document: Mapping[str, Any]) -> dict[str, Engine]:
+    """Say it of each part of a vetted workflow; what it does not name is Qlib's own."""
+    portfolio = portfolio_of(document)
+    parts = {
+        "features": handler_of(document),
+        "analysis": document["task"]["record"][1],
+        "strategy": portfolio["strategy"],
+        "executor": portfolio.get("executor", {}),
+        "exchange": portfolio["backtest"]["exchange_kwargs"].get("exchange", {}),
+    }
+    return {name: _engine(part) for name, part in parts.items()}
 
 
 def check_engine(document: Mapping[str, Any], spec: RunSpec, template: str) -> None:
-    """Refuse a template that names another engine than the one that is asked for."""
-    asked, named = spec.workflow.engine, engine_of(document)
-    if asked is not None and asked is not named:
+    """Refuse a template that has any part from another engine than the one that is asked for."""
+    asked = spec.workflow.engine
+    others = [name for name, engine in engines_of(document).items() if asked not in (None, engine)]
+    if others:
         refuse(
-            f"spec.workflow.engine is {asked}, and {template} names a handler of the engine {named}; let its "
-            'module_path follow {% if engine == "fast" %}, or remove engine from the manifest'
+            f"spec.workflow.engine is {asked}, and {template} has another engine's {', '.join(others)}; let "
+            'each module_path follow {% if engine == "fast" %}, or remove engine from the manifest'
         )
+
+
+def _engine(part: Mapping[str, Any]) -> Engine:
+    named = str(part.get("class"))
+    path = named if "." in named else str(part.get("module_path"))  # as Qlib reads it
+    return Engine.FAST if path.startswith(OURS) else Engine.QLIB

@@ -2,61 +2,97 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.runner.workflow.builders import RenderIt, own
+from tests.unit.runner.workflow.builders import BUILT_IN, PrepareIt, RenderIt, own
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE, Engine
-from qlib_shadow_runner.workflow.engine import engine_of
+from qlib_shadow_runner.workflow.described import describe_research
+from qlib_shadow_runner.workflow.engine import engines_of
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template
 
-CHOICE = (
-    '{% if engine == "fast" %}qlib_shadow_runner.fast.handler'
-    "{% else %}qlib_shadow_runner.training.handler{% endif %}"
+FEATURES, _, STRATEGY = re.findall(r'{% if engine == "fast" %}.*?{% endif %}', BUILT_IN)
+"""What follows the engine within a line."""
+QLIBS_FEATURES = (FEATURES, "qlib.contrib.data.handler")
+OUR_FEATURES = (FEATURES, "qlib_shadow_runner.fast.handler")
+DOTTED = (
+    "class: Alpha158\n        # The same",
+    "class: qlib_shadow_runner.fast.handler.Alpha158\n        # The same",
 )
-ALWAYS_QLIB = own((CHOICE, "qlib.contrib.data.handler"))
-DOTTED = own(
-    (
-        "class: Alpha158\n        # The same",
-        "class: qlib_shadow_runner.fast.handler.Alpha158\n        # The same",
-    )
+QLIBS_STRATEGY = (STRATEGY, "qlib.contrib.strategy.signal_strategy")
+PARTS = ("features", "analysis", "strategy", "executor", "exchange")
+CLASSES = (
+    "qlib_shadow_runner.fast.handler",
+    "qlib_shadow_runner.fast.backtest.records",
+    "qlib_shadow_runner.fast.backtest.strategy",
+    "qlib_shadow_runner.fast.backtest.executor",
+    "qlib_shadow_runner.fast.backtest.exchange",
 )
 
 
 @pytest.mark.parametrize("engine", Engine)
-def test_the_built_in_template_names_the_handler_of_the_engine(render_it: RenderIt, engine: Engine):
-    """Either one, and nothing else changes but the hash of the question."""
-    workflow = render_it({"workflow": {"engine": engine}})
-    assert engine_of(workflow.document) is engine
+def test_the_built_in_template_has_every_part_from_the_engine(render_it: RenderIt, engine: Engine):
+    """Either one, and no part of the other."""
+    document = render_it({"workflow": {"engine": engine}}).document
+    assert engines_of(document) == dict.fromkeys(PARTS, engine)
 
 
-def test_without_a_word_it_is_the_default(render_it: RenderIt):
-    """And the default is one of them."""
-    assert engine_of(render_it().document) is DEFAULT_ENGINE
+def test_without_a_word_it_is_the_fast_one_by_class_path(render_it: RenderIt):
+    """So that the file alone says what computes; asking for it by name makes no other file."""
+    workflow = render_it()
+    assert DEFAULT_ENGINE is Engine.FAST
+    assert [f"module_path: {named}\n" in workflow.text for named in CLASSES] == [True] * len(CLASSES)
+    assert workflow.text == render_it({"workflow": {"engine": "fast"}}).text
 
 
-def test_ones_own_template_may_decide(render_it: RenderIt):
-    """Where the manifest asks for none."""
-    assert engine_of(render_it({}, ALWAYS_QLIB).document) is Engine.QLIB
-    assert engine_of(render_it({}, DOTTED).document) is Engine.FAST
+def test_the_other_engine_is_another_question(render_it: RenderIt):
+    """The figures are the same; the hash is of what the file says, and the file says who computes."""
+    assert render_it({"workflow": {"engine": "qlib"}}).config_hash != render_it().config_hash
 
 
-@pytest.mark.parametrize(
-    ("asked", "template", "named"), [("fast", ALWAYS_QLIB, "qlib"), ("qlib", DOTTED, "fast")]
-)
+MIXED: dict[str, tuple[Template, set[str]]] = {
+    "our features by a dotted class": (own(DOTTED), set()),
+    "Qlib's features": (own(QLIBS_FEATURES), {"features"}),
+    "Qlib's strategy on our exchange": (own(QLIBS_STRATEGY), {"strategy"}),
+    "both": (own(QLIBS_FEATURES, QLIBS_STRATEGY), {"features", "strategy"}),
+}
+
+
+@pytest.mark.parametrize(("template", "qlibs"), MIXED.values(), ids=MIXED)
+def test_ones_own_template_may_mix_and_the_metadata_says_it(
+    prepare_it: PrepareIt, template: Template, qlibs: set[str]
+):
+    """Where the manifest asks for none, part by part."""
+    spec = parse_spec({})
+    told = describe_research(spec.workflow, prepare_it(spec, template), synthetic=False)["engines"]
+    assert told == {name: "qlib" if name in qlibs else "fast" for name in PARTS}
+
+
+REFUSED: dict[str, tuple[str, Template, str]] = {
+    "Qlib's features": ("fast", own(QLIBS_FEATURES), "features"),
+    "two of Qlib's": ("fast", own(QLIBS_FEATURES, QLIBS_STRATEGY), "features, strategy"),
+    "our features": ("qlib", own(OUR_FEATURES), "features"),
+    "our features by a dotted class": ("qlib", own(DOTTED), "features"),
+}
+
+
+@pytest.mark.parametrize(("asked", "template", "parts"), REFUSED.values(), ids=REFUSED)
 def test_a_template_that_does_not_follow_is_refused(
-    render_it: RenderIt, asked: str, template: Template, named: str
+    render_it: RenderIt, asked: str, template: Template, parts: str
 ):
     """Nothing that a manifest says is lost without a word."""
     with pytest.raises(StageError) as caught:
         render_it({"workflow": {"engine": asked}}, template)
     assert caught.value.reason is Reason.INVALID_WORKFLOW
-    assert caught.value.message.startswith(
-        f'spec.workflow.engine is {asked}, and ConfigMap "mine", key "workflow.yaml" names a handler of the '
-        f"engine {named}; let its module_path follow"
+    assert caught.value.message == (
+        f'spec.workflow.engine is {asked}, and ConfigMap "mine", key "workflow.yaml" has another engine\'s '
+        f'{parts}; let each module_path follow {{% if engine == "fast" %}}, or remove engine from the '
+        "manifest. Nothing was run."
     )

@@ -36,7 +36,10 @@ FUTURE = """          data_loader:
               config: {feature: ['Ref($close, -1)/$close'], label: ['Ref($close, -1)/$close']}
 """
 EXCHANGE = "                  freq: day\n"
-CONFIG = "        config:\n"
+EXECUTOR = """            class: SimulatorExecutor
+            module_path: qlib_shadow_runner.fast.backtest.executor
+"""
+EXCHANGE_KWARGS = "            exchange_kwargs:\n"
 
 REFUSED: dict[str, tuple[tuple[str, str], str]] = {
     # sections that qrun acts on
@@ -142,19 +145,18 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
         'has "filter_pipe"',
     ),
     "another executor": (
-        (CONFIG, CONFIG + "          executor: {class: os.system, kwargs: {}}\n"),
+        (EXECUTOR, "            class: os.system\n"),
         "names os.system",
     ),
     "an executor inside of an executor": (
-        (
-            CONFIG,
-            CONFIG + "          executor:\n            class: qlib.backtest.executor.NestedExecutor\n"
-            "            kwargs: {}\n",
-        ),
+        (EXECUTOR, "            class: qlib.backtest.executor.NestedExecutor\n"),
         "names qlib.backtest.executor.NestedExecutor",
     ),
     "a strategy that reads files": (
-        ("            class: TopkDropoutStrategy", "            class: EnhancedIndexingStrategy"),
+        (
+            "            class: TopkDropoutStrategy",
+            "            class: qlib.contrib.strategy.EnhancedIndexingStrategy",
+        ),
         "names qlib.contrib.strategy.EnhancedIndexingStrategy",
     ),
     "an exchange of one's own": (
@@ -235,19 +237,16 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
         "workflow.task.record is [",
     ),
     "an exchange beside what Qlib's own is given": (
-        (EXCHANGE, EXCHANGE + "                  exchange: {class: Exchange}\n"),
+        (EXCHANGE_KWARGS, EXCHANGE_KWARGS + "              freq: day\n"),
         'exchange_kwargs has "freq", which a shadow run does not take',
     ),
     "an exchange of one's own class": (
-        (
-            BUILT_IN[BUILT_IN.index(EXCHANGE) :],
-            "                  exchange: {class: Exchange, module_path: my.broker, kwargs: {}}\n",
-        ),
+        ("module_path: qlib_shadow_runner.fast.backtest.exchange", "module_path: my.broker"),
         "exchange_kwargs.exchange names my.broker.Exchange, which is not among the classes",
     ),
     "costs that are not stated": (
         ("                  open_cost: {{ exchange.open_cost }}\n", ""),
-        "exchange_kwargs lacks open_cost: a number from 0 to 0.5",
+        "exchange_kwargs.exchange.kwargs lacks open_cost: a number from 0 to 0.5",
     ),
 }
 

@@ -11,7 +11,9 @@ import yaml
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.spec.workflow import Engine
 from qlib_shadow_runner.workflow import templates
+from qlib_shadow_runner.workflow.contents import exchange_arguments_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,24 +21,30 @@ if TYPE_CHECKING:
     from tests.unit.runner.workflow.builders import RenderIt
 
 
-def test_the_rendered_workflow_is_whole(render_it: RenderIt):
-    """Its parts are where Qlib looks for them."""
-    document = yaml.safe_load(render_it().text)
+EXCHANGE = {
+    "freq": "day",
+    "codes": ["AAA", "BBB"],
+    "deal_price": "close",
+    "open_cost": 0.0005,
+    "close_cost": 0.0015,
+    "min_cost": 5.0,
+    "impact_cost": 0.0,
+    "limit_threshold": None,
+    "trade_unit": 1,
+}
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_the_rendered_workflow_is_whole(render_it: RenderIt, engine: Engine):
+    """Its parts are where Qlib looks for them, whoever computes them."""
+    document = yaml.safe_load(render_it({"workflow": {"engine": engine}}).text)
     assert document["qlib_init"] == {"provider_uri": "/data/x", "region": "us", "kernels": 1}
     model = document["task"]["model"]["kwargs"]
     assert (model["deterministic"], model["seed"], model["num_threads"]) == (True, 7, 2)
     backtest = document["task"]["record"][2]["kwargs"]["config"]["backtest"]
-    assert backtest["exchange_kwargs"] == {
-        "freq": "day",
-        "codes": ["AAA", "BBB"],
-        "deal_price": "close",
-        "open_cost": 0.0005,
-        "close_cost": 0.0015,
-        "min_cost": 5.0,
-        "impact_cost": 0.0,
-        "limit_threshold": None,
-        "trade_unit": 1,
-    }
+    days = {name: backtest[name] for name in ("start_time", "end_time")}
+    told = days if engine is Engine.FAST else {}  # Qlib tells its own exchange the days
+    assert exchange_arguments_of(document) == {**EXCHANGE, **told}
     assert document["task"]["record"][2]["kwargs"]["config"]["strategy"]["kwargs"]["signal"] == "<PRED>"
 
 
@@ -48,20 +56,18 @@ def test_what_the_spec_says_is_in_the_workflow(render_it: RenderIt):
         "exchange": {"openCost": 0.001, "dealPrice": "open", "impactCost": 0.1},
         "seed": 3,
     }
-    task = yaml.safe_load(render_it({"workflow": asked}).text)["task"]
+    document = yaml.safe_load(render_it({"workflow": asked}).text)
+    task, exchange = document["task"], exchange_arguments_of(document)
     config = task["record"][2]["kwargs"]["config"]
     assert (task["model"]["kwargs"]["num_leaves"], task["model"]["kwargs"]["seed"]) == (12, 3)
     assert (config["strategy"]["kwargs"]["topk"], config["strategy"]["kwargs"]["n_drop"]) == (2, 1)
-    assert config["backtest"]["exchange_kwargs"]["open_cost"] == 0.001
-    assert config["backtest"]["exchange_kwargs"]["deal_price"] == "open"
-    assert config["backtest"]["exchange_kwargs"]["impact_cost"] == 0.1
+    assert (exchange["open_cost"], exchange["deal_price"], exchange["impact_cost"]) == (0.001, "open", 0.1)
 
 
 def test_another_region_keeps_qlibs_rules_for_it(render_it: RenderIt):
     """Price limits and board lots are New York's absence, not the world's."""
     workflow = yaml.safe_load(render_it({"dataset": {"region": "cn"}}).text)
-    exchange = workflow["task"]["record"][2]["kwargs"]["config"]["backtest"]["exchange_kwargs"]
-    assert {"limit_threshold", "trade_unit"}.isdisjoint(exchange)
+    assert {"limit_threshold", "trade_unit"}.isdisjoint(exchange_arguments_of(workflow))
 
 
 def test_an_unknown_template_is_refused_with_the_nearest(render_it: RenderIt):
