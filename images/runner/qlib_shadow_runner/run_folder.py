@@ -64,6 +64,16 @@ class RunFolder:
         """Add to the metadata, by rename."""
         write_json(self.path / METADATA_FILE, {**self.metadata, **fields})
 
+    def stage_record(self, stage: Stage) -> dict[str, object]:
+        """Read what the metadata say of a stage's last attempt."""
+        stages = self.metadata.get("stages")
+        record = stages.get(stage) if isinstance(stages, dict) else None
+        return record if isinstance(record, dict) else {}
+
+    def attempts(self, stage: Stage) -> int:
+        """Count the attempts at a stage that have begun."""
+        return int(str(self.stage_record(stage).get("attempts", 0)))
+
     def result(self, stage: Stage) -> dict[str, object] | None:
         """Read what a stage left, if it has ended."""
         return read_json_object(self.result_path(stage))

@@ -87,7 +87,7 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
 def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: Tee, clock: Clock) -> Result:
     """Run the stage; whatever happens becomes a result and a status."""
     outcome: Outcome | StageError
-    attempt = _attempts(folder, context.stage) + 1
+    attempt = folder.attempts(context.stage) + 1
     tee.header(
         f"{clock.started_at} stage {context.stage} attempt {attempt} of run {context.identity.run_id} "
         f"on {platform.node()} process {os.getpid()}"
@@ -134,16 +134,6 @@ def as_stage_error(error: Exception) -> StageError:
     if isinstance(error, StageError):
         return error
     return from_os_error(error) if isinstance(error, OSError) else unexpected(error)
-
-
-def _attempts(folder: RunFolder, stage: Stage) -> int:
-    return int(str(_stage_record(folder, stage).get("attempts", 0)))
-
-
-def _stage_record(folder: RunFolder, stage: Stage) -> dict[str, object]:
-    stages = folder.metadata.get("stages")
-    record = stages.get(stage) if isinstance(stages, dict) else None
-    return record if isinstance(record, dict) else {}
 
 
 def _begin(context: Context, folder: RunFolder, attempt: int, clock: Clock) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import REPORT_FILE, RESULTS, WORKFLOW_FILE, Metrics, Reason, Stage
+from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason, Stage
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fast.places import FEATURES_REPORT
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
-from qlib_shadow_runner.files import read_json_object, write_atomically
+from qlib_shadow_runner.files import write_atomically
 from qlib_shadow_runner.stages.download import dataset_metadata
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result
 from qlib_shadow_runner.stages.training import obtain_training, twin_of
@@ -43,8 +42,7 @@ def qrun(bench: Workbench) -> Outcome:
         computation=asked,
     )
     recorded = obtain_training(bench, asked)
-    features = read_json_object(bench.folder.path / RESULTS / FEATURES_REPORT)
-    bench.folder.update_metadata(mlflow_run_id=recorded.run_id, features=features, **_kinship(bench, asked))
+    bench.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(bench, asked))
     metrics = _publish(bench, recorded)
     metadata = bench.folder.metadata
     message = headline(metrics) + kinship_sentence(metadata) + report_sentence(metadata)
@@ -104,10 +102,11 @@ def _research_metadata(bench: Workbench, research: Research, manifest: Manifest)
     return describe_research(bench.spec.workflow, research, synthetic=manifest.synthetic)
 
 
-def _kinship(bench: Workbench, asked: str) -> dict[str, object]:
-    """Say which other run answered the same, and whether this one has its training from there."""
+def _origin(bench: Workbench, asked: str) -> dict[str, object]:
+    """Say where features and training are from, and which other run answered the same."""
     twin, trained = twin_of(bench, asked), Trained.read(bench.folder.path)
     return {
+        "features": trained.features if trained else None,
         "reused_from": trained.reused_from if trained else None,
         "identical_to": twin.run_id if twin else None,
         "identical_to_signals_sha256": twin.signals_sha256 if twin else None,

@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import MLRUNS, RESULTS, WORKFLOW_FILE, Reason
+from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason, Stage
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, FEATURES_REPORT
+from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
 from qlib_shadow_runner.spec import Reuse
 from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints
 from qlib_shadow_runner.training.failure import training_error
+from qlib_shadow_runner.training.features import features_told, report_path
 from qlib_shadow_runner.training.identity import code_is_known
 from qlib_shadow_runner.training.trained import Trained, Unusable
 from qlib_shadow_runner.training.twins import Twin, find_twin, take_over
@@ -75,6 +76,7 @@ def _identical_runs(bench: Workbench, computation: str) -> MlflowRun | None:
 
 def _train(bench: Workbench, computation: str) -> MlflowRun:
     folder = bench.folder.path
+    checkpoints = Checkpoints.of(folder, computation).home
     mlruns = folder / MLRUNS
     mlruns.mkdir(exist_ok=True)
     _link_store(bench.scratch, bench.folder.way / MLRUNS)
@@ -83,7 +85,7 @@ def _train(bench: Workbench, computation: str) -> MlflowRun:
     status = RunStatus.KILLED
     try:
         code = bench.supervisor.run(
-            _command(bench), environ=_environ(bench, computation), cwd=str(bench.scratch)
+            _command(bench), environ=_environ(bench, checkpoints), cwd=str(bench.scratch)
         )
         status = RunStatus.FAILED
     finally:
@@ -95,18 +97,18 @@ def _train(bench: Workbench, computation: str) -> MlflowRun:
     recorded = finished_run(mlruns, bench.context.identity.run_id)
     if recorded is None:
         raise StageError(Reason.OUTPUT_INCOMPLETE, f"qrun ended well but left no finished run in {mlruns}.")
-    Trained.of(recorded, computation).write(folder)
+    Trained.of(recorded, computation, features=features_told(checkpoints)).write(folder)
     fault_point(QrunPoint.TRAINED_RECORDED)
     return recorded
 
 
-def _environ(bench: Workbench, computation: str) -> dict[str, str]:
-    checkpoints = Checkpoints.of(bench.folder.path, computation)
+def _environ(bench: Workbench, checkpoints: Path) -> dict[str, str]:
+    home = bench.folder.way / checkpoints.relative_to(bench.folder.path)
     return {
         **bench.environ,
-        ENV_CHECKPOINTS: str(bench.folder.way / checkpoints.home.relative_to(bench.folder.path)),
+        ENV_CHECKPOINTS: str(home),
         ENV_CACHE: str(bench.context.volume.mount / FEATURES_CACHE),
-        ENV_REPORT: str(bench.folder.way / RESULTS / FEATURES_REPORT),
+        ENV_REPORT: str(report_path(home, bench.folder.attempts(Stage.QRUN))),
         **for_children(bench.context.environ),
     }
 

@@ -35,13 +35,22 @@ class Trained:
     """The sha256 of each file of the MLflow run, but for what MLflow and its users change later."""
     reused_from: str | None = None
     """The run that did the training, where it was another."""
+    features: Mapping[str, object] | None = None
+    """What became of the features, and in which attempt; None where Qlib made them, or another run."""
 
     @classmethod
-    def of(cls, recorded: MlflowRun, computation: str, reused_from: str | None = None) -> Trained:
+    def of(
+        cls,
+        recorded: MlflowRun,
+        computation: str,
+        *,
+        reused_from: str | None = None,
+        features: Mapping[str, object] | None = None,
+    ) -> Trained:
         """Hash what was recorded."""
         files = hash_files(recorded.folder)
         kept = {name: digest for name, digest in files.items() if not _changes_later(name)}
-        return cls(computation, recorded.run_id, kept, reused_from)
+        return cls(computation, recorded.run_id, kept, reused_from, features)
 
     @classmethod
     def read(cls, folder: Path) -> Trained | None:
@@ -50,12 +59,13 @@ class Trained:
         files = found.get("files")
         if not isinstance(files, dict):
             return None
-        source = found.get("reused_from")
+        source, features = found.get("reused_from"), found.get("features")
         return cls(
             str(found.get("computation")),
             str(found.get("mlflow_run_id")),
             {str(name): str(digest) for name, digest in files.items()},
             str(source) if source else None,
+            features if isinstance(features, dict) else None,
         )
 
     def write(self, folder: Path) -> None:

@@ -65,7 +65,7 @@ def take_over(twin: Twin, folder: Path) -> MlflowRun | None:
     recorded = place_run(twin.recorded, staging, folder / MLRUNS, folder.name)
     fault_point(ReusePoint.PLACED)
     source = twin.trained.reused_from or twin.run_id
-    Trained.of(recorded, twin.trained.computation, source).write(folder)
+    Trained.of(recorded, twin.trained.computation, reused_from=source).write(folder)
     fault_point(ReusePoint.RECORDED)
     return recorded
 

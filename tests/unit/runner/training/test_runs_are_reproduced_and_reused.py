@@ -135,6 +135,7 @@ def test_if_identical_training_and_figures_are_taken_over(reusing: LocalVolume):
     assert charts(reusing, "second") == charts(reusing, "first")
     metadata = reusing.metadata("second")
     assert (metadata["reused_from"], metadata["identical_signals"]) == ("first", True)
+    assert metadata["features"] is None, "it asked for none"
     assert reusing.result("second")["message"].endswith(" · taken over from the run first")
     assert "taken over from the run `first`" in page(reusing, "second")
     assert reusing.faults("second") == []
@@ -327,6 +328,9 @@ def test_a_training_that_was_damaged_is_done_again(volume: LocalVolume, first: L
     assert "warning: what an earlier attempt trained cannot be used: " in done.stderr
     assert TRAINING in done.stdout
     assert volume.outputs("first") == first.outputs("first")
+    told = [one.metadata("first")["features"] for one in (first, volume)]
+    assert [one["attempt"] for one in told] == [1, 2]
+    assert [one["cache"] for one in told] == ["kept for other runs", "taken from the cache"]
 
 
 def test_plain_qrun_answers_the_same(first: LocalVolume, tmp_path: Path):
