@@ -1,4 +1,4 @@
-"""`ui.enabled`: the pages in the cluster, with no right to anything, and a token asked of everybody."""
+"""`ui.enabled`: the pages in the cluster, with no right but the one asked for, and a token from everybody."""
 
 from __future__ import annotations
 
@@ -79,6 +79,35 @@ def test_the_pod_may_do_nothing(render: Render):
     assert not operator.items() <= labels.items()
 
 
+@pytest.mark.parametrize("namespaces", [[], ["a", "b"]], ids=["its own namespace", "others"])
+def test_resources_are_shown_on_request(render: Render, namespaces: list[str]):
+    """By an account of its own, which may ask for runs in that namespace, and for nothing else."""
+    objects = render(ui={"enabled": True, "showResources": True}, namespaces=namespaces)
+    for namespace in namespaces or ["research"]:
+        place = f"{namespace}/{NAME}"
+        spec = pod(objects, namespace)
+        assert spec["serviceAccountName"] == NAME
+        assert "--resources" in spec["containers"][0]["args"]
+        assert build_parser().parse_args(spec["containers"][0]["args"]).resources
+        assert ("ServiceAccount", place) in objects
+        [rule] = objects["Role", place]["rules"]
+        assert (rule["apiGroups"], rule["resources"]) == (["qlibshadow.io"], ["qlibshadowruns"])
+        assert rule["verbs"] == ["get", "list", "watch"]
+        binding = objects["RoleBinding", place]
+        assert binding["roleRef"]["name"] == NAME
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}]
+        [rule] = objects["NetworkPolicy", place]["spec"]["egress"]
+        assert [port["port"] for port in rule["ports"]] == [443, 6443]
+    assert not [key for key in objects if key[0].startswith("ClusterRole")]
+
+
+def test_who_makes_no_rights_makes_none_here(render: Render):
+    """With `rbac.create: false` somebody else binds the account."""
+    objects = render(ui={"enabled": True, "showResources": True}, rbac={"create": False})
+    assert ("ServiceAccount", f"research/{NAME}") in objects
+    assert not [kind for kind, place in objects if kind.startswith("Role") and place.endswith("-ui")]
+
+
 def test_it_runs_as_the_runs_do(render: Render):
     """Whoever could write the volume can read it; by the image that they use."""
     image = {"repository": "mine", "tag": "7", "pullSecrets": ["registry"]}
@@ -91,7 +120,9 @@ def test_it_runs_as_the_runs_do(render: Render):
     assert (spec["nodeSelector"], spec["tolerations"]) == (where["nodeSelector"], where["tolerations"])
 
 
-@pytest.mark.parametrize("wrong", [{"enable": True}, {"enabled": "yes"}, {"tokenSecret": "My Secret"}])
+@pytest.mark.parametrize(
+    "wrong", [{"enable": True}, {"enabled": "yes"}, {"tokenSecret": "My Secret"}, {"showResources": 1}]
+)
 def test_wrong_values_are_refused(render: Render, wrong: dict[str, object]):
     """By their names."""
     with pytest.raises(CommandError) as refused:

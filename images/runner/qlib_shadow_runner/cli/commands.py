@@ -176,6 +176,7 @@ def _ui(options: argparse.Namespace) -> int:
         host=options.host,
         port=options.port,
         token_file=options.token_file,
+        resources=options.resources,
         as_json=options.json,
     )
 

@@ -21,6 +21,7 @@ from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.details import details
 from qlib_shadow_runner.ui.files import LOGS, content, open_file, read_log, shown_files
 from qlib_shadow_runner.ui.pages import page
+from qlib_shadow_runner.ui.resources import Told, together
 from qlib_shadow_runner.ui.shelf import PAGE, RUNNING, Choice, Shelf
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.catalog.columns import Row
     from qlib_shadow_runner.cli.folders import Run
+    from qlib_shadow_runner.ui.resources import Listing
     from qlib_shadow_runner.volume import Volume
 
-STATUSES: Final = (RUNNING, *sorted(ENDED))
+STATUSES: Final = ("pending", "suspended", RUNNING, *sorted(ENDED))
+"""Only a resource is pending or suspended: it has no folder yet."""
 STATIC: Final = {"ui.css": "text/css; charset=utf-8", "ui.js": "text/javascript; charset=utf-8"}
 REPORT_POLICY: Final = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
@@ -41,9 +44,9 @@ LONGEST: Final = 200
 """Characters of what is searched for."""
 
 
-def application(volume: Volume) -> Starlette:
-    """Give the application for one volume."""
-    pages = Pages(Shelf(volume))
+def application(volume: Volume, listing: Listing | None = None) -> Starlette:
+    """Give the application for one volume, and for the cluster that makes runs on it."""
+    pages = Pages(Shelf(volume), listing)
     routes = [
         Route("/", pages.runs),
         Route("/followup", pages.followup),
@@ -63,6 +66,8 @@ class Pages:
     """What is answered; each method is one address."""
 
     shelf: Shelf
+    listing: Listing | None = None
+    """The runs as the cluster tells of them; None where nobody is asked."""
 
     def runs(self, request: Request) -> Response:
         """List the runs that were chosen."""
@@ -75,7 +80,8 @@ class Pages:
             if number.isascii() and number.isdigit() and len(number) < len("1000000")
             else 1,
         )
-        rows = self.shelf.rows()
+        told = self._told()
+        rows = together(self.shelf.rows(), told.resources)
         chosen = choice.of(rows)
         first = (choice.page - 1) * PAGE
         return HTMLResponse(
@@ -83,6 +89,8 @@ class Pages:
                 "runs.html.j2",
                 here="runs",
                 volume=self.shelf.volume.mount,
+                fault=told.fault,
+                in_cluster=self.listing is not None,
                 choice=choice,
                 statuses=STATUSES,
                 counts={status: sum(row["status"] == status for row in rows) for status in STATUSES},
@@ -98,7 +106,11 @@ class Pages:
         """Show one run."""
         run = self._run(request)
         judged = [row for row in self._followup() if row["run_id"] == run.run_id and row["live"]]
-        return HTMLResponse(page("run.html.j2", run=details(run, _now()), judged=judged))
+        told, uid = self._told(), run.metadata.get("uid")
+        resource = next((one for one in told.resources if one.uid == uid), None)
+        return HTMLResponse(
+            page("run.html.j2", run=details(run, _now()), judged=judged, resource=resource, fault=told.fault)
+        )
 
     def report(self, request: Request) -> Response:
         """Give the run's report, for the frame that it is shown in."""
@@ -137,6 +149,9 @@ class Pages:
         datasets = {path: [record for record in found if record.dataset_path == path] for path in paths}
         charts = {path: cumulative_ic(several) for path, several in datasets.items()}
         return HTMLResponse(page("followup.html.j2", here="followup", datasets=datasets, charts=charts))
+
+    def _told(self) -> Told:
+        return Told() if self.listing is None else self.listing.told()
 
     def _followup(self) -> list[Row]:
         from qlib_shadow_runner.catalog.followup import read_followup  # noqa: PLC0415 - it takes pandas

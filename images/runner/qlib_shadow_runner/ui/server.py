@@ -13,8 +13,10 @@ import uvicorn
 from qlib_shadow_runner.cli.folders import existing_volume
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.ui.address import Address
+from qlib_shadow_runner.ui.api import Api
 from qlib_shadow_runner.ui.app import application
 from qlib_shadow_runner.ui.gate import Gate
+from qlib_shadow_runner.ui.resources import Listing
 from qlib_shadow_runner.ui.tokens import Token
 
 if TYPE_CHECKING:
@@ -24,15 +26,18 @@ STOPPING: int = 3
 """Seconds that an answer may take to its end once the server is told to stop."""
 
 
-def serve(data: Path, *, host: str, port: str, token_file: Path | None, as_json: bool) -> int:
+def serve(
+    data: Path, *, host: str, port: str, token_file: Path | None, resources: bool, as_json: bool
+) -> int:
     """Listen, say where, and answer until Ctrl-C or SIGTERM."""
     volume = existing_volume(data)
+    listing = Listing(Api.of_pod(os.environ)) if resources else None
     token = Token.find(token_file, os.environ)
     address = Address.bind(host, port)
     if token is None and not address.is_loopback:
         token = Token.make()
     names = address.names if address.is_loopback else None
-    gate = Gate(application(volume), names, token, f"qlib_shadow_ui_{address.port}")
+    gate = Gate(application(volume, listing), names, token, f"qlib_shadow_ui_{address.port}")
     config = uvicorn.Config(
         gate,
         log_config=None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FRESH: Final = 1.0
 """Seconds in which many open pages cost one look at the volume."""
 PAGE: Final = 100
-SEARCHED: Final = ("run_id", "name", "namespace", "market", "template", "dataset_path", "reason")
+SEARCHED: Final = ("run_id", "name", "namespace", "market", "template", "dataset_path", "reason", "message")
 RUNNING: Final = "running"
 
 

@@ -120,4 +120,9 @@ def add_ui(commands: Commands[Parser]) -> None:
         metavar="FILE",
         help="ask everybody for the token in FILE (default: QLIB_SHADOW_UI_TOKEN)",
     )
+    ui.add_argument(
+        "--resources",
+        action="store_true",
+        help="in a pod: show the QlibShadowRun resources of its namespace too",
+    )
     add_json(ui)
