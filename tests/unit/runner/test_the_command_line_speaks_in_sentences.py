@@ -145,6 +145,12 @@ def test_progress_is_read_from_what_qrun_prints():
     assert progress.read("… INFO - qlib successfully initialized based on client settings.") == "features"
     assert progress.read("noise") is None
     assert progress.read("… Create new exchange") == "backtest"
+    assert progress.read("backtest loop:   0%|          | 0/361 [00:00<?, ?it/s]") is None
     assert progress.read("Training until validation scores don't improve") is None
     assert progress.read("exporting signals, metrics and summary") == "export"
     assert progress.read("making the report") == "report"
+
+
+def test_a_backtest_that_begins_in_silence_is_seen_by_its_loop():
+    """As with the fast engine's exchange, which Qlib does not announce."""
+    assert Progress(Stage.QRUN).read("backtest loop:   0%|          | 0/361 [00:00<?, ?it/s]") == "backtest"

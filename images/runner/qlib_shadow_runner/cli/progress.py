@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-STEPS: Final[Mapping[Stage, Sequence[tuple[str, str]]]] = {
+STEPS: Final[Mapping[Stage, Sequence[tuple[str, ...]]]] = {
     Stage.DOWNLOAD: (),
     Stage.QRUN: (
         ("features", "qlib successfully initialized"),
         ("train", "Training until validation scores"),
-        ("backtest", "Create new exchange"),
+        # Qlib announces its own exchange before it reads quotes for it; of another it says nothing.
+        ("backtest", "Create new exchange", "backtest loop"),
         ("export", "exporting signals"),
         ("report", "making the report"),
     ),
 }
-"""Each step of a stage, and what is printed when it begins."""
+"""Each step of a stage, and what is printed when it begins, the one or the other."""
 MOVING: Final = ("download ", "unpack ", "running: ", "waiting for ", "another run ")
 """How the lines begin that say how far a download is; see dataset/archive/progress."""
 REMARKS: Final = ("warning: ", "note: ")
@@ -54,8 +55,8 @@ class Progress:
         """Take one line of the stage's output; give the step that begins with it, if one does."""
         steps = STEPS[self.stage]
         for number in range(self.begun, len(steps)):
-            name, mark = steps[number]
-            if mark in line:
+            name, *marks = steps[number]
+            if any(mark in line for mark in marks):
                 self.begun = number + 1
                 return name
         return None
