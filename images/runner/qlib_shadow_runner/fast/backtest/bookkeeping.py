@@ -6,7 +6,9 @@ What is kept is of Qlib's own classes, so that whoever unpickles it needs nothin
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Self, TypeGuard
+import math
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -15,23 +17,55 @@ from qlib.backtest.position import Position
 from qlib.backtest.report import Indicator, PortfolioMetrics
 from qlib.utils.index_data import Index, SingleData
 
+from qlib_shadow_runner.fast.backtest.panel import Days, PanelQuote
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
     from qlib.backtest.decision import Order
+    from qlib.backtest.exchange import Exchange
+
+    Floats = npt.NDArray[np.float64]
 
 COLUMNS = ("amount", "deal_amount", "trade_price", "trade_value", "trade_cost", "trade_dir", "pa")
 
 
-def copy_of(position: Position) -> Position:
+WHOLE: Final = 1e-9
+"""How far the share of a position that is sold may be from all of it; Qlib takes more for all."""
+
+
+class QuickPosition(Position):  # type: ignore[misc]
+    """Qlib's position, which sees at once that all of an instrument is sold."""
+
+    def _sell_stock(self, stock_id: str, trade_val: float, cost: float, trade_price: float) -> None:
+        sold, held = trade_val / trade_price, self.get_stock_amount(stock_id)
+        if (
+            stock_id in self.position
+            and abs(held - sold) <= WHOLE * abs(held)
+            and self._settle_type == self.ST_NO
+        ):
+            self._del_stock(stock_id)
+            self.position["cash"] += trade_val - cost
+        else:
+            super()._sell_stock(stock_id, trade_val, cost, trade_price)
+
+
+def copy_of(position: Position, kind: type[Position] = Position) -> Position:
     """Copy a position and what it says of each instrument."""
-    if type(position) is not Position:
+    if not is_plain(position):
         return copy.deepcopy(position)
-    copied = object.__new__(Position)
+    copied = object.__new__(kind)
     copied.__dict__.update(position.__dict__)
     copied.position = {
-        name: dict(value) if isinstance(value, dict) else value for name, value in position.position.items()
+        name: value.copy() if type(value) is dict else value for name, value in position.position.items()
     }
     return copied
+
+
+def is_plain(position: Any) -> bool:
+    """Say whether a position is Qlib's usual one."""
+    return type(position) in (Position, QuickPosition)
 
 
 class DailyAccount(Account):  # type: ignore[misc]
@@ -42,6 +76,8 @@ class DailyAccount(Account):  # type: ignore[misc]
         """Go on with an account of Qlib's."""
         ours = object.__new__(cls)
         ours.__dict__.update(account.__dict__)
+        if is_plain(account.current_position):
+            ours.current_position = copy_of(account.current_position, QuickPosition)
         return ours
 
     def reset_report(self, freq: str, benchmark_config: dict[str, Any]) -> None:
@@ -53,10 +89,27 @@ class DailyAccount(Account):  # type: ignore[misc]
                 self.current_position.fill_stock_value(self.benchmark_config["start_time"], self.freq)
         self.indicator = DailyIndicator()
 
+    def update_current_position(
+        self, trade_start_time: pd.Timestamp, trade_end_time: pd.Timestamp, trade_exchange: Exchange
+    ) -> None:
+        """Value what is held at the day's close, where there is one, and count another day."""
+        if not is_plain(self.current_position) or not isinstance(trade_exchange.quote, PanelQuote):
+            super().update_current_position(trade_start_time, trade_end_time, trade_exchange)
+            return
+        held = self.current_position.get_stock_list()
+        closes = trade_exchange.quote.closes(held, trade_start_time, trade_end_time)
+        for code, close in zip(held, closes, strict=True):
+            if close is not None and not math.isnan(close):
+                self.current_position.position[code]["price"] = close
+        self.current_position.add_count_all(bar=self.freq)
+
     def update_hist_positions(self, trade_start_time: pd.Timestamp) -> None:
-        """Keep the position at the end of a day."""
-        self.current_position.position["now_account_value"] = self.current_position.calculate_value()
-        self.current_position.update_weight_all()
+        """Keep the position at the end of a day, with the weight of each instrument."""
+        kept = self.current_position.position
+        value = kept["now_account_value"] = self.current_position.calculate_value()
+        for code in self.current_position.get_stock_list():
+            holding = kept[code]
+            holding["weight"] = holding["amount"] * holding["price"] / value
         self.hist_positions[trade_start_time] = copy_of(self.current_position)
 
     def get_trade_indicator(self) -> Indicator:
@@ -69,11 +122,15 @@ class DailyAccount(Account):  # type: ignore[misc]
 class DailyMetrics(PortfolioMetrics):  # type: ignore[misc]
     """Qlib's metrics, looking the benchmark's change up by its day."""
 
+    def init_bench(self, freq: str | None = None, benchmark_config: dict[str, Any] | None = None) -> None:
+        """Read the benchmark."""
+        super().init_bench(freq, benchmark_config)
+        self._days = Days(pd.DatetimeIndex(self.bench.index)) if _is_plain(self.bench) else None
+
     def _sample_benchmark(self, bench: pd.Series | None, trade_start_time: Any, trade_end_time: Any) -> Any:
-        if not _is_plain(bench):
+        if self._days is None or bench is not self.bench:
             return super()._sample_benchmark(bench, trade_start_time, trade_end_time)
-        first = bench.index.searchsorted(trade_start_time)
-        after = bench.index.searchsorted(trade_end_time, side="right")
+        first, after = self._days.within(trade_start_time, trade_end_time)
         if after != first + 1:
             return super()._sample_benchmark(bench, trade_start_time, trade_end_time)
         return bench.array[first] + 1 - 1
@@ -99,12 +156,33 @@ class DailyIndicator(Indicator):  # type: ignore[misc]
         shares = columns["deal_amount"].data / columns["amount"].data
         self.order_indicator.data["ffr"] = _series(shares, index)
 
+    def cal_trade_indicators(
+        self,
+        trade_start_time: str | pd.Timestamp,
+        freq: str,
+        indicator_config: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Sum up the orders of a day."""
+        found = {name: series.data for name, series in self.order_indicator.data.items()}
+        if indicator_config or not len(found["amount"]) or np.isnan(list(found.values())).any():
+            super().cal_trade_indicators(trade_start_time, freq, indicator_config)
+            return
+        count = len(found["amount"])
+        self.trade_indicator.update(
+            ffr=found["ffr"].sum() / count,
+            pa=found["pa"].sum() / count,
+            pos=(found["pa"] > 0).sum() / count,
+            deal_amount=np.abs(found["deal_amount"]).sum(),
+            value=np.abs(found["trade_value"]).sum(),
+            count=count,
+        )
+
 
 def _figures(order: Order, value: float, cost: float, price: float) -> tuple[float, ...]:
     return order.amount_delta, order.deal_amount_delta, price, value * order.sign, cost, order.direction, 0
 
 
-def _series(values: npt.NDArray[np.float64], index: Index) -> SingleData:
+def _series(values: Floats, index: Index) -> SingleData:
     """Make Qlib's series without looking at each value again."""
     series = object.__new__(SingleData)
     series.data, series.indices, series.ndim = values, [index], 1

@@ -1,7 +1,8 @@
 """The correlation of two series on each day, as Qlib's calc_ic gives it.
 
 pandas takes each day out of the frame, aligns it with itself and asks scipy for a probability that nobody
-reads. Here the same functions get the same values of a day.
+reads. Here the same functions get the same values of a day; only the ranks are pandas' and not scipy's, both
+of which are halves of whole numbers.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pandas.core.algorithms import rank  # type: ignore[attr-defined]
 from pandas.core.nanops import nancorr  # type: ignore[import-not-found]
-from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,4 +41,4 @@ def rank_correlation(one: Floats, other: Floats) -> Any:
     one, other = one[there], other[there]
     if len(one) < 2 or (one == one[0]).all() or (other == other[0]).all():  # noqa: PLR2004
         return nancorr(one, other, method="spearman")
-    return np.corrcoef(np.array([rankdata(one), rankdata(other)]))[1, 0]
+    return np.corrcoef(np.array([rank(one), rank(other)]))[1, 0]

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from qlib.backtest import exchange
+from qlib.backtest.decision import OrderDir
 from qlib.data import D
 
+from qlib_shadow_runner.fast.backtest.bookkeeping import is_plain
 from qlib_shadow_runner.fast.backtest.panel import PanelQuote
 from qlib_shadow_runner.fast.expressions import Unsupported
 from qlib_shadow_runner.fast.loader import Ask, Computation, QlibDataLoader
 from qlib_shadow_runner.fast.report import Report
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
+    from qlib.backtest.decision import Order
+    from qlib.backtest.position import BasePosition
+
+
+LIMITS: Final[Mapping[int | None, tuple[str, ...]]] = {
+    None: ("limit_buy", "limit_sell"),
+    OrderDir.BUY: ("limit_buy",),
+    OrderDir.SELL: ("limit_sell",),
+}
+"""What forbids a trade in a direction, or in any."""
 
 
 class Exchange(exchange.Exchange):  # type: ignore[misc]
@@ -65,9 +79,33 @@ class Exchange(exchange.Exchange):  # type: ignore[misc]
                 self.logger.warning("trade unit %s is not supported in adjusted_price mode.", self.trade_unit)
         return lacking
 
+    def is_stock_tradable(
+        self, stock_id: str, start_time: Any, end_time: Any, direction: int | None = None
+    ) -> bool:
+        """Say whether an instrument is neither suspended nor at a limit."""
+        if self._is_plain and direction in LIMITS:
+            known = self.quote.may_trade(stock_id, start_time, end_time, LIMITS[direction])
+            if known is not None:
+                return bool(known)
+        return bool(super().is_stock_tradable(stock_id, start_time, end_time, direction))
+
     def check_stock_suspended(self, stock_id: str, start_time: Any, end_time: Any) -> bool:
         """Say whether an instrument has no close in a span of time."""
         if not self._is_plain:
             return bool(super().check_stock_suspended(stock_id, start_time, end_time))
         close = self.quote.close(stock_id, start_time, end_time)
         return close is None or bool(np.isnan(close))
+
+    def _calc_trade_info_by_order(
+        self, order: Order, position: BasePosition | None, dealt_order_amount: dict[str, float]
+    ) -> tuple[float, float, float]:
+        """Value an order; one that sells all that there is as if nobody had asked how much that is."""
+        if position is not None and is_plain(position) and order.direction == OrderDir.SELL:
+            found = super()._calc_trade_info_by_order(order, None, dealt_order_amount)
+            _, value, cost = found
+            if (
+                order.deal_amount == position.get_stock_amount(order.stock_id)
+                and position.get_cash() + value >= cost > 0
+            ):
+                return found  # type: ignore[no-any-return]
+        return super()._calc_trade_info_by_order(order, position, dealt_order_amount)  # type: ignore[no-any-return]

@@ -9,6 +9,8 @@ import pandas as pd
 from pandas.core.sorting import nargsort  # type: ignore[import-not-found]
 from qlib.backtest.signal import SignalWCache
 
+from qlib_shadow_runner.fast.backtest.panel import Days
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,7 +29,7 @@ class Scores:
         rows, days = pd.factorize(index.get_level_values("datetime"), sort=True)
         order = np.lexsort((codes, rows))
         self._codes, self._values = codes[order], series.to_numpy()[order]
-        self._days = pd.DatetimeIndex(days)
+        self._days = Days(pd.DatetimeIndex(days))
         self._offsets = np.searchsorted(rows[order], np.arange(len(days) + 1))
         self._names = np.array([str(name) for name in names], dtype=object)
         self._places = {name: number for number, name in enumerate(self._names)}
@@ -50,8 +52,7 @@ class Scores:
 
     def days_within(self, start: pd.Timestamp, end: pd.Timestamp) -> tuple[int, int]:
         """Find the days of a span, both ends included, as places: the first, and the one after the last."""
-        first, after = self._days.searchsorted(start), self._days.searchsorted(end, side="right")
-        return int(first), int(after)
+        return self._days.within(start, end)
 
     def on(self, day: int) -> DayScores:
         """Give the scores of a day."""

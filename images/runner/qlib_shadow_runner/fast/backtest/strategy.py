@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qlib.backtest.decision import Order, OrderDir, TradeDecisionWO
 from qlib.contrib.strategy import signal_strategy
 
-from qlib_shadow_runner.fast.backtest.bookkeeping import copy_of
+from qlib_shadow_runner.fast.backtest.bookkeeping import QuickPosition, copy_of
 from qlib_shadow_runner.fast.backtest.signal import Scores
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[
         return self._decide(self._scores.on(first), day)
 
     def _decide(self, scores: DayScores, day: Day) -> TradeDecisionWO:
-        position = copy_of(self.trade_position)
+        position = copy_of(self.trade_position, QuickPosition)
         held = position.get_stock_list()
         choice = self._choose(scores, held, day)
         cash, sales = self._sell([code for code in held if code in choice.sell], position, day)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,16 @@ def test_a_limit_that_is_an_expression_is_one() -> None:
     assert list(differences(theirs, ours)) == []
     usual, _ = both(QUIET, Scores(), USUAL)
     assert list(differences(usual, ours)) != []
+
+
+def test_an_order_of_nothing_counts_for_nothing() -> None:
+    """Money for less than one lot: what is asked is zero, and so is the share of it that is dealt."""
+    rules = replace(USUAL, account=6e4, exchange={**USUAL.exchange, "trade_unit": 1000})
+    theirs, ours = both(QUIET, Scores(), rules)
+    assert list(differences(theirs, ours)) == []
+    of_orders = ours[1]["1day"][1].order_indicator_his.values()
+    shares = [np.isnan(day.data["ffr"].data) for day in of_orders]
+    assert any(day.any() and not day.all() for day in shares)
 
 
 def test_what_is_left_can_be_read_without_us() -> None:

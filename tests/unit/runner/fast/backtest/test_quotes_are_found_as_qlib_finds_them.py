@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from qlib.backtest.decision import OrderDir
 from qlib.backtest.exchange import Exchange as QlibsExchange
 from qlib.backtest.high_performance_ds import NumpyQuote
+from qlib.backtest.utils import TradeCalendarManager
 from qlib.config import C
 from qlib.utils.index_data import SingleData
+from tests.unit.runner.conftest import weekdays
 from tests.unit.runner.fast.backtest.trading import Market, Stock, open_market
 
 from qlib_shadow_runner.fast.backtest.exchange import Exchange
+from qlib_shadow_runner.fast.backtest.executor import StepCalendar
 from qlib_shadow_runner.fast.backtest.panel import PanelQuote
 
 if TYPE_CHECKING:
@@ -75,21 +79,45 @@ def test_every_question_has_the_same_answer() -> None:
     theirs, ours = (made.quote for made in exchanges(limit_threshold=0.03))
     assert type(theirs) is NumpyQuote
     assert type(ours) is PanelQuote
-    days = pd.bdate_range("2020-01-01", periods=20)
-    spans = [(one, other - SECOND) for one, other in itertools.pairwise(days)]
-    spans += [
-        (days[2], days[9]),
-        (days[0], days[19]),
-        (days[5] + SECOND, days[6] - SECOND),
-        (days[5], days[5]),
-    ]
-    spans += [(days[0] - pd.Timedelta(days=9), days[0] - SECOND)]
-    asked = itertools.product([*MARKET.stocks, "ZZZ"], spans, ["$close", "$factor", "limit_buy"], METHODS)
+    asked = itertools.product(
+        [*MARKET.stocks, "ZZZ"], spans_of_time(), ["$close", "$factor", "limit_buy"], METHODS
+    )
     for stock, span, field, method in asked:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing
             answers = [side.get_data(stock, *span, field, method) for side in (theirs, ours)]
         assert same(*answers), (stock, span, field, method, answers)
+
+
+@pytest.mark.usefixtures("opened")
+def test_what_may_be_traded_is_the_same() -> None:
+    """In each span, to buy, to sell, or both; and the closes of many at once are those of each."""
+    theirs, ours = exchanges(limit_threshold=0.03)
+    names, found = [*MARKET.stocks, "ZZZ"], set()
+    for span in spans_of_time():
+        for name, direction in itertools.product(names, (None, OrderDir.BUY, OrderDir.SELL)):
+            answers = [side.is_stock_tradable(name, *span, direction) for side in (theirs, ours)]
+            assert answers[0] == answers[1], (name, span, direction)
+            found.add((direction, answers[1]))
+        closes = [theirs.get_close(name, *span) for name in names]
+        for close, one in zip(closes, ours.quote.closes(names, *span), strict=True):
+            assert same(*(np.nan if value is None else value for value in (close, one))), span
+    assert len(found) == 6, "each direction is allowed somewhere, and forbidden elsewhere"
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_step_begins_and_ends_when_qlibs_does() -> None:
+    """Asked by number, by shift, for the one under way, and after a new beginning."""
+    dates = weekdays(MARKET.length)
+    theirs, ours = (kind("day", dates[2], dates[9]) for kind in (TradeCalendarManager, StepCalendar))
+    for calendars in ((theirs, ours), (theirs, ours)):
+        for asked in ((), (1,), (4, 1), (None, 2), (0, -1)):
+            assert calendars[0].get_step_time(*asked) == calendars[1].get_step_time(*asked)
+        for calendar in calendars:
+            calendar.step()
+    for calendar in (theirs, ours):
+        calendar.reset("day", dates[5], dates[8])
+    assert theirs.get_step_time() == ours.get_step_time()
 
 
 @pytest.mark.usefixtures("opened")
@@ -127,6 +155,19 @@ def test_what_the_fast_engine_does_not_understand_is_read_by_qlib(caplog: pytest
     pd.testing.assert_frame_equal(
         theirs.quote_df.swaplevel().sort_index(), ours.quote_df[theirs.quote_df.columns]
     )
+
+
+def spans_of_time() -> list[tuple[pd.Timestamp, pd.Timestamp]]:
+    """Give each day, many days, a part of one, a moment, and days before the first."""
+    days = pd.bdate_range("2020-01-01", periods=20)
+    return [
+        *((one, other - SECOND) for one, other in itertools.pairwise(days)),
+        (days[2], days[9]),
+        (days[0], days[19]),
+        (days[5] + SECOND, days[6] - SECOND),
+        (days[5], days[5]),
+        (days[0] - pd.Timedelta(days=9), days[0] - SECOND),
+    ]
 
 
 def same(one: object, other: object) -> bool:
