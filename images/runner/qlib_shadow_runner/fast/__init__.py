@@ -5,11 +5,15 @@
     bins          the dataset's files, read as they are
     kernels       compiled loops where pandas has none that is fast
     compiling     where what was compiled is kept
+    running       pandas' running sums, compiled, which go on where they were left
     windows       rolling operators over the flat array
+    memory        from which day on each part is computed, and what its sums remember of the days before
     evaluate      one expression over all instruments
-    matrix        many expressions over all instruments: rows, columns, threads
+    matrix, rows  many expressions over all instruments: rows, columns, threads
     shelf         costly things on the volume: found whole or not at all, within a limit
     key, cache    finished matrices on it, and what they are named by
+    inputs        the files that a matrix is made of
+    growth        what of a matrix is still true when the dataset has gained days
     places        where they lie, and the variables that say so
     report        what the log and the run's metadata say of it
     loader        what Qlib calls, by class path: the loader

@@ -52,6 +52,14 @@ class Bins:
         ]
         return np.concatenate(parts) if parts else NOTHING
 
+    def ends(self, name: str) -> Whole:
+        """Give the day after each instrument's last one."""
+        return self._field(name).ends
+
+    def contents(self, name: str) -> list[bytes]:
+        """Give the bytes of a field's files; none for a file that is not there."""
+        return self._field(name).contents
+
     def _field(self, name: str) -> _Field:
         with self._lock:
             if name not in self._fields:
@@ -59,18 +67,14 @@ class Bins:
             return self._fields[name]
 
     def _read(self, name: str) -> _Field:
-        starts = np.zeros(len(self._folders), np.int64)
-        values = []
-        for number, folder in enumerate(self._folders):
-            start, found = self._read_file(number, self._features / folder / f"{name}{BIN_SUFFIX}")
-            starts[number] = start
-            values.append(found)
-        return _Field(starts, values)
+        paths = (self._features / folder / f"{name}{BIN_SUFFIX}" for folder in self._folders)
+        contents = [_content(path) for path in paths]
+        found = [self._values(number, content) for number, content in enumerate(contents)]
+        starts, values = np.array([start for start, _ in found], np.int64), [one for _, one in found]
+        return _Field(starts, values, [content or b"" for content in contents])
 
-    def _read_file(self, number: int, path: Path) -> tuple[int, Values]:
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
+    def _values(self, number: int, content: bytes | None) -> tuple[int, Values]:
+        if content is None:
             return 0, NOTHING
         if len(content) < FLOAT_BYTES or len(content) % FLOAT_BYTES:
             self.irregular.add(number)
@@ -83,6 +87,13 @@ class Bins:
 
 
 class _Field:
-    def __init__(self, starts: Whole, values: list[Values]) -> None:
-        self.starts, self.values = starts, values
+    def __init__(self, starts: Whole, values: list[Values], contents: list[bytes]) -> None:
+        self.starts, self.values, self.contents = starts, values, contents
         self.ends = starts + np.array([len(one) for one in values], np.int64)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

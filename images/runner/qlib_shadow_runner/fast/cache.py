@@ -3,6 +3,7 @@
     matrix.f32    the columns, one after another, float32
     days.i32      each row's day, as its place in the calendar
     symbols.i32   each row's instrument
+    memory.f64    what running sums remember, from which they can go on when the dataset has gained days
 
 A matrix is computed right into the file that will be kept, mapped; what cannot be kept is computed in memory.
 """
@@ -19,6 +20,7 @@ from qlib_shadow_runner.fast import shelf
 from qlib_shadow_runner.fast.shelf import NOT_KEPT, Shelf
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import numpy.typing as npt
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.fast.layout import Whole
     from qlib_shadow_runner.fast.shelf import Content
 
+    Floats = npt.NDArray[np.float64]
     Matrix = npt.NDArray[np.float32]
 
-MATRIX, DAYS, SYMBOLS = "matrix.f32", "days.i32", "symbols.i32"
+MATRIX, DAYS, SYMBOLS, MEMORY = "matrix.f32", "days.i32", "symbols.i32", "memory.f64"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Stored:
     days: Whole
     instruments: Whole
     matrix: Matrix
+    memory: Floats
+    about: Content
 
 
 class Draft(shelf.Draft):
@@ -47,6 +52,9 @@ class Draft(shelf.Draft):
         super().__init__(cache.staging(key), key)
         self._cache = cache
         self.shape: tuple[int, int] | None = None
+        self.about: Content = {}
+        """What will be asked of it when the dataset has gained days."""
+        self.memory: Floats = np.zeros((0, 0, 0))
 
     def room(self, days: Whole, symbols: Whole, columns: int) -> Matrix | None:
         """Give room for the columns, in a file; None where there is none for it."""
@@ -82,10 +90,34 @@ class Cache(Shelf):
 
     def keep(self, draft: Draft) -> str:
         """Publish what was made, and say what became of it."""
-        return self.publish(draft, {"shape": draft.shape}) if draft.shape else NOT_KEPT
+        if draft.shape is None:
+            return NOT_KEPT
+        try:
+            draft.memory.astype("<f8").tofile(draft.folder / MEMORY)
+        except OSError as error:
+            self.tell_not_kept(error)
+            draft.discard()
+            return NOT_KEPT
+        return self.publish(draft, {**draft.about, "shape": draft.shape, "memory": draft.memory.shape})
+
+    def older(self, family: str, last: int, symbols: Iterable[str]) -> Iterator[Stored]:
+        """Give matrices of a family that end on a day or before it, those of most of the symbols first."""
+        wanted = set(symbols)
+        found = [
+            (len(wanted.intersection(about["symbols"])), about["last"], key)
+            for key, about in self.described()
+            if about.get("family") == family and about["last"] <= last
+        ]
+        for shared, _, key in sorted(found, reverse=True):
+            stored = self.find(key) if shared else None
+            if stored:
+                yield stored
 
 
 def _stored(folder: Path, content: Content) -> Stored:
     columns, rows = content["shape"]
+    parts, instruments, width = content["memory"]
     days, symbols = (np.fromfile(folder / name, "<i4").astype(np.int64) for name in (DAYS, SYMBOLS))
-    return Stored(days, symbols, np.memmap(folder / MATRIX, "<f4", "r", shape=(int(columns), int(rows))))
+    memory = np.fromfile(folder / MEMORY, "<f8").reshape(parts, instruments, width)
+    matrix = np.memmap(folder / MATRIX, "<f4", "r", shape=(int(columns), int(rows)))
+    return Stored(days, symbols, matrix, memory, content)

@@ -45,7 +45,7 @@ def main() -> None:
     """Compile every kernel into the package's own folder."""
     IN_IMAGE.mkdir(exist_ok=True)
     os.environ[ENV_CACHE] = str(IN_IMAGE)
-    from qlib_shadow_runner.fast import kernels  # noqa: F401, PLC0415
+    from qlib_shadow_runner.fast import kernels, running  # noqa: F401, PLC0415
 
 
 if __name__ == "__main__":

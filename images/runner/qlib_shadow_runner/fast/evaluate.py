@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from qlib_shadow_runner.fast import windows
-from qlib_shadow_runner.fast.expressions import REGRESSIONS, Kind, Node
-from qlib_shadow_runner.fast.layout import spread
+from qlib_shadow_runner.fast.expressions import REGRESSIONS, REMEMBERING, Kind, Node
+from qlib_shadow_runner.fast.layout import fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.fast.bins import Bins
     from qlib_shadow_runner.fast.layout import Layout, Layouts
+    from qlib_shadow_runner.fast.memory import Tails, Track
 
     Values = npt.NDArray[Any]
 
@@ -112,8 +113,8 @@ class Shapes:
 class Evaluator:
     """Computes parts, in any number of threads, and forgets each when nobody needs it any more."""
 
-    def __init__(self, bins: Bins, shapes: Shapes, wanted: Sequence[Part]) -> None:
-        self._bins, self._shapes = bins, shapes
+    def __init__(self, bins: Bins, tails: Tails, wanted: Sequence[Part]) -> None:
+        self._bins, self._tails = bins, tails
         self._uses: Counter[Part] = Counter()
         for part in wanted:
             self._count(part)
@@ -141,54 +142,68 @@ class Evaluator:
     def _compute(self, part: Part, future: Future[Values]) -> None:
         try:
             with np.errstate(all="ignore"):
-                future.set_result(self._values(part))
+                future.set_result(self._values(part, self._tails.worked(part)))
         except BaseException as error:
             future.set_exception(error)
             raise
 
-    def _values(self, part: Part) -> Values:
-        node, layout = part.node, self._shapes.of(part)
+    def _values(self, part: Part, layout: Layout) -> Values:
+        node = part.node
         if node.operator == "Field":
             return self._bins.values(node.name, layout)
         sides = [self._side(part, operand, layout) for operand in node.operands]
-        if node.operator in PAIRS:
-            pair: Values = PAIRS[node.operator](*sides)
-            return pair
-        if node.operator in SINGLES:
-            single: Values = SINGLES[node.operator](*sides)
-            return single
-        if node.operator == "If":
-            chosen: Values = np.where(*sides)
-            return chosen
-        if not layout.size:
-            return np.empty(0)
-        return _over_days(node, sides, layout)
+        track = self._tails.memory.track(part, layout) if node.operator in REMEMBERING else None
+        return fit(_apply(node, sides, layout, track), layout, self._tails.of(part))
 
     def _side(self, part: Part, operand: Node, layout: Layout) -> Any:
         if operand.kind is Kind.NUMBER:
             return operand.number
         inner = Part(operand, part.span)
-        return spread(self.take(inner), self._shapes.of(inner), layout)
+        return fit(self.take(inner), self._tails.of(inner), layout)
 
 
-def _over_days(node: Node, sides: Sequence[Values], layout: Layout) -> Values:  # noqa: PLR0911 - a table
-    name, values, days = node.operator, sides[0], node.days
-    if name == "Ref":
-        return shift(values, layout, days)
-    if name == "Delta":
-        changed: Values = values - shift(values, layout, days)
+def _apply(  # noqa: PLR0911 - a table
+    node: Node, sides: Sequence[Values], layout: Layout, track: Track | None
+) -> Values:
+    if node.operator in PAIRS:
+        pair: Values = PAIRS[node.operator](*sides)
+        return pair
+    if node.operator in SINGLES:
+        single: Values = SINGLES[node.operator](*sides)
+        return single
+    if node.operator == "If":
+        chosen: Values = np.where(*sides)
+        return chosen
+    if node.operator == "Ref":
+        return shift(sides[0], layout, node.days)
+    if node.operator == "Delta":
+        changed: Values = sides[0] - shift(sides[0], layout, node.days)
         return changed
-    if name in REGRESSIONS:
-        return windows.regress(name, values, layout, days)
+    if not layout.size:
+        return np.empty(0)
+    return _remembered(node, sides, layout, track) if track else _in_window(node, sides[0], layout)
+
+
+def _in_window(node: Node, values: Values, layout: Layout) -> Values:
+    name, days = node.operator, node.days
     if name in ("IdxMax", "IdxMin"):
         return windows.index_of_extreme(values, layout, days, largest=name == "IdxMax")
     if name == "Rank":
         return windows.rank(values, layout, days)
+    return windows.extreme(name, values, layout, days)
+
+
+def _remembered(node: Node, sides: Sequence[Values], layout: Layout, track: Track) -> Values:
+    name, values, days = node.operator, sides[0], node.days
+    if name in REGRESSIONS:
+        return windows.regress(name, values, layout, days, track)
     if name == "Quantile":
-        return windows.quantile(values, layout, days, node.number)
+        return windows.quantile(values, layout, days, node.number, track)
+    if name == "Med":
+        return windows.median(values, layout, days, track)
     if name in ("Corr", "Cov"):
-        return windows.correlate(name, values, sides[1], layout, days)
-    return windows.roll(name, values, layout, days)
+        return windows.correlate(name, values, sides[1], layout, days, track)
+    return windows.roll(name, values, layout, days, track)
 
 
 def shift(values: Values, layout: Layout, days: int) -> Values:

@@ -52,6 +52,10 @@ WINDOWS: Final = frozenset(
     {"Mean", "Sum", "Std", "Var", "Max", "Min", "Med", "Count", "IdxMax", "IdxMin", "Rank"}
 )
 PAIRED_WINDOWS: Final = frozenset({"Corr", "Cov"})
+ORDERED: Final = frozenset({"Med", "Quantile"})
+"""They keep their window in order, and of zeros with other signs any."""
+REMEMBERING: Final = ORDERED | PAIRED_WINDOWS | REGRESSIONS | {"Mean", "Sum", "Count", "Std", "Var"}
+"""What does not follow from its window alone."""
 
 
 class Unsupported(Exception):  # noqa: N818 - it is a finding, and Qlib's to deal with
@@ -102,6 +106,25 @@ class Node:
         if self.operator == "Ref":
             return max(before + self.days, before), max(after - self.days, after)
         return max(before + self.days - 1, before) if self.days else before, after
+
+    @property
+    def reach(self) -> int:
+        """Say how many days back this operator looks, one more than a window has for who leaves it."""
+        return max(self.days, 0)
+
+    @property
+    def ahead(self) -> int:
+        """Say how many days after a day its value may depend on, whatever Qlib loads."""
+        inner = max([operand.ahead for operand in self.arrays], default=0)
+        if self.operator == "Ref":
+            return max(inner - self.days, 0)
+        return inner - min(self.days, 0)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Name the fields of the dataset that it is made of."""
+        inner = frozenset[str]().union(*(operand.fields for operand in self.arrays))
+        return inner | {self.name} if self.operator == "Field" else inner
 
 
 def parse(text: str) -> Node:

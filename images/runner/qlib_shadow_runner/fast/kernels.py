@@ -130,46 +130,66 @@ def quantile(values: Floats, starts: Whole, window: int, share: float, out: Floa
                 out[i] = ordered[low] + (ordered[low + 1] - ordered[low]) * (exact - low)
 
 
-@compiled("(f8[::1], i8[::1], i8, i8, f8[::1])")
-def regress(values: Floats, beginnings: Whole, window: int, wanted: int, out: Floats) -> None:
-    """Qlib's sums of a regression on the days: 0 for the slope, 1 for R squared, 2 for the last residual."""
-    i_sum, x_sum, x2_sum, y_sum, y2_sum, xy_sum = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    unknown = window
-    for i in range(values.size):
-        begin = beginnings[i]
-        if i == begin:
-            i_sum, x_sum, x2_sum, y_sum, y2_sum, xy_sum = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            unknown = window
-        value = values[i]
-        xy_sum = xy_sum - y_sum
-        x2_sum = x2_sum + i_sum - 2 * x_sum
-        x_sum = x_sum - i_sum
-        leaving = i - window
-        if leaving >= begin and values[leaving] == values[leaving]:
-            leaver = values[leaving]
-            i_sum -= 1
-            y_sum -= leaver
-            y2_sum -= leaver * leaver
-        else:
-            unknown -= 1
-        if value != value:  # noqa: PLR0124
-            unknown += 1
-        else:
-            i_sum += 1
-            x_sum += window
-            x2_sum += window * window
-            y_sum += value
-            y2_sum += value * value
-            xy_sum += window * value
-        n = float(window - unknown)
-        spread = n * x2_sum - x_sum * x_sum
-        shared = n * xy_sum - x_sum * y_sum
-        if wanted == 1:
-            r = shared / math.sqrt(spread * (n * y2_sum - y_sum * y_sum))
-            out[i] = r * r
-        elif wanted == 0:
-            out[i] = shared / spread
-        else:
-            slope = shared / spread
-            mean = y_sum / n - slope * (x_sum / n)
-            out[i] = value - (slope * window + mean)
+@compiled("(f8[::1], i8[::1], i8[::1], i8[::1], i8, i8, f8[:,:], f8[::1])")
+def regress(  # noqa: PLR0917
+    values: Floats,
+    offsets: Whole,
+    skip: Whole,
+    save: Whole,
+    window: int,
+    wanted: int,
+    memory: Floats,
+    out: Floats,
+) -> None:
+    """Qlib's sums of a regression on the days: 0 for the slope, 1 for R squared, 2 for the last residual.
+
+    What is skipped, saved and remembered is as in `running`.
+    """
+    for number in range(offsets.size - 1):
+        begin = offsets[number]
+        i_sum, x_sum, x2_sum = memory[number, 0], memory[number, 1], memory[number, 2]
+        y_sum, y2_sum, xy_sum = memory[number, 3], memory[number, 4], memory[number, 5]
+        unknown = memory[number, 6]
+        for i in range(begin, begin + skip[number]):
+            out[i] = np.nan
+        for i in range(begin + skip[number], offsets[number + 1]):
+            if i == begin:
+                i_sum, x_sum, x2_sum, y_sum, y2_sum, xy_sum = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+                unknown = float(window)
+            value = values[i]
+            xy_sum = xy_sum - y_sum
+            x2_sum = x2_sum + i_sum - 2 * x_sum
+            x_sum = x_sum - i_sum
+            leaving = i - window
+            if leaving >= begin and values[leaving] == values[leaving]:
+                leaver = values[leaving]
+                i_sum -= 1
+                y_sum -= leaver
+                y2_sum -= leaver * leaver
+            else:
+                unknown -= 1
+            if value != value:  # noqa: PLR0124
+                unknown += 1
+            else:
+                i_sum += 1
+                x_sum += window
+                x2_sum += window * window
+                y_sum += value
+                y2_sum += value * value
+                xy_sum += window * value
+            n = window - unknown
+            spread = n * x2_sum - x_sum * x_sum
+            shared = n * xy_sum - x_sum * y_sum
+            if wanted == 1:
+                r = shared / math.sqrt(spread * (n * y2_sum - y_sum * y_sum))
+                out[i] = r * r
+            elif wanted == 0:
+                out[i] = shared / spread
+            else:
+                slope = shared / spread
+                mean = y_sum / n - slope * (x_sum / n)
+                out[i] = value - (slope * window + mean)
+            if i - begin + 1 == save[number]:
+                memory[number, 0], memory[number, 1], memory[number, 2] = i_sum, x_sum, x2_sum
+                memory[number, 3], memory[number, 4], memory[number, 5] = y_sum, y2_sum, xy_sum
+                memory[number, 6] = unknown

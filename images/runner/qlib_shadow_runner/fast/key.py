@@ -31,17 +31,33 @@ class Question:
 
     def key(self) -> str:
         """Name the answer."""
-        document = {
-            "dataset": fingerprint_of(self.root),
-            "symbols": self.universe.symbols,
-            "spans": self.universe.spans,
-            "span": self.span,
+        return _hash(
+            {
+                "dataset": fingerprint_of(self.root),
+                "symbols": self.universe.symbols,
+                "spans": self.universe.spans,
+                "last": self.span[1],
+                **self._lasting,
+            }
+        )
+
+    def family(self) -> str:
+        """Name the answers that this one may go on from: other data, other instruments, another last day."""
+        return _hash(self._lasting)
+
+    @property
+    def _lasting(self) -> dict[str, object]:
+        return {
+            "first": self.span[0],
             "columns": self.columns,
             "code": code_version(),
             "machine": platform.machine(),
             "versions": {name: version(name) for name in MADE_WITH},
         }
-        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _hash(document: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint_of(root: Path) -> str:

@@ -101,19 +101,30 @@ class Layouts:
         apart = ~no_one & ~no_other & (np.maximum(one.first, other.first) > np.minimum(one.end, other.end))
         return self.of(first, end), np.flatnonzero(apart)
 
+    def since(self, layout: Layout, first: Whole) -> Layout:
+        """Give the days of a layout from a day of each instrument on."""
+        return self.of(np.maximum(layout.first, first), layout.end)
+
     def within(self, layout: Layout, first: int, end: int) -> Layout:
         """Give the days of a layout that lie in a span."""
         return self.of(np.maximum(layout.first, first), np.minimum(layout.end, end))
 
 
-def spread(values: npt.NDArray[np.generic], layout: Layout, wider: Layout) -> npt.NDArray[np.generic]:
-    """Put values where they belong in a wider layout, NaN elsewhere: what pandas' alignment does."""
-    if layout is wider:
+def fit(values: npt.NDArray[np.generic], layout: Layout, wanted: Layout) -> npt.NDArray[np.generic]:
+    """Put values where they belong in another layout, NaN on its other days: as pandas' alignment does."""
+    if layout is wanted:
         return values
-    spread_out = np.full(wider.size, np.nan, values.dtype)
-    moved = wider.offsets[:-1] - layout.offsets[:-1] + layout.first - wider.first
-    spread_out[layout.positions + np.repeat(moved, layout.counts)] = values
-    return spread_out
+    first, end = np.maximum(layout.first, wanted.first), np.minimum(layout.end, wanted.end)
+    counts = np.maximum(end - first, 0)
+    ordinal = np.arange(counts.sum(), dtype=np.int64)
+
+    def moved(one: Layout) -> Whole:
+        beginnings: Whole = one.offsets[:-1] + first - one.first - np.cumsum(counts) + counts
+        return ordinal + np.repeat(beginnings, counts)
+
+    fitted = np.full(wanted.size, np.nan, values.dtype)
+    fitted[moved(wanted)] = values[moved(layout)]
+    return fitted
 
 
 def places(layout: Layout, instruments: Whole, days: Whole) -> Whole:

@@ -6,6 +6,7 @@ values are of `matrix`, or of the cache where one is named. Loaded by qrun; know
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,13 @@ from qlib.utils import code_to_fname
 
 from qlib_shadow_runner.fast.cache import Cache, Draft
 from qlib_shadow_runner.fast.expressions import Node, Unsupported, parse
+from qlib_shadow_runner.fast.growth import Growth, describe, grow
 from qlib_shadow_runner.fast.key import Question
-from qlib_shadow_runner.fast.matrix import Matrixes, Rows, Universe
+from qlib_shadow_runner.fast.matrix import Matrixes, Universe
+from qlib_shadow_runner.fast.memory import Memory, Unsettled
 from qlib_shadow_runner.fast.report import Report
+from qlib_shadow_runner.fast.rows import Rows
+from qlib_shadow_runner.fast.shelf import NOT_KEPT
 from qlib_shadow_runner.limits import read_limits
 
 if TYPE_CHECKING:
@@ -79,15 +84,14 @@ class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
         if stored:
             report.cache = "taken from the cache"
             return ask.frame(Rows(stored.days, stored.instruments), stored.matrix)
-        draft = cache.begin(key) if cache else None
+        computation = Computation(self, ask, report, cache.begin(key) if cache else None)
         try:
-            frame = Computation(self, ask, report, draft).frame()
+            frame = computation.frame(cache)
         except BaseException:
-            if draft:
-                draft.discard()
+            computation.discard()
             raise
-        if cache and draft:
-            report.cache = cache.keep(draft)
+        if cache:
+            report.cache = computation.keep(cache)
         return frame
 
 
@@ -116,6 +120,16 @@ class Ask:
         _, _, first, last = Cal.locate_index(days[0], days[-1], freq="day", future=False)
         lives = _lives(instruments, by.filter_pipe)
         return cls(by, _universe(lives, pd.DatetimeIndex(calendar)), lives, (first, last), calendar)
+
+    @property
+    def family(self) -> dict[str, str]:
+        """Say what an answer that goes on from this one has in common with it."""
+        return {"family": self.question.family(), "calendar": self.calendar_until(self.last)}
+
+    def calendar_until(self, last: int) -> str:
+        """Hash the calendar up to a day."""
+        days = np.asarray(self.calendar[: last + 1], "datetime64[s]")
+        return hashlib.sha256(days.tobytes()).hexdigest()
 
     @property
     def question(self) -> Question:
@@ -157,20 +171,57 @@ class Computation:
     def __init__(self, by: QlibDataLoader, ask: Ask, report: Report, draft: Draft | None) -> None:
         self._by, self._ask, self._report, self._draft = by, ask, report, draft
         self._matrixes = Matrixes(ask.root, ask.universe, ask.first, ask.last)
+        self._nodes = [column.node for column in ask.columns if column.node]
+        self._memory: Memory | None = None
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self, cache: Cache | None = None) -> pd.DataFrame:
         """Compute the whole frame."""
-        columns = self._ask.columns
-        nodes = [column.node for column in columns if column.node]
-        rows = self._matrixes.rows(nodes)
+        rows = self._matrixes.rows(self._nodes)
         if not len(rows.days):
             raise Unsupported("days on which nothing is listed")
-        matrix = self._room(rows, len(columns))
-        ours = [matrix[number] for number, column in enumerate(columns) if column.node]
-        self._matrixes.fill(nodes, rows, ours, read_limits().threads)
+        matrix = self._room(rows, len(self._ask.columns))
+        self._fill(rows, matrix, self._growth(cache, rows) if cache else None)
         frame = self._ask.frame(rows, matrix)
         self._add_columns_of_qlib(frame.index, matrix)
         return self._with_instruments_of_qlib(frame)
+
+    def keep(self, cache: Cache) -> str:
+        """Keep what was computed, and what is needed to go on from there."""
+        if not self._draft or not self._memory:
+            return NOT_KEPT
+        about = describe(self._matrixes.inputs(self._nodes), self._memory, self._ask.last)
+        self._draft.about, self._draft.memory = {**about, **self._ask.family}, self._memory.kept
+        return cache.keep(self._draft)
+
+    def discard(self) -> None:
+        """Leave nothing half made."""
+        if self._draft:
+            self._draft.discard()
+
+    def _growth(self, cache: Cache, rows: Rows) -> Growth | None:
+        """Find what was computed before the dataset had its last days."""
+        if self._matrixes.irregular:
+            return None
+        inputs, ask = self._matrixes.inputs(self._nodes), self._ask
+        ahead = max(node.ahead for node in self._nodes)
+        for stored in cache.older(ask.question.family(), ask.last, ask.universe.symbols):
+            if stored.about["calendar"] == ask.calendar_until(stored.about["last"]):
+                growth = grow(stored, inputs, rows, ask.last, ahead)
+                if growth:
+                    return growth
+        return None
+
+    def _fill(self, rows: Rows, matrix: npt.NDArray[np.float32], growth: Growth | None) -> None:
+        numbers = [number for number, column in enumerate(self._ask.columns) if column.node]
+        ours, threads = [matrix[number] for number in numbers], read_limits().threads
+        if growth:
+            growth.copy(numbers, matrix, threads)
+        try:
+            self._memory = self._matrixes.fill(self._nodes, rows, ours, threads, growth)
+        except Unsettled:
+            self._memory = self._matrixes.fill(self._nodes, rows, ours, threads)
+        else:
+            self._report.grown(growth)
 
     def _room(self, rows: Rows, columns: int) -> npt.NDArray[np.float32]:
         # What has instruments of Qlib's in it is made of two frames, and not kept.

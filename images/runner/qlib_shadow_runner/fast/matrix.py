@@ -14,7 +14,10 @@ import numpy as np
 
 from qlib_shadow_runner.fast.bins import Bins
 from qlib_shadow_runner.fast.evaluate import Evaluator, Part, Shapes, Span
+from qlib_shadow_runner.fast.inputs import Inputs
 from qlib_shadow_runner.fast.layout import MISSING, Layout, Layouts, places
+from qlib_shadow_runner.fast.memory import NOTHING, Memory, Tails
+from qlib_shadow_runner.fast.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qlib_shadow_runner.fast.expressions import Node
+    from qlib_shadow_runner.fast.growth import Growth
     from qlib_shadow_runner.fast.layout import Whole
 
     Matrix = npt.NDArray[np.float32]
@@ -38,14 +42,6 @@ class Universe:
     symbols: tuple[str, ...]
     folders: tuple[str, ...]
     spans: tuple[tuple[tuple[int, int], ...], ...] | None
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows, as places in the calendar and among the universe's instruments."""
-
-    days: Whole
-    instruments: Whole
 
 
 class Matrixes:
@@ -66,31 +62,59 @@ class Matrixes:
     def rows(self, nodes: Sequence[Node]) -> Rows:
         """Find the rows: the days on which any expression has a place, within the spans."""
         whole = self._hull(nodes)
-        instruments = np.repeat(np.arange(len(self._universe.symbols)), whole.counts)
         keep = self._kept(whole)
-        days, instruments = whole.days[keep], instruments[keep]
-        order = np.argsort(days.astype(np.int32), kind="stable")
-        return Rows(days[order], instruments[order])
+        grid = np.zeros((self._last + 1 - self._first, len(self._universe.symbols)), np.bool_)
+        instruments = np.repeat(np.arange(grid.shape[1]), whole.counts)
+        grid[whole.days[keep] - self._first, instruments[keep]] = True
+        days, instruments = np.nonzero(grid)
+        return Rows(days + self._first, instruments)
 
-    def fill(self, nodes: Sequence[Node], rows: Rows, columns: Sequence[Matrix], threads: int) -> None:
-        """Compute each expression into its column."""
+    def inputs(self, nodes: Sequence[Node]) -> Inputs:
+        """Say which files the expressions are made of."""
+        fields = sorted(frozenset[str]().union(*(node.fields for node in nodes)))
+        return Inputs(self._bins, fields, self._universe.symbols, self._last)
+
+    def fill(
+        self,
+        nodes: Sequence[Node],
+        rows: Rows,
+        columns: Sequence[Matrix],
+        threads: int,
+        growth: Growth | None = None,
+    ) -> Memory:
+        """Compute each expression into its column, or what an earlier one lacks; say what is remembered."""
         parts = [self._part(node) for node in nodes]
-        evaluator = Evaluator(self._bins, self._shapes, parts)
+        memory = self._memory(nodes, growth)
+        tails = Tails(self._shapes, self._layouts, memory)
+        evaluator = Evaluator(self._bins, tails, parts)
+        if growth:
+            rows = growth.missing(rows)
+        where = growth.computed if growth else slice(None)
         remembered: dict[Layout, tuple[Whole, bool]] = {}
 
         def column(number: int) -> None:
             part = parts[number]
-            layout = self._shapes.of(part)
+            layout = tails.of(part)
             if layout not in remembered:
                 while len(remembered) >= KEPT:
                     remembered.pop(next(iter(remembered)), None)
                 remembered[layout] = _gather(layout, rows)
-            _put(evaluator.take(part), *remembered.get(layout) or _gather(layout, rows), columns[number])
+            gather, some_missing = remembered.get(layout) or _gather(layout, rows)
+            columns[number][where] = _rows(evaluator.take(part), gather, some_missing=some_missing)
 
         # Those of one window share most of their parts, which are forgotten when the last of them is done.
         order = sorted(range(len(nodes)), key=lambda number: _widest(nodes[number]))
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(column, order))
+        return memory
+
+    def _memory(self, nodes: Sequence[Node], growth: Growth | None) -> Memory:
+        now = self.inputs(nodes).settled
+        past = growth.settled if growth else np.full(len(now), NOTHING)
+        memory = Memory(map(self._part, nodes), past, now, max(node.ahead for node in nodes))
+        if growth:
+            memory.kept[:] = growth.kept
+        return memory
 
     def _part(self, node: Node) -> Part:
         return Part(node, Span.of(node, self._first, self._last))
@@ -128,11 +152,11 @@ def _gather(layout: Layout, rows: Rows) -> tuple[Whole, bool]:
     return found, bool((found == MISSING).any())
 
 
-def _put(values: npt.NDArray[np.generic], gather: Whole, some_missing: bool, out: Matrix) -> None:  # noqa: FBT001
+def _rows(values: npt.NDArray[np.generic], gather: Whole, *, some_missing: bool) -> Matrix:
     if not values.size:
-        out.fill(np.nan)
-        return
+        return np.full(len(gather), np.nan, np.float32)
     with np.errstate(all="ignore"):
-        np.take(values.astype(np.float32, copy=False), gather, out=out, mode="clip")
+        found: Matrix = np.take(values.astype(np.float32, copy=False), gather, mode="clip")
     if some_missing:
-        out[gather == MISSING] = np.nan
+        found[gather == MISSING] = np.nan
+    return found

@@ -6,10 +6,13 @@ import os
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.fast.places import ENV_REPORT
 from qlib_shadow_runner.files import write_json
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.fast.growth import Growth
 
 SHOWN: Final = 5
 
@@ -23,6 +26,10 @@ class Report:
     rows: int = 0
     seconds: float = 0.0
     cache: str = "none"
+    new_days: int | None = None
+    """So many days were added to an earlier matrix; none where there was no such."""
+    instruments_anew: int = 0
+    """Of so many instruments the earlier days were computed, too: new ones, and those of another past."""
     columns_by_qlib: list[str] = field(default_factory=list)
     instruments_by_qlib: list[str] = field(default_factory=list)
     all_by_qlib: str = ""
@@ -39,6 +46,11 @@ class Report:
         if path:
             write_json(Path(path), asdict(self))
 
+    def grown(self, growth: Growth | None) -> None:
+        """Say what an earlier matrix has given."""
+        if growth:
+            self.new_days, self.instruments_anew = growth.days, growth.anew
+
     def sentence(self) -> str:
         """Say it in one line."""
         line = f"features: {self.columns} columns, {self.rows:,} rows in {self.seconds:.1f} s"
@@ -52,7 +64,14 @@ class Report:
             )
             if names
         ]
-        return "; ".join([line, *([] if self.cache == "none" else [self.cache]), *parts])
+        return "; ".join([line, *self._from_cache(), *parts])
+
+    def _from_cache(self) -> list[str]:
+        told = [] if self.cache == "none" else [self.cache]
+        if self.new_days is None:
+            return told
+        anew = f", and {self.instruments_anew} instruments wholly" if self.instruments_anew else ""
+        return [f"taken from the cache, {self.new_days} new days computed{anew}", *told]
 
 
 def _some(names: list[str]) -> str:

@@ -137,6 +137,13 @@ class Shelf:
         found = [_entry(path) for path in self._folders() if not path.name.startswith(".")]
         return sorted((entry for entry in found if entry), key=lambda entry: entry.used)
 
+    def described(self) -> Iterator[tuple[str, Content]]:
+        """Give what things of this kind say of themselves, by key; unread, and perhaps gone already."""
+        for path in self._folders():
+            content = {} if path.name.startswith(".") else read_json_object(path / CONTENT) or {}
+            if _describes_itself(content) and content["kind"] == self.kind:
+                yield path.name, content
+
     def shrink(self, limit: int | None = None) -> list[Entry]:
         """Remove the longest unused until the rest is within the limit, and what was abandoned half made."""
         for path in self._folders():
@@ -167,12 +174,16 @@ def remove(folder: Path) -> None:
 
 
 def _verify(folder: Path, content: Content) -> None:
-    described = {name: value for name, value in content.items() if name != "itself"}
-    if described.get("schema") != SCHEMA or content.get("itself") != _hash(described):
+    if not _describes_itself(content):
         raise ValueError("its content is not described")
     files = dict(content["sha256"])
     if _hashes(folder, list(files)) != files:
         raise ValueError("it is not what was written")
+
+
+def _describes_itself(content: Content) -> bool:
+    described = {name: value for name, value in content.items() if name != "itself"}
+    return described.get("schema") == SCHEMA and content.get("itself") == _hash(described)
 
 
 def _hash(described: Content) -> str:

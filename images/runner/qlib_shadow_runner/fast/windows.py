@@ -1,7 +1,8 @@
-"""Rolling operators over all instruments at once, by pandas' own kernels with the windows of each instrument.
+"""Rolling operators over all instruments at once, with the windows of each instrument.
 
-What `Series.rolling(days, min_periods=1)` does to one instrument, these do to all. `kernels` has the loops
-for which pandas would call Python, or a slow structure.
+What `Series.rolling(days, min_periods=1)` does to one instrument, these do to all: by pandas' own kernels,
+by `running` where a sum remembers its past, and by `kernels` where pandas would call Python, or a slow
+structure.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas._libs.window.aggregations as pandas_windows  # type: ignore[import-not-found]
 
+from qlib_shadow_runner.fast.memory import Unsettled
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
     from qlib_shadow_runner.fast.layout import Layout
+    from qlib_shadow_runner.fast.memory import Track
 
     Values = npt.NDArray[Any]
     Floats = npt.NDArray[np.float64]
@@ -25,26 +29,57 @@ FLAT: Final = 2e-5
 """Qlib calls a deviation below this none."""
 NEEDED: Final = 1
 """Values that a window must have: Qlib's min_periods."""
+SUMS, PAIR, DEVIATION = 7, 10, 5
+"""How many numbers a regression, a correlation and a deviation remember."""
 
 
-def roll(name: str, values: Values, layout: Layout, days: int) -> Floats:
-    """Apply one of pandas' operators."""
+def roll(name: str, values: Values, layout: Layout, days: int, track: Track) -> Floats:
+    """Apply one of pandas' running sums."""
     if name == "Count":
-        return _roll(pandas_windows.roll_sum, (~np.isnan(values)).astype(np.float64), layout, days)
+        return _total((~np.isnan(values)).astype(np.float64), layout, days, track, mean=False)
     prepared = prepare(values)
     if name == "Std":
-        return deviation(prepared, layout, days)
+        return deviation(prepared, layout, days, track)
     if name == "Var":
-        return _roll(pandas_windows.roll_var, prepared, layout, days, 1)
-    return _roll(SIMPLE[name], prepared, layout, days)
+        return variance(prepared, layout, days, track)
+    return _total(prepared, layout, days, track, mean=name == "Mean")
 
 
-def deviation(prepared: Floats, layout: Layout, days: int) -> Floats:
+def _total(prepared: Floats, layout: Layout, days: int, track: Track, *, mean: bool) -> Floats:
+    from qlib_shadow_runner.fast import running  # noqa: PLC0415 - compiling is for who computes
+
+    out = np.empty(layout.size)
+    running.total(prepared, layout.offsets, track.skip, track.save, days, track.kept, mean, out)
+    return out
+
+
+def variance(prepared: Floats, layout: Layout, days: int, track: Track) -> Floats:
+    """Give `rolling.var()`."""
+    from qlib_shadow_runner.fast import running  # noqa: PLC0415
+
+    out = np.empty(layout.size)
+    running.variance(prepared, layout.offsets, track.skip, track.save, days, track.kept, out)
+    return out
+
+
+def deviation(prepared: Floats, layout: Layout, days: int, track: Track) -> Floats:
     """Give `rolling.std()`."""
-    variance = _roll(pandas_windows.roll_var, prepared, layout, days, 1)
-    result: Floats = np.sqrt(variance)
-    result[variance < 0] = 0
+    found = variance(prepared, layout, days, track)
+    result: Floats = np.sqrt(found)
+    result[found < 0] = 0
     return result
+
+
+def extreme(name: str, values: Values, layout: Layout, days: int) -> Floats:
+    """Give the largest or the smallest of the window."""
+    return _roll(EXTREMES[name], prepare(values), layout, days)
+
+
+def median(values: Values, layout: Layout, days: int, track: Track) -> Floats:
+    """Give the middle of the window."""
+    prepared = prepare(values)
+    _mark_zeros(prepared, layout, track)
+    return _roll(pandas_windows.roll_median_c, prepared, layout, days)
 
 
 def index_of_extreme(values: Values, layout: Layout, days: int, *, largest: bool) -> Floats:
@@ -65,37 +100,45 @@ def rank(values: Values, layout: Layout, days: int) -> Floats:
     return out
 
 
-def quantile(values: Values, layout: Layout, days: int, share: float) -> Floats:
+def quantile(values: Values, layout: Layout, days: int, share: float, track: Track) -> Floats:
     """Give a quantile of the window."""
     from qlib_shadow_runner.fast import kernels  # noqa: PLC0415
 
-    out = np.empty(layout.size)
-    kernels.quantile(prepare(values), layout.starts(days), days, share, out)
+    prepared, out = prepare(values), np.empty(layout.size)
+    _mark_zeros(prepared, layout, track)
+    kernels.quantile(prepared, layout.starts(days), days, share, out)
     return out
 
 
-def regress(name: str, values: Values, layout: Layout, days: int) -> Floats:
+def regress(name: str, values: Values, layout: Layout, days: int, track: Track) -> Floats:
     """Regress on the days, as Qlib does: on the values as they are, infinite ones too."""
     from qlib_shadow_runner.fast import kernels  # noqa: PLC0415
 
     out = np.empty(layout.size)
     wanted = {"Slope": 0, "Rsquare": 1, "Resi": 2}[name]
-    kernels.regress(values.astype(np.float64), layout.beginnings, days, wanted, out)
+    days_known = track.skip, track.save
+    kernels.regress(values.astype(np.float64), layout.offsets, *days_known, days, wanted, track.kept, out)
     if name == "Rsquare":
-        out[_is_flat(deviation(prepare(values), layout, days))] = np.nan
+        deviations = deviation(prepare(values), layout, days, track.from_number(SUMS))
+        out[_is_flat(deviations)] = np.nan
     return out
 
 
-def correlate(name: str, left: Values, right: Values, layout: Layout, days: int) -> Floats:
+def correlate(  # noqa: PLR0917 - two sides
+    name: str, left: Values, right: Values, layout: Layout, days: int, track: Track
+) -> Floats:
     """Give a correlation or a covariance of two in the window."""
+    from qlib_shadow_runner.fast import running  # noqa: PLC0415
+
+    out = np.empty(layout.size)
     both = prepare(left + 0 * right), prepare(right + 0 * left)
-    if name == "Cov":
-        covariance: Floats = pandas_windows.roll_cov(*both, layout.starts(days), layout.ends, NEEDED, 1)
-        return covariance
-    found: Floats = pandas_windows.roll_corr(*both, layout.starts(days), layout.ends, NEEDED)
-    for side in (left, right):
-        found[_is_flat(deviation(prepare(side), layout, days))] = np.nan
-    return found
+    half = running.HALF if name == "Corr" else 0.0
+    running.covariance(*both, layout.offsets, track.skip, track.save, days, track.kept, half, out)
+    if name == "Corr":
+        for number, side in enumerate((left, right)):
+            own = track.from_number(PAIR + number * DEVIATION)
+            out[_is_flat(deviation(prepare(side), layout, days, own))] = np.nan
+    return out
 
 
 def prepare(values: Values) -> Floats:
@@ -111,15 +154,21 @@ def _roll(kernel: Callable[..., Floats], values: Floats, layout: Layout, days: i
     return kernel(values, layout.starts(days), layout.ends, NEEDED, *more)
 
 
+def _mark_zeros(prepared: Floats, layout: Layout, track: Track) -> None:
+    """Remember who has a zero with a sign: which of equal zeros is taken out of order is its history's."""
+    places = np.flatnonzero((prepared == 0) & np.signbit(prepared))
+    owners = np.unique(np.searchsorted(layout.offsets, places, side="right") - 1)
+    if (track.skip[owners] > 0).any():
+        raise Unsettled("zeros with a sign")
+    track.kept[owners, 0] = 1
+
+
 def _is_flat(deviations: Floats) -> npt.NDArray[np.bool_]:
     return deviations <= FLAT  # what numpy.isclose(deviations, 0, atol=FLAT) comes to
 
 
-SIMPLE: Final[Mapping[str, Callable[..., Floats]]] = {
-    "Mean": pandas_windows.roll_mean,
-    "Sum": pandas_windows.roll_sum,
+EXTREMES: Final[Mapping[str, Callable[..., Floats]]] = {
     "Max": pandas_windows.roll_max,
     "Min": pandas_windows.roll_min,
-    "Med": pandas_windows.roll_median_c,
 }
 """Qlib's names for what pandas does alone."""

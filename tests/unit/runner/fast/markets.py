@@ -71,25 +71,27 @@ class Market:
     lives: Mapping[str, Life]
     spans: Mapping[str, tuple[tuple[int, int], ...]]
 
-    def write(self, folder: Path) -> Path:
-        """Write it as Qlib reads it."""
-        calendar = weekdays(self.length)
+    def write(self, folder: Path, until: int | None = None) -> Path:
+        """Write it as Qlib reads it, or as it was read when it had fewer days."""
+        calendar = weekdays(min(self.length, until or self.length))
+        end = len(calendar)
         (folder / "calendars").mkdir(parents=True)
         (folder / "calendars" / "day.txt").write_text("".join(f"{day}\n" for day in calendar))
         (folder / "instruments").mkdir()
         for name, spans in {"all": {}, "some": self.spans}.items():
             lines = [
-                f"{symbol}\t{calendar[first]}\t{calendar[last]}\n"
+                f"{symbol}\t{calendar[first]}\t{calendar[min(last, end - 1)]}\n"
                 for symbol in self.lives
                 for first, last in spans.get(symbol, ((0, self.length - 1),))
+                if first < end
             ]
             (folder / "instruments" / f"{name}.txt").write_text("".join(lines))
         for symbol, life in self.lives.items():
             home = folder / "features" / ("_qlib_con" if symbol == "CON" else symbol.lower())
             home.mkdir(parents=True)
             for name, (first, values) in life.fields().items():
-                if name not in life.missing:
+                if name not in life.missing and first < end:
                     (home / f"{name}.day.bin").write_bytes(
-                        np.concatenate([[first], values]).astype("<f4").tobytes()
+                        np.concatenate([[first], values[: end - first]]).astype("<f4").tobytes()
                     )
         return folder
