@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.unit.runner.conftest import weekdays
+from qlib.contrib.data.loader import Alpha158DL
+from tests.unit.runner.conftest import weekdays, write_bin
 from tests.unit.runner.fast.markets import FIELDS, SYMBOLS, Life, Market
-from tests.unit.runner.fast.side_by_side import Config, by_us, named, open_dataset, require_same
+from tests.unit.runner.fast.side_by_side import Config, by_qlib, by_us, named, open_dataset, require_same
 from tests.unit.runner.fast.test_features_are_qlibs_to_the_last_bit import AT_ONCE, LABEL, POOL
 
+from qlib_shadow_runner.fast.cache import MATRIX, Cache
+from qlib_shadow_runner.fast.growth import grow
+from qlib_shadow_runner.fast.loader import Ask, QlibDataLoader
+from qlib_shadow_runner.fast.matrix import Matrixes
 from qlib_shadow_runner.fast.places import ENV_CACHE
 
 if TYPE_CHECKING:
@@ -170,3 +178,155 @@ def outcome(*asked: Any) -> pd.DataFrame | type[Exception]:
         return answer(*asked)[0]
     except Exception as refused:  # noqa: BLE001 - whatever Qlib does not take
         return type(refused)
+
+
+MARKET = Market(
+    100,
+    {
+        "AAA": Life(0, 100, 1),
+        "BBB": Life(10, 90, 2, gaps=0.05, no_volume=0.05),
+        "CCC": Life(5, 60, 3),
+        "DDD": Life(97, 3, 4),
+    },
+    {},
+)
+"""One of them has ended, and one is listed on the last evening."""
+ALPHA = {"feature": Alpha158DL.get_feature_config(), "label": LABEL}
+BEGIN = str(weekdays(100)[2])
+
+
+def evening(folder: Path, until: int, market: Market = MARKET) -> Path:
+    """Write the dataset as it is on one evening."""
+    return market.write(folder / f"evening{until}", until=until)
+
+
+def ask(dataset: Path, cache: Path | None, until: int) -> tuple[pd.DataFrame, Report]:
+    """Ask for Alpha158 up to the last day."""
+    return answer(dataset, cache, ALPHA, "all", BEGIN, str(weekdays(until)[-1]))
+
+
+def test_what_grew_is_qlibs_and_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """Alpha158 on three evenings: the second has two days more, the third a new symbol and another past."""
+    cache = tmp_path / "cache"
+    assert ask(evening(tmp_path, 95), cache, 95)[1].new_days is None
+    _, second = ask(evening(tmp_path, 97), cache, 97)
+    assert (second.new_days, second.instruments_anew, second.cache) == (2, 0, "kept for other runs")
+    assert "taken from the cache, 2 new days computed; kept for other runs" in capfd.readouterr().out
+    changed = replace(MARKET, lives={**MARKET.lives, "BBB": replace(MARKET.lives["BBB"], seed=9)})
+    dataset = evening(tmp_path, 100, changed)
+    ours, third = ask(dataset, cache, 100)
+    assert (third.new_days, third.instruments_anew) == (3, 2)
+    assert "3 new days computed, and 2 instruments wholly; kept" in capfd.readouterr().out
+    open_dataset(dataset)
+    require_same(by_qlib(ALPHA, "all", BEGIN, str(weekdays(100)[-1])), ours)
+    assert ask(dataset, cache, 100)[1].cache == "taken from the cache"
+
+
+def test_only_rows_that_can_have_changed_are_computed(tmp_path: Path):
+    """The label looks two days ahead, so with one new day there are three for each that is still listed."""
+    cache = tmp_path / "cache"
+    ask(evening(tmp_path, 95), cache, 95)
+    dataset = evening(tmp_path, 96)
+    open_dataset(dataset)
+    loader = QlibDataLoader(ALPHA)
+    asked = Ask.of(loader, "all", BEGIN, str(weekdays(96)[-1]))
+    nodes = [column.node for column in asked.columns if column.node]
+    matrixes = Matrixes(asked.root, asked.universe, asked.first, asked.last)
+    rows = matrixes.rows(nodes)
+    [stored] = Cache(cache).older(asked.question.family(), asked.last, asked.universe.symbols)
+    growth = grow(stored, matrixes.inputs(nodes), rows, asked.last, ahead=2)
+    assert growth is not None
+    assert growth.shared == len(stored.days)
+    missing = growth.missing(rows)
+    names = [asked.universe.symbols[number] for number in missing.instruments]
+    assert sorted(zip(missing.days.tolist(), names, strict=True)) == [
+        (day, name) for day in (93, 94, 95) for name in ("AAA", "BBB")
+    ]
+
+
+def test_a_file_that_is_behind_the_others_may_catch_up(tmp_path: Path):
+    """What one field lacked yesterday is no less new than the day itself."""
+    cache, late = tmp_path / "cache", evening(tmp_path, 95)
+    path = late / "features" / "aaa" / "vwap.day.bin"
+    path.write_bytes(path.read_bytes()[:-12])
+    ask(late, cache, 95)
+    dataset = evening(tmp_path, 96)
+    grown, told = ask(dataset, cache, 96)
+    assert (told.new_days, told.instruments_anew) == (1, 0)
+    require_same(ask(dataset, None, 96)[0], grown)
+
+
+def test_a_zero_with_a_sign_is_remembered(tmp_path: Path):
+    """Long ago: its instrument is computed wholly, for a list in order may hold it still."""
+    config = {"feature": named("Quantile(0*$flow, 2, 0.5)", "Med(0*$flow, 2)"), "label": LABEL}
+    for until in (95, 96):
+        flow = np.where(np.arange(until) == 95, np.nan, np.where(np.arange(until) == 20, -1.0, 1.0))
+        write_bin(evening(tmp_path, until) / "features" / "aaa" / "flow.day.bin", flow, 0)
+    for until, anew in ((95, None), (96, 1)):
+        asked = config, "all", BEGIN, str(weekdays(until)[-1])
+        grown, told = answer(tmp_path / f"evening{until}", tmp_path / "cache", *asked)
+        require_same(answer(tmp_path / f"evening{until}", None, *asked)[0], grown)
+        assert (told.instruments_anew if anew else told.new_days) == anew
+
+
+def test_a_damaged_matrix_of_yesterday_is_told_and_nothing_is_taken_from_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """It is removed, and today's is computed from nothing."""
+    cache = tmp_path / "cache"
+    ask(evening(tmp_path, 95), cache, 95)
+    [old] = cache.iterdir()
+    with (old / MATRIX).open("r+b") as stream:
+        stream.write(b"rust")
+    dataset = evening(tmp_path, 96)
+    ours, told = ask(dataset, cache, 96)
+    assert told.new_days is None
+    assert "cannot be used" in capfd.readouterr().err
+    assert not old.exists()
+    require_same(ask(dataset, None, 96)[0], ours)
+
+
+def test_a_matrix_of_yesterday_that_goes_meanwhile_is_no_loss(tmp_path: Path):
+    """Whoever had listed it finds nothing; whoever had opened it reads it to its end."""
+    home = tmp_path / "cache"
+    ask(evening(tmp_path, 95), home, 95)
+    [(_, about)] = Cache(home).described()
+    listed, opened = (Cache(home).older(about["family"], 95, about["symbols"]) for _ in range(2))
+    found = next(opened)
+    Cache(home).shrink(0)
+    assert list(listed) == []
+    assert np.isfinite(found.matrix[0]).any()
+
+
+def test_on_a_full_disk_what_grew_is_given_and_not_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """A file may not be larger than a little: the matrix has its room in memory."""
+    cache = tmp_path / "cache"
+    ask(evening(tmp_path, 95), cache, 95)
+    dataset = evening(tmp_path, 96)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        ours, told = ask(dataset, cache, 96)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (told.new_days, told.cache) == (1, "not kept")
+    assert "not kept for other runs" in capfd.readouterr().err
+    require_same(ask(dataset, None, 96)[0], ours)
+
+
+@pytest.mark.parametrize("change", ["calendar", "columns", "first day"])
+def test_what_is_not_the_same_question_or_past_is_computed_from_nothing(tmp_path: Path, change: str):
+    """Another calendar, other columns, another first day."""
+    cache, dataset = tmp_path / "cache", evening(tmp_path, 96)
+    ask(evening(tmp_path, 95), cache, 95)
+    config, begin = ALPHA, BEGIN
+    if change == "calendar":
+        days = dataset / "calendars" / "day.txt"
+        days.write_text(days.read_text().replace(str(weekdays(96)[0]), "2019-12-31"))
+    elif change == "columns":
+        config = {**ALPHA, "label": (["Ref($close, -1)"], ["LABEL0"])}
+    else:
+        begin = str(weekdays(96)[3])
+    _, told = answer(dataset, cache, config, "all", begin, str(weekdays(96)[-1]))
+    assert told.new_days is None
+    assert told.cache == "kept for other runs"
