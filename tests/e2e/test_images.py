@@ -216,6 +216,26 @@ def test_the_bytecode_is_there(either: Container) -> None:
     assert either.run("python", "-c", ask).split() == ["True", "True"]
 
 
+COUNT_LOOPS = """
+import importlib, pkgutil
+from qlib_shadow_runner import fast
+names = [found.name for found in pkgutil.iter_modules(fast.__path__)]
+modules = [importlib.import_module(f"{fast.__name__}.{name}") for name in names]
+from numba.core.registry import CPUDispatcher  # after them: they settle what numba reads
+loops = {one for module in modules for one in vars(module).values() if isinstance(one, CPUDispatcher)}
+hits = [sum(loop.stats.cache_hits.values()) for loop in loops]
+misses = [sum(loop.stats.cache_misses.values()) for loop in loops]
+print(len(loops), sum(hits), sum(misses))
+"""
+
+
+def test_the_loops_of_the_fast_engine_are_compiled(runner: Container) -> None:
+    """All of them are found and none is compiled, by a user who can write nothing into the image."""
+    loops, hits, misses = map(int, runner.run("python", "-c", COUNT_LOOPS).splitlines()[-1].split())
+    assert loops >= 4
+    assert (hits, misses) == (loops, 0)
+
+
 def test_no_tool_of_the_build_is_left(either: Container) -> None:
     """A final image has no compiler, and nothing to fetch more with."""
     ask = f"for tool in {' '.join(BUILD_TOOLS)}; do command -v $tool; done; true"

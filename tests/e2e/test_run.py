@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from installation import DEMO
+from qlib_shadow_runner.fast.places import FEATURES_CACHE
 from testcluster.engines import engine
 
 if TYPE_CHECKING:
@@ -168,6 +170,22 @@ def test_the_dataset_is_mounted_read_only_while_training(
     mounts = qrun["spec"]["containers"][0]["volumeMounts"]
     resolved = finished_demo["status"]["dataset"]["resolvedPath"]
     assert [m for m in mounts if m["mountPath"] == resolved and m.get("readOnly")], mounts
+
+
+def test_the_default_engine_computed_features_and_keeps_them(
+    installation: Installation, metadata: dict[str, Any]
+):
+    """Every part on arrays, in the pod's one attempt; what is kept is for all pods of the group."""
+    assert set(metadata["engines"].values()) == {"fast"}
+    features = metadata["features"]
+    assert (features["engine"], features["attempt"], features["columns"]) == ("fast", 1, 159)
+    assert features["cache"] in ("kept for other runs", "taken from the cache"), "or another test was first"
+    assert (features["columns_by_qlib"], features["instruments_by_qlib"]) == ([], [])
+    cache = installation.data / FEATURES_CACHE
+    assert {path.name for path in cache.glob("*/*")} >= {"content.json", "matrix.f32"}
+    found = [path.stat() for path in (cache, *cache.rglob("*"))]
+    assert {(one.st_uid, one.st_gid) for one in found} == {(10001, 10001)}
+    assert {stat.S_IMODE(one.st_mode) & 0o060 for one in found} == {0o060}
 
 
 def test_the_pods_log_is_the_run_folders_log(
