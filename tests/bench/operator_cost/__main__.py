@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.operator_cost import audit, growth, report
+from tests.bench.operator_cost.copies import fill
 from tests.bench.operator_cost.floor import floor
 from tests.bench.operator_cost.loads import make
 from tests.bench.operator_cost.place import load_stage_image, place
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tests.bench.operator_cost.report import Row
 
 ROUNDS = 3
-BATCH = 1000
 
 
 def main() -> int:
@@ -78,13 +78,6 @@ def on_pretended_nodes(here: Place, options: argparse.Namespace) -> Iterator[Row
         yield from grown(sizes[-1:], sizes[0])
     if not existing:
         yield from loads(here, options, resolved)
-
-
-def fill(here: Place, load: str, count: int) -> None:
-    """Let more finished runs exist."""
-    with operator(here):
-        for number, begin in enumerate(range(0, count, BATCH)):
-            make(here, f"{load}-{number}", min(BATCH, count - begin))
 
 
 def grown(sizes: list[growth.Size], first: growth.Size | None) -> Iterator[Row]:
