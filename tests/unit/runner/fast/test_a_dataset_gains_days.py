@@ -261,7 +261,7 @@ def test_a_zero_with_a_sign_is_remembered(tmp_path: Path):
     config = {"feature": named("Quantile(0*$flow, 2, 0.5)", "Med(0*$flow, 2)"), "label": LABEL}
     for until in (95, 96):
         flow = np.where(np.arange(until) == 95, np.nan, np.where(np.arange(until) == 20, -1.0, 1.0))
-        write_bin(evening(tmp_path, until) / "features" / "aaa" / "flow.day.bin", flow, 0)
+        write_bin(evening(tmp_path, until) / "features" / "aaa" / "flow.day.bin", flow.tolist(), 0)
     for until, anew in ((95, None), (96, 1)):
         asked = config, "all", BEGIN, str(weekdays(until)[-1])
         grown, told = answer(tmp_path / f"evening{until}", tmp_path / "cache", *asked)
