@@ -92,7 +92,8 @@ NO_ROUNDS = ("      num_boost_round: {{ model.num_boost_round }}\n", "")
 NAMED_LABEL = ('label: ["Ref($close, -2)/$close - 1"]', 'label: [["Ref($close, -2)/$close - 1"], [LABEL0]]')
 ON_ARRAYS = ("module_path: qlib.data.dataset.handler", "module_path: qlib_shadow_runner.fast.handler")
 TEMPLATES: dict[str, tuple[dict[str, object], Template]] = {
-    "plain": (FEW, own(SMALL)),
+    "plain": ({**FEW, "engine": "qlib"}, own(SMALL)),
+    "plain with a backtest on arrays": (FEW, own(SMALL)),
     "plain with fees": ({**FEW, "exchange": {"openCost": 0.01}}, own(SMALL)),
     "plain with slippage": ({**FEW, "exchange": {"impactCost": 0.1}}, own(SMALL)),
     "plain with a least cost": ({**FEW, "exchange": {"minCost": 500_000}}, own(SMALL)),
@@ -156,9 +157,10 @@ def test_what_a_trade_costs_really_costs(figures: dict[str, Figures], name: str)
     assert dear.without_cost == pytest.approx(plain.without_cost, abs=0.05)
 
 
-def test_a_backtest_on_arrays_has_the_same_figures(figures: dict[str, Figures]):
-    """By class path, through the same vetting, to the last bit."""
-    assert figures["plain on arrays"] == figures["plain"]
+@pytest.mark.parametrize("name", ["plain on arrays", "plain with a backtest on arrays"])
+def test_on_arrays_the_figures_are_the_same(figures: dict[str, Figures], name: str):
+    """By class path, through the same vetting, to the last bit; and whoever computes the features."""
+    assert figures[name] == figures["plain"]
 
 
 def test_nothing_starts_processes_of_its_own(tmp_path: Path):

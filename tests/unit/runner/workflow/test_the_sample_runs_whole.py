@@ -69,6 +69,8 @@ def test_the_metadata_says_what_the_template_says(ran: Ran):
     metadata = ran.metadata
     assert metadata["template"] == 'ConfigMap "momentum", key "workflow.yaml"'
     assert (metadata["model"], metadata["handler"]) == ("LGBModel", "DataHandlerLP")
+    assert set(metadata["engines"].values()) == {"fast"}  # type: ignore[attr-defined]
+    assert metadata["features"]["engine"] == "fast"  # type: ignore[index]
     assert metadata["label_looks_ahead_days"] == 6
     assert metadata["strategy"] == {"topk": 2, "n_drop": 1, "hold_thresh": 5}
     assert metadata["exchange"]["impact_cost"] == 0.1  # type: ignore[index]
