@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ THREADS: Final = (
     "NUMEXPR_NUM_THREADS",
     "ARROW_NUM_THREADS",
 )
+FONTS: Final = "MPLCONFIGDIR"
 
 
 def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str) -> dict[str, str]:
@@ -49,6 +51,20 @@ def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str)
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_PYTHON_REFRESH": "quiet",
     }
+
+
+def drawing_environment(environ: Mapping[str, str], scratch: str) -> dict[str, str]:
+    """Let Matplotlib find its list of fonts, which takes a second to make.
+
+    What somebody made beforehand is copied, since Matplotlib passes by a folder that it may not write to.
+    Where nobody did, it keeps one in the user's home.
+    """
+    kept = environ.get(FONTS)
+    if not kept:
+        return {}
+    for made in Path(kept).glob("fontlist-*.json"):
+        shutil.copyfile(made, Path(scratch) / made.name)
+    return {FONTS: scratch}
 
 
 def empty_repository(scratch: Path) -> Path:

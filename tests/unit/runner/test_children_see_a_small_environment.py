@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.environment import child_environment
+from qlib_shadow_runner.environment import child_environment, drawing_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,3 +38,14 @@ def test_the_order_of_sets_is_fixed_whatever_the_user_set(tmp_path: Path):
     assert (
         child_environment({"PYTHONHASHSEED": "5"}, threads=1, scratch=str(tmp_path))["PYTHONHASHSEED"] == "0"
     )
+
+
+def test_a_list_of_fonts_is_made_once(tmp_path: Path):
+    """What an image brings is used though nobody may write there; on a laptop the user's own is."""
+    image, scratch = tmp_path / "image", tmp_path / "scratch"
+    image.mkdir()
+    scratch.mkdir()
+    (image / "fontlist-v390.json").write_text("{}")
+    assert drawing_environment({"MPLCONFIGDIR": str(image)}, str(scratch)) == {"MPLCONFIGDIR": str(scratch)}
+    assert [path.name for path in scratch.iterdir()] == ["fontlist-v390.json"]
+    assert drawing_environment({"HOME": "/home/me"}, str(scratch)) == {}

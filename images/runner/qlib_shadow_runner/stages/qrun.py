@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason, Stage
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
+from qlib_shadow_runner.environment import drawing_environment
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.files import write_atomically
@@ -137,9 +138,10 @@ def _make_report(bench: Workbench) -> dict[str, object]:
     """Make the page that people look at, in a child of its own; a run without it is still a run."""
     sys.stdout.write("making the report\n")
     arguments = {"folder": str(bench.folder.way), "mount": str(bench.context.volume.mount)}
-    environ = {**bench.environ, **for_children(bench.context.environ), "MPLCONFIGDIR": str(bench.scratch)}
+    scratch, around = str(bench.scratch), bench.context.environ
+    environ = {**bench.environ, **for_children(around), **drawing_environment(around, scratch)}
     try:
-        return bench.supervisor.step("report", arguments, environ=environ, cwd=str(bench.scratch))
+        return bench.supervisor.step("report", arguments, environ=environ, cwd=scratch)
     except StageError as error:
         if error.reason in ENDING:
             raise
