@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason, Stage
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE
+from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
 from qlib_shadow_runner.spec import Reuse
@@ -109,6 +109,7 @@ def _environ(bench: Workbench, checkpoints: Path) -> dict[str, str]:
         ENV_CHECKPOINTS: str(home),
         ENV_CACHE: str(bench.context.volume.mount / FEATURES_CACHE),
         ENV_REPORT: str(report_path(home, bench.folder.attempts(Stage.QRUN))),
+        **limit_for_children(bench.context.environ),
         **for_children(bench.context.environ),
     }
 

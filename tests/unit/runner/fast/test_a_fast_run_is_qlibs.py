@@ -12,8 +12,16 @@ import pandas as pd
 import pytest
 
 from local_stages import LocalVolume, small_run
+from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.environment import child_environment
-from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.fast.places import (
+    ENV_CACHE,
+    ENV_LIMIT,
+    ENV_REPORT,
+    FEATURES_CACHE,
+    limit_for_children,
+)
 from qlib_shadow_runner.mlruns import finished_run
 
 if TYPE_CHECKING:
@@ -75,7 +83,25 @@ def test_the_metadata_says_what_became_of_the_features(runs: LocalVolume):
     assert (first["columns_by_qlib"], first["instruments_by_qlib"]) == ([], [])
     assert second["cache"] == "taken from the cache"
     assert "taken from the cache" in runs.log(run_id="again")
+    for name, became in (("fast", "kept for other runs"), ("again", "taken from the cache")):
+        assert f"binned data: train {became}, valid {became}\n" in runs.log(run_id=name)
+    assert "binned data" not in runs.log(run_id="qlib")
     assert [path.name for path in (runs.mount / FEATURES_CACHE).iterdir()] != []
+
+
+@pytest.mark.parametrize("given", ["20G", "-1", "1.5", "\u0662"])
+def test_a_limit_that_is_no_number_of_bytes_is_refused(runs: LocalVolume, given: str):
+    """In one sentence, before anything is computed; a number is passed on."""
+    with pytest.raises(StageError, match=f'{ENV_LIMIT} is "{given}"; it must be a whole number of bytes'):
+        limit_for_children({ENV_LIMIT: given})
+    assert limit_for_children({ENV_LIMIT: "0", "other": "1"}) == {ENV_LIMIT: "0"}
+    assert limit_for_children({ENV_LIMIT: ""}) == {}
+    if given == "20G":
+        runs.stage("download", "limited")
+        done = runs.stage("qrun", "limited", **{ENV_LIMIT: given})
+        assert done.returncode == ExitCode.BAD_CONFIG, done.stderr
+        assert f'{ENV_LIMIT} is "20G"; it must be' in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_each_workflow_names_its_handler_and_its_question(runs: LocalVolume):

@@ -15,8 +15,9 @@ _PRUNE: Final = """\
 Runs that have not ended, the dataset versions they use, the versions that a name points at, and whatever
 qlib-shadow did not make are never removed."""
 _CACHE: Final = """\
-Features are kept under the hash of the data, the question and the code, so that they are computed once. What
-is removed is computed again; a run that is reading it goes on."""
+Features are kept under the hash of the data, the question and the code, and what LightGBM bins of them under
+the hash of the values, so that each is computed once. What is removed is computed again; a run that is
+reading it goes on. The longest unused go by themselves."""
 _COMPLETION: Final = """\
 bash:  source <(qlib-shadow completion bash)                       in ~/.bashrc
 zsh:   source <(qlib-shadow completion zsh)                        in ~/.zshrc, after compinit
@@ -41,7 +42,9 @@ def add_prune(commands: Commands[Parser]) -> None:
 
 def add_cache(commands: Commands[Parser]) -> None:
     """Take `cache`."""
-    cache = add_command(commands, "cache", "list or remove the features that are kept for other runs", _CACHE)
+    cache = add_command(
+        commands, "cache", "list or remove the features and binned data that are kept", _CACHE
+    )
     cache.add_argument("action", choices=CACHE_ACTIONS)
     add_data(cache)
     cache.add_argument(
