@@ -20,12 +20,14 @@ from qlib.workflow import R
 
 from qlib_shadow_runner.fast.binned import Binned, datasets, understood
 from qlib_shadow_runner.fast.handler import DataHandlerLP, lessons
+from qlib_shadow_runner.fast.mapped import let_go
 from qlib_shadow_runner.faults import QrunPoint, fault_point
 from qlib_shadow_runner.training.checkpoints import Checkpoint, Checkpoints, Draft, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
     from qlib.data.dataset import DatasetH
 
 MODEL_FILE: Final = "model.txt"
@@ -77,8 +79,13 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
             return super().predict(dataset, segment)  # type: ignore[no-any-return]
         asked = dataset.prepare(segment, col_set="feature", data_key=DataHandlerLP.DK_I)
         values = asked.to_numpy()
-        pieces = [self.model.predict(values[at : at + PIECE]) for at in range(0, max(len(values), 1), PIECE)]
+        pieces = [self._foresee(values[at : at + PIECE]) for at in range(0, max(len(values), 1), PIECE)]
         return pd.Series(np.concatenate(pieces), index=asked.index)
+
+    def _foresee(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        found = np.asarray(self.model.predict(values))
+        let_go(values)
+        return found
 
     def _restore(self, found: Checkpoint) -> None:
         text = (found.folder / MODEL_FILE).read_text(encoding="utf-8")

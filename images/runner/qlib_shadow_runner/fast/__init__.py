@@ -18,6 +18,7 @@
     report        what the log and the run's metadata say of it
     loader        what Qlib calls, by class path: the loader
     handler       the handlers that use it
+    mapped        letting go of files that are mapped into memory
     learned       what a model learns from, not copied before somebody asks
     binned        LightGBM's datasets, binned once
     processors    Qlib's processors without a step in pandas for each day

@@ -124,7 +124,7 @@ def _key(lesson: Lesson, params: Mapping[str, Any], reference: str) -> str:
         "lightgbm": lightgbm.__version__,
         "machine": platform.machine(),
     }
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _load(path: Path, params: Mapping[str, Any], reference: lightgbm.Dataset | None) -> lightgbm.Dataset:

@@ -21,6 +21,7 @@ from qlib.data.dataset.storage import BaseHandlerStorage
 from qlib.data.dataset.utils import fetch_df_by_col, fetch_df_by_index
 
 from qlib_shadow_runner.fast import processors
+from qlib_shadow_runner.fast.mapped import let_go
 from qlib_shadow_runner.limits import read_limits
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Lesson:
     def digest(self) -> str:
         """Hash every byte of it, a column at a time, on all cores."""
         with ThreadPoolExecutor(read_limits().threads) as pool:
-            columns = list(pool.map(lambda column: _hash(column.take(self.rows)), self.features))
+            columns = list(pool.map(lambda column: _hash(self._of_rows(column)), self.features))
         parts = [f"{self.features.dtype} {len(self.rows)}".encode(), *columns, _hash(self.labels)]
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
@@ -65,8 +66,13 @@ class Lesson:
         """Give all features, in an array of its own whose columns lie together."""
         table = np.empty((len(self.features), len(self.rows)), self.features.dtype)
         for number, column in enumerate(self.features):
-            column.take(self.rows, out=table[number])
+            table[number] = self._of_rows(column)
         return table.T
+
+    def _of_rows(self, column: Floats) -> Floats:
+        found: Floats = column.take(self.rows)
+        let_go(column)
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from qlib_shadow_runner.fast.bins import Bins
 from qlib_shadow_runner.fast.evaluate import Evaluator, Part, Shapes, Span
 from qlib_shadow_runner.fast.inputs import Inputs
 from qlib_shadow_runner.fast.layout import MISSING, Layout, Layouts, places
+from qlib_shadow_runner.fast.mapped import let_go
 from qlib_shadow_runner.fast.memory import NOTHING, Memory, Tails
 from qlib_shadow_runner.fast.rows import Rows
 
@@ -101,6 +102,7 @@ class Matrixes:
                 remembered[layout] = _gather(layout, rows)
             gather, some_missing = remembered.get(layout) or _gather(layout, rows)
             columns[number][where] = _rows(evaluator.take(part), gather, some_missing=some_missing)
+            let_go(columns[number])
 
         # Those of one window share most of their parts, which are forgotten when the last of them is done.
         order = sorted(range(len(nodes)), key=lambda number: _widest(nodes[number]))
