@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tests.bench.run.workflow import Size, Way, workflow
 
@@ -37,6 +38,17 @@ ARTIFACTS: Final = (
 )
 
 
+class Memory(NamedTuple):
+    """Bytes at one time, or the most at any."""
+
+    all: int = 0
+    own: int = 0
+    """Without what the kernel can take back at any time, because it is in a file as well."""
+
+    def __or__(self, other: Memory) -> Memory:
+        return Memory(max(self.all, other.all), max(self.own, other.own))
+
+
 @dataclass(frozen=True)
 class Figures:
     """What one run took, and what it left."""
@@ -44,7 +56,7 @@ class Figures:
     phases: Mapping[str, float]
     processor: Mapping[str, float]
     """Seconds of all its threads; those of its children are not counted."""
-    peak: int
+    peak: Memory
     store: Path
 
     @property
@@ -98,9 +110,9 @@ def _environ(way: Way, folder: Path, cache: Path) -> dict[str, str]:
     return {**kept, **({ENV_CACHE: str(cache)} if way.keeps else {})}
 
 
-def _watch(process: subprocess.Popen[bytes]) -> int:
+def _watch(process: subprocess.Popen[bytes]) -> Memory:
     """Look again and again how much memory it has; memory that is shared counts once."""
-    peak, ended = 0, threading.Event()
+    peak, ended = Memory(), threading.Event()
 
     def wait() -> None:
         process.wait()
@@ -109,7 +121,8 @@ def _watch(process: subprocess.Popen[bytes]) -> int:
     waiting = threading.Thread(target=wait)
     waiting.start()
     while not ended.wait(EVERY):
-        peak = max(peak, sum(_memory(number) for number in _family(process.pid)))
+        each = [_memory(number) for number in _family(process.pid)]
+        peak |= Memory(sum(one.all for one in each), sum(one.own for one in each))
     waiting.join()
     return peak
 
@@ -125,9 +138,10 @@ def _family(number: int) -> Iterator[int]:
             yield from _family(int(child))
 
 
-def _memory(number: int) -> int:
+def _memory(number: int) -> Memory:
     try:
         rollup = Path(f"/proc/{number}/smaps_rollup").read_text()
     except OSError:  # it has just ended
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
+        return Memory()
+    sizes = {name: int(size) * 1024 for name, size in re.findall(r"^(\w+): +(\d+) kB$", rollup, re.MULTILINE)}
+    return Memory(sizes["Pss"], sizes["Pss_Anon"] + sizes["Pss_Shmem"])

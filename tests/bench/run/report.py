@@ -30,8 +30,9 @@ def table(rounds: Mapping[str, Sequence[Figures]]) -> str:
         [f"times as fast as {base}", *(f"{totals[base] / totals[name]:.2f}" for name in names)]
         for base in names[:2]
     ]
-    peaks = [max(one.peak for one in rounds[name]) for name in names]
-    lines += [["peak memory, children included", *(f"{peak / 2**20:,.0f} MiB" for peak in peaks)]]
+    for part, said in (("all", "peak memory, children included"), ("own", "of it, not in files as well")):
+        peaks = [max(getattr(one.peak, part) for one in rounds[name]) for name in names]
+        lines += [[said, *(f"{peak / 2**20:,.0f} MiB" for peak in peaks)]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -45,7 +46,7 @@ def scaling(by_size: Mapping[str, Mapping[str, Sequence[Figures]]]) -> str:
 
 
 def _cell(figures: Sequence[Figures]) -> str:
-    seconds, peak = median(one.total for one in figures), max(one.peak for one in figures)
+    seconds, peak = median(one.total for one in figures), max(one.peak.all for one in figures)
     return f"{seconds:.1f} s, {peak / 2**20:,.0f} MiB"
 
 
