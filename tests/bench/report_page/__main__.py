@@ -45,7 +45,7 @@ class Cost:
 def measured(command: Sequence[str]) -> Cost:
     """Run it to its end."""
     begun = time.perf_counter()
-    child = os.posix_spawn(command[0], command, os.environ)
+    child = os.posix_spawn(command[0], list(command), os.environ)
     _, status, usage = os.wait4(child, 0)
     if status:
         raise SystemExit(f"{' '.join(command[:4])} … ended with status {status}")

@@ -116,7 +116,7 @@ def t_statistic(series: pd.Series | None) -> float | None:
     """Hold the mean of independent days against zero: in standard errors of the mean."""
     if series is None:
         return None
-    error = float(series.sem())
+    error = float(series.sem())  # type: ignore[arg-type] # the stubs allow it every type
     return finite(series.mean() / error) if error else None
 
 

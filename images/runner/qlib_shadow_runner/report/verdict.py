@@ -29,9 +29,7 @@ class Verdict:
 def judge(figures: Figures, metrics: Mapping[str, object]) -> Verdict:
     """Weigh the signal, what was earned with it, and what it cost."""
     tone, headline = _headline(figures)
-    sentences = [
-        said for said in (_signal(figures), _profit(figures, metrics), _cost(figures, metrics)) if said
-    ]
+    sentences = [said for said in (_signal(figures), _profit(figures, metrics), _cost(figures)) if said]
     return Verdict(tone, headline, sentences)
 
 
@@ -75,10 +73,9 @@ def _profit(figures: Figures, metrics: Mapping[str, object]) -> str:
     return told + (f" (t = {figure(t, 1)})." if t is not None else ".")
 
 
-def _cost(figures: Figures, metrics: Mapping[str, object]) -> str:
-    before, after = metrics.get("annualizedReturnWithoutCost"), metrics.get("annualizedReturn")
-    if not isinstance(before, int | float) or not isinstance(after, int | float) or figures.summary is None:
+def _cost(figures: Figures) -> str:
+    if figures.summary is None or figures.summary.trading.cost is None:
         return ""
-    turnover = figures.summary.trading.turnover
+    cost, turnover = figures.summary.trading.cost, figures.summary.trading.turnover
     often = f", trading {turnover:.0f} times the account a year" if turnover else ""
-    return f"Costs take {percent(before - after)} a year{often}."
+    return f"Costs take {percent(cost)} of the account a year{often}."

@@ -8,15 +8,16 @@ name.
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.dates import AutoDateLocator, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -66,8 +67,12 @@ FONT: Final = 11
 DPI: Final = 72
 PNG_DPI: Final = 216
 DIGITS: Final = re.compile(r"(?<=\d\.\d\d)\d+")
-MOST_OF_A_YEAR: Final = 300
-MOST_OF_A_MONTH: Final = 27
+TICKS: Final = 6
+"""Days that are named below a chart, at most; narrow ones have room for no more."""
+MONTHS: Final = (1, 2, 3, 6, 12, 24, 60, 120)
+"""How many months may lie between them."""
+A_YEAR: Final = 12
+FEW: Final = 2
 
 
 @dataclass(frozen=True)
@@ -124,15 +129,27 @@ class Chart:
 def date_axis(axes: Axes) -> None:
     """Show days by as few words as they need, each with its year; to be called when all is drawn."""
     axes.margins(x=0.01)
-    low, high = axes.get_xlim()
-    locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
-    days = (num2date(low), num2date(high))  # type: ignore[no-untyped-call]
-    # Found once: Matplotlib would look for them again for every label.
-    found = locator.tick_values(*days)  # type: ignore[no-untyped-call]
-    ticks = [tick for tick in found if low <= tick <= high]
-    apart = ticks[1] - ticks[0] if len(ticks) > 1 else 1
-    form = "%Y" if apart > MOST_OF_A_YEAR else "%b %Y" if apart > MOST_OF_A_MONTH else "%d %b %y"
-    axes.set_xticks(ticks, [f"{num2date(tick):{form}}" for tick in ticks])  # type: ignore[no-untyped-call]
+    days, form = ticks_between(*axes.get_xlim())
+    axes.set_xticks(days.astype("int64").tolist(), [f"{day:{form}}" for day in days.tolist()])
+
+
+def ticks_between(low: float, high: float) -> tuple[np.ndarray, str]:
+    """Choose the days to name between two of Matplotlib's numbers, days since 1970, and how to write them.
+
+    They are the first of a month where there is room for two of them or more. Matplotlib's own locator finds
+    none that fits some spans, such as three years, and says so in the run's log.
+    """
+    first, last = (np.datetime64(round(day), "D") for day in (math.ceil(low), math.floor(high)))
+    months = np.arange(first.astype("M8[M]"), last.astype("M8[M]") + 1)
+    for step in MONTHS:
+        days = months[months.astype("int64") % step == 0].astype("M8[D]")
+        days = days[days >= first]
+        if len(days) <= TICKS:
+            break
+    if len(days) >= FEW:
+        return days, "%Y" if step >= A_YEAR else "%b %Y"
+    apart = max(1, math.ceil((last - first).astype(int) / (TICKS - 1)))
+    return np.arange(first, last + 1, apart), "%d %b %y"
 
 
 def percent_axis(axes: Axes) -> None:

@@ -132,7 +132,7 @@ def _exposure(backtest: Backtest, holdings: pd.DataFrame | None) -> Iterator[Cha
         axes.plot(invested, color=colours["strategy"], linewidth=1.5, label="in shares")
         if largest is not None:
             axes.plot(largest, color=colours["other"], linewidth=1.2, label="largest holding")
-        axes.set_ylim(bottom=0)
+        axes.axhline(0, color=colours["muted"], linewidth=0.8)
         date_axis(axes)
         percent_axis(axes)
 
