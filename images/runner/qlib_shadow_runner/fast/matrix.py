@@ -97,8 +97,8 @@ class Matrixes:
             part = parts[number]
             layout = tails.of(part)
             if layout not in remembered:
-                while len(remembered) >= KEPT:
-                    remembered.pop(next(iter(remembered)), None)
+                for forgotten in list(remembered)[: 1 - KEPT]:
+                    remembered.pop(forgotten, None)
                 remembered[layout] = _gather(layout, rows)
             gather, some_missing = remembered.get(layout) or _gather(layout, rows)
             columns[number][where] = _rows(evaluator.take(part), gather, some_missing=some_missing)
