@@ -87,7 +87,6 @@ class Clock:
 def watch(clock: Clock) -> None:
     """Count the phases of the qrun that this process is about to do."""
     import lightgbm  # noqa: PLC0415 - imported under the clock
-    from qlib.contrib.model import gbdt  # noqa: PLC0415
     from qlib.data.dataset import DatasetH  # noqa: PLC0415
     from qlib.data.dataset.handler import DataHandler, DataHandlerLP  # noqa: PLC0415
     from qlib.workflow import record_temp  # noqa: PLC0415
@@ -99,7 +98,7 @@ def watch(clock: Clock) -> None:
         (lightgbm.Dataset, "construct", BINNING),
         (lightgbm.Dataset, "save_binary", BINNING),
         (lightgbm, "train", BOOSTING),
-        (gbdt.LGBModel, "predict", PREDICTION),
+        (lightgbm.Booster, "predict", PREDICTION),
         (record_temp.SigAnaRecord, "generate", ANALYSIS),
         (record_temp.PortAnaRecord, "generate", BACKTEST),
     ):
