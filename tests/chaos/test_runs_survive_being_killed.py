@@ -81,6 +81,7 @@ def test_a_power_cut_at_every_point_costs_one_step(volume: LocalVolume, undistur
     predicted = POINTS.index(QrunPoint.PREDICTION_KEPT) + 1
     assert volume.log().count("Training until validation scores") == trained
     assert volume.log("stderr.log").count("Loading data Done") == predicted
+    assert volume.metadata()["features"]["attempt"] == predicted, "those after it asked for none"
 
 
 def test_a_child_that_runs_out_of_memory_is_told_and_made_good(volume: LocalVolume, undisturbed: LocalVolume):
