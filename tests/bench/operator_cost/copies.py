@@ -56,7 +56,7 @@ class Copies:
         """Read what there is to copy."""
         self.cluster, self.load = place.cluster, load
         self.objects = place.api("person", HANDS).objects
-        self.pods = client.CoreV1Api(self.objects.api_client)
+        self.pods: Any = client.CoreV1Api(self.objects.api_client)
         self.run = self.cluster.get(PLURAL, f"{load}-0000", f"--namespace={NAMESPACE}")
         self.children = {kind: self._children(kind) for kind in ("jobs", "pods")}
 

@@ -61,7 +61,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
     """Let a program that imports as qrun does be started as qrun is."""
     program: Path = tmp_path_factory.mktemp("program") / "program"
     program.write_text(IMPORTS)
-    words = [sys.executable, "-P", "-m", "qlib_shadow_runner.stages.starting", program, " ".join(TRAINING)]
+    start = (sys.executable, "-P", "-m", "qlib_shadow_runner.stages.starting")
+    words = [*start, str(program), " ".join(TRAINING)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=program.parent)
     assert done.stdout, done.stderr
     name, loaded, used = json.loads(done.stdout.splitlines()[-1])
