@@ -15,6 +15,7 @@ from qlib.data.dataset import processor as qlibs_processors
 
 from qlib_shadow_runner.fast import processors
 from qlib_shadow_runner.fast.learned import Learned, Lesson, divisible, labels_of, of_labels_alone
+from qlib_shadow_runner.training.factors import ChosenFactors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,11 +84,11 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
         return own_frame or bool(handlers.DataHandlerLP._is_proc_readonly(steps))  # noqa: SLF001
 
 
-class Alpha158(handler.Alpha158, DataHandlerLP):  # type: ignore[misc]
-    """Qlib's Alpha158."""
+class Alpha158(ChosenFactors, handler.Alpha158, DataHandlerLP):  # type: ignore[misc]
+    """Qlib's Alpha158, or some of it."""
 
 
-class Alpha158vwap(handler.Alpha158vwap, DataHandlerLP):  # type: ignore[misc]
+class Alpha158vwap(ChosenFactors, handler.Alpha158vwap, DataHandlerLP):  # type: ignore[misc]
     """Qlib's Alpha158 with a label of average prices."""
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from qlib.contrib.data import handler
 
+from qlib_shadow_runner.training.factors import ChosenFactors
 
-class Alpha158(handler.Alpha158):  # type: ignore[misc]
-    """Qlib's features and labels, unchanged."""
+
+class Alpha158(ChosenFactors, handler.Alpha158):  # type: ignore[misc]
+    """Qlib's features and labels, or some of them, unchanged."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs, init_data=False)

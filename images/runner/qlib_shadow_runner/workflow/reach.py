@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.discovery.reach import Reach
+from qlib_shadow_runner.workflow.allowed.factors import look_back
 from qlib_shadow_runner.workflow.contents import exchange_arguments_of, handler_of
 from qlib_shadow_runner.workflow.expressions import fields_of, reach_of
 from qlib_shadow_runner.workflow.shapes import expressions_in
@@ -27,7 +28,7 @@ LABEL_OF_VWAP: Final = ["Ref($vwap, -2)/Ref($vwap, -1) - 1"]
 def workflow_reach(document: Mapping[str, object]) -> Reach:
     """Measure a vetted workflow."""
     features, label = _expressions(document)
-    known = FEATURES_LOOK_BACK.get(_handler_name(document), 0)
+    known = _ready_made(document)
     ahead = Reach.widest(map(reach_of, label)).ahead
     return Reach(Reach.widest([Reach(known), *map(reach_of, [*features, *label])]).back, ahead)
 
@@ -37,6 +38,11 @@ def workflow_fields(document: Mapping[str, object]) -> set[str]:
     features, label = _expressions(document)
     price = exchange_arguments_of(document)["deal_price"]
     return {price}.union(*map(fields_of, [*features, *label]))
+
+
+def _ready_made(document: Mapping[str, object]) -> int:
+    chosen = handler_of(document)["kwargs"].get("features")
+    return look_back(chosen) if chosen else FEATURES_LOOK_BACK.get(_handler_name(document), 0)
 
 
 def _expressions(document: Mapping[str, object]) -> tuple[list[str], list[str]]:

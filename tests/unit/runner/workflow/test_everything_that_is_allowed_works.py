@@ -88,6 +88,11 @@ QLIBS_OWN = (ENGINE, "qlib.contrib.data.handler")
 INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"
 QUICK = (INSTRUMENTS, INSTRUMENTS + "          infer_processors: [{class: ZScoreNorm}, {class: Fillna}]\n")
 """Qlib's default for Alpha360 goes through 360 columns for each single day."""
+CHOSEN = (
+    INSTRUMENTS,
+    INSTRUMENTS
+    + "          features: {kbar: {}, volume: {windows: [1, 3]}, rolling: {windows: [5], exclude: [CORD]}}\n",
+)
 NO_ROUNDS = ("      num_boost_round: {{ model.num_boost_round }}\n", "")
 NAMED_LABEL = ('label: ["Ref($close, -2)/$close - 1"]', 'label: [["Ref($close, -2)/$close - 1"], [LABEL0]]')
 ON_ARRAYS = ("module_path: qlib.data.dataset.handler", "module_path: qlib_shadow_runner.fast.handler")
@@ -100,6 +105,8 @@ TEMPLATES: dict[str, tuple[dict[str, object], Template]] = {
     "plain on arrays": ({**FEW, "engine": "fast"}, own(SMALL, ON_ARRAYS)),
     "an ensemble": ({}, own(SMALL, (MODEL, ENSEMBLE), NO_ROUNDS)),
     "every processor": (FEW, own((ALPHA158, OWN_PROCESSED), NAMED_LABEL)),
+    "some of Alpha158": ({**FEW, "engine": "qlib"}, own(CHOSEN)),
+    "some of Alpha158 on arrays": (FEW, own(CHOSEN)),
     "Alpha158vwap": (FEW, own(("class: Alpha158", "class: Alpha158vwap"), QLIBS_OWN)),
     "Alpha360vwap": (FEW, own(("class: Alpha158", "class: Alpha360vwap"), QLIBS_OWN, QUICK)),
 }
@@ -161,6 +168,11 @@ def test_what_a_trade_costs_really_costs(figures: dict[str, Figures], name: str)
 def test_on_arrays_the_figures_are_the_same(figures: dict[str, Figures], name: str):
     """By class path, through the same vetting, to the last bit; and whoever computes the features."""
     assert figures[name] == figures["plain"]
+
+
+def test_some_factors_are_the_same_on_arrays(figures: dict[str, Figures]):
+    """A template that chooses among Alpha158's factors, by either engine."""
+    assert figures["some of Alpha158 on arrays"] == figures["some of Alpha158"]
 
 
 def test_nothing_starts_processes_of_its_own(tmp_path: Path):

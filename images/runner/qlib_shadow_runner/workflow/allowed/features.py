@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.workflow.allowed.factors import FACTORS
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     DAY,
@@ -80,6 +81,8 @@ READY_MADE: Final = Keys(
     {**TIMES, **FIT_TIMES, **STEPS, "label": LABELS, "freq": exactly("day")},
     frozenset({*TIMES, *FIT_TIMES}),
 )
+CHOSEN: Final = Keys({**READY_MADE.fields, "features": FACTORS}, READY_MADE.needs)
+"""Of the handlers that are ours; Qlib's takes no options."""
 HANDLER_MODULE: Final = "qlib.contrib.data.handler"
 FAST_MODULE: Final = "qlib_shadow_runner.fast.handler"
 OWN_FEATURES: Final = Keys(
@@ -90,11 +93,11 @@ HANDLERS: Final = Named(
     "handlers",
     {
         **{
-            (module, name): READY_MADE
+            (module, name): CHOSEN if module == FAST_MODULE and name.startswith("Alpha158") else READY_MADE
             for module in (HANDLER_MODULE, FAST_MODULE)
             for name in ("Alpha158", "Alpha158vwap", "Alpha360", "Alpha360vwap")
         },
-        ("qlib_shadow_runner.training.handler", "Alpha158"): READY_MADE,
+        ("qlib_shadow_runner.training.handler", "Alpha158"): CHOSEN,
         ("qlib.data.dataset.handler", "DataHandlerLP"): OWN_FEATURES,
         (FAST_MODULE, "DataHandlerLP"): OWN_FEATURES,
     },
