@@ -236,6 +236,21 @@ def test_the_loops_of_the_fast_engine_are_compiled(runner: Container) -> None:
     assert (hits, misses) == (loops, 0)
 
 
+LOOK_FOR_FONTS = """
+import os, pathlib
+from qlib_shadow_runner.environment import drawing_environment
+os.environ |= drawing_environment(os.environ, "/work")
+made = [path.stat().st_ino for path in pathlib.Path("/work").glob("fontlist-*.json")]
+import matplotlib.font_manager
+print(len(made), made == [path.stat().st_ino for path in pathlib.Path("/work").glob("fontlist-*.json")])
+"""
+
+
+def test_the_list_of_fonts_is_made(runner: Container) -> None:
+    """Matplotlib takes the image's, and writes none of its own."""
+    assert runner.run("python", "-c", LOOK_FOR_FONTS).split() == ["1", "True"]
+
+
 def test_no_tool_of_the_build_is_left(either: Container) -> None:
     """A final image has no compiler, and nothing to fetch more with."""
     ask = f"for tool in {' '.join(BUILD_TOOLS)}; do command -v $tool; done; true"
@@ -285,6 +300,7 @@ def test_the_runner_knows_its_places(built_images: Images) -> None:
         "QLIB_SHADOW_DATA=/data",
         "QLIB_SHADOW_WORK=/work",
         "HOME=/work",
+        "MPLCONFIGDIR=/usr/share/qlib-shadow/fonts",
         "MLFLOW_DISABLE_TELEMETRY=true",
     }
     assert expected <= set(settings["Env"])
