@@ -104,5 +104,5 @@ def act() -> None:
         print("REACHED", flush=True)
 
 
-if sys.orig_argv[3:4] == ["qlib_shadow_runner.stages.starting"]:
+if Path((*sys.orig_argv, "", "")[1]).name == "qrun":
     sys.meta_path.insert(0, OnImport)

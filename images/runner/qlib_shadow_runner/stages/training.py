@@ -117,8 +117,7 @@ def _environ(bench: Workbench, checkpoints: Path) -> dict[str, str]:
 def _command(bench: Workbench) -> list[str]:
     """Call the real qrun; quoted, because Fire reads a run id such as 2024 as a number."""
     beside = Path(sys.executable).with_name("qrun")
-    start = [sys.executable, "-P", "-m", "qlib_shadow_runner.stages.starting"]
-    program = [*start, str(beside)] if beside.is_file() else ["qrun"]
+    program = [sys.executable, str(beside)] if beside.is_file() else ["qrun"]
     return [
         *program,
         str(bench.folder.path / WORKFLOW_FILE),
