@@ -293,7 +293,8 @@ class Step:
 
     def start(self, source: Mapping[str, object], **dataset: object) -> subprocess.Popen[str]:
         """Start it and do not wait."""
-        report = self.volume / f"report-{len(list(self.volume.glob('report-*')))}-{random.random()}.json"
+        # Beside the volume, where whoever is killed while writing it may leave half of it.
+        report = self.volume.with_name(f"report-{random.random()}.json")
         spec = {"dataset": {"source": source, **dataset}}
         arguments = json.dumps({"canonical": str(self.canonical), "mount": str(self.volume)})
         command = [sys.executable, "-P", "-m", "qlib_shadow_runner.steps", "dataset", arguments, str(report)]

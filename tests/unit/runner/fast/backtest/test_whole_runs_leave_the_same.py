@@ -79,7 +79,7 @@ def test_the_tables_hold_every_way(found: Found) -> None:
     rounds, _ = found
     lines = table(rounds).splitlines()
     assert lines[0] == "| seconds | threads | cold | cached |"
-    assert len(lines) == 2 + len(PHASES) + 6
+    assert len(lines) == 2 + len(PHASES) + 7
     assert re.search(r"\| times as fast as threads \| 1\.00 \| \d+\.\d\d \| \d+\.\d\d \|", table(rounds))
     assert len(scaling({"8 symbols": rounds, "9 symbols": rounds}).splitlines()) == 4
 
