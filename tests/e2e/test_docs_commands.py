@@ -36,8 +36,15 @@ MAY_WORK = (
     " --as=system:serviceaccount:qlib-shadow:qlib-shadow-operator; do sleep 0.2; done'"
 )
 """The API server takes a moment to know of a new role."""
+COUNTED = """
+timeout 120 sh -c 'until kubectl create quota probe -n research --hard=count/qlibshadowruns.qlibshadow.io=1 &&
+  kubectl wait -n research resourcequota/probe --for="jsonpath={.status.used}" --timeout=3s; do
+  kubectl delete quota probe -n research; done; kubectl delete quota probe -n research'
+"""
+"""The controller of quotas takes half a minute to know of a new kind."""
 BEFORE = {
     "docs/cleaning-up.md": "kubectl apply -n research -f manifests/samples/demo.yaml",
+    "docs/large-clusters.md": COUNTED,
     "docs/schedules.md": "kubectl apply -k manifests",
     "docs/security.md": f"kubectl apply -k manifests; {MAY_WORK}",
     "docs/upgrading.md": "helm install qlib-shadow helm/qlib-shadow-operator -n research",
@@ -148,6 +155,7 @@ def terminal(plane: Cluster, helm: Path, tmp_path: Path) -> Iterator[Terminal]:
     for namespace in NAMESPACES:
         terminal.must(f"helm list -n {namespace} -q | xargs -r helm uninstall -n {namespace}")
         terminal.must(f"kubectl delete cronjobs,jobs,persistentvolumeclaims --all -n {namespace}")
+    terminal.must("kubectl delete clusterroles,clusterrolebindings -l app.kubernetes.io/name=qlib-shadow")
     terminal.must(f"kubectl delete crd {CRD} --ignore-not-found")
 
 
