@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from kubernetes import client
+from tests.bench.operator_cost.floor import JOBS
 from tests.bench.operator_cost.loads import HANDS, PATIENCE, make, paced
 from tests.bench.operator_cost.place import NAMESPACE
 from tests.bench.operator_cost.process import operator
@@ -31,7 +32,6 @@ OF_JOBS: Final = (
     "job-name",
 )
 RUNS: Final = {"group": GROUP, "version": VERSION, "namespace": NAMESPACE, "plural": PLURAL}
-JOBS: Final = {"group": "batch", "version": "v1", "namespace": NAMESPACE, "plural": "jobs"}
 
 
 def fill(place: Place, load: str, count: int) -> None:

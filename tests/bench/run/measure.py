@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[3]
 EVERY: Final = 0.2
 """Seconds between two looks at the memory, each of which costs milliseconds."""
+UNLUCKY: Final = re.compile(r"Metric '\w+' is malformed\. No data found\.")
+"""Qlib logs metrics in a thread; who reads a metric just then finds an empty file, and plain qrun ends."""
+LUCK: Final = 5
+"""Times that a run is begun which ends so."""
 ARTIFACTS: Final = (
     "pred.pkl",
     "label.pkl",
@@ -76,7 +80,18 @@ class Figures:
 
 
 def measure(way: Way, size: Size, dataset: Path, folder: Path, cache: Path) -> Figures:
-    """Run one way in a process of its own."""
+    """Run one way in a process of its own; one that Qlib's own race ended did not take place."""
+    for attempt in range(1, LUCK + 1):
+        figures, log = _once(way, size, dataset, folder / str(attempt), cache)
+        if figures is not None:
+            return figures
+        if way.ours or not UNLUCKY.search(log):
+            break
+    message = f"{way.name} failed at attempt {attempt}:\n{log[-2000:]}"
+    raise RuntimeError(message)
+
+
+def _once(way: Way, size: Size, dataset: Path, folder: Path, cache: Path) -> tuple[Figures | None, str]:
     folder.mkdir(parents=True)
     # JSON is YAML, with no room for opinions.
     (folder / "workflow.yaml").write_text(json.dumps(workflow(way, size, dataset)), encoding="utf-8")
@@ -86,12 +101,11 @@ def measure(way: Way, size: Size, dataset: Path, folder: Path, cache: Path) -> F
             command, cwd=folder, env=_environ(way, folder, cache), stdout=log, stderr=subprocess.STDOUT
         )
         peak = _watch(process)
+    said = (folder / "log").read_text(errors="replace")
     if process.returncode:
-        tail = (folder / "log").read_text(errors="replace")[-2000:]
-        message = f"{way.name} ended with code {process.returncode}:\n{tail}"
-        raise RuntimeError(message)
+        return None, said
     counted = json.loads((folder / "phases.json").read_text(encoding="utf-8"))
-    return Figures(counted["seconds"], counted["processor"], peak, folder / "mlruns")
+    return Figures(counted["seconds"], counted["processor"], peak, folder / "mlruns"), said
 
 
 def _environ(way: Way, folder: Path, cache: Path) -> dict[str, str]:

@@ -291,10 +291,14 @@ class Step:
         """Name the dataset."""
         return self.volume / "us_data_1d"
 
+    @property
+    def reports(self) -> Path:
+        """Give a folder beside the volume, where whoever is killed while writing may leave half a report."""
+        return self.volume.with_name("reports")
+
     def start(self, source: Mapping[str, object], **dataset: object) -> subprocess.Popen[str]:
         """Start it and do not wait."""
-        # Beside the volume, where whoever is killed while writing it may leave half of it.
-        report = self.volume.with_name(f"report-{random.random()}.json")
+        report = self.reports / f"{random.random()}.json"
         spec = {"dataset": {"source": source, **dataset}}
         arguments = json.dumps({"canonical": str(self.canonical), "mount": str(self.volume)})
         command = [sys.executable, "-P", "-m", "qlib_shadow_runner.steps", "dataset", arguments, str(report)]
@@ -335,6 +339,7 @@ class Step:
 @pytest.fixture
 def step(tmp_path: Path) -> Step:
     """Run the step on a fresh volume."""
-    volume = tmp_path / "volume"
-    volume.mkdir()
-    return Step(volume)
+    found = Step(tmp_path / "volume")
+    found.volume.mkdir()
+    found.reports.mkdir()
+    return found

@@ -25,8 +25,9 @@ BASIC = "Basic cmVhZGVyOm9wZW4tMDgxNQ=="
 
 
 def everything(step: Step) -> bytes:
-    """Read all that a run leaves: its output and every file on the volume."""
-    files = (path for path in step.volume.rglob("*") if path.is_file())
+    """Read all that a run leaves: its output, its report and every file on the volume."""
+    places = (step.volume, step.reports)
+    files = (path for place in places for path in place.rglob("*") if path.is_file())
     return "".join(step.outputs).encode() + b"".join(str(path).encode() + path.read_bytes() for path in files)
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qlib.contrib.data.loader import Alpha158DL
 from tests.unit.runner.conftest import weekdays, write_bin
+from tests.unit.runner.fast.chance import rounds
 from tests.unit.runner.fast.markets import FIELDS, SYMBOLS, Life, Market
 from tests.unit.runner.fast.side_by_side import Config, by_qlib, by_us, named, open_dataset, require_same
 from tests.unit.runner.fast.test_features_are_qlibs_to_the_last_bit import AT_ONCE, LABEL, POOL
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.fast.report import Report
 
-ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_FEATURES", "25"))
 WITH_A_PAST = sorted(
     {
         *POOL,
@@ -134,13 +134,7 @@ def changes(draw: st.DrawFn, market: Market) -> Market:
     return Market(market.length, {**market.lives, symbol: other}, again)
 
 
-@settings(
-    max_examples=ROUNDS,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    phases=[Phase.explicit, Phase.generate],
-    derandomize="QLIB_SHADOW_CHAOS_FEATURES" not in os.environ,
-)
+@rounds("QLIB_SHADOW_CHAOS_FEATURES", 25)
 @given(
     history=histories(),
     expressions=st.lists(st.sampled_from(WITH_A_PAST), min_size=AT_ONCE, max_size=AT_ONCE, unique=True),

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qlib.contrib.data.loader import Alpha158DL, Alpha360DL
 from tests.unit.runner.conftest import weekdays, write_bin
+from tests.unit.runner.fast.chance import rounds
 from tests.unit.runner.fast.markets import FIELDS, SYMBOLS, Life, Market
 from tests.unit.runner.fast.side_by_side import by_qlib, by_us, named, open_dataset, require_same
 
-ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_FEATURES", "40"))
 AT_ONCE = 12
 LABEL = (["Ref($close, -2)/Ref($close, -1) - 1"], ["LABEL0"])
 WINDOWS = [1, 2, 3, 5, 20, 60]
@@ -92,13 +91,7 @@ def markets(draw: st.DrawFn) -> Market:
     return Market(length, found, draw(some))
 
 
-@settings(
-    max_examples=ROUNDS,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    phases=[Phase.explicit, Phase.generate],
-    derandomize="QLIB_SHADOW_CHAOS_FEATURES" not in os.environ,
-)
+@rounds("QLIB_SHADOW_CHAOS_FEATURES", 40)
 @given(
     market=markets(),
     expressions=st.lists(st.sampled_from(POOL), min_size=AT_ONCE, max_size=AT_ONCE, unique=True),

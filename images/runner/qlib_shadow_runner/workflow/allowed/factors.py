@@ -1,7 +1,7 @@
 """Which of Alpha158's factors a handler makes, in the words of Qlib's `Alpha158DL.get_feature_config`.
 
-Qlib lets nobody give it that; the handlers named here take it as `features`. Standard library only, since
-they ask it, too, when plain qrun makes them.
+Qlib lets nobody give it that; the handlers of ours take it as `features`, and check it here, too, when plain
+qrun makes them. Knows nothing of Qlib.
 """
 
 from __future__ import annotations
@@ -62,14 +62,13 @@ class Factors:
         """Check each part, then that something is left."""
         self.of.check(value, where)
         assert isinstance(value, dict), "it is a mapping"
-        rolling = value.get("rolling", {})
-        chosen = set(rolling.get("include", OPERATORS)) - set(rolling.get("exclude", ()))
-        if not chosen and "rolling" in value:
-            refuse(
-                f"{where}.rolling leaves no operator; include one that is not excluded, or leave rolling out"
-            )
         if not value:
             refuse(f"{where} names no factors; give it {self.of.words}, or leave it out for all of Alpha158")
+        rolling = value.get("rolling")
+        if rolling is not None and not set(rolling.get("include", OPERATORS)) - set(
+            rolling.get("exclude", ())
+        ):
+            refuse(f"{where}.rolling leaves no operator; include one that is not excluded, or none at all")
 
 
 def _some(of: Shape) -> Different:

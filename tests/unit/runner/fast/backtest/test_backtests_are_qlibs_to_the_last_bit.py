@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import tempfile
 from dataclasses import replace
@@ -11,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.runner.fast.backtest.likeness import differences
 from tests.unit.runner.fast.backtest.trading import Market, Rules, Scores, Stock, open_market, trade
+from tests.unit.runner.fast.chance import rounds
 
-ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_BACKTESTS", "12"))
 LENGTH = 26
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG")
 SHARES = st.sampled_from([0.0, 0.0, 0.1, 0.4])
@@ -96,13 +95,7 @@ def both(market: Market, scores: Scores, rules: Rules, more: tuple[str, ...] = (
 
 @example(QUIET, Scores(), USUAL)
 @given(MARKETS, SCORES, RULES)
-@settings(
-    max_examples=ROUNDS,
-    deadline=None,
-    derandomize="QLIB_SHADOW_CHAOS_BACKTESTS" not in os.environ,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@rounds("QLIB_SHADOW_CHAOS_BACKTESTS", 12)
 def test_any_market_under_any_rules(market: Market, scores: Scores, rules: Rules) -> None:
     """Suspended, delisted, limited, without volume, price or factor: the same, or the same error."""
     theirs, ours = both(market, scores, rules)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.bench.run import __main__ as bench
-from tests.bench.run.measure import ARTIFACTS, Figures, measure
+from tests.bench.run.measure import ARTIFACTS, LUCK, Figures, measure
 from tests.bench.run.phases import BACKTEST, BOOSTING, FEATURES, PHASES, Clock
 from tests.bench.run.report import scaling, table
 from tests.bench.run.workflow import workflow
@@ -17,6 +17,8 @@ from tests.bench.run.workflow import workflow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from tests.bench.run.workflow import Size, Way
 
 EXAMPLE = {
     "loss": "mse",
@@ -118,8 +120,27 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     """With the end of its log, and the way's name."""
     options = argparse.Namespace(days=200, boosting=3)
     (way,) = bench.ways(["threads"], 1)
-    with pytest.raises(RuntimeError, match=r"threads ended with code 1:\n[\s\S]*nowhere"):
+    with pytest.raises(RuntimeError, match=r"threads failed at attempt 1:\n[\s\S]*nowhere"):
         measure(way, bench.size_of(options, 8), tmp_path / "nowhere", tmp_path / "run", tmp_path / "cache")
+
+
+@pytest.mark.parametrize(("name", "attempts"), [("threads", LUCK), ("cold", 1)])
+def test_only_a_fault_of_qlibs_own_is_tried_again(
+    name: str, attempts: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its metrics are written while they are read, which ours never do; and luck has an end."""
+    tried: list[Path] = []
+
+    def unlucky(_way: Way, _size: Size, _dataset: Path, folder: Path, _cache: Path) -> tuple[None, str]:
+        tried.append(folder)
+        return None, "ValueError: Metric 'IC' is malformed. No data found."
+
+    monkeypatch.setattr("tests.bench.run.measure._once", unlucky)
+    (way,) = bench.ways([name], 1)
+    size = bench.size_of(argparse.Namespace(days=200, boosting=3), 8)
+    with pytest.raises(RuntimeError, match=f"{name} failed at attempt {attempts}:"):
+        measure(way, size, tmp_path, tmp_path / "run", tmp_path)
+    assert len(set(tried)) == len(tried) == attempts
 
 
 @pytest.mark.parametrize(
