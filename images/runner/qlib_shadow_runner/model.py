@@ -19,7 +19,7 @@ from qlib.contrib.model import gbdt
 from qlib.workflow import R
 
 from qlib_shadow_runner.fast.binned import Binned, datasets, understood
-from qlib_shadow_runner.fast.handler import DataHandlerLP, lessons
+from qlib_shadow_runner.fast.handler import DataHandlerLP, features, lessons
 from qlib_shadow_runner.fast.mapped import let_go
 from qlib_shadow_runner.faults import QrunPoint, fault_point
 from qlib_shadow_runner.training.checkpoints import Checkpoint, Checkpoints, Draft, Step
@@ -77,10 +77,9 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         """Predict some rows after others: LightGBM copies what it is given."""
         if self.model is None or not isinstance(dataset.handler, DataHandlerLP):
             return super().predict(dataset, segment)  # type: ignore[no-any-return]
-        asked = dataset.prepare(segment, col_set="feature", data_key=DataHandlerLP.DK_I)
-        values = asked.to_numpy()
+        values, rows = features(dataset, segment)
         pieces = [self._foresee(values[at : at + PIECE]) for at in range(0, max(len(values), 1), PIECE)]
-        return pd.Series(np.concatenate(pieces), index=asked.index)
+        return pd.Series(np.concatenate(pieces), index=rows)
 
     def _foresee(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         found = np.asarray(self.model.predict(values))

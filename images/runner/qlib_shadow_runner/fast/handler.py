@@ -14,12 +14,21 @@ from qlib.data.dataset import handler as handlers
 from qlib.data.dataset import processor as qlibs_processors
 
 from qlib_shadow_runner.fast import processors
-from qlib_shadow_runner.fast.learned import Learned, Lesson, divisible, labels_of, of_labels_alone
+from qlib_shadow_runner.fast.learned import (
+    Learned,
+    Lesson,
+    divisible,
+    labels_of,
+    of_labels_alone,
+    uncopied,
+)
 from qlib_shadow_runner.training.factors import ChosenFactors
 
 if TYPE_CHECKING:
     import pandas as pd
     from qlib.data.dataset import DatasetH
+
+    from qlib_shadow_runner.fast.learned import Floats
 
 LOADER: Final = {"class": "QlibDataLoader", "module_path": "qlib_shadow_runner.fast.loader"}
 QLIBS_LOADERS: Final = (None, "qlib.data.dataset.loader")
@@ -102,10 +111,9 @@ class Alpha360vwap(handler.Alpha360vwap, DataHandlerLP):  # type: ignore[misc]
 
 def lessons(dataset: DatasetH) -> dict[str, Lesson]:
     """Give what there is to learn from and to validate with; none where only Qlib knows."""
-    handler = dataset.handler
-    if type(dataset) is not data.DatasetH or dataset.fetch_kwargs or not isinstance(handler, DataHandlerLP):
+    if not _plain(dataset):
         return {}
-    learned = handler._get_df_by_key(handler.DK_L)  # noqa: SLF001 - Qlib gives frames alone
+    learned = dataset.handler._get_df_by_key(DataHandlerLP.DK_L)  # noqa: SLF001 - Qlib gives frames alone
     spans = {name: dataset.segments[name] for name in ("train", "valid") if name in dataset.segments}
     if not isinstance(learned, Learned) or not all(isinstance(span, tuple | list) for span in spans.values()):
         return {}
@@ -113,6 +121,23 @@ def lessons(dataset: DatasetH) -> dict[str, Lesson]:
     whole = {name: lesson for name, lesson in found.items() if lesson and len(lesson.rows)}
     # What is empty or has many labels, Qlib refuses in its own words.
     return whole if "train" in whole and whole.keys() == spans.keys() else {}
+
+
+def features(dataset: DatasetH, segment: str | slice) -> tuple[Floats, pd.Index]:
+    """Give a segment's features and their rows; not a copy of them, where Qlib's `prepare` makes one."""
+    span = dataset.segments.get(segment) if isinstance(segment, str) else None
+    if _plain(dataset) and isinstance(span, tuple | list):
+        found = uncopied(dataset.handler._get_df_by_key(DataHandlerLP.DK_I), slice(*span))  # noqa: SLF001
+        if found:
+            return found
+    copied = dataset.prepare(segment, col_set="feature", data_key=DataHandlerLP.DK_I)
+    return copied.to_numpy(), copied.index
+
+
+def _plain(dataset: DatasetH) -> bool:
+    """Say whether a dataset asks its handler for nothing but days, and the handler is one of these."""
+    plain = type(dataset) is data.DatasetH and not dataset.fetch_kwargs
+    return plain and isinstance(dataset.handler, DataHandlerLP)
 
 
 def _loader(named: Any) -> Any:

@@ -160,6 +160,24 @@ def labels_of(frame: pd.DataFrame) -> pd.DataFrame:
     return labels
 
 
+def uncopied(frame: pd.DataFrame, days: slice) -> tuple[Floats, pd.Index] | None:
+    """Give some days' features where they lie, and their rows, if they lie together."""
+    index, columns = frame.index, frame.columns
+    if not isinstance(index, pd.MultiIndex) or not isinstance(columns, pd.MultiIndex):
+        return None
+    in_days = index.names[0] == "datetime" and index.is_monotonic_increasing
+    in_days = in_days and index.levels[0].is_monotonic_increasing
+    place = columns.get_loc("feature") if "feature" in columns.levels[0] else None
+    if not in_days or not isinstance(place, slice):
+        return None
+    values = frame.to_numpy()
+    if not np.may_share_memory(values, frame.iloc[:, place.start].to_numpy()):
+        return None
+    among = index.levels[0].slice_indexer(days.start, days.stop)
+    begin, end = np.searchsorted(index.codes[0], [among.start, among.stop])
+    return values[begin:end, place], index[begin:end]
+
+
 def _groups(columns: pd.Index, col_set: Any) -> pd.Index:
     if col_set in (DataHandler.CS_ALL, DataHandler.CS_RAW):
         return columns

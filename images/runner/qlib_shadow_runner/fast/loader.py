@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from qlib_shadow_runner.fast.layout import Whole
+
 LOCAL: Final[Mapping[str, object]] = {
     "calendar_provider": "LocalCalendarProvider",
     "instrument_provider": "LocalInstrumentProvider",
@@ -139,8 +141,8 @@ class Ask:
 
     def frame(self, rows: Rows, matrix: npt.NDArray[np.float32]) -> pd.DataFrame:
         """Make Qlib's frame of rows and columns, without copying them."""
-        days, day_codes = np.unique(rows.days, return_inverse=True)
-        symbols, symbol_codes = np.unique(rows.instruments, return_inverse=True)
+        days, day_codes = _levels(rows.days)
+        symbols, symbol_codes = _levels(rows.instruments)
         index = pd.MultiIndex(
             levels=[
                 pd.Index(self.calendar[days]),
@@ -277,6 +279,12 @@ def _require_plain(by: QlibDataLoader) -> None:
     for name, value in LOCAL.items():
         if C.get(name, value) != value:
             raise Unsupported(f"Qlib's setting {name}")
+
+
+def _levels(places: Whole) -> tuple[Whole, Whole]:
+    """Give the places that occur, in order, and each one's number among them; nothing is sorted for it."""
+    occurs = np.bincount(places) > 0
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[places]
 
 
 def _lives(instruments: Any, filter_pipe: Any) -> Any:

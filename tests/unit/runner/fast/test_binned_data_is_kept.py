@@ -22,7 +22,7 @@ from tests.unit.runner.fast.markets import Life, Market
 
 from qlib_shadow_runner.fast import handler as handlers
 from qlib_shadow_runner.fast.binned import FILE, Binned, datasets, understood
-from qlib_shadow_runner.fast.handler import lessons
+from qlib_shadow_runner.fast.handler import features, lessons
 from qlib_shadow_runner.fast.learned import Learned, Lesson
 from qlib_shadow_runner.fast.places import ENV_CACHE
 from qlib_shadow_runner.fast.shelf import CONTENT, Draft, Shelf
@@ -199,6 +199,51 @@ def test_every_part_of_what_is_learnt_from_is_qlibs():
     pd.testing.assert_frame_equal(theirs._learn, ours._learn)
     for group in ("feature", "label", "__all"):
         assert theirs.get_cols(group, "learn") == ours.get_cols(group, "learn")
+
+
+SPANS: list[Any] = [
+    SEGMENTS["test"],
+    list(SEGMENTS["train"]),
+    (DAYS[3], None),
+    (None, DAYS[3]),
+    (pd.Timestamp(DAYS[20]), pd.Timestamp(DAYS[20])),
+    (DAYS[20][:7], DAYS[40][:7]),
+    ("1990-01-01", "1990-12-31"),
+    (DAYS[90], "2100-12-31"),
+]
+
+
+def test_what_is_foreseen_from_is_qlibs_and_no_copy():
+    """Whatever days are asked for, open at an end, as months, or none at all."""
+    theirs, ours = dataset(qlibs_handlers), dataset()
+    whole = ours.handler.fetch(data_key="infer", col_set="__raw").to_numpy()
+    for span in SPANS:
+        theirs.segments["asked"] = ours.segments["asked"] = span
+        want = theirs.prepare("asked", col_set="feature", data_key="infer")
+        values, rows = features(ours, "asked")
+        pd.testing.assert_index_equal(want.index, rows)
+        assert np.ascontiguousarray(values).tobytes() == np.ascontiguousarray(want).tobytes(), span
+        assert not len(values) or np.shares_memory(values, whole), span
+
+
+def test_what_lies_apart_or_is_asked_otherwise_is_qlibs_copy():
+    """Features in another block than labels, spans without a name, other questions; or Qlib's refusal."""
+    want = dataset(qlibs_handlers).prepare("test", col_set="feature", data_key="infer")
+    apart, backwards = dataset(), dataset()
+    whole = apart.handler.fetch(data_key="infer", col_set="__raw")
+    apart.handler._infer = pd.concat([whole[["label"]], whole[["feature"]]], axis=1)
+    for given, asked in (
+        (apart, "test"),
+        (dataset(), slice(*SEGMENTS["test"])),
+        (dataset(fetch_kwargs={"squeeze": True}), "test"),
+    ):
+        values, rows = features(given, asked)
+        pd.testing.assert_index_equal(want.index, rows)
+        assert np.ascontiguousarray(values).tobytes() == np.ascontiguousarray(want).tobytes()
+    backwards.prepare("test")
+    backwards.handler._infer = whole.iloc[::-1]
+    with pytest.raises(pd.errors.UnsortedIndexError):
+        features(backwards, "test")
 
 
 def lesson(rows: int = 500, seed: int = 1) -> Lesson:
