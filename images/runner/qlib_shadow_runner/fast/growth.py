@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qlib_shadow_runner.fast.mapped import let_go
 from qlib_shadow_runner.fast.memory import NOTHING
 from qlib_shadow_runner.fast.rows import Rows
 
@@ -63,9 +64,11 @@ class Growth:
         """Take over what is still true of some columns."""
 
         def column(number: int) -> None:
-            old = self.stored.matrix[number]
-            matrix[number, : self.shared] = old[: self.shared]
-            matrix[number, self.moved] = old[self.source[self.moved]]
+            old, new = self.stored.matrix[number], matrix[number]
+            new[: self.shared] = old[: self.shared]
+            new[self.moved] = old[self.source[self.moved]]
+            let_go(old)
+            let_go(new)
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(column, numbers))
