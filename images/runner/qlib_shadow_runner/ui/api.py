@@ -29,6 +29,7 @@ SECONDS: Final = 3
 """That one answer may take: a page waits for it."""
 LIMIT: Final = 500
 PAGES: Final = 20
+"""So many of that many are asked for; nobody looks through more, and each page would wait for all of them."""
 
 
 class UnreachableError(Exception):
@@ -87,8 +88,11 @@ class Api:
             found += [item for item in page["items"] if isinstance(item, dict)]
             mark = page["metadata"].get("continue", "")
             if not mark:
-                break
-        return found
+                return found
+        raise UnreachableError(
+            f"there are more than {PAGES * LIMIT:,} QlibShadowRuns in {self.namespace}, "
+            "too many to be asked for; give them a ttlSecondsAfterFinished"
+        )
 
     def _page(self, connection: HTTPSConnection, mark: str) -> dict[str, Any]:
         asked = urlencode({"limit": LIMIT, **({"continue": mark} if mark else {})})

@@ -19,7 +19,7 @@ from tests.unit.runner.catalog.volumes import SmallVolume
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ui import api as asking
-from qlib_shadow_runner.ui.api import Api, UnreachableError
+from qlib_shadow_runner.ui.api import PAGES, Api, UnreachableError
 from qlib_shadow_runner.ui.app import Pages
 from qlib_shadow_runner.ui.resources import PAUSE, UNSEEN, Listing, Resource
 from qlib_shadow_runner.ui.shelf import Shelf
@@ -187,6 +187,17 @@ def test_what_goes_wrong_is_one_sentence(server: Server, document: object, statu
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert len(server.asked) == 1
+
+
+def test_more_than_anybody_looks_through_is_told(server: Server):
+    """Rather than a part of them, as if it were all."""
+    for number in range(PAGES):
+        server.will_say(listed(resource(f"run-{number}"), mark=f"more-{number}"))
+    with pytest.raises(
+        UnreachableError, match=r"more than 10,000 QlibShadowRuns in research.*ttlSecondsAfter"
+    ):
+        server.api.resources()
+    assert len(server.asked) == PAGES
 
 
 def test_a_server_that_cannot_be_trusted_is_told_nothing(server: Server, account: Path, tmp_path: Path):
