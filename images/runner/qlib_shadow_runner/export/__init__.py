@@ -54,8 +54,8 @@ def _describe(signals: pd.DataFrame) -> dict[str, object]:
     return {
         "signals_sha256": signals_sha256(signals),
         "signals_rows": len(signals),
-        "signals_first": str(signals["date"].min()),
-        "signals_last": str(signals["date"].max()),
+        "signals_first": f"{signals['date'].min():%Y-%m-%d}",
+        "signals_last": f"{signals['date'].max():%Y-%m-%d}",
     }
 
 

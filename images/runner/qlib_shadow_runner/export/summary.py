@@ -45,6 +45,6 @@ def render_summary(
         metrics=metrics,
         figures=figures,
         signals_file=signals_file,
-        last_day=last["date"].iloc[0],
+        last_day=f"{last['date'].iloc[0]:%Y-%m-%d}",
         best=last.to_dict("records"),
     )
