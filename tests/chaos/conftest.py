@@ -33,9 +33,7 @@ def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
     """Start a control plane of the chaos tests' own: others must not suffer with them."""
     cluster = start_control_plane()
     cluster.kubectl("apply", "--kustomize", str(CRD))
-    cluster.kubectl(
-        "wait", "--for=condition=Established", "crd/qlibshadowruns.qlibshadow.io", "--timeout=60s"
-    )
+    cluster.wait_until_served("qlibshadowruns.qlibshadow.io")
     return cluster
 
 

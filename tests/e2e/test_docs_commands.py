@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.docs.blocks import PAGES, Block, name, read, write_files
 
-from testcluster.waiting import wait_for
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -139,18 +137,12 @@ def plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
     return cluster
 
 
-def is_served(plane: Cluster) -> bool:
-    """Whether runs can be made."""
-    conditions = plane.get("crd", CRD).get("status", {}).get("conditions") or ()
-    return any((one["type"], one["status"]) == ("Established", "True") for one in conditions)
-
-
 @pytest.fixture
 def terminal(plane: Cluster, helm: Path, tmp_path: Path) -> Iterator[Terminal]:
     """Lend a shell and the CRD; what was made in the namespaces is removed."""
     terminal = Terminal(plane, helm, tmp_path)
     terminal.must("kubectl apply -f manifests/crd/qlibshadowruns.yaml")
-    wait_for(lambda: is_served(plane), 30, "the CRD to be served")
+    plane.wait_until_served(CRD)
     yield terminal
     for namespace in NAMESPACES:
         terminal.must(f"helm list -n {namespace} -q | xargs -r helm uninstall -n {namespace}")

@@ -98,7 +98,7 @@ def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
 def research(control_plane: Cluster) -> Iterator[str]:
     """Lend a namespace, and the CRD."""
     control_plane.kubectl("apply", "-f", str(CRD))
-    control_plane.kubectl("wait", "--for=condition=Established", "-f", str(CRD), "--timeout=30s")
+    control_plane.wait_until_served("qlibshadowruns.qlibshadow.io")
     control_plane.kubectl("create", "namespace", "research")
     yield "research"
     control_plane.kubectl("delete", "namespace", "research", "--wait=true")

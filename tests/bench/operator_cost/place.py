@@ -129,9 +129,7 @@ def furnish(place: Place) -> None:
     for user, subject in USERS.items():
         place.pki.issue(user, subject)
     place.cluster.kubectl("apply", "--filename", str(MANIFESTS / "crd/qlibshadowruns.yaml"))
-    place.cluster.kubectl(
-        "wait", "--for=condition=Established", "crd/qlibshadowruns.qlibshadow.io", "--timeout=60s"
-    )
+    place.cluster.wait_until_served("qlibshadowruns.qlibshadow.io")
     role = yaml.safe_load((MANIFESTS / "rbac/role.yaml").read_text())
     place.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     place.cluster.apply(

@@ -104,6 +104,15 @@ class Cluster:
         """Wait until the API server says that it is ready."""
         wait_for(lambda: self.kubectl("get", "--raw=/readyz") == "ok", timeout, "the API server")
 
+    def wait_until_served(self, definition: str, timeout: float = 60) -> None:
+        """Wait until a resource is served; `kubectl wait` gives up on one without conditions."""
+        wait_for(lambda: self.is_served(definition), timeout, f"{definition} to be served")
+
+    def is_served(self, definition: str) -> bool:
+        """Whether objects of a custom resource can be made."""
+        conditions = self.get("crd", definition).get("status", {}).get("conditions") or ()
+        return any((one["type"], one["status"]) == ("Established", "True") for one in conditions)
+
     def volume(
         self, namespace: str, name: str = "data", size: str = "10Gi", uid: int = 10001, gid: int = 10001
     ) -> Volume:
