@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.bench.run import __main__ as bench
@@ -102,6 +104,27 @@ def test_a_difference_is_told(found: Found, tmp_path: Path) -> None:
     wrong = list(bench.unlike({"threads": [true], "cold": [replace(true, store=tmp_path)]}))
     assert {line.split("differ in ")[1][:8] for line in wrong} == {"the metr", "pred.pkl"}
     assert any("the metrics[IC]: " in line and "'0.25'" in line for line in wrong)
+
+
+@pytest.mark.parametrize(
+    ("ways", "metric", "differs"),
+    [
+        (("published", "threads"), "l2.train", False),
+        (("threads", "published"), "l2.valid", False),
+        (("threads", "cold"), "l2.train", True),
+        (("published", "threads"), "IC", True),
+    ],
+)
+def test_many_threads_may_differ_in_the_last_digits_of_the_loss(
+    ways: tuple[str, str], metric: str, *, differs: bool
+) -> None:
+    """Of LightGBM's own, and of no other figure; nor may anybody else."""
+    values = ("0.9714741037427828", "0.9714741037427898")
+    found = {
+        way: [cast("Figures", SimpleNamespace(metrics=partial(dict, {metric: value}), left=str))]
+        for way, value in zip(ways, values, strict=True)
+    }
+    assert bool(list(bench.unlike(found))) is differs
 
 
 def test_a_second_belongs_to_the_innermost_phase(monkeypatch: pytest.MonkeyPatch) -> None:
