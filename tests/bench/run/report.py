@@ -30,6 +30,7 @@ def table(rounds: Mapping[str, Sequence[Figures]]) -> str:
         [f"times as fast as {base}", *(f"{totals[base] / totals[name]:.2f}" for name in names)]
         for base in names[:2]
     ]
+    lines += [["IC", *(f"{float(rounds[name][0].metrics()['IC']):.5f}" for name in names)]]
     for part, said in (("all", "peak memory, children included"), ("own", "of it, not in files as well")):
         peaks = [max(getattr(one.peak, part) for one in rounds[name]) for name in names]
         lines += [[said, *(f"{peak / 2**20:,.0f} MiB" for peak in peaks)]]

@@ -39,6 +39,8 @@ class Way:
     keeps: bool = False
     kernels: int | None = 1
     """Processes that compute expressions; None lets Qlib decide, as its example does."""
+    bins: int | None = None
+    """Bins of a feature, where the model is to be another one; None leaves LightGBM its 255."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def _model(way: Way, size: Size) -> dict[str, Any]:
             "force_col_wise": True,
             "seed": 7,
             "num_threads": way.threads,
+            **({} if way.bins is None else {"max_bin": way.bins}),
         },
     }
 
