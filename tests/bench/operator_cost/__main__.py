@@ -85,7 +85,7 @@ def grown(sizes: list[growth.Size], first: growth.Size | None) -> Iterator[Row]:
     for size in sizes:
         text = (
             f"{report.megabytes(size.resident)} after the start (peak {report.megabytes(size.peak)}); start "
-            f"{size.start_cpu:.1f} s CPU, resync {size.resync_cpu:.2f} s CPU, of which the API server "
+            f"{size.start_cpu:.1f} s CPU, resync {size.resync_cpu:.2f} s CPU, for lists that took "
             f"{report.seconds(size.list_seconds)}"
         )
         yield report.fact(f"{size.runs} finished runs", text)
