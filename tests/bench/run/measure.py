@@ -81,17 +81,16 @@ class Figures:
 
 def measure(way: Way, size: Size, dataset: Path, folder: Path, cache: Path) -> Figures:
     """Run one way in a process of its own; one that Qlib's own race ended did not take place."""
-    for attempt in range(1, LUCK + 1):
-        figures, log = _once(way, size, dataset, folder / str(attempt), cache)
-        if figures is not None:
-            return figures
-        if way.ours or not UNLUCKY.search(log):
-            break
-    message = f"{way.name} failed at attempt {attempt}:\n{log[-2000:]}"
-    raise RuntimeError(message)
+    for attempt in range(1, LUCK):
+        try:
+            return _once(way, size, dataset, folder / str(attempt), cache)
+        except RuntimeError as error:
+            if way.ours or not UNLUCKY.search(str(error)):
+                raise
+    return _once(way, size, dataset, folder / str(LUCK), cache)
 
 
-def _once(way: Way, size: Size, dataset: Path, folder: Path, cache: Path) -> tuple[Figures | None, str]:
+def _once(way: Way, size: Size, dataset: Path, folder: Path, cache: Path) -> Figures:
     folder.mkdir(parents=True)
     # JSON is YAML, with no room for opinions.
     (folder / "workflow.yaml").write_text(json.dumps(workflow(way, size, dataset)), encoding="utf-8")
@@ -101,11 +100,12 @@ def _once(way: Way, size: Size, dataset: Path, folder: Path, cache: Path) -> tup
             command, cwd=folder, env=_environ(way, folder, cache), stdout=log, stderr=subprocess.STDOUT
         )
         peak = _watch(process)
-    said = (folder / "log").read_text(errors="replace")
     if process.returncode:
-        return None, said
+        tail = (folder / "log").read_text(errors="replace")[-2000:]
+        message = f"{way.name} ended with code {process.returncode}:\n{tail}"
+        raise RuntimeError(message)
     counted = json.loads((folder / "phases.json").read_text(encoding="utf-8"))
-    return Figures(counted["seconds"], counted["processor"], peak, folder / "mlruns"), said
+    return Figures(counted["seconds"], counted["processor"], peak, folder / "mlruns")
 
 
 def _environ(way: Way, folder: Path, cache: Path) -> dict[str, str]:

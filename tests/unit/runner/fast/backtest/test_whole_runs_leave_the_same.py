@@ -144,7 +144,7 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     """With the end of its log, and the way's name."""
     options = argparse.Namespace(days=200, boosting=3)
     (way,) = bench.ways(["threads"], 1)
-    with pytest.raises(RuntimeError, match=r"threads failed at attempt 1:\n[\s\S]*nowhere"):
+    with pytest.raises(RuntimeError, match=r"threads ended with code 1:\n[\s\S]*nowhere"):
         measure(way, bench.size_of(options, 8), tmp_path / "nowhere", tmp_path / "run", tmp_path / "cache")
 
 
@@ -155,14 +155,15 @@ def test_only_a_fault_of_qlibs_own_is_tried_again(
     """Its metrics are written while they are read, which ours never do; and luck has an end."""
     tried: list[Path] = []
 
-    def unlucky(_way: Way, _size: Size, _dataset: Path, folder: Path, _cache: Path) -> tuple[None, str]:
+    def unlucky(_way: Way, _size: Size, _dataset: Path, folder: Path, _cache: Path) -> Figures:
         tried.append(folder)
-        return None, "ValueError: Metric 'IC' is malformed. No data found."
+        message = "ValueError: Metric 'IC' is malformed. No data found."
+        raise RuntimeError(message)
 
     monkeypatch.setattr("tests.bench.run.measure._once", unlucky)
     (way,) = bench.ways([name], 1)
     size = bench.size_of(argparse.Namespace(days=200, boosting=3), 8)
-    with pytest.raises(RuntimeError, match=f"{name} failed at attempt {attempts}:"):
+    with pytest.raises(RuntimeError, match="malformed"):
         measure(way, size, tmp_path, tmp_path / "run", tmp_path)
     assert len(set(tried)) == len(tried) == attempts
 
