@@ -54,15 +54,28 @@ class Lease:
         make_folder(folder / WAYS)
         try:
             lease = cls(folder, token, _sign(folder, token))
-            others = list((folder / WAYS).iterdir())
-            lease.check()  # whoever signed later may have made a way since, which is not ours to take
-            for way in others:
-                way.unlink(missing_ok=True)
-            lease.way.symlink_to("..")
+            try:
+                lease._clear_the_way()
+            except BaseException:
+                lease.give_up()
+                raise
         except OSError as error:
             raise from_os_error(error) from error
-        lease.check()  # whoever signed later may have looked for ways before ours was there
         return lease
+
+    def _clear_the_way(self) -> None:
+        others = list((self.folder / WAYS).iterdir())
+        self.check()  # whoever signed later may have made a way since, which is not ours to take
+        for way in others:
+            way.unlink(missing_ok=True)
+        self.way.symlink_to("..")
+        self.check()  # whoever signed later may have looked for ways before ours was there
+
+    def give_up(self) -> None:
+        """Leave no way behind, and no lock."""
+        with contextlib.suppress(OSError):
+            self.way.unlink(missing_ok=True)
+        os.close(self.descriptor)
 
     @property
     def way(self) -> Path:
@@ -97,9 +110,7 @@ class Lease:
         finally:
             done.set()
             thread.join()
-            with contextlib.suppress(OSError):
-                self.way.unlink(missing_ok=True)
-            os.close(self.descriptor)
+            self.give_up()
 
     def _beat(self, done: threading.Event, on_loss: Callable[[StageError], None]) -> None:
         while not done.wait(RENEWAL):

@@ -232,6 +232,32 @@ def test_of_those_who_come_together_one_remains(tmp_path: Path):
     assert [way.name for way in (tmp_path / WAYS).iterdir()] == [holder]
 
 
+@pytest.mark.parametrize("moment", ["signed", "looked", "linked"])
+def test_whoever_is_overtaken_on_its_way_leaves_none_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    """After each of its steps the later one comes, signs and makes its way, whole."""
+    check, later, seen = Lease.check, list[Lease](), list[str]()
+
+    def passed(step: str) -> None:
+        seen.append(step)
+        if step == moment:
+            monkeypatch.setattr(Lease, "check", check)
+            later.append(Lease.take(tmp_path))
+
+    def overtaken(lease: Lease) -> None:
+        passed("linked" if seen else "signed")
+        check(lease)
+        passed("looked")
+
+    monkeypatch.setattr(Lease, "check", overtaken)
+    with pytest.raises(StageError) as caught:
+        Lease.take(tmp_path)
+    assert caught.value.reason is Reason.SUPERSEDED
+    assert [way.name for way in (tmp_path / WAYS).iterdir()] == [later[0].token]
+    os.close(later[0].descriptor)
+
+
 def test_life_and_death_are_seen(tmp_path: Path):
     """By the kernel's lock, at once, where one kernel writes."""
     assert seconds_since_death(tmp_path) is None
