@@ -104,9 +104,13 @@ def test_rendering_needs_a_dataset_and_says_so(tmp_path: Path):
     assert (done.returncode, "Run the manifest once" in done.stderr) == (11, True)
 
 
-def test_verify_wants_a_folder(tmp_path: Path):
-    """Not a file, not nothing."""
-    assert command("verify", tmp_path / "none").returncode == 10
+def test_verify_wants_a_run_folder(tmp_path: Path):
+    """Not a file, not nothing, and not somebody's home; of a run one file is enough to begin with."""
+    for folder, fault in ((tmp_path / "none", "is not a folder"), (tmp_path, "is not a run folder")):
+        done = command("verify", folder)
+        assert (done.returncode, done.stdout) == (10, "")
+        assert f"{folder} {fault}" in done.stderr
+    (tmp_path / "stdout.log").touch()
     done = command("verify", tmp_path)
     assert (done.returncode, "golden run: FAIL (0/14)" in done.stdout) == (1, True)
 

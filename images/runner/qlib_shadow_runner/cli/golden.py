@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.cli.folders import find_run
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.words.shared import data_folder
-from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.contract import RESULTS, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.verify import Line, verify_run
+from qlib_shadow_runner.verify.checks import REQUIRED_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,8 @@ def _folder_of(run: str, data: Path | None) -> Path:
     """Find a run by its folder, which need not be sound, or by its id."""
     folder = Path(run)
     if folder.is_dir():
+        if not any((folder / name).exists() for name in (*REQUIRED_FILES, RESULTS)):
+            raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no file of one")
         return folder
     if "/" in run:
         raise StageError(Reason.INVALID_SPEC, f"{folder} is not a folder; give a run folder or a run's id")

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from qlib_shadow_runner.dataset.durability import sync_tree
-from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_LIMIT
+from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_LIMIT, limit_for_children
 from qlib_shadow_runner.files import read_json_object, write_json
 from qlib_shadow_runner.limits import read_limits
 
@@ -81,7 +81,7 @@ class Shelf:
     def from_environ(cls) -> Self | None:
         """Find it in a child of the stage."""
         home = os.environ.get(ENV_CACHE)
-        return cls(Path(home), int(os.environ.get(ENV_LIMIT) or LIMIT)) if home else None
+        return cls(Path(home), int(limit_for_children(os.environ).get(ENV_LIMIT, LIMIT))) if home else None
 
     def read(self, key: str, reader: Callable[[Path, Content], Found]) -> Found | None:
         """Give what a reader makes of the files under a key, if every byte of them is what was written."""

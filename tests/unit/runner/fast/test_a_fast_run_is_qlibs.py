@@ -15,6 +15,7 @@ from local_stages import LocalVolume, small_run
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.environment import child_environment
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.fast.cache import Cache
 from qlib_shadow_runner.fast.places import (
     ENV_CACHE,
     ENV_LIMIT,
@@ -90,9 +91,12 @@ def test_the_metadata_says_what_became_of_the_features(runs: LocalVolume):
 
 
 @pytest.mark.parametrize("given", ["20G", "-1", "1.5", "\u0662"])
-def test_a_limit_that_is_no_number_of_bytes_is_refused(runs: LocalVolume, given: str):
-    """In one sentence, before anything is computed; a number is passed on."""
-    with pytest.raises(StageError, match=f'{ENV_LIMIT} is "{given}"; it must be a whole number of bytes'):
+def test_a_limit_that_is_no_number_of_bytes_is_refused(
+    runs: LocalVolume, monkeypatch: pytest.MonkeyPatch, given: str
+):
+    """In one sentence, before anything is computed, under plain qrun too; a number is passed on."""
+    fault = f'{ENV_LIMIT} is "{given}"; it must be a whole number of bytes'
+    with pytest.raises(StageError, match=fault):
         limit_for_children({ENV_LIMIT: given})
     assert limit_for_children({ENV_LIMIT: "0", "other": "1"}) == {ENV_LIMIT: "0"}
     assert limit_for_children({ENV_LIMIT: ""}) == {}
@@ -102,6 +106,10 @@ def test_a_limit_that_is_no_number_of_bytes_is_refused(runs: LocalVolume, given:
         assert done.returncode == ExitCode.BAD_CONFIG, done.stderr
         assert f'{ENV_LIMIT} is "20G"; it must be' in done.stderr
         assert "Traceback" not in done.stderr
+    monkeypatch.setenv(ENV_CACHE, str(runs.mount / FEATURES_CACHE))
+    monkeypatch.setenv(ENV_LIMIT, given)
+    with pytest.raises(StageError, match=fault):
+        Cache.from_environ()
 
 
 def test_each_workflow_names_its_handler_and_its_question(runs: LocalVolume):
