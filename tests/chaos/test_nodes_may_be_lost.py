@@ -29,6 +29,29 @@ def download(theatre: Theatre) -> dict[str, Any]:
     return next(iter(run.get("status", {}).get("stages", [])), {})
 
 
+def test_a_pod_that_its_node_does_not_end_is_told_and_replaced_once_it_is_gone(
+    theatre: Theatre, node: FakeNode, hire: Hire
+):
+    """Where nobody says that the node is lost, its pods stay: Kubernetes makes no other beside them."""
+    hire()
+    node.holds = True
+    theatre.apply("nightly", stages={"download": {"retries": 0}})
+    wait_for(lambda: download(theatre).get("state") == "Running", PATIENCE, "the download to run")
+    node.is_lost = True
+    [pod] = [one["metadata"]["name"] for one in theatre.list("pods")]
+    delete = ("delete", "pod", pod, f"--namespace={theatre.namespace}", "--wait=false")
+    theatre.cluster.kubectl(*delete, "--grace-period=1")
+    wait_for(lambda: download(theatre).get("reason") == "PodDoesNotEnd", PATIENCE, "the reason to be told")
+    assert f'the pod "{pod}" was to end and has not: its node "fake"' in download(theatre)["message"]
+    theatre.cluster.kubectl(*delete, "--grace-period=0", "--force")
+    node.holds = False
+    node.come_back()
+    theatre.wait_for_all()
+    [run] = theatre.list("qsr")
+    assert run["status"]["phase"] == "Complete"
+    assert [stage["attempts"] for stage in run["status"]["stages"]] == [2, 1]
+
+
 def test_a_lost_node_costs_no_attempt(theatre: Theatre, node: FakeNode, hire: Hire):
     """With no retry to spare; while there is no node, the run says that it waits for one."""
     operator = hire()

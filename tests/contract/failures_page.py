@@ -170,6 +170,14 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
 }
 """What keeps a stage from starting."""
 
+ENDLESS: Final[Mapping[OperatorReason, tuple[str, str]]] = {
+    OperatorReason.POD_DOES_NOT_END: (
+        "The pod was deleted, and its node does not say that it has ended. Kubernetes makes no other one beside it.",
+        "If the node is lost: `kubectl delete node`, or `kubectl delete pod --force`.",
+    ),
+}
+"""What keeps a stage from ending."""
+
 ENDED: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.DEADLINE_EXCEEDED: (
         "The stage did not finish within its deadline, all attempts together.",
@@ -252,6 +260,15 @@ timeout (`QLIB_SHADOW_START_TIMEOUT_SECONDS`, 30 minutes) the run fails for it.
 |---|---|---|
 {waits}
 
+## A stage does not end
+
+The stage is `Waiting` for this reason from a minute past its pod's grace period until the pod is gone; then another
+attempt is made. Past the stage's deadline the run fails with `DeadlineExceeded`, whether the pod is gone or not.
+
+| reason | what it means | what to do |
+|---|---|---|
+{endless}
+
 ## A stage ends without saying why
 
 | reason | what it means | what to do |
@@ -268,7 +285,8 @@ timeout (`QLIB_SHADOW_START_TIMEOUT_SECONDS`, 30 minutes) the run fails for it.
 
 | what | what happens |
 |---|---|
-| a pod is deleted, evicted or preempted, or its node is lost | another attempt, which does not count as a retry |
+| a pod is deleted, evicted or preempted | another attempt, which does not count as a retry |
+| a node is lost | the same, once its pods are gone: by themselves where the node leaves the cluster, else see `PodDoesNotEnd` |
 | a stage's Job is deleted | it is made once more; the second time the run fails with `JobDeleted` |
 | a finished stage's pod is deleted before its result was read | one short Job reads the result from the run folder |
 | a finished stage's Job is deleted | nothing; what the status once said of a stage stays |
@@ -282,6 +300,7 @@ def page() -> str:
     return TEXT.format(
         stage="\n".join(_stage_row(*one) for one in STAGE.items()),
         waits=_rows(OPERATOR),
+        endless=_rows(ENDLESS),
         ended=_rows(ENDED),
         others=_rows(NO_FAILURES),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contract.failures_page import ENDED, NO_FAILURES, OPERATOR, PAGE, STAGE, page
+from tests.contract.failures_page import ENDED, ENDLESS, NO_FAILURES, OPERATOR, PAGE, STAGE, page
 
 from qlib_shadow_operator.core.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason
@@ -22,7 +22,7 @@ def test_every_reason_of_the_runner_is_explained():
 
 def test_every_reason_of_the_operator_is_explained_once():
     """In the one table where it belongs."""
-    assert sorted([*OPERATOR, *ENDED, *NO_FAILURES]) == sorted(OperatorReason)
+    assert sorted([*OPERATOR, *ENDLESS, *ENDED, *NO_FAILURES]) == sorted(OperatorReason)
 
 
 def test_every_failure_has_a_remedy():

@@ -248,7 +248,14 @@ class Pod:
     image: str = ""
     image_id: str = ""
     memory_limit: str | None = None
-    deleting: bool = False
+    node: str = ""
+    ends_by: datetime | None = None
+    """Set once it was deleted: when the node must have ended it."""
+
+    @property
+    def deleting(self) -> bool:
+        """Somebody, or something, wants it gone."""
+        return self.ends_by is not None
 
     @property
     def ended(self) -> bool:

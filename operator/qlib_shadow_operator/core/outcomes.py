@@ -38,7 +38,7 @@ def result_was_lost(sight: Sight) -> Finding | None:
     done = latest(tuple(pod for pod in sight.report_pods if pod.has_succeeded))
     if done:
         return _read_result(sight, done)
-    if sight.report.finished:
+    if sight.report_is_over:
         return patient(sight, sight.report) or failed(sight, _why_untold(sight, sight.report))
     return _under_way(sight, sight.report)
 
@@ -51,7 +51,7 @@ def cause_was_lost(sight: Sight, job: Job) -> Finding:
         if refused is None:
             return Finding(_reporting(sight), needs_report=True)
         return failed(sight, _failed_with(job, f"{NOT_ASKED}: {refused.message}"))
-    if not report.finished:
+    if not sight.report_is_over:
         return _under_way(sight, report)
     ended = latest(tuple(pod for pod in sight.report_pods if pod.ended))
     if ended is None:

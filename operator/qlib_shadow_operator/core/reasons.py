@@ -26,6 +26,8 @@ class OperatorReason(StrEnum):
     JOB_REJECTED = "JobRejected"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REFUSED = "PodRefused"
+    # a stage that does not end
+    POD_DOES_NOT_END = "PodDoesNotEnd"
     # a stage that ended without telling why
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     EVICTED = "Evicted"
@@ -228,11 +230,29 @@ def job_name_taken(job: str) -> str:
     return f'a Job named "{job}" exists and does not belong to this run. Delete it, or rename the run'
 
 
-def deadline_exceeded(stage: Stage, seconds: int | None, waiting: str | None) -> str:
+def pod_does_not_end(pod: str, node: str, namespace: str) -> str:
+    """Say that a pod was to stop, and that its node does not say that it has."""
+    return (
+        f'the pod "{pod}" was to end and has not: its node "{node}" does not answer, or cannot stop it. '
+        "Another attempt begins once it is gone. If the node is lost: "
+        f"kubectl delete node {node}, or: kubectl delete pod -n {namespace} {pod} --force"
+    )
+
+
+def deadline_exceeded_by_pod(stage: Stage, seconds: int, stuck: str) -> str:
+    """Say that the Job's active deadline has passed while its pod did not end."""
+    return f"{_past_deadline(stage, seconds)}: {stuck}"
+
+
+def deadline_exceeded(stage: Stage, seconds: int, waiting: str | None) -> str:
     """Say that the Job's active deadline has passed."""
-    what = f"stage {stage} did not finish within its {'' if seconds is None else f'{seconds} s '}deadline"
+    what = _past_deadline(stage, seconds)
     why = f"; it never started: {waiting}" if waiting else ""
     return f"{what}{why}. Raise stages.{stage}.activeDeadlineSeconds, or give the stage more CPU"
+
+
+def _past_deadline(stage: Stage, seconds: int) -> str:
+    return f"stage {stage} did not finish within its {seconds} s deadline"
 
 
 def out_of_memory(stage: Stage, limit: str | None, tail: str = "") -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.core import reasons
 from qlib_shadow_operator.core.causes import Cause, why_failed
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.questions import Question, Trouble
     from qlib_shadow_operator.core.result import StageResult
     from qlib_shadow_runner.contract import Stage
+
+END_PATIENCE: Final = timedelta(minutes=1)
+"""How long a node may take to tell of an end, past the time that the pod was given for it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,29 @@ class Sight:
         if job is None or job.finished or job.suspended or job.uid != self.past.job_uid:
             return False
         is_gone = pod is None or not (pod.ended or pod.running_since)
-        return is_gone and self.past.state is StageState.RUNNING
+        ran = self.past.state is StageState.RUNNING or self.past.reason == OperatorReason.POD_DOES_NOT_END
+        return is_gone and ran
+
+    @property
+    def does_not_end(self) -> bool:
+        """The latest attempt was told to end, and its node does not say that it has."""
+        return self._is_overdue(self.pods)
+
+    @property
+    def report_is_over(self) -> bool:
+        """The Job that tells again will tell no more."""
+        job = self.report
+        return job is not None and (job.finished or (job.is_failing and self._is_overdue(self.report_pods)))
+
+    def _is_overdue(self, pods: tuple[Pod, ...]) -> bool:
+        limit = overdue_at(pods)
+        return limit is not None and self.now >= limit
+
+    @property
+    def ends_due(self) -> list[datetime]:
+        """When pods should be over that were told to end."""
+        limits = (overdue_at(self.pods), overdue_at(self.report_pods))
+        return [limit for limit in limits if limit and limit > self.now]
 
     @property
     def recreations(self) -> int:
@@ -77,6 +103,14 @@ class Sight:
 def latest(pods: tuple[Pod, ...]) -> Pod | None:
     """Give the youngest pod; of those made in the same second, the one that is not over."""
     return max(pods, key=lambda pod: (pod.created_at, not pod.ended, pod.name), default=None)
+
+
+def overdue_at(pods: tuple[Pod, ...]) -> datetime | None:
+    """Say when the latest attempt should be over, if it was deleted at work and is not."""
+    pod = latest(pods)
+    if pod is None or pod.ended or pod.running_since is None or pod.ends_by is None:
+        return None
+    return pod.ends_by + END_PATIENCE
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ STAGES: Final = tuple(Stage)
 """In the order in which they run."""
 REFUSALS: Final = frozenset({OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED})
 """Why a Job has no pod."""
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+"""What the Job controller calls it."""
 RECREATIONS_MAX: Final = 1
 """How often a Job that was deleted by hand is made again."""
 
@@ -67,7 +69,9 @@ def find(run: Run, observed: Observed, stage: Stage, defaults: Defaults, now: da
         now=now,
     )
     finding = next(found for check in CHECKS if (found := check(sight)))
-    return replace(finding, job=sight.job)
+    # A pod that was told to end may be silent for ever: then time alone has something to say.
+    looks = [*sight.ends_due, *([finding.look_again_at] if finding.look_again_at else [])]
+    return replace(finding, job=sight.job, look_again_at=min(looks, default=None))
 
 
 def is_already_finished(sight: Sight) -> Finding | None:
@@ -103,7 +107,7 @@ def job_is_failed(sight: Sight) -> Finding | None:
     job = sight.job
     if job is None or not job.is_failed:
         return None
-    if job.failure_reason == "DeadlineExceeded":
+    if job.failure_reason == DEADLINE_EXCEEDED:
         return failed(sight, _deadline_cause(sight))
     if sight.last_ended is None:
         return patient(sight, job) or cause_was_lost(sight, job)
@@ -111,16 +115,39 @@ def job_is_failed(sight: Sight) -> Finding | None:
 
 
 def _deadline_cause(sight: Sight) -> Cause:
-    never_started = sight.past.message if sight.past.state is StageState.WAITING else None
     seconds = active_deadline_seconds(sight.run, sight.stage, sight.defaults)
-    return Cause(
-        OperatorReason.DEADLINE_EXCEEDED, reasons.deadline_exceeded(sight.stage, seconds, never_started)
-    )
+    past, stage = sight.past, sight.stage
+    waited = past.message if past.state is StageState.WAITING else None
+    if past.reason == OperatorReason.POD_DOES_NOT_END:
+        text = reasons.deadline_exceeded_by_pod(stage, seconds, waited or "")
+    else:
+        text = reasons.deadline_exceeded(stage, seconds, waited)
+    return Cause(OperatorReason.DEADLINE_EXCEEDED, text)
 
 
 def job_is_failing(sight: Sight) -> Finding | None:
-    """See that the Job controller will give up once the pods have ended; nothing is said until it has."""
-    return Finding(sight.past) if sight.job and sight.job.is_failing else None
+    """See that the Job controller will give up once the pods have ended; nothing is said until it has.
+
+    Unless they do not end: it would wait for them for ever.
+    """
+    job = sight.job
+    if job is None or not job.is_failing:
+        return None
+    if not sight.does_not_end:
+        return Finding(sight.past)
+    cause = _stuck(sight)
+    if job.failure_reason == DEADLINE_EXCEEDED:
+        seconds = active_deadline_seconds(sight.run, sight.stage, sight.defaults)
+        text = reasons.deadline_exceeded_by_pod(sight.stage, seconds, cause.message)
+        cause = Cause(OperatorReason.DEADLINE_EXCEEDED, text)
+    return failed(sight, cause)
+
+
+def _stuck(sight: Sight) -> Cause:
+    pod = sight.newest
+    assert pod is not None
+    text = reasons.pod_does_not_end(pod.name, pod.node, sight.run.namespace)
+    return Cause(OperatorReason.POD_DOES_NOT_END, text)
 
 
 def job_is_suspended(sight: Sight) -> Finding | None:
@@ -130,6 +157,11 @@ def job_is_suspended(sight: Sight) -> Finding | None:
     if sight.run.spec.queue_name:
         return Finding(advance(sight, StageState.WAITING, queued(sight)))
     return Finding(advance(sight, StageState.SUSPENDED))
+
+
+def pod_does_not_end(sight: Sight) -> Finding | None:
+    """See that the attempt is over for everybody but its node; the Job's deadline ends the wait."""
+    return Finding(advance(sight, StageState.WAITING, _stuck(sight))) if sight.does_not_end else None
 
 
 def pod_is_running(sight: Sight) -> Finding | None:
@@ -230,6 +262,7 @@ CHECKS: Final[tuple[Callable[[Sight], Finding | None], ...]] = (
     job_is_failed,
     job_is_failing,
     job_is_suspended,
+    pod_does_not_end,
     pod_is_running,
     pod_cannot_start,
     pod_is_starting,

@@ -36,7 +36,7 @@ STAGE_TRANSITIONS: Final[Mapping[StageState, Mapping[StageState, str]]] = Mappin
         },
         RUNNING: {
             STARTING: "the attempt is over and another one begins, or the Job is made anew",
-            WAITING: "a queue takes the Job back, or the next attempt cannot start, and it is known why",
+            WAITING: "its pod does not end, or a queue takes the Job back, or the next cannot start",
             SUSPENDED: "the run is suspended, or somebody pauses the Job",
             SUCCEEDED: "a pod ended well and its result was read",
             FAILED: "the Job failed",

@@ -158,7 +158,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
     meta, spec, status = raw.get("metadata") or {}, raw.get("spec") or {}, raw.get("status") or {}
     true = {c.get("type"): c for c in status.get("conditions") or () if c.get("status") == "True"}
     end = true.get("Complete") or true.get("Failed") or {}
-    failure = true.get("Failed") or {}
+    failure = true.get("Failed") or true.get("FailureTarget") or {}
     return Job(
         name=meta.get("name", ""),
         uid=meta.get("uid", ""),
@@ -210,7 +210,8 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
         image=container.get("image", ""),
         image_id=seen.get("imageID", ""),
         memory_limit=((container.get("resources") or {}).get("limits") or {}).get("memory"),
-        deleting="deletionTimestamp" in meta,
+        node=spec.get("nodeName", ""),
+        ends_by=read_time(meta.get("deletionTimestamp")),
     )
 
 

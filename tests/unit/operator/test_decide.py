@@ -73,6 +73,36 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a running pod may run for longer than one may wait": (
         begun.running(DOWNLOAD), 300, Expected("stage_is_under_way", "Running"),
     ),
+    "a pod that was told to end may take its time": (
+        begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW), 0.9, Expected("stage_is_under_way", "Running"),
+    ),
+    "a pod that does not end is a readable reason": (
+        begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW), 1,
+        Expected("stage_is_under_way", "Pending", (), "PodDoesNotEnd"),
+    ),
+    "a pod that does not end is waited for until the deadline": (
+        begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW).seen(minutes=1), 300,
+        Expected("stage_is_under_way", "Pending", (), "PodDoesNotEnd"),
+    ),
+    "a Job past its deadline gives its pod time to end": (
+        begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW)
+        .job(DOWNLOAD, is_failing=True, failure_reason="DeadlineExceeded"), 0.9,
+        Expected("stage_is_under_way", "Running"),
+    ),
+    "a Job past its deadline whose pod does not end fails without it": (
+        begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW)
+        .job(DOWNLOAD, is_failing=True, failure_reason="DeadlineExceeded"), 1,
+        Expected("stage_has_failed", "Failed", ("DeleteJob",), "DeadlineExceeded"),
+    ),
+    "a Job that will fail for something else fails without a pod that does not end": (
+        begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW)
+        .job(DOWNLOAD, is_failing=True, failure_reason="BackoffLimitExceeded"), 1,
+        Expected("stage_has_failed", "Failed", ("DeleteJob",), "PodDoesNotEnd"),
+    ),
+    "a pod that did not end and is gone at last is followed by another attempt": (
+        begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW).seen(minutes=1).without_pods(DOWNLOAD), 2,
+        Expected("stage_is_under_way", "Pending", (), "Retrying"),
+    ),
     "no node for the pod is a readable reason": (
         begun.pod(DOWNLOAD, unschedulable="0/1 nodes are available"), 1,
         Expected("stage_is_under_way", "Pending", (), "Unschedulable"),

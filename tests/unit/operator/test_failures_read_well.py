@@ -199,7 +199,7 @@ RETRIES: dict[str, tuple[Scene, str]] = {
         "attempt 2; the one before ended with Interrupted: told to stop",
     ),
     "a pod deleted by hand that would not stop": (
-        begun.attempt_failed(Stage.DOWNLOAD, 137).pod_is(Stage.DOWNLOAD, deleting=True),
+        begun.attempt_failed(Stage.DOWNLOAD, 137).pod_is(Stage.DOWNLOAD, ends_by=NOW),
         (
             "attempt 2; the one before ended with Interrupted: the attempt was stopped from outside; its pod was deleted, "
             "or its node shut down"
@@ -244,6 +244,27 @@ def test_an_attempt_that_vanished_is_counted_and_told_once():
     for found in (scene, scene.seen(minutes=2)):
         stage = found.decide(minutes=3).status.stages[0]
         assert (stage.attempts, stage.message) == (2, sentence)
+
+
+def test_a_pod_that_does_not_end_is_told_with_its_node_and_the_remedy():
+    """While it is waited for, and when the deadline ends that."""
+    stuck = begun.running(Stage.DOWNLOAD).seen().pod_is(Stage.DOWNLOAD, ends_by=NOW, node="node-7")
+    sentence = (
+        'the pod "pod-1" was to end and has not: its node "node-7" does not answer, or cannot stop it. Another '
+        "attempt begins once it is gone. If the node is lost: kubectl delete node node-7, or: "
+        "kubectl delete pod -n research pod-1 --force"
+    )
+    [note] = stuck.decide(minutes=1).notes
+    assert (note.reason, note.warning) == ("StageWaiting", True)
+    assert note.message == f"stage download waits: PodDoesNotEnd: {sentence}"
+    told = stuck.seen(minutes=1)
+    late = told.job(Stage.DOWNLOAD, is_failing=True, failure_reason="DeadlineExceeded")
+    gone = told.job_failed(Stage.DOWNLOAD, "DeadlineExceeded").without_pods(Stage.DOWNLOAD)
+    for scene in (late, gone):
+        message = scene.decide(minutes=2).status.stages[0].message or ""
+        assert message.startswith(
+            f"stage download did not finish within its 3600 s deadline: {sentence}. Log:"
+        )
 
 
 @pytest.mark.parametrize(("scene", "sentence"), RETRIES.values(), ids=RETRIES.keys())

@@ -90,6 +90,9 @@ class Facts:
             self.moved_at[place] = self.clock.now
         if is_true(new, "Complete"):
             self.complete.add(place)
+        if is_true(new, "FailureTarget"):
+            target = next(c["reason"] for c in new["status"]["conditions"] if c["type"] == "FailureTarget")
+            self.failures[place] |= {target} & {"DeadlineExceeded"}
         if is_true(new, "Failed"):
             self.failed.add(place)
             why = next(c["reason"] for c in new["status"]["conditions"] if c["type"] == "Failed")

@@ -48,8 +48,12 @@ ENDS = (
         "speaks of another run",
         "cannot be executed",
     ),
-    *("is evicted", "is preempted"),
+    *("is evicted", "is preempted", "is lost with its node"),
 )
+UNCOUNTED = frozenset({f"exits with {int(ExitCode.INTERRUPTED)}", "is evicted", "is preempted"})
+"""Ends after which another attempt is made, however often; only the stage's deadline ends that."""
+LOST = "lost"
+"""Marks a pod whose node will never say another word of it."""
 
 
 @dataclass
@@ -63,7 +67,7 @@ class Node:
 
     def steps(self, pod: Document) -> tuple[str, ...]:
         """Name what can happen to a pod now."""
-        if has_ended(pod):
+        if has_ended(pod) or is_lost(pod):
             return ()
         if "deletionTimestamp" in pod["metadata"]:
             return ("is gone",)
@@ -95,6 +99,11 @@ class Node:
     def _ends(self, pod: Document, how: str) -> None:
         if how in {"is evicted", "is preempted"}:
             self._disrupt(pod, how)
+            return
+        if how == "is lost with its node":
+            meta = {**pod["metadata"], "annotations": {LOST: "true"}}
+            self.server.replace(PODS, pod, {**pod, "metadata": meta})
+            self.server.delete(PODS, meta["name"])
             return
         code, reason, message = end_of(pod, how)
         self._terminate(pod, code, reason, message)
@@ -129,6 +138,11 @@ class Node:
 
     def _set(self, pod: Document, **fields: Any) -> None:
         self.server.set_status(PODS, pod["metadata"]["name"], **fields)
+
+
+def is_lost(pod: Document) -> bool:
+    """Say whether nobody will ever end a pod."""
+    return LOST in pod["metadata"].get("annotations", {})
 
 
 def kept_conditions(pod: Document) -> list[Document] | None:

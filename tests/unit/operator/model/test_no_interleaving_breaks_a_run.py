@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.unit.operator.model.apiserver import KINDS, has_ended, refusal
 from tests.unit.operator.model.controllers import admit, preempt
 from tests.unit.operator.model.endpoints import Mischief
-from tests.unit.operator.model.node import ENDS
+from tests.unit.operator.model.node import ENDS, UNCOUNTED, UNSCHEDULABLE, WAITING
 from tests.unit.operator.model.world import World
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_STORIES", "0"))
 """Stories to tell; by default a few hundred, always the same ones."""
-FATES = ("exits with 0", "exits with 13", "hangs", "image cannot be pulled", "claim is missing")
+FATES = (
+    *("exits with 0", "exits with 13", "hangs", "image cannot be pulled", "claim is missing"),
+    *("is killed for memory", "is lost with its node"),
+)
 USUAL = "exits with 0"
 SPECS: tuple[dict[str, Any], ...] = ({}, {}, {}, {"suspend": True}, {"queueName": "nightly"})
 SECONDS = (0, 1, 5, 11, 31, 61, 130, 601, 1_801, 3_601, 15_000)
@@ -184,6 +188,16 @@ class Story(RuleBasedStateMachine):
         world.user_suspends(suspend=False)
         world.comes_to_rest()
         world.check_rest()
+
+
+@pytest.mark.parametrize("fate", sorted({*ENDS, *WAITING, *UNSCHEDULABLE, "hangs"} - UNCOUNTED))
+def test_whatever_becomes_of_its_pods_a_run_ends(fate: str):
+    """Every one of them meets the same fate, of which there is no trying again for ever."""
+    world = World()
+    world.fate = fate
+    world.user_applies()
+    world.comes_to_rest()
+    world.check_rest()
 
 
 def pick(things: Sequence[T], which: int) -> T:
