@@ -2,8 +2,8 @@
 
 The status is written before anything is done: its resourceVersion proves that what was looked at is current,
 a run's spec is frozen (by startTime) before its first Job exists, and a failure is on record before its
-Job is stopped. Where nothing is to be written, a read proves it before a Job is made. Whatever is lost in
-between is found missing at the next look.
+Job is stopped. Where nothing is to be written, a read proves it before a Job is made or a run is removed.
+Whatever is lost in between is found missing at the next look.
 """
 
 from __future__ import annotations
@@ -122,12 +122,18 @@ class Reconciler:
 
     def _apply(self, run: Run, decision: Decision, now: datetime) -> None:
         is_current = self._write_status(run, decision)
-        for action in decision.actions:
-            if isinstance(action, CreateJob) and not is_current:
-                self._prove_current(run)
-            self._act(run, action)
-        for note in decision.notes:
-            self._post(run, note, now)
+        try:
+            for action in decision.actions:
+                if isinstance(action, CreateJob | DeleteRun) and not is_current:
+                    self._prove_current(run)
+                self._act(run, action)
+        except NamespaceEndingError:
+            raise
+        except ClusterError:
+            # The status tells of it already: no later look will find that it has just happened.
+            self._tell(run, decision, now)
+            raise
+        self._tell(run, decision, now)
 
     def _write_status(self, run: Run, decision: Decision) -> bool:
         """Write what has changed, if anything; say whether that has proved the run to be current."""
@@ -141,7 +147,7 @@ class Reconciler:
         return True
 
     def _prove_current(self, run: Run) -> None:
-        """Look before a Job is made again: to a late cache, one that ended and was deleted was never made."""
+        """Look first: a late cache knows neither of a Job that ended and was deleted, nor of a new TTL."""
         raw = self.api.get_run(run.namespace, run.name)
         self.cache.put("runs", raw)
         found = parse_run(raw)
@@ -169,6 +175,10 @@ class Reconciler:
             raise
         self._refusals.pop(run.uid, None)
         self.cache.put("jobs", job)
+
+    def _tell(self, run: Run, decision: Decision, now: datetime) -> None:
+        for note in decision.notes:
+            self._post(run, note, now)
 
     def _post(self, run: Run, note: Note, now: datetime) -> None:
         try:

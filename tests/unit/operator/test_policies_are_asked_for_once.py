@@ -72,6 +72,13 @@ def test_an_answer_is_old_after_a_minute(world: World):
     assert world.is_closed("two", seconds=60) is False
 
 
+def test_old_answers_are_not_kept(world: World):
+    """Namespaces come and go."""
+    for number in range(50):
+        world.is_closed("one", namespace=f"team-{number}", seconds=60 * number)
+    assert world.inquirer._policies.keys() == {"team-49"}
+
+
 def test_a_missing_policy_is_seen_as_soon_as_it_is_applied(world: World):
     """Whoever applies it and starts the run again need not wait."""
     assert world.is_closed("one") is False

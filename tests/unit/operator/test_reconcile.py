@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Run
 
 KEY = Key("research", "demo")
+COMPLETED = {
+    "type": "Complete",
+    "status": "True",
+    "reason": "RunComplete",
+    "message": "",
+    "lastTransitionTime": MADE,
+    "observedGeneration": 1,
+}
 
 
 @dataclass
@@ -277,12 +285,49 @@ def test_a_whole_run(world: World):
     world.cache.put("runs", {**world.api.run, "spec": spec, "metadata": a_run_document(999)["metadata"]})
     assert world.look() == 61
     world.minutes = 2
+    world.api.run = {**world.api.run, "spec": spec, "metadata": a_run_document(999)["metadata"]}
     world.look()
-    assert world.api.calls == ["delete_run demo"]
+    assert world.api.calls == ["get_run research/demo", "delete_run demo"]
 
 
 def _state(state: dict[str, Any]) -> dict[str, Any]:
     return {"containerStatuses": [{"name": "stage", "state": state}]}
+
+
+def test_a_time_to_live_that_was_taken_back_removes_nothing(world: World):
+    """The cache may be a minute late; what it tells of a run's end is proved first."""
+    world.look()
+    ended = {**world.api.run["status"], "completionTime": MADE, "conditions": [COMPLETED]}
+    late = {**world.api.run, "status": ended, "spec": {"ttlSecondsAfterFinished": 60}}
+    world.cache.put("runs", {**late, "metadata": a_run_document(999)["metadata"]})
+    world.api.run = {**late, "spec": {}, "metadata": a_run_document(1000)["metadata"]}
+    world.minutes = 5
+    with pytest.raises(ConflictError):
+        world.look()
+    assert world.api.calls == ["get_run research/demo"]
+    assert world.look() is None
+    assert not [call for call in world.api.calls if call.startswith("delete_run")]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "call", "told"),
+    [(0, "create_job", ["StageStarted"]), (40, "delete_job", ["NoPod"])],
+)
+def test_an_event_is_posted_although_what_was_to_be_done_fails(
+    world: World, minutes: float, call: str, told: list[str]
+):
+    """Its transition is in the status: no later look would find it."""
+    if minutes:
+        world.look()
+        world.minutes = minutes
+    world.api.faults[call] = ClusterError("the API server does not answer")
+    with pytest.raises(ClusterError):
+        world.look()
+    posted = [one.split()[-1] for one in world.api.calls if one.startswith("post_event")]
+    assert posted == told
+    world.api.faults.clear()
+    world.look()
+    assert not [one for one in world.api.calls if one.startswith("post_event")]
 
 
 def test_the_uid_guards_what_is_deleted(world: World):
