@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from qlib_shadow_operator.core.network import egress_is_closed
-from qlib_shadow_operator.core.questions import IsJobThere, IsNetworkClosed, good_for
+from qlib_shadow_operator.core.questions import IsJobThere, IsNetworkClosed, WhichPodsAreThere, good_for
 from qlib_shadow_operator.kube.cluster import ClusterError
 from qlib_shadow_operator.kube.parse import parse_trouble
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.cache import Cache
     from qlib_shadow_operator.core.model import Run
     from qlib_shadow_operator.core.questions import Question, Trouble
+    from qlib_shadow_runner.contract import Stage
 
 T = TypeVar("T")
 
@@ -33,6 +34,9 @@ class InquiryApi(Protocol):
 
     def get_job(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Read a Job, or None where there is none."""
+
+    def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[dict[str, Any]]:
+        """List the pods of a run's stage."""
 
     def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
         """List the Events of type Warning about an object."""
@@ -67,6 +71,8 @@ class Inquirer:
         """Find out. What a run may fail for must be known; the rest is a courtesy."""
         if isinstance(question, IsJobThere):
             return self._find_job(run, question.name)
+        if isinstance(question, WhichPodsAreThere):
+            return self._find_pods(run, question.stage)
         if isinstance(question, IsNetworkClosed):
             return self._if_told(run, lambda: self._network_is_closed(run, question, now))
         answer = self._if_told(run, lambda: self._newest_trouble(run, question.uid))
@@ -90,6 +96,11 @@ class Inquirer:
         if job is not None:
             self.cache.put("jobs", job)
         return job is not None
+
+    def _find_pods(self, run: Run, stage: Stage) -> bool:
+        for pod in self.api.list_pods(run.namespace, run.uid, stage):
+            self.cache.put("pods", pod)
+        return True
 
     def _newest_trouble(self, run: Run, uid: str) -> Trouble | None:
         found = [parse_trouble(raw) for raw in self.api.list_warnings(run.namespace, uid)]

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from qlib_shadow_runner.contract import Stage
+
 ASK_AFTER: Final = timedelta(seconds=20)
 """How long a pod may be on its way before anybody wonders."""
 LISTEN_AGAIN: Final = timedelta(minutes=2)
@@ -37,6 +39,13 @@ class IsJobThere:
 
 
 @dataclass(frozen=True)
+class WhichPodsAreThere:
+    """Which pods has a stage although the cache has none at work? Answered by True, and in the cache."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True)
 class IsNetworkClosed:
     """Does a NetworkPolicy keep the stage from the network? Answered by True or False."""
 
@@ -44,7 +53,7 @@ class IsNetworkClosed:
     """Of the stage's pods."""
 
 
-Question = WhyNotStarting | IsJobThere | IsNetworkClosed
+Question = WhyNotStarting | IsJobThere | WhichPodsAreThere | IsNetworkClosed
 
 
 @dataclass(frozen=True)

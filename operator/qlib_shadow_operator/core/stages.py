@@ -19,7 +19,7 @@ from qlib_shadow_operator.core.outcomes import (
     result_was_lost,
     why_rejected,
 )
-from qlib_shadow_operator.core.questions import ASK_AFTER, IsJobThere
+from qlib_shadow_operator.core.questions import ASK_AFTER, IsJobThere, WhichPodsAreThere
 from qlib_shadow_operator.core.reasons import OperatorReason
 from qlib_shadow_operator.core.sight import (
     Finding,
@@ -150,6 +150,14 @@ def _stuck(sight: Sight) -> Cause:
     return Cause(OperatorReason.POD_DOES_NOT_END, text)
 
 
+def attempt_has_vanished(sight: Sight) -> Finding | None:
+    """See that a pod ran that nobody sees; another operator's look may be ahead of this one's cache."""
+    question = WhichPodsAreThere(sight.stage)
+    if not sight.attempt_vanished or question in sight.answers:
+        return None
+    return Finding(sight.past, questions=(question,))
+
+
 def job_is_suspended(sight: Sight) -> Finding | None:
     """See that the run, or a queue, holds the Job back; no patience runs out meanwhile."""
     if sight.job is None or not sight.job.suspended:
@@ -262,6 +270,7 @@ CHECKS: Final[tuple[Callable[[Sight], Finding | None], ...]] = (
     job_is_failed,
     job_is_failing,
     job_is_suspended,
+    attempt_has_vanished,
     pod_does_not_end,
     pod_is_running,
     pod_cannot_start,

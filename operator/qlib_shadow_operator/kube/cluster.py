@@ -13,7 +13,15 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from qlib_shadow_operator.core.names import CHILD_SELECTOR, GROUP, MANAGER, PLURAL, VERSION
+from qlib_shadow_operator.core.names import (
+    CHILD_SELECTOR,
+    GROUP,
+    LABEL_RUN_UID,
+    LABEL_STAGE,
+    MANAGER,
+    PLURAL,
+    VERSION,
+)
 from qlib_shadow_operator.core.reasons import job_name_taken
 from qlib_shadow_operator.kube.connection import CONNECT_SECONDS, LIST_CHUNK, READ_SECONDS, SOCKET_OPTIONS
 from qlib_shadow_operator.kube.traffic import Witnessed
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.decisions import Note
     from qlib_shadow_operator.core.model import Run
     from qlib_shadow_operator.kube.traffic import Witness
+    from qlib_shadow_runner.contract import Stage
 
 CONFLICT: Final = 409
 GONE: Final = 404
@@ -144,6 +153,13 @@ class Cluster:
         get = self.objects.get_namespaced_custom_object
         return self._call_for(get, **RUNS, namespace=namespace, name=name)
 
+    def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[Document]:
+        """List the pods of a run's stage, as they are now."""
+        selector = f"{LABEL_RUN_UID}={run_uid},{LABEL_STAGE}={stage}"
+        page = self._read_pods(partial(self.core.list_namespaced_pod, namespace), selector)
+        items: list[Document] = page["items"]
+        return items
+
     def list_warnings(self, namespace: str, uid: str) -> list[Document]:
         """List the Events of type Warning about an object."""
         return self._list(EVENTS, namespace, field_selector=f"regarding.uid={uid},type=Warning")
@@ -219,11 +235,13 @@ class Cluster:
     def _pods(self, namespace: str | None) -> Callable[..., Document]:
         everywhere, there = self.core.list_pod_for_all_namespaces, self.core.list_namespaced_pod
         method = partial(there, namespace) if namespace else everywhere
+        return partial(self._read_pods, method, CHILD_SELECTOR)
 
-        def read(**options: Any) -> Any:
-            return json.loads(method(label_selector=CHILD_SELECTOR, _preload_content=False, **options).data)
+    def _read_pods(self, method: Callable[..., Any], selector: str, **options: Any) -> Document:
+        def read(**more: Any) -> Any:
+            return json.loads(method(label_selector=selector, _preload_content=False, **more).data)
 
-        return partial(self._call_for, read)
+        return self._call_for(read, **options)
 
     def _delete(self, which: dict[str, str], namespace: str, name: str, uid: str) -> None:
         options = client.V1DeleteOptions(

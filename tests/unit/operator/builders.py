@@ -11,6 +11,7 @@ from qlib_shadow_operator.core.decide import decide
 from qlib_shadow_operator.core.defaults import Defaults
 from qlib_shadow_operator.core.model import Figures, Job, Observed, Pod, Rejection, Run, RunSpec, Termination
 from qlib_shadow_operator.core.names import PURPOSE_REPORT
+from qlib_shadow_operator.core.questions import WhichPodsAreThere
 from qlib_shadow_operator.kube.parse import parse_status
 from qlib_shadow_operator.kube.render import render_status
 from qlib_shadow_runner.contract import Stage
@@ -179,8 +180,10 @@ class Scene:
         return replace(self, observed=replace(self.observed, answers=answers))
 
     def decide(self, *, minutes: float = 0) -> Decision:
-        """Look, some minutes after the story began."""
-        return decide(self.run, self.observed, self.defaults, NOW + timedelta(minutes=minutes))
+        """Look, some minutes after the story began; the API server has no other pods than the cache."""
+        asked: dict[Question, Any] = {WhichPodsAreThere(stage): True for stage in Stage}
+        observed = replace(self.observed, answers={**asked, **self.observed.answers})
+        return decide(self.run, observed, self.defaults, NOW + timedelta(minutes=minutes))
 
     def seen(self, *, minutes: float = 0) -> Scene:
         """Let the operator look and write down what it found, as the API server keeps it."""

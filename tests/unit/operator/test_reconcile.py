@@ -43,6 +43,7 @@ class FakeApi:
     faults: dict[str, Exception] = field(default_factory=dict)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
+    pods: list[dict[str, Any]] = field(default_factory=list)
     version: int = 100
     deletions: int = 0
 
@@ -73,6 +74,12 @@ class FakeApi:
         """Read a Job."""
         self._called("get_job", f"{namespace}/{name}")
         return self.jobs.get(name)
+
+    def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[dict[str, Any]]:
+        """List the pods of a stage."""
+        assert run_uid == UID
+        self._called("list_pods", f"{namespace}/{stage}")
+        return self.pods
 
     def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
         """List what Events warn of."""
@@ -188,6 +195,49 @@ def test_a_second_operator_changes_nothing(world: World):
     other.look()
     assert other.api.calls == ["get_run research/demo", "create_job research/demo-a1b2c3d4-download"]
     assert len(world.api.jobs) == 1
+
+
+def the_download_runs(world: World) -> dict[str, Any]:
+    """Let the first stage's pod run, and be looked at."""
+    world.look()
+    world.cache.put("jobs", world.api.jobs[the_download(world)])
+    running = a_pod_document(501, phase="Running", **_state({"running": {"startedAt": MADE}}))
+    running["metadata"]["ownerReferences"][0]["uid"] = world.api.jobs[the_download(world)]["metadata"]["uid"]
+    world.cache.put("pods", running)
+    world.look()
+    assert world.api.run["status"]["stages"][0]["state"] == "Running"
+    return running
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["heard of the pod", "did not hear of it"])
+def test_a_second_operator_with_a_late_cache_counts_no_attempt(world: World, *, heard: bool):
+    """It has heard that the first one saw the pod run, and not that it does: it asks, once."""
+    running = the_download_runs(world)
+    other = World(api=world.api)
+    other.cache.put("runs", world.api.run)
+    other.cache.put("jobs", world.api.jobs[the_download(world)])
+    if heard:
+        late = {**running, "metadata": {**running["metadata"], "resourceVersion": "500"}, "status": {}}
+        other.cache.put("pods", late)
+    world.api.pods = [running]
+    other.look()
+    assert other.api.calls == ["list_pods research/download"]
+    other.look()
+    assert other.api.calls == []
+    assert world.api.run["status"]["stages"][0]["attempts"] == 1
+
+
+def test_an_attempt_whose_pod_is_gone_is_counted_once_the_api_server_says_so(world: World):
+    """No answer, no count."""
+    world.cache.drop("pods", the_download_runs(world))
+    world.api.faults["list_pods"] = ClusterError("the API server does not answer")
+    with pytest.raises(ClusterError):
+        world.look()
+    assert world.api.run["status"]["stages"][0]["attempts"] == 1
+    world.api.faults.clear()
+    world.look()
+    assert world.api.calls[0] == "list_pods research/download"
+    assert world.api.run["status"]["stages"][0]["attempts"] == 2
 
 
 def test_a_second_operator_with_a_late_cache_makes_no_job_of_a_run_that_ended(world: World):

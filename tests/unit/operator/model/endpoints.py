@@ -152,6 +152,13 @@ class Endpoints:
         """List pods, unparsed."""
         return Answer(self._call(lambda: json.dumps({"items": list(self.server.objects[PODS].values())})))
 
+    def list_namespaced_pod(self, _namespace: str, *, label_selector: str, **_: Any) -> Answer:
+        """List the pods that have some labels, unparsed."""
+        wanted = dict(one.split("=") for one in label_selector.split(","))
+        pods = self.server.objects[PODS].values()
+        found = [pod for pod in pods if wanted.items() <= pod["metadata"]["labels"].items()]
+        return Answer(self._call(lambda: json.dumps({"items": found})))
+
 
 @dataclass(frozen=True)
 class Answer:
