@@ -17,6 +17,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.ensure import check_age, ensure, find_fresh
 from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
+from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import DatasetSpec, parse_spec
 
@@ -152,6 +153,50 @@ def test_a_users_folder_is_never_replaced(make_dataset: MakeDataset, canonical: 
     ):
         ensure(canonical, spec())
     assert (canonical / "calendars" / "day.txt").is_file()
+
+
+def test_a_users_file_is_never_replaced(canonical: Path):
+    """Such as one's own prices, named where the dataset was to go."""
+    canonical.parent.mkdir()
+    canonical.write_text("date,symbol,close\n")
+    with pytest.raises(
+        StageError, match=r"is a file that .* never replaced. To build a dataset, set spec.dataset.path"
+    ) as caught:
+        ensure(canonical, spec())
+    assert caught.value.reason is Reason.DATASET_INVALID
+    assert canonical.read_text() == "date,symbol,close\n"
+    assert visible(canonical) == {"us_data_1d"}
+
+
+@pytest.mark.parametrize(
+    "target", ["mine", "nowhere", "us_data_1d@mine", "../volume/us_data_1d@0123456789ab"]
+)
+def test_a_users_link_is_never_replaced(make_dataset: MakeDataset, canonical: Path, target: str):
+    """Only a bare name with a fingerprint is ours, wherever the link leads."""
+    make_dataset(5, folder=canonical.with_name("mine"))
+    canonical.symlink_to(target)
+    with pytest.raises(StageError, match="is a link that qlib-shadow did not make, and it is never replaced"):
+        ensure(canonical, spec())
+    assert canonical.readlink() == Path(target)
+
+
+def test_what_appears_while_the_source_builds_is_never_replaced(
+    canonical: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The version is made, and takes the name once it is free."""
+    real = Synthetic.build
+
+    def build(self: Synthetic, folder: Path) -> None:
+        real(self, folder)
+        canonical.write_text("mine")
+
+    monkeypatch.setattr(Synthetic, "build", build)
+    with pytest.raises(StageError, match="is a file that qlib-shadow did not make"):
+        ensure(canonical, spec())
+    assert canonical.read_text() == "mine"
+    assert {path.name for path in canonical.parent.glob(".*")} == {".us_data_1d.lock"}
+    canonical.unlink()
+    assert ensure(canonical, spec(refresh="Never")).folder == canonical.resolve()
 
 
 def test_an_empty_folder_is_no_dataset(canonical: Path):

@@ -19,6 +19,7 @@ from qlib_shadow_runner.dataset.publish import (
     builds_under_way,
     point,
     refuse_changed,
+    refuse_foreign,
     versions,
 )
 from qlib_shadow_runner.dataset.quality.verdict import judge_again
@@ -139,13 +140,10 @@ def _built_meanwhile(canonical: Path, spec: DatasetSpec, known: frozenset[str]) 
 
 def _refuse_early(canonical: Path, spec: DatasetSpec) -> None:
     """Refuse before anything is made or locked."""
-    if canonical.is_dir() and not canonical.is_symlink() and spec.source.builds:
-        raise StageError(
-            Reason.DATASET_INVALID,
-            f"{canonical} is a folder that qlib-shadow did not make, and it is never replaced. To use it, "
-            "write source: {existing: {}}; to build one beside it, set spec.dataset.path to another name.",
-        )
-    if spec.source.builds or canonical.exists():
+    if spec.source.builds:
+        refuse_foreign(canonical)
+        return
+    if canonical.exists():
         return
     raise StageError(
         Reason.DATASET_MISSING,

@@ -11,6 +11,7 @@ A crash at any instant leaves the old dataset or the new one, never a mixture.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from dataclasses import replace
@@ -88,19 +89,40 @@ def refuse_changed(version: Path, found: str) -> None:
         )
 
 
+def named_version(canonical: Path) -> Path | None:
+    """Give the version that our own link names; None where there is no such link."""
+    target = os.readlink(canonical) if canonical.is_symlink() else ""  # noqa: PTH115 - the bare name
+    ours = re.fullmatch(rf"{re.escape(canonical.name)}@[0-9a-f]{{{SHORT}}}", target, re.ASCII)
+    return canonical.with_name(target) if ours else None
+
+
+def refuse_foreign(canonical: Path) -> None:
+    """Refuse to build where something lies that we did not make."""
+    if not os.path.lexists(canonical) or named_version(canonical):
+        return
+    kind = "link" if canonical.is_symlink() else "folder" if canonical.is_dir() else "file"
+    ways = "To build a dataset, set spec.dataset.path to another name."
+    if canonical.is_dir():
+        ways = (
+            "To use it, write source: {existing: {}}; to build one beside it, set spec.dataset.path to "
+            "another name."
+        )
+    raise invalid(canonical, f"is a {kind} that qlib-shadow did not make, and it is never replaced. {ways}")
+
+
 def point(canonical: Path, version: Path) -> None:
     """Let the canonical name mean this version, at one instant."""
-    if canonical.is_symlink() and os.readlink(canonical) == version.name:  # noqa: PTH115 - the bare name
+    if named_version(canonical) == version:
         return
     _sweep(canonical, LINKS)
     temporary = canonical.with_name(f".{canonical.name}.link-{secrets.token_hex(4)}")
     temporary.symlink_to(version.name)
     fault_point("publish-link")
     try:
+        refuse_foreign(canonical)  # once more: it may have come while the source was building
         temporary.replace(canonical)
-    except OSError:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
     sync_folder(canonical.parent)
 
 
