@@ -39,7 +39,13 @@ class Volume:
 
     def name(self, path: Path) -> str:
         """Give a path of this machine as the cluster sees it."""
-        return str(PurePosixPath(DEFAULT_DATA) / path.relative_to(self.mount).as_posix())
+        for mount in (self.mount, self.mount.resolve()):
+            if path.is_relative_to(mount):
+                return str(PurePosixPath(DEFAULT_DATA) / path.relative_to(mount).as_posix())
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f"a link leads to {path}, which leaves the volume {self.mount}. Put the data itself there.",
+        )
 
     def run_folder(self, run_id: str) -> Path:
         """Say where a run's artifacts lie."""

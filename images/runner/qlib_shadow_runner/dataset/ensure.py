@@ -17,6 +17,7 @@ from qlib_shadow_runner.dataset.manifest import Manifest, Origin, describe, is_c
 from qlib_shadow_runner.dataset.publish import (
     build_and_publish,
     builds_under_way,
+    folder_of,
     point,
     refuse_changed,
     refuse_foreign,
@@ -52,7 +53,7 @@ def find_fresh(canonical: Path, spec: DatasetSpec) -> Resolved | None:
     """Answer without work where nothing has to be built, verified or re-pointed."""
     if spec.refresh is Refresh.ALWAYS or not canonical.exists():
         return None
-    folder = canonical.resolve()
+    folder = folder_of(canonical)
     manifest = Manifest.read(manifest_path(folder))
     if manifest is None or not _answers_at_once(manifest, spec) or not is_current(manifest, folder):
         return None
@@ -154,7 +155,7 @@ def _refuse_early(canonical: Path, spec: DatasetSpec) -> None:
 
 def _adopt(canonical: Path) -> Resolved:
     """Verify what a user put there, and take it as it is."""
-    folder = canonical.resolve()
+    folder = folder_of(canonical)
     if not looks_like_dataset(folder):
         raise StageError(
             Reason.DATASET_INVALID,

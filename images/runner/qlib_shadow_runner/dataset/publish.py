@@ -96,6 +96,13 @@ def named_version(canonical: Path) -> Path | None:
     return canonical.with_name(target) if ours else None
 
 
+def folder_of(canonical: Path) -> Path:
+    """Say which folder the name means now, by the way that led here: no link above it is followed."""
+    if not canonical.is_symlink():
+        return canonical
+    return named_version(canonical) or canonical.resolve()
+
+
 def refuse_foreign(canonical: Path) -> None:
     """Refuse to build where something lies that we did not make."""
     if not os.path.lexists(canonical) or named_version(canonical):

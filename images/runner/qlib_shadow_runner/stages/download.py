@@ -11,6 +11,7 @@ from qlib_shadow_runner.dataset.archive.environment import download_environment
 from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_claims, check_quality, find_fresh
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
+from qlib_shadow_runner.dataset.publish import folder_of
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result, quality_result
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def download(bench: Workbench) -> Outcome:
     """Find the dataset, or have it made in a child; then look at its age."""
     volume, spec, today = bench.context.volume, bench.spec.dataset, datetime.now(UTC).date()
     canonical = volume.locate(spec.path)
+    if canonical.exists():
+        volume.name(folder_of(canonical))  # refuses what leaves the volume before it is read
     resolved = find_fresh(canonical, spec.at(volume)) or _ensure(bench, canonical)
     check_claims(resolved.manifest, spec)
     warning = check_age(resolved.manifest, spec.max_age_days, today)

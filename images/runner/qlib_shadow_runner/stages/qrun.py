@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason, Stage
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
+from qlib_shadow_runner.dataset.publish import folder_of
 from qlib_shadow_runner.environment import drawing_environment
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
@@ -71,7 +72,7 @@ def resolve_dataset(bench: Workbench) -> Resolved:
     found = before.get("dataset")
     named = str(found["resolvedPath"]) if isinstance(found, dict) and "resolvedPath" in found else None
     path = bench.context.volume.locate(named or bench.spec.dataset.path)
-    folder = path.resolve() if named is None else path
+    folder = folder_of(path) if named is None else path
     manifest = Manifest.read(manifest_path(folder))
     if not folder.is_dir() or manifest is None:
         raise StageError(
