@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.dataset.layout import ALL, BIN_SUFFIX, CALENDAR, feature_folder
+from qlib_shadow_runner.dataset.layout import ALL, BIN_SUFFIX, CALENDAR, feature_folder, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -23,6 +23,23 @@ if TYPE_CHECKING:
 
 WRITERS: Final = 4
 """Making a file on a network volume is mostly waiting."""
+
+
+def _write_whole(path: str, content: memoryview) -> None:
+    """Write one file to its last byte; a disk that is nearly full takes a part first and refuses the rest."""
+    try:
+        with open(path, "wb", buffering=0) as stream:  # noqa: PTH123 - many of them
+            rest = content
+            while rest:
+                rest = rest[stream.write(rest) :]
+        size = os.stat(path).st_size  # noqa: PTH116 - many of them
+    except OSError as error:
+        error.filename = path
+        raise
+    if size != len(content):
+        raise invalid(
+            Path(path), f"has {size} bytes of {len(content)} that were written; the volume lost some."
+        )
 
 
 class Writer:
@@ -47,8 +64,8 @@ class Writer:
         def write(some: slice) -> None:
             for code, home in zip(self._codes[some], self._homes[some], strict=True):
                 start = int(grid.heads[code])
-                with open(f"{home}/{field}{BIN_SUFFIX}", "wb", buffering=0) as stream:  # noqa: PTH123 - many of them
-                    stream.write(content[start : start + int(grid.lengths[code])].data)
+                piece = content[start : start + int(grid.lengths[code])]
+                _write_whole(f"{home}/{field}{BIN_SUFFIX}", piece.data.cast("B"))
 
         with ThreadPoolExecutor(WRITERS) as pool:
             list(pool.map(write, [slice(first, None, WRITERS) for first in range(WRITERS)]))
