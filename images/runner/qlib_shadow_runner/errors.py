@@ -58,6 +58,7 @@ class StageError(Exception):
     """A foreseen end: what happened, where, and what to do about it, in one sentence or two."""
 
     def __init__(self, reason: Reason, message: str) -> None:
+        message = message.encode(errors="backslashreplace").decode()  # a file's name need not be text
         super().__init__(message)
         self.reason = reason
         self.message = message

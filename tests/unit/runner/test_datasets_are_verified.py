@@ -126,3 +126,23 @@ def test_missing_values_and_short_lives_are_sound(make_dataset: MakeDataset):
     folder = make_dataset(5).folder
     (folder / CLOSE).write_bytes(floats(2, float("nan"), 3))
     assert verify_dataset(folder).rows == 1 + 5 + 5
+
+
+@pytest.mark.parametrize("target", ["/nowhere", "zzz", ".."], ids=["dead", "itself", "a circle"])
+def test_a_link_that_leads_nowhere_is_named(make_dataset: MakeDataset, target: str):
+    """It has no size and no content that could be looked at."""
+    folder = make_dataset(5).folder
+    (folder / "features" / "zzz").symlink_to(target)
+    with pytest.raises(StageError, match=r"features/zzz.* is a link that leads nowhere") as caught:
+        stamp(folder)
+    assert caught.value.reason is Reason.DATASET_INVALID
+
+
+def test_a_name_that_is_not_utf_8_is_told_as_what_it_is(make_dataset: MakeDataset):
+    """The sentence itself can be written down."""
+    folder = make_dataset(5).folder
+    (folder / "features" / "\udcff").mkdir()
+    with pytest.raises(StageError, match=r"features/\\udcff has a name that is not UTF-8") as caught:
+        stamp(folder)
+    assert caught.value.reason is Reason.DATASET_INVALID
+    assert caught.value.message.encode()

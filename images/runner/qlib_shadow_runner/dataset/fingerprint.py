@@ -6,15 +6,18 @@ The fingerprint is a Merkle root: the SHA-256 over sorted lines of "path sha256-
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.dataset.layout import PARTS
+from qlib_shadow_runner.dataset.layout import PARTS, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+    from qlib_shadow_runner.errors import StageError
 
 SHORT: Final = 12
 """How much of the fingerprint names a version: 48 bits, plenty among the versions of one dataset."""
@@ -37,14 +40,37 @@ def stamp(folder: Path) -> str:
     """Hash names, sizes and times only: enough to notice that somebody wrote here."""
     digest = hashlib.sha256()
     for name in dataset_files(folder):
-        stat = (folder / name).stat()
+        try:
+            stat = (folder / name).stat()
+        except FileNotFoundError:
+            raise _leads_nowhere(str(folder / name)) from None
         digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def dataset_files(folder: Path) -> list[str]:
     """List the files that make the dataset, by path relative to it, sorted."""
-    return sorted(name for part in PARTS for name in _walk(str(folder / part), part))
+    try:
+        return sorted(name for part in PARTS for name in _walk(str(folder / part), part))
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise _leads_nowhere(error.filename) from error
+
+
+def is_text(name: str) -> bool:
+    """Say whether a file's name is UTF-8, as whatever is hashed and written down must be."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _leads_nowhere(path: str) -> StageError:
+    return invalid(
+        Path(path), "is a link that leads nowhere or to itself. Remove it, or put the file itself there."
+    )
 
 
 def _walk(folder: str, prefix: str) -> Iterator[str]:
@@ -56,6 +82,8 @@ def _walk(folder: str, prefix: str) -> Iterator[str]:
         if entry.name.startswith("."):
             continue
         name = f"{prefix}/{entry.name}"
+        if not is_text(name):
+            raise invalid(Path(entry.path), "has a name that is not UTF-8. Rename it.")
         if entry.is_dir():
             yield from _walk(entry.path, name)
         else:

@@ -258,3 +258,41 @@ def test_a_file_that_comes_twice_is_refused(
     (tmp_path / "staging").mkdir()
     with pytest.raises(StageError, match=r'"calendars/day\.txt" twice'):
         unpack(tmp_path / "us.tgz", tmp_path / "staging", "us.zip")
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["file first", "folder first"])
+def test_a_name_that_is_a_files_and_a_folders_is_refused(
+    turn: int,
+    dataset_files: Files,
+    pack_zip: Callable[[Files], bytes],
+    refusal: Callable[[bytes], StageError],
+):
+    """No folder can hold both, in whichever order they come."""
+    clash = {"us/features/zz": b"x", "us/features/zz/close.day.bin": bytes(8)}
+    dataset = {f"us/{name}": content for name, content in dataset_files.items()}
+    error = refusal(pack_zip({**dataset, **dict(list(clash.items())[::turn])}))
+    assert error.reason is Reason.ARCHIVE_INVALID
+    assert '"us/features/zz" as a file and as a folder' in error.message
+
+
+def test_a_name_that_is_not_utf_8_is_refused(
+    dataset_files: Files, pack_tar: Callable[..., bytes], refusal: Callable[[bytes], StageError]
+):
+    """The fingerprint is over names, too; what lies beside the dataset may be called anything."""
+    error = refusal(
+        pack_tar({**dataset_files, "notes/\udce9": b"", "features/\udcff/close.day.bin": bytes(8)})
+    )
+    assert error.reason is Reason.ARCHIVE_INVALID
+    assert r'"features/\udcff/close.day.bin", a name that is not UTF-8' in error.message
+
+
+@pytest.mark.parametrize("name", ["z" * 300, "/".join("z" * 9 for _ in range(500))], ids=["part", "whole"])
+def test_a_name_that_is_too_long_is_refused(
+    name: str, tmp_path: Path, dataset_files: Files, pack_zip: Callable[[Files], bytes]
+):
+    """The volume says how long is too long."""
+    (tmp_path / "us.zip").write_bytes(pack_zip({**dataset_files, f"features/{name}/close.day.bin": bytes(8)}))
+    (tmp_path / "staging").mkdir()
+    with pytest.raises(StageError, match="a name that is too long for the volume") as caught:
+        unpack(tmp_path / "us.zip", tmp_path / "staging", "us.zip")
+    assert caught.value.reason is Reason.ARCHIVE_INVALID

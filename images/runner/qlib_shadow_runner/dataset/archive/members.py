@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.fingerprint import is_text
 from qlib_shadow_runner.dataset.layout import PARTS
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MOST_MEMBERS: Final = 2_000_000
 NAMES_SHOWN: Final = 5
@@ -88,3 +89,18 @@ def wanted(member: Member, root: tuple[str, ...]) -> bool:
         and inside[0] in PARTS
         and not any(part[0] == "." for part in inside)
     )
+
+
+def check_names(chosen: Mapping[tuple[str, ...], Member]) -> None:
+    """Refuse names that a dataset cannot have, and one that is a file's and a folder's."""
+    for parts, member in chosen.items():
+        if not is_text(member.name):
+            raise archive_invalid(
+                f'the archive holds "{member.name[:80]}", a name that is not UTF-8. Rename it.'
+            )
+        for depth in range(1, len(parts)):
+            if parts[:depth] in chosen:
+                name = chosen[parts[:depth]].name
+                raise archive_invalid(
+                    f'the archive holds "{name[:80]}" as a file and as a folder. Make or fetch it anew.'
+                )

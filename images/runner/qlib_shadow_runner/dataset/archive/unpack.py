@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from typing import IO, TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ from qlib_shadow_runner.dataset.archive.members import (
     MOST_MEMBERS,
     Member,
     archive_invalid,
+    check_names,
     dataset_root,
     wanted,
 )
@@ -32,6 +34,7 @@ def unpack(path: Path, folder: Path, name: str) -> None:
         members = _survey(container, folder)
         root = dataset_root(members)
         chosen = {member.parts: member for member in members if wanted(member, root)}
+        check_names(chosen)
         size = sum(member.size for member in chosen.values())
         say(f"unpack {name}: {len(chosen):,} files, {human(size)}")
         _write(container, folder, root, chosen)
@@ -68,24 +71,29 @@ def _write(
         if member.parts not in chosen:
             continue
         target = folder.joinpath(*member.parts[len(root) :])
-        if target.parent not in made:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            made.add(target.parent)
-        _write_one(member, stream, target)
+        _write_one(member, stream, target, made)
         done += member.size
         progress.at(done)
         fault_point("unpack-file")
 
 
-def _write_one(member: Member, stream: IO[bytes], target: Path) -> None:
+def _write_one(member: Member, stream: IO[bytes], target: Path, made: set[Path]) -> None:
     """Write one new file, which must be as long as the listing said."""
     try:
+        if target.parent not in made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.add(target.parent)
         with target.open("xb") as out:
             shutil.copyfileobj(stream, out, COPY)
             written = out.tell()
     except FileExistsError as error:
         raise archive_invalid(f'the archive holds "{member.name}" twice. Make or fetch it anew.') from error
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise archive_invalid(
+                f'the archive holds "{member.name[:80]}…", a name that is too long for the volume. '
+                "Shorten it."
+            ) from error
         if error.errno is not None:
             error.filename = str(target)
             raise from_os_error(error) from error
