@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import METADATA_FILE, RESULTS, Reason, Result, Stage
 from qlib_shadow_runner.errors import StageError, from_os_error
-from qlib_shadow_runner.files import read_json_object, write_json
+from qlib_shadow_runner.files import read_json_object, sync_folder, write_json
 from qlib_shadow_runner.lease import Lease
 from qlib_shadow_runner.volume import make_folder
 
@@ -87,18 +87,36 @@ class RunFolder:
         return self.path / RESULTS / f"{stage}.json"
 
 
+def read_owner(path: Path) -> dict[str, object] | None:
+    """Say whose folder it is; a file that names nobody, as a power cut may leave one, is nobody's."""
+    owner = read_json_object(path / OWNER_FILE)
+    return owner if owner and owner.get("uid") else None
+
+
 def _claim_owner(path: Path, identity: Identity) -> dict[str, object]:
     """Write the owner's file, whole and only once; whoever comes second reads the first one's."""
     target = path / OWNER_FILE
     mine: dict[str, object] = {"uid": identity.uid, "name": identity.name, "namespace": identity.namespace}
-    if not target.exists():
+    if read_owner(path) is None:
         temporary = path / f"{OWNER_FILE}.{secrets.token_hex(4)}"
         try:
-            temporary.write_text(json.dumps(mine), encoding="utf-8")
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, target)
+            with temporary.open("wb") as stream:
+                stream.write(json.dumps(mine).encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+            _put(temporary, target)
+            sync_folder(path)
         except OSError as error:
             raise from_os_error(error) from error
         finally:
             temporary.unlink(missing_ok=True)
-    return read_json_object(target) or {}
+    return read_owner(path) or {}
+
+
+def _put(temporary: Path, target: Path) -> None:
+    """Give the file its name, unless another one has it that names its owner."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        if read_owner(target.parent) is None:
+            temporary.replace(target)

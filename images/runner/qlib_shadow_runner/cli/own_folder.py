@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.files import read_json_object
-from qlib_shadow_runner.run_folder import OWNER_FILE
+from qlib_shadow_runner.run_folder import OWNER_FILE, read_owner
 from qlib_shadow_runner.volume import make_folder
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def is_continued(folder: Path) -> bool:
 
 
 def _refuse_another_question(folder: Path, request: Request) -> None:
-    owner = read_json_object(folder / OWNER_FILE)
+    owner = read_owner(folder)
     if owner is not None and owner.get("uid") != request["uid"]:
         raise StageError(
             Reason.RUN_FOLDER_TAKEN,

@@ -1,0 +1,73 @@
+"""A run folder is its run's own from the first claim on, also after a power cut in the middle of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from qlib_shadow_runner.cli.own_folder import held
+from qlib_shadow_runner.contract import Reason, Request
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.request import Identity
+from qlib_shadow_runner.run_folder import OWNER_FILE, RunFolder
+
+MINE = Identity("demo-1", "uid-1", "demo", "here")
+OTHERS = Identity("demo-1", "uid-2", "demo", "here")
+
+
+def owner(folder: Path) -> object:
+    """Read whose it is."""
+    return json.loads((folder / OWNER_FILE).read_bytes())["uid"]
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b"[]", b"{}"])
+def test_a_file_that_names_nobody_is_replaced(tmp_path: Path, left: bytes):
+    """What a power cut left belongs to nobody, so that the run gets into its own folder again."""
+    (tmp_path / OWNER_FILE).write_bytes(left)
+    with held(tmp_path, Request(name="demo", namespace="here", uid="uid-1", runId="demo-1", spec={})):
+        RunFolder.claim(tmp_path, MINE)
+    assert owner(tmp_path) == "uid-1"
+    assert [path.name for path in tmp_path.glob(f"{OWNER_FILE}*")] == [OWNER_FILE]
+    with pytest.raises(StageError, match='belongs to the run "demo" with uid uid-1') as caught:
+        RunFolder.claim(tmp_path, OTHERS)
+    assert caught.value.reason is Reason.RUN_FOLDER_TAKEN
+
+
+def test_a_claim_that_was_faster_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Both found the folder free; the file of the first is whole and stays."""
+    real = os.link
+
+    def link(draft: Path, target: Path) -> None:
+        monkeypatch.undo()
+        RunFolder.claim(tmp_path, OTHERS)
+        real(draft, target)
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(StageError, match="belongs to the run"):
+        RunFolder.claim(tmp_path, MINE)
+    assert owner(tmp_path) == "uid-2"
+
+
+def test_the_owner_is_on_the_disk_before_the_name_and_the_name_before_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The draft, the link, the folder: in this order."""
+    order: list[str] = []
+    sync, link = os.fsync, os.link
+
+    def fsync(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115 - the kernel's name
+        order.append("folder" if path == tmp_path else path.name[: len(OWNER_FILE)])
+        sync(descriptor)
+
+    def linked(draft: Path, target: Path) -> None:
+        order.append("link")
+        link(draft, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "link", linked)
+    RunFolder.claim(tmp_path, MINE)
+    assert order[:3] == [OWNER_FILE, "link", "folder"]
