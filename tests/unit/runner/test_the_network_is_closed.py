@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -69,14 +70,30 @@ class Servers(NamedTuple):
         return True
 
 
+def listen() -> Servers | None:
+    """Take a port that is free for both; None where another process has the one that TCP was given."""
+    tcp, udp = socket.create_server(("127.0.0.1", 0)), socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        udp.bind(tcp.getsockname())
+    except OSError as error:
+        tcp.close()
+        udp.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return None
+    for listening in (tcp, udp):
+        listening.setblocking(False)  # noqa: FBT003 - it is the only argument
+    return Servers(tcp, udp)
+
+
 @pytest.fixture
 def servers() -> Iterator[Servers]:
     """Listen on a port of 127.0.0.1."""
-    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        udp.bind(tcp.getsockname())
-        for listening in (tcp, udp):
-            listening.setblocking(False)  # noqa: FBT003 - it is the only argument
-        yield Servers(tcp, udp)
+    found = listen()
+    while found is None:
+        found = listen()
+    with found.tcp, found.udp:
+        yield found
 
 
 def supervise(

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 TRAINING = "Training until validation scores"
 ON_ONE_CORE = (
-    "import os, sys; os.sched_setaffinity(0, {0}); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 )
 
 
