@@ -79,9 +79,12 @@ def volume_not_writable(path: str) -> StageError:
     )
 
 
-def from_os_error(error: OSError) -> StageError:
-    """Turn what the filesystem said into a reason, for the errors whose remedy is the user's."""
-    where = str(error.filename or "the volume")
+def from_os_error(error: OSError, path: object = "the volume") -> StageError:
+    """Turn what the filesystem said into a reason, for the errors whose remedy is the user's.
+
+    `path` is for a write, which does not say where it failed.
+    """
+    where = str(error.filename or path)
     if error.errno in DISK_FULL:
         return StageError(
             Reason.OUT_OF_DISK,

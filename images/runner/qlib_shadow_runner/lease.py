@@ -60,7 +60,7 @@ class Lease:
                 lease.give_up()
                 raise
         except OSError as error:
-            raise from_os_error(error) from error
+            raise from_os_error(error, folder / HOLDER) from error
         return lease
 
     def _clear_the_way(self) -> None:

@@ -107,7 +107,7 @@ def _claim_owner(path: Path, identity: Identity) -> dict[str, object]:
             _put(temporary, target)
             sync_folder(path)
         except OSError as error:
-            raise from_os_error(error) from error
+            raise from_os_error(error, target) from error
         finally:
             temporary.unlink(missing_ok=True)
     return read_owner(path) or {}

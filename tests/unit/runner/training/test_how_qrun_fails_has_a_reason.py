@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import subprocess
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     Workflow = dict[str, object]
 
+PAGE = 4096
 FULL_DISK = """
 mkdir -p "$QLIB_SHADOW_DATA" && mount -t tmpfs -o size=900k tmpfs "$QLIB_SHADOW_DATA" || exit 99
 "$@" download || exit 98
@@ -56,6 +59,35 @@ def test_a_volume_that_is_full(tmp_path: Path):
     message = (tmp_path / "termination-log").read_text()
     assert '"reason":"OutOfDisk"' in message
     assert re.search("no space (is )?left", message)
+
+
+def fill(volume: Path, pages: int) -> Path:
+    """Leave room for so many pages."""
+    filler = volume / "filler"
+    with filler.open("wb", buffering=0) as stream:
+        with contextlib.suppress(OSError):
+            while stream.write(bytes(PAGE)):
+                pass
+        stream.truncate(stream.tell() - pages * PAGE)
+    return filler
+
+
+def test_a_volume_without_room_names_the_file_and_is_room_enough_later(tmp_path: Path, small_volume: Path):
+    """Where not even the metadata can be written, they go on saying `running`, without a reason."""
+    (tmp_path / "data").symlink_to(small_volume)
+    volume = LocalVolume(tmp_path)
+    assert volume.stage("download").returncode == 0
+    for pages, file in ((0, ".attempt.json"), (2, "RUN_METADATA.json")):
+        filler = fill(small_volume, pages)
+        done = volume.stage("qrun")
+        told = json.loads((tmp_path / "termination-log").read_bytes())
+        assert (done.returncode, told["reason"]) == (ExitCode.OUT_OF_DISK, Reason.OUT_OF_DISK)
+        assert told["message"].startswith(f"no space is left while writing {volume.folder() / file}. Free")
+        assert (volume.metadata()["status"], volume.metadata()["reason"]) == ("running", None)
+        filler.unlink()
+    done = volume.stage("qrun")
+    assert done.returncode == 0, done.stderr
+    assert volume.faults() == []
 
 
 def spoil_model(workflow: Workflow) -> None:
