@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Render = Any
+Install = Any
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CHART = Path(__file__).parents[2] / "helm/qlib-shadow-operator"
 OPERATOR = ("Deployment", "research/us-qlib-shadow-operator")
@@ -123,6 +124,13 @@ def test_the_crd_is_the_manifests(render: Render):
     manifest = yaml.safe_load((MANIFESTS / "crd/qlibshadowruns.yaml").read_text())
     assert render()[place]["spec"] == manifest["spec"]
     assert place not in render(crd={"manage": "never"})
+
+
+def test_who_leaves_the_crd_to_others_needs_no_rights_in_the_cluster(install: Install):
+    """It is not even looked for; who wants it looked for must be allowed to."""
+    assert "kind: CustomResourceDefinition" not in install(crd={"manage": "never"})
+    with pytest.raises(CommandError, match=r"customresourcedefinitions.* is forbidden"):
+        install()
 
 
 def test_a_schedule_is_the_sample_with_its_own_values(render: Render):
