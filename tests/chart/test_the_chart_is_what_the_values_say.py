@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,7 @@ def test_a_schedule_is_the_sample_with_its_own_values(render: Render):
         **NIGHTLY["run"],
     }
     objects = render(
+        namespaces=["research", "b"],
         schedules=[
             {
                 **NIGHTLY,
@@ -167,6 +169,28 @@ def test_a_schedule_is_the_sample_with_its_own_values(render: Render):
     assert (weekly["suspend"], weekly["startingDeadlineSeconds"]) == (True, 60)
     for namespace in ("research", "b"):
         assert ("Role", f"{namespace}/us-qlib-shadow-operator-schedule") in objects
+
+
+def test_a_schedule_is_where_runs_are(render: Render, install: Install):
+    """In the first of the namespaces, which need not be the release's own; the notes say the same."""
+    values: dict[str, Any] = {"namespaces": ["desk-a", "desk-b"], "schedules": [NIGHTLY]}
+    for wide in (False, True):
+        objects = render(clusterWide=wide, **values)
+        assert [place for kind, place in objects if kind == "CronJob"] == ["desk-a/nightly"]
+        assert ("Role", "desk-a/us-qlib-shadow-operator-schedule") in objects
+    assert "-n desk-a job --from=cronjob/nightly" in install(crd={"manage": "never"}, **values)
+
+
+def test_a_schedule_where_nobody_watches_is_refused(render: Render):
+    """Its runs would stay as they were made; an operator of the whole cluster sees them anywhere."""
+    elsewhere = [{**NIGHTLY, "namespace": "b"}]
+    refusal = (
+        "the schedule nightly would make its runs in b, but only desk-a is watched; "
+        "write namespaces: [desk-a, b], or another namespace in the schedule"
+    )
+    with pytest.raises(CommandError, match=re.escape(refusal)):
+        render(namespaces=["desk-a"], schedules=elsewhere)
+    assert ("CronJob", "b/nightly") in render(namespaces=["desk-a"], schedules=elsewhere, clusterWide=True)
 
 
 def test_labels_and_annotations_are_on_everything(render: Render):

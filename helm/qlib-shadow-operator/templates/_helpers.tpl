@@ -72,6 +72,16 @@ annotations:
 {{- default (list .Release.Namespace) .Values.namespaces | uniq | toJson -}}
 {{- end -}}
 
+{{/* Where a schedule makes its runs, which somebody must watch: (dict "root" $ "schedule" (dict …)) */}}
+{{- define "qlib-shadow.scheduleNamespace" -}}
+{{- $watched := include "qlib-shadow.namespaces" .root | fromJsonArray -}}
+{{- $namespace := default (first $watched) .schedule.namespace -}}
+{{- if not (or .root.Values.clusterWide (has $namespace $watched)) -}}
+{{- fail (printf "the schedule %s would make its runs in %s, but only %s is watched; write namespaces: [%s, %s], or another namespace in the schedule" .schedule.name $namespace (join ", " $watched) (join ", " $watched) $namespace) -}}
+{{- end -}}
+{{- $namespace -}}
+{{- end -}}
+
 {{/* References to Secrets, as a JSON list: (list "a" "b") */}}
 {{- define "qlib-shadow.secrets" -}}
 {{- $found := list -}}
