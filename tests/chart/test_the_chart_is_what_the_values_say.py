@@ -33,9 +33,11 @@ pytestmark = pytest.mark.cluster
 
 
 def environment(deployment: dict[str, Any]) -> dict[str, str]:
-    """Read the variables of the operator."""
+    """Read the variables of the operator, each of which is there once."""
     [container] = deployment["spec"]["template"]["spec"]["containers"]
-    return {one["name"]: one["value"] for one in container["env"]}
+    found = {one["name"]: one["value"] for one in container["env"]}
+    assert len(found) == len(container["env"])
+    return found
 
 
 def test_the_chart_passes_helms_own_check(helm: Path):
@@ -79,6 +81,40 @@ def test_every_value_of_the_operator_reaches_it(render: Render):
     assert defaults.proxies == {"HTTPS_PROXY": "http://proxy.example:3128"}
     [qrun] = [of for stage, of in defaults.stages.items() if stage == "qrun"]
     assert (qrun.retries, qrun.active_deadline_seconds) == (0, 60)
+
+
+def test_numbers_are_written_as_in_the_file(render: Render):
+    """Also great ones, which come out of it as floats: nobody takes 4e+09 for a size."""
+    great = 4_000_000_000
+    objects = render(
+        operator={"env": {"TIMES": 1_000_000, "DEBUGGING": True}},
+        runner={
+            "workSize": great,
+            "sharedMemorySize": 10**21,
+            "stages": {"qrun": {"resources": {"limits": {"memory": great, "cpu": 0.5}}}},
+        },
+        storage={"size": great},
+        metrics={"prometheusRule": {"enabled": True, "noSuccessHours": 1_000_000, "staleDatasetDays": 0.5}},
+        schedules=[NIGHTLY],
+    )
+    variables = environment(objects[OPERATOR])
+    defaults = read_settings({**variables, "TIMES": ""}).defaults
+    assert (defaults.work_size, defaults.shared_memory_size) == (str(great), str(10**21))
+    [qrun] = [of for stage, of in defaults.stages.items() if stage == "qrun"]
+    assert qrun.resources["limits"] == {"memory": great, "cpu": 0.5}
+    assert (variables["TIMES"], variables["DEBUGGING"]) == ("1000000", "true")
+    claim = objects["PersistentVolumeClaim", "research/qlib-shadow-data"]["spec"]
+    assert claim["resources"]["requests"]["storage"] == great
+    rules = json.dumps(objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"])
+    for said in ("> 1000000 * 3600", "more than 1000000 hours", "> 0.5 * 86400", "more than 0.5 days"):
+        assert said in rules
+
+
+def test_a_variable_of_ones_own_goes_before_the_charts(render: Render):
+    """And stands there once: server-side apply refuses two of a name."""
+    own = {"QLIB_SHADOW_LOG_LEVEL": "DEBUG", "QLIB_SHADOW_WORKERS": 3}
+    settings = read_settings(environment(render(operator={"env": own})[OPERATOR]))
+    assert (settings.log_level, settings.workers, settings.log_format) == ("DEBUG", 3, "json")
 
 
 @pytest.mark.parametrize("namespaces", [[], ["a", "b"]], ids=["its own namespace", "others"])
@@ -312,6 +348,7 @@ def test_every_pod_is_restricted(render: Render):
         ({"runner": {"uid": 0}}, "uid"),
         ({"runner": {"stages": {"train": {}}}}, "train"),
         ({"runner": {"stages": {"qrun": {"resources": {"limits": {"memory": "8 Gi"}}}}}}, "memory"),
+        ({"runner": {"workSize": -1}}, "workSize"),
         ({"storage": {"size": "big"}}, "size"),
         ({"storage": {"accessModes": []}}, "accessModes"),
         ({"crd": {"manage": True}}, "manage"),

@@ -89,6 +89,17 @@ annotations:
 {{- toJson $found -}}
 {{- end -}}
 
+{{/* A value as it was written; the numbers of a file come as floats, which Helm itself would write as 4e+09. */}}
+{{- define "qlib-shadow.text" -}}
+{{- if kindIs "string" . -}}
+{{- . -}}
+{{- else if and (kindIs "float64" .) (eq . (floor .)) -}}
+{{- printf "%.0f" . -}}
+{{- else -}}
+{{- toJson . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The operator's settings, as a JSON list of variables; also those that are the operator's own defaults. */}}
 {{- define "qlib-shadow.environment" -}}
 {{- $runner := .Values.runner -}}
@@ -121,12 +132,16 @@ annotations:
 {{- if not .Values.clusterWide -}}
 {{- $_ := set $env "NAMESPACES" (include "qlib-shadow.namespaces" . | fromJsonArray | join ",") -}}
 {{- end -}}
+{{- $own := default dict .Values.operator.env -}}
 {{- $variables := list -}}
 {{- range $name, $value := $env -}}
-{{- $variables = append $variables (dict "name" (printf "QLIB_SHADOW_%s" $name) "value" (toString $value)) -}}
+{{- $name = printf "QLIB_SHADOW_%s" $name -}}
+{{- if not (hasKey $own $name) -}}
+{{- $variables = append $variables (dict "name" $name "value" (include "qlib-shadow.text" $value)) -}}
 {{- end -}}
-{{- range $name, $value := .Values.operator.env -}}
-{{- $variables = append $variables (dict "name" $name "value" (toString $value)) -}}
+{{- end -}}
+{{- range $name, $value := $own -}}
+{{- $variables = append $variables (dict "name" $name "value" (include "qlib-shadow.text" $value)) -}}
 {{- end -}}
 {{- toJson $variables -}}
 {{- end -}}
