@@ -77,6 +77,12 @@ def success(hours: float, **labels: str) -> Series:
     return series("last_success_timestamp_seconds", (DAY, value), **{"series": "nightly", **labels})
 
 
+def forgotten(hours: float, since: float) -> Series:
+    """Say so until an operator began, some hours ago, that knows nothing of it."""
+    known = success(hours, pod="before")
+    return {**known, "points": [one for one in known["points"] if one[0] < NOW - since * HOUR]}
+
+
 def data_end(days: float) -> Series:
     """Say when its data ended."""
     return series("dataset_end_timestamp_seconds", (DAY, NOW - days * DAY), series="nightly")
@@ -86,6 +92,9 @@ RINGS: dict[str, tuple[str, Series]] = {
     "the first run that fails for a reason": ("RunFailed", failed((2 * MINUTE, 1))),
     "another one": ("RunFailed", failed((DAY, 1), (10 * MINUTE, 2))),
     "no success since the weekend and a day": ("NoSuccess", success(77)),
+    "no success since, and an operator that knows of none": ("NoSuccess", forgotten(77, 10)),
+    "a schedule that was never complete": ("NoSuccessKnown", success(1, series="weekly")),
+    "one that a new operator knows nothing of": ("NoSuccessKnown", forgotten(20, 10)),
     "data that end a week ago": ("DatasetStale", data_end(7)),
     "a run that waits for a look": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 301))),
     "a watch that hears nothing": (
@@ -113,6 +122,8 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
     "a success before the weekend": ("NoSuccess", success(74)),
     "what a person ran once": ("NoSuccess", success(500, series="lightgbm-alpha158")),
     "a schedule of another release": ("NoSuccess", success(500, namespace="elsewhere")),
+    "a success that is forgotten, but not long ago": ("NoSuccess", forgotten(74, 10)),
+    "a success, however long ago": ("NoSuccessKnown", success(500)),
     "data of last week's end": ("DatasetStale", data_end(3)),
     "work as usual": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 2))),
     "a watch that was just heard": (
@@ -136,6 +147,31 @@ def test_it_is_silent(ask: Ask, alerts: dict[str, str], alert: str, known: Serie
     """When all is well, or somebody else's."""
     [answer] = ask([known], alerts[alert])
     assert answer["found"] == []
+
+
+def test_what_a_former_operator_told_gives_way_to_news(ask: Ask, alerts: dict[str, str]):
+    """A success since its end counts; and where there was none, there is one alert and not two."""
+    before, since, same = forgotten(100, 10), success(5, pod="now"), success(100, pod="now")
+    [answer] = ask([before, since], alerts["NoSuccess"])
+    assert answer["found"] == []
+    [answer] = ask([before, same], alerts["NoSuccess"])
+    assert [one["labels"] for one in answer["found"]] == [{"namespace": "research", "series": "nightly"}]
+
+
+def test_what_was_never_complete_is_named(ask: Ask, render: Render):
+    """Each schedule for itself, where it makes its runs."""
+    objects = render(
+        metrics={"prometheusRule": {"enabled": True}},
+        namespaces=["a", "b"],
+        schedules=[NIGHTLY, {**NIGHTLY, "namespace": "b"}, {**NIGHTLY, "name": "weekly"}],
+    )
+    [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
+    [expression] = [rule["expr"] for rule in group["rules"] if rule["alert"] == "QlibShadowNoSuccessKnown"]
+    [answer] = ask([success(1, namespace="a")], expression)
+    assert [one["labels"] for one in answer["found"]] == [
+        {"namespace": "b", "series": "nightly"},
+        {"namespace": "a", "series": "weekly"},
+    ]
 
 
 def test_every_alert_rings_and_is_silent_somewhere(alerts: dict[str, str]):

@@ -243,22 +243,37 @@ def test_labels_and_annotations_are_on_everything(render: Render):
         assert one["metadata"]["annotations"]["owner"] == "desk", place
 
 
+def alerts(render: Render, rule: dict[str, Any] | None = None, **values: Any) -> dict[str, dict[str, Any]]:
+    """Give the alerts of a release, by their names."""
+    objects = render(metrics={"prometheusRule": {"enabled": True, **(rule or {})}}, **values)
+    [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
+    return {one["alert"]: one for one in group["rules"]}
+
+
 def test_what_runs_by_the_clock_is_missed_when_it_stops(render: Render):
     """What a person once ran is not; a regular expression says otherwise."""
-
-    def alerts(**values: Any) -> dict[str, str]:
-        rule = {"enabled": True, **values.pop("rule", {})}
-        objects = render(metrics={"prometheusRule": rule}, **values)
-        [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
-        return {one["alert"]: one["expr"] for one in group["rules"]}
-
-    assert set(alerts()) == {"QlibShadowRunFailed", "QlibShadowOperatorStuck", "QlibShadowOperatorGone"}
-    scheduled = alerts(schedules=[NIGHTLY, {**NIGHTLY, "name": "weekly"}], rule={"noSuccessHours": 30})
-    assert scheduled["QlibShadowNoSuccess"] == (
-        "time() - qlib_shadow_last_success_timestamp_seconds"
-        '{namespace=~"research", series=~"nightly|weekly"} > 30 * 3600'
+    always = {"QlibShadowRunFailed", "QlibShadowOperatorStuck", "QlibShadowOperatorGone"}
+    assert set(alerts(render)) == always
+    scheduled = alerts(render, {"noSuccessHours": 30}, schedules=[NIGHTLY, {**NIGHTLY, "name": "weekly"}])
+    assert scheduled["QlibShadowNoSuccess"]["expr"] == (
+        "time() - max by (namespace, series) (max_over_time(qlib_shadow_last_success_timestamp_seconds"
+        '{namespace=~"research", series=~"nightly|weekly"}[108000s])) > 30 * 3600'
     )
-    assert 'series=~"us-.+"' in alerts(rule={"series": "us-.+"})["QlibShadowDatasetStale"]
+    others = alerts(render, {"series": "us-.+"})
+    assert 'series=~"us-.+"' in others["QlibShadowDatasetStale"]["expr"]
+    assert set(others) == {*always, "QlibShadowNoSuccess", "QlibShadowDatasetStale"}
+
+
+def test_a_schedule_that_never_succeeds_is_missed_in_time(render: Render):
+    """It has as long as one that has stopped; one that is suspended, or that is not to be missed, is not."""
+    schedules = [NIGHTLY, {**NIGHTLY, "name": "weekly"}, {**NIGHTLY, "name": "later", "suspend": True}]
+    known = "absent(qlib_shadow_last_success_timestamp_seconds"
+    nightly, weekly = (f'{known}{{namespace="research", series="{name}"}})' for name in ("nightly", "weekly"))
+    missed = alerts(render, {"noSuccessHours": 0.5}, schedules=schedules)["QlibShadowNoSuccessKnown"]
+    assert (missed["expr"], missed["for"]) == (f"{nightly} or {weekly}", "1800s")
+    some = alerts(render, {"series": "us-.+|night.*"}, schedules=schedules)
+    assert some["QlibShadowNoSuccessKnown"]["expr"] == nightly
+    assert "QlibShadowNoSuccessKnown" not in alerts(render, schedules=schedules[2:])
 
 
 def test_a_pod_monitor_finds_the_operators_port(render: Render):
