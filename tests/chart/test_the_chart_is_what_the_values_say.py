@@ -133,6 +133,16 @@ def test_rights_claims_and_policies_are_where_runs_are(render: Render, namespace
     assert not [kind for kind, _ in objects if kind.startswith("ClusterRole")]
 
 
+@pytest.mark.parametrize("where", ["its namespaces", "all"])
+def test_who_makes_no_rights_gets_none(render: Render, where: str):
+    """Neither for the operator nor for what it brings; the accounts are there to be bound."""
+    values = {"schedules": [NIGHTLY], "ui": {"enabled": True, "showResources": True}}
+    objects = render(rbac={"create": False}, clusterWide=where == "all", **values)
+    assert not [kind for kind, _ in objects if "Role" in kind]
+    for account in ("", "-schedule", "-trial", "-ui"):
+        assert ("ServiceAccount", f"research/us-qlib-shadow-operator{account}") in objects
+
+
 def test_cluster_wide_is_one_role_and_no_namespaces(render: Render):
     """Its name holds the release's namespace, since another release may have the same name elsewhere."""
     objects = render(clusterWide=True)
@@ -318,8 +328,17 @@ def test_the_dashboard_is_json(render: Render):
     assert len({panel["id"] for panel in panels}) == len(panels) > 8
 
 
+def pods(objects: Any) -> list[dict[str, Any]]:
+    """Give the pods of the operator, of a schedule, and of the trial."""
+    return [
+        objects[OPERATOR]["spec"]["template"]["spec"],
+        objects["CronJob", "research/nightly"]["spec"]["jobTemplate"]["spec"]["template"]["spec"],
+        objects["Pod", "research/us-qlib-shadow-operator-trial"]["spec"],
+    ]
+
+
 def test_placement_is_the_users(render: Render):
-    """Priority, nodes, taints, affinity and spread."""
+    """Priority, nodes, taints, affinity and spread, for every pod: a taint keeps none of them away."""
     placement: dict[str, Any] = {
         "priorityClassName": "system-cluster-critical",
         "nodeSelector": {"pool": "system"},
@@ -329,23 +348,21 @@ def test_placement_is_the_users(render: Render):
             {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
         ],
     }
-    template = render(operator={**placement, "podLabels": {"a": "b"}, "podAnnotations": {"c": "d"}})[
-        OPERATOR
-    ]["spec"]["template"]
-    assert {name: template["spec"][name] for name in placement} == placement
+    objects = render(
+        operator={**placement, "podLabels": {"a": "b"}, "podAnnotations": {"c": "d"}}, schedules=[NIGHTLY]
+    )
+    for pod in pods(objects):
+        assert {name: pod[name] for name in placement} == placement
+    for pod in pods(render(schedules=[NIGHTLY])):
+        assert not placement.keys() & pod.keys()
+    template = objects[OPERATOR]["spec"]["template"]
     assert template["metadata"]["labels"]["a"] == "b"
     assert template["metadata"]["annotations"] == {"c": "d"}
 
 
 def test_every_pod_is_restricted(render: Render):
     """Of the operator, of schedules, and of the trial."""
-    objects = render(schedules=[NIGHTLY])
-    pods = [
-        objects[OPERATOR]["spec"]["template"]["spec"],
-        objects["CronJob", "research/nightly"]["spec"]["jobTemplate"]["spec"]["template"]["spec"],
-        objects["Pod", "research/us-qlib-shadow-operator-trial"]["spec"],
-    ]
-    for pod in pods:
+    for pod in pods(render(schedules=[NIGHTLY])):
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in pod["containers"]:

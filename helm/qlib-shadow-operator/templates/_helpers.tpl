@@ -82,6 +82,17 @@ annotations:
 {{- $namespace -}}
 {{- end -}}
 
+{{/* Puts a pod that belongs to the operator where that may be: (dict "root" $ "pod" (dict …)); prints nothing. */}}
+{{- define "qlib-shadow.place" -}}
+{{- $operator := .root.Values.operator -}}
+{{- $pod := .pod -}}
+{{- range $field := list "priorityClassName" "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" -}}
+{{- with get $operator $field -}}
+{{- $_ := set $pod $field . -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* References to Secrets, as a JSON list: (list "a" "b") */}}
 {{- define "qlib-shadow.secrets" -}}
 {{- $found := list -}}
