@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from qlib_shadow_operator.core.names import APP_NAME, LABEL_NAME, ConditionType
+from qlib_shadow_operator.core.reasons import OperatorReason
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_runner.contract import API_VERSION, KIND, ExitCode
@@ -18,14 +19,26 @@ from qlib_shadow_runner.contract import API_VERSION, KIND, ExitCode
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.core.model import Run, StageStatus
 
 ENV_NAMESPACE: Final = "QLIB_SHADOW_NAMESPACE"
 ENV_NAME: Final = "QLIB_SHADOW_TRIAL"
 """What the run is called."""
-PATIENCE: Final = 1800.0
-"""Seconds; the operator gives a pod that cannot start half an hour."""
+PATIENCE: Final = 1200.0
+"""Seconds; well within `helm test --timeout 30m`, or helm gives up first and nobody is told why."""
 PAUSE: Final = 1.0
+LASTING: Final = frozenset(
+    {
+        OperatorReason.CLAIM_MISSING,
+        OperatorReason.CLAIM_UNUSABLE,
+        OperatorReason.IMAGE_UNAVAILABLE,
+        OperatorReason.CONTAINER_CANNOT_START,
+        OperatorReason.POD_REFUSED,
+    }
+)
+"""Why a stage waits that somebody has to mend; a full cluster, a quota or another node's volume may pass."""
+LASTING_FOR: Final = 120.0
+"""Seconds after which it is believed: a registry may hiccup, and a volume may be on its way."""
 SPEC: Final[Mapping[str, Any]] = {
     "dataset": {
         # Apart from everybody's: a trial leaves the dataset of a real run alone.
@@ -76,8 +89,8 @@ def document(namespace: str, name: str) -> dict[str, Any]:
 
 
 def wait(api: Api, namespace: str, name: str, pause: Callable[[], None]) -> Run | None:
-    """Look until the run has ended; say each change. None: somebody removed it, or it took too long."""
-    told, run = "", None
+    """Look until the run has ended, or will not by itself; say each change. None: somebody removed it."""
+    told, run, stuck = "", None, 0.0
     for _ in range(int(PATIENCE / PAUSE)):
         found = api.list_runs(namespace, field_selector=f"metadata.name={name}")
         run = parse_run(found[0]) if found else None
@@ -86,20 +99,34 @@ def wait(api: Api, namespace: str, name: str, pause: Callable[[], None]) -> Run 
             sys.stdout.write(f"{name}: {news}\n")
             sys.stdout.flush()
             told = news
-        if run is None or run.status.finished:
+        stuck = stuck + PAUSE if is_stuck(run) else 0.0
+        if run is None or run.status.finished or stuck > LASTING_FOR:
             break
         pause()
     return run
 
 
+def under_way(run: Run) -> StageStatus | None:
+    """Find the stage that the run is at."""
+    return next((stage for stage in run.status.stages if not stage.finished), None)
+
+
+def is_stuck(run: Run | None) -> bool:
+    """Say whether the run waits for somebody to mend something."""
+    stage = under_way(run) if run else None
+    return stage is not None and stage.reason in LASTING
+
+
 def progress(run: Run | None) -> str:
-    """Say how far a run is."""
+    """Say how far a run is, and what keeps it, in one line."""
     if run is None:
         return "the run is gone; somebody deleted it"
     if run.status.phase is None:
         return "waiting for the operator to notice it"
-    stage = run.status.summary.get("stage", "")
-    return f"{run.status.phase} {stage}".strip()
+    far = f"{run.status.phase} {run.status.summary.get('stage', '')}".strip()
+    stage = under_way(run)
+    why = " ".join(f"{stage.reason}: {stage.message or ''}".split()) if stage and stage.reason else ""
+    return f"{far}: {why}" if why else far
 
 
 def conclude(api: Api, run: Run | None) -> ExitCode:
@@ -111,12 +138,20 @@ def conclude(api: Api, run: Run | None) -> ExitCode:
         sys.stdout.write(f"{run.name}: {figures}; artifacts stay at {run.status.artifact_path}\n")
         api.delete_run(run)
         return ExitCode.DONE
-    failed = run.status.condition(ConditionType.FAILED)
-    if not run.status.finished or failed is None:
-        sys.stderr.write(f"{run.name}: not finished after {PATIENCE:.0f} s; is the operator running?\n")
-    else:
-        sys.stderr.write(f"{run.name}: {failed.reason}: {failed.message}\n")
+    sys.stderr.write(f"{run.name}: {why_not(run)}\n")
     return ExitCode.INTERNAL
+
+
+def why_not(run: Run) -> str:
+    """Say why a run is not complete."""
+    failed = run.status.condition(ConditionType.FAILED)
+    if failed is not None and failed.status:
+        return f"{failed.reason}: {failed.message}"
+    if is_stuck(run):
+        return f"given up, since this will not mend itself: {progress(run)}"
+    if run.status.phase is None:
+        return f"not finished after {PATIENCE:.0f} s; is the operator running?"
+    return f"not finished after {PATIENCE:.0f} s: {progress(run)}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from qlib_shadow_operator.kube.cluster import ClusterError, NoClusterError
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.spec import parse_spec
 
+ROOT = Path(__file__).parents[3]
 ENVIRON = {"QLIB_SHADOW_NAMESPACE": "research", "QLIB_SHADOW_TRIAL": "trial-1"}
 
 
@@ -21,6 +24,7 @@ class Script:
         self.statuses = list(statuses)
         self.made: list[dict[str, Any]] = []
         self.deleted: list[str] = []
+        self.pauses = 0
 
     def create_run(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
         """Make the run."""
@@ -39,6 +43,10 @@ class Script:
         """Remove it."""
         self.deleted.append(run.name)
 
+    def pause(self) -> None:
+        """Let no time pass."""
+        self.pauses += 1
+
 
 def ended(condition: str, **more: Any) -> dict[str, Any]:
     """Write a terminal status."""
@@ -48,9 +56,17 @@ def ended(condition: str, **more: Any) -> dict[str, Any]:
     return {"phase": condition, "conditions": conditions, **more}
 
 
+def waits(reason: str, message: str = "cannot be\npulled") -> dict[str, Any]:
+    """Write the status of a run whose first stage waits."""
+    stages = [{"name": "download", "state": "Waiting", "reason": reason, "message": message}]
+    in_progress = {"type": "Failed", "status": "False", "reason": "InProgress", "message": ""}
+    summary = {"stage": "download"}
+    return {"phase": "Pending", "summary": summary, "stages": stages, "conditions": [in_progress]}
+
+
 def attempt(script: Script) -> ExitCode:
     """Run the trial without waiting."""
-    return trial.main(ENVIRON, lambda: script, lambda: None)
+    return trial.main(ENVIRON, lambda: script, script.pause)
 
 
 def test_a_run_that_completes_is_reported_and_removed(capsys: pytest.CaptureFixture[str]):
@@ -79,7 +95,49 @@ def test_a_run_that_fails_says_why_and_stays(capsys: pytest.CaptureFixture[str])
 def test_a_run_that_nobody_notices_ends_the_patience(capsys: pytest.CaptureFixture[str]):
     """An operator that watches other namespaces."""
     assert attempt(Script({})) is ExitCode.INTERNAL
-    assert "not finished after 1800 s; is the operator running?" in capsys.readouterr().err
+    assert "trial-1: not finished after 1200 s; is the operator running?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reason", sorted(trial.LASTING))
+def test_what_does_not_mend_itself_is_said_at_once_and_given_up_soon(
+    reason: str, capsys: pytest.CaptureFixture[str]
+):
+    """Two minutes, in case that it does; nobody waits for half an hour to read of a wrong registry."""
+    script = Script({}, waits(reason))
+    assert attempt(script) is ExitCode.INTERNAL
+    assert script.pauses * trial.PAUSE == pytest.approx(120, abs=5)
+    told = capsys.readouterr()
+    said = f"Pending download: {reason}: cannot be pulled"
+    assert told.out.splitlines()[1:] == [f"trial-1: {said}"]
+    assert told.err == f"trial-1: given up, since this will not mend itself: {said}\n"
+
+
+def test_what_mends_itself_in_time_is_no_failure():
+    """A registry that hiccups now and then: only what has stood for long ends the trial."""
+    hiccup = [*[waits("ImageUnavailable")] * 100, {"phase": "Running"}]
+    assert attempt(Script(*hiccup, *hiccup, ended("Complete"))) is ExitCode.DONE
+
+
+def test_what_may_pass_is_waited_for_and_told_at_the_end(capsys: pytest.CaptureFixture[str]):
+    """Each new reason on a line of its own; a node may still come."""
+    script = Script(waits("QuotaExceeded", "no room"), waits("Unschedulable", "no node"))
+    assert attempt(script) is ExitCode.INTERNAL
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        "trial-1: Pending download: QuotaExceeded: no room",
+        "trial-1: Pending download: Unschedulable: no node",
+    ]
+    assert told.err == "trial-1: not finished after 1200 s: Pending download: Unschedulable: no node\n"
+
+
+def test_the_trial_ends_before_helm_gives_up():
+    """Or all that anybody reads is helm's own "timed out waiting for the condition"."""
+    pages = [ROOT / "README.md", ROOT / "docs/install.md"]
+    pages.append(ROOT / "helm/qlib-shadow-operator/templates/NOTES.txt")
+    for page in pages:
+        [minutes] = re.findall(r"^ *helm test .*--timeout (\d+)m", page.read_text(), re.MULTILINE)
+        # A third is left for the trial's own image and for an API server that answers slowly.
+        assert 60 * int(minutes) * 2 / 3 >= trial.PATIENCE, page
 
 
 def test_a_run_that_somebody_removes_is_a_failure(capsys: pytest.CaptureFixture[str]):
