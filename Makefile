@@ -45,8 +45,8 @@ cluster-up: .venv/.ready ## Start the test cluster and leave it running
 cluster-down: .venv/.ready ## Stop it and leave nothing behind
 	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster down
 
-images: .venv/.ready ## Build both images (Docker where it answers, buildah otherwise)
-	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster images
+images: .venv/.ready ## Build both images by Docker or buildah (REGISTRY=registry.example/research names them, PUSH=1 pushes)
+	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster images --registry=$(call quoted,$(REGISTRY)) --push=$(call quoted,$(PUSH))
 
 COMPOSE ?= docker compose
 VOLUME = $(abspath $(DATA))

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testcluster import binaries, images, packages, provider, sandbox
+from testcluster import binaries, images, packages, provider, publish, sandbox
+from testcluster.engines import engine
 from testcluster.errors import TestClusterError
 
 if TYPE_CHECKING:
@@ -26,11 +27,15 @@ def build(_: argparse.Namespace) -> None:
         show(str(folder))
 
 
-def build_images(_: argparse.Namespace) -> None:
-    """Build both images where they have changed."""
+def build_images(options: argparse.Namespace) -> None:
+    """Build both images where they have changed; name them for a registry, and push them there."""
+    publish.check(options.registry, options.push)
     built = images.build()
     for image in (built.runner, built.operator):
         show(f"{image.reference}  {image.megabytes:.0f} MB  {image.archive}")
+        if options.registry:
+            name = publish.publish(engine(), image, options.registry, push=bool(options.push))
+            show(f"{name}  {'pushed' if options.push else 'not pushed; PUSH=1 does'}")
 
 
 def up(options: argparse.Namespace) -> None:
@@ -76,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
         if act is up:
             alone = "start the control plane alone"
             verb.add_argument("--no-node", dest="node", action="store_false", help=alone)
+        if act is build_images:
+            verb.add_argument("--registry", default="", help="name them for this registry, with the version")
+            verb.add_argument("--push", default="", help="1: and push them there")
         if act is load:
             verb.add_argument("archive", type=Path, help="a docker-archive or OCI archive")
     return top

@@ -51,6 +51,14 @@ class Engine(Protocol):
         """Write an image as a docker-archive, uncompressed."""
         ...
 
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image another name, which an earlier build may have."""
+        ...
+
+    def push(self, name: str) -> None:
+        """Push an image to the registry that its name begins with."""
+        ...
+
     def config(self, reference: str) -> dict[str, Any]:
         """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
         ...
@@ -101,6 +109,14 @@ class Docker:
     def save(self, reference: str, archive: Path) -> None:
         """Write an image as a docker-archive, uncompressed."""
         run("docker", "save", "-o", archive, reference)
+
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image another name, which an earlier build may have."""
+        run("docker", "tag", reference, name)
+
+    def push(self, name: str) -> None:
+        """Push an image to the registry that its name begins with."""
+        run("docker", "push", "--quiet", name)
 
     def config(self, reference: str) -> dict[str, Any]:
         """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
@@ -170,6 +186,16 @@ class Buildah:
     def save(self, reference: str, archive: Path) -> None:
         """Write an image as a docker-archive, uncompressed."""
         run(*self.command, "push", "--quiet", reference, f"docker-archive:{archive}:{reference}")
+
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image another name, which an earlier build may have."""
+        if self.has(name):  # or that build would stay, without any name
+            run(*self.command, "rmi", name, check=False)
+        run(*self.command, "tag", reference, name)
+
+    def push(self, name: str) -> None:
+        """Push an image to the registry that its name begins with."""
+        run(*self.command, "push", "--quiet", name, f"docker://{name}")
 
     def config(self, reference: str) -> dict[str, Any]:
         """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
