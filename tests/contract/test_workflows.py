@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -59,7 +60,9 @@ def test_a_workflow_may_do_no_more_than_it_must(path: Path):
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"] == {"persist-credentials": False}
             assert "${{" not in step.get("run", ""), "a script takes values from its environment"
-            assert set(re.findall(r"^make ([a-z-]+)", step.get("run", ""), re.MULTILINE)) <= TARGETS
+            assert (
+                set(re.findall(r"^(?:sudo .*)?make ([a-z-]+)", step.get("run", ""), re.MULTILINE)) <= TARGETS
+            )
 
 
 def test_ci_runs_what_a_contributor_runs():
@@ -69,6 +72,26 @@ def test_ci_runs_what_a_contributor_runs():
     assert "make test" in steps(test)
     assert "make audit" in steps(audit)
     assert "make licences" in steps(audit)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_the_tests_are_root_and_know_that_this_is_ci(path: Path, tmp_path: Path):
+    """With the workflow's Python on the path, and a cache that the user can pack: sudo keeps neither."""
+    scripts = [step.get("run", "") for step in jobs(path.stem)["test"]["steps"]]
+    [script] = [script for script in scripts if "make test" in script]
+    secure = tmp_path / "secure"
+    secure.mkdir()
+    for program, text in {
+        tmp_path / "sudo": f'exec env -i HOME=/root ROOT=yes PATH={secure}:/usr/bin:/bin "$@"',
+        tmp_path / "make": f'echo "$ROOT $* $CI $XDG_CACHE_HOME $PATH" > {tmp_path}/made',
+        secure / "chown": f'echo "$ROOT $*" > {tmp_path}/given',
+    }.items():
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    environ = {"HOME": "/home/runner", "CI": "true", "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["bash", "-e", "-c", script], env=environ, check=True)
+    assert (tmp_path / "made").read_text() == f"yes test true /home/runner/.cache {environ['PATH']}\n"
+    assert (tmp_path / "given").read_text() == f"yes -R {os.getuid()}:{os.getgid()} /home/runner/.cache\n"
 
 
 def test_a_release_is_tested_built_for_both_processors_described_and_signed():
