@@ -107,11 +107,26 @@ def test_a_release_is_tested_built_for_both_processors_described_and_signed():
     assert "helm push" in steps(found["chart"])
 
 
+def only(steps: list[dict[str, Any]], action: str) -> dict[str, Any]:
+    """Find the step that uses an action."""
+    [found] = [step for step in steps if f"/{action}@" in step.get("uses", "")]
+    return found
+
+
+def test_a_release_attaches_what_it_has_made_and_no_record_of_a_build():
+    """Such a record is uploaded by default; downloading it fails, or it is published."""
+    image, chart = jobs("release")["image"]["steps"], jobs("release")["chart"]["steps"]
+    assert only(image, "build-push-action")["env"]["DOCKER_BUILD_RECORD_UPLOAD"] == "false"
+    uploaded = only(image, "upload-artifact")["with"]["name"].partition("${{")[0]
+    assert uploaded == "released-"
+    assert only(chart, "download-artifact")["with"]["pattern"] == f"{uploaded}*"
+
+
 @pytest.mark.parametrize("folder", ["runner", "operator"])
 def test_a_release_tells_the_images_all_that_their_labels_say(folder: str):
     """Each argument of the labels, and no argument that there is not."""
     dockerfile = (ROOT / f"images/{folder}/Dockerfile").read_text()
     arguments = set(re.findall(r"^ARG (\w+)", dockerfile, re.MULTILINE))
-    [build] = [step for step in jobs("release")["image"]["steps"] if "build-push" in step.get("uses", "")]
+    build = only(jobs("release")["image"]["steps"], "build-push-action")
     given = set(re.findall(r"^(\w+)=", build["with"]["build-args"], re.MULTILINE))
     assert given == arguments - {"BASE_IMAGE", "TARGETARCH", "PYQLIB"}
