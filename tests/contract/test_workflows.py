@@ -122,6 +122,16 @@ def test_a_release_attaches_what_it_has_made_and_no_record_of_a_build():
     assert only(chart, "download-artifact")["with"]["pattern"] == f"{uploaded}*"
 
 
+def test_the_chart_is_told_the_digests_of_the_images():
+    """They are among what the images' job hands on, and are there before the chart is packed."""
+    image, chart = jobs("release")["image"]["steps"], jobs("release")["chart"]["steps"]
+    [noted] = [step for step in image if '> "$NAME.digest"' in step.get("run", "")]
+    assert noted["env"]["DIGEST"] == "${{ steps.build.outputs.digest }}"
+    assert only(image, "upload-artifact")["with"]["path"] == f"{noted['env']['NAME']}.*"
+    [packed] = [step for step in chart if "helm package" in step.get("run", "")]
+    assert chart.index(only(chart, "download-artifact")) < chart.index(packed)
+
+
 @pytest.mark.parametrize("folder", ["runner", "operator"])
 def test_a_release_tells_the_images_all_that_their_labels_say(folder: str):
     """Each argument of the labels, and no argument that there is not."""
