@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from testcluster import (
     images,
     packages,
     provider,
+    sandbox,
     toolchain,
     wait_for,
 )
@@ -25,6 +29,8 @@ from testcluster.commands import run
 from testcluster.errors import CommandError
 
 HERE = Path(__file__).parent
+NOBODY = 2**22 + 1
+"""No process has this number: the kernel gives none above."""
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -124,6 +130,84 @@ def test_an_images_name_follows_its_sources(tmp_path: Path, monkeypatch: pytest.
     assert images.RUNNER.reference("base") == before
     (tmp_path / images.RUNNER.sources[0] / "a.py").write_text("two")
     assert images.RUNNER.reference("base") != before
+
+
+@pytest.fixture
+def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a machine of one's own, as far as sandboxes see it: no control groups, nobody else's folders."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sandbox, "control_groups", lambda _: [])
+    return tmp_path
+
+
+def a_dead_sandbox() -> sandbox.Sandbox:
+    """Give a sandbox whose process is gone, and not yet what it left."""
+    state = Path(tempfile.mkdtemp(prefix=sandbox.PREFIX))
+    with sandbox.lifeline(state):
+        assert not sandbox.is_dead(state)
+    assert sandbox.is_dead(state)
+    return sandbox.Sandbox(state, NOBODY)
+
+
+def leftovers_are_locked() -> bool:
+    """Whether somebody is removing sandboxes."""
+    with (cache.root() / f"{sandbox.LEFTOVERS}.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("way", ["its own end", "another session's start"])
+def test_a_dead_sandbox_is_removed_by_one_at_a_time(
+    states: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Two that remove the same folder would take it from under each other."""
+    box, remove, locked = a_dead_sandbox(), sandbox.remove, []
+
+    def watched(state: Path) -> None:
+        locked.append(leftovers_are_locked())
+        remove(state)
+
+    monkeypatch.setattr(sandbox, "remove", watched)
+    box.end() if way == "its own end" else sandbox.remove_leftovers()
+    assert locked == [True]
+    assert not leftovers_are_locked()
+    assert list(states.glob(f"{sandbox.PREFIX}*")) == []
+
+
+def test_a_sandbox_that_another_session_has_removed_ends_all_the_same(states: Path) -> None:
+    """Between its death and its owner's turn, somebody else started."""
+    box = a_dead_sandbox()
+    with subprocess.Popen(("sleep", "0"), stdin=subprocess.PIPE) as process:
+        sandbox.OWNED[box.state] = process
+        shutil.rmtree(box.state)
+        box.end()
+        assert process.returncode == 0
+    assert box.state not in sandbox.OWNED
+    assert list(states.glob(f"{sandbox.PREFIX}*")) == []
+
+
+def test_a_sandbox_that_is_being_made_is_never_taken_for_a_dead_one(
+    states: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another session that starts at this moment leaves it alone."""
+    del states
+    state, flock, looks = Path(tempfile.mkdtemp(prefix=sandbox.PREFIX)), fcntl.flock, []
+
+    def another_starts_first(handle: Any, operation: int) -> None:
+        if operation == fcntl.LOCK_EX and "alive" in handle.name:
+            sandbox.remove_leftovers()
+            looks.append(sandbox.is_dead(state))
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", another_starts_first)
+    with sandbox.lifeline(state):
+        sandbox.remove_leftovers()
+        assert (state / "alive").is_file()
+    assert looks == [False]
 
 
 @pytest.mark.parametrize(

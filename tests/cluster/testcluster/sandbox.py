@@ -14,16 +14,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from testcluster import cache
 from testcluster.commands import run
 from testcluster.errors import TestClusterError, UnavailableError
 from testcluster.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PREFIX = "qlib-shadow-cluster-"
 LINKS = IPv4Network("198.18.0.0/15")
@@ -32,6 +36,8 @@ INIT = Path(__file__).parent / "init.py"
 WATCHED, LEFT_RUNNING = "watched", "left-running"
 """Whether process 1 ends with its owner (see init.py)."""
 CGROUPS = Path("/sys/fs/cgroup")
+LEFTOVERS = "leftovers"
+"""Whoever removes a sandbox holds this lock."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,10 @@ class Sandbox:
         """End everything, and remove what the kernel does not."""
         with suppress(ProcessLookupError):
             os.kill(self.init, signal.SIGKILL)
-        wait_for(lambda: is_dead(self.state), 30, f"the end of {self.name}")
-        remove(self.state)
+        with cache.lock(LEFTOVERS):  # another session that starts takes whatever is dead for a leftover
+            if self.state.exists():
+                wait_for(lambda: is_dead(self.state), 30, f"the end of {self.name}")
+            remove(self.state)
 
 
 def require_root() -> None:
@@ -92,14 +100,13 @@ def start(*, left_running: bool) -> Sandbox:
 def start_init(state: Path, owner: str) -> int:
     """Start process 1 in new namespaces; it holds the lock that says that the sandbox lives."""
     command = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-    with (state / "alive").open("w") as alive, (state / "init.log").open("w") as log:
-        fcntl.flock(alive, fcntl.LOCK_EX)
+    with lifeline(state) as alive, (state / "init.log").open("w") as log:
         process = subprocess.Popen(
             (*command, sys.executable, "-I", str(INIT), str(state), owner),
             stdin=subprocess.PIPE if owner == WATCHED else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            pass_fds=(alive.fileno(),),
+            pass_fds=(alive,),
             start_new_session=True,
         )
     OWNED[state] = process
@@ -108,6 +115,16 @@ def start_init(state: Path, owner: str) -> int:
         if output.readline().strip() != b"ready":
             raise TestClusterError(f"the sandbox did not start: {(state / 'init.log').read_text().strip()}")
     return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+
+
+@contextmanager
+def lifeline(state: Path) -> Iterator[int]:
+    """Hold the lock that says that the sandbox lives; its file is never there unlocked, as if left behind."""
+    draft = state / "alive.new"
+    with draft.open("w") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        draft.rename(state / "alive")
+        yield alive.fileno()
 
 
 OWNED: dict[Path, subprocess.Popen[bytes]] = {}
@@ -148,7 +165,7 @@ def find() -> list[Sandbox]:
 
 def remove_leftovers() -> None:
     """Remove what sandboxes left behind whose owner was killed."""
-    with cache.lock("leftovers"):
+    with cache.lock(LEFTOVERS):
         for state in states():
             if is_dead(state):
                 remove(state)
@@ -172,14 +189,15 @@ def is_dead(state: Path) -> bool:
 
 
 def remove(state: Path) -> None:
-    """Remove a dead sandbox's control groups and its folder."""
+    """Remove a dead sandbox's control groups and its folder, if nobody else has."""
     if process := OWNED.pop(state, None):
         if process.stdin:
             process.stdin.close()
         process.wait()
     for group in control_groups(state.name):
         wait_for(partial(remove_group, group), 30, f"the processes of {group} to end")
-    shutil.rmtree(state)
+    if state.exists():
+        shutil.rmtree(state)
 
 
 def control_groups(name: str) -> list[Path]:
