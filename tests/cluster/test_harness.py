@@ -210,6 +210,21 @@ def test_a_sandbox_that_is_being_made_is_never_taken_for_a_dead_one(
     assert looks == [False]
 
 
+@pytest.mark.parametrize("written", [None, "", str(NOBODY)], ids=["no process yet", "half", "just ended"])
+def test_a_sandbox_that_comes_or_goes_while_it_is_looked_for_is_none_that_was_left_running(
+    states: Path, written: str | None
+) -> None:
+    """Another session's cluster is no business of `testcluster env` and `down`."""
+    del states
+    state = Path(tempfile.mkdtemp(prefix=sandbox.PREFIX))
+    if written is not None:
+        (state / "init").write_text(written)
+    with sandbox.lifeline(state):
+        found = sandbox.find()
+        assert [box.state for box in found] == [state] * (written == str(NOBODY))
+        assert not any(box.is_left_running() for box in found)
+
+
 @pytest.mark.parametrize(
     ("version", "expected"), [("go1.25.9", False), ("go1.26.0", True), ("go1.27rc1", True)]
 )

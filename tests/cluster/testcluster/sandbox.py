@@ -64,7 +64,9 @@ class Sandbox:
 
     def is_left_running(self) -> bool:
         """Whether it was meant to outlive whoever started it."""
-        return LEFT_RUNNING.encode() in Path(f"/proc/{self.init}/cmdline").read_bytes().split(b"\0")
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was found
+            return LEFT_RUNNING.encode() in Path(f"/proc/{self.init}/cmdline").read_bytes().split(b"\0")
+        return False
 
     def end(self) -> None:
         """End everything, and remove what the kernel does not."""
@@ -156,11 +158,16 @@ def addresses(link: int) -> tuple[IPv4Address, IPv4Address]:
 
 def find() -> list[Sandbox]:
     """Give the sandboxes that live on this machine."""
-    return [
-        Sandbox(state, int((state / "init").read_text()))
-        for state in states()
-        if not is_dead(state) and (state / "init").exists()
-    ]
+    living = [(state, process_1(state)) for state in states() if not is_dead(state)]
+    return [Sandbox(state, init) for state, init in living if init]
+
+
+def process_1(state: Path) -> int | None:
+    """Read the number of a sandbox's process 1; there is none while it is being made or removed."""
+    try:
+        return int((state / "init").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def remove_leftovers() -> None:
