@@ -146,7 +146,9 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     metadata = {"name": name, "labels": RESTRICTED}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     waiting.wait_for(
-        lambda: cluster.get("serviceaccount", "default", f"--namespace={name}"), 30, "its service account"
+        lambda: cluster.get("serviceaccount", "default", f"--namespace={name}"),
+        waiting.PATIENCE,
+        "its service account",
     )
     yield name
     if request.node.stash.get(FAILED, False):

@@ -11,7 +11,7 @@ from tests.chaos.fakenode import FakeNode
 from tests.chaos.operators import Operator
 from tests.chaos.theatre import Theatre
 
-from testcluster import wait_for
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def place(control_plane: Cluster) -> Iterator[str]:
     name = f"chaos-{uuid4().hex[:8]}"
     control_plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     account = ("serviceaccount", "default", f"--namespace={name}")
-    wait_for(lambda: control_plane.get(*account), 60, "its service account")
+    wait_for(lambda: control_plane.get(*account), PATIENCE, "its service account")
     control_plane.volume(name)
     yield name
     control_plane.kubectl("delete", "namespace", name, "--wait=false")

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from testcluster import wait_for
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     import random
@@ -21,7 +21,6 @@ OURS = "QLIB_SHADOW_"
 LONGEST_LIFE = 3.0
 """Seconds, counted from when it works or, for those that die young, from its start."""
 AT_WORK_SHARE = 0.75
-BEGIN_PATIENCE = 180.0
 AT_WORK = '"message": "watching '
 
 
@@ -74,7 +73,7 @@ class Operator:
     def die(self, chance: random.Random) -> None:
         """Be killed at a random instant, mostly of its work, sometimes of its beginning, and come back."""
         if chance.random() < AT_WORK_SHARE:
-            wait_for(self.works, BEGIN_PATIENCE, "an operator to begin to watch")
+            wait_for(self.works, PATIENCE, "an operator to begin to watch")
         self.live_for(chance.uniform(0, LONGEST_LIFE))
         self.kill()
         self.start()
@@ -88,7 +87,7 @@ class Operator:
         """End it if it lives, and see that nothing went wrong that it calls a defect."""
         if self.lives():
             self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(PATIENCE)
         defects = [
             line for line in self.log.read_text().splitlines() if "defect" in line or "Traceback" in line
         ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testcluster import wait_for
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from tests.chaos.conftest import Hire
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from tests.chaos.theatre import Theatre
 
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
-
-PATIENCE = 180.0
-"""Seconds; pods of lost nodes are collected every twenty."""
 
 
 def download(theatre: Theatre) -> dict[str, Any]:

@@ -7,9 +7,8 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.chaos.theatre import PATIENCE
 
-from testcluster import wait_for
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

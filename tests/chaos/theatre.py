@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from testcluster import TestClusterError, wait_for
+from testcluster import PATIENCE, TestClusterError, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 STAGES = ("download", "qrun")
-PATIENCE = 240.0
-"""Seconds for all runs to end once nothing disturbs them; on a busy machine, with room to spare."""
 
 
 @dataclass

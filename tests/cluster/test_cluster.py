@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testcluster import local, sandbox, wait_for
+from testcluster import PATIENCE, local, sandbox, wait_for
 from testcluster.cluster import Borrowed
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def output_of(cluster: Cluster, namespace: str, described: dict[str, Any]) -> st
         found = cluster.get("pod", "probe", f"--namespace={namespace}")
         return found.get("status", {}).get("phase") in {"Succeeded", "Failed"}
 
-    wait_for(has_ended, 60, "the pod to end")
+    wait_for(has_ended, PATIENCE, "the pod to end")
     return cluster.kubectl("logs", "probe", f"--namespace={namespace}").strip()
 
 
@@ -209,7 +209,7 @@ def test_a_cluster_whose_owner_is_killed_ends_and_the_next_one_removes_the_rest(
     # Another session that starts now may be faster, and remove it.
     wait_for(
         lambda: sandbox.is_dead(Path(state)) or not Path(state).exists(),
-        30,
+        PATIENCE,
         "the cluster to end with its owner",
     )
     sandbox.remove_leftovers()

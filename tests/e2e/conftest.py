@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from installation import DEMO, NAMESPACE, Installation, overlay
+from testcluster import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,8 @@ def installation(
     rendered = cluster.kubectl("kustomize", str(folder))
     cluster.kubectl("apply", "-f", "-", input=rendered)
     volume = cluster.volume(NAMESPACE, "qlib-shadow-data", "20Gi", uid=10001, gid=10001)
-    cluster.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/qlib-shadow-operator", "--timeout=120s")
+    ready = ("rollout", "status", "deployment/qlib-shadow-operator", f"--timeout={PATIENCE}s")
+    cluster.kubectl("-n", NAMESPACE, *ready)
     yield Installation(cluster, NAMESPACE, volume.path)
     cluster.kubectl("delete", "--wait=true", "--ignore-not-found", "-f", "-", input=rendered)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testcluster import UnavailableError, binaries, wait_for
+from testcluster import PATIENCE, UnavailableError, binaries, wait_for
 
 if TYPE_CHECKING:
     from installation import Installation
@@ -100,4 +100,4 @@ def test_runs_take_their_jobs_and_pods_with_them(installation: Installation, spe
         names = [one["metadata"]["name"] for one in found.get("items", [])]
         return not [name for name in names if name.startswith("cost-")]
 
-    wait_for(gone, 120, "the Jobs and pods to be gone")
+    wait_for(gone, PATIENCE, "the Jobs and pods to be gone")

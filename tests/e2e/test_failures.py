@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from installation import ROOT
+from testcluster import PATIENCE
 from testcluster.engines import engine
 from workshop import Process, Workshop, operating, synthetic, unreachable, workshop
 
@@ -275,7 +276,9 @@ def test_what_cannot_start_says_why(hasty: Workshop, name: str):
     assert "Log:" not in failed["message"]  # there is none
     assert hasty.events(name)[case.reason] == failed["message"]
     assert case.reason in hasty.kubectl("describe", "qsr", name)
-    hasty.kubectl("wait", "--for=delete", "jobs", f"--selector=qlibshadow.io/run={name}", "--timeout=60s")
+    hasty.kubectl(
+        "wait", "--for=delete", "jobs", f"--selector=qlibshadow.io/run={name}", f"--timeout={PATIENCE}s"
+    )
 
 
 # First: whoever is refused tries again later each time, and the tests would wait as long.
@@ -313,7 +316,7 @@ def test_jobs_that_a_quota_refuses_are_explained_and_made_when_there_is_room(pat
 def test_a_namespace_without_a_network_policy_is_told_and_not_refused(patient: Patient):
     """Policies of other kinds cannot be seen, and the runner's own guard needs none."""
     full, shop = patient.full, patient.shop
-    full.kubectl("wait", "--for=condition=NetworkClosed=False", "qsr/waits", "--timeout=240s")
+    full.kubectl("wait", "--for=condition=NetworkClosed=False", "qsr/waits", f"--timeout={PATIENCE}s")
     told = full.condition("waits", "NetworkClosed")
     assert told["reason"] == "NetworkPolicyMissing"
     for words in (full.namespace, "guard", f"kubectl apply -n {full.namespace}", "qrun.yaml"):

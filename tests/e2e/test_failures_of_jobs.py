@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from installation import ROOT
-from testcluster import wait_for
-from workshop import ACCOUNT, PATIENCE, Process, Workshop, operating, synthetic, unreachable, workshop
+from testcluster import PATIENCE, wait_for
+from workshop import ACCOUNT, Process, Workshop, operating, synthetic, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,7 +191,7 @@ def test_a_namespace_goes_without_noise(cluster: Cluster, everywhere: tuple[Work
         doomed.running_pod(run)
     doomed.wait_for_stage("doomed-idle", "download", reason="Unschedulable")
     before = len(process.lines())
-    cluster.kubectl("delete", "namespace", doomed.namespace, "--timeout=120s")
+    cluster.kubectl("delete", "namespace", doomed.namespace, f"--timeout={PATIENCE}s")
     after = process.lines()[before:]
     noise = [line for line in after if line["level"] != "info"]
     assert noise == []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from release import CHART, CLAIM, CRD, TINY, Release, older_chart
-from testcluster import provider
+from testcluster import PATIENCE, provider
 from testcluster.cluster import Borrowed
 from testcluster.errors import CommandError
 
@@ -87,7 +87,7 @@ def test_a_second_release_shares_the_crd(eu: Release, us: Release):
     assert after["metadata"]["annotations"]["meta.helm.sh/release-name"] == us.name
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
     eu.kubectl("create", "job", "--from=cronjob/nightly", "second")
-    eu.kubectl("wait", "qsr/second", "--for=create", "--timeout=120s")
+    eu.kubectl("wait", "qsr/second", "--for=create", f"--timeout={PATIENCE}s")
     eu.wait_for("second")
     log = us.kubectl("logs", "deployment/us-qlib-shadow-operator")
     assert "us/first" in log
@@ -96,7 +96,7 @@ def test_a_second_release_shares_the_crd(eu: Release, us: Release):
 
 def test_a_rollback_keeps_what_was_run(us: Release):
     """The CRD is the earlier one again; the run that it does not know all of is still there to read."""
-    us.helm("rollback", us.name, "1", "--wait", "--timeout=3m")
+    us.helm("rollback", us.name, "1", "--wait", f"--timeout={PATIENCE}s")
     with pytest.raises(CommandError, match="impactCost"):
         us.run("late", **NEW_FIELD)
     assert us.cluster.get("qsr", "first", "--namespace=us")["status"]["phase"] == "Complete"
@@ -106,7 +106,7 @@ def test_a_rollback_keeps_what_was_run(us: Release):
 
 def test_removal_leaves_crd_runs_claim_and_artifacts(us: Release, folder: Path):
     """And waits for nothing: a run has no finalizer, so it can be deleted with no operator about."""
-    us.helm("uninstall", us.name, "--wait", "--timeout=2m")
+    us.helm("uninstall", us.name, "--wait", f"--timeout={PATIENCE}s")
     assert us.kubectl("get", "deployments,roles,networkpolicies", "--output=name") == ""
     assert us.cluster.get("crd", CRD)
     assert us.cluster.is_bound("us", CLAIM)
@@ -114,7 +114,7 @@ def test_removal_leaves_crd_runs_claim_and_artifacts(us: Release, folder: Path):
     kept = us.cluster.get("qsr", "first", "--namespace=us")
     assert "finalizers" not in kept["metadata"]
     artifacts = folder / kept["status"]["artifactPath"].removeprefix("/data/")
-    us.kubectl("delete", "qsr", "first", "--timeout=20s")
+    us.kubectl("delete", "qsr", "first", f"--timeout={PATIENCE}s")
     assert (artifacts / "metrics.json").is_file()
 
 
@@ -130,6 +130,6 @@ def test_another_release_can_take_the_crd_over(eu: Release):
 def test_everything_goes_when_that_is_asked_for(eu: Release):
     """With one word each for the CRD, and with it every run, and for the claim; nothing holds them up."""
     eu.put(CHART, "--set=crd.manage=always", "--set=crd.keep=false", "--set=storage.keep=false")
-    eu.helm("uninstall", eu.name, "--wait", "--timeout=2m")
+    eu.helm("uninstall", eu.name, "--wait", f"--timeout={PATIENCE}s")
     assert eu.cluster.get("crd", CRD) == {}
     assert eu.kubectl("get", "persistentvolumeclaims", "--output=name") == ""

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from relay import Relay
-from testcluster.waiting import wait_for
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,8 +33,6 @@ ROOT = Path(__file__).parents[2]
 CRD = ROOT / "manifests/crd/qlibshadowruns.yaml"
 DOCUMENTED = re.findall(r"\| `(qlib_shadow_\w+)`", (ROOT / "docs/metrics.md").read_text())
 KILLED_AT_ONCE = 128 + signal.SIGTERM
-PATIENCE = 180
-"""Seconds, for a machine that has much else to do."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 from installation import ROOT
 from release import CHART, Release
-from testcluster import wait_for
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 NAME = "pages-qlib-shadow-operator-ui"
 TOKEN = "of-the-tests-and-nobody-else"
-PATIENCE = 180
 VALUES = ("crd.manage=never", "ui.enabled=true", "ui.showResources=true", "ui.tokenSecret=pages-token")
 
 
@@ -47,7 +46,7 @@ def release(cluster: Cluster, helm: Path, images: Images) -> Iterator[Release]:
     held = "--for=jsonpath={.status.phase}=Suspended"
     release.kubectl("wait", "qsr/held", held, f"--timeout={PATIENCE}s")
     yield release
-    release.helm("uninstall", release.name, "--wait", "--timeout=2m")
+    release.helm("uninstall", release.name, "--wait", f"--timeout={PATIENCE}s")
     cluster.kubectl("delete", "namespace", release.name, "--wait=false")
 
 
@@ -78,7 +77,7 @@ def forwarded(release: Release) -> Iterator[int]:
 
 def ask(port: int, method: str = "GET", path: str = "/", token: str = TOKEN) -> Answer:
     """Ask for a page, with the token that a program sends."""
-    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()
         return Answer(answer.status, answer.read().decode())

@@ -15,6 +15,7 @@ import yaml
 
 from installation import DEMO
 from qlib_shadow_runner.fast.places import FEATURES_CACHE
+from testcluster import PATIENCE
 from testcluster.engines import engine
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def test_a_run_over_a_missing_dataset_fails_with_a_remedy(installation: Installa
     run["metadata"]["name"] = "nothing-there"
     run["spec"] = {"dataset": {"path": "/data/qlib/qlib_data/nowhere", "source": {"existing": {}}}}
     installation.kubectl("apply", "-f", "-", input=yaml.safe_dump(run))
-    installation.kubectl("wait", "--for=condition=Failed", "qsr/nothing-there", "--timeout=120s")
+    installation.kubectl("wait", "--for=condition=Failed", "qsr/nothing-there", f"--timeout={PATIENCE}s")
     status = installation.get("qsr", "nothing-there")["status"]
     (failed,) = [c for c in status["conditions"] if c["type"] == "Failed"]
     assert failed["reason"] == "DatasetMissing"
@@ -255,11 +256,11 @@ def test_deleting_a_run_takes_its_jobs_and_leaves_its_artifacts(installation: In
     second = yaml.safe_load(DEMO.read_text())
     second["metadata"]["name"] = "short-lived"
     installation.kubectl("apply", "-f", "-", input=yaml.safe_dump(second))
-    installation.kubectl("wait", "--for=condition=DatasetReady", "qsr/short-lived", "--timeout=120s")
+    installation.kubectl("wait", "--for=condition=DatasetReady", "qsr/short-lived", f"--timeout={PATIENCE}s")
     live = installation.get("qsr", "short-lived")
     assert not live["metadata"].get("finalizers")
-    installation.kubectl("delete", "qsr", "short-lived", "--timeout=30s")
+    installation.kubectl("delete", "qsr", "short-lived", f"--timeout={PATIENCE}s")
     selector = "qlibshadow.io/run=short-lived"
-    installation.kubectl("wait", "--for=delete", "jobs", "-l", selector, "--timeout=120s")
+    installation.kubectl("wait", "--for=delete", "jobs", "-l", selector, f"--timeout={PATIENCE}s")
     assert installation.on_host(live["status"]["artifactPath"]).is_dir()
     assert (folder / "RUN_METADATA.json").is_file()

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from installation import ROOT
-from testcluster import wait_for
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ class Schedules:
             "QLIB_SHADOW_JOB_UID": f"uid-{job}",
         }
         command = (sys.executable, "-m", "qlib_shadow_operator.schedule")
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     def finish(self, run: str, condition: str = "Complete") -> None:
         """End a run as the operator would."""
@@ -104,7 +104,7 @@ class Schedules:
             over = [pod for pod in found if pod["status"]["phase"] in {"Succeeded", "Failed"}]
             return over[0] if over else None
 
-        pod = wait_for(ended, 120, f"the pod of {job} to end")
+        pod = wait_for(ended, PATIENCE, f"the pod of {job} to end")
         assert pod is not None
         return pod
 
@@ -154,7 +154,7 @@ def test_the_clock_makes_a_run_that_the_operator_begins(every_minute: Installati
         runs = cluster.get("qsr", inside, "--selector=qlibshadow.io/schedule=nightly").get("items", [])
         return runs[0] if runs and runs[0].get("status", {}).get("startTime") else None
 
-    run = wait_for(first, 180, "a run of the schedule to start")
+    run = wait_for(first, PATIENCE, "a run of the schedule to start")
     due = run["metadata"]["annotations"]["qlibshadow.io/scheduled-for"]
     jobs = cluster.get("jobs", inside, "--selector=app.kubernetes.io/component!=download").get("items", [])
     [job] = [
@@ -198,7 +198,7 @@ def test_a_mistake_fails_at_once_and_is_read_on_the_pod(
     code, message = told(schedules.trigger("manual-1", document=document))
     assert code == 10
     assert sentence in message
-    schedules.kubectl("wait", "--for=condition=Failed", "job/manual-1", "--timeout=60s")
+    schedules.kubectl("wait", "--for=condition=Failed", "job/manual-1", f"--timeout={PATIENCE}s")
     assert (
         schedules.cluster.get("job", "manual-1", f"--namespace={schedules.namespace}")["status"]["failed"]
         == 1
@@ -256,7 +256,7 @@ def test_without_its_rights_a_schedule_says_what_it_lacks(schedules: Schedules):
     def refused() -> bool:
         return schedules.fire("one").returncode == 13
 
-    wait_for(refused, 30, "the API server to notice")
+    wait_for(refused, PATIENCE, "the API server to notice")
     assert "cannot list resource" in schedules.fire("one").stderr
 
 

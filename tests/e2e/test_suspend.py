@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from installation import ROOT
-from testcluster import wait_for
-from workshop import PATIENCE, Process, Workshop, operating, synthetic, unreachable, workshop
+from testcluster import PATIENCE, wait_for
+from workshop import Process, Workshop, operating, synthetic, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_a_stage_that_is_held_up_stops_and_has_its_whole_deadline_again(shop: Wo
     shop.change("during", suspend=True)
     held = shop.wait_for_stage("during", "download", state="Suspended")
     assert "reason" not in held
-    shop.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=120s")
+    shop.kubectl("wait", "--for=delete", f"pod/{pod}", f"--timeout={PATIENCE}s")
     assert job_of(shop, "during", "download")["spec"]["suspend"] is True
     shop.change("during", suspend=False)
     assert shop.running_pod("during") != pod
@@ -144,7 +144,7 @@ def test_a_run_that_is_suspended_in_a_queue_gives_its_place_up_and_queues_anew(s
     shop.change("queued", suspend=True)
     held = shop.wait_for_stage("queued", "qrun", state="Suspended")
     assert "jobUID" not in held
-    shop.kubectl("wait", "--for=delete", f"job/{first['name']}", "--timeout=60s")
+    shop.kubectl("wait", "--for=delete", f"job/{first['name']}", f"--timeout={PATIENCE}s")
     assert shop.status("queued")["phase"] == "Suspended"
     shop.change("queued", suspend=False)
     second = wait_for_job(shop, "queued", "qrun", other_than=first["uid"])

@@ -11,7 +11,7 @@ from tests.bench.operator_cost.place import WITH_US
 
 from qlib_shadow_operator.core.names import LABEL_RUN_UID, LABEL_STAGE
 from qlib_shadow_runner.contract import Stage
-from testcluster import binaries
+from testcluster import PATIENCE, binaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,7 @@ def pretend(place: Place) -> Iterator[None]:
             *({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}} for name in names)
         )
         nodes = [f"node/{name}" for name in names]
-        place.cluster.kubectl("wait", "--for=condition=Ready", *nodes, "--timeout=60s")
+        place.cluster.kubectl("wait", "--for=condition=Ready", *nodes, f"--timeout={PATIENCE}s")
         yield
     finally:
         process.terminate()

@@ -6,6 +6,6 @@ where its Dockerfiles are.
 
 from testcluster.cluster import Cluster, Volume
 from testcluster.errors import TestClusterError, UnavailableError
-from testcluster.waiting import wait_for
+from testcluster.waiting import PATIENCE, wait_for
 
-__all__ = ["Cluster", "TestClusterError", "UnavailableError", "Volume", "wait_for"]
+__all__ = ["PATIENCE", "Cluster", "TestClusterError", "UnavailableError", "Volume", "wait_for"]

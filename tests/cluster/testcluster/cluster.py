@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from testcluster.commands import run
 from testcluster.errors import UnavailableError
-from testcluster.waiting import wait_for
+from testcluster.waiting import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,11 +100,11 @@ class Cluster:
         self.machine.kill(component, signal.SIGTERM)
         self.start(component)
 
-    def wait_until_ready(self, timeout: float = 60) -> None:
+    def wait_until_ready(self, timeout: float = PATIENCE) -> None:
         """Wait until the API server says that it is ready."""
         wait_for(lambda: self.kubectl("get", "--raw=/readyz") == "ok", timeout, "the API server")
 
-    def wait_until_served(self, definition: str, timeout: float = 60) -> None:
+    def wait_until_served(self, definition: str, timeout: float = PATIENCE) -> None:
         """Wait until a resource is served; `kubectl wait` gives up on one without conditions."""
         wait_for(lambda: self.is_served(definition), timeout, f"{definition} to be served")
 
@@ -126,7 +126,7 @@ class Cluster:
         else:  # on kind, whose user cannot give files away
             folder.chmod(0o777)
         self.apply(*claim_and_volume(namespace, name, size, f"{on_node}/{namespace}/{name}"))
-        wait_for(lambda: self.is_bound(namespace, name), 30, f"the claim {name} to be bound")
+        wait_for(lambda: self.is_bound(namespace, name), PATIENCE, f"the claim {name} to be bound")
         return Volume(name, folder)
 
     def is_bound(self, namespace: str, claim: str) -> bool:

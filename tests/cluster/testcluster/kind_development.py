@@ -17,6 +17,7 @@ from testcluster.cluster import Cluster
 from testcluster.commands import run, say
 from testcluster.errors import TestClusterError
 from testcluster.images import REPOSITORY, Images
+from testcluster.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +74,7 @@ def install(cluster: Cluster, built: Images, folder: Path, namespace: str = NAME
     _, on_node = cluster.machine.volumes
     (folder / "kustomization.yaml").write_text(kustomization(built, folder, namespace, f"{on_node}/data"))
     cluster.kubectl("apply", f"--kustomize={folder}")
-    ready = ("rollout", "status", f"--namespace={namespace}", "--timeout=180s")
+    ready = ("rollout", "status", f"--namespace={namespace}", f"--timeout={PATIENCE}s")
     cluster.kubectl(*ready, "deployment/qlib-shadow-operator")
 
 

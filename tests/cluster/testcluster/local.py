@@ -19,7 +19,7 @@ from testcluster.certificates import Authority
 from testcluster.cluster import Cluster
 from testcluster.commands import run, succeeds
 from testcluster.errors import TestClusterError
-from testcluster.waiting import wait_for
+from testcluster.waiting import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from testcluster.sandbox import Sandbox
@@ -77,7 +77,7 @@ class Local:
         for process in numbers:
             with suppress(ProcessLookupError):
                 os.kill(process, number)
-        wait_for(lambda: all(map(has_ended, numbers)), 30, f"the end of {component}")
+        wait_for(lambda: all(map(has_ended, numbers)), PATIENCE, f"the end of {component}")
 
     def running(self) -> list[str]:
         """Name the parts that run."""
@@ -153,17 +153,17 @@ def boot(machine: Local, folders: tuple[Path, ...], *, node: bool) -> Cluster:
     for component in ("etcd", "kube-apiserver", *(("containerd",) if node else ())):
         machine.start(component)
     if node:
-        wait_for(lambda: succeeds(*machine.ctr("version")), 60, "containerd")
+        wait_for(lambda: succeeds(*machine.ctr("version")), PATIENCE, "containerd")
         machine.load_image(binaries.pause())
-    wait_for(lambda: is_ready(pki), 60, "the API server")
+    wait_for(lambda: is_ready(pki), PATIENCE, "the API server")
     for component in ("kube-controller-manager", "kube-scheduler", *(("kubelet",) if node else ())):
         machine.start(component)
     if node:
         name = f"node/{components.NODE_NAME}"
-        cluster.kubectl("wait", "--for=create", name, "--timeout=60s")
+        cluster.kubectl("wait", "--for=create", name, f"--timeout={PATIENCE}s")
         machine.start("kube-proxy")
-        cluster.kubectl("wait", "--for=condition=Ready", name, "--timeout=60s")
-    cluster.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+        cluster.kubectl("wait", "--for=condition=Ready", name, f"--timeout={PATIENCE}s")
+    cluster.kubectl("wait", "--for=create", "serviceaccount/default", f"--timeout={PATIENCE}s")
     return cluster
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from testcluster import cache
 from testcluster.commands import run
 from testcluster.errors import TestClusterError, UnavailableError
-from testcluster.waiting import wait_for
+from testcluster.waiting import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ class Sandbox:
             os.kill(self.init, signal.SIGKILL)
         with cache.lock(LEFTOVERS):  # another session that starts takes whatever is dead for a leftover
             if self.state.exists():
-                wait_for(lambda: is_dead(self.state), 30, f"the end of {self.name}")
+                wait_for(lambda: is_dead(self.state), PATIENCE, f"the end of {self.name}")
             remove(self.state)
 
 
@@ -202,7 +202,7 @@ def remove(state: Path) -> None:
             process.stdin.close()
         process.wait()
     for group in control_groups(state.name):
-        wait_for(partial(remove_group, group), 30, f"the processes of {group} to end")
+        wait_for(partial(remove_group, group), PATIENCE, f"the processes of {group} to end")
     if state.exists():
         shutil.rmtree(state)
 

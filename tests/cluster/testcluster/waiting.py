@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 POLL_SECONDS = 0.05
+PATIENCE = 240
+"""Seconds for what takes moments, on a machine that has much else to do: only what hangs takes as long."""
 
 
 def wait_for(predicate: Callable[[], T], timeout: float, what: str) -> T:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from installation import ROOT
+from testcluster import PATIENCE
 from testcluster.cluster import claim_and_volume
 from testcluster.commands import run
 
@@ -79,9 +80,8 @@ class Release:
 
     def put(self, chart: Path, *arguments: str) -> None:
         """Install or upgrade, and wait until the operator is ready."""
-        self.helm(
-            "upgrade", "--install", self.name, chart, "--wait", "--timeout=3m", *self.values(), *arguments
-        )
+        patient = ("--wait", f"--timeout={PATIENCE}s")
+        self.helm("upgrade", "--install", self.name, chart, *patient, *self.values(), *arguments)
 
     def run(self, name: str, **spec: Any) -> None:
         """Make a tiny run."""

@@ -16,7 +16,7 @@ from uuid import uuid4
 import yaml
 
 from installation import ROOT
-from testcluster import wait_for
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 ACCOUNT = "qlib-shadow-operator"
 SMALL = json.dumps({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "2Gi"}})
-PATIENCE = 240
-"""Seconds; the machine may be busy with other things."""
 
 
 def synthetic(path: str, **more: Any) -> dict[str, Any]:
@@ -183,7 +181,8 @@ def make_namespace(cluster: Cluster, name: str) -> None:
     """Make a namespace that admits restricted pods alone."""
     metadata = {"name": name, "labels": RESTRICTED}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    cluster.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=60s")
+    account = ("serviceaccount/default", f"--namespace={name}")
+    cluster.kubectl("wait", "--for=create", *account, f"--timeout={PATIENCE}s")
 
 
 def remove_namespace(cluster: Cluster, name: str) -> None:
