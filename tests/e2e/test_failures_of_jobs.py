@@ -110,16 +110,17 @@ def test_an_eviction_is_no_failed_attempt(place: Place):
 def lose_results(place: Place, ends: dict[str, str]) -> dict[str, str]:
     """Let downloads end so, and their pods be gone, while no operator looks; give the Jobs' uids."""
     shop = place.shop
-    uids: dict[str, str] = {}
+    jobs: dict[str, dict[str, Any]] = {}
     for run, end in ends.items():
-        shop.run(run, dataset=synthetic(run) if end == "Complete" else NOTHING)
-        uids[run] = wait_for(lambda run=run: job_of(shop, run), 60, f"{run}'s Job")["metadata"]["uid"]  # type: ignore[misc]
+        dataset = synthetic(run) if end == "Complete" else NOTHING
+        jobs[run] = shop.run_held_back(run, dataset=dataset)["metadata"]
     place.operator.kill()
     for run, end in ends.items():
-        job = f"job/{job_of(shop, run)['metadata']['name']}"
+        shop.let_in(run)
+        job = f"job/{jobs[run]['name']}"
         shop.kubectl("wait", f"--for=condition={end}", job, f"--timeout={PATIENCE}s")
         shop.kubectl("delete", "pods", f"--selector=qlibshadow.io/run={run}")
-    return uids
+    return {run: job["uid"] for run, job in jobs.items()}
 
 
 def test_a_result_that_was_lost_is_told_again_and_nothing_is_done_again(place: Place):

@@ -101,9 +101,9 @@ def test_a_run_that_is_suspended_between_its_stages_does_not_begin_the_next(
 ):
     """What is done stays done; the rest waits."""
     shop, process = operated
-    shop.run("between", dataset=synthetic("between"))
-    download = wait_for_job(shop, "between", "download")["metadata"]
+    download = shop.run_held_back("between", dataset=synthetic("between"))["metadata"]
     process.kill()
+    shop.let_in("between")
     shop.kubectl("wait", "--for=condition=Complete", f"job/{download['name']}", f"--timeout={PATIENCE}s")
     shop.change("between", suspend=True)
     process.start()

@@ -72,6 +72,18 @@ class Workshop:
         """Change a run's spec, as a user does."""
         self.kubectl("patch", "qsr", run, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
 
+    def run_held_back(self, name: str, **spec: Any) -> dict[str, Any]:
+        """Apply a run whose download no node may begin yet; wait until that is told, and give its Job."""
+        gate = {"download": {"nodeSelector": {f"{self.namespace}/{name}": "open"}}}
+        self.run(name, **spec, stages=gate)
+        self.wait_for_stage(name, "download", reason="Unschedulable")
+        [job] = self.jobs(name).values()
+        return job
+
+    def let_in(self, run: str) -> None:
+        """Let the nodes take a run that was held back."""
+        self.cluster.kubectl("label", "nodes", "--all", f"{self.namespace}/{run}=open")
+
     def wait(self, run: str, condition: str) -> None:
         """Wait for a condition, as a user does."""
         self.kubectl("wait", f"--for=condition={condition}", f"qsr/{run}", f"--timeout={PATIENCE}s")
