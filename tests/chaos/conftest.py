@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
@@ -12,13 +11,13 @@ from tests.chaos.operators import Operator
 from tests.chaos.theatre import Theatre
 
 from testcluster import PATIENCE, wait_for
+from workshop import define_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from testcluster import Cluster
-
-CRD = Path(__file__).parents[2] / "manifests" / "crd"
 
 
 class Hire(Protocol):
@@ -32,8 +31,7 @@ class Hire(Protocol):
 def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
     """Start a control plane of the chaos tests' own: others must not suffer with them."""
     cluster = start_control_plane()
-    cluster.kubectl("apply", "--kustomize", str(CRD))
-    cluster.wait_until_served("qlibshadowruns.qlibshadow.io")
+    define_runs(cluster)
     return cluster
 
 

@@ -6,10 +6,11 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.chaos.conftest import CRD
 from tests.chaos.operators import Operator
 from tests.chaos.test_operators_may_die import KILLS
 from tests.chaos.theatre import Theatre
+
+from workshop import define_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ A_WHOLE_RUN = 900.0
 @pytest.fixture
 def operator(cluster: Cluster, images: Images, namespace: str, tmp_path: Path) -> Iterator[Operator]:
     """Start an operator beside a cluster that has a node, a volume and the runner's image."""
-    cluster.kubectl("apply", "--kustomize", str(CRD))
+    define_runs(cluster)
     cluster.volume(namespace)
     settings = {"RUNNER_IMAGE": images.runner.reference}
     operator = Operator(cluster.kubeconfig, namespace, tmp_path / "operator.log", settings)

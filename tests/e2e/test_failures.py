@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from installation import ROOT
 from qlib_shadow_operator.core.questions import ASK_AFTER, LISTEN_AGAIN
 from testcluster import PATIENCE
 from testcluster.engines import engine
-from workshop import Process, Workshop, operating, synthetic, unreachable, workshop
+from workshop import Process, Workshop, define_runs, operating, synthetic, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +183,7 @@ PATIENT: dict[str, Case] = {
 @pytest.fixture(scope="module")
 def hasty(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """Let the hasty operator have its runs."""
-    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("hasty"), images.runner.reference
     timeout = {"START_TIMEOUT_SECONDS": str(HASTY_SECONDS)}
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image, **timeout):
@@ -238,7 +237,7 @@ def patient(
 ) -> Iterator[Patient]:
     """Let the patient operator have its runs, while the hasty one waits for its own."""
     del hasty
-    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("patient"), images.runner.reference
     with workshop(cluster) as shop, workshop(cluster, policy=False) as full, workshop(cluster) as strict:
         names = (shop.namespace, full.namespace, strict.namespace)

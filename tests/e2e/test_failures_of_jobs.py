@@ -11,7 +11,7 @@ import yaml
 
 from installation import ROOT
 from testcluster import PATIENCE, wait_for
-from workshop import ACCOUNT, Process, Workshop, operating, synthetic, unreachable, workshop
+from workshop import ACCOUNT, Process, Workshop, define_runs, operating, synthetic, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Make a namespace and run an operator for it."""
-    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("jobs"), images.runner.reference
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image) as process:
         yield Place(shop, process)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from installation import ROOT
 from release import CHART, Release
 from testcluster import PATIENCE, wait_for
+from workshop import define_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
 @pytest.fixture(scope="module")
 def release(cluster: Cluster, helm: Path, images: Images) -> Iterator[Release]:
     """Install the chart with the pages, and make a run that is held up before it has begun."""
-    cluster.kubectl("apply", "--filename", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    define_runs(cluster)
     release = Release(cluster, helm, images, "pages")
     release.prepare()
     release.kubectl("create", "secret", "generic", "pages-token", f"--from-literal=token={TOKEN}")

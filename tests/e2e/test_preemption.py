@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from installation import ROOT
-from workshop import Workshop, operating, unreachable, workshop
+from workshop import Workshop, define_runs, operating, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +24,7 @@ HOST = "kubernetes.io/hostname"
 @pytest.fixture(scope="module")
 def shop(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """Make a namespace, run an operator for it, and say that some pods are more important."""
-    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("preemption"), images.runner.reference
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image):
         important = {"metadata": {"name": shop.namespace}, "value": 1000, "description": "a test's"}

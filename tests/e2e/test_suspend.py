@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from installation import ROOT
 from testcluster import PATIENCE, wait_for
-from workshop import Process, Workshop, operating, synthetic, unreachable, workshop
+from workshop import Process, Workshop, define_runs, operating, synthetic, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +24,7 @@ def operated(
     cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Workshop, Process]]:
     """Make a namespace and run an operator for it."""
-    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("suspend"), images.runner.reference
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image) as process:
         yield shop, process

@@ -109,9 +109,18 @@ class Cluster:
         wait_for(lambda: self.is_served(definition), timeout, f"{definition} to be served")
 
     def is_served(self, definition: str) -> bool:
-        """Whether objects of a custom resource can be made."""
-        conditions = self.get("crd", definition).get("status", {}).get("conditions") or ()
-        return any((one["type"], one["status"]) == ("Established", "True") for one in conditions)
+        """Whether objects of a custom resource can be made, and who asks what there is is told of it."""
+        crd = self.get("crd", definition)
+        conditions = crd.get("status", {}).get("conditions") or ()
+        if not any((one["type"], one["status"]) == ("Established", "True") for one in conditions):
+            return False
+        versions = [one["name"] for one in crd["spec"]["versions"] if one["served"]]
+        return all(self.is_discovered(crd["spec"]["group"], version, definition) for version in versions)
+
+    def is_discovered(self, group: str, version: str, definition: str) -> bool:
+        """Whether the API server lists a resource among those of its group; it is told a moment later."""
+        listed = json.loads(self.kubectl("get", f"--raw=/apis/{group}/{version}"))
+        return any(f"{one['name']}.{group}" == definition for one in listed["resources"])
 
     def volume(
         self, namespace: str, name: str = "data", size: str = "10Gi", uid: int = 10001, gid: int = 10001

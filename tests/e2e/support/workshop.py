@@ -189,6 +189,12 @@ def workshop(cluster: Cluster, *, policy: bool = True) -> Iterator[Workshop]:
         remove_namespace(cluster, name)
 
 
+def define_runs(cluster: Cluster) -> None:
+    """Apply the CRD."""
+    cluster.kubectl("apply", "-f", str(ROOT / "manifests/crd/qlibshadowruns.yaml"))
+    cluster.wait_until_served("qlibshadowruns.qlibshadow.io")
+
+
 def make_namespace(cluster: Cluster, name: str) -> None:
     """Make a namespace that admits restricted pods alone."""
     metadata = {"name": name, "labels": RESTRICTED}
