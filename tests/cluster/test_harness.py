@@ -27,6 +27,7 @@ from testcluster import (
 from testcluster.__main__ import main
 from testcluster.commands import run
 from testcluster.errors import CommandError
+from workshop import alarms
 
 HERE = Path(__file__).parent
 NOBODY = 2**22 + 1
@@ -94,6 +95,33 @@ def test_waiting_says_what_for_and_why() -> None:
 
     with pytest.raises(TestClusterError, match=r"^waited 0 s for a sign: the moon is down$"):
         wait_for(not_yet, 0, "a sign")
+
+
+@pytest.mark.parametrize(
+    ("level", "message", "is_one"),
+    [
+        ("info", 'left alone: jobs.batch "a" is forbidden: the namespace goes', False),
+        ("warning", "the API server does not answer: timed out; next try in 0.5 s", False),
+        ("warning", "etcdserver: request timed out; next try in 1.0 s", False),
+        ("error", "Request attempt #1/9 failed; will retry: GET / -> TimeoutError()", False),
+        ("error", "Request attempt #1/9 failed; will retry: GET / -> APIForbiddenError('Forbidden')", True),
+        ("warning", 'jobs.batch is forbidden: User "a" cannot create it; next try in 0.5 s', True),
+        ("warning", 'Job.batch "a" is invalid: spec; next try in 0.5 s', True),
+        ("error", "defect; next try in 0.5 s", True),
+        ("error", "Event processing has failed", True),
+        ("critical", "the operator cannot go on; it starts anew", True),
+    ],
+)
+def test_a_slow_api_server_is_no_alarm(level: str, message: str, is_one: bool) -> None:  # noqa: FBT001
+    """Only what an operator does wrong, or is not allowed to do, fails a test."""
+    assert alarms([{"level": level, "message": message}]) == [message] * is_one
+
+
+def test_other_words_alarm_where_a_test_says_so() -> None:
+    """What is no fault elsewhere may be noise there."""
+    lines = [{"level": "warning", "message": 'an Event could not be posted: namespaces "a" not found'}]
+    assert alarms(lines) == []
+    assert alarms(lines, "not found") == [lines[0]["message"]]
 
 
 def test_what_is_cached_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pytest
 from qlib_shadow_operator.core.questions import ASK_AFTER, LISTEN_AGAIN
 from testcluster import PATIENCE
 from testcluster.engines import engine
-from workshop import Process, Workshop, define_runs, operating, synthetic, unreachable, workshop
+from workshop import Process, Workshop, alarms, define_runs, operating, synthetic, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -405,8 +405,7 @@ def test_the_operator_had_all_the_rights_it_needed(patient: Patient):
     patient.shop.wait("flaky", "Failed")
     lines = patient.operator.lines()
     assert lines
-    warnings = [line["message"] for line in lines if line["level"] != "info"]
-    assert [warning for warning in warnings if "exceeded quota: no-room" not in warning] == []
+    assert [alarm for alarm in alarms(lines) if "exceeded quota: no-room" not in alarm] == []
 
 
 @pytest.mark.parametrize("name", HASTY)

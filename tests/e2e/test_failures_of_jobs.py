@@ -11,7 +11,17 @@ import yaml
 
 from installation import ROOT
 from testcluster import PATIENCE, wait_for
-from workshop import ACCOUNT, Process, Workshop, define_runs, operating, synthetic, unreachable, workshop
+from workshop import (
+    ACCOUNT,
+    Process,
+    Workshop,
+    alarms,
+    define_runs,
+    operating,
+    synthetic,
+    unreachable,
+    workshop,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,8 +204,7 @@ def test_a_namespace_goes_without_noise(cluster: Cluster, everywhere: tuple[Work
     before = len(process.lines())
     cluster.kubectl("delete", "namespace", doomed.namespace, f"--timeout={PATIENCE}s")
     after = process.lines()[before:]
-    noise = [line for line in after if line["level"] != "info"]
-    assert noise == []
+    assert alarms(after, "not found", "already exists") == []
     for run in runs:
         left_alone = [
             line for line in after if "left alone" in line["message"] and line["run"].endswith(f"/{run}")

@@ -29,6 +29,12 @@ ACCOUNT = "qlib-shadow-operator"
 SMALL = json.dumps({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "2Gi"}})
 
 
+ALARMING = ("defect", "traceback", "forbidden", "is invalid")
+"""What the API server refuses is asked for in error; that it is slow is nobody's fault."""
+TRIED_AGAIN = "Request attempt #"
+"""Where kopf calls an error what it tries again."""
+
+
 def synthetic(path: str, **more: Any) -> dict[str, Any]:
     """Ask for a small made-up market."""
     source = {"synthetic": {"symbols": 10, "days": 260, **more}}
@@ -172,6 +178,18 @@ class Process:
     def lines(self) -> list[dict[str, Any]]:
         """Read its log."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+def alarms(lines: list[dict[str, Any]], *words: str) -> list[str]:
+    """Give what an operator says of defects, of refusals, or in such words; a slow API server is neither."""
+    found = []
+    for line in lines:
+        message, level = line["message"], line["level"]
+        is_error = level in {"error", "critical"} and not message.startswith(TRIED_AGAIN)
+        speaks_so = any(word in message.lower() for word in (*ALARMING, *words))
+        if is_error or (speaks_so and level != "info"):
+            found.append(message)
+    return found
 
 
 @contextmanager
