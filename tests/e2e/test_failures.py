@@ -269,7 +269,7 @@ def check(shop: Workshop, name: str, case: Case) -> None:
     assert place in failed["message"]
     described = shop.kubectl("describe", "qsr", name)
     assert case.reason in described
-    assert shop.events(name)[case.reason] == failed["message"]
+    assert shop.told(name, case.reason) == failed["message"]
 
 
 # First: whoever is refused tries again later each time, and the tests would wait as long.
@@ -280,7 +280,7 @@ def test_pods_that_a_quota_refuses_are_explained_and_made_when_there_is_room(pat
     assert waiting["state"] == "Waiting"
     for words in ("exceeded quota: no-room", full.namespace, "stages.download.resources", "raise the quota"):
         assert words in waiting["message"]
-    assert "waits: QuotaExceeded" in full.events("waits")["StageWaiting"]
+    assert "waits: QuotaExceeded" in full.told("waits", "StageWaiting")
     full.kubectl("delete", "resourcequota", "no-room")
     full.wait("waits", "DatasetReady")
 
@@ -312,7 +312,7 @@ def test_a_namespace_without_a_network_policy_is_told_and_not_refused(patient: P
     assert told["reason"] == "NetworkPolicyMissing"
     for words in (full.namespace, "guard", f"kubectl apply -n {full.namespace}", "qrun.yaml"):
         assert words in told["message"]
-    assert full.events("waits")["NetworkPolicyMissing"] == told["message"]
+    assert full.told("waits", "NetworkPolicyMissing") == told["message"]
     shop.wait("no-benchmark", "NetworkClosed")
     assert "NetworkPolicyMissing" not in shop.events("no-benchmark")
 
@@ -417,7 +417,7 @@ def test_what_cannot_start_says_why(hasty: Workshop, name: str):
     for words in case.words:
         assert words in failed["message"]
     assert "Log:" not in failed["message"]  # there is none
-    assert hasty.events(name)[case.reason] == failed["message"]
+    assert hasty.told(name, case.reason) == failed["message"]
     assert case.reason in hasty.kubectl("describe", "qsr", name)
     hasty.kubectl(
         "wait", "--for=delete", "jobs", f"--selector=qlibshadow.io/run={name}", f"--timeout={PATIENCE}s"

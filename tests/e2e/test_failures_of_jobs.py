@@ -81,7 +81,7 @@ def test_a_job_that_is_deleted_by_hand_is_made_once_more_and_no_oftener(place: P
     assert second["name"] == first["name"]
     seen = shop.wait_for_stage("deleted", "download", recreations="1", reason="Unschedulable")
     assert seen["jobUID"] == second["uid"]
-    assert "was deleted by hand" in shop.events("deleted")["StageRetrying"]
+    assert "was deleted by hand" in shop.told("deleted", "StageRetrying")
     shop.kubectl("delete", "job", second["name"])
     failed = shop.failure("deleted")
     assert failed["reason"] == "JobDeleted"
@@ -144,7 +144,7 @@ def test_a_result_that_was_lost_is_told_again_and_nothing_is_done_again(place: P
     stage = shop.stage("told-again", "download")
     assert (stage["state"], stage["attempts"], stage["jobUID"]) == ("Succeeded", 1, uids["told-again"])
     assert shop.status("told-again")["dataset"]["resolvedPath"].startswith("/data/qlib/told-again@")
-    assert "read again from the run folder" in shop.events("told-again")["StageRetrying"]
+    assert "read again from the run folder" in shop.told("told-again", "StageRetrying")
     name = f"{stage['jobName']}-report"
     report = shop.jobs("told-again")[name]
     assert report["metadata"]["labels"]["qlibshadow.io/purpose"] == "report"
@@ -168,7 +168,7 @@ def test_a_cause_that_was_lost_is_told_again(place: Place):
     place.operator.start()
     failed = shop.failure("told-why")
     assert failed["reason"] == "DatasetMissing"
-    assert "failed, and its pod is gone" in shop.events("told-why")["StageRetrying"]
+    assert "failed, and its pod is gone" in shop.told("told-why", "StageRetrying")
     assert job_of(shop, "told-why")["metadata"]["uid"] == uids["told-why"]
 
 

@@ -73,7 +73,7 @@ def test_a_preemption_is_no_failed_attempt(shop: Workshop, images: Images):
     stage = shop.wait_for_stage("preempted", "download", reason="Unschedulable", attempts="2")
     assert stage["state"] == "Waiting"
     assert "Insufficient memory" in stage["message"]
-    assert "waits: Unschedulable" in shop.events("preempted")["StageWaiting"]
+    assert "waits: Unschedulable" in shop.told("preempted", "StageWaiting")
     shop.kubectl("delete", "pod", "important", "--wait=false")
     shop.running_pod("preempted")
     failed = shop.failure("preempted")  # of itself, and not for having been preempted

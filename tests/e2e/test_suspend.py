@@ -70,7 +70,7 @@ def test_a_run_that_is_suspended_from_the_beginning_begins_when_it_is_resumed(sh
     shop.change("before", suspend=False)
     shop.wait("before", "DatasetReady")
     assert shop.condition("before", "Suspended")["status"] == "False"
-    assert {"Suspended", "Resumed"} <= shop.events("before").keys()
+    assert all(shop.told("before", reason) for reason in ("Suspended", "Resumed"))
     shop.kubectl("delete", "qsr", "before")
 
 
@@ -126,7 +126,7 @@ def test_a_queue_alone_decides_when_jobs_start(shop: Workshop):
         assert words in waiting["message"]
     assert shop.status("queued")["phase"] == "Pending"
     assert shop.condition("queued", "Suspended")["status"] == "False"
-    assert "waits: QueuedByKueue" in shop.events("queued")["StageWaiting"]
+    assert "waits: QueuedByKueue" in shop.told("queued", "StageWaiting")
     download = job_of(shop, "queued", "download")
     assert download["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "nightly"
     assert download["spec"]["suspend"] is True
