@@ -86,12 +86,12 @@ class Shelf:
     def read(self, key: str, reader: Callable[[Path, Content], Found]) -> Found | None:
         """Give what a reader makes of the files under a key, if every byte of them is what was written."""
         folder = self.home / key
-        content = read_json_object(folder / CONTENT)
-        if content is None and not folder.is_dir():
+        if not folder.is_dir():  # asked first: an entry that appears later is whole
             return None
+        content = read_json_object(folder / CONTENT) or {}
         try:
-            _verify(folder, content or {})
-            found = reader(folder, content or {})
+            _verify(folder, content)
+            found = reader(folder, content)
             os.utime(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             sys.stderr.write(
