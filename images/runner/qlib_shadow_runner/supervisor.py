@@ -76,7 +76,9 @@ class Supervisor:
         )
         if watch:
             watch.started()
-        if self.interrupted:  # between the check and the assignment
+        if self._fatal is not None:  # between the check and the assignment
+            self._send(signal.SIGKILL)
+        if self.interrupted:  # as well
             self._stop(signal.SIGTERM, None)
         try:
             return child.wait()
@@ -142,9 +144,10 @@ class Supervisor:
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        if self._child is not None:
+        child = self._child  # one look, since it may end meanwhile
+        if child is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._child.pid, number)
+                os.killpg(child.pid, number)
 
 
 def fail_child(what: str, code: int) -> NoReturn:

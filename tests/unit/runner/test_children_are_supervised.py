@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -81,6 +81,36 @@ def test_sigterm_ends_the_child_and_is_told(child: str):
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == "Interrupted\n"
     assert process.returncode == 143
+
+
+def test_a_stage_that_is_over_while_its_child_starts_leaves_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The other thread did not know of it yet, so that it is looked at again once it is known."""
+    supervisor, children = Supervisor(), list[subprocess.Popen[bytes]]()
+    start = subprocess.Popen
+
+    def start_and_lose(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        children.append(start(*arguments, **options))
+        supervisor.end(StageError(Reason.SUPERSEDED, "another attempt is at work"))
+        return children[0]
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_lose)
+    with pytest.raises(StageError, match="another attempt is at work"):
+        supervisor.run([*PYTHON, "import time; time.sleep(20)"], environ={}, cwd=str(tmp_path))
+    assert [child.returncode for child in children] == [-signal.SIGKILL]
+
+
+def test_a_child_may_end_while_it_is_being_killed(monkeypatch: pytest.MonkeyPatch):
+    """By another thread, which has looked at it once."""
+    child = subprocess.Popen([*PYTHON, ""])
+    looks, told = iter([child, None]), list[tuple[int, int]]()
+    child.wait()
+    supervisor = Supervisor()
+    monkeypatch.setattr(Supervisor, "_child", property(lambda _: next(looks)), raising=False)
+    monkeypatch.setattr("os.killpg", lambda *sent: told.append(sent))
+    supervisor.end(StageError(Reason.SUPERSEDED, "another attempt is at work"))
+    assert told == [(child.pid, signal.SIGKILL)]
 
 
 def test_the_grace_is_shorter_than_the_kubelets():
