@@ -1,9 +1,10 @@
-"""Finding the processes of a stage."""
+"""Finding the processes of a stage, and stopping them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 
@@ -15,4 +16,11 @@ def step_of(pid: int) -> int:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 if b"qlib_shadow_runner.steps" in Path(f"/proc/{child}/cmdline").read_bytes():
                     return int(child)
+        os.sched_yield()
+
+
+def freeze(pid: int) -> None:
+    """Let only SIGKILL reach a process; a SIGTERM that came before it has stopped would still end it."""
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
         os.sched_yield()

@@ -10,16 +10,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from tests.unit.runner.stage_processes import step_of
+from tests.unit.runner.stage_processes import freeze, step_of
 
 from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST, ExitCode, Reason
 from qlib_shadow_runner.errors import from_os_error, volume_not_writable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 StageEnviron = Callable[..., dict[str, str]]
 SMALL: dict[str, object] = {"dataset": {"source": {"synthetic": {"symbols": 10, "days": 250}}}}
@@ -168,6 +165,25 @@ def test_sigterm_ends_a_stage_with_143_and_a_result(tmp_path: Path, stage_enviro
     os.close(descriptor)
     result, message, metadata = results(tmp_path, "download")
     assert process.returncode == ExitCode.INTERRUPTED
+    assert result == message
+    assert (result["reason"], metadata["status"]) == ("Interrupted", "interrupted")
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_sigterm_ends_a_stage_whose_child_heeds_nothing(tmp_path: Path, stage_environ: StageEnviron):
+    """The child is killed after its grace, and the folder says the same as of one that heeds."""
+    descriptor = hold_lock(tmp_path)
+    with start("download", stage_environ(SMALL)) as process:
+        child = step_of(process.pid)
+        freeze(child)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+    os.close(descriptor)
+    result, message, metadata = results(tmp_path, "download")
+    assert (process.returncode, Path(f"/proc/{child}").exists()) == (ExitCode.INTERRUPTED, False)
     assert result == message
     assert (result["reason"], metadata["status"]) == ("Interrupted", "interrupted")
     assert not list((tmp_path / "work").iterdir())
