@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 META: Final = "meta.yaml"
+EXPERIMENT_META: Final = "experiment.yaml"
+"""What a copied run's experiment says of itself, beside the run's own record."""
 EXPERIMENT: Final = re.compile(r"\d+")
 RUN: Final = re.compile(r"[0-9a-f]{32}")
 """How MLflow names the folders of experiments and runs; what has another name is not looked at."""
@@ -95,17 +97,19 @@ def discard_broken(mlruns: Path) -> None:
 
 
 def copy_run(run: MlflowRun, files: Iterable[str], target: Path) -> None:
-    """Copy files of a run, and its record, into a folder."""
+    """Copy files of a run, its record and its experiment's into a folder; the run is not needed again."""
     for name in (META, *files):
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run.folder / name, path)
+    shutil.copyfile(run.folder.parent / META, target / EXPERIMENT_META)
 
 
 def place_run(run: MlflowRun, copied: Path, mlruns: Path, experiment: str) -> MlflowRun:
     """Make a copied run a run of this experiment, in another store; the last step makes it appear."""
-    home = _experiment_for(run, mlruns, experiment)
+    home = _experiment_for(run, copied, mlruns, experiment)
     _rewrite(copied / META, {"experiment_id": f"'{home.name}'", "status": str(int(RunStatus.FINISHED))})
+    (copied / EXPERIMENT_META).unlink()
     folder = home / run.run_id
     shutil.rmtree(folder, ignore_errors=True)
     copied.rename(folder)
@@ -113,14 +117,14 @@ def place_run(run: MlflowRun, copied: Path, mlruns: Path, experiment: str) -> Ml
     return MlflowRun(folder, experiment, RunStatus.FINISHED, run.start_time)
 
 
-def _experiment_for(run: MlflowRun, mlruns: Path, experiment: str) -> Path:
+def _experiment_for(run: MlflowRun, copied: Path, mlruns: Path, experiment: str) -> Path:
     """Find the experiment of this name, or make one like the run's own."""
     for meta in mlruns.glob(f"*/{META}"):
         if _read(meta).get("name") == experiment:
             return meta.parent
     home = mlruns / run.folder.parent.name
     home.mkdir(parents=True, exist_ok=True)
-    like = (run.folder.parent / META).read_text(encoding="utf-8")
+    like = (copied / EXPERIMENT_META).read_text(encoding="utf-8")
     write_atomically(home / META, _changed(like, {"name": f"'{experiment}'"}).encode())
     return home
 

@@ -111,6 +111,7 @@ def test_a_copied_run_belongs_to_its_new_store(tmp_path: Path):
     for store in ("to", "fresh"):
         copy_run(run, ["artifacts/pred.pkl"], tmp_path / "copied")
         placed = place_run(run, tmp_path / "copied", tmp_path / store, "demo")
+        assert {path.name for path in placed.folder.iterdir()} == {"artifacts", "meta.yaml"}
         assert finished_run(tmp_path / store, "demo") == placed
         assert (placed.artifacts / "pred.pkl").read_text() == "figures"
         assert len(list(recorded_runs(tmp_path / store))) == 1

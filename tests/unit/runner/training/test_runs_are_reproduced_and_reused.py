@@ -21,6 +21,7 @@ import pytest
 from local_stages import RUNNER, LocalVolume
 from qlib_shadow_runner.faults import QrunPoint, ReusePoint
 from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.training import twins
 from qlib_shadow_runner.training.checkpoints import hash_files
 from qlib_shadow_runner.training.identity import code_is_known
 from qlib_shadow_runner.training.trained import Trained
@@ -259,6 +260,29 @@ def test_a_run_that_is_pruned_meanwhile_is_trained_anew(
     assert capsys.readouterr().err.startswith("warning: the run first went away while it was copied: ")
     assert list((mine / "mlruns").iterdir()) == []
     assert Trained.read(mine) is None
+
+
+def test_a_run_that_is_pruned_after_it_was_copied_is_taken_over(
+    volume: LocalVolume, monkeypatch: pytest.MonkeyPatch
+):
+    """Nothing of it is needed any more, not even what its experiment says."""
+    mine = volume.folder("mine")
+    for name in ("mlruns", "results"):
+        (mine / name).mkdir(parents=True)
+    twin = find_twin(mine, str(volume.metadata("first")["computation"]))
+    assert twin is not None
+
+    def prune(point: ReusePoint) -> None:
+        if point is ReusePoint.COPIED:
+            shutil.rmtree(twin.folder)
+
+    monkeypatch.setattr(twins, "fault_point", prune)
+    recorded = take_over(twin, mine)
+    assert not twin.folder.exists()
+    trained = Trained.read(mine)
+    assert trained is not None
+    assert recorded == trained.recorded_in(mine, "mine")
+    assert trained.reused_from == "first"
 
 
 def test_a_power_cut_while_taking_over_is_made_good(reusing: LocalVolume):
