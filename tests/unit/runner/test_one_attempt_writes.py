@@ -278,14 +278,14 @@ def test_on_a_shared_filesystem_death_is_seen_by_silence(tmp_path: Path, monkeyp
     assert seconds_since_death(tmp_path) is not None
 
 
-def test_a_run_that_was_killed_is_shown_as_interrupted_and_may_be_removed(
+def test_a_run_that_was_killed_is_shown_as_interrupted_and_may_be_removed_after_a_week(
     tmp_path: Path,
     folder: Path,
     dataset_lock: int,
     stage_environ: StageEnviron,
     capsys: pytest.CaptureFixture[str],
 ):
-    """Nobody was left to write it down; before, it was running for ever."""
+    """Nobody was left to write it down; another attempt may go on until then."""
     del dataset_lock
     attempt = Attempt(stage_environ(SMALL), tmp_path / "log")
     running = Run.at(folder)
@@ -296,7 +296,12 @@ def test_a_run_that_was_killed_is_shown_as_interrupted_and_may_be_removed(
     assert (running.status, running.ended) == ("interrupted", True)
     main(["runs", "--data", str(tmp_path / "data")])
     assert "interrupted" in capsys.readouterr().out
-    main(["prune", "--keep", "0", "--run-folders", "--data", str(tmp_path / "data")])
+    words = ["prune", "--keep", "0", "--run-folders", "--data", str(tmp_path / "data")]
+    main(words)
+    assert folder.exists()
+    eight_days_ago = time.time() - 8 * 86400
+    os.utime(folder / HOLDER, (eight_days_ago, eight_days_ago))
+    main(words)
     assert not folder.exists()
 
 

@@ -145,6 +145,50 @@ def test_a_run_that_has_not_chosen_yet_keeps_every_version(
     assert version.is_dir()
 
 
+STOPPED: dict[str, dict[str, object]] = {
+    "told to stop": {"status": "interrupted", "reason": "Interrupted"},
+    "out of memory": {"status": "failed", "reason": "OutOfMemory"},
+    "a failure that may be the node's": {"status": "failed", "reason": "TrainingFailed"},
+    "a reason of a later release": {"status": "failed", "reason": "SomethingNew"},
+}
+OVER: dict[str, dict[str, object]] = {
+    "done": {"status": "complete", "reason": "Succeeded"},
+    "asked for a dataset only": {"status": "downloaded", "reason": "Succeeded"},
+    "a wrong spec": {"status": "failed", "reason": "InvalidSpec"},
+    "wrong data": {"status": "failed", "reason": "DatasetTooShort"},
+    "a broken promise": {"status": "failed", "reason": "ShadowPromiseBroken"},
+}
+
+
+@pytest.mark.parametrize("namespace", ["prod", "local"])
+@pytest.mark.parametrize(
+    ("ended", "days", "stays"),
+    [
+        *((ended, days, days < 7) for ended in STOPPED.values() for days in (0.5, 6.9, 7.1)),
+        *((ended, 0.5, False) for ended in OVER.values()),
+    ],
+)
+def test_a_run_that_may_go_on_keeps_its_folder_and_its_dataset_for_a_week(
+    *, tmp_path: Path, ended: dict[str, object], days: float, stays: bool, namespace: str
+):
+    """Suspended, evicted or between two attempts, it has not ended; what nobody tries again has."""
+    version = make_version(tmp_path, "a")
+    finished = (NOW - timedelta(days=days)).isoformat()
+    more = {"finished_at_utc": finished, "dataset_resolved_path": f"/data/qlib/{version.name}"}
+    make_run(tmp_path, "run", age=90, namespace=namespace, **more, **ended)  # type: ignore[arg-type]
+    size = Criteria(max_size=0, older_than=timedelta(days=30))
+    assert prune(tmp_path, size, NOW, datasets=True, run_folders=True) == 0
+    assert (runs_left(tmp_path), version.is_dir()) == ({"run"} if stays else set(), stays)
+
+
+def test_a_run_that_was_stopped_before_it_chose_keeps_no_version(tmp_path: Path):
+    """When it goes on, it chooses among those that are there."""
+    version = make_version(tmp_path, "a")
+    make_run(tmp_path, "early", status="interrupted", finished_at_utc=NOW.isoformat())
+    assert prune(tmp_path, Criteria(), NOW, datasets=True, run_folders=False) == 0
+    assert (version.is_dir(), runs_left(tmp_path)) == (False, {"early"})
+
+
 def test_a_dry_run_tells_the_same_and_touches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Not even a lock is made."""
     make_version(tmp_path, "a")

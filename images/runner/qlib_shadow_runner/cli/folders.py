@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, Reason, Stage, run_id_fault
-from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
+from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.files import read_json_object
-from qlib_shadow_runner.lease import seconds_since_death
+from qlib_shadow_runner.lease import HOLDER, seconds_since_death
 from qlib_shadow_runner.run_folder import RunFolder
 from qlib_shadow_runner.suggest import nearest
 from qlib_shadow_runner.volume import Volume
@@ -20,11 +20,16 @@ from qlib_shadow_runner.volume import Volume
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+STATUS_FAILED: Final = "failed"
 STATUS_INTERRUPTED: Final = "interrupted"
 STATUS_DOWNLOADED: Final = "downloaded"
 """How a run ends that was only asked for its dataset."""
-ENDED: Final = frozenset({"complete", "failed", STATUS_INTERRUPTED, STATUS_DOWNLOADED})
+ENDED: Final = frozenset({"complete", STATUS_FAILED, STATUS_INTERRUPTED, STATUS_DOWNLOADED})
 """Whoever writes another status may still be at work."""
+FOR_GOOD: Final = frozenset(reason for reason, code in EXIT_CODES.items() if code in USER_ERRORS)
+"""Reasons after which nobody tries again."""
+GRACE: Final = timedelta(days=7)
+"""How long another attempt at a run is waited for."""
 LOCAL: Final = "local"
 """The namespace of runs without one, as cli.manifest has it; listing runs need not load YAML."""
 BETWEEN_STAGES: Final = 60.0
@@ -77,11 +82,35 @@ class Run:
         """Say whether nobody is at work here any more."""
         return self.status in ENDED
 
+    def is_needed(self, now: datetime) -> bool:
+        """Say whether somebody is at work here, or may soon be again: suspended, evicted, tried again."""
+        return not self.ended or (self._may_go_on and now - self._left < GRACE)
+
+    @property
+    def _may_go_on(self) -> bool:
+        if self.status == STATUS_FAILED:
+            return self.metadata.get("reason") not in FOR_GOOD
+        return self.status == STATUS_INTERRUPTED
+
+    @property
+    def _left(self) -> datetime:
+        """Give the time when the last attempt ended, or was last seen alive."""
+        written = self._moment("finished_at_utc")
+        if written != LONG_AGO:
+            return written
+        try:
+            return datetime.fromtimestamp((self.folder / HOLDER).stat().st_mtime, UTC)
+        except OSError:
+            return LONG_AGO
+
     @property
     def started(self) -> datetime:
         """Give the time of the start; long ago where it cannot be read."""
+        return self._moment("started_at_utc")
+
+    def _moment(self, name: str) -> datetime:
         try:
-            moment = datetime.fromisoformat(str(self.metadata.get("started_at_utc")))
+            moment = datetime.fromisoformat(str(self.metadata.get(name)))
         except ValueError:
             return LONG_AGO
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -115,7 +115,7 @@ def prune(
         if run_folders:
             _prune_runs(volume, criteria, now, report)
         if datasets:
-            _prune_datasets(volume, report)
+            _prune_datasets(volume, now, report)
     except StageError as failure:
         report.close(failure)
         if as_json:
@@ -132,7 +132,7 @@ def choose(runs: Sequence[tuple[Run, int]], criteria: Criteria, now: datetime) -
     only_keep = criteria.older_than is None and criteria.max_size is None
     excess = 0 if room is None else sum(size for _, size in runs) - room
     for place, (run, size) in reversed(list(enumerate(runs))):
-        if not run.ended or run.started == LONG_AGO or place < (criteria.keep or 0):
+        if run.is_needed(now) or run.started == LONG_AGO or place < (criteria.keep or 0):
             continue
         too_old = criteria.older_than is not None and now - run.started > criteria.older_than
         if only_keep or too_old or excess > 0:
@@ -165,14 +165,14 @@ def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, report: Repor
     for run, size in choose(runs, criteria, now):
         if not report.dry_run:
             again = Run.at(run.folder)
-            if again is None or not again.ended:  # it was started again in the meantime
+            if again is None or again.is_needed(now):  # it was started again in the meantime
                 continue
             delete(bury(run.folder))
         report.add(Item("run", str(run.folder), size))
 
 
-def _prune_datasets(volume: Volume, report: Report) -> None:
-    datasets, users = find_datasets(volume), find_users(volume)
+def _prune_datasets(volume: Volume, now: datetime, report: Report) -> None:
+    datasets, users = find_datasets(volume), find_users(volume, now)
     for path in datasets.leftovers:
         if report.dry_run:
             _remove_leftover(path, report)
@@ -183,18 +183,18 @@ def _prune_datasets(volume: Volume, report: Report) -> None:
     for version in datasets.versions:
         reason = why_kept(version, datasets, users)
         if reason is None and not report.dry_run:
-            reason = _remove_version(volume, version, report)
+            reason = _remove_version(volume, version, now, report)
         elif reason is None:
             report.add(Item("dataset", str(version), folder_size(version)))
         if reason is not None:
             report.kept.append(Item("dataset", str(version), folder_size(version), reason))
 
 
-def _remove_version(volume: Volume, version: Path, report: Report) -> str | None:
+def _remove_version(volume: Volume, version: Path, now: datetime, report: Report) -> str | None:
     """Look again under the lock, then remove; give the reason where it has to stay after all."""
     with locked(canonical_of(version), _waiting()):
         datasets = find_datasets(volume)
-        reason = why_kept(version, datasets, find_users(volume))
+        reason = why_kept(version, datasets, find_users(volume, now))
         if reason is None and version in datasets.versions:
             size = folder_size(version)
             grave = bury(version)

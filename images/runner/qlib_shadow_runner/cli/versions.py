@@ -21,6 +21,8 @@ from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, manifest_path
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from qlib_shadow_runner.volume import Volume
 
 VERSION: Final = re.compile(rf"(.+)@([0-9a-f]{{{SHORT}}})", re.ASCII)
@@ -39,7 +41,7 @@ class Datasets:
 
 @dataclass(frozen=True)
 class Users:
-    """The runs that are at work."""
+    """The runs that are at work, or may go on."""
 
     of: dict[Path, str]
     """Which version is used by which run."""
@@ -71,16 +73,16 @@ def find_datasets(volume: Volume) -> Datasets:
     return found
 
 
-def find_users(volume: Volume) -> Users:
-    """Ask every run that has not ended for the version it uses."""
+def find_users(volume: Volume, now: datetime) -> Users:
+    """Ask every run that is needed for the version it uses."""
     used: dict[Path, str] = {}
     undecided: str | None = None
     for run in all_runs(volume):
-        if run.ended:
+        if not run.is_needed(now):
             continue
         folders = _used_by(run, volume)
         used |= dict.fromkeys(folders, run.run_id)
-        if not folders:
+        if not folders and not run.ended:  # one that goes on chooses anew
             undecided = run.run_id
     return Users(used, undecided)
 

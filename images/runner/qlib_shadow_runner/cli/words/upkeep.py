@@ -13,7 +13,8 @@ CACHE_ACTIONS: Final = ("ls", "clear")
 SHELLS: Final = ("bash", "zsh", "fish")
 _PRUNE: Final = """\
 Runs that have not ended, the dataset versions they use, the versions that a name points at, and whatever
-qlib-shadow did not make are never removed."""
+qlib-shadow did not make are never removed. A run that was interrupted, or failed where another attempt may
+help, counts as one that has not ended, for seven days."""
 _CACHE: Final = """\
 Features are kept under the hash of the data, the question and the code, and what LightGBM bins of them under
 the hash of the values, so that each is computed once. What is removed is computed again; a run that is
