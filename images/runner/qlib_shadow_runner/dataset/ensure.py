@@ -29,6 +29,7 @@ from qlib_shadow_runner.fields import refuse
 from qlib_shadow_runner.spec import Refresh
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from qlib_shadow_runner.dataset.quality.policy import Policy
@@ -64,13 +65,13 @@ def ensure(canonical: Path, spec: DatasetSpec) -> Resolved:
     """Take the lock, look again, and do what is missing."""
     _refuse_early(canonical, spec)
     known = _builds_that_began(canonical, spec)
-    with locked(canonical):
+    with locked(canonical) as still_held:
         found = find_fresh(canonical, spec) or _built_meanwhile(canonical, spec, known)
         if found is not None:
             return found
         if not spec.source.builds:
             return _adopt(canonical)
-        return _reuse(canonical, spec) or _build(canonical, spec)
+        return _reuse(canonical, spec) or _build(canonical, spec, still_held)
 
 
 def check_claims(manifest: Manifest, spec: DatasetSpec) -> None:
@@ -191,14 +192,14 @@ def _with_inputs(resolved: Resolved, inputs: str) -> Resolved:
     return Resolved(resolved.folder, manifest)
 
 
-def _build(canonical: Path, spec: DatasetSpec) -> Resolved:
+def _build(canonical: Path, spec: DatasetSpec, still_held: Callable[[], None]) -> Resolved:
     if spec.refresh is Refresh.NEVER:
         raise StageError(
             Reason.DATASET_MISSING,
             f"there is no dataset at {canonical} from the source {spec.source.identity}, and refresh: Never "
             "forbids making one. Set spec.dataset.refresh to IfMissing.",
         )
-    version = build_and_publish(canonical, spec.source)
+    version = build_and_publish(canonical, spec.source, still_held)
     manifest = Manifest.read(manifest_path(version))
     assert manifest is not None, "publish has just written it"
     return Resolved(version, manifest)

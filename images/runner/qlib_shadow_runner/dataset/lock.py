@@ -9,7 +9,8 @@ flock alone decides on a local filesystem. Elsewhere a mount may keep flock to t
 has not seen change for EXPIRY seconds, by the waiter's own clock, is of a dead holder and is taken over.
 
 The lock saves work; that a dataset is never half there rests on publishing by rename. Two holders, which
-a holder that is paused for longer than EXPIRY can lead to, cost a second download and no data.
+a holder that is paused for longer than EXPIRY can lead to, cost a second download and no data: the first one
+asks before it shows anything, and ends with DatasetLocked, whatever the second has made go wrong for it.
 """
 
 from __future__ import annotations
@@ -58,9 +59,18 @@ class Waiting:
     tell: Callable[[str], None] = say
 
 
+def taken_over(canonical: Path) -> StageError:
+    """End whoever was away for so long that another holds the lock by now."""
+    return StageError(
+        Reason.DATASET_LOCKED,
+        f"this run was silent for so long that another has taken over building {canonical.name}. "
+        "It is tried again, and waits for that one.",
+    )
+
+
 @contextlib.contextmanager
-def locked(canonical: Path, waiting: Waiting | None = None) -> Iterator[None]:
-    """Hold the dataset's lock; wait for it with patience, but not for ever."""
+def locked(canonical: Path, waiting: Waiting | None = None) -> Iterator[Callable[[], None]]:
+    """Hold the dataset's lock, after waiting with patience; give a way to ask whether it is still held."""
     make_folder(canonical.parent)
     queue = _Queue(canonical, waiting or Waiting())
     path = canonical.with_name(f".{canonical.name}.lock")
@@ -70,8 +80,8 @@ def locked(canonical: Path, waiting: Waiting | None = None) -> Iterator[None]:
         raise from_os_error(error) from error
     try:
         queue.until(lambda: _flock(descriptor), lambda: _holder(path))
-        with _signed(descriptor), _leased(canonical, queue):
-            yield
+        with _signed(descriptor), _leased(canonical, queue) as still_held:
+            yield still_held
     finally:
         os.close(descriptor)
 
@@ -151,15 +161,24 @@ def _holder(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _leased(canonical: Path, queue: _Queue) -> Iterator[None]:
+def _leased(canonical: Path, queue: _Queue) -> Iterator[Callable[[], None]]:
     """Hold the lease too, where flock may not reach the other nodes."""
     if is_local(canonical.parent):
-        yield
+        yield lambda: None  # nobody takes it but the kernel
         return
     lease = _Lease(canonical.with_name(f".{canonical.name}.lease"), queue.waiting.clock)
+
+    def still_held() -> None:
+        if not lease.is_mine():
+            raise taken_over(canonical)
+
     queue.until(lease.take, lease.holder)
     with lease.renewed():
-        yield
+        try:
+            yield still_held
+        except Exception:
+            still_held()  # what went wrong may be the other's doing
+            raise
 
 
 @dataclass
@@ -199,7 +218,7 @@ class _Lease:
         finally:
             done.set()
             thread.join()
-            if self._is_mine():
+            if self.is_mine():
                 self.path.unlink(missing_ok=True)
 
     def _beat(self, done: threading.Event) -> None:
@@ -207,14 +226,15 @@ class _Lease:
         while not done.wait(RENEWAL):
             beat += 1
             with contextlib.suppress(OSError):
-                if not self._is_mine():
+                if not self.is_mine():
                     return
                 write_atomically(self.path, self._content(beat))
 
     def _content(self, beat: int) -> bytes:
         return json.dumps({**_me(), "token": self.token, "beat": beat}).encode()
 
-    def _is_mine(self) -> bool:
+    def is_mine(self) -> bool:
+        """Say whether nobody else has taken it."""
         return (read_json_object(self.path) or {}).get("token") == self.token
 
     def _evict_the_dead(self) -> None:

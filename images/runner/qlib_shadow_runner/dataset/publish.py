@@ -5,11 +5,12 @@
     us_data_1d@3f9c0a1b2c3d.manifest.json        written before the version appears
     .us_data_1d.staging-…/                       under the lock (see lock.py); what a crash leaves is swept
 
-A crash at any instant leaves the old dataset or the new one, never a mixture.
+A crash at any instant leaves the old dataset or the new one, never a mixture; so do two who hold the lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -20,54 +21,79 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.dataset.durability import sync_tree
 from qlib_shadow_runner.dataset.fingerprint import SHORT, fingerprint, stamp
 from qlib_shadow_runner.dataset.layout import invalid
+from qlib_shadow_runner.dataset.lock import taken_over
 from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, Origin, describe, manifest_path
+from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import fault_point
 from qlib_shadow_runner.files import sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from qlib_shadow_runner.dataset.sources import Source
 
 LINKS: Final = ".{}.link-*"
 DOWNLOADS: Final = ".{}.download-*"
-LEFT_BY_A_CRASH: Final = (".{}.staging-*", LINKS, ".{}@*.tmp", "..{}.lease.*.tmp")
+SWEPT: Final = ".{}.swept-"
+LEFT_BY_A_CRASH: Final = (".{}.staging-*", f"{SWEPT}*", LINKS, ".{}@*.tmp", "..{}.lease.*.tmp")
 
 
-def build_and_publish(canonical: Path, source: Source) -> Path:
-    """Build a version in a staging folder, verify it, publish it; the lock is held."""
+def build_and_publish(canonical: Path, source: Source, still_held: Callable[[], None]) -> Path:
+    """Build a version in a staging folder, verify it, publish it; the lock is held, or it ends here."""
     _sweep(canonical)
     build = secrets.token_hex(4)
     staging = canonical.with_name(f"{_staging(canonical)}{build}")
+
+    def still_ours() -> None:
+        still_held()
+        if not staging.is_dir():
+            raise taken_over(canonical)
+
     staging.mkdir()
     fault_point("build-begun")
     try:
         source.build(staging)
         fault_point("build-done")
+        still_ours()
         origin = Origin(source.identity, source.synthetic, source.inputs, build, source.claims)
-        version = publish(canonical, staging, describe(staging, origin))
+        version = publish(canonical, staging, describe(staging, origin), still_ours)
+        fault_point("publish-version")
+        still_held()
         _sweep(canonical, DOWNLOADS)  # of a question that is no longer asked
+        point(canonical, version)
         return version
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def publish(canonical: Path, staging: Path, manifest: Manifest) -> Path:
-    """Turn a verified staging folder into a version and point the name at it."""
+def publish(canonical: Path, staging: Path, manifest: Manifest, still_ours: Callable[[], None]) -> Path:
+    """Turn a verified staging folder into a version."""
     version = canonical.with_name(f"{canonical.name}@{manifest.fingerprint[:SHORT]}")
     if version.is_dir():
         manifest = replace(manifest, stamp=_stamp_of_the_same(version))
     else:
         sync_tree(staging)
     fault_point("publish-verified")
+    still_ours()
     manifest.write(manifest_path(version))
     fault_point("publish-manifest")
-    if not version.is_dir():
-        staging.rename(version)
-    fault_point("publish-version")
-    point(canonical, version)
+    try:
+        still_ours()
+        if not version.is_dir():
+            staging.rename(version)
+    except (FileNotFoundError, StageError) as error:
+        _take_back(manifest, version)
+        raise taken_over(canonical) from error
     return version
+
+
+def _take_back(manifest: Manifest, version: Path) -> None:
+    """Leave no manifest of ours without its version; another's, which may be about to come, is let be."""
+    path = manifest_path(version)
+    written = Manifest.read(path)
+    if written is not None and written.build == manifest.build and not version.is_dir():
+        path.unlink(missing_ok=True)
 
 
 def _stamp_of_the_same(version: Path) -> str:
@@ -155,10 +181,18 @@ def _staging(canonical: Path) -> str:
 
 
 def _sweep(canonical: Path, *patterns: str) -> None:
-    """Remove what an interrupted builder left; the lock says that it is nobody's."""
+    """Remove what an interrupted builder left; the lock says that it is nobody's, or of one who lost it."""
     for pattern in patterns or LEFT_BY_A_CRASH:
         for path in canonical.parent.glob(pattern.format(canonical.name)):
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
+                _bury(canonical, path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _bury(canonical: Path, folder: Path) -> None:
+    """Take a folder's name away first: whoever is about to rename it gets the whole of it, or nothing."""
+    grave = canonical.with_name(f"{SWEPT.format(canonical.name)}{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):
+        folder.rename(grave)
+    shutil.rmtree(grave, ignore_errors=True)

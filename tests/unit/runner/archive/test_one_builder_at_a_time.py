@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode, Reason
-from qlib_shadow_runner.dataset import lock, mounts
+from qlib_shadow_runner.dataset import lock, mounts, publish
+from qlib_shadow_runner.dataset.ensure import Resolved, ensure
+from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.dataset.lock import EXPIRY, Waiting, locked
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import ENV_FAULT
+from qlib_shadow_runner.spec import DatasetSpec, parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from tests.unit.runner.archive.conftest import Files, Step, Web
+
+    Meanwhile = Callable[[str, Callable[[], object]], None]
 
 HOLD = """
 import sys
@@ -268,6 +274,96 @@ def test_a_lost_lease_is_not_taken_from_its_new_holder(tmp_path: Path, clock: Cl
     with locked(tmp_path / "us_data_1d", clock.waiting()):
         lease.write_text(json.dumps(other))
     assert json.loads(lease.read_text()) == other
+
+
+POINTS = (
+    "build-begun",
+    "build-done",
+    "publish-verified",
+    "publish-manifest",
+    "rename",
+    "publish-version",
+    "publish-link",
+)
+
+
+@pytest.fixture
+def meanwhile(remote: None, without_flock: None, monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+    """Let a second builder come when the first one is silent at some point, which lasts too long."""
+    del remote, without_flock
+    monkeypatch.setattr(lock, "EXPIRY", 0.0)
+
+    def prepare(point: str, second: Callable[[], object]) -> None:
+        def reach(name: str) -> None:
+            if name == point:
+                monkeypatch.setattr(publish, "fault_point", lambda _: None)
+                monkeypatch.setattr(Path, "rename", rename)
+                second()
+
+        def moving(path: Path, target: Path) -> Path:
+            reach("rename" if ".staging-" in path.name else "")
+            return rename(path, target)
+
+        rename = Path.rename
+        monkeypatch.setattr(Path, "rename", moving)
+        monkeypatch.setattr(publish, "fault_point", reach)
+
+    return prepare
+
+
+def seeded(seed: int) -> DatasetSpec:
+    """Ask for a small dataset."""
+    source = {"synthetic": {"symbols": 10, "days": 250, "seed": seed}}
+    return parse_spec({"dataset": {"source": source}}).dataset
+
+
+@pytest.mark.parametrize("seed", [7, 9], ids=["the same question", "another question"])
+@pytest.mark.parametrize("point", POINTS)
+def test_of_two_holders_the_first_ends_for_now_and_the_second_goes_on(
+    tmp_path: Path, meanwhile: Meanwhile, point: str, seed: int
+):
+    """Wherever it was silent for too long; what is visible is whole, and the next attempt gets through."""
+    canonical, second = tmp_path / "us_data_1d", list[Resolved]()
+    meanwhile(point, lambda: second.append(ensure(canonical, seeded(seed))))
+    with pytest.raises(StageError, match="another has taken over building us_data_1d") as caught:
+        ensure(canonical, seeded(7))
+    assert caught.value.reason is Reason.DATASET_LOCKED
+    assert canonical.resolve() == second[0].folder
+    assert {path.name for path in tmp_path.glob(".us*")} == {".us_data_1d.lock"}
+    versions = {path.name for path in tmp_path.glob("us_data_1d@*") if path.is_dir()}
+    manifests = {path.name for path in tmp_path.glob("*.manifest.json")}
+    assert manifests == {f"{version}.manifest.json" for version in versions}
+    for version in versions:
+        assert fingerprint(tmp_path / version).startswith(version.partition("@")[2])
+    assert ensure(canonical, seeded(7)).folder == canonical.resolve()
+
+
+def test_what_is_being_swept_is_not_published(
+    tmp_path: Path, meanwhile: Meanwhile, monkeypatch: pytest.MonkeyPatch
+):
+    """The first holder comes to its rename when the second was killed after removing half."""
+    canonical, remove = tmp_path / "us_data_1d", shutil.rmtree
+
+    class Killed(BaseException):
+        """The end of the second."""
+
+    def remove_half(folder: Path, **_: object) -> None:
+        remove(folder / "calendars")
+        raise Killed
+
+    def sweep_half() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", remove_half)
+            with pytest.raises(Killed):
+                ensure(canonical, seeded(9))
+
+    meanwhile("rename", sweep_half)
+    with pytest.raises(StageError) as caught:
+        ensure(canonical, seeded(7))
+    assert caught.value.reason is Reason.DATASET_LOCKED
+    assert not list(tmp_path.glob("us*"))
+    assert ensure(canonical, seeded(7)).folder == canonical.resolve()
+    assert {path.name for path in tmp_path.glob(".us*")} == {".us_data_1d.lock"}
 
 
 def test_the_filesystem_is_found_by_the_nearest_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
