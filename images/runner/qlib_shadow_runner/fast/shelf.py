@@ -44,6 +44,8 @@ STAGING: Final = ".making-"
 ABANDONED: Final = 24 * 3600.0
 """Seconds after which nobody is making it any more."""
 CHUNK: Final = 32 << 20
+DAMAGE: Final = (ValueError, KeyError, TypeError, FileNotFoundError)
+"""What says that a folder is not what was written; other errors say that it cannot be read now."""
 KEPT, NOT_KEPT = "kept for other runs", "not kept"
 
 
@@ -86,20 +88,32 @@ class Shelf:
     def read(self, key: str, reader: Callable[[Path, Content], Found]) -> Found | None:
         """Give what a reader makes of the files under a key, if every byte of them is what was written."""
         folder = self.home / key
-        if not folder.is_dir():  # asked first: an entry that appears later is whole
-            return None
-        content = read_json_object(folder / CONTENT) or {}
         try:
+            # Before its content: a folder is published whole. And open, so that no other has its number.
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            self._tell_useless(folder, error)
+            return None
+        try:
+            content = read_json_object(folder / CONTENT) or {}
             _verify(folder, content)
             found = reader(folder, content)
-            os.utime(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            sys.stderr.write(
-                f"warning: {folder} cannot be used ({error}); the {self.kind} are computed again.\n"
-            )
-            remove(folder)
+            if _is_still(folder, descriptor):
+                self._tell_useless(folder, error)
+                if isinstance(error, DAMAGE):
+                    remove(folder)
             return None
+        finally:
+            os.close(descriptor)
+        with contextlib.suppress(OSError):  # it is good, whether or not that may be said
+            os.utime(folder)
         return found
+
+    def _tell_useless(self, folder: Path, error: Exception) -> None:
+        sys.stderr.write(f"warning: {folder} cannot be used ({error}); the {self.kind} are computed again.\n")
 
     def staging(self, key: str) -> Path:
         """Name a folder in which to make what belongs under a key."""
@@ -140,7 +154,7 @@ class Shelf:
     def described(self) -> Iterator[tuple[str, Content]]:
         """Give what things of this kind say of themselves, by key; unread, and perhaps gone already."""
         for path in self._folders():
-            content = {} if path.name.startswith(".") else read_json_object(path / CONTENT) or {}
+            content = {} if path.name.startswith(".") else _content(path)
             if _describes_itself(content) and content["kind"] == self.kind:
                 yield path.name, content
 
@@ -161,7 +175,7 @@ class Shelf:
         return removed
 
     def _folders(self) -> Iterator[Path]:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with contextlib.suppress(OSError):
             yield from sorted(self.home.iterdir())
 
 
@@ -171,6 +185,21 @@ def remove(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rename(grave)
         shutil.rmtree(grave, ignore_errors=True)
+
+
+def _is_still(folder: Path, descriptor: int) -> bool:
+    """Say whether an open folder is the one of its name, and not removed, or another's by now."""
+    try:
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+def _content(folder: Path) -> Content:
+    try:
+        return read_json_object(folder / CONTENT) or {}
+    except OSError:
+        return {}
 
 
 def _verify(folder: Path, content: Content) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -18,7 +19,8 @@ from qlib_shadow_runner.fast.cache import MATRIX, SYMBOLS, Cache, Draft
 from qlib_shadow_runner.fast.key import Question
 from qlib_shadow_runner.fast.matrix import Universe
 from qlib_shadow_runner.fast.places import ENV_CACHE
-from qlib_shadow_runner.fast.shelf import CONTENT, STAGING
+from qlib_shadow_runner.fast.shelf import CONTENT, STAGING, remove
+from qlib_shadow_runner.files import read_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +90,107 @@ def test_what_is_damaged_is_told_removed_and_made_again(
     assert "cannot be used" in capfd.readouterr().err
     assert not folder.exists()
     assert cache.keep(make(cache)) == "kept for other runs"
+    assert cache.find("a" * 64) is not None
+
+
+def test_what_another_publishes_while_it_is_looked_for_stays(cache: Cache, monkeypatch: pytest.MonkeyPatch):
+    """It was not there at first, and is whole by now."""
+    drafts = [make(cache)]
+
+    def look(path: Path) -> dict[str, object] | None:
+        found = read_json_object(path)
+        publish()
+        return found
+
+    def publish() -> None:
+        while drafts:
+            cache.keep(drafts.pop())
+
+    monkeypatch.setattr(shelf, "read_json_object", look)
+    cache.find("a" * 64)
+    publish()
+    assert cache.find("a" * 64) is not None
+
+
+def test_what_was_removed_and_made_again_while_it_is_read_stays(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """The other one is not what was looked at."""
+    cache.keep(make(cache))
+    draft = make(cache)
+
+    def hash_before(folder: Path, names: list[str]) -> dict[str, str]:
+        monkeypatch.undo()
+        remove(folder)
+        cache.keep(draft)
+        return dict.fromkeys(names, "")
+
+    monkeypatch.setattr(shelf, "_hashes", hash_before)
+    assert cache.find("a" * 64) is None
+    assert cache.find("a" * 64) is not None
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_removed_while_it_is_read_is_not_told(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """Somebody needed its room: nothing is damaged."""
+    cache.keep(make(cache))
+
+    def hash_after(folder: Path, names: list[str]) -> dict[str, str]:
+        remove(folder)
+        return hashes(folder, names)
+
+    hashes = shelf._hashes
+    monkeypatch.setattr(shelf, "_hashes", hash_after)
+    assert cache.find("a" * 64) is None
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("step", ["read_json_object", "_hashes"])
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_what_cannot_be_read_now_is_told_and_stays(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], step: str, error: int
+):
+    """A server that is away, or another user's files: the run goes on without them."""
+    cache.keep(make(cache))
+
+    def refuse(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(shelf, step, refuse)
+    assert cache.find("a" * 64) is None
+    assert "cannot be used" in capfd.readouterr().err
+    assert list(cache.described()) == [] or step == "_hashes"
+    monkeypatch.undo()
+    assert cache.find("a" * 64) is not None
+
+
+def test_a_shelf_that_cannot_be_opened_is_an_empty_one(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """Neither looking nor listing ends a run."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    cache.keep(make(cache))
+    with monkeypatch.context() as refused:
+        refused.setattr(os, "open", refuse)
+        refused.setattr(type(cache.home), "iterdir", refuse)
+        found = cache.find("a" * 64), cache.entries(), list(cache.described()), cache.shrink()
+    assert found == (None, [], [], [])
+    assert "cannot be used" in capfd.readouterr().err
+
+
+def test_whoever_may_not_say_that_it_was_used_has_found_it(cache: Cache, monkeypatch: pytest.MonkeyPatch):
+    """Another user's folder has a time of its own."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    cache.keep(make(cache))
+    monkeypatch.setattr(os, "utime", refuse)
     assert cache.find("a" * 64) is not None
 
 
