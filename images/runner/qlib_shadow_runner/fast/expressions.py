@@ -163,8 +163,8 @@ def _node(tree: ast.expr) -> Node:  # noqa: PLR0911, RET503 - a table, whose end
 def _number(value: float) -> Node:
     if abs(value) > LARGEST_NUMBER:
         _leave(f"the number {value}")
-    # The kind of Python's number decides the kind of numpy's result, and 1 == 1.0 would make them one node.
-    return Node("Number", Kind.NUMBER, name=type(value).__name__, number=value)
+    # 1 is 1.0 and 0.0 is -0.0 for Python, and numpy makes something else of each: the name tells them apart.
+    return Node("Number", Kind.NUMBER, name=f"{type(value).__name__} {value!r}", number=value)
 
 
 def _plain(node: Node) -> float:
@@ -216,7 +216,7 @@ def _choice(given: list[Node]) -> Node:
     condition, *sides = given
     if condition.kind is Kind.NUMBER or any(side.kind not in (Kind.FLOAT, Kind.NUMBER) for side in sides):
         _leave("an If of such parts")
-    whole = all(side.kind is Kind.NUMBER and side.name == "int" for side in sides)
+    whole = all(side.kind is Kind.NUMBER and isinstance(side.number, int) for side in sides)
     return Node("If", Kind.WHOLE if whole else Kind.FLOAT, tuple(given))
 
 
@@ -236,15 +236,15 @@ def _over_days(name: str, given: list[Node], kinds: list[Kind]) -> Node:  # noqa
 
 
 def _window(node: Node) -> int:
-    if node.name != "int" or node.number < 1:
+    if not isinstance(node.number, int) or node.number < 1:
         _leave(f"a window of {node.number} days")
-    return int(node.number)
+    return node.number
 
 
 def _shift(node: Node) -> int:
-    if node.name != "int" or node.number == 0:
+    if not isinstance(node.number, int) or node.number == 0:
         _leave(f"a shift by {node.number} days")
-    return int(node.number)
+    return node.number
 
 
 def _share(node: Node) -> float:

@@ -82,12 +82,13 @@ def rank(values: Floats, starts: Whole, out: Floats) -> None:
         out[i] = ((less + 1 + less + equal) * 0.5) / known
 
 
-@compiled("i8(f8[::1], i8, f8)")
-def _place(ordered: Floats, count: int, value: float) -> int:
+@compiled("i8(f8[::1], i8, f8, b1)")
+def _place(ordered: Floats, count: int, value: float, after: bool) -> int:  # noqa: FBT001
+    # Zeros of both signs are equal: who comes goes after its equals, who leaves is the first of them.
     low, high = 0, count
     while low < high:
         middle = (low + high) >> 1
-        if ordered[middle] < value:
+        if ordered[middle] < value or (after and ordered[middle] == value):
             low = middle + 1
         else:
             high = middle
@@ -106,13 +107,13 @@ def quantile(values: Floats, starts: Whole, window: int, share: float, out: Floa
         for j in range(before, start):
             leaver = values[j]
             if leaver == leaver:  # noqa: PLR0124
-                for k in range(_place(ordered, count, leaver), count - 1):
+                for k in range(_place(ordered, count, leaver, after=False), count - 1):
                     ordered[k] = ordered[k + 1]
                 count -= 1
         before = start
         value = values[i]
         if value == value:  # noqa: PLR0124
-            place = _place(ordered, count, value)
+            place = _place(ordered, count, value, after=True)
             for k in range(count, place, -1):
                 ordered[k] = ordered[k - 1]
             ordered[place] = value

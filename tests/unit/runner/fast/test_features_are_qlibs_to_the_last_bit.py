@@ -158,6 +158,26 @@ def test_ready_made_features_are_qlibs_and_none_is_left_to_it(
     assert (told.all_by_qlib, told.columns_by_qlib, told.instruments_by_qlib) == ("", [], [])
 
 
+def test_zeros_of_both_signs_are_qlibs(nasty: Path, tmp_path: Path):
+    """They are equal, and no two of them are the same: in a number, and in a window that is kept in order."""
+    shutil.copytree(nasty, tmp_path / "us")
+    signs = [0.0, -0.0, -0.0, 0.0, 1.0, -0.0, 0.0, 0.0, -0.0, -1.0, 0.0, -0.0] * 10
+    write_bin(tmp_path / "us" / "features" / "aaa" / "flow.day.bin", signs, 0)
+    open_dataset(tmp_path / "us")
+    expressions = named(
+        "1/($close*0.0)",
+        "1/($close*-0.0)",
+        "Quantile($flow, 3, 0.5)",
+        "Quantile($flow, 5, 0.2)",
+        "Med($flow, 4)",
+        "Quantile(($close - Ref($close, 1))*($open - Ref($open, 1))*0, 3, 0.5)",
+    )
+    asked = {"feature": expressions, "label": LABEL}, "all", "2020-01-01", "2020-06-30"
+    ours, told = by_us(*asked)
+    require_same(by_qlib(*asked), ours)
+    assert told.columns_by_qlib == []
+
+
 @pytest.mark.parametrize(
     "expression",
     [
