@@ -131,7 +131,8 @@ class DailyMetrics(PortfolioMetrics):  # type: ignore[misc]
         if self._days is None or bench is not self.bench:
             return super()._sample_benchmark(bench, trade_start_time, trade_end_time)
         first, after = self._days.within(trade_start_time, trade_end_time)
-        if after != first + 1:
+        # A product over days without a value leaves them out.
+        if after != first + 1 or math.isnan(bench.array[first]):
             return super()._sample_benchmark(bench, trade_start_time, trade_end_time)
         return bench.array[first] + 1 - 1
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.unit.runner.conftest import weekdays
 from tests.unit.runner.fast.backtest.likeness import differences
 from tests.unit.runner.fast.backtest.trading import Market, Rules, Scores, Stock, open_market, trade
 from tests.unit.runner.fast.chance import rounds
@@ -110,6 +112,15 @@ def test_trades_are_made_in_a_quiet_market() -> None:
     assert (report["turnover"] > 0).sum() > LENGTH / 2
     assert report["bench"].abs().sum() > 0
     assert len(list(positions.values())[-1].get_stock_list()) == 3
+
+
+def test_days_without_a_benchmark_are_qlibs() -> None:
+    """In a series of one's own; in those that Qlib reads there are none."""
+    changes = np.random.default_rng(3).normal(0, 0.01, LENGTH)
+    changes[[6, 9]] = np.nan
+    rules = replace(USUAL, benchmark=pd.Series(changes, pd.DatetimeIndex(weekdays(LENGTH))))
+    theirs, ours = both(QUIET, Scores(), rules)
+    assert list(differences(theirs, ours)) == []
 
 
 @pytest.mark.parametrize("method", ["method_buy", "method_sell"])
