@@ -73,6 +73,9 @@ RULES = st.builds(
             "close_cost": COSTS,
             "min_cost": st.sampled_from([0.0, 5.0, 500.0]),
             "impact_cost": st.sampled_from([0.0, 0.1]),
+            "volume_threshold": st.sampled_from(
+                [None, ("cum", "$volume*0.0001"), {"all": ("current", "$volume*0.01")}]
+            ),
         }
     ),
     executor=st.fixed_dictionaries({"trade_type": st.sampled_from(["serial", "parallel"])}),
