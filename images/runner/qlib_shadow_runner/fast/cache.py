@@ -100,18 +100,20 @@ class Cache(Shelf):
             return NOT_KEPT
         return self.publish(draft, {**draft.about, "shape": draft.shape, "memory": draft.memory.shape})
 
-    def older(self, family: str, last: int, symbols: Iterable[str]) -> Iterator[Stored]:
-        """Give matrices of a family that end on a day or before it, those of most of the symbols first."""
+    def older(self, family: str, last: int, symbols: Iterable[str]) -> Iterator[tuple[str, Content]]:
+        """Say what there is of a family that ends on a day or before it, those of most of the symbols first.
+
+        Unread: which of them is worth it follows from what they say of themselves.
+        """
         wanted = set(symbols)
         found = [
-            (len(wanted.intersection(about["symbols"])), about["last"], key)
+            (len(wanted.intersection(about["symbols"])), about["last"], key, about)
             for key, about in self.described()
             if about.get("family") == family and about["last"] <= last
         ]
-        for shared, _, key in sorted(found, reverse=True):
-            stored = self.find(key) if shared else None
-            if stored:
-                yield stored
+        for shared, _, key, about in sorted(found, key=lambda one: one[:3], reverse=True):
+            if shared:
+                yield key, about
 
 
 def _stored(folder: Path, content: Content) -> Stored:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -74,6 +74,17 @@ class Growth:
             list(pool.map(column, numbers))
 
 
+class Past(NamedTuple):
+    """What each instrument of now has in an earlier matrix, if every row of it is there."""
+
+    order: Whole
+    """Its number then; -1 for none."""
+    settled: Whole
+    """The day up to which it goes on from what is remembered; -1 for who is computed wholly."""
+    until: Whole
+    """The day up to which its values are what they were."""
+
+
 def describe(inputs: Inputs, memory: Memory, last: int) -> dict[str, object]:
     """Say of a matrix what will be asked when the dataset has grown."""
     return {
@@ -84,16 +95,23 @@ def describe(inputs: Inputs, memory: Memory, last: int) -> dict[str, object]:
     }
 
 
-def grow(stored: Stored, inputs: Inputs, rows: Rows, last: int, ahead: int) -> Growth | None:
-    """Say what an earlier matrix gives for these rows; None where that is nothing."""
-    about = stored.about
+def past(about: Content, inputs: Inputs, ahead: int) -> Past | None:
+    """Say who may go on from an earlier matrix, by what it says of itself; None where nobody may."""
     then = {symbol: number for number, symbol in enumerate(about["symbols"])}
     order = np.array([then.get(symbol, NOTHING) for symbol in inputs.symbols], np.int64)
     begun, same = inputs.begin_with(about["files"], order)
     settled = np.where(begun, np.array(about["settled"], np.int64)[order], NOTHING)
+    if (settled == NOTHING)[inputs.present].all():
+        return None
     until = np.where(same & inputs.ended(about["last"]), about["last"], settled - ahead)
+    return Past(order, settled, until)
+
+
+def grow(stored: Stored, before: Past, rows: Rows, last: int) -> Growth | None:
+    """Say what an earlier matrix gives for these rows; None where that is nothing."""
+    order, settled, until = before.order, before.settled.copy(), before.until.copy()
     until[settled == NOTHING] = NOTHING
-    source, there = _sources(stored, order, rows, about["last"])
+    source, there = _sources(stored, order, rows, stored.about["last"])
     lacking = np.unique(rows.instruments[(rows.days <= until[rows.instruments]) & ~there])
     settled[lacking] = until[lacking] = NOTHING
     if (settled == NOTHING).all():
@@ -103,7 +121,8 @@ def grow(stored: Stored, inputs: Inputs, rows: Rows, last: int, ahead: int) -> G
     kept = stored.memory[:, order]
     kept[:, settled == NOTHING] = 0
     moved = shared + np.flatnonzero(copied[shared:])
-    return Growth(stored, settled, kept, source, shared, moved, np.flatnonzero(~copied), last - about["last"])
+    new = last - stored.about["last"]
+    return Growth(stored, settled, kept, source, shared, moved, np.flatnonzero(~copied), new)
 
 
 def _sources(stored: Stored, order: Whole, rows: Rows, last: int) -> tuple[Whole, npt.NDArray[np.bool_]]:

@@ -39,6 +39,12 @@ class Inputs:
             settled[there] = np.minimum(settled, self._bins.ends(field) - 1)[there]
         return settled
 
+    @property
+    def present(self) -> Truths:
+        """Say which instruments have any file."""
+        present: Truths = np.max([self._sizes(field) for field in self.fields], axis=0) > 0
+        return present
+
     def ended(self, last: int) -> Truths:
         """Say which instruments have no file that goes on after a day."""
         ended: Truths = np.max([self._bins.ends(name) for name in self.fields], axis=0) <= last + 1

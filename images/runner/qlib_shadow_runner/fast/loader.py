@@ -22,7 +22,7 @@ from qlib.utils import code_to_fname
 
 from qlib_shadow_runner.fast.cache import Cache, Draft
 from qlib_shadow_runner.fast.expressions import Node, Unsupported, parse
-from qlib_shadow_runner.fast.growth import Growth, describe, grow
+from qlib_shadow_runner.fast.growth import Growth, describe, grow, past
 from qlib_shadow_runner.fast.key import Question
 from qlib_shadow_runner.fast.matrix import Matrixes, Universe
 from qlib_shadow_runner.fast.memory import Memory, Unsettled
@@ -206,11 +206,13 @@ class Computation:
             return None
         inputs, ask = self._matrixes.inputs(self._nodes), self._ask
         ahead = max(node.ahead for node in self._nodes)
-        for stored in cache.older(ask.question.family(), ask.last, ask.universe.symbols):
-            if stored.about["calendar"] == ask.calendar_until(stored.about["last"]):
-                growth = grow(stored, inputs, rows, ask.last, ahead)
-                if growth:
-                    return growth
+        for key, about in cache.older(ask.question.family(), ask.last, ask.universe.symbols):
+            same_days = about["calendar"] == ask.calendar_until(about["last"])
+            before = past(about, inputs, ahead) if same_days else None
+            stored = cache.find(key) if before else None
+            growth = grow(stored, before, rows, ask.last) if before and stored else None
+            if growth:
+                return growth
         return None
 
     def _fill(self, rows: Rows, matrix: npt.NDArray[np.float32], growth: Growth | None) -> None:

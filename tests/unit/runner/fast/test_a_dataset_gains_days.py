@@ -21,8 +21,9 @@ from tests.unit.runner.fast.markets import FIELDS, SYMBOLS, Life, Market
 from tests.unit.runner.fast.side_by_side import Config, by_qlib, by_us, named, open_dataset, require_same
 from tests.unit.runner.fast.test_features_are_qlibs_to_the_last_bit import AT_ONCE, LABEL, POOL
 
+from qlib_shadow_runner.fast import shelf
 from qlib_shadow_runner.fast.cache import MATRIX, Cache
-from qlib_shadow_runner.fast.growth import grow
+from qlib_shadow_runner.fast.growth import grow, past
 from qlib_shadow_runner.fast.loader import Ask, QlibDataLoader
 from qlib_shadow_runner.fast.matrix import Matrixes
 from qlib_shadow_runner.fast.places import ENV_CACHE
@@ -227,8 +228,11 @@ def test_only_rows_that_can_have_changed_are_computed(tmp_path: Path):
     nodes = [column.node for column in asked.columns if column.node]
     matrixes = Matrixes(asked.root, asked.universe, asked.first, asked.last)
     rows = matrixes.rows(nodes)
-    [stored] = Cache(cache).older(asked.question.family(), asked.last, asked.universe.symbols)
-    growth = grow(stored, matrixes.inputs(nodes), rows, asked.last, ahead=2)
+    [(key, about)] = Cache(cache).older(asked.question.family(), asked.last, asked.universe.symbols)
+    before, stored = past(about, matrixes.inputs(nodes), ahead=2), Cache(cache).find(key)
+    assert before is not None
+    assert stored is not None
+    growth = grow(stored, before, rows, asked.last)
     assert growth is not None
     assert growth.shared == len(stored.days)
     missing = growth.missing(rows)
@@ -280,16 +284,40 @@ def test_a_damaged_matrix_of_yesterday_is_told_and_nothing_is_taken_from_it(
     require_same(ask(dataset, None, 96)[0], ours)
 
 
-def test_a_matrix_of_yesterday_that_goes_meanwhile_is_no_loss(tmp_path: Path):
+def test_a_matrix_of_yesterday_that_goes_meanwhile_is_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Whoever had listed it finds nothing; whoever had opened it reads it to its end."""
     home = tmp_path / "cache"
     ask(evening(tmp_path, 95), home, 95)
-    [(_, about)] = Cache(home).described()
-    listed, opened = (Cache(home).older(about["family"], 95, about["symbols"]) for _ in range(2))
-    found = next(opened)
-    Cache(home).shrink(0)
-    assert list(listed) == []
+    [(key, about)] = Cache(home).described()
+    assert [one for one, _ in Cache(home).older(about["family"], 95, about["symbols"])] == [key]
+    found = Cache(home).find(key)
+    assert found is not None
+    find = Cache.find
+    monkeypatch.setattr(Cache, "find", lambda cache, key: [cache.shrink(0), find(cache, key)][1])
+    assert ask(evening(tmp_path, 96), home, 96)[1].new_days is None
     assert np.isfinite(found.matrix[0]).any()
+
+
+def test_what_gives_nothing_is_neither_read_nor_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """All prices have another past: that follows from what is said of the files, and a matrix is large."""
+    cache = tmp_path / "cache"
+    ask(evening(tmp_path, 95), cache, 95)
+    [old] = Cache(cache).entries()
+    os.utime(old.folder, (1000, 1000))
+    read: list[str] = []
+    hashes = shelf._hashes
+
+    def hash_and_note(folder: Path, names: list[str]) -> dict[str, str]:
+        read.append(folder.name)
+        return hashes(folder, names)
+
+    monkeypatch.setattr(shelf, "_hashes", hash_and_note)
+    lives = {symbol: replace(life, seed=life.seed + 50) for symbol, life in MARKET.lives.items()}
+    assert ask(evening(tmp_path, 96, replace(MARKET, lives=lives)), cache, 96)[1].new_days is None
+    assert old.folder.name not in read
+    assert Cache(cache).entries()[0].used == 1000
 
 
 def test_on_a_full_disk_what_grew_is_given_and_not_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
