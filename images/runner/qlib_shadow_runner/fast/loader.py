@@ -85,7 +85,7 @@ class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
         stored = cache.find(key) if cache else None
         if stored:
             report.cache = "taken from the cache"
-            return ask.frame(Rows(stored.days, stored.instruments), stored.matrix)
+            return ask.frame(ask.index(Rows(stored.days, stored.instruments)), stored.matrix)
         computation = Computation(self, ask, report, cache.begin(key) if cache else None)
         try:
             frame = computation.frame(cache)
@@ -139,11 +139,11 @@ class Ask:
         columns = tuple((column.group, column.name, column.expression) for column in self.columns)
         return Question(self.root, self.universe, (self.first, self.last), columns)
 
-    def frame(self, rows: Rows, matrix: npt.NDArray[np.float32]) -> pd.DataFrame:
-        """Make Qlib's frame of rows and columns, without copying them."""
+    def index(self, rows: Rows) -> pd.MultiIndex:
+        """Name the rows as Qlib does."""
         days, day_codes = _levels(rows.days)
         symbols, symbol_codes = _levels(rows.instruments)
-        index = pd.MultiIndex(
+        return pd.MultiIndex(
             levels=[
                 pd.Index(self.calendar[days]),
                 pd.Index([self.universe.symbols[number] for number in symbols]),
@@ -152,6 +152,9 @@ class Ask:
             names=["datetime", "instrument"],
             verify_integrity=False,
         )
+
+    def frame(self, index: pd.MultiIndex, matrix: npt.NDArray[np.float32]) -> pd.DataFrame:
+        """Make Qlib's frame of rows and columns, without copying them."""
         return pd.DataFrame(matrix.T, index=index, columns=self._names(), copy=False)
 
     def by_qlib(self, by: QlibDataLoader, column: Column) -> pd.DataFrame:
@@ -183,9 +186,11 @@ class Computation:
             raise Unsupported("days on which nothing is listed")
         matrix = self._room(rows, len(self._ask.columns))
         self._fill(rows, matrix, self._growth(cache, rows) if cache else None)
-        frame = self._ask.frame(rows, matrix)
-        self._add_columns_of_qlib(frame.index, matrix)
-        return self._with_instruments_of_qlib(frame)
+        index = self._ask.index(rows)
+        self._add_columns_of_qlib(index, matrix)
+        if self._draft and self._draft.shape:
+            matrix = self._draft.read_only()
+        return self._with_instruments_of_qlib(self._ask.frame(index, matrix))
 
     def keep(self, cache: Cache) -> str:
         """Keep what was computed, and what is needed to go on from there."""

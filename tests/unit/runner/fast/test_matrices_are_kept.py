@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.unit.runner.fast.markets import Life, Market
+from tests.unit.runner.fast.side_by_side import by_qlib, by_us, named, open_dataset, require_same
 
 from qlib_shadow_runner.fast import shelf
 from qlib_shadow_runner.fast.cache import MATRIX, SYMBOLS, Cache, Draft
@@ -305,6 +307,26 @@ def test_another_question_or_other_data_has_another_key(make_dataset: object, tm
     assert question(tmp_path / "elsewhere") == key
     (tmp_path / "elsewhere" / "features" / "aaa" / "close.day.bin").write_bytes(bytes(124))
     assert question(tmp_path / "elsewhere") != key
+
+
+MARKET = Market(30, {"AAA": Life(0, 30, 1), "BBB": Life(2, 20, 2)}, {})
+CONFIG = {"feature": named("Mean($close, 3)", "EMA($close, 3)"), "label": named("Ref($close, -1)")}
+ASKED = CONFIG, "all", "2020-01-01", "2020-02-01"
+
+
+def test_a_frame_is_nobodys_to_change_whether_made_or_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Both lie in the file that others read."""
+    monkeypatch.setenv(ENV_CACHE, str(tmp_path / "cache"))
+    open_dataset(MARKET.write(tmp_path / "us"))
+    (made, first), (found, second) = by_us(*ASKED), by_us(*ASKED)
+    assert (first.cache, second.cache) == ("kept for other runs", "taken from the cache")
+    before = found.to_numpy().copy()
+    for frame in (made, found):
+        with pytest.raises(ValueError, match="read-only"):
+            frame.iloc[0, 0] = 7.0
+        assert not frame.to_numpy().base.flags.writeable
+    assert found.to_numpy().tobytes() == before.tobytes() == made.to_numpy().tobytes()
+    require_same(by_qlib(*ASKED), made)
 
 
 LOAD = """
