@@ -85,6 +85,7 @@ class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
         stored = cache.find(key) if cache else None
         if stored:
             report.cache = "taken from the cache"
+            report.columns_by_qlib = [column.name for column in ask.columns if column.node is None]
             return ask.frame(ask.index(Rows(stored.days, stored.instruments)), stored.matrix)
         computation = Computation(self, ask, report, cache.begin(key) if cache else None)
         try:

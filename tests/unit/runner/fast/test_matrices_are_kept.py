@@ -329,6 +329,15 @@ def test_a_frame_is_nobodys_to_change_whether_made_or_found(tmp_path: Path, monk
     require_same(by_qlib(*ASKED), made)
 
 
+def test_whose_a_column_is_stays_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Qlib computed it, whether now or for the run that kept it."""
+    monkeypatch.setenv(ENV_CACHE, str(tmp_path / "cache"))
+    open_dataset(MARKET.write(tmp_path / "us"))
+    told = [by_us(*ASKED)[1] for _ in range(2)]
+    assert [one.columns_by_qlib for one in told] == [["C1"], ["C1"]]
+    assert "1 columns by Qlib's own engine (C1)" in told[1].sentence()
+
+
 LOAD = """
 import sys, qlib
 from qlib_shadow_runner.fast.loader import QlibDataLoader
