@@ -90,7 +90,10 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Another attempt has taken the run's folder over, while this one was thought to be gone.",
         "Nothing: the run goes on there.",
     ),
-    Reason.OUT_OF_DISK: ("The volume is full.", "Free space (`qlib-shadow prune`), or enlarge it."),
+    Reason.OUT_OF_DISK: (
+        "The volume is full.",
+        "Free space (`qlib-shadow prune`, `qlib-shadow cache clear`), or enlarge it.",
+    ),
     Reason.OUT_OF_MEMORY: (
         "The stage used more memory than its limit.",
         "Raise `stages.<stage>.resources.limits.memory`, or use fewer instruments or a shorter history.",

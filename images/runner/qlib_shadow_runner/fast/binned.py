@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FILE: Final = "dataset.bin"
 VERSION: Final = 1
+LABELS: Final = 8
 UNDERSTOOD: Final = frozenset(
     {
         *("max_bin", "max_bins"),
@@ -64,6 +65,8 @@ class Binned(Shelf):
         """Publish a dataset, and say what became of it."""
         draft = Draft(self.staging(key), key)
         try:
+            # A byte for a value or less, and for each row its label, among other things.
+            self.make_room(dataset.num_data() * (dataset.num_feature() + LABELS))
             draft.folder.mkdir(parents=True)
             dataset.save_binary(draft.folder / FILE)
         except (OSError, lightgbm.basic.LightGBMError) as error:

@@ -60,6 +60,7 @@ class Draft(shelf.Draft):
         """Give room for the columns, in a file; None where there is none for it."""
         size = len(days) * columns * 4
         try:
+            self._cache.make_room(size + 4 * len(days) + 4 * len(symbols))
             self.folder.mkdir(parents=True)
             days.astype("<i4").tofile(self.folder / DAYS)
             symbols.astype("<i4").tofile(self.folder / SYMBOLS)

@@ -185,8 +185,10 @@ class Computation:
         rows = self._matrixes.rows(self._nodes)
         if not len(rows.days):
             raise Unsupported("days on which nothing is listed")
+        growth = self._growth(cache, rows) if cache else None
+        # Once an earlier matrix is open it may go, and make room.
         matrix = self._room(rows, len(self._ask.columns))
-        self._fill(rows, matrix, self._growth(cache, rows) if cache else None)
+        self._fill(rows, matrix, growth)
         index = self._ask.index(rows)
         self._add_columns_of_qlib(index, matrix)
         if self._draft and self._draft.shape:

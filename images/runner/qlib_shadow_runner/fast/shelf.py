@@ -5,7 +5,8 @@
 
 A folder is made under another name and renamed when it is whole, so that others see all of it or nothing.
 Its hashes are checked whenever it is read: what is damaged is told, removed and made again. The time of a
-folder says when it was last used; the oldest go when there is more than the limit. Whoever reads a file
+folder says when it was last used; the oldest go where something new would be more than the limit, or more
+than the filesystem has room for; what is itself more is not written. Whoever reads a file
 that is removed meanwhile goes on reading it: the kernel keeps a mapped file. Nothing here is needed: what
 cannot be kept is made again.
 """
@@ -25,8 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
+from qlib_shadow_runner.dataset.archive.progress import human
 from qlib_shadow_runner.dataset.durability import sync_tree
 from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_LIMIT, limit_for_children
+from qlib_shadow_runner.fast.space import MEANT, NoRoom, space_of
 from qlib_shadow_runner.files import read_json_object, write_json
 from qlib_shadow_runner.limits import read_limits
 
@@ -36,8 +39,6 @@ if TYPE_CHECKING:
     Content = Mapping[str, Any]
 
 Found = TypeVar("Found")
-LIMIT: Final = 20 << 30
-"""Bytes that may stay: a dozen matrices of 500 symbols over 15 years."""
 CONTENT: Final = "content.json"
 SCHEMA: Final = 2
 STAGING: Final = ".making-"
@@ -75,7 +76,8 @@ class Shelf:
     """The things in one folder; of whatever kind they are, they share its limit."""
 
     home: Path
-    limit: int = LIMIT
+    limit: int | None = None
+    """Bytes that may stay; where nobody has said it, what the filesystem has room for."""
     kind: ClassVar[str] = "things"
     """What is read and kept by this class, in the plural, as sentences say it."""
 
@@ -83,7 +85,8 @@ class Shelf:
     def from_environ(cls) -> Self | None:
         """Find it in a child of the stage."""
         home = os.environ.get(ENV_CACHE)
-        return cls(Path(home), int(limit_for_children(os.environ).get(ENV_LIMIT, LIMIT))) if home else None
+        limit = limit_for_children(os.environ).get(ENV_LIMIT)
+        return cls(Path(home), int(limit) if limit else None) if home else None
 
     def read(self, key: str, reader: Callable[[Path, Content], Found]) -> Found | None:
         """Give what a reader makes of the files under a key, if every byte of them is what was written."""
@@ -119,6 +122,23 @@ class Shelf:
         """Name a folder in which to make what belongs under a key."""
         return self.home / f"{STAGING}{key[:12]}-{secrets.token_hex(4)}"
 
+    def make_room(self, size: int) -> None:
+        """Let the longest unused go until so many bytes may be written; raise where that is not enough."""
+        limit = self._limit()
+        if size > limit:
+            raise NoRoom(f"{human(size)} are more than the {human(limit)} that may stay: {MEANT}")
+        self.shrink(limit - size)
+        entries, lacking = self.entries(), space_of(self.home).lacks(size)
+        if lacking > sum(entry.size for entry in entries):
+            raise NoRoom(f"the volume has no room for {human(size)}")
+        for entry in entries:
+            if not space_of(self.home).lacks(size):
+                break
+            remove(entry.folder)
+
+    def _limit(self) -> int:
+        return space_of(self.home).usual_limit if self.limit is None else self.limit
+
     def publish(self, draft: Draft, about: Content) -> str:
         """Let others find what was made, make room for it, and say what became of it."""
         try:
@@ -138,6 +158,9 @@ class Shelf:
         files = _hashes(draft.folder, [path.name for path in draft.folder.iterdir()])
         content = {"schema": SCHEMA, "kind": self.kind, **about, "sha256": files}
         write_json(draft.folder / CONTENT, {**content, "itself": _hash(content)})
+        size = _size(draft.folder)
+        if size > self._limit():
+            raise NoRoom(f"{human(size)} are more than may stay: {MEANT}")
         sync_tree(draft.folder)
         try:
             draft.folder.rename(self.home / draft.key)
@@ -164,7 +187,7 @@ class Shelf:
             if path.name.startswith(".") and time.time() - _time(path) > ABANDONED:
                 remove(path)
         entries = self.entries()
-        room = sum(entry.size for entry in entries) - (self.limit if limit is None else limit)
+        room = sum(entry.size for entry in entries) - (self._limit() if limit is None else limit)
         removed = []
         for entry in entries:
             if room <= 0:
@@ -238,11 +261,15 @@ def _piece(path: Path, at: int) -> bytes:
 
 def _entry(folder: Path) -> Entry | None:
     try:
-        size = sum(file.stat().st_size for file in folder.iterdir())
+        size = _size(folder)
         content = read_json_object(folder / CONTENT) or {}
         return Entry(folder, str(content.get("kind", "damaged")), _time(folder), size)
     except OSError:  # it is being removed
         return None
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def _time(path: Path) -> float:

@@ -39,7 +39,7 @@ What is typed beats the environment, which beats the default.
 | the folder that stands for /data | `--data FOLDER` | `QLIB_SHADOW_DATA` | `./data`; `/data` for `stage` |
 | the text of `workflow.configMapRef` | `--template FILE` | | the ConfigMap in the manifest's file |
 | room to work in | | `QLIB_SHADOW_WORK` (`stage`) | `/work`, else the system's temporary folder |
-| bytes that are kept for other runs | | `QLIB_SHADOW_FEATURES_CACHE_BYTES` | 20 GiB |
+| bytes that are kept for other runs | | `QLIB_SHADOW_FEATURES_CACHE_BYTES` | 20 GiB, or [less](sizing.md) |
 
 ## For programs
 

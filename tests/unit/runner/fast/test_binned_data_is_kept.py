@@ -356,15 +356,21 @@ def test_what_lightgbm_cannot_read_is_binned_again(tmp_path: Path, capfd: pytest
     assert capfd.readouterr().out == "binned data: train taken from the cache\n"
 
 
-def test_a_full_disk_costs_no_more_than_the_bins(small_volume: Path, capfd: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("seen", ["before", ""], ids=["seen before", "filled meanwhile"])
+def test_a_full_disk_costs_no_more_than_the_bins(
+    small_volume: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seen: str
+):
     """What is not whole is not kept, and the run goes on."""
     given = {"train": lesson(1_000_000)}
+    if not seen:
+        monkeypatch.setattr(Binned, "make_room", lambda *_: None)
     [(dataset, _)] = datasets(given, PARAMS, Binned(small_volume / "cache"))
     assert dataset.num_data() == len(given["train"].rows)
     told = capfd.readouterr()
-    assert "the binned data are not kept for other runs: Cannot write binary data" in told.err
+    why = "12.0 MiB are more than the 2.0 MiB" if seen else "Cannot write binary data"
+    assert f"the binned data are not kept for other runs: {why}" in told.err
     assert told.out == "binned data: train not kept\n"
-    assert list((small_volume / "cache").iterdir()) == []
+    assert list((small_volume / "cache").glob("*")) == []
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):

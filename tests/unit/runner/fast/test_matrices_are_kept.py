@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from qlib_shadow_runner.fast.key import Question
 from qlib_shadow_runner.fast.matrix import Universe
 from qlib_shadow_runner.fast.places import ENV_CACHE
 from qlib_shadow_runner.fast.shelf import CONTENT, STAGING, remove
+from qlib_shadow_runner.fast.space import Space
 from qlib_shadow_runner.files import read_json_object
 
 if TYPE_CHECKING:
@@ -208,6 +210,58 @@ def test_the_longest_unused_go_first(cache: Cache):
     assert cache.find("0" * 64) is not None
     assert cache.shrink(0) != []
     assert cache.entries() == []
+
+
+def test_what_is_more_than_may_stay_is_not_written_and_nothing_goes_for_it(
+    cache: Cache, capfd: pytest.CaptureFixture[str]
+):
+    """The others are as good as before."""
+    cache.keep(make(cache))
+    small = replace(cache, limit=40)
+    draft = small.begin("b" * 64)
+    assert draft.room(DAYS, INSTRUMENTS, 2) is None
+    assert not draft.folder.exists()
+    assert small.keep(draft) == "not kept"
+    assert "48 B are more than the 40 B that may stay: the smaller of 20 GiB" in capfd.readouterr().err
+    assert small.publish(make(cache, "c" * 64), {}) == "not kept"
+    assert [path.name for path in cache.home.iterdir()] == ["a" * 64]
+
+
+def test_room_is_made_before_anything_is_written(cache: Cache):
+    """There is never more than the limit."""
+    for number in range(2):
+        cache.keep(make(cache, str(number) * 64))
+        os.utime(cache.home / (str(number) * 64), (1000 + number, 1000 + number))
+    full = replace(cache, limit=sum(entry.size for entry in cache.entries()))
+    assert full.begin("b" * 64).room(DAYS, INSTRUMENTS, 2) is not None
+    assert [entry.folder.name for entry in cache.entries()] == ["1" * 64]
+
+
+def test_a_filesystem_keeps_room_for_what_runs_write(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """A quarter of it may be kept, and the longest unused go where too little of it is free."""
+    assert Space(40 << 30, 0).usual_limit == 10 << 30
+    assert Space(1 << 50, 0).usual_limit == 20 << 30
+    for number in range(3):
+        cache.keep(make(cache, str(number) * 64))
+        os.utime(cache.home / (str(number) * 64), (1000 + number, 1000 + number))
+    size = cache.entries()[0].size
+    total = 40 * size
+
+    def free() -> int:
+        return 3 * size - sum(entry.size for entry in cache.entries())
+
+    monkeypatch.setattr(shelf, "space_of", lambda _: Space(total, free()))
+    cache.make_room(0)
+    assert len(cache.entries()) == 1
+    cache.make_room(size)
+    assert len(cache.entries()) == 0
+    cache.keep(make(cache))
+    total = 400 * size
+    assert cache.begin("b" * 64).room(DAYS, INSTRUMENTS, 2) is None
+    assert "the volume has no room for 48 B" in capfd.readouterr().err
+    assert len(cache.entries()) == 1
 
 
 def test_a_matrix_that_is_removed_is_read_to_its_end(cache: Cache):
