@@ -23,8 +23,9 @@ SHOWN: int = 12
 
 
 def print_cache(data: Path, *, as_json: bool) -> int:
-    """List what is kept, the longest unused first: what would go first."""
-    _print(_shelf(data).entries(), "kept", as_json=as_json)
+    """List what is kept, and what a killed run has left half made: what would go first comes first."""
+    shelf = _shelf(data)
+    _print([*shelf.abandoned(), *shelf.entries()], "kept", as_json=as_json)
     return ExitCode.DONE
 
 

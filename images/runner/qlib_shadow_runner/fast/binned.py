@@ -67,7 +67,7 @@ class Binned(Shelf):
         try:
             # A byte for a value or less, and for each row its label, among other things.
             self.make_room(dataset.num_data() * (dataset.num_feature() + LABELS))
-            draft.folder.mkdir(parents=True)
+            draft.make_folder()
             dataset.save_binary(draft.folder / FILE)
         except (OSError, lightgbm.basic.LightGBMError) as error:
             self.tell_not_kept(error)

@@ -61,7 +61,7 @@ class Draft(shelf.Draft):
         size = len(days) * columns * 4
         try:
             self._cache.make_room(size + 4 * len(days) + 4 * len(symbols))
-            self.folder.mkdir(parents=True)
+            self.make_folder()
             days.astype("<i4").tofile(self.folder / DAYS)
             symbols.astype("<i4").tofile(self.folder / SYMBOLS)
             with (self.folder / MATRIX).open("wb") as stream:

@@ -4,16 +4,17 @@
     cache/features/<key>/content.json  what it is, and the hashes of its files; written last
 
 A folder is made under another name and renamed when it is whole, so that others see all of it or nothing.
-Its hashes are checked whenever it is read: what is damaged is told, removed and made again. The time of a
-folder says when it was last used; the oldest go where something new would be more than the limit, or more
-than the filesystem has room for; what is itself more is not written. Whoever reads a file
-that is removed meanwhile goes on reading it: the kernel keeps a mapped file. Nothing here is needed: what
-cannot be kept is made again.
+Whoever makes it holds it; what a killed run leaves is nobody's, and goes. Its hashes are checked whenever it
+is read: what is damaged is told, removed and made again. The time of a folder says when it was last used; the
+oldest go where something new would be more than the limit, or more than the filesystem has room for; what is
+itself more is not written. Whoever reads a file that is removed meanwhile goes on reading it: the kernel
+keeps a mapped file. Nothing here is needed: what cannot be kept is made again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -22,12 +23,13 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from qlib_shadow_runner.dataset.archive.progress import human
 from qlib_shadow_runner.dataset.durability import sync_tree
+from qlib_shadow_runner.dataset.mounts import is_local
 from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_LIMIT, limit_for_children
 from qlib_shadow_runner.fast.space import MEANT, NoRoom, space_of
 from qlib_shadow_runner.files import read_json_object, write_json
@@ -43,7 +45,8 @@ CONTENT: Final = "content.json"
 SCHEMA: Final = 2
 STAGING: Final = ".making-"
 ABANDONED: Final = 24 * 3600.0
-"""Seconds after which nobody is making it any more."""
+"""Seconds after which nobody is making it any more, where no lock says it."""
+HALF_MADE: Final = "half made"
 CHUNK: Final = 32 << 20
 DAMAGE: Final = (ValueError, KeyError, TypeError, FileNotFoundError)
 """What says that a folder is not what was written; other errors say that it cannot be read now."""
@@ -65,10 +68,25 @@ class Draft:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder, key
+        self._held: int | None = None
+
+    def make_folder(self) -> None:
+        """Make the folder and hold it; the kernel lets go of it when this process ends, however it does."""
+        self.folder.mkdir(parents=True)
+        self._held = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        with contextlib.suppress(OSError):  # where there are no locks, age decides
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def let_go(self) -> None:
+        """Hold it no longer: it is published, or gone."""
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
 
     def discard(self) -> None:
         """Leave nothing."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.let_go()
 
 
 @dataclass(frozen=True)
@@ -147,6 +165,7 @@ class Shelf:
             self.tell_not_kept(error)
             draft.discard()
             return NOT_KEPT
+        draft.let_go()
         self.shrink()
         return KEPT
 
@@ -174,6 +193,14 @@ class Shelf:
         found = [_entry(path) for path in self._folders() if not path.name.startswith(".")]
         return sorted((entry for entry in found if entry), key=lambda entry: entry.used)
 
+    def abandoned(self) -> list[Entry]:
+        """List what was left half made by who is no more."""
+        return [entry for entry in self._drafts() if _is_abandoned(entry)]
+
+    def _drafts(self) -> list[Entry]:
+        found = [_entry(path) for path in self._folders() if path.name.startswith(".")]
+        return [replace(entry, kind=HALF_MADE) for entry in found if entry]
+
     def described(self) -> Iterator[tuple[str, Content]]:
         """Give what things of this kind say of themselves, by key; unread, and perhaps gone already."""
         for path in self._folders():
@@ -183,12 +210,12 @@ class Shelf:
 
     def shrink(self, limit: int | None = None) -> list[Entry]:
         """Remove the longest unused until the rest is within the limit, and what was abandoned half made."""
-        for path in self._folders():
-            if path.name.startswith(".") and time.time() - _time(path) > ABANDONED:
-                remove(path)
+        removed = self.abandoned()
+        for entry in removed:
+            remove(entry.folder)
         entries = self.entries()
-        room = sum(entry.size for entry in entries) - (self._limit() if limit is None else limit)
-        removed = []
+        room = sum(entry.size for entry in [*entries, *self._drafts()])
+        room -= self._limit() if limit is None else limit
         for entry in entries:
             if room <= 0:
                 break
@@ -223,6 +250,22 @@ def _content(folder: Path) -> Content:
         return read_json_object(folder / CONTENT) or {}
     except OSError:
         return {}
+
+
+def _is_abandoned(draft: Entry) -> bool:
+    """Say whether nobody makes it any more: its lock is free, or where locks tell nothing, it is old."""
+    if is_local(draft.folder):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(draft.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            else:
+                return True
+            finally:
+                os.close(descriptor)
+    return time.time() - draft.used > ABANDONED
 
 
 def _verify(folder: Path, content: Content) -> None:

@@ -273,14 +273,45 @@ def test_a_matrix_that_is_removed_is_read_to_its_end(cache: Cache):
     assert found.matrix.tobytes() == VALUES.tobytes()
 
 
-def test_what_was_left_half_made_goes_after_a_day(cache: Cache):
-    """Not before: somebody may be at it."""
+def test_what_was_left_half_made_goes_after_a_day_where_locks_tell_nothing(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+):
+    """Not before: somebody may be at it, on another machine."""
+    monkeypatch.setattr(shelf, "is_local", lambda _: False)
     old, new = make(cache, "a" * 64), make(cache, "b" * 64)
     os.utime(old.folder, (1000, 1000))
-    cache.shrink()
+    assert [entry.folder for entry in cache.shrink()] == [old.folder]
     assert not old.folder.exists()
     assert new.folder.is_dir()
     assert cache.entries() == []
+
+
+MAKE = """
+import sys
+from pathlib import Path
+import numpy as np
+from qlib_shadow_runner.fast.cache import Cache
+Cache(Path(sys.argv[1])).begin("b" * 64).room(np.zeros(9), np.zeros(9), 2)
+print("made", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_run_left_half_made_goes_at_once(cache: Cache):
+    """While it is made it counts, and stays; the kernel says when nobody is at it."""
+    cache.keep(make(cache))
+    command = [sys.executable, "-c", MAKE, str(cache.home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as maker:
+        assert maker.stdout is not None
+        assert maker.stdout.readline() == b"made\n"
+        assert (cache.abandoned(), cache.shrink()) == ([], [])
+        [kept] = cache.entries()
+        assert cache.shrink(kept.size) == [kept]
+        maker.kill()
+    [left] = cache.abandoned()
+    assert (left.kind, left.size) == ("half made", 9 * 4 * 4)
+    assert cache.shrink() == [left]
+    assert list(cache.home.iterdir()) == []
 
 
 def test_many_at_once_leave_one(cache: Cache):

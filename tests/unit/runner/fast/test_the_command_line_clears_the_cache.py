@@ -13,7 +13,7 @@ from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.fast.binned import Binned
 from qlib_shadow_runner.fast.cache import Cache as Features
 from qlib_shadow_runner.fast.places import FEATURES_CACHE
-from qlib_shadow_runner.fast.shelf import Draft, Shelf
+from qlib_shadow_runner.fast.shelf import STAGING, Draft, Shelf
 
 
 @pytest.fixture
@@ -58,6 +58,15 @@ def test_it_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFi
     assert [one["key"] for one in json.loads(capsys.readouterr().out)["removed"]] == ["b" * 64]
     assert main(["cache", "clear", "--data", data]) == ExitCode.DONE
     assert capsys.readouterr().out == "0 removed, 0 B\n"
+
+
+def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys: pytest.CaptureFixture[str]):
+    """It takes room, and is nobody's."""
+    (Path(data) / FEATURES_CACHE / f"{STAGING}cccc-0").mkdir()
+    assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
+    assert capsys.readouterr().out.startswith(".making-cccc  half made ")
+    assert main(["cache", "clear", "--data", data, "--max-size", "1G"]) == ExitCode.DONE
+    assert capsys.readouterr().out.endswith("1 removed, 0 B\n")
 
 
 @pytest.mark.parametrize(
