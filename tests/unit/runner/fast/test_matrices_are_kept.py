@@ -409,7 +409,6 @@ def test_a_frame_is_nobodys_to_change_whether_made_or_found(tmp_path: Path, monk
     for frame in (made, found):
         with pytest.raises(ValueError, match="read-only"):
             frame.iloc[0, 0] = 7.0
-        assert not frame.to_numpy().base.flags.writeable
     assert found.to_numpy().tobytes() == before.tobytes() == made.to_numpy().tobytes()
     require_same(by_qlib(*ASKED), made)
 
@@ -421,6 +420,34 @@ def test_whose_a_column_is_stays_told(tmp_path: Path, monkeypatch: pytest.Monkey
     told = [by_us(*ASKED)[1] for _ in range(2)]
     assert [one.columns_by_qlib for one in told] == [["C1"], ["C1"]]
     assert "1 columns by Qlib's own engine (C1)" in told[1].sentence()
+
+
+def test_what_was_made_of_data_that_changed_meanwhile_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """Under the name of the data before it would be wrong for whoever has those."""
+    monkeypatch.setenv(ENV_CACHE, str(tmp_path / "cache"))
+    root = MARKET.write(tmp_path / "us")
+    open_dataset(root)
+    path = root / "features" / "aaa" / "close.day.bin"
+    before = path.read_bytes()
+    name = Question.key
+
+    def name_and_write(question: Question) -> str:
+        key = name(question)
+        path.write_bytes(before[:4] + before[8:12] + before[8:])
+        return key
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Question, "key", name_and_write)
+        _, told = by_us(*ASKED)
+    assert told.cache == "not kept"
+    assert "not kept for other runs: somebody wrote to the dataset meanwhile" in capfd.readouterr().err
+    path.write_bytes(before)
+    open_dataset(root)
+    ours, told = by_us(*ASKED)
+    assert told.cache == "kept for other runs"
+    require_same(by_qlib(*ASKED), ours)
 
 
 LOAD = """
