@@ -109,6 +109,7 @@ def _defaults(env: _Environment) -> Defaults:
         time_zone=env.get("TIME_ZONE", _time_zone, base.time_zone),
         work_size=env.get("WORK_SIZE", _quantity, base.work_size),
         shared_memory_size=env.get("SHARED_MEMORY_SIZE", _quantity, base.shared_memory_size),
+        features_cache_bytes=env.get("FEATURES_CACHE_BYTES", _bytes, base.features_cache_bytes),
         proxies=env.get("DOWNLOAD_PROXIES", _proxies, base.proxies),
         start_timeout=timedelta(
             seconds=env.get(
@@ -197,6 +198,12 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
         return raw
 
     return read
+
+
+def _bytes(raw: str) -> str:
+    if not (raw.isascii() and raw.isdigit()):
+        raise ValueError("it must be a whole number of bytes, for example 21474836480 for 20 GiB")
+    return raw
 
 
 def _proxies(raw: str) -> dict[str, str]:

@@ -65,6 +65,7 @@ def test_every_value_of_the_operator_reaches_it(render: Render):
             "uid": 1000650000,
             "gid": 1000650001,
             "proxies": {"HTTPS_PROXY": "http://proxy.example:3128"},
+            "featuresCacheBytes": 21474836480,
             "stages": {
                 "qrun": {"retries": 0, "deadlineSeconds": 60, "resources": {"limits": {"memory": "1Gi"}}}
             },
@@ -78,6 +79,7 @@ def test_every_value_of_the_operator_reaches_it(render: Render):
     assert defaults.image == f"registry.example/qlib-runner@sha256:{'0' * 64}"
     assert defaults.image_pull_secrets == ("one", "two")
     assert (defaults.uid, defaults.gid, defaults.claim_name) == (1000650000, 1000650001, "research-data")
+    assert defaults.features_cache_bytes == "21474836480"
     assert defaults.proxies == {"HTTPS_PROXY": "http://proxy.example:3128"}
     [qrun] = [of for stage, of in defaults.stages.items() if stage == "qrun"]
     assert (qrun.retries, qrun.active_deadline_seconds) == (0, 60)

@@ -137,6 +137,9 @@ annotations:
 {{- with $runner.image.pullSecrets -}}
 {{- $_ := set $env "RUNNER_IMAGE_PULL_SECRETS" (join "," .) -}}
 {{- end -}}
+{{- if ne (toString $runner.featuresCacheBytes) "" -}}
+{{- $_ := set $env "FEATURES_CACHE_BYTES" (int64 $runner.featuresCacheBytes) -}}
+{{- end -}}
 {{- with $runner.proxies -}}
 {{- $_ := set $env "DOWNLOAD_PROXIES" (toJson .) -}}
 {{- end -}}

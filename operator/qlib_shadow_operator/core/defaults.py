@@ -52,6 +52,8 @@ class Defaults:
     time_zone: str = "UTC"
     work_size: str = "4Gi"
     shared_memory_size: str = "1Gi"
+    features_cache_bytes: str = ""
+    """What may stay for other runs; empty is the runner's own default."""
     proxies: Mapping[str, str] = field(default_factory=dict)
     """How a download gets out, by the usual variables; qrun is never told."""
     start_timeout: timedelta = timedelta(minutes=30)

@@ -13,6 +13,7 @@ from qlib_shadow_runner.contract import (
     ENV_ARCHIVE_TOKEN,
     ENV_ARCHIVE_USERNAME,
     ENV_DATA,
+    ENV_FEATURES_CACHE_BYTES,
     ENV_IMAGE,
     ENV_REQUEST,
     ENV_TEMPLATE,
@@ -111,6 +112,7 @@ def container(
         "env": [
             *environment(image, defaults, request),
             *proxies(stage, defaults),
+            *limits(stage, defaults),
             *credentials(run, stage),
             *template(run, stage),
         ],
@@ -147,6 +149,12 @@ def literal(values: Mapping[str, str]) -> list[dict[str, str]]:
 def proxies(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
     """Tell the download how to get out."""
     return literal(defaults.proxies) if stage is Stage.DOWNLOAD else []
+
+
+def limits(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
+    """Tell the training how much may stay for other runs, if somebody has said so."""
+    told = defaults.features_cache_bytes if stage is Stage.QRUN else ""
+    return literal({ENV_FEATURES_CACHE_BYTES: told} if told else {})
 
 
 def credentials(run: Run, stage: Stage) -> list[dict[str, Any]]:

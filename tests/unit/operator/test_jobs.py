@@ -211,6 +211,20 @@ def test_only_the_download_is_told_the_way_out():
     assert {stage: told(stage) for stage in Stage} == {Stage.DOWNLOAD: True, Stage.QRUN: False}
 
 
+@pytest.mark.parametrize("given", ["", "0", "1000000000"])
+def test_the_training_alone_is_told_what_may_stay_for_other_runs(given: str):
+    """Where nobody has said it the runner has a default of its own, and 0 is a number."""
+    defaults = Defaults(features_cache_bytes=given)
+
+    def told(stage: Stage) -> list[str]:
+        template = build_job(a_run().run, stage, defaults, RESOLVED)["spec"]["template"]["spec"]
+        env = template["containers"][0]["env"]
+        return [one["value"] for one in env if one["name"] == "QLIB_SHADOW_FEATURES_CACHE_BYTES"]
+
+    assert told(Stage.DOWNLOAD) == []
+    assert told(Stage.QRUN) == ([given] if given else [])
+
+
 def test_a_queued_job_waits_for_kueue():
     """Created suspended, with Kueue's label on the Job and not on its pods."""
     queued = job(queue_name="nightly")

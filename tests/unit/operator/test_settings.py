@@ -44,6 +44,10 @@ FAULTS = {
     ("QLIB_SHADOW_WATCH_LIMIT_SECONDS", "60"): (
         'QLIB_SHADOW_WATCH_LIMIT_SECONDS is "60", but it must be a whole number from 69 to 86400'
     ),
+    ("QLIB_SHADOW_FEATURES_CACHE_BYTES", "20G"): (
+        'QLIB_SHADOW_FEATURES_CACHE_BYTES is "20G", but it must be a whole number of bytes, for example 21474836480 '
+        'for 20 GiB'
+    ),
     ("QLIB_SHADOW_WORK_SIZE", "big"): 'QLIB_SHADOW_WORK_SIZE is "big", but it must be a quantity, for example "4Gi"',
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import ARTIFACTS, Reason
+from qlib_shadow_runner.contract import ARTIFACTS, ENV_FEATURES_CACHE_BYTES, Reason
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ENV_CACHE: Final = "QLIB_SHADOW_FEATURES_CACHE"
 """Names the folder of what is kept for other runs; with plain qrun there is none, and nothing is kept."""
-ENV_LIMIT: Final = "QLIB_SHADOW_FEATURES_CACHE_BYTES"
+ENV_LIMIT: Final = ENV_FEATURES_CACHE_BYTES
 """Says how many bytes may stay there, where the default is not meant."""
 ENV_REPORT: Final = "QLIB_SHADOW_FEATURES_REPORT"
 """Names the file for what became of the features; with plain qrun there is none."""
