@@ -1,7 +1,4 @@
-"""Reading the recorder's pickles.
-
-They are Python pickles: read them only from run folders that you trust as much as your own code.
-"""
+"""Reading the recorder's pickles: the tables among them, all in the one way that runs nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ import pandas as pd
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.pickles import read_opaquely
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +24,12 @@ def read_artifact(artifacts: Path, name: str) -> pd.DataFrame:
     """Read one artifact as a table."""
     path = artifacts / name
     try:
-        value = pd.read_pickle(path)  # noqa: S301 - written by the run whose folder this is
+        value = read_opaquely(path)
     except FileNotFoundError:
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, f"{path} is missing: qrun ended without recording it; see stdout.log."
         ) from None
-    return value.to_frame() if isinstance(value, pd.Series) else value
+    table = value.to_frame() if isinstance(value, pd.Series) else value
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"it holds no table, but a {type(value).__name__}")
+    return table

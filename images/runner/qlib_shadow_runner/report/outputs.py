@@ -13,7 +13,7 @@ from qlib_shadow_runner.contract import METADATA_FILE, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.artifacts import IC, PREDICTIONS, RANK_IC, REPORT, read_artifact
 from qlib_shadow_runner.files import read_json_object
-from qlib_shadow_runner.report.pickles import Opaque, read_opaquely
+from qlib_shadow_runner.pickles import Opaque, read_opaquely
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 from dataclasses import replace
@@ -14,8 +13,8 @@ import pytest
 from tests.unit.runner.report.pages import Page, read_page
 from tests.unit.runner.report.recorded import Shape, artifacts_of, make_run
 
+from qlib_shadow_runner.pickles import Opaque, read_opaquely
 from qlib_shadow_runner.report.making import report_of
-from qlib_shadow_runner.report.pickles import read_opaquely
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,14 +141,42 @@ def test_the_same_run_has_the_same_bytes(tmp_path: Path):
     assert report_of(folder) == report_of(folder)
 
 
-def test_pickles_run_nothing(tmp_path: Path):
-    """A class that is not known is not called; what it would do stays undone."""
+TABLES = ("pred.pkl", "label.pkl", "sig_analysis/ic.pkl", "sig_analysis/ric.pkl", ACCOUNT)
+OTHERS = ("portfolio_analysis/port_analysis_1day.pkl", POSITIONS, "params.pkl", "dataset")
 
-    class Evil:
-        def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
-            return os.system, (f"touch {tmp_path}/done",)
 
-    path = tmp_path / "evil.pkl"
-    path.write_bytes(pickle.dumps(Evil()))
-    read_opaquely(path)
+def called(module: str, name: str, argument: str) -> bytes:
+    """Pickle a call of a function that is found by these two words."""
+    words = [b"\x8c" + bytes([len(word)]) + word.encode() for word in (module, name, argument)]
+    return b"\x80\x04" + words[0] + words[1] + b"\x93" + words[2] + b"\x85R."
+
+
+@pytest.mark.parametrize(
+    "path",
+    [("posix", "system"), ("pandas.io.common", "os.system"), ("pandas", "DataFrame.eval")],
+    ids=".".join,
+)
+def test_pickles_run_nothing(tmp_path: Path, path: tuple[str, str]):
+    """What is not known is not called, by whichever way it is named; what it would do stays undone."""
+    folder = make_run(tmp_path, shape=SMALL)
+    for name in (*TABLES, *OTHERS):
+        (artifacts_of(folder) / name).write_bytes(called(*path, f"touch {tmp_path}/done"))
+    assert isinstance(read_opaquely(artifacts_of(folder) / "pred.pkl"), Opaque)
+    page = read_page(report_of(folder))
     assert not (tmp_path / "done").exists()
+    assert all(f"{name} cannot be read" in page.text for name in TABLES)
+
+
+def test_what_older_versions_pickled_is_read(tmp_path: Path):
+    """NumPy and pandas have moved what their pickles name."""
+    path = tmp_path / "old.pkl"
+    table = pd.DataFrame({"a": [1.5, 2.5]}, index=pd.bdate_range("2026-01-01", periods=2))
+    old = pickle.dumps(table, protocol=3)
+    assert b"cpandas\nDataFrame\n" in old
+    assert b"numpy._core" in old
+    path.write_bytes(
+        old.replace(b"cpandas\nDataFrame\n", b"cpandas.core.frame\nDataFrame\n").replace(
+            b"cnumpy._core", b"cnumpy.core"
+        )
+    )
+    pd.testing.assert_frame_equal(read_opaquely(path), table)
