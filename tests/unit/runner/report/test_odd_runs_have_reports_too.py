@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.unit.runner.report.pages import Page, read_page
-from tests.unit.runner.report.recorded import Shape, artifacts_of, make_run
+from tests.unit.runner.report.recorded import Shape, artifacts_of, dump, foreign, make_run
 
 from qlib_shadow_runner.pickles import Opaque, read_opaquely
 from qlib_shadow_runner.report.making import report_of
@@ -53,7 +53,7 @@ def gaps(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def assigned(**columns: float) -> Callable[[Path], None]:
+def assigned(**columns: float | str) -> Callable[[Path], None]:
     """Let whole columns of the account be one value; a trailing underscore is for Python's own words."""
     return with_account(lambda table: table.assign(**{name.rstrip("_"): v for name, v in columns.items()}))
 
@@ -64,9 +64,43 @@ def ruin(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def endless(table: pd.DataFrame) -> pd.DataFrame:
+    """Gain more than there is on one day."""
+    table.loc[table.index[30], ["return", "bench"]] = np.inf
+    return table
+
+
 def broken(artifacts: Path) -> None:
     """Leave half a pickle."""
     (artifacts / "pred.pkl").write_bytes(b"\x80\x04junk")
+
+
+def holding(name: str, value: object) -> Callable[[Path], None]:
+    """Let an artifact be a pickle of something else."""
+
+    def write(artifacts: Path) -> None:
+        (artifacts / name).write_bytes(pickle.dumps(value))
+
+    return write
+
+
+def infinite(artifacts: Path) -> None:
+    """Let one day's coefficient be none of this world."""
+    table = pd.read_pickle(artifacts / "sig_analysis/ic.pkl")
+    table.iloc[5] = np.inf
+    table.to_pickle(artifacts / "sig_analysis/ic.pkl")
+
+
+def twice(artifacts: Path) -> None:
+    """Score some instruments of the last day twice."""
+    table = pd.read_pickle(artifacts / "pred.pkl")
+    pd.concat([table, table.iloc[-3:]]).to_pickle(artifacts / "pred.pkl")
+
+
+def weightless(artifacts: Path) -> None:
+    """Hold something without a weight."""
+    held = foreign("qlib.backtest.position.Position", position={"cash": 1.0, "S001": {"amount": 3}})
+    dump(artifacts / POSITIONS, {pd.Timestamp("2026-01-01"): held}, held)
 
 
 POSITIONS = "portfolio_analysis/positions_normal_1day.pkl"
@@ -88,6 +122,22 @@ ODD = {
     "no model": (SMALL, without("params.pkl"), "The model does not say what its features gained"),
     "no positions": (SMALL, without(POSITIONS), f"{POSITIONS} is not there"),
     "a broken pickle": (SMALL, broken, "pred.pkl cannot be read"),
+    "scores that are no table": (
+        SMALL,
+        holding("pred.pkl", {1: 2}),
+        "pred.pkl cannot be read (TypeError: it",
+    ),
+    "scores of no days": (SMALL, holding("pred.pkl", pd.DataFrame({"score": [1.0]})), "are not days and"),
+    "scores of words": (SMALL, holding("label.pkl", pd.Series(["x"])), "label.pkl cannot be read"),
+    "scores twice": (SMALL, twice, "pred.pkl cannot be read (ValueError: it names an instrument twice"),
+    "an account that is no table": (SMALL, holding(ACCOUNT, {"a": 1}), f"{ACCOUNT} cannot be read"),
+    "an account of words": (SMALL, assigned(turnover="x"), f"{ACCOUNT} cannot be read"),
+    "an IC by number": (SMALL, holding("sig_analysis/ic.pkl", pd.Series([0.1])), "its rows are not days"),
+    "an infinite IC": (SMALL, infinite, ""),
+    "an infinite return": (SMALL, with_account(endless), ""),
+    "positions without weights": (SMALL, weightless, f"{POSITIONS} cannot be read (KeyError: 'weight')"),
+    "positions that are none": (SMALL, holding(POSITIONS, {1: 3}), f"{POSITIONS} cannot be read"),
+    "positions that are a list": (SMALL, holding(POSITIONS, [3]), f"{POSITIONS} cannot be read"),
 }
 
 
