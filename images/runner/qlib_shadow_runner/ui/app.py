@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -25,7 +27,10 @@ from qlib_shadow_runner.ui.resources import Told, together
 from qlib_shadow_runner.ui.shelf import PAGE, RUNNING, Choice, Shelf
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from qlib_shadow_runner.catalog.columns import Row
     from qlib_shadow_runner.cli.folders import Run
@@ -174,11 +179,30 @@ class Pages:
 
     @staticmethod
     def _file(run: Run, name: str, kind: str, policy: str) -> Response:
-        opened = open_file(run.folder / name)
+        missing = f'the run {run.run_id} has no file "{name}"'
+        return FileAnswer(run.folder / name, kind, policy, missing)
+
+
+class FileAnswer(Response):
+    """A file, opened when it is sent and closed whenever whoever asked for it goes away."""
+
+    def __init__(self, path: Path, kind: str, policy: str, missing: str) -> None:
+        self.path = path
+        self.kind = kind
+        self.policy = policy
+        self.missing = missing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        opened = await run_in_threadpool(open_file, self.path)
         if opened is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, f'the run {run.run_id} has no file "{name}"')
-        headers = {"Content-Security-Policy": policy, "Content-Length": str(opened[1])}
-        return StreamingResponse(content(*opened), media_type=kind, headers=headers)
+            raise HTTPException(HTTPStatus.NOT_FOUND, self.missing)
+        descriptor, size = opened
+        try:
+            headers = {"Content-Security-Policy": self.policy, "Content-Length": str(size)}
+            answer = StreamingResponse(content(descriptor, size), media_type=self.kind, headers=headers)
+            await answer(scope, receive, send)
+        finally:
+            os.close(descriptor)
 
 
 def static(request: Request) -> Response:

@@ -81,13 +81,10 @@ def open_file(path: Path) -> tuple[int, int] | None:
 
 
 def content(descriptor: int, size: int) -> Iterator[bytes]:
-    """Read so many bytes, as long as there are any, and close the file."""
-    try:
-        while size > 0 and (data := os.read(descriptor, min(CHUNK, size))):
-            size -= len(data)
-            yield data
-    finally:
-        os.close(descriptor)
+    """Read so many bytes, as long as there are any."""
+    while size > 0 and (data := os.read(descriptor, min(CHUNK, size))):
+        size -= len(data)
+        yield data
 
 
 def read_log(path: Path, begin: int | None) -> Piece:

@@ -43,6 +43,7 @@ class Served:
     small: SmallVolume
     said: str
     port: int
+    process: int
 
     @property
     def url(self) -> str:
@@ -85,7 +86,7 @@ def served(small: SmallVolume, *words: str, **environ: str) -> Iterator[Served]:
         found = re.search(r":(\d+)/", said)
         assert found, said
         try:
-            yield Served(small, said, int(found[1]))
+            yield Served(small, said, int(found[1]), process.pid)
         finally:
             process.terminate()
             _, errors = process.communicate()

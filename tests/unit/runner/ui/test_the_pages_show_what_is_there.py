@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,9 +23,10 @@ from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ARTIFACTS
 from qlib_shadow_runner.ui.chart import HEIGHT, WIDTH, cumulative_ic
+from testcluster import wait_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from tests.unit.runner.ui.conftest import Served
 
@@ -87,6 +91,28 @@ def test_files_are_given_as_they_are(pages: Served):
         head = pages.get(f"/runs/nightly-0/files/{name}", "HEAD")
         assert (head.status, head.body) == (200, b"")
         assert head.headers["content-length"] == str(len(answer.body))
+
+
+def reset(port: int, path: str) -> None:
+    """Ask for something, and be gone before it comes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as gone:
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+
+
+def opened(process: int) -> Iterator[str]:
+    """Name what a process has open."""
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield str(link.readlink())
+
+
+def test_nobody_leaves_a_file_open(pages: Served):
+    """However many requests are broken off: a process may open only so many."""
+    for _ in range(60):
+        reset(pages.port, "/runs/nightly-0/report")
+    assert pages.get("/runs/nightly-0/files/metrics.json").status == 200
+    wait_for(lambda: not any("nightly-0" in name for name in opened(pages.process)), 60, "files to be closed")
 
 
 def test_a_report_may_do_nothing(pages: Served):
