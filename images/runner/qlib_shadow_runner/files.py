@@ -54,10 +54,21 @@ def write_json(path: Path, document: object) -> None:
 def read_json_object(path: Path) -> dict[str, object] | None:
     """Read a JSON object, or None when there is none to read."""
     try:
-        document = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        content = path.read_bytes()
+        document = json.loads(content)
+        if b"\\ud" in content.lower():  # half a pair is no text, and nobody could write it down
+            json.dumps(document, ensure_ascii=False).encode()
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def read_json_object_of_others(path: Path) -> dict[str, object] | None:
+    """Read a document that anybody may have damaged: what is no file, or may not be read, is none either."""
+    try:
+        return read_json_object(path) if path.is_file() else None
+    except OSError:
+        return None
 
 
 def sync_folder(path: Path) -> None:

@@ -57,6 +57,20 @@ def test_what_is_no_run_is_not_listed(tmp_path: Path, capsys: pytest.CaptureFixt
     assert found["size"] > 100
 
 
+def test_no_run_draws_anothers_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Whoever wrote the metadata moves no cursor; a figure too large for a number is none."""
+    evil = "x\x1b[2J\nother-1  complete\x9b\u202e"
+    folder = make_run(tmp_path, "demo-1", status=evil, dataset_end=evil)
+    (folder / "results").mkdir(exist_ok=True)
+    (folder / "results" / "qrun.json").write_text(f'{{"metrics": {{"ic": 1{"0" * 400}}}}}')
+    assert main(["runs", "--data", str(tmp_path)]) == 0
+    listed = capsys.readouterr().out
+    assert len(listed.splitlines()) == 2
+    assert r"x\x1b[2J\nother-1  complete\x9b\u202e" in listed
+    assert main(["show", "demo-1", "--data", str(tmp_path)]) == 0
+    assert all((letter + "x").isprintable() for letter in capsys.readouterr().out.replace("\n", ""))
+
+
 def test_no_runs_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """A volume begins empty."""
     assert main(["runs", "--data", str(tmp_path)]) == 0

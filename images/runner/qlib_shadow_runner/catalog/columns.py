@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.contract import METRICS_FILE, Metrics, Stage
-from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.files import read_json_object_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ class Told:
     @classmethod
     def by(cls, run: Run) -> Self:
         """Read the folder."""
-        document = read_json_object(run.folder / METRICS_FILE) or {}
+        document = read_json_object_of_others(run.folder / METRICS_FILE) or {}
         numbers = {name: number(value) for name, value in document.items()}
         return cls(
             run,
@@ -111,7 +111,10 @@ def moment(value: object) -> datetime | None:
         return None
     if found is None or found.tzinfo is None:
         return found
-    return found.astimezone(UTC).replace(tzinfo=None)
+    try:
+        return found.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        return None
 
 
 def snake(name: str) -> str:

@@ -57,7 +57,7 @@ def stamp(folder: Path) -> str:
     for name in DOCUMENTS:
         try:
             status = (folder / name).stat()
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             parts.append("-")
         else:
             parts.append(f"{status.st_size}.{status.st_mtime_ns}")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.catalog.columns import number
 from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
-from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.files import read_json_object, read_json_object_of_others
 from qlib_shadow_runner.lease import HOLDER, seconds_since_death
 from qlib_shadow_runner.run_folder import RunFolder
 from qlib_shadow_runner.suggest import nearest
@@ -49,7 +49,7 @@ class Run:
         """Read a folder; None where it is not one that a run made under this name."""
         if folder.is_symlink() or run_id_fault(folder.name) is not None:
             return None
-        metadata = read_json_object(folder / METADATA_FILE)
+        metadata = read_json_object_of_others(folder / METADATA_FILE)
         if metadata is None or metadata.get("run_id") != folder.name:
             return None
         return cls(folder, metadata)
@@ -111,9 +111,9 @@ class Run:
     def _moment(self, name: str) -> datetime:
         try:
             moment = datetime.fromisoformat(str(self.metadata.get(name)))
-        except ValueError:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             return LONG_AGO
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     @property
     def size(self) -> int:
@@ -123,12 +123,11 @@ class Run:
     def metric(self, name: str) -> float | None:
         """Give one figure of the last stage."""
         metrics = self.result(Stage.QRUN).get("metrics")
-        value = metrics.get(name) if isinstance(metrics, dict) else None
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+        return number(metrics.get(name)) if isinstance(metrics, dict) else None
 
     def result(self, stage: Stage) -> Mapping[str, object]:
         """Give what a stage left."""
-        return RunFolder(self.folder).result(stage) or {}
+        return read_json_object_of_others(RunFolder(self.folder).result_path(stage)) or {}
 
 
 def existing_volume(data: Path) -> Volume:
@@ -186,6 +185,6 @@ def folder_size(folder: Path) -> int:
         for name in names:
             try:
                 total += os.lstat(Path(parent, name)).st_size
-            except FileNotFoundError:  # a run is writing here
+            except OSError:  # a run is writing here, or it is not ours to look at
                 continue
     return total

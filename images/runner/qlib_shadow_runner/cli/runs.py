@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.folders import LONG_AGO, Run, all_runs, existing_volume
-from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.printing import in_one_line, print_json
 from qlib_shadow_runner.contract import ExitCode, Metrics
 from qlib_shadow_runner.dataset.archive.progress import human
 
@@ -69,8 +69,8 @@ def _row(run: Run) -> Sequence[str]:
     ic, annual = run.metric("ic"), run.metric("annualizedReturn")
     return (
         run.run_id,
-        run.status,
-        str(run.metadata.get("dataset_end") or NOTHING),
+        in_one_line(run.status),
+        in_one_line(str(run.metadata.get("dataset_end") or NOTHING)),
         NOTHING if ic is None else f"{ic:.3f}",
         NOTHING if annual is None else f"{annual:.1%}",
         NOTHING if run.started == LONG_AGO else f"{run.started:%Y-%m-%d %H:%M}",

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.folders import Run, find_run
-from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.printing import in_one_line, print_json
 from qlib_shadow_runner.contract import (
     METRICS_FILE,
     MLRUNS,
@@ -66,7 +66,7 @@ def _page(run: Run) -> str:
     plain = {key: _words(value) for key, value in run.metadata.items()}
     metrics = run.result(Stage.QRUN).get("metrics")
     figures = {key: _words(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
-    title = f"{run.folder}  {run.status}  {human(run.size)}"
+    title = f"{run.folder}  {in_one_line(run.status)}  {human(run.size)}"
     parts = {title: _messages(run), "metadata": plain, "metrics": figures, "files": _files(run)}
     return "\n".join(_part(head, lines) for head, lines in parts.items() if lines)
 
@@ -79,7 +79,9 @@ def _messages(run: Run) -> dict[str, str]:
     """Give the sentence that each stage ended with."""
     results = {str(stage): run.result(stage) for stage in Stage}
     return {
-        name: f"{found.get('reason')}: {found.get('message')}" for name, found in results.items() if found
+        name: in_one_line(f"{found.get('reason')}: {found.get('message')}")
+        for name, found in results.items()
+        if found
     }
 
 
@@ -93,4 +95,4 @@ def _words(value: object) -> str:
         return f"{value:.6g}"
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
-    return "-" if value is None else str(value)
+    return "-" if value is None else in_one_line(str(value))

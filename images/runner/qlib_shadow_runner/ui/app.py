@@ -193,6 +193,7 @@ class FileAnswer(Response):
         self.missing = missing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
         opened = await run_in_threadpool(open_file, self.path)
         if opened is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, self.missing)

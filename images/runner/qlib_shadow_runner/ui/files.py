@@ -56,12 +56,14 @@ def shown_files(folder: Path) -> list[Shown]:
 
 
 def _regular(folder: Path, prefix: str) -> Iterator[Shown]:
-    if folder.is_symlink() or not folder.is_dir():
+    try:
+        paths = [] if folder.is_symlink() or not folder.is_dir() else sorted(folder.iterdir())
+    except OSError:  # it is not ours to look at
         return
-    for path in sorted(folder.iterdir()):
+    for path in paths:
         try:
             status = path.lstat()
-        except FileNotFoundError:  # a run is writing here
+        except OSError:  # a run is writing here
             continue
         if stat.S_ISREG(status.st_mode) and not path.name.startswith("."):
             yield Shown(prefix + path.name, status.st_size)

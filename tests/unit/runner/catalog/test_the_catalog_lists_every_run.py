@@ -22,7 +22,7 @@ from qlib_shadow_runner.catalog.columns import COLUMNS
 from qlib_shadow_runner.catalog.rows import row_of
 from qlib_shadow_runner.catalog.store import RUNS_SCHEMA, as_table
 from qlib_shadow_runner.catalog.update import look, update
-from qlib_shadow_runner.cli.folders import Run
+from qlib_shadow_runner.cli.folders import LONG_AGO, Run, all_runs
 from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode
 
 if TYPE_CHECKING:
@@ -136,12 +136,62 @@ def test_strange_metadata_leaves_its_fields_empty(small: SmallVolume):
         strange = {key: document[key] if key == "run_id" else wrong for key in document}
         row = {**row_of(Run(path.parent, strange)), "stamp": ""}
         assert as_table([row], RUNS_SCHEMA).num_rows == 1
-    path.write_text(
-        json.dumps({**document, "dataset_end": 20260101, "started_at_utc": "soon", "stages": [3]})
-    )
-    update(small.volume)
-    found = table(small).loc["nightly-1"]
-    assert found[["dataset_end", "started_at", "seconds"]].isna().all()
+    for started in ("soon", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"):
+        strange = {**document, "dataset_end": 20260101, "started_at_utc": started, "stages": [3]}
+        path.write_text(json.dumps(strange))
+        update(small.volume)
+        found = table(small).loc["nightly-1"]
+        assert found[["dataset_end", "started_at", "seconds"]].isna().all()
+        assert [run.started for run in all_runs(small.volume) if run.run_id == "nightly-1"] == [LONG_AGO]
+
+
+def link_to_itself(path: Path) -> None:
+    """Lead nowhere."""
+    path.symlink_to(path.name)
+
+
+SPOILT: dict[str, Callable[[Path], object]] = {
+    "a folder": lambda path: path.mkdir(),
+    "a link to itself": link_to_itself,
+    "a pipe": os.mkfifo,
+    "brackets in brackets": lambda path: path.write_text("[" * 100_000),
+    "deep inside": lambda path: path.write_text(
+        f'{{"run_id": "{path.parent.name}", "a": {"[" * 90_000}{"]" * 90_000}}}'
+    ),
+    "half a letter": lambda path: path.write_text(
+        f'{{"run_id": "{path.parent.name}", "status": "failed", "reason": "\\ud800"}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("name", ["RUN_METADATA.json", "metrics.json", "results/qrun.json"])
+def test_a_spoilt_folder_hides_no_other_run(small: SmallVolume, name: str, spoil: Callable[[Path], object]):
+    """It has no row where its metadata cannot be read, and no figures where these cannot."""
+    path = small.data / "artifacts/trading-ops/qlib-shadow/nightly-1" / name
+    path.unlink()
+    spoil(path)
+    there = ["nightly-2"] if name == "RUN_METADATA.json" else ["nightly-2", "nightly-1"]
+    assert [row["run_id"] for row in update(small.volume).runs] == there
+    assert [run.run_id for run in all_runs(small.volume)] == there
+    assert all(run.size > 0 for run in all_runs(small.volume))
+
+
+def test_a_folder_of_another_user_hides_no_other_run(small: SmallVolume, monkeypatch: pytest.MonkeyPatch):
+    """Root may read everything, so that the system is made to refuse here."""
+
+    def refusing(function: Callable[..., object]) -> Callable[..., object]:
+        def asked(path: Path, *more: object, **named: object) -> object:
+            if "nightly-1" in path.parent.parts:
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *more, **named)
+
+        return asked
+
+    for name in ("stat", "read_bytes"):
+        monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
+    assert [row["run_id"] for row in look(small.volume).runs] == ["nightly-2"]
+    assert [run.run_id for run in all_runs(small.volume)] == ["nightly-2"]
 
 
 def test_a_run_whose_process_dies_is_seen_without_a_changed_document(small: SmallVolume):
