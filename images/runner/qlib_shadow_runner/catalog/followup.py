@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 
 from qlib_shadow_runner.catalog.returns import HORIZONS, Closes
 from qlib_shadow_runner.catalog.signals import is_whole, signal_file, signals_of
-from qlib_shadow_runner.catalog.store import catalog_folder, read_table, write_table
+from qlib_shadow_runner.catalog.store import catalog_folder, read_arrow, read_table, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -66,9 +68,25 @@ class Due:
     """The day's place among the closes."""
 
 
+def followup_file(volume: Volume) -> Path:
+    """Say where the table lies."""
+    return catalog_folder(volume) / FILE
+
+
 def read_followup(volume: Volume) -> list[Row]:
     """Read what has been judged so far."""
-    return read_table(catalog_folder(volume) / FILE, SCHEMA)
+    return read_table(followup_file(volume), SCHEMA)
+
+
+def read_live(path: Path) -> pa.Table:
+    """Read what has been judged of signals of the last day that a run had data for."""
+    return read_arrow(path, SCHEMA).filter(pc.field("live"))
+
+
+def rows_of(table: pa.Table, run_id: str) -> list[Row]:
+    """Give the rows of one run."""
+    found: list[Row] = table.filter(pc.field("run_id") == run_id).to_pylist()
+    return found
 
 
 def refresh_followup(volume: Volume, runs: Sequence[Row], limit: int | None = None) -> list[Row]:
@@ -76,7 +94,7 @@ def refresh_followup(volume: Volume, runs: Sequence[Row], limit: int | None = No
     before = read_followup(volume)
     after = follow_up(volume, runs, before, limit)
     if after != before:
-        write_table(catalog_folder(volume) / FILE, after, SCHEMA)
+        write_table(followup_file(volume), after, SCHEMA)
     return after
 
 

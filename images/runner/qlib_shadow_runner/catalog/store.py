@@ -74,18 +74,23 @@ def catalog_lock(volume: Volume, patience: float = PATIENCE) -> Iterator[None]:
 
 
 def read_table(path: Path, schema: pa.Schema) -> list[Row]:
+    """Read the rows of a table."""
+    return [_as_written(row, schema) for row in read_arrow(path, schema).to_pylist()]
+
+
+def read_arrow(path: Path, schema: pa.Schema) -> pa.Table:
     """Read a table; one that is not there, not whole or of another version is empty."""
+    nothing = schema.empty_table()
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return nothing
     try:
         table = pq.read_table(io.BytesIO(content))
     except (pa.ArrowException, OSError):  # whichever Arrow takes for what is cut or overwritten
-        return []
-    if (table.schema.metadata or {}).get(VERSION_KEY) != VERSION or not table.schema.equals(schema):
-        return []
-    return [_as_written(row, schema) for row in table.to_pylist()]
+        return nothing
+    whole = (table.schema.metadata or {}).get(VERSION_KEY) == VERSION and table.schema.equals(schema)
+    return table if whole else nothing
 
 
 def write_table(path: Path, rows: list[Row], schema: pa.Schema) -> None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from qlib_shadow_runner.catalog.columns import Row
     from qlib_shadow_runner.cli.folders import Run
     from qlib_shadow_runner.ui.resources import Listing
     from qlib_shadow_runner.volume import Volume
@@ -110,7 +109,7 @@ class Pages:
     def run(self, request: Request) -> Response:
         """Show one run."""
         run = self._run(request)
-        judged = [row for row in self._followup() if row["run_id"] == run.run_id and row["live"]]
+        judged = self.shelf.judged.of(run.run_id)
         told, uid = self._told(), run.metadata.get("uid")
         resource = next((one for one in told.resources if one.uid == uid), None)
         return HTMLResponse(
@@ -149,7 +148,7 @@ class Pages:
     def followup(self, request: Request) -> Response:
         """Show what became of the signals."""
         del request
-        found = records(self._followup())
+        found = records(self.shelf.judged.rows())
         paths = sorted({record.dataset_path for record in found})
         datasets = {path: [record for record in found if record.dataset_path == path] for path in paths}
         charts = {path: cumulative_ic(several) for path, several in datasets.items()}
@@ -157,11 +156,6 @@ class Pages:
 
     def _told(self) -> Told:
         return Told() if self.listing is None else self.listing.told()
-
-    def _followup(self) -> list[Row]:
-        from qlib_shadow_runner.catalog.followup import read_followup  # noqa: PLC0415 - it takes pandas
-
-        return read_followup(self.shelf.volume)
 
     def _run(self, request: Request) -> Run:
         run_id = request.path_params["run_id"]

@@ -12,6 +12,9 @@ from qlib_shadow_runner.cli.folders import Run, artifacts_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
 
     from qlib_shadow_runner.catalog.columns import Row
     from qlib_shadow_runner.volume import Volume
@@ -24,6 +27,45 @@ RUNNING: Final = "running"
 
 
 @dataclass
+class Judged:
+    """What became of signals, kept in memory and read anew where the file has changed."""
+
+    volume: Volume
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stamp: tuple[int, int] | None = None
+    _table: pa.Table | None = None
+
+    def rows(self) -> list[Row]:
+        """Give all that counts: of signals whose outcome nobody could know."""
+        found: list[Row] = self._live().to_pylist()
+        return found
+
+    def of(self, run_id: str) -> list[Row]:
+        """Give one run's."""
+        from qlib_shadow_runner.catalog.followup import rows_of  # noqa: PLC0415 - it takes pandas
+
+        return rows_of(self._live(), run_id)
+
+    def _live(self) -> pa.Table:
+        from qlib_shadow_runner.catalog.followup import followup_file, read_live  # noqa: PLC0415 - as above
+
+        path = followup_file(self.volume)
+        with self._lock:
+            stamp = _stamp(path)
+            if self._table is None or stamp != self._stamp:
+                self._table, self._stamp = read_live(path), stamp
+            return self._table
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+@dataclass
 class Shelf:
     """One volume's runs."""
 
@@ -32,6 +74,10 @@ class Shelf:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _rows: list[Row] = field(default_factory=list)
     _until: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        """Keep what became of their signals as well."""
+        self.judged = Judged(self.volume)
 
     def rows(self) -> list[Row]:
         """Give all runs, newest first."""

@@ -12,17 +12,20 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from tests.unit.runner.catalog.volumes import SmallVolume
 from tests.unit.runner.conftest import weekdays
 from tests.unit.runner.ui.conftest import served
 
+from qlib_shadow_runner.catalog import followup
 from qlib_shadow_runner.catalog.record import Day, Record
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ARTIFACTS
 from qlib_shadow_runner.ui.chart import HEIGHT, WIDTH, cumulative_ic
+from qlib_shadow_runner.ui.shelf import Judged
 from testcluster import wait_for
 
 if TYPE_CHECKING:
@@ -269,6 +272,22 @@ def test_the_followup_is_told_and_drawn(pages: Served):
     assert re.findall(r'<th scope="row">(\d+ days?)</th>', told) == ["1 day"]
     assert '<polyline class="line line-1"' in told
     assert "What became of its last signals" in pages.get("/runs/nightly-0").text
+
+
+def test_the_followup_is_read_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """And not for every page of every run, of which one needs a few rows."""
+    small = SmallVolume(tmp_path / "data")
+    small.add_dataset(64)
+    judged, read = Judged(small.volume), Mock(wraps=followup.read_live)
+    monkeypatch.setattr(followup, "read_live", read)
+    assert judged.rows() == judged.of("nightly-1") == []
+    small.add_run("nightly-1", 60)
+    small.add_run("nightly-2", 61)
+    expected = [row for row in update(small.volume).followup if row["live"]]
+    assert [judged.rows() for _ in range(3)] == [expected] * 3
+    assert [row["run_id"] for row in judged.of("nightly-1")] == ["nightly-1"]
+    assert judged.of("nightly-1") == [row for row in expected if row["run_id"] == "nightly-1"]
+    assert read.call_count == 2
 
 
 def test_a_chart_stays_on_its_canvas():
