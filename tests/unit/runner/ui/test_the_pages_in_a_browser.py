@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Page, expect
+from tests import chromium
 
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.contract import ARTIFACTS
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from tests.unit.runner.ui.conftest import Served
 
-PATIENCE = 60_000
 ADDRESSES = (
     "/",
     "/?q=nothing",
@@ -67,6 +67,8 @@ def followed_up(pages: Served) -> None:
 def page(browser: Browser, pages: Served) -> Iterator[Page]:
     """Open a page of one's own; it may ask nobody else and complain of nothing."""
     context = browser.new_context(base_url=pages.url)
+    context.set_default_timeout(chromium.PATIENCE)
+    expect.set_options(chromium.PATIENCE)
     one = context.new_page()
     asked: list[str] = []
     complaints: list[str] = []
@@ -89,7 +91,7 @@ def test_the_list_keeps_up_by_itself(page: Page, pages: Served):
     page.goto("/")
     page.get_by_label("Words").fill("half a wo")
     pages.small.add_run("later-1", 64)
-    expect(page.get_by_role("link", name="later-1")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("link", name="later-1")).to_be_visible()
     expect(page.get_by_label("Words")).to_have_value("half a wo")
 
 
@@ -97,7 +99,7 @@ def test_choosing_a_status_filters_at_once(page: Page):
     """And the address can be kept."""
     page.goto("/")
     page.get_by_label("Status").select_option("failed")
-    page.wait_for_url("**/?status=failed*", timeout=PATIENCE)
+    page.wait_for_url("**/?status=failed*")
     expect(page.locator("tbody tr")).to_have_count(1)
     expect(page.get_by_role("link", name="broken-1")).to_be_visible()
 
@@ -109,12 +111,12 @@ def test_a_log_follows_what_is_written(page: Page, pages: Served):
     shown = page.locator("#log")
     with log.open("a") as stream:
         stream.write("".join(f"epoch {number} <b>\n" for number in range(200)))
-    expect(shown).to_contain_text("epoch 199 <b>", timeout=PATIENCE)
+    expect(shown).to_contain_text("epoch 199 <b>")
     assert shown.evaluate("log => log.scrollHeight - log.scrollTop - log.clientHeight") < 40
     shown.evaluate("log => { log.scrollTop = 0; }")
     with log.open("a") as stream:
         stream.write("the last line\n")
-    expect(shown).to_contain_text("the last line", timeout=PATIENCE)
+    expect(shown).to_contain_text("the last line")
     assert shown.evaluate("log => log.scrollTop") == 0
     assert shown.locator("b").count() == 0
 
@@ -130,9 +132,9 @@ def test_a_run_that_ends_shows_its_report(page: Page, pages: Served):
     document = json.loads((running / "RUN_METADATA.json").read_text())
     (running / "report.html").write_text("<p id=said>it is done</p>")
     (running / "RUN_METADATA.json").write_text(json.dumps({**document, "status": "complete"}))
-    expect(page.locator("#live .title .badge")).to_have_text("complete", timeout=PATIENCE)
-    expect(page.frame_locator("iframe").locator("#said")).to_have_text("it is done", timeout=PATIENCE)
-    expect(log.locator("#follows")).to_have_text("the run has ended", timeout=PATIENCE)
+    expect(page.locator("#live .title .badge")).to_have_text("complete")
+    expect(page.frame_locator("iframe").locator("#said")).to_have_text("it is done")
+    expect(log.locator("#follows")).to_have_text("the run has ended")
 
 
 def test_a_reports_scripts_do_not_run(page: Page):
