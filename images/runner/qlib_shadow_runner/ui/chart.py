@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 720
 HEIGHT: Final = 260
-LEFT: Final = 52
+GAP: Final = 8
+LETTER: Final = 14
+"""As wide as a letter beside the grid is on a phone, where it must be large to be read."""
 RIGHT: Final = 16
 TOP: Final = 14
 BOTTOM: Final = 28
@@ -44,10 +46,11 @@ class Chart:
     """Heights, and what is written there."""
     days: Sequence[tuple[float, str, str]]
     """Places, what is written there, and how it is anchored."""
+    left: int
     width: int = WIDTH
     height: int = HEIGHT
-    left: int = LEFT
     right: int = WIDTH - RIGHT
+    gap: int = GAP
 
 
 def cumulative_ic(records: Sequence[Record]) -> Chart | None:
@@ -57,21 +60,20 @@ def cumulative_ic(records: Sequence[Record]) -> Chart | None:
         return None
     values = [0.0, *(day.cumulative_ic for record in records for day in record.days)]
     low, high, step = _bounds(min(values), max(values))
+    heights = [low + step * place for place in range(round((high - low) / step) + 1)]
+    left = GAP + LETTER * max(len(_written(height)) for height in heights)
 
     def x(day: date) -> float:
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * days.index(day) / (len(days) - 1), 1)
+        return round(left + (WIDTH - left - RIGHT) * days.index(day) / (len(days) - 1), 1)
 
     def y(value: float) -> float:
         return round(TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low), 1)
 
     lines = [_line(record, [(x(day.day), y(day.cumulative_ic)) for day in record.days]) for record in records]
-    grid = [
-        (y(low + step * place), _written(low + step * place))
-        for place in range(round((high - low) / step) + 1)
-    ]
+    grid = [(y(height), _written(height)) for height in heights]
     ends = [(x(days[0]), str(days[0]), "start"), (x(days[-1]), str(days[-1]), "end")]
     said = ", ".join(f"{record.days[-1].cumulative_ic:.2f} over {record.horizon} days" for record in records)
-    return Chart(f"Cumulative IC from {days[0]} to {days[-1]}: {said}", lines, grid, ends)
+    return Chart(f"Cumulative IC from {days[0]} to {days[-1]}: {said}", lines, grid, ends, left)
 
 
 def _line(record: Record, points: Sequence[tuple[float, float]]) -> Line:

@@ -57,6 +57,15 @@ MEASURE = """
 """
 
 
+UNSEEN_TEXT = """
+() => [...document.querySelectorAll('svg.chart text')].filter(text => {
+  const svg = text.ownerSVGElement.getBoundingClientRect(), box = text.getBoundingClientRect();
+  return box.left < svg.left - 1 || box.right > svg.right + 1
+    || box.top < svg.top - 1 || box.bottom > svg.bottom + 1;
+}).map(text => text.textContent)
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def followed_up(pages: Served) -> None:
     """Let there be a followup to be drawn."""
@@ -170,6 +179,15 @@ def test_a_phone_shows_all_of_it(page: Page):
     page.goto("/")
     cell = page.locator("td[data-label=Drawdown]").first
     assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Drawdown"'
+
+
+@pytest.mark.parametrize("width", [320, 360, 800])
+def test_a_charts_words_are_whole(page: Page, width: int):
+    """Signs included, also where letters are large for the picture."""
+    page.set_viewport_size({"width": width, "height": 740})
+    page.goto("/followup")
+    expect(page.locator("svg.chart text", has_text="\N{MINUS SIGN}").first).to_be_visible()
+    assert page.evaluate(UNSEEN_TEXT) == []
 
 
 def test_the_keyboard_reaches_everything(page: Page):
