@@ -104,6 +104,22 @@ def test_the_list_keeps_up_by_itself(page: Page, pages: Served):
     expect(page.get_by_label("Words")).to_have_value("half a wo")
 
 
+def test_the_list_keeps_up_under_the_keyboard(page: Page, pages: Served):
+    """Whoever stands on a link of it stays there; a row that is the same is left alone."""
+    page.goto("/")
+    link = page.get_by_role("link", name="nightly-0")
+    link.focus()
+    for name in ("later-2", "later-3"):
+        pages.small.add_run(name, 64)
+        expect(page.get_by_role("link", name=name)).to_be_visible()
+        expect(link).to_be_focused()
+    link.evaluate("link => { link.mark = true; }")
+    document = folder(pages, "later-3") / "RUN_METADATA.json"
+    document.write_text(document.read_text().replace('"complete"', '"interrupted"'))
+    expect(page.locator("tr", has_text="later-3").locator(".badge")).to_have_text("interrupted")
+    assert link.evaluate("link => link.mark && link === document.activeElement")
+
+
 def test_choosing_a_status_filters_at_once(page: Page):
     """And the address can be kept."""
     page.goto("/")

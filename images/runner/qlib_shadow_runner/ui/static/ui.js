@@ -3,16 +3,27 @@
 
 const hidden = () => document.visibilityState === "hidden";
 
+// What is the same stays as it is, with what is selected in it.
+function swap(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  const alike = old.cloneNode(false).isEqualNode(fresh.cloneNode(false));
+  const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
+  if (alike && before.length === after.length) before.forEach((child, at) => swap(child, after[at]));
+  else old.replaceWith(fresh);
+}
+
 async function refreshLive() {
   const live = document.querySelector("#live[data-every]");
   if (!live) return;
-  if (!hidden() && !live.contains(document.activeElement)) {
+  if (!hidden()) {
     try {
       const answer = await fetch(location.href, { cache: "no-store" });
       const fresh = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#live");
       if (fresh) {
         if ("running" in live.dataset && !("running" in fresh.dataset)) return location.reload();
-        if (fresh.innerHTML !== live.innerHTML) live.innerHTML = fresh.innerHTML;
+        const focused = live.contains(document.activeElement) && document.activeElement.getAttribute("href");
+        swap(live, fresh);
+        if (focused) document.querySelector(`#live [href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
       }
       document.body.classList.toggle("cut-off", !answer.ok);
     } catch {
