@@ -44,6 +44,8 @@ def _headline(figures: Figures) -> tuple[str, str]:
         return "bad", "The scores rank the wrong way round"
     if profit >= BEYOND_CHANCE:
         return "mixed", "Profit without a signal: look for luck, or a tilt"
+    if profit <= -BEYOND_CHANCE:
+        return "bad", "It loses to its benchmark beyond chance"
     return "bad", "Nothing here is beyond chance"
 
 

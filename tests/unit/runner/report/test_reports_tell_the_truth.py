@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -10,9 +13,9 @@ from tests.unit.runner.report import recomputed
 from tests.unit.runner.report.pages import Page, number, read_page
 from tests.unit.runner.report.recorded import artifacts_of
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from qlib_shadow_runner.report.verdict import judge
 
+if TYPE_CHECKING:
     from tests.unit.runner.report.conftest import Made
 
 
@@ -148,3 +151,29 @@ def test_features_are_shown_by_what_they_gained(told: tuple[Path, Page]):
     """The gains of every tree, by the handler's own names."""
     rows = [row[:2] for row in told[1].tables[""] if len(row) == 3 and row[1].endswith("%")]
     assert rows == [["KMID", "69.0%"], ["<c>", "21.0%"], ["$b", "10.0%"]]
+
+
+ROW = re.compile(r"^\| (t [^|]+|between|missing) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+MEANT = {
+    "t ≥ 2": (2.0, 7.0),
+    "0 < t < 2": (0.1, 1.9),
+    "t ≤ 0": (0.0, -4.2),
+    "t ≤ \N{MINUS SIGN}2": (-2.0, -4.2),
+    "between": (-1.9, 0.0, 1.9),
+    "any": (-4.2, 0.0, 4.2),
+}
+
+
+def judged(signal: float | None, profit: float | None) -> str:
+    """Give the verdict on two t statistics."""
+    ic, summary = Mock(t=signal, mean=None), Mock(excess_t=profit, benchmark=None, trading=Mock(cost=None))
+    return judge(Mock(ic=ic, summary=summary), {}).headline
+
+
+def test_the_verdict_is_the_documented_one():
+    """For every row of the page's table."""
+    rows = ROW.findall((Path(__file__).parents[4] / "docs" / "report.md").read_text())
+    assert len(rows) == 8
+    for signal, profit, verdict in rows[:-1]:
+        assert {judged(one, other) for one in MEANT[signal] for other in MEANT[profit]} == {verdict}
+    assert {judged(None, 3.0), judged(3.0, None)} == {rows[-1][2]}
