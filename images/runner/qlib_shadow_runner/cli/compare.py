@@ -72,7 +72,7 @@ def document(runs: Sequence[Compared]) -> dict[str, object]:
             {
                 "name": row.name,
                 "values": dict(zip(ids, row.values, strict=True)),
-                "best": None if row.best is None else ids[row.best],
+                "best": [ids[place] for place in sorted(row.best)],
             }
             for row in rows(runs)
         ],
@@ -106,7 +106,7 @@ def _figures(runs: Sequence[Compared]) -> Table:
     table = _table("", len(runs), justify="right")
     for row in rows(runs):
         cells = [
-            Text(f"{row.show(value)} ★", "bold green") if row.best == number else Text(f"{row.show(value)}  ")
+            Text(f"{row.show(value)} ★", "bold green") if number in row.best else Text(f"{row.show(value)}  ")
             for number, value in enumerate(row.values)
         ]
         table.add_row(Text(row.name), *cells)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.catalog.columns import number
 from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.files import read_json_object
@@ -68,8 +69,8 @@ class Row:
 
     name: str
     values: list[float | None]
-    best: int | None
-    """Which run has the best one, where one is better than the others."""
+    best: frozenset[int]
+    """Which runs have the best one, as it is shown; none where all are equal."""
     show: Callable[[object], str]
 
 
@@ -139,12 +140,12 @@ def rows(runs: Sequence[Compared]) -> list[Row]:
 
 
 def _row(measure: Measure, runs: Sequence[Compared]) -> Row:
-    found = [measure.read(run) for run in runs]
-    values = [float(value) if isinstance(value, int | float) else None for value in found]
+    values = [number(measure.read(run)) for run in runs]
     there = [value for value in values if value is not None]
-    best = None
-    if measure.better and len(set(there)) > 1:
-        best = values.index(measure.better(there))
+    best: frozenset[int] = frozenset()
+    if measure.better and len({measure.show(value) for value in there}) > 1:
+        shown = measure.show(measure.better(there))
+        best = frozenset(place for place, value in enumerate(values) if measure.show(value) == shown)
     return Row(measure.name, values, best, measure.show)
 
 

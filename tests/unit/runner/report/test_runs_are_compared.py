@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from tests import chromium
@@ -12,6 +14,7 @@ from tests.unit.runner.report.pages import read_page
 from tests.unit.runner.report.recorded import Shape, make_run
 
 from qlib_shadow_runner.cli import main
+from qlib_shadow_runner.report.comparison import MEASURES, Compared, _row
 from qlib_shadow_runner.verify import verify_run
 
 if TYPE_CHECKING:
@@ -56,9 +59,22 @@ def test_the_best_of_each_line_is_marked(data: Path, tmp_path: Path, capsys: pyt
     ):
         values = found[name]["values"]
         assert isinstance(values, dict)
-        assert found[name]["best"] == best(values, key=values.__getitem__), name
-    assert found["IC"]["best"] == "skilled"
-    assert found["Days"]["best"] is None
+        assert found[name]["best"] == [best(values, key=values.__getitem__)], name
+    assert found["IC"]["best"] == ["skilled"]
+    assert found["Days"]["best"] == []
+
+
+def test_what_is_shown_as_equal_is_marked_as_equal():
+    """Two runs with the best figure have both the star; where all have it, none has."""
+    for values, best in (
+        ([0.1, 0.10000001, 0.05], {0, 1}),
+        ([0.1, 0.10000001], set()),
+        ([0.1, None, math.inf], set()),
+        ([None, None], set()),
+        ([None, 0.2, 0.1], {1}),
+    ):
+        runs = [Mock(spec=Compared, metrics={"annualizedReturn": figure}) for figure in values]
+        assert _row(MEASURES[0], runs).best == best
 
 
 def test_the_table_and_the_page_say_the_same(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
