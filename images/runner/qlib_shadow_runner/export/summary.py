@@ -38,6 +38,9 @@ def render_summary(
     environment.filters["figure"] = lambda value: ABSENT if value is None else f"{value:.4f}"
     environment.filters["short"] = lambda value: ABSENT if value is None else f"{value:.2f}"
     environment.filters["points"] = lambda value: ABSENT if value is None else f"{value * 1e4:+.1f}"
+    environment.filters["hundredths"] = lambda value: (
+        "" if value is None else f"{round(value * 100, 1) + 0:.1f}"
+    )
     environment.filters["day"] = lambda value: f"{value:%Y-%m-%d}"
     last = signals[signals["date"] == signals["date"].max()].head(SHOWN)
     return environment.get_template(TEMPLATE).render(
@@ -47,4 +50,5 @@ def render_summary(
         signals_file=signals_file,
         last_day=f"{last['date'].iloc[0]:%Y-%m-%d}",
         best=last.to_dict("records"),
+        shown=SHOWN,
     )

@@ -13,6 +13,11 @@ from tests.unit.runner.report import recomputed
 from tests.unit.runner.report.pages import Page, number, read_page
 from tests.unit.runner.report.recorded import artifacts_of
 
+from qlib_shadow_runner.export.metrics import compute_metrics
+from qlib_shadow_runner.export.signals import rank_signals
+from qlib_shadow_runner.export.summary import render_summary
+from qlib_shadow_runner.report.figures import Material
+from qlib_shadow_runner.report.outputs import Outputs, read_metadata
 from qlib_shadow_runner.report.verdict import judge
 
 if TYPE_CHECKING:
@@ -177,3 +182,44 @@ def test_the_verdict_is_the_documented_one():
     for signal, profit, verdict in rows[:-1]:
         assert {judged(one, other) for one in MEANT[signal] for other in MEANT[profit]} == {verdict}
     assert {judged(None, 3.0), judged(3.0, None)} == {rows[-1][2]}
+
+
+ASKED = {
+    "benchmark_excluded": False,
+    "segments_chosen_by": "auto",
+    "segments": dict.fromkeys(("train", "valid", "test"), ("2020-01-02", "2020-01-03")),
+    "segment_days": dict.fromkeys(("train", "valid", "test"), 2),
+    "backtest": ("2020-01-02", "2020-01-03"),
+    "label_looks_ahead_days": 2,
+    "strategy": {"topk": 1, "n_drop": 1},
+    "exchange": {
+        **dict.fromkeys(("open_cost", "close_cost", "min_cost", "impact_cost"), 0),
+        "deal_price": "close",
+        "account": 1,
+        "trade_unit": 1,
+        "limit_threshold": None,
+    },
+}
+
+
+def test_the_summary_tells_what_the_page_tells(made: Made):
+    """Months, features, ranks, holdings and the worst signals, in Markdown."""
+    page, artifacts = read_page(made.page.read_text()), artifacts_of(made.folder)
+    figures = Material(Outputs(artifacts)).figures
+    signals = rank_signals(artifacts)
+    run = {**read_metadata(made.folder), **ASKED}
+    text = render_summary(run, compute_metrics(artifacts), figures, signals, "signals_ranked.parquet")
+    told = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    for name, table in (("percent, after costs", figures.months), ("mean IC, hundredths", figures.ic_months)):
+        first = next(place for place, cells in enumerate(told) if cells[0] == name)
+        for year, cells in zip(table, told[first + 2 :], strict=False):
+            assert cells[0] == str(year)
+            shown = {month: float(cell) for month, cell in enumerate(cells[1:], start=1) if cell}
+            assert shown == pytest.approx({m: 100 * value for m, value in table[year].items()}, abs=0.051)
+    worst = [cells for cells in told if cells[0] in {row[0] for row in page.tables["table-worst"][1:]}]
+    assert [cells[1] for cells in worst] == [row[1] for row in page.tables["table-worst"][1:]]
+    assert "of the day before by " in text
+    assert f"{page.tables['table-trading'][3][1].partition(',')[0]}0 holdings, the largest 60.00%" in text
+    features = [cells for cells in told if cells[0].startswith("`")]
+    assert [name.strip("`") for name, _ in features] == [name for name, _ in figures.features]
+    assert "\n\n\n" not in text
