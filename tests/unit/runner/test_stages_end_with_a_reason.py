@@ -178,7 +178,7 @@ def test_sigterm_ends_a_stage_whose_child_heeds_nothing(tmp_path: Path, stage_en
         freeze(child)
         process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=60)
+            process.communicate(timeout=300)
         finally:
             process.kill()
     os.close(descriptor)

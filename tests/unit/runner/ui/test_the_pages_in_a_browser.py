@@ -12,6 +12,7 @@ from tests import chromium
 
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.contract import ARTIFACTS
+from qlib_shadow_runner.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +116,7 @@ def test_the_list_keeps_up_under_the_keyboard(page: Page, pages: Served):
         expect(link).to_be_focused()
     link.evaluate("link => { link.mark = true; }")
     document = folder(pages, "later-3") / "RUN_METADATA.json"
-    document.write_text(document.read_text().replace('"complete"', '"interrupted"'))
+    write_atomically(document, document.read_bytes().replace(b'"complete"', b'"interrupted"'))
     expect(page.locator("tr", has_text="later-3").locator(".badge")).to_have_text("interrupted")
     assert link.evaluate("link => link.mark && link === document.activeElement")
 
