@@ -83,7 +83,8 @@ def test_what_the_release_pushes_installs_its_images_by_digest(helm: Path, tmp_p
     """The workflow's own script, with the real helm; only the registry is left out."""
     shutil.copytree(ROOT / "helm", tmp_path / "helm")
     programs = {
-        "helm": f'case $1 in registry|push) echo "Digest: $*";; *) exec {helm} "$@";; esac',
+        # Whoever logs in reads the password, or the pipe breaks under the one who says it.
+        "helm": f'case $1 in registry) cat;; push) echo "Digest: $*";; *) exec {helm} "$@";; esac',
         "cosign": "true",
     }
     for name, text in programs.items():
