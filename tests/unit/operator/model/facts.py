@@ -33,7 +33,8 @@ def is_report(document: Document) -> bool:
 
 def life_of(pod: Document | None) -> tuple[bool, list[str], bool]:
     """Say how far a pod is."""
-    return pod is not None, list(state_of(pod or {})), has_ended(pod or {})
+    begun = [state for state in state_of(pod or {}) if state != "waiting"]  # that is no step further
+    return pod is not None, begun, has_ended(pod or {})
 
 
 @dataclass
