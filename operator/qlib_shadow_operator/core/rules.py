@@ -87,9 +87,11 @@ def run_has_finished(view: View) -> Verdict | None:
 
 def _stop_jobs(view: View) -> tuple[Action, ...]:
     """Stop what may still run; one whose pod ended well is left to its Job controller, a moment behind."""
-    left = [(f.status, f.job) for f in view.findings if f.job and not _ended_well(view, f)]
+    left = [(f.status.name, f.job) for f in view.findings if f.job and not _ended_well(view, f)]
+    # A report that is told to stop and does not: its pod is on a node that is lost.
+    left += [(stage, job) for stage, job in view.observed.reports.items() if job.is_failing]
     return tuple(
-        DeleteJob(s.name, job.name, job.uid) for s, job in left if not job.finished and not job.deleting
+        DeleteJob(stage, job.name, job.uid) for stage, job in left if not job.finished and not job.deleting
     )
 
 

@@ -174,6 +174,12 @@ class Scene:
         pods = {**self.observed.report_pods, stage: (pod,)}
         return replace(self, observed=replace(self.observed, report_pods=pods))
 
+    def untold(self, stage: Stage) -> Scene:
+        """Let the report's pod be at work on a node that is lost."""
+        pod = Pod(name="r", uid="r", created_at=NOW, stage=stage, running_since=NOW, ends_by=NOW)
+        pods = {**self.observed.report_pods, stage: (pod,)}
+        return replace(self, observed=replace(self.observed, report_pods=pods))
+
     def answered(self, question: Question, answer: Any) -> Scene:
         """Let the API server have been asked."""
         answers = {**self.observed.answers, question: answer}

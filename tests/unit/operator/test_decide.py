@@ -376,6 +376,10 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         LOST.report(QRUN, is_complete=True, ended_at=NOW), 9,
         Expected("stage_has_failed", "Failed", (), "ResultMissing"),
     ),
+    "a result that is never told, since the pod that would does not end, fails the run and stops the Job": (
+        LOST.report(QRUN, is_failing=True, failure_reason="DeadlineExceeded").untold(QRUN), 9,
+        Expected("stage_has_failed", "Failed", ("DeleteJob",), "ResultMissing"),
+    ),
     "a result is not told again while the run is suspended": (
         LOST.spec(suspend=True), 9, Expected("run_is_suspended", "Suspended"),
     ),
