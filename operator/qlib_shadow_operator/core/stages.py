@@ -108,20 +108,20 @@ def job_is_failed(sight: Sight) -> Finding | None:
     if job is None or not job.is_failed:
         return None
     if job.failure_reason == DEADLINE_EXCEEDED:
-        return failed(sight, _deadline_cause(sight))
+        stuck = sight.past.message if sight.past.reason == OperatorReason.POD_DOES_NOT_END else None
+        return failed(sight, _deadline_cause(sight, stuck))
     if sight.last_ended is None:
         return patient(sight, job) or cause_was_lost(sight, job)
     return failed(sight, why_failed(sight.last_ended, sight.run, sight.stage))
 
 
-def _deadline_cause(sight: Sight) -> Cause:
+def _deadline_cause(sight: Sight, stuck: str | None) -> Cause:
     seconds = active_deadline_seconds(sight.run, sight.stage, sight.defaults)
-    past, stage = sight.past, sight.stage
-    waited = past.message if past.state is StageState.WAITING else None
-    if past.reason == OperatorReason.POD_DOES_NOT_END:
-        text = reasons.deadline_exceeded_by_pod(stage, seconds, waited or "")
+    never_started = sight.past.message if sight.past.state is StageState.WAITING else None
+    if stuck:
+        text = reasons.deadline_exceeded_by_pod(sight.stage, seconds, stuck)
     else:
-        text = reasons.deadline_exceeded(stage, seconds, waited)
+        text = reasons.deadline_exceeded(sight.stage, seconds, never_started)
     return Cause(OperatorReason.DEADLINE_EXCEEDED, text)
 
 
@@ -137,9 +137,7 @@ def job_is_failing(sight: Sight) -> Finding | None:
         return Finding(sight.past)
     cause = _stuck(sight)
     if job.failure_reason == DEADLINE_EXCEEDED:
-        seconds = active_deadline_seconds(sight.run, sight.stage, sight.defaults)
-        text = reasons.deadline_exceeded_by_pod(sight.stage, seconds, cause.message)
-        cause = Cause(OperatorReason.DEADLINE_EXCEEDED, text)
+        cause = _deadline_cause(sight, cause.message)
     return failed(sight, cause)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.catalog.columns import number
+from qlib_shadow_runner.catalog.columns import moment, number
 from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.files import read_json_object, read_json_object_of_others
@@ -109,11 +109,8 @@ class Run:
         return self._moment("started_at_utc")
 
     def _moment(self, name: str) -> datetime:
-        try:
-            moment = datetime.fromisoformat(str(self.metadata.get(name)))
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        except (ValueError, OverflowError):
-            return LONG_AGO
+        found = moment(str(self.metadata.get(name)))
+        return LONG_AGO if found is None else found.replace(tzinfo=UTC)
 
     @property
     def size(self) -> int:

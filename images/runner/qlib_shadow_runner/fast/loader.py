@@ -20,7 +20,6 @@ from qlib.data.data import Cal, DatasetProvider
 from qlib.data.dataset import loader
 from qlib.utils import code_to_fname
 
-from qlib_shadow_runner.dataset.fingerprint import stamp
 from qlib_shadow_runner.fast.cache import Cache, Draft
 from qlib_shadow_runner.fast.expressions import Node, Unsupported, parse
 from qlib_shadow_runner.fast.growth import Growth, describe, grow, past
@@ -82,7 +81,6 @@ class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
 
     def _load(self, ask: Ask, report: Report) -> pd.DataFrame:
         cache = Cache.from_environ()
-        before = stamp(ask.root) if cache else ""
         key = ask.question.key() if cache else ""
         stored = cache.find(key) if cache else None
         if stored:
@@ -96,7 +94,7 @@ class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
             computation.discard()
             raise
         if cache:
-            report.cache = computation.keep(cache, before)
+            report.cache = computation.keep(cache)
         return frame
 
 
@@ -197,11 +195,11 @@ class Computation:
             matrix = self._draft.read_only()
         return self._with_instruments_of_qlib(self._ask.frame(index, matrix))
 
-    def keep(self, cache: Cache, before: str) -> str:
+    def keep(self, cache: Cache) -> str:
         """Keep what was computed, and what is needed to go on from there, if the data are what they were."""
         if not self._draft or not self._memory:
             return NOT_KEPT
-        if stamp(self._ask.root) != before:
+        if self._ask.question.key() != self._draft.key:
             cache.tell_not_kept(ValueError("somebody wrote to the dataset meanwhile"))
             self.discard()
             return NOT_KEPT
