@@ -81,7 +81,7 @@ OPERATOR = Recipe(
         "config/qlib_shadow",
         "operator/qlib_shadow_operator",
         "images/runner/qlib_shadow_runner/__init__.py",
-        "images/runner/qlib_shadow_runner/contract.py",
+        "images/runner/qlib_shadow_runner/contract",
     ),
 )
 
