@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from qlib_shadow_runner.contract import DEFAULT_WORK, ENV_REQUEST, ENV_WORK, Reason, Stage, run_id_fault
+from qlib_shadow_runner.contract import DEFAULT_WORK, ENV_REQUEST, ENV_WORK, Reason, Stage
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import RunSpec, parse_spec
 from qlib_shadow_runner.volume import Volume

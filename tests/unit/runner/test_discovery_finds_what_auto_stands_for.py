@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from tests.unit.runner.conftest import write_bin
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.spec import Segments, WorkflowSpec
 from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import describe_market, find_market
@@ -18,7 +19,6 @@ from qlib_shadow_runner.discovery.plan import make_plan
 from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
 from qlib_shadow_runner.discovery.segments import plan_segments
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import Segments, WorkflowSpec
 
 MakeDataset = Callable[..., Dataset]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.columns import moment, number
-from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
+from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.files import read_json_object, read_json_object_of_others
 from qlib_shadow_runner.lease import HOLDER, seconds_since_death

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.cli.manifest import Manifest
-    from qlib_shadow_runner.spec import ConfigMapRef
+    from qlib_shadow_runner.contract.spec import ConfigMapRef
 
 
 def own_text(manifest: Manifest, file: Path | None) -> str | None:

@@ -17,7 +17,8 @@ from qlib_shadow_runner.cli.folders import (
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.removal import buried_name, bury, delete
 from qlib_shadow_runner.cli.versions import canonical_of, find_datasets, find_users, why_kept
-from qlib_shadow_runner.contract import ExitCode, Reason, run_id_fault
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.dataset.archive.progress import human
 from qlib_shadow_runner.dataset.lock import Waiting, locked
 from qlib_shadow_runner.dataset.manifest import manifest_path

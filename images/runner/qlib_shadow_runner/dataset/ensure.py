@@ -10,6 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.spec import Refresh
 from qlib_shadow_runner.dataset.archive.progress import say
 from qlib_shadow_runner.dataset.layout import Dataset, looks_like_dataset
 from qlib_shadow_runner.dataset.lock import locked
@@ -26,15 +27,14 @@ from qlib_shadow_runner.dataset.publish import (
 from qlib_shadow_runner.dataset.quality.verdict import judge_again
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import refuse
-from qlib_shadow_runner.spec import Refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from qlib_shadow_runner.dataset.asked import DatasetSpec
     from qlib_shadow_runner.dataset.quality.policy import Policy
     from qlib_shadow_runner.dataset.quality.verdict import Quality
-    from qlib_shadow_runner.spec import DatasetSpec
 
 
 @dataclass(frozen=True)

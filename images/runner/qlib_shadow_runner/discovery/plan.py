@@ -11,8 +11,8 @@ from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
 from qlib_shadow_runner.discovery.segments import Plan, plan_segments
 
 if TYPE_CHECKING:
+    from qlib_shadow_runner.contract.spec import WorkflowSpec
     from qlib_shadow_runner.dataset.layout import Dataset
-    from qlib_shadow_runner.spec import WorkflowSpec
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.spec import Segments
 from qlib_shadow_runner.dataset.layout import CALENDAR
 from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,6 +12,7 @@ from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_claims,
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
+from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result, quality_result
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def download(bench: Workbench) -> Outcome:
     resolved = find_fresh(canonical, spec.at(volume)) or _ensure(bench, canonical)
     check_claims(resolved.manifest, spec)
     warning = check_age(resolved.manifest, spec.max_age_days, today)
-    quality = check_quality(resolved.manifest, spec.quality, today)
+    quality = check_quality(resolved.manifest, Policy.of(spec.quality), today)
     for oddity in (warning, quality.warning):
         if oddity:
             sys.stderr.write(f"warning: {oddity}\n")

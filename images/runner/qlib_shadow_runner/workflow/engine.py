@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.spec.workflow import Engine
+from qlib_shadow_runner.contract.spec import Engine
 from qlib_shadow_runner.workflow.contents import handler_of, portfolio_of
 from qlib_shadow_runner.workflow.document import refuse
 

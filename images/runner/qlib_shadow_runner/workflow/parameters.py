@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.contract.spec import DEFAULT_ENGINE
 from qlib_shadow_runner.dataset.layout import ALL
-from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qlib_shadow_runner.contract.spec import Strategy
     from qlib_shadow_runner.discovery.plan import ResearchPlan
-    from qlib_shadow_runner.spec import RunSpec, Strategy
+    from qlib_shadow_runner.spec import RunSpec
 
 PUBLISHED_ROWS: Final = 900_000
 """The size of the training set that Qlib's published penalties were tuned on, roughly."""
@@ -48,13 +48,13 @@ def template_parameters(
         "model": model_parameters(spec, plan),
         "seed": spec.workflow.seed,
         "num_threads": threads,
-        "segments": asdict(segments),
+        "segments": segments.values(),
         "backtest": {"start": plan.days.backtest[0], "end": plan.days.backtest[1]},
         "instruments": plan.market.instruments,
         "benchmark": plan.benchmark.said_to_qlib,
         "codes": exchange_codes(plan),
         "strategy": strategy_parameters(spec.workflow.strategy, len(plan.market.symbols)),
-        "exchange": asdict(spec.workflow.exchange),
+        "exchange": spec.workflow.exchange.values(),
     }
 
 

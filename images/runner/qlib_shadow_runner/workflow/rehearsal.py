@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.contract.spec import AUTO
 from qlib_shadow_runner.discovery.benchmark import Benchmark
 from qlib_shadow_runner.discovery.market import Market
 from qlib_shadow_runner.discovery.plan import ResearchPlan
 from qlib_shadow_runner.discovery.segments import plan_segments
-from qlib_shadow_runner.spec import AUTO
 from qlib_shadow_runner.workflow.prepare import Research, settle
 from qlib_shadow_runner.workflow.render import Surroundings
 
 if TYPE_CHECKING:
+    from qlib_shadow_runner.contract.spec import Segments
     from qlib_shadow_runner.discovery.reach import Reach
-    from qlib_shadow_runner.spec import RunSpec, Segments
+    from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.templates import Template
 
 YEARS: Final = 12

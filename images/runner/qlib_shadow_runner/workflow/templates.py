@@ -13,7 +13,7 @@ from qlib_shadow_runner.suggest import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.spec import ConfigMapRef, WorkflowSpec
+    from qlib_shadow_runner.contract.spec import ConfigMapRef, WorkflowSpec
 
 TEMPLATES: Final[Mapping[str, str]] = {
     "lightgbm-alpha158": "workflow_us_lightgbm_alpha158_shadow.yaml",

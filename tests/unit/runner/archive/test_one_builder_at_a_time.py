@@ -20,12 +20,14 @@ from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.dataset.lock import EXPIRY, Waiting, locked
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import ENV_FAULT
-from qlib_shadow_runner.spec import DatasetSpec, parse_spec
+from qlib_shadow_runner.spec import parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tests.unit.runner.archive.conftest import Files, Step, Web
+
+    from qlib_shadow_runner.dataset.asked import DatasetSpec
 
     Meanwhile = Callable[[str, Callable[[], object]], None]
 

@@ -18,7 +18,7 @@ from urllib.request import (
 )
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.archive.address import is_loopback, travels_safely
+from qlib_shadow_runner.contract.urls import is_loopback, travels_safely
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import refuse
 
