@@ -21,7 +21,6 @@ from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.dataset.sources import SOURCES
 
 
-
 @pytest.fixture(scope="module")
 def crd() -> dict[str, Any]:
     """Read the CRD's spec."""

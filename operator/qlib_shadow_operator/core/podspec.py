@@ -65,7 +65,8 @@ def build_report(run: Run, stage: Stage, defaults: Defaults, request: str) -> di
 
 
 def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) -> dict[str, Any]:
-    asked = run.spec.stage(stage)
+    asked = run.spec.stages.of(stage)
+    secrets = [one.name for one in run.spec.image_pull_secrets] or defaults.image_pull_secrets
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -79,7 +80,7 @@ def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) 
         "volumes": volumes(run, defaults),
     }
     optional = {
-        "imagePullSecrets": [{"name": n} for n in run.spec.image_pull_secrets or defaults.image_pull_secrets],
+        "imagePullSecrets": [{"name": name} for name in secrets],
         "nodeSelector": dict(asked.node_selector),
         "tolerations": [dict(one) for one in asked.tolerations],
     }
@@ -116,7 +117,7 @@ def container(
             *credentials(run, stage),
             *template(run, stage),
         ],
-        "resources": dict(run.spec.stage(stage).resources or defaults.stage(stage).resources),
+        "resources": dict(run.spec.stages.of(stage).resources or defaults.stage(stage).resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -159,7 +160,7 @@ def limits(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
 
 def credentials(run: Run, stage: Stage) -> list[dict[str, Any]]:
     """Let the kubelet hand the archive's credentials to the download; the operator never reads a Secret."""
-    secret = run.spec.credentials_secret
+    secret = run.credentials_secret
     if stage is not Stage.DOWNLOAD or not secret:
         return []
     return [
@@ -170,7 +171,7 @@ def credentials(run: Run, stage: Stage) -> list[dict[str, Any]]:
 
 def template(run: Run, stage: Stage) -> list[dict[str, Any]]:
     """Let the kubelet hand the user's own template to the training; the operator never reads a ConfigMap."""
-    found = run.spec.template_from
+    found = run.spec.workflow.config_map
     if stage is not Stage.QRUN or not found:
         return []
     reference = {"name": found.name, "key": found.key}
@@ -196,7 +197,7 @@ def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
 
 def volumes(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
     """List the claim, and scratch that dies with the pod."""
-    claim = run.spec.claim_name or defaults.claim_name
+    claim = run.spec.storage.claim_name or defaults.claim_name
     return [
         {"name": VOLUME_DATA, "persistentVolumeClaim": {"claimName": claim}},
         {"name": VOLUME_WORK, "emptyDir": {"sizeLimit": defaults.work_size}},

@@ -54,7 +54,7 @@ class Sight:
     @property
     def claim(self) -> str:
         """The volume's claim."""
-        return self.run.spec.claim_name or self.defaults.claim_name
+        return self.run.spec.storage.claim_name or self.defaults.claim_name
 
     @property
     def is_due(self) -> bool:

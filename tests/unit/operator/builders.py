@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_operator.core.decide import decide
 from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.model import Figures, Job, Observed, Pod, Rejection, Run, RunSpec, Termination
+from qlib_shadow_operator.core.model import Document, Figures, Job, Observed, Pod, Rejection, Run, Termination
 from qlib_shadow_operator.core.names import PURPOSE_REPORT
 from qlib_shadow_operator.core.questions import WhichPodsAreThere
 from qlib_shadow_operator.kube.parse import parse_status
 from qlib_shadow_operator.kube.render import render_status
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.spec import RunFields
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.decisions import Decision
@@ -197,9 +198,7 @@ class Scene:
         return replace(self, run=replace(self.run, status=status))
 
 
-def a_run(name: str = "demo", **spec: Any) -> Scene:
+def a_run(name: str = "demo", question: Document | None = None, **spec: Any) -> Scene:
     """Begin with a run that nobody has looked at."""
-    run = Run(
-        name=name, namespace="research", uid=UID, resource_version="1", generation=1, spec=RunSpec(**spec)
-    )
-    return Scene(run)
+    fields = RunFields(**spec)
+    return Scene(Run(name, "research", UID, "1", generation=1, question=question or {}, spec=fields))

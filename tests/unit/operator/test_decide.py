@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from tests.unit.operator.builders import NOW, Scene, a_run, result
 
-from qlib_shadow_operator.core.model import ConfigMapKey
 from qlib_shadow_operator.core.names import ConditionType
 from qlib_shadow_operator.core.questions import Trouble, WhyNotStarting
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.spec import ConfigMapRef, WorkflowSpec
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.decisions import Decision
@@ -44,7 +44,7 @@ complete = training.succeeded(QRUN).seen()
 LOST = training.job(QRUN, is_complete=True, active=0, succeeded=1, ended_at=NOW).without_pods(QRUN)
 UNTOLD = begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded")
 STALE = result(DOWNLOAD, "DatasetStale", "too old")
-templated = a_run(template_from=ConfigMapKey("mine", "workflow.yaml")).seen().succeeded(DOWNLOAD).seen()
+templated = a_run(workflow=WorkflowSpec(config_map=ConfigMapRef("mine"))).seen().succeeded(DOWNLOAD).seen()
 queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True)
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
 
