@@ -15,11 +15,11 @@ import kopf
 from qlib_shadow_operator.handlers import kopf_settings, register
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError
 from qlib_shadow_operator.loop.cache import KINDS
+from qlib_shadow_operator.loop.health import Health, Limits
 from qlib_shadow_operator.loop.stateless import NoMemories
 from qlib_shadow_operator.settings import Settings, SettingsError, read_settings
 from qlib_shadow_operator.telemetry import logs
 from qlib_shadow_operator.telemetry.endpoint import Endpoint, PortTakenError, metrics_page, report_page
-from qlib_shadow_operator.telemetry.health import Health, Limits
 from qlib_shadow_operator.telemetry.wiring import Telemetry
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from qlib_shadow_operator.telemetry.health import OK
+from qlib_shadow_operator.loop.health import OK
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.kube.traffic import Call

@@ -9,11 +9,11 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.telemetry.health import STOPPING
+from qlib_shadow_operator.loop.health import STOPPING
 
 if TYPE_CHECKING:
+    from qlib_shadow_operator.loop.health import Health
     from qlib_shadow_operator.loop.workers import Workers
-    from qlib_shadow_operator.telemetry.health import Health
 
 logger = logging.getLogger(__name__)
 

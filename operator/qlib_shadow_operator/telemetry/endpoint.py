@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from qlib_shadow_operator.telemetry.health import Report
+    from qlib_shadow_operator.loop.health import Report
 
 Page = Callable[[], tuple[HTTPStatus, str, bytes]]
 """Gives a status, a content type and a body."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
 
     from qlib_shadow_operator.loop.cache import Cache, Entry
+    from qlib_shadow_operator.loop.health import Health
     from qlib_shadow_operator.runs.model import Job, Pod, Status
-    from qlib_shadow_operator.telemetry.health import Health
 
 KNOWN_REASONS: Final = frozenset(map(str, [*Reason, *OperatorReason]))
 OTHER: Final = "Other"

@@ -11,8 +11,8 @@ from qlib_shadow_operator.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.kube.traffic import Call
+    from qlib_shadow_operator.loop.health import Health
     from qlib_shadow_operator.runs.model import StageStatus, Status
-    from qlib_shadow_operator.telemetry.health import Health
 
 LISTED = "LISTED"
 """Stands for what a list told, which has no type."""

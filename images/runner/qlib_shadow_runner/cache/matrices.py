@@ -11,13 +11,13 @@ A matrix is computed right into the file that will be kept, mapped; what cannot 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from qlib_shadow_runner.cache import store as shelf
 from qlib_shadow_runner.cache.store import NOT_KEPT, Shelf
+from qlib_shadow_runner.engine.growth import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,17 +32,6 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.float32]
 
 MATRIX, DAYS, SYMBOLS, MEMORY = "matrix.f32", "days.i32", "symbols.i32", "memory.f64"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A matrix that was found, mapped and not read."""
-
-    days: Whole
-    instruments: Whole
-    matrix: Matrix
-    memory: Floats
-    about: Content
 
 
 class Draft(shelf.Draft):

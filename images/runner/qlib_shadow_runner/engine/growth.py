@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from qlib_shadow_runner.cache.matrices import Stored
     from qlib_shadow_runner.engine.inputs import Inputs
     from qlib_shadow_runner.engine.layout import Whole
     from qlib_shadow_runner.engine.memory import Floats, Memory
@@ -148,3 +147,14 @@ def _sources(stored: Stored, order: Whole, rows: Rows, last: int) -> tuple[Whole
 def _prefix(source: Whole, there: npt.NDArray[np.bool_]) -> int:
     apart = np.flatnonzero(~there | (source != np.arange(len(source))))
     return int(apart[0]) if len(apart) else len(source)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A matrix that was found, mapped and not read."""
+
+    days: Whole
+    instruments: Whole
+    matrix: Matrix
+    memory: Floats
+    about: Content
