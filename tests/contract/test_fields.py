@@ -51,7 +51,7 @@ def test_it_is_read():
     """As Python names it; and whether it was given."""
     found = Object(Patient).read({"mostDays": 3}, Place("spec.workflow"))
     assert found is not None
-    assert (found.most_days, found.given) == (3, {"most_days"})
+    assert (found.most_days, found.given) == (3, frozenset({"most_days"}))
     assert Patient().most_days is None
 
 

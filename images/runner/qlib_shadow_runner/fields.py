@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.kinds import shown
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.suggest import did_you_mean, nearest
+from qlib_shadow_runner.texts import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.contract.kinds import Fault

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from qlib_shadow_operator.core.model import (
+from qlib_shadow_operator.kube.lenient import read_leniently
+from qlib_shadow_operator.kube.times import read_time
+from qlib_shadow_operator.runs.model import (
     Condition,
     Job,
     Pod,
@@ -15,7 +17,7 @@ from qlib_shadow_operator.core.model import (
     Status,
     Termination,
 )
-from qlib_shadow_operator.core.names import (
+from qlib_shadow_operator.runs.names import (
     CONTAINER,
     LABEL_PURPOSE,
     LABEL_RUN,
@@ -23,9 +25,7 @@ from qlib_shadow_operator.core.names import (
     ConditionType,
     StageState,
 )
-from qlib_shadow_operator.core.questions import Trouble
-from qlib_shadow_operator.kube.lenient import read_leniently
-from qlib_shadow_operator.kube.times import read_time
+from qlib_shadow_operator.runs.questions import Trouble
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.spec import QUESTION, RunFields
 

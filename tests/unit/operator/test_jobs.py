@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.unit.operator.builders import UID, a_run
 
-from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.jobs import build_job, build_report
-from qlib_shadow_operator.core.names import child_labels, job_name
+from qlib_shadow_operator.runs.defaults import Defaults
+from qlib_shadow_operator.runs.jobs import build_job, build_report
+from qlib_shadow_operator.runs.names import child_labels, job_name
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.sources import ArchiveSpec, SourceSpec
 from qlib_shadow_runner.contract.spec import (

@@ -17,7 +17,7 @@ from qlib_shadow_runner.contract.spec import QUESTION
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import mapping
 from qlib_shadow_runner.spec import RunSpec, parse_spec
-from qlib_shadow_runner.suggest import did_you_mean, nearest
+from qlib_shadow_runner.texts import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

@@ -4,14 +4,15 @@ Each attribute says once what its field is: `topk: int | None = optional(Whole(1
 The schema of the CRD, the reading of a manifest, the operator's reading and the reference are made from that.
 """
 
+# A kind returns what `refuse` returns.
+# mypy: disable-error-code="func-returns-value"
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Flag as Flags
 from enum import auto
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.kinds import Kind, Place, shown
@@ -81,9 +82,19 @@ class Field:
     def description(self) -> str:
         """Return what it means, with its default."""
         default = self.default
-        told = default is None or default == () or isinstance(default, Record) or "Default:" in self.about
-        plain = int(default) if isinstance(default, float) and default.is_integer() else default  # type: ignore[union-attr]
+        told = (
+            default is None
+            or default is False
+            or default == ()
+            or isinstance(default, Record)
+            or "Default:" in self.about
+        )
+        plain = int(default) if isinstance(default, float) and default.is_integer() else default
         return self.about if told else f"{self.about} Default: {plain}."
+
+
+TABLES: Final[dict[type[Record], tuple[Field, ...]]] = {}
+"""What is known of each class by now."""
 
 
 class Object(Kind[R]):
@@ -136,7 +147,7 @@ def optional(
     kind: Kind[T], about: str, *, reader: Reader = Reader.RUNNER, frozen: bool = True, key: str = ""
 ) -> T | None:
     """Describe a field that may be left out."""
-    return defaulted(kind, about, None, reader=reader, frozen=frozen, key=key)  # type: ignore[arg-type]
+    return defaulted(kind, about, None, reader=reader, frozen=frozen, key=key)
 
 
 def required(kind: Kind[T], about: str) -> T:
@@ -149,23 +160,24 @@ def part(cls: type[R], about: str, *, reader: Reader = Reader.RUNNER, key: str =
     return defaulted(Object(cls), about, cls(), reader=reader, key=key)
 
 
-@cache
 def fields_of(cls: type[Record]) -> tuple[Field, ...]:
     """Return the table: what a class says of each field, in its order."""
-    return tuple(
-        Field(
-            name=one.name,
-            key=one.metadata["key"] or (one.name if cls.VERBATIM else camel(one.name)),
-            kind=one.metadata["kind"],
-            about=one.metadata["about"],
-            reader=one.metadata["reader"],
-            frozen=one.metadata["frozen"],
-            required=one.default is MISSING and one.default_factory is MISSING,
-            default=None if one.default is MISSING else one.default,
+    if cls not in TABLES:
+        TABLES[cls] = tuple(
+            Field(
+                name=one.name,
+                key=one.metadata["key"] or (one.name if cls.VERBATIM else camel(one.name)),
+                kind=one.metadata["kind"],
+                about=one.metadata["about"],
+                reader=one.metadata["reader"],
+                frozen=one.metadata["frozen"],
+                required=one.default is MISSING and one.default_factory is MISSING,
+                default=None if one.default is MISSING else one.default,
+            )
+            for one in fields(cls)
+            if "kind" in one.metadata
         )
-        for one in fields(cls)
-        if "kind" in one.metadata
-    )
+    return TABLES[cls]
 
 
 def camel(name: str) -> str:

@@ -10,7 +10,7 @@ from qlib_shadow_runner.dataset.sources import Source, source_of
 from qlib_shadow_runner.dataset.sources.existing import Existing
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 
 @dataclass(frozen=True)

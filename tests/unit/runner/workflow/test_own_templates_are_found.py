@@ -15,7 +15,7 @@ from qlib_shadow_runner.contract import ENV_TEMPLATE, ExitCode, Reason
 from qlib_shadow_runner.contract.spec import ConfigMapRef
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
-from qlib_shadow_runner.workflow.rehearsal import rehearse
+from qlib_shadow_runner.workflow.prepare import rehearse
 from qlib_shadow_runner.workflow.templates import LARGEST, find_template, own_template
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract.fields import fields_of
+from qlib_shadow_runner.contract.kinds import Number, Whole
 from qlib_shadow_runner.contract.spec import ModelParameters
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
@@ -25,7 +26,8 @@ BOOSTING: Final[Mapping[str, Shape]] = {
     **{
         one.name: Plain(one.kind.words, one.kind.fits)
         for one in fields_of(ModelParameters)
-        if one.name not in ("num_boost_round", "early_stopping_rounds")
+        if isinstance(one.kind, Whole | Number)
+        and one.name not in ("num_boost_round", "early_stopping_rounds")
     },
     "min_child_weight": number(0, 1e6),
     "feature_fraction_bynode": number(0.01, 1),
@@ -75,7 +77,7 @@ ENSEMBLE: Final = Keys(
 MODELS: Final = Named(
     "models",
     {
-        ("qlib_shadow_runner.model", "LGBModel"): BOOSTED,
+        ("qlib_shadow_runner.plugins.lightgbm", "LGBModel"): BOOSTED,
         # Qlib's own LGBModel is this one, but may fail on a busy machine while its metrics are recorded.
         ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): ENSEMBLE,
     },
