@@ -25,7 +25,7 @@ from qlib_shadow_operator.runs.names import (
     ConditionType,
     StageState,
 )
-from qlib_shadow_operator.runs.questions import Trouble
+from qlib_shadow_operator.runs.queries import WarningEvent
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.spec import QUESTION, RunFields
 
@@ -173,7 +173,7 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
     )
 
 
-def parse_trouble(raw: Mapping[str, Any]) -> Trouble:
+def parse_warning_event(raw: Mapping[str, Any]) -> WarningEvent:
     """Read an Event, whichever recorder wrote it: each keeps the time of its last sight elsewhere."""
     meta, series = raw.get("metadata") or {}, raw.get("series") or {}
     times = (
@@ -182,7 +182,7 @@ def parse_trouble(raw: Mapping[str, Any]) -> Trouble:
         raw.get("eventTime"),
         meta.get("creationTimestamp"),
     )
-    return Trouble(
+    return WarningEvent(
         reason=raw.get("reason", ""),
         message=raw.get("note", ""),
         at=next((found for one in times if (found := read_time(one))), LONG_AGO),

@@ -14,7 +14,7 @@ from qlib_shadow_runner.contract.spec import RunFields, run_id_fault
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from qlib_shadow_operator.runs.questions import Answers
+    from qlib_shadow_operator.runs.queries import Answers
 
 Document = Mapping[str, Any]
 """A piece of an API document that passes through unread."""
@@ -236,7 +236,7 @@ class Rejection:
     """What the API server said when a stage's Job was last refused."""
 
     message: str
-    hopeless: bool = False
+    permanent: bool = False
     """The same Job will be refused for ever."""
 
 
@@ -246,9 +246,9 @@ class Observed:
 
     jobs: Mapping[Stage, Job] = field(default_factory=dict)
     pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
-    reports: Mapping[Stage, Job] = field(default_factory=dict)
+    recovery_jobs: Mapping[Stage, Job] = field(default_factory=dict)
     """The Jobs that tell again how a stage ended."""
-    report_pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
+    recovery_pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
     rejections: Mapping[Stage, Rejection] = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
     """What was asked of the API server."""

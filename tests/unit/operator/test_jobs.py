@@ -9,7 +9,7 @@ import pytest
 from tests.unit.operator.builders import UID, a_run
 
 from qlib_shadow_operator.runs.defaults import Defaults
-from qlib_shadow_operator.runs.jobs import build_job, build_report
+from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.names import child_labels, job_name
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.sources import ArchiveSpec, SourceSpec
@@ -266,7 +266,7 @@ def test_only_the_training_is_given_the_template():
 def test_a_report_is_a_small_job_that_reads_the_folder(stage: Stage):
     """The same request in the same kind of pod, and nothing that only the stage itself needs."""
     run = a_run(workflow=WITH_TEMPLATE, dataset=WITH_SECRET, queue_name="q").run
-    told, whole = build_report(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
+    told, whole = build_recovery_job(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
     [container] = told["spec"]["template"]["spec"]["containers"]
     [of_stage] = whole["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["stage", str(stage), "--report"]

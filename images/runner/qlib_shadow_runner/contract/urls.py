@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def travels_safely(parts: SplitResult) -> bool:
+def is_encrypted_or_local(parts: SplitResult) -> bool:
     """Say whether nobody between here and there can read or change what travels."""
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
 
@@ -48,7 +48,7 @@ def url(*more: Check, clean: Callable[[str], str] = str) -> Text:
         ),
         Check(
             "must begin with https://; http:// is for this machine alone (localhost)",
-            lambda url: travels_safely(urlsplit(url)),
+            lambda url: is_encrypted_or_local(urlsplit(url)),
             "self.startsWith('https://')",
         ),
     )

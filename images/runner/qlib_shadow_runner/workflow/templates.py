@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason
 from qlib_shadow_runner.contract.spec import DEFAULT_ENGINE
-from qlib_shadow_runner.dataset.layout import ALL
+from qlib_shadow_runner.dataset.qlib_layout import ALL
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qlib_shadow_runner.contract.spec import ConfigMapRef, Strategy, WorkflowSpec
-    from qlib_shadow_runner.discovery.plan import ResearchPlan
+    from qlib_shadow_runner.discovery.research_plan import ResearchPlan
     from qlib_shadow_runner.spec import RunSpec
 
 TEMPLATES: Final[Mapping[str, str]] = {
@@ -115,7 +115,7 @@ def template_parameters(
         "segments": segments.values(),
         "backtest": {"start": plan.days.backtest[0], "end": plan.days.backtest[1]},
         "instruments": plan.market.instruments,
-        "benchmark": plan.benchmark.said_to_qlib,
+        "benchmark": plan.benchmark.value_for_qlib,
         "codes": exchange_codes(plan),
         "strategy": strategy_parameters(spec.workflow.strategy, len(plan.market.symbols)),
         "exchange": spec.workflow.exchange.values(),

@@ -15,7 +15,7 @@ import yaml
 
 from qlib_shadow_runner.contract.sources import Adjust, BadRows, Duplicates, PricesSpec
 from qlib_shadow_runner.contract.spec import Refresh
-from qlib_shadow_runner.dataset.prices.columns import ROLES
+from qlib_shadow_runner.dataset.prices.column_roles import ROLES
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL
 from qlib_shadow_runner.dataset.sources import SOURCES
 from qlib_shadow_runner.spec import parse_spec

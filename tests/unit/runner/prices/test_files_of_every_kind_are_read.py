@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from qlib_shadow_runner.contract.sources import Adjust, Duplicates, PricesSpec
-from qlib_shadow_runner.dataset.prices.columns import map_columns
+from qlib_shadow_runner.dataset.prices.column_roles import map_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

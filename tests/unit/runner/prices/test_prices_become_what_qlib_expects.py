@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from qlib_shadow_runner.contract.sources import Adjust, BadRows, PricesSpec
-from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.dataset.prices.symbols import clean
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import find_benchmark
 from qlib_shadow_runner.discovery.market import find_market
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.sources import ArchiveSpec
-from qlib_shadow_runner.dataset.archive import local
-from qlib_shadow_runner.dataset.archive.address import Address
+from qlib_shadow_runner.dataset.archive import on_volume as local
+from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Archive(ArchiveSpec):
         from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415 - only when building
 
         if self.url is not None and self.sha256 is not None:
-            self._fetch_and_unpack(Address(self.url), self.sha256, folder)
+            self._fetch_and_unpack(ArchiveAddress(self.url), self.sha256, folder)
             return
         file, before, _ = self._file, local.stamp(self._file), self.identity
         if self.sha256 is not None:
@@ -68,7 +68,7 @@ class Archive(ArchiveSpec):
             )
 
     @staticmethod
-    def _fetch_and_unpack(address: Address, sha256: str, folder: Path) -> None:
+    def _fetch_and_unpack(address: ArchiveAddress, sha256: str, folder: Path) -> None:
         from qlib_shadow_runner.dataset.archive import partial  # noqa: PLC0415 - only when building
         from qlib_shadow_runner.dataset.archive.credentials import Credentials  # noqa: PLC0415
         from qlib_shadow_runner.dataset.archive.download import fetch  # noqa: PLC0415

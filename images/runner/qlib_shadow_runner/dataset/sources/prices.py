@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.contract.sources import PricesSpec
-from qlib_shadow_runner.dataset.prices.faults import broken
-from qlib_shadow_runner.dataset.prices.files import content_digest, price_files, stamp
+from qlib_shadow_runner.dataset.prices.fault_texts import broken
+from qlib_shadow_runner.dataset.prices.price_files import content_digest, price_files, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
