@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.afterwards import enter_in_catalog
 from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
+from qlib_shadow_runner.contract.stages import STAGES
 from qlib_shadow_runner.environment import child_environment
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.files import fenced
@@ -38,10 +39,8 @@ from qlib_shadow_runner.telling import tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-STAGES: Final[Mapping[Stage, Callable[[Workbench], Outcome]]] = {Stage.DOWNLOAD: download, Stage.QRUN: qrun}
-LAST: Final = list(Stage)[-1]
-CLOSED: Final = frozenset({Stage.QRUN})
-"""Stages without a network; the download cannot be one."""
+WORK: Final[Mapping[Stage, Callable[[Workbench], Outcome]]] = {Stage.DOWNLOAD: download, Stage.QRUN: qrun}
+"""What each stage does."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,10 @@ class Clock:
 def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
     """Do one stage and give the exit code of the process."""
     os.umask(0o002)  # other pods of the same group share the volume
-    supervisor, clock = Supervisor(closed=stage in CLOSED), Clock()
+    is_closed = STAGES[stage].is_closed
+    supervisor, clock = Supervisor(closed=is_closed), Clock()
     supervisor.listen()
-    if stage in CLOSED:
+    if is_closed:
         close_own_network()
     context: Context | None = None
     try:
@@ -79,7 +79,7 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
         result = _attempt(context, folder, supervisor, tee, clock)
         tee.drain()
         _report(result, folder, environ)
-        if stage is LAST and result["exitCode"] != ExitCode.INTERRUPTED:
+        if stage is context.stages[-1] and result["exitCode"] != ExitCode.INTERRUPTED:
             enter_in_catalog(context, supervisor)
     return result["exitCode"]
 
@@ -104,7 +104,7 @@ def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: T
         context.stage, clock, context, outcome, commit=str(folder.metadata.get("git_commit", ""))
     )
     try:
-        _finish(folder, context.stage, attempt, clock, result, layers=supervisor.layers)
+        _finish(folder, context, attempt, clock, result, layers=supervisor.layers)
     except (OSError, StageError) as error:
         result = _result(context.stage, clock, context, as_stage_error(error))
     return result
@@ -124,7 +124,7 @@ def _work(context: Context, folder: RunFolder, supervisor: Supervisor, tee: Tee)
             scratch=scratch,
             environ=child_environment(context.environ, threads=limits.threads, scratch=str(scratch)),
         )
-        return STAGES[context.stage](bench)
+        return WORK[context.stage](bench)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -150,12 +150,12 @@ def _begin(context: Context, folder: RunFolder, attempt: int, clock: Clock) -> N
         started_at_utc=before.get("started_at_utc", clock.started_at),
         finished_at_utc=None,
         **provenance(context.environ, read_limits()),
-        stages=_with_record(folder, context.stage, {"attempts": attempt, "started_at_utc": clock.started_at}),
+        stages=_with_record(folder, context, {"attempts": attempt, "started_at_utc": clock.started_at}),
     )
 
 
 def _finish(
-    folder: RunFolder, stage: Stage, attempt: int, clock: Clock, result: Result, *, layers: Sequence[str]
+    folder: RunFolder, context: Context, attempt: int, clock: Clock, result: Result, *, layers: Sequence[str]
 ) -> None:
     """Complete the metadata: with the last stage, or with the first failure."""
     done = result["exitCode"] == ExitCode.DONE
@@ -170,20 +170,23 @@ def _finish(
         "peak_memory_bytes": peak.size,
         "peak_memory_source": peak.source,
     }
-    ended: dict[str, object] = {"network_guard": list(layers)} if stage in CLOSED else {}
-    if not done or stage is LAST:
+    stage = context.stage
+    ended: dict[str, object] = {"network_guard": list(layers)} if STAGES[stage].is_closed else {}
+    if not done or stage is context.stages[-1]:
         status = "complete" if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
         ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
     folder.update_metadata(
-        stages=_with_record(folder, stage, record),
+        stages=_with_record(folder, context, record),
         peak_memory_bytes=max(peak.size, int(str(folder.metadata.get("peak_memory_bytes") or 0))),
         **ended,
     )
 
 
-def _with_record(folder: RunFolder, stage: Stage, record: Mapping[str, object]) -> dict[str, object]:
-    stages = folder.metadata.get("stages")
-    return {**(stages if isinstance(stages, dict) else {}), str(stage): dict(record)}
+def _with_record(folder: RunFolder, context: Context, record: Mapping[str, object]) -> dict[str, object]:
+    """Return the records of all the run's stages, those that have not begun as well, with this one's."""
+    before = folder.metadata.get("stages")
+    known = before if isinstance(before, dict) else {}
+    return {**{str(stage): {} for stage in context.stages}, **known, str(context.stage): dict(record)}
 
 
 def _result(

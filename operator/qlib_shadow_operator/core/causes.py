@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_operator.core import reasons
 from qlib_shadow_operator.core.reasons import OperatorReason, ReasonText
 from qlib_shadow_operator.core.result import MalformedResultError, StageResult, parse_result
-from qlib_shadow_runner.contract import ExitCode, Reason, Stage
+from qlib_shadow_runner.contract import ENV_TEMPLATE, ExitCode, Reason
+from qlib_shadow_runner.contract.stages import STAGES
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Pod, Run, Termination
     from qlib_shadow_operator.core.questions import Trouble
+    from qlib_shadow_runner.contract import Stage
 
 IMAGE_REASONS: Final = frozenset(
     {
@@ -73,7 +75,7 @@ def _why_unschedulable(detail: str, run: Run, stage: Stage, claim: str) -> Cause
 
 def _why_not_startable(detail: str, run: Run, stage: Stage) -> Cause:
     template = run.spec.template_from
-    if template and stage is Stage.QRUN and "configmap" in detail.lower():
+    if template and ENV_TEMPLATE in STAGES[stage].variables and "configmap" in detail.lower():
         message = reasons.template_missing(template.name, template.key, run.namespace, detail)
         return Cause(Reason.TEMPLATE_NOT_FOUND, message)
     return Cause(OperatorReason.CONTAINER_CANNOT_START, reasons.container_cannot_start(detail))

@@ -10,11 +10,13 @@ from qlib_shadow_operator.core.model import Condition
 from qlib_shadow_operator.core.names import ConditionType, StageState, child_labels
 from qlib_shadow_operator.core.questions import IsNetworkClosed
 from qlib_shadow_operator.core.reasons import OperatorReason, shorten
-from qlib_shadow_runner.contract import Reason, Stage
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.stages import STAGES, leaving
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Figures, Run, StageStatus
     from qlib_shadow_operator.core.rules import Verdict, View
+    from qlib_shadow_runner.contract import Stage
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ def compose_conditions(
     view: View, verdict: Verdict, stages: tuple[StageStatus, ...], dataset: Figures
 ) -> tuple[Condition, ...]:
     """Give all conditions, always in the same order."""
-    download = next(one for one in stages if one.name is Stage.DOWNLOAD)
+    provider = leaving("dataset", view.run.stages)
     current = next((one for one in stages if one.state is not StageState.SUCCEEDED), None)
     claims = (
-        _dataset_ready(download, dataset),
+        *(_dataset_ready(one, dataset) for one in stages if one.name is provider),
         *_network_closed(view),
         _suspended(verdict),
         _complete(verdict, current, dataset),
@@ -64,13 +66,15 @@ def _dated(claim: Claim, view: View) -> Condition:
     )
 
 
-def _dataset_ready(download: StageStatus, dataset: Figures) -> Claim:
+def _dataset_ready(provider: StageStatus, dataset: Figures) -> Claim:
+    """Say whether the first stage that tells of the dataset has found it good."""
     kind = ConditionType.DATASET_READY
-    if download.state is StageState.SUCCEEDED:
+    if provider.state is StageState.SUCCEEDED:
         return _yes(kind, OperatorReason.DATASET_VERIFIED, _describe(dataset))
-    if download.state is StageState.FAILED:
-        return _no(kind, download.reason or Reason.INTERNAL_ERROR, "stage download failed; see stages")
-    text = "the download stage has not checked the dataset yet"
+    if provider.state is StageState.FAILED:
+        text = f"stage {provider.name} failed; see stages"
+        return _no(kind, provider.reason or Reason.INTERNAL_ERROR, text)
+    text = f"the {provider.name} stage has not checked the dataset yet"
     return _no(kind, OperatorReason.DATASET_NOT_CHECKED, text)
 
 
@@ -82,16 +86,18 @@ def _describe(dataset: Figures) -> str:
     return "{resolvedPath}: {calendarStart} to {calendarEnd}, {instruments} instruments".format(**known)
 
 
-def network_question(run: Run) -> IsNetworkClosed:
-    """Ask whether anything keeps the training stage of a run from the network."""
-    return IsNetworkClosed(frozenset(child_labels(run.name, run.uid, Stage.QRUN).items()))
+def network_question(run: Run, stage: Stage) -> IsNetworkClosed:
+    """Ask whether anything keeps a stage of a run from the network."""
+    return IsNetworkClosed(frozenset(child_labels(run.name, run.uid, stage).items()))
 
 
 def _network_closed(view: View) -> tuple[Claim, ...]:
     """Say what was found once; where it could not be found out, nothing is said."""
     kind = ConditionType.NETWORK_CLOSED
     before = view.run.status.condition(kind)
-    found = view.observed.answers.get(network_question(view.run), before and before.status)
+    closed = (stage for stage in view.run.stages if STAGES[stage].is_closed)
+    answers = [view.observed.answers.get(network_question(view.run, stage)) for stage in closed]
+    found = next((one for one in answers if one is not None), before and before.status)
     if found is None:
         return ()
     if found:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_operator.core.decisions import Decision
 from qlib_shadow_operator.core.notes import notes_between
 from qlib_shadow_operator.core.rules import RULES, View
-from qlib_shadow_operator.core.stages import STAGES, find
+from qlib_shadow_operator.core.stages import find
 from qlib_shadow_operator.core.status import compose
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def decide(run: Run, observed: Observed, defaults: Defaults, now: datetime) -> Decision:
     """Answer from what exists; times in the answer have whole seconds, as the API keeps them."""
     now = now.replace(microsecond=0)
-    findings = tuple(find(run, observed, stage, defaults, now) for stage in STAGES)
+    findings = tuple(find(run, observed, stage, defaults, now) for stage in run.stages)
     view = View(run, observed, findings, defaults, now)
     rule, verdict = next((rule, verdict) for rule in RULES if (verdict := rule(view)) is not None)
     status = compose(view, verdict)

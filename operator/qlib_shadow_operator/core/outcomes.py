@@ -11,7 +11,8 @@ from qlib_shadow_operator.core.names import StageState
 from qlib_shadow_operator.core.reasons import OperatorReason
 from qlib_shadow_operator.core.result import TEXT_MAX, MalformedResultError, StageResult, parse_result
 from qlib_shadow_operator.core.sight import Finding, advance, ended_at, failed, latest, patient, waiting
-from qlib_shadow_runner.contract import Reason, Stage
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.stages import leaving
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Job, Pod, StageStatus
@@ -128,7 +129,7 @@ def _read_result(sight: Sight, pod: Pod) -> Finding:
     assert pod.termination is not None
     try:
         result = parse_result(pod.termination.message, stage=sight.stage, uid=sight.run.uid)
-        _check_success(sight.stage, result)
+        _check_success(sight, result)
     except MalformedResultError as error:
         message = reasons.result_malformed(sight.stage, str(error))
         return failed(sight, Cause(OperatorReason.RESULT_MALFORMED, message))
@@ -140,10 +141,10 @@ def _read_result(sight: Sight, pod: Pod) -> Finding:
     )
 
 
-def _check_success(stage: Stage, result: StageResult) -> None:
+def _check_success(sight: Sight, result: StageResult) -> None:
     if not result.succeeded:
         raise MalformedResultError(f"its exit code is 0 but its reason is {result.reason}")
-    if stage is Stage.DOWNLOAD:
+    if sight.stage is leaving("dataset", sight.run.stages):
         resolved = result.dataset.get("resolvedPath")
         if not isinstance(resolved, str) or not resolved.startswith("/data/") or ".." in resolved.split("/"):
             raise MalformedResultError("its dataset.resolvedPath is not a path under /data")

@@ -16,7 +16,8 @@ from qlib_shadow_operator.core.decisions import CreateJob, DeleteJob, DeleteRun,
 from qlib_shadow_operator.core.jobs import build_job, build_report
 from qlib_shadow_operator.core.names import ConditionType, StageState
 from qlib_shadow_operator.core.reasons import OperatorReason
-from qlib_shadow_runner.contract import Reason, Stage
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.stages import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.core.model import Figures, Observed, Run, StageStatus
     from qlib_shadow_operator.core.questions import Question
     from qlib_shadow_operator.core.sight import Finding
+    from qlib_shadow_runner.contract import Stage
 
 
 @dataclass(frozen=True)
@@ -197,10 +199,11 @@ def _begun(view: View, status: StageStatus) -> StageStatus:
 
 
 def _about_the_network(view: View, stage: Stage) -> tuple[Question, ...]:
-    """Ask once for each run, before the stage begins that nobody may talk to."""
-    question = network_question(view.run)
-    known = question in view.observed.answers or view.run.status.condition(ConditionType.NETWORK_CLOSED)
-    return () if known or stage is not Stage.QRUN else (question,)
+    """Ask once for each run, before a stage without a network begins."""
+    if not STAGES[stage].is_closed or view.run.status.condition(ConditionType.NETWORK_CLOSED):
+        return ()
+    question = network_question(view.run, stage)
+    return () if question in view.observed.answers else (question,)
 
 
 def stage_is_paused(view: View) -> Verdict | None:

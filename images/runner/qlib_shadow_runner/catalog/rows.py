@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.columns import COLUMNS, Row, Told
 from qlib_shadow_runner.cli.folders import ENDED, Run, artifacts_root
-from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, RESULTS, Stage
+from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, RESULTS
+from qlib_shadow_runner.contract.stages import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.volume import Volume
 
 STAMP: Final = "stamp"
-DOCUMENTS: Final = (METADATA_FILE, METRICS_FILE, *(f"{RESULTS}/{stage}.json" for stage in Stage))
+DOCUMENTS: Final = (METADATA_FILE, METRICS_FILE, *(f"{RESULTS}/{stage}.json" for stage in STAGES))
 
 
 def scan(volume: Volume, known: Mapping[str, Row]) -> list[Row]:

@@ -33,6 +33,7 @@ from qlib_shadow_runner.contract import (
     Reason,
     Stage,
 )
+from qlib_shadow_runner.contract.stages import stages_of
 from qlib_shadow_runner.files import read_json_object
 from qlib_shadow_runner.supervisor import out_of_memory
 from qlib_shadow_runner.verify import Line, verify_run
@@ -120,7 +121,7 @@ def _all_stages(request: Request, volume: Volume, terms: Terms) -> int:
     folder = volume.run_folder(request["runId"])
     result: Mapping[str, object] = {}
     with Interruption() as interruption:
-        for stage in Stage:
+        for stage in stages_of(request["spec"]):
             result = run_stage_here(stage, request, volume, interruption, terms)
             if result["exitCode"] != ExitCode.DONE:
                 return report_failure(result, folder, interruption, as_json=terms.quiet)

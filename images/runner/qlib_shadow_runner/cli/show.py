@@ -18,7 +18,6 @@ from qlib_shadow_runner.contract import (
     SUMMARY_FILE,
     WORKFLOW_FILE,
     ExitCode,
-    Stage,
 )
 from qlib_shadow_runner.dataset.archive.progress import human
 
@@ -56,7 +55,7 @@ def document(run: Run) -> dict[str, object]:
         "folder": str(run.folder),
         "size": run.size,
         "metadata": run.metadata,
-        "metrics": run.result(Stage.QRUN).get("metrics", {}),
+        "metrics": run.left("metrics") or {},
         "messages": _messages(run),
         "files": _files(run),
     }
@@ -64,7 +63,7 @@ def document(run: Run) -> dict[str, object]:
 
 def _page(run: Run) -> str:
     plain = {key: _words(value) for key, value in run.metadata.items()}
-    metrics = run.result(Stage.QRUN).get("metrics")
+    metrics = run.left("metrics")
     figures = {key: _words(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
     title = f"{run.folder}  {in_one_line(run.status)}  {human(run.size)}"
     parts = {title: _messages(run), "metadata": plain, "metrics": figures, "files": _files(run)}
@@ -77,7 +76,7 @@ def _part(head: str, lines: Mapping[str, str]) -> str:
 
 def _messages(run: Run) -> dict[str, str]:
     """Give the sentence that each stage ended with."""
-    results = {str(stage): run.result(stage) for stage in Stage}
+    results = {str(stage): run.result(stage) for stage in run.stages}
     return {
         name: in_one_line(f"{found.get('reason')}: {found.get('message')}")
         for name, found in results.items()

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.folders import Run, all_runs, artifacts_root
 from qlib_shadow_runner.cli.removal import buried_name
-from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.layout import looks_like_dataset
 from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, manifest_path
@@ -102,7 +101,7 @@ def why_kept(version: Path, datasets: Datasets, users: Users) -> str | None:
 
 
 def _used_by(run: Run, volume: Volume) -> set[Path]:
-    found = run.result(Stage.DOWNLOAD).get("dataset")
+    found = run.left("dataset")
     named = [found.get("resolvedPath") if isinstance(found, dict) else None]
     folders = set()
     for path in [*named, run.metadata.get("dataset_resolved_path")]:

@@ -1,6 +1,6 @@
 """What the operator and the runner agree on: names, paths, exit codes, the shape of a result.
 
-Standard library only, and no I/O: the operator imports this module and no other of the runner's.
+Standard library only, and no I/O: the operator imports this package and no other of the runner's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Final, TypedDict
 API_VERSION: Final = "qlibshadow.io/v1alpha1"
 KIND: Final = "QlibShadowRun"
 
-# --- stages, in order ------------------------------------------------------------------------
+# --- stages ----------------------------------------------------------------------------------
 
 
 class Stage(StrEnum):
-    """A stage has this one name everywhere: command, Job suffix, status, docs."""
+    """A stage has this one name everywhere: command, Job suffix, status, docs; see contract.stages."""
 
     DOWNLOAD = "download"
     QRUN = "qrun"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason, Stage
+from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason
+from qlib_shadow_runner.contract.stages import leaving
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
@@ -68,8 +69,7 @@ def _publish(bench: Workbench, recorded: MlflowRun) -> Metrics:
 
 def resolve_dataset(bench: Workbench) -> Resolved:
     """Take the version that the download stage recorded; without one, what the name means now."""
-    before = bench.folder.result(Stage.DOWNLOAD) or {}
-    found = before.get("dataset")
+    found = _found_before(bench)
     named = str(found["resolvedPath"]) if isinstance(found, dict) and "resolvedPath" in found else None
     path = bench.context.volume.locate(named or bench.spec.dataset.path)
     folder = folder_of(path) if named is None else path
@@ -85,6 +85,13 @@ def resolve_dataset(bench: Workbench) -> Resolved:
             "Run the download stage again, so that it is verified anew.",
         )
     return Resolved(folder, manifest)
+
+
+def _found_before(bench: Workbench) -> object:
+    """Return what an earlier stage of the run has found of the dataset."""
+    earlier = leaving("dataset", bench.context.stages)
+    before = bench.folder.result(earlier) if earlier and earlier is not bench.context.stage else None
+    return before.get("dataset") if before else None
 
 
 def _prepare(bench: Workbench, resolved: Resolved) -> Research:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason, Stage
+from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
@@ -108,7 +108,7 @@ def _environ(bench: Workbench, checkpoints: Path) -> dict[str, str]:
         **bench.environ,
         ENV_CHECKPOINTS: str(home),
         ENV_CACHE: str(bench.context.volume.mount / FEATURES_CACHE),
-        ENV_REPORT: str(report_path(home, bench.folder.attempts(Stage.QRUN))),
+        ENV_REPORT: str(report_path(home, bench.folder.attempts(bench.context.stage))),
         **limit_for_children(bench.context.environ),
         **for_children(bench.context.environ),
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.catalog.columns import moment, number, text, whole
-from qlib_shadow_runner.contract import REPORT_FILE, Stage
+from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.ui.files import LOGS, Shown, shown_files
 from qlib_shadow_runner.ui.shelf import RUNNING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from qlib_shadow_runner.cli.folders import Run
+    from qlib_shadow_runner.contract import Stage
 
 FIGURES: Final = (
     ("IC", "ic", "figure"),
@@ -120,7 +121,7 @@ class Details:
 def details(run: Run, now: datetime) -> Details:
     """Read a run's folder."""
     told = run.metadata
-    stages = [_stage(run, stage, now) for stage in Stage]
+    stages = [_stage(run, stage, now) for stage in run.stages]
     quality = _mapping(told.get("dataset_quality"))
     files = shown_files(run.folder)
     return Details(

@@ -16,11 +16,13 @@ from qlib_shadow_runner.contract import (
     SIGNALS_STEM,
     WORKFLOW_FILE,
 )
+from qlib_shadow_runner.contract.stages import recorded_stages
 from qlib_shadow_runner.mlruns import MlflowRun, recorded_runs
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qlib_shadow_runner.contract import Stage
     from qlib_shadow_runner.report.figures import Figures, Material
 
 
@@ -42,6 +44,11 @@ class Evidence:
     def metrics(self) -> dict[str, object]:
         """Read metrics.json."""
         return self._object(METRICS_FILE)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the run's stages, in order."""
+        return recorded_stages(self.metadata)
 
     def result(self, stage: str) -> dict[str, object]:
         """Read a stage's result."""
