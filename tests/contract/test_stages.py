@@ -1,4 +1,4 @@
-"""The table of stages, and all that repeats its names: the CRD, the chart, the policies, the settings, docs."""
+"""The table of stages, and what repeats its names: CRD, chart, policies, settings and docs."""
 
 from __future__ import annotations
 
@@ -102,10 +102,9 @@ def test_the_chart_has_every_stage():
 
 def test_the_settings_have_every_stage():
     """Three variables for each."""
-    known = {name for name in default_settings() if name.endswith(("_RESOURCES", "_RETRIES"))}
-    assert known == {
-        f"QLIB_SHADOW_{stage.name}_{what}" for stage in Stage for what in ("RESOURCES", "RETRIES")
-    }
+    ends = ("_RESOURCES", "_DEADLINE_SECONDS", "_RETRIES")
+    known = {name for name in default_settings() if name.endswith(ends)}
+    assert known == {f"QLIB_SHADOW_{stage.name}{end}" for stage in Stage for end in ends}
 
 
 @pytest.mark.parametrize("stage", Stage)

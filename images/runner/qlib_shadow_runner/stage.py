@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.afterwards import enter_in_catalog
 from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
-from qlib_shadow_runner.contract.stages import STAGES
+from qlib_shadow_runner.contract.stages import STAGES, pinned_path
 from qlib_shadow_runner.environment import child_environment
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.files import fenced
@@ -138,7 +138,7 @@ def as_stage_error(error: Exception) -> StageError:
 
 def _begin(context: Context, folder: RunFolder, attempt: int, clock: Clock) -> None:
     """Write down what is known before anything can fail."""
-    identity, before = context.identity, folder.metadata
+    identity, before, pinned = context.identity, folder.metadata, pinned_path(context.raw_spec)
     folder.update_metadata(
         schema=1,
         run_id=identity.run_id,
@@ -150,6 +150,7 @@ def _begin(context: Context, folder: RunFolder, attempt: int, clock: Clock) -> N
         started_at_utc=before.get("started_at_utc", clock.started_at),
         finished_at_utc=None,
         **provenance(context.environ, read_limits()),
+        **({"dataset_resolved_path": pinned} if pinned else {}),  # prune keeps it from now on
         stages=_with_record(folder, context, {"attempts": attempt, "started_at_utc": clock.started_at}),
     )
 

@@ -17,7 +17,7 @@ from qlib_shadow_operator.core.jobs import build_job, build_report
 from qlib_shadow_operator.core.names import ConditionType, StageState
 from qlib_shadow_operator.core.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.stages import STAGES
+from qlib_shadow_runner.contract.stages import STAGES, pinned_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +168,7 @@ def stage_has_no_job(view: View) -> Verdict | None:
     if found.job is not None:
         return None
     run, stage = view.run, found.status.name
-    resolved = view.dataset.get("resolvedPath")
+    resolved = pinned_path(run.spec.question) or view.dataset.get("resolvedPath")
     body = build_job(run, stage, view.defaults, None if resolved is None else str(resolved))
     return Verdict(
         stage=found.status if _is_still_refused(view, found.status) else _begun(view, found.status),

@@ -17,6 +17,7 @@ from qlib_shadow_runner.cli.removal import buried_name
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.layout import looks_like_dataset
 from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, manifest_path
+from qlib_shadow_runner.dataset.publish import has_content
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Datasets:
     versions: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
-    """What an interrupted removal left: renamed folders, and manifests without their version."""
+    """What an interrupted removal left, renamed folders and manifests without their version; and the empty
+    folders that the kubelet makes where a pod mounts a version that is not there."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def find_datasets(volume: Volume) -> Datasets:
         found.links += [path for path in (*paths, *(here / name for name in files)) if path.is_symlink()]
         found.versions += [path for path in paths if _is_version(path)]
         found.leftovers += [path for path in paths if VERSION.fullmatch(buried_name(path) or "")]
+        found.leftovers += [path for path in paths if _is_empty_version(path)]
         found.leftovers += [here / name for name in files if _lost_its_version(here / name)]
         folders[:] = sorted(path.name for path in paths if path != runs and _is_open(path))
     found.versions.sort()
@@ -122,6 +125,11 @@ def _is_version(path: Path) -> bool:
         and manifest.fingerprint.startswith(found[2])
         and manifest.source.partition(" ")[0] != ADOPTED
     )
+
+
+def _is_empty_version(path: Path) -> bool:
+    named = VERSION.fullmatch(path.name) and not path.name.startswith(".")
+    return bool(named) and not path.is_symlink() and not has_content(path)
 
 
 def _lost_its_version(path: Path) -> bool:

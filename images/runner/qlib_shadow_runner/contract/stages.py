@@ -12,12 +12,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import (
+    DEFAULT_DATASET_PATH,
     ENV_ARCHIVE_PASSWORD,
     ENV_ARCHIVE_TOKEN,
     ENV_ARCHIVE_USERNAME,
     ENV_FEATURES_CACHE_BYTES,
     ENV_TEMPLATE,
     Stage,
+    version_path,
 )
 
 if TYPE_CHECKING:
@@ -65,12 +67,23 @@ class StageRow:
         return self.network is Network.CLOSED
 
 
+def _dataset(spec: Mapping[str, object]) -> Mapping[str, object]:
+    found = spec.get("dataset")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _pins_no_version(spec: Mapping[str, object]) -> bool:
+    return _dataset(spec).get("version") is None
+
+
 STAGES: Final[Mapping[Stage, StageRow]] = {
     Stage.DOWNLOAD: StageRow(
         does="provides and verifies the dataset",
         network=Network.OPEN,
         dataset=Access.WRITTEN,
         leaves=("dataset",),
+        when="unless `dataset.version` names data that is there",
+        belongs=_pins_no_version,
         secrets=frozenset({ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME, ENV_ARCHIVE_PASSWORD}),
     ),
     Stage.QRUN: StageRow(
@@ -88,6 +101,13 @@ def stages_of(spec: object) -> tuple[Stage, ...]:
     """Return the stages of a run, in order, from its spec as it was written; a wrong spec has some too."""
     raw = spec if isinstance(spec, Mapping) else {}
     return tuple(stage for stage, row in STAGES.items() if row.belongs(raw))
+
+
+def pinned_path(spec: object) -> str | None:
+    """Return where the version lies that a spec names in `dataset.version`; None where it names none."""
+    dataset = _dataset(spec) if isinstance(spec, Mapping) else {}
+    path, version = dataset.get("path", DEFAULT_DATASET_PATH), dataset.get("version")
+    return version_path(path, version) if isinstance(path, str) and isinstance(version, str) else None
 
 
 def recorded_stages(metadata: Mapping[str, object]) -> tuple[Stage, ...]:

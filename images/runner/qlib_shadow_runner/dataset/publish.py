@@ -70,7 +70,7 @@ def build_and_publish(canonical: Path, source: Source, still_held: Callable[[], 
 def publish(canonical: Path, staging: Path, manifest: Manifest, still_ours: Callable[[], None]) -> Path:
     """Turn a verified staging folder into a version."""
     version = canonical.with_name(f"{canonical.name}@{manifest.fingerprint[:SHORT]}")
-    if version.is_dir():
+    if has_content(version):
         manifest = replace(manifest, stamp=_stamp_of_the_same(version))
     else:
         sync_tree(staging)
@@ -80,7 +80,7 @@ def publish(canonical: Path, staging: Path, manifest: Manifest, still_ours: Call
     fault_point("publish-manifest")
     try:
         still_ours()
-        if not version.is_dir():
+        if not has_content(version):
             staging.rename(version)
     except (FileNotFoundError, StageError) as error:
         _take_back(manifest, version)
@@ -92,7 +92,7 @@ def _take_back(manifest: Manifest, version: Path) -> None:
     """Leave no manifest of ours without its version; another's, which may be about to come, is let be."""
     path = manifest_path(version)
     written = Manifest.read(path)
-    if written is not None and written.build == manifest.build and not version.is_dir():
+    if written is not None and written.build == manifest.build and not has_content(version):
         path.unlink(missing_ok=True)
 
 
@@ -113,6 +113,11 @@ def refuse_changed(version: Path, found: str) -> None:
             f"was changed after it was published: its fingerprint is now {found[: len(short)]}. "
             "Remove this version, so that it is built again.",
         )
+
+
+def has_content(version: Path) -> bool:
+    """Return whether a version is there; the kubelet makes an empty folder for a missing one that a pod mounts."""
+    return version.is_dir() and any(version.iterdir())
 
 
 def named_version(canonical: Path) -> Path | None:
@@ -171,7 +176,7 @@ def versions(canonical: Path) -> Iterator[tuple[Path, Manifest]]:
     for path in canonical.parent.glob(f"{canonical.name}@*{SUFFIX}"):
         folder = path.with_name(path.name.removesuffix(SUFFIX))
         manifest = Manifest.read(path)
-        if manifest is not None and folder.is_dir():
+        if manifest is not None and has_content(folder):
             found.append((folder, manifest))
     return iter(sorted(found, key=lambda pair: pair[1].created_utc, reverse=True))
 

@@ -12,7 +12,8 @@ from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_claims,
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
-from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result, quality_result
+from qlib_shadow_runner.stages.dataset import introduce_dataset
+from qlib_shadow_runner.stages.outcome import Outcome, Workbench
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.contract import DatasetResult
@@ -28,18 +29,10 @@ def download(bench: Workbench) -> Outcome:
     check_claims(resolved.manifest, spec)
     warning = check_age(resolved.manifest, spec.max_age_days, today)
     quality = check_quality(resolved.manifest, spec.quality, today)
-    for oddity in (warning, quality.warning):
-        if oddity:
-            sys.stderr.write(f"warning: {oddity}\n")
-    for note in resolved.manifest.notes:
-        sys.stdout.write(f"note: {note}\n")
-    found = dataset_result(bench, resolved)
-    bench.folder.update_metadata(
-        **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=resolved.manifest.notes
-    )
+    found = introduce_dataset(bench, resolved, quality, warning)
     message = _sentence(found)
     sys.stdout.write(message + "\n")
-    return Outcome(message, dataset={**found, **quality_result(quality)})
+    return Outcome(message, dataset=found)
 
 
 def _ensure(bench: Workbench, canonical: Path) -> Resolved:
@@ -60,17 +53,3 @@ def _sentence(found: DatasetResult) -> str:
         f"{source} {found['instruments']} \N{MULTIPLICATION SIGN} {found['days']:,} days "
         f"to {found['calendarEnd']}, fingerprint {found['fingerprint'][:SHORT]}"
     )
-
-
-def dataset_metadata(found: DatasetResult) -> dict[str, object]:
-    """Say the same in RUN_METADATA.json's spelling."""
-    return {
-        "dataset_path": found["path"],
-        "dataset_resolved_path": found["resolvedPath"],
-        "dataset_fingerprint": found["fingerprint"],
-        "dataset_source": found["source"],
-        "dataset_start": found["calendarStart"],
-        "dataset_end": found["calendarEnd"],
-        "dataset_days": found["days"],
-        "dataset_instruments": found["instruments"],
-    }

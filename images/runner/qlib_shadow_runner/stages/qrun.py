@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason
 from qlib_shadow_runner.contract.stages import leaving
-from qlib_shadow_runner.dataset.ensure import Resolved
+from qlib_shadow_runner.dataset.ensure import Resolved, check_claims
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
+from qlib_shadow_runner.dataset.pinned import find_pinned
 from qlib_shadow_runner.dataset.publish import folder_of
+from qlib_shadow_runner.dataset.quality.verdict import judge_again
 from qlib_shadow_runner.environment import drawing_environment
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.files import write_atomically
-from qlib_shadow_runner.stages.download import dataset_metadata
-from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result
+from qlib_shadow_runner.stages.dataset import dataset_metadata, dataset_result, introduce_dataset
+from qlib_shadow_runner.stages.outcome import Outcome, Workbench
 from qlib_shadow_runner.stages.training import obtain_training, twin_of
 from qlib_shadow_runner.training.checkpoints import clear
 from qlib_shadow_runner.training.identity import computation
@@ -24,6 +26,7 @@ from qlib_shadow_runner.training.trained import Trained
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qlib_shadow_runner.contract import DatasetResult
     from qlib_shadow_runner.mlruns import MlflowRun
     from qlib_shadow_runner.workflow.prepare import Research
 
@@ -33,17 +36,12 @@ ENDING: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.SHADOW_
 
 def qrun(bench: Workbench) -> Outcome:
     """Do the research and leave everything that a golden run needs."""
-    resolved = resolve_dataset(bench)
+    resolved, found = find_dataset(bench)
     research = _prepare(bench, resolved)
     workflow = research.workflow
     write_atomically(bench.folder.path / WORKFLOW_FILE, workflow.text.encode())
-    found = dataset_result(bench, resolved)
     asked = computation(workflow.config_hash, bench.spec.workflow.seed, bench.folder.metadata)
-    bench.folder.update_metadata(
-        **dataset_metadata(found),
-        **_research_metadata(bench, research, resolved.manifest),
-        computation=asked,
-    )
+    bench.folder.update_metadata(**_research_metadata(bench, research, resolved.manifest), computation=asked)
     recorded = obtain_training(bench, asked)
     bench.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(bench, asked))
     metrics = _publish(bench, recorded)
@@ -65,6 +63,19 @@ def _publish(bench: Workbench, recorded: MlflowRun) -> Metrics:
     clear(bench.folder.path)
     fault_point(QrunPoint.CLEARED)
     return metrics
+
+
+def find_dataset(bench: Workbench) -> tuple[Resolved, DatasetResult]:
+    """Return the dataset and what the result says of it; a pinned version no earlier stage has told of."""
+    spec = bench.spec.dataset
+    if spec.version is None:
+        resolved = resolve_dataset(bench)
+        found = dataset_result(bench, resolved)
+        bench.folder.update_metadata(**dataset_metadata(found))
+        return resolved, found
+    resolved = find_pinned(bench.context.volume.locate(spec.path), spec.version)
+    check_claims(resolved.manifest, spec)
+    return resolved, introduce_dataset(bench, resolved, judge_again(resolved.manifest.quality, spec.quality))
 
 
 def resolve_dataset(bench: Workbench) -> Resolved:

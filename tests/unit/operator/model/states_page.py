@@ -27,7 +27,7 @@ The stages of a run follow from its spec, and run one after the other. At every 
 the state of each from what exists, and then what to do. Nothing is remembered but the status: the same
 things seen twice give the same answer, whoever looks.
 
-| stage | which runs have it | what it does | network | dataset | variables of its own | leaves, besides its end |
+| stage | in which runs | what it does | network | dataset | variables of its own | leaves |
 |---|---|---|---|---|---|---|
 {stages}
 

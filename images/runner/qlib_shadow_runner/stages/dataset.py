@@ -1,0 +1,73 @@
+"""What a stage writes down and reports of the dataset that its run uses."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import DatasetResult
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.dataset.ensure import Resolved
+    from qlib_shadow_runner.dataset.quality.verdict import Quality
+    from qlib_shadow_runner.stages.outcome import Workbench
+
+
+def introduce_dataset(
+    bench: Workbench, resolved: Resolved, quality: Quality, warning: str | None = None
+) -> DatasetResult:
+    """Print what is odd about the dataset, write down what is known of it, and return that for the result."""
+    for oddity in (warning, quality.warning):
+        if oddity:
+            sys.stderr.write(f"warning: {oddity}\n")
+    notes = resolved.manifest.notes
+    for note in notes:
+        sys.stdout.write(f"note: {note}\n")
+    found = dataset_result(bench, resolved)
+    bench.folder.update_metadata(
+        **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=notes
+    )
+    return {**found, **quality_result(quality)}
+
+
+def dataset_result(bench: Workbench, resolved: Resolved) -> DatasetResult:
+    """Say what is known of the dataset, with paths as the cluster sees them."""
+    manifest = resolved.manifest
+    return DatasetResult(
+        path=bench.spec.dataset.path,
+        resolvedPath=bench.context.volume.name(resolved.folder),
+        fingerprint=manifest.fingerprint,
+        source=manifest.source,
+        calendarStart=manifest.calendar_start,
+        calendarEnd=manifest.calendar_end,
+        days=manifest.days,
+        instruments=manifest.instruments,
+        ageDays=manifest.age_days(datetime.now(UTC).date()),
+    )
+
+
+def quality_result(quality: Quality) -> DatasetResult:
+    """Say how good the dataset is, as far as the resource shows it."""
+    return DatasetResult(
+        engineeringState=quality.engineering_state,
+        sourceState=quality.source_state,
+        policyState=quality.policy_state,
+        overallState=quality.overall_state,
+        reasonCode=quality.reason_code,
+        actionHint=quality.action_hint,
+    )
+
+
+def dataset_metadata(found: DatasetResult) -> dict[str, object]:
+    """Say the same in RUN_METADATA.json's spelling."""
+    return {
+        "dataset_path": found["path"],
+        "dataset_resolved_path": found["resolvedPath"],
+        "dataset_fingerprint": found["fingerprint"],
+        "dataset_source": found["source"],
+        "dataset_start": found["calendarStart"],
+        "dataset_end": found["calendarEnd"],
+        "dataset_days": found["days"],
+        "dataset_instruments": found["instruments"],
+    }
