@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-
 from qlib_shadow_operator.core.defaults import STAGE_DEFAULTS
 from qlib_shadow_operator.core.names import child_labels
+from qlib_shadow_runner.stages.harness import WORK
+
 from qlib_shadow_operator.settings import default_settings
 from qlib_shadow_runner.contract import Result, Stage
 from qlib_shadow_runner.contract.stages import (
@@ -21,7 +22,6 @@ from qlib_shadow_runner.contract.stages import (
     recorded_stages,
     stages_of,
 )
-from qlib_shadow_runner.stage import WORK
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/qlib-shadow-operator"

@@ -5,29 +5,27 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason
+from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, DatasetResult, Metrics, Reason
 from qlib_shadow_runner.contract.stages import leaving
 from qlib_shadow_runner.dataset.ensure import Resolved, check_claims
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
 from qlib_shadow_runner.dataset.pinned import find_pinned
 from qlib_shadow_runner.dataset.publish import folder_of
 from qlib_shadow_runner.dataset.quality.verdict import judge_again
-from qlib_shadow_runner.environment import drawing_environment
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
-from qlib_shadow_runner.files import write_atomically
+from qlib_shadow_runner.process.environment import drawing_environment
 from qlib_shadow_runner.stages.dataset import dataset_metadata, dataset_result, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench
 from qlib_shadow_runner.stages.training import obtain_training, twin_of
-from qlib_shadow_runner.training.checkpoints import clear
-from qlib_shadow_runner.training.identity import computation
+from qlib_shadow_runner.storage.files import write_atomically
+from qlib_shadow_runner.training.checkpoints import clear, computation
 from qlib_shadow_runner.training.trained import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.contract import DatasetResult
-    from qlib_shadow_runner.mlruns import MlflowRun
+    from qlib_shadow_runner.runs.mlruns import MlflowRun
     from qlib_shadow_runner.workflow.prepare import Research
 
 ENDING: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.SHADOW_PROMISE_BROKEN})

@@ -15,15 +15,15 @@ from qlib_shadow_runner.contract import (
     MLRUNS,
     SIGNALS_STEM,
     WORKFLOW_FILE,
+    Stage,
 )
 from qlib_shadow_runner.contract.stages import recorded_stages
-from qlib_shadow_runner.mlruns import MlflowRun, recorded_runs
+from qlib_shadow_runner.runs.mlruns import MlflowRun, recorded_runs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qlib_shadow_runner.contract import Stage
-    from qlib_shadow_runner.report.figures import Figures, Material
+    from qlib_shadow_runner.analysis.figures import Figures, Material
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class Evidence:
     @cached_property
     def figures(self) -> Figures:
         """Work out the report's figures from the recorder's pickles."""
-        from qlib_shadow_runner.report.figures import Material  # noqa: PLC0415 - pandas only when needed
-        from qlib_shadow_runner.report.outputs import Outputs  # noqa: PLC0415
+        from qlib_shadow_runner.analysis.figures import Material  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
         artifacts = self.recorded.artifacts
         known = self.material is not None and self.material.outputs.artifacts == artifacts
