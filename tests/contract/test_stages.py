@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from qlib_shadow_operator.core.defaults import STAGE_DEFAULTS
-from qlib_shadow_operator.core.names import child_labels
-from qlib_shadow_runner.stages.harness import WORK
 
+from qlib_shadow_operator.runs.defaults import STAGE_DEFAULTS
+from qlib_shadow_operator.runs.names import child_labels
 from qlib_shadow_operator.settings import default_settings
 from qlib_shadow_runner.contract import Result, Stage
 from qlib_shadow_runner.contract.stages import (
@@ -19,9 +18,11 @@ from qlib_shadow_runner.contract.stages import (
     Access,
     Network,
     leaving,
+    pinned_path,
     recorded_stages,
     stages_of,
 )
+from qlib_shadow_runner.stages.harness import WORK
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/qlib-shadow-operator"
@@ -68,12 +69,28 @@ def test_a_spec_that_says_nothing_of_it_has_both_stages(spec: object):
     assert stages_of(spec) == (Stage.DOWNLOAD, Stage.QRUN)
 
 
+@pytest.mark.parametrize("version", ["3f9c0a1b2c3d", "wrong", "", 5])
+def test_a_spec_that_names_a_version_has_no_download(version: object):
+    """A wrong one neither: the training says what is wrong with it."""
+    assert stages_of({"dataset": {"version": version}}) == (Stage.QRUN,)
+
+
+def test_the_folder_of_a_version_follows_from_the_spec():
+    """From as much of the fingerprint as its name has."""
+    whole = "3f9c0a1b2c3d" + "0" * 52
+    assert pinned_path({"dataset": {"version": whole}}) == "/data/qlib/qlib_data/us_data_1d@3f9c0a1b2c3d"
+    assert pinned_path({"dataset": {"path": "/data/x", "version": whole[:12]}}) == "/data/x@3f9c0a1b2c3d"
+    for spec in ({}, None, {"dataset": {"path": "/data/x"}}, {"dataset": {"version": 5}}):
+        assert pinned_path(spec) is None
+
+
 def test_a_run_folder_tells_the_runs_stages():
     """By the records that are kept of them; without any, those of a run that says nothing."""
     assert recorded_stages({"stages": {"qrun": {}}}) == (Stage.QRUN,)
     assert recorded_stages({"stages": {"qrun": {}, "download": {"attempts": 1}, "x": {}}}) == tuple(Stage)
-    for metadata in ({}, {"stages": None}, {"stages": {}}, {"stages": []}):
-        assert recorded_stages(metadata) == stages_of({})
+    nothing: object
+    for nothing in (None, {}, [], "x"):
+        assert recorded_stages({"stages": nothing}) == stages_of({})
 
 
 def test_the_crd_has_every_stage():

@@ -116,7 +116,7 @@ def refuse_changed(version: Path, found: str) -> None:
 
 
 def has_content(version: Path) -> bool:
-    """Return whether a version is there: for a missing one that a pod mounts, the kubelet makes an empty one."""
+    """Return whether a version is there; where a pod mounts a missing one, the kubelet makes it, empty."""
     return version.is_dir() and any(version.iterdir())
 
 

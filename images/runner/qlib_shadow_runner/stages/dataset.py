@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import DatasetResult
+from qlib_shadow_runner.contract import SHORT_FINGERPRINT, DatasetResult
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.ensure import Resolved
@@ -28,7 +28,17 @@ def introduce_dataset(
     bench.folder.update_metadata(
         **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=notes
     )
+    sys.stdout.write(f"{dataset_sentence(found)}\n")
     return {**found, **quality_result(quality)}
+
+
+def dataset_sentence(found: DatasetResult) -> str:
+    """Return in one line what the dataset is."""
+    source = found["source"].partition(" ")[0]
+    return (
+        f"{source} {found['instruments']} \N{MULTIPLICATION SIGN} {found['days']:,} days "
+        f"to {found['calendarEnd']}, fingerprint {found['fingerprint'][:SHORT_FINGERPRINT]}"
+    )
 
 
 def dataset_result(bench: Workbench, resolved: Resolved) -> DatasetResult:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.dataset.archive.environment import download_environment
 from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_claims, check_quality, find_fresh
-from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
-from qlib_shadow_runner.stages.dataset import introduce_dataset
+from qlib_shadow_runner.stages.dataset import dataset_sentence, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench
-
-if TYPE_CHECKING:
-    from qlib_shadow_runner.contract import DatasetResult
 
 
 def download(bench: Workbench) -> Outcome:
@@ -30,9 +24,7 @@ def download(bench: Workbench) -> Outcome:
     warning = check_age(resolved.manifest, spec.max_age_days, today)
     quality = check_quality(resolved.manifest, spec.quality, today)
     found = introduce_dataset(bench, resolved, quality, warning)
-    message = _sentence(found)
-    sys.stdout.write(message + "\n")
-    return Outcome(message, dataset=found)
+    return Outcome(dataset_sentence(found), dataset=found)
 
 
 def _ensure(bench: Workbench, canonical: Path) -> Resolved:
@@ -45,11 +37,3 @@ def _ensure(bench: Workbench, canonical: Path) -> Resolved:
     manifest = Manifest.read(manifest_path(folder))
     assert manifest is not None, "the step has just written it"
     return Resolved(folder, manifest)
-
-
-def _sentence(found: DatasetResult) -> str:
-    source = found["source"].partition(" ")[0]
-    return (
-        f"{source} {found['instruments']} \N{MULTIPLICATION SIGN} {found['days']:,} days "
-        f"to {found['calendarEnd']}, fingerprint {found['fingerprint'][:SHORT]}"
-    )
