@@ -14,10 +14,12 @@ import pytest
 import yaml
 
 from local_stages import LocalVolume
+from qlib_shadow_runner.catalog.rows import row_of
 from qlib_shadow_runner.cli.prune import Criteria, prune
 from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.dataset.manifest import manifest_path
 from qlib_shadow_runner.runs.listing import Run
+from qlib_shadow_runner.ui.details import details
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +107,12 @@ def test_the_command_line_runs_and_shows_it(volume: LocalVolume):
     assert shown["metrics"]["ic"] == volume.result("first")["metrics"]["ic"]
     listed = json.loads(command_about(volume, "runs", "--json").stdout)
     assert {run["ic"] for run in listed} == {shown["metrics"]["ic"]}
+    run = Run.at(volume.folder(run_id))
+    assert run is not None
+    assert [(line.name, line.state) for line in details(run, NOW).stages] == [("qrun", "complete")]
+    row, other = row_of(run), row_of(Run(volume.folder("first"), volume.metadata("first")))
+    same = {"dataset_source", "dataset_fingerprint", "dataset_end", "quality", "config_hash", "ic"}
+    assert {name: row[name] for name in same} == {name: other[name] for name in same}
 
 
 def command_about(volume: LocalVolume, *words: str) -> subprocess.CompletedProcess[str]:
@@ -199,6 +207,16 @@ def test_an_empty_folder_of_a_version_is_in_nobodys_way(downloaded: LocalVolume)
     empty(version(downloaded))
     assert downloaded.stage("download", "second").returncode == 0
     assert Dataset(version(downloaded)).calendar
+
+
+def test_a_stage_that_the_run_has_not_is_refused(downloaded: LocalVolume):
+    """A download would take whatever the name means now."""
+    downloaded.spec["dataset"] = {"version": fingerprint(downloaded)}
+    done = downloaded.stage("download", "second")
+    assert (done.returncode, done.stderr) == (
+        10,
+        "InvalidSpec: this run has no stage download; it has qrun\n",
+    )
 
 
 def test_data_of_another_region_is_refused(downloaded: LocalVolume):

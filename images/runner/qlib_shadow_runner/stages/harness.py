@@ -111,6 +111,9 @@ def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: T
 
 
 def _work(context: Context, folder: RunFolder, supervisor: Supervisor, tee: Tee) -> Outcome:
+    if context.stage not in context.stages:
+        names = ", ".join(context.stages)
+        raise StageError(Reason.INVALID_SPEC, f"this run has no stage {context.stage}; it has {names}")
     scratch = Path(tempfile.mkdtemp(prefix=f"{context.identity.run_id}-", dir=scratch_parent(context.work)))
     limits = read_limits()
     try:
