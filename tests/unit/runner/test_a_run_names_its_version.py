@@ -16,9 +16,9 @@ import yaml
 from local_stages import LocalVolume
 from qlib_shadow_runner.catalog.rows import row_of
 from qlib_shadow_runner.cli.prune import Criteria, prune
-from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.dataset.manifest import manifest_path
-from qlib_shadow_runner.runs.listing import Run
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.runs.listing import ListedRun
 from qlib_shadow_runner.ui.details import details
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def test_the_command_line_runs_and_shows_it(volume: LocalVolume):
     assert shown["metrics"]["ic"] == volume.result("first")["metrics"]["ic"]
     listed = json.loads(command_about(volume, "runs", "--json").stdout)
     assert {run["ic"] for run in listed} == {shown["metrics"]["ic"]}
-    run = Run.at(volume.folder(run_id))
+    run = ListedRun.at(volume.folder(run_id))
     assert run is not None
     assert [(line.name, line.state) for line in details(run, NOW).stages] == [("qrun", "complete")]
-    row, other = row_of(run), row_of(Run(volume.folder("first"), volume.metadata("first")))
+    row, other = row_of(run), row_of(ListedRun(volume.folder("first"), volume.metadata("first")))
     same = {"dataset_source", "dataset_fingerprint", "dataset_end", "quality", "config_hash", "ic"}
     assert {name: row[name] for name in same} == {name: other[name] for name in same}
 
@@ -234,7 +234,7 @@ def test_it_is_kept_while_a_run_that_names_it_has_not_ended(downloaded: LocalVol
     named.unlink()
     downloaded.spec = {"dataset": {"version": fingerprint(downloaded)}, "workflow": {"seed": -1}}
     assert downloaded.stage("qrun", "second").returncode == 10
-    run = Run.at(downloaded.folder("second"))
+    run = ListedRun.at(downloaded.folder("second"))
     assert run is not None
     assert run.metadata["dataset_resolved_path"] == f"/data/qlib/qlib_data/{folder.name}"
     (downloaded.folder("first") / "RUN_METADATA.json").unlink()

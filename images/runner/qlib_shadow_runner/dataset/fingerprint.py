@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import SHORT_FINGERPRINT
-from qlib_shadow_runner.dataset.layout import PARTS, invalid
+from qlib_shadow_runner.dataset.qlib_layout import PARTS, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

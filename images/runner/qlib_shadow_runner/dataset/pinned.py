@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import SHORT_FINGERPRINT, Reason, version_path
-from qlib_shadow_runner.dataset.ensure import Resolved
-from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
+from qlib_shadow_runner.dataset.ensure import ResolvedDataset
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, manifest_path
 from qlib_shadow_runner.dataset.publish import has_content, named_version, versions
 from qlib_shadow_runner.errors import StageError
 
@@ -18,10 +18,10 @@ SHOWN: Final = 5
 """How many versions a sentence lists."""
 
 
-def find_pinned(canonical: Path, fingerprint: str) -> Resolved:
+def find_pinned(canonical: Path, fingerprint: str) -> ResolvedDataset:
     """Return the version with this fingerprint, or say what is there instead and how to get it."""
     folder = Path(version_path(str(canonical), fingerprint))
-    manifest = Manifest.read(manifest_path(folder))
+    manifest = DatasetManifest.read(manifest_path(folder))
     if manifest is None or not has_content(folder) or not manifest.fingerprint.startswith(fingerprint):
         raise _missing(canonical, fingerprint)
     if not is_current(manifest, folder):
@@ -30,7 +30,7 @@ def find_pinned(canonical: Path, fingerprint: str) -> Resolved:
             f"{folder} was changed after it was verified. Run once with spec.dataset.source instead of "
             "version, which verifies it again.",
         )
-    return Resolved(folder, manifest)
+    return ResolvedDataset(folder, manifest)
 
 
 def _missing(canonical: Path, fingerprint: str) -> StageError:

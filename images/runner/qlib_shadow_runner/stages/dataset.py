@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.contract import SHORT_FINGERPRINT, DatasetResult
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.dataset.ensure import Resolved
-    from qlib_shadow_runner.dataset.quality.verdict import Quality
-    from qlib_shadow_runner.stages.outcome import Workbench
+    from qlib_shadow_runner.dataset.ensure import ResolvedDataset
+    from qlib_shadow_runner.dataset.quality.assess import Quality
+    from qlib_shadow_runner.stages.outcome import StageContext
 
 
 def introduce_dataset(
-    bench: Workbench, resolved: Resolved, quality: Quality, warning: str | None = None
+    context: StageContext, resolved: ResolvedDataset, quality: Quality, warning: str | None = None
 ) -> DatasetResult:
     """Print what is odd about the dataset, write down what is known of it, and return that for the result."""
     for oddity in (warning, quality.warning):
@@ -24,8 +24,8 @@ def introduce_dataset(
     notes = resolved.manifest.notes
     for note in notes:
         sys.stdout.write(f"note: {note}\n")
-    found = dataset_result(bench, resolved)
-    bench.folder.update_metadata(
+    found = dataset_result(context, resolved)
+    context.folder.update_metadata(
         **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=notes
     )
     sys.stdout.write(f"{dataset_sentence(found)}\n")
@@ -41,12 +41,12 @@ def dataset_sentence(found: DatasetResult) -> str:
     )
 
 
-def dataset_result(bench: Workbench, resolved: Resolved) -> DatasetResult:
+def dataset_result(context: StageContext, resolved: ResolvedDataset) -> DatasetResult:
     """Say what is known of the dataset, with paths as the cluster sees them."""
     manifest = resolved.manifest
     return DatasetResult(
-        path=bench.spec.dataset.path,
-        resolvedPath=bench.context.volume.name(resolved.folder),
+        path=context.spec.dataset.path,
+        resolvedPath=context.stage_input.volume.name(resolved.folder),
         fingerprint=manifest.fingerprint,
         source=manifest.source,
         calendarStart=manifest.calendar_start,

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.process.supervisor import Supervisor
     from qlib_shadow_runner.process.tee import Tee
     from qlib_shadow_runner.runs.folder import RunFolder
-    from qlib_shadow_runner.runs.request import Context
+    from qlib_shadow_runner.runs.request import StageInput
     from qlib_shadow_runner.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class Workbench:
+class StageContext:
     """Everything that a stage may use."""
 
-    context: Context
+    stage_input: StageInput
     spec: RunSpec
     folder: RunFolder
     supervisor: Supervisor
