@@ -20,6 +20,7 @@ from qlib_shadow_runner.dataset.manifest import manifest_path
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.runs.listing import ListedRun
 from qlib_shadow_runner.ui.details import details
+from qlib_shadow_runner.verify import verify_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +89,8 @@ def test_it_needs_no_download_and_is_the_same_question(volume: LocalVolume):
     assert {name: after[name] for name in names} == {name: before[name] for name in names}
     assert after["reused_from"] == "first"
     assert volume.faults("second") == []
+    [line] = [one for one in verify_run(volume.folder("second"), volume.mount) if one.name == "stages"]
+    assert line.detail == "qrun"
     told = volume.result("second")["dataset"]
     assert told == volume._document("first", "results/download.json")["dataset"]
     assert "fingerprint " + fingerprint(volume)[:12] in volume.log(run_id="second")

@@ -17,7 +17,6 @@ from qlib_shadow_runner.contract import (
     WORKFLOW_FILE,
     ExitCode,
     Metrics,
-    Stage,
 )
 from qlib_shadow_runner.contract.stages import STAGES
 from qlib_shadow_runner.guard.layers import AUDIT_HOOK
@@ -74,7 +73,7 @@ def stages_are_done(evidence: Evidence) -> str:
         code = evidence.result(stage).get("exitCode")
         if code != ExitCode.DONE:
             raise BrokenPromise(f"results/{stage}.json says that {stage} ended with {code}")
-    return ", ".join(Stage)
+    return ", ".join(evidence.stages)
 
 
 def workflow_is_the_one(evidence: Evidence) -> str:
