@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tests.bench.run.workflow import Size, Way, workflow
 
-from qlib_shadow_runner.environment import child_environment
+from qlib_shadow_runner.environment import child_environment, inherited
 from qlib_shadow_runner.fast.places import ENV_CACHE
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _once(way: Way, size: Size, dataset: Path, folder: Path, cache: Path) -> Fig
 def _environ(way: Way, folder: Path, cache: Path) -> dict[str, str]:
     """Give ours what its stage gives it, and the others no more than what makes them run and repeat."""
     environ = {
-        **os.environ,
+        **inherited(os.environ),
         "PYTHONPATH": str(ROOT),
         "PYTHONHASHSEED": "0",
         "MLFLOW_ALLOW_FILE_STORE": "true",

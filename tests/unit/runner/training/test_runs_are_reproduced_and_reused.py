@@ -361,7 +361,7 @@ def test_a_training_that_was_damaged_is_done_again(volume: LocalVolume, first: L
 def test_plain_qrun_answers_the_same(first: LocalVolume, tmp_path: Path):
     """Without the stage, the run folder or checkpoints: Qlib's own command on the same file."""
     environ = {
-        **{name: value for name, value in os.environ.items() if name.startswith("PYTHON")},
+        **{name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "OPENBLAS_"))},
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "MLFLOW_ALLOW_FILE_STORE": "true",
