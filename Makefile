@@ -17,7 +17,10 @@ venv: .venv/.ready ## Make the Python environment (every other target does it by
 demo: .venv/.ready ## Run manifests/samples/demo.yaml on this machine, without a cluster (RUN=, DATA=, ARGS=)
 	@$(BIN)/qlib-shadow run $(RUN) --data $(DATA) $(ARGS)
 
-test: lint unit cluster-test ## Run every check and every test, a real cluster included
+# The unit tests give way, since they only compute: the cluster's tests, which mostly wait, take longest.
+test: .venv/.ready ## Run every check and every test, a real cluster included; all of it, whatever fails
+	@$(BIN)/python tests/everything.py --lint='env -u MAKEFLAGS make --no-print-directory lint' \
+		--unit=$(call quoted,nice -n 5 $(UNIT)) --cluster-test=$(call quoted,$(CLUSTER_TEST))
 
 lint: .venv/.ready ## Format check, ruff, strict mypy, import contracts
 	$(BIN)/ruff format --check .
@@ -29,15 +32,19 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+UNIT = $(BIN)/pytest -m 'not cluster' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
 unit: .venv/.ready ## Run the tests that need no cluster (ARGS='-k name')
-	$(BIN)/pytest -m 'not cluster' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(UNIT)
 
 # Most of a cluster's time is waiting, so two of them share the tests; one that was given is used alone. The first
 # time, each may have to wait until the other has compiled what both need.
 TWO_CLUSTERS = $(if $(findstring kubeconfig,$(ARGS))$(QLIB_SHADOW_TEST_KUBECONFIG),,-n 2 --dist loadfile --no-loadscope-reorder --timeout=3600)
 
+CLUSTER_TEST = $(BIN)/pytest -m cluster $(TWO_CLUSTERS) $(ARGS)
+
 cluster-test: .venv/.ready ## Run the tests on a real cluster (ARGS='--kubeconfig ~/.kube/config')
-	$(BIN)/pytest -m cluster $(TWO_CLUSTERS) $(ARGS)
+	$(CLUSTER_TEST)
 
 cluster-up: .venv/.ready ## Start the test cluster and leave it running
 	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster up
