@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import kopf
 
-from qlib_shadow_operator import logs
-from qlib_shadow_operator.cache import KINDS
-from qlib_shadow_operator.endpoint import Endpoint, PortTakenError, metrics_page, report_page
 from qlib_shadow_operator.handlers import kopf_settings, register
-from qlib_shadow_operator.health import Health, Limits
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError
+from qlib_shadow_operator.loop.cache import KINDS
+from qlib_shadow_operator.loop.health import Health, Limits
+from qlib_shadow_operator.loop.stateless import NoMemories
 from qlib_shadow_operator.settings import Settings, SettingsError, read_settings
-from qlib_shadow_operator.stateless import NoMemories
-from qlib_shadow_operator.telemetry import Telemetry
+from qlib_shadow_operator.telemetry import logs
+from qlib_shadow_operator.telemetry.endpoint import Endpoint, PortTakenError, metrics_page, report_page
+from qlib_shadow_operator.telemetry.wiring import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

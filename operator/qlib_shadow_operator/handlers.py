@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import kopf
 
-from qlib_shadow_operator.cache import Cache, Key
-from qlib_shadow_operator.core.names import CHILD_SELECTOR, GROUP, PLURAL, VERSION
-from qlib_shadow_operator.figures import Figures
-from qlib_shadow_operator.gaps import Gaps
 from qlib_shadow_operator.kube.connection import (
     CONNECT_SECONDS,
     LIST_CHUNK,
@@ -27,11 +23,15 @@ from qlib_shadow_operator.kube.connection import (
     WATCH_SILENCE_LIMIT,
 )
 from qlib_shadow_operator.kube.session import open_session
-from qlib_shadow_operator.reconcile import Reconciler
-from qlib_shadow_operator.shutdown import LAST_MOMENT, Shutdown
-from qlib_shadow_operator.stateless import NoDiffs, NoProgress
-from qlib_shadow_operator.workers import Workers, ask_now_and_then, resync
-from qlib_shadow_operator.workqueue import WorkQueue
+from qlib_shadow_operator.loop.cache import Cache, Key
+from qlib_shadow_operator.loop.gaps import Gaps
+from qlib_shadow_operator.loop.reconcile import Reconciler
+from qlib_shadow_operator.loop.shutdown import LAST_MOMENT, Shutdown
+from qlib_shadow_operator.loop.stateless import NoDiffs, NoProgress
+from qlib_shadow_operator.loop.workers import Workers, ask_now_and_then, resync
+from qlib_shadow_operator.loop.workqueue import WorkQueue
+from qlib_shadow_operator.runs.names import CHILD_SELECTOR, GROUP, PLURAL, VERSION
+from qlib_shadow_operator.telemetry.figures import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.kube.cluster import Cluster
     from qlib_shadow_operator.kube.traffic import Call, Witness
     from qlib_shadow_operator.settings import Settings
-    from qlib_shadow_operator.telemetry import Telemetry
+    from qlib_shadow_operator.telemetry.wiring import Telemetry
 
 PULSE_SECONDS: Final = 30.0
 """Between two questions whether the API server is there."""

@@ -10,16 +10,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from qlib_shadow_operator.core.names import APP_NAME, LABEL_NAME, ConditionType
-from qlib_shadow_operator.core.reasons import OperatorReason
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError
 from qlib_shadow_operator.kube.parse import parse_run
+from qlib_shadow_operator.runs.names import APP_NAME, LABEL_NAME, ConditionType
+from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import API_VERSION, KIND, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from qlib_shadow_operator.core.model import Run, StageStatus
+    from qlib_shadow_operator.runs.model import Run, StageStatus
 
 ENV_NAMESPACE: Final = "QLIB_SHADOW_NAMESPACE"
 ENV_NAME: Final = "QLIB_SHADOW_TRIAL"

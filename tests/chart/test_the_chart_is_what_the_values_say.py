@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.schedule.document import parse_schedule
 from qlib_shadow_operator.settings import Settings, read_settings
 from testcluster.commands import run

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.core.reasons import OperatorReason
+from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import USER_ERRORS, ExitCode, Reason
 from qlib_shadow_runner.errors import EXIT_CODES
 

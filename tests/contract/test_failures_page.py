@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.contract.failures_page import ENDED, ENDLESS, NO_FAILURES, OPERATOR, PAGE, STAGE, page
 
-from qlib_shadow_operator.core.reasons import OperatorReason
+from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason
 
 

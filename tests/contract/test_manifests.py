@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.names import LABEL_MANAGED_BY, LABEL_STAGE, MANAGER, child_labels
+from qlib_shadow_operator.runs.defaults import Defaults
+from qlib_shadow_operator.runs.names import LABEL_MANAGED_BY, LABEL_STAGE, MANAGER, child_labels
 from qlib_shadow_operator.settings import read_settings
 from qlib_shadow_runner.contract import Stage
 

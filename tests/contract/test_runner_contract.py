@@ -6,8 +6,8 @@ import ast
 import sys
 from pathlib import Path
 
-from qlib_shadow_operator.core.jobs import POD_FAILURE_POLICY
-from qlib_shadow_operator.core.reasons import EventReason, OperatorReason
+from qlib_shadow_operator.runs.jobs import POD_FAILURE_POLICY
+from qlib_shadow_operator.runs.reasons import EventReason, OperatorReason
 from qlib_shadow_runner import contract
 from qlib_shadow_runner.contract import (
     ENV_ARCHIVE_PASSWORD,

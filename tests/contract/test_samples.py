@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.jobs import build_job
 from qlib_shadow_operator.kube.parse import parse_run
+from qlib_shadow_operator.runs.defaults import Defaults
+from qlib_shadow_operator.runs.jobs import build_job
 from qlib_shadow_operator.schedule.document import parse_schedule
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import Stage

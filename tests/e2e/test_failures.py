@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_operator.core.questions import ASK_AFTER, LISTEN_AGAIN
+from qlib_shadow_operator.runs.questions import ASK_AFTER, LISTEN_AGAIN
 from testcluster import PATIENCE
 from testcluster.engines import engine
 from workshop import Process, Workshop, alarms, define_runs, operating, synthetic, unreachable, workshop

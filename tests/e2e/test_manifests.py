@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from installation import ROOT
-from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.jobs import build_job
 from qlib_shadow_operator.kube.parse import parse_run
+from qlib_shadow_operator.runs.defaults import Defaults
+from qlib_shadow_operator.runs.jobs import build_job
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:

@@ -185,7 +185,7 @@ def test_a_run_is_seen_in_metrics_and_log(control_plane: Cluster, research: str,
         _, text = one.ask("/metrics")
         names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
         assert sorted(name for name in names if name.startswith("qlib_shadow_")) == sorted(DOCUMENTED)
-        about = [line for line in one.lines if line["logger"] == "qlib_shadow_operator.reconcile"]
+        about = [line for line in one.lines if line["logger"] == "qlib_shadow_operator.loop.reconcile"]
         assert about
         assert {(line["run"], line["stage"]) for line in about} == {(f"{research}/demo", "download")}
         control_plane.kubectl("delete", "qsr", "demo", "--namespace", research)

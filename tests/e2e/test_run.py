@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from installation import DEMO
-from qlib_shadow_runner.fast.places import FEATURES_CACHE
+from qlib_shadow_runner.cache.places import FEATURES_CACHE
 from testcluster import PATIENCE
 from testcluster.engines import engine
 

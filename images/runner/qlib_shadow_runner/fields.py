@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from qlib_shadow_runner.contract import DEFAULT_DATA, Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.suggest import did_you_mean, nearest
+from qlib_shadow_runner.texts import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

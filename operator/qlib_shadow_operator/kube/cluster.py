@@ -13,7 +13,9 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from qlib_shadow_operator.core.names import (
+from qlib_shadow_operator.kube.connection import CONNECT_SECONDS, LIST_CHUNK, READ_SECONDS, SOCKET_OPTIONS
+from qlib_shadow_operator.kube.traffic import Witnessed
+from qlib_shadow_operator.runs.names import (
     CHILD_SELECTOR,
     GROUP,
     LABEL_RUN_UID,
@@ -22,18 +24,16 @@ from qlib_shadow_operator.core.names import (
     PLURAL,
     VERSION,
 )
-from qlib_shadow_operator.core.reasons import job_name_taken
-from qlib_shadow_operator.kube.connection import CONNECT_SECONDS, LIST_CHUNK, READ_SECONDS, SOCKET_OPTIONS
-from qlib_shadow_operator.kube.traffic import Witnessed
+from qlib_shadow_operator.runs.reasons import job_name_taken
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from qlib_shadow_operator.core.decisions import Note
-    from qlib_shadow_operator.core.model import Run
     from qlib_shadow_operator.kube.traffic import Witness
+    from qlib_shadow_operator.runs.decisions import Note
+    from qlib_shadow_operator.runs.model import Run
     from qlib_shadow_runner.contract import Stage
 
 CONFLICT: Final = 409

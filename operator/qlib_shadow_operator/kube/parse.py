@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from qlib_shadow_operator.core.model import (
+from qlib_shadow_operator.kube.times import read_time
+from qlib_shadow_operator.runs.model import (
     Condition,
     ConfigMapKey,
     Job,
@@ -18,7 +19,7 @@ from qlib_shadow_operator.core.model import (
     Status,
     Termination,
 )
-from qlib_shadow_operator.core.names import (
+from qlib_shadow_operator.runs.names import (
     CONTAINER,
     LABEL_PURPOSE,
     LABEL_RUN,
@@ -26,8 +27,7 @@ from qlib_shadow_operator.core.names import (
     ConditionType,
     StageState,
 )
-from qlib_shadow_operator.core.questions import Trouble
-from qlib_shadow_operator.kube.times import read_time
+from qlib_shadow_operator.runs.questions import Trouble
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:

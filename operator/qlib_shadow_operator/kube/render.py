@@ -9,7 +9,7 @@ from qlib_shadow_operator.kube.times import write_time
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_operator.core.model import Condition, StageStatus, Status
+    from qlib_shadow_operator.runs.model import Condition, StageStatus, Status
 
 
 def render_status(status: Status) -> dict[str, Any]:

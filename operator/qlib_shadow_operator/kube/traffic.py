@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from qlib_shadow_operator.core.names import GROUP, PLURAL
+from qlib_shadow_operator.runs.names import GROUP, PLURAL
 
 PATH: Final = re.compile(
     r"/(?:api/v1|apis/(?P<group>[^/]+)/[^/]+)"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import yaml
 
-from qlib_shadow_operator.core.names import GROUP
+from qlib_shadow_operator.runs.names import GROUP
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
 if TYPE_CHECKING:

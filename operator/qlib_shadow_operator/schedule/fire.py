@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qlib_shadow_operator.core.decisions import Note
-from qlib_shadow_operator.core.names import LABEL_SCHEDULE, Phase
-from qlib_shadow_operator.core.reasons import EventReason
 from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError
+from qlib_shadow_operator.runs.decisions import Note
+from qlib_shadow_operator.runs.names import LABEL_SCHEDULE, Phase
+from qlib_shadow_operator.runs.reasons import EventReason
 from qlib_shadow_operator.schedule.occasion import describe
 from qlib_shadow_operator.schedule.plan import check_is_ours, plan, read_found
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.runs.model import Run
     from qlib_shadow_operator.schedule.document import Schedule
     from qlib_shadow_operator.schedule.occasion import Occasion
     from qlib_shadow_operator.schedule.plan import Found, Plan

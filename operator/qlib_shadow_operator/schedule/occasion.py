@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_operator.core.names import (
+from qlib_shadow_operator.kube.times import write_time
+from qlib_shadow_operator.runs.names import (
     ANNOTATION_JOB_UID,
     ANNOTATION_SCHEDULED_FOR,
     APP_NAME,
     LABEL_NAME,
     LABEL_SCHEDULE,
 )
-from qlib_shadow_operator.kube.times import write_time
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
 if TYPE_CHECKING:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qlib_shadow_operator.core.names import ANNOTATION_JOB_UID, LABEL_SCHEDULE
 from qlib_shadow_operator.kube.parse import LONG_AGO, parse_run
 from qlib_shadow_operator.kube.times import read_time
+from qlib_shadow_operator.runs.names import ANNOTATION_JOB_UID, LABEL_SCHEDULE
 from qlib_shadow_operator.schedule.document import Concurrency
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.runs.model import Run
     from qlib_shadow_operator.schedule.document import Schedule
     from qlib_shadow_operator.schedule.occasion import Occasion
 

@@ -15,7 +15,7 @@ from tests.bench.operator_cost.loads import HANDS, PATIENCE, make, paced
 from tests.bench.operator_cost.place import NAMESPACE
 from tests.bench.operator_cost.process import operator
 
-from qlib_shadow_operator.core.names import GROUP, LABEL_RUN_UID, PLURAL, UID_CHARACTERS, VERSION
+from qlib_shadow_operator.runs.names import GROUP, LABEL_RUN_UID, PLURAL, UID_CHARACTERS, VERSION
 from testcluster.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from kubernetes.client.exceptions import ApiException
 from tests.bench.operator_cost.loads import HANDS, PATIENCE, SPEC, paced
 from tests.bench.operator_cost.place import CLAIM, NAMESPACE
 
-from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.jobs import build_job
-from qlib_shadow_operator.core.names import LABEL_MANAGED_BY, LABEL_RUN, LABEL_STAGE
 from qlib_shadow_operator.kube.parse import parse_run
+from qlib_shadow_operator.runs.defaults import Defaults
+from qlib_shadow_operator.runs.jobs import build_job
+from qlib_shadow_operator.runs.names import LABEL_MANAGED_BY, LABEL_RUN, LABEL_STAGE
 from qlib_shadow_runner.contract import Stage
 from testcluster import binaries
 from testcluster.errors import TestClusterError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tests.bench.operator_cost.place import Place
 
-    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.runs.model import Run
 
 JOBS = {"group": "batch", "version": "v1", "namespace": NAMESPACE, "plural": "jobs"}
 OF_THE_FLOOR = "bench=floor"

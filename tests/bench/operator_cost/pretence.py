@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.bench.operator_cost.place import WITH_US
 
-from qlib_shadow_operator.core.names import LABEL_RUN_UID, LABEL_STAGE
+from qlib_shadow_operator.runs.names import LABEL_RUN_UID, LABEL_STAGE
 from qlib_shadow_runner.contract import Stage
 from testcluster import PATIENCE, binaries
 

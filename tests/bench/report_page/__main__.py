@@ -58,7 +58,7 @@ def ways(folder: Path, data: Path) -> Mapping[str, Sequence[str]]:
     told, pictures = str(data / "told.json"), str(data / "pictures")
     python = sys.executable
     return {
-        "report": [python, "-P", "-m", "qlib_shadow_runner.steps", "report", asked, told],
+        "report": [python, "-P", "-m", "qlib_shadow_runner.stages.steps", "report", asked, told],
         "by hand": [python, "-c", BY_HAND, str(artifacts_of(folder)), pictures],
         "imports": [python, "-c", IMPORTS],
     }

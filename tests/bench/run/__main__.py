@@ -25,7 +25,7 @@ from tests.bench.run.workflow import PUBLISHED_HELD, PUBLISHED_THREADS, Size, Wa
 from tests.unit.runner.fast.backtest.likeness import differences
 
 from qlib_shadow_runner.dataset.synthetic.write import write_market
-from qlib_shadow_runner.limits import read_limits
+from qlib_shadow_runner.process.limits import read_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tests.bench.run.workflow import Size, Way, workflow
 
-from qlib_shadow_runner.environment import child_environment, inherited
-from qlib_shadow_runner.fast.places import ENV_CACHE
+from qlib_shadow_runner.cache.places import ENV_CACHE
+from qlib_shadow_runner.process.environment import child_environment, inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

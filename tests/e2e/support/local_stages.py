@@ -21,7 +21,7 @@ from qlib_shadow_runner.contract import (
     ENV_WORK,
 )
 from qlib_shadow_runner.faults import ENV_FAULT, REACHED
-from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
 from qlib_shadow_runner.verify import verify_run
 
 if TYPE_CHECKING:

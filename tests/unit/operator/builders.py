@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from qlib_shadow_operator.core.decide import decide
-from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.model import Figures, Job, Observed, Pod, Rejection, Run, RunSpec, Termination
-from qlib_shadow_operator.core.names import PURPOSE_REPORT
-from qlib_shadow_operator.core.questions import WhichPodsAreThere
 from qlib_shadow_operator.kube.parse import parse_status
 from qlib_shadow_operator.kube.render import render_status
+from qlib_shadow_operator.runs.decide import decide
+from qlib_shadow_operator.runs.defaults import Defaults
+from qlib_shadow_operator.runs.model import Figures, Job, Observed, Pod, Rejection, Run, RunSpec, Termination
+from qlib_shadow_operator.runs.names import PURPOSE_REPORT
+from qlib_shadow_operator.runs.questions import WhichPodsAreThere
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
-    from qlib_shadow_operator.core.decisions import Decision
-    from qlib_shadow_operator.core.questions import Question
+    from qlib_shadow_operator.runs.decisions import Decision
+    from qlib_shadow_operator.runs.questions import Question
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 UID = "a1b2c3d4-0000-4000-8000-000000000000"

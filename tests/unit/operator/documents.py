@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.unit.operator.builders import UID
 
-from qlib_shadow_operator.core.names import child_labels
+from qlib_shadow_operator.runs.names import child_labels
 from qlib_shadow_runner.contract import Stage
 
 MADE = "2026-11-21T10:00:00Z"

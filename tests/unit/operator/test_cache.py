@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tests.unit.operator.documents import a_job_document, a_pod_document, a_run_document
 
-from qlib_shadow_operator import cache as cache_module
-from qlib_shadow_operator.cache import Cache, Key
+from qlib_shadow_operator.loop import cache as cache_module
+from qlib_shadow_operator.loop.cache import Cache, Key
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Any
 from tests.unit.operator.builders import a_run, result
 from tests.unit.operator.documents import a_job_document, a_pod_document, a_run_document
 
-from qlib_shadow_operator.cache import Cache
-from qlib_shadow_operator.compact import SHARED_MAX, compact
 from qlib_shadow_operator.kube.parse import parse_pod, parse_run
 from qlib_shadow_operator.kube.render import render_status
+from qlib_shadow_operator.loop.cache import Cache
+from qlib_shadow_operator.loop.compact import SHARED_MAX, compact
 from qlib_shadow_runner.contract import Stage
 
 RUNS = 100

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from tests.unit.operator.builders import NOW, Scene, a_run, result
 
-from qlib_shadow_operator.core.model import ConfigMapKey
-from qlib_shadow_operator.core.names import ConditionType
-from qlib_shadow_operator.core.questions import Trouble, WhyNotStarting
+from qlib_shadow_operator.runs.model import ConfigMapKey
+from qlib_shadow_operator.runs.names import ConditionType
+from qlib_shadow_operator.runs.questions import Trouble, WhyNotStarting
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
-    from qlib_shadow_operator.core.decisions import Decision
+    from qlib_shadow_operator.runs.decisions import Decision
 
 DOWNLOAD, QRUN = Stage.DOWNLOAD, Stage.QRUN
 NO_POD, NOT_STARTING = WhyNotStarting("job-download"), WhyNotStarting("pod-1")

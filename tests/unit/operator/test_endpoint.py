@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from qlib_shadow_operator.endpoint import Endpoint, PortTakenError, metrics_page, report_page
-from qlib_shadow_operator.health import Report
+from qlib_shadow_operator.loop.health import Report
+from qlib_shadow_operator.telemetry.endpoint import Endpoint, PortTakenError, metrics_page, report_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

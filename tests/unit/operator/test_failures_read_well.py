@@ -9,11 +9,11 @@ import pytest
 from tests.unit.operator.builders import NOW, Scene, a_run, result
 
 if TYPE_CHECKING:
-    from qlib_shadow_operator.core.model import Status
+    from qlib_shadow_operator.runs.model import Status
 
-from qlib_shadow_operator.core.names import ConditionType
-from qlib_shadow_operator.core.questions import Trouble, WhyNotStarting
-from qlib_shadow_operator.core.reasons import MESSAGE_MAX, shorten
+from qlib_shadow_operator.runs.names import ConditionType
+from qlib_shadow_operator.runs.questions import Trouble, WhyNotStarting
+from qlib_shadow_operator.runs.reasons import MESSAGE_MAX, shorten
 from qlib_shadow_runner.contract import Stage
 
 LOG = (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from qlib_shadow_operator.health import STARTING, STOPPING, Health, Limits
 from qlib_shadow_operator.kube.traffic import UNREACHABLE, Call
+from qlib_shadow_operator.loop.health import STARTING, STOPPING, Health, Limits
 
 KINDS = ("runs", "jobs", "pods")
 LIMITS = Limits(watch=300, stall=200, contact=90)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from tests.unit.operator.builders import UID, a_run
 
-from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.jobs import build_job, build_report
-from qlib_shadow_operator.core.model import ConfigMapKey, StageSpec
-from qlib_shadow_operator.core.names import child_labels, job_name
+from qlib_shadow_operator.runs.defaults import Defaults
+from qlib_shadow_operator.runs.jobs import build_job, build_report
+from qlib_shadow_operator.runs.model import ConfigMapKey, StageSpec
+from qlib_shadow_operator.runs.names import child_labels, job_name
 from qlib_shadow_runner.contract import Stage
 
 RESOLVED = "/data/qlib/qlib_data/us_data_1d@3f9c"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_operator import logs
+from qlib_shadow_operator.telemetry import logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,14 +11,14 @@ from prometheus_client import generate_latest
 from tests.unit.operator.builders import NOW, a_run
 from tests.unit.operator.documents import a_run_document
 
-from qlib_shadow_operator.cache import Cache
-from qlib_shadow_operator.core.model import Status
-from qlib_shadow_operator.figures import SERIES_MAX, Figures, phase_and_reason
-from qlib_shadow_operator.health import Health, Limits
 from qlib_shadow_operator.kube.render import render_status
 from qlib_shadow_operator.kube.traffic import Call
-from qlib_shadow_operator.metrics import EVENTS, FIGURES, PREFIX, Metrics
-from qlib_shadow_operator.telemetry import Telemetry
+from qlib_shadow_operator.loop.cache import Cache
+from qlib_shadow_operator.loop.health import Health, Limits
+from qlib_shadow_operator.runs.model import Status
+from qlib_shadow_operator.telemetry.figures import SERIES_MAX, Figures, phase_and_reason
+from qlib_shadow_operator.telemetry.metrics import EVENTS, FIGURES, PREFIX, Metrics
+from qlib_shadow_operator.telemetry.wiring import Telemetry
 from qlib_shadow_runner.contract import Stage
 
 DOCUMENT = Path(__file__).parents[3] / "docs/metrics.md"

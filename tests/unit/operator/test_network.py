@@ -9,8 +9,8 @@ import pytest
 import yaml
 from tests.unit.operator.builders import UID
 
-from qlib_shadow_operator.core.names import child_labels
-from qlib_shadow_operator.core.network import egress_is_closed
+from qlib_shadow_operator.runs.names import child_labels
+from qlib_shadow_operator.runs.network import egress_is_closed
 from qlib_shadow_runner.contract import Stage
 
 QRUN = child_labels("demo", UID, Stage.QRUN)

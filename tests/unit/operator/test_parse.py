@@ -9,10 +9,10 @@ import pytest
 from tests.unit.operator.builders import NOW, UID
 from tests.unit.operator.documents import MADE, a_job_document, a_pod_document, a_run_document
 
-from qlib_shadow_operator.core.model import ConfigMapKey
-from qlib_shadow_operator.core.names import child_labels
-from qlib_shadow_operator.core.questions import Trouble
 from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, parse_trouble
+from qlib_shadow_operator.runs.model import ConfigMapKey
+from qlib_shadow_operator.runs.names import child_labels
+from qlib_shadow_operator.runs.questions import Trouble
 from qlib_shadow_runner.contract import Stage
 
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from tests.unit.operator.builders import NOW
 
-from qlib_shadow_operator.cache import Cache
-from qlib_shadow_operator.core.model import Run
-from qlib_shadow_operator.core.names import child_labels
-from qlib_shadow_operator.core.questions import IsNetworkClosed
-from qlib_shadow_operator.inquiries import Inquirer
+from qlib_shadow_operator.loop.cache import Cache
+from qlib_shadow_operator.loop.inquiries import Inquirer
+from qlib_shadow_operator.runs.model import Run
+from qlib_shadow_operator.runs.names import child_labels
+from qlib_shadow_operator.runs.questions import IsNetworkClosed
 from qlib_shadow_runner.contract import Stage
 
 POLICY = Path(__file__).parents[3] / "manifests/network-policy/qrun.yaml"

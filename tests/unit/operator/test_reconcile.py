@@ -10,17 +10,17 @@ import pytest
 from tests.unit.operator.builders import NOW, UID, result
 from tests.unit.operator.documents import MADE, a_job_document, a_pod_document, a_run_document
 
-from qlib_shadow_operator.cache import Cache, Key
-from qlib_shadow_operator.core.defaults import Defaults
 from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError, NamespaceEndingError, RefusedError
-from qlib_shadow_operator.reconcile import Reconciler
+from qlib_shadow_operator.loop.cache import Cache, Key
+from qlib_shadow_operator.loop.reconcile import Reconciler
+from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from qlib_shadow_operator.core.decisions import Note
-    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.runs.decisions import Note
+    from qlib_shadow_operator.runs.model import Run
 
 KEY = Key("research", "demo")
 COMPLETED = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qlib_shadow_operator.__main__ import EXIT_USAGE, main
-from qlib_shadow_operator.core.defaults import Defaults
+from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.settings import Settings, SettingsError, default_settings, read_settings
 from qlib_shadow_runner.contract import Stage
 

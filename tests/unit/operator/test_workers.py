@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.operator.documents import a_job_document, a_run_document
 
-from qlib_shadow_operator import workers as workers_module
-from qlib_shadow_operator.cache import Cache, Key
 from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError
-from qlib_shadow_operator.workers import Workers, compare, resync
-from qlib_shadow_operator.workqueue import WorkQueue
+from qlib_shadow_operator.loop import workers as workers_module
+from qlib_shadow_operator.loop.cache import Cache, Key
+from qlib_shadow_operator.loop.workers import Workers, compare, resync
+from qlib_shadow_operator.loop.workqueue import WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

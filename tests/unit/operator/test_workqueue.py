@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.operator.model.process import Timer
 
-from qlib_shadow_operator.workqueue import BACKOFF_MAX, JITTER, WorkQueue
+from qlib_shadow_operator.loop.workqueue import BACKOFF_MAX, JITTER, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

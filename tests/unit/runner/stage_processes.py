@@ -14,7 +14,7 @@ def step_of(pid: int) -> int:
     while True:
         for child in children.read_text().split():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if b"qlib_shadow_runner.steps" in Path(f"/proc/{child}/cmdline").read_bytes():
+                if b"qlib_shadow_runner.stages.steps" in Path(f"/proc/{child}/cmdline").read_bytes():
                     return int(child)
         os.sched_yield()
 

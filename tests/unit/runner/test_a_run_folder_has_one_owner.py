@@ -11,8 +11,8 @@ import pytest
 from qlib_shadow_runner.cli.own_folder import held
 from qlib_shadow_runner.contract import Reason, Request
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.request import Identity
-from qlib_shadow_runner.run_folder import OWNER_FILE, RunFolder
+from qlib_shadow_runner.runs.folder import OWNER_FILE, RunFolder
+from qlib_shadow_runner.runs.request import Identity
 
 MINE = Identity("demo-1", "uid-1", "demo", "here")
 OTHERS = Identity("demo-1", "uid-2", "demo", "here")

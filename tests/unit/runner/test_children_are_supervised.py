@@ -13,7 +13,7 @@ import pytest
 
 from qlib_shadow_runner.contract import ENV_REQUEST, Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.supervisor import GRACE_SECONDS, Supervisor, fail_child
+from qlib_shadow_runner.process.supervisor import GRACE_SECONDS, Supervisor, fail_child
 from qlib_shadow_runner.training.failure import last_error, training_error
 
 if TYPE_CHECKING:

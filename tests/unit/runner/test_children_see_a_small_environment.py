@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.environment import child_environment, drawing_environment
+from qlib_shadow_runner.process.environment import child_environment, drawing_environment
 
 if TYPE_CHECKING:
     from pathlib import Path

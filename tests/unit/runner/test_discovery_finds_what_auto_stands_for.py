@@ -15,8 +15,7 @@ from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import describe_market, find_market
 from qlib_shadow_runner.discovery.plan import make_plan
-from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
-from qlib_shadow_runner.discovery.segments import plan_segments
+from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, plan_segments
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import Segments, WorkflowSpec
 

@@ -21,11 +21,11 @@ import yaml
 from tests.unit.runner.report.pages import number, read_page
 from tests.unit.runner.report.recomputed import performance
 
+from qlib_shadow_runner.analysis.figures import Material
+from qlib_shadow_runner.analysis.pickles import read_opaquely
 from qlib_shadow_runner.export.summary import render_summary
-from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
-from qlib_shadow_runner.pickles import read_opaquely
-from qlib_shadow_runner.report.figures import Material
 from qlib_shadow_runner.report.page import outputs_of
+from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

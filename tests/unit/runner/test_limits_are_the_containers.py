@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qlib_shadow_runner.limits import Limits, Peak, peak_memory, read_limits
+from qlib_shadow_runner.process.limits import Limits, Peak, peak_memory, read_limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +96,7 @@ def test_what_a_grandchild_takes_is_counted(tmp_path: Path):
     )
     script = (
         "import subprocess, sys; from pathlib import Path; "
-        "from qlib_shadow_runner.limits import peak_memory; "
+        "from qlib_shadow_runner.process.limits import peak_memory; "
         f"subprocess.run([sys.executable, '-c', {grandchild!r}], check=True, stdout=subprocess.DEVNULL); "
         "print(peak_memory(Path(sys.argv[1])).size)"
     )

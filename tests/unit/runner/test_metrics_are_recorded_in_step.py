@@ -30,7 +30,7 @@ qlib.init(provider_uri=sys.argv[1], region="us")
 with R.start(experiment_name="e", uri=sys.argv[1] + "/mlruns"):
     recorder = R.get_recorder()
     if sys.argv[2] == "in-step":
-        from qlib_shadow_runner.model import log_in_step
+        from qlib_shadow_runner.plugins.records import log_in_step
         log_in_step(recorder)
     store.append_to = append_slowly
     recorder.log_metrics(IC=0.04)

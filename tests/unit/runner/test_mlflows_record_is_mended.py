@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qlib_shadow_runner.mlruns import (
+from qlib_shadow_runner.runs.mlruns import (
     RunStatus,
     copy_run,
     discard_broken,

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.runner.stage_processes import step_of
 
-from qlib_shadow_runner import lease as lease_module
 from qlib_shadow_runner.cli import main, manifest
-from qlib_shadow_runner.cli.folders import LOCAL, Run
 from qlib_shadow_runner.contract import ENV_TERMINATION_LOG, Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.files import fenced, write_atomically
-from qlib_shadow_runner.lease import HOLDER, WAYS, Lease, seconds_since_death
+from qlib_shadow_runner.runs import lease as lease_module
+from qlib_shadow_runner.runs.lease import HOLDER, WAYS, Lease, seconds_since_death
+from qlib_shadow_runner.runs.listing import LOCAL, Run
+from qlib_shadow_runner.storage.files import fenced, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_runner.dataset import durability
-from qlib_shadow_runner.dataset.durability import sync_tree
 from qlib_shadow_runner.dataset.ensure import ensure
 from qlib_shadow_runner.dataset.manifest import Manifest
 from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.storage import durability
+from qlib_shadow_runner.storage.durability import sync_tree
 
 if TYPE_CHECKING:
     from tests.unit.runner.conftest import MakeDataset

@@ -20,13 +20,13 @@ print(json.dumps(list(sys.modules)))
 """
 TRAINING = (
     "lightgbm",
-    "qlib_shadow_runner.model",
-    "qlib_shadow_runner.training.records",
-    "qlib_shadow_runner.fast.handler",
-    "qlib_shadow_runner.fast.backtest.exchange",
-    "qlib_shadow_runner.fast.backtest.executor",
-    "qlib_shadow_runner.fast.backtest.records",
-    "qlib_shadow_runner.fast.backtest.strategy",
+    "qlib_shadow_runner.plugins.lightgbm",
+    "qlib_shadow_runner.plugins.records",
+    "qlib_shadow_runner.plugins.handlers",
+    "qlib_shadow_runner.plugins.backtest.exchange",
+    "qlib_shadow_runner.plugins.backtest.executor",
+    "qlib_shadow_runner.plugins.backtest.records",
+    "qlib_shadow_runner.plugins.backtest.strategy",
 )
 """What the built-in template names, and what that needs."""
 NEVER = {

@@ -8,7 +8,7 @@ import pytest
 
 from qlib_shadow_runner.contract import TERMINATION_MESSAGE_BYTES, DatasetResult, Reason, Result
 from qlib_shadow_runner.errors import EXIT_CODES
-from qlib_shadow_runner.result import ELLIPSIS, now, termination_message
+from qlib_shadow_runner.runs.result import ELLIPSIS, now, termination_message
 
 
 def result(message: str, dataset: DatasetResult | None = None) -> Result:

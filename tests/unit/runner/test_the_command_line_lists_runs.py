@@ -11,7 +11,7 @@ import pytest
 
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ARTIFACTS, ENV_DATA
-from qlib_shadow_runner.files import write_json
+from qlib_shadow_runner.storage.files import write_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,11 +16,11 @@ from qlib_shadow_runner.cli import prune as prune_command
 from qlib_shadow_runner.cli.prune import Criteria, prune
 from qlib_shadow_runner.cli.versions import find_datasets
 from qlib_shadow_runner.contract import ARTIFACTS
-from qlib_shadow_runner.dataset.lock import locked
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
 from qlib_shadow_runner.faults import ENV_FAULT
-from qlib_shadow_runner.files import write_json
-from qlib_shadow_runner.volume import Volume
+from qlib_shadow_runner.storage.files import write_json
+from qlib_shadow_runner.storage.lock import locked
+from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,19 +6,19 @@ Standard library only, because listing runs must be quick.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.contract import METRICS_FILE, Metrics, Stage
-from qlib_shadow_runner.files import read_json_object_of_others
+from qlib_shadow_runner.runs.values import day, moment, number, text, whole
+from qlib_shadow_runner.storage.files import read_json_object_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import date
 
-    from qlib_shadow_runner.cli.folders import Run
+    from qlib_shadow_runner.runs.listing import Run
 
 Row = dict[str, Any]
 """One run, by the columns' names."""
@@ -73,48 +73,6 @@ class Column:
     kind: str
     """text, whole, number, day, moment, or figures: a map from names to numbers."""
     read: Callable[[Told], object]
-
-
-def text(value: object) -> str | None:
-    """Take what is text."""
-    return value if isinstance(value, str) else None
-
-
-def whole(value: object) -> int | None:
-    """Take a whole number."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63 else None
-
-
-def number(value: object) -> float | None:
-    """Take a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
-
-
-def day(value: object) -> date | None:
-    """Take an ISO date."""
-    try:
-        return date.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-def moment(value: object) -> datetime | None:
-    """Take an ISO time, as UTC without saying so: SQL compares it with dates and literals."""
-    try:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    if found is None or found.tzinfo is None:
-        return found
-    try:
-        return found.astimezone(UTC).replace(tzinfo=None)
-    except OverflowError:
-        return None
 
 
 def snake(name: str) -> str:

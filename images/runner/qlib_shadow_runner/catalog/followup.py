@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qlib_shadow_runner.catalog.columns import Row
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 FILE: Final = "followup.parquet"
 SCHEMA: Final = pa.schema(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.catalog.columns import Row
     from qlib_shadow_runner.catalog.update import Catalog
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 CLOSED: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": False,

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.columns import COLUMNS, Row, Told
-from qlib_shadow_runner.cli.folders import ENDED, Run, artifacts_root
 from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, RESULTS, Stage
+from qlib_shadow_runner.runs.listing import ENDED, Run, artifacts_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 STAMP: Final = "stamp"
 DOCUMENTS: Final = (METADATA_FILE, METRICS_FILE, *(f"{RESULTS}/{stage}.json" for stage in Stage))

@@ -14,16 +14,16 @@ import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 from pyarrow.fs import LocalFileSystem
 
-from qlib_shadow_runner.cli.folders import artifacts_root
 from qlib_shadow_runner.contract import SIGNALS_STEM
 from qlib_shadow_runner.export.signals import SCHEMA
+from qlib_shadow_runner.runs.listing import artifacts_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from qlib_shadow_runner.catalog.columns import Row
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 SIGNALS_SCHEMA: Final = pa.schema([("run_id", pa.string()), *SCHEMA])
 PARQUET: Final = f"{SIGNALS_STEM}.parquet"

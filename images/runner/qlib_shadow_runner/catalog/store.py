@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 
 from qlib_shadow_runner.catalog.columns import COLUMNS, Row
 from qlib_shadow_runner.catalog.rows import STAMP, by_run, scan
-from qlib_shadow_runner.cli.folders import artifacts_root
-from qlib_shadow_runner.dataset.lock import Waiting, locked
-from qlib_shadow_runner.files import write_atomically
+from qlib_shadow_runner.runs.listing import artifacts_root
+from qlib_shadow_runner.storage.files import write_atomically
+from qlib_shadow_runner.storage.lock import Waiting, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 CATALOG: Final = "catalog"
 """No run may be called so: see contract.RESERVED_RUN_IDS."""

@@ -11,7 +11,7 @@ from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.catalog.columns import Row
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 AT_THE_END_OF_A_RUN: Final = 50
 """How many runs' outcomes a run looks up before it ends; nightly ones are 21, the rest waits for who asks."""

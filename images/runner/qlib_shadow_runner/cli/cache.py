@@ -6,13 +6,13 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cli.folders import existing_volume
+from qlib_shadow_runner.cache.places import FEATURES_CACHE
+from qlib_shadow_runner.cache.store import Entry, Shelf
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
-from qlib_shadow_runner.dataset.archive.progress import human
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fast.places import FEATURES_CACHE
-from qlib_shadow_runner.fast.shelf import Entry, Shelf
+from qlib_shadow_runner.runs.listing import existing_volume
+from qlib_shadow_runner.texts import human
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

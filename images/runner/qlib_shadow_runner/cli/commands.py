@@ -183,10 +183,10 @@ def _ui(options: argparse.Namespace) -> int:
 
 def _stage(options: argparse.Namespace) -> int:
     if options.report:
-        from qlib_shadow_runner.telling import tell_again  # noqa: PLC0415
+        from qlib_shadow_runner.stages.retell import tell_again  # noqa: PLC0415
 
         return tell_again(Stage(options.stage), os.environ)
-    from qlib_shadow_runner.stage import run_stage  # noqa: PLC0415
+    from qlib_shadow_runner.stages.harness import run_stage  # noqa: PLC0415
 
     return run_stage(Stage(options.stage), os.environ)
 

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.folders import find_run
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.report import refuse_folder
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.files import write_atomically
+from qlib_shadow_runner.runs.listing import find_run
+from qlib_shadow_runner.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

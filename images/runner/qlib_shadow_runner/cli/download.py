@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cli.folders import STATUS_DOWNLOADED
 from qlib_shadow_runner.cli.local_run import Interruption, Terms, report_failure, run_stage_here
 from qlib_shadow_runner.cli.manifest import load_manifest, local_run_id
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Stage
-from qlib_shadow_runner.run_folder import RunFolder
-from qlib_shadow_runner.volume import Volume, make_folder
+from qlib_shadow_runner.runs.folder import RunFolder
+from qlib_shadow_runner.runs.listing import STATUS_DOWNLOADED
+from qlib_shadow_runner.storage.volume import Volume, make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.record import Record, records
 from qlib_shadow_runner.catalog.update import update
-from qlib_shadow_runner.cli.folders import existing_volume
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.runs.listing import existing_volume
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cli.folders import find_run
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.words.shared import data_folder
 from qlib_shadow_runner.contract import RESULTS, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.runs.listing import find_run
 from qlib_shadow_runner.verify import Line, verify_run
 from qlib_shadow_runner.verify.checks import REQUIRED_FILES
 

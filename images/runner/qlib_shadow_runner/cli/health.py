@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from qlib_shadow_runner.dataset.archive.progress import human
 from qlib_shadow_runner.errors import volume_not_writable
 from qlib_shadow_runner.guard.layers import available_layers
-from qlib_shadow_runner.limits import CGROUP, read_limits
+from qlib_shadow_runner.process.limits import CGROUP, read_limits
+from qlib_shadow_runner.texts import human
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -33,10 +33,10 @@ from qlib_shadow_runner.contract import (
     Reason,
     Stage,
 )
-from qlib_shadow_runner.files import read_json_object
-from qlib_shadow_runner.supervisor import out_of_memory
+from qlib_shadow_runner.process.supervisor import out_of_memory
+from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.storage.volume import Volume, make_folder
 from qlib_shadow_runner.verify import Line, verify_run
-from qlib_shadow_runner.volume import Volume, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

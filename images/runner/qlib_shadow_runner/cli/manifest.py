@@ -16,7 +16,7 @@ from qlib_shadow_runner.contract import API_VERSION, KIND, RUN_ID_MAX, Reason, R
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import mapping
 from qlib_shadow_runner.spec import OPERATOR_KEYS, RunSpec, parse_spec
-from qlib_shadow_runner.suggest import did_you_mean, nearest
+from qlib_shadow_runner.texts import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

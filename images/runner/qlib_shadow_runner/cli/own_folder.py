@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.run_folder import OWNER_FILE, read_owner
-from qlib_shadow_runner.volume import make_folder
+from qlib_shadow_runner.runs.folder import OWNER_FILE, read_owner
+from qlib_shadow_runner.storage.volume import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from qlib_shadow_runner.cli.manifest import LOCAL
 from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.suggest import did_you_mean, ended
+from qlib_shadow_runner.texts import did_you_mean, ended
 from qlib_shadow_runner.workflow.templates import Template, find_template, own_template
 
 if TYPE_CHECKING:

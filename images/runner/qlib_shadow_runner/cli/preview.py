@@ -10,8 +10,8 @@ from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.dataset.ensure import Resolved, answers, check_claims, find_fresh
 from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.limits import read_limits
-from qlib_shadow_runner.volume import Volume
+from qlib_shadow_runner.process.limits import read_limits
+from qlib_shadow_runner.storage.volume import Volume
 from qlib_shadow_runner.workflow.prepare import prepare
 from qlib_shadow_runner.workflow.render import Surroundings
 

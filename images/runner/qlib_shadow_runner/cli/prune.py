@@ -6,7 +6,12 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.folders import (
+from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.versions import canonical_of, find_datasets, find_users, why_kept
+from qlib_shadow_runner.contract import ExitCode, Reason, run_id_fault
+from qlib_shadow_runner.dataset.manifest import manifest_path
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.runs.listing import (
     LONG_AGO,
     Run,
     all_runs,
@@ -14,21 +19,16 @@ from qlib_shadow_runner.cli.folders import (
     existing_volume,
     folder_size,
 )
-from qlib_shadow_runner.cli.printing import print_json
-from qlib_shadow_runner.cli.removal import buried_name, bury, delete
-from qlib_shadow_runner.cli.versions import canonical_of, find_datasets, find_users, why_kept
-from qlib_shadow_runner.contract import ExitCode, Reason, run_id_fault
-from qlib_shadow_runner.dataset.archive.progress import human
-from qlib_shadow_runner.dataset.lock import Waiting, locked
-from qlib_shadow_runner.dataset.manifest import manifest_path
-from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.storage.lock import Waiting, locked
+from qlib_shadow_runner.storage.removal import buried_name, bury, delete
+from qlib_shadow_runner.texts import human
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 PATIENCE: Final = 60.0
 """Seconds that a removal waits for whoever builds this dataset."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.catalog.query import Answer, ask
 from qlib_shadow_runner.catalog.update import look
-from qlib_shadow_runner.cli.folders import existing_volume
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.runs.listing import existing_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

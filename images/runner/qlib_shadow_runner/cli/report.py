@@ -6,13 +6,13 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cli.folders import Run, find_run
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import REPORT_FILE, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.files import write_atomically
-from qlib_shadow_runner.run_folder import RunFolder
-from qlib_shadow_runner.volume import make_folder
+from qlib_shadow_runner.runs.folder import RunFolder
+from qlib_shadow_runner.runs.listing import Run, find_run
+from qlib_shadow_runner.storage.files import write_atomically
+from qlib_shadow_runner.storage.volume import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

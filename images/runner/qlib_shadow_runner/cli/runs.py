@@ -6,10 +6,10 @@ import math
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.folders import LONG_AGO, Run, all_runs, existing_volume
 from qlib_shadow_runner.cli.printing import in_one_line, print_json
 from qlib_shadow_runner.contract import ExitCode, Metrics
-from qlib_shadow_runner.dataset.archive.progress import human
+from qlib_shadow_runner.runs.listing import LONG_AGO, Run, all_runs, existing_volume
+from qlib_shadow_runner.texts import human
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

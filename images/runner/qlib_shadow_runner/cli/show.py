@@ -6,7 +6,6 @@ import json
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.folders import Run, find_run
 from qlib_shadow_runner.cli.printing import in_one_line, print_json
 from qlib_shadow_runner.contract import (
     METRICS_FILE,
@@ -20,7 +19,8 @@ from qlib_shadow_runner.contract import (
     ExitCode,
     Stage,
 )
-from qlib_shadow_runner.dataset.archive.progress import human
+from qlib_shadow_runner.runs.listing import Run, find_run
+from qlib_shadow_runner.texts import human
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

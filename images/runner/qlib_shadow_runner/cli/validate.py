@@ -11,7 +11,7 @@ from qlib_shadow_runner.cli.own_template import template_of
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.rehearsal import rehearse
+from qlib_shadow_runner.workflow.prepare import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.folders import Run, all_runs, artifacts_root
-from qlib_shadow_runner.cli.removal import buried_name
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.layout import looks_like_dataset
 from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, manifest_path
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.runs.listing import Run, all_runs, artifacts_root
+from qlib_shadow_runner.storage.removal import buried_name
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 VERSION: Final = re.compile(rf"(.+)@([0-9a-f]{{{SHORT}}})", re.ASCII)
 ADOPTED: Final = "existing"

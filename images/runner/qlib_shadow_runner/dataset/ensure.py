@@ -10,9 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.archive.progress import say
 from qlib_shadow_runner.dataset.layout import Dataset, looks_like_dataset
-from qlib_shadow_runner.dataset.lock import locked
 from qlib_shadow_runner.dataset.manifest import Manifest, Origin, describe, is_current, manifest_path
 from qlib_shadow_runner.dataset.publish import (
     build_and_publish,
@@ -27,6 +25,8 @@ from qlib_shadow_runner.dataset.quality.verdict import judge_again
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import refuse
 from qlib_shadow_runner.spec import Refresh
+from qlib_shadow_runner.storage.lock import locked
+from qlib_shadow_runner.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.dataset.fingerprint import stamp
 from qlib_shadow_runner.dataset.layout import Dataset
-from qlib_shadow_runner.files import read_json_object, write_json
+from qlib_shadow_runner.storage.files import read_json_object, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,14 +18,14 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.dataset.durability import sync_tree
 from qlib_shadow_runner.dataset.fingerprint import SHORT, fingerprint, stamp
 from qlib_shadow_runner.dataset.layout import invalid
-from qlib_shadow_runner.dataset.lock import taken_over
 from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, Origin, describe, manifest_path
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import fault_point
-from qlib_shadow_runner.files import sync_folder
+from qlib_shadow_runner.storage.durability import sync_tree
+from qlib_shadow_runner.storage.files import sync_folder
+from qlib_shadow_runner.storage.lock import taken_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.layout import ALL, Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import AUTO
-from qlib_shadow_runner.suggest import nearest
+from qlib_shadow_runner.texts import nearest
 
 if TYPE_CHECKING:
     from datetime import date

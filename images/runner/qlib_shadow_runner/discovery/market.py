@@ -10,7 +10,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.layout import ALL, Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import AUTO
-from qlib_shadow_runner.suggest import and_then, did_you_mean
+from qlib_shadow_runner.texts import and_then, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.discovery.benchmark import Benchmark, check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import Market, describe_market, find_market
-from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
-from qlib_shadow_runner.discovery.segments import Plan, plan_segments
+from qlib_shadow_runner.discovery.segments import ALPHA158, Plan, Reach, plan_segments
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.layout import Dataset

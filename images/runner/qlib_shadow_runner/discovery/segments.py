@@ -9,13 +9,31 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.layout import CALENDAR
-from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import Segments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Trading days that are needed before a day, and after it."""
+
+    back: int = 0
+    ahead: int = 0
+
+    @classmethod
+    def widest(cls, several: Iterable[Reach]) -> Reach:
+        """Give the reach that covers them all."""
+        found = list(several)
+        return cls(max((one.back for one in found), default=0), max((one.ahead for one in found), default=0))
+
+
+ALPHA158: Final = Reach(back=60, ahead=2)
+"""Qlib's usual features, of which the longest look back 60 days, and its label, which looks ahead two."""
+
 
 TRAIN_SHARE: Final = 0.60
 VALID_SHARE: Final = 0.15

@@ -13,7 +13,7 @@ from qlib_shadow_runner.export.publish import publish
 from qlib_shadow_runner.export.signals import encode_signals, rank_signals, signals_sha256
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.faults import QrunPoint, fault_point
-from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, object]:
     """Write signals, metrics and summary; give back what the stage's result needs."""
     # Those who only read signals need not wait for what statistics are made with.
-    from qlib_shadow_runner.report.figures import Material  # noqa: PLC0415
-    from qlib_shadow_runner.report.outputs import Outputs  # noqa: PLC0415
+    from qlib_shadow_runner.analysis.figures import Material  # noqa: PLC0415
+    from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
     signals, metrics = rank_signals(artifacts), compute_metrics(artifacts)
     if "ic" not in metrics:

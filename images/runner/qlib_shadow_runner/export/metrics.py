@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, cast
 
-from qlib_shadow_runner.export.artifacts import IC, PORTFOLIO, RANK_IC, read_artifact
+from qlib_shadow_runner.analysis.outputs import IC, PORTFOLIO, RANK_IC, read_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import METRICS_FILE, SIGNALS_STEM, SUMMARY_FILE
 from qlib_shadow_runner.faults import QrunPoint, fault_point
-from qlib_shadow_runner.files import sync_folder, write_atomically
+from qlib_shadow_runner.storage.files import sync_folder, write_atomically
 from qlib_shadow_runner.training.checkpoints import undisturbed
 
 if TYPE_CHECKING:

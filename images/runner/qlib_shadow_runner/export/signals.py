@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from qlib_shadow_runner.analysis.outputs import PREDICTIONS, read_artifact
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.export.artifacts import PREDICTIONS, read_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

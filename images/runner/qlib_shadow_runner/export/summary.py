@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from qlib_shadow_runner.analysis.figures import Figures
     from qlib_shadow_runner.contract import Metrics
-    from qlib_shadow_runner.report.figures import Figures
 
 TEMPLATE: Final = "backtest_summary.md.j2"
 SHOWN: Final = 10

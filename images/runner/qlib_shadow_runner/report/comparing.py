@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.report.backtest import grown
+from qlib_shadow_runner.analysis.backtest import grown
 from qlib_shadow_runner.report.charts.canvas import WIDE, Chart, date_axis, percent_axis
 from qlib_shadow_runner.report.comparison import cautions, differences, rows
 from qlib_shadow_runner.report.formats import figure, signed

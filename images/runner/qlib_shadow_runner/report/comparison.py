@@ -6,22 +6,22 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.catalog.columns import number
+from qlib_shadow_runner.analysis.figures import Figures, Material
+from qlib_shadow_runner.analysis.outputs import read_metadata
 from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.files import read_json_object
-from qlib_shadow_runner.report.figures import Figures, Material
 from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
-from qlib_shadow_runner.report.outputs import read_metadata
 from qlib_shadow_runner.report.page import outputs_of
+from qlib_shadow_runner.runs.values import number
+from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.workflow.document import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from qlib_shadow_runner.report.backtest import Backtest
-    from qlib_shadow_runner.report.outputs import Outputs
+    from qlib_shadow_runner.analysis.backtest import Backtest
+    from qlib_shadow_runner.analysis.outputs import Outputs
 
 DESCRIBING: Final = (
     "template", "model", "handler", "seed", "market", "market_size", "benchmark", "segments", "backtest",

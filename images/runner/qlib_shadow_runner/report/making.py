@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.analysis.figures import Material
+from qlib_shadow_runner.analysis.outputs import read_metadata
 from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.faults import ReportPoint, fault_point
-from qlib_shadow_runner.files import sync_folder, write_atomically
 from qlib_shadow_runner.report.checklist import checklist
-from qlib_shadow_runner.report.figures import Material
-from qlib_shadow_runner.report.outputs import read_metadata
 from qlib_shadow_runner.report.page import gather, outputs_of, render_report
+from qlib_shadow_runner.storage.files import sync_folder, write_atomically
 from qlib_shadow_runner.verify.evidence import Evidence
 
 if TYPE_CHECKING:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
+from qlib_shadow_runner.analysis.figures import Figures, Material
+from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
-from qlib_shadow_runner.files import read_json_object
-from qlib_shadow_runner.mlruns import finished_run, recorded_runs
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
 from qlib_shadow_runner.report.charts.performance import performance_charts
 from qlib_shadow_runner.report.charts.signals import signal_charts
-from qlib_shadow_runner.report.figures import Figures, Material
 from qlib_shadow_runner.report.formats import FILTERS
-from qlib_shadow_runner.report.outputs import Outputs, read_metadata
 from qlib_shadow_runner.report.verdict import judge
+from qlib_shadow_runner.runs.mlruns import finished_run, recorded_runs
+from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from qlib_shadow_runner.report.formats import figure, percent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.report.figures import Figures
+    from qlib_shadow_runner.analysis.figures import Figures
 
 BEYOND_CHANCE: Final = 2.0
 """The t from which on one look at one run is not explained by luck; of twenty runs, one gets there."""

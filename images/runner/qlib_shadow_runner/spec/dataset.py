@@ -15,7 +15,7 @@ from qlib_shadow_runner.fields import check_keys, choice, integer, refuse, text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 
 REGIONS: Final = ("us", "cn", "tw")

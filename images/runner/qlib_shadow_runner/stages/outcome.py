@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.dataset.ensure import Resolved
     from qlib_shadow_runner.dataset.quality.verdict import Quality
-    from qlib_shadow_runner.limits import Limits
-    from qlib_shadow_runner.request import Context
-    from qlib_shadow_runner.run_folder import RunFolder
+    from qlib_shadow_runner.process.limits import Limits
+    from qlib_shadow_runner.process.supervisor import Supervisor
+    from qlib_shadow_runner.process.tee import Tee
+    from qlib_shadow_runner.runs.folder import RunFolder
+    from qlib_shadow_runner.runs.request import Context
     from qlib_shadow_runner.spec import RunSpec
-    from qlib_shadow_runner.supervisor import Supervisor
-    from qlib_shadow_runner.tee import Tee
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,20 @@ from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Rea
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
-from qlib_shadow_runner.environment import drawing_environment
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
-from qlib_shadow_runner.files import write_atomically
+from qlib_shadow_runner.process.environment import drawing_environment
 from qlib_shadow_runner.stages.download import dataset_metadata
 from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result
 from qlib_shadow_runner.stages.training import obtain_training, twin_of
-from qlib_shadow_runner.training.checkpoints import clear
-from qlib_shadow_runner.training.identity import computation
+from qlib_shadow_runner.storage.files import write_atomically
+from qlib_shadow_runner.training.checkpoints import clear, computation
 from qlib_shadow_runner.training.trained import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.mlruns import MlflowRun
+    from qlib_shadow_runner.runs.mlruns import MlflowRun
     from qlib_shadow_runner.workflow.prepare import Research
 
 ENDING: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.SHADOW_PROMISE_BROKEN})

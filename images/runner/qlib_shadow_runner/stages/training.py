@@ -6,21 +6,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
 from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason, Stage
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fast.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
 from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
-from qlib_shadow_runner.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
+from qlib_shadow_runner.runs.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
 from qlib_shadow_runner.spec import Reuse
-from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints
+from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, code_is_known
 from qlib_shadow_runner.training.failure import training_error
-from qlib_shadow_runner.training.features import features_told, report_path
-from qlib_shadow_runner.training.identity import code_is_known
-from qlib_shadow_runner.training.trained import Trained, Unusable
-from qlib_shadow_runner.training.twins import Twin, find_twin, take_over
+from qlib_shadow_runner.training.reuse import Twin, find_twin, take_over
+from qlib_shadow_runner.training.trained import Trained, Unusable, features_told, report_path
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.mlruns import MlflowRun
+    from qlib_shadow_runner.runs.mlruns import MlflowRun
     from qlib_shadow_runner.stages.outcome import Workbench
 
 

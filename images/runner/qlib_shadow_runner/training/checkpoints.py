@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.faults import QrunPoint, fault_point
-from qlib_shadow_runner.files import read_json_object, sync_folder, write_atomically
-from qlib_shadow_runner.result import now
+from qlib_shadow_runner.runs.result import now
+from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -177,3 +178,24 @@ def _sha256(path: Path, *, durable: bool = False) -> str:
         if durable:
             os.fsync(stream.fileno())
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+MADE_WITH: Final = ("git_commit", "image", "python", "packages")
+"""What RUN_METADATA.json says of the code."""
+CHANGED: Final = "-dirty"
+
+
+def computation(config_hash: str, seed: int, metadata: Mapping[str, object]) -> str:
+    """Name a computation by all that its answer follows from; the data is in the configuration's hash."""
+    document = {
+        "config_hash": config_hash,
+        "seed": seed,
+        "machine": platform.machine(),
+        **{key: metadata.get(key) for key in MADE_WITH},
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def code_is_known(metadata: Mapping[str, object]) -> bool:
+    """Say whether the commit tells what ran; uncommitted changes have no name."""
+    return not str(metadata.get("git_commit")).endswith(CHANGED)

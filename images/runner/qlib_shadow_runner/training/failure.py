@@ -7,7 +7,7 @@ from typing import Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.supervisor import out_of_memory
+from qlib_shadow_runner.process.supervisor import out_of_memory
 
 SIGKILL_CODES: Final = (-9, 137)
 ERROR_LINE: Final = re.compile(

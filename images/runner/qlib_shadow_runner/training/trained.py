@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import MLRUNS, RESULTS
-from qlib_shadow_runner.files import read_json_object, write_json
-from qlib_shadow_runner.mlruns import META, MlflowRun, finished_run
+from qlib_shadow_runner.runs.mlruns import META, MlflowRun, finished_run
+from qlib_shadow_runner.storage.files import read_json_object, write_json
 from qlib_shadow_runner.training.checkpoints import first_fault, hash_files
 
 if TYPE_CHECKING:
@@ -90,3 +90,15 @@ def require_unchanged(folder: Path, files: Mapping[str, str]) -> None:
 
 def _changes_later(name: str) -> bool:
     return name == META or name.startswith("tags/")
+
+
+def report_path(home: Path, attempt: int) -> Path:
+    """Say where an attempt writes it down."""
+    return home / f"features-{attempt}.json"
+
+
+def features_told(home: Path) -> dict[str, object] | None:
+    """Give the last attempt's that computed or found any, and which attempt that was."""
+    told = {int(path.stem.rpartition("-")[2]): path for path in home.glob("features-*.json")}
+    found = ((attempt, read_json_object(told[attempt])) for attempt in sorted(told, reverse=True))
+    return next(({**report, "attempt": attempt} for attempt, report in found if report), None)

@@ -17,8 +17,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from qlib_shadow_runner.catalog.record import records
-from qlib_shadow_runner.cli.folders import ENDED
 from qlib_shadow_runner.contract import REPORT_FILE
+from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.details import details
 from qlib_shadow_runner.ui.files import LOGS, content, open_file, read_log, shown_files
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from qlib_shadow_runner.cli.folders import Run
+    from qlib_shadow_runner.runs.listing import Run
+    from qlib_shadow_runner.storage.volume import Volume
     from qlib_shadow_runner.ui.resources import Listing
-    from qlib_shadow_runner.volume import Volume
 
 STATUSES: Final = ("pending", "suspended", RUNNING, *sorted(ENDED))
 """Only a resource is pending or suspended: it has no folder yet."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.catalog.columns import moment, number, text, whole
 from qlib_shadow_runner.contract import REPORT_FILE, Stage
 from qlib_shadow_runner.dataset.quality.checks import RULES
+from qlib_shadow_runner.runs.values import moment, number, text, whole
 from qlib_shadow_runner.ui.files import LOGS, Shown, shown_files
 from qlib_shadow_runner.ui.shelf import RUNNING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from qlib_shadow_runner.cli.folders import Run
+    from qlib_shadow_runner.runs.listing import Run
 
 FIGURES: Final = (
     ("IC", "ic", "figure"),

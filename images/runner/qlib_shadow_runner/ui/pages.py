@@ -8,8 +8,8 @@ from typing import Final
 
 import jinja2
 
-from qlib_shadow_runner.dataset.archive.progress import human
 from qlib_shadow_runner.report.formats import ABSENT, figure, percent
+from qlib_shadow_runner.texts import human
 
 MINUTE: Final = 60
 HOUR: Final = 3600

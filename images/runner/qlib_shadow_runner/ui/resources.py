@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from qlib_shadow_runner.catalog.columns import COLUMNS, moment, text
+from qlib_shadow_runner.catalog.columns import COLUMNS
+from qlib_shadow_runner.runs.values import moment, text
 from qlib_shadow_runner.ui.api import UnreachableError
 
 if TYPE_CHECKING:

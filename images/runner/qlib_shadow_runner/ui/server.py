@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from qlib_shadow_runner.cli.folders import existing_volume
 from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.runs.listing import existing_volume
 from qlib_shadow_runner.ui.address import Address
 from qlib_shadow_runner.ui.api import Api
 from qlib_shadow_runner.ui.app import application

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.rows import by_run, scan
-from qlib_shadow_runner.cli.folders import Run, artifacts_root
+from qlib_shadow_runner.runs.listing import Run, artifacts_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from qlib_shadow_runner.catalog.columns import Row
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 FRESH: Final = 1.0
 """Seconds in which many open pages cost one look at the volume."""

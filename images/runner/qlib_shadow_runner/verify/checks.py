@@ -20,7 +20,7 @@ from qlib_shadow_runner.contract import (
     Stage,
 )
 from qlib_shadow_runner.guard.layers import AUDIT_HOOK
-from qlib_shadow_runner.mlruns import RunStatus
+from qlib_shadow_runner.runs.mlruns import RunStatus
 from qlib_shadow_runner.verify.signals_check import check_signals
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from qlib_shadow_runner.contract import (
     SIGNALS_STEM,
     WORKFLOW_FILE,
 )
-from qlib_shadow_runner.mlruns import MlflowRun, recorded_runs
+from qlib_shadow_runner.runs.mlruns import MlflowRun, recorded_runs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qlib_shadow_runner.report.figures import Figures, Material
+    from qlib_shadow_runner.analysis.figures import Figures, Material
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Evidence:
     @cached_property
     def figures(self) -> Figures:
         """Work out the report's figures from the recorder's pickles."""
-        from qlib_shadow_runner.report.figures import Material  # noqa: PLC0415 - pandas only when needed
-        from qlib_shadow_runner.report.outputs import Outputs  # noqa: PLC0415
+        from qlib_shadow_runner.analysis.figures import Material  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
         artifacts = self.recorded.artifacts
         known = self.material is not None and self.material.outputs.artifacts == artifacts

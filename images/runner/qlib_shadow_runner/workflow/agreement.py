@@ -9,14 +9,14 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from qlib_shadow_runner.workflow.contents import (
+from qlib_shadow_runner.workflow.document import refuse
+from qlib_shadow_runner.workflow.parts import (
     exchange_arguments_of,
     handler_of,
     model_of,
     portfolio_of,
     segments_of,
 )
-from qlib_shadow_runner.workflow.document import refuse
 from qlib_shadow_runner.workflow.shapes import shown
 
 if TYPE_CHECKING:

@@ -9,8 +9,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.workflow.contents import exchange_arguments_of, handler_of, model_of, portfolio_of
-from qlib_shadow_runner.workflow.engine import engines_of
+from qlib_shadow_runner.workflow.parts import (
+    engines_of,
+    exchange_arguments_of,
+    handler_of,
+    model_of,
+    portfolio_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

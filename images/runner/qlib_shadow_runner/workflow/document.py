@@ -19,7 +19,7 @@ from ruamel.yaml.events import (
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.suggest import ended
+from qlib_shadow_runner.texts import ended
 
 if TYPE_CHECKING:
     from ruamel.yaml.events import Event

@@ -10,8 +10,8 @@ import ast
 import re
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.discovery.reach import Reach
-from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.discovery.segments import Reach
+from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,22 +7,27 @@ which the segments are needed. So it is done again where the label is another th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.layout import BIN_SUFFIX, feature_folder
+from qlib_shadow_runner.discovery.benchmark import Benchmark
+from qlib_shadow_runner.discovery.market import Market
 from qlib_shadow_runner.discovery.plan import ResearchPlan, make_plan
-from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
+from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, plan_segments
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.suggest import did_you_mean
-from qlib_shadow_runner.workflow.reach import workflow_fields, workflow_reach
+from qlib_shadow_runner.spec import AUTO
+from qlib_shadow_runner.texts import did_you_mean
+from qlib_shadow_runner.workflow.parts import workflow_fields, workflow_reach
 from qlib_shadow_runner.workflow.render import Surroundings, Workflow, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlib_shadow_runner.dataset.layout import Dataset
-    from qlib_shadow_runner.spec import RunSpec
+    from qlib_shadow_runner.discovery.segments import Reach
+    from qlib_shadow_runner.spec import RunSpec, Segments
     from qlib_shadow_runner.workflow.templates import Template
 
 TRIES: Final = 3
@@ -75,3 +80,30 @@ def settle(
         f"{template.name} has another label or other features whenever the segments are others. "
         "Write both without the parameters segments and backtest.",
     )
+
+
+YEARS: Final = 12
+LAST: Final = date(2025, 12, 31)
+SYMBOLS: Final = tuple(f"SYM{number:03}" for number in range(100))
+NOWHERE: Final = Surroundings(provider_uri="/data/qlib/qlib_data/rehearsal", fingerprint="", threads=1)
+
+
+def rehearse(spec: RunSpec, template: Template) -> Research:
+    """Do everything that is done before training, but for looking into a dataset."""
+    asked = spec.workflow
+    days = _calendar(asked.segments)
+    market = Market("all" if asked.market == AUTO else asked.market, SYMBOLS, None, "rehearsal")
+    benchmark = Benchmark("^GSPC" if asked.benchmark == AUTO else asked.benchmark, "rehearsal")
+
+    def plan_for(reach: Reach) -> ResearchPlan:
+        return ResearchPlan(market, benchmark, plan_segments(days, asked.segments, "rehearsal", reach))
+
+    return settle(spec, template, NOWHERE, plan_for)
+
+
+def _calendar(segments: Segments | None) -> list[date]:
+    """Give weekdays, enough for the segments and for what features look back."""
+    last = segments.test[1] if segments else LAST
+    first = min(segments.train[0] if segments else last, last - timedelta(days=366 * YEARS))
+    every = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return [day for day in every if day.weekday() < 5 or day in (first, last)]  # noqa: PLR2004 - Saturday

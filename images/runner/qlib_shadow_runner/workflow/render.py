@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.workflow.agreement import check_agreement, check_nothing_is_lost
-from qlib_shadow_runner.workflow.engine import check_engine
 from qlib_shadow_runner.workflow.filling import fill
-from qlib_shadow_runner.workflow.parameters import template_parameters
+from qlib_shadow_runner.workflow.parts import check_engine
+from qlib_shadow_runner.workflow.templates import template_parameters
 from qlib_shadow_runner.workflow.vetting import vet
 
 if TYPE_CHECKING:

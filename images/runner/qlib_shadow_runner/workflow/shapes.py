@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
-from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.document import refuse
 from qlib_shadow_runner.workflow.expressions import ExpressionError, reach_of
 

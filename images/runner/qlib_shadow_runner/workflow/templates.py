@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason
+from qlib_shadow_runner.dataset.layout import ALL
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE
+from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.spec import ConfigMapRef, WorkflowSpec
+    from qlib_shadow_runner.discovery.plan import ResearchPlan
+    from qlib_shadow_runner.spec import ConfigMapRef, RunSpec, Strategy, WorkflowSpec
 
 TEMPLATES: Final[Mapping[str, str]] = {
     "lightgbm-alpha158": "workflow_us_lightgbm_alpha158_shadow.yaml",
@@ -72,3 +75,72 @@ def read_template(name: str) -> str:
 
 def _refuse(message: str) -> NoReturn:
     raise StageError(Reason.TEMPLATE_NOT_FOUND, message)
+
+
+PUBLISHED_ROWS: Final = 900_000
+"""The size of the training set that Qlib's published penalties were tuned on, roughly."""
+PUBLISHED_LAMBDA_L1: Final = 205.7
+PUBLISHED_LAMBDA_L2: Final = 581.0
+DEFAULTS: Final[Mapping[str, float]] = {
+    "learning_rate": 0.05,
+    "num_leaves": 64,
+    "max_depth": 8,
+    "colsample_bytree": 0.8879,
+    "subsample": 0.8789,
+    "subsample_freq": 0,
+    "min_child_samples": 20,
+    "min_split_gain": 0.0,
+    "max_bin": 255,
+    "num_boost_round": 500,
+    "early_stopping_rounds": 50,
+}
+LARGEST_PORTFOLIO: Final = 50
+SECTIONS: Final = frozenset({"model", "segments", "backtest", "strategy", "exchange"})
+"""The parameters that have parts, such as model.num_leaves; the others are one value each."""
+
+
+def template_parameters(
+    spec: RunSpec, plan: ResearchPlan, provider_uri: str, threads: int
+) -> dict[str, object]:
+    """Give the template's whole context; what is not here is an error when rendering."""
+    segments = plan.days.segments
+    return {
+        "provider_uri": provider_uri,
+        "region": spec.dataset.region,
+        "engine": str(spec.workflow.engine or DEFAULT_ENGINE),
+        "model": model_parameters(spec, plan),
+        "seed": spec.workflow.seed,
+        "num_threads": threads,
+        "segments": asdict(segments),
+        "backtest": {"start": plan.days.backtest[0], "end": plan.days.backtest[1]},
+        "instruments": plan.market.instruments,
+        "benchmark": plan.benchmark.said_to_qlib,
+        "codes": exchange_codes(plan),
+        "strategy": strategy_parameters(spec.workflow.strategy, len(plan.market.symbols)),
+        "exchange": asdict(spec.workflow.exchange),
+    }
+
+
+def model_parameters(spec: RunSpec, plan: ResearchPlan) -> dict[str, float]:
+    """Scale the penalties with the rows, so that one row weighs the same in every dataset."""
+    rows = plan.days.counts["train"] * len(plan.market.symbols)
+    share = min(1.0, rows / PUBLISHED_ROWS)
+    scaled = {
+        "lambda_l1": round(PUBLISHED_LAMBDA_L1 * share, 2),
+        "lambda_l2": round(PUBLISHED_LAMBDA_L2 * share, 2),
+    }
+    return {**DEFAULTS, **scaled, **spec.workflow.model}
+
+
+def strategy_parameters(asked: Strategy, symbols: int) -> dict[str, int]:
+    """Hold a fifth of the universe, at most 50, and replace a tenth of that a day."""
+    topk = asked.topk if asked.topk is not None else max(1, min(LARGEST_PORTFOLIO, symbols // 5))
+    n_drop = asked.n_drop if asked.n_drop is not None else max(1, topk // 10)
+    return {"topk": topk, "n_drop": min(n_drop, topk)}
+
+
+def exchange_codes(plan: ResearchPlan) -> str | list[str]:
+    """Quote only what may be held; `all` by its name, because its spans are whole lives already."""
+    if plan.market.name == ALL and plan.market.excluded is None:
+        return ALL
+    return list(plan.market.symbols)

@@ -9,9 +9,41 @@ from __future__ import annotations
 
 from typing import Final
 
-from qlib_shadow_runner.workflow.allowed.records import RECORDS
-from qlib_shadow_runner.workflow.classes import WORKFLOW
+from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS
+from qlib_shadow_runner.workflow.allowed.models import MODELS
+from qlib_shadow_runner.workflow.allowed.records import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
 from qlib_shadow_runner.workflow.document import read_document, refuse
+from qlib_shadow_runner.workflow.shapes import TEXT, Keys, Listed, exactly
+
+WORKFLOW: Final = Keys(
+    {
+        "qlib_init": Keys(
+            # One process: the same order of work, and of sums, on every machine, and nothing in /dev/shm.
+            {"provider_uri": TEXT, "region": exactly("us", "cn", "tw"), "kernels": exactly(1)},
+            frozenset({"provider_uri", "region", "kernels"}),
+        ),
+        "task": Keys(
+            {"model": MODELS, "dataset": DATASETS, "record": Listed(RECORDS, 3, 3)},
+            frozenset({"model", "dataset", "record"}),
+        ),
+    },
+    frozenset({"qlib_init", "task"}),
+)
+GROUPS_OF_CLASSES: Final = (
+    MODELS,
+    DATASETS,
+    HANDLERS,
+    LOADERS,
+    PROCESSORS,
+    RECORDS,
+    STRATEGIES,
+    EXECUTORS,
+    EXCHANGES,
+)
+"""Every place where a class may be named."""
+CLASSES: Final = frozenset(named for group in GROUPS_OF_CLASSES for named in group.classes)
+"""Every class that a workflow may name; none of them can reach a broker."""
+
 
 ORDER: Final = ("SignalRecord", "SigAnaRecord", "PortAnaRecord")
 """Each reads what the one before it has written; what a run exports is made of all three."""

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.unit.operator.builders import a_run, result
 
-from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.jobs import build_job
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.kube.render import render_status
 from qlib_shadow_operator.kube.times import write_time
+from qlib_shadow_operator.runs.defaults import Defaults
+from qlib_shadow_operator.runs.jobs import build_job
 from qlib_shadow_runner.contract import API_VERSION, KIND, Stage
 
 if TYPE_CHECKING:
-    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.runs.model import Run
 
 NAMESPACE: Final = "research"
 FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)

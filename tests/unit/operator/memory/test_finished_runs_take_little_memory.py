@@ -22,7 +22,7 @@ from tests.unit.operator.documents import a_pod_document
 from tests.unit.operator.memory.history import NAMESPACE
 from tests.unit.operator.memory.past import Past
 
-from qlib_shadow_operator.stateless import NoMemories
+from qlib_shadow_operator.loop.stateless import NoMemories
 from testcluster import wait_for
 
 if TYPE_CHECKING:

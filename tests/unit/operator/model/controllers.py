@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, has_ended, is_true, owner_of
 
-from qlib_shadow_operator.core.names import LABEL_QUEUE
+from qlib_shadow_operator.runs.names import LABEL_QUEUE
 
 if TYPE_CHECKING:
     from tests.unit.operator.model.apiserver import ApiServer, Document

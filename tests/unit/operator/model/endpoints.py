@@ -16,7 +16,7 @@ from kubernetes.client.exceptions import ApiException
 from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, refusal
 from urllib3.exceptions import ProtocolError
 
-from qlib_shadow_operator.core.names import LABEL_QUEUE
+from qlib_shadow_operator.runs.names import LABEL_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, has_ended, is_true, owner_of
 from tests.unit.operator.model.node import result_of, state_of
 
-from qlib_shadow_operator.core.names import LABEL_PURPOSE, LABEL_RUN_UID, LABEL_STAGE
+from qlib_shadow_operator.runs.names import LABEL_PURPOSE, LABEL_RUN_UID, LABEL_STAGE
 from qlib_shadow_runner.contract import USER_ERRORS, Stage
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.unit.operator.builders import DATASET, METRICS
 from tests.unit.operator.model.apiserver import PODS, has_ended
 
-from qlib_shadow_operator.core.names import CONTAINER, LABEL_RUN_UID, LABEL_STAGE
+from qlib_shadow_operator.runs.names import CONTAINER, LABEL_RUN_UID, LABEL_STAGE
 from qlib_shadow_runner.contract import ExitCode
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from tests.unit.operator.model.apiserver import KINDS
 from tests.unit.operator.model.endpoints import Endpoints, Killed
 
-from qlib_shadow_operator.cache import Cache, Key
-from qlib_shadow_operator.core.defaults import Defaults
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError
-from qlib_shadow_operator.reconcile import Reconciler
-from qlib_shadow_operator.workqueue import WorkQueue
+from qlib_shadow_operator.loop.cache import Cache, Key
+from qlib_shadow_operator.loop.reconcile import Reconciler
+from qlib_shadow_operator.loop.workqueue import WorkQueue
+from qlib_shadow_operator.runs.defaults import Defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qlib_shadow_operator.core.defaults import Defaults
-from qlib_shadow_operator.core.names import StageState
-from qlib_shadow_operator.core.transitions import is_legal
+from qlib_shadow_operator.runs.defaults import Defaults
+from qlib_shadow_operator.runs.names import StageState
+from qlib_shadow_operator.runs.transitions import is_legal
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.unit.operator.model.states_page import PAGE, page
 
-from qlib_shadow_operator.core.names import FINISHED, StageState
-from qlib_shadow_operator.core.transitions import STAGE_TRANSITIONS, is_legal
+from qlib_shadow_operator.runs.names import FINISHED, StageState
+from qlib_shadow_operator.runs.transitions import STAGE_TRANSITIONS, is_legal
 
 
 def test_the_page_is_current():

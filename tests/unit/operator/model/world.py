@@ -14,7 +14,7 @@ from tests.unit.operator.model.node import Node, is_lost, state_of
 from tests.unit.operator.model.process import Process
 from tests.unit.operator.model.promises import PROMISES, Write
 
-from qlib_shadow_operator.core.names import FINISHED
+from qlib_shadow_operator.runs.names import FINISHED
 from qlib_shadow_runner.contract import API_VERSION, KIND, Stage
 
 if TYPE_CHECKING:

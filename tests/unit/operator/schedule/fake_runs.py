@@ -10,8 +10,8 @@ from qlib_shadow_operator.kube.cluster import ConflictError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from qlib_shadow_operator.core.decisions import Note
-    from qlib_shadow_operator.core.model import Run
+    from qlib_shadow_operator.runs.decisions import Note
+    from qlib_shadow_operator.runs.model import Run
 
 MINUTES = 29_914_501
 """2026-11-16T23:01Z, as a CronJob counts."""

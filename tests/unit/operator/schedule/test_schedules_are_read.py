@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from qlib_shadow_operator.core.names import APP_NAME
+from qlib_shadow_operator.runs.names import APP_NAME
 from qlib_shadow_operator.schedule.document import Concurrency, ScheduleError, parse_schedule
 
 MANIFESTS = Path(__file__).parents[4] / "manifests"

@@ -25,7 +25,7 @@ from qlib_shadow_runner.dataset.archive.download import Patience, fetch
 from qlib_shadow_runner.dataset.archive.environment import NETWORK
 from qlib_shadow_runner.dataset.ensure import ensure
 from qlib_shadow_runner.spec import parse_spec
-from qlib_shadow_runner.volume import Volume
+from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -301,7 +301,15 @@ class Step:
         report = self.reports / f"{random.random()}.json"
         spec = {"dataset": {"source": source, **dataset}}
         arguments = json.dumps({"canonical": str(self.canonical), "mount": str(self.volume)})
-        command = [sys.executable, "-P", "-m", "qlib_shadow_runner.steps", "dataset", arguments, str(report)]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "qlib_shadow_runner.stages.steps",
+            "dataset",
+            arguments,
+            str(report),
+        ]
         process = subprocess.Popen(
             command,
             env=self._environ(spec),

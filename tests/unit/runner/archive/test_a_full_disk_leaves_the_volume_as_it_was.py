@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.durability import sync_tree
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
+from qlib_shadow_runner.storage.durability import sync_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

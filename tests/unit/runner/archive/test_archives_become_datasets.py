@@ -10,7 +10,7 @@ import pytest
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.sources import parse_source
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.volume import Volume
+from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode, Reason
-from qlib_shadow_runner.dataset import lock, mounts, publish
+from qlib_shadow_runner.dataset import publish
 from qlib_shadow_runner.dataset.ensure import Resolved, ensure
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
-from qlib_shadow_runner.dataset.lock import EXPIRY, Waiting, locked
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import ENV_FAULT
 from qlib_shadow_runner.spec import DatasetSpec, parse_spec
+from qlib_shadow_runner.storage import lock, mounts
+from qlib_shadow_runner.storage.lock import EXPIRY, Waiting, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

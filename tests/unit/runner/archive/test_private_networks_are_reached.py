@@ -172,7 +172,7 @@ def test_the_usual_variables_lead_there_and_no_secret_is_left(
     assert "folder" in found, (found, step.outputs)
     assert {line.rpartition(" ")[0] for line in proxy.asked} == {f"CONNECT {HOST}:443"}
     assert {one.authorization for one in secure.asked} == {f"Bearer {TOKEN}" if kind == "archive" else None}
-    assert b"qlib_shadow_runner.steps" in listed
+    assert b"qlib_shadow_runner.stages.steps" in listed
     for secret in SECRETS:
         assert secret.encode() not in listed
         assert secret.encode() not in everything(step)

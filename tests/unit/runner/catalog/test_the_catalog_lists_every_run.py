@@ -22,8 +22,8 @@ from qlib_shadow_runner.catalog.columns import COLUMNS
 from qlib_shadow_runner.catalog.rows import row_of
 from qlib_shadow_runner.catalog.store import RUNS_SCHEMA, as_table
 from qlib_shadow_runner.catalog.update import look, update
-from qlib_shadow_runner.cli.folders import LONG_AGO, Run, all_runs
 from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode
+from qlib_shadow_runner.runs.listing import LONG_AGO, Run, all_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from qlib_shadow_runner.contract import ARTIFACTS
 from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
 from qlib_shadow_runner.export.signals import encode_signals, signals_sha256, with_ranks
-from qlib_shadow_runner.files import write_json
-from qlib_shadow_runner.volume import Volume
+from qlib_shadow_runner.storage.files import write_json
+from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,12 +12,12 @@ import qlib
 from qlib.data.dataset import loader
 from qlib.utils import lazy_sort_index
 
-from qlib_shadow_runner.fast import loader as fast
+from qlib_shadow_runner.plugins import loader as fast
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qlib_shadow_runner.fast.report import Report
+    from qlib_shadow_runner.plugins.features_report import Report
 
 Config = dict[str, tuple[list[str], list[str]]]
 

@@ -21,19 +21,19 @@ from tests.unit.runner.fast.markets import FIELDS, SYMBOLS, Life, Market
 from tests.unit.runner.fast.side_by_side import Config, by_qlib, by_us, named, open_dataset, require_same
 from tests.unit.runner.fast.test_features_are_qlibs_to_the_last_bit import AT_ONCE, LABEL, POOL
 
-from qlib_shadow_runner.fast import shelf
-from qlib_shadow_runner.fast.cache import MATRIX, Cache
-from qlib_shadow_runner.fast.growth import grow, past
-from qlib_shadow_runner.fast.loader import Ask, QlibDataLoader
-from qlib_shadow_runner.fast.matrix import Matrixes
-from qlib_shadow_runner.fast.places import ENV_CACHE
+from qlib_shadow_runner.cache import store as shelf
+from qlib_shadow_runner.cache.matrices import MATRIX, Cache
+from qlib_shadow_runner.cache.places import ENV_CACHE
+from qlib_shadow_runner.engine.growth import grow, past
+from qlib_shadow_runner.engine.matrix import Matrixes
+from qlib_shadow_runner.plugins.loader import Ask, QlibDataLoader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
 
-    from qlib_shadow_runner.fast.report import Report
+    from qlib_shadow_runner.plugins.features_report import Report
 
 WITH_A_PAST = sorted(
     {

@@ -13,18 +13,18 @@ import pandas as pd
 import pytest
 
 from local_stages import LocalVolume, small_run
-from qlib_shadow_runner.contract import ExitCode
-from qlib_shadow_runner.environment import child_environment
-from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fast.cache import Cache
-from qlib_shadow_runner.fast.places import (
+from qlib_shadow_runner.cache.matrices import Cache
+from qlib_shadow_runner.cache.places import (
     ENV_CACHE,
     ENV_LIMIT,
     ENV_REPORT,
     FEATURES_CACHE,
     limit_for_children,
 )
-from qlib_shadow_runner.mlruns import finished_run
+from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.process.environment import child_environment
+from qlib_shadow_runner.runs.mlruns import finished_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,8 +116,8 @@ def test_a_limit_that_is_no_number_of_bytes_is_refused(
 def test_each_workflow_names_its_handler_and_its_question(runs: LocalVolume):
     """By class path, so that the file alone says what computed; another file is another question."""
     texts = [(runs.folder(name) / "workflow.yaml").read_text() for name in ENGINES]
-    assert "module_path: qlib_shadow_runner.training.handler\n" in texts[0]
-    assert "module_path: qlib_shadow_runner.fast.handler\n" in texts[1]
+    assert "module_path: qlib_shadow_runner.plugins.qlib_handlers\n" in texts[0]
+    assert "module_path: qlib_shadow_runner.plugins.handlers\n" in texts[1]
     assert runs.metadata("fast")["config_hash"] == runs.metadata("again")["config_hash"]
     assert runs.metadata("qlib")["config_hash"] != runs.metadata("fast")["config_hash"]
 

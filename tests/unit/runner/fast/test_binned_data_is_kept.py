@@ -20,13 +20,13 @@ from qlib.workflow import R
 from tests.unit.runner.conftest import weekdays
 from tests.unit.runner.fast.markets import Life, Market
 
-from qlib_shadow_runner.fast import handler as handlers
-from qlib_shadow_runner.fast.binned import FILE, Binned, datasets, understood
-from qlib_shadow_runner.fast.handler import features, lessons
-from qlib_shadow_runner.fast.learned import Learned, Lesson
-from qlib_shadow_runner.fast.places import ENV_CACHE
-from qlib_shadow_runner.fast.shelf import CONTENT, Draft, Shelf
-from qlib_shadow_runner.model import LGBModel
+from qlib_shadow_runner.cache.places import ENV_CACHE
+from qlib_shadow_runner.cache.store import CONTENT, Draft, Shelf
+from qlib_shadow_runner.plugins import handlers
+from qlib_shadow_runner.plugins.handlers import features, lessons
+from qlib_shadow_runner.plugins.learned import Learned, Lesson
+from qlib_shadow_runner.plugins.lightgbm import LGBModel
+from qlib_shadow_runner.plugins.lightgbm_bins import FILE, Binned, datasets, understood
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,7 +144,7 @@ def test_a_model_is_qlibs_whether_its_bins_are_made_kept_or_found(
     monkeypatch.delenv(ENV_CACHE)
     for one in (first, second, fit(LGBModel, given, tmp_path)):
         require_same(qlibs, one)
-    monkeypatch.setattr("qlib_shadow_runner.model.PIECE", 7)
+    monkeypatch.setattr("qlib_shadow_runner.plugins.lightgbm.PIECE", 7)
     require_same(qlibs, fit(LGBModel, given, tmp_path))
 
 

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 CODE = """
 import os, sys
 from pathlib import Path
-from qlib_shadow_runner.fast import compiling
+from qlib_shadow_runner.engine import compiling
+from qlib_shadow_runner.engine.__main__ import main
 compiling.IN_IMAGE = Path(sys.argv[1])
 if sys.argv[2] == "build":
-    compiling.main()
-from qlib_shadow_runner.fast import kernels
+    main()
+from qlib_shadow_runner.engine import kernels
 loops = [kernels.rank, kernels.quantile, kernels.regress, kernels.index_of_extreme]
 print(sum(sum(loop.stats.cache_hits.values()) for loop in loops), os.environ[compiling.ENV_CACHE])
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qlib_shadow_runner.fast.mapped import let_go
+from qlib_shadow_runner.engine.layout import let_go
 
 COLUMNS, ROWS = 4, 100_000
 

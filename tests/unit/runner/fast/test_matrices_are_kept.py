@@ -16,14 +16,13 @@ import pytest
 from tests.unit.runner.fast.markets import Life, Market
 from tests.unit.runner.fast.side_by_side import by_qlib, by_us, named, open_dataset, require_same
 
-from qlib_shadow_runner.fast import shelf
-from qlib_shadow_runner.fast.cache import MATRIX, SYMBOLS, Cache, Draft
-from qlib_shadow_runner.fast.key import Question
-from qlib_shadow_runner.fast.matrix import Universe
-from qlib_shadow_runner.fast.places import ENV_CACHE
-from qlib_shadow_runner.fast.shelf import CONTENT, STAGING, remove
-from qlib_shadow_runner.fast.space import Space
-from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.cache import store as shelf
+from qlib_shadow_runner.cache.key import Question
+from qlib_shadow_runner.cache.matrices import MATRIX, SYMBOLS, Cache, Draft
+from qlib_shadow_runner.cache.places import ENV_CACHE, Space
+from qlib_shadow_runner.cache.store import CONTENT, STAGING, remove
+from qlib_shadow_runner.engine.matrix import Universe
+from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -289,7 +288,7 @@ MAKE = """
 import sys
 from pathlib import Path
 import numpy as np
-from qlib_shadow_runner.fast.cache import Cache
+from qlib_shadow_runner.cache.matrices import Cache
 Cache(Path(sys.argv[1])).begin("b" * 64).room(np.zeros(9), np.zeros(9), 2)
 print("made", flush=True)
 sys.stdin.read()
@@ -429,7 +428,7 @@ def test_what_was_made_of_data_that_changed_meanwhile_is_not_kept(
 
 LOAD = """
 import sys, qlib
-from qlib_shadow_runner.fast.loader import QlibDataLoader
+from qlib_shadow_runner.plugins.loader import QlibDataLoader
 if __name__ == "__main__":
     qlib.init(provider_uri=sys.argv[1], region="us", kernels=1)
     config = {"feature": (["Slope($close, 3)"], ["A"]), "label": (["Ref($close, -1)"], ["L"])}

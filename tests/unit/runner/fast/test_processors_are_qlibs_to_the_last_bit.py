@@ -14,8 +14,8 @@ from tests.unit.runner.conftest import weekdays
 from tests.unit.runner.fast.markets import Life, Market
 from tests.unit.runner.fast.side_by_side import open_dataset
 
-from qlib_shadow_runner.fast import handler as ours
-from qlib_shadow_runner.fast import processors
+from qlib_shadow_runner.plugins import handlers as ours
+from qlib_shadow_runner.plugins import processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ def test_a_handler_gives_what_qlibs_gives(tmp_path: Path, name: str):
 
 def test_own_features_take_the_fast_loader_and_keep_foreign_ones():
     """Qlib's loader is replaced by name; what is named by another path stays."""
-    kind = "qlib_shadow_runner.fast.loader"
+    kind = "qlib_shadow_runner.plugins.loader"
     config = {"class": "QlibDataLoader", "kwargs": {"config": {"feature": ["$close"]}}}
     found = ours.DataHandlerLP(instruments="all", data_loader=config)
     assert type(found.data_loader).__module__ == kind

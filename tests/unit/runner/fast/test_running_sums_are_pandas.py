@@ -6,9 +6,9 @@ import numpy as np
 import pandas._libs.window.aggregations as pandas_windows  # type: ignore[import-not-found]
 import pytest
 
-from qlib_shadow_runner.fast import windows
-from qlib_shadow_runner.fast.layout import Layout, Layouts
-from qlib_shadow_runner.fast.memory import WIDTH, Track
+from qlib_shadow_runner.engine import windows
+from qlib_shadow_runner.engine.layout import Layout, Layouts
+from qlib_shadow_runner.engine.memory import WIDTH, Track
 
 LENGTHS = np.array([70, 0, 1, 140, 33])
 SERIES = ("plain", "steps", "flat", "wild", "spikes", "rare")

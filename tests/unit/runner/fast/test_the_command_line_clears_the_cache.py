@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from qlib_shadow_runner.cache.matrices import Cache as Features
+from qlib_shadow_runner.cache.places import FEATURES_CACHE
+from qlib_shadow_runner.cache.store import STAGING, Draft, Shelf
 from qlib_shadow_runner.cli.commands import main
 from qlib_shadow_runner.contract import ExitCode
-from qlib_shadow_runner.fast.binned import Binned
-from qlib_shadow_runner.fast.cache import Cache as Features
-from qlib_shadow_runner.fast.places import FEATURES_CACHE
-from qlib_shadow_runner.fast.shelf import STAGING, Draft, Shelf
+from qlib_shadow_runner.plugins.lightgbm_bins import Binned
 
 
 @pytest.fixture

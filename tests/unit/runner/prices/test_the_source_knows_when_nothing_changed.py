@@ -16,7 +16,7 @@ from qlib_shadow_runner.dataset.prices.options import Adjust, BadRows, Duplicate
 from qlib_shadow_runner.dataset.sources.prices import Prices
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import DatasetSpec, parse_spec
-from qlib_shadow_runner.volume import Volume
+from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

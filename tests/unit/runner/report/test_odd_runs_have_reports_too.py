@@ -13,7 +13,7 @@ import pytest
 from tests.unit.runner.report.pages import Page, read_page
 from tests.unit.runner.report.recorded import Shape, artifacts_of, dump, foreign, make_run
 
-from qlib_shadow_runner.pickles import Opaque, read_opaquely
+from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
 from qlib_shadow_runner.report.making import report_of
 
 if TYPE_CHECKING:

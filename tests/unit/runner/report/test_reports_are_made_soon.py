@@ -55,7 +55,7 @@ def test_what_was_put_off_is_there_when_it_is_wanted():
 
 def test_figures_are_worked_out_once(made: Made, monkeypatch: pytest.MonkeyPatch):
     """The checklist holds the summary to the same ones that the page tells."""
-    from qlib_shadow_runner.report import figures  # noqa: PLC0415 - they take seconds to load
+    from qlib_shadow_runner.analysis import figures  # noqa: PLC0415 - they take seconds to load
     from qlib_shadow_runner.report.making import report_of  # noqa: PLC0415
 
     worked_out = []

@@ -13,11 +13,11 @@ from tests.unit.runner.report import recomputed
 from tests.unit.runner.report.pages import Page, number, read_page
 from tests.unit.runner.report.recorded import artifacts_of
 
+from qlib_shadow_runner.analysis.figures import Material
+from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.signals import rank_signals
 from qlib_shadow_runner.export.summary import render_summary
-from qlib_shadow_runner.report.figures import Material
-from qlib_shadow_runner.report.outputs import Outputs, read_metadata
 from qlib_shadow_runner.report.verdict import judge
 
 if TYPE_CHECKING:

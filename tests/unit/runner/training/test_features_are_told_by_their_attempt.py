@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.training.checkpoints import Checkpoints
-from qlib_shadow_runner.training.features import features_told, report_path
+from qlib_shadow_runner.training.trained import features_told, report_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,12 +20,11 @@ import pytest
 
 from local_stages import RUNNER, LocalVolume
 from qlib_shadow_runner.faults import QrunPoint, ReusePoint
-from qlib_shadow_runner.mlruns import RunStatus, recorded_runs
-from qlib_shadow_runner.training import twins
-from qlib_shadow_runner.training.checkpoints import hash_files
-from qlib_shadow_runner.training.identity import code_is_known
+from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.training import reuse as twins
+from qlib_shadow_runner.training.checkpoints import code_is_known, hash_files
+from qlib_shadow_runner.training.reuse import find_twin, take_over
 from qlib_shadow_runner.training.trained import Trained
-from qlib_shadow_runner.training.twins import find_twin, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from qlib_shadow_runner.contract import ARTIFACTS
-from qlib_shadow_runner.mlruns import rebase
+from qlib_shadow_runner.runs.mlruns import rebase
 
 PAGE = (Path(__file__).parents[4] / "docs" / "ui.md").read_text()
 LINKS = next(block for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) if "ln -s" in block)

@@ -12,7 +12,7 @@ from tests import chromium
 
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.contract import ARTIFACTS
-from qlib_shadow_runner.files import write_atomically
+from qlib_shadow_runner.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from qlib.cli.run import workflow
 from qlib.workflow import R
 from ruamel.yaml import YAML
 
-from qlib_shadow_runner.training.records import PortAnaRecord
+from qlib_shadow_runner.plugins.records import PortAnaRecord
 
 
 def main(files: list[str]) -> None:

@@ -13,7 +13,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE, Engine
 from qlib_shadow_runner.workflow.described import describe_research
-from qlib_shadow_runner.workflow.engine import engines_of
+from qlib_shadow_runner.workflow.parts import engines_of
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 FEATURES, _, STRATEGY = re.findall(r'{% if engine == "fast" %}.*?{% endif %}', BUILT_IN)
 """What follows the engine within a line."""
 QLIBS_FEATURES = (FEATURES, "qlib.contrib.data.handler")
-OUR_FEATURES = (FEATURES, "qlib_shadow_runner.fast.handler")
+OUR_FEATURES = (FEATURES, "qlib_shadow_runner.plugins.handlers")
 DOTTED = (
     "class: Alpha158\n        # The same",
-    "class: qlib_shadow_runner.fast.handler.Alpha158\n        # The same",
+    "class: qlib_shadow_runner.plugins.handlers.Alpha158\n        # The same",
 )
 QLIBS_STRATEGY = (STRATEGY, "qlib.contrib.strategy.signal_strategy")
 PARTS = ("features", "analysis", "strategy", "executor", "exchange")
 CLASSES = (
-    "qlib_shadow_runner.fast.handler",
-    "qlib_shadow_runner.fast.backtest.records",
-    "qlib_shadow_runner.fast.backtest.strategy",
-    "qlib_shadow_runner.fast.backtest.executor",
-    "qlib_shadow_runner.fast.backtest.exchange",
+    "qlib_shadow_runner.plugins.handlers",
+    "qlib_shadow_runner.plugins.backtest.records",
+    "qlib_shadow_runner.plugins.backtest.strategy",
+    "qlib_shadow_runner.plugins.backtest.executor",
+    "qlib_shadow_runner.plugins.backtest.exchange",
 )
 
 

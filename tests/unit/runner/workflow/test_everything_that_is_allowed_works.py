@@ -16,9 +16,9 @@ from tests.unit.runner.workflow.builders import BUILT_IN, indented, own, prepare
 
 from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
-from qlib_shadow_runner.environment import child_environment
+from qlib_shadow_runner.process.environment import child_environment
 from qlib_shadow_runner.workflow.allowed.features import PROCESSORS
-from qlib_shadow_runner.workflow.classes import CLASSES, GROUPS_OF_CLASSES
+from qlib_shadow_runner.workflow.vetting import CLASSES, GROUPS_OF_CLASSES
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template
@@ -95,7 +95,7 @@ CHOSEN = (
 )
 NO_ROUNDS = ("      num_boost_round: {{ model.num_boost_round }}\n", "")
 NAMED_LABEL = ('label: ["Ref($close, -2)/$close - 1"]', 'label: [["Ref($close, -2)/$close - 1"], [LABEL0]]')
-ON_ARRAYS = ("module_path: qlib.data.dataset.handler", "module_path: qlib_shadow_runner.fast.handler")
+ON_ARRAYS = ("module_path: qlib.data.dataset.handler", "module_path: qlib_shadow_runner.plugins.handlers")
 TEMPLATES: dict[str, tuple[dict[str, object], Template]] = {
     "plain": ({**FEW, "engine": "qlib"}, own(SMALL)),
     "plain with a backtest on arrays": (FEW, own(SMALL)),

@@ -8,9 +8,9 @@ from hypothesis import strategies as some
 from qlib.contrib.data.loader import Alpha158DL, Alpha360DL
 from qlib.data import ops
 
-from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
+from qlib_shadow_runner.discovery.segments import ALPHA158, Reach
 from qlib_shadow_runner.workflow.expressions import OPERATORS, ExpressionError, reach_of
-from qlib_shadow_runner.workflow.reach import FEATURES_LOOK_BACK, LABEL
+from qlib_shadow_runner.workflow.parts import FEATURES_LOOK_BACK, LABEL
 
 
 @pytest.mark.parametrize(

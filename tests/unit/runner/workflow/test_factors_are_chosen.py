@@ -9,10 +9,10 @@ from qlib.contrib.data.loader import Alpha158DL
 from tests.unit.runner.workflow.builders import BUILT_IN, PrepareIt, own
 
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fast import handler as fast
-from qlib_shadow_runner.training import handler as kept
+from qlib_shadow_runner.plugins import handlers as fast
+from qlib_shadow_runner.plugins import qlib_handlers as kept
 from qlib_shadow_runner.workflow.allowed.factors import OPERATORS
-from qlib_shadow_runner.workflow.reach import FEATURES_LOOK_BACK
+from qlib_shadow_runner.workflow.parts import FEATURES_LOOK_BACK
 
 INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"
 SOME: dict[str, Any] = {"kbar": {}, "rolling": {"windows": [5, 7], "include": ["ROC", "CORR"]}}

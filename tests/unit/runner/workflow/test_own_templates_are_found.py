@@ -14,7 +14,7 @@ from tests.unit.runner.workflow.builders import BUILT_IN, ROOT, own
 from qlib_shadow_runner.contract import ENV_TEMPLATE, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import ConfigMapRef, parse_spec
-from qlib_shadow_runner.workflow.rehearsal import rehearse
+from qlib_shadow_runner.workflow.prepare import rehearse
 from qlib_shadow_runner.workflow.templates import LARGEST, find_template, own_template
 
 if TYPE_CHECKING:

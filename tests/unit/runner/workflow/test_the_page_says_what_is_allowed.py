@@ -9,14 +9,13 @@ from jinja2 import nodes
 from tests.unit.runner.workflow.builders import ROOT, own
 
 from qlib_shadow_runner.spec import parse_spec
-from qlib_shadow_runner.workflow import grammar
+from qlib_shadow_runner.workflow import filling as grammar
 from qlib_shadow_runner.workflow.allowed.records import EXCHANGE
-from qlib_shadow_runner.workflow.classes import GROUPS_OF_CLASSES
 from qlib_shadow_runner.workflow.expressions import OPERATORS
-from qlib_shadow_runner.workflow.parameters import SECTIONS, template_parameters
-from qlib_shadow_runner.workflow.rehearsal import rehearse
+from qlib_shadow_runner.workflow.prepare import rehearse
 from qlib_shadow_runner.workflow.shapes import Keys
-from qlib_shadow_runner.workflow.templates import LARGEST
+from qlib_shadow_runner.workflow.templates import LARGEST, SECTIONS, template_parameters
+from qlib_shadow_runner.workflow.vetting import GROUPS_OF_CLASSES
 
 PAGE = (ROOT / "docs" / "templates.md").read_text()
 

@@ -9,7 +9,7 @@ from qlib.config import _default_region_config
 from tests.unit.runner.workflow.builders import own, preparer
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.discovery.reach import Reach
+from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow.described import REGION_RULES, describe_research

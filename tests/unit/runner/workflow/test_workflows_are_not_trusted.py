@@ -8,8 +8,8 @@ from tests.unit.runner.workflow.builders import BUILT_IN, PrepareIt, own
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.contents import model_of
 from qlib_shadow_runner.workflow.document import DEEPEST, LARGEST
+from qlib_shadow_runner.workflow.parts import model_of
 from qlib_shadow_runner.workflow.vetting import vet
 
 MODEL = """  model:
@@ -37,7 +37,7 @@ FUTURE = """          data_loader:
 """
 EXCHANGE = "                  freq: day\n"
 EXECUTOR = """            class: SimulatorExecutor
-            module_path: qlib_shadow_runner.fast.backtest.executor
+            module_path: qlib_shadow_runner.plugins.backtest.executor
 """
 EXCHANGE_KWARGS = "            exchange_kwargs:\n"
 
@@ -71,15 +71,15 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
         "names subprocess.Popen",
     ),
     "a class without a module": (
-        ("    module_path: qlib_shadow_runner.model\n", ""),
+        ("    module_path: qlib_shadow_runner.plugins.lightgbm\n", ""),
         "names None.LGBModel",
     ),
     "a known module's other class": (
         (MODEL, "  model:\n    class: log_in_step"),
-        "names qlib_shadow_runner.model.log_in_step",
+        "names qlib_shadow_runner.plugins.lightgbm.log_in_step",
     ),
     "a file as a module": (
-        ("    module_path: qlib_shadow_runner.model", "    module_path: /tmp/x.py"),
+        ("    module_path: qlib_shadow_runner.plugins.lightgbm", "    module_path: /tmp/x.py"),
         "names /tmp/x.py.LGBModel",
     ),
     "a function": ((MODEL, "  model:\n    func: os.system"), "it must be a mapping with class"),
@@ -241,7 +241,7 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
         'exchange_kwargs has "freq", which a shadow run does not take',
     ),
     "an exchange of one's own class": (
-        ("module_path: qlib_shadow_runner.fast.backtest.exchange", "module_path: my.broker"),
+        ("module_path: qlib_shadow_runner.plugins.backtest.exchange", "module_path: my.broker"),
         "exchange_kwargs.exchange names my.broker.Exchange, which is not among the classes",
     ),
     "costs that are not stated": (

@@ -13,7 +13,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.spec.workflow import Engine
 from qlib_shadow_runner.workflow import templates
-from qlib_shadow_runner.workflow.contents import exchange_arguments_of
+from qlib_shadow_runner.workflow.parts import exchange_arguments_of
 
 if TYPE_CHECKING:
     from pathlib import Path

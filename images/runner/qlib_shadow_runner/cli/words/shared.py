@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from qlib_shadow_runner.contract import ENV_DATA
-from qlib_shadow_runner.suggest import nearest
+from qlib_shadow_runner.texts import nearest
 
 DEFAULT_DATA: Final = "data"
 

@@ -13,10 +13,11 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.archive.connection import Connection
 from qlib_shadow_runner.dataset.archive.failures import LINE_ERRORS, explain, failed
 from qlib_shadow_runner.dataset.archive.partial import CHUNK, Partial
-from qlib_shadow_runner.dataset.archive.progress import Progress, human, say
+from qlib_shadow_runner.dataset.archive.progress import Progress
 from qlib_shadow_runner.dataset.archive.space import require_space
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import fault_point
+from qlib_shadow_runner.texts import human, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

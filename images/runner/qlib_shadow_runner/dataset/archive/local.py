@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
-from qlib_shadow_runner.suggest import nearest
+from qlib_shadow_runner.texts import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 
 def locate(volume: Volume, path: str) -> Path:

@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.errors import from_os_error
-from qlib_shadow_runner.files import read_json_object
+from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
     from pathlib import Path

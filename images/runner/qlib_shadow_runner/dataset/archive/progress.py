@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.texts import human, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 INTERVAL: Final = 10.0
 """Seconds between lines: an hour's download is 360 of them."""
-KIB: Final = 1024
-
-
-def say(line: str) -> None:
-    """Write one line into the log, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-def human(size: float) -> str:
-    """Write a size as people read it."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < KIB:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= KIB
-    return f"{size:.1f} TiB"
 
 
 @dataclass

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.archive.progress import human
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.texts import human
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,10 +15,11 @@ from qlib_shadow_runner.dataset.archive.members import (
     dataset_root,
     wanted,
 )
-from qlib_shadow_runner.dataset.archive.progress import Progress, human, say
+from qlib_shadow_runner.dataset.archive.progress import Progress
 from qlib_shadow_runner.dataset.archive.space import free_bytes, free_files, out_of_disk
 from qlib_shadow_runner.errors import from_os_error
 from qlib_shadow_runner.faults import fault_point
+from qlib_shadow_runner.texts import human, say
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.fields import refuse
-from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

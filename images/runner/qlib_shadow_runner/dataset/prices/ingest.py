@@ -17,7 +17,7 @@ from qlib_shadow_runner.dataset.prices.parts import read_part
 from qlib_shadow_runner.dataset.prices.symbols import Symbols, clean
 from qlib_shadow_runner.dataset.prices.write import Writer
 from qlib_shadow_runner.fields import refuse
-from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

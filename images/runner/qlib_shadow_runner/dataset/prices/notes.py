@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.dataset.prices.faults import listed
-from qlib_shadow_runner.files import read_json_object, write_json
+from qlib_shadow_runner.storage.files import read_json_object, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

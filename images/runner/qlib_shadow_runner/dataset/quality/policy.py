@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL
 from qlib_shadow_runner.fields import check_keys, mapping, refuse
-from qlib_shadow_runner.suggest import did_you_mean
+from qlib_shadow_runner.texts import did_you_mean
 
 WHERE = "spec.dataset.quality"
 EVERYTHING = "all"

@@ -16,7 +16,7 @@ from qlib_shadow_runner.dataset.sources.prices import Prices
 from qlib_shadow_runner.dataset.sources.public import PublicSet
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.fields import mapping, refuse
-from qlib_shadow_runner.suggest import and_then, nearest
+from qlib_shadow_runner.texts import and_then, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 WHERE: Final = "spec.dataset.source.archive"
 KEYS: Final = frozenset({"url", "path", "sha256", "credentialsSecret"})

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from qlib_shadow_runner.volume import Volume
+    from qlib_shadow_runner.storage.volume import Volume
 
 CONVERSION: Final = 1
 """Part of the identity: raise it when the conversion changes its bytes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.report.backtest import grown
+from qlib_shadow_runner.analysis.backtest import grown
 from qlib_shadow_runner.report.charts.canvas import WIDE, Chart, date_axis, percent_axis
 from qlib_shadow_runner.report.formats import figure, percent, signed
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from qlib_shadow_runner.report.backtest import Backtest
+    from qlib_shadow_runner.analysis.backtest import Backtest
 
 SMOOTH = 21
 """Days over which a restless series is averaged."""

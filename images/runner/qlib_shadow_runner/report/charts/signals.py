@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from qlib_shadow_runner.analysis.signals import GROUPS
 from qlib_shadow_runner.report.charts.canvas import Chart, date_axis, percent_axis
 from qlib_shadow_runner.report.formats import figure, percent, points, signed
-from qlib_shadow_runner.report.signals import GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from qlib_shadow_runner.report.signals import Signals
+    from qlib_shadow_runner.analysis.signals import Signals
 
 SMOOTH = 21
 BASIS_POINTS = 1e4

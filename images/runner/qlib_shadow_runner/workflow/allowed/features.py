@@ -84,7 +84,7 @@ READY_MADE: Final = Keys(
 CHOSEN: Final = Keys({**READY_MADE.fields, "features": FACTORS}, READY_MADE.needs)
 """Of the handlers that are ours; Qlib's takes no options."""
 HANDLER_MODULE: Final = "qlib.contrib.data.handler"
-FAST_MODULE: Final = "qlib_shadow_runner.fast.handler"
+FAST_MODULE: Final = "qlib_shadow_runner.plugins.handlers"
 OWN_FEATURES: Final = Keys(
     {**TIMES, **STEPS, "shared_processors": PROCESSED, "data_loader": LOADERS},
     frozenset({*TIMES, "data_loader"}),
@@ -97,7 +97,7 @@ HANDLERS: Final = Named(
             for module in (HANDLER_MODULE, FAST_MODULE)
             for name in ("Alpha158", "Alpha158vwap", "Alpha360", "Alpha360vwap")
         },
-        ("qlib_shadow_runner.training.handler", "Alpha158"): CHOSEN,
+        ("qlib_shadow_runner.plugins.qlib_handlers", "Alpha158"): CHOSEN,
         ("qlib.data.dataset.handler", "DataHandlerLP"): OWN_FEATURES,
         (FAST_MODULE, "DataHandlerLP"): OWN_FEATURES,
     },

@@ -73,7 +73,7 @@ ENSEMBLE: Final = Keys(
 MODELS: Final = Named(
     "models",
     {
-        ("qlib_shadow_runner.model", "LGBModel"): BOOSTED,
+        ("qlib_shadow_runner.plugins.lightgbm", "LGBModel"): BOOSTED,
         # Qlib's own LGBModel is this one, but may fail on a busy machine while its metrics are recorded.
         ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): ENSEMBLE,
     },

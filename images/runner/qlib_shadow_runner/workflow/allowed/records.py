@@ -18,7 +18,7 @@ from qlib_shadow_runner.workflow.shapes import (
 )
 
 NULL: Final = exactly(None)
-FAST: Final = "qlib_shadow_runner.fast.backtest"
+FAST: Final = "qlib_shadow_runner.plugins.backtest"
 """Qlib's own, the same to the last bit, on arrays."""
 DATASET_PLACEHOLDER: Final = exactly("<DATASET>")
 MODEL_PLACEHOLDER: Final = exactly("<MODEL>")
@@ -135,7 +135,7 @@ RECORDS: Final = Named(
     "records",
     {
         # Ours alone: with Qlib's, a busy machine may read metrics that it has only begun to write.
-        ("qlib_shadow_runner.training.records", name): takes
+        ("qlib_shadow_runner.plugins.records", name): takes
         for name, takes in {
             "SignalRecord": Keys({"model": MODEL_PLACEHOLDER, "dataset": DATASET_PLACEHOLDER}),
             "SigAnaRecord": ANALYSIS,

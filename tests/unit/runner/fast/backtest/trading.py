@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-OURS = "qlib_shadow_runner.fast.backtest"
+OURS = "qlib_shadow_runner.plugins.backtest"
 QLIBS = {"strategy": "qlib.contrib.strategy", "executor": "qlib.backtest.executor"}
 BENCHMARK = "^GSPC"
 FIRST_DAY = 3

@@ -1,0 +1,139 @@
+"""Every figure that report.html and backtest_summary.md tell, worked out once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.analysis.backtest import Backtest
+from qlib_shadow_runner.analysis.performance import Summary, summarize, t_statistic
+from qlib_shadow_runner.analysis.signals import Correlation, Ranked, Signals, by_month
+from qlib_shadow_runner.analysis.statistics import finite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlib_shadow_runner.analysis.outputs import Outputs
+
+FEATURES: Final = 20
+SHOWN: Final = 10
+
+
+@dataclass(frozen=True)
+class Groups:
+    """What followed on the fifths of the scores; per day, the best fifth first."""
+
+    days: int
+    means: list[float | None]
+    spread: float | None
+    spread_t: float | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of one run; what cannot be told is None or empty, and missing says why."""
+
+    summary: Summary | None
+    ic: Correlation | None
+    rank_ic: Correlation | None
+    ic_months: Mapping[int, Mapping[int, float]]
+    months: Mapping[int, Mapping[int, float]]
+    groups: Groups | None
+    persistence: float | None
+    features: list[tuple[str, float]]
+    """The features that gained most, and their shares of all gain."""
+    last_day: str | None
+    best: list[Ranked]
+    worst: list[Ranked]
+    missing: list[str]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the recorder has, made into series once for figures and charts."""
+
+    outputs: Outputs
+
+    @cached_property
+    def backtest(self) -> Backtest | None:
+        """Give the backtest, if there is one."""
+        return Backtest.of(self.outputs.backtest)
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Give the signals."""
+        return Signals(self.outputs)
+
+    @cached_property
+    def figures(self) -> Figures:
+        """Give the figures, worked out once for whoever tells them."""
+        return compute_figures(self)
+
+
+def compute_figures(material: Material) -> Figures:
+    """Work them out from what the recorder has."""
+    outputs, backtest, signals = material.outputs, material.backtest, material.signals
+    half = min(SHOWN, len(signals.today) // 2)
+    return Figures(
+        summary=None if backtest is None else summarize(backtest, outputs.holdings),
+        ic=Correlation.of(outputs.ic),
+        rank_ic=Correlation.of(outputs.rank_ic),
+        ic_months={} if outputs.ic is None else by_month(outputs.ic),
+        months={} if backtest is None else backtest.months,
+        groups=_groups(signals),
+        persistence=None if signals.persistence is None else finite(signals.persistence.mean()),
+        features=_features(outputs),
+        last_day=None if signals.last_day is None else f"{signals.last_day:%Y-%m-%d}",
+        best=signals.today[: half or SHOWN],
+        worst=signals.today[len(signals.today) - half :],
+        missing=_missing(outputs, backtest, signals),
+    )
+
+
+def _groups(signals: Signals) -> Groups | None:
+    if signals.groups is None or signals.long_short is None:
+        return None
+    return Groups(
+        days=len(signals.groups),
+        means=[finite(value) for value in signals.groups.mean()],
+        spread=finite(signals.long_short.mean()),
+        spread_t=t_statistic(signals.long_short),
+    )
+
+
+def _features(outputs: Outputs) -> list[tuple[str, float]]:
+    gains = outputs.gains
+    if gains is None or not gains.sum():
+        return []
+    shares = gains[gains > 0] / gains.sum()
+    return [(str(name), float(share)) for name, share in shares.head(FEATURES).items()]
+
+
+def _missing(outputs: Outputs, backtest: Backtest | None, signals: Signals) -> list[str]:
+    """Say what is not shown, and why."""
+    said = [f"{name} {fault}." for name, fault in sorted(outputs.faults.items())]
+    if backtest is None:
+        said.append("There is no day with a return: nothing is said of performance.")
+    else:
+        said += _missing_of(backtest)
+    if Correlation.of(outputs.ic) is None:
+        said.append("No day has an information coefficient: it needs two instruments with different labels.")
+    if signals.groups is None:
+        said.append("No day has ten instruments with score and label: there are no fifths to compare.")
+    if outputs.gains is None:
+        said.append("The model does not say what its features gained.")
+    elif not outputs.gains.sum():
+        said.append("The model's trees make no split: no feature gained anything.")
+    return said
+
+
+def _missing_of(backtest: Backtest) -> list[str]:
+    said = []
+    if backtest.benchmark is None:
+        said.append("The benchmark has no returns: nothing is compared with it.")
+    if backtest.window is None:
+        said.append(f"{backtest.days} days are too few for rolling figures, which need 42.")
+    if not backtest.gross.any():
+        said.append("The portfolio never moved: nothing was bought, or no price changed.")
+    return said

@@ -1,0 +1,184 @@
+"""What a run left, as far as it is there; knows where Qlib's recorder puts things, and judges nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
+from qlib_shadow_runner.contract import METADATA_FILE, Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.storage.files import read_json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+
+PREDICTIONS: Final = "pred.pkl"
+IC: Final = "sig_analysis/ic.pkl"
+RANK_IC: Final = "sig_analysis/ric.pkl"
+PORTFOLIO: Final = "portfolio_analysis/port_analysis_1day.pkl"
+REPORT: Final = "portfolio_analysis/report_normal_1day.pkl"
+
+
+def read_artifact(artifacts: Path, name: str) -> pd.DataFrame:
+    """Read one artifact as a table."""
+    path = artifacts / name
+    try:
+        value = read_opaquely(path)
+    except FileNotFoundError:
+        raise StageError(
+            Reason.OUTPUT_INCOMPLETE, f"{path} is missing: qrun ended without recording it; see stdout.log."
+        ) from None
+    table = value.to_frame() if isinstance(value, pd.Series) else value
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"it holds no table, but a {type(value).__name__}")
+    return table
+
+
+T = TypeVar("T")
+LABELS: Final = "label.pkl"
+MODEL: Final = "params.pkl"
+DATASET: Final = "dataset"
+POSITIONS: Final = "portfolio_analysis/positions_normal_1day.pkl"
+CASH: Final = frozenset({"cash", "now_account_value", "cash_delay"})
+"""What stands among a position's instruments without being one."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The recorder's artifacts of one run; what is missing or cannot be read is None, and noted."""
+
+    artifacts: Path
+    faults: dict[str, str] = field(default_factory=dict)
+    """What could not be read, and why."""
+
+    @cached_property
+    def backtest(self) -> pd.DataFrame | None:
+        """Read Qlib's daily account of the portfolio."""
+        return self._table(REPORT, _account)
+
+    @cached_property
+    def ic(self) -> pd.Series | None:
+        """Read the daily information coefficient."""
+        return self._table(IC, _by_day)
+
+    @cached_property
+    def rank_ic(self) -> pd.Series | None:
+        """Read the daily rank correlation."""
+        return self._table(RANK_IC, _by_day)
+
+    @cached_property
+    def scores(self) -> pd.Series | None:
+        """Read the predictions, by day and instrument."""
+        return self._table(PREDICTIONS, _by_day_and_instrument)
+
+    @cached_property
+    def labels(self) -> pd.Series | None:
+        """Read what was to be predicted, by day and instrument."""
+        return self._table(LABELS, _by_day_and_instrument)
+
+    @cached_property
+    def holdings(self) -> pd.DataFrame | None:
+        """Count what was held at the end of each day, and give the largest one's share of the account."""
+        return self._object(POSITIONS, _holdings)
+
+    @cached_property
+    def gains(self) -> pd.Series | None:
+        """Give each feature's total gain in the trained trees, the largest first."""
+        gains = self._object(MODEL, _gains)
+        if gains is None:
+            return None
+        return gains.rename(self._names(len(gains))).sort_values(ascending=False, kind="stable")
+
+    def _names(self, count: int) -> dict[str, str]:
+        """Name the columns, which the model has by number, as the handler's loader does."""
+        names = self._object(DATASET, _feature_names) or []
+        return {f"Column_{i}": name for i, name in enumerate(names)} if len(names) == count else {}
+
+    def _table(self, name: str, take: Callable[[pd.DataFrame], T]) -> T | None:
+        return self._read(name, lambda: take(read_artifact(self.artifacts, name)))
+
+    def _object(self, name: str, take: Callable[[Any], T]) -> T | None:
+        return self._read(name, lambda: take(read_opaquely(self.artifacts / name)))
+
+    def _read(self, name: str, read: Callable[[], T]) -> T | None:
+        """Read an artifact; that it is damaged, or holds something else than its name says, is noted."""
+        try:
+            return read()
+        except (StageError, FileNotFoundError):
+            self.faults[name] = "is not there"
+        except Exception as error:  # noqa: BLE001 - whatever a damaged pickle provokes is a finding
+            self.faults[name] = f"cannot be read ({type(error).__name__}: {error})"
+        return None
+
+
+def _account(table: pd.DataFrame) -> pd.DataFrame:
+    """Take a table by day; what is infinite is no figure."""
+    if not isinstance(table.index, pd.DatetimeIndex):
+        raise TypeError("its rows are not days")
+    return table.astype("float64").replace([np.inf, -np.inf], np.nan)
+
+
+def _by_day(table: pd.DataFrame) -> pd.Series | None:
+    return None if table.empty else _account(table).iloc[:, 0]
+
+
+def _by_day_and_instrument(table: pd.DataFrame) -> pd.Series | None:
+    """Take one figure a day and instrument; an infinite one has its rank, too."""
+    if table.empty:
+        return None
+    index = table.index
+    if not isinstance(index, pd.MultiIndex) or not isinstance(index.levels[0], pd.DatetimeIndex):
+        raise TypeError("its rows are not days and instruments")
+    if not index.is_unique:
+        raise ValueError("it names an instrument twice on one day")
+    return table.iloc[:, 0].astype("float64")
+
+
+def _holdings(positions: Any) -> pd.DataFrame | None:
+    rows = {day: _held(found.state["position"]) for day, found in sorted(positions.items())}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["count", "largest"])
+    return _account(table) if rows else None
+
+
+def _held(position: Mapping[str, Any]) -> tuple[int, float]:
+    shares = [found["weight"] for name, found in position.items() if name not in CASH]
+    return len(shares), float(max(shares, default=0.0))
+
+
+def _feature_names(dataset: Any) -> list[str]:
+    try:
+        loader = dataset.state["handler"].state["data_loader"].state
+        return [str(name) for name in loader["fields"]["feature"][1]]
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return []
+
+
+def _gains(model: Any) -> pd.Series | None:
+    """Add up the gain of every split, tree by tree, from LightGBM's own text of the model."""
+    booster = model.state.get("model") if isinstance(model, Opaque) else None
+    text = booster.state.get("_handle") if isinstance(booster, Opaque) else None
+    if not isinstance(text, str):
+        return None
+    names = re.search(r"^feature_names=(.*)$", text, re.MULTILINE)
+    gains = dict.fromkeys(names[1].split(" "), 0.0) if names else {}
+    order = list(gains)
+    for features, found in re.findall(r"^split_feature=(.*)\nsplit_gain=(.*)$", text, re.MULTILINE):
+        for feature, gain in zip(features.split(), found.split(), strict=True):
+            gains[order[int(feature)]] += float(gain)
+    return pd.Series(gains, dtype="float64")
+
+
+def read_metadata(folder: Path) -> dict[str, object]:
+    """Read what the run says of itself, which must be there."""
+    metadata = read_json_object(folder / METADATA_FILE)
+    if metadata is None:
+        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")
+    return metadata

@@ -1,0 +1,167 @@
+"""The backtest in figures: of the portfolio, of its benchmark, year by year, and what trading took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from qlib_shadow_runner.analysis.backtest import YEAR, Backtest, Drawdown
+from qlib_shadow_runner.analysis.statistics import empyrical, finite, undefined_is_nan
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Returns compounded, a year of 252 days, no risk-free rate; as empyrical defines each."""
+
+    total: float | None
+    annual: float | None
+    volatility: float | None
+    sharpe: float | None
+    sortino: float | None
+    calmar: float | None
+    max_drawdown: float | None
+    best_day: float | None
+    worst_day: float | None
+    days_up: float | None
+
+    @classmethod
+    def of(cls, returns: pd.Series | None) -> Performance | None:
+        """Work it out for a series of daily returns."""
+        if returns is None:
+            return None
+        with undefined_is_nan():
+            return cls(
+                total=finite(empyrical.cum_returns_final(returns)),
+                annual=finite(empyrical.annual_return(returns)),
+                volatility=finite(empyrical.annual_volatility(returns)),
+                sharpe=finite(empyrical.sharpe_ratio(returns)),
+                sortino=finite(empyrical.sortino_ratio(returns)),
+                calmar=finite(empyrical.calmar_ratio(returns)),
+                max_drawdown=finite(empyrical.max_drawdown(returns)),
+                best_day=finite(returns.max()),
+                worst_day=finite(returns.min()),
+                days_up=finite((returns > 0).mean()),
+            )
+
+
+@dataclass(frozen=True)
+class Year:
+    """One calendar year, or the part of it that was simulated."""
+
+    year: int
+    days: int
+    strategy: float | None
+    benchmark: float | None
+    difference: float | None
+    """Of the two compounded returns."""
+    max_drawdown: float | None
+    sharpe: float | None
+
+
+@dataclass(frozen=True)
+class Trading:
+    """What trading took, and what was held; means over all days."""
+
+    turnover: float | None
+    """Traded in a year, in accounts; buying and selling both count."""
+    cost: float | None
+    """Paid in a year, as a share of the account."""
+    invested: float | None
+    holdings: float | None
+    largest: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything that is told of a backtest in figures."""
+
+    first: str
+    last: str
+    days: int
+    net: Performance | None
+    gross: Performance | None
+    benchmark: Performance | None
+    alpha: float | None
+    beta: float | None
+    drawdowns: list[Drawdown]
+    years: list[Year]
+    trading: Trading
+    excess_t: float | None
+    """Of the daily excess return after costs against zero."""
+
+
+def summarize(backtest: Backtest, holdings: pd.DataFrame | None) -> Summary:
+    """Put a backtest into figures."""
+    alpha, beta = _against(backtest)
+    index = backtest.table.index
+    return Summary(
+        first=f"{index[0]:%Y-%m-%d}",
+        last=f"{index[-1]:%Y-%m-%d}",
+        days=backtest.days,
+        net=Performance.of(backtest.net),
+        gross=Performance.of(backtest.gross),
+        benchmark=Performance.of(backtest.benchmark),
+        alpha=alpha,
+        beta=beta,
+        drawdowns=backtest.worst(),
+        years=_years(backtest),
+        trading=_trading(backtest, holdings),
+        excess_t=t_statistic(backtest.excess),
+    )
+
+
+def t_statistic(series: pd.Series | None) -> float | None:
+    """Hold the mean of independent days against zero: in standard errors of the mean."""
+    if series is None:
+        return None
+    error: Any = series.sem()  # a number, which the stubs do not know
+    return finite(series.mean() / error) if error else None
+
+
+def _against(backtest: Backtest) -> tuple[float | None, float | None]:
+    if backtest.benchmark is None or backtest.days < 2:  # noqa: PLR2004 - no line through one point
+        return None, None
+    with undefined_is_nan():
+        alpha, beta = empyrical.alpha_beta(backtest.net, backtest.benchmark)
+    return finite(alpha), finite(beta)
+
+
+def _years(backtest: Backtest) -> list[Year]:
+    found = []
+    years = pd.DatetimeIndex(backtest.net.index).year
+    for year in years.unique().tolist():
+        net = backtest.net[years == year]
+        strategy = finite(empyrical.cum_returns_final(net))
+        benchmark = None
+        if backtest.benchmark is not None:
+            benchmark = finite(empyrical.cum_returns_final(backtest.benchmark[net.index]))
+        with undefined_is_nan():
+            sharpe = finite(empyrical.sharpe_ratio(net))
+        both = strategy is not None and benchmark is not None
+        found.append(
+            Year(
+                year=year,
+                days=len(net),
+                strategy=strategy,
+                benchmark=benchmark,
+                difference=strategy - benchmark if both else None,  # type: ignore[operator]
+                max_drawdown=finite(empyrical.max_drawdown(net)),
+                sharpe=sharpe,
+            )
+        )
+    return found
+
+
+def _trading(backtest: Backtest, holdings: pd.DataFrame | None) -> Trading:
+    def mean(series: pd.Series | None, scale: float = 1.0) -> float | None:
+        return None if series is None else finite(series.mean() * scale)
+
+    return Trading(
+        turnover=mean(backtest.turnover, YEAR),
+        cost=mean(backtest.cost, YEAR),
+        invested=mean(backtest.invested),
+        holdings=mean(None if holdings is None else holdings["count"]),
+        largest=mean(None if holdings is None else holdings["largest"]),
+    )

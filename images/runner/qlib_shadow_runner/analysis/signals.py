@@ -1,0 +1,150 @@
+"""How good the scores are as such, whatever a portfolio makes of them: IC, groups, persistence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+from qlib_shadow_runner.analysis.performance import t_statistic
+from qlib_shadow_runner.analysis.statistics import finite, undefined_is_nan
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.analysis.outputs import Outputs
+
+GROUPS: Final = 5
+FEWEST: Final = 2
+"""Instruments of a group on a day that is counted."""
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """The daily correlation of scores and labels, in figures."""
+
+    days: int
+    mean: float | None
+    deviation: float | None
+    ratio: float | None
+    t: float | None
+    positive: float | None
+
+    @classmethod
+    def of(cls, series: pd.Series | None) -> Correlation | None:
+        """Work it out over the days that have one."""
+        found = pd.Series(dtype="float64") if series is None else series.dropna()
+        if found.empty:
+            return None
+        mean, deviation = float(found.mean()), float(found.std())
+        return cls(
+            days=len(found),
+            mean=finite(mean),
+            deviation=finite(deviation),
+            ratio=finite(mean / deviation) if deviation else None,
+            t=t_statistic(found),
+            positive=finite((found > 0).mean()),
+        )
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One instrument on the last day, and where it stood the day before."""
+
+    rank: int
+    instrument: str
+    score: float
+    before: int | None
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The scores of the test segment, with what followed."""
+
+    outputs: Outputs
+
+    @cached_property
+    def groups(self) -> pd.DataFrame | None:
+        """Give the mean label of each fifth of the scores, day by day; column 1 is the best fifth."""
+        scores, labels = self.outputs.scores, self.outputs.labels
+        if scores is None or labels is None:
+            return None
+        both = pd.DataFrame({"score": scores, "label": labels}).dropna()
+        return _means_by_group(both)
+
+    @cached_property
+    def long_short(self) -> pd.Series | None:
+        """Give the best fifth less the worst."""
+        return None if self.groups is None else self.groups[1] - self.groups[GROUPS]
+
+    @cached_property
+    def persistence(self) -> pd.Series | None:
+        """Correlate the ranks of each day with those of the day before, over what has a score on both."""
+        scores = self.outputs.scores
+        if scores is None:
+            return None
+        table = scores.unstack()  # noqa: PD010 - as above
+        if len(table) < 2:  # noqa: PLR2004 - there is no day before
+            return None
+        with undefined_is_nan():
+            return _rowwise_correlation(table.iloc[1:], table.shift(1).iloc[1:])
+
+    @cached_property
+    def last_day(self) -> pd.Timestamp | None:
+        """Give the day of today's signals."""
+        scores = self.outputs.scores
+        return None if scores is None else scores.index.get_level_values(0).max()
+
+    @cached_property
+    def today(self) -> list[Ranked]:
+        """Rank the last day as the signals file does; equal scores go by name."""
+        scores = self.outputs.scores
+        if scores is None:
+            return []
+        days = scores.index.get_level_values(0).unique().sort_values()
+        before = _ranks(scores.xs(days[-2])) if len(days) > 1 else {}
+        now = scores.xs(days[-1])
+        return [Ranked(rank, name, float(now[name]), before.get(name)) for name, rank in _ranks(now).items()]
+
+
+def _ranks(scores: pd.Series) -> dict[str, int]:
+    order = sorted(scores.items(), key=lambda pair: (-pair[1], str(pair[0])))
+    return {str(name): rank for rank, (name, _) in enumerate(order, start=1)}
+
+
+def _means_by_group(both: pd.DataFrame) -> pd.DataFrame | None:
+    """Sort each day by score and cut it into fifths; equal scores stay in their order."""
+    day, days = pd.factorize(both.index.get_level_values(0))
+    order = np.lexsort((-both["score"].to_numpy(), day))
+    day, label = day[order], both["label"].to_numpy()[order]
+    size = np.bincount(day, minlength=len(days))
+    place = np.arange(len(day)) - (np.cumsum(size) - size)[day]
+    cell = day * GROUPS + place * GROUPS // size[day]
+    enough = size >= GROUPS * FEWEST
+    if not enough.any():
+        return None
+    count, total = (np.bincount(cell, weights, len(days) * GROUPS) for weights in (None, label))
+    with np.errstate(invalid="ignore"):
+        means = (total / count).reshape(-1, GROUPS)
+    return pd.DataFrame(means[enough], index=days[enough], columns=range(1, GROUPS + 1)).sort_index()
+
+
+def _rowwise_correlation(left: pd.DataFrame, right: pd.DataFrame) -> pd.Series:
+    """Rank both where both have a value, and correlate the ranks row by row."""
+    both = left.notna() & right.notna()
+    a, b = (table.where(both).rank(axis=1).to_numpy() for table in (left, right))
+    a = a - np.nanmean(a, axis=1, keepdims=True)
+    b = b - np.nanmean(b, axis=1, keepdims=True)
+    found = np.nansum(a * b, axis=1) / np.sqrt(np.nansum(a * a, axis=1) * np.nansum(b * b, axis=1))
+    return pd.Series(found, index=left.index)
+
+
+def by_month(series: pd.Series) -> dict[int, dict[int, float]]:
+    """Give the mean of each month, by year."""
+    found: dict[int, dict[int, float]] = {}
+    values = series.dropna()
+    for key, value in values.groupby(pd.DatetimeIndex(values.index).strftime("%Y %m")).mean().items():
+        year, month = map(int, str(key).split())
+        found.setdefault(year, {})[month] = float(value)
+    return found

@@ -1,0 +1,212 @@
+"""One expression over all instruments: operator by operator, each common part computed once.
+
+Qlib loads each feature from as many days before the first as the expression looks back, and its operators
+begin there. So a part belongs to a `Span` of days, and the same part in an expression that looks back farther
+is another one, with other last bits.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections import Counter
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from qlib_shadow_runner.engine import windows
+from qlib_shadow_runner.engine.expressions import REGRESSIONS, REMEMBERING, Kind, Node
+from qlib_shadow_runner.engine.layout import fit
+from qlib_shadow_runner.engine.memory import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from qlib_shadow_runner.engine.bins import Bins
+    from qlib_shadow_runner.engine.layout import Layout, Layouts
+    from qlib_shadow_runner.engine.memory import Memory, Track
+
+    Values = npt.NDArray[Any]
+
+ALIGNING: Final = frozenset({"Add", "Sub", "Mul", "Div", "Power", "Greater", "Less"})
+"""What pandas does with two Series of other days; it refuses the rest, or Qlib does."""
+PAIRS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "Add": operator.add,
+    "Sub": operator.sub,
+    "Mul": operator.mul,
+    "Div": operator.truediv,
+    "Power": operator.pow,
+    "Greater": np.maximum,
+    "Less": np.minimum,
+    "Gt": operator.gt,
+    "Ge": operator.ge,
+    "Lt": operator.lt,
+    "Le": operator.le,
+    "Eq": operator.eq,
+    "Ne": operator.ne,
+    "And": operator.and_,
+    "Or": operator.or_,
+}
+SINGLES: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "Abs": np.abs,
+    "Log": np.log,
+    "Sign": lambda values: np.sign(values.astype(np.float32)),
+    "Not": operator.invert,
+}
+
+
+class Shapes:
+    """Says which days each part has, without computing it."""
+
+    def __init__(self, bins: Bins, layouts: Layouts) -> None:
+        self._bins, self._layouts = bins, layouts
+        self._known: dict[Part, Layout] = {}
+        self.irregular = bins.irregular
+        """Instruments whose days do not fit together: Qlib's to deal with."""
+
+    def of(self, part: Part) -> Layout:
+        """Give a part's days."""
+        if part not in self._known:
+            self._known[part] = self._find(part)
+        return self._known[part]
+
+    def _find(self, part: Part) -> Layout:
+        if part.node.operator == "Field":
+            return self._bins.layout(part.node.name, *part.span)
+        found, *others = (self.of(inner) for inner in part.parts)
+        for other in others:
+            if other is not found and part.node.operator not in ALIGNING:
+                unlike = (found.first != other.first) | (found.end != other.end)
+                self.irregular.update(np.flatnonzero(unlike).tolist())
+            found, apart = self._layouts.union(found, other)
+            self.irregular.update(apart.tolist())
+        return found
+
+
+class Evaluator:
+    """Computes parts, in any number of threads, and forgets each when nobody needs it any more."""
+
+    def __init__(self, bins: Bins, tails: Tails, wanted: Sequence[Part]) -> None:
+        self._bins, self._tails = bins, tails
+        self._uses: Counter[Part] = Counter()
+        for part in wanted:
+            self._count(part)
+        self._done: dict[Part, Future[Values]] = {}
+        self._lock = threading.Lock()
+
+    def _count(self, part: Part) -> None:
+        self._uses[part] += 1
+        if self._uses[part] == 1:
+            for inner in part.parts:
+                self._count(inner)
+
+    def take(self, part: Part) -> Values:
+        """Compute a part, or wait for who is computing it; each use that was announced is taken once."""
+        with self._lock:
+            ours = part not in self._done
+            future = self._done.setdefault(part, Future())
+            self._uses[part] -= 1
+            if self._uses[part] == 0:
+                del self._done[part]
+        if ours:
+            self._compute(part, future)
+        return future.result()
+
+    def _compute(self, part: Part, future: Future[Values]) -> None:
+        try:
+            with np.errstate(all="ignore"):
+                future.set_result(self._values(part, self._tails.worked(part)))
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+
+    def _values(self, part: Part, layout: Layout) -> Values:
+        node = part.node
+        if node.operator == "Field":
+            return self._bins.values(node.name, layout)
+        sides = [self._side(part, operand, layout) for operand in node.operands]
+        track = self._tails.memory.track(part, layout) if node.operator in REMEMBERING else None
+        return fit(_apply(node, sides, layout, track), layout, self._tails.of(part))
+
+    def _side(self, part: Part, operand: Node, layout: Layout) -> Any:
+        if operand.kind is Kind.NUMBER:
+            return operand.number
+        inner = Part(operand, part.span)
+        return fit(self.take(inner), self._tails.of(inner), layout)
+
+
+def _apply(  # noqa: PLR0911 - a table
+    node: Node, sides: Sequence[Values], layout: Layout, track: Track | None
+) -> Values:
+    if node.operator in PAIRS:
+        pair: Values = PAIRS[node.operator](*sides)
+        return pair
+    if node.operator in SINGLES:
+        single: Values = SINGLES[node.operator](*sides)
+        return single
+    if node.operator == "If":
+        chosen: Values = np.where(*sides)
+        return chosen
+    if node.operator == "Ref":
+        return shift(sides[0], layout, node.days)
+    if node.operator == "Delta":
+        changed: Values = sides[0] - shift(sides[0], layout, node.days)
+        return changed
+    if not layout.size:
+        return np.empty(0)
+    return _remembered(node, sides, layout, track) if track else _in_window(node, sides[0], layout)
+
+
+def _in_window(node: Node, values: Values, layout: Layout) -> Values:
+    name, days = node.operator, node.days
+    if name in ("IdxMax", "IdxMin"):
+        return windows.index_of_extreme(values, layout, days, largest=name == "IdxMax")
+    if name == "Rank":
+        return windows.rank(values, layout, days)
+    return windows.extreme(name, values, layout, days)
+
+
+def _remembered(node: Node, sides: Sequence[Values], layout: Layout, track: Track) -> Values:
+    name, values, days = node.operator, sides[0], node.days
+    if name in REGRESSIONS:
+        return windows.regress(name, values, layout, days, track)
+    if name == "Quantile":
+        return windows.quantile(values, layout, days, node.number, track)
+    if name == "Med":
+        return windows.median(values, layout, days, track)
+    if name in ("Corr", "Cov"):
+        return windows.correlate(name, values, sides[1], layout, days, track)
+    return windows.roll(name, values, layout, days, track)
+
+
+def shift(values: Values, layout: Layout, days: int) -> Values:
+    """Give each day what was `days` before, within its instrument."""
+    shifted = np.full(values.size, np.nan, values.dtype)
+    if 0 < days < values.size:
+        shifted[days:] = values[:-days]
+        shifted[layout.positions - days < layout.beginnings] = np.nan
+    elif 0 < -days < values.size:
+        shifted[:days] = values[-days:]
+        shifted[layout.positions - days >= layout.endings] = np.nan
+    return shifted
+
+
+class Tails:
+    """The days on which parts are computed, and those of them that are right."""
+
+    def __init__(self, shapes: Shapes, layouts: Layouts, memory: Memory) -> None:
+        self._shapes, self._layouts, self.memory = shapes, layouts, memory
+
+    def of(self, part: Part) -> Layout:
+        """Give the days that others may look at."""
+        return self._from(part, self.memory.lags[part])
+
+    def worked(self, part: Part) -> Layout:
+        """Give the days that an operator needs for them."""
+        return self._from(part, self.memory.lags[part] + part.node.reach)
+
+    def _from(self, part: Part, lag: int) -> Layout:
+        return self._layouts.since(self._shapes.of(part), self.memory.since(lag))

@@ -1,0 +1,195 @@
+"""Children of a stage: started in a group of their own, told of SIGTERM, and never left behind.
+
+Where the stage is closed, they start without a network, and one that tries to reach it ends the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.guard.watch import Watch
+from qlib_shadow_runner.storage.files import read_json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
+
+
+PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends; process 1 of a container is it anyway."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+
+
+def end_descendants() -> None:
+    """Kill and reap all children, until no orphan comes after them."""
+    while children := _children():
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    found: list[int] = []
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found += map(int, listed.read_text().split())
+    return found
+
+
+GRACE_SECONDS: Final = 5
+"""How long a child may take to heed SIGTERM; the kubelet gives the whole pod 30."""
+
+
+class Supervisor:
+    """Runs one child at a time and knows whether the stage was asked to stop."""
+
+    def __init__(self, *, closed: bool = False) -> None:
+        self.interrupted = False
+        self.layers: Sequence[str] = ()
+        """What keeps the children of a closed stage from the network."""
+        self._closed = closed
+        self._reaping = False
+        self._fatal: StageError | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def listen(self) -> None:
+        """Take SIGTERM and SIGINT, and orphans; as process 1 of a container nobody else would."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGALRM, self._kill)
+        adopt_orphans()
+        self._reaping = True
+
+    def run(self, command: Sequence[str], *, environ: Mapping[str, str], cwd: str) -> int:
+        """Run a child to its end and give its return code; raise when asked to stop meanwhile."""
+        self.check()
+        code = self._run_closed(command, environ, cwd) if self._closed else self._run(command, environ, cwd)
+        self.check()
+        return code
+
+    def _run_closed(self, command: Sequence[str], environ: Mapping[str, str], cwd: str) -> int:
+        with Watch(Path(cwd), self._say_layers, lambda: self._send(signal.SIGKILL)) as watch:
+            code = self._run(watch.wrapped(command), environ, cwd, watch)
+        if watch.attempt is not None:
+            self._fatal = watch.attempt.error()
+        return code
+
+    def _run(
+        self, command: Sequence[str], environ: Mapping[str, str], cwd: str, watch: Watch | None = None
+    ) -> int:
+        child = self._child = subprocess.Popen(
+            command,
+            env=dict(environ),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=watch.handed if watch else (),
+        )
+        if watch:
+            watch.started()
+        if self._fatal is not None:  # between the check and the assignment
+            self._send(signal.SIGKILL)
+        if self.interrupted:  # as well
+            self._stop(signal.SIGTERM, None)
+        try:
+            return child.wait()
+        finally:
+            signal.alarm(0)
+            self._send(signal.SIGKILL)
+            self._child = None
+            if self._reaping:
+                end_descendants()
+
+    def step(
+        self, name: str, arguments: object, *, environ: Mapping[str, str], cwd: str
+    ) -> dict[str, object]:
+        """Run one of our own heavy steps in a child and take its report."""
+        with tempfile.TemporaryDirectory(dir=cwd, prefix=f"{name}-") as scratch:
+            report = Path(scratch, "report.json")
+            command = [
+                sys.executable,
+                "-P",
+                "-m",
+                "qlib_shadow_runner.stages.steps",
+                name,
+                json.dumps(arguments),
+                str(report),
+            ]
+            code = self.run(command, environ=environ, cwd=cwd)
+            content = read_json_object(report)
+        if content is not None and "reason" in content:
+            raise StageError(Reason(str(content["reason"])), str(content["message"]))
+        if code != 0 or content is None:
+            fail_child(f"the step {name}", code)
+        return content
+
+    def end(self, error: StageError) -> None:
+        """End the child, from another thread, because the stage must not go on."""
+        self._fatal = self._fatal or error
+        self._send(signal.SIGKILL)
+
+    def check(self) -> None:
+        """Stop here if somebody asked for it, or must not go on."""
+        if self._fatal is not None:
+            raise self._fatal
+        if self.interrupted:
+            raise StageError(
+                Reason.INTERRUPTED,
+                "the stage was told to stop (SIGTERM) before it was done. "
+                "Another attempt of this run goes on from there.",
+            )
+
+    def _say_layers(self, layers: Sequence[str]) -> None:
+        if layers != self.layers:
+            sys.stdout.write(f"network closed by {', '.join(layers)}\n")
+        self.layers = layers
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        del number
+        self.interrupted = True
+        if self._child is not None:
+            self._send(signal.SIGTERM)
+            signal.alarm(GRACE_SECONDS)
+
+    def _kill(self, _number: int, _frame: FrameType | None) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        child = self._child  # one look, since it may end meanwhile
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, number)
+
+
+def fail_child(what: str, code: int) -> NoReturn:
+    """Say how a child ended that had no chance to say it itself."""
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        raise out_of_memory(what)
+    raise StageError(Reason.INTERNAL_ERROR, f"{what} ended with code {code}; stderr.log holds the details.")
+
+
+def out_of_memory(what: str) -> StageError:
+    """Explain a SIGKILL that nobody here sent."""
+    return StageError(
+        Reason.OUT_OF_MEMORY,
+        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. "
+        "Raise the stage's memory limit (spec.stages.<stage>.resources.limits.memory), "
+        "or research fewer instruments or years.",
+    )

@@ -1,0 +1,187 @@
+"""The run folders on a volume, read without trusting that they are all runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
+from qlib_shadow_runner.errors import EXIT_CODES, StageError
+from qlib_shadow_runner.runs.folder import RunFolder
+from qlib_shadow_runner.runs.lease import HOLDER, seconds_since_death
+from qlib_shadow_runner.runs.values import moment, number
+from qlib_shadow_runner.storage.files import read_json_object, read_json_object_of_others
+from qlib_shadow_runner.storage.volume import Volume
+from qlib_shadow_runner.texts import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATUS_FAILED: Final = "failed"
+STATUS_INTERRUPTED: Final = "interrupted"
+STATUS_DOWNLOADED: Final = "downloaded"
+"""How a run ends that was only asked for its dataset."""
+ENDED: Final = frozenset({"complete", STATUS_FAILED, STATUS_INTERRUPTED, STATUS_DOWNLOADED})
+"""Whoever writes another status may still be at work."""
+FOR_GOOD: Final = frozenset(reason for reason, code in EXIT_CODES.items() if code in USER_ERRORS)
+"""Reasons after which nobody tries again."""
+GRACE: Final = timedelta(days=7)
+"""How long another attempt at a run is waited for."""
+LOCAL: Final = "local"
+"""The namespace of runs without one, as cli.manifest has it; listing runs need not load YAML."""
+BETWEEN_STAGES: Final = 60.0
+"""Seconds in which the next stage of a run on this machine has begun."""
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder and what its metadata says."""
+
+    folder: Path
+    metadata: Mapping[str, object]
+
+    @classmethod
+    def at(cls, folder: Path) -> Run | None:
+        """Read a folder; None where it is not one that a run made under this name."""
+        if folder.is_symlink() or run_id_fault(folder.name) is not None:
+            return None
+        metadata = read_json_object_of_others(folder / METADATA_FILE)
+        if metadata is None or metadata.get("run_id") != folder.name:
+            return None
+        return cls(folder, metadata)
+
+    @property
+    def run_id(self) -> str:
+        """Give the id, which is the folder's name."""
+        return self.folder.name
+
+    @property
+    def status(self) -> str:
+        """Give the status as the run wrote it; interrupted, where whoever wrote it died over a stage."""
+        written = str(self.metadata.get("status"))
+        return STATUS_INTERRUPTED if written not in ENDED and self._is_abandoned else written
+
+    @property
+    def _is_abandoned(self) -> bool:
+        """Say so of a stage that died; on this machine, where no pod is waited for, between stages too."""
+        dead_for = seconds_since_death(self.folder)
+        if dead_for is None:
+            return False
+        stages = self.metadata.get("stages")
+        records = list(stages.values()) if isinstance(stages, dict) else []
+        if any(isinstance(record, dict) and "finished_at_utc" not in record for record in records):
+            return True
+        return self.metadata.get("namespace") == LOCAL and dead_for > BETWEEN_STAGES
+
+    @property
+    def ended(self) -> bool:
+        """Say whether nobody is at work here any more."""
+        return self.status in ENDED
+
+    def is_needed(self, now: datetime) -> bool:
+        """Say whether somebody is at work here, or may soon be again: suspended, evicted, tried again."""
+        return not self.ended or (self._may_go_on and now - self._left < GRACE)
+
+    @property
+    def _may_go_on(self) -> bool:
+        if self.status == STATUS_FAILED:
+            return self.metadata.get("reason") not in FOR_GOOD
+        return self.status == STATUS_INTERRUPTED
+
+    @property
+    def _left(self) -> datetime:
+        """Give the time when the last attempt ended, or was last seen alive."""
+        written = self._moment("finished_at_utc")
+        if written != LONG_AGO:
+            return written
+        try:
+            return datetime.fromtimestamp((self.folder / HOLDER).stat().st_mtime, UTC)
+        except OSError:
+            return LONG_AGO
+
+    @property
+    def started(self) -> datetime:
+        """Give the time of the start; long ago where it cannot be read."""
+        return self._moment("started_at_utc")
+
+    def _moment(self, name: str) -> datetime:
+        found = moment(str(self.metadata.get(name)))
+        return LONG_AGO if found is None else found.replace(tzinfo=UTC)
+
+    @property
+    def size(self) -> int:
+        """Count the bytes of its files."""
+        return folder_size(self.folder)
+
+    def metric(self, name: str) -> float | None:
+        """Give one figure of the last stage."""
+        metrics = self.result(Stage.QRUN).get("metrics")
+        return number(metrics.get(name)) if isinstance(metrics, dict) else None
+
+    def result(self, stage: Stage) -> Mapping[str, object]:
+        """Give what a stage left."""
+        return read_json_object_of_others(RunFolder(self.folder).result_path(stage)) or {}
+
+
+def existing_volume(data: Path) -> Volume:
+    """Take the volume, which must be there."""
+    if not data.is_dir():
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f"{data} is not a folder; name the data folder with --data or QLIB_SHADOW_DATA",
+        )
+    return Volume(data.absolute())
+
+
+def artifacts_root(volume: Volume) -> Path:
+    """Say where the run folders lie."""
+    return volume.mount / ARTIFACTS
+
+
+def all_runs(volume: Volume) -> list[Run]:
+    """Find the runs, newest first."""
+    root = artifacts_root(volume)
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    found = [run for folder in folders if (run := Run.at(folder)) is not None]
+    return sorted(found, key=lambda run: (run.started, run.run_id), reverse=True)
+
+
+def find_run(data: Path, name: str) -> Run:
+    """Find the one run that is meant: by its folder, its id, or the beginning of its id."""
+    if "/" in name or name in {".", ".."}:
+        return _run_in(Path(name))
+    runs = all_runs(existing_volume(data))
+    meant = [run for run in runs if run.run_id == name] or [
+        run for run in runs if run.run_id.startswith(name)
+    ]
+    if not meant:
+        close = nearest(name, [run.run_id for run in runs])
+        hint = f'did you mean "{close}"?' if close else "see: qlib-shadow runs"
+        raise StageError(Reason.INVALID_SPEC, f'there is no run "{name}" in {data}; {hint}')
+    if len(meant) > 1:
+        ids = ", ".join(run.run_id for run in meant)
+        raise StageError(Reason.INVALID_SPEC, f'"{name}" is the beginning of {len(meant)} runs: {ids}')
+    return meant[0]
+
+
+def _run_in(folder: Path) -> Run:
+    metadata = read_json_object(folder / METADATA_FILE)
+    if metadata is None:
+        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")
+    return Run(folder.absolute(), metadata)
+
+
+def folder_size(folder: Path) -> int:
+    """Count the bytes of all files below, and of what links are themselves."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(Path(parent, name)).st_size
+            except OSError:  # a run is writing here, or it is not ours to look at
+                continue
+    return total

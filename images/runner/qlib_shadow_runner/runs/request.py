@@ -1,0 +1,95 @@
+"""What a stage is told: the Request, from the environment, checked like anything that comes from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from qlib_shadow_runner.contract import DEFAULT_WORK, ENV_REQUEST, ENV_WORK, Reason, Stage, run_id_fault
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import RunSpec, parse_spec
+from qlib_shadow_runner.storage.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose run this is."""
+
+    run_id: str
+    uid: str
+    name: str
+    namespace: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """One stage of one run, and where it works."""
+
+    stage: Stage
+    identity: Identity
+    raw_spec: object
+    volume: Volume
+    work: str
+    environ: Mapping[str, str]
+
+    @classmethod
+    def from_environ(cls, stage: Stage, environ: Mapping[str, str]) -> Self:
+        """Read the request; the spec itself is parsed later, when there is a folder to report to."""
+        request = _request(environ)
+        return cls(
+            stage=stage,
+            identity=_identity(request),
+            raw_spec=request.get("spec", {}),
+            volume=Volume.from_environ(environ),
+            work=environ.get(ENV_WORK) or DEFAULT_WORK,
+            environ=environ,
+        )
+
+    @property
+    def folder(self) -> Path:
+        """Give the run folder."""
+        return self.volume.run_folder(self.identity.run_id)
+
+    def spec(self) -> RunSpec:
+        """Parse the spec, or refuse it."""
+        return parse_spec(self.raw_spec)
+
+
+def requested_spec(environ: Mapping[str, str]) -> RunSpec:
+    """Parse the spec that a child of the stage was handed on."""
+    return parse_spec(_request(environ).get("spec", {}))
+
+
+def _request(environ: Mapping[str, str]) -> Mapping[str, object]:
+    content = environ.get(ENV_REQUEST)
+    if not content:
+        raise StageError(Reason.INVALID_SPEC, f"{ENV_REQUEST} is not set; it must hold the run as JSON")
+    try:
+        request = json.loads(content)
+    except ValueError as error:
+        raise StageError(Reason.INVALID_SPEC, f"{ENV_REQUEST} is not JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise StageError(Reason.INVALID_SPEC, f"{ENV_REQUEST} must be a JSON object")
+    return request
+
+
+def _identity(request: Mapping[str, object]) -> Identity:
+    values = {key: request.get(key, "") for key in ("runId", "uid", "name", "namespace")}
+    for key, value in values.items():
+        if not isinstance(value, str) or (not value and key != "namespace"):
+            raise StageError(Reason.INVALID_SPEC, f"{ENV_REQUEST} lacks {key}")
+    fault = run_id_fault(str(values["runId"]))
+    if fault:
+        raise StageError(Reason.INVALID_SPEC, fault)
+    return Identity(*(str(values[key]) for key in ("runId", "uid", "name", "namespace")))
+
+
+def scratch_parent(work: str) -> str | None:
+    """Use the work folder where there is one to write to, else the system's temporary folder."""
+    return work if os.access(work, os.W_OK | os.X_OK) else None

@@ -1,0 +1,48 @@
+"""Values of another run's JSON, read by type; None where the type is wrong."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime
+
+
+def text(value: object) -> str | None:
+    """Take what is text."""
+    return value if isinstance(value, str) else None
+
+
+def whole(value: object) -> int | None:
+    """Take a whole number."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63 else None
+
+
+def number(value: object) -> float | None:
+    """Take a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def day(value: object) -> date | None:
+    """Take an ISO date."""
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def moment(value: object) -> datetime | None:
+    """Take an ISO time, as UTC without saying so: SQL compares it with dates and literals."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    if found is None or found.tzinfo is None:
+        return found
+    try:
+        return found.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        return None

@@ -1,0 +1,216 @@
+"""Around every stage: claim the folder, tee the output, heed SIGTERM, and always leave a result.
+
+This process stays light, standard library only until a stage needs more, because it lives as long as
+the heavy children do and shares their memory limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
+from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
+from qlib_shadow_runner.guard.layers import close_own_network
+from qlib_shadow_runner.process.environment import child_environment
+from qlib_shadow_runner.process.limits import peak_memory, read_limits
+from qlib_shadow_runner.process.supervisor import Supervisor
+from qlib_shadow_runner.process.tee import Tee
+from qlib_shadow_runner.runs.folder import RunFolder
+from qlib_shadow_runner.runs.provenance import provenance
+from qlib_shadow_runner.runs.request import Context, scratch_parent
+from qlib_shadow_runner.runs.result import make_result, now
+from qlib_shadow_runner.stages.afterwards import enter_in_catalog
+from qlib_shadow_runner.stages.download import download
+from qlib_shadow_runner.stages.outcome import Outcome, Workbench
+from qlib_shadow_runner.stages.qrun import qrun
+from qlib_shadow_runner.stages.retell import tell
+from qlib_shadow_runner.storage.files import fenced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+STAGES: Final[Mapping[Stage, Callable[[Workbench], Outcome]]] = {Stage.DOWNLOAD: download, Stage.QRUN: qrun}
+LAST: Final = list(Stage)[-1]
+CLOSED: Final = frozenset({Stage.QRUN})
+"""Stages without a network; the download cannot be one."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When this attempt began."""
+
+    started_at: str = field(default_factory=now)
+    ticks: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Say how long it has taken."""
+        return round(time.monotonic() - self.ticks, 3)
+
+
+def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
+    """Do one stage and give the exit code of the process."""
+    os.umask(0o002)  # other pods of the same group share the volume
+    supervisor, clock = Supervisor(closed=stage in CLOSED), Clock()
+    supervisor.listen()
+    if stage in CLOSED:
+        close_own_network()
+    context: Context | None = None
+    try:
+        context = Context.from_environ(stage, environ)
+        folder = RunFolder.claim(context.folder, context.identity)
+    except Exception as error:  # noqa: BLE001 - the edge: no folder to report to
+        failure = as_stage_error(error)
+        result = _result(stage, clock, context, failure)
+        tell(result, environ)
+        return failure.exit_code
+    lease = folder.lease
+    assert lease is not None, "it was claimed"
+    with lease.kept(supervisor.end), fenced(lease.check), Tee(folder.path, lambda: not lease.lost()) as tee:
+        result = _attempt(context, folder, supervisor, tee, clock)
+        tee.drain()
+        _report(result, folder, environ)
+        if stage is LAST and result["exitCode"] != ExitCode.INTERRUPTED:
+            enter_in_catalog(context, supervisor)
+    return result["exitCode"]
+
+
+def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: Tee, clock: Clock) -> Result:
+    """Run the stage; whatever happens becomes a result and a status."""
+    outcome: Outcome | StageError
+    attempt = folder.attempts(context.stage) + 1
+    tee.header(
+        f"{clock.started_at} stage {context.stage} attempt {attempt} of run {context.identity.run_id} "
+        f"on {platform.node()} process {os.getpid()}"
+    )
+    try:
+        _begin(context, folder, attempt, clock)
+        outcome = _work(context, folder, supervisor, tee)
+        supervisor.check()
+    except Exception as error:  # noqa: BLE001 - the edge of the process
+        outcome = folder.lost() or as_stage_error(error)
+        if outcome.reason is Reason.INTERNAL_ERROR:
+            tee.confide(traceback.format_exc())
+    result = _result(
+        context.stage, clock, context, outcome, commit=str(folder.metadata.get("git_commit", ""))
+    )
+    try:
+        _finish(folder, context.stage, attempt, clock, result, layers=supervisor.layers)
+    except (OSError, StageError) as error:
+        result = _result(context.stage, clock, context, as_stage_error(error))
+    return result
+
+
+def _work(context: Context, folder: RunFolder, supervisor: Supervisor, tee: Tee) -> Outcome:
+    scratch = Path(tempfile.mkdtemp(prefix=f"{context.identity.run_id}-", dir=scratch_parent(context.work)))
+    limits = read_limits()
+    try:
+        bench = Workbench(
+            context=context,
+            spec=context.spec(),
+            folder=folder,
+            supervisor=supervisor,
+            tee=tee,
+            limits=limits,
+            scratch=scratch,
+            environ=child_environment(context.environ, threads=limits.threads, scratch=str(scratch)),
+        )
+        return STAGES[context.stage](bench)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def as_stage_error(error: Exception) -> StageError:
+    """Give every exception a reason."""
+    if isinstance(error, StageError):
+        return error
+    return from_os_error(error) if isinstance(error, OSError) else unexpected(error)
+
+
+def _begin(context: Context, folder: RunFolder, attempt: int, clock: Clock) -> None:
+    """Write down what is known before anything can fail."""
+    identity, before = context.identity, folder.metadata
+    folder.update_metadata(
+        schema=1,
+        run_id=identity.run_id,
+        name=identity.name,
+        namespace=identity.namespace,
+        uid=identity.uid,
+        status="running",
+        reason=None,
+        started_at_utc=before.get("started_at_utc", clock.started_at),
+        finished_at_utc=None,
+        **provenance(context.environ, read_limits()),
+        stages=_with_record(folder, context.stage, {"attempts": attempt, "started_at_utc": clock.started_at}),
+    )
+
+
+def _finish(
+    folder: RunFolder, stage: Stage, attempt: int, clock: Clock, result: Result, *, layers: Sequence[str]
+) -> None:
+    """Complete the metadata: with the last stage, or with the first failure."""
+    done = result["exitCode"] == ExitCode.DONE
+    peak = peak_memory()
+    record = {
+        "attempts": attempt,
+        "started_at_utc": clock.started_at,
+        "finished_at_utc": result["finishedAt"],
+        "seconds": clock.seconds,
+        "exit_code": result["exitCode"],
+        "reason": result["reason"],
+        "peak_memory_bytes": peak.size,
+        "peak_memory_source": peak.source,
+    }
+    ended: dict[str, object] = {"network_guard": list(layers)} if stage in CLOSED else {}
+    if not done or stage is LAST:
+        status = "complete" if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
+        ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
+    folder.update_metadata(
+        stages=_with_record(folder, stage, record),
+        peak_memory_bytes=max(peak.size, int(str(folder.metadata.get("peak_memory_bytes") or 0))),
+        **ended,
+    )
+
+
+def _with_record(folder: RunFolder, stage: Stage, record: Mapping[str, object]) -> dict[str, object]:
+    stages = folder.metadata.get("stages")
+    return {**(stages if isinstance(stages, dict) else {}), str(stage): dict(record)}
+
+
+def _result(
+    stage: Stage, clock: Clock, context: Context | None, outcome: Outcome | StageError, *, commit: str = ""
+) -> Result:
+    ended = outcome if isinstance(outcome, StageError) else outcome.message
+    result = make_result(stage, context.identity if context else None, ended, started_at=clock.started_at)
+    if commit:
+        result["gitCommit"] = commit
+    if isinstance(outcome, Outcome):
+        result.update(_findings(outcome))
+    return result
+
+
+def _findings(outcome: Outcome) -> Result:
+    found = Result()
+    if outcome.dataset:
+        found["dataset"] = outcome.dataset
+    if outcome.metrics:
+        found["metrics"] = outcome.metrics
+    if outcome.config_hash:
+        found["configHash"] = outcome.config_hash
+    return found
+
+
+def _report(result: Result, folder: RunFolder, environ: Mapping[str, str]) -> None:
+    """Keep the result and tell it; a full disk must not hide the reason."""
+    with contextlib.suppress(OSError, StageError):
+        folder.write_result(Stage(result["stage"]), result)
+    tell(result, environ)

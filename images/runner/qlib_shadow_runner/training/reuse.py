@@ -1,0 +1,101 @@
+"""Finished runs of the same computation: found on the volume, held to their hashes, taken over."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import METADATA_FILE, MLRUNS
+from qlib_shadow_runner.faults import ReusePoint, fault_point
+from qlib_shadow_runner.runs.mlruns import MlflowRun, copy_run, place_run
+from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.training.checkpoints import HOME
+from qlib_shadow_runner.training.trained import Trained, Unusable, require_unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+STAGING: Final = "taken-over"
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A finished run that answered the same."""
+
+    folder: Path
+    metadata: Mapping[str, object]
+    trained: Trained
+    recorded: MlflowRun
+
+    @property
+    def run_id(self) -> str:
+        """Give its id, which is its folder's name."""
+        return self.folder.name
+
+    @property
+    def signals_sha256(self) -> str:
+        """Give the hash of its signals."""
+        return str(self.metadata.get("signals_sha256"))
+
+
+def find_twin(folder: Path, computation: str) -> Twin | None:
+    """Find the first run that finished this computation and of which every byte is still what it wrote."""
+    for candidate, metadata in _candidates(folder, computation):
+        try:
+            return _examine(candidate, metadata, computation)
+        except (Unusable, OSError) as why:
+            sys.stderr.write(f"warning: the run {candidate.name} is identical but cannot be used: {why}\n")
+    return None
+
+
+def take_over(twin: Twin, folder: Path) -> MlflowRun | None:
+    """Copy what it trained and evaluated; None where it went away or changed meanwhile."""
+    staging = folder / HOME / STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        copy_run(twin.recorded, twin.trained.files, staging)
+        require_unchanged(staging, twin.trained.files)
+    except (Unusable, FileNotFoundError) as why:
+        sys.stderr.write(f"warning: the run {twin.run_id} went away while it was copied: {why}\n")
+        return None
+    fault_point(ReusePoint.COPIED)
+    recorded = place_run(twin.recorded, staging, folder / MLRUNS, folder.name)
+    fault_point(ReusePoint.PLACED)
+    source = twin.trained.reused_from or twin.run_id
+    Trained.of(recorded, twin.trained.computation, reused_from=source).write(folder)
+    fault_point(ReusePoint.RECORDED)
+    return recorded
+
+
+def _candidates(folder: Path, computation: str) -> Iterator[tuple[Path, Mapping[str, object]]]:
+    """Give the finished runs of this computation beside a run, the oldest first: it did the work."""
+    found = []
+    for path in folder.parent.glob(f"*/{METADATA_FILE}"):
+        metadata = _metadata(path, computation)
+        if path.parent != folder and metadata.get("status") == "complete":
+            found.append((path.parent, metadata))
+    return iter(sorted(found, key=lambda pair: str(pair[1].get("finished_at_utc"))))
+
+
+def _metadata(path: Path, computation: str) -> Mapping[str, object]:
+    """Read a run's metadata if it is of this computation; most are not, and are told by a glance."""
+    try:
+        if computation.encode() not in path.read_bytes():
+            return {}
+    except OSError:  # it is being removed
+        return {}
+    metadata = read_json_object(path) or {}
+    of_this = metadata.get("computation") == computation and metadata.get("run_id") == path.parent.name
+    return metadata if of_this else {}
+
+
+def _examine(folder: Path, metadata: Mapping[str, object], computation: str) -> Twin:
+    trained = Trained.read(folder)
+    if trained is None or trained.computation != computation:
+        raise Unusable(f"{folder} does not say what it trained")
+    outputs = metadata.get("outputs")
+    require_unchanged(folder, outputs if isinstance(outputs, dict) else {})
+    return Twin(folder, metadata, trained, trained.recorded_in(folder, folder.name))

@@ -1,0 +1,143 @@
+"""Why a pod waits, and why an attempt failed: from what the kubelet and the scheduler say to a reason."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_operator.runs import reasons
+from qlib_shadow_operator.runs.reasons import OperatorReason, ReasonText
+from qlib_shadow_operator.runs.result import MalformedResultError, StageResult, parse_result
+from qlib_shadow_runner.contract import ExitCode, Reason, Stage
+
+if TYPE_CHECKING:
+    from qlib_shadow_operator.runs.model import Pod, Run, Termination
+    from qlib_shadow_operator.runs.questions import Trouble
+
+IMAGE_REASONS: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    }
+)
+"""Waiting reasons of the kubelet about the image."""
+START_REASONS: Final = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+)
+"""Waiting reasons of the kubelet about starting the container."""
+MOUNT_REASONS: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
+"""Reasons of Events about a pod's volumes."""
+TAIL_MAX: Final = 400
+"""Characters of a log's end that a failure shows."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A typed reason and its sentence."""
+
+    reason: ReasonText
+    message: str
+    hopeless: bool = False
+    """Waiting changes nothing."""
+
+
+def why_waiting(pod: Pod, run: Run, stage: Stage, claim: str) -> Cause | None:
+    """Say what keeps a pod from starting, or None while it is simply on its way."""
+    if pod.unschedulable:
+        return _why_unschedulable(pod.unschedulable, run, stage, claim)
+    detail = pod.waiting_message or pod.waiting_reason
+    if pod.waiting_reason in IMAGE_REASONS:
+        return Cause(
+            OperatorReason.IMAGE_UNAVAILABLE,
+            reasons.image_unavailable(pod.image, detail),
+            hopeless=pod.waiting_reason == "InvalidImageName",
+        )
+    if pod.waiting_reason in START_REASONS:
+        return _why_not_startable(detail, run, stage)
+    return None
+
+
+def _why_unschedulable(detail: str, run: Run, stage: Stage, claim: str) -> Cause:
+    if re.search(r'persistentvolumeclaim "[^"]*" not found', detail):
+        return Cause(OperatorReason.CLAIM_MISSING, reasons.claim_missing(claim, run.namespace))
+    if "persistentvolumeclaim" in detail.lower():  # unbound, bound to no volume, or being deleted
+        message = reasons.claim_unusable(claim, run.namespace, detail)
+        return Cause(OperatorReason.CLAIM_UNUSABLE, message)
+    return Cause(OperatorReason.UNSCHEDULABLE, reasons.unschedulable(stage, detail))
+
+
+def _why_not_startable(detail: str, run: Run, stage: Stage) -> Cause:
+    template = run.spec.template_from
+    if template and stage is Stage.QRUN and "configmap" in detail.lower():
+        message = reasons.template_missing(template.name, template.key, run.namespace, detail)
+        return Cause(Reason.TEMPLATE_NOT_FOUND, message)
+    return Cause(OperatorReason.CONTAINER_CANNOT_START, reasons.container_cannot_start(detail))
+
+
+def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
+    """Say why the API server takes neither a Job nor its pod, where the words are known."""
+    detail = _without_name(detail)
+    if "exceeded quota" in detail or "failed quota" in detail:
+        return Cause(OperatorReason.QUOTA_EXCEEDED, reasons.quota_exceeded(stage, run.namespace, detail))
+    return None
+
+
+def why_no_pod(trouble: Trouble, run: Run, stage: Stage) -> Cause:
+    """Say why the Job controller could make no pod: its Event quotes the API server."""
+    detail = _without_name(trouble.message)
+    refused = Cause(OperatorReason.POD_REFUSED, reasons.pod_refused(run.namespace, detail))
+    return why_refused(detail, run, stage) or refused
+
+
+def _without_name(detail: str) -> str:
+    """Leave out which object was refused: each pod that is tried has another name, the cause is the same."""
+    return re.sub(
+        r'^([^"]*"[^"]*" is forbidden|(\(combined from similar events\): )?Error creating): ', "", detail
+    )
+
+
+def why_starting(trouble: Trouble, claim: str) -> Cause:
+    """Say what an Event tells of a pod that has a node, and no container."""
+    if trouble.reason in MOUNT_REASONS:
+        message = reasons.volume_not_mounted(claim, trouble.message)
+        return Cause(OperatorReason.VOLUME_NOT_MOUNTED, message)
+    message = reasons.container_cannot_start(trouble.message)
+    return Cause(OperatorReason.CONTAINER_CANNOT_START, message)
+
+
+def why_failed(pod: Pod, run: Run, stage: Stage) -> Cause:
+    """Say why an attempt ended badly: what the runner says comes first, then what the node says."""
+    end = pod.termination
+    result = _result(end, run, stage) if end else None
+    if result and not result.succeeded and result.reason != Reason.INTERRUPTED:
+        return Cause(result.reason, result.message)
+    if pod.disruption or pod.reason == "Evicted" or end is None:
+        return Cause(OperatorReason.EVICTED, reasons.evicted(pod.message or pod.disruption))
+    if result and not result.succeeded:
+        return Cause(result.reason, result.message)
+    return _why_killed(end, stage, pod)
+
+
+def _why_killed(end: Termination, stage: Stage, pod: Pod) -> Cause:
+    """Say why a process left nothing behind."""
+    tail = end.message.strip()[-TAIL_MAX:]
+    slow_to_stop = pod.deleting and end.exit_code == ExitCode.OUT_OF_MEMORY  # SIGKILL after the grace period
+    if end.exit_code == ExitCode.INTERRUPTED or (slow_to_stop and end.reason != "OOMKilled"):
+        return Cause(Reason.INTERRUPTED, reasons.interrupted())
+    if end.reason == "OOMKilled" or end.exit_code == ExitCode.OUT_OF_MEMORY:
+        return Cause(Reason.OUT_OF_MEMORY, reasons.out_of_memory(stage, pod.memory_limit, tail))
+    if end.reason in {"StartError", "ContainerCannotRun"}:
+        return Cause(OperatorReason.CONTAINER_CANNOT_START, reasons.container_cannot_start(tail))
+    return Cause(OperatorReason.CONTAINER_FAILED, reasons.container_failed(end.exit_code, tail))
+
+
+def _result(end: Termination, run: Run, stage: Stage) -> StageResult | None:
+    try:
+        return parse_result(end.message, stage=stage, uid=run.uid)
+    except MalformedResultError:
+        return None

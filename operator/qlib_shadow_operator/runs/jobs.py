@@ -1,0 +1,129 @@
+"""Build a stage's Job, as a plain document. What a pod may do is in podspec."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_operator.runs import podspec
+from qlib_shadow_operator.runs.names import CONTAINER, LABEL_QUEUE, PURPOSE_REPORT, child_labels
+from qlib_shadow_runner.contract import API_VERSION, KIND, USER_ERRORS, ExitCode, Request
+
+if TYPE_CHECKING:
+    from qlib_shadow_operator.runs.defaults import Defaults
+    from qlib_shadow_operator.runs.model import Document, Run
+    from qlib_shadow_runner.contract import Stage
+
+POD_FAILURE_POLICY: Final[Document] = {
+    "rules": [
+        # First: a drained node is not the run's fault, whatever code the process left with.
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        # Nor is a pod that somebody deleted; the stage's deadline ends it if they never stop.
+        {
+            "action": "Ignore",
+            "onExitCodes": {
+                "containerName": CONTAINER,
+                "operator": "In",
+                "values": [int(ExitCode.INTERRUPTED)],
+            },
+        },
+        {
+            "action": "FailJob",
+            "onExitCodes": {
+                "containerName": CONTAINER,
+                "operator": "In",
+                "values": sorted(int(code) for code in USER_ERRORS),
+            },
+        },
+    ]
+}
+"""The rest is counted against backoffLimit and tried again."""
+
+
+REPORT_DEADLINE_SECONDS: Final = 600
+"""For reading one small file, on a node that may first have to pull the image."""
+
+
+def build_job(
+    run: Run, stage: Stage, defaults: Defaults, resolved_dataset: str | None = None
+) -> dict[str, Any]:
+    """Make the Job of a stage; the dataset is known once the download stage has resolved it."""
+    return _job(
+        run,
+        stage,
+        None,
+        podspec.build(run, stage, defaults, request(run), resolved_dataset),
+        backoffLimit=retries(run, stage, defaults),
+        activeDeadlineSeconds=active_deadline_seconds(run, stage, defaults),
+        podReplacementPolicy="Failed",
+        podFailurePolicy=POD_FAILURE_POLICY,
+    )
+
+
+def build_report(run: Run, stage: Stage, defaults: Defaults) -> dict[str, Any]:
+    """Make the Job that tells again, from the run folder, how a stage ended; it does nothing else."""
+    return _job(
+        run,
+        stage,
+        PURPOSE_REPORT,
+        podspec.build_report(run, stage, defaults, request(run)),
+        backoffLimit=1,
+        activeDeadlineSeconds=REPORT_DEADLINE_SECONDS,
+        podReplacementPolicy="Failed",
+        podFailurePolicy=POD_FAILURE_POLICY,
+    )
+
+
+def _job(run: Run, stage: Stage, purpose: str | None, pod: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    labels = child_labels(run.name, run.uid, stage, purpose)
+    queue = run.spec.queue_name
+    # Kueue resumes the Job when there is room for it; created otherwise, its pod would start at once.
+    queued = {"suspend": True} if queue else {}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": run.job_name(stage, purpose),
+            "namespace": run.namespace,
+            "labels": labels | ({LABEL_QUEUE: queue} if queue else {}),
+            "ownerReferences": [owner_reference(run)],
+        },
+        "spec": {
+            **queued,
+            "completions": 1,
+            "parallelism": 1,
+            **spec,
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def owner_reference(run: Run) -> dict[str, Any]:
+    """Tie a Job to its run, so that deleting the run deletes the Job; no finalizer is involved."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": run.name,
+        "uid": run.uid,
+        "controller": True,
+        # True would need the right to update finalizers of runs.
+        "blockOwnerDeletion": False,
+    }
+
+
+def request(run: Run) -> str:
+    """Tell the runner everything that it may know of the run."""
+    question: dict[str, object] = {**run.spec.question, "runId": run.run_id}
+    content = Request(name=run.name, namespace=run.namespace, uid=run.uid, runId=run.run_id, spec=question)
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def retries(run: Run, stage: Stage, defaults: Defaults) -> int:
+    """Count how often a stage may be tried again."""
+    asked = run.spec.stage(stage).retries
+    return defaults.stage(stage).retries if asked is None else asked
+
+
+def active_deadline_seconds(run: Run, stage: Stage, defaults: Defaults) -> int:
+    """Limit a stage's time, all attempts together."""
+    return run.spec.stage(stage).active_deadline_seconds or defaults.stage(stage).active_deadline_seconds

@@ -1,0 +1,34 @@
+"""Whether a NetworkPolicy keeps pods from reaching anything: what policies select, and what they let out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from qlib_shadow_operator.runs.model import Document
+
+
+def egress_is_closed(policies: Iterable[Document], labels: Mapping[str, str]) -> bool:
+    """Say whether pods with these labels are kept in, and by no other policy let out: policies add up."""
+    chosen = [policy["spec"] for policy in policies if _selects(policy["spec"].get("podSelector"), labels)]
+    limiting = [spec for spec in chosen if "Egress" in spec.get("policyTypes", ())]
+    return bool(limiting) and not any(spec.get("egress") for spec in limiting)
+
+
+def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    found = selector or {}
+    equal = (found.get("matchLabels") or {}).items() <= labels.items()
+    return equal and all(_holds(one, labels) for one in found.get("matchExpressions") or ())
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    value, values = labels.get(expression["key"]), expression.get("values") or ()
+    holds = {
+        "In": value in values,
+        "NotIn": value not in values,
+        "Exists": value is not None,
+        "DoesNotExist": value is None,
+    }
+    return holds.get(expression["operator"], False)

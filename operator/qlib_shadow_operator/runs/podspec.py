@@ -1,0 +1,205 @@
+"""What a stage's pod is and may do: no token, no root, no writing but to the volume and to scratch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_operator.runs.names import CONTAINER
+from qlib_shadow_runner.contract import (
+    DEFAULT_DATA,
+    DEFAULT_TERMINATION_LOG,
+    DEFAULT_WORK,
+    ENV_ARCHIVE_PASSWORD,
+    ENV_ARCHIVE_TOKEN,
+    ENV_ARCHIVE_USERNAME,
+    ENV_DATA,
+    ENV_FEATURES_CACHE_BYTES,
+    ENV_IMAGE,
+    ENV_REQUEST,
+    ENV_TEMPLATE,
+    ENV_TERMINATION_LOG,
+    ENV_WORK,
+    Stage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlib_shadow_operator.runs.defaults import Defaults
+    from qlib_shadow_operator.runs.model import Run
+
+TERMINATION_GRACE_SECONDS: Final = 30
+REPORT_RESOURCES: Final = {
+    "requests": {"cpu": "50m", "memory": "64Mi"},
+    "limits": {"memory": "256Mi"},
+}
+SECRET_KEYS: Final = {
+    "token": ENV_ARCHIVE_TOKEN,
+    "username": ENV_ARCHIVE_USERNAME,
+    "password": ENV_ARCHIVE_PASSWORD,
+}
+"""Keys of an archive's Secret; which of them must be there is the runner's to say."""
+VOLUME_DATA: Final = "data"
+VOLUME_WORK: Final = "work"
+VOLUME_TMP: Final = "tmp"
+VOLUME_SHM: Final = "shm"
+
+
+def build(
+    run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
+) -> dict[str, Any]:
+    """Make the pod's spec, within the "restricted" Pod Security Standard."""
+    return _pod(run, stage, defaults, container(run, stage, defaults, request, resolved_dataset))
+
+
+def build_report(run: Run, stage: Stage, defaults: Defaults, request: str) -> dict[str, Any]:
+    """Make the pod's spec that only reads a stage's result: the same pod, without what the stage needs."""
+    image = run.spec.image or defaults.image
+    told = {
+        **container(run, stage, defaults, request, None),
+        "args": ["stage", str(stage), "--report"],
+        "env": environment(image, defaults, request),
+        "resources": REPORT_RESOURCES,
+    }
+    return _pod(run, stage, defaults, told)
+
+
+def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) -> dict[str, Any]:
+    asked = run.spec.stage(stage)
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        # Process 1 ignores SIGTERM until it listens for it: a pod that was deleted while Python starts was
+        # killed half a minute later, and counted as an attempt that failed. So the pause process is 1.
+        "shareProcessNamespace": True,
+        "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
+        "securityContext": pod_security(defaults),
+        "containers": [container],
+        "volumes": volumes(run, defaults),
+    }
+    optional = {
+        "imagePullSecrets": [{"name": n} for n in run.spec.image_pull_secrets or defaults.image_pull_secrets],
+        "nodeSelector": dict(asked.node_selector),
+        "tolerations": [dict(one) for one in asked.tolerations],
+    }
+    return spec | {name: value for name, value in optional.items() if value}
+
+
+def pod_security(defaults: Defaults) -> dict[str, Any]:
+    """Run as the ids that own the volume, never as root."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": defaults.uid,
+        "runAsGroup": defaults.gid,
+        "fsGroup": defaults.gid,
+        # A chown of every file at every start would cost minutes on a full volume.
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container(
+    run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
+) -> dict[str, Any]:
+    """Make the one container."""
+    image = run.spec.image or defaults.image
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": run.spec.image_pull_policy or defaults.image_pull_policy,
+        "args": ["stage", str(stage)],
+        "env": [
+            *environment(image, defaults, request),
+            *proxies(stage, defaults),
+            *limits(stage, defaults),
+            *credentials(run, stage),
+            *template(run, stage),
+        ],
+        "resources": dict(run.spec.stage(stage).resources or defaults.stage(stage).resources),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": DEFAULT_TERMINATION_LOG,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts(stage, resolved_dataset),
+    }
+
+
+def environment(image: str, defaults: Defaults, request: str) -> list[dict[str, str]]:
+    """Tell the runner its request and where things are."""
+    values = {
+        ENV_REQUEST: request,
+        ENV_DATA: DEFAULT_DATA,
+        ENV_WORK: DEFAULT_WORK,
+        ENV_TERMINATION_LOG: DEFAULT_TERMINATION_LOG,
+        ENV_IMAGE: image,
+        "TZ": defaults.time_zone,
+    }
+    return literal(values)
+
+
+def literal(values: Mapping[str, str]) -> list[dict[str, str]]:
+    """Write variables; "$(X)" in a value would be expanded by the kubelet, "$$" is its escape."""
+    return [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
+
+
+def proxies(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
+    """Tell the download how to get out."""
+    return literal(defaults.proxies) if stage is Stage.DOWNLOAD else []
+
+
+def limits(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
+    """Tell the training how much may stay for other runs, if somebody has said so."""
+    told = defaults.features_cache_bytes if stage is Stage.QRUN else ""
+    return literal({ENV_FEATURES_CACHE_BYTES: told} if told else {})
+
+
+def credentials(run: Run, stage: Stage) -> list[dict[str, Any]]:
+    """Let the kubelet hand the archive's credentials to the download; the operator never reads a Secret."""
+    secret = run.spec.credentials_secret
+    if stage is not Stage.DOWNLOAD or not secret:
+        return []
+    return [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
+        for key, name in SECRET_KEYS.items()
+    ]
+
+
+def template(run: Run, stage: Stage) -> list[dict[str, Any]]:
+    """Let the kubelet hand the user's own template to the training; the operator never reads a ConfigMap."""
+    found = run.spec.template_from
+    if stage is not Stage.QRUN or not found:
+        return []
+    reference = {"name": found.name, "key": found.key}
+    return [{"name": ENV_TEMPLATE, "valueFrom": {"configMapKeyRef": reference}}]
+
+
+def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
+    """Mount the volume, and in qrun the dataset once more, over itself, read-only."""
+    found: list[dict[str, Any]] = [
+        {"name": VOLUME_DATA, "mountPath": DEFAULT_DATA},
+        {"name": VOLUME_WORK, "mountPath": DEFAULT_WORK},
+        {"name": VOLUME_TMP, "mountPath": "/tmp"},  # noqa: S108 - in the container
+        {"name": VOLUME_SHM, "mountPath": "/dev/shm"},  # noqa: S108 - in the container
+    ]
+    if stage is Stage.QRUN and resolved_dataset:
+        # The resolved version's folder: the canonical name is a link, and a subPath is no place for links.
+        inside = resolved_dataset.removeprefix(DEFAULT_DATA).strip("/")
+        found.append(
+            {"name": VOLUME_DATA, "mountPath": resolved_dataset, "subPath": inside, "readOnly": True}
+        )
+    return found
+
+
+def volumes(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
+    """List the claim, and scratch that dies with the pod."""
+    claim = run.spec.claim_name or defaults.claim_name
+    return [
+        {"name": VOLUME_DATA, "persistentVolumeClaim": {"claimName": claim}},
+        {"name": VOLUME_WORK, "emptyDir": {"sizeLimit": defaults.work_size}},
+        {"name": VOLUME_TMP, "emptyDir": {"sizeLimit": defaults.work_size}},
+        {"name": VOLUME_SHM, "emptyDir": {"medium": "Memory", "sizeLimit": defaults.shared_memory_size}},
+    ]

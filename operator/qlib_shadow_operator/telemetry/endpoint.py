@@ -1,0 +1,89 @@
+"""One small server for /metrics, /healthz and /readyz, in threads: it answers also when the loop does not."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from qlib_shadow_operator.loop.health import Report
+
+Page = Callable[[], tuple[HTTPStatus, str, bytes]]
+"""Gives a status, a content type and a body."""
+PATIENCE: Final = 10.0
+"""Seconds that a visitor may take to say what is wanted."""
+
+
+class PortTakenError(Exception):
+    """The port cannot be had; the message is for the person who set it."""
+
+
+class Endpoint(ThreadingHTTPServer):
+    """Answers at a port of all addresses, of both families where there are two."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, pages: Mapping[str, Page]) -> None:
+        self.pages = pages
+        both = socket.has_dualstack_ipv6()
+        self.address_family = socket.AF_INET6 if both else socket.AF_INET
+        try:
+            super().__init__(("", port), _Visit)
+        except OSError as error:
+            raise PortTakenError(
+                f"port {port} cannot be served: {error.strerror}; set QLIB_SHADOW_HEALTH_PORT to a free one"
+            ) from error
+        threading.Thread(target=self.serve_forever, name="endpoint", daemon=True).start()
+
+    def server_bind(self) -> None:
+        """Take connections of the older family, too."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+class _Visit(BaseHTTPRequestHandler):
+    server: Endpoint
+    timeout = PATIENCE
+
+    def do_GET(self) -> None:
+        page = self.server.pages.get(self.path.partition("?")[0])
+        status, kind, body = page() if page else _nothing(self.server.pages)
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
+        """Keep probes out of the log."""
+
+
+def _nothing(pages: Mapping[str, Page]) -> tuple[HTTPStatus, str, bytes]:
+    return HTTPStatus.NOT_FOUND, "text/plain", f"there are {', '.join(pages)}\n".encode()
+
+
+def metrics_page(registry: CollectorRegistry) -> Page:
+    """Serve what the registry gives."""
+    return lambda: (HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry))
+
+
+def report_page(report: Callable[[], Report]) -> Page:
+    """Serve a report as JSON; its status is all that a probe reads."""
+
+    def page() -> tuple[HTTPStatus, str, bytes]:
+        found = report()
+        status = HTTPStatus.OK if found.ok else HTTPStatus.SERVICE_UNAVAILABLE
+        body = {"ok": found.ok, "reasons": found.reasons, "secondsSince": found.ages}
+        return status, "application/json", json.dumps(body).encode() + b"\n"
+
+    return page
