@@ -13,10 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_operator.runs.questions import ASK_AFTER, LISTEN_AGAIN
+from qlib_shadow_operator.runs.questions import LISTEN_AGAIN
 from testcluster import PATIENCE
 from testcluster.engines import engine
-from workshop import Process, Workshop, alarms, define_runs, operating, synthetic, unreachable, workshop
+from workshop import (
+    ASK_AFTER_SECONDS,
+    Process,
+    Workshop,
+    alarms,
+    define_runs,
+    operating,
+    synthetic,
+    unreachable,
+    workshop,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +37,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-HASTY_SECONDS = int((ASK_AFTER + LISTEN_AGAIN).total_seconds()) + 10
-"""Events are asked for twice within it: a busy kubelet may have nothing to say the first time."""
+HASTY_SECONDS = ASK_AFTER_SECONDS * (1 + 4 * LISTEN_AGAIN)
+"""Events are asked for four times before it: a busy kubelet may have nothing to say at first."""
 PYTHON = "docker.io/library/python:3.12-slim"
 """The base of both images where Docker is."""
 BOTCHED = """

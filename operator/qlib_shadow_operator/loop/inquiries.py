@@ -51,6 +51,8 @@ class Inquirer:
 
     api: InquiryApi
     cache: Cache
+    ask_after: timedelta
+    """How long a pod may be on its way; an answer is good for some times as long."""
     _kept: dict[str, dict[Question, tuple[datetime, Any]]] = field(default_factory=dict)
     """By uid of the run. Lost with the process, and asked again."""
     _policies: dict[str, tuple[datetime, list[dict[str, Any]]]] = field(default_factory=dict)
@@ -58,9 +60,8 @@ class Inquirer:
 
     def known(self, run: Run, now: datetime) -> dict[Question, Any]:
         """Give the answers that are still good."""
-        fresh = {
-            q: kept for q, kept in self._kept.get(run.uid, {}).items() if now - kept[0] < good_for(kept[1])
-        }
+        kept = self._kept.get(run.uid, {})
+        fresh = {q: (at, told) for q, (at, told) in kept.items() if now - at < good_for(told, self.ask_after)}
         if fresh:
             self._kept[run.uid] = fresh
         else:

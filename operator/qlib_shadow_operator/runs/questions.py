@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from qlib_shadow_runner.contract import Stage
 
-ASK_AFTER: Final = timedelta(seconds=20)
-"""How long a pod may be on its way before anybody wonders."""
-LISTEN_AGAIN: Final = timedelta(minutes=2)
-"""How long silence is good for."""
-ASK_AGAIN: Final = timedelta(minutes=5)
+LISTEN_AGAIN: Final = 6
+"""How long silence is good for, in times of `ask_after`."""
+ASK_AGAIN: Final = 15
 """How long an answer is good for: the API server reads a namespace's Events to find those of one object."""
 
 
@@ -69,9 +66,9 @@ class Trouble:
         return self.at >= since
 
 
-def good_for(trouble: Trouble | None) -> timedelta:
-    """Say how long an answer is good for: what was silent may soon be told, what was told lasts."""
-    return ASK_AGAIN if trouble else LISTEN_AGAIN
+def good_for(trouble: Trouble | None, ask_after: timedelta) -> timedelta:
+    """Return how long an answer is good for: what was silent may soon be told, what was told lasts."""
+    return ask_after * (ASK_AGAIN if trouble else LISTEN_AGAIN)
 
 
 Answers = Mapping[Question, Any]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed
 from qlib_shadow_operator.runs.names import StageState
-from qlib_shadow_operator.runs.questions import ASK_AFTER, Answers, WhyNotStarting, good_for
+from qlib_shadow_operator.runs.questions import Answers, WhyNotStarting, good_for
 from qlib_shadow_operator.runs.reasons import OperatorReason
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.result import StageResult
     from qlib_shadow_runner.contract import Stage
 
-END_PATIENCE: Final = timedelta(minutes=1)
-"""How long a node may take to tell of an end, past the time that the pod was given for it."""
+END_PATIENCE: Final = 3
+"""How long a node may take to report an end that is due, in times of `ask_after`."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,20 @@ class Sight:
         return job is not None and (job.finished or (job.is_failing and self._is_overdue(self.report_pods)))
 
     def _is_overdue(self, pods: tuple[Pod, ...]) -> bool:
-        limit = overdue_at(pods)
+        limit = self._overdue_at(pods)
         return limit is not None and self.now >= limit
+
+    def _overdue_at(self, pods: tuple[Pod, ...]) -> datetime | None:
+        """Return when the latest attempt should be over, if it was deleted at work and is not."""
+        pod = latest(pods)
+        if pod is None or pod.ended or pod.running_since is None or pod.ends_by is None:
+            return None
+        return pod.ends_by + END_PATIENCE * self.defaults.ask_after
 
     @property
     def ends_due(self) -> list[datetime]:
         """When pods should be over that were told to end."""
-        limits = (overdue_at(self.pods), overdue_at(self.report_pods))
+        limits = (self._overdue_at(self.pods), self._overdue_at(self.report_pods))
         return [limit for limit in limits if limit and limit > self.now]
 
     @property
@@ -103,14 +109,6 @@ class Sight:
 def latest(pods: tuple[Pod, ...]) -> Pod | None:
     """Give the youngest pod; of those made in the same second, the one that is not over."""
     return max(pods, key=lambda pod: (pod.created_at, not pod.ended, pod.name), default=None)
-
-
-def overdue_at(pods: tuple[Pod, ...]) -> datetime | None:
-    """Say when the latest attempt should be over, if it was deleted at work and is not."""
-    pod = latest(pods)
-    if pod is None or pod.ended or pod.running_since is None or pod.ends_by is None:
-        return None
-    return pod.ends_by + END_PATIENCE
 
 
 @dataclass(frozen=True)
@@ -141,14 +139,15 @@ def inquire(sight: Sight, uid: str, since: datetime, heed_from: datetime) -> Inq
 
     Events from before `heed_from` are of an earlier attempt.
     """
-    ask_at = since + ASK_AFTER
+    ask_at = since + sight.defaults.ask_after
     if sight.now < ask_at:
         return Inquiry(ask_at)
     question = WhyNotStarting(uid)
     if question not in sight.answers:
         return Inquiry(sight.now, questions=(question,))
     trouble: Trouble | None = sight.answers[question]
-    return Inquiry(sight.now + good_for(trouble), trouble if trouble and trouble.is_news(heed_from) else None)
+    again_at = sight.now + good_for(trouble, sight.defaults.ask_after)
+    return Inquiry(again_at, trouble if trouble and trouble.is_news(heed_from) else None)
 
 
 def advance(sight: Sight, state: StageState, cause: Cause | None = None) -> StageStatus:

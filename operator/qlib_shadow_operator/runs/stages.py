@@ -19,7 +19,7 @@ from qlib_shadow_operator.runs.outcomes import (
     result_was_lost,
     why_rejected,
 )
-from qlib_shadow_operator.runs.questions import ASK_AFTER, IsJobThere, WhichPodsAreThere
+from qlib_shadow_operator.runs.questions import IsJobThere, WhichPodsAreThere
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.sight import (
     Finding,
@@ -230,7 +230,7 @@ def pod_is_absent(sight: Sight) -> Finding | None:
 
 def _without_small_news(sight: Sight, status: StageStatus) -> StageStatus:
     """Leave a new Job's uid to be written with what comes next: most pods start before anybody wonders."""
-    is_new = sight.job is not None and sight.now < sight.job.created_at + ASK_AFTER
+    is_new = sight.job is not None and sight.now < sight.job.created_at + sight.defaults.ask_after
     return replace(status, job_uid=None) if is_new and sight.past.job_uid is None else status
 
 
@@ -249,7 +249,7 @@ def _inquire_about_absence(sight: Sight, job: Job, begun: datetime) -> Inquiry:
     past, pod = sight.past, sight.newest
     known = past.state is StageState.WAITING and past.reason in REFUSALS and past.job_uid == job.uid
     if known and past.last_transition_time:
-        begun = past.last_transition_time - ASK_AFTER
+        begun = past.last_transition_time - sight.defaults.ask_after
     return inquire(sight, job.uid, begun, _end_of(pod, sight) if pod else job.started_at or job.created_at)
 
 

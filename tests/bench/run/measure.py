@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[3]
 EVERY: Final = 0.2
 """Seconds between two looks at the memory, each of which costs milliseconds."""
-UNLUCKY: Final = re.compile(r"Metric '\w+' is malformed\. No data found\.")
+UNLUCKY: Final = re.compile(r"Metric '[^']+' is malformed\. No data found\.")
 """Qlib logs metrics in a thread; who reads a metric just then finds an empty file, and plain qrun ends."""
 LUCK: Final = 5
 """Times that a run is begun which ends so."""

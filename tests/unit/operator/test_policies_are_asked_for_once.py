@@ -41,7 +41,7 @@ class World:
     api: FakePolicies = field(default_factory=FakePolicies)
 
     def __post_init__(self) -> None:
-        self.inquirer = Inquirer(self.api, Cache())  # type: ignore[arg-type]
+        self.inquirer = Inquirer(self.api, Cache(), timedelta(seconds=20))  # type: ignore[arg-type]
 
     def is_closed(self, name: str, namespace: str = "research", seconds: float = 0) -> bool | None:
         """Ask for a run, so many seconds later."""
