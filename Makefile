@@ -129,10 +129,12 @@ docs: .venv/.ready ## Write the pages that are generated from the code
 		PYTHONPATH=. $(BIN)/python -m tests.$$page || exit; done
 
 CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_CHAOS_KILLS=100 \
-	QLIB_SHADOW_CHAOS_RUNS=20 QLIB_SHADOW_CHAOS_RESTARTS=10 QLIB_SHADOW_CHAOS_FEATURES=400 QLIB_SHADOW_CHAOS_BACKTESTS=200
+	QLIB_SHADOW_CHAOS_RUNS=20 QLIB_SHADOW_CHAOS_RESTARTS=10 QLIB_SHADOW_CHAOS_FEATURES=400 QLIB_SHADOW_CHAOS_BACKTESTS=200 \
+	QLIB_SHADOW_CHAOS_FILES=500
 
 chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; tell new mishaps
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/archive -k crash $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/prices -k "anything or come_back or give_back" $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/fast -k "any_expression or any_market" $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
 
