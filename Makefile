@@ -32,7 +32,7 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-UNIT = $(BIN)/pytest -m 'not cluster' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+UNIT = $(BIN)/pytest -m 'not cluster and not harness' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: .venv/.ready ## Run the tests that need no cluster (ARGS='-k name')
 	$(UNIT)
@@ -41,10 +41,15 @@ unit: .venv/.ready ## Run the tests that need no cluster (ARGS='-k name')
 # time, each may have to wait until the other has compiled what both need.
 TWO_CLUSTERS = $(if $(findstring kubeconfig,$(ARGS))$(QLIB_SHADOW_TEST_KUBECONFIG),,-n 2 --dist loadfile --no-loadscope-reorder --timeout=3600)
 
-CLUSTER_TEST = $(BIN)/pytest -m cluster $(TWO_CLUSTERS) $(ARGS)
+# Collecting the unit tests in each process takes as long as a few tests.
+WITH_A_CLUSTER = tests/chaos tests/chart tests/cluster tests/contract tests/e2e
+CLUSTER_TEST = $(BIN)/pytest $(WITH_A_CLUSTER) -m 'cluster and not harness' $(TWO_CLUSTERS) $(ARGS)
 
 cluster-test: .venv/.ready ## Run the tests on a real cluster (ARGS='--kubeconfig ~/.kube/config')
 	$(CLUSTER_TEST)
+
+harness-test: .venv/.ready ## Run the tests of what makes the clusters and images (ARGS=)
+	$(BIN)/pytest tests/cluster $(ARGS)
 
 cluster-up: .venv/.ready ## Start the test cluster and leave it running
 	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster up
@@ -142,4 +147,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report bench-operator docs chaos lock audit licences clean
+.PHONY: help venv demo test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report bench-operator docs chaos lock audit licences clean

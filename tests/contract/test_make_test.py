@@ -78,6 +78,12 @@ def test_ending_it_ends_the_suites(tmp_path: Path):
     assert sorted((tmp_path / "log").read_text().split()) == ["down", "down", "up", "up"]
 
 
+def test_no_test_that_needs_a_cluster_is_forgotten():
+    """The cluster's suite does not look into tests/unit."""
+    found = [path for path in (ROOT / "tests/unit").rglob("*.py") if "mark.cluster" in path.read_text()]
+    assert found == []
+
+
 def test_make_hands_its_arguments_on():
     """To both test suites, spaces and quotes and all, and without running anything when asked to show it."""
     typed = ("make", "--dry-run", "--jobs=4", "test", "ARGS=-k 'this or that'")
