@@ -38,7 +38,7 @@ unit: .venv/.ready ## Run the tests that need no cluster (ARGS='-k name')
 	$(UNIT)
 
 # Most of a cluster's time is waiting, so two of them share the tests; one that was given is used alone. The first
-# time, each may have to wait until the other has compiled what both need.
+# time, each may have to wait until the other has made what both need.
 TWO_CLUSTERS = $(if $(findstring kubeconfig,$(ARGS))$(QLIB_SHADOW_TEST_KUBECONFIG),,-n 2 --dist loadfile --no-loadscope-reorder --timeout=3600)
 
 # Collecting the unit tests in each process takes as long as a few tests.

@@ -66,7 +66,7 @@ def metadata(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def asked_here(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Make the dataset of the same file on this machine and render its question, which is then not answered."""
+    """Make the dataset of the same file on this machine, and render its question without answering it."""
     data = tmp_path_factory.mktemp("local") / "data"
     told = []
     for command in ("download", "render"):
