@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from qlib_shadow_operator.kube.connection import RECOVERY_LIMIT, WATCH_SECONDS
+from qlib_shadow_operator.kube.timeouts import RECOVERY_LIMIT, WATCH_SECONDS
 from qlib_shadow_operator.runs.defaults import Defaults, StageDefaults
 from qlib_shadow_runner import contract
 from qlib_shadow_runner.contract import Stage
@@ -116,8 +116,8 @@ def _defaults(env: _Environment) -> Defaults:
                 "START_TIMEOUT_SECONDS", _whole(10, 86_400), int(base.start_timeout.total_seconds())
             )
         ),
-        ask_after=timedelta(
-            seconds=env.get("ASK_AFTER_SECONDS", _whole(1, 600), int(base.ask_after.total_seconds()))
+        query_after=timedelta(
+            seconds=env.get("QUERY_AFTER_SECONDS", _whole(1, 600), int(base.query_after.total_seconds()))
         ),
         stages=MappingProxyType({stage: _stage(env, stage, base.stage(stage)) for stage in Stage}),
     )

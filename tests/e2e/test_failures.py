@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_operator.runs.questions import LISTEN_AGAIN
-from testcluster import PATIENCE
-from testcluster.engines import engine
-from workshop import (
-    ASK_AFTER_SECONDS,
+from operator_processes import (
+    QUERY_AFTER_SECONDS,
     Process,
     Workshop,
     alarms,
@@ -27,6 +24,9 @@ from workshop import (
     unreachable,
     workshop,
 )
+from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME
+from testcluster import PATIENCE
+from testcluster.engines import engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-HASTY_SECONDS = ASK_AFTER_SECONDS * (1 + 4 * LISTEN_AGAIN)
+HASTY_SECONDS = QUERY_AFTER_SECONDS * (1 + 4 * NO_WARNING_LIFETIME)
 """Events are asked for four times before it: a busy kubelet may have nothing to say at first."""
 PYTHON = "docker.io/library/python:3.12-slim"
 """The base of both images where Docker is."""

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from relay import Relay
+from lossy_proxy import Relay
+from operator_processes import alarms
 from testcluster import PATIENCE, wait_for
-from workshop import alarms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +107,7 @@ def research(control_plane: Cluster) -> Iterator[str]:
 def operator(kubeconfig: Path, log: Path, **settings: str) -> Iterator[Operator]:
     """Start an operator, and end it."""
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    settings = {"HEALTH_PORT": "0", "ASK_AFTER_SECONDS": "3", **settings}
+    settings = {"HEALTH_PORT": "0", "QUERY_AFTER_SECONDS": "3", **settings}
     environ = {**keep, "KUBECONFIG": str(kubeconfig)}
     environ |= {f"QLIB_SHADOW_{name}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "qlib_shadow_operator"]

@@ -103,7 +103,7 @@ def test_every_kind_of_setting_is_read():
             "QLIB_SHADOW_QRUN_RESOURCES": '{"limits": {"memory": "16Gi"}}',
             "QLIB_SHADOW_DOWNLOAD_RETRIES": "5",
             "QLIB_SHADOW_START_TIMEOUT_SECONDS": "60",
-            "QLIB_SHADOW_ASK_AFTER_SECONDS": "5",
+            "QLIB_SHADOW_QUERY_AFTER_SECONDS": "5",
             "QLIB_SHADOW_DOWNLOAD_PROXIES": '{"HTTPS_PROXY": "http://proxy:3128"}',
         }
     )
@@ -113,7 +113,7 @@ def test_every_kind_of_setting_is_read():
     assert settings.defaults.stage(Stage.QRUN).resources == {"limits": {"memory": "16Gi"}}
     assert settings.defaults.stage(Stage.DOWNLOAD).retries == 5
     assert settings.defaults.start_timeout.total_seconds() == 60
-    assert settings.defaults.ask_after.total_seconds() == 5
+    assert settings.defaults.query_after.total_seconds() == 5
     assert settings.defaults.proxies == {"HTTPS_PROXY": "http://proxy:3128"}
 
 

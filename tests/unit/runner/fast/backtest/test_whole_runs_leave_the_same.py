@@ -75,8 +75,8 @@ def test_another_processor_type_gives_the_same_figures_and_orders(
 def test_the_published_way_asks_what_qlibs_example_asks(tmp_path: Path) -> None:
     """At a size that needs no smaller penalties, but for what makes an answer repeatable, and its rounds."""
     options = argparse.Namespace(days=3777, boosting=130)
-    (way,) = bench.ways(["published"], 2)
-    asked = workflow(way, bench.size_of(options, 500), tmp_path)
+    (attempt_path,) = bench.ways(["published"], 2)
+    asked = workflow(attempt_path, bench.size_of(options, 500), tmp_path)
     given = asked["task"]["model"]["kwargs"]
     repeatable = {"seed": 7, "deterministic": True, "force_col_wise": True}
     rounds = {"num_boost_round": 130, "early_stopping_rounds": 130}
@@ -139,8 +139,8 @@ def test_only_who_answers_the_same_question_is_held_to_the_last_digit(
     """Many threads add up LightGBM's loss otherwise, and nothing else; fewer bins are another model."""
     values = ("0.9714741037427828", "0.9714741037427898")
     found = {
-        way: [cast("Figures", SimpleNamespace(metrics=partial(dict, {metric: value}), left=str))]
-        for way, value in zip(ways, values, strict=True)
+        attempt_path: [cast("Figures", SimpleNamespace(metrics=partial(dict, {metric: value}), left=str))]
+        for attempt_path, value in zip(ways, values, strict=True)
     }
     assert bool(list(bench.unlike(found))) is differs
 
@@ -160,9 +160,15 @@ def test_a_second_belongs_to_the_innermost_phase(monkeypatch: pytest.MonkeyPatch
 def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     """With the end of its log, and the way's name."""
     options = argparse.Namespace(days=200, boosting=3)
-    (way,) = bench.ways(["threads"], 1)
+    (attempt_path,) = bench.ways(["threads"], 1)
     with pytest.raises(RuntimeError, match=r"threads ended with code 1:\n[\s\S]*nowhere"):
-        measure(way, bench.size_of(options, 8), tmp_path / "nowhere", tmp_path / "run", tmp_path / "cache")
+        measure(
+            attempt_path,
+            bench.size_of(options, 8),
+            tmp_path / "nowhere",
+            tmp_path / "run",
+            tmp_path / "cache",
+        )
 
 
 @pytest.mark.parametrize(("name", "attempts"), [("threads", LUCK), ("cold", 1)])
@@ -178,10 +184,10 @@ def test_only_a_fault_of_qlibs_own_is_tried_again(
         raise RuntimeError(message)
 
     monkeypatch.setattr("tests.bench.run.measure._once", unlucky)
-    (way,) = bench.ways([name], 1)
+    (attempt_path,) = bench.ways([name], 1)
     size = bench.size_of(argparse.Namespace(days=200, boosting=3), 8)
     with pytest.raises(RuntimeError, match="malformed"):
-        measure(way, size, tmp_path, tmp_path / "run", tmp_path)
+        measure(attempt_path, size, tmp_path, tmp_path / "run", tmp_path)
     assert len(set(tried)) == len(tried) == attempts
 
 
