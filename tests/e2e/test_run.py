@@ -65,15 +65,15 @@ def metadata(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def local_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the same file on this machine, in an environment without CI or pytest variables."""
+def asked_here(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Make the dataset of the same file on this machine, and render its question without answering it."""
     data = tmp_path_factory.mktemp("local") / "data"
-    done = qlib_shadow("run", DEMO, "--data", data)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "golden run: PASS" in done.stdout
-    found: Path
-    (found,) = (data / "artifacts/trading-ops/qlib-shadow").glob("demo-*")
-    return found
+    told = []
+    for command in ("download", "render"):
+        done = qlib_shadow(command, DEMO, "--data", data, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told.append(json.loads(done.stdout))
+    return {"fingerprint": told[0]["dataset"]["fingerprint"], "configHash": told[1]["configHash"]}
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +88,6 @@ def run_in_the_image(images: Images) -> dict[str, Any]:
         printed = container.run("sh", "-c", script, "sh", DEMO.read_text())
     documents: dict[str, Any] = json.loads(printed)
     return documents
-
-
-def metadata_of(folder: Path) -> dict[str, Any]:
-    """Read a run folder's metadata."""
-    document: dict[str, Any] = json.loads((folder / "RUN_METADATA.json").read_text())
-    return document
 
 
 def test_the_sample_runs_to_complete(finished_demo: dict[str, Any]):
@@ -210,11 +204,12 @@ def test_kubectl_get_shows_the_figures(installation: Installation, finished_demo
     assert finished_demo["status"]["dataset"]["calendarEnd"] in row
 
 
-def test_the_same_file_gives_the_same_question_on_a_laptop(metadata: dict[str, Any], local_run: Path):
+def test_the_same_file_gives_the_same_question_on_a_laptop(
+    metadata: dict[str, Any], asked_here: dict[str, Any]
+):
     """Dataset fingerprint and config hash are the same with and without a cluster."""
-    here = metadata_of(local_run)
-    assert here["dataset_fingerprint"] == metadata["dataset_fingerprint"]
-    assert here["config_hash"] == metadata["config_hash"]
+    assert asked_here["fingerprint"] == metadata["dataset_fingerprint"]
+    assert asked_here["configHash"] == metadata["config_hash"]
 
 
 def test_equal_versions_give_equal_metrics(

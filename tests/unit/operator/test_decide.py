@@ -3,12 +3,14 @@
 # ruff: noqa: E501 - a table reads best in rows
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from tests.unit.operator.builders import NOW, Scene, a_run, result
 
+from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.model import ConfigMapKey
 from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
@@ -482,3 +484,15 @@ def outcome(decision: Decision) -> Expected:
         actions=tuple(type(action).__name__ for action in decision.actions),
         reason=failed.reason if failed and failed.status else stage_reason,
     )
+
+
+@pytest.mark.parametrize("seconds", [20, 5])
+def test_how_soon_the_operator_asks_is_a_setting(seconds: int):
+    """About a pod that does not start, and about one that does not end after three times as long."""
+    defaults = Defaults(query_after=timedelta(seconds=seconds))
+    starting = replace(begun.pod(DOWNLOAD), defaults=defaults)
+    asked = [starting.decide(minutes=(seconds + late) / 60).queries for late in (-1, 0)]
+    assert [NOT_STARTING in queries for queries in asked] == [False, True]
+    ending = replace(begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW), defaults=defaults)
+    found = [outcome(ending.decide(minutes=(3 * seconds + late) / 60)).reason for late in (-1, 0)]
+    assert found == [None, "PodDoesNotEnd"]

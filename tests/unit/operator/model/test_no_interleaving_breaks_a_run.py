@@ -210,7 +210,7 @@ def pick(things: Sequence[T], which: int) -> T:
 
 TestStory = Story.TestCase
 TestStory.settings = settings(
-    max_examples=ROUNDS or 150,
+    max_examples=ROUNDS or 60,
     stateful_step_count=40,
     derandomize=not ROUNDS,
     deadline=None,
