@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qlib_shadow_operator.runs.names import FINISHED, ConditionType, StageState, job_name
 from qlib_shadow_runner.contract import Stage, artifact_path, run_id_for
 from qlib_shadow_runner.contract.spec import RunFields, run_id_fault
+from qlib_shadow_runner.contract.stages import stages_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -128,6 +129,11 @@ class Run:
         """Return the Secret of an archive that asks who is there."""
         sources = self.spec.dataset.sources
         return sources.archive.credentials_secret if sources and sources.archive else None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the run's stages, in the order in which they run."""
+        return stages_of(self.question)
 
     @property
     def fault(self) -> str | None:

@@ -99,13 +99,16 @@ class Text(Kind[str]):
     def read(self, value: object, place: Place) -> str | None:
         """Return the text as one spelling."""
         if not isinstance(value, str) or len(value.strip()) < self.least:
-            return place.refuse(f"must be a non-empty string, not {shown(value)}")
+            musts = [
+                one.must for one in self.checks[:1] if not self.secret and one.must.startswith("must be ")
+            ]
+            return place.refuse(f"{musts[0] if musts else 'must be a non-empty string'}, not {shown(value)}")
         named = "" if self.secret else f'"{value}" '
-        if len(value) > self.most:
-            return place.refuse(f"{named}has {len(value)} characters; at most {self.most} are allowed")
         for check in self.checks:
             if not check.holds(value):
                 return place.refuse(named + check.must)
+        if len(value) > self.most:
+            return place.refuse(f"{named}has {len(value)} characters; at most {self.most} are allowed")
         return self.clean(value)
 
 

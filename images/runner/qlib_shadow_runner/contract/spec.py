@@ -14,6 +14,7 @@ from qlib_shadow_runner.contract import (
     RESERVED_RUN_IDS,
     RUN_ID_MAX,
     RUN_ID_PATTERN,
+    SHORT_FINGERPRINT,
     WORKFLOW_FILE,
     Reason,
     Stage,
@@ -46,6 +47,7 @@ from qlib_shadow_runner.contract.kinds import (
     matches,
 )
 from qlib_shadow_runner.contract.sources import SourceSpec
+from qlib_shadow_runner.contract.stages import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,6 +140,21 @@ class DatasetFields(Record):
         "Where the dataset is on the volume: a folder with calendars/, features/ and instruments/.",
         DEFAULT_DATASET_PATH,
     )
+    version: str | None = optional(
+        Text(
+            64,
+            (
+                matches(
+                    f"[0-9a-f]{{{SHORT_FINGERPRINT},64}}",
+                    "must be the fingerprint of a version, 12 to 64 of the digits 0-9 and a-f in quotes, "
+                    'such as "808737d06485"',
+                ),
+            ),
+        ),
+        "Fingerprint of a version of the dataset that is on the volume, or its first 12 or more digits: the "
+        "run takes exactly this one and has no download stage. It takes the place of source, refresh, "
+        "quality and maxAgeDays.",
+    )
     region: str = defaulted(Choice(REGIONS), "Qlib's region, which decides trading rules and limits.", "us")
     interval: str = defaulted(Choice(("1d",)), "Bar length.", "1d")
     refresh: Refresh = defaulted(
@@ -161,6 +178,13 @@ class DatasetFields(Record):
     )
 
     RULES = (
+        *(
+            excludes(
+                *("version", name),
+                must=f"takes no {name} beside version, which names data that is there already; remove one",
+            )
+            for name in ("source", "refresh", "quality", "maxAgeDays")
+        ),
         between(
             *("region", "source"),
             must="must have a region that source.qlib has, us or cn, and the same where both are written; "
@@ -391,8 +415,8 @@ class StageSpec(Record):
 class StagesSpec(Record):
     """What a run says of each stage's Job."""
 
-    download: StageSpec = part(StageSpec, "The stage that provides and verifies the dataset.")
-    qrun: StageSpec = part(StageSpec, "The stage that trains, predicts, backtests and reports.")
+    download: StageSpec = part(StageSpec, f"The stage that {STAGES[Stage.DOWNLOAD].does}.")
+    qrun: StageSpec = part(StageSpec, f"The stage that {STAGES[Stage.QRUN].does}.")
 
     def of(self, stage: Stage) -> StageSpec:
         """Return what is said of a stage."""
