@@ -23,10 +23,12 @@ from qlib_shadow_runner.errors import EXIT_CODES
 
 def test_the_contract_needs_nothing_but_python():
     """The operator's image has neither Qlib nor pandas."""
-    tree = ast.parse(Path(contract.__file__).read_text())
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+    for file in Path(contract.__file__).parent.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+        foreign = {name for name in names if not f"{name}.".startswith(f"{contract.__name__}.")}
+        assert {name.partition(".")[0] for name in foreign} <= sys.stdlib_module_names
 
 
 def test_an_archives_secret_reaches_the_runner_under_its_names():

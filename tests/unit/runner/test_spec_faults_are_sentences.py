@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qlib_shadow_runner.contract import ExitCode, Reason
-from qlib_shadow_runner.contract.spec import SignalsFormat
+from qlib_shadow_runner.contract.spec.workflow import SignalsFormat
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 

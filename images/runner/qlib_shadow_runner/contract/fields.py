@@ -15,10 +15,12 @@ from enum import auto
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.kinds import Kind, Place, shown
+from qlib_shadow_runner.contract.kinds import Kind, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from qlib_shadow_runner.contract.place import Place
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Record")
@@ -127,37 +129,32 @@ class Given(Kind[Mapping[str, Any]]):
         return read_values(self.cls, value, place)
 
 
-def defaulted(
-    kind: Kind[T],
-    about: str,
-    default: T,
-    *,
-    reader: Reader = Reader.RUNNER,
-    frozen: bool = True,
-    key: str = "",
-) -> T:
-    """Describe a field that has a default."""
-    said = {"kind": kind, "about": about, "reader": reader, "frozen": frozen, "key": key}
+def defaulted(kind: Kind[T], about: str, default: T, **more: Any) -> T:
+    """Describe a field that has a default; `more` is what `_said` takes."""
     if isinstance(default, Mapping):
-        return field(default_factory=lambda: default, metadata=said)
-    return field(default=default, metadata=said)
+        return field(default_factory=lambda: default, metadata=_said(kind, about, **more))
+    return field(default=default, metadata=_said(kind, about, **more))
 
 
-def optional(
-    kind: Kind[T], about: str, *, reader: Reader = Reader.RUNNER, frozen: bool = True, key: str = ""
-) -> T | None:
+def optional(kind: Kind[T], about: str, **more: Any) -> T | None:
     """Describe a field that may be left out."""
-    return defaulted(kind, about, None, reader=reader, frozen=frozen, key=key)
+    return defaulted(kind, about, None, **more)
 
 
 def required(kind: Kind[T], about: str) -> T:
     """Describe a field without which its object is none."""
-    return field(metadata={"kind": kind, "about": about, "reader": Reader.RUNNER, "frozen": True, "key": ""})  # type: ignore[no-any-return]
+    return field(metadata=_said(kind, about))  # type: ignore[no-any-return]
 
 
-def part(cls: type[R], about: str, *, reader: Reader = Reader.RUNNER, key: str = "") -> R:
+def part(cls: type[R], about: str, **more: Any) -> R:
     """Describe a field that is an object of its own, all of whose fields may be left out."""
-    return defaulted(Object(cls), about, cls(), reader=reader, key=key)
+    return defaulted(Object(cls), about, cls(), **more)
+
+
+def _said(
+    kind: Kind[Any], about: str, *, reader: Reader = Reader.RUNNER, frozen: bool = True, key: str = ""
+) -> dict[str, Any]:
+    return {"kind": kind, "about": about, "reader": reader, "frozen": frozen, "key": key}
 
 
 def fields_of(cls: type[Record]) -> tuple[Field, ...]:
@@ -166,11 +163,10 @@ def fields_of(cls: type[Record]) -> tuple[Field, ...]:
         TABLES[cls] = tuple(
             Field(
                 name=one.name,
-                key=one.metadata["key"] or (one.name if cls.VERBATIM else camel(one.name)),
-                kind=one.metadata["kind"],
-                about=one.metadata["about"],
-                reader=one.metadata["reader"],
-                frozen=one.metadata["frozen"],
+                **{
+                    **one.metadata,
+                    "key": one.metadata["key"] or (one.name if cls.VERBATIM else camel(one.name)),
+                },
                 required=one.default is MISSING and one.default_factory is MISSING,
                 default=None if one.default is MISSING else one.default,
             )

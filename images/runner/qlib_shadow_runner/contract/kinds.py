@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from math import isfinite
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
 from qlib_shadow_runner.contract import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from qlib_shadow_runner.contract.place import Place
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -27,37 +29,6 @@ SPAN: Final = (
     "must be [first day, last day], the first not after the last, for example [2019-01-02, 2022-12-30]"
 )
 SHOWN: Final = 60
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong: the place, the rest of the sentence, and a hint for a misspelt word."""
-
-    where: str
-    what: str
-    word: str = ""
-    """What may be misspelt."""
-    among: tuple[str, ...] = ()
-    """The words that would be right there."""
-    listed: bool = False
-    """The sentence names them already."""
-    reason: Reason = Reason.INVALID_SPEC
-
-
-class Place:
-    """Where a value stands in the document; collects the faults that are found there."""
-
-    def __init__(self, where: str, faults: list[Fault] | None = None) -> None:
-        self.where = where
-        self.faults: list[Fault] = [] if faults is None else faults
-
-    def inside(self, name: str) -> Place:
-        """Return the place of a part; its faults are collected with the others."""
-        return Place(f"{self.where}{name}", self.faults)
-
-    def refuse(self, what: str, **more: Any) -> None:
-        """Note a fault; return None, which is no value of any kind."""
-        self.faults.append(Fault(self.where, what, **more))
 
 
 class Kind(Generic[T_co]):
@@ -85,16 +56,18 @@ def matches(pattern: str, must: str) -> Check:
     return Check(must, lambda value: re.fullmatch(pattern, value), f"self.matches('^{pattern}$')")
 
 
-@dataclass(frozen=True)
 class Text(Kind[str]):
-    """A text of bounded length."""
+    """A text of bounded length; one that is secret is repeated by no sentence."""
 
-    most: int
-    checks: tuple[Check, ...] = ()
-    least: int = 1
-    secret: bool = False
-    """It may hold what no sentence repeats."""
-    clean: Callable[[str], str] = str
+    def __init__(
+        self,
+        most: int,
+        *checks: Check,
+        least: int = 1,
+        secret: bool = False,
+        clean: Callable[[str], str] = str,
+    ) -> None:
+        self.most, self.checks, self.least, self.secret, self.clean = most, checks, least, secret, clean
 
     def read(self, value: object, place: Place) -> str | None:
         """Return the text as one spelling."""

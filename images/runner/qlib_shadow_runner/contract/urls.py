@@ -52,4 +52,4 @@ def url(*more: Check, clean: Callable[[str], str] = str) -> Text:
             "self.startsWith('https://')",
         ),
     )
-    return Text(2048, (*checks, *more), secret=True, clean=clean)
+    return Text(2048, *checks, *more, secret=True, clean=clean)

@@ -19,7 +19,7 @@ from qlib_shadow_runner.workflow.parts import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.contract.spec import WorkflowSpec
+    from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
     from qlib_shadow_runner.workflow.prepare import Research
 
 REGION_RULES: Final[Mapping[str, Mapping[str, float | None]]] = {

@@ -37,14 +37,12 @@ def _on_volume(example: str) -> Text:
     """Return the kind of a path on the volume, which reads as /data/… however it was written."""
     return Text(
         512,
-        (
-            Check(
-                f'must lie on the volume, without "..": relative to it, such as {example}, '
-                f"or as {DEFAULT_DATA}/{example}",
-                lambda path: _lies_on_volume(path, PurePosixPath(DEFAULT_DATA, path).parts),
-                "!self.split('/').exists(part, part == '..') && "
-                f"(!self.startsWith('/') || self.startsWith('{DEFAULT_DATA}/'))",
-            ),
+        Check(
+            f'must lie on the volume, without "..": relative to it, such as {example}, '
+            f"or as {DEFAULT_DATA}/{example}",
+            lambda path: _lies_on_volume(path, PurePosixPath(DEFAULT_DATA, path).parts),
+            "!self.split('/').exists(part, part == '..') && "
+            f"(!self.startsWith('/') || self.startsWith('{DEFAULT_DATA}/'))",
         ),
         clean=lambda path: str(PurePosixPath(DEFAULT_DATA, path)),
     )
@@ -139,13 +137,11 @@ class PricesSpec(Record):
     universe: str = defaulted(
         Text(
             40,
-            (
-                matches("[a-z0-9][a-z0-9_-]*", 'must be made of lower-case letters, digits, "_" and "-"'),
-                Check(
-                    "must not be all, which holds the benchmarks too",
-                    lambda name: name != "all",
-                    "self != 'all'",
-                ),
+            matches("[a-z0-9][a-z0-9_-]*", 'must be made of lower-case letters, digits, "_" and "-"'),
+            Check(
+                "must not be all, which holds the benchmarks too",
+                lambda name: name != "all",
+                "self != 'all'",
             ),
         ),
         "Name of the market made of all other symbols.",
@@ -178,11 +174,7 @@ class ArchiveSpec(Record):
     sha256: str | None = optional(
         Text(
             71,
-            (
-                matches(
-                    "(sha256:)?[0-9a-fA-F]{64}", "must be 64 hexadecimal digits, as sha256sum prints them"
-                ),
-            ),
+            matches("(sha256:)?[0-9a-fA-F]{64}", "must be 64 hexadecimal digits, as sha256sum prints them"),
             clean=lambda digest: digest.lower().removeprefix("sha256:"),
         ),
         "Checksum of the file, as sha256sum prints it; needed with a url.",
@@ -212,7 +204,7 @@ class QlibSpec(Record):
     region: str = defaulted(Choice(("us", "cn")), "Which market.", "us")
     interval: str = defaulted(Choice(("1d",)), "Bar length.", "1d")
     version: str = defaulted(
-        Text(4, (matches("v[0-9]{1,3}", "must be v and a number, such as v2"),)),
+        Text(4, matches("v[0-9]{1,3}", "must be v and a number, such as v2")),
         "Version of the dataset.",
         "v2",
     )
