@@ -1,7 +1,7 @@
 """Where a dataset may come from: one module per source, listed here.
 
-To add a source, describe its fields in contract/spec/sources.py, write a module with a class that adds to them
-what base.Source says, and put it into SOURCES.
+To add a source, describe its fields in contract/spec/sources.py, write a module with a class that adds to
+them what base.Source says, and put it into SOURCES.
 """
 
 from __future__ import annotations
