@@ -128,6 +128,7 @@ licences: .venv/.ready ## List the licences of what the images install, and refu
 		requirements/runner.lock requirements/operator.lock
 
 docs: .venv/.ready ## Write the pages that are generated from the code
+	@PYTHONPATH=. $(BIN)/python -m tests.contract.crd_file
 	@helm/copy
 	@for page in unit.operator.model.states_page contract.failures_page contract.values_page contract.api_page \
 		unit.runner.documents.commands_page; do \

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.cli.faults import spec_faults
+from qlib_shadow_runner.spec import spec_faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,16 +55,18 @@ def test_every_fault_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[
         'spec.dataset.source.prices.path "../etc" must lie on the volume',
         'spec.dataset.source.prices has no field "colums"; did you mean "columns"?',
         "spec.dataset.source.prices.adjust must be one of auto, factor, adj_close, none",
-        'spec.dataset.quality.block has no check "split_jump"; did you mean "split_jumps"?',
+        "all, not 'split_jump'; did you mean \"split_jumps\"?",
         'spec.workflow has no field "markt"; did you mean "market"?',
         "spec.workflow.model.learning_rate must be a number from",
         'spec.workflow.model has no field "num_leafs"; did you mean "num_leaves"?',
-        "spec.workflow.strategy.nDrop is 9, more than topk, which is 5",
+        "spec.workflow.strategy must have an nDrop of at most topk; lower it",
         "spec.workflow.segments lacks test",
+        "spec.workflow.segments.train must be [first day, last day], the first not after the last",
+        "spec.workflow.segments.valid must be [first day, last day]",
     ):
         assert sum(sentence in fault for fault in faults) == 1, (sentence, said)
-    assert len(faults) == 12, said
-    assert said.startswith(f"qlib-shadow: InvalidSpec: {tmp_path / 'run.yaml'} has 12 faults:\n")
+    assert len(faults) == 14, said
+    assert said.startswith(f"qlib-shadow: InvalidSpec: {tmp_path / 'run.yaml'} has 14 faults:\n")
 
 
 def test_the_frame_and_the_spec_are_looked_at_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -91,10 +93,13 @@ def test_the_frame_and_the_spec_are_looked_at_together(tmp_path: Path, capsys: p
     [
         ({"runId": "A B"}, 'runId "A B" must be lower-case'),
         ({"dataset": {"source": {"prices": {}}}}, "spec.dataset.source.prices lacks path"),
-        ({"dataset": {"source": {"archive": {"url": "ftp://x/y"}}}}, "sha256 is needed"),
-        ({"dataset": {"source": {"yahoo": {}}}}, '"yahoo" is not available'),
+        ({"dataset": {"source": {"archive": {"url": "https://x/y"}}}}, "needs sha256"),
+        ({"dataset": {"source": {"yahoo": {}}}}, 'has no field "yahoo"'),
         ({"dataset": []}, "spec.dataset must be a mapping"),
-        ({"workflow": {"segments": {"train": [1]}}}, "spec.workflow.segments lacks valid, test"),
+        (
+            {"workflow": {"segments": {"train": ["2020-01-02"] * 2}}},
+            "spec.workflow.segments lacks valid, test",
+        ),
     ],
 )
 def test_a_single_fault_stays_a_single_one(spec: dict[str, object], sentence: str):
@@ -107,10 +112,10 @@ def test_all_that_stands_beside_a_version_is_told():
     """Each by its name."""
     spec = {"dataset": {"version": "808737d06485", "refresh": "Never", "maxAgeDays": 3, "path": "/etc"}}
     told = [fault.message for fault in spec_faults(spec)]
-    assert [message.split()[0] for message in told] == [
-        "spec.dataset.refresh",
-        "spec.dataset.maxAgeDays",
-        "spec.dataset.path",
+    assert [message.partition(",")[0] for message in told] == [
+        'spec.dataset.path "/etc" must lie under /data',
+        "spec.dataset cannot have refresh beside version",
+        "spec.dataset cannot have maxAgeDays beside version",
     ]
 
 
@@ -118,7 +123,7 @@ def test_a_fault_beside_another_is_found(tmp_path: Path, capsys: pytest.CaptureF
     """Also where the first one hides the second's parent."""
     spec = 'runId: "A B"\ndataset: {source: {archive: {url: "ftp://x/y"}}}\nworkflow: {seed: -1}'
     assert validate(indented(spec), tmp_path) == 10
-    assert "has 3 faults:" in capsys.readouterr().err
+    assert "has 4 faults:" in capsys.readouterr().err
 
 
 def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -13,7 +13,8 @@ import pytest
 
 from qlib_shadow_runner.cli.run_manifest import load_manifest, local_run_id
 from qlib_shadow_runner.cli.stage_progress import StageProgress
-from qlib_shadow_runner.contract import RUN_ID_MAX, Stage, run_id_fault
+from qlib_shadow_runner.contract import RUN_ID_MAX, Stage
+from qlib_shadow_runner.contract.spec import run_id_fault
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / "manifests" / "samples" / "demo.yaml"

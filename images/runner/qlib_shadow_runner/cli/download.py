@@ -19,7 +19,7 @@ from qlib_shadow_runner.storage.volume import Volume, make_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qlib_shadow_runner.spec import DatasetSpec
+    from qlib_shadow_runner.dataset.asked import DatasetSpec
 
 
 def download_here(file: Path, data: Path, *, as_json: bool) -> int:

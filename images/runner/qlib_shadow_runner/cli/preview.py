@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.cli.run_manifest import RunManifest
-    from qlib_shadow_runner.spec import DatasetSpec
+    from qlib_shadow_runner.dataset.asked import DatasetSpec
     from qlib_shadow_runner.workflow.render import Workflow
     from qlib_shadow_runner.workflow.templates import Template
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.versions import canonical_of, find_datasets, find_users, why_kept
-from qlib_shadow_runner.contract import ExitCode, Reason, run_id_fault
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.dataset.manifest import manifest_path
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import (

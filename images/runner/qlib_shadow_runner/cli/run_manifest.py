@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from qlib_shadow_runner.contract import API_VERSION, KIND, RUN_ID_MAX, Reason, Request
+from qlib_shadow_runner.contract.spec import QUESTION
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import mapping
-from qlib_shadow_runner.spec import OPERATOR_KEYS, RunSpec, parse_spec
+from qlib_shadow_runner.spec import RunSpec, parse_spec
 from qlib_shadow_runner.texts import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class RunManifest:
 
     def _uid(self, template: str | None) -> str:
         """Give the same question the same uid, so that an interrupted run goes on; another gets another."""
-        asked = {key: value for key, value in self.spec.items() if key not in OPERATOR_KEYS}
+        asked = {key: value for key, value in self.spec.items() if key in QUESTION}
         question = [API_VERSION, self.namespace, self.name, asked, template]
         return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(question, sort_keys=True)))
 

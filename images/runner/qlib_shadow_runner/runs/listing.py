@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
+from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.contract.stages import leaving, recorded_stages
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.runs.folder import RunFolder

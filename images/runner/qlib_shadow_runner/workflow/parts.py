@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.contract.spec import Engine
 from qlib_shadow_runner.discovery.segments import Reach
-from qlib_shadow_runner.spec.workflow import Engine
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
 from qlib_shadow_runner.workflow.expression_reach import fields_of, reach_of
 from qlib_shadow_runner.workflow.read_yaml import refuse

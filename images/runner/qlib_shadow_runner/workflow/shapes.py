@@ -5,11 +5,11 @@ A shape refuses with the place and what would be right there; whatever no shape 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
+from qlib_shadow_runner.contract.kinds import Number, Whole
 from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.expression_reach import ExpressionError, reach_of
 from qlib_shadow_runner.workflow.read_yaml import refuse
@@ -134,21 +134,14 @@ def shown(value: object) -> str:
 
 def number(low: float, high: float) -> Plain:
     """Take a finite number within a range."""
-
-    def fits(value: object) -> bool:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        return good and math.isfinite(value) and low <= value <= high  # type: ignore[arg-type, operator]
-
-    return Plain(f"a number from {low:g} to {high:g}", fits)
+    kind = Number(low, high)
+    return Plain(kind.words, kind.fits)
 
 
 def whole(low: int, high: int) -> Plain:
     """Take a whole number within a range."""
-
-    def fits(value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-    return Plain(f"a whole number from {low:,} to {high:,}", fits)
+    kind = Whole(low, high)
+    return Plain(kind.words, kind.fits)
 
 
 def exactly(*values: object) -> Plain:
