@@ -394,6 +394,11 @@ def test_failed_runs_are_found_by_their_phase(patient: Patient):
         ),
         ({"workflow": {"configMapRef": {"key": "k"}}}, 'configMapRef): missing required field "name"'),
         ({"workflow": {"configMapRef": {"name": "m", "key": "a/b"}}}, "spec.workflow.configMapRef.key"),
+        ({"dataset": {"version": "latest"}}, "dataset.version must be the fingerprint of a version"),
+        (
+            {"dataset": {"version": "0" * 12, "source": {"existing": {}}}},
+            "dataset.source cannot stand beside version, which names data that is there already",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(patient: Patient, spec: dict[str, Any], sentence: str):

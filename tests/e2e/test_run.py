@@ -230,6 +230,58 @@ def test_a_second_apply_changes_nothing(installation: Installation, finished_dem
     assert installation.get("qsr", "demo")["status"] == finished_demo["status"]
 
 
+def a_run_of_version(name: str, version: str) -> str:
+    """Write the demo's run, on a version that is there."""
+    run = yaml.safe_load(DEMO.read_text())
+    run["metadata"]["name"] = name
+    run["spec"] |= {"dataset": {"version": version}, "reuse": "IfIdentical"}
+    return yaml.safe_dump(run)
+
+
+def test_a_run_that_names_the_version_of_an_earlier_run_needs_no_download(
+    installation: Installation, finished_demo: dict[str, Any], metadata: dict[str, Any]
+):
+    """One Job, on the same data mounted read-only; the same question, and a resource that tells as much."""
+    demo = finished_demo["status"]
+    installation.kubectl(
+        "apply", "-f", "-", input=a_run_of_version("again", demo["dataset"]["fingerprint"][:12])
+    )
+    installation.kubectl("wait", "--for=condition=Complete", "qsr/again", "--timeout=600s")
+    again = installation.get("qsr", "again")
+    status = again["status"]
+    assert [stage["name"] for stage in status["stages"]] == ["qrun"]
+    assert conditions(again) == conditions(finished_demo)
+    assert status["configHash"] == demo["configHash"]
+    assert status["metrics"] == demo["metrics"]
+    assert status["dataset"] == demo["dataset"]
+    [pod] = installation.pods_of("again")
+    mounts = pod["spec"]["containers"][0]["volumeMounts"]
+    resolved = demo["dataset"]["resolvedPath"]
+    assert [m for m in mounts if m["mountPath"] == resolved and m.get("readOnly")], mounts
+    _, row = installation.kubectl("get", "qsr", "again").splitlines()
+    assert demo["dataset"]["calendarEnd"] in row
+    folder = installation.on_host(status["artifactPath"])
+    told = metadata_of(folder)
+    assert told["dataset_source"] == metadata["dataset_source"]
+    assert list(told["stages"]) == ["qrun"]
+    done = qlib_shadow("verify", folder, "--data", installation.data)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_version_that_is_not_there_fails_with_those_that_are(
+    installation: Installation, finished_demo: dict[str, Any]
+):
+    """And is not in the way of a run that makes one."""
+    installation.kubectl("apply", "-f", "-", input=a_run_of_version("unknown-version", "0" * 12))
+    installation.kubectl("wait", "--for=condition=Failed", "qsr/unknown-version", f"--timeout={PATIENCE}s")
+    status = installation.get("qsr", "unknown-version")["status"]
+    (failed,) = [c for c in status["conditions"] if c["type"] == "Failed"]
+    assert failed["reason"] == "DatasetMissing"
+    assert finished_demo["status"]["dataset"]["fingerprint"][:12] in failed["message"]
+    assert "run once with spec.dataset.source instead" in failed["message"]
+    assert [(stage["name"], stage["attempts"]) for stage in status["stages"]] == [("qrun", 1)]
+
+
 def test_a_run_over_a_missing_dataset_fails_with_a_remedy(installation: Installation):
     """The reason and message on the resource are enough to act on."""
     run = yaml.safe_load(DEMO.read_text())

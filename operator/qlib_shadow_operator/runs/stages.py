@@ -34,7 +34,6 @@ from qlib_shadow_operator.runs.stage_view import (
     wait_for_pod_update,
     waiting_for,
 )
-from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +41,8 @@ if TYPE_CHECKING:
 
     from qlib_shadow_operator.runs.defaults import Defaults
     from qlib_shadow_operator.runs.model import Job, Observed, Pod, Run, StageStatus
+    from qlib_shadow_runner.contract import Stage
 
-STAGES: Final = tuple(Stage)
-"""In the order in which they run."""
 REFUSALS: Final = frozenset({OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED})
 """Why a Job has no pod."""
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"

@@ -48,6 +48,8 @@ UNTOLD = begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded")
 STALE = result(DOWNLOAD, "DatasetStale", "too old")
 templated = a_run(template_from=ConfigMapKey("mine", "workflow.yaml")).seen().succeeded(DOWNLOAD).seen()
 queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True)
+pinned = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}})
+NOT_THERE = result(QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d of the dataset")
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
 
 CASES: dict[str, tuple[Scene, float, Expected]] = {
@@ -428,6 +430,19 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a resumed run resumes its Job": (
         begun.spec(suspend=True).job(DOWNLOAD, suspended=True).seen().spec(suspend=False), 90,
         Expected("stage_is_suspended", "Pending", ("SetJobSuspended",)),
+    ),
+    "a run that names its version begins with the training": (
+        pinned, 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
+    ),
+    "a run that names its version is complete with its training": (
+        pinned.seen().succeeded(QRUN), 1, Expected("every_stage_has_succeeded", "Complete"),
+    ),
+    "a run whose version is not there fails with the training's reason": (
+        pinned.seen().failed(QRUN, 11, NOT_THERE), 1, Expected("stage_has_failed", "Failed", (), "DatasetMissing"),
+    ),
+    "a training that tells of no dataset is malformed where no download did": (
+        pinned.seen().succeeded(QRUN, result(QRUN, dataset={})), 1,
+        Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
     ),
     "a run whose folder's name cannot be one fails": (
         a_run(run_id="Catalog!"), 0, Expected("run_is_invalid", "Failed", (), "InvalidSpec"),
