@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.printing import print_json
-from qlib_shadow_runner.cli.report import refuse_folder
+from qlib_shadow_runner.cli.report import require_writable_file
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import find_run
@@ -27,20 +27,20 @@ CELL: Final = 40
 """Characters of a setting that a terminal has room for."""
 
 
-def print_comparison(names: Sequence[str], data: Path, output: Path | None, *, as_json: bool) -> int:
-    """Compare the runs that are meant."""
-    folders = _folders(names, data)
+def print_comparison(runs: Sequence[str], data: Path, output: Path | None, *, as_json: bool) -> int:
+    """Print how runs differ, and write the page."""
+    folders = _folders(runs, data)
     target = output or Path(PAGE)
-    refuse_folder(target)
+    require_writable_file(target)
     from qlib_shadow_runner.report.comparing import render_comparison  # noqa: PLC0415 - takes seconds
     from qlib_shadow_runner.report.comparison import Compared  # noqa: PLC0415
 
-    runs = [Compared.read(folder) for folder in folders]
-    write_atomically(target, render_comparison(runs).encode())
+    compared = [Compared.read(folder) for folder in folders]
+    write_atomically(target, render_comparison(compared).encode())
     if as_json:
-        print_json({**document(runs), "page": str(target)})
+        print_json({**document(compared), "page": str(target)})
     else:
-        _print_tables(runs)
+        _print_tables(compared)
         sys.stdout.write(f"{target}\n")
     return ExitCode.DONE
 

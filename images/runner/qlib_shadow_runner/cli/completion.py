@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.parser import PROGRAM
-from qlib_shadow_runner.cli.words.shared import Commands, all_options, subcommands
+from qlib_shadow_runner.cli.parser import PROGRAM, Subparsers, all_options, build_parser, subcommands
+from qlib_shadow_runner.contract import ExitCode
 
 if TYPE_CHECKING:
     import argparse
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 RUNS: Final = f"{PROGRAM} runs 2>/dev/null | awk 'NR > 1 {{print $1}}'"
 """Lists the ids of the runs that are there, as a shell does it."""
 FOLDERS: Final = ("FOLDER",)
+
+
+def print_script(shell: str) -> int:
+    """Print the script for one shell."""
+    sys.stdout.write(script(shell, build_parser()))
+    return ExitCode.DONE
 
 
 def script(shell: str, parser: argparse.ArgumentParser) -> str:
@@ -147,7 +154,7 @@ def _fish_arguments(command: argparse.ArgumentParser) -> list[str]:
 def _help(parser: argparse.ArgumentParser, name: str) -> str:
     """Give a command's line in the list of commands."""
     [commands] = [action for action in parser._actions if action.choices and not action.option_strings]  # noqa: SLF001
-    assert isinstance(commands, Commands), "only commands have choices and no dashes"
+    assert isinstance(commands, Subparsers), "only commands have choices and no dashes"
     listed = commands._get_subactions()  # noqa: SLF001
     return _plain(next(action.help for action in listed if action.dest == name))
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cli.options import default_data
 from qlib_shadow_runner.cli.printing import print_json
-from qlib_shadow_runner.cli.words.shared import data_folder
 from qlib_shadow_runner.contract import RESULTS, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import find_run
@@ -38,7 +38,7 @@ def _folder_of(run: str, data: Path | None) -> Path:
         return folder
     if "/" in run:
         raise StageError(Reason.INVALID_SPEC, f"{folder} is not a folder; give a run folder or a run's id")
-    return find_run(data_folder(data), run).folder
+    return find_run(data or default_data(), run).folder
 
 
 def all_passed(lines: Sequence[Line]) -> bool:

@@ -12,8 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
+from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND
 from qlib_shadow_runner.cli.golden import all_passed, as_document, verdict
 from qlib_shadow_runner.cli.manifest import load_manifest
 from qlib_shadow_runner.cli.own_folder import held, is_continued
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.cli.progress import Display
     from qlib_shadow_runner.contract import Request
-
-INTERRUPTED_BY_HAND: Final = 130
 
 
 class Interruption:

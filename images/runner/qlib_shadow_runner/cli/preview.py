@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cli.manifest import load_manifest
+from qlib_shadow_runner.cli.own_template import template_of
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.dataset.ensure import Resolved, answers, check_claims, find_fresh
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template
 
 
-def print_preview(manifest: Manifest, template: Template, data: Path, *, as_json: bool) -> int:
-    """Print the workflow; to a program with what identifies it."""
-    workflow = preview(manifest, template, data)
+def print_preview(file: Path, template: Path | None, data: Path, *, as_json: bool) -> int:
+    """Print the workflow; as JSON with the hashes that identify it."""
+    manifest = load_manifest(file)
+    workflow = preview(manifest, template_of(manifest, template), data)
     if as_json:
         print_json(
             {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.cli import amounts
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.versions import canonical_of, find_datasets, find_users, why_kept
 from qlib_shadow_runner.contract import ExitCode, Reason, run_id_fault
@@ -25,7 +27,7 @@ from qlib_shadow_runner.texts import human
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
     from pathlib import Path
 
     from qlib_shadow_runner.storage.volume import Volume
@@ -95,6 +97,34 @@ class Report:
 
 def _told(failure: StageError) -> dict[str, object]:
     return {"reason": failure.reason, "message": failure.message, "exitCode": failure.exit_code}
+
+
+def prune_command(
+    data: Path,
+    keep: str | None,
+    older_than: str | None,
+    max_size: str | None,
+    *,
+    datasets: bool,
+    run_folders: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Read the amounts, then prune."""
+    criteria = Criteria(
+        amounts.count(keep, "--keep"),
+        amounts.days(older_than, "--older-than"),
+        amounts.size(max_size, "--max-size"),
+    )
+    return prune(
+        data,
+        criteria,
+        datetime.now(UTC),
+        datasets=not run_folders,
+        run_folders=not datasets,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
 
 
 def prune(

@@ -16,7 +16,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import existing_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 STDIN: Final = "-"
@@ -24,13 +24,13 @@ NOTHING: Final = "-"
 """How a table shows what is not there."""
 
 
-def print_answer(sql: str, data: Path, form: str) -> int:
-    """Answer the question in one of the FORMS."""
+def print_answer(sql: str, data: Path, *, as_csv: bool, as_json: bool) -> int:
+    """Print the rows that a query returns, as a table unless another form is asked for."""
     volume = existing_volume(data)
     answer = ask(volume, look(volume), sys.stdin.read() if sql == STDIN else sql)
     for path in answer.left_out:
         sys.stderr.write(f"note: {path} is missing or cut, so that its run has no signals here\n")
-    FORMS[form](answer)
+    (_print_json if as_json else _print_csv if as_csv else _print_table)(answer)
     return ExitCode.DONE
 
 
@@ -86,11 +86,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, float | Decimal):
         return f"{value:.6g}"
     return " ".join(str(value).split("\n"))
-
-
-FORMS: Final[Mapping[str, Callable[[Answer], None]]] = {
-    "table": _print_table,
-    "csv": _print_csv,
-    "json": _print_json,
-}
-"""How an answer may be printed."""

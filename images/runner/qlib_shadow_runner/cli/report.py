@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cli.options import default_data
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import REPORT_FILE, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
@@ -18,61 +18,49 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Where what goes."""
-
-    output: Path | None = None
-    """A file instead of report.html in the run folder."""
-    png: Path | None = None
-    """A folder for the charts."""
-
-
-def print_report(name: str, data: Path, mount: Path | None, wanted: Wanted, *, as_json: bool) -> int:
-    """Make the report of the one run that is meant, and say where it is."""
-    run = find_run(data, name)
-    if not run.ended:
+def print_report(run: str, data: Path | None, output: Path | None, png: Path | None, *, as_json: bool) -> int:
+    """Make the report of a run that has ended, and print where it is."""
+    found = find_run(data or default_data(), run)
+    if not found.ended:
         raise StageError(
             Reason.INVALID_SPEC,
-            f"the run {run.run_id} is {run.status}; it makes its report itself when it is done",
+            f"the run {found.run_id} is {found.status}; it makes its report itself when it is done",
         )
-    if wanted.output is not None:
-        refuse_folder(wanted.output)
-    if wanted.png is not None:
-        make_folder(wanted.png)
-    page, pictures = _page(run, mount, wanted), _pictures(run, wanted)
+    if output is not None:
+        require_writable_file(output)
+    if png is not None:
+        make_folder(png)
+    page, pictures = _write_page(found, data, output), [] if png is None else _write_charts(found, png)
     if as_json:
-        print_json({"runId": run.run_id, "report": str(page), "png": [str(path) for path in pictures]})
+        print_json({"runId": found.run_id, "report": str(page), "png": [str(path) for path in pictures]})
     else:
         sys.stdout.write("".join(f"{path}\n" for path in (page, *pictures)))
     return ExitCode.DONE
 
 
-def _page(run: Run, mount: Path | None, wanted: Wanted) -> Path:
+def _write_page(run: Run, mount: Path | None, output: Path | None) -> Path:
     from qlib_shadow_runner.report.making import make_report, report_of  # noqa: PLC0415 - takes seconds
 
-    if wanted.output is None:
+    if output is None:
         RunFolder(run.folder).update_metadata(**make_report(run.folder, mount))
         return run.folder / REPORT_FILE
-    write_atomically(wanted.output, report_of(run.folder, mount).encode())
-    return wanted.output
+    write_atomically(output, report_of(run.folder, mount).encode())
+    return output
 
 
-def _pictures(run: Run, wanted: Wanted) -> list[Path]:
-    if wanted.png is None:
-        return []
+def _write_charts(run: Run, folder: Path) -> list[Path]:
     from qlib_shadow_runner.report.page import charts_of  # noqa: PLC0415
 
     found = []
     for chart in charts_of(run.folder):
-        path = wanted.png / f"{chart.name}.png"
+        path = folder / f"{chart.name}.png"
         write_atomically(path, chart.png())
         found.append(path)
     return found
 
 
-def refuse_folder(output: Path) -> None:
-    """Hold that a page can be put there."""
+def require_writable_file(output: Path) -> None:
+    """Raise unless a page can be written to this path."""
     if output.is_dir():
         raise StageError(
             Reason.INVALID_SPEC, f"{output} is a folder; name a file, such as {output}/report.html"

@@ -40,13 +40,13 @@ FILES: Final = {
 """What a run may have left, by the name that is printed for it."""
 
 
-def print_run(name: str, data: Path, *, as_json: bool) -> int:
-    """Print everything about the one run that is meant."""
-    run = find_run(data, name)
+def print_run(run: str, data: Path, *, as_json: bool) -> int:
+    """Print everything about one run."""
+    found = find_run(data, run)
     if as_json:
-        print_json(document(run))
+        print_json(document(found))
     else:
-        sys.stdout.write(_page(run))
+        sys.stdout.write(_page(found))
     return ExitCode.DONE
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
-from qlib_shadow_runner.cli.parser import EXIT_CODES, build_parser
-from qlib_shadow_runner.cli.words.shared import subcommands
+from qlib_shadow_runner.cli.exit_codes import EXIT_CODES
+from qlib_shadow_runner.cli.parser import build_parser, subcommands
 
 PAGE: Final = Path(__file__).parents[4] / "docs" / "commands.md"
 WIDTH: Final = "100"

@@ -11,7 +11,7 @@ import pytest
 from qlib_shadow_runner.cache.matrices import Cache as Features
 from qlib_shadow_runner.cache.places import FEATURES_CACHE
 from qlib_shadow_runner.cache.store import STAGING, Draft, Shelf
-from qlib_shadow_runner.cli.commands import main
+from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.plugins.lightgbm_bins import Binned
 

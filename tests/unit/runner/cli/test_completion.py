@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from qlib_shadow_runner.cli import main
+from qlib_shadow_runner.cli.commands import SHELLS
 from qlib_shadow_runner.cli.completion import script
-from qlib_shadow_runner.cli.parser import build_parser
-from qlib_shadow_runner.cli.words.shared import all_options, subcommands
-from qlib_shadow_runner.cli.words.upkeep import SHELLS
+from qlib_shadow_runner.cli.parser import all_options, build_parser, subcommands
 
 ASK_BASH = """
 source <(qlib-shadow completion bash)

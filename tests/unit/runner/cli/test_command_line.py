@@ -15,7 +15,7 @@ from qlib_shadow_runner.cli.manifest import load_manifest, local_run_id
 from qlib_shadow_runner.cli.progress import Progress
 from qlib_shadow_runner.contract import RUN_ID_MAX, Stage, run_id_fault
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 DEMO = ROOT / "manifests" / "samples" / "demo.yaml"
 HEAD = "apiVersion: qlibshadow.io/v1alpha1\nkind: QlibShadowRun\nmetadata: {name: demo}\n"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.cli.parser import EXIT_CODES, build_parser
-from qlib_shadow_runner.cli.words.shared import all_options, subcommands
+from qlib_shadow_runner.cli.exit_codes import EXIT_CODES
+from qlib_shadow_runner.cli.parser import all_options, build_parser, subcommands
 from qlib_shadow_runner.contract import ENV_DATA, ExitCode
 from qlib_shadow_runner.dataset.ensure import ensure
 from qlib_shadow_runner.spec import parse_spec
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SILENT = {"stage", "completion"}
 """A stage's result lies in the run folder; a script is for a shell."""
 SPEC = "spec: {dataset: {source: {synthetic: {symbols: 20, days: 1000}}}}\n"
@@ -86,15 +86,6 @@ def test_a_rendered_workflow_comes_with_what_identifies_it(
     assert document["text"] == text
     assert document["workflow"]["task"]["model"]["class"] == "LGBModel"
     assert len(document["configHash"]) == len(document["sha256"]) == 64
-
-
-@pytest.mark.parametrize("name", sorted(set(subcommands(build_parser())) - SILENT - {"validate"}))
-def test_the_flag_beats_the_environment_which_beats_the_default(name: str):
-    """For the data folder of every command."""
-    option = all_options(subcommands(build_parser())[name])["--data"]
-    assert option.default is None
-    assert option.help is not None
-    assert f"(default: {ENV_DATA}, else ./data)" in option.help
 
 
 def test_a_run_is_verified_by_its_id_wherever_the_volume_is(
