@@ -1,4 +1,4 @@
-"""Numbers and sizes as people type them."""
+"""Parse the numbers and sizes that options take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`qlib-shadow cache`: what features and binned datasets are kept on the volume, and removing them."""
+"""`qlib-shadow cache`: list or remove the features and binned data that are kept on the volume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHOWN: int = 12
-"""Letters of a key: as many as a dataset's version shows."""
+"""Characters of a key that are shown, as many as of a dataset's version."""
 
 
 def use_cache(action: str, data: Path, max_size: str | None, *, as_json: bool) -> int:

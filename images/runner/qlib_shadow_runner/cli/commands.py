@@ -64,13 +64,13 @@ where it was interrupted. A changed one needs another runId.""",
         "Names every fault that can be found without the data, with the nearest word that would be right.",
     ),
     "render": Command(
-        "cli.preview:print_preview",
+        "cli.render:print_preview",
         "print the workflow that qrun would be given",
         (FILE, TEMPLATE, DATA, JSON),
         "Needs a dataset that is there and verified: see qlib-shadow download.",
     ),
     "verify": Command(
-        "cli.golden:print_verification",
+        "cli.verify:print_verification",
         "check every promise about a run",
         (RUN, DATA_IF_GIVEN, JSON),
         """\

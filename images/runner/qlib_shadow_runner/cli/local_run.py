@@ -1,4 +1,4 @@
-"""A whole run on this machine: the same stages, as processes instead of Jobs."""
+"""`qlib-shadow run`: all stages of a run on this machine, as processes instead of Jobs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND
-from qlib_shadow_runner.cli.golden import all_passed, as_document, verdict
-from qlib_shadow_runner.cli.manifest import load_manifest
-from qlib_shadow_runner.cli.own_folder import held, is_continued
-from qlib_shadow_runner.cli.own_template import own_text
 from qlib_shadow_runner.cli.printing import print_json
-from qlib_shadow_runner.cli.progress import display_for
+from qlib_shadow_runner.cli.run_folder_lock import is_continued, locked_run_folder
+from qlib_shadow_runner.cli.run_manifest import load_manifest
+from qlib_shadow_runner.cli.stage_progress import display_for
+from qlib_shadow_runner.cli.user_template import user_template_text
+from qlib_shadow_runner.cli.verify import all_passed, as_document, verdict
 from qlib_shadow_runner.contract import (
     ENV_DATA,
     ENV_REQUEST,
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
 
-    from qlib_shadow_runner.cli.progress import Display
+    from qlib_shadow_runner.cli.stage_progress import Display
     from qlib_shadow_runner.contract import Request
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM, handed on to the stage that is running."""
+    """Passes Ctrl-C and SIGTERM on to the stage that is running."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -66,12 +66,12 @@ class Interruption:
 
     @property
     def exit_code(self) -> int:
-        """Give the code that shells expect."""
+        """Return the exit code that shells expect."""
         return INTERRUPTED_BY_HAND if self.number == signal.SIGINT else ExitCode.INTERRUPTED
 
     @contextlib.contextmanager
     def reaches(self, child: subprocess.Popen[str]) -> Iterator[None]:
-        """Stop this child when somebody asks, or has asked already."""
+        """Stop this child when a signal comes, or has come already."""
         self._child = child
         if self.number:
             child.terminate()
@@ -86,52 +86,52 @@ class Interruption:
 
 
 def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool) -> int:
-    """Run every stage of a manifest, then hold the run to its promises."""
+    """Run every stage of a manifest, then verify the run."""
     manifest = load_manifest(file)
-    own = own_text(manifest, template)
-    request = manifest.request(datetime.now(UTC), own)
+    own_template = user_template_text(manifest, template)
+    request = manifest.request(datetime.now(UTC), own_template)
     volume = Volume(data.absolute())
     make_folder(volume.mount)
     folder = volume.run_folder(request["runId"])
-    with held(folder, request) as lock:
+    with locked_run_folder(folder, request) as lock:
         if not as_json:
             sys.stdout.write(f"{request['runId']}{'  continued' if is_continued(folder) else ''}\n")
             sys.stdout.flush()
-        return _all_stages(request, volume, Terms(as_json, own, lock))
+        return _all_stages(request, volume, LocalRunOptions(as_json, own_template, lock))
 
 
 @dataclass(frozen=True)
-class Terms:
-    """How stages are run here."""
+class LocalRunOptions:
+    """How the stages of one run are run."""
 
     quiet: bool
     template: str | None = None
     lock: int | None = None
-    """A descriptor that the stages hold on to."""
+    """The descriptor of the run folder's lock, which the stages inherit."""
 
     @property
     def inherited(self) -> tuple[int, ...]:
-        """Give the descriptors that a stage takes over."""
+        """Return the descriptors that a stage inherits."""
         return () if self.lock is None else (self.lock,)
 
 
-def _all_stages(request: Request, volume: Volume, terms: Terms) -> int:
+def _all_stages(request: Request, volume: Volume, options: LocalRunOptions) -> int:
     folder = volume.run_folder(request["runId"])
     result: Mapping[str, object] = {}
     with Interruption() as interruption:
         for stage in Stage:
-            result = run_stage_here(stage, request, volume, interruption, terms)
+            result = run_stage_here(stage, request, volume, interruption, options)
             if result["exitCode"] != ExitCode.DONE:
-                return report_failure(result, folder, interruption, as_json=terms.quiet)
+                return report_failure(result, folder, interruption, as_json=options.quiet)
     lines = verify_run(folder, volume.mount)
-    _report_success(result, folder, lines, as_json=terms.quiet)
+    _report_success(result, folder, lines, as_json=options.quiet)
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
 
 
 def run_stage_here(
-    stage: Stage, request: Request, volume: Volume, interruption: Interruption, terms: Terms
+    stage: Stage, request: Request, volume: Volume, interruption: Interruption, options: LocalRunOptions
 ) -> Mapping[str, object]:
-    """Run one stage as a process, as a Job would, and give the result that it left."""
+    """Run one stage as a process, as a Job would, and return its result."""
     with tempfile.TemporaryDirectory(prefix="qlib-shadow-") as temporary:
         message = Path(temporary, "result.json")
         environ = {
@@ -140,16 +140,16 @@ def run_stage_here(
             ENV_DATA: str(volume.mount),
             ENV_WORK: temporary,
             ENV_TERMINATION_LOG: str(message),
-            **({} if terms.template is None else {ENV_TEMPLATE: terms.template}),
+            **({} if options.template is None else {ENV_TEMPLATE: options.template}),
         }
-        with display_for(stage, quiet=terms.quiet) as display:
-            code = _watch(_start(stage, environ, terms), display, interruption)
+        with display_for(stage, quiet=options.quiet) as display:
+            code = _watch(_start(stage, environ, options), display, interruption)
             result = read_json_object(message) or _without_result(stage, code)
             display.close(str(result["message"]), failed=code != ExitCode.DONE)
     return result
 
 
-def _start(stage: Stage, environ: Mapping[str, str], terms: Terms) -> subprocess.Popen[str]:
+def _start(stage: Stage, environ: Mapping[str, str], options: LocalRunOptions) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "qlib_shadow_runner", "stage", stage],
         env=environ,
@@ -158,22 +158,22 @@ def _start(stage: Stage, environ: Mapping[str, str], terms: Terms) -> subprocess
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        pass_fds=terms.inherited,
-        start_new_session=True,  # Ctrl-C reaches it through us, once
+        pass_fds=options.inherited,
+        start_new_session=True,  # so that it gets a Ctrl-C once, from this process
     )
 
 
 def _watch(child: subprocess.Popen[str], display: Display, interruption: Interruption) -> int:
-    """Show what a stage prints until it has ended; give its code."""
+    """Show what a stage prints until it ends; return its exit code."""
     with child, interruption.reaches(child):
-        assert child.stdout is not None, "it is a pipe"
+        assert child.stdout is not None, "stdout is a pipe"
         for line in child.stdout:
             display.line(line)
     return child.returncode
 
 
 def _without_result(stage: Stage, code: int) -> dict[str, object]:
-    """Speak for a stage that was killed before it could."""
+    """Return a result for a stage that was killed before it wrote one."""
     if code == -signal.SIGKILL:
         killed = out_of_memory(f"the stage {stage}")
         return {"reason": killed.reason, "message": killed.message, "exitCode": killed.exit_code}
@@ -184,13 +184,13 @@ def _without_result(stage: Stage, code: int) -> dict[str, object]:
 def report_failure(
     result: Mapping[str, object], folder: Path, interruption: Interruption, *, as_json: bool
 ) -> int:
-    """Say why it failed and where the log is; give the stage's code."""
+    """Print why the stage failed and where its log is; return the exit code."""
     code = interruption.exit_code if interruption.number else int(str(result["exitCode"]))
     log = folder / STDERR_FILE
     if as_json:
         print_json({**result, "exitCode": code, "folder": str(folder)})
     else:
-        where = f"\n  log: {_near(log)}" if log.exists() else ""
+        where = f"\n  log: {_short_path(log)}" if log.exists() else ""
         sys.stderr.write(f"{result['reason']}: {result['message']}{where}\n")
     return code
 
@@ -202,10 +202,11 @@ def _report_success(result: Mapping[str, object], folder: Path, lines: list[Line
     failed = "".join(f"  {line}\n" for line in lines if not line.passed)
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
-    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_near(page)}\n")
+    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_short_path(page)}\n")
 
 
-def _near(path: Path) -> str:
-    """Name a path from here, where it lies below here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+def _short_path(path: Path) -> str:
+    """Return the path relative to the working directory, if it is below it."""
+    working_directory = Path.cwd()
+    below = path.is_relative_to(working_directory)
+    return str(path.relative_to(working_directory) if below else path)

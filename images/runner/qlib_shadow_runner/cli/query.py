@@ -1,4 +1,4 @@
-"""`qlib-shadow query`: one question in SQL, answered as a table, as CSV or as JSON."""
+"""`qlib-shadow query`: print what one SQL query returns, as a table, as CSV or as JSON."""
 
 from __future__ import annotations
 
@@ -10,26 +10,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.catalog.query import Answer, ask
 from qlib_shadow_runner.catalog.update import look
-from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.printing import NOTHING, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import existing_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 STDIN: Final = "-"
-NOTHING: Final = "-"
-"""How a table shows what is not there."""
 
 
 def print_answer(sql: str, data: Path, *, as_csv: bool, as_json: bool) -> int:
-    """Print the rows that a query returns, as a table unless another form is asked for."""
+    """Print the rows that a query returns: as a table, unless another form is asked for."""
     volume = existing_volume(data)
     answer = ask(volume, look(volume), sys.stdin.read() if sql == STDIN else sql)
     for path in answer.left_out:
-        sys.stderr.write(f"note: {path} is missing or cut, so that its run has no signals here\n")
+        sys.stderr.write(f"note: {path} is missing or incomplete, so its run has no signals here\n")
     (_print_json if as_json else _print_csv if as_csv else _print_table)(answer)
     return ExitCode.DONE
 
@@ -45,7 +42,7 @@ def _print_json(answer: Answer) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Give what JSON can say; what is no number is nothing."""
+    """Return a value that JSON has; infinite numbers and NaN become null."""
     if isinstance(value, Decimal):
         value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -65,22 +62,13 @@ def _print_csv(answer: Answer) -> None:
 
 def _print_table(answer: Answer) -> None:
     rows = list(answer.rows)
-    cells = [list(answer.columns), *(list(map(_shown, row)) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    right = [
-        any(isinstance(row[place], int | float | Decimal) for row in rows) for place in range(len(widths))
-    ]
-    for line in cells:
-        sys.stdout.write(_line(line, widths, right))
+    numbers = {
+        place for row in rows for place, value in enumerate(row) if isinstance(value, int | float | Decimal)
+    }
+    print_table([list(answer.columns), *(list(map(_cell, row)) for row in rows)], numbers)
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    placed = zip(cells, widths, right, strict=True)
-    shown = (cell.rjust(width) if number else cell.ljust(width) for cell, width, number in placed)
-    return "  ".join(shown).rstrip() + "\n"
-
-
-def _shown(value: Any) -> str:
+def _cell(value: Any) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, float | Decimal):

@@ -1,4 +1,4 @@
-"""`qlib-shadow report`: make a run's report.html again, or elsewhere, or as pictures to paste."""
+"""`qlib-shadow report`: make a run's report.html again, and its charts as PNG files."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def print_report(run: str, data: Path | None, output: Path | None, png: Path | N
         require_writable_file(output)
     if png is not None:
         make_folder(png)
-    page, pictures = _write_page(found, data, output), [] if png is None else _write_charts(found, png)
+    page, charts = _write_page(found, data, output), [] if png is None else _write_charts(found, png)
     if as_json:
-        print_json({"runId": found.run_id, "report": str(page), "png": [str(path) for path in pictures]})
+        print_json({"runId": found.run_id, "report": str(page), "png": [str(path) for path in charts]})
     else:
-        sys.stdout.write("".join(f"{path}\n" for path in (page, *pictures)))
+        sys.stdout.write("".join(f"{path}\n" for path in (page, *charts)))
     return ExitCode.DONE
 
 
@@ -51,12 +51,12 @@ def _write_page(run: Run, mount: Path | None, output: Path | None) -> Path:
 def _write_charts(run: Run, folder: Path) -> list[Path]:
     from qlib_shadow_runner.report.page import charts_of  # noqa: PLC0415
 
-    found = []
+    paths = []
     for chart in charts_of(run.folder):
         path = folder / f"{chart.name}.png"
         write_atomically(path, chart.png())
-        found.append(path)
-    return found
+        paths.append(path)
+    return paths
 
 
 def require_writable_file(output: Path) -> None:

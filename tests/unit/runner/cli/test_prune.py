@@ -140,7 +140,7 @@ def test_a_run_that_has_not_chosen_yet_keeps_every_version(
     make_run(tmp_path, "early", status="running")
     assert main(["prune", "--datasets", "--data", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert "run early has not said yet which version it uses" in said
+    assert "run early has not recorded yet which version it uses" in said
     assert said.endswith("0 removed, 0 B\n")
     assert version.is_dir()
 
@@ -226,7 +226,7 @@ def test_a_dataset_that_is_being_built_is_left_alone(
 ):
     """The builder may be about to point the name at a version that is there."""
     version = make_version(tmp_path, "a")
-    monkeypatch.setattr(prune_command, "PATIENCE", 0.0)
+    monkeypatch.setattr(prune_command, "LOCK_TIMEOUT", 0.0)
     with locked(version.with_name("us")):
         assert main(["prune", "--datasets", "--data", str(tmp_path), "--json"]) == 13
     said = capsys.readouterr()

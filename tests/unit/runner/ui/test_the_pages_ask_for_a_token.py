@@ -34,7 +34,7 @@ def test_without_the_token_nothing_is_told(pages: Served, path: str):
     for headers in ({}, {"Cookie": f"qlib_shadow_ui_{pages.port}={WORD}"}, {"Authorization": "Bearer wrong"}):
         answer = pages.get(path, **headers)
         assert answer.status == 401
-        assert "These pages are shown to whoever has the token" in answer.text
+        assert "These pages require a token" in answer.text
         assert "nightly" not in answer.text
     assert "That is not the token" in pages.get(f"{path}?token=wrong").text
 

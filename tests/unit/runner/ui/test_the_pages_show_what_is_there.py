@@ -25,7 +25,7 @@ from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ARTIFACTS
 from qlib_shadow_runner.ui.chart import HEIGHT, WIDTH, cumulative_ic
-from qlib_shadow_runner.ui.shelf import Judged
+from qlib_shadow_runner.ui.run_table import FollowupTable
 from testcluster import wait_for
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_runs_are_listed_and_filtered(pages: Served):
     assert ids(pages.get("/?status=failed").text) == ["broken-1"]
     assert ids(pages.get("/?q=SP500+2").text) == ["nightly-2"]
     assert ids(pages.get("/?status=complete&q=nightly-1").text) == ["nightly-1"]
-    assert "None of the 5 runs is like that" in pages.get("/?q=nothing").text
+    assert "None of the 5 runs matches" in pages.get("/?q=nothing").text
     assert "5 of 5 runs" in pages.get("/?page=x&status=&q=").text
     assert '<span class="badge running">running</span>' in pages.get("/").text
     assert "TrainingFailed" in pages.get("/?status=failed").text
@@ -266,19 +266,19 @@ def test_a_log_is_followed_from_where_it_was(pages: Served):
 
 def test_the_followup_is_told_and_drawn(pages: Served):
     """As it is on the volume: a page never judges."""
-    assert "Nothing is known yet" in pages.get("/followup").text
+    assert "No outcome is known yet" in pages.get("/followup").text
     update(pages.small.volume)
     told = pages.get("/followup").text
     assert re.findall(r'<th scope="row">(\d+ days?)</th>', told) == ["1 day"]
     assert '<polyline class="line line-1"' in told
-    assert "What became of its last signals" in pages.get("/runs/nightly-0").text
+    assert "Outcome of its last signals" in pages.get("/runs/nightly-0").text
 
 
 def test_the_followup_is_read_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """And not for every page of every run, of which one needs a few rows."""
     small = SmallVolume(tmp_path / "data")
     small.add_dataset(64)
-    judged, read = Judged(small.volume), Mock(wraps=followup.read_live)
+    judged, read = FollowupTable(small.volume), Mock(wraps=followup.read_live)
     monkeypatch.setattr(followup, "read_live", read)
     assert judged.rows() == judged.of("nightly-1") == []
     small.add_run("nightly-1", 60)
@@ -329,7 +329,7 @@ FAULTS = {
     "too great": (["--port", "65536"], 'not "65536"'),
     "negative": (["--port=-1"], 'not "-1"'),
     "no address": (["--host", "example.com"], "--host must be an address of this machine, such as 127.0.0.1"),
-    "another's address": (["--host", "192.0.2.1"], "192.0.2.1 is no address of this machine"),
+    "another's address": (["--host", "192.0.2.1"], "192.0.2.1 is not an address of this machine"),
     "no token file": (
         ["--token-file", "/nowhere/token"],
         "the token cannot be read from /nowhere/token: No such file",

@@ -1,13 +1,13 @@
-"""What qrun would be given, without running anything."""
+"""`qlib-shadow render`: print the workflow that qrun would get, without running it."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cli.manifest import load_manifest
-from qlib_shadow_runner.cli.own_template import template_of
 from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.run_manifest import load_manifest
+from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.dataset.ensure import Resolved, answers, check_claims, find_fresh
 from qlib_shadow_runner.dataset.publish import versions
@@ -20,7 +20,7 @@ from qlib_shadow_runner.workflow.render import Surroundings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qlib_shadow_runner.cli.manifest import Manifest
+    from qlib_shadow_runner.cli.run_manifest import RunManifest
     from qlib_shadow_runner.spec import DatasetSpec
     from qlib_shadow_runner.workflow.render import Workflow
     from qlib_shadow_runner.workflow.templates import Template
@@ -44,8 +44,8 @@ def print_preview(file: Path, template: Path | None, data: Path, *, as_json: boo
     return ExitCode.DONE
 
 
-def preview(manifest: Manifest, template: Template, data: Path) -> Workflow:
-    """Render the workflow against the dataset that is there."""
+def preview(manifest: RunManifest, template: Template, data: Path) -> Workflow:
+    """Return the workflow, rendered for the dataset that is on the volume."""
     spec = manifest.parse()
     volume = Volume(data.absolute())
     canonical = volume.locate(spec.dataset.path)
