@@ -144,7 +144,7 @@ qlib-shadow did not make are never removed. A run that was interrupted, or faile
 help, counts as one that has not ended, for seven days.""",
     ),
     "cache": Command(
-        "cli.cache:use_cache",
+        "cli.cache_command:use_cache",
         "list or remove the features and binned data that are kept",
         (
             option("action", choices=("ls", "clear")),

@@ -32,8 +32,8 @@ def print_comparison(runs: Sequence[str], data: Path, output: Path | None, *, as
     folders = _folders(runs, data)
     target = output or Path(PAGE)
     require_writable_file(target)
-    from qlib_shadow_runner.report.comparing import render_comparison  # noqa: PLC0415 - takes seconds
     from qlib_shadow_runner.report.comparison import Compared  # noqa: PLC0415
+    from qlib_shadow_runner.report.comparison_page import render_comparison  # noqa: PLC0415 - takes seconds
 
     compared = [Compared.read(folder) for folder in folders]
     write_atomically(target, render_comparison(compared).encode())

@@ -19,7 +19,7 @@ from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import volume_not_writable
 from qlib_shadow_runner.guard.layers import available_layers
 from qlib_shadow_runner.process.limits import CGROUP, read_limits
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -130,19 +130,21 @@ def check_volume(machine: Machine) -> Diagnosis:
 def check_space(machine: Machine) -> Diagnosis:
     """Check the free space for datasets and runs."""
     free = shutil.disk_usage(_nearest(machine.data)).free
-    remedy = f"Free {human(FREE)} with qlib-shadow prune, or enlarge the volume."
-    return _diagnosis("space", f"{human(free)} free", passed=free >= FREE, remedy=remedy)
+    remedy = f"Free {format_size(FREE)} with qlib-shadow prune, or enlarge the volume."
+    return _diagnosis("space", f"{format_size(free)} free", passed=free >= FREE, remedy=remedy)
 
 
 def check_limits(machine: Machine) -> Diagnosis:
     """Check the memory limit of the container."""
     limits = read_limits(machine.cgroup)
-    memory = "unlimited memory" if limits.memory_bytes is None else f"{human(limits.memory_bytes)} of memory"
+    memory = (
+        "unlimited memory" if limits.memory_bytes is None else f"{format_size(limits.memory_bytes)} of memory"
+    )
     return _diagnosis(
         "limits",
         f"{limits.cpus:g} CPUs, {limits.threads} threads, {memory}",
         passed=limits.memory_bytes is None or limits.memory_bytes >= MEMORY,
-        remedy=f"Raise the container's memory limit to {human(MEMORY)} at least.",
+        remedy=f"Raise the container's memory limit to {format_size(MEMORY)} at least.",
     )
 
 
@@ -163,11 +165,11 @@ def check_zone(machine: Machine) -> Diagnosis:
 def check_shared(machine: Machine) -> Diagnosis:
     """Check the file system for shared memory."""
     name = str(machine.shared)
-    remedy = f"Mount a tmpfs of {human(SHARED)} at least there, with docker: --shm-size=1g."
+    remedy = f"Mount a tmpfs of {format_size(SHARED)} at least there, with docker: --shm-size=1g."
     if not machine.shared.is_dir() or not os.access(machine.shared, os.W_OK | os.X_OK):
         return _diagnosis(name, f"cannot be written by {_ids()} (UID:GID)", passed=False, remedy=remedy)
     free = shutil.disk_usage(machine.shared).free
-    return _diagnosis(name, f"{human(free)} free", passed=free >= SHARED // 2, remedy=remedy)
+    return _diagnosis(name, f"{format_size(free)} free", passed=free >= SHARED // 2, remedy=remedy)
 
 
 def check_network_guard(machine: Machine) -> Diagnosis:

@@ -37,7 +37,7 @@ from qlib_shadow_runner.contract import (
 from qlib_shadow_runner.process.supervisor import out_of_memory
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.storage.volume import Volume, make_folder
-from qlib_shadow_runner.verify import Line, verify_run
+from qlib_shadow_runner.verify import AcceptanceLine, verify_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -195,7 +195,9 @@ def report_failure(
     return code
 
 
-def _report_success(result: Mapping[str, object], folder: Path, lines: list[Line], *, as_json: bool) -> None:
+def _report_success(
+    result: Mapping[str, object], folder: Path, lines: list[AcceptanceLine], *, as_json: bool
+) -> None:
     if as_json:
         print_json({**result, "folder": str(folder), "golden": as_document(lines)})
         return

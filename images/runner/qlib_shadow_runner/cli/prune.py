@@ -15,15 +15,15 @@ from qlib_shadow_runner.dataset.manifest import manifest_path
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import (
     LONG_AGO,
-    Run,
+    ListedRun,
     all_runs,
     artifacts_root,
     existing_volume,
     folder_size,
 )
-from qlib_shadow_runner.storage.lock import Waiting, locked
-from qlib_shadow_runner.storage.removal import buried_name, bury, delete
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.storage.lock import WaitOptions, locked
+from qlib_shadow_runner.storage.removal import delete, move_aside, name_before_removal
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ class PruneItem:
 
     def __str__(self) -> str:
         """Return the line that is printed."""
-        return f"{self.kind:<8}  {human(self.size):>10}  {self.path}" + (
+        return f"{self.kind:<8}  {format_size(self.size):>10}  {self.path}" + (
             f"  ({self.why})" if self.why else ""
         )
 
@@ -92,7 +92,7 @@ class PruneSummary:
             return
         sys.stdout.write("".join(f"kept: {item}\n" for item in self.kept))
         done = "would be removed" if self.dry_run else "removed"
-        sys.stdout.write(f"{len(self.removed)} {done}, {human(total)}\n")
+        sys.stdout.write(f"{len(self.removed)} {done}, {format_size(total)}\n")
 
 
 def _failure_document(failure: StageError) -> dict[str, object]:
@@ -155,7 +155,9 @@ def prune(
     return ExitCode.DONE
 
 
-def choose(runs: Sequence[tuple[Run, int]], criteria: Criteria, now: datetime) -> list[tuple[Run, int]]:
+def choose(
+    runs: Sequence[tuple[ListedRun, int]], criteria: Criteria, now: datetime
+) -> list[tuple[ListedRun, int]]:
     """Return the runs to remove out of all runs and their sizes, which come newest first."""
     chosen = []
     only_keep = criteria.older_than is None and criteria.max_size is None
@@ -187,16 +189,16 @@ def _refuse_contradictions(criteria: Criteria, *, run_folders: bool) -> None:
 def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, summary: PruneSummary) -> None:
     root = artifacts_root(volume)
     for path in sorted(root.iterdir()) if root.is_dir() else ():
-        name = buried_name(path)
+        name = name_before_removal(path)
         if name is not None and run_id_fault(name) is None:
             _remove_leftover(path, summary)
     runs = [(run, run.size) for run in all_runs(volume)]
     for run, size in choose(runs, criteria, now):
         if not summary.dry_run:
-            current = Run.at(run.folder)
+            current = ListedRun.at(run.folder)
             if current is None or current.is_needed(now):  # started again in the meantime
                 continue
-            delete(bury(run.folder))
+            delete(move_aside(run.folder))
         summary.add(PruneItem("run", str(run.folder), size))
 
 
@@ -226,7 +228,7 @@ def _remove_version(volume: Volume, version: Path, now: datetime, summary: Prune
         reason = why_kept(version, datasets, find_users(volume, now))
         if reason is None and version in datasets.versions:
             size = folder_size(version)
-            removed = bury(version)
+            removed = move_aside(version)
             manifest_path(version).unlink(missing_ok=True)
             delete(removed)
             summary.add(PruneItem("dataset", str(version), size))
@@ -243,9 +245,9 @@ def _remove_leftover(path: Path, summary: PruneSummary) -> None:
     summary.add(PruneItem("leftover", str(path), size))
 
 
-def _lock_options() -> Waiting:
+def _lock_options() -> WaitOptions:
     """Return how long to wait for a builder; messages go to stderr, apart from the summary."""
-    return Waiting(limit=LOCK_TIMEOUT, tell=_print_line)
+    return WaitOptions(limit=LOCK_TIMEOUT, log=_print_line)
 
 
 def _print_line(line: str) -> None:

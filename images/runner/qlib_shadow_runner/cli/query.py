@@ -8,8 +8,8 @@ import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.catalog.query import Answer, ask
-from qlib_shadow_runner.catalog.update import look
+from qlib_shadow_runner.catalog.sql import QueryResult, run_query
+from qlib_shadow_runner.catalog.update import read_catalog
 from qlib_shadow_runner.cli.printing import NOTHING, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
@@ -24,21 +24,21 @@ STDIN: Final = "-"
 def print_answer(sql: str, data: Path, *, as_csv: bool, as_json: bool) -> int:
     """Print the rows that a query returns: as a table, unless another form is asked for."""
     volume = existing_volume(data)
-    answer = ask(volume, look(volume), sys.stdin.read() if sql == STDIN else sql)
-    for path in answer.left_out:
+    result = run_query(volume, read_catalog(volume), sys.stdin.read() if sql == STDIN else sql)
+    for path in result.left_out:
         sys.stderr.write(f"note: {path} is missing or incomplete, so its run has no signals here\n")
-    (_print_json if as_json else _print_csv if as_csv else _print_table)(answer)
+    (_print_json if as_json else _print_csv if as_csv else _print_table)(result)
     return ExitCode.DONE
 
 
-def _print_json(answer: Answer) -> None:
-    twice = [name for name in answer.columns if list(answer.columns).count(name) > 1]
+def _print_json(result: QueryResult) -> None:
+    twice = [name for name in result.columns if list(result.columns).count(name) > 1]
     if twice:
         raise StageError(
             Reason.INVALID_SPEC, f"two columns are called {twice[0]}; give one another name with AS"
         )
-    rows = [list(map(_plain, row)) for row in answer.rows]
-    print_json([dict(zip(answer.columns, row, strict=True)) for row in rows])
+    rows = [list(map(_plain, row)) for row in result.rows]
+    print_json([dict(zip(result.columns, row, strict=True)) for row in rows])
 
 
 def _plain(value: Any) -> Any:
@@ -54,18 +54,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _print_csv(answer: Answer) -> None:
+def _print_csv(result: QueryResult) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows(answer.rows)
+    writer.writerow(result.columns)
+    writer.writerows(result.rows)
 
 
-def _print_table(answer: Answer) -> None:
-    rows = list(answer.rows)
+def _print_table(result: QueryResult) -> None:
+    rows = list(result.rows)
     numbers = {
         place for row in rows for place, value in enumerate(row) if isinstance(value, int | float | Decimal)
     }
-    print_table([list(answer.columns), *(list(map(_cell, row)) for row in rows)], numbers)
+    print_table([list(result.columns), *(list(map(_cell, row)) for row in rows)], numbers)
 
 
 def _cell(value: Any) -> str:

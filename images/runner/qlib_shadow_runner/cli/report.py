@@ -10,7 +10,7 @@ from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import REPORT_FILE, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.folder import RunFolder
-from qlib_shadow_runner.runs.listing import Run, find_run
+from qlib_shadow_runner.runs.listing import ListedRun, find_run
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.storage.volume import make_folder
 
@@ -38,8 +38,8 @@ def print_report(run: str, data: Path | None, output: Path | None, png: Path | N
     return ExitCode.DONE
 
 
-def _write_page(run: Run, mount: Path | None, output: Path | None) -> Path:
-    from qlib_shadow_runner.report.making import make_report, report_of  # noqa: PLC0415 - takes seconds
+def _write_page(run: ListedRun, mount: Path | None, output: Path | None) -> Path:
+    from qlib_shadow_runner.report.make import make_report, report_of  # noqa: PLC0415 - takes seconds
 
     if output is None:
         RunFolder(run.folder).update_metadata(**make_report(run.folder, mount))
@@ -48,7 +48,7 @@ def _write_page(run: Run, mount: Path | None, output: Path | None) -> Path:
     return output
 
 
-def _write_charts(run: Run, folder: Path) -> list[Path]:
+def _write_charts(run: ListedRun, folder: Path) -> list[Path]:
     from qlib_shadow_runner.report.page import charts_of  # noqa: PLC0415
 
     paths = []

@@ -10,9 +10,9 @@ from qlib_shadow_runner.contract import Stage
 def run_one_stage(*, stage: str, report: bool) -> int:
     """Run the stage, or only deliver its result again; return the exit code."""
     if report:
-        from qlib_shadow_runner.stages.retell import tell_again  # noqa: PLC0415 - needs less than a stage
+        from qlib_shadow_runner.stages.result_delivery import recover_result  # noqa: PLC0415
 
-        return tell_again(Stage(stage), os.environ)
+        return recover_result(Stage(stage), os.environ)
     from qlib_shadow_runner.stages.harness import run_stage  # noqa: PLC0415
 
     return run_stage(Stage(stage), os.environ)

@@ -12,8 +12,8 @@ from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import RESULTS, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import find_run
-from qlib_shadow_runner.verify import Line, verify_run
-from qlib_shadow_runner.verify.checks import REQUIRED_FILES
+from qlib_shadow_runner.verify import AcceptanceLine, verify_run
+from qlib_shadow_runner.verify.acceptance import REQUIRED_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,17 +41,17 @@ def _folder_of(run: str, data: Path | None) -> Path:
     return find_run(data or default_data(), run).folder
 
 
-def all_passed(lines: Sequence[Line]) -> bool:
+def all_passed(lines: Sequence[AcceptanceLine]) -> bool:
     """Return whether this is a golden run."""
     return all(line.passed for line in lines)
 
 
-def verdict(lines: Sequence[Line]) -> str:
+def verdict(lines: Sequence[AcceptanceLine]) -> str:
     """Return the result of all checks in one line."""
     passed = sum(line.passed for line in lines)
     return f"golden run: {'PASS' if all_passed(lines) else 'FAIL'} ({passed}/{len(lines)})"
 
 
-def as_document(lines: Sequence[Line]) -> dict[str, object]:
+def as_document(lines: Sequence[AcceptanceLine]) -> dict[str, object]:
     """Return what the JSON output says of the checks."""
     return {"passed": all_passed(lines), "checks": [asdict(line) for line in lines]}

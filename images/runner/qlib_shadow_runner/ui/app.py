@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from qlib_shadow_runner.catalog.record import records
+from qlib_shadow_runner.catalog.track_record import records
 from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from qlib_shadow_runner.runs.listing import Run
+    from qlib_shadow_runner.runs.listing import ListedRun
     from qlib_shadow_runner.storage.volume import Volume
     from qlib_shadow_runner.ui.resources import ResourceListing
 
@@ -157,7 +157,7 @@ class Pages:
     def _resources(self) -> ListedResources:
         return ListedResources() if self.listing is None else self.listing.current()
 
-    def _run(self, request: Request) -> Run:
+    def _run(self, request: Request) -> ListedRun:
         run_id = request.path_params["run_id"]
         run = self.run_table.run(run_id)
         if run is None:
@@ -172,7 +172,7 @@ class Pages:
         return str(name)
 
     @staticmethod
-    def _file(run: Run, name: str, kind: str, policy: str) -> Response:
+    def _file(run: ListedRun, name: str, kind: str, policy: str) -> Response:
         missing = f'the run {run.run_id} has no file "{name}"'
         return FileAnswer(run.folder / name, kind, policy, missing)
 

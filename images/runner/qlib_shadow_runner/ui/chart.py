@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from qlib_shadow_runner.catalog.record import Record
+    from qlib_shadow_runner.catalog.track_record import TrackRecord
 
 WIDTH: Final = 720
 HEIGHT: Final = 260
@@ -53,7 +53,7 @@ class LineChart:
     gap: int = GAP
 
 
-def cumulative_ic(records: Sequence[Record]) -> LineChart | None:
+def cumulative_ic(records: Sequence[TrackRecord]) -> LineChart | None:
     """Return the chart of one dataset's records; None where there are not enough days for a line."""
     days = sorted({day.day for record in records for day in record.days})
     if len(days) <= 1:
@@ -78,7 +78,7 @@ def cumulative_ic(records: Sequence[Record]) -> LineChart | None:
     return LineChart(f"Cumulative IC from {days[0]} to {days[-1]}: {summary}", lines, grid, ends, left)
 
 
-def _line(record: Record, points: Sequence[tuple[float, float]]) -> ChartLine:
+def _line(record: TrackRecord, points: Sequence[tuple[float, float]]) -> ChartLine:
     name = "1 day" if record.horizon == 1 else f"{record.horizon} days"
     return ChartLine(name, " ".join(f"{x},{y}" for x, y in points), points[-1])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from qlib_shadow_runner.runs.listing import Run
+    from qlib_shadow_runner.runs.listing import ListedRun
 
 FIGURES: Final = (
     ("IC", "ic", "figure"),
@@ -117,7 +117,7 @@ class Details:
         return self.status == RUNNING
 
 
-def details(run: Run, now: datetime) -> Details:
+def details(run: ListedRun, now: datetime) -> Details:
     """Return what the page of a run shows."""
     metadata = run.metadata
     stages = [_stage(run, stage, now) for stage in Stage]
@@ -144,7 +144,7 @@ def details(run: Run, now: datetime) -> Details:
     )
 
 
-def _stage(run: Run, stage: Stage, now: datetime) -> StageLine:
+def _stage(run: ListedRun, stage: Stage, now: datetime) -> StageLine:
     record = _mapping(_mapping(run.metadata.get("stages")).get(stage))
     state, began = _state(run, record), moment(record.get("started_at_utc"))
     is_running = state == RUNNING and began is not None
@@ -159,7 +159,7 @@ def _stage(run: Run, stage: Stage, now: datetime) -> StageLine:
     )
 
 
-def _state(run: Run, record: Mapping[str, Any]) -> str:
+def _state(run: ListedRun, record: Mapping[str, Any]) -> str:
     """Return the state of a stage in the words of a run's status."""
     if not record:
         return "waiting" if run.status == RUNNING else "not reached"
@@ -169,7 +169,7 @@ def _state(run: Run, record: Mapping[str, Any]) -> str:
     return "complete" if reason == "Succeeded" else "interrupted" if reason == "Interrupted" else "failed"
 
 
-def _tile(run: Run, name: str, key: str, form: str) -> Tile:
+def _tile(run: ListedRun, name: str, key: str, form: str) -> Tile:
     return Tile(name, run.metric(key), run.metric(f"{key}{WITHOUT_COST}"), form)
 
 

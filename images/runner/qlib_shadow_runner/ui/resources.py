@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from qlib_shadow_runner.catalog.columns import COLUMNS
+from qlib_shadow_runner.catalog.run_columns import COLUMNS
 from qlib_shadow_runner.runs.values import moment, text
 from qlib_shadow_runner.ui.api_server import UnreachableError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from qlib_shadow_runner.catalog.columns import Row
+    from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.ui.api_server import RunApi
 
 FRESH_SECONDS: Final = 2.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.rows import by_run, scan
-from qlib_shadow_runner.runs.listing import Run, artifacts_root
+from qlib_shadow_runner.runs.listing import ListedRun, artifacts_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from qlib_shadow_runner.catalog.columns import Row
+    from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.storage.volume import Volume
 
 FRESH_SECONDS: Final = 1.0
@@ -87,11 +87,11 @@ class RunTable:
                 self._until = self.clock() + FRESH_SECONDS
             return self._rows
 
-    def run(self, run_id: str) -> Run | None:
+    def run(self, run_id: str) -> ListedRun | None:
         """Return one run; None where there is no run of this id."""
         if not any(row["run_id"] == run_id for row in self.rows()):
             return None
-        return Run.at(artifacts_root(self.volume) / run_id)
+        return ListedRun.at(artifacts_root(self.volume) / run_id)
 
 
 @dataclass(frozen=True)
