@@ -120,7 +120,7 @@ class Details:
 def details(run: ListedRun, now: datetime) -> Details:
     """Return what the page of a run shows."""
     metadata = run.metadata
-    stages = [_stage(run, stage, now) for stage in Stage]
+    stages = [_stage(run, stage, now) for stage in run.stages]
     quality = _mapping(metadata.get("dataset_quality"))
     files = shown_files(run.folder)
     return Details(

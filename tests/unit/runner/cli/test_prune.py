@@ -132,6 +132,16 @@ def test_unused_versions_are_removed_and_used_ones_kept(tmp_path: Path, capsys: 
     assert runs_left(tmp_path) == {"busy", "done"}
 
 
+def test_empty_folder_of_a_missing_version_is_removed(tmp_path: Path):
+    """The kubelet creates it where a pod mounts a version that does not exist."""
+    version = make_version(tmp_path, "a")
+    empty = version.with_name("us@" + "b" * 12)
+    empty.mkdir()
+    (version.with_name("us")).symlink_to(version.name)
+    assert prune(tmp_path, Criteria(), NOW, datasets=True, run_folders=False) == 0
+    assert names(version.parent) == {"us", version.name, manifest_path(version).name}
+
+
 def test_run_that_has_recorded_no_version_keeps_all_versions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

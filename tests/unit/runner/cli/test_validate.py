@@ -105,6 +105,17 @@ def test_single_fault_gives_no_further_faults(spec: dict[str, object], sentence:
     assert sentence in fault.message
 
 
+def test_every_field_that_excludes_a_version_is_printed():
+    """Each by its name."""
+    spec = {"dataset": {"version": "808737d06485", "refresh": "Never", "maxAgeDays": 3, "path": "/etc"}}
+    messages = [fault.message for fault in spec_faults(spec)]
+    assert [message.split()[0] for message in messages] == [
+        "spec.dataset.refresh",
+        "spec.dataset.maxAgeDays",
+        "spec.dataset.path",
+    ]
+
+
 def test_fault_beside_another_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Also where the first fault is in a parent of the second."""
     spec = 'runId: "A B"\ndataset: {source: {archive: {url: "ftp://x/y"}}}\nworkflow: {seed: -1}'
