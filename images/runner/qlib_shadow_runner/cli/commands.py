@@ -48,12 +48,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "run a QlibShadowRun here, without a cluster",
         (FILE, TEMPLATE, DATA, JSON),
         """\
-A spec with a runId names its folder. The same manifest may be run again under the same runId: it goes on
-where it was interrupted. A changed one needs another runId.""",
+A runId in the spec names the run folder. The same manifest can be run again with the same runId: the run
+continues where it was interrupted. A changed manifest needs another runId.""",
     ),
     "download": Command(
         "cli.download:download_here",
-        "make or verify the dataset of a QlibShadowRun, no more",
+        "make or verify the dataset of a QlibShadowRun, without training",
         (FILE, DATA, JSON),
         "The log is kept in a run folder of its own; the spec's runId stays free for the run.",
     ),
@@ -61,7 +61,7 @@ where it was interrupted. A changed one needs another runId.""",
         "cli.validate:print_validation",
         "check a QlibShadowRun without running it",
         (FILE, TEMPLATE, JSON),
-        "Names every fault that can be found without the data, with the nearest word that would be right.",
+        "Prints every fault that can be found without the data, with the nearest valid word.",
     ),
     "render": Command(
         "cli.render:print_preview",
@@ -107,8 +107,8 @@ you trust.""",
             JSON,
         ),
         """\
-A run makes its report itself. This makes it again, with the whole of the golden run's checklist, for a run
-that is older than reports or has lost its own.""",
+A run makes its own report. This makes it again, with the whole checklist of verify, for a run that is older
+than reports or has lost its report.""",
     ),
     "compare": Command(
         "cli.compare:print_comparison",
@@ -129,7 +129,7 @@ that is older than reports or has lost its own.""",
             option(
                 "--keep", metavar="N", help="never remove the N newest runs; alone, remove all the others"
             ),
-            option("--older-than", metavar="DAYS", help="remove runs that began more than DAYS ago"),
+            option("--older-than", metavar="DAYS", help="remove runs that started more than DAYS ago"),
             option("--max-size", metavar="SIZE", help="remove the oldest runs until all fit, such as 10G"),
             one_of(
                 option("--datasets", action="store_true", help="only dataset versions"),
@@ -153,9 +153,9 @@ help, counts as one that has not ended, for seven days.""",
             JSON,
         ),
         """\
-Features are kept under the hash of the data, the question and the code, and what LightGBM bins of them under
-the hash of the values, so that each is computed once. What is removed is computed again; a run that is
-reading it goes on. The longest unused go by themselves.""",
+Features are kept by the hash of the data, the request and the code, and LightGBM's binned data by the hash of
+the values, so that each is computed once. What is removed is computed again when it is needed; a run that is
+reading it continues. The longest unused entries are removed automatically.""",
     ),
     "query": Command(
         "cli.query:print_answer",
@@ -167,15 +167,15 @@ reading it goes on. The longest unused go by themselves.""",
         ),
         """\
 The views are runs, signals, metrics, followup and returns: see docs/catalog.md, or ask "show tables" and
-"describe runs". A query reads these and nothing else: no file, no address.""",
+"describe runs". A query can read only these: no files and no addresses.""",
     ),
     "followup": Command(
         "cli.followup:print_followup",
-        "look up what became of past signals, now that newer data is there",
+        "compute the outcome of past signals from newer data",
         (DATA, JSON),
         """\
-Signals count whose outcome was not in their run's data: those of its last days. The results are kept beside
-the run folders, in catalog/followup.parquet.""",
+Only signals count whose outcome was not in the data of their run: those of its last days. The results are
+kept beside the run folders, in catalog/followup.parquet.""",
     ),
     "ui": Command(
         "ui.server:serve",
@@ -198,7 +198,7 @@ the run folders, in catalog/followup.parquet.""",
                 "--token-file",
                 type=Path,
                 metavar="FILE",
-                help="ask everybody for the token in FILE (default: QLIB_SHADOW_UI_TOKEN)",
+                help="require the token in FILE (default: QLIB_SHADOW_UI_TOKEN)",
             ),
             option(
                 "--resources",
@@ -208,29 +208,29 @@ the run folders, in catalog/followup.parquet.""",
             JSON,
         ),
         """\
-On this machine's own address no other machine can reach them. On any other a token is asked for: that of
-FILE or of QLIB_SHADOW_UI_TOKEN, or one that is made and printed.""",
+On 127.0.0.1 no other machine can reach the pages. On any other address a token is required: that of FILE or
+of QLIB_SHADOW_UI_TOKEN, or one that is generated and printed.""",
     ),
     "doctor": Command("cli.doctor:print_health", "check whether runs can be done here", (DATA, JSON)),
     "stage": Command(
         "cli.stage:run_one_stage",
-        "do one stage, as a Job does; told what to do by the environment",
+        "run one stage, as its Job does",
         (
             option("stage", choices=[str(stage) for stage in Stage]),
             option(
                 "--report",
                 action="store_true",
-                help="do nothing; tell again how the stage ended, from the run folder",
+                help="do not run it; deliver its result again, from the run folder",
             ),
         ),
         """\
-QLIB_SHADOW_REQUEST holds the run as JSON, QLIB_SHADOW_DATA says where the volume is (default /data),
-QLIB_SHADOW_WORK where there is room to work (default /work), and QLIB_SHADOW_TERMINATION_LOG where the
-result goes besides the run folder.""",
+The environment says which run: QLIB_SHADOW_REQUEST holds it as JSON, QLIB_SHADOW_DATA is the volume (default
+/data), QLIB_SHADOW_WORK a folder for temporary files (default /work), and QLIB_SHADOW_TERMINATION_LOG a file
+that gets the result too.""",
     ),
     "completion": Command(
         "cli.completion:print_script",
-        "print a script that lets a shell complete what is typed",
+        "print a script for completion in a shell",
         (option("shell", choices=SHELLS),),
         """\
 bash:  source <(qlib-shadow completion bash)                       in ~/.bashrc

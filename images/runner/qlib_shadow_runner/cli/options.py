@@ -59,7 +59,9 @@ def _manifest_path(name: str) -> Path:
 
 def output(default: str) -> AddOption:
     """Return the option for the file that a page is written to."""
-    return option("--output", type=Path, metavar="FILE", help=f"where the page goes (default: {default})")
+    return option(
+        "--output", type=Path, metavar="FILE", help=f"where the page is written (default: {default})"
+    )
 
 
 FILE: Final = option(
