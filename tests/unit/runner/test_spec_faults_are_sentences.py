@@ -110,7 +110,10 @@ FAULTS = {
 }
 
 
-FINGERPRINT = 'must be the fingerprint of a version, 12 to 64 of the digits 0-9 and a-f in quotes, such as "808737d06485"'
+FINGERPRINT = (
+    "must be the fingerprint of a version, 12 to 64 of the digits 0-9 and a-f in quotes, "
+    'such as "808737d06485"'
+)
 FAULTS |= {
     f"a version that is {version!r}": (
         {"dataset": {"version": version}},

@@ -11,6 +11,8 @@ from typing import Final, TypedDict
 
 API_VERSION: Final = "qlibshadow.io/v1alpha1"
 KIND: Final = "QlibShadowRun"
+LOCAL_NAMESPACE: Final = "local"
+"""The namespace of a run that was made without a cluster."""
 
 # --- stages ----------------------------------------------------------------------------------
 

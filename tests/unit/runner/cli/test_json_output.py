@@ -1,4 +1,4 @@
-"""Every command that says something says it to a program too; a failure has one shape."""
+"""The JSON output of every command, and of every failure."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.cli.parser import EXIT_CODES, build_parser
-from qlib_shadow_runner.cli.words.shared import all_options, subcommands
+from qlib_shadow_runner.cli.exit_codes import EXIT_CODES
+from qlib_shadow_runner.cli.parser import all_options, build_parser, subcommands
 from qlib_shadow_runner.contract import ENV_DATA, ExitCode
 from qlib_shadow_runner.dataset.ensure import ensure
 from qlib_shadow_runner.spec import parse_spec
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SILENT = {"stage", "completion"}
-"""A stage's result lies in the run folder; a script is for a shell."""
+"""The result of a stage is in the run folder, and a script is for a shell."""
 SPEC = "spec: {dataset: {source: {synthetic: {symbols: 20, days: 1000}}}}\n"
 HEAD = "apiVersion: qlibshadow.io/v1alpha1\nkind: QlibShadowRun\nmetadata: {name: demo}\n"
 
 
-def test_every_command_has_it():
-    """One that is added later, too."""
+def test_every_command_has_a_json_option():
+    """Also a command that is added later."""
     with_json = {
         name for name, command in subcommands(build_parser()).items() if "--json" in all_options(command)
     }
@@ -36,9 +36,9 @@ def test_every_command_has_it():
         (["download", "none.yaml"], "InvalidSpec", 10),
         (["validate", "none.yaml"], "InvalidSpec", 10),
         (["render", "none.yaml"], "InvalidSpec", 10),
-        (["verify", "nobody"], "InvalidSpec", 10),
+        (["verify", "unknown"], "InvalidSpec", 10),
         (["runs", "--data", "none"], "InvalidSpec", 10),
-        (["show", "nobody"], "InvalidSpec", 10),
+        (["show", "unknown"], "InvalidSpec", 10),
         (["prune"], "InvalidSpec", 10),
         (["doctor", "--dta", "x"], "WrongUsage", 2),
         (["fly"], "WrongUsage", 2),
@@ -46,7 +46,7 @@ def test_every_command_has_it():
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else None,
 )
-def test_a_failure_has_reason_message_and_code(
+def test_failure_has_reason_message_and_exit_code(
     *,
     words: list[str],
     reason: str,
@@ -55,13 +55,13 @@ def test_a_failure_has_reason_message_and_code(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    """On stdout, where the program reads; stderr stays empty."""
+    """On stdout, which the program reads; stderr stays empty."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(ENV_DATA, raising=False)
     assert main([*words, "--json"]) == code
-    said = capsys.readouterr()
-    document = json.loads(said.out)
-    assert (set(document), document["reason"], document["exitCode"], said.err) == (
+    output = capsys.readouterr()
+    document = json.loads(output.out)
+    assert (set(document), document["reason"], document["exitCode"], output.err) == (
         {"reason", "message", "exitCode"},
         reason,
         code,
@@ -70,9 +70,7 @@ def test_a_failure_has_reason_message_and_code(
     assert document["message"]
 
 
-def test_a_rendered_workflow_comes_with_what_identifies_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_rendered_workflow_comes_with_its_hashes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """The text is the same as without --json."""
     file = tmp_path / "run.yaml"
     file.write_text(HEAD + SPEC)
@@ -88,39 +86,30 @@ def test_a_rendered_workflow_comes_with_what_identifies_it(
     assert len(document["configHash"]) == len(document["sha256"]) == 64
 
 
-@pytest.mark.parametrize("name", sorted(set(subcommands(build_parser())) - SILENT - {"validate"}))
-def test_the_flag_beats_the_environment_which_beats_the_default(name: str):
-    """For the data folder of every command."""
-    option = all_options(subcommands(build_parser())[name])["--data"]
-    assert option.default is None
-    assert option.help is not None
-    assert f"(default: {ENV_DATA}, else ./data)" in option.help
-
-
-def test_a_run_is_verified_by_its_id_wherever_the_volume_is(
+def test_verify_finds_a_run_on_the_volume_of_option_environment_or_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """By the flag, the environment and the default, in this order."""
+    """The option overrides the environment, which overrides the default."""
     monkeypatch.chdir(tmp_path)
     for place in ("data", "by-environment", "by-flag"):
         folder = tmp_path / place / "artifacts/trading-ops/qlib-shadow" / f"in-{place}"
         folder.mkdir(parents=True)
         (folder / "RUN_METADATA.json").write_text(json.dumps({"run_id": folder.name}))
     monkeypatch.delenv(ENV_DATA, raising=False)
-    assert main(["verify", "in-data"]) == 1  # found, and far from golden
+    assert main(["verify", "in-data"]) == 1  # the run is found, and fails the checks
     monkeypatch.setenv(ENV_DATA, "by-environment")
     assert [main(["verify", name]) for name in ("in-by-environment", "in-data")] == [1, 10]
     assert [main(["verify", name, "--data", "by-flag"]) for name in ("in-by-flag", "in-data")] == [1, 10]
     assert "golden run: FAIL" in capsys.readouterr().out
 
 
-def test_every_exit_code_is_in_the_help(capsys: pytest.CaptureFixture[str]):
-    """Those of the stages are those of the commands."""
+def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]):
+    """Those of the stages too."""
     with pytest.raises(SystemExit):
         main(["--help"])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert {int(code) for code in ExitCode} < set(EXIT_CODES)
-    assert all(f"  {code:>3}  {meaning}\n" in told for code, meaning in EXIT_CODES.items())
+    assert all(f"  {code:>3}  {meaning}\n" in printed for code, meaning in EXIT_CODES.items())
 
 
 @pytest.mark.parametrize(
@@ -133,9 +122,11 @@ def test_every_exit_code_is_in_the_help(capsys: pytest.CaptureFixture[str]):
         (["prune", "--datasets", "--run-folders"], "not allowed with argument --datasets"),
     ],
 )
-def test_a_typo_names_the_nearest_word(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]):
-    """And no list of everything."""
+def test_misspelt_argument_suggests_the_nearest_word(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+):
+    """It does not list all words."""
     assert main(words) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("usage: qlib-shadow ")
-    assert hint in said.splitlines()[-1]
+    output = capsys.readouterr().err
+    assert output.startswith("usage: qlib-shadow ")
+    assert hint in output.splitlines()[-1]

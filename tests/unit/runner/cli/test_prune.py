@@ -1,4 +1,4 @@
-"""`qlib-shadow prune`: what may go goes, what must stay stays, and a crash leaves nothing half there."""
+"""`qlib-shadow prune`: removes what the criteria select, keeps what is needed, and survives a crash."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SIZE = 1 << 20
 
 
 def make_run(data: Path, run_id: str, *, age: float = 1, status: str = "complete", **more: object) -> Path:
-    """Leave a run of about a mebibyte that began some days ago."""
+    """Write a run of about a mebibyte that started some days ago."""
     folder = data / ARTIFACTS / run_id
     folder.mkdir(parents=True)
     started = (NOW - timedelta(days=age)).isoformat()
@@ -41,7 +41,7 @@ def make_run(data: Path, run_id: str, *, age: float = 1, status: str = "complete
 
 
 def make_version(data: Path, digit: str, *, source: str = "synthetic seed=7", name: str = "us") -> Path:
-    """Leave a published version."""
+    """Write a published dataset version."""
     folder = data / "qlib" / f"{name}@{digit * 12}"
     (folder / "calendars").mkdir(parents=True)
     (folder / "calendars" / "day.txt").write_text("2020-01-01\n")
@@ -64,12 +64,12 @@ def make_version(data: Path, digit: str, *, source: str = "synthetic seed=7", na
 
 
 def runs_left(data: Path) -> set[str]:
-    """Name everything among the run folders."""
+    """Return the names of everything among the run folders."""
     return {path.name for path in (data / ARTIFACTS).iterdir()}
 
 
 def names(folder: Path) -> set[str]:
-    """Name what a folder holds, but for the lock."""
+    """Return the names of what is in a folder, except the lock."""
     return {path.name for path in folder.iterdir() if not path.name.endswith(".lock")}
 
 
@@ -86,7 +86,7 @@ CHOICES = {
 
 
 @pytest.mark.parametrize(("criteria", "left"), CHOICES.values(), ids=CHOICES)
-def test_run_folders_go_oldest_first(tmp_path: Path, criteria: Criteria, left: set[str]):
+def test_oldest_run_folders_are_removed_first(tmp_path: Path, criteria: Criteria, left: set[str]):
     """By number, age and size."""
     for day in range(1, 6):
         make_run(tmp_path, f"d{day}", age=day)
@@ -94,8 +94,8 @@ def test_run_folders_go_oldest_first(tmp_path: Path, criteria: Criteria, left: s
     assert runs_left(tmp_path) == left
 
 
-def test_what_runs_and_what_is_foreign_stays(tmp_path: Path):
-    """Whatever was asked for, and nothing outside is followed."""
+def test_running_runs_and_other_files_are_kept(tmp_path: Path):
+    """With any criteria; links out of the volume are not followed."""
     outside = make_run(tmp_path / "other", "outside", age=900)
     root = make_run(tmp_path, "gone", age=900).parent
     make_run(tmp_path, "busy", age=900, status="running")
@@ -110,8 +110,8 @@ def test_what_runs_and_what_is_foreign_stays(tmp_path: Path):
     assert (outside / "RUN_METADATA.json").is_file()
 
 
-def test_unused_versions_go_and_used_ones_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """The name's, a running run's, an adopted folder, a version without manifest, and a plain folder."""
+def test_unused_versions_are_removed_and_used_ones_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Used by a link or by a running run; a user's own folders are not versions."""
     named, used, unused = (make_version(tmp_path, digit) for digit in "abc")
     home = named.parent
     (home / "us").symlink_to(named.name)
@@ -132,8 +132,8 @@ def test_unused_versions_go_and_used_ones_stay(tmp_path: Path, capsys: pytest.Ca
     assert runs_left(tmp_path) == {"busy", "done"}
 
 
-def test_a_version_that_is_not_there_and_was_mounted_leaves_nothing(tmp_path: Path):
-    """The kubelet makes an empty folder for it, which is no version and nobody's."""
+def test_empty_folder_of_a_missing_version_is_removed(tmp_path: Path):
+    """The kubelet creates it where a pod mounts a version that does not exist."""
     version = make_version(tmp_path, "a")
     empty = version.with_name("us@" + "b" * 12)
     empty.mkdir()
@@ -142,16 +142,16 @@ def test_a_version_that_is_not_there_and_was_mounted_leaves_nothing(tmp_path: Pa
     assert names(version.parent) == {"us", version.name, manifest_path(version).name}
 
 
-def test_a_run_that_has_not_chosen_yet_keeps_every_version(
+def test_run_that_has_recorded_no_version_keeps_all_versions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     """It may be about to use any of them."""
     version = make_version(tmp_path, "a")
     make_run(tmp_path, "early", status="running")
     assert main(["prune", "--datasets", "--data", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert "run early has not said yet which version it uses" in said
-    assert said.endswith("0 removed, 0 B\n")
+    output = capsys.readouterr().out
+    assert "run early has not recorded yet which version it uses" in output
+    assert output.endswith("0 removed, 0 B\n")
     assert version.is_dir()
 
 
@@ -178,10 +178,10 @@ OVER: dict[str, dict[str, object]] = {
         *((ended, 0.5, False) for ended in OVER.values()),
     ],
 )
-def test_a_run_that_may_go_on_keeps_its_folder_and_its_dataset_for_a_week(
+def test_run_that_may_continue_keeps_folder_and_dataset_for_a_week(
     *, tmp_path: Path, ended: dict[str, object], days: float, stays: bool, namespace: str
 ):
-    """Suspended, evicted or between two attempts, it has not ended; what nobody tries again has."""
+    """Such as a suspended or evicted run; a run that is never tried again has ended."""
     version = make_version(tmp_path, "a")
     finished = (NOW - timedelta(days=days)).isoformat()
     more = {"finished_at_utc": finished, "dataset_resolved_path": f"/data/qlib/{version.name}"}
@@ -191,16 +191,16 @@ def test_a_run_that_may_go_on_keeps_its_folder_and_its_dataset_for_a_week(
     assert (runs_left(tmp_path), version.is_dir()) == ({"run"} if stays else set(), stays)
 
 
-def test_a_run_that_was_stopped_before_it_chose_keeps_no_version(tmp_path: Path):
-    """When it goes on, it chooses among those that are there."""
+def test_run_that_stopped_before_it_recorded_a_version_keeps_none(tmp_path: Path):
+    """When it continues, it selects from the versions that exist then."""
     version = make_version(tmp_path, "a")
     make_run(tmp_path, "early", status="interrupted", finished_at_utc=NOW.isoformat())
     assert prune(tmp_path, Criteria(), NOW, datasets=True, run_folders=False) == 0
     assert (version.is_dir(), runs_left(tmp_path)) == (False, {"early"})
 
 
-def test_a_dry_run_tells_the_same_and_touches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Not even a lock is made."""
+def test_dry_run_prints_the_same_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """It does not even create a lock."""
     make_version(tmp_path, "a")
     make_run(tmp_path, "old", age=9)
     before = sorted(tmp_path.rglob("*"))
@@ -215,8 +215,8 @@ def test_a_dry_run_tells_the_same_and_touches_nothing(tmp_path: Path, capsys: py
     assert (runs_left(tmp_path), names(tmp_path / "qlib")) == (set(), set())
 
 
-def test_a_crash_leaves_no_run_and_no_version_half_there(tmp_path: Path):
-    """What it leaves looks like nothing, and the next prune takes it away."""
+def test_crash_leaves_no_partly_removed_run_or_version(tmp_path: Path):
+    """What it leaves is neither a run nor a version, and the next prune removes it."""
     version = make_version(tmp_path, "a")
     make_run(tmp_path, "old", age=9)
     words = [sys.executable, "-m", "qlib_shadow_runner", "prune", "--data", str(tmp_path)]
@@ -231,17 +231,22 @@ def test_a_crash_leaves_no_run_and_no_version_half_there(tmp_path: Path):
     assert (runs_left(tmp_path), names(version.parent)) == (set(), set())
 
 
-def test_a_dataset_that_is_being_built_is_left_alone(
+def test_dataset_that_is_being_built_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """The builder may be about to point the name at a version that is there."""
+    """The builder may be about to link the name to an existing version."""
     version = make_version(tmp_path, "a")
     monkeypatch.setattr(prune_command, "LOCK_TIMEOUT", 0.0)
     with locked(version.with_name("us")):
         assert main(["prune", "--datasets", "--data", str(tmp_path), "--json"]) == 13
-    said = capsys.readouterr()
-    told = json.loads(said.out)
-    assert (told["removed"], told["reason"], told["exitCode"], said.err) == ([], "DatasetLocked", 13, "")
+    output = capsys.readouterr()
+    printed = json.loads(output.out)
+    assert (printed["removed"], printed["reason"], printed["exitCode"], output.err) == (
+        [],
+        "DatasetLocked",
+        13,
+        "",
+    )
     assert version.is_dir()
 
 
@@ -258,21 +263,21 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("words", "sentence"), FAULTS.values(), ids=FAULTS)
-def test_a_wrong_choice_is_one_sentence_and_ten(
+def test_wrong_criterion_is_one_sentence_and_exit_code_10(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
 ):
-    """And nothing is removed."""
+    """Nothing is removed."""
     make_run(tmp_path, "old", age=900)
     assert main(["prune", "--data", str(tmp_path), *words]) == 10
-    said = capsys.readouterr().err
-    assert said.startswith("qlib-shadow: InvalidSpec: ")
-    assert sentence in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith("qlib-shadow: InvalidSpec: ")
+    assert sentence in output
+    assert output.count("\n") == 1
     assert runs_left(tmp_path) == {"old"}
 
 
-def test_a_missing_data_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """And not made."""
+def test_missing_data_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """It is named, and not created."""
     assert main(["prune", "--keep", "1", "--data", str(tmp_path / "none")]) == 10
     assert "none is not a folder; name the data folder" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
@@ -281,8 +286,8 @@ def test_a_missing_data_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("text", "left"), [("1.5M", {"new"}), ("3MiB", {"new", "old"}), ("0", set()), ("1500k", {"new"})]
 )
-def test_sizes_are_read_as_people_write_them(tmp_path: Path, text: str, left: set[str]):
-    """Powers of 1024, the letters in either case."""
+def test_sizes_may_have_units(tmp_path: Path, text: str, left: set[str]):
+    """Powers of 1024, with letters in either case."""
     make_run(tmp_path, "new", age=1)
     make_run(tmp_path, "old", age=2)
     assert main(["prune", "--run-folders", "--data", str(tmp_path), "--max-size", text]) == 0

@@ -1,4 +1,4 @@
-"""What qrun would be given, without running anything."""
+"""`qlib-shadow render`: print the workflow that qrun would get, without running it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.run_manifest import load_manifest
+from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.dataset.ensure import ResolvedDataset, check_claims, find_fresh, satisfies
 from qlib_shadow_runner.dataset.pinned import find_pinned
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template
 
 
-def print_preview(manifest: RunManifest, template: Template, data: Path, *, as_json: bool) -> int:
-    """Print the workflow; to a program with what identifies it."""
-    workflow = preview(manifest, template, data)
+def print_preview(file: Path, template: Path | None, data: Path, *, as_json: bool) -> int:
+    """Print the workflow; as JSON with the hashes that identify it."""
+    manifest = load_manifest(file)
+    workflow = preview(manifest, template_of(manifest, template), data)
     if as_json:
         print_json(
             {
@@ -43,7 +46,7 @@ def print_preview(manifest: RunManifest, template: Template, data: Path, *, as_j
 
 
 def preview(manifest: RunManifest, template: Template, data: Path) -> Workflow:
-    """Render the workflow against the dataset that is there."""
+    """Return the workflow, rendered for the dataset that is on the volume."""
     spec = manifest.parse()
     volume = Volume(data.absolute())
     canonical = volume.locate(spec.dataset.path)
@@ -53,8 +56,8 @@ def preview(manifest: RunManifest, template: Template, data: Path) -> Workflow:
     else:
         resolved = find_fresh(canonical, dataset) or _published(canonical, dataset)
     check_claims(resolved.manifest, dataset)
-    here = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, read_limits().threads)
-    return prepare(spec, template, resolved.dataset, here).workflow
+    context = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, read_limits().threads)
+    return prepare(spec, template, resolved.dataset, context).workflow
 
 
 def _published(canonical: Path, spec: DatasetSpec) -> ResolvedDataset:

@@ -1,4 +1,4 @@
-"""`qlib-shadow download`: the dataset and nothing else, by the stage that a run uses."""
+"""`qlib-shadow download`: makes only the dataset, by the same stage as a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ spec:
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Call qlib-shadow."""
+    """Run qlib-shadow in a process."""
     words = [sys.executable, "-m", "qlib_shadow_runner", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
@@ -38,8 +38,8 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_dataset_is_there_afterwards_and_nobody_seems_to_run(tmp_path: Path, file: Path):
-    """The spec's runId stays free for the run; twice is no more work and no failure."""
+def test_dataset_is_made_and_the_run_is_listed_as_downloaded(tmp_path: Path, file: Path):
+    """The spec's runId stays free for the run; a second download uses the same dataset."""
     data = tmp_path / "data"
     first, second = (command("download", file, "--data", data, "--json") for _ in range(2))
     assert (first.returncode, first.stderr, second.returncode) == (0, "", 0)
@@ -52,8 +52,8 @@ def test_the_dataset_is_there_afterwards_and_nobody_seems_to_run(tmp_path: Path,
     assert all(run["runId"].startswith("download-demo-") for run in listed)
 
 
-def test_a_download_that_fails_says_why_and_where(tmp_path: Path, file: Path):
-    """With the stage's own code."""
+def test_failed_download_prints_reason_and_log(tmp_path: Path, file: Path):
+    """It exits with the code of the stage."""
     file.write_text(MANIFEST.replace("synthetic: {symbols: 20, days: 300}", "existing: {}"))
     done = command("download", file, "--data", tmp_path / "data")
     assert done.returncode == 11
@@ -61,8 +61,8 @@ def test_a_download_that_fails_says_why_and_where(tmp_path: Path, file: Path):
     assert "stderr.log" in done.stderr.splitlines()[-1]
 
 
-def test_a_wrong_file_is_one_sentence_and_ten(tmp_path: Path, file: Path):
-    """Before anything is made."""
+def test_wrong_manifest_is_one_sentence_and_exit_code_10(tmp_path: Path, file: Path):
+    """Before anything is created."""
     file.write_text("a: [")
     done = command("download", file, "--data", tmp_path / "data")
     assert (done.returncode, done.stderr.count("\n")) == (10, 1)

@@ -1,4 +1,4 @@
-"""`qlib-shadow completion`: the scripts do in real shells what they promise."""
+"""`qlib-shadow completion`: the scripts work in real shells."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from qlib_shadow_runner.cli import main
+from qlib_shadow_runner.cli.commands import SHELLS
 from qlib_shadow_runner.cli.completion import script
-from qlib_shadow_runner.cli.parser import build_parser
-from qlib_shadow_runner.cli.words.shared import all_options, subcommands
-from qlib_shadow_runner.cli.words.upkeep import SHELLS
+from qlib_shadow_runner.cli.parser import all_options, build_parser, subcommands
 
 ASK_BASH = """
 source <(qlib-shadow completion bash)
@@ -30,7 +29,7 @@ ASK_FISH = "qlib-shadow completion fish | source; complete -C '{}'"
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """Let shells find the command, and a volume with two runs."""
+    """Return an environment in which shells find the command and a volume with two runs."""
     for name in ("demo-1", "nightly-2"):
         folder = tmp_path / "data/artifacts/trading-ops/qlib-shadow" / name
         folder.mkdir(parents=True)
@@ -41,15 +40,15 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 def complete(environ: dict[str, str], tmp_path: Path, *words: str) -> set[str]:
-    """Press Tab after some words, in a real bash."""
+    """Return what bash suggests after some words."""
     command = ["bash", "--norc", "-c", ASK_BASH, "bash", "qlib-shadow", *words]
     done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return set(done.stdout.split())
 
 
-def test_bash_completes_commands_options_runs_and_places(environ: dict[str, str], tmp_path: Path):
-    """Each where it may stand."""
+def test_bash_completes_commands_options_runs_and_paths(environ: dict[str, str], tmp_path: Path):
+    """Each where it is allowed."""
     commands = subcommands(build_parser())
     assert complete(environ, tmp_path, "") == {*commands, "--help", "--version"}
     assert complete(environ, tmp_path, "val") == {"validate"}
@@ -65,8 +64,8 @@ def test_bash_completes_commands_options_runs_and_places(environ: dict[str, str]
 
 
 @pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell)])
-def test_each_shell_that_is_here_can_read_its_script(shell: str, tmp_path: Path):
-    """Without running it."""
+def test_installed_shells_accept_their_scripts(shell: str, tmp_path: Path):
+    """The syntax is checked; nothing is run."""
     file = tmp_path / f"completion.{shell}"
     file.write_text(script(shell, build_parser()))
     done = subprocess.run([*SYNTAX[shell], str(file)], capture_output=True, text=True, check=False)
@@ -74,19 +73,19 @@ def test_each_shell_that_is_here_can_read_its_script(shell: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_every_command_and_option_is_in_every_script(shell: str, capsys: pytest.CaptureFixture[str]):
+def test_scripts_contain_every_command_and_option(shell: str, capsys: pytest.CaptureFixture[str]):
     """A new one cannot be forgotten."""
     assert main(["completion", shell]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name, command in subcommands(build_parser()).items():
-        assert name in told
+        assert name in printed
         for option in all_options(command):
-            assert (f"-l {option[2:]} " if shell == "fish" else option) in told
-    assert told.endswith("\n")
+            assert (f"-l {option[2:]} " if shell == "fish" else option) in printed
+    assert printed.endswith("\n")
 
 
-def test_fish_completes_where_it_is(environ: dict[str, str], tmp_path: Path):
-    """The lines that it would show."""
+def test_fish_completes_if_it_is_installed(environ: dict[str, str], tmp_path: Path):
+    """Commands and runs."""
     if shutil.which("fish") is None:
         assert "complete -c qlib-shadow" in script("fish", build_parser())
         return

@@ -1,4 +1,4 @@
-"""A manifest with a runId, run again: the same question goes on, another one is refused, two never mix."""
+"""A manifest with a runId that is run again: the same spec continues, a changed one is rejected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Write a manifest that fails at once: there is no dataset."""
+    """Write a manifest that fails at once, because there is no dataset."""
     path = tmp_path / "run.yaml"
     path.write_text(HEAD + SPEC)
     return path
@@ -34,23 +34,23 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path, file: Path) -> Callable[..., int]:
-    """Run it in this process."""
+    """Return a function that runs it in this process."""
     return lambda *words: main(["run", str(file), "--data", str(tmp_path / "data"), *words])
 
 
 def folder(tmp_path: Path) -> Path:
-    """Give the run folder."""
+    """Return the run folder."""
     return tmp_path / "data/artifacts/trading-ops/qlib-shadow/mine"
 
 
 def uid(path: Path, text: str) -> str:
-    """Give the uid that a manifest's run would have."""
+    """Return the uid of a run of this manifest."""
     path.write_text(text)
     return load_manifest(path).request(NOW)["uid"]
 
 
-def test_the_same_question_has_the_same_uid_and_another_has_another(file: Path):
-    """Comments, order and what only the operator reads are no part of the question."""
+def test_same_spec_has_the_same_uid_and_a_changed_one_has_another(file: Path):
+    """Comments, order and fields that only the operator reads do not change it."""
     first = uid(file, HEAD + SPEC)
     same = "# again\nspec: {suspend: false, ttlSecondsAfterFinished: 5, workflow: {seed: 7}, runId: mine}\n"
     assert uid(file, same + HEAD) == first
@@ -64,10 +64,10 @@ def test_the_same_question_has_the_same_uid_and_another_has_another(file: Path):
     assert uid(file, nameless) != uid(file, nameless)
 
 
-def test_running_it_again_goes_on_in_its_folder(
+def test_second_run_continues_in_the_same_folder(
     tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ):
-    """The second attempt is one of the same run, and says so."""
+    """It is the second attempt of the same run, and says so."""
     assert [run(), run()] == [11, 11]
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("mine")] == ["mine", "mine  continued"]
@@ -75,26 +75,28 @@ def test_running_it_again_goes_on_in_its_folder(
     assert metadata["stages"]["download"]["attempts"] == 2
 
 
-def test_a_changed_manifest_is_refused_with_the_ways_out(
+def test_changed_manifest_is_rejected(
     tmp_path: Path, file: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ):
-    """What the folder holds answers another question."""
+    """The message says what to do; the folder is not changed."""
     assert run() == 11
     before = (folder(tmp_path) / "RUN_METADATA.json").read_bytes()
     capsys.readouterr()
     file.write_text(HEAD + SPEC.replace("7", "8"))
     assert run("--json") == 10
-    told = json.loads(capsys.readouterr().out)
-    assert told["reason"] == "RunFolderTaken"
-    assert told["message"] == (
-        f'spec.runId "mine" is taken: {folder(tmp_path)} is of another manifest, or of this one before '
-        "it was changed. Choose another spec.runId, leave it out, or remove the folder to begin anew."
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["reason"] == "RunFolderTaken"
+    assert printed["message"] == (
+        f'spec.runId "mine" is taken: {folder(tmp_path)} belongs to another manifest, or to this one '
+        "before it was changed. Choose another spec.runId, leave it out, or remove the folder to start again."
     )
     assert (folder(tmp_path) / "RUN_METADATA.json").read_bytes() == before
 
 
-def test_two_at_once_never_mix(tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]):
-    """The second is told of the first; when that has ended, it may."""
+def test_two_runs_cannot_use_one_folder_at_the_same_time(
+    tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+):
+    """The second one can start when the first has ended."""
     folder(tmp_path).mkdir(parents=True)
     descriptor = os.open(folder(tmp_path), os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -105,8 +107,8 @@ def test_two_at_once_never_mix(tmp_path: Path, run: Callable[..., int], capsys: 
     assert run() == 11
 
 
-def test_a_stage_that_outlives_its_command_keeps_the_folder(tmp_path: Path, run: Callable[..., int]):
-    """The lock is the stage's too: killing the command alone lets nobody begin beside what it left."""
+def test_stage_that_outlives_its_command_keeps_the_lock(tmp_path: Path, run: Callable[..., int]):
+    """The stage inherits the lock, so killing only the command does not free the folder."""
     with locked_run_folder(folder(tmp_path), load_manifest(tmp_path / "run.yaml").request(NOW)) as descriptor:
         stage = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(descriptor,))
     assert run() == 10

@@ -1,4 +1,4 @@
-"""The pages in Chromium: they keep up by themselves, fit a phone, can be read, and ask nobody else."""
+"""The pages in Chromium: they refresh themselves, fit a phone, and load nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ADDRESSES = (
     "/followup",
 )
 CONTRAST = 4.5
-"""What WCAG 2 asks of text, level AA."""
+"""The contrast that WCAG 2 requires of text at level AA."""
 MEASURE = """
 () => {
   const channel = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
@@ -69,35 +69,35 @@ UNSEEN_TEXT = """
 
 @pytest.fixture(scope="module", autouse=True)
 def followed_up(pages: Served) -> None:
-    """Let there be a followup to be drawn."""
+    """Compute a followup, so that there is a chart."""
     update(pages.small.volume)
 
 
 @pytest.fixture
 def page(browser: Browser, pages: Served) -> Iterator[Page]:
-    """Open a page of one's own; it may ask nobody else and complain of nothing."""
+    """Open a page that may load nothing from elsewhere and may log no error."""
     context = browser.new_context(base_url=pages.url)
     context.set_default_timeout(chromium.PATIENCE)
     expect.set_options(chromium.PATIENCE)
     one = context.new_page()
     asked: list[str] = []
-    complaints: list[str] = []
+    messages: list[str] = []
     one.on("request", lambda request: asked.append(request.url))
-    one.on("console", lambda message: complaints.append(message.text))
-    one.on("pageerror", lambda error: complaints.append(str(error)))
+    one.on("console", lambda message: messages.append(message.text))
+    one.on("pageerror", lambda error: messages.append(str(error)))
     yield one
     context.close()
     assert [url for url in asked if not url.startswith((f"{pages.url}/", "data:"))] == []
-    assert [text for text in complaints if "Blocked script execution" not in text] == []
+    assert [text for text in messages if "Blocked script execution" not in text] == []
 
 
 def folder(pages: Served, run_id: str) -> Path:
-    """Give a run's folder."""
+    """Return the folder of a run."""
     return pages.small.data / ARTIFACTS / run_id
 
 
-def test_the_list_keeps_up_by_itself(page: Page, pages: Served):
-    """A run that appears is shown without a touch, and what was typed meanwhile is kept."""
+def test_list_refreshes_itself(page: Page, pages: Served):
+    """A new run appears, and text that is being typed is kept."""
     page.goto("/")
     page.get_by_label("Words").fill("half a wo")
     pages.small.add_run("later-1", 64)
@@ -105,8 +105,8 @@ def test_the_list_keeps_up_by_itself(page: Page, pages: Served):
     expect(page.get_by_label("Words")).to_have_value("half a wo")
 
 
-def test_the_list_keeps_up_under_the_keyboard(page: Page, pages: Served):
-    """Whoever stands on a link of it stays there; a row that is the same is left alone."""
+def test_refresh_keeps_the_focus(page: Page, pages: Served):
+    """A link keeps the focus, and rows that have not changed are not replaced."""
     page.goto("/")
     link = page.get_by_role("link", name="nightly-0")
     link.focus()
@@ -121,8 +121,8 @@ def test_the_list_keeps_up_under_the_keyboard(page: Page, pages: Served):
     assert link.evaluate("link => link.mark && link === document.activeElement")
 
 
-def test_choosing_a_status_filters_at_once(page: Page):
-    """And the address can be kept."""
+def test_selecting_a_status_filters_at_once(page: Page):
+    """The filter is part of the address."""
     page.goto("/")
     page.get_by_label("Status").select_option("failed")
     page.wait_for_url("**/?status=failed*")
@@ -130,8 +130,8 @@ def test_choosing_a_status_filters_at_once(page: Page):
     expect(page.get_by_role("link", name="broken-1")).to_be_visible()
 
 
-def test_a_log_follows_what_is_written(page: Page, pages: Served):
-    """To its end; then it says that the run has ended. A reader who has scrolled up is left there."""
+def test_log_shows_new_lines(page: Page, pages: Served):
+    """It stays at the end, unless the reader has scrolled up."""
     log = folder(pages, "busy-1") / "stdout.log"
     page.goto("/runs/busy-1/logs/stdout")
     shown = page.locator("#log")
@@ -147,8 +147,8 @@ def test_a_log_follows_what_is_written(page: Page, pages: Served):
     assert shown.locator("b").count() == 0
 
 
-def test_a_run_that_ends_shows_its_report(page: Page, pages: Served):
-    """The page that showed it running becomes the page of its end; the log says so as well."""
+def test_run_that_ends_shows_its_report(page: Page, pages: Served):
+    """The page of the running run changes to that of an ended run, and so does its log."""
     running = folder(pages, "busy-1")
     page.goto("/runs/busy-1")
     expect(page.locator("#live .title .badge")).to_have_text("running")
@@ -163,8 +163,8 @@ def test_a_run_that_ends_shows_its_report(page: Page, pages: Served):
     expect(log.locator("#follows")).to_have_text("the run has ended")
 
 
-def test_a_reports_scripts_do_not_run(page: Page):
-    """The frame shows it as a picture would."""
+def test_scripts_of_a_report_do_not_run(page: Page):
+    """The frame shows its text and style only."""
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
     page.goto("/runs/nightly-0")
@@ -176,8 +176,8 @@ def test_a_reports_scripts_do_not_run(page: Page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read(page: Page, scheme: str):
-    """In both lights, every text stands out from its ground."""
+def test_all_text_has_enough_contrast(page: Page, scheme: str):
+    """In the light and in the dark color scheme."""
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     for address in ADDRESSES:
         page.goto(address)
@@ -187,8 +187,8 @@ def test_everything_can_be_read(page: Page, scheme: str):
     assert ground == ("rgb(18, 21, 27)" if scheme == "dark" else "rgb(255, 255, 255)")
 
 
-def test_a_phone_shows_all_of_it(page: Page):
-    """Nothing is wider than its screen, and figures keep their names."""
+def test_pages_fit_a_phone(page: Page):
+    """Nothing is wider than the screen, and figures keep their names."""
     page.set_viewport_size({"width": 360, "height": 740})
     for address in ADDRESSES:
         page.goto(address)
@@ -199,16 +199,16 @@ def test_a_phone_shows_all_of_it(page: Page):
 
 
 @pytest.mark.parametrize("width", [320, 360, 800])
-def test_a_charts_words_are_whole(page: Page, width: int):
-    """Signs included, also where letters are large for the picture."""
+def test_labels_of_a_chart_are_not_cut(page: Page, width: int):
+    """Also where the letters are large for the chart."""
     page.set_viewport_size({"width": width, "height": 740})
     page.goto("/followup")
     expect(page.locator("svg.chart text", has_text="\N{MINUS SIGN}").first).to_be_visible()
     assert page.evaluate(UNSEEN_TEXT) == []
 
 
-def test_the_keyboard_reaches_everything(page: Page):
-    """The content at once, and every link in turn."""
+def test_keyboard_reaches_everything(page: Page):
+    """The content with one key, and every link in turn."""
     page.goto("/")
     page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_have_text("Skip to the content")
@@ -223,7 +223,7 @@ def test_the_keyboard_reaches_everything(page: Page):
 
 
 def test_pictures_and_tables_have_names(page: Page):
-    """For those who do not see them."""
+    """For screen readers."""
     page.goto("/followup")
     expect(page.get_by_role("img", name=re.compile("Cumulative IC from .* over 1 day"))).to_be_visible()
     assert page.locator("table th:not([scope])").count() == 0

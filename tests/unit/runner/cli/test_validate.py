@@ -1,4 +1,4 @@
-"""`qlib-shadow validate`: all faults at once, each with the nearest word that would be right."""
+"""`qlib-shadow validate`: prints all faults, each with the nearest valid word."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def validate(text: str, tmp_path: Path, *more: str) -> int:
 
 
 def indented(spec: str) -> str:
-    """Put a spec below its key."""
+    """Return a manifest with this spec."""
     return HEAD + "spec:\n" + "".join(f"  {line}\n" for line in spec.splitlines())
 
 
-def test_every_fault_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Nothing that follows from another fault is added, and nothing is left out."""
+def test_every_fault_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """No fault is missing, and none is added that follows from another."""
     assert validate(indented(MANY), tmp_path) == 10
-    said = capsys.readouterr().err
-    faults = [line for line in said.splitlines() if line.startswith("  - ")]
+    output = capsys.readouterr().err
+    faults = [line for line in output.splitlines() if line.startswith("  - ")]
     for sentence in (
         'spec has no field "runid"; did you mean "runId"?',
         'spec.dataset has no field "regoin"; did you mean "region"?',
@@ -64,12 +64,14 @@ def test_every_fault_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[
         "spec.workflow.segments.train must be [first day, last day], the first not after the last",
         "spec.workflow.segments.valid must be [first day, last day]",
     ):
-        assert sum(sentence in fault for fault in faults) == 1, (sentence, said)
-    assert len(faults) == 14, said
-    assert said.startswith(f"qlib-shadow: InvalidSpec: {tmp_path / 'run.yaml'} has 14 faults:\n")
+        assert sum(sentence in fault for fault in faults) == 1, (sentence, output)
+    assert len(faults) == 14, output
+    assert output.startswith(f"qlib-shadow: InvalidSpec: {tmp_path / 'run.yaml'} has 14 faults:\n")
 
 
-def test_the_frame_and_the_spec_are_looked_at_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_faults_outside_and_inside_the_spec_are_printed_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     """A typo at the top would otherwise make a run of nothing but defaults."""
     text = HEAD.replace("v1alpha1", "v1").replace("demo", "Demo") + "sepc: {}\nspec: {workflow: {seed: x}}\n"
     assert validate(text, tmp_path, "--json") == 10
@@ -102,37 +104,37 @@ def test_the_frame_and_the_spec_are_looked_at_together(tmp_path: Path, capsys: p
         ),
     ],
 )
-def test_a_single_fault_stays_a_single_one(spec: dict[str, object], sentence: str):
+def test_single_fault_gives_no_further_faults(spec: dict[str, object], sentence: str):
     """Leaving out what is wrong makes no new fault."""
     [fault] = spec_faults(spec)
     assert sentence in fault.message
 
 
-def test_all_that_stands_beside_a_version_is_told():
+def test_every_field_that_excludes_a_version_is_printed():
     """Each by its name."""
     spec = {"dataset": {"version": "808737d06485", "refresh": "Never", "maxAgeDays": 3, "path": "/etc"}}
-    told = [fault.message for fault in spec_faults(spec)]
-    assert [message.partition(",")[0] for message in told] == [
+    messages = [fault.message for fault in spec_faults(spec)]
+    assert [message.partition(",")[0] for message in messages] == [
         'spec.dataset.path "/etc" must lie under /data',
         "spec.dataset cannot have refresh beside version",
         "spec.dataset cannot have maxAgeDays beside version",
     ]
 
 
-def test_a_fault_beside_another_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Also where the first one hides the second's parent."""
+def test_fault_beside_another_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Also where the first fault is in a parent of the second."""
     spec = 'runId: "A B"\ndataset: {source: {archive: {url: "ftp://x/y"}}}\nworkflow: {seed: -1}'
     assert validate(indented(spec), tmp_path) == 10
     assert "has 4 faults:" in capsys.readouterr().err
 
 
-def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """As the API server does; YAML alone would take the last one in silence."""
+def test_duplicate_key_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """As by the API server; PyYAML alone would silently take the last one."""
     assert validate(HEAD + "spec:\n  workflow: {seed: 1}\n  workflow: {seed: 2}\n", tmp_path) == 10
     assert 'is not YAML at line 6: the key "workflow" is there twice' in capsys.readouterr().err
 
 
-def test_a_manifest_may_come_by_a_pipe(tmp_path: Path):
+def test_manifest_is_read_from_stdin(tmp_path: Path):
     """As `kubectl apply -f -` takes it."""
     words = [sys.executable, "-m", "qlib_shadow_runner", "validate", "-", "--json"]
     done = subprocess.run(words, input=HEAD, capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""`qlib-shadow cache ls|clear`: what is kept, oldest first, and what of it goes."""
+"""`qlib-shadow cache ls|clear`: lists what is kept, oldest first, and removes it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from qlib_shadow_runner.cache.matrices import MatrixStore as Features
 from qlib_shadow_runner.cache.places import FEATURES_CACHE
 from qlib_shadow_runner.cache.store import STAGING, Store, StoreDraft
-from qlib_shadow_runner.cli.commands import main
+from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.plugins.lightgbm_bins import BinnedStore
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    """Keep features and binned data on a volume; the features were not used for long."""
+    """Return a volume with features and binned data; the features were used first."""
     for number, (letter, store) in enumerate({"a": Features, "b": BinnedStore}.items()):
         home = store(tmp_path / FEATURES_CACHE)
         draft = StoreDraft(home.staging(letter * 64), letter * 64)
@@ -29,8 +29,8 @@ def data(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_it_lists_what_is_kept(data: str, capsys: pytest.CaptureFixture[str]):
-    """For people."""
+def test_entries_are_listed(data: str, capsys: pytest.CaptureFixture[str]):
+    """With kind, size and time of use."""
     assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
     first, second, total = capsys.readouterr().out.splitlines()
     assert first.startswith("aaaaaaaaaaaa  features ")
@@ -39,8 +39,8 @@ def test_it_lists_what_is_kept(data: str, capsys: pytest.CaptureFixture[str]):
     assert total.startswith("2 kept, ")
 
 
-def test_it_lists_it_for_programs(data: str, capsys: pytest.CaptureFixture[str]):
-    """Whole keys, kinds, and bytes."""
+def test_entries_are_listed_as_json(data: str, capsys: pytest.CaptureFixture[str]):
+    """With whole keys, kinds and bytes."""
     assert main(["cache", "ls", "--data", data, "--json"]) == ExitCode.DONE
     document = json.loads(capsys.readouterr().out)
     assert [one["key"] for one in document["kept"]] == ["a" * 64, "b" * 64]
@@ -49,8 +49,8 @@ def test_it_lists_it_for_programs(data: str, capsys: pytest.CaptureFixture[str])
     assert document["kept"][0]["lastUsed"] == "2001-09-09T01:46:40Z"
 
 
-def test_it_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFixture[str]):
-    """The longest unused first; and nothing twice."""
+def test_clear_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFixture[str]):
+    """The longest unused first."""
     one = Store(Path(data) / FEATURES_CACHE).entries()[1].size
     assert main(["cache", "clear", "--data", data, "--max-size", str(one)]) == ExitCode.DONE
     assert capsys.readouterr().out.startswith("aaaaaaaaaaaa ")
@@ -60,8 +60,10 @@ def test_it_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "0 removed, 0 B\n"
 
 
-def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys: pytest.CaptureFixture[str]):
-    """It takes room, and is nobody's."""
+def test_incomplete_entry_of_a_killed_run_is_listed_and_removed(
+    data: str, capsys: pytest.CaptureFixture[str]
+):
+    """It takes space and is of no use."""
     (Path(data) / FEATURES_CACHE / f"{STAGING}cccc-0").mkdir()
     assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
     assert capsys.readouterr().out.startswith(".making-cccc  half made ")
@@ -70,7 +72,7 @@ def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "told"),
+    ("words", "code", "sentence"),
     [
         (["lss"], 2, 'did you mean "ls"?'),
         (["ls", "--max-size", "1G"], ExitCode.BAD_CONFIG, "leave it out with ls"),
@@ -78,11 +80,11 @@ def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys
         (["clear", "--data", "/nowhere"], ExitCode.BAD_CONFIG, "/nowhere is not a folder"),
     ],
 )
-def test_wrong_forms_are_sentences(
-    data: str, typed: list[str], code: int, feature_stats: str, capsys: pytest.CaptureFixture[str]
+def test_wrong_arguments_are_explained(
+    data: str, words: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ):
-    """With what to write instead."""
-    given = typed if "--data" in typed else [*typed, "--data", data]
-    assert main(["cache", *given]) == code
-    assert feature_stats in capsys.readouterr().err
+    """The sentence says what to write instead."""
+    arguments = words if "--data" in words else [*words, "--data", data]
+    assert main(["cache", *arguments]) == code
+    assert sentence in capsys.readouterr().err
     assert len(Store(Path(data) / FEATURES_CACHE).entries()) == 2
