@@ -14,7 +14,7 @@ from qlib.data.dataset import handler as handlers
 from qlib.data.dataset import processor as qlibs_processors
 
 from qlib_shadow_runner.plugins import processors
-from qlib_shadow_runner.plugins.learned import (
+from qlib_shadow_runner.plugins._training_data import (
     Learned,
     Lesson,
     divisible,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from qlib.data.dataset import DatasetH
 
-    from qlib_shadow_runner.plugins.learned import Floats
+    from qlib_shadow_runner.plugins._training_data import Floats
 
 LOADER: Final = {"class": "QlibDataLoader", "module_path": "qlib_shadow_runner.plugins.loader"}
 QLIBS_LOADERS: Final = (None, "qlib.data.dataset.loader")

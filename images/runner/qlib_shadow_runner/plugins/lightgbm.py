@@ -20,8 +20,8 @@ from qlib.workflow import R
 
 from qlib_shadow_runner.engine.layout import let_go
 from qlib_shadow_runner.faults import QrunPoint, fault_point
+from qlib_shadow_runner.plugins._lightgbm_bins import Binned, datasets, understood
 from qlib_shadow_runner.plugins.handlers import DataHandlerLP, features, lessons
-from qlib_shadow_runner.plugins.lightgbm_bins import Binned, datasets, understood
 from qlib_shadow_runner.plugins.records import log_in_step
 from qlib_shadow_runner.training.checkpoints import Checkpoint, Checkpoints, Draft, Step
 

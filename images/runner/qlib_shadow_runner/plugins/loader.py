@@ -28,7 +28,7 @@ from qlib_shadow_runner.engine.growth import Growth, describe, grow, past
 from qlib_shadow_runner.engine.layout import Rows
 from qlib_shadow_runner.engine.matrix import Matrixes, Universe
 from qlib_shadow_runner.engine.memory import Memory, Unsettled
-from qlib_shadow_runner.plugins.features_report import Report
+from qlib_shadow_runner.plugins._feature_stats import Report
 from qlib_shadow_runner.process.limits import read_limits
 
 if TYPE_CHECKING:

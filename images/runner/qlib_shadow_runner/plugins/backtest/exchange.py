@@ -10,9 +10,9 @@ from qlib.backtest.decision import OrderDir
 from qlib.data import D
 
 from qlib_shadow_runner.engine.expressions import Unsupported
-from qlib_shadow_runner.plugins.backtest.bookkeeping import is_plain
-from qlib_shadow_runner.plugins.backtest.panel import PanelQuote
-from qlib_shadow_runner.plugins.features_report import Report
+from qlib_shadow_runner.plugins._feature_stats import Report
+from qlib_shadow_runner.plugins.backtest._bookkeeping import is_plain
+from qlib_shadow_runner.plugins.backtest._panel import PanelQuote
 from qlib_shadow_runner.plugins.loader import Ask, Computation, QlibDataLoader
 
 if TYPE_CHECKING:

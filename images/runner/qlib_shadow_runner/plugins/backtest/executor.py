@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qlib.backtest import executor
 from qlib.backtest.utils import TradeCalendarManager
 
-from qlib_shadow_runner.plugins.backtest.bookkeeping import DailyAccount
+from qlib_shadow_runner.plugins.backtest._bookkeeping import DailyAccount
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qlib.backtest.decision import Order, OrderDir, TradeDecisionWO
 from qlib.contrib.strategy import signal_strategy
 
-from qlib_shadow_runner.plugins.backtest.bookkeeping import QuickPosition, copy_of
-from qlib_shadow_runner.plugins.backtest.signal import Scores
+from qlib_shadow_runner.plugins.backtest._bookkeeping import QuickPosition, copy_of
+from qlib_shadow_runner.plugins.backtest._scores import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qlib.backtest.exchange import Exchange
     from qlib.backtest.position import Position
 
-    from qlib_shadow_runner.plugins.backtest.signal import DayScores
+    from qlib_shadow_runner.plugins.backtest._scores import DayScores
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from qlib.backtest.utils import TradeCalendarManager
 from qlib.config import C
 from qlib.utils.index_data import SingleData
 from tests.unit.runner.conftest import weekdays
-from tests.unit.runner.fast.backtest.trading import Market, Stock, open_market
+from tests.unit.runner.plugins.backtest.trading import Market, Stock, open_market
 
+from qlib_shadow_runner.plugins.backtest._panel import PanelQuote
 from qlib_shadow_runner.plugins.backtest.exchange import Exchange
 from qlib_shadow_runner.plugins.backtest.executor import StepCalendar
-from qlib_shadow_runner.plugins.backtest.panel import PanelQuote
 
 if TYPE_CHECKING:
     from pathlib import Path

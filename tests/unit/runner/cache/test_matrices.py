@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.unit.runner.fast.markets import Life, Market
-from tests.unit.runner.fast.side_by_side import by_qlib, by_us, named, open_dataset, require_same
+from tests.unit.runner.plugins.markets import Life, Market
+from tests.unit.runner.plugins.side_by_side import by_qlib, by_us, named, open_dataset, require_same
 
 from qlib_shadow_runner.cache import store as shelf
 from qlib_shadow_runner.cache.key import Question

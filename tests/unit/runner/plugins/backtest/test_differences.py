@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from qlib.backtest.position import Position
 from qlib.utils.index_data import SingleData
-from tests.unit.runner.fast.backtest.likeness import differences
+from tests.unit.runner.plugins.backtest.differences import differences
 
 NEXT = np.nextafter(1.0, 2.0)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.cache.store import Content
-    from qlib_shadow_runner.plugins.learned import Lesson
+    from qlib_shadow_runner.plugins._training_data import Lesson
 
 FILE: Final = "dataset.bin"
 VERSION: Final = 1

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.runner.conftest import weekdays
-from tests.unit.runner.fast.backtest.likeness import differences
-from tests.unit.runner.fast.backtest.trading import Market, Rules, Scores, Stock, open_market, trade
-from tests.unit.runner.fast.chance import rounds
+from tests.unit.runner.plugins.backtest.differences import differences
+from tests.unit.runner.plugins.backtest.trading import Market, Rules, Scores, Stock, open_market, trade
+from tests.unit.runner.plugins.random_examples import rounds
 
 LENGTH = 26
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG")

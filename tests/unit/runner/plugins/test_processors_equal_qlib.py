@@ -11,8 +11,8 @@ import pytest
 from qlib.contrib.data import handler as theirs
 from qlib.data.dataset import processor
 from tests.unit.runner.conftest import weekdays
-from tests.unit.runner.fast.markets import Life, Market
-from tests.unit.runner.fast.side_by_side import open_dataset
+from tests.unit.runner.plugins.markets import Life, Market
+from tests.unit.runner.plugins.side_by_side import open_dataset
 
 from qlib_shadow_runner.plugins import handlers as ours
 from qlib_shadow_runner.plugins import processors

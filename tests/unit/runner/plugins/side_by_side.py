@@ -17,7 +17,7 @@ from qlib_shadow_runner.plugins import loader as fast
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qlib_shadow_runner.plugins.features_report import Report
+    from qlib_shadow_runner.plugins._feature_stats import Report
 
 Config = dict[str, tuple[list[str], list[str]]]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.core.sorting import nargsort  # type: ignore[import-not-found]
 from qlib.backtest.signal import SignalWCache
 
-from qlib_shadow_runner.plugins.backtest.panel import Days
+from qlib_shadow_runner.plugins.backtest._panel import Days
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,15 +18,15 @@ from qlib.contrib.model import gbdt
 from qlib.data.dataset import DatasetH
 from qlib.workflow import R
 from tests.unit.runner.conftest import weekdays
-from tests.unit.runner.fast.markets import Life, Market
+from tests.unit.runner.plugins.markets import Life, Market
 
 from qlib_shadow_runner.cache.places import ENV_CACHE
 from qlib_shadow_runner.cache.store import CONTENT, Draft, Shelf
 from qlib_shadow_runner.plugins import handlers
+from qlib_shadow_runner.plugins._lightgbm_bins import FILE, Binned, datasets, understood
+from qlib_shadow_runner.plugins._training_data import Learned, Lesson
 from qlib_shadow_runner.plugins.handlers import features, lessons
-from qlib_shadow_runner.plugins.learned import Learned, Lesson
 from qlib_shadow_runner.plugins.lightgbm import LGBModel
-from qlib_shadow_runner.plugins.lightgbm_bins import FILE, Binned, datasets, understood
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qlib.contrib.data.loader import Alpha158DL
 from tests.unit.runner.conftest import weekdays, write_bin
-from tests.unit.runner.fast.chance import rounds
-from tests.unit.runner.fast.markets import FIELDS, SYMBOLS, Life, Market
-from tests.unit.runner.fast.side_by_side import Config, by_qlib, by_us, named, open_dataset, require_same
-from tests.unit.runner.fast.test_features_are_qlibs_to_the_last_bit import AT_ONCE, LABEL, POOL
+from tests.unit.runner.plugins.markets import FIELDS, SYMBOLS, Life, Market
+from tests.unit.runner.plugins.random_examples import rounds
+from tests.unit.runner.plugins.side_by_side import Config, by_qlib, by_us, named, open_dataset, require_same
+from tests.unit.runner.plugins.test_features_equal_qlib import AT_ONCE, LABEL, POOL
 
 from qlib_shadow_runner.cache import store as shelf
 from qlib_shadow_runner.cache.matrices import MATRIX, Cache
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from qlib_shadow_runner.plugins.features_report import Report
+    from qlib_shadow_runner.plugins._feature_stats import Report
 
 WITH_A_PAST = sorted(
     {

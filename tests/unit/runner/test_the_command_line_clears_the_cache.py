@@ -13,7 +13,7 @@ from qlib_shadow_runner.cache.places import FEATURES_CACHE
 from qlib_shadow_runner.cache.store import STAGING, Draft, Shelf
 from qlib_shadow_runner.cli.commands import main
 from qlib_shadow_runner.contract import ExitCode
-from qlib_shadow_runner.plugins.lightgbm_bins import Binned
+from qlib_shadow_runner.plugins._lightgbm_bins import Binned
 
 
 @pytest.fixture

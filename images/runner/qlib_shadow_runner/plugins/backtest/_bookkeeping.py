@@ -17,7 +17,7 @@ from qlib.backtest.position import Position
 from qlib.backtest.report import Indicator, PortfolioMetrics
 from qlib.utils.index_data import Index, SingleData
 
-from qlib_shadow_runner.plugins.backtest.panel import Days, PanelQuote
+from qlib_shadow_runner.plugins.backtest._panel import Days, PanelQuote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

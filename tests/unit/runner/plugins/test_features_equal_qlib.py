@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qlib.contrib.data.loader import Alpha158DL, Alpha360DL
 from tests.unit.runner.conftest import weekdays, write_bin
-from tests.unit.runner.fast.chance import rounds
-from tests.unit.runner.fast.markets import FIELDS, SYMBOLS, Life, Market
-from tests.unit.runner.fast.side_by_side import by_qlib, by_us, named, open_dataset, require_same
+from tests.unit.runner.plugins.markets import FIELDS, SYMBOLS, Life, Market
+from tests.unit.runner.plugins.random_examples import rounds
+from tests.unit.runner.plugins.side_by_side import by_qlib, by_us, named, open_dataset, require_same
 
 AT_ONCE = 12
 LABEL = (["Ref($close, -2)/Ref($close, -1) - 1"], ["LABEL0"])
