@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from qlib_shadow_runner.cache.matrices import Cache as Features
+from qlib_shadow_runner.cache.matrices import MatrixStore
 from qlib_shadow_runner.cache.places import FEATURES_CACHE
-from qlib_shadow_runner.cache.store import STAGING, Draft, Shelf
+from qlib_shadow_runner.cache.store import STAGING, Store, StoreDraft
 from qlib_shadow_runner.cli.commands import main
 from qlib_shadow_runner.contract import ExitCode
-from qlib_shadow_runner.plugins._lightgbm_bins import Binned
+from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
     """Keep features and binned data on a volume; the features were not used for long."""
-    for number, (letter, shelf) in enumerate({"a": Features, "b": Binned}.items()):
-        home = shelf(tmp_path / FEATURES_CACHE)
-        draft = Draft(home.staging(letter * 64), letter * 64)
+    for number, (letter, store) in enumerate({"a": MatrixStore, "b": BinnedStore}.items()):
+        home = store(tmp_path / FEATURES_CACHE)
+        draft = StoreDraft(home.staging(letter * 64), letter * 64)
         draft.folder.mkdir(parents=True)
         (draft.folder / "file").write_bytes(bytes(100))
         home.publish(draft, {})
@@ -51,7 +51,7 @@ def test_it_lists_it_for_programs(data: str, capsys: pytest.CaptureFixture[str])
 
 def test_it_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFixture[str]):
     """The longest unused first; and nothing twice."""
-    one = Shelf(Path(data) / FEATURES_CACHE).entries()[1].size
+    one = Store(Path(data) / FEATURES_CACHE).entries()[1].size
     assert main(["cache", "clear", "--data", data, "--max-size", str(one)]) == ExitCode.DONE
     assert capsys.readouterr().out.startswith("aaaaaaaaaaaa ")
     assert main(["cache", "clear", "--data", data, "--json"]) == ExitCode.DONE
@@ -64,7 +64,7 @@ def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys
     """It takes room, and is nobody's."""
     (Path(data) / FEATURES_CACHE / f"{STAGING}cccc-0").mkdir()
     assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
-    assert capsys.readouterr().out.startswith(".making-cccc  half made ")
+    assert capsys.readouterr().out.startswith(".making-cccc  incomplete ")
     assert main(["cache", "clear", "--data", data, "--max-size", "1G"]) == ExitCode.DONE
     assert capsys.readouterr().out.endswith("1 removed, 0 B\n")
 
@@ -85,4 +85,4 @@ def test_wrong_forms_are_sentences(
     given = typed if "--data" in typed else [*typed, "--data", data]
     assert main(["cache", *given]) == code
     assert told in capsys.readouterr().err
-    assert len(Shelf(Path(data) / FEATURES_CACHE).entries()) == 2
+    assert len(Store(Path(data) / FEATURES_CACHE).entries()) == 2

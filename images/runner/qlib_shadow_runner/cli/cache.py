@@ -1,4 +1,4 @@
-"""`qlib-shadow cache`: what features and binned datasets are kept on the volume, and removing them."""
+"""`qlib-shadow cache`: list and remove the features and binned datasets that are kept on the volume."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cache.places import FEATURES_CACHE
-from qlib_shadow_runner.cache.store import Entry, Shelf
+from qlib_shadow_runner.cache.store import Store, StoreEntry
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
@@ -23,30 +23,30 @@ SHOWN: int = 12
 
 
 def print_cache(data: Path, *, as_json: bool) -> int:
-    """List what is kept, and what a killed run has left half made: what would go first comes first."""
-    shelf = _shelf(data)
-    _print([*shelf.abandoned(), *shelf.entries()], "kept", as_json=as_json)
+    """List the incomplete and the complete entries, in the order of their removal."""
+    store = _store(data)
+    _print([*store.abandoned(), *store.entries()], "kept", as_json=as_json)
     return ExitCode.DONE
 
 
 def clear_cache(data: Path, max_size: int | None, *, as_json: bool) -> int:
-    """Remove everything, or the longest unused until the rest fits; whoever reads one goes on reading it."""
-    _print(_shelf(data).shrink(max_size or 0), "removed", as_json=as_json)
+    """Remove all entries, or those unused for longest until the rest fits; open files stay readable."""
+    _print(_store(data).shrink(max_size or 0), "removed", as_json=as_json)
     return ExitCode.DONE
 
 
 def refuse_size() -> StageError:
-    """Say that there is nothing to choose in a list."""
+    """Return the error for a size that is given with `ls`."""
     return StageError(
         Reason.INVALID_SPEC, "--max-size chooses what cache clear removes; leave it out with ls"
     )
 
 
-def _shelf(data: Path) -> Shelf:
-    return Shelf(existing_volume(data).mount / FEATURES_CACHE)
+def _store(data: Path) -> Store:
+    return Store(existing_volume(data).mount / FEATURES_CACHE)
 
 
-def _print(entries: Sequence[Entry], done: str, *, as_json: bool) -> None:
+def _print(entries: Sequence[StoreEntry], done: str, *, as_json: bool) -> None:
     total = sum(entry.size for entry in entries)
     if as_json:
         listed = [
@@ -61,5 +61,5 @@ def _print(entries: Sequence[Entry], done: str, *, as_json: bool) -> None:
     sys.stdout.write(f"{len(entries)} {done}, {human(total)}\n")
 
 
-def _when(entry: Entry) -> str:
+def _when(entry: StoreEntry) -> str:
     return datetime.fromtimestamp(entry.used, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

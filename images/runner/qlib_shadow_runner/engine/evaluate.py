@@ -1,8 +1,8 @@
 """One expression over all instruments: operator by operator, each common part computed once.
 
 Qlib loads each feature from as many days before the first as the expression looks back, and its operators
-begin there. So a part belongs to a `Span` of days, and the same part in an expression that looks back farther
-is another one, with other last bits.
+begin there. So a part belongs to a `DaySpan`: the same part in an expression that looks back further begins
+on an earlier day, and has other last bits.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from qlib_shadow_runner.engine import windows
-from qlib_shadow_runner.engine.expressions import REGRESSIONS, REMEMBERING, Kind, Node
+from qlib_shadow_runner.engine.expressions import REGRESSIONS, REMEMBERING, Node, ValueKind
 from qlib_shadow_runner.engine.layout import fit
-from qlib_shadow_runner.engine.memory import Part
+from qlib_shadow_runner.engine.memory import ExpressionPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.engine.bins import Bins
     from qlib_shadow_runner.engine.layout import Layout, Layouts
-    from qlib_shadow_runner.engine.memory import Memory, Track
+    from qlib_shadow_runner.engine.memory import RunningMemory, Track
 
     Values = npt.NDArray[Any]
 
 ALIGNING: Final = frozenset({"Add", "Sub", "Mul", "Div", "Power", "Greater", "Less"})
-"""What pandas does with two Series of other days; it refuses the rest, or Qlib does."""
+"""Operators for which pandas aligns two Series with different days; for all others pandas or Qlib raises."""
 PAIRS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "Add": operator.add,
     "Sub": operator.sub,
@@ -59,21 +59,21 @@ SINGLES: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 class Shapes:
-    """Says which days each part has, without computing it."""
+    """Determines the days of each part without computing it."""
 
     def __init__(self, bins: Bins, layouts: Layouts) -> None:
         self._bins, self._layouts = bins, layouts
-        self._known: dict[Part, Layout] = {}
+        self._known: dict[ExpressionPart, Layout] = {}
         self.irregular = bins.irregular
-        """Instruments whose days do not fit together: Qlib's to deal with."""
+        """Instruments whose fields have gaps between their days; Qlib handles them."""
 
-    def of(self, part: Part) -> Layout:
-        """Give a part's days."""
+    def of(self, part: ExpressionPart) -> Layout:
+        """Return the days of a part."""
         if part not in self._known:
             self._known[part] = self._find(part)
         return self._known[part]
 
-    def _find(self, part: Part) -> Layout:
+    def _find(self, part: ExpressionPart) -> Layout:
         if part.node.operator == "Field":
             return self._bins.layout(part.node.name, *part.span)
         found, *others = (self.of(inner) for inner in part.parts)
@@ -87,24 +87,24 @@ class Shapes:
 
 
 class Evaluator:
-    """Computes parts, in any number of threads, and forgets each when nobody needs it any more."""
+    """Computes parts, in any number of threads, and frees each after its last use."""
 
-    def __init__(self, bins: Bins, tails: Tails, wanted: Sequence[Part]) -> None:
-        self._bins, self._tails = bins, tails
-        self._uses: Counter[Part] = Counter()
+    def __init__(self, bins: Bins, start_days: StartDays, wanted: Sequence[ExpressionPart]) -> None:
+        self._bins, self._start_days = bins, start_days
+        self._uses: Counter[ExpressionPart] = Counter()
         for part in wanted:
             self._count(part)
-        self._done: dict[Part, Future[Values]] = {}
+        self._done: dict[ExpressionPart, Future[Values]] = {}
         self._lock = threading.Lock()
 
-    def _count(self, part: Part) -> None:
+    def _count(self, part: ExpressionPart) -> None:
         self._uses[part] += 1
         if self._uses[part] == 1:
             for inner in part.parts:
                 self._count(inner)
 
-    def take(self, part: Part) -> Values:
-        """Compute a part, or wait for who is computing it; each use that was announced is taken once."""
+    def take(self, part: ExpressionPart) -> Values:
+        """Return a part's values, computed here or by the thread that began first; once for each use."""
         with self._lock:
             ours = part not in self._done
             future = self._done.setdefault(part, Future())
@@ -115,27 +115,27 @@ class Evaluator:
             self._compute(part, future)
         return future.result()
 
-    def _compute(self, part: Part, future: Future[Values]) -> None:
+    def _compute(self, part: ExpressionPart, future: Future[Values]) -> None:
         try:
             with np.errstate(all="ignore"):
-                future.set_result(self._values(part, self._tails.worked(part)))
+                future.set_result(self._values(part, self._start_days.needed_by_operator(part)))
         except BaseException as error:
             future.set_exception(error)
             raise
 
-    def _values(self, part: Part, layout: Layout) -> Values:
+    def _values(self, part: ExpressionPart, layout: Layout) -> Values:
         node = part.node
         if node.operator == "Field":
             return self._bins.values(node.name, layout)
         sides = [self._side(part, operand, layout) for operand in node.operands]
-        track = self._tails.memory.track(part, layout) if node.operator in REMEMBERING else None
-        return fit(_apply(node, sides, layout, track), layout, self._tails.of(part))
+        track = self._start_days.memory.track(part, layout) if node.operator in REMEMBERING else None
+        return fit(_apply(node, sides, layout, track), layout, self._start_days.of(part))
 
-    def _side(self, part: Part, operand: Node, layout: Layout) -> Any:
-        if operand.kind is Kind.NUMBER:
+    def _side(self, part: ExpressionPart, operand: Node, layout: Layout) -> Any:
+        if operand.kind is ValueKind.NUMBER:
             return operand.number
-        inner = Part(operand, part.span)
-        return fit(self.take(inner), self._tails.of(inner), layout)
+        inner = ExpressionPart(operand, part.span)
+        return fit(self.take(inner), self._start_days.of(inner), layout)
 
 
 def _apply(  # noqa: PLR0911 - a table
@@ -183,7 +183,7 @@ def _remembered(node: Node, sides: Sequence[Values], layout: Layout, track: Trac
 
 
 def shift(values: Values, layout: Layout, days: int) -> Values:
-    """Give each day what was `days` before, within its instrument."""
+    """Return for each day the value `days` before it, within its instrument."""
     shifted = np.full(values.size, np.nan, values.dtype)
     if 0 < days < values.size:
         shifted[days:] = values[:-days]
@@ -194,19 +194,19 @@ def shift(values: Values, layout: Layout, days: int) -> Values:
     return shifted
 
 
-class Tails:
-    """The days on which parts are computed, and those of them that are right."""
+class StartDays:
+    """The days on which each part is computed, and the days on which its values are valid."""
 
-    def __init__(self, shapes: Shapes, layouts: Layouts, memory: Memory) -> None:
+    def __init__(self, shapes: Shapes, layouts: Layouts, memory: RunningMemory) -> None:
         self._shapes, self._layouts, self.memory = shapes, layouts, memory
 
-    def of(self, part: Part) -> Layout:
-        """Give the days that others may look at."""
+    def of(self, part: ExpressionPart) -> Layout:
+        """Return the days on which a part's values are valid."""
         return self._from(part, self.memory.lags[part])
 
-    def worked(self, part: Part) -> Layout:
-        """Give the days that an operator needs for them."""
+    def needed_by_operator(self, part: ExpressionPart) -> Layout:
+        """Return the days that an operator needs as input for them."""
         return self._from(part, self.memory.lags[part] + part.node.reach)
 
-    def _from(self, part: Part, lag: int) -> Layout:
+    def _from(self, part: ExpressionPart, lag: int) -> Layout:
         return self._layouts.since(self._shapes.of(part), self.memory.since(lag))

@@ -1,8 +1,8 @@
-"""Qlib's expressions as trees: which are understood here, of what kind they are, and which days they need.
+"""Qlib's expressions as trees: which of them are supported, the kind of their values, and the days they need.
 
-Qlib makes Python of an expression and evaluates it. Here the same text is parsed, and what Python would do to
-Qlib's objects is done to the tree. Whatever is not certain to be the same is `Unsupported`, and left to Qlib.
-Pure: knows no data.
+Qlib turns an expression into Python and evaluates it. Here the same text is parsed, and the tree is built as
+Python would combine Qlib's objects. Everything whose result is not certain to be the same is `Unsupported`,
+and left to Qlib. Pure: reads no data.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
     ast.NotEq: "Ne",
 }
 MIRRORED: Final = {"Gt": "Lt", "Ge": "Le", "Lt": "Gt", "Le": "Ge", "Eq": "Eq", "Ne": "Ne"}
-"""Python asks the right side where the left one is a number."""
+"""The comparison that Python evaluates when the left side is a number."""
 FOLDED: Final[Mapping[str, Callable[[float, float], float]]] = {
     "Add": operator.add,
     "Sub": operator.sub,
@@ -53,31 +53,31 @@ WINDOWS: Final = frozenset(
 )
 PAIRED_WINDOWS: Final = frozenset({"Corr", "Cov"})
 ORDERED: Final = frozenset({"Med", "Quantile"})
-"""They keep their window in order, and of zeros with other signs any."""
+"""Operators that keep their window sorted, so that zeros with different signs lose their order."""
 REMEMBERING: Final = ORDERED | PAIRED_WINDOWS | REGRESSIONS | {"Mean", "Sum", "Count", "Std", "Var"}
-"""What does not follow from its window alone."""
+"""Operators whose value depends on days before their window."""
 
 
 class Unsupported(Exception):  # noqa: N818 - it is a finding, and Qlib's to deal with
-    """What an expression holds that is left to Qlib."""
+    """The part of an expression that is left to Qlib."""
 
 
-class Kind(Enum):
-    """What an expression gives for each day."""
+class ValueKind(Enum):
+    """The type of the values that an expression gives for each day."""
 
     NUMBER = auto()
     FLOAT = auto()
     TRUTH = auto()
     WHOLE = auto()
-    """Whole numbers of 64 bits, as two numbers of an If make them."""
+    """64-bit integers, the result of an If between two integers."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One operator with its operands; a field has a name, a number its value, a window its days."""
+    """An operator with its operands; a field has a name, a number its value, a window its days."""
 
     operator: str
-    kind: Kind
+    kind: ValueKind
     operands: tuple[Node, ...] = ()
     name: str = ""
     number: float = 0
@@ -87,7 +87,7 @@ class Node:
         return self._hash
 
     def __post_init__(self) -> None:
-        # A tree is looked up as often as it is computed, and hashing it anew would walk through it.
+        # Nodes are dictionary keys, and hashing a tree each time would walk through all of it.
         parts = (self.operator, self.operands, self.name, self.number, self.days)
         object.__setattr__(self, "_hash", hash(parts))
 
@@ -95,12 +95,12 @@ class Node:
 
     @property
     def arrays(self) -> tuple[Node, ...]:
-        """Give the operands that are not plain numbers."""
-        return tuple(operand for operand in self.operands if operand.kind is not Kind.NUMBER)
+        """Return the operands that are not plain numbers."""
+        return tuple(operand for operand in self.operands if operand.kind is not ValueKind.NUMBER)
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Say how many days before and after Qlib loads for this; not always what the result depends on."""
+        """Return how many days Qlib loads before and after; the result may depend on fewer."""
         inner = [operand.extent for operand in self.arrays] or [(0, 0)]
         before, after = max(one for one, _ in inner), max(one for _, one in inner)
         if self.operator == "Ref":
@@ -109,12 +109,12 @@ class Node:
 
     @property
     def reach(self) -> int:
-        """Say how many days back this operator looks, one more than a window has for who leaves it."""
+        """Return how many days back this operator looks, the day that leaves a window included."""
         return max(self.days, 0)
 
     @property
     def ahead(self) -> int:
-        """Say how many days after a day its value may depend on, whatever Qlib loads."""
+        """Return how many days after a day its value may depend on."""
         inner = max([operand.ahead for operand in self.arrays], default=0)
         if self.operator == "Ref":
             return max(inner - self.days, 0)
@@ -122,13 +122,13 @@ class Node:
 
     @property
     def fields(self) -> frozenset[str]:
-        """Name the fields of the dataset that it is made of."""
+        """Return the dataset's fields that the expression reads."""
         inner = frozenset[str]().union(*(operand.fields for operand in self.arrays))
         return inner | {self.name} if self.operator == "Field" else inner
 
 
 def parse(text: str) -> Node:
-    """Make a tree of an expression, or say what of it is left to Qlib."""
+    """Return the tree of an expression; raise `Unsupported` for what is left to Qlib."""
     if MARK in text:
         raise Unsupported(f"the name {MARK}")
     try:
@@ -136,7 +136,7 @@ def parse(text: str) -> Node:
         node = _node(tree)
     except (SyntaxError, RecursionError, ZeroDivisionError, OverflowError) as error:
         raise Unsupported("what cannot be read") from error
-    if node.kind is Kind.NUMBER:
+    if node.kind is ValueKind.NUMBER:
         raise Unsupported("a number alone")
     return node
 
@@ -144,7 +144,7 @@ def parse(text: str) -> Node:
 def _node(tree: ast.expr) -> Node:  # noqa: PLR0911, RET503 - a table, whose end does not return
     match tree:
         case ast.Name(id=name) if name.startswith(MARK):
-            return Node("Field", Kind.FLOAT, name=name.removeprefix(MARK).lower())
+            return Node("Field", ValueKind.FLOAT, name=name.removeprefix(MARK).lower())
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return _number(value)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -157,32 +157,32 @@ def _node(tree: ast.expr) -> Node:  # noqa: PLR0911, RET503 - a table, whose end
             return _comparison(COMPARISONS[type(op)], _node(left), _node(right))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
             return _call(name, [_node(argument) for argument in arguments])
-    _leave(ast.unparse(tree).replace(MARK, "$")[:40])
+    _leave_to_qlib(ast.unparse(tree).replace(MARK, "$")[:40])
 
 
 def _number(value: float) -> Node:
     if abs(value) > LARGEST_NUMBER:
-        _leave(f"the number {value}")
-    # 1 is 1.0 and 0.0 is -0.0 for Python, and numpy makes something else of each: the name tells them apart.
-    return Node("Number", Kind.NUMBER, name=f"{type(value).__name__} {value!r}", number=value)
+        _leave_to_qlib(f"the number {value}")
+    # 1 equals 1.0 and 0.0 equals -0.0 in Python, but numpy gives other results: the name tells them apart.
+    return Node("Number", ValueKind.NUMBER, name=f"{type(value).__name__} {value!r}", number=value)
 
 
 def _plain(node: Node) -> float:
-    if node.kind is not Kind.NUMBER:
-        _leave("a sign before an expression")
+    if node.kind is not ValueKind.NUMBER:
+        _leave_to_qlib("a sign before an expression")
     return node.number
 
 
 def _arithmetic(name: str, left: Node, right: Node) -> Node:
-    if left.kind is right.kind is Kind.NUMBER:
+    if left.kind is right.kind is ValueKind.NUMBER:
         if name not in FOLDED:
-            _leave("a power of numbers")
+            _leave_to_qlib("a power of numbers")
         return _number(FOLDED[name](left.number, right.number))
     return _call(name, [left, right])
 
 
 def _comparison(name: str, left: Node, right: Node) -> Node:
-    if left.kind is Kind.NUMBER:
+    if left.kind is ValueKind.NUMBER:
         name, left, right = MIRRORED[name], right, left
     return _call(name, [left, right])
 
@@ -190,70 +190,72 @@ def _comparison(name: str, left: Node, right: Node) -> Node:
 def _call(name: str, given: list[Node]) -> Node:  # noqa: PLR0911 - a table
     kinds = [node.kind for node in given]
     if name in PAIRS and _are_floats(kinds, 2):
-        return Node(name, Kind.FLOAT, tuple(given))
+        return Node(name, ValueKind.FLOAT, tuple(given))
     if name in MIRRORED and _are_floats(kinds, 2):
-        return Node(name, Kind.TRUTH, tuple(given))
-    if name in {"And", "Or"} and kinds == [Kind.TRUTH, Kind.TRUTH]:
-        return Node(name, Kind.TRUTH, tuple(given))
-    if name == "Not" and kinds == [Kind.TRUTH]:
-        return Node(name, Kind.TRUTH, tuple(given))
-    if name in SINGLES and kinds == [Kind.FLOAT]:
-        return Node(name, Kind.FLOAT, tuple(given))
+        return Node(name, ValueKind.TRUTH, tuple(given))
+    if name in {"And", "Or"} and kinds == [ValueKind.TRUTH, ValueKind.TRUTH]:
+        return Node(name, ValueKind.TRUTH, tuple(given))
+    if name == "Not" and kinds == [ValueKind.TRUTH]:
+        return Node(name, ValueKind.TRUTH, tuple(given))
+    if name in SINGLES and kinds == [ValueKind.FLOAT]:
+        return Node(name, ValueKind.FLOAT, tuple(given))
     if name == "If" and len(kinds) == 3:  # noqa: PLR2004 - the condition and both sides
         return _choice(given)
     return _over_days(name, given, kinds)
 
 
-def _are_floats(kinds: list[Kind], count: int) -> bool:
+def _are_floats(kinds: list[ValueKind], count: int) -> bool:
     return (
         len(kinds) == count
-        and Kind.FLOAT in kinds
-        and all(kind in (Kind.FLOAT, Kind.NUMBER) for kind in kinds)
+        and ValueKind.FLOAT in kinds
+        and all(kind in (ValueKind.FLOAT, ValueKind.NUMBER) for kind in kinds)
     )
 
 
 def _choice(given: list[Node]) -> Node:
     condition, *sides = given
-    if condition.kind is Kind.NUMBER or any(side.kind not in (Kind.FLOAT, Kind.NUMBER) for side in sides):
-        _leave("an If of such parts")
-    whole = all(side.kind is Kind.NUMBER and isinstance(side.number, int) for side in sides)
-    return Node("If", Kind.WHOLE if whole else Kind.FLOAT, tuple(given))
+    if condition.kind is ValueKind.NUMBER or any(
+        side.kind not in (ValueKind.FLOAT, ValueKind.NUMBER) for side in sides
+    ):
+        _leave_to_qlib("an If of such parts")
+    whole = all(side.kind is ValueKind.NUMBER and isinstance(side.number, int) for side in sides)
+    return Node("If", ValueKind.WHOLE if whole else ValueKind.FLOAT, tuple(given))
 
 
-def _over_days(name: str, given: list[Node], kinds: list[Kind]) -> Node:  # noqa: RET503
-    one = kinds == [given[0].kind, Kind.NUMBER] if given else False
-    if name in SHIFTS and kinds == [Kind.FLOAT, Kind.NUMBER]:
-        return Node(name, Kind.FLOAT, (given[0],), days=_shift(given[1]))
-    if name in REGRESSIONS and kinds == [Kind.FLOAT, Kind.NUMBER]:
-        return Node(name, Kind.FLOAT, (given[0],), days=_window(given[1]))
-    if name in WINDOWS and one and kinds[0] is not Kind.NUMBER:
-        return Node(name, Kind.FLOAT, (given[0],), days=_window(given[1]))
-    if name == "Quantile" and kinds == [Kind.FLOAT, Kind.NUMBER, Kind.NUMBER]:
-        return Node(name, Kind.FLOAT, (given[0],), days=_window(given[1]), number=_share(given[2]))
-    if name in PAIRED_WINDOWS and kinds == [Kind.FLOAT, Kind.FLOAT, Kind.NUMBER]:
-        return Node(name, Kind.FLOAT, (given[0], given[1]), days=_window(given[2]))
-    _leave(f"{name} of what it is given here" if name in KNOWN else name)
+def _over_days(name: str, given: list[Node], kinds: list[ValueKind]) -> Node:  # noqa: RET503
+    one = kinds == [given[0].kind, ValueKind.NUMBER] if given else False
+    if name in SHIFTS and kinds == [ValueKind.FLOAT, ValueKind.NUMBER]:
+        return Node(name, ValueKind.FLOAT, (given[0],), days=_shift(given[1]))
+    if name in REGRESSIONS and kinds == [ValueKind.FLOAT, ValueKind.NUMBER]:
+        return Node(name, ValueKind.FLOAT, (given[0],), days=_window(given[1]))
+    if name in WINDOWS and one and kinds[0] is not ValueKind.NUMBER:
+        return Node(name, ValueKind.FLOAT, (given[0],), days=_window(given[1]))
+    if name == "Quantile" and kinds == [ValueKind.FLOAT, ValueKind.NUMBER, ValueKind.NUMBER]:
+        return Node(name, ValueKind.FLOAT, (given[0],), days=_window(given[1]), number=_share(given[2]))
+    if name in PAIRED_WINDOWS and kinds == [ValueKind.FLOAT, ValueKind.FLOAT, ValueKind.NUMBER]:
+        return Node(name, ValueKind.FLOAT, (given[0], given[1]), days=_window(given[2]))
+    _leave_to_qlib(f"{name} of what it is given here" if name in KNOWN else name)
 
 
 def _window(node: Node) -> int:
     if not isinstance(node.number, int) or node.number < 1:
-        _leave(f"a window of {node.number} days")
+        _leave_to_qlib(f"a window of {node.number} days")
     return node.number
 
 
 def _shift(node: Node) -> int:
     if not isinstance(node.number, int) or node.number == 0:
-        _leave(f"a shift by {node.number} days")
+        _leave_to_qlib(f"a shift by {node.number} days")
     return node.number
 
 
 def _share(node: Node) -> float:
     if not 0 < node.number < 1:
-        _leave(f"a quantile of {node.number}")
+        _leave_to_qlib(f"a quantile of {node.number}")
     return node.number
 
 
-def _leave(what: str) -> NoReturn:
+def _leave_to_qlib(what: str) -> NoReturn:
     raise Unsupported(what)
 
 
@@ -267,4 +269,4 @@ KNOWN: Final = (
     | MIRRORED.keys()
     | {"And", "Or", "Not", "If", "Quantile"}
 )
-"""The operators that are computed here."""
+"""The operators that this engine computes."""

@@ -1,7 +1,7 @@
 """Many expressions over all instruments: one row for each day and instrument, one column for each expression.
 
-The rows are in the order of Qlib's handlers: by day, then by instrument. The columns lie where the caller
-says: in memory, or in a file.
+The rows are in the order of Qlib's handlers: by day, then by instrument. The caller provides the columns, in
+memory or in a mapped file.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from qlib_shadow_runner.engine.bins import Bins
-from qlib_shadow_runner.engine.evaluate import Evaluator, Shapes, Tails
+from qlib_shadow_runner.engine.evaluate import Evaluator, Shapes, StartDays
 from qlib_shadow_runner.engine.inputs import Inputs
-from qlib_shadow_runner.engine.layout import MISSING, Layout, Layouts, Rows, let_go, places
-from qlib_shadow_runner.engine.memory import NOTHING, Memory, Part, Span
+from qlib_shadow_runner.engine.layout import MISSING, Layout, Layouts, Rows, places, release_pages
+from qlib_shadow_runner.engine.memory import NOTHING, DaySpan, ExpressionPart, RunningMemory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.float32]
 
 KEPT: Final = 8
-"""Layouts whose rows' places are remembered; each costs 8 bytes a row."""
+"""The number of layouts whose row positions are kept; each costs 8 bytes a row."""
 
 
 @dataclass(frozen=True)
 class Universe:
-    """Instruments in order, the folders of their files, and their spans; none where all days count."""
+    """Sorted instruments, the folders of their files, and their listed spans; None if every day counts."""
 
     symbols: tuple[str, ...]
     folders: tuple[str, ...]
     spans: tuple[tuple[tuple[int, int], ...], ...] | None
 
 
-class Matrixes:
+class ExpressionMatrix:
     """Computes expressions from the first to the last day of the calendar, both included."""
 
     def __init__(self, root: Path, universe: Universe, first: int, last: int) -> None:
@@ -55,11 +55,11 @@ class Matrixes:
 
     @property
     def irregular(self) -> list[str]:
-        """Name the instruments that were left out, because Qlib has a way of its own with them."""
+        """Return the instruments that are left out because their files need Qlib's own handling."""
         return [self._universe.symbols[number] for number in sorted(self._shapes.irregular)]
 
     def rows(self, nodes: Sequence[Node]) -> Rows:
-        """Find the rows: the days on which any expression has a place, within the spans."""
+        """Return the rows: the days on which any expression has a value, within the listed spans."""
         whole = self._hull(nodes)
         keep = self._kept(whole)
         grid = np.zeros((self._last + 1 - self._first, len(self._universe.symbols)), np.bool_)
@@ -69,7 +69,7 @@ class Matrixes:
         return Rows(days + self._first, instruments)
 
     def inputs(self, nodes: Sequence[Node]) -> Inputs:
-        """Say which files the expressions are made of."""
+        """Return the files that the expressions read."""
         fields = sorted(frozenset[str]().union(*(node.fields for node in nodes)))
         return Inputs(self._bins, fields, self._universe.symbols, self._last)
 
@@ -80,44 +80,44 @@ class Matrixes:
         columns: Sequence[Matrix],
         threads: int,
         growth: Growth | None = None,
-    ) -> Memory:
-        """Compute each expression into its column, or what an earlier one lacks; say what is remembered."""
+    ) -> RunningMemory:
+        """Compute each expression's column, or the rows that `growth` lacks; return the new state."""
         parts = [self._part(node) for node in nodes]
         memory = self._memory(nodes, growth)
-        tails = Tails(self._shapes, self._layouts, memory)
-        evaluator = Evaluator(self._bins, tails, parts)
+        start_days = StartDays(self._shapes, self._layouts, memory)
+        evaluator = Evaluator(self._bins, start_days, parts)
         if growth:
             rows = growth.missing(rows)
         where = growth.computed if growth else slice(None)
-        remembered: dict[Layout, tuple[Whole, bool]] = {}
+        gathers: dict[Layout, tuple[Whole, bool]] = {}
 
         def column(number: int) -> None:
             part = parts[number]
-            layout = tails.of(part)
-            if layout not in remembered:
-                for forgotten in list(remembered)[: 1 - KEPT]:
-                    remembered.pop(forgotten, None)
-                remembered[layout] = _gather(layout, rows)
-            gather, some_missing = remembered.get(layout) or _gather(layout, rows)
+            layout = start_days.of(part)
+            if layout not in gathers:
+                for oldest in list(gathers)[: 1 - KEPT]:
+                    gathers.pop(oldest, None)
+                gathers[layout] = _gather(layout, rows)
+            gather, some_missing = gathers.get(layout) or _gather(layout, rows)
             columns[number][where] = _rows(evaluator.take(part), gather, some_missing=some_missing)
-            let_go(columns[number])
+            release_pages(columns[number])
 
-        # Those of one window share most of their parts, which are forgotten when the last of them is done.
+        # Expressions of the same window share most of their parts, which are freed after the last one.
         order = sorted(range(len(nodes)), key=lambda number: _widest(nodes[number]))
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(column, order))
         return memory
 
-    def _memory(self, nodes: Sequence[Node], growth: Growth | None) -> Memory:
+    def _memory(self, nodes: Sequence[Node], growth: Growth | None) -> RunningMemory:
         now = self.inputs(nodes).settled
         past = growth.settled if growth else np.full(len(now), NOTHING)
-        memory = Memory(map(self._part, nodes), past, now, max(node.ahead for node in nodes))
+        memory = RunningMemory(map(self._part, nodes), past, now, max(node.ahead for node in nodes))
         if growth:
             memory.kept[:] = growth.kept
         return memory
 
-    def _part(self, node: Node) -> Part:
-        return Part(node, Span.of(node, self._first, self._last))
+    def _part(self, node: Node) -> ExpressionPart:
+        return ExpressionPart(node, DaySpan.of(node, self._first, self._last))
 
     def _hull(self, nodes: Sequence[Node]) -> Layout:
         whole = None
@@ -127,16 +127,16 @@ class Matrixes:
                 whole = own
             whole, apart = self._layouts.union(whole, own)
             self._shapes.irregular.update(apart.tolist())
-        assert whole is not None, "somebody asked for nothing"
+        assert whole is not None, "a request has at least one expression"
         return whole
 
     def _kept(self, whole: Layout) -> npt.NDArray[np.bool_]:
         spans = self._universe.spans
         keep = np.full(whole.size, spans is None)
-        for number, lives in enumerate(spans or ()):
+        for number, listed_spans in enumerate(spans or ()):
             begin, first, end = whole.offsets[number], whole.first[number], whole.end[number]
-            for born, died in lives:
-                low, high = max(born, first), min(died + 1, end)
+            for listed, delisted in listed_spans:
+                low, high = max(listed, first), min(delisted + 1, end)
                 keep[begin + low - first : begin + max(high, low) - first] = True
         for number in self._shapes.irregular:
             keep[whole.offsets[number] : whole.offsets[number + 1]] = False

@@ -1,4 +1,4 @@
-"""What became of a request for features: a line of the log, and a file for the stage's RUN_METADATA.json."""
+"""Statistics of one request for features: a line of the log, and a JSON file for RUN_METADATA.json."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SHOWN: Final = 5
 
 
 @dataclass
-class Report:
-    """How features were computed; whatever Qlib had to compute is named."""
+class FeatureStats:
+    """How features were computed, and which of them Qlib had to compute."""
 
     engine: str = "fast"
     columns: int = 0
@@ -27,16 +27,16 @@ class Report:
     seconds: float = 0.0
     cache: str = "none"
     new_days: int | None = None
-    """So many days were added to an earlier matrix; none where there was no such."""
-    instruments_anew: int = 0
-    """Of so many instruments the earlier days were computed, too: new ones, and those of another past."""
+    """Days added to an earlier matrix; None where there was no such matrix."""
+    instruments_recomputed: int = 0
+    """Instruments whose earlier days were computed too, because they are new or their past has changed."""
     columns_by_qlib: list[str] = field(default_factory=list)
     instruments_by_qlib: list[str] = field(default_factory=list)
     all_by_qlib: str = ""
     """Why Qlib computed everything; empty where it did not."""
 
     def close(self, shape: tuple[int, int], seconds: float) -> None:
-        """Tell it."""
+        """Write the line, and the file where one is named."""
         self.rows, self.columns = shape
         self.seconds = round(seconds, 3)
         if self.all_by_qlib:
@@ -46,13 +46,13 @@ class Report:
         if path:
             write_json(Path(path), asdict(self))
 
-    def grown(self, growth: Growth | None) -> None:
-        """Say what an earlier matrix has given."""
+    def add_growth(self, growth: Growth | None) -> None:
+        """Record what was reused from an earlier matrix."""
         if growth:
-            self.new_days, self.instruments_anew = growth.days, growth.anew
+            self.new_days, self.instruments_recomputed = growth.days, growth.recomputed_instruments
 
     def sentence(self) -> str:
-        """Say it in one line."""
+        """Return the line of the log."""
         line = f"features: {self.columns} columns, {self.rows:,} rows in {self.seconds:.1f} s"
         if self.all_by_qlib:
             return f"{line}, all by Qlib's own engine: it alone understands {self.all_by_qlib}"
@@ -67,11 +67,12 @@ class Report:
         return "; ".join([line, *self._from_cache(), *parts])
 
     def _from_cache(self) -> list[str]:
-        told = [] if self.cache == "none" else [self.cache]
+        outcome = [] if self.cache == "none" else [self.cache]
         if self.new_days is None:
-            return told
-        anew = f", and {self.instruments_anew} instruments wholly" if self.instruments_anew else ""
-        return [f"taken from the cache, {self.new_days} new days computed{anew}", *told]
+            return outcome
+        recomputed = self.instruments_recomputed
+        wholly = f", and {recomputed} instruments wholly" if recomputed else ""
+        return [f"taken from the cache, {self.new_days} new days computed{wholly}", *outcome]
 
 
 def _some(names: list[str]) -> str:

@@ -1,10 +1,10 @@
-"""LightGBM's datasets, binned once: what is done before the first tree follows from data and few parameters.
+"""LightGBM's binned datasets, kept in the cache: binning depends on the data and a few parameters alone.
 
-    dataset.bin   what LightGBM writes of a dataset, and reads back as it was
+    dataset.bin   what LightGBM writes of a dataset, and reads back unchanged
 
-The name is the hash of the very values that would be binned, whatever data they come from: a night that
-adds days to the test finds the training of the night before. What is validated with is binned by the bounds
-of what is trained on, whose name is part of its own. Loaded by qrun; knows LightGBM.
+The key is the hash of the values that are binned, so a run whose dataset gained test days finds the binned
+training data of an earlier run. Validation data is binned with the bounds of the training data, whose key is
+part of its own.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import lightgbm
 import numpy as np
 
-from qlib_shadow_runner.cache.store import NOT_KEPT, Draft, Shelf
+from qlib_shadow_runner.cache.store import NOT_KEPT, Store, StoreDraft
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from qlib_shadow_runner.cache.store import Content
-    from qlib_shadow_runner.plugins._training_data import Lesson
+    from qlib_shadow_runner.cache.content import Content
+    from qlib_shadow_runner.plugins._training_data import TrainingData
 
 FILE: Final = "dataset.bin"
 VERSION: Final = 1
 LABELS: Final = 8
-UNDERSTOOD: Final = frozenset(
+SUPPORTED: Final = frozenset(
     {
         *("max_bin", "max_bins"),
         "min_data_in_bin",
@@ -41,86 +41,88 @@ UNDERSTOOD: Final = frozenset(
         *("is_enable_sparse", "is_sparse", "enable_sparse", "sparse"),
     }
 )
-"""Parameters of a dataset that say no more than their value; others name files or columns."""
-OF_TREES_TOO: Final = frozenset(
+"""Dataset parameters whose value says everything; others refer to files or columns."""
+ALSO_TREE_PARAMETERS: Final = frozenset(
     {
         *("seed", "random_seed", "random_state"),
         *("min_data_in_leaf", "min_data_per_leaf", "min_data", "min_child_samples", "min_samples_leaf"),
     }
 )
-"""Parameters of the trees that have a say: which rows are looked at, which features are left out."""
+"""Tree parameters that change binning too: which rows are sampled, which features are dropped."""
 DEVICES: Final = frozenset({"device_type", "device"})
 
 
-class Binned(Shelf):
-    """The binned datasets on a shelf."""
+class BinnedStore(Store):
+    """The store's entries that hold binned datasets."""
 
     kind: ClassVar = "binned data"
 
     def find(self, key: str, params: Mapping[str, Any], reference: lightgbm.Dataset | None) -> Any:
-        """Give the dataset that is kept under a key."""
+        """Return the dataset that is kept under a key, or None."""
         return self.read(key, lambda folder, _: _load(folder / FILE, params, reference))
 
     def keep(self, key: str, dataset: lightgbm.Dataset, about: Content) -> str:
-        """Publish a dataset, and say what became of it."""
-        draft = Draft(self.staging(key), key)
+        """Publish a dataset, and return `KEPT` or `NOT_KEPT`."""
+        draft = StoreDraft(self.staging(key), key)
         try:
-            # A byte for a value or less, and for each row its label, among other things.
+            # One byte or less for a value, and for each row its label and other fields.
             self.make_room(dataset.num_data() * (dataset.num_feature() + LABELS))
             draft.make_folder()
             dataset.save_binary(draft.folder / FILE)
         except (OSError, lightgbm.basic.LightGBMError) as error:
-            self.tell_not_kept(error)
+            self.warn_not_kept(error)
             draft.discard()
             return NOT_KEPT
         return self.publish(draft, about)
 
 
-def understood(params: Mapping[str, Any]) -> bool:
-    """Say whether nothing but the values and these parameters has a say in binning."""
+def are_supported(params: Mapping[str, Any]) -> bool:
+    """Return whether binning depends on nothing but the values and the parameters that the key holds."""
     elsewhere = any(params.get(name, "cpu") != "cpu" for name in DEVICES)
-    return not elsewhere and of_dataset(params).keys() <= UNDERSTOOD
+    return not elsewhere and of_dataset(params).keys() <= SUPPORTED
 
 
 def of_dataset(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the parameters that LightGBM takes for those of a dataset."""
+    """Return those of the parameters that LightGBM gives to a dataset."""
     return lightgbm.Dataset(np.empty((0, 0)), params=dict(params)).get_params()
 
 
 def datasets(
-    lessons: Mapping[str, Lesson], params: Mapping[str, Any], shelf: Binned | None
+    training_sets: Mapping[str, TrainingData], params: Mapping[str, Any], store: BinnedStore | None
 ) -> list[tuple[lightgbm.Dataset, str]]:
-    """Bin what is trained on, and by its bounds what is validated with, or take it from the shelf."""
+    """Return the binned datasets with their names, from the store where it has them."""
     found: list[tuple[lightgbm.Dataset, str]] = []
-    told = []
+    outcomes = []
     key, reference = "", None
-    for name, lesson in lessons.items():
-        key = _key(lesson, params, key) if shelf else ""
-        dataset = shelf.find(key, params, reference) if shelf else None
-        became = "taken from the cache"
+    for name, training_data in training_sets.items():
+        key = _key(training_data, params, key) if store else ""
+        dataset = store.find(key, params, reference) if store else None
+        outcome = "taken from the cache"
         if dataset is None:
-            dataset = _bin(lesson, params, reference)
-            about = {"rows": len(lesson.rows), "features": len(lesson.features)}
-            became = shelf.keep(key, dataset, about) if shelf else "not kept"
+            dataset = _bin(training_data, params, reference)
+            about = {"rows": len(training_data.rows), "features": len(training_data.features)}
+            outcome = store.keep(key, dataset, about) if store else NOT_KEPT
         found.append((dataset, name))
-        told.append(f"{name} {became}")
+        outcomes.append(f"{name} {outcome}")
         reference = reference or dataset
-    if shelf:
-        sys.stdout.write(f"{shelf.kind}: {', '.join(told)}\n")
+    if store:
+        sys.stdout.write(f"{store.kind}: {', '.join(outcomes)}\n")
     return found
 
 
-def _bin(lesson: Lesson, params: Mapping[str, Any], reference: lightgbm.Dataset | None) -> lightgbm.Dataset:
+def _bin(
+    training_data: TrainingData, params: Mapping[str, Any], reference: lightgbm.Dataset | None
+) -> lightgbm.Dataset:
     return lightgbm.Dataset(
-        lesson.table(), label=lesson.labels, params=dict(params), reference=reference
+        training_data.table(), label=training_data.labels, params=dict(params), reference=reference
     ).construct()
 
 
-def _key(lesson: Lesson, params: Mapping[str, Any], reference: str) -> str:
-    """Name a dataset by all that it follows from."""
-    trees = {name: value for name, value in params.items() if name in OF_TREES_TOO}
+def _key(training_data: TrainingData, params: Mapping[str, Any], reference: str) -> str:
+    """Return the hash of everything that a binned dataset depends on."""
+    trees = {name: value for name, value in params.items() if name in ALSO_TREE_PARAMETERS}
     document = {
-        "values": lesson.digest(),
+        "values": training_data.digest(),
         "params": {**of_dataset(params), **trees},
         "reference": reference,
         "version": VERSION,

@@ -1,8 +1,7 @@
-"""What a model learns from: the labels that the steps of learning left, and features that nobody copied.
+"""Training data without Qlib's copies: processed labels beside the features, which stay where they are.
 
-Qlib copies all features to drop the rows without a label and to scale the labels. Where no step does more,
-the steps get the labels alone; the features stay where they are, of which each segment takes its own when
-it is asked for. Loaded by qrun; knows Qlib.
+Qlib copies all features to drop the rows without a label and to scale the labels. Where no learn processor
+does more, the processors get the labels alone, and each segment takes its features when they are requested.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from qlib.data.dataset.handler import DataHandler
 from qlib.data.dataset.storage import BaseHandlerStorage
 from qlib.data.dataset.utils import fetch_df_by_col, fetch_df_by_index
 
-from qlib_shadow_runner.engine.layout import let_go
+from qlib_shadow_runner.engine.layout import release_pages
 from qlib_shadow_runner.plugins import processors
 from qlib_shadow_runner.process.limits import read_limits
 
@@ -30,12 +29,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.floating[Any]]
-    Places = npt.NDArray[np.int64]
+    Positions = npt.NDArray[np.int64]
 
 LABEL: Final = "label"
 ROW: Final = ("", "row")
-"""A column beside the labels, by which rows are known again."""
-OF_GROUPS: Final = frozenset(
+"""A column beside the labels: the number of each row in the whole frame."""
+GROUP_ONLY_STEPS: Final = frozenset(
     {
         processor.DropnaLabel,
         processor.DropnaProcessor,
@@ -44,45 +43,45 @@ OF_GROUPS: Final = frozenset(
         processors.CSZScoreNorm,
     }
 )
-"""Steps that look at nothing but the groups that they are given, and at most leave rows out."""
+"""Processors that read only the column groups they are given, and do nothing to rows but drop them."""
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """Features by columns, the rows of them that count, and what is to be foreseen for each."""
+class TrainingData:
+    """Features by columns, the numbers of the rows to train on, and the label of each such row."""
 
     features: Floats
-    rows: Places
+    rows: Positions
     labels: Floats
 
     def digest(self) -> str:
-        """Hash every byte of it, a column at a time, on all cores."""
+        """Return the hash of every value, a column at a time, on all cores."""
         with ThreadPoolExecutor(read_limits().threads) as pool:
-            columns = list(pool.map(lambda column: _hash(self._of_rows(column)), self.features))
+            columns = list(pool.map(lambda column: _hash(self._take_rows(column)), self.features))
         parts = [f"{self.features.dtype} {len(self.rows)}".encode(), *columns, _hash(self.labels)]
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def table(self) -> Floats:
-        """Give all features, in an array of its own whose columns lie together."""
+        """Return a copy of the features of these rows, stored by columns."""
         table = np.empty((len(self.features), len(self.rows)), self.features.dtype)
         for number, column in enumerate(self.features):
-            table[number] = self._of_rows(column)
+            table[number] = self._take_rows(column)
         return table.T
 
-    def _of_rows(self, column: Floats) -> Floats:
+    def _take_rows(self, column: Floats) -> Floats:
         found: Floats = column.take(self.rows)
-        let_go(column)
+        release_pages(column)
         return found
 
 
 @dataclass(frozen=True, eq=False)
-class Learned(BaseHandlerStorage):  # type: ignore[misc]
-    """A frame of features and labels that is put together where somebody asks for a part of it."""
+class LazyTrainingFrame(BaseHandlerStorage):  # type: ignore[misc]
+    """A frame of features and labels, of which only the requested part is put together."""
 
     whole: pd.DataFrame
-    """As it was before the steps."""
+    """Features and labels before the learn processors."""
     labels: pd.DataFrame
-    """The labels after them, and each row's number in the whole."""
+    """The labels after them, and each row's number in the whole frame."""
 
     @cached_property
     def _matrix(self) -> Floats:
@@ -95,7 +94,7 @@ class Learned(BaseHandlerStorage):  # type: ignore[misc]
         col_set: Any = DataHandler.CS_ALL,
         fetch_orig: bool = True,  # noqa: FBT001, FBT002 - Qlib's signature
     ) -> pd.DataFrame:
-        """Give rows and groups of columns, as Qlib does of a frame."""
+        """Return rows and column groups, as Qlib does of a frame."""
         found: pd.DataFrame
         rows = fetch_df_by_index(self.labels, selector, level, fetch_orig)
         if not isinstance(rows, pd.DataFrame) or rows.index.nlevels != self.labels.index.nlevels:
@@ -105,30 +104,30 @@ class Learned(BaseHandlerStorage):  # type: ignore[misc]
         return found
 
     def frame(self) -> pd.DataFrame:
-        """Give all of it."""
+        """Return the whole frame."""
         return self._frame(self.labels, self.whole.columns)
 
     def head(self) -> pd.DataFrame:
-        """Give the first rows."""
+        """Return the first rows."""
         return self._frame(self.labels.head(), self.whole.columns)
 
-    def lesson(self, span: slice) -> Lesson | None:
-        """Give what there is to learn from these days, if there is one label."""
+    def training_data(self, span: slice) -> TrainingData | None:
+        """Return the training data of a span of days; None unless there is exactly one label."""
         rows = fetch_df_by_index(self.labels, span, "datetime")
         labels = rows[[name for name in rows.columns if name != ROW]].to_numpy()
         features = self.whole.columns.get_loc("feature")
         if labels.shape[1] != 1 or not isinstance(features, slice):
             return None
-        return Lesson(self._matrix[features], rows[ROW].to_numpy(), labels[:, 0])
+        return TrainingData(self._matrix[features], rows[ROW].to_numpy(), labels[:, 0])
 
     def _frame(self, rows: pd.DataFrame, columns: pd.Index) -> pd.DataFrame:
-        places = rows[ROW].to_numpy()
+        numbers = rows[ROW].to_numpy()
         found = np.empty((len(columns), len(rows)), self._matrix.dtype)
         for number, column in enumerate(columns):
             if column in rows.columns:
                 found[number] = rows[column].to_numpy()
             else:
-                self._matrix[self.whole.columns.get_loc(column)].take(places, out=found[number])
+                self._matrix[self.whole.columns.get_loc(column)].take(numbers, out=found[number])
         return pd.DataFrame(found.T, index=rows.index, columns=columns, copy=False)
 
 
@@ -137,50 +136,50 @@ def _hash(values: Floats) -> bytes:
     return hashlib.sha256(contiguous.view(np.uint8).data).digest()
 
 
-def of_labels_alone(steps: Sequence[Any]) -> bool:
-    """Say whether no step needs to see a feature."""
+def use_labels_only(steps: Sequence[Any]) -> bool:
+    """Return whether there are learn processors and none of them reads a feature."""
     return bool(steps) and all(
-        type(step) in OF_GROUPS and step.fields_group in (LABEL, [LABEL]) for step in steps
+        type(step) in GROUP_ONLY_STEPS and step.fields_group in (LABEL, [LABEL]) for step in steps
     )
 
 
-def divisible(frame: pd.DataFrame) -> bool:
-    """Say whether labels can be told from features, and all are floats of one kind."""
+def has_separable_labels(frame: pd.DataFrame) -> bool:
+    """Return whether the columns are groups with a label and features, all of one float type."""
     columns = frame.columns
     if not isinstance(columns, pd.MultiIndex) or columns.nlevels != 2 or not columns.is_unique:  # noqa: PLR2004
         return False
-    one_kind = len(set(frame.dtypes)) == 1 and frame.dtypes.iloc[0].kind == "f"
-    return one_kind and {LABEL, "feature"} <= set(columns.get_level_values(0))
+    one_type = len(set(frame.dtypes)) == 1 and frame.dtypes.iloc[0].kind == "f"
+    return one_type and {LABEL, "feature"} <= set(columns.get_level_values(0))
 
 
 def labels_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """Copy the labels, and number the rows."""
+    """Return a copy of the labels, with the number of each row."""
     labels = frame.loc[:, [LABEL]].copy()
     labels[ROW] = np.arange(len(frame))
     return labels
 
 
-def uncopied(frame: pd.DataFrame, days: slice) -> tuple[Floats, pd.Index] | None:
-    """Give some days' features where they lie, and their rows, if they lie together."""
+def features_without_copy(frame: pd.DataFrame, days: slice) -> tuple[Floats, pd.Index] | None:
+    """Return a view of the features of some days, and their rows; None where they are not contiguous."""
     index, columns = frame.index, frame.columns
     if not isinstance(index, pd.MultiIndex) or not isinstance(columns, pd.MultiIndex):
         return None
-    in_days = index.names[0] == "datetime" and index.is_monotonic_increasing
-    in_days = in_days and index.levels[0].is_monotonic_increasing
-    place = columns.get_loc("feature") if "feature" in columns.levels[0] else None
-    if not in_days or not isinstance(place, slice):
+    by_day = index.names[0] == "datetime" and index.is_monotonic_increasing
+    by_day = by_day and index.levels[0].is_monotonic_increasing
+    features = columns.get_loc("feature") if "feature" in columns.levels[0] else None
+    if not by_day or not isinstance(features, slice):
         return None
     values = frame.to_numpy()
-    if not np.may_share_memory(values, frame.iloc[:, place.start].to_numpy()):
+    if not np.may_share_memory(values, frame.iloc[:, features.start].to_numpy()):
         return None
     among = index.levels[0].slice_indexer(days.start, days.stop)
     begin, end = np.searchsorted(index.codes[0], [among.start, among.stop])
-    return values[begin:end, place], index[begin:end]
+    return values[begin:end, features], index[begin:end]
 
 
 def _groups(columns: pd.Index, col_set: Any) -> pd.Index:
     if col_set in (DataHandler.CS_ALL, DataHandler.CS_RAW):
         return columns
-    asked = [col_set] if isinstance(col_set, str) else list(col_set)
-    found = columns.get_level_values(0).isin(asked)
+    requested = [col_set] if isinstance(col_set, str) else list(col_set)
+    found = columns.get_level_values(0).isin(requested)
     return columns[found] if found.any() else columns

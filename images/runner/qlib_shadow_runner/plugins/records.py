@@ -1,7 +1,7 @@
-"""Qlib's records, each a step that leaves a checkpoint and is restored from it instead of computed again.
+"""Qlib's records, each with a checkpoint: a later attempt restores its files instead of computing them again.
 
-What a record saves is written to the checkpoint first and given to the recorder from there, so that what is
-restored is the same bytes. Loaded by qrun, by class path; without checkpoints they are Qlib's own.
+What a record saves is written to the checkpoint first and given to the recorder from there, so that the
+restored files have the same bytes. Without checkpoints, as under plain `qrun`, the records are Qlib's own.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Scribe:
-    """A recorder that also writes down what it is given."""
+class RecordingRecorder:
+    """A recorder that also writes the objects and metrics to a checkpoint."""
 
     def __init__(self, recorder: Any, draft: Draft) -> None:
         self._recorder = recorder
@@ -29,7 +29,7 @@ class Scribe:
     def save_objects(
         self, local_path: Path | None = None, artifact_path: str | None = None, **objects: Any
     ) -> None:
-        """Save objects by way of the checkpoint."""
+        """Write objects to the checkpoint, and give those files to the recorder."""
         assert local_path is None, "records save objects, not files"
         for name, value in objects.items():
             path = self._draft.path(f"{artifact_path}/{name}" if artifact_path else name)
@@ -45,15 +45,15 @@ class Scribe:
         return getattr(self._recorder, name)
 
 
-class Kept:
-    """A record that is done once, however many attempts the run takes."""
+class CheckpointedRecord:
+    """A record that is computed once, even if the run takes several attempts."""
 
     step: ClassVar[Step]
     _recorder: Any
 
     def generate(self, **kwargs: Any) -> None:
-        """Restore what an earlier attempt made, or make it and keep it."""
-        log_in_step(self._recorder)  # not every model has seen to it
+        """Restore what an earlier attempt computed, or compute it and keep it."""
+        log_synchronously(self._recorder)  # our model has done so already, Qlib's models do not
         checkpoints = Checkpoints.from_environ()
         if checkpoints is None:
             self._compute(**kwargs)
@@ -67,13 +67,13 @@ class Kept:
 
     def _compute_and_keep(self, draft: Draft, **kwargs: Any) -> None:
         recorder = self._recorder
-        self._recorder = scribe = Scribe(recorder, draft)
+        self._recorder = recording = RecordingRecorder(recorder, draft)
         try:
             self._compute(**kwargs)
         finally:
             self._recorder = recorder
         fault_point(QrunPoint(f"{self.step}-made"))
-        draft.keep({"metrics": scribe.metrics})
+        draft.keep({"metrics": recording.metrics})
 
 
 def _restore(found: Checkpoint, step: Step, recorder: Any) -> None:
@@ -83,26 +83,26 @@ def _restore(found: Checkpoint, step: Step, recorder: Any) -> None:
     found.tell(step)
 
 
-class SignalRecord(Kept, record_temp.SignalRecord):  # type: ignore[misc]
+class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignore[misc]
     """The predictions and the labels."""
 
     step = Step.PREDICTION
 
 
-class SigAnaRecord(Kept, record_temp.SigAnaRecord):  # type: ignore[misc]
-    """How well the predictions foresaw the labels."""
+class SigAnaRecord(CheckpointedRecord, record_temp.SigAnaRecord):  # type: ignore[misc]
+    """The correlation of the predictions with the labels, computed by Qlib."""
 
     step = Step.ANALYSIS
 
 
-class PortAnaRecord(Kept, record_temp.PortAnaRecord):  # type: ignore[misc]
-    """What a portfolio would have done."""
+class PortAnaRecord(CheckpointedRecord, record_temp.PortAnaRecord):  # type: ignore[misc]
+    """The backtest of a portfolio, and its risk figures."""
 
     step = Step.BACKTEST
 
 
-def log_in_step(recorder: Any) -> None:
-    """Let a recorder finish what it has queued, and write from now on before it goes on."""
+def log_synchronously(recorder: Any) -> None:
+    """Wait until a recorder has written its queued metrics, and let it write all others at once."""
     if recorder.async_log is not None:
         recorder.async_log.wait()
         recorder.async_log = None

@@ -18,7 +18,7 @@ SYMBOLS = ("AAA", "BBB", "CON", "^GSPC")
 
 
 @dataclass(frozen=True)
-class Life:
+class Listing:
     """One instrument: its days, and what is odd about them."""
 
     first: int
@@ -68,7 +68,7 @@ class Market:
     """Some instruments in a calendar, and the spans of two universes."""
 
     length: int
-    lives: Mapping[str, Life]
+    listings: Mapping[str, Listing]
     spans: Mapping[str, tuple[tuple[int, int], ...]]
 
     def write(self, folder: Path, until: int | None = None) -> Path:
@@ -81,12 +81,12 @@ class Market:
         for name, spans in {"all": {}, "some": self.spans}.items():
             lines = [
                 f"{symbol}\t{calendar[first]}\t{calendar[min(last, end - 1)]}\n"
-                for symbol in self.lives
+                for symbol in self.listings
                 for first, last in spans.get(symbol, ((0, self.length - 1),))
                 if first < end
             ]
             (folder / "instruments" / f"{name}.txt").write_text("".join(lines))
-        for symbol, life in self.lives.items():
+        for symbol, life in self.listings.items():
             home = folder / "features" / ("_qlib_con" if symbol == "CON" else symbol.lower())
             home.mkdir(parents=True)
             for name, (first, values) in life.fields().items():

@@ -16,24 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qlib.contrib.data.loader import Alpha158DL
 from tests.unit.runner.conftest import weekdays, write_bin
-from tests.unit.runner.plugins.markets import FIELDS, SYMBOLS, Life, Market
+from tests.unit.runner.plugins.markets import FIELDS, SYMBOLS, Listing, Market
 from tests.unit.runner.plugins.random_examples import rounds
 from tests.unit.runner.plugins.side_by_side import Config, by_qlib, by_us, named, open_dataset, require_same
 from tests.unit.runner.plugins.test_features_equal_qlib import AT_ONCE, LABEL, POOL
 
-from qlib_shadow_runner.cache import store as shelf
-from qlib_shadow_runner.cache.matrices import MATRIX, Cache
+from qlib_shadow_runner.cache import content
+from qlib_shadow_runner.cache.matrices import MATRIX, MatrixStore
 from qlib_shadow_runner.cache.places import ENV_CACHE
-from qlib_shadow_runner.engine.growth import grow, past
-from qlib_shadow_runner.engine.matrix import Matrixes
-from qlib_shadow_runner.plugins.loader import Ask, QlibDataLoader
+from qlib_shadow_runner.engine.growth import grow, match_previous
+from qlib_shadow_runner.engine.matrix import ExpressionMatrix
+from qlib_shadow_runner.plugins._feature_request import FeatureRequest
+from qlib_shadow_runner.plugins.loader import QlibDataLoader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
 
-    from qlib_shadow_runner.plugins._feature_stats import Report
+    from qlib_shadow_runner.plugins._feature_stats import FeatureStats
 
 WITH_A_PAST = sorted(
     {
@@ -69,7 +70,9 @@ def cache_in(folder: Path | None) -> Iterator[None]:
             os.environ[ENV_CACHE] = before
 
 
-def answer(dataset: Path, cache: Path | None, config: Config, *asked: Any) -> tuple[pd.DataFrame, Report]:
+def answer(
+    dataset: Path, cache: Path | None, config: Config, *asked: Any
+) -> tuple[pd.DataFrame, FeatureStats]:
     """Ask of a dataset, with a cache or without."""
     open_dataset(dataset)
     with cache_in(cache):
@@ -77,10 +80,10 @@ def answer(dataset: Path, cache: Path | None, config: Config, *asked: Any) -> tu
 
 
 @st.composite
-def listed(draw: st.DrawFn, length: int) -> Life:
+def listed(draw: st.DrawFn, length: int) -> Listing:
     """Draw an instrument that mostly goes on to the end; one in a few is listed late, or ends."""
     first = draw(st.sampled_from([0, 0, 1, length // 3, length - 3]))
-    return Life(
+    return Listing(
         first,
         draw(st.sampled_from([length - first] * 5 + [(length - first + 1) // 2])),
         draw(st.integers(0, 1000)),
@@ -105,8 +108,8 @@ def spans(draw: st.DrawFn, symbols: list[str], length: int) -> dict[str, tuple[t
 def histories(draw: st.DrawFn) -> list[tuple[Market, int]]:
     """Draw a market on three evenings: each has one to five days more, and perhaps another past."""
     length = draw(st.integers(8, 90))
-    lives = {symbol: draw(listed(length)) for symbol in SYMBOLS[: draw(st.integers(1, len(SYMBOLS)))]}
-    market = Market(length, lives, spans(draw, sorted(lives), length))
+    listings = {symbol: draw(listed(length)) for symbol in SYMBOLS[: draw(st.integers(1, len(SYMBOLS)))]}
+    market = Market(length, listings, spans(draw, sorted(listings), length))
     days, history = length, [(market, length)]
     for _ in range(2):
         days = max(days - draw(st.integers(1, 5)), 2)
@@ -119,8 +122,8 @@ def histories(draw: st.DrawFn) -> list[tuple[Market, int]]:
 @st.composite
 def changes(draw: st.DrawFn, market: Market) -> Market:
     """Draw another past of one instrument, and perhaps another universe."""
-    symbol = draw(st.sampled_from(sorted(market.lives)))
-    life = market.lives[symbol]
+    symbol = draw(st.sampled_from(sorted(market.listings)))
+    life = market.listings[symbol]
     other = draw(
         st.sampled_from(
             [
@@ -131,8 +134,8 @@ def changes(draw: st.DrawFn, market: Market) -> Market:
             ]
         )
     )
-    again = spans(draw, sorted(market.lives), market.length) if draw(st.booleans()) else market.spans
-    return Market(market.length, {**market.lives, symbol: other}, again)
+    again = spans(draw, sorted(market.listings), market.length) if draw(st.booleans()) else market.spans
+    return Market(market.length, {**market.listings, symbol: other}, again)
 
 
 @rounds("QLIB_SHADOW_CHAOS_FEATURES", 25)
@@ -178,10 +181,10 @@ def outcome(*asked: Any) -> pd.DataFrame | type[Exception]:
 MARKET = Market(
     100,
     {
-        "AAA": Life(0, 100, 1),
-        "BBB": Life(10, 90, 2, gaps=0.05, no_volume=0.05),
-        "CCC": Life(5, 60, 3),
-        "DDD": Life(97, 3, 4),
+        "AAA": Listing(0, 100, 1),
+        "BBB": Listing(10, 90, 2, gaps=0.05, no_volume=0.05),
+        "CCC": Listing(5, 60, 3),
+        "DDD": Listing(97, 3, 4),
     },
     {},
 )
@@ -195,7 +198,7 @@ def evening(folder: Path, until: int, market: Market = MARKET) -> Path:
     return market.write(folder / f"evening{until}", until=until)
 
 
-def ask(dataset: Path, cache: Path | None, until: int) -> tuple[pd.DataFrame, Report]:
+def ask(dataset: Path, cache: Path | None, until: int) -> tuple[pd.DataFrame, FeatureStats]:
     """Ask for Alpha158 up to the last day."""
     return answer(dataset, cache, ALPHA, "all", BEGIN, str(weekdays(until)[-1]))
 
@@ -205,12 +208,12 @@ def test_what_grew_is_qlibs_and_told(tmp_path: Path, capfd: pytest.CaptureFixtur
     cache = tmp_path / "cache"
     assert ask(evening(tmp_path, 95), cache, 95)[1].new_days is None
     _, second = ask(evening(tmp_path, 97), cache, 97)
-    assert (second.new_days, second.instruments_anew, second.cache) == (2, 0, "kept for other runs")
+    assert (second.new_days, second.instruments_recomputed, second.cache) == (2, 0, "kept for other runs")
     assert "taken from the cache, 2 new days computed; kept for other runs" in capfd.readouterr().out
-    changed = replace(MARKET, lives={**MARKET.lives, "BBB": replace(MARKET.lives["BBB"], seed=9)})
+    changed = replace(MARKET, listings={**MARKET.listings, "BBB": replace(MARKET.listings["BBB"], seed=9)})
     dataset = evening(tmp_path, 100, changed)
     ours, third = ask(dataset, cache, 100)
-    assert (third.new_days, third.instruments_anew) == (3, 2)
+    assert (third.new_days, third.instruments_recomputed) == (3, 2)
     assert "3 new days computed, and 2 instruments wholly; kept" in capfd.readouterr().out
     open_dataset(dataset)
     require_same(by_qlib(ALPHA, "all", BEGIN, str(weekdays(100)[-1])), ours)
@@ -224,12 +227,12 @@ def test_only_rows_that_can_have_changed_are_computed(tmp_path: Path):
     dataset = evening(tmp_path, 96)
     open_dataset(dataset)
     loader = QlibDataLoader(ALPHA)
-    asked = Ask.of(loader, "all", BEGIN, str(weekdays(96)[-1]))
+    asked = FeatureRequest.of(loader, "all", BEGIN, str(weekdays(96)[-1]))
     nodes = [column.node for column in asked.columns if column.node]
-    matrixes = Matrixes(asked.root, asked.universe, asked.first, asked.last)
+    matrixes = ExpressionMatrix(asked.root, asked.universe, asked.first, asked.last)
     rows = matrixes.rows(nodes)
-    [(key, about)] = Cache(cache).older(asked.question.family(), asked.last, asked.universe.symbols)
-    before, stored = past(about, matrixes.inputs(nodes), ahead=2), Cache(cache).find(key)
+    [(key, about)] = MatrixStore(cache).older(asked.identity.family(), asked.last, asked.universe.symbols)
+    before, stored = match_previous(about, matrixes.inputs(nodes), ahead=2), MatrixStore(cache).find(key)
     assert before is not None
     assert stored is not None
     growth = grow(stored, before, rows, asked.last)
@@ -249,8 +252,8 @@ def test_a_file_that_is_behind_the_others_may_catch_up(tmp_path: Path):
     path.write_bytes(path.read_bytes()[:-12])
     ask(late, cache, 95)
     dataset = evening(tmp_path, 96)
-    grown, told = ask(dataset, cache, 96)
-    assert (told.new_days, told.instruments_anew) == (1, 0)
+    grown, stats = ask(dataset, cache, 96)
+    assert (stats.new_days, stats.instruments_recomputed) == (1, 0)
     require_same(ask(dataset, None, 96)[0], grown)
 
 
@@ -262,9 +265,9 @@ def test_a_zero_with_a_sign_is_remembered(tmp_path: Path):
         write_bin(evening(tmp_path, until) / "features" / "aaa" / "flow.day.bin", flow.tolist(), 0)
     for until, anew in ((95, None), (96, 1)):
         asked = config, "all", BEGIN, str(weekdays(until)[-1])
-        grown, told = answer(tmp_path / f"evening{until}", tmp_path / "cache", *asked)
+        grown, stats = answer(tmp_path / f"evening{until}", tmp_path / "cache", *asked)
         require_same(answer(tmp_path / f"evening{until}", None, *asked)[0], grown)
-        assert (told.instruments_anew if anew else told.new_days) == anew
+        assert (stats.instruments_recomputed if anew else stats.new_days) == anew
 
 
 def test_a_damaged_matrix_of_yesterday_is_told_and_nothing_is_taken_from_it(
@@ -277,8 +280,8 @@ def test_a_damaged_matrix_of_yesterday_is_told_and_nothing_is_taken_from_it(
     with (old / MATRIX).open("r+b") as stream:
         stream.write(b"rust")
     dataset = evening(tmp_path, 96)
-    ours, told = ask(dataset, cache, 96)
-    assert told.new_days is None
+    ours, stats = ask(dataset, cache, 96)
+    assert stats.new_days is None
     assert "cannot be used" in capfd.readouterr().err
     assert not old.exists()
     require_same(ask(dataset, None, 96)[0], ours)
@@ -290,12 +293,12 @@ def test_a_matrix_of_yesterday_that_goes_meanwhile_is_no_loss(
     """Whoever had listed it finds nothing; whoever had opened it reads it to its end."""
     home = tmp_path / "cache"
     ask(evening(tmp_path, 95), home, 95)
-    [(key, about)] = Cache(home).described()
-    assert [one for one, _ in Cache(home).older(about["family"], 95, about["symbols"])] == [key]
-    found = Cache(home).find(key)
+    [(key, about)] = MatrixStore(home).descriptions()
+    assert [one for one, _ in MatrixStore(home).older(about["family"], 95, about["symbols"])] == [key]
+    found = MatrixStore(home).find(key)
     assert found is not None
-    find = Cache.find
-    monkeypatch.setattr(Cache, "find", lambda cache, key: [cache.shrink(0), find(cache, key)][1])
+    find = MatrixStore.find
+    monkeypatch.setattr(MatrixStore, "find", lambda cache, key: [cache.shrink(0), find(cache, key)][1])
     assert ask(evening(tmp_path, 96), home, 96)[1].new_days is None
     assert np.isfinite(found.matrix[0]).any()
 
@@ -304,20 +307,20 @@ def test_what_gives_nothing_is_neither_read_nor_used(tmp_path: Path, monkeypatch
     """All prices have another past: that follows from what is said of the files, and a matrix is large."""
     cache = tmp_path / "cache"
     ask(evening(tmp_path, 95), cache, 95)
-    [old] = Cache(cache).entries()
+    [old] = MatrixStore(cache).entries()
     os.utime(old.folder, (1000, 1000))
     read: list[str] = []
-    hashes = shelf._hashes
+    hashes = content._hash_files
 
     def hash_and_note(folder: Path, names: list[str]) -> dict[str, str]:
         read.append(folder.name)
         return hashes(folder, names)
 
-    monkeypatch.setattr(shelf, "_hashes", hash_and_note)
-    lives = {symbol: replace(life, seed=life.seed + 50) for symbol, life in MARKET.lives.items()}
-    assert ask(evening(tmp_path, 96, replace(MARKET, lives=lives)), cache, 96)[1].new_days is None
+    monkeypatch.setattr(content, "_hash_files", hash_and_note)
+    listings = {symbol: replace(life, seed=life.seed + 50) for symbol, life in MARKET.listings.items()}
+    assert ask(evening(tmp_path, 96, replace(MARKET, listings=listings)), cache, 96)[1].new_days is None
     assert old.folder.name not in read
-    assert Cache(cache).entries()[0].used == 1000
+    assert MatrixStore(cache).entries()[0].used == 1000
 
 
 def test_on_a_full_disk_what_grew_is_given_and_not_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -328,10 +331,10 @@ def test_on_a_full_disk_what_grew_is_given_and_not_kept(tmp_path: Path, capfd: p
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        ours, told = ask(dataset, cache, 96)
+        ours, stats = ask(dataset, cache, 96)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert (told.new_days, told.cache) == (1, "not kept")
+    assert (stats.new_days, stats.cache) == (1, "not kept")
     assert "not kept for other runs" in capfd.readouterr().err
     require_same(ask(dataset, None, 96)[0], ours)
 
@@ -349,6 +352,6 @@ def test_what_is_not_the_same_question_or_past_is_computed_from_nothing(tmp_path
         config = {**ALPHA, "label": (["Ref($close, -1)"], ["LABEL0"])}
     else:
         begin = str(weekdays(96)[3])
-    _, told = answer(dataset, cache, config, "all", begin, str(weekdays(96)[-1]))
-    assert told.new_days is None
-    assert told.cache == "kept for other runs"
+    _, stats = answer(dataset, cache, config, "all", begin, str(weekdays(96)[-1]))
+    assert stats.new_days is None
+    assert stats.cache == "kept for other runs"

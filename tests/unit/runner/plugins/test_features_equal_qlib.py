@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qlib.contrib.data.loader import Alpha158DL, Alpha360DL
 from tests.unit.runner.conftest import weekdays, write_bin
-from tests.unit.runner.plugins.markets import FIELDS, SYMBOLS, Life, Market
+from tests.unit.runner.plugins.markets import FIELDS, SYMBOLS, Listing, Market
 from tests.unit.runner.plugins.random_examples import rounds
 from tests.unit.runner.plugins.side_by_side import by_qlib, by_us, named, open_dataset, require_same
 
@@ -62,11 +62,11 @@ POOL = sorted(
 
 
 @st.composite
-def lives(draw: st.DrawFn, length: int) -> Life:
+def listings(draw: st.DrawFn, length: int) -> Listing:
     """Draw an instrument that begins and ends anywhere; one day is a life."""
     first = draw(st.integers(0, length - 1))
     share = st.sampled_from([0.0, 0.0, 0.1, 0.6])
-    return Life(
+    return Listing(
         first,
         draw(st.integers(1, length - first)),
         draw(st.integers(0, 1000)),
@@ -84,7 +84,7 @@ def lives(draw: st.DrawFn, length: int) -> Life:
 def markets(draw: st.DrawFn) -> Market:
     """Draw one to four instruments over a few days or many."""
     length = draw(st.integers(1, 90))
-    found = {symbol: draw(lives(length)) for symbol in SYMBOLS[: draw(st.integers(1, len(SYMBOLS)))]}
+    found = {symbol: draw(listings(length)) for symbol in SYMBOLS[: draw(st.integers(1, len(SYMBOLS)))]}
     day = st.integers(0, length - 1)
     span = st.tuples(day, day).map(lambda ends: (min(ends), max(ends)))
     some = st.dictionaries(st.sampled_from(sorted(found)), st.lists(span, min_size=1, max_size=2).map(tuple))
@@ -121,10 +121,10 @@ def test_any_expression_over_any_market_is_qlibs(
 NASTY = Market(
     130,
     {
-        "AAA": Life(0, 130, 1, gaps=0.05),
-        "BBB": Life(17, 100, 2, infinite=0.02, no_volume=0.1, coarse=True),
-        "CCC": Life(60, 1, 3),
-        "DDD": Life(5, 110, 4, constant=True, missing=("vwap",)),
+        "AAA": Listing(0, 130, 1, gaps=0.05),
+        "BBB": Listing(17, 100, 2, infinite=0.02, no_volume=0.1, coarse=True),
+        "CCC": Listing(60, 1, 3),
+        "DDD": Listing(5, 110, 4, constant=True, missing=("vwap",)),
     },
     {"AAA": ((3, 40), (80, 129)), "BBB": ((0, 129),)},
 )
@@ -153,9 +153,9 @@ def test_ready_made_features_are_qlibs_and_none_is_left_to_it(
     open_dataset(nasty)
     days = [str(day) for day in weekdays(130)]
     config = {"feature": features, "label": LABEL}
-    ours, told = by_us(config, "some", days[20], days[100])
+    ours, stats = by_us(config, "some", days[20], days[100])
     require_same(by_qlib(config, "some", days[20], days[100]), ours)
-    assert (told.all_by_qlib, told.columns_by_qlib, told.instruments_by_qlib) == ("", [], [])
+    assert (stats.all_by_qlib, stats.columns_by_qlib, stats.instruments_by_qlib) == ("", [], [])
 
 
 def test_zeros_of_both_signs_are_qlibs(nasty: Path, tmp_path: Path):
@@ -173,9 +173,9 @@ def test_zeros_of_both_signs_are_qlibs(nasty: Path, tmp_path: Path):
         "Quantile(($close - Ref($close, 1))*($open - Ref($open, 1))*0, 3, 0.5)",
     )
     asked = {"feature": expressions, "label": LABEL}, "all", "2020-01-01", "2020-06-30"
-    ours, told = by_us(*asked)
+    ours, stats = by_us(*asked)
     require_same(by_qlib(*asked), ours)
-    assert told.columns_by_qlib == []
+    assert stats.columns_by_qlib == []
 
 
 @pytest.mark.parametrize(
@@ -196,9 +196,9 @@ def test_what_is_not_understood_is_qlibs_own_and_told(
     open_dataset(nasty)
     config = {"feature": named("$close/Ref($close, 1)", expression, "Std($close, 5)"), "label": LABEL}
     asked = "all", "2020-01-01", "2020-06-30"
-    ours, told = by_us(config, *asked)
+    ours, stats = by_us(config, *asked)
     require_same(by_qlib(config, *asked), ours)
-    assert told.columns_by_qlib == ["C1"]
+    assert stats.columns_by_qlib == ["C1"]
     assert "1 columns by Qlib's own engine (C1)" in capfd.readouterr().out
 
 
@@ -212,9 +212,9 @@ def test_an_instrument_whose_days_do_not_fit_is_qlibs_own_and_told(
     open_dataset(tmp_path / "us")
     config = {"feature": named("$open/$close", "Mean($close, 3)"), "label": LABEL}
     asked = "all", "2020-01-01", "2020-06-30"
-    ours, told = by_us(config, *asked)
+    ours, stats = by_us(config, *asked)
     require_same(by_qlib(config, *asked), ours)
-    assert told.instruments_by_qlib == ["AAA"]
+    assert stats.instruments_by_qlib == ["AAA"]
     assert "1 instruments by Qlib's own engine (AAA)" in capfd.readouterr().out
 
 
@@ -223,6 +223,6 @@ def test_days_on_which_nothing_is_listed_are_qlibs_own(nasty: Path):
     open_dataset(nasty)
     config = {"feature": named("$close"), "label": LABEL}
     asked = ["CCC"], "2020-01-01", "2020-01-10"
-    ours, told = by_us(config, *asked)
+    ours, stats = by_us(config, *asked)
     require_same(by_qlib(config, *asked), ours)
-    assert told.all_by_qlib == "days on which nothing is listed"
+    assert stats.all_by_qlib == "days on which nothing is listed"

@@ -11,7 +11,7 @@ import pytest
 from qlib.contrib.data import handler as theirs
 from qlib.data.dataset import processor
 from tests.unit.runner.conftest import weekdays
-from tests.unit.runner.plugins.markets import Life, Market
+from tests.unit.runner.plugins.markets import Listing, Market
 from tests.unit.runner.plugins.side_by_side import open_dataset
 
 from qlib_shadow_runner.plugins import handlers as ours
@@ -90,7 +90,7 @@ def test_rows_in_another_order_are_left_to_qlib():
 
 MARKET = Market(
     80,
-    {name: Life(number * 3, 60, number, gaps=0.05) for number, name in enumerate(["AAA", "BBB", "DDD"])},
+    {name: Listing(number * 3, 60, number, gaps=0.05) for number, name in enumerate(["AAA", "BBB", "DDD"])},
     {},
 )
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from local_stages import LocalVolume, small_run
-from qlib_shadow_runner.cache.matrices import Cache
+from qlib_shadow_runner.cache.matrices import MatrixStore
 from qlib_shadow_runner.cache.places import (
     ENV_CACHE,
     ENV_LIMIT,
@@ -109,14 +109,14 @@ def test_a_limit_that_is_no_number_of_bytes_is_refused(
     monkeypatch.setenv(ENV_CACHE, str(runs.mount / FEATURES_CACHE))
     monkeypatch.setenv(ENV_LIMIT, given)
     with pytest.raises(StageError, match=fault):
-        Cache.from_environ()
+        MatrixStore.from_environ()
 
 
 def test_each_workflow_names_its_handler_and_its_question(runs: LocalVolume):
     """By class path, so that the file alone says what computed; another file is another question."""
     texts = [(runs.folder(name) / "workflow.yaml").read_text() for name in ENGINES]
-    assert "module_path: qlib_shadow_runner.plugins.qlib_handlers\n" in texts[0]
-    assert "module_path: qlib_shadow_runner.plugins.handlers\n" in texts[1]
+    assert "class: QlibAlpha158\n        module_path: qlib_shadow_runner.plugins.handlers\n" in texts[0]
+    assert "class: Alpha158\n        module_path: qlib_shadow_runner.plugins.handlers\n" in texts[1]
     assert runs.metadata("fast")["config_hash"] == runs.metadata("again")["config_hash"]
     assert runs.metadata("qlib")["config_hash"] != runs.metadata("fast")["config_hash"]
 

@@ -1,6 +1,6 @@
-"""What the account keeps of each day: its positions, the benchmark's change, and the figures of each order.
+"""What the account records of each day: its positions, the benchmark's change, and the figures of each order.
 
-What is kept is of Qlib's own classes, so that whoever unpickles it needs nothing of this package.
+The recorded objects are of Qlib's own classes, so that unpickling them needs nothing of this package.
 """
 
 from __future__ import annotations
@@ -28,15 +28,13 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-COLUMNS = ("amount", "deal_amount", "trade_price", "trade_value", "trade_cost", "trade_dir", "pa")
-
-
+COLUMNS: Final = ("amount", "deal_amount", "trade_price", "trade_value", "trade_cost", "trade_dir", "pa")
 WHOLE: Final = 1e-9
-"""How far the share of a position that is sold may be from all of it; Qlib takes more for all."""
+"""The largest share of a holding that may remain after a sale of all of it; Qlib's own limit is wider."""
 
 
 class QuickPosition(Position):  # type: ignore[misc]
-    """Qlib's position, which sees at once that all of an instrument is sold."""
+    """Qlib's position with a short path for the sale of a whole holding."""
 
     def _sell_stock(self, stock_id: str, trade_val: float, cost: float, trade_price: float) -> None:
         sold, held = trade_val / trade_price, self.get_stock_amount(stock_id)
@@ -52,7 +50,7 @@ class QuickPosition(Position):  # type: ignore[misc]
 
 
 def copy_of(position: Position, kind: type[Position] = Position) -> Position:
-    """Copy a position and what it says of each instrument."""
+    """Return a copy of a position and of its entry for each instrument."""
     if not is_plain(position):
         return copy.deepcopy(position)
     copied = object.__new__(kind)
@@ -64,16 +62,16 @@ def copy_of(position: Position, kind: type[Position] = Position) -> Position:
 
 
 def is_plain(position: Any) -> bool:
-    """Say whether a position is Qlib's usual one."""
+    """Return whether a position is of Qlib's usual class."""
     return type(position) in (Position, QuickPosition)
 
 
 class DailyAccount(Account):  # type: ignore[misc]
-    """Qlib's account, keeping its books faster."""
+    """Qlib's account, which records each day faster."""
 
     @classmethod
     def of(cls, account: Account) -> Self:
-        """Go on with an account of Qlib's."""
+        """Return an account in the state of one of Qlib's."""
         ours = object.__new__(cls)
         ours.__dict__.update(account.__dict__)
         if is_plain(account.current_position):
@@ -81,7 +79,7 @@ class DailyAccount(Account):  # type: ignore[misc]
         return ours
 
     def reset_report(self, freq: str, benchmark_config: dict[str, Any]) -> None:
-        """Begin new books."""
+        """Start new records, as Qlib does."""
         if self.is_port_metr_enabled():
             self.portfolio_metrics = DailyMetrics(freq, benchmark_config)
             self.hist_positions: dict[pd.Timestamp, Position] = {}
@@ -92,7 +90,7 @@ class DailyAccount(Account):  # type: ignore[misc]
     def update_current_position(
         self, trade_start_time: pd.Timestamp, trade_end_time: pd.Timestamp, trade_exchange: Exchange
     ) -> None:
-        """Value what is held at the day's close, where there is one, and count another day."""
+        """Set the price of each holding to the day's close, where there is one, and count the day."""
         if not is_plain(self.current_position) or not isinstance(trade_exchange.quote, PanelQuote):
             super().update_current_position(trade_start_time, trade_end_time, trade_exchange)
             return
@@ -104,23 +102,23 @@ class DailyAccount(Account):  # type: ignore[misc]
         self.current_position.add_count_all(bar=self.freq)
 
     def update_hist_positions(self, trade_start_time: pd.Timestamp) -> None:
-        """Keep the position at the end of a day, with the weight of each instrument."""
-        kept = self.current_position.position
-        value = kept["now_account_value"] = self.current_position.calculate_value()
+        """Record the position at the end of a day, with the weight of each instrument."""
+        position = self.current_position.position
+        value = position["now_account_value"] = self.current_position.calculate_value()
         for code in self.current_position.get_stock_list():
-            holding = kept[code]
+            holding = position[code]
             holding["weight"] = holding["amount"] * holding["price"] / value
         self.hist_positions[trade_start_time] = copy_of(self.current_position)
 
     def get_trade_indicator(self) -> Indicator:
-        """Give what was kept of the orders."""
-        kept = object.__new__(Indicator)
-        kept.__dict__.update(self.indicator.__dict__)
-        return kept
+        """Return the indicators of the orders, as an object of Qlib's class."""
+        found = object.__new__(Indicator)
+        found.__dict__.update(self.indicator.__dict__)
+        return found
 
 
 class DailyMetrics(PortfolioMetrics):  # type: ignore[misc]
-    """Qlib's metrics, looking the benchmark's change up by its day."""
+    """Qlib's metrics, which look up the benchmark's change by day."""
 
     def init_bench(self, freq: str | None = None, benchmark_config: dict[str, Any] | None = None) -> None:
         """Read the benchmark."""
@@ -131,17 +129,17 @@ class DailyMetrics(PortfolioMetrics):  # type: ignore[misc]
         if self._days is None or bench is not self.bench:
             return super()._sample_benchmark(bench, trade_start_time, trade_end_time)
         first, after = self._days.within(trade_start_time, trade_end_time)
-        # A product over days without a value leaves them out.
+        # Qlib's product over days leaves out those without a value.
         if after != first + 1 or math.isnan(bench.array[first]):
             return super()._sample_benchmark(bench, trade_start_time, trade_end_time)
         return bench.array[first] + 1 - 1
 
 
 class DailyIndicator(Indicator):  # type: ignore[misc]
-    """Qlib's indicators, made of one table for all orders of a day."""
+    """Qlib's indicators, computed from one table of all orders of a day."""
 
     def update_order_indicators(self, trade_info: list[tuple[Order, float, float, float]]) -> None:
-        """Note the orders of a day."""
+        """Record the orders of a day."""
         if not trade_info:
             super().update_order_indicators(trade_info)
             return
@@ -163,7 +161,7 @@ class DailyIndicator(Indicator):  # type: ignore[misc]
         freq: str,
         indicator_config: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Sum up the orders of a day."""
+        """Compute the day's indicators from its orders."""
         found = {name: series.data for name, series in self.order_indicator.data.items()}
         if indicator_config or not len(found["amount"]) or np.isnan(list(found.values())).any():
             super().cal_trade_indicators(trade_start_time, freq, indicator_config)
@@ -184,7 +182,7 @@ def _figures(order: Order, value: float, cost: float, price: float) -> tuple[flo
 
 
 def _series(values: Floats, index: Index) -> SingleData:
-    """Make Qlib's series without looking at each value again."""
+    """Return Qlib's series without its check of each value."""
     series = object.__new__(SingleData)
     series.data, series.indices, series.ndim = values, [index], 1
     return series

@@ -1,8 +1,8 @@
 """The correlation of two series on each day, as Qlib's calc_ic gives it.
 
-pandas takes each day out of the frame, aligns it with itself and asks scipy for a probability that nobody
-reads. Here the same functions get the same values of a day; only the ranks are pandas' and not scipy's, both
-of which are halves of whole numbers.
+pandas takes each day out of the frame, aligns it with itself and has scipy compute a probability that is
+never read. Here the same functions get the same values of a day. Only the ranks are computed by pandas
+instead of scipy; both give multiples of one half, so the bits are equal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def calc_ic(pred: pd.Series, label: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Give the correlation and the rank correlation on each day."""
+    """Return the correlation and the rank correlation on each day."""
     frame = pd.DataFrame({"pred": pred, "label": label})
     rows, days = pd.factorize(frame.index.get_level_values("datetime"), sort=True)
     order = np.argsort(rows, kind="stable")
@@ -36,7 +36,7 @@ def calc_ic(pred: pd.Series, label: pd.Series) -> tuple[pd.Series, pd.Series]:
 
 
 def rank_correlation(one: Floats, other: Floats) -> Any:
-    """Give the correlation of the ranks, as scipy does where there is one."""
+    """Return the correlation of the ranks, as scipy does; NaN where there is none."""
     there = ~(np.isnan(one) | np.isnan(other))
     one, other = one[there], other[there]
     if len(one) < 2 or (one == one[0]).all() or (other == other[0]).all():  # noqa: PLR2004

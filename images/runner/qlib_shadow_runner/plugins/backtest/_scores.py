@@ -1,4 +1,4 @@
-"""The scores of each day as arrays, and pandas' order of them, ties and missing ones included."""
+"""The scores of each day as arrays, in the order that pandas gives them, ties and missing scores included."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.floating[Any]]
-    Places = npt.NDArray[np.intp]
+    Numbers = npt.NDArray[np.intp]
 
 
 class Scores:
@@ -32,11 +32,11 @@ class Scores:
         self._days = Days(pd.DatetimeIndex(days))
         self._offsets = np.searchsorted(rows[order], np.arange(len(days) + 1))
         self._names = np.array([str(name) for name in names], dtype=object)
-        self._places = {name: number for number, name in enumerate(self._names)}
+        self._numbers = {name: number for number, name in enumerate(self._names)}
 
     @classmethod
     def of(cls, signal: Any) -> Self | None:
-        """Take a signal's scores, if they are one number for an instrument and day."""
+        """Return the scores of a signal, or None unless it has one number for each instrument and day."""
         if type(signal) is not SignalWCache:
             return None
         found = signal.signal_cache
@@ -51,39 +51,39 @@ class Scores:
         return cls(series) if is_plain else None
 
     def days_within(self, start: pd.Timestamp, end: pd.Timestamp) -> tuple[int, int]:
-        """Find the days of a span, both ends included, as places: the first, and the one after the last."""
+        """Return the numbers of the first day of a span and of the day after its last one."""
         return self._days.within(start, end)
 
     def on(self, day: int) -> DayScores:
-        """Give the scores of a day."""
+        """Return the scores of a day."""
         rows = slice(self._offsets[day], self._offsets[day + 1])
-        return DayScores(self._names, self._places, self._codes[rows], self._values[rows])
+        return DayScores(self._names, self._numbers, self._codes[rows], self._values[rows])
 
 
 class DayScores:
     """The scores of one day, by instrument."""
 
     def __init__(
-        self, names: npt.NDArray[np.object_], places: dict[str, int], codes: Places, values: Floats
+        self, names: npt.NDArray[np.object_], numbers: dict[str, int], codes: Numbers, values: Floats
     ) -> None:
-        self._names, self._places, self._codes, self._values = names, places, codes, values
-        # The last place is for whoever has no score on any day.
+        self._names, self._numbers, self._codes, self._values = names, numbers, codes, values
+        # The last entry is for instruments without a score on any day.
         self._scores = np.full(len(names) + 1, np.nan, values.dtype)
         self._scores[codes] = values
 
     def ranked(self, names: Sequence[str]) -> list[str]:
-        """Order instruments, the best first and those without a score last."""
-        places = [self._places.get(name, -1) for name in names]
-        return [names[place] for place in descending(self._scores[places])]
+        """Return the instruments in order, the best first and those without a score last."""
+        numbers = [self._numbers.get(name, -1) for name in names]
+        return [names[number] for number in descending(self._scores[numbers])]
 
     def others(self, names: Sequence[str]) -> npt.NDArray[np.object_]:
-        """Order all instruments of the day but these, the best first."""
+        """Return all instruments of the day but these, the best first."""
         others = np.ones(len(self._scores), bool)
-        others[[self._places.get(name, -1) for name in names]] = False
+        others[[self._numbers.get(name, -1) for name in names]] = False
         keep = others[self._codes]
         return self._names[self._codes[keep][descending(self._values[keep])]]
 
 
-def descending(values: Floats) -> Places:
-    """Give the order of `Series.sort_values(ascending=False)`."""
+def descending(values: Floats) -> Numbers:
+    """Return the order of `Series.sort_values(ascending=False)`."""
     return nargsort(values, ascending=False)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Qlib's analysis of the signals as a step of ours, correlating on arrays. Loaded by qrun, by class path."""
+"""Qlib's analysis of the signals with a checkpoint, and with correlations on arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SigAnaRecord(records.SigAnaRecord):
-    """How well the predictions foresaw the labels; a long and a short side are Qlib's."""
+    """The correlation of the predictions with the labels; a long-short analysis is left to Qlib."""
 
     def _generate(self, label: Any = None, **kwargs: Any) -> Mapping[str, Any] | None:
         if label is None:

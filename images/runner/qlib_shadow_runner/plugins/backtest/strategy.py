@@ -1,4 +1,4 @@
-"""Qlib's TopkDropoutStrategy, choosing by arrays what to sell and buy; orders are made as Qlib makes them."""
+"""Qlib's TopkDropoutStrategy, which chooses on arrays what to sell and buy."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What to sell of what is held, and what to buy."""
+class TradeChoice:
+    """What to sell, and what to buy."""
 
     sell: frozenset[str]
     buy: list[str]
 
 
 @dataclass(frozen=True)
-class Day:
-    """The day that is traded on, and who knows what can be traded."""
+class TradingDay:
+    """The day of a decision, and the exchange that decides what may be traded on it."""
 
     start: pd.Timestamp
     end: pd.Timestamp
@@ -40,30 +40,30 @@ class Day:
     forbids_all_at_limit: bool
 
     def may_trade(self, code: str, direction: OrderDir | None) -> bool:
-        """Say whether an instrument may be traded, in a direction or in any."""
+        """Return whether an instrument may be traded, in one direction or in both."""
         return bool(self.exchange.is_stock_tradable(code, self.start, self.end, direction))
 
-    def may(self, code: str, direction: OrderDir) -> bool:
-        """Say whether it may be sold or bought."""
+    def allows(self, code: str, direction: OrderDir) -> bool:
+        """Return whether an order in this direction may be made."""
         return self.may_trade(code, None if self.forbids_all_at_limit else direction)
 
     def order(self, code: str, amount: float, direction: OrderDir) -> Order:
-        """Make an order."""
+        """Return an order of this day."""
         return Order(
             stock_id=code, amount=amount, start_time=self.start, end_time=self.end, direction=direction
         )
 
 
 class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[misc]
-    """Qlib's strategy with the same arguments; choosing at random, and signals of other kinds, are Qlib's."""
+    """Qlib's strategy with the same arguments; random choices and other kinds of signals are left to Qlib."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        is_known = self.method_sell == "bottom" and self.method_buy == "top"
-        self._scores = Scores.of(self.signal) if is_known else None
+        is_supported = self.method_sell == "bottom" and self.method_buy == "top"
+        self._scores = Scores.of(self.signal) if is_supported else None
 
     def generate_trade_decision(self, execute_result: Any = None) -> TradeDecisionWO:
-        """Decide what to sell and to buy today, by yesterday's scores."""
+        """Return the orders of a day, decided by the scores of the day before."""
         if self._scores is None:
             return super().generate_trade_decision(execute_result)
         step = self.trade_calendar.get_trade_step()
@@ -73,36 +73,36 @@ class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[
         if after <= first:
             return TradeDecisionWO([], self)
         start, end = self.trade_calendar.get_step_time(step)
-        day = Day(start, end, self.trade_exchange, self.forbid_all_trade_at_limit)
+        day = TradingDay(start, end, self.trade_exchange, self.forbid_all_trade_at_limit)
         return self._decide(self._scores.on(first), day)
 
-    def _decide(self, scores: DayScores, day: Day) -> TradeDecisionWO:
+    def _decide(self, scores: DayScores, day: TradingDay) -> TradeDecisionWO:
         position = copy_of(self.trade_position, QuickPosition)
         held = position.get_stock_list()
         choice = self._choose(scores, held, day)
         cash, sales = self._sell([code for code in held if code in choice.sell], position, day)
         return TradeDecisionWO(sales + self._buy(choice.buy, cash, day), self)
 
-    def _choose(self, scores: DayScores, held: list[str], day: Day) -> Choice:
+    def _choose(self, scores: DayScores, held: list[str], day: TradingDay) -> TradeChoice:
         last = scores.ranked(held)
         today = self._first(scores.others(held).tolist(), self.n_drop + self.topk - len(last), day)
         both = scores.ranked(sorted(last + today) if last and today else last or today)
         sell = frozenset(last).intersection(self._last(both, self.n_drop, day))
-        return Choice(sell, today[: len(sell) + self.topk - len(last)])
+        return TradeChoice(sell, today[: len(sell) + self.topk - len(last)])
 
-    def _first(self, codes: Sequence[str], count: int, day: Day) -> list[str]:
+    def _first(self, codes: Sequence[str], count: int, day: TradingDay) -> list[str]:
         if not self.only_tradable:
             return list(codes[:count])
-        # Qlib looks whether there are enough only when it has found one.
+        # Qlib compares with the count only after it has found one.
         return list(islice((code for code in codes if day.may_trade(code, None)), max(count, 1)))
 
-    def _last(self, codes: Sequence[str], count: int, day: Day) -> list[str]:
+    def _last(self, codes: Sequence[str], count: int, day: TradingDay) -> list[str]:
         return self._first(codes[::-1], count, day) if self.only_tradable else list(codes[-count:])
 
-    def _sell(self, codes: Sequence[str], position: Position, day: Day) -> tuple[float, list[Order]]:
+    def _sell(self, codes: Sequence[str], position: Position, day: TradingDay) -> tuple[float, list[Order]]:
         cash, orders = position.get_cash(), []
         for code in codes:
-            if not day.may(code, OrderDir.SELL) or self._is_too_new(position, code):
+            if not day.allows(code, OrderDir.SELL) or self._is_too_new(position, code):
                 continue
             order = day.order(code, position.get_stock_amount(code=code), OrderDir.SELL)
             if self.trade_exchange.check_order(order):
@@ -115,11 +115,11 @@ class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[
         held_for = position.get_stock_count(code, bar=self.trade_calendar.get_freq())
         return bool(held_for < self.hold_thresh)
 
-    def _buy(self, codes: Sequence[str], cash: float, day: Day) -> list[Order]:
+    def _buy(self, codes: Sequence[str], cash: float, day: TradingDay) -> list[Order]:
         value = cash * self.risk_degree / len(codes) if codes else 0
         exchange, orders = self.trade_exchange, []
         for code in codes:
-            if not day.may(code, OrderDir.BUY):
+            if not day.allows(code, OrderDir.BUY):
                 continue
             price = exchange.get_deal_price(code, day.start, day.end, direction=OrderDir.BUY)
             factor = exchange.get_factor(code, day.start, day.end)

@@ -29,9 +29,9 @@ def append_slowly(path, line):
 qlib.init(provider_uri=sys.argv[1], region="us")
 with R.start(experiment_name="e", uri=sys.argv[1] + "/mlruns"):
     recorder = R.get_recorder()
-    if sys.argv[2] == "in-step":
-        from qlib_shadow_runner.plugins.records import log_in_step
-        log_in_step(recorder)
+    if sys.argv[2] == "synchronous":
+        from qlib_shadow_runner.plugins.records import log_synchronously
+        log_synchronously(recorder)
     store.append_to = append_slowly
     recorder.log_metrics(IC=0.04)
     opened.wait(10)
@@ -42,11 +42,20 @@ with R.start(experiment_name="e", uri=sys.argv[1] + "/mlruns"):
 """
 
 
-@pytest.mark.parametrize(("how", "error"), [("beside", "is malformed. No data found"), ("in-step", "")])
+@pytest.mark.parametrize(("how", "error"), [("beside", "is malformed. No data found"), ("synchronous", "")])
 def test_a_metric_is_whole_before_anything_reads_it(tmp_path: Path, how: str, error: str):
     """The first case shows the fault in Qlib's way; the second that ours does not have it."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RECORD, str(tmp_path), how, "0" if how == "in-step" else "60"],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            RECORD,
+            str(tmp_path),
+            how,
+            "0" if how == "synchronous" else "60",
+        ],
         cwd=tmp_path,
         env={
             "PATH": "/usr/bin:/bin",
