@@ -1,4 +1,4 @@
-"""`qlib-shadow cache ls|clear`: what is kept, oldest first, and what of it goes."""
+"""`qlib-shadow cache ls|clear` lists the entries, oldest first, and removes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    """Keep features and binned data on a volume; the features were not used for long."""
+    """Keep features and binned data on a volume; the features have been unused for longer."""
     for number, (letter, store) in enumerate({"a": MatrixStore, "b": BinnedStore}.items()):
         home = store(tmp_path / FEATURES_CACHE)
         draft = StoreDraft(home.staging(letter * 64), letter * 64)
@@ -29,8 +29,8 @@ def data(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_it_lists_what_is_kept(data: str, capsys: pytest.CaptureFixture[str]):
-    """For people."""
+def test_ls_lists_entries(data: str, capsys: pytest.CaptureFixture[str]):
+    """One line for each entry, and the total."""
     assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
     first, second, total = capsys.readouterr().out.splitlines()
     assert first.startswith("aaaaaaaaaaaa  features ")
@@ -39,7 +39,7 @@ def test_it_lists_what_is_kept(data: str, capsys: pytest.CaptureFixture[str]):
     assert total.startswith("2 kept, ")
 
 
-def test_it_lists_it_for_programs(data: str, capsys: pytest.CaptureFixture[str]):
+def test_ls_prints_json(data: str, capsys: pytest.CaptureFixture[str]):
     """Whole keys, kinds, and bytes."""
     assert main(["cache", "ls", "--data", data, "--json"]) == ExitCode.DONE
     document = json.loads(capsys.readouterr().out)
@@ -49,8 +49,8 @@ def test_it_lists_it_for_programs(data: str, capsys: pytest.CaptureFixture[str])
     assert document["kept"][0]["lastUsed"] == "2001-09-09T01:46:40Z"
 
 
-def test_it_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFixture[str]):
-    """The longest unused first; and nothing twice."""
+def test_clear_removes_all_or_down_to_a_size(data: str, capsys: pytest.CaptureFixture[str]):
+    """Those unused for longest first; a second call finds nothing."""
     one = Store(Path(data) / FEATURES_CACHE).entries()[1].size
     assert main(["cache", "clear", "--data", data, "--max-size", str(one)]) == ExitCode.DONE
     assert capsys.readouterr().out.startswith("aaaaaaaaaaaa ")
@@ -60,8 +60,8 @@ def test_it_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "0 removed, 0 B\n"
 
 
-def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys: pytest.CaptureFixture[str]):
-    """It takes room, and is nobody's."""
+def test_incomplete_entries_are_listed_and_removed(data: str, capsys: pytest.CaptureFixture[str]):
+    """It takes space, and its writer has ended."""
     (Path(data) / FEATURES_CACHE / f"{STAGING}cccc-0").mkdir()
     assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
     assert capsys.readouterr().out.startswith(".making-cccc  incomplete ")
@@ -78,7 +78,7 @@ def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys
         (["clear", "--data", "/nowhere"], ExitCode.BAD_CONFIG, "/nowhere is not a folder"),
     ],
 )
-def test_wrong_forms_are_sentences(
+def test_wrong_usage_is_explained(
     data: str, typed: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]
 ):
     """With what to write instead."""

@@ -16,7 +16,7 @@ from qlib_shadow_runner.engine.matrix import Universe
 
 
 def key_of(root: Path, **other: object) -> str:
-    """Ask something, or something else."""
+    """Return the key of a small request, or of one that differs."""
     asked = {
         "root": root,
         "universe": Universe(("AAA",), ("aaa",), (((0, 5),),)),
@@ -26,8 +26,8 @@ def key_of(root: Path, **other: object) -> str:
     return MatrixIdentity(**(asked | other)).key()  # type: ignore[arg-type]
 
 
-def test_another_question_or_other_data_has_another_key(make_dataset: object, tmp_path: Path):
-    """Each part of it counts, and the place of the data does not."""
+def test_key_follows_request_and_data(make_dataset: object, tmp_path: Path):
+    """Every part of the request and of the data counts; the folder of the data does not."""
     root = make_dataset(30).folder  # type: ignore[operator]
     key = key_of(root)
     others = [

@@ -1,4 +1,4 @@
-"""The cache: the same matrix again, for the same question alone, whole or not at all, within a limit."""
+"""The store returns a matrix for its own key alone, complete or not at all, within the size limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VALUES = np.array([[1.0, np.nan, -0.0], [np.inf, 2.0, 3.0]], np.float32)
 
 
 def make(store: MatrixStore, key: str = "a" * 64) -> MatrixDraft:
-    """Make a matrix as a computation does."""
+    """Return a draft that is filled as a computation fills it."""
     draft = store.begin(key)
     room = draft.room(DAYS, INSTRUMENTS, 2)
     assert room is not None
@@ -39,12 +39,12 @@ def make(store: MatrixStore, key: str = "a" * 64) -> MatrixDraft:
 
 @pytest.fixture
 def store(tmp_path: Path) -> MatrixStore:
-    """Give an empty cache, whose folder nobody has made."""
+    """Return an empty store whose folder does not exist yet."""
     return MatrixStore(tmp_path / "cache" / "features")
 
 
-def test_what_is_kept_is_found_again_bit_for_bit(store: MatrixStore):
-    """Rows and columns, mapped and not to be written to."""
+def test_kept_matrix_is_found_bit_for_bit(store: MatrixStore):
+    """Rows and columns are equal; the columns are mapped read-only."""
     assert store.find("a" * 64) is None
     assert store.keep(make(store)) == "kept for other runs"
     found = store.find("a" * 64)
@@ -78,10 +78,10 @@ def test_what_is_kept_is_found_again_bit_for_bit(store: MatrixStore):
         "no content",
     ],
 )
-def test_what_is_damaged_is_told_removed_and_made_again(
+def test_damaged_entry_is_reported_and_removed(
     store: MatrixStore, damage: object, capfd: pytest.CaptureFixture[str]
 ):
-    """Nobody ever computes with it."""
+    """It is never read, and the matrix can be kept again."""
     store.keep(make(store))
     folder = store.home / ("a" * 64)
     damage(folder)  # type: ignore[operator]
@@ -92,10 +92,8 @@ def test_what_is_damaged_is_told_removed_and_made_again(
     assert store.find("a" * 64) is not None
 
 
-def test_what_another_publishes_while_it_is_looked_for_stays(
-    store: MatrixStore, monkeypatch: pytest.MonkeyPatch
-):
-    """It was not there at first, and is whole by now."""
+def test_entry_published_during_search_stays(store: MatrixStore, monkeypatch: pytest.MonkeyPatch):
+    """There was no entry when the search began, and there is a complete one afterwards."""
     drafts = [make(store)]
 
     def look(path: Path) -> dict[str, object] | None:
@@ -113,10 +111,10 @@ def test_what_another_publishes_while_it_is_looked_for_stays(
     assert store.find("a" * 64) is not None
 
 
-def test_what_was_removed_and_made_again_while_it_is_read_stays(
+def test_entry_replaced_during_read_stays(
     store: MatrixStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    """The other one is not what was looked at."""
+    """The replaced entry failed verification; the new one is another folder."""
     store.keep(make(store))
     draft = make(store)
 
@@ -132,10 +130,10 @@ def test_what_was_removed_and_made_again_while_it_is_read_stays(
     assert capfd.readouterr().err == ""
 
 
-def test_what_is_removed_while_it_is_read_is_not_told(
+def test_entry_removed_during_read_is_not_reported_as_damaged(
     store: MatrixStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    """Somebody needed its room: nothing is damaged."""
+    """Another run needed its space: nothing is damaged."""
     store.keep(make(store))
 
     def hash_after(folder: Path, names: list[str]) -> dict[str, str]:
@@ -150,14 +148,14 @@ def test_what_is_removed_while_it_is_read_is_not_told(
 
 @pytest.mark.parametrize("step", ["read_json_object", "_hash_files"])
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
-def test_what_cannot_be_read_now_is_told_and_stays(
+def test_unreadable_entry_is_reported_and_stays(
     store: MatrixStore,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     step: str,
     error: int,
 ):
-    """A server that is away, or another user's files: the run goes on without them."""
+    """The file server is unavailable, or the files belong to another user: the run continues without them."""
     store.keep(make(store))
 
     def refuse(*_: object) -> None:
@@ -171,10 +169,10 @@ def test_what_cannot_be_read_now_is_told_and_stays(
     assert store.find("a" * 64) is not None
 
 
-def test_a_shelf_that_cannot_be_opened_is_an_empty_one(
+def test_unreadable_store_counts_as_empty(
     store: MatrixStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    """Neither looking nor listing ends a run."""
+    """Neither reading nor listing ends a run."""
 
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -188,10 +186,8 @@ def test_a_shelf_that_cannot_be_opened_is_an_empty_one(
     assert "cannot be used" in capfd.readouterr().err
 
 
-def test_whoever_may_not_say_that_it_was_used_has_found_it(
-    store: MatrixStore, monkeypatch: pytest.MonkeyPatch
-):
-    """Another user's folder has a time of its own."""
+def test_entry_is_found_if_its_time_cannot_be_set(store: MatrixStore, monkeypatch: pytest.MonkeyPatch):
+    """The time of another user's folder cannot be set."""
 
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
@@ -201,8 +197,8 @@ def test_whoever_may_not_say_that_it_was_used_has_found_it(
     assert store.find("a" * 64) is not None
 
 
-def test_the_longest_unused_go_first(store: MatrixStore):
-    """Use counts, and not age."""
+def test_entries_unused_for_longest_are_removed_first(store: MatrixStore):
+    """The time of the last use counts, not the age."""
     for number in range(3):
         store.keep(make(store, str(number) * 64))
         os.utime(store.home / (str(number) * 64), (1000 + number, 1000 + number))
@@ -215,10 +211,8 @@ def test_the_longest_unused_go_first(store: MatrixStore):
     assert store.entries() == []
 
 
-def test_what_is_more_than_may_stay_is_not_written_and_nothing_goes_for_it(
-    store: MatrixStore, capfd: pytest.CaptureFixture[str]
-):
-    """The others are as good as before."""
+def test_entry_above_limit_is_not_written(store: MatrixStore, capfd: pytest.CaptureFixture[str]):
+    """The entries that are there stay."""
     store.keep(make(store))
     small = replace(store, limit=40)
     draft = small.begin("b" * 64)
@@ -230,8 +224,8 @@ def test_what_is_more_than_may_stay_is_not_written_and_nothing_goes_for_it(
     assert [path.name for path in store.home.iterdir()] == ["a" * 64]
 
 
-def test_room_is_made_before_anything_is_written(store: MatrixStore):
-    """There is never more than the limit."""
+def test_room_is_made_before_writing(store: MatrixStore):
+    """The store never exceeds its limit."""
     for number in range(2):
         store.keep(make(store, str(number) * 64))
         os.utime(store.home / (str(number) * 64), (1000 + number, 1000 + number))
@@ -240,10 +234,10 @@ def test_room_is_made_before_anything_is_written(store: MatrixStore):
     assert [entry.folder.name for entry in store.entries()] == ["1" * 64]
 
 
-def test_a_filesystem_keeps_room_for_what_runs_write(
+def test_store_leaves_space_for_runs(
     store: MatrixStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    """A quarter of it may be kept, and the longest unused go where too little of it is free."""
+    """At most a quarter of it is used by default, and entries are removed when too little is free."""
     assert Space(40 << 30, 0).default_limit == 10 << 30
     assert Space(1 << 50, 0).default_limit == 20 << 30
     for number in range(3):
@@ -267,8 +261,8 @@ def test_a_filesystem_keeps_room_for_what_runs_write(
     assert len(store.entries()) == 1
 
 
-def test_a_matrix_that_is_removed_is_read_to_its_end(store: MatrixStore):
-    """By whoever has it open."""
+def test_removed_matrix_can_be_read_to_its_end(store: MatrixStore):
+    """A reader that has it open can finish."""
     store.keep(make(store))
     found = store.find("a" * 64)
     store.shrink(0)
@@ -276,10 +270,10 @@ def test_a_matrix_that_is_removed_is_read_to_its_end(store: MatrixStore):
     assert found.matrix.tobytes() == VALUES.tobytes()
 
 
-def test_what_was_left_half_made_goes_after_a_day_where_locks_tell_nothing(
+def test_incomplete_entry_is_removed_after_a_day_without_locks(
     store: MatrixStore, monkeypatch: pytest.MonkeyPatch
 ):
-    """Not before: somebody may be at it, on another machine."""
+    """Before that, a process on another machine may still be writing."""
     monkeypatch.setattr(store_module, "is_local", lambda _: False)
     old, new = make(store, "a" * 64), make(store, "b" * 64)
     os.utime(old.folder, (1000, 1000))
@@ -300,8 +294,8 @@ sys.stdin.read()
 """
 
 
-def test_what_a_killed_run_left_half_made_goes_at_once(store: MatrixStore):
-    """While it is made it counts, and stays; the kernel says when nobody is at it."""
+def test_incomplete_entry_of_killed_run_is_removed_at_once(store: MatrixStore):
+    """While its writer lives it counts and stays; the kernel releases the lock when the writer ends."""
     store.keep(make(store))
     command = [sys.executable, "-c", MAKE, str(store.home)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as maker:
@@ -317,8 +311,8 @@ def test_what_a_killed_run_left_half_made_goes_at_once(store: MatrixStore):
     assert list(store.home.iterdir()) == []
 
 
-def test_many_at_once_leave_one(store: MatrixStore):
-    """Whoever is second finds it there, and each is told that it is kept."""
+def test_concurrent_writers_leave_one_entry(store: MatrixStore):
+    """A later writer finds the entry there, and each is told that it is kept."""
     drafts = [make(store) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(store.keep, drafts))
@@ -327,8 +321,8 @@ def test_many_at_once_leave_one(store: MatrixStore):
     assert store.find("a" * 64) is not None
 
 
-def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    """And the computation has its room in memory."""
+def test_unwritable_cache_is_no_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """The computation uses memory."""
     (tmp_path / "file").write_text("")
     store = MatrixStore(tmp_path / "file" / "features")
     draft = store.begin("a" * 64)
@@ -337,10 +331,8 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, capfd: pyt
     assert "not kept for other runs" in capfd.readouterr().err
 
 
-def test_room_that_the_disk_has_not_is_an_answer_and_no_crash(
-    store: MatrixStore, capfd: pytest.CaptureFixture[str]
-):
-    """A mapping over the end of a full disk would end the process with a signal."""
+def test_missing_disk_space_does_not_kill_the_process(store: MatrixStore, capfd: pytest.CaptureFixture[str]):
+    """A write into a mapping beyond the end of a full disk would kill the process."""
     assert store.begin("a" * 64).room(DAYS, INSTRUMENTS, 1 << 48) is None
     assert "not kept for other runs" in capfd.readouterr().err
     assert list(store.home.glob(f"{STAGING}*")) == []

@@ -1,4 +1,4 @@
-"""What was compiled when an image was built is taken where nothing can be written but a scratch folder."""
+"""The loops compiled into an image are used where only a scratch folder is writable."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print(sum(sum(loop.stats.cache_hits.values()) for loop in loops), os.environ[com
 
 
 def import_kernels(home: Path, how: str) -> tuple[int, str]:
-    """Import them in a process of its own; say how many were found compiled, and where."""
+    """Import the kernels in a new process; return how many were found compiled, and in which folder."""
     scratch = home / how
     scratch.mkdir()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA")}
@@ -40,8 +40,8 @@ def import_kernels(home: Path, how: str) -> tuple[int, str]:
     return int(hits), place
 
 
-def test_a_pod_takes_what_the_image_has(tmp_path: Path):
-    """The first compiles them all, the second none, and writes nothing into the image."""
+def test_pod_uses_loops_compiled_in_image(tmp_path: Path):
+    """The first process compiles all, the second none, and nothing is written into the image's folder."""
     assert import_kernels(tmp_path, "build") == (0, str(tmp_path / "compiled"))
     before = sorted(path.name for path in (tmp_path / "compiled").rglob("*"))
     hits, place = import_kernels(tmp_path, "pod")

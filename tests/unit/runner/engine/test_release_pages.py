@@ -1,4 +1,4 @@
-"""What was read of a mapped file need not stay in memory, and is there for whoever looks again."""
+"""Released pages of a mapped file leave memory, and are read again when needed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ COLUMNS, ROWS = 4, 100_000
 
 
 def resident(path: Path) -> int:
-    """Count the kilobytes of a mapped file that this process holds."""
+    """Return the kilobytes of a mapped file that this process holds in memory."""
     maps = Path("/proc/self/smaps").read_text().split(str(path))[1:]
     return sum(int(found[1]) for one in maps if (found := re.search(r"^Rss: +(\d+)", one, re.MULTILINE)))
 
 
-def test_a_column_is_let_go_and_found_again(tmp_path: Path):
-    """Through a frame, too; what was written is not lost, and the other columns stay."""
+def test_released_pages_are_read_again(tmp_path: Path):
+    """A column or a whole frame is released; written values are kept, and other columns stay in memory."""
     path = tmp_path / "matrix.f32"
     matrix = np.memmap(path, "<f4", "w+", shape=(COLUMNS, ROWS))
     matrix[:] = np.arange(COLUMNS)[:, None]
@@ -33,8 +33,8 @@ def test_a_column_is_let_go_and_found_again(tmp_path: Path):
     assert (matrix == np.arange(COLUMNS)[:, None]).all()
 
 
-def test_memory_of_ones_own_stays(tmp_path: Path):
-    """As does an array of a file in which there is nothing."""
+def test_release_leaves_unmapped_arrays_alone(tmp_path: Path):
+    """An array in this process's memory and an empty array of a file are unchanged."""
     (tmp_path / "empty").write_bytes(bytes(8))
     values = np.arange(10.0)
     release_pages(values[2:5])

@@ -1,4 +1,4 @@
-"""Running sums are those of pandas' kernels to the last bit, and go on from any day."""
+"""Running sums have the bits of pandas' kernels, and can continue from any day."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERIES = ("plain", "steps", "flat", "wild", "spikes", "rare")
 
 
 def series(kind: str, size: int, seed: int) -> np.ndarray:
-    """Make values that are hard on sums: of all sizes, equal but for the last bit, none, signed zeros."""
+    """Return values that are hard on sums: of all magnitudes, almost equal, missing, zeros of both signs."""
     random = np.random.default_rng(seed)
     values = {
         "plain": random.normal(0, 1, size),
@@ -31,7 +31,7 @@ def series(kind: str, size: int, seed: int) -> np.ndarray:
 
 
 def by_pandas(name: str, one: np.ndarray, other: np.ndarray, layout: Layout, days: int) -> np.ndarray:
-    """Call pandas' kernel once for all."""
+    """Return what pandas' kernel gives."""
     bounds = layout.starts(days), layout.ends, 1
     both = one + 0 * other, other + 0 * one
     found: np.ndarray = {
@@ -48,7 +48,7 @@ def by_pandas(name: str, one: np.ndarray, other: np.ndarray, layout: Layout, day
 
 
 def by_us(name: str, sides: list[np.ndarray], layout: Layout, days: int, track: Track) -> np.ndarray:
-    """Call ours."""
+    """Return what the engine's loop gives."""
     if name in {"Cov", "Corr"}:
         return windows.correlate(name, sides[0], sides[1], layout, days, track)
     if name in {"Slope", "Rsquare", "Resi"}:
@@ -57,13 +57,13 @@ def by_us(name: str, sides: list[np.ndarray], layout: Layout, days: int, track: 
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Compare every bit but NaN's."""
+    """Return whether every bit is equal, except in NaN."""
     return bool(((one.view(np.int64) == other.view(np.int64)) | (np.isnan(one) & np.isnan(other))).all())
 
 
 @pytest.mark.parametrize("name", ["Sum", "Mean", "Var", "Cov", "Corr"])
 @pytest.mark.parametrize("kind", SERIES)
-def test_they_are_those_of_pandas(name: str, kind: str):
+def test_running_sums_equal_pandas(name: str, kind: str):
     """For windows of any size, over several instruments at once."""
     layout = Layouts().of(np.zeros(len(LENGTHS), np.int64), LENGTHS)
     for seed, days in enumerate([1, 2, 3, 5, 20, 60]):
@@ -77,8 +77,8 @@ def test_they_are_those_of_pandas(name: str, kind: str):
 
 @pytest.mark.parametrize("name", ["Count", "Sum", "Mean", "Std", "Corr", "Cov", "Slope", "Rsquare", "Resi"])
 @pytest.mark.parametrize("kind", SERIES)
-def test_they_go_on_from_any_day(name: str, kind: str):
-    """With the days of one window before it, and what was remembered; and remember the same at the end."""
+def test_running_sums_continue_from_saved_state(name: str, kind: str):
+    """With the days of one window before it and the saved state; the state at the end is the same."""
     layouts = Layouts()
     nothing = np.zeros(len(LENGTHS), np.int64)
     layout = layouts.of(nothing, LENGTHS)

@@ -1,4 +1,4 @@
-"""Small markets as bin files, with everything in them that real ones have and should not."""
+"""Small markets as binary files, with the faults and rare cases of real ones."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 FIELDS = ("open", "high", "low", "close", "volume", "vwap")
 SYMBOLS = ("AAA", "BBB", "CON", "^GSPC")
-"""One of them is a device on Windows, and another is no word."""
+"""`CON` is a device on Windows, and `^GSPC` is no identifier."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """One instrument: its days, and what is odd about them."""
+    """One instrument: its days, and its peculiarities."""
 
     first: int
     days: int
     seed: int
     constant: bool = False
-    """The price does not move, but for its last bits."""
+    """The price changes in its last bits only."""
     gaps: float = 0.0
     """The share of days without values."""
     infinite: float = 0.0
@@ -38,7 +38,7 @@ class Listing:
     """Prices are rounded, so that many are equal."""
 
     def fields(self) -> Mapping[str, tuple[int, np.ndarray]]:
-        """Make each field's first day and values."""
+        """Return each field's first day and values."""
         random = np.random.default_rng(self.seed)
         steps = np.zeros(self.days) if self.constant else random.normal(0, 0.03, self.days)
         close = np.exp(np.cumsum(steps)) * random.uniform(0.5, 200)
@@ -65,14 +65,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Market:
-    """Some instruments in a calendar, and the spans of two universes."""
+    """Some instruments in a calendar, and the listed spans of the universe `some`."""
 
     length: int
     listings: Mapping[str, Listing]
     spans: Mapping[str, tuple[tuple[int, int], ...]]
 
     def write(self, folder: Path, until: int | None = None) -> Path:
-        """Write it as Qlib reads it, or as it was read when it had fewer days."""
+        """Write it as a dataset of Qlib, whole or with its first days only."""
         calendar = weekdays(min(self.length, until or self.length))
         end = len(calendar)
         (folder / "calendars").mkdir(parents=True)

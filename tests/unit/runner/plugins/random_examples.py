@@ -1,4 +1,4 @@
-"""How many random examples are tried: a few, always the same, or as many new ones as somebody asks for."""
+"""The number of random examples: a few that are always the same, or as many new ones as a variable says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, Phase, settings
 
 
 def rounds(variable: str, usual: int) -> settings:
-    """Try as many as a variable of the environment says; where it says nothing, the usual ones.
+    """Return settings with the number of examples that an environment variable gives, or the usual number.
 
-    What fails is not made smaller: each example takes up to a second, by Qlib.
+    Failing examples are not reduced: each takes Qlib up to a second.
     """
     return settings(
         max_examples=int(os.environ.get(variable, usual)),

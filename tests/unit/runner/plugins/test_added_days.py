@@ -1,4 +1,4 @@
-"""A dataset gains days: what changed is computed, and every bit is that of a computation from nothing."""
+"""When a dataset gains days, only what changed is computed, and every bit is that of a whole computation."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ WITH_A_PAST = sorted(
         "Rank(Corr($close, $volume, 3), 5)",
     }
 )
-"""Those of Qlib, our own, and what looks back at what remembers, and ahead."""
+"""Ready-made and own expressions, and nested ones that look back at running sums, or ahead."""
 
 
 @contextlib.contextmanager
 def cache_in(folder: Path | None) -> Iterator[None]:
-    """Let matrices be kept in a folder, or nowhere."""
+    """Set the cache's folder, or none."""
     before = os.environ.pop(ENV_CACHE, None)
     if folder:
         os.environ[ENV_CACHE] = str(folder)
@@ -73,7 +73,7 @@ def cache_in(folder: Path | None) -> Iterator[None]:
 def answer(
     dataset: Path, cache: Path | None, config: Config, *asked: Any
 ) -> tuple[pd.DataFrame, FeatureStats]:
-    """Ask of a dataset, with a cache or without."""
+    """Return a dataset's frame and statistics, with a cache or without."""
     open_dataset(dataset)
     with cache_in(cache):
         return by_us(config, *asked)
@@ -81,7 +81,7 @@ def answer(
 
 @st.composite
 def listed(draw: st.DrawFn, length: int) -> Listing:
-    """Draw an instrument that mostly goes on to the end; one in a few is listed late, or ends."""
+    """Draw an instrument that usually lasts to the end; a few are listed late, or end early."""
     first = draw(st.sampled_from([0, 0, 1, length // 3, length - 3]))
     return Listing(
         first,
@@ -98,7 +98,7 @@ def listed(draw: st.DrawFn, length: int) -> Listing:
 
 
 def spans(draw: st.DrawFn, symbols: list[str], length: int) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Draw when instruments belong to a universe, some of them to its end."""
+    """Draw the listed spans of a universe, some of them up to its end."""
     day = st.integers(0, length - 1)
     span = st.tuples(day, st.one_of(day, st.just(length - 1))).map(lambda ends: (min(ends), max(ends)))
     return draw(st.dictionaries(st.sampled_from(symbols), st.lists(span, min_size=1, max_size=2).map(tuple)))
@@ -106,7 +106,7 @@ def spans(draw: st.DrawFn, symbols: list[str], length: int) -> dict[str, tuple[t
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[Market, int]]:
-    """Draw a market on three evenings: each has one to five days more, and perhaps another past."""
+    """Draw a market on three evenings: each has one to five more days, and perhaps a changed past."""
     length = draw(st.integers(8, 90))
     listings = {symbol: draw(listed(length)) for symbol in SYMBOLS[: draw(st.integers(1, len(SYMBOLS)))]}
     market = Market(length, listings, spans(draw, sorted(listings), length))
@@ -121,7 +121,7 @@ def histories(draw: st.DrawFn) -> list[tuple[Market, int]]:
 
 @st.composite
 def changes(draw: st.DrawFn, market: Market) -> Market:
-    """Draw another past of one instrument, and perhaps another universe."""
+    """Draw a changed past of one instrument, and perhaps another universe."""
     symbol = draw(st.sampled_from(sorted(market.listings)))
     life = market.listings[symbol]
     other = draw(
@@ -146,14 +146,14 @@ def changes(draw: st.DrawFn, market: Market) -> Market:
     first=st.floats(0, 0.6),
     spare=st.sampled_from([0, 0, 1, 3]),
 )
-def test_any_growth_of_any_market_gives_what_a_computation_from_nothing_gives(
+def test_random_growth_equals_whole_computation(
     history: list[tuple[Market, int]],
     expressions: list[str],
     asked: str | list[str],
     first: float,
     spare: int,
 ):
-    """New, ended and changed instruments, other universes, and last days before the data's last."""
+    """With new, ended and changed instruments, other universes, and requests that end before the data."""
     config = {"feature": named(*expressions), "label": LABEL}
     begin = int(first * history[0][1])
     with tempfile.TemporaryDirectory() as folder:
@@ -171,7 +171,7 @@ def test_any_growth_of_any_market_gives_what_a_computation_from_nothing_gives(
 
 
 def outcome(*asked: Any) -> pd.DataFrame | type[Exception]:
-    """Give the frame, or what is raised instead."""
+    """Return the frame, or the type of the error."""
     try:
         return answer(*asked)[0]
     except Exception as refused:  # noqa: BLE001 - whatever Qlib does not take
@@ -188,7 +188,7 @@ MARKET = Market(
     },
     {},
 )
-"""One of them has ended, and one is listed on the last evening."""
+"""One instrument has ended, and one is listed on the last evening."""
 ALPHA = {"feature": Alpha158DL.get_feature_config(), "label": LABEL}
 BEGIN = str(weekdays(100)[2])
 
@@ -199,12 +199,12 @@ def evening(folder: Path, until: int, market: Market = MARKET) -> Path:
 
 
 def ask(dataset: Path, cache: Path | None, until: int) -> tuple[pd.DataFrame, FeatureStats]:
-    """Ask for Alpha158 up to the last day."""
+    """Return Alpha158 up to the last day."""
     return answer(dataset, cache, ALPHA, "all", BEGIN, str(weekdays(until)[-1]))
 
 
-def test_what_grew_is_qlibs_and_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    """Alpha158 on three evenings: the second has two days more, the third a new symbol and another past."""
+def test_added_days_equal_qlib_and_are_reported(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """Alpha158 on three evenings: the second has two more days, the third a new and a changed instrument."""
     cache = tmp_path / "cache"
     assert ask(evening(tmp_path, 95), cache, 95)[1].new_days is None
     _, second = ask(evening(tmp_path, 97), cache, 97)
@@ -220,8 +220,8 @@ def test_what_grew_is_qlibs_and_told(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert ask(dataset, cache, 100)[1].cache == "taken from the cache"
 
 
-def test_only_rows_that_can_have_changed_are_computed(tmp_path: Path):
-    """The label looks two days ahead, so with one new day there are three for each that is still listed."""
+def test_only_changed_rows_are_computed(tmp_path: Path):
+    """The label looks two days ahead, so one new day means three rows for each listed instrument."""
     cache = tmp_path / "cache"
     ask(evening(tmp_path, 95), cache, 95)
     dataset = evening(tmp_path, 96)
@@ -245,8 +245,8 @@ def test_only_rows_that_can_have_changed_are_computed(tmp_path: Path):
     ]
 
 
-def test_a_file_that_is_behind_the_others_may_catch_up(tmp_path: Path):
-    """What one field lacked yesterday is no less new than the day itself."""
+def test_file_with_fewer_days_can_catch_up(tmp_path: Path):
+    """The missing days of one field count as new days."""
     cache, late = tmp_path / "cache", evening(tmp_path, 95)
     path = late / "features" / "aaa" / "vwap.day.bin"
     path.write_bytes(path.read_bytes()[:-12])
@@ -257,8 +257,8 @@ def test_a_file_that_is_behind_the_others_may_catch_up(tmp_path: Path):
     require_same(ask(dataset, None, 96)[0], grown)
 
 
-def test_a_zero_with_a_sign_is_remembered(tmp_path: Path):
-    """Long ago: its instrument is computed wholly, for a list in order may hold it still."""
+def test_negative_zero_recomputes_the_instrument(tmp_path: Path):
+    """Its instrument is computed wholly, because a sorted window may still hold the zero."""
     config = {"feature": named("Quantile(0*$flow, 2, 0.5)", "Med(0*$flow, 2)"), "label": LABEL}
     for until in (95, 96):
         flow = np.where(np.arange(until) == 95, np.nan, np.where(np.arange(until) == 20, -1.0, 1.0))
@@ -270,10 +270,8 @@ def test_a_zero_with_a_sign_is_remembered(tmp_path: Path):
         assert (stats.instruments_recomputed if anew else stats.new_days) == anew
 
 
-def test_a_damaged_matrix_of_yesterday_is_told_and_nothing_is_taken_from_it(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-):
-    """It is removed, and today's is computed from nothing."""
+def test_damaged_earlier_matrix_is_reported_and_not_used(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """It is removed, and the new matrix is computed from all days."""
     cache = tmp_path / "cache"
     ask(evening(tmp_path, 95), cache, 95)
     [old] = cache.iterdir()
@@ -287,10 +285,8 @@ def test_a_damaged_matrix_of_yesterday_is_told_and_nothing_is_taken_from_it(
     require_same(ask(dataset, None, 96)[0], ours)
 
 
-def test_a_matrix_of_yesterday_that_goes_meanwhile_is_no_loss(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Whoever had listed it finds nothing; whoever had opened it reads it to its end."""
+def test_earlier_matrix_may_be_removed_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A listed entry is missing when it is read; an opened one can be read to its end."""
     home = tmp_path / "cache"
     ask(evening(tmp_path, 95), home, 95)
     [(key, about)] = MatrixStore(home).descriptions()
@@ -303,8 +299,8 @@ def test_a_matrix_of_yesterday_that_goes_meanwhile_is_no_loss(
     assert np.isfinite(found.matrix[0]).any()
 
 
-def test_what_gives_nothing_is_neither_read_nor_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """All prices have another past: that follows from what is said of the files, and a matrix is large."""
+def test_useless_earlier_matrix_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """All prices have another past: the description shows it, and the large files are not read."""
     cache = tmp_path / "cache"
     ask(evening(tmp_path, 95), cache, 95)
     [old] = MatrixStore(cache).entries()
@@ -323,8 +319,8 @@ def test_what_gives_nothing_is_neither_read_nor_used(tmp_path: Path, monkeypatch
     assert MatrixStore(cache).entries()[0].used == 1000
 
 
-def test_on_a_full_disk_what_grew_is_given_and_not_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    """A file may not be larger than a little: the matrix has its room in memory."""
+def test_full_disk_keeps_no_grown_matrix(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """With a limit on the size of files, the matrix is computed in memory."""
     cache = tmp_path / "cache"
     ask(evening(tmp_path, 95), cache, 95)
     dataset = evening(tmp_path, 96)
@@ -340,7 +336,7 @@ def test_on_a_full_disk_what_grew_is_given_and_not_kept(tmp_path: Path, capfd: p
 
 
 @pytest.mark.parametrize("change", ["calendar", "columns", "first day"])
-def test_what_is_not_the_same_question_or_past_is_computed_from_nothing(tmp_path: Path, change: str):
+def test_other_request_or_calendar_is_computed_wholly(tmp_path: Path, change: str):
     """Another calendar, other columns, another first day."""
     cache, dataset = tmp_path / "cache", evening(tmp_path, 96)
     ask(evening(tmp_path, 95), cache, 95)

@@ -1,4 +1,4 @@
-"""Binned datasets: the same model as Qlib's to the last bit, whoever binned, and never from damaged ones."""
+"""Binned datasets give the model that Qlib trains, to the last bit, and damaged ones are never used."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ PARAMS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """What came of a training."""
+    """The result of a training."""
 
     text: str
     best: int
@@ -73,13 +73,13 @@ class Fitted:
 
 @pytest.fixture(scope="module", autouse=True)
 def _market(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Let Qlib read a small market."""
+    """Let Qlib open a small market."""
     folder = MARKET.write(tmp_path_factory.mktemp("market") / "us")
     qlib.init(provider_uri=str(folder), region="us", kernels=1, logging_level=logging.ERROR)
 
 
 def dataset(module: Any = handlers, **changed: Any) -> DatasetH:
-    """Make a dataset by one handler or the other."""
+    """Return a dataset whose handler is Qlib's or ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         handler = module.Alpha158(
@@ -93,7 +93,7 @@ def dataset(module: Any = handlers, **changed: Any) -> DatasetH:
 
 
 def fit(model: type[gbdt.LGBModel], given: DatasetH, place: Path, **params: Any) -> Fitted:
-    """Train, and predict."""
+    """Train and predict."""
     curves: dict[str, Any] = {}
     with warnings.catch_warnings(), R.start(experiment_name="bins", uri=str(place / "mlruns")):
         warnings.simplefilter("ignore")
@@ -107,7 +107,7 @@ def fit(model: type[gbdt.LGBModel], given: DatasetH, place: Path, **params: Any)
 
 @pytest.fixture(scope="module")
 def qlibs(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
-    """Train by Qlib alone."""
+    """Return the result of Qlib's own classes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
         return fit(gbdt.LGBModel, dataset(qlibs_handlers), tmp_path_factory.mktemp("qlibs"))
@@ -115,14 +115,14 @@ def qlibs(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a place for what is kept."""
+    """Set and return a folder for the cache."""
     monkeypatch.setenv(ENV_CACHE, str(tmp_path / "cache"))
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     return tmp_path / "cache"
 
 
 def require_same(one: Fitted, other: Fitted) -> None:
-    """Compare trees, curves, the round that was best, and every bit of what is foreseen."""
+    """Compare trees, curves, the best round, and every bit of the predictions."""
     assert one.text == other.text
     assert (one.best, one.curves) == (other.best, other.curves)
     pd.testing.assert_index_equal(one.predictions.index, other.predictions.index)
@@ -130,10 +130,10 @@ def require_same(one: Fitted, other: Fitted) -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_a_model_is_qlibs_whether_its_bins_are_made_kept_or_found(
+def test_model_equals_qlibs_with_and_without_cached_bins(
     qlibs: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    """Without a shelf, with an empty one, and with a full one: the same trees, curves and predictions."""
+    """Without a cache, with an empty one, and with a filled one: the same trees, curves and predictions."""
     given = dataset()
     first, second = fit(LGBModel, given, tmp_path), fit(LGBModel, dataset(), tmp_path)
     output = [line for line in capfd.readouterr().out.splitlines() if line.startswith("binned data: ")]
@@ -148,18 +148,18 @@ def test_a_model_is_qlibs_whether_its_bins_are_made_kept_or_found(
     require_same(qlibs, fit(LGBModel, given, tmp_path))
 
 
-def test_qlibs_own_model_learns_the_same_from_our_handler(
+def test_qlibs_model_trains_equally_with_our_handler(
     qlibs: Fitted, home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
-    """It asks for frames, which are put together for it; and our model with Qlib's handler is Qlib's."""
+    """Qlib's model requests frames, which are put together; our model with Qlib's handler equals Qlib's."""
     require_same(qlibs, fit(gbdt.LGBModel, dataset(), tmp_path))
     require_same(qlibs, fit(LGBModel, dataset(qlibs_handlers), tmp_path))
     assert "binned data: " not in capfd.readouterr().out
     assert [entry.kind for entry in Store(home).entries()] == ["features"]
 
 
-def test_what_learning_is_not_understood_is_left_to_qlib():
-    """Segments that Qlib refuses, in its own words; datasets of another kind; steps that see features."""
+def test_unsupported_training_data_is_left_to_qlib():
+    """Segments that Qlib refuses with its own error, other datasets, processors that read features."""
     nothing = {"train": ("1990-01-01", "1990-12-31")}
     given = dataset(segments=nothing)
     assert training_sets(given) == {}
@@ -187,8 +187,8 @@ ASKED: list[dict[str, Any]] = [
 ]
 
 
-def test_every_part_of_what_is_learnt_from_is_qlibs():
-    """By days, instruments and groups, as frames or less; and what it has under its own name."""
+def test_parts_of_training_frame_equal_qlib():
+    """By days, instruments and groups, as frames or less; and Qlib's own attribute."""
     theirs, ours = dataset(qlibs_handlers).handler, dataset().handler
     for asked in ASKED:
         want, found = (each.fetch(**asked, data_key="learn") for each in (theirs, ours))
@@ -213,8 +213,8 @@ SPANS: list[Any] = [
 ]
 
 
-def test_what_is_foreseen_from_is_qlibs_and_no_copy():
-    """Whatever days are asked for, open at an end, as months, or none at all."""
+def test_prediction_features_equal_qlib_without_copy():
+    """For any days: open at an end, given as months, or none at all."""
     theirs, ours = dataset(qlibs_handlers), dataset()
     whole = ours.handler.fetch(data_key="infer", col_set="__raw").to_numpy()
     for span in SPANS:
@@ -226,8 +226,8 @@ def test_what_is_foreseen_from_is_qlibs_and_no_copy():
         assert not len(values) or np.shares_memory(values, whole), span
 
 
-def test_what_lies_apart_or_is_asked_otherwise_is_qlibs_copy():
-    """Features in another block than labels, spans without a name, other questions; or Qlib's refusal."""
+def test_unusual_prediction_features_are_copied_by_qlib():
+    """Features in another block than labels, spans without a name, other arguments; or Qlib's error."""
     want = dataset(qlibs_handlers).prepare("test", col_set="feature", data_key="infer")
     apart, backwards = dataset(), dataset()
     whole = apart.handler.fetch(data_key="infer", col_set="__raw")
@@ -247,7 +247,7 @@ def test_what_lies_apart_or_is_asked_otherwise_is_qlibs_copy():
 
 
 def training_data(rows: int = 500, seed: int = 1) -> TrainingData:
-    """Make something to learn from."""
+    """Return random training data."""
     random = np.random.default_rng(seed)
     features = random.normal(0, 1, (6, rows + 40)).astype(np.float32)
     features[2, ::7] = np.nan
@@ -256,12 +256,12 @@ def training_data(rows: int = 500, seed: int = 1) -> TrainingData:
 
 
 def names(store: BinnedStore) -> set[str]:
-    """List the keys of what is kept."""
+    """Return the keys of the entries."""
     return {entry.folder.name for entry in store.entries()}
 
 
-def test_other_values_or_parameters_have_another_name(tmp_path: Path):
-    """Whatever has a say in binning; what has none, such as trees and threads, finds the same."""
+def test_key_follows_values_and_parameters(tmp_path: Path):
+    """Everything that changes binning; parameters of trees and threads find the same entry."""
     given = training_data()
     changed = given.features.copy()
     changed[5, given.rows[-1]] += 1
@@ -304,8 +304,8 @@ def test_other_values_or_parameters_have_another_name(tmp_path: Path):
         {"device_type": "gpu"},
     ],
 )
-def test_parameters_that_say_more_than_their_value_are_left_to_qlib(params: dict[str, Any]):
-    """Files, columns and devices."""
+def test_unsupported_parameters_are_left_to_qlib(params: dict[str, Any]):
+    """They refer to files, columns and devices."""
     assert are_supported(PARAMS)
     assert not are_supported({**PARAMS, **params})
 
@@ -321,10 +321,10 @@ def test_parameters_that_say_more_than_their_value_are_left_to_qlib(params: dict
     ],
     ids=["other bytes", "cut", "no dataset", "no description", "no content"],
 )
-def test_what_is_damaged_is_told_removed_and_binned_again(
+def test_damaged_dataset_is_reported_and_binned_again(
     tmp_path: Path, damage: Any, capfd: pytest.CaptureFixture[str]
 ):
-    """LightGBM never sees it."""
+    """LightGBM never reads it."""
     store, given = BinnedStore(tmp_path), {"train": training_data(), "valid": training_data(200)}
     datasets(given, PARAMS, store)
     kept = names(store)
@@ -340,8 +340,8 @@ def test_what_is_damaged_is_told_removed_and_binned_again(
     assert names(store) == kept
 
 
-def test_what_lightgbm_cannot_read_is_binned_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    """Though its hash be right: at its last bytes LightGBM does not see that the disk is full."""
+def test_dataset_unreadable_by_lightgbm_is_binned_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """Its hash may be right: LightGBM does not notice when the disk is full at its last bytes."""
     store, given = BinnedStore(tmp_path), {"train": training_data()}
     datasets(given, PARAMS, store)
     [name] = names(store)
@@ -357,10 +357,10 @@ def test_what_lightgbm_cannot_read_is_binned_again(tmp_path: Path, capfd: pytest
 
 
 @pytest.mark.parametrize("seen", ["before", ""], ids=["seen before", "filled meanwhile"])
-def test_a_full_disk_costs_no_more_than_the_bins(
+def test_full_disk_keeps_no_binned_data(
     small_volume: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seen: str
 ):
-    """What is not whole is not kept, and the run goes on."""
+    """An incomplete file is not kept, and the run continues."""
     given = {"train": training_data(1_000_000)}
     if not seen:
         monkeypatch.setattr(BinnedStore, "make_room", lambda *_: None)
@@ -373,8 +373,8 @@ def test_a_full_disk_costs_no_more_than_the_bins(
     assert list((small_volume / "cache").glob("*")) == []
 
 
-def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    """And the run goes on."""
+def test_unwritable_cache_is_no_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """The run continues."""
     (tmp_path / "file").write_text("")
     datasets({"train": training_data()}, PARAMS, BinnedStore(tmp_path / "file" / "cache"))
     output = capfd.readouterr()
@@ -382,8 +382,8 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, capfd: pyt
     assert output.out == "binned data: train not kept\n"
 
 
-def test_many_at_once_leave_one_of_each(tmp_path: Path):
-    """Each trains with what it has; whoever is last finds it there."""
+def test_concurrent_runs_leave_one_entry_each(tmp_path: Path):
+    """Each trains with its own dataset; a later writer finds the entry there."""
     given = {"train": training_data(), "valid": training_data(200)}
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: datasets(given, PARAMS, BinnedStore(tmp_path)), range(8)))

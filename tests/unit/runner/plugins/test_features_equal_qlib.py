@@ -1,4 +1,4 @@
-"""Every feature equals what Qlib's expression engine makes of the same files, NaN for NaN and bit for bit."""
+"""Every feature equals what Qlib's expression engine computes from the same files, bit for bit."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ OWN = [
     "Max($close, 2)/Min($nothing, 2)",
     "1e-3/$volume",
 ]
-"""What the ready-made features do not use."""
+"""Operators and forms that the ready-made features do not use."""
 POOL = sorted(
     {*Alpha158DL.get_feature_config(EVERYTHING)[0], *Alpha360DL.get_feature_config()[0][::29], *OWN}
 )
@@ -63,7 +63,7 @@ POOL = sorted(
 
 @st.composite
 def listings(draw: st.DrawFn, length: int) -> Listing:
-    """Draw an instrument that begins and ends anywhere; one day is a life."""
+    """Draw an instrument that begins and ends on any day, perhaps on the same one."""
     first = draw(st.integers(0, length - 1))
     share = st.sampled_from([0.0, 0.0, 0.1, 0.6])
     return Listing(
@@ -98,10 +98,10 @@ def markets(draw: st.DrawFn) -> Market:
     asked=st.sampled_from(["all", "some", ["BBB", "AAA"]]),
     ends=st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
-def test_any_expression_over_any_market_is_qlibs(
+def test_random_expressions_equal_qlib(
     market: Market, expressions: list[str], asked: str | list[str], ends: tuple[float, float]
 ):
-    """Gaps, suspensions, flat prices, one-day listings, missing files, infinities; any days there are."""
+    """Gaps, suspensions, flat prices, one-day listings, missing files, infinities; any span of days."""
     calendar = weekdays(market.length)
     first, last = (calendar[round(end * (market.length - 1))] for end in sorted(ends))
     config = {"feature": named(*expressions), "label": LABEL}
@@ -132,7 +132,7 @@ NASTY = Market(
 
 @pytest.fixture(scope="module")
 def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write one market that has everything in it."""
+    """Write one market with all peculiarities."""
     return NASTY.write(tmp_path_factory.mktemp("nasty") / "us")
 
 
@@ -146,10 +146,8 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["Alpha158", "Alpha360", "Alpha158 of one window", "Alpha158 of two operators"],
 )
-def test_ready_made_features_are_qlibs_and_none_is_left_to_it(
-    nasty: Path, features: tuple[list[str], list[str]]
-):
-    """Whole, from a day inside the calendar, for a universe whose instruments come and go."""
+def test_ready_made_features_equal_qlib_without_its_help(nasty: Path, features: tuple[list[str], list[str]]):
+    """From a day inside the calendar, for a universe whose instruments are listed and delisted."""
     open_dataset(nasty)
     days = [str(day) for day in weekdays(130)]
     config = {"feature": features, "label": LABEL}
@@ -158,8 +156,8 @@ def test_ready_made_features_are_qlibs_and_none_is_left_to_it(
     assert (stats.all_by_qlib, stats.columns_by_qlib, stats.instruments_by_qlib) == ("", [], [])
 
 
-def test_zeros_of_both_signs_are_qlibs(nasty: Path, tmp_path: Path):
-    """They are equal, and no two of them are the same: in a number, and in a window that is kept in order."""
+def test_zeros_of_both_signs_equal_qlib(nasty: Path, tmp_path: Path):
+    """They are equal, but give different results in a division and in a sorted window."""
     shutil.copytree(nasty, tmp_path / "us")
     signs = [0.0, -0.0, -0.0, 0.0, 1.0, -0.0, 0.0, 0.0, -0.0, -1.0, 0.0, -0.0] * 10
     write_bin(tmp_path / "us" / "features" / "aaa" / "flow.day.bin", signs, 0)
@@ -189,10 +187,10 @@ def test_zeros_of_both_signs_are_qlibs(nasty: Path, tmp_path: Path):
         "Ref($close, 0)",
     ],
 )
-def test_what_is_not_understood_is_qlibs_own_and_told(
+def test_unsupported_column_is_computed_by_qlib(
     nasty: Path, expression: str, capfd: pytest.CaptureFixture[str]
 ):
-    """One such column among others: the others are still computed here."""
+    """One such column among others: the others are still computed by the engine."""
     open_dataset(nasty)
     config = {"feature": named("$close/Ref($close, 1)", expression, "Std($close, 5)"), "label": LABEL}
     asked = "all", "2020-01-01", "2020-06-30"
@@ -202,10 +200,10 @@ def test_what_is_not_understood_is_qlibs_own_and_told(
     assert "1 columns by Qlib's own engine (C1)" in capfd.readouterr().out
 
 
-def test_an_instrument_whose_days_do_not_fit_is_qlibs_own_and_told(
+def test_instrument_with_gap_is_computed_by_qlib(
     nasty: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
-    """Its prices have a gap between two fields' files; the others are computed here."""
+    """Its prices have a gap between two fields' files; the others are computed by the engine."""
     shutil.copytree(nasty, tmp_path / "us")
     write_bin(tmp_path / "us" / "features" / "aaa" / "open.day.bin", [1.0] * 10, 2)
     write_bin(tmp_path / "us" / "features" / "aaa" / "close.day.bin", [1.0] * 10, 50)
@@ -218,8 +216,8 @@ def test_an_instrument_whose_days_do_not_fit_is_qlibs_own_and_told(
     assert "1 instruments by Qlib's own engine (AAA)" in capfd.readouterr().out
 
 
-def test_days_on_which_nothing_is_listed_are_qlibs_own(nasty: Path):
-    """There, its answer is an empty frame of a shape of its own."""
+def test_days_without_listing_are_computed_by_qlib(nasty: Path):
+    """Qlib returns an empty frame of a special form."""
     open_dataset(nasty)
     config = {"feature": named("$close"), "label": LABEL}
     asked = ["CCC"], "2020-01-01", "2020-01-10"

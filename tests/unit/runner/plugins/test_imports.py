@@ -1,4 +1,4 @@
-"""What a training with features from the cache has imported when it begins."""
+"""The modules that a training with features from the cache has imported when it begins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRAINING = (
     "qlib_shadow_runner.plugins.backtest.records",
     "qlib_shadow_runner.plugins.backtest.strategy",
 )
-"""What the built-in template names, and what that needs."""
+"""The modules that the built-in template names, and what they need."""
 NEVER = {
     "numba",
     "llvmlite",
@@ -44,8 +44,8 @@ NEVER = {
 }
 
 
-def test_nothing_is_loaded_that_the_run_does_not_use(tmp_path: Path) -> None:
-    """Neither by us nor, but for the solvers of one strategy and a client of Redis, by Qlib."""
+def test_training_imports_no_unused_module(tmp_path: Path) -> None:
+    """Neither we nor Qlib import them; Qlib's solvers and its Redis client are the known exceptions."""
     program = tmp_path / "program"
     program.write_text(IMPORTS)
     words = [sys.executable, str(program), " ".join(TRAINING)]

@@ -22,8 +22,8 @@ CONFIG = {"feature": named("Mean($close, 3)", "EMA($close, 3)"), "label": named(
 ASKED = CONFIG, "all", "2020-01-01", "2020-02-01"
 
 
-def test_a_frame_is_nobodys_to_change_whether_made_or_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Both lie in the file that others read."""
+def test_frame_is_read_only_whether_computed_or_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Both are views of the file that others read."""
     monkeypatch.setenv(ENV_CACHE, str(tmp_path / "cache"))
     open_dataset(MARKET.write(tmp_path / "us"))
     (made, first), (found, second) = by_us(*ASKED), by_us(*ASKED)
@@ -36,8 +36,8 @@ def test_a_frame_is_nobodys_to_change_whether_made_or_found(tmp_path: Path, monk
     require_same(by_qlib(*ASKED), made)
 
 
-def test_whose_a_column_is_stays_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Qlib computed it, whether now or for the run that kept it."""
+def test_cached_column_of_qlib_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Qlib computed it, in this run or in the run that kept it."""
     monkeypatch.setenv(ENV_CACHE, str(tmp_path / "cache"))
     open_dataset(MARKET.write(tmp_path / "us"))
     results = [by_us(*ASKED)[1] for _ in range(2)]
@@ -45,10 +45,10 @@ def test_whose_a_column_is_stays_told(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "1 columns by Qlib's own engine (C1)" in results[1].sentence()
 
 
-def test_what_was_made_of_data_that_changed_meanwhile_is_not_kept(
+def test_matrix_of_changed_dataset_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    """Under the name of the data before it would be wrong for whoever has those."""
+    """Its key is that of the earlier data, for which it would be wrong."""
     monkeypatch.setenv(ENV_CACHE, str(tmp_path / "cache"))
     root = MARKET.write(tmp_path / "us")
     open_dataset(root)
@@ -84,8 +84,8 @@ if __name__ == "__main__":
 """
 
 
-def test_a_run_that_finds_its_features_compiles_nothing(make_dataset: object, tmp_path: Path):
-    """Not even the compiler is imported; and a dataset that cannot be written to is as good."""
+def test_cached_features_need_no_compiler(make_dataset: object, tmp_path: Path):
+    """Not even the compiler is imported; and the dataset may be read-only."""
     root = make_dataset(30).folder  # type: ignore[operator]
     environ = {**os.environ, ENV_CACHE: str(tmp_path / "cache")}
     outputs = [

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def frame(days: int, symbols: int, *, odd: bool, double: bool = False) -> pd.DataFrame:
-    """Make features and a label; some days have one instrument, some values are none or infinite."""
+    """Return features and a label; some days have one instrument, some values are missing or infinite."""
     random = np.random.default_rng(days * symbols)
     rows = [
         (day, f"S{number:03}")
@@ -47,7 +47,7 @@ def frame(days: int, symbols: int, *, odd: bool, double: bool = False) -> pd.Dat
 
 
 def require_same(one: pd.DataFrame, other: pd.DataFrame) -> None:
-    """Compare rows, columns, types and every bit but NaN's."""
+    """Compare rows, columns, types and every value."""
     pd.testing.assert_index_equal(one.index, other.index)
     pd.testing.assert_index_equal(one.columns, other.columns)
     assert list(one.dtypes) == list(other.dtypes)
@@ -67,18 +67,18 @@ STEPS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("odd", [False, True])
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_processor_gives_what_qlibs_gives(step: str, *, odd: bool, double: bool):
-    """For days of any size, odd values, and both precisions."""
+def test_processor_equals_qlib(step: str, *, odd: bool, double: bool):
+    """For days of any size, unusual values, and both precisions."""
     given = frame(25, 12, odd=odd, double=double)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas on days without values
+        warnings.simplefilter("ignore")  # pandas warns about days without values
         want = STEPS[step](processor)(given.copy())
         found = STEPS[step](processors)(given.copy())
     require_same(want, found)
 
 
-def test_rows_in_another_order_are_left_to_qlib():
-    """There, days are no slices."""
+def test_unsorted_rows_are_left_to_qlib():
+    """There the rows of a day are not contiguous."""
     given = frame(5, 9, odd=False).sample(frac=1, random_state=1)
     step = {"fields_group": "label"}
     with warnings.catch_warnings():
@@ -96,8 +96,8 @@ MARKET = Market(
 
 
 @pytest.mark.parametrize("name", ["Alpha158", "Alpha158vwap", "Alpha360vwap"])
-def test_a_handler_gives_what_qlibs_gives(tmp_path: Path, name: str):
-    """What is loaded, what is predicted from, and what is learnt from; with steps that are fitted."""
+def test_handler_equals_qlib(tmp_path: Path, name: str):
+    """The raw, the inference and the learning frame, with fitted processors."""
     open_dataset(MARKET.write(tmp_path / "us"))
     days = [str(day) for day in weekdays(80)]
     asked = {
@@ -120,8 +120,8 @@ def test_a_handler_gives_what_qlibs_gives(tmp_path: Path, name: str):
     assert type(found.learn_processors[1]) is processors.CSZScoreNorm
 
 
-def test_own_features_take_the_fast_loader_and_keep_foreign_ones():
-    """Qlib's loader is replaced by name; what is named by another path stays."""
+def test_own_features_use_our_loader_in_place_of_qlibs():
+    """Qlib's loader is replaced; a loader of another class path stays."""
     kind = "qlib_shadow_runner.plugins.loader"
     config = {"class": "QlibDataLoader", "kwargs": {"config": {"feature": ["$close"]}}}
     found = ours.DataHandlerLP(instruments="all", data_loader=config)

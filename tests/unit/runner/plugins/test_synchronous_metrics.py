@@ -1,4 +1,4 @@
-"""Qlib's recorder writes metrics beside the run; ours before the run goes on."""
+"""Qlib's recorder writes metrics while the run goes on; with our plugins the run waits for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qlib.workflow import R
 opened, saved = threading.Event(), threading.Event()
 
 def append_slowly(path, line):
-    # A busy machine: the file exists, and its first line comes later.
+    # A busy machine: the file exists before its first line does.
     with open(path, "a") as file:
         opened.set()
         saved.wait(float(sys.argv[3]))
@@ -43,8 +43,8 @@ with R.start(experiment_name="e", uri=sys.argv[1] + "/mlruns"):
 
 
 @pytest.mark.parametrize(("how", "error"), [("beside", "is malformed. No data found"), ("synchronous", "")])
-def test_a_metric_is_whole_before_anything_reads_it(tmp_path: Path, how: str, error: str):
-    """The first case shows the fault in Qlib's way; the second that ours does not have it."""
+def test_metric_is_complete_before_it_is_read(tmp_path: Path, how: str, error: str):
+    """The first case shows the fault of Qlib's way, the second that ours does not have it."""
     done = subprocess.run(
         [
             sys.executable,

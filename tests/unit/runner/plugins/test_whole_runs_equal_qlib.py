@@ -1,4 +1,4 @@
-"""A whole run with each engine: the same predictions, analysis, portfolio and signals, to the last bit."""
+"""A whole run has the same predictions, analysis, portfolio and signals with each engine, bit for bit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENGINES = ("qlib", "fast", "again")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
-    """Run with Qlib's engine, with the fast one, and with it once more."""
+    """Run with Qlib's engine, with the fast one, and with the fast one again."""
     volume = LocalVolume(tmp_path_factory.mktemp("engines"), small_run())
     for name in ENGINES:
         volume.spec["workflow"]["engine"] = "qlib" if name == "qlib" else "fast"
@@ -42,7 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
 
 
 def artifacts(volume: LocalVolume, name: str) -> dict[str, Any]:
-    """Read every frame that the run's recorder holds."""
+    """Return every frame that the run's recorder holds."""
     recorded = finished_run(volume.folder(name) / "mlruns", name)
     assert recorded is not None
     files = sorted(recorded.artifacts.rglob("*.pkl"))
@@ -51,7 +51,7 @@ def artifacts(volume: LocalVolume, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["fast", "again"])
-def test_everything_that_is_recorded_is_the_same_to_the_last_bit(runs: LocalVolume, name: str):
+def test_recorded_artifacts_are_equal(runs: LocalVolume, name: str):
     """Predictions and labels, both series of correlations, the report, the analysis."""
     theirs, ours = artifacts(runs, "qlib"), artifacts(runs, name)
     assert theirs.keys() == ours.keys()
@@ -66,18 +66,21 @@ def test_everything_that_is_recorded_is_the_same_to_the_last_bit(runs: LocalVolu
         assert np.asarray(frame).tobytes() == np.asarray(ours[path]).tobytes(), path
 
 
-def test_signals_and_figures_are_the_same(runs: LocalVolume):
-    """What people and programs read."""
+def test_signals_and_figures_are_equal(runs: LocalVolume):
+    """The files that people and programs read."""
     figures = [json.loads((runs.folder(name) / "metrics.json").read_text()) for name in ENGINES]
     for one in figures:
-        del one["runId"], one["configHash"]  # whose they are, and which handler the workflow names
+        del (
+            one["runId"],
+            one["configHash"],
+        )  # the run, and its class paths
     assert figures[0] == figures[1] == figures[2]
     hashes = {runs.metadata(name)["signals_sha256"] for name in ENGINES}
     assert len(hashes) == 1
 
 
-def test_the_metadata_says_what_became_of_the_features(runs: LocalVolume):
-    """The first computes and keeps them, the second finds them; Qlib's engine has nothing to say."""
+def test_metadata_reports_feature_statistics(runs: LocalVolume):
+    """The first run computes and keeps them, the second finds them; Qlib's engine writes no statistics."""
     first, second = (runs.metadata(name)["features"] for name in ("fast", "again"))
     assert runs.metadata("qlib")["features"] is None
     assert (first["engine"], first["cache"], first["columns"]) == ("fast", "kept for other runs", 159)
@@ -91,10 +94,8 @@ def test_the_metadata_says_what_became_of_the_features(runs: LocalVolume):
 
 
 @pytest.mark.parametrize("given", ["20G", "-1", "1.5", "\u0662"])
-def test_a_limit_that_is_no_number_of_bytes_is_refused(
-    runs: LocalVolume, monkeypatch: pytest.MonkeyPatch, given: str
-):
-    """In one sentence, before anything is computed, under plain qrun too; a number is passed on."""
+def test_invalid_cache_limit_is_refused(runs: LocalVolume, monkeypatch: pytest.MonkeyPatch, given: str):
+    """In one sentence before anything is computed, under plain qrun too; a valid number is passed on."""
     fault = f'{ENV_LIMIT} is "{given}"; it must be a whole number of bytes'
     with pytest.raises(StageError, match=fault):
         limit_for_children({ENV_LIMIT: given})
@@ -112,8 +113,8 @@ def test_a_limit_that_is_no_number_of_bytes_is_refused(
         MatrixStore.from_environ()
 
 
-def test_each_workflow_names_its_handler_and_its_question(runs: LocalVolume):
-    """By class path, so that the file alone says what computed; another file is another question."""
+def test_workflow_names_its_handler(runs: LocalVolume):
+    """By class path, so that the file alone shows the engine; another engine gives another hash."""
     texts = [(runs.folder(name) / "workflow.yaml").read_text() for name in ENGINES]
     assert "class: QlibAlpha158\n        module_path: qlib_shadow_runner.plugins.handlers\n" in texts[0]
     assert "class: Alpha158\n        module_path: qlib_shadow_runner.plugins.handlers\n" in texts[1]
@@ -121,8 +122,8 @@ def test_each_workflow_names_its_handler_and_its_question(runs: LocalVolume):
     assert runs.metadata("qlib")["config_hash"] != runs.metadata("fast")["config_hash"]
 
 
-def test_plain_qrun_runs_the_same_file(runs: LocalVolume, tmp_path: Path):
-    """Without a stage there is no cache and no report, and the predictions are the same."""
+def test_plain_qrun_runs_the_same_workflow(runs: LocalVolume, tmp_path: Path):
+    """Without a stage there is no cache and no statistics file, and the predictions are the same."""
     environ = child_environment({}, threads=2, scratch=str(tmp_path))
     assert not {ENV_CACHE, ENV_REPORT} & environ.keys()
     command = [sys.executable, "-m", "qlib.cli.run", str(runs.folder("fast") / "workflow.yaml")]

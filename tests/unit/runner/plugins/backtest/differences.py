@@ -1,4 +1,4 @@
-"""Whether two results of a backtest are the same: types, order, and the bits of every number."""
+"""The differences between two results of a backtest: types, order, and the bits of every number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNSEEN = ("logger",)
 
 
 def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
-    """Say where two objects differ."""
+    """Return the places where two objects differ."""
     if type(one) is not type(other):
         yield f"{where}: {type(one).__name__} and {type(other).__name__}"
     elif isinstance(one, pd.DataFrame | pd.Series):
@@ -58,7 +58,7 @@ def _frames(one: Any, other: Any, where: str) -> Iterator[str]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Compare bits, but let every NaN be one."""
+    """Return whether all bits are equal, except in NaN."""
     left, right = np.asarray(one), np.asarray(other)
     if left.dtype != right.dtype or left.shape != right.shape:
         return False

@@ -1,4 +1,4 @@
-"""A backtest by our classes leaves what Qlib's leaves: reports, positions, indicators, bit for bit."""
+"""A backtest with our classes gives Qlib's reports, positions and indicators, bit for bit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COSTS = st.sampled_from([0.0, 0.0005, 0.0015, 0.05])
 
 @st.composite
 def stocks(draw: st.DrawFn) -> Stock:
-    """Make an instrument that is listed and delisted at any time."""
+    """Draw an instrument that is listed and delisted on any day."""
     first = draw(st.sampled_from([0, 0, 0, 2, 9]))
     days = draw(st.sampled_from([LENGTH, LENGTH, LENGTH, 12, 1]))
     return Stock(
@@ -90,7 +90,7 @@ USUAL = Rules(
 
 
 def both(market: Market, scores: Scores, rules: Rules, more: tuple[str, ...] = ()) -> tuple[Any, Any]:
-    """Trade by Qlib and by us."""
+    """Return the results of Qlib's classes and of ours."""
     with tempfile.TemporaryDirectory() as folder:
         open_market(market.write(Path(folder) / "market"), rules.region)
         frame = scores.frame(market, more)
@@ -101,14 +101,14 @@ def both(market: Market, scores: Scores, rules: Rules, more: tuple[str, ...] = (
 @example(QUIET, Scores(), USUAL)
 @given(MARKETS, SCORES, RULES)
 @rounds("QLIB_SHADOW_CHAOS_BACKTESTS", 12)
-def test_any_market_under_any_rules(market: Market, scores: Scores, rules: Rules) -> None:
-    """Suspended, delisted, limited, without volume, price or factor: the same, or the same error."""
+def test_random_markets_and_rules_equal_qlib(market: Market, scores: Scores, rules: Rules) -> None:
+    """Suspended, delisted, limited, without volume, price or factor: the same result, or the same error."""
     theirs, ours = both(market, scores, rules)
     assert list(differences(theirs, ours)) == []
 
 
-def test_trades_are_made_in_a_quiet_market() -> None:
-    """Otherwise the rest would compare nothing with nothing."""
+def test_quiet_market_has_trades() -> None:
+    """Otherwise the other tests would compare nothing with nothing."""
     _, ours = both(QUIET, Scores(), USUAL)
     report, positions = ours[0]["1day"]
     assert len(report) == LENGTH - 4
@@ -117,8 +117,8 @@ def test_trades_are_made_in_a_quiet_market() -> None:
     assert len(list(positions.values())[-1].get_stock_list()) == 3
 
 
-def test_days_without_a_benchmark_are_qlibs() -> None:
-    """In a series of one's own; in those that Qlib reads there are none."""
+def test_days_without_benchmark_equal_qlib() -> None:
+    """In a series given by the caller; Qlib's own have no such days."""
     changes = np.random.default_rng(3).normal(0, 0.01, LENGTH)
     changes[[6, 9]] = np.nan
     rules = replace(USUAL, benchmark=pd.Series(changes, pd.DatetimeIndex(weekdays(LENGTH))))
@@ -127,23 +127,23 @@ def test_days_without_a_benchmark_are_qlibs() -> None:
 
 
 @pytest.mark.parametrize("method", ["method_buy", "method_sell"])
-def test_what_is_chosen_at_random_is_left_to_qlib(method: str) -> None:
-    """It draws from a generator that somebody else seeds."""
+def test_random_choice_is_left_to_qlib(method: str) -> None:
+    """It draws from a global random generator."""
     np.random.seed(5)  # noqa: NPY002
     rules = Rules(strategy={**USUAL.strategy, method: "random"}, exchange=USUAL.exchange)
     theirs, ours = both(QUIET, Scores(), rules)
     assert list(differences(theirs, ours)) == []
 
 
-def test_an_instrument_without_quotes_is_scored_but_never_held() -> None:
-    """A name that the exchange was not told of, at the top of each day."""
+def test_instrument_without_quotes_is_never_held() -> None:
+    """A symbol that the exchange does not know, at the top of each day."""
     theirs, ours = both(QUIET, Scores(), USUAL, more=("ZZZ",))
     assert list(differences(theirs, ours)) == []
     assert not any("ZZZ" in day.position for day in ours[0]["1day"][1].values())
 
 
-def test_a_limit_that_is_an_expression_is_one() -> None:
-    """The fields of the quotes are whatever Qlib's engine understands."""
+def test_limit_may_be_an_expression() -> None:
+    """The fields of the quotes may be any expression of Qlib."""
     limits = ("$close > 1.02*Ref($close, 1)", "$close < 0.98*Ref($close, 1)")
     rules = Rules(strategy=USUAL.strategy, exchange={**USUAL.exchange, "limit_threshold": limits})
     theirs, ours = both(QUIET, Scores(), rules)
@@ -152,8 +152,8 @@ def test_a_limit_that_is_an_expression_is_one() -> None:
     assert list(differences(usual, ours)) != []
 
 
-def test_an_order_of_nothing_counts_for_nothing() -> None:
-    """Money for less than one lot: what is asked is zero, and so is the share of it that is dealt."""
+def test_order_of_zero_amount_equals_qlib() -> None:
+    """With money for less than one lot, the requested amount is zero, and its dealt share is NaN."""
     rules = replace(USUAL, account=6e4, exchange={**USUAL.exchange, "trade_unit": 1000})
     theirs, ours = both(QUIET, Scores(), rules)
     assert list(differences(theirs, ours)) == []
@@ -162,7 +162,7 @@ def test_an_order_of_nothing_counts_for_nothing() -> None:
     assert any(day.any() and not day.all() for day in shares)
 
 
-def test_what_is_left_can_be_read_without_us() -> None:
-    """Whoever unpickles it needs Qlib alone."""
+def test_results_unpickle_without_this_package() -> None:
+    """Unpickling needs Qlib alone."""
     _, ours = both(QUIET, Scores(), USUAL)
     assert b"qlib_shadow_runner" not in pickle.dumps(ours)

@@ -1,4 +1,4 @@
-"""A whole qrun by our classes leaves what Qlib's leave; and the benchmark that says so would see if not."""
+"""A whole qrun with our classes leaves what Qlib's leave; and the benchmark notices every difference."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Found = tuple["Mapping[str, Sequence[Figures]]", list[str]]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    """Run plain qrun and ours twice, once to fill the cache, on a market of a few symbols."""
+    """Run plain qrun, and ours twice, once to fill the cache, on a market of a few symbols."""
     options = argparse.Namespace(days=200, boosting=3)
     size = replace(bench.size_of(options, 8), topk=3)
     return bench.compare(
@@ -47,7 +47,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     )
 
 
-def test_everything_that_is_left_is_the_same(found: Found) -> None:
+def test_every_artifact_is_equal(found: Found) -> None:
     """Predictions, labels, correlations, the portfolio's report, positions, indicators."""
     rounds, wrong = found
     assert wrong == []
@@ -55,8 +55,8 @@ def test_everything_that_is_left_is_the_same(found: Found) -> None:
     assert (report["turnover"] > 0).sum() > len(report) / 2
 
 
-def test_the_published_way_asks_what_qlibs_example_asks(tmp_path: Path) -> None:
-    """At a size that needs no smaller penalties, but for what makes an answer repeatable, and its rounds."""
+def test_published_way_equals_qlibs_example(tmp_path: Path) -> None:
+    """At full size it equals the example, except for rounds and for what makes a result repeatable."""
     options = argparse.Namespace(days=3777, boosting=130)
     (way,) = bench.ways(["published"], 2)
     asked = workflow(way, bench.size_of(options, 500), tmp_path)
@@ -69,8 +69,8 @@ def test_the_published_way_asks_what_qlibs_example_asks(tmp_path: Path) -> None:
     assert "kernels" not in asked["qlib_init"]
 
 
-def test_phases_are_counted_once_and_memory_too(found: Found) -> None:
-    """Each phase took something; a run had the memory of a Python with pandas at least."""
+def test_phases_and_memory_are_measured(found: Found) -> None:
+    """Each phase took some time; a run used at least the memory of a Python process with pandas."""
     rounds, _ = found
     for figures in (rounds["threads"][0], rounds["cached"][0]):
         assert set(figures.phases) == set(PHASES)
@@ -78,7 +78,7 @@ def test_phases_are_counted_once_and_memory_too(found: Found) -> None:
         assert figures.peak.all > 50 << 20
 
 
-def test_the_tables_hold_every_way(found: Found) -> None:
+def test_tables_have_every_way(found: Found) -> None:
     """As Markdown, for the docs."""
     rounds, _ = found
     lines = table(rounds).splitlines()
@@ -88,7 +88,7 @@ def test_the_tables_hold_every_way(found: Found) -> None:
     assert len(scaling({"8 symbols": rounds, "9 symbols": rounds}).splitlines()) == 4
 
 
-def test_a_difference_is_told(found: Found, tmp_path: Path) -> None:
+def test_difference_is_reported(found: Found, tmp_path: Path) -> None:
     """One run whose predictions are another's labels."""
     rounds, _ = found
     true = rounds["threads"][0]
@@ -116,10 +116,10 @@ def test_a_difference_is_told(found: Found, tmp_path: Path) -> None:
         (("threads", "coarse"), "IC", False),
     ],
 )
-def test_only_who_answers_the_same_question_is_held_to_the_last_digit(
+def test_only_equal_requests_are_compared_to_the_last_digit(
     ways: tuple[str, str], metric: str, *, differs: bool
 ) -> None:
-    """Many threads add up LightGBM's loss otherwise, and nothing else; fewer bins are another model."""
+    """Many threads change the sum of LightGBM's loss, and nothing else; fewer bins are another model."""
     values = ("0.9714741037427828", "0.9714741037427898")
     found = {
         way: [cast("Figures", SimpleNamespace(metrics=partial(dict, {metric: value}), left=str))]
@@ -128,8 +128,8 @@ def test_only_who_answers_the_same_question_is_held_to_the_last_digit(
     assert bool(list(bench.unlike(found))) is differs
 
 
-def test_a_second_belongs_to_the_innermost_phase(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The features that the boosting asks for are not the boosting's."""
+def test_time_counts_for_the_innermost_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features that the boosting requests do not count as boosting."""
     now = iter(range(100))
     monkeypatch.setattr("tests.bench.run.phases.time.perf_counter", lambda: float(next(now)))
     clock = Clock(began=0.0)
@@ -140,7 +140,7 @@ def test_a_second_belongs_to_the_innermost_phase(monkeypatch: pytest.MonkeyPatch
     assert sum(seconds.values()) == 4
 
 
-def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
+def test_failed_run_reports_its_log(tmp_path: Path) -> None:
     """With the end of its log, and the way's name."""
     options = argparse.Namespace(days=200, boosting=3)
     (way,) = bench.ways(["threads"], 1)
@@ -149,10 +149,10 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "attempts"), [("threads", LUCK), ("cold", 1)])
-def test_only_a_fault_of_qlibs_own_is_tried_again(
+def test_only_qlibs_own_fault_is_retried(
     name: str, attempts: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its metrics are written while they are read, which ours never do; and luck has an end."""
+    """Its metrics are read while they are written, which ours never are; the number of tries is limited."""
     tried: list[Path] = []
 
     def unlucky(_way: Way, _size: Size, _dataset: Path, folder: Path, _cache: Path) -> Figures:
@@ -171,8 +171,8 @@ def test_only_a_fault_of_qlibs_own_is_tried_again(
 @pytest.mark.parametrize(
     "given", [["--ways", "slow"], ["--rounds", "0"], ["--symbols", "3"], ["--days", "many"], ["--cores", "0"]]
 )
-def test_wrong_arguments_end_in_a_sentence(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """What is wrong, before anything runs."""
+def test_wrong_argument_is_explained(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It names what is wrong, before anything runs."""
     with pytest.raises(SystemExit) as ended:
         bench.arguments(given)
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""The correlations of each day are those of Qlib's calc_ic."""
+"""The correlations of each day equal those of Qlib's calc_ic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qlib_shadow_runner.plugins.backtest._correlation import calc_ic
 
 
 def series(seed: int, *, days: int = 40, names: int = 30, decimals: int = 9) -> tuple[pd.Series, pd.Series]:
-    """Make predictions and labels, of which some are missing, on days of which some are odd."""
+    """Return predictions and labels with missing values and days of special cases."""
     random = np.random.default_rng(seed)
     index = pd.MultiIndex.from_product(
         [pd.bdate_range("2020-01-01", periods=days), [f"S{number}" for number in range(names)]],
@@ -33,15 +33,15 @@ def series(seed: int, *, days: int = 40, names: int = 30, decimals: int = 9) -> 
     ("seed", "kwargs"),
     [(0, {}), (1, {"decimals": 0}), (2, {"names": 2}), (3, {"names": 500, "days": 8}), (4, {"names": 1})],
 )
-def test_each_day_has_the_same_bits(seed: int, kwargs: dict[str, int]) -> None:
-    """With ties, constants, infinite values, a value alone, and none."""
+def test_correlations_of_each_day_equal_qlib(seed: int, kwargs: dict[str, int]) -> None:
+    """With ties, constants, infinite values, one value, and none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compare(*series(seed, **kwargs))
 
 
-def test_rows_may_come_in_any_order() -> None:
-    """By instrument first, shuffled, and not the same rows on both sides."""
+def test_rows_may_be_in_any_order() -> None:
+    """By instrument first, shuffled, and with other rows on each side."""
     pred, label = series(5)
     shuffled = pred.sample(frac=0.9, random_state=1)
     with warnings.catch_warnings():
@@ -50,8 +50,8 @@ def test_rows_may_come_in_any_order() -> None:
         compare(pred.swaplevel().sort_index(), label.swaplevel().sort_index())
 
 
-def test_a_constant_day_is_told_of() -> None:
-    """As scipy tells of it: the day has no correlation."""
+def test_constant_day_warns() -> None:
+    """As scipy warns: the day has no correlation."""
     index = pd.MultiIndex.from_product(
         [[pd.Timestamp("2020-01-01")], list("abc")], names=["datetime", "instrument"]
     )
@@ -61,7 +61,7 @@ def test_a_constant_day_is_told_of() -> None:
 
 
 def compare(pred: pd.Series, label: pd.Series) -> None:
-    """Compare both series, their bits, their days and their names."""
+    """Compare both series: bits, days and names."""
     for theirs, ours in zip(by_qlib(pred, label), calc_ic(pred, label), strict=True):
         pd.testing.assert_series_equal(theirs, ours, check_exact=True, check_freq=True)
         assert theirs.to_numpy()[theirs.notna()].tobytes() == ours.to_numpy()[ours.notna()].tobytes()

@@ -1,4 +1,4 @@
-"""What compares backtests would see a difference."""
+"""The comparison of backtests notices every difference."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ NEXT = np.nextafter(1.0, 2.0)
         (SingleData({"a": 1.0}), SingleData({"b": 1.0})),
     ],
 )
-def test_unlike_things_differ(one: object, other: object) -> None:
+def test_unequal_objects_differ(one: object, other: object) -> None:
     """Values, types, order, rows."""
     assert list(differences(one, other)) != []
 
 
-def test_like_things_do_not() -> None:
-    """NaN is NaN, whatever its bits."""
+def test_equal_objects_do_not_differ() -> None:
+    """NaN equals NaN, whatever its bits."""
     for make in (lambda: {"a": [np.nan, None, "x"]}, lambda: Position(3), lambda: SingleData({"a": np.nan})):
         assert list(differences(make(), make())) == []

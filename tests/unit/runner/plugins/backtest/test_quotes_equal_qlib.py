@@ -1,4 +1,4 @@
-"""The panel answers each question as Qlib's NumpyQuote does, and the loader gives it the same quotes."""
+"""The panel returns what Qlib's NumpyQuote returns, and our loader reads the same quotes."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(market: Path) -> None:
-    """Let Qlib take it."""
+    """Let Qlib open it."""
     open_market(market)
 
 
 def exchanges(**kwargs: Any) -> tuple[QlibsExchange, Exchange]:
-    """Make Qlib's exchange and ours."""
+    """Return Qlib's exchange and ours."""
     asked: dict[str, Any] = {
         "codes": list(MARKET.stocks),
         "deal_price": "close",
@@ -64,7 +64,7 @@ def exchanges(**kwargs: Any) -> tuple[QlibsExchange, Exchange]:
 
 @pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("limit", [None, 0.03])
-def test_the_quotes_are_the_same(limit: float | None) -> None:
+def test_quotes_equal_qlib(limit: float | None) -> None:
     """Each field on each day, limits included."""
     theirs, ours = exchanges(limit_threshold=limit)
     order = list(theirs.quote_df.columns)
@@ -74,8 +74,8 @@ def test_the_quotes_are_the_same(limit: float | None) -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_every_question_has_the_same_answer() -> None:
-    """One day, the days before a weekend, many days, none; a stock that nobody knows."""
+def test_every_lookup_equals_qlib() -> None:
+    """One day, the days before a weekend, many days, none; an unknown symbol."""
     theirs, ours = (made.quote for made in exchanges(limit_threshold=0.03))
     assert type(theirs) is NumpyQuote
     assert type(ours) is PanelQuote
@@ -84,14 +84,14 @@ def test_every_question_has_the_same_answer() -> None:
     )
     for stock, span, field, method in asked:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing
+            warnings.simplefilter("ignore", RuntimeWarning)  # Qlib averages over nothing
             answers = [side.get_data(stock, *span, field, method) for side in (theirs, ours)]
         assert same(*answers), (stock, span, field, method, answers)
 
 
 @pytest.mark.usefixtures("opened")
-def test_what_may_be_traded_is_the_same() -> None:
-    """In each span, to buy, to sell, or both; and the closes of many at once are those of each."""
+def test_tradable_instruments_equal_qlib() -> None:
+    """In each span, to buy, to sell, or both; and the closes of many at once equal those of each."""
     theirs, ours = exchanges(limit_threshold=0.03)
     names, found = [*MARKET.stocks, "ZZZ"], set()
     for span in spans_of_time():
@@ -106,8 +106,8 @@ def test_what_may_be_traded_is_the_same() -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_a_step_begins_and_ends_when_qlibs_does() -> None:
-    """Asked by number, by shift, for the one under way, and after a new beginning."""
+def test_step_times_equal_qlib() -> None:
+    """By number, by shift, for the current step, and after a reset."""
     dates = weekdays(MARKET.length)
     theirs, ours = (kind("day", dates[2], dates[9]) for kind in (TradeCalendarManager, StepCalendar))
     for calendars in ((theirs, ours), (theirs, ours)):
@@ -121,16 +121,16 @@ def test_a_step_begins_and_ends_when_qlibs_does() -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_a_method_that_nobody_knows_is_refused() -> None:
-    """As Qlib refuses it."""
+def test_unknown_method_is_refused() -> None:
+    """With Qlib's error."""
     _, ours = exchanges()
     with pytest.raises(ValueError, match="median is not supported"):
         ours.quote.get_data("AAA", pd.Timestamp("2020-01-02"), pd.Timestamp("2020-01-09"), "$close", "median")
 
 
 @pytest.mark.usefixtures("opened")
-def test_quotes_of_ones_own_are_left_to_qlib() -> None:
-    """Rows that no file has."""
+def test_extra_quotes_are_left_to_qlib() -> None:
+    """They are rows that no file has."""
     days = pd.DatetimeIndex(["2020-01-06"])
     more = pd.DataFrame(
         {"$close": [3.0], "$volume": [9.0]},
@@ -144,8 +144,8 @@ def test_quotes_of_ones_own_are_left_to_qlib() -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_what_the_fast_engine_does_not_understand_is_read_by_qlib(caplog: pytest.LogCaptureFixture) -> None:
-    """A setting of Qlib's that puts something between the files and the values."""
+def test_unsupported_quotes_are_read_by_qlib(caplog: pytest.LogCaptureFixture) -> None:
+    """A setting of Qlib's that changes how values are read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(C._config, "custom_ops", ["mine"])
         patch.setitem(C._config, "logging_level", logging.WARNING)
@@ -158,7 +158,7 @@ def test_what_the_fast_engine_does_not_understand_is_read_by_qlib(caplog: pytest
 
 
 def spans_of_time() -> list[tuple[pd.Timestamp, pd.Timestamp]]:
-    """Give each day, many days, a part of one, a moment, and days before the first."""
+    """Return each day, many days, a part of one, a moment, and days before the first."""
     days = pd.bdate_range("2020-01-01", periods=20)
     return [
         *((one, other - SECOND) for one, other in itertools.pairwise(days)),
@@ -171,7 +171,7 @@ def spans_of_time() -> list[tuple[pd.Timestamp, pd.Timestamp]]:
 
 
 def same(one: object, other: object) -> bool:
-    """Compare what two quotes answered."""
+    """Return whether two quotes gave the same result."""
     if isinstance(one, SingleData) and isinstance(other, SingleData):
         return np.array_equal(one.data, other.data, equal_nan=True) and list(one.index) == list(other.index)
     if one is None or other is None:

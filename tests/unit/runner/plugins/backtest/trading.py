@@ -1,4 +1,4 @@
-"""Small markets to trade in, scores to trade by, and the same backtest by Qlib and by us."""
+"""Small markets to trade in, scores to trade by, and the same backtest with Qlib's classes and with ours."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ OURS = "qlib_shadow_runner.plugins.backtest"
 QLIBS = {"strategy": "qlib.contrib.strategy", "executor": "qlib.backtest.executor"}
 BENCHMARK = "^GSPC"
 FIRST_DAY = 3
-"""Traded on from here; the scores of the day before are looked at."""
+"""The first day of the backtest; the scores of the day before are used."""
 
 
 @dataclass(frozen=True)
 class Stock:
-    """One instrument: its days, and what is odd about them."""
+    """One instrument: its days, and its peculiarities."""
 
     first: int
     days: int
     seed: int
     suspended: float = 0.0
-    """The share of days without a single value."""
+    """The share of days without any value."""
     holes: float = 0.0
     """The share of single values that are missing."""
     no_volume: float = 0.0
     no_price: float = 0.0
-    """The share of days with a price of zero to deal at."""
+    """The share of days with an opening price of zero."""
     missing: tuple[str, ...] = ()
     """Fields without a file."""
 
     def fields(self) -> Mapping[str, np.ndarray]:
-        """Make each field's values."""
+        """Return each field's values."""
         random = np.random.default_rng(self.seed)
         close = random.uniform(2, 80) * np.exp(np.cumsum(random.normal(0, 0.04, self.days)))
         found: dict[str, np.ndarray] = {
@@ -71,7 +71,7 @@ class Market:
     stocks: Mapping[str, Stock]
 
     def write(self, folder: Path) -> Path:
-        """Write it as Qlib reads it, with a benchmark."""
+        """Write it as a dataset of Qlib, with a benchmark."""
         calendar = weekdays(self.length)
         for name in ("calendars", "instruments", "features"):
             (folder / name).mkdir(parents=True)
@@ -92,18 +92,18 @@ class Market:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the strategy goes by."""
+    """The scores that the strategy uses."""
 
     seed: int = 0
     decimals: int = 12
-    """Few make many ties."""
+    """Few decimals make many ties."""
     missing: float = 0.0
     nan: float = 0.0
     no_days: tuple[int, ...] = ()
     by_instrument: bool = False
 
     def frame(self, market: Market, more: Sequence[str] = ()) -> pd.DataFrame:
-        """Score every instrument on every day."""
+        """Return a score for every instrument and day."""
         random = np.random.default_rng(self.seed)
         names, days = sorted([*market.stocks, *more]), pd.DatetimeIndex(weekdays(market.length))
         index = pd.MultiIndex.from_product([days, names], names=["datetime", "instrument"])
@@ -118,7 +118,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Rules:
-    """How it is traded."""
+    """The arguments of strategy, exchange and executor."""
 
     region: str = "us"
     strategy: Mapping[str, Any] = field(default_factory=dict)
@@ -129,12 +129,12 @@ class Rules:
 
 
 def open_market(folder: Path, region: str = "us") -> None:
-    """Let Qlib take this dataset."""
+    """Let Qlib open this dataset."""
     qlib.init(provider_uri=str(folder), region=region, kernels=1, logging_level=logging.CRITICAL)
 
 
 def trade(market: Market, scores: pd.DataFrame, rules: Rules, *, ours: bool) -> Any:
-    """Trade through the market, by Qlib's classes or by ours; give what comes out, or the error's kind."""
+    """Return the result of a backtest with Qlib's classes or with ours, or the type of the error."""
     calendar = weekdays(market.length)
     days = {"start_time": calendar[FIRST_DAY], "end_time": calendar[-2]}
     exchange = {"codes": list(market.stocks), "freq": "day", **rules.exchange}
