@@ -20,8 +20,9 @@ from qlib.workflow import R
 from tests.unit.runner.conftest import weekdays
 from tests.unit.runner.plugins.markets import Listing, Market
 
+from qlib_shadow_runner.cache.content import CONTENT
 from qlib_shadow_runner.cache.places import ENV_CACHE
-from qlib_shadow_runner.cache.store import CONTENT, Store, StoreDraft
+from qlib_shadow_runner.cache.store import Store, StoreDraft
 from qlib_shadow_runner.plugins import handlers
 from qlib_shadow_runner.plugins._dataset import features_of, training_sets
 from qlib_shadow_runner.plugins._lightgbm_bins import FILE, BinnedStore, are_supported, datasets
