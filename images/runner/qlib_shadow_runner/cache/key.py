@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner import engine
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
-from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, manifest_path
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.engine.matrix import Universe
@@ -64,7 +64,7 @@ def _hash(document: dict[str, object]) -> str:
 
 def fingerprint_of(root: Path) -> str:
     """Return the fingerprint from the manifest beside the dataset if it is current, else read every file."""
-    manifest = Manifest.read(manifest_path(root))
+    manifest = DatasetManifest.read(manifest_path(root))
     return manifest.fingerprint if manifest and is_current(manifest, root) else fingerprint(root)
 
 

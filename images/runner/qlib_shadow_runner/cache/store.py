@@ -37,7 +37,7 @@ from qlib_shadow_runner.cache.places import (
 )
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.mounts import is_local
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,11 +143,13 @@ class Store:
         """Remove entries unused for longest until so many bytes fit; raise if they cannot."""
         limit = self._limit()
         if size > limit:
-            raise NoRoomError(f"{human(size)} are more than the {human(limit)} that may stay: {LIMIT_RULE}")
+            raise NoRoomError(
+                f"{format_size(size)} are more than the {format_size(limit)} that may stay: {LIMIT_RULE}"
+            )
         self.shrink(limit - size)
         entries, missing = self.entries(), space_of(self.home).missing_for(size)
         if missing > sum(entry.size for entry in entries):
-            raise NoRoomError(f"the volume has no room for {human(size)}")
+            raise NoRoomError(f"the volume has no room for {format_size(size)}")
         for entry in entries:
             if not space_of(self.home).missing_for(size):
                 break
@@ -176,7 +178,7 @@ class Store:
         contents.describe_files(draft.folder, self.kind, about)
         size = _size(draft.folder)
         if size > self._limit():
-            raise NoRoomError(f"{human(size)} are more than may stay: {LIMIT_RULE}")
+            raise NoRoomError(f"{format_size(size)} are more than may stay: {LIMIT_RULE}")
         sync_tree(draft.folder)
         try:
             draft.folder.rename(self.home / draft.key)

@@ -21,7 +21,7 @@ from qlib_shadow_runner.plugins._training_data import (
     labels_of,
     use_labels_only,
 )
-from qlib_shadow_runner.workflow.allowed.factors import FACTORS
+from qlib_shadow_runner.workflow.allowed.alpha158 import FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qlib.utils.serial import Serializable
 from qlib.workflow import record_temp
 
-from qlib_shadow_runner.faults import QrunPoint, fault_point
-from qlib_shadow_runner.training.checkpoints import Checkpoint, Checkpoints, Draft, Step
+from qlib_shadow_runner.crash_points import QrunPoint, fault_point
+from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class RecordingRecorder:
     """A recorder that also writes the objects and metrics to a checkpoint."""
 
-    def __init__(self, recorder: Any, draft: Draft) -> None:
+    def __init__(self, recorder: Any, draft: CheckpointDraft) -> None:
         self._recorder = recorder
         self._draft = draft
         self.metrics: list[dict[str, float]] = []
@@ -48,7 +48,7 @@ class RecordingRecorder:
 class CheckpointedRecord:
     """A record that is computed once, even if the run takes several attempts."""
 
-    step: ClassVar[Step]
+    step: ClassVar[TrainingStep]
     _recorder: Any
 
     def generate(self, **kwargs: Any) -> None:
@@ -65,7 +65,7 @@ class CheckpointedRecord:
     def _compute(self, **kwargs: Any) -> None:
         super().generate(**kwargs)  # type: ignore[misc]
 
-    def _compute_and_keep(self, draft: Draft, **kwargs: Any) -> None:
+    def _compute_and_keep(self, draft: CheckpointDraft, **kwargs: Any) -> None:
         recorder = self._recorder
         self._recorder = recording = RecordingRecorder(recorder, draft)
         try:
@@ -76,7 +76,7 @@ class CheckpointedRecord:
         draft.keep({"metrics": recording.metrics})
 
 
-def _restore(found: Checkpoint, step: Step, recorder: Any) -> None:
+def _restore(found: Checkpoint, step: TrainingStep, recorder: Any) -> None:
     recorder.save_objects(local_path=str(found.folder))
     for metrics in found.details["metrics"]:
         recorder.log_metrics(**metrics)
@@ -86,19 +86,19 @@ def _restore(found: Checkpoint, step: Step, recorder: Any) -> None:
 class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignore[misc]
     """The predictions and the labels."""
 
-    step = Step.PREDICTION
+    step = TrainingStep.PREDICTION
 
 
 class SigAnaRecord(CheckpointedRecord, record_temp.SigAnaRecord):  # type: ignore[misc]
     """The correlation of the predictions with the labels, computed by Qlib."""
 
-    step = Step.ANALYSIS
+    step = TrainingStep.ANALYSIS
 
 
 class PortAnaRecord(CheckpointedRecord, record_temp.PortAnaRecord):  # type: ignore[misc]
     """The backtest of a portfolio, and its risk figures."""
 
-    step = Step.BACKTEST
+    step = TrainingStep.BACKTEST
 
 
 def log_synchronously(recorder: Any) -> None:

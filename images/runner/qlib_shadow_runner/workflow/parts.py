@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.discovery.segments import Reach
-from qlib_shadow_runner.workflow.allowed.factors import look_back
+from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
 from qlib_shadow_runner.workflow.allowed.plugins import engine_of
-from qlib_shadow_runner.workflow.document import refuse
-from qlib_shadow_runner.workflow.expressions import fields_of, reach_of
+from qlib_shadow_runner.workflow.expression_reach import fields_of, reach_of
+from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import class_path_of, expressions_in
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.allowed.plugins import ClassPath, advice_for
-from qlib_shadow_runner.workflow.document import refuse
-from qlib_shadow_runner.workflow.expressions import ExpressionError, reach_of
+from qlib_shadow_runner.workflow.expression_reach import ExpressionError, reach_of
+from qlib_shadow_runner.workflow.read_yaml import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from qlib.contrib.data.loader import Alpha158DL
-from tests.unit.runner.workflow.builders import PrepareIt, handler, own
+from tests.unit.runner.workflow.workflow_builders import PrepareIt, handler, own
 
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.plugins.handlers import Alpha158, Alpha158vwap, QlibAlpha158
-from qlib_shadow_runner.workflow.allowed.factors import OPERATORS
+from qlib_shadow_runner.workflow.allowed.alpha158 import OPERATORS
 from qlib_shadow_runner.workflow.parts import FEATURES_LOOK_BACK
 
 INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"

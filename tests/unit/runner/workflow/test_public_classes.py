@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.bench.run import __main__ as bench
 from tests.bench.run.workflow import workflow
-from tests.unit.runner.workflow.builders import BUILT_IN, HANDLER, PrepareIt, own
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN, HANDLER, PrepareIt, own
 
 from qlib_shadow_runner import plugins
 from qlib_shadow_runner.contract import Reason
