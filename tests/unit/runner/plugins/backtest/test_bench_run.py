@@ -15,6 +15,7 @@ from tests.bench.run.measure import ARTIFACTS, LUCK, Figures, measure
 from tests.bench.run.phases import BACKTEST, BOOSTING, FEATURES, PHASES, Clock
 from tests.bench.run.report import scaling, table
 from tests.bench.run.workflow import workflow
+from tests.unit.runner.plugins.backtest.differences import differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,22 @@ def test_every_artifact_is_equal(found: Found) -> None:
     assert wrong == []
     report = rounds["cached"][0].left("portfolio_analysis/report_normal_1day.pkl")
     assert (report["turnover"] > 0).sum() > len(report) / 2
+
+
+def test_other_processor_type_gives_equal_figures_and_orders(
+    found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures agree to 1e-12, and the trades are the same: the promise for other machines."""
+    rounds, _ = found
+    here = rounds["threads"][0]
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    (way,) = bench.ways(["cold"], 2)
+    size = replace(bench.size_of(argparse.Namespace(days=200, boosting=3), 8), topk=3)
+    there = measure(way, size, here.store.parents[2] / "dataset", tmp_path / "run", tmp_path / "cache")
+    for logged, value in here.metrics().items():
+        assert float(there.metrics()[logged]) == pytest.approx(float(value), rel=1e-12), logged
+    positions = "portfolio_analysis/positions_normal_1day.pkl"
+    assert list(differences(here.left(positions), there.left(positions))) == []
 
 
 def test_published_way_equals_qlibs_example(tmp_path: Path) -> None:
@@ -157,7 +174,7 @@ def test_only_qlibs_own_fault_is_retried(
 
     def unlucky(_way: Way, _size: Size, _dataset: Path, folder: Path, _cache: Path) -> Figures:
         tried.append(folder)
-        message = "ValueError: Metric 'IC' is malformed. No data found."
+        message = "ValueError: Metric 'Rank ICIR' is malformed. No data found."
         raise RuntimeError(message)
 
     monkeypatch.setattr("tests.bench.run.measure._once", unlucky)
