@@ -86,11 +86,11 @@ class Market:
                 if first < end
             ]
             (folder / "instruments" / f"{name}.txt").write_text("".join(lines))
-        for symbol, life in self.listings.items():
+        for symbol, listing in self.listings.items():
             home = folder / "features" / ("_qlib_con" if symbol == "CON" else symbol.lower())
             home.mkdir(parents=True)
-            for name, (first, values) in life.fields().items():
-                if name not in life.missing and first < end:
+            for name, (first, values) in listing.fields().items():
+                if name not in listing.missing and first < end:
                     (home / f"{name}.day.bin").write_bytes(
                         np.concatenate([[first], values[: end - first]]).astype("<f4").tobytes()
                     )

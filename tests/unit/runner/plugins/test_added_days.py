@@ -123,14 +123,14 @@ def histories(draw: st.DrawFn) -> list[tuple[Market, int]]:
 def changes(draw: st.DrawFn, market: Market) -> Market:
     """Draw a changed past of one instrument, and perhaps another universe."""
     symbol = draw(st.sampled_from(sorted(market.listings)))
-    life = market.listings[symbol]
+    listing = market.listings[symbol]
     other = draw(
         st.sampled_from(
             [
-                life,
-                replace(life, seed=life.seed + 1),
-                replace(life, missing=("vwap",)),
-                replace(life, first=max(0, life.first - 1)),
+                listing,
+                replace(listing, seed=listing.seed + 1),
+                replace(listing, missing=("vwap",)),
+                replace(listing, first=max(0, listing.first - 1)),
             ]
         )
     )
@@ -263,11 +263,11 @@ def test_negative_zero_recomputes_the_instrument(tmp_path: Path):
     for until in (95, 96):
         flow = np.where(np.arange(until) == 95, np.nan, np.where(np.arange(until) == 20, -1.0, 1.0))
         write_bin(evening(tmp_path, until) / "features" / "aaa" / "flow.day.bin", flow.tolist(), 0)
-    for until, anew in ((95, None), (96, 1)):
+    for until, recomputed in ((95, None), (96, 1)):
         asked = config, "all", BEGIN, str(weekdays(until)[-1])
         grown, stats = answer(tmp_path / f"evening{until}", tmp_path / "cache", *asked)
         require_same(answer(tmp_path / f"evening{until}", None, *asked)[0], grown)
-        assert (stats.instruments_recomputed if anew else stats.new_days) == anew
+        assert (stats.instruments_recomputed if recomputed else stats.new_days) == recomputed
 
 
 def test_damaged_earlier_matrix_is_reported_and_not_used(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -313,7 +313,9 @@ def test_useless_earlier_matrix_is_not_read(tmp_path: Path, monkeypatch: pytest.
         return hashes(folder, names)
 
     monkeypatch.setattr(content, "_hash_files", hash_and_note)
-    listings = {symbol: replace(life, seed=life.seed + 50) for symbol, life in MARKET.listings.items()}
+    listings = {
+        symbol: replace(listing, seed=listing.seed + 50) for symbol, listing in MARKET.listings.items()
+    }
     assert ask(evening(tmp_path, 96, replace(MARKET, listings=listings)), cache, 96)[1].new_days is None
     assert old.folder.name not in read
     assert MatrixStore(cache).entries()[0].used == 1000
