@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from qlib_shadow_runner.cache.matrices import MatrixStore as Features
+from qlib_shadow_runner.cache.matrices import MatrixStore
 from qlib_shadow_runner.cache.places import FEATURES_CACHE
 from qlib_shadow_runner.cache.store import STAGING, Store, StoreDraft
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ExitCode
-from qlib_shadow_runner.plugins.lightgbm_bins import BinnedStore
+from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
     """Return a volume with features and binned data; the features were used first."""
-    for number, (letter, store) in enumerate({"a": Features, "b": BinnedStore}.items()):
+    for number, (letter, store) in enumerate({"a": MatrixStore, "b": BinnedStore}.items()):
         home = store(tmp_path / FEATURES_CACHE)
         draft = StoreDraft(home.staging(letter * 64), letter * 64)
         draft.folder.mkdir(parents=True)
