@@ -14,7 +14,6 @@ keeps a mapped file. Nothing here is needed: what cannot be kept is made again.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -31,8 +30,10 @@ from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_LIMIT, MEANT, NoRoom,
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import read_json_object, write_json
-from qlib_shadow_runner.storage.mounts import is_local
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.storage.held import lock_folder, seconds_without_holder
+from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in
+from qlib_shadow_runner.storage.removal import remove
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 CONTENT: Final = "content.json"
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 STAGING: Final = ".making-"
 ABANDONED: Final = 24 * 3600.0
 """Seconds after which nobody is making it any more, where no lock says it."""
@@ -72,9 +73,7 @@ class Draft:
     def make_folder(self) -> None:
         """Make the folder and hold it; the kernel lets go of it when this process ends, however it does."""
         self.folder.mkdir(parents=True)
-        self._held = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        with contextlib.suppress(OSError):  # where there are no locks, age decides
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._held = lock_folder(self.folder)
 
     def let_go(self) -> None:
         """Hold it no longer: it is published, or gone."""
@@ -143,11 +142,11 @@ class Shelf:
         """Let the longest unused go until so many bytes may be written; raise where that is not enough."""
         limit = self._limit()
         if size > limit:
-            raise NoRoom(f"{human(size)} are more than the {human(limit)} that may stay: {MEANT}")
+            raise NoRoom(f"{format_size(size)} are more than the {format_size(limit)} that may stay: {MEANT}")
         self.shrink(limit - size)
         entries, lacking = self.entries(), space_of(self.home).lacks(size)
         if lacking > sum(entry.size for entry in entries):
-            raise NoRoom(f"the volume has no room for {human(size)}")
+            raise NoRoom(f"the volume has no room for {format_size(size)}")
         for entry in entries:
             if not space_of(self.home).lacks(size):
                 break
@@ -173,12 +172,12 @@ class Shelf:
         sys.stderr.write(f"warning: the {self.kind} are not kept for other runs: {error}\n")
 
     def _publish(self, draft: Draft, about: Content) -> None:
-        files = _hashes(draft.folder, [path.name for path in draft.folder.iterdir()])
-        content = {"schema": SCHEMA, "kind": self.kind, **about, "sha256": files}
+        files = hash_files(draft.folder, _hash_pieces)
+        content = {"schema": SCHEMA, "kind": self.kind, **about, "files": files}
         write_json(draft.folder / CONTENT, {**content, "itself": _hash(content)})
         size = _size(draft.folder)
         if size > self._limit():
-            raise NoRoom(f"{human(size)} are more than may stay: {MEANT}")
+            raise NoRoom(f"{format_size(size)} are more than may stay: {MEANT}")
         sync_tree(draft.folder)
         try:
             draft.folder.rename(self.home / draft.key)
@@ -193,8 +192,8 @@ class Shelf:
         return sorted((entry for entry in found if entry), key=lambda entry: entry.used)
 
     def abandoned(self) -> list[Entry]:
-        """List what was left half made by who is no more."""
-        return [entry for entry in self._drafts() if _is_abandoned(entry)]
+        """List what was left half made by a process that has ended."""
+        return [draft for draft in self._drafts() if _is_abandoned(draft.folder)]
 
     def _drafts(self) -> list[Entry]:
         found = [_entry(path) for path in self._folders() if path.name.startswith(".")]
@@ -228,14 +227,6 @@ class Shelf:
             yield from sorted(self.home.iterdir())
 
 
-def remove(folder: Path) -> None:
-    """Take a folder out of sight first, so that nobody finds half of it."""
-    grave = folder.with_name(f"{STAGING}removed-{secrets.token_hex(4)}")
-    with contextlib.suppress(OSError):
-        folder.rename(grave)
-        shutil.rmtree(grave, ignore_errors=True)
-
-
 def _is_still(folder: Path, descriptor: int) -> bool:
     """Say whether an open folder is the one of its name, and not removed, or another's by now."""
     try:
@@ -251,28 +242,16 @@ def _content(folder: Path) -> Content:
         return {}
 
 
-def _is_abandoned(draft: Entry) -> bool:
-    """Say whether nobody makes it any more: its lock is free, or where locks tell nothing, it is old."""
-    if is_local(draft.folder):
-        with contextlib.suppress(OSError):
-            descriptor = os.open(draft.folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            else:
-                return True
-            finally:
-                os.close(descriptor)
-    return time.time() - draft.used > ABANDONED
+def _is_abandoned(folder: Path) -> bool:
+    return seconds_without_holder(folder, ABANDONED) is not None
 
 
 def _verify(folder: Path, content: Content) -> None:
     if not _describes_itself(content):
         raise ValueError("its content is not described")
-    files = dict(content["sha256"])
-    if _hashes(folder, list(files)) != files:
-        raise ValueError("it is not what was written")
+    fault = first_fault(folder, listed_in(content), _hash_pieces)
+    if fault:
+        raise ValueError(fault)
 
 
 def _describes_itself(content: Content) -> bool:
@@ -284,20 +263,17 @@ def _hash(described: Content) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def _hashes(folder: Path, names: list[str]) -> dict[str, str]:
-    """Hash files in pieces, on all cores."""
-    pieces = [(name, at) for name in names for at in range(0, (folder / name).stat().st_size, CHUNK)]
+def _hash_pieces(path: Path) -> str:
+    """Return the hash over the hashes of a file's pieces: a matrix of gigabytes is hashed on all cores."""
+    starts = range(0, path.stat().st_size, CHUNK)
     with ThreadPoolExecutor(read_limits().threads) as pool:
-        digests = list(pool.map(lambda piece: _piece(folder / piece[0], piece[1]), pieces))
-    wholes = {name: hashlib.sha256() for name in names}
-    for (name, _), digest in zip(pieces, digests, strict=True):
-        wholes[name].update(digest)
-    return {name: whole.hexdigest() for name, whole in sorted(wholes.items())}
+        pieces = list(pool.map(lambda start: _hash_piece(path, start), starts))
+    return hashlib.sha256(b"".join(pieces)).hexdigest()
 
 
-def _piece(path: Path, at: int) -> bytes:
+def _hash_piece(path: Path, start: int) -> bytes:
     with path.open("rb") as stream:
-        stream.seek(at)
+        stream.seek(start)
         return hashlib.sha256(stream.read(CHUNK)).digest()
 
 

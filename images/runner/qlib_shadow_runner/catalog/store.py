@@ -17,7 +17,7 @@ from qlib_shadow_runner.catalog.columns import COLUMNS, Row
 from qlib_shadow_runner.catalog.rows import STAMP, by_run, scan
 from qlib_shadow_runner.runs.listing import artifacts_root
 from qlib_shadow_runner.storage.files import write_atomically
-from qlib_shadow_runner.storage.lock import Waiting, locked
+from qlib_shadow_runner.storage.lock import WaitOptions, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ def refresh_runs(volume: Volume) -> list[Row]:
 @contextlib.contextmanager
 def catalog_lock(volume: Volume, patience: float = PATIENCE) -> Iterator[None]:
     """Be the only one who writes the catalog."""
-    with locked(catalog_folder(volume) / CATALOG, Waiting(limit=patience, tell=lambda _line: None)):
+    with locked(catalog_folder(volume) / CATALOG, WaitOptions(limit=patience, log=lambda _line: None)):
         yield
 
 

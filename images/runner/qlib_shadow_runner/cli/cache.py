@@ -12,7 +12,7 @@ from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import existing_volume
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +56,9 @@ def _print(entries: Sequence[Entry], done: str, *, as_json: bool) -> None:
         print_json({"size": total, done: listed})
         return
     for entry in entries:
-        what = f"{entry.folder.name[:SHOWN]}  {entry.kind:<11}  {human(entry.size):>10}"
+        what = f"{entry.folder.name[:SHOWN]}  {entry.kind:<11}  {format_size(entry.size):>10}"
         sys.stdout.write(f"{what}  last used {_when(entry)}\n")
-    sys.stdout.write(f"{len(entries)} {done}, {human(total)}\n")
+    sys.stdout.write(f"{len(entries)} {done}, {format_size(total)}\n")
 
 
 def _when(entry: Entry) -> str:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from qlib_shadow_runner.errors import volume_not_writable
 from qlib_shadow_runner.guard.layers import available_layers
 from qlib_shadow_runner.process.limits import CGROUP, read_limits
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,19 +116,21 @@ def check_volume(here: Surroundings) -> Finding:
 def check_space(here: Surroundings) -> Finding:
     """Ask how much room is left for datasets and runs."""
     free = shutil.disk_usage(_nearest(here.data)).free
-    remedy = f"Free {human(FREE)} with qlib-shadow prune, or enlarge the volume."
-    return _finding("space", f"{human(free)} free", passed=free >= FREE, remedy=remedy)
+    remedy = f"Free {format_size(FREE)} with qlib-shadow prune, or enlarge the volume."
+    return _finding("space", f"{format_size(free)} free", passed=free >= FREE, remedy=remedy)
 
 
 def check_limits(here: Surroundings) -> Finding:
     """Show what the container may use."""
     limits = read_limits(here.cgroup)
-    memory = "unlimited memory" if limits.memory_bytes is None else f"{human(limits.memory_bytes)} of memory"
+    memory = (
+        "unlimited memory" if limits.memory_bytes is None else f"{format_size(limits.memory_bytes)} of memory"
+    )
     return _finding(
         "limits",
         f"{limits.cpus:g} CPUs, {limits.threads} threads, {memory}",
         passed=limits.memory_bytes is None or limits.memory_bytes >= MEMORY,
-        remedy=f"Raise the container's memory limit to {human(MEMORY)} at least.",
+        remedy=f"Raise the container's memory limit to {format_size(MEMORY)} at least.",
     )
 
 
@@ -149,11 +151,11 @@ def check_zone(here: Surroundings) -> Finding:
 def check_shared(here: Surroundings) -> Finding:
     """Look at the memory that processes share files in."""
     name = str(here.shared)
-    remedy = f"Mount a tmpfs of {human(SHARED)} at least there, with docker: --shm-size=1g."
+    remedy = f"Mount a tmpfs of {format_size(SHARED)} at least there, with docker: --shm-size=1g."
     if not here.shared.is_dir() or not os.access(here.shared, os.W_OK | os.X_OK):
         return _finding(name, f"cannot be written by {_ids()} (UID:GID)", passed=False, remedy=remedy)
     free = shutil.disk_usage(here.shared).free
-    return _finding(name, f"{human(free)} free", passed=free >= SHARED // 2, remedy=remedy)
+    return _finding(name, f"{format_size(free)} free", passed=free >= SHARED // 2, remedy=remedy)
 
 
 def check_network_guard(here: Surroundings) -> Finding:

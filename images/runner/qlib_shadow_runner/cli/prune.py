@@ -19,9 +19,9 @@ from qlib_shadow_runner.runs.listing import (
     existing_volume,
     folder_size,
 )
-from qlib_shadow_runner.storage.lock import Waiting, locked
-from qlib_shadow_runner.storage.removal import buried_name, bury, delete
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.storage.lock import WaitOptions, locked
+from qlib_shadow_runner.storage.removal import delete, move_aside, name_before_removal
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ class Item:
 
     def __str__(self) -> str:
         """Show it as people read it."""
-        return f"{self.kind:<8}  {human(self.size):>10}  {self.path}" + (
+        return f"{self.kind:<8}  {format_size(self.size):>10}  {self.path}" + (
             f"  ({self.why})" if self.why else ""
         )
 
@@ -90,7 +90,7 @@ class Report:
             return
         sys.stdout.write("".join(f"kept: {item}\n" for item in self.kept))
         done = "would be removed" if self.dry_run else "removed"
-        sys.stdout.write(f"{len(self.removed)} {done}, {human(total)}\n")
+        sys.stdout.write(f"{len(self.removed)} {done}, {format_size(total)}\n")
 
 
 def _told(failure: StageError) -> dict[str, object]:
@@ -158,7 +158,7 @@ def _refuse_contradictions(criteria: Criteria, *, run_folders: bool) -> None:
 def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, report: Report) -> None:
     root = artifacts_root(volume)
     for path in sorted(root.iterdir()) if root.is_dir() else ():
-        name = buried_name(path)
+        name = name_before_removal(path)
         if name is not None and run_id_fault(name) is None:
             _remove_leftover(path, report)
     runs = [(run, run.size) for run in all_runs(volume)]
@@ -167,7 +167,7 @@ def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, report: Repor
             again = Run.at(run.folder)
             if again is None or again.is_needed(now):  # it was started again in the meantime
                 continue
-            delete(bury(run.folder))
+            delete(move_aside(run.folder))
         report.add(Item("run", str(run.folder), size))
 
 
@@ -177,7 +177,7 @@ def _prune_datasets(volume: Volume, now: datetime, report: Report) -> None:
         if report.dry_run:
             _remove_leftover(path, report)
             continue
-        with locked(canonical_of(path), _waiting()):
+        with locked(canonical_of(path), _lock_options()):
             if path in find_datasets(volume).leftovers:
                 _remove_leftover(path, report)
     for version in datasets.versions:
@@ -192,14 +192,14 @@ def _prune_datasets(volume: Volume, now: datetime, report: Report) -> None:
 
 def _remove_version(volume: Volume, version: Path, now: datetime, report: Report) -> str | None:
     """Look again under the lock, then remove; give the reason where it has to stay after all."""
-    with locked(canonical_of(version), _waiting()):
+    with locked(canonical_of(version), _lock_options()):
         datasets = find_datasets(volume)
         reason = why_kept(version, datasets, find_users(volume, now))
         if reason is None and version in datasets.versions:
             size = folder_size(version)
-            grave = bury(version)
+            removed_path = move_aside(version)
             manifest_path(version).unlink(missing_ok=True)
-            delete(grave)
+            delete(removed_path)
             report.add(Item("dataset", str(version), size))
         return reason
 
@@ -214,10 +214,10 @@ def _remove_leftover(path: Path, report: Report) -> None:
     report.add(Item("leftover", str(path), size))
 
 
-def _waiting() -> Waiting:
+def _lock_options() -> WaitOptions:
     """Wait for a builder, and say so where it does not mix with the report."""
-    return Waiting(limit=PATIENCE, tell=_tell)
+    return WaitOptions(limit=PATIENCE, log=_log)
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     sys.stderr.write(line + "\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.cli.printing import in_one_line, print_json
 from qlib_shadow_runner.contract import ExitCode, Metrics
 from qlib_shadow_runner.runs.listing import LONG_AGO, Run, all_runs, existing_volume
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ def _row(run: Run) -> Sequence[str]:
         NOTHING if ic is None else f"{ic:.3f}",
         NOTHING if annual is None else f"{annual:.1%}",
         NOTHING if run.started == LONG_AGO else f"{run.started:%Y-%m-%d %H:%M}",
-        human(run.size),
+        format_size(run.size),
     )
 
 

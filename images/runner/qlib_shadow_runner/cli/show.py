@@ -20,7 +20,7 @@ from qlib_shadow_runner.contract import (
     Stage,
 )
 from qlib_shadow_runner.runs.listing import Run, find_run
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,7 @@ def _page(run: Run) -> str:
     plain = {key: _words(value) for key, value in run.metadata.items()}
     metrics = run.result(Stage.QRUN).get("metrics")
     figures = {key: _words(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
-    title = f"{run.folder}  {in_one_line(run.status)}  {human(run.size)}"
+    title = f"{run.folder}  {in_one_line(run.status)}  {format_size(run.size)}"
     parts = {title: _messages(run), "metadata": plain, "metrics": figures, "files": _files(run)}
     return "\n".join(_part(head, lines) for head, lines in parts.items() if lines)
 

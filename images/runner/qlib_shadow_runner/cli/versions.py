@@ -18,7 +18,7 @@ from qlib_shadow_runner.dataset.layout import looks_like_dataset
 from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, manifest_path
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import Run, all_runs, artifacts_root
-from qlib_shadow_runner.storage.removal import buried_name
+from qlib_shadow_runner.storage.removal import name_before_removal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,7 +51,7 @@ class Users:
 
 def canonical_of(path: Path) -> Path:
     """Give the name that a version belongs to; its lock is the version's."""
-    name = buried_name(path) or path.name.removesuffix(SUFFIX)
+    name = name_before_removal(path) or path.name.removesuffix(SUFFIX)
     found = VERSION.fullmatch(name)
     assert found is not None, "only versions are asked for"
     return path.with_name(found[1])
@@ -66,7 +66,7 @@ def find_datasets(volume: Volume) -> Datasets:
         paths = [here / name for name in folders]
         found.links += [path for path in (*paths, *(here / name for name in files)) if path.is_symlink()]
         found.versions += [path for path in paths if _is_version(path)]
-        found.leftovers += [path for path in paths if VERSION.fullmatch(buried_name(path) or "")]
+        found.leftovers += [path for path in paths if VERSION.fullmatch(name_before_removal(path) or "")]
         found.leftovers += [here / name for name in files if _lost_its_version(here / name)]
         folders[:] = sorted(path.name for path in paths if path != runs and _is_open(path))
     found.versions.sort()

@@ -26,7 +26,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import refuse
 from qlib_shadow_runner.spec import Refresh
 from qlib_shadow_runner.storage.lock import locked
-from qlib_shadow_runner.texts import say
+from qlib_shadow_runner.texts import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,7 @@ def _built_meanwhile(canonical: Path, spec: DatasetSpec, known: frozenset[str]) 
         return None
     for folder, manifest in versions(canonical):
         if manifest.build not in known and answers(manifest, spec) and is_current(manifest, folder):
-            say("another run has just made this dataset while this one waited; it is used")
+            print_line("another run has just made this dataset while this one waited; it is used")
             point(canonical, folder)
             return Resolved(folder, manifest)
     return None

@@ -61,13 +61,13 @@ def _describe(signals: pd.DataFrame) -> dict[str, object]:
 
 def _compare(signals: pd.DataFrame, metadata: Mapping[str, object]) -> dict[str, object]:
     """Hold the signals against those of the run that answered the same."""
-    twin = metadata.get("identical_to")
-    if not twin:
+    identical_run = metadata.get("identical_to")
+    if not identical_run:
         return {"identical_signals": None}
     equal = signals_sha256(signals) == metadata.get("identical_to_signals_sha256")
     if not equal:
         sys.stderr.write(
-            f"warning: NOT REPRODUCED: the run {twin} asked the same of the same data with the same "
+            f"warning: NOT REPRODUCED: the run {identical_run} asked the same of the same data with the same "
             "versions, and its signals differ from these. Compare the machines; suspect memory and disks.\n"
         )
     return {"identical_signals": equal}

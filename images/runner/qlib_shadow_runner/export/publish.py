@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.contract import METRICS_FILE, SIGNALS_STEM, SUMMARY_FILE
 from qlib_shadow_runner.faults import QrunPoint, fault_point
 from qlib_shadow_runner.storage.files import sync_folder, write_atomically
-from qlib_shadow_runner.training.checkpoints import undisturbed
+from qlib_shadow_runner.training.checkpoints import sigterm_deferred
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +21,8 @@ POINTS = {METRICS_FILE: QrunPoint.EXPORT_METRICS, SUMMARY_FILE: QrunPoint.EXPORT
 
 
 def publish(folder: Path, contents: Mapping[str, bytes]) -> dict[str, str]:
-    """Write the files in this order, undisturbed by SIGTERM, and give their hashes."""
-    with undisturbed():
+    """Write the files in this order, with any SIGTERM deferred, and return their hashes."""
+    with sigterm_deferred():
         for name, content in contents.items():
             write_atomically(folder / name, content)
             fault_point(POINTS.get(name, QrunPoint.EXPORT_SIGNALS))

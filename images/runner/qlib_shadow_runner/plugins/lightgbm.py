@@ -23,7 +23,7 @@ from qlib_shadow_runner.faults import QrunPoint, fault_point
 from qlib_shadow_runner.plugins.handlers import DataHandlerLP, features, lessons
 from qlib_shadow_runner.plugins.lightgbm_bins import Binned, datasets, understood
 from qlib_shadow_runner.plugins.records import log_in_step
-from qlib_shadow_runner.training.checkpoints import Checkpoint, Checkpoints, Draft, Step
+from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,12 +47,12 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         checkpoints = Checkpoints.from_environ()
         if checkpoints is None:
             super().fit(dataset, **kwargs)
-        elif found := checkpoints.find(Step.MODEL):
+        elif found := checkpoints.find(TrainingStep.MODEL):
             self._restore(found)
         else:
-            self._fit_and_keep(checkpoints.begin(Step.MODEL), dataset, **kwargs)
+            self._fit_and_keep(checkpoints.begin(TrainingStep.MODEL), dataset, **kwargs)
 
-    def _fit_and_keep(self, draft: Draft, dataset: DatasetH, **kwargs: Any) -> None:
+    def _fit_and_keep(self, draft: CheckpointDraft, dataset: DatasetH, **kwargs: Any) -> None:
         evaluations: dict[str, Any] = {}
         super().fit(dataset, evals_result=evaluations, **kwargs)
         fault_point(QrunPoint.MODEL_MADE)
@@ -86,7 +86,7 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         self.model.best_iteration = found.details["best_iteration"]
         self.model.best_score = found.details["best_score"]
         _log_evaluations(found.details["evaluations"])
-        found.tell(Step.MODEL)
+        found.report(TrainingStep.MODEL)
 
 
 def _log_evaluations(evaluations: Mapping[str, Mapping[str, list[float]]]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.runs.folder import RunFolder
-from qlib_shadow_runner.runs.lease import HOLDER, seconds_since_death
+from qlib_shadow_runner.runs.lease import HOLDER, seconds_without_holder
 from qlib_shadow_runner.runs.values import moment, number
 from qlib_shadow_runner.storage.files import read_json_object, read_json_object_of_others
 from qlib_shadow_runner.storage.volume import Volume
@@ -68,7 +68,7 @@ class Run:
     @property
     def _is_abandoned(self) -> bool:
         """Say so of a stage that died; on this machine, where no pod is waited for, between stages too."""
-        dead_for = seconds_since_death(self.folder)
+        dead_for = seconds_without_holder(self.folder)
         if dead_for is None:
             return False
         stages = self.metadata.get("stages")

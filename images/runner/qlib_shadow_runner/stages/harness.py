@@ -75,7 +75,11 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
         return failure.exit_code
     lease = folder.lease
     assert lease is not None, "it was claimed"
-    with lease.kept(supervisor.end), fenced(lease.check), Tee(folder.path, lambda: not lease.lost()) as tee:
+    with (
+        lease.renewed(supervisor.end),
+        fenced(lease.check),
+        Tee(folder.path, lambda: not lease.superseded_error()) as tee,
+    ):
         result = _attempt(context, folder, supervisor, tee, clock)
         tee.drain()
         _report(result, folder, environ)
@@ -97,7 +101,7 @@ def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: T
         outcome = _work(context, folder, supervisor, tee)
         supervisor.check()
     except Exception as error:  # noqa: BLE001 - the edge of the process
-        outcome = folder.lost() or as_stage_error(error)
+        outcome = folder.superseded_error() or as_stage_error(error)
         if outcome.reason is Reason.INTERNAL_ERROR:
             tee.confide(traceback.format_exc())
     result = _result(

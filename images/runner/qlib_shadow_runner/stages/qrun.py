@@ -126,7 +126,7 @@ def kinship_sentence(metadata: Mapping[str, object]) -> str:
 
 def _export(bench: Workbench, recorded: MlflowRun) -> dict[str, object]:
     arguments = {
-        "folder": str(bench.folder.way),
+        "folder": str(bench.folder.attempt_path),
         "artifacts": str(recorded.artifacts),
         "format": bench.spec.workflow.signals_format,
     }
@@ -137,7 +137,7 @@ def _export(bench: Workbench, recorded: MlflowRun) -> dict[str, object]:
 def _make_report(bench: Workbench) -> dict[str, object]:
     """Make the page that people look at, in a child of its own; a run without it is still a run."""
     sys.stdout.write("making the report\n")
-    arguments = {"folder": str(bench.folder.way), "mount": str(bench.context.volume.mount)}
+    arguments = {"folder": str(bench.folder.attempt_path), "mount": str(bench.context.volume.mount)}
     scratch, around = str(bench.scratch), bench.context.environ
     environ = {**bench.environ, **for_children(around), **drawing_environment(around, scratch)}
     try:

@@ -14,8 +14,8 @@ from qlib_shadow_runner.runs.mlruns import RunStatus, discard_broken, finished_r
 from qlib_shadow_runner.spec import Reuse
 from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, code_is_known
 from qlib_shadow_runner.training.failure import training_error
-from qlib_shadow_runner.training.reuse import Twin, find_twin, take_over
-from qlib_shadow_runner.training.trained import Trained, Unusable, features_told, report_path
+from qlib_shadow_runner.training.reuse import IdenticalRun, copy_training, find_identical_run
+from qlib_shadow_runner.training.trained import Trained, Unusable, features_of_last_attempt, report_path
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.runs.mlruns import MlflowRun
@@ -35,11 +35,11 @@ def obtain_training(bench: Workbench, computation: str) -> MlflowRun:
     )
 
 
-def twin_of(bench: Workbench, computation: str) -> Twin | None:
+def twin_of(bench: Workbench, computation: str) -> IdenticalRun | None:
     """Find another run that answered the same; code without a name is never the same."""
     if not code_is_known(bench.folder.metadata):
         return None
-    return find_twin(bench.folder.path, computation)
+    return find_identical_run(bench.folder.path, computation)
 
 
 def _earlier_attempts(bench: Workbench, computation: str) -> MlflowRun | None:
@@ -63,7 +63,7 @@ def _earlier_attempts(bench: Workbench, computation: str) -> MlflowRun | None:
 def _identical_runs(bench: Workbench, computation: str) -> MlflowRun | None:
     """Take over what an identical run trained, where the spec asks for it."""
     twin = twin_of(bench, computation) if bench.spec.reuse is Reuse.IF_IDENTICAL else None
-    recorded = take_over(twin, bench.folder.path) if twin else None
+    recorded = copy_training(twin, bench.folder.path) if twin else None
     if twin and recorded:
         sys.stdout.write(
             f"the run {twin.run_id} answered the same question of the same data with the same versions, and "
@@ -77,9 +77,9 @@ def _train(bench: Workbench, computation: str) -> MlflowRun:
     checkpoints = Checkpoints.of(folder, computation).home
     mlruns = folder / MLRUNS
     mlruns.mkdir(exist_ok=True)
-    _link_store(bench.scratch, bench.folder.way / MLRUNS)
+    _link_store(bench.scratch, bench.folder.attempt_path / MLRUNS)
     # MLflow writes to where the store says it lies, even if it was moved since.
-    rebase(mlruns, bench.folder.way / MLRUNS)
+    rebase(mlruns, bench.folder.attempt_path / MLRUNS)
     status = RunStatus.KILLED
     try:
         code = bench.supervisor.run(
@@ -95,13 +95,13 @@ def _train(bench: Workbench, computation: str) -> MlflowRun:
     recorded = finished_run(mlruns, bench.context.identity.run_id)
     if recorded is None:
         raise StageError(Reason.OUTPUT_INCOMPLETE, f"qrun ended well but left no finished run in {mlruns}.")
-    Trained.of(recorded, computation, features=features_told(checkpoints)).write(folder)
+    Trained.of(recorded, computation, features=features_of_last_attempt(checkpoints)).write(folder)
     fault_point(QrunPoint.TRAINED_RECORDED)
     return recorded
 
 
 def _environ(bench: Workbench, checkpoints: Path) -> dict[str, str]:
-    home = bench.folder.way / checkpoints.relative_to(bench.folder.path)
+    home = bench.folder.attempt_path / checkpoints.relative_to(bench.folder.path)
     return {
         **bench.environ,
         ENV_CHECKPOINTS: str(home),

@@ -1,4 +1,4 @@
-"""Finished runs of the same computation: found on the volume, held to their hashes, taken over."""
+"""Finished runs of the same computation: find one on the volume, check its hashes, copy its training."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ STAGING: Final = "taken-over"
 
 
 @dataclass(frozen=True)
-class Twin:
-    """A finished run that answered the same."""
+class IdenticalRun:
+    """A finished run of the same computation."""
 
     folder: Path
     metadata: Mapping[str, object]
@@ -32,17 +32,17 @@ class Twin:
 
     @property
     def run_id(self) -> str:
-        """Give its id, which is its folder's name."""
+        """Return its id, which is its folder's name."""
         return self.folder.name
 
     @property
     def signals_sha256(self) -> str:
-        """Give the hash of its signals."""
+        """Return the hash of its signals."""
         return str(self.metadata.get("signals_sha256"))
 
 
-def find_twin(folder: Path, computation: str) -> Twin | None:
-    """Find the first run that finished this computation and of which every byte is still what it wrote."""
+def find_identical_run(folder: Path, computation: str) -> IdenticalRun | None:
+    """Return the first run that finished this computation and whose files are still what it wrote."""
     for candidate, metadata in _candidates(folder, computation):
         try:
             return _examine(candidate, metadata, computation)
@@ -51,27 +51,27 @@ def find_twin(folder: Path, computation: str) -> Twin | None:
     return None
 
 
-def take_over(twin: Twin, folder: Path) -> MlflowRun | None:
-    """Copy what it trained and evaluated; None where it went away or changed meanwhile."""
+def copy_training(identical_run: IdenticalRun, folder: Path) -> MlflowRun | None:
+    """Copy what it trained and evaluated; return None where it was removed or changed meanwhile."""
     staging = folder / HOME / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        copy_run(twin.recorded, twin.trained.files, staging)
-        require_unchanged(staging, twin.trained.files)
+        copy_run(identical_run.recorded, identical_run.trained.files, staging)
+        require_unchanged(staging, identical_run.trained.files)
     except (Unusable, FileNotFoundError) as why:
-        sys.stderr.write(f"warning: the run {twin.run_id} went away while it was copied: {why}\n")
+        sys.stderr.write(f"warning: the run {identical_run.run_id} went away while it was copied: {why}\n")
         return None
     fault_point(ReusePoint.COPIED)
-    recorded = place_run(twin.recorded, staging, folder / MLRUNS, folder.name)
+    recorded = place_run(identical_run.recorded, staging, folder / MLRUNS, folder.name)
     fault_point(ReusePoint.PLACED)
-    source = twin.trained.reused_from or twin.run_id
-    Trained.of(recorded, twin.trained.computation, reused_from=source).write(folder)
+    source = identical_run.trained.reused_from or identical_run.run_id
+    Trained.of(recorded, identical_run.trained.computation, reused_from=source).write(folder)
     fault_point(ReusePoint.RECORDED)
     return recorded
 
 
 def _candidates(folder: Path, computation: str) -> Iterator[tuple[Path, Mapping[str, object]]]:
-    """Give the finished runs of this computation beside a run, the oldest first: it did the work."""
+    """Return the finished runs of this computation beside a run, the oldest first: it did the work."""
     found = []
     for path in folder.parent.glob(f"*/{METADATA_FILE}"):
         metadata = _metadata(path, computation)
@@ -81,7 +81,7 @@ def _candidates(folder: Path, computation: str) -> Iterator[tuple[Path, Mapping[
 
 
 def _metadata(path: Path, computation: str) -> Mapping[str, object]:
-    """Read a run's metadata if it is of this computation; most are not, and are told by a glance."""
+    """Return a run's metadata if it is of this computation; most are not, and need not be parsed."""
     try:
         if computation.encode() not in path.read_bytes():
             return {}
@@ -92,10 +92,10 @@ def _metadata(path: Path, computation: str) -> Mapping[str, object]:
     return metadata if of_this else {}
 
 
-def _examine(folder: Path, metadata: Mapping[str, object], computation: str) -> Twin:
+def _examine(folder: Path, metadata: Mapping[str, object], computation: str) -> IdenticalRun:
     trained = Trained.read(folder)
     if trained is None or trained.computation != computation:
         raise Unusable(f"{folder} does not say what it trained")
     outputs = metadata.get("outputs")
     require_unchanged(folder, outputs if isinstance(outputs, dict) else {})
-    return Twin(folder, metadata, trained, trained.recorded_in(folder, folder.name))
+    return IdenticalRun(folder, metadata, trained, trained.recorded_in(folder, folder.name))

@@ -20,8 +20,8 @@ from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import ENV_FAULT
 from qlib_shadow_runner.spec import DatasetSpec, parse_spec
-from qlib_shadow_runner.storage import lock, mounts
-from qlib_shadow_runner.storage.lock import EXPIRY, Waiting, locked
+from qlib_shadow_runner.storage import held, lock, mounts
+from qlib_shadow_runner.storage.lock import EXPIRY, WaitOptions, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 HOLD = """
 import sys
 from pathlib import Path
-from qlib_shadow_runner.dataset import lock
+from qlib_shadow_runner.storage import lock
 lock.is_local = lambda folder: sys.argv[2] == "local"
 with lock.locked(Path(sys.argv[1])):
     print("held", flush=True)
@@ -48,9 +48,9 @@ class Clock:
         self.now = 1000.0
         self.said: list[str] = []
 
-    def waiting(self, limit: float = 1800.0) -> Waiting:
+    def waiting(self, limit: float = 1800.0) -> WaitOptions:
         """Wait by this clock."""
-        return Waiting(limit=limit, clock=lambda: self.now, pause=self._pause, tell=self.said.append)
+        return WaitOptions(limit=limit, clock=lambda: self.now, pause=self._pause, log=self.said.append)
 
     def _pause(self, seconds: float) -> None:
         self.now += seconds
@@ -215,7 +215,7 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def without_flock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that the filesystem has no flock, or one that does not reach the other nodes."""
-    monkeypatch.setattr(lock, "_flock", lambda _: True)
+    monkeypatch.setattr(held, "lock", lambda _: True)
 
 
 @pytest.mark.usefixtures("remote", "without_flock")
@@ -252,7 +252,7 @@ def test_the_lease_of_a_dead_holder_is_taken_over(
     assert (tmp_path / ".us_data_1d.lease").exists()
     with locked(tmp_path / "us_data_1d", clock.waiting()):
         assert EXPIRY <= clock.now - 1000.0 <= EXPIRY + 3
-    assert {path.name for path in tmp_path.glob(".us*")} == {".us_data_1d.lock"}
+    assert {path.name for path in tmp_path.glob(".*us*")} == {".us_data_1d.lock"}
 
 
 @pytest.mark.usefixtures("remote")
@@ -330,7 +330,7 @@ def test_of_two_holders_the_first_ends_for_now_and_the_second_goes_on(
         ensure(canonical, seeded(7))
     assert caught.value.reason is Reason.DATASET_LOCKED
     assert canonical.resolve() == second[0].folder
-    assert {path.name for path in tmp_path.glob(".us*")} == {".us_data_1d.lock"}
+    assert {path.name for path in tmp_path.glob(".*us*")} == {".us_data_1d.lock"}
     versions = {path.name for path in tmp_path.glob("us_data_1d@*") if path.is_dir()}
     manifests = {path.name for path in tmp_path.glob("*.manifest.json")}
     assert manifests == {f"{version}.manifest.json" for version in versions}
@@ -364,7 +364,7 @@ def test_what_is_being_swept_is_not_published(
     assert caught.value.reason is Reason.DATASET_LOCKED
     assert not list(tmp_path.glob("us*"))
     assert ensure(canonical, seeded(7)).folder == canonical.resolve()
-    assert {path.name for path in tmp_path.glob(".us*")} == {".us_data_1d.lock"}
+    assert {path.name for path in tmp_path.glob(".*us*")} == {".us_data_1d.lock"}
 
 
 def test_the_filesystem_is_found_by_the_nearest_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -27,6 +27,7 @@ from qlib_shadow_runner.cache.places import ENV_CACHE
 from qlib_shadow_runner.engine.growth import grow, past
 from qlib_shadow_runner.engine.matrix import Matrixes
 from qlib_shadow_runner.plugins.loader import Ask, QlibDataLoader
+from qlib_shadow_runner.storage.listed_files import first_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -307,13 +308,12 @@ def test_what_gives_nothing_is_neither_read_nor_used(tmp_path: Path, monkeypatch
     [old] = Cache(cache).entries()
     os.utime(old.folder, (1000, 1000))
     read: list[str] = []
-    hashes = shelf._hashes
 
-    def hash_and_note(folder: Path, names: list[str]) -> dict[str, str]:
+    def hash_and_note(folder: Path, *arguments: Any) -> str | None:
         read.append(folder.name)
-        return hashes(folder, names)
+        return first_fault(folder, *arguments)
 
-    monkeypatch.setattr(shelf, "_hashes", hash_and_note)
+    monkeypatch.setattr(shelf, "first_fault", hash_and_note)
     lives = {symbol: replace(life, seed=life.seed + 50) for symbol, life in MARKET.lives.items()}
     assert ask(evening(tmp_path, 96, replace(MARKET, lives=lives)), cache, 96)[1].new_days is None
     assert old.folder.name not in read

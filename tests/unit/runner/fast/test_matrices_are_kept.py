@@ -9,7 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,9 +20,12 @@ from qlib_shadow_runner.cache import store as shelf
 from qlib_shadow_runner.cache.key import Question
 from qlib_shadow_runner.cache.matrices import MATRIX, SYMBOLS, Cache, Draft
 from qlib_shadow_runner.cache.places import ENV_CACHE, Space
-from qlib_shadow_runner.cache.store import CONTENT, STAGING, remove
+from qlib_shadow_runner.cache.store import CONTENT, STAGING
 from qlib_shadow_runner.engine.matrix import Universe
+from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.storage.listed_files import first_fault
+from qlib_shadow_runner.storage.removal import remove
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +69,7 @@ def test_what_is_kept_is_found_again_bit_for_bit(cache: Cache):
         lambda folder: (folder / MATRIX).unlink(),
         lambda folder: (folder / SYMBOLS).write_bytes(bytes(12)),
         lambda folder: (folder / CONTENT).write_text("{}"),
-        lambda folder: (folder / CONTENT).write_text('{"schema": 2, "shape": [2]}'),
+        lambda folder: (folder / CONTENT).write_text('{"schema": 3, "shape": [2]}'),
         lambda folder: (folder / CONTENT).write_text((folder / CONTENT).read_text().replace("3", "2", 1)),
         lambda folder: (folder / CONTENT).unlink(),
     ],
@@ -121,13 +124,13 @@ def test_what_was_removed_and_made_again_while_it_is_read_stays(
     cache.keep(make(cache))
     draft = make(cache)
 
-    def hash_before(folder: Path, names: list[str]) -> dict[str, str]:
+    def hash_before(folder: Path, *_: object) -> str:
         monkeypatch.undo()
         remove(folder)
         cache.keep(draft)
-        return dict.fromkeys(names, "")
+        return "other hashes"
 
-    monkeypatch.setattr(shelf, "_hashes", hash_before)
+    monkeypatch.setattr(shelf, "first_fault", hash_before)
     assert cache.find("a" * 64) is None
     assert cache.find("a" * 64) is not None
     assert capfd.readouterr().err == ""
@@ -139,17 +142,16 @@ def test_what_is_removed_while_it_is_read_is_not_told(
     """Somebody needed its room: nothing is damaged."""
     cache.keep(make(cache))
 
-    def hash_after(folder: Path, names: list[str]) -> dict[str, str]:
+    def hash_after(folder: Path, *arguments: Any) -> str | None:
         remove(folder)
-        return hashes(folder, names)
+        return first_fault(folder, *arguments)
 
-    hashes = shelf._hashes
-    monkeypatch.setattr(shelf, "_hashes", hash_after)
+    monkeypatch.setattr(shelf, "first_fault", hash_after)
     assert cache.find("a" * 64) is None
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("step", ["read_json_object", "_hashes"])
+@pytest.mark.parametrize("step", ["read_json_object", "first_fault"])
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
 def test_what_cannot_be_read_now_is_told_and_stays(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], step: str, error: int
@@ -163,7 +165,7 @@ def test_what_cannot_be_read_now_is_told_and_stays(
     monkeypatch.setattr(shelf, step, refuse)
     assert cache.find("a" * 64) is None
     assert "cannot be used" in capfd.readouterr().err
-    assert list(cache.described()) == [] or step == "_hashes"
+    assert list(cache.described()) == [] or step == "first_fault"
     monkeypatch.undo()
     assert cache.find("a" * 64) is not None
 
@@ -275,8 +277,10 @@ def test_what_was_left_half_made_goes_after_a_day_where_locks_tell_nothing(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ):
     """Not before: somebody may be at it, on another machine."""
-    monkeypatch.setattr(shelf, "is_local", lambda _: False)
+    monkeypatch.setattr(held, "is_local", lambda _: False)
     old, new = make(cache, "a" * 64), make(cache, "b" * 64)
+    for draft in (old, new):
+        draft.let_go()
     os.utime(old.folder, (1000, 1000))
     assert [entry.folder for entry in cache.shrink()] == [old.folder]
     assert not old.folder.exists()

@@ -21,9 +21,10 @@ import pytest
 from local_stages import RUNNER, LocalVolume
 from qlib_shadow_runner.faults import QrunPoint, ReusePoint
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.storage.listed_files import hash_files
 from qlib_shadow_runner.training import reuse as twins
-from qlib_shadow_runner.training.checkpoints import code_is_known, hash_files
-from qlib_shadow_runner.training.reuse import find_twin, take_over
+from qlib_shadow_runner.training.checkpoints import code_is_known
+from qlib_shadow_runner.training.reuse import copy_training, find_identical_run
 from qlib_shadow_runner.training.trained import Trained
 
 if TYPE_CHECKING:
@@ -232,11 +233,11 @@ def test_an_earlier_run_that_is_not_whole_is_not_used(
     asked = str(volume.metadata("first")["computation"])
     mine = volume.folder("mine")
     mine.mkdir()
-    found = find_twin(mine, asked)
+    found = find_identical_run(mine, asked)
     assert found is not None
     damage(found.folder)
     capsys.readouterr()
-    assert find_twin(mine, asked) is None
+    assert find_identical_run(mine, asked) is None
     told = capsys.readouterr().err
     assert sentence in told
     assert bool(told) == bool(sentence)
@@ -249,13 +250,13 @@ def test_a_run_that_is_pruned_meanwhile_is_trained_anew(
     """It was there when it was found; nothing is left of the attempt."""
     mine = volume.folder("mine")
     (mine / "mlruns").mkdir(parents=True)
-    twin = find_twin(mine, str(volume.metadata("first")["computation"]))
-    assert twin is not None
+    identical_run = find_identical_run(mine, str(volume.metadata("first")["computation"]))
+    assert identical_run is not None
     if when == "before it is copied":
-        shutil.rmtree(twin.folder)
+        shutil.rmtree(identical_run.folder)
     else:
-        (twin.recorded.artifacts / "pred.pkl").write_bytes(b"")
-    assert take_over(twin, mine) is None
+        (identical_run.recorded.artifacts / "pred.pkl").write_bytes(b"")
+    assert copy_training(identical_run, mine) is None
     assert capsys.readouterr().err.startswith("warning: the run first went away while it was copied: ")
     assert list((mine / "mlruns").iterdir()) == []
     assert Trained.read(mine) is None
@@ -268,16 +269,16 @@ def test_a_run_that_is_pruned_after_it_was_copied_is_taken_over(
     mine = volume.folder("mine")
     for name in ("mlruns", "results"):
         (mine / name).mkdir(parents=True)
-    twin = find_twin(mine, str(volume.metadata("first")["computation"]))
-    assert twin is not None
+    identical_run = find_identical_run(mine, str(volume.metadata("first")["computation"]))
+    assert identical_run is not None
 
     def prune(point: ReusePoint) -> None:
         if point is ReusePoint.COPIED:
-            shutil.rmtree(twin.folder)
+            shutil.rmtree(identical_run.folder)
 
     monkeypatch.setattr(twins, "fault_point", prune)
-    recorded = take_over(twin, mine)
-    assert not twin.folder.exists()
+    recorded = copy_training(identical_run, mine)
+    assert not identical_run.folder.exists()
     trained = Trained.read(mine)
     assert trained is not None
     assert recorded == trained.recorded_in(mine, "mine")

@@ -17,7 +17,7 @@ from qlib_shadow_runner.dataset.archive.progress import Progress
 from qlib_shadow_runner.dataset.archive.space import require_space
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.faults import fault_point
-from qlib_shadow_runner.texts import human, say
+from qlib_shadow_runner.texts import format_size, print_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,8 @@ class _Fetch:
             fault_point("download-chunk")
         if total is not None and self.partial.size < total:
             raise failed(
-                f"{self.address.shown}: the line was cut after {human(self.partial.size)} of {human(total)}."
+                f"{self.address.shown}: the line was cut after "
+                f"{format_size(self.partial.size)} of {format_size(total)}."
             )
 
     def _align(self, response: HTTPResponse) -> int | None:
@@ -118,10 +119,12 @@ class _Fetch:
         if response.status == PARTIAL_CONTENT:
             return self._continue(response.headers.get("Content-Range", ""))
         if self.partial.size:
-            say(f"download {self.address.name}: the server sends it from the beginning")
+            print_line(f"download {self.address.name}: the server sends it from the beginning")
         self.partial.begin(_validator(response))
         total = int(length) if length.isdecimal() else None
-        say(f"download {self.address.shown}" + (f", {human(total)}" if total is not None else ""))
+        print_line(
+            f"download {self.address.shown}" + (f", {format_size(total)}" if total is not None else "")
+        )
         return total
 
     def _continue(self, content_range: str) -> int | None:
@@ -130,7 +133,7 @@ class _Fetch:
             self.partial.begin(None)
             raise failed(f"{self.address.shown}: the server sent another part than the one asked for.")
         self.partial.resumed = True
-        say(f"download {self.address.shown}, going on after {human(self.partial.size)}")
+        print_line(f"download {self.address.shown}, going on after {format_size(self.partial.size)}")
         return None if match[2] == "*" else int(match[2])
 
     def _check(self) -> bool:
@@ -143,7 +146,7 @@ class _Fetch:
         self.partial.drop()
         raise StageError(
             Reason.CHECKSUM_MISMATCH,
-            f"{self.address.shown} has the SHA-256 {found} ({human(size)}), not {self.sha256}. "
+            f"{self.address.shown} has the SHA-256 {found} ({format_size(size)}), not {self.sha256}. "
             "Correct spec.dataset.source.archive.sha256 if this file is meant, else find out who changed it.",
         )
 
@@ -177,7 +180,7 @@ def _insist(job: _Fetch, patience: Patience) -> None:
             furthest = max(furthest, job.partial.size)
             if stalled >= patience.tries:
                 raise failed(f"{failure.message} Nothing more arrived in {stalled} attempts.") from failure
-            say(f"{failure.message} Trying again.")
+            print_line(f"{failure.message} Trying again.")
             patience.rest(stalled, job.retry_after)
         else:
             return

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.texts import human, say
+from qlib_shadow_runner.texts import format_size, print_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ class Progress:
     total: int | None
     begun_at: int = 0
     clock: Callable[[], float] = time.monotonic
-    tell: Callable[[str], None] = say
+    tell: Callable[[str], None] = print_line
     _started: float = field(init=False)
     _next: float = field(init=False)
 
@@ -38,12 +38,12 @@ class Progress:
             return
         self._next = now + INTERVAL
         speed = (done - self.begun_at) / (now - self._started)
-        self.tell(f"{self.what}: {self._share(done)}, {human(speed)}/s{self._left(done, speed)}")
+        self.tell(f"{self.what}: {self._share(done)}, {format_size(speed)}/s{self._left(done, speed)}")
 
     def _share(self, done: int) -> str:
         if not self.total:
-            return human(done)
-        return f"{human(done)} of {human(self.total)} ({done / self.total:.0%})"
+            return format_size(done)
+        return f"{format_size(done)} of {format_size(self.total)} ({done / self.total:.0%})"
 
     def _left(self, done: int, speed: float) -> str:
         if not self.total or speed <= 0:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def require_space(folder: Path, size: int, what: str) -> None:
     """Refuse what cannot fit."""
     free = free_bytes(folder)
     if size > free:
-        raise out_of_disk(f"{what} needs {human(size)}, but {human(free)} is free in {folder}")
+        raise out_of_disk(f"{what} needs {format_size(size)}, but {format_size(free)} is free in {folder}")
 
 
 def out_of_disk(message: str) -> StageError:

@@ -19,7 +19,7 @@ from qlib_shadow_runner.dataset.archive.progress import Progress
 from qlib_shadow_runner.dataset.archive.space import free_bytes, free_files, out_of_disk
 from qlib_shadow_runner.errors import from_os_error
 from qlib_shadow_runner.faults import fault_point
-from qlib_shadow_runner.texts import human, say
+from qlib_shadow_runner.texts import format_size, print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def unpack(path: Path, folder: Path, name: str) -> None:
         chosen = {member.parts: member for member in members if wanted(member, root)}
         check_names(chosen)
         size = sum(member.size for member in chosen.values())
-        say(f"unpack {name}: {len(chosen):,} files, {human(size)}")
+        print_line(f"unpack {name}: {len(chosen):,} files, {format_size(size)}")
         _write(container, folder, root, chosen)
     fault_point("unpack-done")
 
@@ -52,7 +52,8 @@ def _survey(container: Container, folder: Path) -> list[Member]:
         size += -(-member.size // BLOCK) * BLOCK
         if size > free:
             raise out_of_disk(
-                f"the archive unpacks to {human(size)} or more, but {human(free)} is free in {folder.parent}"
+                f"the archive unpacks to {format_size(size)} or more, "
+                f"but {format_size(free)} is free in {folder.parent}"
             )
         if len(members) > MOST_MEMBERS:
             raise archive_invalid(f"the archive holds more than {MOST_MEMBERS:,} files; no dataset does.")
