@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.runner.stage_processes import step_of
 
-from qlib_shadow_runner.cli import main, manifest
+from qlib_shadow_runner.cli import main
+from qlib_shadow_runner.cli import run_manifest as manifest
 from qlib_shadow_runner.contract import ENV_TERMINATION_LOG, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs import lease as lease_module
 from qlib_shadow_runner.runs.lease import HOLDER, LINKS_FOLDER, Lease, seconds_without_holder
-from qlib_shadow_runner.runs.listing import LOCAL, Run
+from qlib_shadow_runner.runs.listing import LOCAL, ListedRun
 from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import fenced, write_atomically
 
@@ -230,7 +231,7 @@ def test_of_those_who_come_together_one_remains(tmp_path: Path):
     holder = json.loads((tmp_path / HOLDER).read_text())["token"]
     assert [words for words in said if words == ["took", holder]]
     assert {words[0] for words in said} <= {"took", "Superseded"}
-    assert [way.name for way in (tmp_path / LINKS_FOLDER).iterdir()] == [holder]
+    assert [attempt_path.name for attempt_path in (tmp_path / LINKS_FOLDER).iterdir()] == [holder]
 
 
 @pytest.mark.parametrize("moment", ["signed", "looked", "linked"])
@@ -255,7 +256,7 @@ def test_whoever_is_overtaken_on_its_way_leaves_none_behind(
     with pytest.raises(StageError) as caught:
         Lease.take(tmp_path)
     assert caught.value.reason is Reason.SUPERSEDED
-    assert [way.name for way in (tmp_path / LINKS_FOLDER).iterdir()] == [later[0].token]
+    assert [attempt_path.name for attempt_path in (tmp_path / LINKS_FOLDER).iterdir()] == [later[0].token]
     os.close(later[0].descriptor)
 
 
@@ -289,7 +290,7 @@ def test_a_run_that_was_killed_is_shown_as_interrupted_and_may_be_removed_after_
     """Nobody was left to write it down; another attempt may go on until then."""
     del dataset_lock
     attempt = Attempt(stage_environ(SMALL), tmp_path / "log")
-    running = Run.at(folder)
+    running = ListedRun.at(folder)
     assert running is not None
     assert (running.status, running.ended) == ("running", False)
     attempt.send(signal.SIGKILL)
@@ -323,6 +324,6 @@ def test_between_stages_only_a_run_of_this_machine_can_be_abandoned(
     os.close(Lease.take(folder).descriptor)
     moment = time.time() - age
     os.utime(folder / HOLDER, (moment, moment))
-    run = Run.at(folder)
+    run = ListedRun.at(folder)
     assert run is not None
     assert (run.status, LOCAL) == (status, manifest.LOCAL)

@@ -30,7 +30,7 @@ from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_LIMIT, MEANT, NoRoom,
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import read_json_object, write_json
-from qlib_shadow_runner.storage.held import lock_folder, seconds_without_holder
+from qlib_shadow_runner.storage.held import lock_folder, seconds_unheld
 from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in
 from qlib_shadow_runner.storage.removal import remove
 from qlib_shadow_runner.texts import format_size
@@ -46,7 +46,7 @@ SCHEMA: Final = 3
 STAGING: Final = ".making-"
 ABANDONED: Final = 24 * 3600.0
 """Seconds after which nobody is making it any more, where no lock says it."""
-HALF_MADE: Final = "half made"
+INCOMPLETE: Final = "half made"
 CHUNK: Final = 32 << 20
 DAMAGE: Final = (ValueError, KeyError, TypeError, FileNotFoundError)
 """What says that a folder is not what was written; other errors say that it cannot be read now."""
@@ -54,7 +54,7 @@ KEPT, NOT_KEPT = "kept for other runs", "not kept"
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoreEntry:
     """What lies on the shelf under one key."""
 
     folder: Path
@@ -63,7 +63,7 @@ class Entry:
     size: int
 
 
-class Draft:
+class StoreDraft:
     """A thing that is being made where it will lie."""
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -75,7 +75,7 @@ class Draft:
         self.folder.mkdir(parents=True)
         self._held = lock_folder(self.folder)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Hold it no longer: it is published, or gone."""
         held, self._held = self._held, None
         if held is not None:
@@ -84,11 +84,11 @@ class Draft:
     def discard(self) -> None:
         """Leave nothing."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.let_go()
+        self.release()
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Store:
     """The things in one folder; of whatever kind they are, they share its limit."""
 
     home: Path
@@ -113,7 +113,7 @@ class Shelf:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            self._tell_useless(folder, error)
+            self._warn_unusable(folder, error)
             return None
         try:
             content = read_json_object(folder / CONTENT) or {}
@@ -121,7 +121,7 @@ class Shelf:
             found = reader(folder, content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             if _is_still(folder, descriptor):
-                self._tell_useless(folder, error)
+                self._warn_unusable(folder, error)
                 if isinstance(error, DAMAGE):
                     remove(folder)
             return None
@@ -131,7 +131,7 @@ class Shelf:
             os.utime(folder)
         return found
 
-    def _tell_useless(self, folder: Path, error: Exception) -> None:
+    def _warn_unusable(self, folder: Path, error: Exception) -> None:
         sys.stderr.write(f"warning: {folder} cannot be used ({error}); the {self.kind} are computed again.\n")
 
     def staging(self, key: str) -> Path:
@@ -155,23 +155,23 @@ class Shelf:
     def _limit(self) -> int:
         return space_of(self.home).usual_limit if self.limit is None else self.limit
 
-    def publish(self, draft: Draft, about: Content) -> str:
+    def publish(self, draft: StoreDraft, about: Content) -> str:
         """Let others find what was made, make room for it, and say what became of it."""
         try:
             self._publish(draft, about)
         except OSError as error:
-            self.tell_not_kept(error)
+            self.warn_not_kept(error)
             draft.discard()
             return NOT_KEPT
-        draft.let_go()
+        draft.release()
         self.shrink()
         return KEPT
 
-    def tell_not_kept(self, error: Exception) -> None:
+    def warn_not_kept(self, error: Exception) -> None:
         """Say why others will not find it; nobody needs them to."""
         sys.stderr.write(f"warning: the {self.kind} are not kept for other runs: {error}\n")
 
-    def _publish(self, draft: Draft, about: Content) -> None:
+    def _publish(self, draft: StoreDraft, about: Content) -> None:
         files = hash_files(draft.folder, _hash_pieces)
         content = {"schema": SCHEMA, "kind": self.kind, **about, "files": files}
         write_json(draft.folder / CONTENT, {**content, "itself": _hash(content)})
@@ -186,27 +186,27 @@ class Shelf:
                 raise
             draft.discard()  # another run was faster, with the same
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[StoreEntry]:
         """List what is kept, the longest unused first."""
         found = [_entry(path) for path in self._folders() if not path.name.startswith(".")]
         return sorted((entry for entry in found if entry), key=lambda entry: entry.used)
 
-    def abandoned(self) -> list[Entry]:
-        """List what was left half made by a process that has ended."""
-        return [draft for draft in self._drafts() if _is_abandoned(draft.folder)]
+    def abandoned(self) -> list[StoreEntry]:
+        """Return the entries that processes which have ended left half made."""
+        return [draft for draft in self._drafts() if seconds_unheld(draft.folder, ABANDONED) is not None]
 
-    def _drafts(self) -> list[Entry]:
+    def _drafts(self) -> list[StoreEntry]:
         found = [_entry(path) for path in self._folders() if path.name.startswith(".")]
-        return [replace(entry, kind=HALF_MADE) for entry in found if entry]
+        return [replace(entry, kind=INCOMPLETE) for entry in found if entry]
 
-    def described(self) -> Iterator[tuple[str, Content]]:
+    def descriptions(self) -> Iterator[tuple[str, Content]]:
         """Give what things of this kind say of themselves, by key; unread, and perhaps gone already."""
         for path in self._folders():
             content = {} if path.name.startswith(".") else _content(path)
-            if _describes_itself(content) and content["kind"] == self.kind:
+            if _is_intact(content) and content["kind"] == self.kind:
                 yield path.name, content
 
-    def shrink(self, limit: int | None = None) -> list[Entry]:
+    def shrink(self, limit: int | None = None) -> list[StoreEntry]:
         """Remove the longest unused until the rest is within the limit, and what was abandoned half made."""
         removed = self.abandoned()
         for entry in removed:
@@ -242,25 +242,21 @@ def _content(folder: Path) -> Content:
         return {}
 
 
-def _is_abandoned(folder: Path) -> bool:
-    return seconds_without_holder(folder, ABANDONED) is not None
-
-
 def _verify(folder: Path, content: Content) -> None:
-    if not _describes_itself(content):
+    if not _is_intact(content):
         raise ValueError("its content is not described")
     fault = first_fault(folder, listed_in(content), _hash_pieces)
     if fault:
         raise ValueError(fault)
 
 
-def _describes_itself(content: Content) -> bool:
-    described = {name: value for name, value in content.items() if name != "itself"}
-    return described.get("schema") == SCHEMA and content.get("itself") == _hash(described)
+def _is_intact(content: Content) -> bool:
+    descriptions = {name: value for name, value in content.items() if name != "itself"}
+    return descriptions.get("schema") == SCHEMA and content.get("itself") == _hash(descriptions)
 
 
-def _hash(described: Content) -> str:
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+def _hash(descriptions: Content) -> str:
+    return hashlib.sha256(json.dumps(descriptions, sort_keys=True).encode()).hexdigest()
 
 
 def _hash_pieces(path: Path) -> str:
@@ -277,11 +273,11 @@ def _hash_piece(path: Path, start: int) -> bytes:
         return hashlib.sha256(stream.read(CHUNK)).digest()
 
 
-def _entry(folder: Path) -> Entry | None:
+def _entry(folder: Path) -> StoreEntry | None:
     try:
         size = _size(folder)
         content = read_json_object(folder / CONTENT) or {}
-        return Entry(folder, str(content.get("kind", "damaged")), _time(folder), size)
+        return StoreEntry(folder, str(content.get("kind", "damaged")), _time(folder), size)
     except OSError:  # it is being removed
         return None
 

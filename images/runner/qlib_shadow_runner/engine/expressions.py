@@ -62,7 +62,7 @@ class Unsupported(Exception):  # noqa: N818 - it is a finding, and Qlib's to dea
     """What an expression holds that is left to Qlib."""
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """What an expression gives for each day."""
 
     NUMBER = auto()
@@ -77,7 +77,7 @@ class Node:
     """One operator with its operands; a field has a name, a number its value, a window its days."""
 
     operator: str
-    kind: Kind
+    kind: ValueKind
     operands: tuple[Node, ...] = ()
     name: str = ""
     number: float = 0
@@ -96,7 +96,7 @@ class Node:
     @property
     def arrays(self) -> tuple[Node, ...]:
         """Give the operands that are not plain numbers."""
-        return tuple(operand for operand in self.operands if operand.kind is not Kind.NUMBER)
+        return tuple(operand for operand in self.operands if operand.kind is not ValueKind.NUMBER)
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -136,7 +136,7 @@ def parse(text: str) -> Node:
         node = _node(tree)
     except (SyntaxError, RecursionError, ZeroDivisionError, OverflowError) as error:
         raise Unsupported("what cannot be read") from error
-    if node.kind is Kind.NUMBER:
+    if node.kind is ValueKind.NUMBER:
         raise Unsupported("a number alone")
     return node
 
@@ -144,7 +144,7 @@ def parse(text: str) -> Node:
 def _node(tree: ast.expr) -> Node:  # noqa: PLR0911, RET503 - a table, whose end does not return
     match tree:
         case ast.Name(id=name) if name.startswith(MARK):
-            return Node("Field", Kind.FLOAT, name=name.removeprefix(MARK).lower())
+            return Node("Field", ValueKind.FLOAT, name=name.removeprefix(MARK).lower())
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return _number(value)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -157,32 +157,32 @@ def _node(tree: ast.expr) -> Node:  # noqa: PLR0911, RET503 - a table, whose end
             return _comparison(COMPARISONS[type(op)], _node(left), _node(right))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
             return _call(name, [_node(argument) for argument in arguments])
-    _leave(ast.unparse(tree).replace(MARK, "$")[:40])
+    _leave_to_qlib(ast.unparse(tree).replace(MARK, "$")[:40])
 
 
 def _number(value: float) -> Node:
     if abs(value) > LARGEST_NUMBER:
-        _leave(f"the number {value}")
+        _leave_to_qlib(f"the number {value}")
     # 1 is 1.0 and 0.0 is -0.0 for Python, and numpy makes something else of each: the name tells them apart.
-    return Node("Number", Kind.NUMBER, name=f"{type(value).__name__} {value!r}", number=value)
+    return Node("Number", ValueKind.NUMBER, name=f"{type(value).__name__} {value!r}", number=value)
 
 
 def _plain(node: Node) -> float:
-    if node.kind is not Kind.NUMBER:
-        _leave("a sign before an expression")
+    if node.kind is not ValueKind.NUMBER:
+        _leave_to_qlib("a sign before an expression")
     return node.number
 
 
 def _arithmetic(name: str, left: Node, right: Node) -> Node:
-    if left.kind is right.kind is Kind.NUMBER:
+    if left.kind is right.kind is ValueKind.NUMBER:
         if name not in FOLDED:
-            _leave("a power of numbers")
+            _leave_to_qlib("a power of numbers")
         return _number(FOLDED[name](left.number, right.number))
     return _call(name, [left, right])
 
 
 def _comparison(name: str, left: Node, right: Node) -> Node:
-    if left.kind is Kind.NUMBER:
+    if left.kind is ValueKind.NUMBER:
         name, left, right = MIRRORED[name], right, left
     return _call(name, [left, right])
 
@@ -190,70 +190,72 @@ def _comparison(name: str, left: Node, right: Node) -> Node:
 def _call(name: str, given: list[Node]) -> Node:  # noqa: PLR0911 - a table
     kinds = [node.kind for node in given]
     if name in PAIRS and _are_floats(kinds, 2):
-        return Node(name, Kind.FLOAT, tuple(given))
+        return Node(name, ValueKind.FLOAT, tuple(given))
     if name in MIRRORED and _are_floats(kinds, 2):
-        return Node(name, Kind.TRUTH, tuple(given))
-    if name in {"And", "Or"} and kinds == [Kind.TRUTH, Kind.TRUTH]:
-        return Node(name, Kind.TRUTH, tuple(given))
-    if name == "Not" and kinds == [Kind.TRUTH]:
-        return Node(name, Kind.TRUTH, tuple(given))
-    if name in SINGLES and kinds == [Kind.FLOAT]:
-        return Node(name, Kind.FLOAT, tuple(given))
+        return Node(name, ValueKind.TRUTH, tuple(given))
+    if name in {"And", "Or"} and kinds == [ValueKind.TRUTH, ValueKind.TRUTH]:
+        return Node(name, ValueKind.TRUTH, tuple(given))
+    if name == "Not" and kinds == [ValueKind.TRUTH]:
+        return Node(name, ValueKind.TRUTH, tuple(given))
+    if name in SINGLES and kinds == [ValueKind.FLOAT]:
+        return Node(name, ValueKind.FLOAT, tuple(given))
     if name == "If" and len(kinds) == 3:  # noqa: PLR2004 - the condition and both sides
         return _choice(given)
     return _over_days(name, given, kinds)
 
 
-def _are_floats(kinds: list[Kind], count: int) -> bool:
+def _are_floats(kinds: list[ValueKind], count: int) -> bool:
     return (
         len(kinds) == count
-        and Kind.FLOAT in kinds
-        and all(kind in (Kind.FLOAT, Kind.NUMBER) for kind in kinds)
+        and ValueKind.FLOAT in kinds
+        and all(kind in (ValueKind.FLOAT, ValueKind.NUMBER) for kind in kinds)
     )
 
 
 def _choice(given: list[Node]) -> Node:
     condition, *sides = given
-    if condition.kind is Kind.NUMBER or any(side.kind not in (Kind.FLOAT, Kind.NUMBER) for side in sides):
-        _leave("an If of such parts")
-    whole = all(side.kind is Kind.NUMBER and isinstance(side.number, int) for side in sides)
-    return Node("If", Kind.WHOLE if whole else Kind.FLOAT, tuple(given))
+    if condition.kind is ValueKind.NUMBER or any(
+        side.kind not in (ValueKind.FLOAT, ValueKind.NUMBER) for side in sides
+    ):
+        _leave_to_qlib("an If of such parts")
+    whole = all(side.kind is ValueKind.NUMBER and isinstance(side.number, int) for side in sides)
+    return Node("If", ValueKind.WHOLE if whole else ValueKind.FLOAT, tuple(given))
 
 
-def _over_days(name: str, given: list[Node], kinds: list[Kind]) -> Node:  # noqa: RET503
-    one = kinds == [given[0].kind, Kind.NUMBER] if given else False
-    if name in SHIFTS and kinds == [Kind.FLOAT, Kind.NUMBER]:
-        return Node(name, Kind.FLOAT, (given[0],), days=_shift(given[1]))
-    if name in REGRESSIONS and kinds == [Kind.FLOAT, Kind.NUMBER]:
-        return Node(name, Kind.FLOAT, (given[0],), days=_window(given[1]))
-    if name in WINDOWS and one and kinds[0] is not Kind.NUMBER:
-        return Node(name, Kind.FLOAT, (given[0],), days=_window(given[1]))
-    if name == "Quantile" and kinds == [Kind.FLOAT, Kind.NUMBER, Kind.NUMBER]:
-        return Node(name, Kind.FLOAT, (given[0],), days=_window(given[1]), number=_share(given[2]))
-    if name in PAIRED_WINDOWS and kinds == [Kind.FLOAT, Kind.FLOAT, Kind.NUMBER]:
-        return Node(name, Kind.FLOAT, (given[0], given[1]), days=_window(given[2]))
-    _leave(f"{name} of what it is given here" if name in KNOWN else name)
+def _over_days(name: str, given: list[Node], kinds: list[ValueKind]) -> Node:  # noqa: RET503
+    one = kinds == [given[0].kind, ValueKind.NUMBER] if given else False
+    if name in SHIFTS and kinds == [ValueKind.FLOAT, ValueKind.NUMBER]:
+        return Node(name, ValueKind.FLOAT, (given[0],), days=_shift(given[1]))
+    if name in REGRESSIONS and kinds == [ValueKind.FLOAT, ValueKind.NUMBER]:
+        return Node(name, ValueKind.FLOAT, (given[0],), days=_window(given[1]))
+    if name in WINDOWS and one and kinds[0] is not ValueKind.NUMBER:
+        return Node(name, ValueKind.FLOAT, (given[0],), days=_window(given[1]))
+    if name == "Quantile" and kinds == [ValueKind.FLOAT, ValueKind.NUMBER, ValueKind.NUMBER]:
+        return Node(name, ValueKind.FLOAT, (given[0],), days=_window(given[1]), number=_share(given[2]))
+    if name in PAIRED_WINDOWS and kinds == [ValueKind.FLOAT, ValueKind.FLOAT, ValueKind.NUMBER]:
+        return Node(name, ValueKind.FLOAT, (given[0], given[1]), days=_window(given[2]))
+    _leave_to_qlib(f"{name} of what it is given here" if name in KNOWN else name)
 
 
 def _window(node: Node) -> int:
     if not isinstance(node.number, int) or node.number < 1:
-        _leave(f"a window of {node.number} days")
+        _leave_to_qlib(f"a window of {node.number} days")
     return node.number
 
 
 def _shift(node: Node) -> int:
     if not isinstance(node.number, int) or node.number == 0:
-        _leave(f"a shift by {node.number} days")
+        _leave_to_qlib(f"a shift by {node.number} days")
     return node.number
 
 
 def _share(node: Node) -> float:
     if not 0 < node.number < 1:
-        _leave(f"a quantile of {node.number}")
+        _leave_to_qlib(f"a quantile of {node.number}")
     return node.number
 
 
-def _leave(what: str) -> NoReturn:
+def _leave_to_qlib(what: str) -> NoReturn:
     raise Unsupported(what)
 
 

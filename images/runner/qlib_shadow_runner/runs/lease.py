@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
-from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.storage.held import holder_name, lock, repeated, seconds_unheld, this_process
 from qlib_shadow_runner.storage.volume import make_folder
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Lease:
         holder = read_json_object(self.folder / HOLDER) or {}
         if holder.get("token") == self.token:
             return None
-        name = held.holder_name("the attempt", holder) if "host" in holder else "somebody without a name"
+        name = holder_name("the attempt", holder) if "host" in holder else "somebody without a name"
         return StageError(
             Reason.SUPERSEDED,
             f"{name} has taken {self.folder} over. "
@@ -95,7 +95,7 @@ class Lease:
             raise error
 
     @contextlib.contextmanager
-    def renewed(self, on_loss: Callable[[StageError], None]) -> Iterator[None]:
+    def held(self, on_loss: Callable[[StageError], None]) -> Iterator[None]:
         """Show that this attempt lives, until the block ends; report once that another has taken over."""
 
         def renew() -> bool:
@@ -107,7 +107,7 @@ class Lease:
             return True
 
         try:
-            with held.repeated(renew, RENEWAL):
+            with repeated(renew, RENEWAL):
                 yield
         finally:
             self.release()
@@ -118,8 +118,8 @@ def _write_holder(folder: Path, token: str) -> int:
     draft = folder / f"{HOLDER}.{token}"
     descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o664)
     try:
-        os.write(descriptor, json.dumps({"token": token, **held.this_process()}).encode())
-        held.lock(descriptor)
+        os.write(descriptor, json.dumps({"token": token, **this_process()}).encode())
+        lock(descriptor)
         draft.replace(folder / HOLDER)
     except BaseException:
         os.close(descriptor)
@@ -130,4 +130,4 @@ def _write_holder(folder: Path, token: str) -> int:
 
 def seconds_without_holder(folder: Path) -> float | None:
     """Return for how long no attempt has held a run folder; None where one does, or never did."""
-    return held.seconds_without_holder(folder / HOLDER, EXPIRY)
+    return seconds_unheld(folder / HOLDER, EXPIRY)

@@ -4,10 +4,10 @@ The kernel (on NFS and CephFS the server) releases the lock when its holder ends
 than local filesystems a mount may keep locks to the node (`local_lock`, `nolock`, many FUSE filesystems) or
 not have them. There a holder counts as ended when it has touched nothing for longer than an expiry.
 
-    run folder, on a volume    runs/lease.py        the last attempt takes the folder over; nothing waits
-    run folder, on a laptop    cli/own_folder.py    the second command is refused
-    entry of the cache         cache/store.py       held while it is made; removed when it has no holder
-    dataset, catalog           storage/lock.py      the others wait; says what it does without locks
+    run folder, on a volume    runs/lease.py             the last attempt takes it over; nothing waits
+    run folder, on a laptop    cli/run_folder_lock.py    the second command is refused
+    entry of the cache         cache/store.py            held while it is made; removed without a holder
+    dataset, catalog           storage/lock.py           the others wait; says what it does without locks
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def lock_folder(folder: Path) -> int | None:
     return None
 
 
-def seconds_without_holder(path: Path, expiry: float) -> float | None:
+def seconds_unheld(path: Path, expiry: float) -> float | None:
     """Return for how long nothing has held a path; None where a holder lives, may live, or never was.
 
     The expiry applies where locks may not reach, and is long enough for clocks that differ.

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.faults import fault_point
+from qlib_shadow_runner.crash_points import fault_point
 from qlib_shadow_runner.storage.files import sync_folder
 
 if TYPE_CHECKING:

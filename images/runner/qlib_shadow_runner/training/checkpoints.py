@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from qlib_shadow_runner.faults import QrunPoint, fault_point
+from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.runs.result import now
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_atomically
@@ -53,7 +53,7 @@ class Checkpoint:
     details: Mapping[str, Any]
     kept_at: str
 
-    def report(self, step: TrainingStep) -> None:
+    def log_use(self, step: TrainingStep) -> None:
         """Print that the step is not repeated, and why it need not be."""
         sys.stdout.write(f"{step}: taken from the checkpoint of {self.kept_at}, whose hashes hold\n")
 

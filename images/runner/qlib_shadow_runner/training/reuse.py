@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import METADATA_FILE, MLRUNS
-from qlib_shadow_runner.faults import ReusePoint, fault_point
+from qlib_shadow_runner.crash_points import ReusePoint, fault_point
 from qlib_shadow_runner.runs.mlruns import MlflowRun, copy_run, place_run
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.training.checkpoints import HOME

@@ -21,7 +21,7 @@ from qlib_shadow_runner.runs.mlruns import MlflowRun, recorded_runs
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qlib_shadow_runner.analysis.figures import Figures, Material
+    from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Evidence:
 
     folder: Path
     mount: Path | None = None
-    material: Material | None = None
+    material: ReportMaterial | None = None
     """What the recorder has, where somebody has read it already; reading it takes a second or two."""
 
     @cached_property
@@ -55,7 +55,7 @@ class Evidence:
     @cached_property
     def workflow(self) -> dict[str, object]:
         """Parse workflow.yaml."""
-        from qlib_shadow_runner.workflow.document import read_document  # noqa: PLC0415 - one parser for all
+        from qlib_shadow_runner.workflow.read_yaml import read_document  # noqa: PLC0415 - one parser for all
 
         return read_document(self.workflow_bytes.decode())
 
@@ -72,7 +72,7 @@ class Evidence:
     @cached_property
     def signals(self) -> tuple[pd.DataFrame, dict[str, object] | None]:
         """Read the signals and the identity in their schema."""
-        from qlib_shadow_runner.export.signals import read_signals  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.export.ranked_signals import read_signals  # noqa: PLC0415 - pandas only when needed
 
         return read_signals(self.signals_path)
 
@@ -91,14 +91,14 @@ class Evidence:
         return found[0]
 
     @cached_property
-    def figures(self) -> Figures:
+    def figures(self) -> ReportFigures:
         """Work out the report's figures from the recorder's pickles."""
-        from qlib_shadow_runner.analysis.figures import Material  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415 - pandas only when needed
         from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
         artifacts = self.recorded.artifacts
         known = self.material is not None and self.material.outputs.artifacts == artifacts
-        material = self.material if known else Material(Outputs(artifacts))
+        material = self.material if known else ReportMaterial(Outputs(artifacts))
         assert material is not None, "it is known or made"
         return material.figures
 

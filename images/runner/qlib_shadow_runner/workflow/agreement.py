@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from qlib_shadow_runner.workflow.document import refuse
 from qlib_shadow_runner.workflow.parts import (
     exchange_arguments_of,
     handler_of,
@@ -17,12 +16,13 @@ from qlib_shadow_runner.workflow.parts import (
     portfolio_of,
     segments_of,
 )
+from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qlib_shadow_runner.discovery.plan import ResearchPlan
+    from qlib_shadow_runner.discovery.research_plan import ResearchPlan
     from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.filling import Filled
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.spec.workflow import Engine
-from qlib_shadow_runner.workflow.allowed.factors import look_back
-from qlib_shadow_runner.workflow.document import refuse
-from qlib_shadow_runner.workflow.expressions import fields_of, reach_of
+from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
+from qlib_shadow_runner.workflow.expression_reach import fields_of, reach_of
+from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import expressions_in
 
 if TYPE_CHECKING:

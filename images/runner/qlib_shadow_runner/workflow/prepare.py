@@ -11,21 +11,21 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.layout import BIN_SUFFIX, feature_folder
+from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, feature_folder
 from qlib_shadow_runner.discovery.benchmark import Benchmark
 from qlib_shadow_runner.discovery.market import Market
-from qlib_shadow_runner.discovery.plan import ResearchPlan, make_plan
+from qlib_shadow_runner.discovery.research_plan import ResearchPlan, make_plan
 from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, plan_segments
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import AUTO
 from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.parts import workflow_fields, workflow_reach
-from qlib_shadow_runner.workflow.render import Surroundings, Workflow, render
+from qlib_shadow_runner.workflow.render import RenderContext, Workflow, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qlib_shadow_runner.dataset.layout import Dataset
+    from qlib_shadow_runner.dataset.qlib_layout import Dataset
     from qlib_shadow_runner.discovery.segments import Reach
     from qlib_shadow_runner.spec import RunSpec, Segments
     from qlib_shadow_runner.workflow.templates import Template
@@ -42,9 +42,9 @@ class Research:
     reach: Reach
 
 
-def prepare(spec: RunSpec, template: Template, dataset: Dataset, here: Surroundings) -> Research:
+def prepare(spec: RunSpec, template: Template, dataset: Dataset, render_context: RenderContext) -> Research:
     """Plan, fill in the template, and plan again if its label or its features reach farther."""
-    research = settle(spec, template, here, lambda reach: make_plan(dataset, spec.workflow, reach))
+    research = settle(spec, template, render_context, lambda reach: make_plan(dataset, spec.workflow, reach))
     for field in sorted(workflow_fields(research.workflow.document)):
         _check_field(dataset, research.plan.market.symbols, field)
     return research
@@ -64,13 +64,16 @@ def _check_field(dataset: Dataset, symbols: tuple[str, ...], field: str) -> None
 
 
 def settle(
-    spec: RunSpec, template: Template, here: Surroundings, plan_for: Callable[[Reach], ResearchPlan]
+    spec: RunSpec,
+    template: Template,
+    render_context: RenderContext,
+    plan_for: Callable[[Reach], ResearchPlan],
 ) -> Research:
     """Plan and fill in until the plan keeps clear of what the workflow reaches for."""
     reach = ALPHA158
     for _ in range(TRIES):
         plan = plan_for(reach)
-        workflow = render(spec, plan, template, here)
+        workflow = render(spec, plan, template, render_context)
         found = workflow_reach(workflow.document)
         if found == reach:
             return Research(plan, workflow, reach)
@@ -85,10 +88,10 @@ def settle(
 YEARS: Final = 12
 LAST: Final = date(2025, 12, 31)
 SYMBOLS: Final = tuple(f"SYM{number:03}" for number in range(100))
-NOWHERE: Final = Surroundings(provider_uri="/data/qlib/qlib_data/rehearsal", fingerprint="", threads=1)
+NO_DATASET: Final = RenderContext(provider_uri="/data/qlib/qlib_data/rehearsal", fingerprint="", threads=1)
 
 
-def rehearse(spec: RunSpec, template: Template) -> Research:
+def render_without_data(spec: RunSpec, template: Template) -> Research:
     """Do everything that is done before training, but for looking into a dataset."""
     asked = spec.workflow
     days = _calendar(asked.segments)
@@ -98,7 +101,7 @@ def rehearse(spec: RunSpec, template: Template) -> Research:
     def plan_for(reach: Reach) -> ResearchPlan:
         return ResearchPlan(market, benchmark, plan_segments(days, asked.segments, "rehearsal", reach))
 
-    return settle(spec, template, NOWHERE, plan_for)
+    return settle(spec, template, NO_DATASET, plan_for)
 
 
 def _calendar(segments: Segments | None) -> list[date]:

@@ -17,7 +17,7 @@ from qlib_shadow_runner.workflow.vetting import vet
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.discovery.plan import ResearchPlan
+    from qlib_shadow_runner.discovery.research_plan import ResearchPlan
     from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.templates import Template
 
@@ -30,7 +30,7 @@ MACHINE_DEPENDENT: Final = (
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class RenderContext:
     """What a workflow needs to know of where it runs."""
 
     provider_uri: str
@@ -52,15 +52,15 @@ class Workflow:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def render(spec: RunSpec, plan: ResearchPlan, template: Template, here: Surroundings) -> Workflow:
+def render(spec: RunSpec, plan: ResearchPlan, template: Template, render_context: RenderContext) -> Workflow:
     """Fill in, vet, hold to the question, and hash."""
-    parameters = template_parameters(spec, plan, here.provider_uri, here.threads)
+    parameters = template_parameters(spec, plan, render_context.provider_uri, render_context.threads)
     filled = fill(template, parameters)
     document = vet(filled.text)
     check_agreement(document, spec, plan, parameters)
     check_nothing_is_lost(spec, filled, template.name)
     check_engine(document, spec, template.name)
-    return Workflow(filled.text, document, config_hash(document, here.fingerprint))
+    return Workflow(filled.text, document, config_hash(document, render_context.fingerprint))
 
 
 def config_hash(workflow: Mapping[str, object], fingerprint: str) -> str:

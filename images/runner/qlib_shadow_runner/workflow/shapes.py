@@ -11,8 +11,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
 from qlib_shadow_runner.texts import did_you_mean
-from qlib_shadow_runner.workflow.document import refuse
-from qlib_shadow_runner.workflow.expressions import ExpressionError, reach_of
+from qlib_shadow_runner.workflow.expression_reach import ExpressionError, reach_of
+from qlib_shadow_runner.workflow.read_yaml import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

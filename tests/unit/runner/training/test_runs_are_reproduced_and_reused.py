@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from local_stages import RUNNER, LocalVolume
-from qlib_shadow_runner.faults import QrunPoint, ReusePoint
+from qlib_shadow_runner.crash_points import QrunPoint, ReusePoint
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
 from qlib_shadow_runner.storage.listed_files import hash_files
 from qlib_shadow_runner.training import reuse as twins
@@ -190,7 +190,7 @@ def rewrite(name: str, **changes: object) -> Damage:
     return damage
 
 
-def spoil(pattern: str) -> Damage:
+def corrupt(pattern: str) -> Damage:
     """Add a byte to a file."""
 
     def damage(folder: Path) -> None:
@@ -201,10 +201,13 @@ def spoil(pattern: str) -> Damage:
 
 
 UNUSABLE: dict[str, tuple[Damage, str]] = {
-    "predictions that changed": (spoil("mlruns/*/*/artifacts/pred.pkl"), "pred.pkl is not what was written"),
-    "a metric that changed": (spoil("mlruns/*/*/metrics/IC"), "metrics/IC is not what was written"),
+    "predictions that changed": (
+        corrupt("mlruns/*/*/artifacts/pred.pkl"),
+        "pred.pkl is not what was written",
+    ),
+    "a metric that changed": (corrupt("mlruns/*/*/metrics/IC"), "metrics/IC is not what was written"),
     "signals that changed": (
-        spoil("signals_ranked.parquet"),
+        corrupt("signals_ranked.parquet"),
         "ranked.parquet is not what was written",
     ),
     "signals that are gone": (
@@ -221,7 +224,7 @@ UNUSABLE: dict[str, tuple[Damage, str]] = {
     "a run that has not ended": (rewrite("RUN_METADATA.json", status="running"), ""),
     "another computation": (rewrite("RUN_METADATA.json", computation="0" * 64), ""),
     "a folder that was renamed": (rewrite("RUN_METADATA.json", run_id="elsewhere"), ""),
-    "metadata that cannot be read": (spoil("RUN_METADATA.json"), ""),
+    "metadata that cannot be read": (corrupt("RUN_METADATA.json"), ""),
 }
 
 
@@ -250,13 +253,13 @@ def test_a_run_that_is_pruned_meanwhile_is_trained_anew(
     """It was there when it was found; nothing is left of the attempt."""
     mine = volume.folder("mine")
     (mine / "mlruns").mkdir(parents=True)
-    identical_run = find_identical_run(mine, str(volume.metadata("first")["computation"]))
-    assert identical_run is not None
+    twin = find_identical_run(mine, str(volume.metadata("first")["computation"]))
+    assert twin is not None
     if when == "before it is copied":
-        shutil.rmtree(identical_run.folder)
+        shutil.rmtree(twin.folder)
     else:
-        (identical_run.recorded.artifacts / "pred.pkl").write_bytes(b"")
-    assert copy_training(identical_run, mine) is None
+        (twin.recorded.artifacts / "pred.pkl").write_bytes(b"")
+    assert copy_training(twin, mine) is None
     assert capsys.readouterr().err.startswith("warning: the run first went away while it was copied: ")
     assert list((mine / "mlruns").iterdir()) == []
     assert Trained.read(mine) is None
@@ -269,16 +272,16 @@ def test_a_run_that_is_pruned_after_it_was_copied_is_taken_over(
     mine = volume.folder("mine")
     for name in ("mlruns", "results"):
         (mine / name).mkdir(parents=True)
-    identical_run = find_identical_run(mine, str(volume.metadata("first")["computation"]))
-    assert identical_run is not None
+    twin = find_identical_run(mine, str(volume.metadata("first")["computation"]))
+    assert twin is not None
 
     def prune(point: ReusePoint) -> None:
         if point is ReusePoint.COPIED:
-            shutil.rmtree(identical_run.folder)
+            shutil.rmtree(twin.folder)
 
     monkeypatch.setattr(twins, "fault_point", prune)
-    recorded = copy_training(identical_run, mine)
-    assert not identical_run.folder.exists()
+    recorded = copy_training(twin, mine)
+    assert not twin.folder.exists()
     trained = Trained.read(mine)
     assert trained is not None
     assert recorded == trained.recorded_in(mine, "mine")
@@ -302,7 +305,7 @@ def test_a_run_that_is_damaged_after_a_power_cut_is_trained_anew(reusing: LocalV
     """What was taken over lies there, but nobody has recorded that it is whole."""
     reusing.stage("download", "second")
     reusing.stop_at(ReusePoint.PLACED, "second")
-    spoil("mlruns/*/*/artifacts/pred.pkl")(reusing.folder("first"))
+    corrupt("mlruns/*/*/artifacts/pred.pkl")(reusing.folder("first"))
     done = reusing.stage("qrun", "second")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: the run first is identical but cannot be used: " in done.stderr
@@ -334,8 +337,8 @@ def test_a_checkpoint_that_was_damaged_is_made_again(first: LocalVolume, volume:
     shutil.rmtree(volume.folder("first"))
     assert volume.stage("download", "first").returncode == 0
     assert volume.stop_at(QrunPoint.ANALYSIS_KEPT, "first").returncode == -signal.SIGKILL
-    spoil(".checkpoints/*/model/model.txt")(volume.folder("first"))
-    spoil(".checkpoints/*/prediction/pred.pkl")(volume.folder("first"))
+    corrupt(".checkpoints/*/model/model.txt")(volume.folder("first"))
+    corrupt(".checkpoints/*/prediction/pred.pkl")(volume.folder("first"))
     done = volume.stage("qrun", "first")
     assert done.returncode == 0, done.stdout + done.stderr
     for step in ("model", "prediction"):
@@ -347,7 +350,7 @@ def test_a_checkpoint_that_was_damaged_is_made_again(first: LocalVolume, volume:
 
 def test_a_training_that_was_damaged_is_done_again(volume: LocalVolume, first: LocalVolume):
     """An attempt after the last: what it finds is not what was recorded."""
-    spoil("mlruns/*/*/artifacts/label.pkl")(volume.folder("first"))
+    corrupt("mlruns/*/*/artifacts/label.pkl")(volume.folder("first"))
     done = volume.stage("qrun", "first")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: what an earlier attempt trained cannot be used: " in done.stderr

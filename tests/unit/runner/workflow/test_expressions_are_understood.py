@@ -9,7 +9,7 @@ from qlib.contrib.data.loader import Alpha158DL, Alpha360DL
 from qlib.data import ops
 
 from qlib_shadow_runner.discovery.segments import ALPHA158, Reach
-from qlib_shadow_runner.workflow.expressions import OPERATORS, ExpressionError, reach_of
+from qlib_shadow_runner.workflow.expression_reach import OPERATORS, ExpressionError, reach_of
 from qlib_shadow_runner.workflow.parts import FEATURES_LOOK_BACK, LABEL
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from tests.unit.runner.workflow.builders import BUILT_IN, ROOT, own
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN, ROOT, own
 
 from qlib_shadow_runner.contract import ENV_TEMPLATE, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import ConfigMapRef, parse_spec
-from qlib_shadow_runner.workflow.prepare import rehearse
+from qlib_shadow_runner.workflow.prepare import render_without_data
 from qlib_shadow_runner.workflow.templates import LARGEST, find_template, own_template
 
 if TYPE_CHECKING:
@@ -182,13 +182,13 @@ def test_a_template_is_not_needed_for_the_data(tmp_path: Path):
 )  # fmt: skip
 def test_a_template_is_rehearsed_without_a_dataset(spec: dict[str, object]):
     """For a market that is made up, so that most mistakes show at once."""
-    research = rehearse(parse_spec({"workflow": spec}), own())
+    research = render_without_data(parse_spec({"workflow": spec}), own())
     assert research.workflow.document["task"]
 
 
 def test_a_rehearsal_finds_what_the_stage_would_refuse():
     """Here a class that is not allowed."""
     with pytest.raises(StageError, match="HFLGBModel, which is not among"):
-        rehearse(
+        render_without_data(
             parse_spec({}), own(("    class: LGBModel", "    class: qlib.contrib.model.gbdt.HFLGBModel"))
         )

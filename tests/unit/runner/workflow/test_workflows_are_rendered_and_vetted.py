@@ -18,7 +18,7 @@ from qlib_shadow_runner.workflow.parts import exchange_arguments_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.runner.workflow.builders import RenderIt
+    from tests.unit.runner.workflow.workflow_builders import RenderIt
 
 
 EXCHANGE = {

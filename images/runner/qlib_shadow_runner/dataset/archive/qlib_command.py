@@ -19,12 +19,12 @@ from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.archive.environment import network_environment
+from qlib_shadow_runner.crash_points import fault_point
 from qlib_shadow_runner.dataset.archive.failures import ADVICE, TRUST_ADVICE
-from qlib_shadow_runner.dataset.archive.progress import INTERVAL
-from qlib_shadow_runner.dataset.layout import PARTS
+from qlib_shadow_runner.dataset.archive.network_variables import network_environment
+from qlib_shadow_runner.dataset.archive.progress_log import INTERVAL
+from qlib_shadow_runner.dataset.qlib_layout import PARTS
 from qlib_shadow_runner.errors import StageError, from_os_error
-from qlib_shadow_runner.faults import fault_point
 from qlib_shadow_runner.process.environment import child_environment
 from qlib_shadow_runner.texts import print_line
 
