@@ -70,7 +70,7 @@ def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "told"),
+    ("typed", "code", "said"),
     [
         (["lss"], 2, 'did you mean "ls"?'),
         (["ls", "--max-size", "1G"], ExitCode.BAD_CONFIG, "leave it out with ls"),
@@ -79,10 +79,10 @@ def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys
     ],
 )
 def test_wrong_forms_are_sentences(
-    data: str, typed: list[str], code: int, feature_stats: str, capsys: pytest.CaptureFixture[str]
+    data: str, typed: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ):
     """With what to write instead."""
     given = typed if "--data" in typed else [*typed, "--data", data]
     assert main(["cache", *given]) == code
-    assert feature_stats in capsys.readouterr().err
+    assert said in capsys.readouterr().err
     assert len(Store(Path(data) / FEATURES_CACHE).entries()) == 2
