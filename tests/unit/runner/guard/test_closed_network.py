@@ -453,7 +453,7 @@ def test_the_stage_says_everywhere_that_the_promise_was_broken(
 
 def test_the_pipes_name_is_the_same_on_both_sides():
     """The hook may import nothing of the project."""
-    hook = (report.__file__).replace("report.py", "site/sitecustomize.py")
+    hook = (report.__file__).replace("network_attempt.py", "site/sitecustomize.py")
     with open(hook) as source:  # noqa: PTH123
         assert f'ENV_CHANNEL = "{report.ENV_CHANNEL}"' in source.read()
 

@@ -49,7 +49,7 @@ def test_a_killed_child_ran_out_of_memory(code: int):
 SCRIPT = """
     import sys
     from qlib_shadow_runner.errors import StageError
-    from qlib_shadow_runner import supervisor
+    from qlib_shadow_runner.process import supervisor
     supervisor.GRACE_SECONDS = 1
     supervisor = supervisor.Supervisor()
     supervisor.listen()

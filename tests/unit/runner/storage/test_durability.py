@@ -85,7 +85,7 @@ def test_the_bytes_come_before_the_names(tmp_path: Path, monkeypatch: pytest.Mon
 
     publish = "qlib_shadow_runner.dataset.publish"
     monkeypatch.setattr(f"{publish}.sync_tree", traced("sync", sync_tree))
-    monkeypatch.setattr(f"{publish}.Manifest.write", traced("manifest", DatasetManifest.write))
+    monkeypatch.setattr(f"{publish}.DatasetManifest.write", traced("manifest", DatasetManifest.write))
     monkeypatch.setattr(Path, "rename", traced("version", Path.rename))
     monkeypatch.setattr(Path, "symlink_to", traced("link", Path.symlink_to))
     source = {"synthetic": {"symbols": 10, "days": 250}}
