@@ -81,7 +81,7 @@ class Lease:
         holder = read_json_object(self.folder / HOLDER) or {}
         if holder.get("token") == self.token:
             return None
-        name = holder_name("the attempt", holder) if "host" in holder else "somebody without a name"
+        name = holder_name("the attempt", holder) if "host" in holder else "an unknown attempt"
         return StageError(
             Reason.SUPERSEDED,
             f"{name} has taken {self.folder} over. "

@@ -164,7 +164,7 @@ def test_a_damaged_holder_file_blocks_nobody_and_belongs_to_nobody(tmp_path: Pat
     """Whoever held it stops, whoever comes takes it."""
     first = Lease.take(tmp_path)
     (tmp_path / HOLDER).write_bytes(damage)
-    with pytest.raises(StageError, match="somebody without a name has taken") as caught:
+    with pytest.raises(StageError, match="an unknown attempt has taken") as caught:
         first.check()
     assert caught.value.reason is Reason.SUPERSEDED
     second = Lease.take(tmp_path)
