@@ -27,6 +27,14 @@ def test_only_listed_variables_are_passed_on(tmp_path: Path):
     assert (seen["PATH"], seen["TZ"], seen["OMP_NUM_THREADS"]) == ("/bin", "Asia/Tokyo", "3")
 
 
+def test_the_variables_of_openblas_are_passed_on_except_its_threads(tmp_path: Path):
+    """Its processor type decides the last bits, so a run must see what its user set."""
+    seen = child_environment(
+        {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "64"}, threads=2, scratch=str(tmp_path)
+    )
+    assert (seen["OPENBLAS_CORETYPE"], seen["OPENBLAS_NUM_THREADS"]) == ("Haswell", "2")
+
+
 def test_the_telemetry_of_mlflow_is_off(tmp_path: Path):
     """By our own variables, not because CI happens to be set."""
     seen = child_environment({}, threads=1, scratch=str(tmp_path))
