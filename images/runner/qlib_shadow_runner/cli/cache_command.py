@@ -1,4 +1,4 @@
-"""`qlib-shadow cache`: what features and binned datasets are kept on the volume, and removing them."""
+"""`qlib-shadow cache`: list and remove the features and binned datasets that are kept on the volume."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ SHOWN: int = 12
 
 
 def print_cache(data: Path, *, as_json: bool) -> int:
-    """List what is kept, and what a killed run has left half made: what would go first comes first."""
+    """List the incomplete and the complete entries, in the order of their removal."""
     store = _store(data)
     _print([*store.abandoned(), *store.entries()], "kept", as_json=as_json)
     return ExitCode.DONE
 
 
 def clear_cache(data: Path, max_size: int | None, *, as_json: bool) -> int:
-    """Remove everything, or the longest unused until the rest fits; whoever reads one goes on reading it."""
+    """Remove all entries, or those unused for longest until the rest fits; open files stay readable."""
     _print(_store(data).shrink(max_size or 0), "removed", as_json=as_json)
     return ExitCode.DONE
 
 
 def refuse_size() -> StageError:
-    """Say that there is nothing to choose in a list."""
+    """Return the error for a size that is given with `ls`."""
     return StageError(
         Reason.INVALID_SPEC, "--max-size chooses what cache clear removes; leave it out with ls"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.spec.model import MODEL_PARAMETERS
+from qlib_shadow_runner.workflow.allowed import plugins
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     Keys,
@@ -73,7 +74,7 @@ ENSEMBLE: Final = Keys(
 MODELS: Final = Named(
     "models",
     {
-        ("qlib_shadow_runner.plugins.lightgbm", "LGBModel"): BOOSTED,
+        (plugins.MODEL, "LGBModel"): BOOSTED,
         # Qlib's own LGBModel is this one, but may fail on a busy machine while its metrics are recorded.
         ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): ENSEMBLE,
     },

@@ -1,0 +1,88 @@
+"""`qlib-shadow cache ls|clear` lists the entries, oldest first, and removes them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from qlib_shadow_runner.cache.matrices import MatrixStore
+from qlib_shadow_runner.cache.places import FEATURES_CACHE
+from qlib_shadow_runner.cache.store import STAGING, Store, StoreDraft
+from qlib_shadow_runner.cli.commands import main
+from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """Keep features and binned data on a volume; the features have been unused for longer."""
+    for number, (letter, store) in enumerate({"a": MatrixStore, "b": BinnedStore}.items()):
+        home = store(tmp_path / FEATURES_CACHE)
+        draft = StoreDraft(home.staging(letter * 64), letter * 64)
+        draft.folder.mkdir(parents=True)
+        (draft.folder / "file").write_bytes(bytes(100))
+        home.publish(draft, {})
+        os.utime(home.home / (letter * 64), (1e9 + number, 1e9 + number))
+    return str(tmp_path)
+
+
+def test_ls_lists_entries(data: str, capsys: pytest.CaptureFixture[str]):
+    """One line for each entry, and the total."""
+    assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
+    first, second, total = capsys.readouterr().out.splitlines()
+    assert first.startswith("aaaaaaaaaaaa  features ")
+    assert first.endswith("last used 2001-09-09T01:46:40Z")
+    assert second.startswith("bbbbbbbbbbbb  binned data ")
+    assert total.startswith("2 kept, ")
+
+
+def test_ls_prints_json(data: str, capsys: pytest.CaptureFixture[str]):
+    """Whole keys, kinds, and bytes."""
+    assert main(["cache", "ls", "--data", data, "--json"]) == ExitCode.DONE
+    document = json.loads(capsys.readouterr().out)
+    assert [one["key"] for one in document["kept"]] == ["a" * 64, "b" * 64]
+    assert [one["kind"] for one in document["kept"]] == ["features", "binned data"]
+    assert document["size"] == sum(one["size"] for one in document["kept"])
+    assert document["kept"][0]["lastUsed"] == "2001-09-09T01:46:40Z"
+
+
+def test_clear_removes_all_or_down_to_a_size(data: str, capsys: pytest.CaptureFixture[str]):
+    """Those unused for longest first; a second call finds nothing."""
+    one = Store(Path(data) / FEATURES_CACHE).entries()[1].size
+    assert main(["cache", "clear", "--data", data, "--max-size", str(one)]) == ExitCode.DONE
+    assert capsys.readouterr().out.startswith("aaaaaaaaaaaa ")
+    assert main(["cache", "clear", "--data", data, "--json"]) == ExitCode.DONE
+    assert [one["key"] for one in json.loads(capsys.readouterr().out)["removed"]] == ["b" * 64]
+    assert main(["cache", "clear", "--data", data]) == ExitCode.DONE
+    assert capsys.readouterr().out == "0 removed, 0 B\n"
+
+
+def test_incomplete_entries_are_listed_and_removed(data: str, capsys: pytest.CaptureFixture[str]):
+    """It takes space, and its writer has ended."""
+    (Path(data) / FEATURES_CACHE / f"{STAGING}cccc-0").mkdir()
+    assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
+    assert capsys.readouterr().out.startswith(".making-cccc  incomplete ")
+    assert main(["cache", "clear", "--data", data, "--max-size", "1G"]) == ExitCode.DONE
+    assert capsys.readouterr().out.endswith("1 removed, 0 B\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "told"),
+    [
+        (["lss"], 2, 'did you mean "ls"?'),
+        (["ls", "--max-size", "1G"], ExitCode.BAD_CONFIG, "leave it out with ls"),
+        (["clear", "--max-size", "big"], ExitCode.BAD_CONFIG, "--max-size must be a size such as"),
+        (["clear", "--data", "/nowhere"], ExitCode.BAD_CONFIG, "/nowhere is not a folder"),
+    ],
+)
+def test_wrong_usage_is_explained(
+    data: str, typed: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]
+):
+    """With what to write instead."""
+    given = typed if "--data" in typed else [*typed, "--data", data]
+    assert main(["cache", *given]) == code
+    assert told in capsys.readouterr().err
+    assert len(Store(Path(data) / FEATURES_CACHE).entries()) == 2
