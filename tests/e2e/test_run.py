@@ -266,7 +266,7 @@ def test_a_run_that_names_the_version_of_an_earlier_run_needs_no_download(
     _, row = installation.kubectl("get", "qsr", "again").splitlines()
     assert demo["dataset"]["calendarEnd"] in row
     folder = installation.on_host(status["artifactPath"])
-    told = metadata_of(folder)
+    told = json.loads((folder / "RUN_METADATA.json").read_text())
     assert told["dataset_source"] == metadata["dataset_source"]
     assert list(told["stages"]) == ["qrun"]
     done = qlib_shadow("verify", folder, "--data", installation.data)

@@ -243,7 +243,7 @@ def test_a_copied_volume_is_verified_once_and_goes_on(canonical: Path):
 FAULT_POINTS = {
     "while building": "sources.synthetic.Synthetic.build = "
     "lambda self, folder: (folder / 'x').mkdir() or die()",
-    "before the manifest": "manifest.Manifest.write = die",
+    "before the manifest": "manifest.DatasetManifest.write = die",
     "before the rename": "Path.rename = die",
     "before the name points at it": "Path.symlink_to = die",
     "before the link is in place": "real = Path.replace; Path.replace = "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.files import read_json_object, write_json
+from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
     Content = Mapping[str, Any]
 
 CONTENT: Final = "content.json"
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 CHUNK: Final = 32 << 20
 
 
 def describe_files(folder: Path, kind: str, about: Content) -> None:
     """Write the description of a folder's files; it holds its own hash, too."""
-    files = _hash_files(folder, [path.name for path in folder.iterdir()])
-    content = {"schema": SCHEMA, "kind": kind, **about, "sha256": files}
+    content = {"schema": SCHEMA, "kind": kind, **about, "files": hash_files(folder, _hash_chunks)}
     write_json(folder / CONTENT, {**content, "itself": _hash(content)})
 
 
@@ -33,9 +33,9 @@ def read_verified(folder: Path) -> Content:
     content = read_unverified(folder)
     if not is_intact(content):
         raise ValueError("its content is not described")
-    files = dict(content["sha256"])
-    if _hash_files(folder, list(files)) != files:
-        raise ValueError("it is not what was written")
+    fault = first_fault(folder, listed_in(content), _hash_chunks)
+    if fault:
+        raise ValueError(fault)
     return content
 
 
@@ -54,15 +54,12 @@ def _hash(described: Content) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def _hash_files(folder: Path, names: list[str]) -> dict[str, str]:
-    """Return the hash of each file, computed from the hashes of its chunks on all cores."""
-    chunks = [(name, start) for name in names for start in range(0, (folder / name).stat().st_size, CHUNK)]
+def _hash_chunks(path: Path) -> str:
+    """Return the hash over the hashes of a file's chunks: a matrix of gigabytes is hashed on all cores."""
+    starts = range(0, path.stat().st_size, CHUNK)
     with ThreadPoolExecutor(read_limits().threads) as pool:
-        digests = list(pool.map(lambda chunk: _hash_chunk(folder / chunk[0], chunk[1]), chunks))
-    files = {name: hashlib.sha256() for name in names}
-    for (name, _), digest in zip(chunks, digests, strict=True):
-        files[name].update(digest)
-    return {name: digest.hexdigest() for name, digest in sorted(files.items())}
+        chunks = list(pool.map(lambda start: _hash_chunk(path, start), starts))
+    return hashlib.sha256(b"".join(chunks)).hexdigest()
 
 
 def _hash_chunk(path: Path, start: int) -> bytes:

@@ -15,7 +15,6 @@ again.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -36,7 +35,8 @@ from qlib_shadow_runner.cache.places import (
     space_of,
 )
 from qlib_shadow_runner.storage.durability import sync_tree
-from qlib_shadow_runner.storage.mounts import is_local
+from qlib_shadow_runner.storage.held import lock_folder, seconds_unheld
+from qlib_shadow_runner.storage.removal import remove
 from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ class StoreDraft:
     def make_folder(self) -> None:
         """Create and lock the folder; the kernel releases the lock when this process ends."""
         self.folder.mkdir(parents=True)
-        self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        with contextlib.suppress(OSError):  # without locks, age decides
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock = lock_folder(self.folder)
 
     def release(self) -> None:
         """Release the lock of an entry that is published or removed."""
@@ -194,7 +192,7 @@ class Store:
 
     def abandoned(self) -> list[StoreEntry]:
         """Return the incomplete entries whose writer has ended."""
-        return [entry for entry in self._drafts() if _is_abandoned(entry)]
+        return [draft for draft in self._drafts() if seconds_unheld(draft.folder, ABANDONED) is not None]
 
     def _drafts(self) -> list[StoreEntry]:
         found = [_entry(path) for path in self._folders() if path.name.startswith(".")]
@@ -228,14 +226,6 @@ class Store:
             yield from sorted(self.home.iterdir())
 
 
-def remove(folder: Path) -> None:
-    """Rename a folder before its files are removed, so that no reader finds a part of it."""
-    removed_path = folder.with_name(f"{STAGING}removed-{secrets.token_hex(4)}")
-    with contextlib.suppress(OSError):
-        folder.rename(removed_path)
-        shutil.rmtree(removed_path, ignore_errors=True)
-
-
 def _is_still(folder: Path, descriptor: int) -> bool:
     """Return whether the opened folder is still the one of this name, neither removed nor replaced."""
     try:
@@ -249,22 +239,6 @@ def _description(folder: Path) -> Content:
         return contents.read_unverified(folder)
     except OSError:
         return {}
-
-
-def _is_abandoned(draft: StoreEntry) -> bool:
-    """Return whether a draft's lock is free or, on filesystems without usable locks, the draft is old."""
-    if is_local(draft.folder):
-        with contextlib.suppress(OSError):
-            descriptor = os.open(draft.folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            else:
-                return True
-            finally:
-                os.close(descriptor)
-    return time.time() - draft.used > ABANDONED
 
 
 def _entry(folder: Path) -> StoreEntry | None:

@@ -6,13 +6,13 @@ A manifest with a runId is the same run when it is run again: an interrupted run
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.folder import OWNER_FILE, read_owner
+from qlib_shadow_runner.storage.held import lock_folder
 from qlib_shadow_runner.storage.volume import make_folder
 
 if TYPE_CHECKING:
@@ -24,12 +24,19 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def locked_run_folder(folder: Path, request: Request) -> Iterator[int]:
-    """Lock the folder; stages inherit the descriptor, so the lock lasts even if this process is killed."""
+    """Hold the folder; the stages inherit the descriptor, and with it the lock, should this process die.
+
+    On a filesystem that cannot lock folders it is the user who must not start two at once.
+    """
     _refuse_another_spec(folder, request)
     make_folder(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = lock_folder(folder)
+    if descriptor is None:
+        raise StageError(
+            Reason.RUN_FOLDER_TAKEN,
+            f"another qlib-shadow run is at work in {folder}. Wait until it has ended, or stop it.",
+        )
     try:
-        _lock(descriptor, folder)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -49,15 +56,3 @@ def _refuse_another_spec(folder: Path, request: Request) -> None:
             "before it was changed. Choose another spec.runId, leave it out, or remove the folder to start "
             "again.",
         )
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StageError(
-            Reason.RUN_FOLDER_TAKEN,
-            f"another qlib-shadow run is at work in {folder}. Wait until it has ended, or stop it.",
-        ) from error
-    except OSError:  # a filesystem that cannot lock folders: the user must then avoid two at once
-        return

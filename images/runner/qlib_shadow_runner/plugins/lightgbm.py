@@ -88,7 +88,7 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         self.model.best_iteration = found.details["best_iteration"]
         self.model.best_score = found.details["best_score"]
         _log_evaluations(found.details["evaluations"])
-        found.tell(TrainingStep.MODEL)
+        found.log_use(TrainingStep.MODEL)
 
 
 def _log_evaluations(evaluations: Mapping[str, Mapping[str, list[float]]]) -> None:

@@ -80,7 +80,7 @@ def _restore(found: Checkpoint, step: TrainingStep, recorder: Any) -> None:
     recorder.save_objects(local_path=str(found.folder))
     for metrics in found.details["metrics"]:
         recorder.log_metrics(**metrics)
-    found.tell(step)
+    found.log_use(step)
 
 
 class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignore[misc]

@@ -1,7 +1,8 @@
 """Qlib's expressions: what they may say, and how many days they look back and ahead.
 
 Qlib makes Python of an expression and calls `eval` on it. So nothing passes here but numbers, arithmetic,
-$fields and Qlib's own operators, each with the arguments that it takes.
+$fields and Qlib's own operators, each with the arguments that it takes. Not parsed by engine/expressions.py,
+which supports only what the engine computes, says nothing of the rest and folds numbers as Python does.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.contract.spec import Engine
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
 from qlib_shadow_runner.workflow.allowed.plugins import engine_of
@@ -13,6 +12,7 @@ from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import class_path_of, expressions_in
 
 if TYPE_CHECKING:
+    from qlib_shadow_runner.contract.spec import Engine
     from collections.abc import Mapping
 
     from qlib_shadow_runner.spec import RunSpec

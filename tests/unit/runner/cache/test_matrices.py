@@ -8,7 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,8 +18,11 @@ from qlib_shadow_runner.cache import store as store_module
 from qlib_shadow_runner.cache.content import CONTENT
 from qlib_shadow_runner.cache.matrices import MATRIX, SYMBOLS, MatrixDraft, MatrixStore
 from qlib_shadow_runner.cache.places import Space
-from qlib_shadow_runner.cache.store import STAGING, remove
+from qlib_shadow_runner.cache.store import STAGING
+from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.storage.listed_files import first_fault
+from qlib_shadow_runner.storage.removal import remove
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +66,7 @@ def test_kept_matrix_is_found_bit_for_bit(store: MatrixStore):
         lambda folder: (folder / MATRIX).unlink(),
         lambda folder: (folder / SYMBOLS).write_bytes(bytes(12)),
         lambda folder: (folder / CONTENT).write_text("{}"),
-        lambda folder: (folder / CONTENT).write_text('{"schema": 2, "shape": [2]}'),
+        lambda folder: (folder / CONTENT).write_text('{"schema": 3, "shape": [2]}'),
         lambda folder: (folder / CONTENT).write_text((folder / CONTENT).read_text().replace("3", "2", 1)),
         lambda folder: (folder / CONTENT).unlink(),
     ],
@@ -118,13 +121,13 @@ def test_entry_replaced_during_read_stays(
     store.keep(make(store))
     draft = make(store)
 
-    def hash_before(folder: Path, names: list[str]) -> dict[str, str]:
+    def hash_before(folder: Path, *_: object) -> str:
         monkeypatch.undo()
         remove(folder)
         store.keep(draft)
-        return dict.fromkeys(names, "")
+        return "other hashes"
 
-    monkeypatch.setattr(content, "_hash_files", hash_before)
+    monkeypatch.setattr(content, "first_fault", hash_before)
     assert store.find("a" * 64) is None
     assert store.find("a" * 64) is not None
     assert capfd.readouterr().err == ""
@@ -136,17 +139,16 @@ def test_entry_removed_during_read_is_not_reported_as_damaged(
     """Another run needed its space: nothing is damaged."""
     store.keep(make(store))
 
-    def hash_after(folder: Path, names: list[str]) -> dict[str, str]:
+    def hash_after(folder: Path, *arguments: Any) -> str | None:
         remove(folder)
-        return hashes(folder, names)
+        return first_fault(folder, *arguments)
 
-    hashes = content._hash_files
-    monkeypatch.setattr(content, "_hash_files", hash_after)
+    monkeypatch.setattr(content, "first_fault", hash_after)
     assert store.find("a" * 64) is None
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("step", ["read_json_object", "_hash_files"])
+@pytest.mark.parametrize("step", ["read_json_object", "first_fault"])
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
 def test_unreadable_entry_is_reported_and_stays(
     store: MatrixStore,
@@ -164,7 +166,7 @@ def test_unreadable_entry_is_reported_and_stays(
     monkeypatch.setattr(content, step, refuse)
     assert store.find("a" * 64) is None
     assert "cannot be used" in capfd.readouterr().err
-    assert list(store.descriptions()) == [] or step == "_hash_files"
+    assert list(store.descriptions()) == [] or step == "first_fault"
     monkeypatch.undo()
     assert store.find("a" * 64) is not None
 
@@ -274,8 +276,10 @@ def test_incomplete_entry_is_removed_after_a_day_without_locks(
     store: MatrixStore, monkeypatch: pytest.MonkeyPatch
 ):
     """Before that, a process on another machine may still be writing."""
-    monkeypatch.setattr(store_module, "is_local", lambda _: False)
+    monkeypatch.setattr(held, "is_local", lambda _: False)
     old, new = make(store, "a" * 64), make(store, "b" * 64)
+    for draft in (old, new):
+        draft.release()
     os.utime(old.folder, (1000, 1000))
     assert [entry.folder for entry in store.shrink()] == [old.folder]
     assert not old.folder.exists()

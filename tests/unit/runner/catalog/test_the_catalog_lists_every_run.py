@@ -164,7 +164,7 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("corrupt", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("name", ["RUN_METADATA.json", "metrics.json", "results/qrun.json"])
 def test_a_spoilt_folder_hides_no_other_run(small: SmallVolume, name: str, corrupt: Callable[[Path], object]):
     """It has no row where its metadata cannot be read, and no figures where these cannot."""

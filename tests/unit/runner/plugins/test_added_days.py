@@ -28,6 +28,7 @@ from qlib_shadow_runner.engine.growth import grow, match_previous
 from qlib_shadow_runner.engine.matrix import ExpressionMatrix
 from qlib_shadow_runner.plugins._feature_request import FeatureRequest
 from qlib_shadow_runner.plugins.loader import QlibDataLoader
+from qlib_shadow_runner.storage.listed_files import first_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -306,13 +307,12 @@ def test_useless_earlier_matrix_is_not_read(tmp_path: Path, monkeypatch: pytest.
     [old] = MatrixStore(cache).entries()
     os.utime(old.folder, (1000, 1000))
     read: list[str] = []
-    hashes = content._hash_files
 
-    def hash_and_note(folder: Path, names: list[str]) -> dict[str, str]:
+    def hash_and_note(folder: Path, *arguments: Any) -> str | None:
         read.append(folder.name)
-        return hashes(folder, names)
+        return first_fault(folder, *arguments)
 
-    monkeypatch.setattr(content, "_hash_files", hash_and_note)
+    monkeypatch.setattr(content, "first_fault", hash_and_note)
     listings = {
         symbol: replace(listing, seed=listing.seed + 50) for symbol, listing in MARKET.listings.items()
     }

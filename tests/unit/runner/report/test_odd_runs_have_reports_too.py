@@ -146,7 +146,7 @@ def shown(page: Page) -> str:
     return page.text.partition("Skip to")[2].partition("Golden run:")[0]
 
 
-@pytest.mark.parametrize(("shape", "spoil", "says"), ODD.values(), ids=ODD)
+@pytest.mark.parametrize(("shape", "corrupt", "says"), ODD.values(), ids=ODD)
 def test_the_page_says_what_is_missing(
     tmp_path: Path, shape: Shape, corrupt: Callable[[Path], None], says: str
 ):

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 MAKE: Final = """
 import pathlib, sys
-from qlib_shadow_runner.report.making import report_of
+from qlib_shadow_runner.report.make import report_of
 report_of(pathlib.Path(sys.argv[1]))
 print(*sorted(set(sys.argv[2:]) & set(sys.modules)))
 """
 LATER: Final = """
-from qlib_shadow_runner.report.statistics import empyrical
+from qlib_shadow_runner.analysis.statistics import empyrical
 import pandas, scipy.stats, sys
 days = pandas.bdate_range("2024-01-01", periods=30)
 steady = pandas.Series([0.01, 0.02] * 15, index=days)

@@ -1,4 +1,4 @@
-"""A result reaches the operator whole where it fits, shortened where it does not."""
+"""A result is cut to fit into a termination message."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def result(message: str, dataset: DatasetResult | None = None) -> Result:
     return made
 
 
-def test_a_short_result_is_the_same_in_both_places():
-    """Nothing is lost without need."""
+def test_a_short_result_is_the_whole_termination_message():
+    """Nothing is cut without need."""
     assert json.loads(termination_message(result("fine"))) == result("fine")
 
 
 @pytest.mark.parametrize("letter", ["x", "ü", "😀", '"', "\\", "\n"])
 def test_a_long_message_is_cut_to_the_limit_by_bytes(letter: str):
-    """Whatever its letters weigh once encoded."""
+    """Whatever the size of its letters once encoded."""
     content = termination_message(result(letter * 9000))
     shortened = json.loads(content)
     assert TERMINATION_MESSAGE_BYTES - 20 <= len(content) <= TERMINATION_MESSAGE_BYTES
@@ -38,18 +38,18 @@ def test_a_long_message_is_cut_to_the_limit_by_bytes(letter: str):
     }
 
 
-def test_what_lies_in_the_folder_gives_way_before_the_reason():
-    """Even an absurd path leaves a message that can be parsed."""
+def test_the_dataset_is_left_out_before_the_reason():
+    """Even a path that is too long leaves a message that can be parsed."""
     content = termination_message(result("m", dataset=DatasetResult(path="/data/" + "x" * 9000)))
     assert len(content) <= TERMINATION_MESSAGE_BYTES
     assert json.loads(content)["reason"] == "Succeeded"
 
 
 def test_every_reason_has_an_exit_code():
-    """A new reason must say how it leaves the process."""
+    """A new reason needs one."""
     assert set(EXIT_CODES) == set(Reason)
 
 
-def test_times_are_utc_and_say_so():
+def test_times_are_in_utc_with_a_time_zone():
     """Whatever the time zone of the machine."""
     assert now().endswith("Z")

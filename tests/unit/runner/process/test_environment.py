@@ -1,4 +1,4 @@
-"""qrun renders its file from the environment; what it need not see it does not."""
+"""Children see only the variables that they need, because qrun renders its file from all of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_secrets_and_settings_stay_outside(tmp_path: Path):
-    """Only names on the list pass."""
+def test_only_listed_variables_are_passed_on(tmp_path: Path):
+    """Secrets and settings are not."""
     seen = child_environment(
         {
             "PATH": "/bin",
@@ -27,29 +27,29 @@ def test_secrets_and_settings_stay_outside(tmp_path: Path):
     assert (seen["PATH"], seen["TZ"], seen["OMP_NUM_THREADS"]) == ("/bin", "Asia/Tokyo", "3")
 
 
-def test_what_is_set_for_openblas_passes_except_its_threads(tmp_path: Path):
-    """Its processor type decides the last bits, so that a run must see the one that its user set."""
+def test_the_variables_of_openblas_are_passed_on_except_its_threads(tmp_path: Path):
+    """Its processor type decides the last bits, so a run must see what its user set."""
     seen = child_environment(
         {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "64"}, threads=2, scratch=str(tmp_path)
     )
     assert (seen["OPENBLAS_CORETYPE"], seen["OPENBLAS_NUM_THREADS"]) == ("Haswell", "2")
 
 
-def test_mlflow_reports_nothing_home_without_ci_variables(tmp_path: Path):
-    """Its telemetry is off by our word, not by the environment's accident."""
+def test_the_telemetry_of_mlflow_is_off(tmp_path: Path):
+    """By our own variables, not because CI happens to be set."""
     seen = child_environment({}, threads=1, scratch=str(tmp_path))
     assert (seen["MLFLOW_DISABLE_TELEMETRY"], seen["MLFLOW_ALLOW_FILE_STORE"]) == ("true", "true")
 
 
-def test_the_order_of_sets_is_fixed_whatever_the_user_set(tmp_path: Path):
+def test_the_hash_seed_is_fixed(tmp_path: Path):
     """The backtest's last bits follow it."""
     assert (
         child_environment({"PYTHONHASHSEED": "5"}, threads=1, scratch=str(tmp_path))["PYTHONHASHSEED"] == "0"
     )
 
 
-def test_a_list_of_fonts_is_made_once(tmp_path: Path):
-    """What an image brings is used though nobody may write there; on a laptop the user's own is."""
+def test_the_list_of_fonts_of_an_image_is_used(tmp_path: Path):
+    """It is read-only there, so it is copied; without one, Matplotlib uses the one in the user's home."""
     image, scratch = tmp_path / "image", tmp_path / "scratch"
     image.mkdir()
     scratch.mkdir()

@@ -1,4 +1,4 @@
-"""The attempt that came last writes into a run's folder; one that lives on after all changes nothing more."""
+"""Only the last attempt writes into a run folder; an earlier one that still lives changes nothing more."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs import lease as lease_module
 from qlib_shadow_runner.runs.lease import HOLDER, LINKS_FOLDER, Lease, seconds_without_holder
 from qlib_shadow_runner.runs.listing import ListedRun
+from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import fenced, write_atomically
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Attempt:
         self.step = step_of(self.process.pid)
 
     def send(self, number: int) -> None:
-        """Send a signal to both."""
+        """Send a signal to the stage and its step."""
         for pid in (self.process.pid, self.step):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -75,19 +76,19 @@ def dataset_lock(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give the run folder."""
+    """Return the run folder."""
     return tmp_path / "data/artifacts/trading-ops/qlib-shadow/demo-1"
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Take down everything that lies in a folder."""
+    """Return the content of every file in a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_an_attempt_that_was_paused_and_replaced_writes_nothing(
+def test_a_paused_attempt_that_was_superseded_writes_nothing(
     tmp_path: Path, folder: Path, dataset_lock: int, stage_environ: StageEnviron
 ):
-    """As after a partition of the network: it wakes up, sees its successor, stops, and says so."""
+    """As after a partition of the network: it continues, sees its successor, stops and says so."""
     older = Attempt(stage_environ(SMALL), tmp_path / "older")
     older.send(signal.SIGSTOP)
     newer = Attempt(stage_environ(SMALL), tmp_path / "newer")
@@ -103,7 +104,7 @@ def test_an_attempt_that_was_paused_and_replaced_writes_nothing(
         os.kill(older.step, 0)
 
 
-def test_an_attempt_that_was_not_paused_stops_too(
+def test_a_running_attempt_that_was_superseded_stops(
     tmp_path: Path, folder: Path, dataset_lock: int, stage_environ: StageEnviron
 ):
     """Two pods of one stage, both alive: the later one goes on, the earlier one does not wait for the end."""
@@ -119,7 +120,7 @@ def test_an_attempt_that_was_not_paused_stops_too(
     assert (metadata["status"], metadata["stages"]["download"]["attempts"]) == ("interrupted", 2)
 
 
-def test_a_holder_that_was_killed_keeps_nobody_waiting(
+def test_the_lease_of_a_killed_attempt_is_taken_over_at_once(
     tmp_path: Path, folder: Path, dataset_lock: int, stage_environ: StageEnviron
 ):
     """What it left is taken over at once."""
@@ -133,7 +134,7 @@ def test_a_holder_that_was_killed_keeps_nobody_waiting(
     assert list((folder / LINKS_FOLDER).iterdir()) == []
 
 
-def test_a_successor_on_another_node_is_named(
+def test_the_error_names_the_attempt_on_another_node(
     tmp_path: Path, folder: Path, dataset_lock: int, stage_environ: StageEnviron
 ):
     """Only the volume connects the two."""
@@ -148,8 +149,8 @@ def test_a_successor_on_another_node_is_named(
     assert content(folder) == before
 
 
-def test_a_predecessor_on_another_node_is_replaced_at_once(tmp_path: Path):
-    """Whether it lives cannot be known, and need not be."""
+def test_an_attempt_on_another_node_is_superseded_at_once(tmp_path: Path):
+    """It cannot be known whether that attempt lives, and need not be."""
     there = {"token": "t", "host": "node-b", "pid": 7, "since": "2026-01-01T00:00:00.000Z"}
     (tmp_path / HOLDER).write_text(json.dumps(there))
     lease = Lease.take(tmp_path)
@@ -158,11 +159,11 @@ def test_a_predecessor_on_another_node_is_replaced_at_once(tmp_path: Path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}"])
-def test_a_damaged_holder_file_blocks_nobody_and_belongs_to_nobody(tmp_path: Path, damage: bytes):
-    """Whoever held it stops, whoever comes takes it."""
+def test_a_damaged_holder_file_ends_the_lease_and_blocks_no_other(tmp_path: Path, damage: bytes):
+    """The holder stops, and the next attempt takes the folder."""
     first = Lease.take(tmp_path)
     (tmp_path / HOLDER).write_bytes(damage)
-    with pytest.raises(StageError, match="somebody without a name has taken") as caught:
+    with pytest.raises(StageError, match="an unknown attempt has taken") as caught:
         first.check()
     assert caught.value.reason is Reason.SUPERSEDED
     second = Lease.take(tmp_path)
@@ -171,8 +172,8 @@ def test_a_damaged_holder_file_blocks_nobody_and_belongs_to_nobody(tmp_path: Pat
         os.close(lease.descriptor)
 
 
-def test_the_way_of_children_ends_with_the_lease(tmp_path: Path):
-    """What MLflow writes on its own goes through it."""
+def test_the_path_of_children_ends_with_the_lease(tmp_path: Path):
+    """MLflow writes through this path by itself."""
     first = Lease.take(tmp_path)
     (first.attempt_path / "a").write_text("1")
     second = Lease.take(tmp_path)
@@ -184,8 +185,8 @@ def test_the_way_of_children_ends_with_the_lease(tmp_path: Path):
         os.close(lease.descriptor)
 
 
-def test_every_write_by_rename_asks_first(tmp_path: Path):
-    """Nobody has to think of it."""
+def test_every_write_checks_the_lease_first(tmp_path: Path):
+    """Callers need not do it."""
     first = Lease.take(tmp_path)
     with fenced(first.check):
         write_atomically(tmp_path / "x", b"first")
@@ -201,7 +202,7 @@ RACE = """
 import sys
 from pathlib import Path
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.lease import Lease
+from qlib_shadow_runner.runs.lease import Lease
 sys.stdin.read(1)
 try:
     lease = Lease.take(Path(sys.argv[1]))
@@ -212,8 +213,8 @@ sys.stdin.read()
 """
 
 
-def test_of_those_who_come_together_one_remains(tmp_path: Path):
-    """And only its children have a way."""
+def test_of_attempts_that_start_together_one_keeps_the_lease(tmp_path: Path):
+    """And only its children have a link."""
     commands = [[sys.executable, "-c", RACE, str(tmp_path)]] * 6
     racers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -233,10 +234,10 @@ def test_of_those_who_come_together_one_remains(tmp_path: Path):
 
 
 @pytest.mark.parametrize("moment", ["signed", "looked", "linked"])
-def test_whoever_is_overtaken_on_its_way_leaves_none_behind(
+def test_an_attempt_that_is_superseded_while_it_starts_leaves_no_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ):
-    """After each of its steps the later one comes, signs and makes its way, whole."""
+    """The later attempt takes the lease completely, after each step of the first."""
     check, later, seen = Lease.check, list[Lease](), list[str]()
 
     def passed(step: str) -> None:
@@ -258,8 +259,8 @@ def test_whoever_is_overtaken_on_its_way_leaves_none_behind(
     os.close(later[0].descriptor)
 
 
-def test_life_and_death_are_seen(tmp_path: Path):
-    """By the kernel's lock, at once, where one kernel writes."""
+def test_a_lock_shows_whether_the_holder_lives(tmp_path: Path):
+    """At once, where one kernel writes."""
     assert seconds_without_holder(tmp_path) is None
     lease = Lease.take(tmp_path)
     assert seconds_without_holder(tmp_path) is None
@@ -267,9 +268,11 @@ def test_life_and_death_are_seen(tmp_path: Path):
     assert seconds_without_holder(tmp_path) is not None
 
 
-def test_on_a_shared_filesystem_death_is_seen_by_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """There a lock may be known to the other node alone."""
-    monkeypatch.setattr(lease_module, "is_local", lambda _: False)
+def test_on_a_shared_filesystem_age_shows_whether_the_holder_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Locks may not reach the other nodes there."""
+    monkeypatch.setattr(held, "is_local", lambda _: False)
     lease = Lease.take(tmp_path)
     os.close(lease.descriptor)
     assert seconds_without_holder(tmp_path) is None
@@ -278,14 +281,14 @@ def test_on_a_shared_filesystem_death_is_seen_by_silence(tmp_path: Path, monkeyp
     assert seconds_without_holder(tmp_path) is not None
 
 
-def test_a_run_that_was_killed_is_shown_as_interrupted_and_may_be_removed_after_a_week(
+def test_a_killed_run_is_listed_as_interrupted_and_pruned_after_a_week(
     tmp_path: Path,
     folder: Path,
     dataset_lock: int,
     stage_environ: StageEnviron,
     capsys: pytest.CaptureFixture[str],
 ):
-    """Nobody was left to write it down; another attempt may go on until then."""
+    """The process could not write its status; another attempt may continue until then."""
     del dataset_lock
     attempt = Attempt(stage_environ(SMALL), tmp_path / "log")
     running = ListedRun.at(folder)
@@ -310,7 +313,7 @@ def test_a_run_that_was_killed_is_shown_as_interrupted_and_may_be_removed_after_
     [("prod", 3600.0, "running"), ("local", 3600.0, "interrupted"), ("local", 0.0, "running")],
     ids=["a cluster's", "this machine's", "this machine's, just now"],
 )
-def test_between_stages_only_a_run_of_this_machine_can_be_abandoned(
+def test_between_stages_only_a_run_of_this_machine_counts_as_interrupted(
     tmp_path: Path, namespace: str, age: float, status: str
 ):
     """In a cluster, the next pod may wait for hours for a node."""

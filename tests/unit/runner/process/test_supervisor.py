@@ -1,4 +1,4 @@
-"""A child is told to stop, killed if it does not, and its end is given a reason."""
+"""A child is asked to stop, killed if it does not, and its end has a reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 from qlib_shadow_runner.contract import ENV_REQUEST, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.supervisor import GRACE_SECONDS, Supervisor, fail_child
-from qlib_shadow_runner.training.failure import last_error, training_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 PYTHON = [sys.executable, "-c"]
 
 
-def test_a_childs_code_is_given_back(tmp_path: Path):
+def test_the_exit_code_of_a_child_is_returned(tmp_path: Path):
     """Without interpretation."""
     assert Supervisor().run([*PYTHON, "raise SystemExit(7)"], environ={}, cwd=str(tmp_path)) == 7
 
 
-def test_a_step_reports_its_findings_or_its_reason(tmp_path: Path):
+def test_the_reason_of_a_failed_step_is_raised(tmp_path: Path):
     """The typed reason survives the process boundary."""
     spec: dict[str, object] = {"dataset": {"source": {"existing": {}}}}
     arguments = {"canonical": str(tmp_path / "none"), "mount": str(tmp_path)}
@@ -37,9 +36,9 @@ def test_a_step_reports_its_findings_or_its_reason(tmp_path: Path):
     assert caught.value.reason is Reason.DATASET_MISSING
 
 
-@pytest.mark.parametrize("code", [-9, 137], ids=["a killed child", "a shell's word for it"])
-def test_a_killed_child_ran_out_of_memory(code: int):
-    """Nobody else sends SIGKILL."""
+@pytest.mark.parametrize("code", [-9, 137], ids=["a killed child", "a shell's code for it"])
+def test_a_killed_child_means_out_of_memory(code: int):
+    """The kernel sends SIGKILL when memory runs out."""
     with pytest.raises(StageError, match=r"was killed \(SIGKILL\)") as caught:
         fail_child("it", code)
     assert caught.value.reason is Reason.OUT_OF_MEMORY
@@ -49,7 +48,7 @@ def test_a_killed_child_ran_out_of_memory(code: int):
 SCRIPT = """
     import sys
     from qlib_shadow_runner.errors import StageError
-    from qlib_shadow_runner import supervisor
+    from qlib_shadow_runner.process import supervisor
     supervisor.GRACE_SECONDS = 1
     supervisor = supervisor.Supervisor()
     supervisor.listen()
@@ -60,8 +59,8 @@ SCRIPT = """
         print(error.reason)
         sys.exit(error.exit_code)
 """
-HEEDS = "import time; print('ready', flush=True); time.sleep(600)"
-STUBBORN = (
+ENDS = "import time; print('ready', flush=True); time.sleep(600)"
+IGNORES = (
     "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
 )
 WITH_CHILD = (
@@ -70,9 +69,9 @@ WITH_CHILD = (
 
 
 @pytest.mark.parametrize(
-    "child", [HEEDS, STUBBORN, WITH_CHILD], ids=["heeds", "is stubborn", "has a child of its own"]
+    "child", [ENDS, IGNORES, WITH_CHILD], ids=["ends", "ignores it", "has a child of its own"]
 )
-def test_sigterm_ends_the_child_and_is_told(child: str):
+def test_sigterm_ends_the_child_and_the_stage_is_interrupted(child: str):
     """Promptly, with 143; nothing is left that would hold the output open."""
     script = textwrap.dedent(SCRIPT).format(child=child)
     with subprocess.Popen([*PYTHON, script], stdout=subprocess.PIPE, text=True) as process:
@@ -83,10 +82,8 @@ def test_sigterm_ends_the_child_and_is_told(child: str):
     assert process.returncode == 143
 
 
-def test_a_stage_that_is_over_while_its_child_starts_leaves_no_child(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """The other thread did not know of it yet, so that it is looked at again once it is known."""
+def test_a_stage_that_ends_while_its_child_starts_kills_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The other thread did not know the child yet, so the child is checked again once it is known."""
     supervisor, children = Supervisor(), list[subprocess.Popen[bytes]]()
     start = subprocess.Popen
 
@@ -101,8 +98,8 @@ def test_a_stage_that_is_over_while_its_child_starts_leaves_no_child(
     assert [child.returncode for child in children] == [-signal.SIGKILL]
 
 
-def test_a_child_may_end_while_it_is_being_killed(monkeypatch: pytest.MonkeyPatch):
-    """By another thread, which has looked at it once."""
+def test_a_child_may_end_while_it_is_killed(monkeypatch: pytest.MonkeyPatch):
+    """By another thread, which reads it once."""
     child = subprocess.Popen([*PYTHON, ""])
     looks, told = iter([child, None]), list[tuple[int, int]]()
     child.wait()
@@ -113,42 +110,6 @@ def test_a_child_may_end_while_it_is_being_killed(monkeypatch: pytest.MonkeyPatc
     assert told == [(child.pid, signal.SIGKILL)]
 
 
-def test_the_grace_is_shorter_than_the_kubelets():
+def test_the_grace_period_is_shorter_than_that_of_the_kubelet():
     """The result must be written before the pod is killed."""
     assert GRACE_SECONDS < 30
-
-
-TAILS = {
-    "a traceback": ("Traceback (most recent call last):\n  x\nValueError: no rows.\n", "ValueError: no rows"),
-    "an error of a package": (
-        "qlib.X\nlightgbm.basic.LightGBMError: bad\nand so on\n",
-        "lightgbm.basic.LightGBMError: bad",
-    ),
-    "Qlib's own word": (
-        "[1:M](t) ERROR - qlib - [utils.py:41] - An exception has been raised[KeyError: 'x'].\n  File y\n",
-        "KeyError: 'x'",
-    ),
-    "a progress bar": ("loop: 1%\rloop: 2%\rOSError: gone\n", "OSError: gone"),
-    "no error at all": ("one\ntwo.\n\n", "two"),
-    "silence": ("", "it printed nothing"),
-}
-
-
-@pytest.mark.parametrize(("tail", "line"), TAILS.values(), ids=TAILS)
-def test_the_line_that_matters_is_found(tail: str, line: str):
-    """It goes into the message that the user reads."""
-    assert last_error(tail) == line
-
-
-@pytest.mark.parametrize(
-    ("code", "tail", "reason"),
-    [
-        (1, "ValueError: x", Reason.TRAINING_FAILED),
-        (-9, "", Reason.OUT_OF_MEMORY),
-        (1, "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9 GiB", Reason.OUT_OF_MEMORY),
-        (1, "OSError: [Errno 28] No space left on device: 'x'", Reason.OUT_OF_DISK),
-    ],
-)
-def test_how_training_ended_has_a_reason(code: int, tail: str, reason: Reason):
-    """The remedy depends on it."""
-    assert training_error(code, tail).reason is reason

@@ -1,4 +1,4 @@
-"""No child of a closed stage reaches the network, and whoever tries ends the run, caught or not."""
+"""No child of a closed stage reaches the network, and an attempt ends the run even if its error is caught."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SUPERVISE = """
     import json, os, sys
     from qlib_shadow_runner.errors import StageError
-    from qlib_shadow_runner.supervisor import Supervisor
+    from qlib_shadow_runner.process.supervisor import Supervisor
     closed, command = json.loads(sys.argv[1])
     supervisor = Supervisor(closed=closed)
     supervisor.listen()
@@ -44,22 +44,22 @@ except BaseException:
 import signal
 signal.pause() if {stay} else None
 """
-"""Swallows whatever was raised and never ends: somebody else has to end it."""
+"""Catches every error and never ends, so that the supervisor has to end it."""
 
 
 class Servers(NamedTuple):
-    """What listens on this machine, on one port."""
+    """A TCP and a UDP server on one port of this machine."""
 
     tcp: socket.socket
     udp: socket.socket
 
     @property
     def port(self) -> int:
-        """Give the port that both have."""
+        """Return the port that both have."""
         return int(self.tcp.getsockname()[1])
 
     def heard(self) -> bool:
-        """Say whether anybody came through."""
+        """Return whether a client has connected or sent something."""
         try:
             self.tcp.accept()[0].close()
         except BlockingIOError:
@@ -71,7 +71,7 @@ class Servers(NamedTuple):
 
 
 def listen() -> Servers | None:
-    """Take a port that is free for both; None where another process has the one that TCP was given."""
+    """Return servers on a free port; None where another process has the UDP port of that number."""
     tcp, udp = socket.create_server(("127.0.0.1", 0)), socket.socket(type=socket.SOCK_DGRAM)
     try:
         udp.bind(tcp.getsockname())
@@ -99,7 +99,7 @@ def servers() -> Iterator[Servers]:
 def supervise(
     command: Sequence[str], folder: Path, *, closed: bool = True, environ: dict[str, str] | None = None
 ) -> dict[str, object]:
-    """Run a command as a stage does, in a process of its own, and give what came of it."""
+    """Run a command as a stage does, in a process of its own, and return its result."""
     script = textwrap.dedent(SUPERVISE)
     done = subprocess.run(
         [sys.executable, "-c", script, json.dumps([closed, list(command)])],
@@ -115,7 +115,7 @@ def supervise(
 
 
 def python(code: str, *, stay: bool, isolated: bool = False) -> list[str]:
-    """Write a Python program that tries, catches everything and stays."""
+    """Return the command of a Python program that tries, catches everything and stays."""
     lines = textwrap.dedent(code).strip().splitlines()
     body = "try:\n" + textwrap.indent("\n".join(lines), "    ") + STAY.format(stay=stay)
     return [sys.executable, *(["-I"] if isolated else []), "-c", body]
@@ -152,7 +152,7 @@ NON_BLOCKING = """
 
 
 def grandchild(code: str, *flags: str) -> str:
-    """Let a child of the child do it."""
+    """Return code that lets a child of the child do it."""
     program = [*flags, "-c", textwrap.dedent(code)]
     return (
         f"import subprocess, sys; subprocess.run([sys.executable, *{program!r}], stderr=subprocess.DEVNULL)"
@@ -160,7 +160,7 @@ def grandchild(code: str, *flags: str) -> str:
 
 
 def escaped(code: str) -> str:
-    """Let a grandchild do it that has left the process group, and whose parent does not wait."""
+    """Return code that lets a grandchild do it that has left the process group."""
     return f"""
     import subprocess, sys
     subprocess.Popen([sys.executable, "-c", {textwrap.dedent(code)!r}], start_new_session=True).wait()
@@ -186,7 +186,7 @@ PYTHONS: dict[str, tuple[str, bool]] = {
 
 
 def clients(port: int, *, stay: bool) -> dict[str, list[str]]:
-    """Give every program that tries to reach the port."""
+    """Return every program that tries to reach the port."""
     found = {
         name: python(code.replace("PORT", str(port)), stay=stay, isolated=isolated)
         for name, (code, isolated) in PYTHONS.items()
@@ -202,7 +202,7 @@ CLIENTS = list(clients(0, stay=True))
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_an_attempt_is_refused_and_ends_the_run(tmp_path: Path, servers: Servers, name: str):
-    """Whoever makes it, in whatever way; nobody is connected, and the address is told."""
+    """By any program: no connection is made, and the address is reported."""
     told = supervise(clients(servers.port, stay=True)[name], tmp_path)
     assert (told["reason"], told["code"]) == (Reason.SHADOW_PROMISE_BROKEN, 12)
     assert f"tried to connect to 127.0.0.1:{servers.port} (" in str(told["message"])
@@ -213,7 +213,7 @@ def test_an_attempt_is_refused_and_ends_the_run(tmp_path: Path, servers: Servers
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_without_the_guard_the_same_attempt_succeeds(tmp_path: Path, servers: Servers, name: str):
-    """So that the test above means something."""
+    """So the test above can fail."""
     told = supervise(clients(servers.port, stay=False)[name], tmp_path, closed=False)
     assert "reason" not in told
     assert servers.heard()
@@ -228,8 +228,8 @@ def test_without_the_guard_the_same_attempt_succeeds(tmp_path: Path, servers: Se
     ],
 )
 @pytest.mark.parametrize("isolated", [False, True], ids=["hooked", "isolated"])
-def test_addresses_of_the_new_protocol_are_told(tmp_path: Path, code: str, address: str, *, isolated: bool):
-    """Whether Python saw it or the kernel alone."""
+def test_ipv6_addresses_are_reported(tmp_path: Path, code: str, address: str, *, isolated: bool):
+    """By Python's hook or by the kernel alone."""
     told = supervise(python(code, stay=True, isolated=isolated), tmp_path)
     assert told["reason"] == Reason.SHADOW_PROMISE_BROKEN
     assert f"tried to connect to {address} (" in str(told["message"])
@@ -243,22 +243,22 @@ def test_addresses_of_the_new_protocol_are_told(tmp_path: Path, code: str, addre
         ('import socket; socket.getaddrinfo("localhost", 5000)', "localhost:5000"),
     ],
 )
-def test_names_are_told_as_they_were_looked_up(tmp_path: Path, code: str, address: str):
+def test_names_are_reported_as_they_were_looked_up(tmp_path: Path, code: str, address: str):
     """The name says more than the number would."""
     told = supervise(python(code, stay=True), tmp_path)
     assert told["reason"] == Reason.SHADOW_PROMISE_BROKEN
     assert f"tried to connect to {address} (" in str(told["message"])
 
 
-def test_a_name_that_native_code_looks_up_is_told_as_the_name_server(tmp_path: Path):
-    """The kernel sees no more than whom the C library asks."""
+def test_a_lookup_by_native_code_is_reported_as_the_name_server(tmp_path: Path):
+    """The kernel sees only the address that the C library connects to."""
     lookup = python('import socket; socket.gethostbyname("broker.example")', stay=True, isolated=True)
     told = supervise(lookup, tmp_path)
     assert told["reason"] == Reason.SHADOW_PROMISE_BROKEN
     assert ":53 (" in str(told["message"])
 
 
-def test_the_place_in_the_code_is_told(tmp_path: Path):
+def test_the_line_of_code_is_reported(tmp_path: Path):
     """The innermost line that is not the standard library's."""
     program = tmp_path / "leak.py"
     program.write_text("import urllib.request\n\n\nurllib.request.urlopen('http://broker.example/')\n")
@@ -267,7 +267,7 @@ def test_the_place_in_the_code_is_told(tmp_path: Path):
     assert f", at {program}:4)" in str(told["message"])
 
 
-LOOKS_AROUND = """
+PROBES = """
     import multiprocessing, os, socket, subprocess
     probe = socket.socket(socket.AF_INET6)          # as urllib3 does when it is imported
     try:
@@ -286,14 +286,14 @@ LOOKS_AROUND = """
 """
 
 
-def test_what_only_looks_around_or_stays_local_goes_on(tmp_path: Path):
+def test_probes_and_local_sockets_are_allowed(tmp_path: Path):
     """Libraries probe for IPv6, and processes talk to each other through local sockets."""
-    told = supervise([sys.executable, "-c", textwrap.dedent(LOOKS_AROUND)], tmp_path)
+    told = supervise([sys.executable, "-c", textwrap.dedent(PROBES)], tmp_path)
     assert told == {"code": 0, "layers": available_layers()}
 
 
 @pytest.mark.parametrize("family", ["AF_NETLINK", "AF_PACKET", "AF_VSOCK"])
-def test_other_ways_out_are_closed(tmp_path: Path, family: str):
+def test_other_socket_families_are_refused(tmp_path: Path, family: str):
     """A virtual machine's host, a raw interface."""
     code = (
         f"import socket, sys\ntry: socket.socket(socket.{family}, 3)\nexcept OSError as e: sys.exit(e.errno)"
@@ -301,7 +301,7 @@ def test_other_ways_out_are_closed(tmp_path: Path, family: str):
     assert supervise([sys.executable, "-c", code], tmp_path)["code"] == 97
 
 
-def test_io_uring_is_closed(tmp_path: Path):
+def test_io_uring_is_refused(tmp_path: Path):
     """Its operations pass no filter."""
     code = (
         "import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
@@ -326,7 +326,7 @@ NOTHING = "True"
 
 
 def old_kernel(folder: Path, missing: str) -> dict[str, str]:
-    """Let the launcher find a kernel that lacks something."""
+    """Return the environment of a kernel that lacks a feature."""
     (folder / "old").mkdir()
     content = textwrap.dedent(OLD_KERNEL.format(missing=missing))
     (folder / "old" / "sitecustomize.py").write_text(content)
@@ -344,7 +344,7 @@ def old_kernel(folder: Path, missing: str) -> dict[str, str]:
     ids=["no Landlock", "no asking", "no seccomp", "none"],
 )
 @pytest.mark.parametrize("name", ["Python", "a Python grandchild"])
-def test_an_old_kernel_leaves_the_other_layers(
+def test_on_an_old_kernel_the_other_layers_hold(
     tmp_path: Path, servers: Servers, missing: str, lacks: set[str], name: str
 ):
     """Each is enough to end a run for Python's usual ways; which hold is told."""
@@ -373,7 +373,7 @@ def test_native_tcp_is_refused_by_landlock_alone(tmp_path: Path, servers: Server
     assert not servers.heard()
 
 
-def test_the_launcher_closes_the_network_without_a_supervisor_too(servers: Servers):
+def test_the_launcher_closes_the_network_without_a_supervisor(servers: Servers):
     """`python -m qlib_shadow_runner.guard -- command` is of use by hand."""
     launcher = [sys.executable, "-P", "-m", "qlib_shadow_runner.guard", "--"]
     for name in ("Python", "the C library", "a shell over UDP"):
@@ -386,7 +386,7 @@ def test_the_launcher_closes_the_network_without_a_supervisor_too(servers: Serve
     assert not servers.heard()
 
 
-def test_a_command_that_is_not_there_is_a_sentence(tmp_path: Path):
+def test_a_missing_command_is_reported(tmp_path: Path):
     """And the code that shells have for it."""
     launcher = [sys.executable, "-P", "-m", "qlib_shadow_runner.guard", "--", "/nowhere/qrun"]
     done = subprocess.run(launcher, check=False, capture_output=True, text=True, cwd=tmp_path)
@@ -396,7 +396,7 @@ def test_a_command_that_is_not_there_is_a_sentence(tmp_path: Path):
     )
 
 
-def test_a_sitecustomize_of_the_image_is_loaded_still(tmp_path: Path):
+def test_a_sitecustomize_of_the_image_is_loaded(tmp_path: Path):
     """A company's own base image may need it."""
     (tmp_path / "sitecustomize.py").write_text("import os; os.environ['THEIRS'] = 'yes'\n")
     code = "import os, sys; sys.exit(os.environ.get('THEIRS') != 'yes')"
@@ -404,7 +404,7 @@ def test_a_sitecustomize_of_the_image_is_loaded_still(tmp_path: Path):
     assert told["code"] == 0
 
 
-def test_who_leaves_the_group_does_not_outlive_the_stage(tmp_path: Path):
+def test_a_process_that_leaves_the_group_ends_with_the_stage(tmp_path: Path):
     """A daemon would go on without a supervisor."""
     code = (
         "import subprocess; p = subprocess.Popen(['sleep', 'infinity'], start_new_session=True); "
@@ -426,7 +426,7 @@ HOSTILE = """
 RESEARCH: dict[str, object] = {"dataset": {"source": {"synthetic": {"symbols": 20, "days": 1000}}}}
 
 
-def test_the_stage_says_everywhere_that_the_promise_was_broken(
+def test_a_broken_promise_is_in_every_document_of_the_stage(
     tmp_path: Path, servers: Servers, stage_environ: Callable[..., dict[str, str]]
 ):
     """Exit code, result, termination message and metadata; an outcome that is never tried again."""
@@ -451,9 +451,9 @@ def test_the_stage_says_everywhere_that_the_promise_was_broken(
     assert not servers.heard()
 
 
-def test_the_pipes_name_is_the_same_on_both_sides():
+def test_the_name_of_the_pipe_is_the_same_in_the_hook():
     """The hook may import nothing of the project."""
-    hook = (report.__file__).replace("report.py", "site/sitecustomize.py")
+    hook = (report.__file__).replace("network_attempt.py", "site/sitecustomize.py")
     with open(hook) as source:  # noqa: PTH123
         assert f'ENV_CHANNEL = "{report.ENV_CHANNEL}"' in source.read()
 
@@ -461,14 +461,14 @@ def test_the_pipes_name_is_the_same_on_both_sides():
 @pytest.mark.parametrize(
     "line", [b"", b"{", b"[]", b'{"address": "x"}', b'{"address":"x","pid":"y","place":""}']
 )
-def test_what_is_no_report_ends_nothing(line: bytes):
+def test_a_malformed_line_is_no_attempt(line: bytes):
     """Any process of the stage could write into the pipe."""
     assert report.NetworkAttempt.parse(line) is None
 
 
 @pytest.mark.parametrize("machine", ARCHITECTURES)
 @pytest.mark.parametrize("asking", [True, False])
-def test_every_jump_of_the_filter_lands_inside_it(machine: str, *, asking: bool):
+def test_every_jump_of_the_filter_stays_inside(machine: str, *, asking: bool):
     """On the architecture that is not at hand as well."""
     program = assemble(filter_source(ARCHITECTURES[machine], asking=asking))
     instructions = list(struct.iter_unpack("<HBBI", program))

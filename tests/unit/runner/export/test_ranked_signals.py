@@ -1,4 +1,4 @@
-"""Ranked signals: what they are made of, what no signals can be made of, and how a wrong table is told."""
+"""Ranked signals: how they are computed, and which predictions and tables are refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """Give a place with a universe."""
+    """Return a run's folder with a universe."""
     (tmp_path / "instruments").mkdir()
     lines = "".join(f"{name}\t2020-01-01\t2030-01-01\n" for name in [*SCORES, "SPX"])
     (tmp_path / "instruments" / "us.txt").write_text(lines)
@@ -63,7 +63,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path, {"segments": segments, "market": "us", "benchmark": "SPX"})
 
 
-def test_the_best_is_first_and_equal_scores_go_by_name(home: Home):
+def test_the_best_is_first_and_equal_scores_are_ordered_by_name(home: Home):
     """Each day anew; the percentile of the last is just above nothing."""
     table = home.predict(predictions())
     today = table[table["date"] == DAYS[1]]
@@ -74,7 +74,7 @@ def test_the_best_is_first_and_equal_scores_go_by_name(home: Home):
 
 
 @pytest.mark.parametrize("name", ["signals_ranked.parquet", "signals_ranked.csv"])
-def test_what_was_written_is_read_back(home: Home, name: str):
+def test_signals_are_read_as_they_were_written(home: Home, name: str):
     """To the last bit, with the run's identity where there is room for it."""
     table = home.predict(predictions(AAA=np.nextafter(0.25, 1), CCC=1e-300))
     path = home.folder / name
@@ -94,8 +94,8 @@ def test_what_was_written_is_read_back(home: Home, name: str):
     ],
     ids=["without a score", "nothing", "twice"],
 )
-def test_predictions_that_cannot_be_ranked_end_in_a_sentence(home: Home, found: pd.DataFrame, said: str):
-    """Rather than in signals that somebody believes."""
+def test_predictions_that_cannot_be_ranked_are_refused(home: Home, found: pd.DataFrame, said: str):
+    """Rather than exported as signals that a user may believe."""
     with pytest.raises(StageError, match=said) as caught:
         home.predict(found)
     assert caught.value.reason is Reason.OUTPUT_INCOMPLETE
@@ -121,15 +121,15 @@ FAULTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_table_that_is_something_else_is_told(home: Home, kind: str):
-    """What is wrong with it, in the words that help most."""
+def test_a_table_that_is_not_the_ranked_predictions_is_refused(home: Home, kind: str):
+    """With what is wrong in it."""
     corrupt, said = FAULTS[kind]
     fault, _ = home.check(corrupt(home.predict(predictions())))
     assert fault is not None
     assert said in fault
 
 
-def test_predictions_of_what_may_not_be_ranked_are_told(home: Home):
+def test_the_benchmark_and_missing_days_are_refused(home: Home):
     """Though the table be just what the model gave."""
     assert home.check(home.predict(predictions(SPX=3.0)))[0] == "it ranks the benchmark SPX"
     home.metadata["segments"] = {"test": ["2024-03-04", "2024-03-06"]}

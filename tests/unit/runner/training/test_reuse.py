@@ -1,4 +1,4 @@
-"""The same question has the same answer, to the last bit; and where the spec allows it, is answered once."""
+"""Identical runs have equal outputs to the last bit, and reuse one training where the spec allows it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ import pytest
 from local_stages import RUNNER, LocalVolume
 from qlib_shadow_runner.crash_points import QrunPoint, ReusePoint
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
-from qlib_shadow_runner.training import reuse as twins
-from qlib_shadow_runner.training.checkpoints import code_is_known, hash_files
+from qlib_shadow_runner.storage.listed_files import hash_files
+from qlib_shadow_runner.training import reuse
+from qlib_shadow_runner.training.checkpoints import code_is_known
 from qlib_shadow_runner.training.reuse import copy_training, find_identical_run
 from qlib_shadow_runner.training.trained import Trained
 
@@ -70,7 +71,7 @@ def again(first: LocalVolume, tmp_path_factory: pytest.TempPathFactory) -> Again
 
 @pytest.fixture
 def volume(first: LocalVolume, tmp_path: Path) -> LocalVolume:
-    """Give a copy of it, somewhere else."""
+    """Return a copy of it, somewhere else."""
     shutil.copytree(first.mount, tmp_path / "data", symlinks=True)
     return LocalVolume(tmp_path)
 
@@ -83,7 +84,7 @@ def reusing(volume: LocalVolume) -> LocalVolume:
 
 
 def parquet_body(content: bytes) -> bytes:
-    """Give a Parquet file without its footer, which ends with its own length and four letters."""
+    """Return a Parquet file without its footer, which ends with its own length and four letters."""
     return content[: -8 - int.from_bytes(content[-8:-4], "little")]
 
 
@@ -94,7 +95,7 @@ def as_csv(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def test_another_folder_run_and_number_of_threads_give_the_same_bytes(again: Again):
+def test_runs_with_other_folders_and_threads_have_equal_outputs(again: Again):
     """One thread instead of all: the signals' data, the figures, and the pickles they come from are equal."""
     volume = again.volume
     assert volume.metadata("again")["limits"]["threads"] == 1
@@ -112,14 +113,14 @@ def test_another_folder_run_and_number_of_threads_give_the_same_bytes(again: Aga
 
 
 def charts(volume: LocalVolume, run_id: str) -> list[str]:
-    """Give the pictures of a run's report; there are enough of them to tell runs apart."""
+    """Return the pictures of a run's report; there are enough of them to tell runs apart."""
     found = re.findall(r"<svg.*?</svg>", (volume.folder(run_id) / "report.html").read_text(), re.DOTALL)
     assert len(found) > 10
     return found
 
 
 def artifacts(volume: LocalVolume, run_id: str) -> dict[str, str]:
-    """Give the hashes of what was predicted, analysed and simulated."""
+    """Return the hashes of what was predicted, analysed and simulated."""
     trained = Trained.read(volume.folder(run_id))
     assert trained is not None
     files = {name: digest for name, digest in trained.files.items() if name.endswith(".pkl")}
@@ -128,7 +129,7 @@ def artifacts(volume: LocalVolume, run_id: str) -> dict[str, str]:
     return {name: digest for name, digest in files.items() if "params" not in name}
 
 
-def test_a_run_that_another_has_answered_says_so(again: Again):
+def test_an_identical_run_is_named(again: Again):
     """With Never it computes all the same, and is held against the other."""
     volume = again.volume
     assert TRAINING in volume.log(run_id="again")
@@ -145,7 +146,7 @@ def page(volume: LocalVolume, run_id: str) -> str:
     return volume.outputs(run_id)["backtest_summary.md"].decode()
 
 
-def test_if_identical_training_and_figures_are_taken_over(reusing: LocalVolume):
+def test_the_training_of_an_identical_run_is_reused(reusing: LocalVolume):
     """Nothing is trained, the run is its own in every file, and the other is as it was."""
     before = hash_files(reusing.folder("first"))
     done = reusing.run("second")
@@ -171,7 +172,7 @@ def test_if_identical_training_and_figures_are_taken_over(reusing: LocalVolume):
     assert reusing.faults("third") == []
 
 
-def test_another_question_takes_over_nothing(reusing: LocalVolume):
+def test_another_computation_is_not_reused(reusing: LocalVolume):
     """Another seed is another computation."""
     reusing.spec["workflow"]["seed"] = 8
     reusing.run("other")
@@ -180,8 +181,8 @@ def test_another_question_takes_over_nothing(reusing: LocalVolume):
     assert "run first" not in reusing.result("other")["message"]
 
 
-def test_signals_that_differ_are_told_aloud(reusing: LocalVolume):
-    """A run that cannot be reproduced is the one thing nobody may overlook."""
+def test_signals_that_differ_are_reported(reusing: LocalVolume):
+    """A user must not overlook that a run cannot be reproduced."""
     path = reusing.folder("first") / "RUN_METADATA.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "signals_sha256": "0" * 64}))
     done = reusing.run("second")
@@ -192,7 +193,7 @@ def test_signals_that_differ_are_told_aloud(reusing: LocalVolume):
 
 
 @pytest.mark.parametrize(("commit", "known"), [("0" * 40, True), ("0" * 40 + "-dirty", False)])
-def test_uncommitted_code_is_never_identical(commit: str, known: bool):  # noqa: FBT001
+def test_uncommitted_code_is_never_reused(commit: str, known: bool):  # noqa: FBT001
     """Two changed checkouts of one commit may differ in anything."""
     assert code_is_known({"git_commit": commit}) is known
 
@@ -246,10 +247,10 @@ UNUSABLE: dict[str, tuple[Damage, str]] = {
 
 
 @pytest.mark.parametrize(("damage", "sentence"), UNUSABLE.values(), ids=UNUSABLE)
-def test_an_earlier_run_that_is_not_whole_is_not_used(
+def test_a_damaged_run_is_not_reused(
     volume: LocalVolume, capsys: pytest.CaptureFixture[str], damage: Damage, sentence: str
 ):
-    """What is damaged is told by name; what is not finished is no candidate."""
+    """Damaged files are named; an unfinished run is no candidate."""
     asked = str(volume.metadata("first")["computation"])
     mine = volume.folder("mine")
     mine.mkdir()
@@ -264,7 +265,7 @@ def test_an_earlier_run_that_is_not_whole_is_not_used(
 
 
 @pytest.mark.parametrize("when", ["before it is copied", "while it is copied"])
-def test_a_run_that_is_pruned_meanwhile_is_trained_anew(
+def test_a_run_that_is_removed_while_it_is_copied_is_trained_again(
     volume: LocalVolume, capsys: pytest.CaptureFixture[str], when: str
 ):
     """It was there when it was found; nothing is left of the attempt."""
@@ -282,7 +283,7 @@ def test_a_run_that_is_pruned_meanwhile_is_trained_anew(
     assert Trained.read(mine) is None
 
 
-def test_a_run_that_is_pruned_after_it_was_copied_is_taken_over(
+def test_a_run_that_is_removed_after_it_was_copied_is_reused(
     volume: LocalVolume, monkeypatch: pytest.MonkeyPatch
 ):
     """Nothing of it is needed any more, not even what its experiment says."""
@@ -296,7 +297,7 @@ def test_a_run_that_is_pruned_after_it_was_copied_is_taken_over(
         if point is ReusePoint.COPIED:
             shutil.rmtree(twin.folder)
 
-    monkeypatch.setattr(twins, "fault_point", prune)
+    monkeypatch.setattr(reuse, "fault_point", prune)
     recorded = copy_training(twin, mine)
     assert not twin.folder.exists()
     trained = Trained.read(mine)
@@ -305,7 +306,7 @@ def test_a_run_that_is_pruned_after_it_was_copied_is_taken_over(
     assert trained.reused_from == "first"
 
 
-def test_a_power_cut_while_taking_over_is_made_good(reusing: LocalVolume):
+def test_a_retry_completes_a_reuse_that_was_killed(reusing: LocalVolume):
     """At every point, one after another; it is still the same run that did the work."""
     reusing.stage("download", "second")
     for point in ReusePoint:
@@ -318,8 +319,8 @@ def test_a_power_cut_while_taking_over_is_made_good(reusing: LocalVolume):
     assert reusing.faults("second") == []
 
 
-def test_a_run_that_is_damaged_after_a_power_cut_is_trained_anew(reusing: LocalVolume):
-    """What was taken over lies there, but nobody has recorded that it is whole."""
+def test_a_run_that_is_damaged_after_a_kill_is_trained_again(reusing: LocalVolume):
+    """The copy is there, but it is not recorded that it is complete."""
     reusing.stage("download", "second")
     reusing.stop_at(ReusePoint.PLACED, "second")
     corrupt("mlruns/*/*/artifacts/pred.pkl")(reusing.folder("first"))
@@ -332,8 +333,8 @@ def test_a_run_that_is_damaged_after_a_power_cut_is_trained_anew(reusing: LocalV
     assert {run.status for run in recorded_runs(reusing.folder("second") / "mlruns")} == {RunStatus.FINISHED}
 
 
-def test_identical_runs_that_run_together_do_not_disturb_each_other(first: LocalVolume, tmp_path: Path):
-    """None is finished when the others begin: each computes, and all agree."""
+def test_identical_runs_at_the_same_time_do_not_interfere(first: LocalVolume, tmp_path: Path):
+    """None has finished when the others begin: each trains, and all outputs are equal."""
     volume = LocalVolume(tmp_path)
     volume.spec["reuse"] = "IfIdentical"
     shutil.copytree(first.mount / "qlib", volume.mount / "qlib", symlinks=True)
@@ -349,8 +350,8 @@ def test_identical_runs_that_run_together_do_not_disturb_each_other(first: Local
     assert [volume.faults(name) for name in names] == [[], []]
 
 
-def test_a_checkpoint_that_was_damaged_is_made_again(first: LocalVolume, volume: LocalVolume):
-    """The model and the predictions are spoiled between two attempts: told, done again, and nothing shows."""
+def test_a_damaged_checkpoint_is_made_again(first: LocalVolume, volume: LocalVolume):
+    """The damage is reported, and the outputs are those of an undisturbed run."""
     shutil.rmtree(volume.folder("first"))
     assert volume.stage("download", "first").returncode == 0
     assert volume.stop_at(QrunPoint.ANALYSIS_KEPT, "first").returncode == -signal.SIGKILL
@@ -365,8 +366,8 @@ def test_a_checkpoint_that_was_damaged_is_made_again(first: LocalVolume, volume:
     assert volume.faults("first") == []
 
 
-def test_a_training_that_was_damaged_is_done_again(volume: LocalVolume, first: LocalVolume):
-    """An attempt after the last: what it finds is not what was recorded."""
+def test_a_damaged_training_is_repeated(volume: LocalVolume, first: LocalVolume):
+    """By another attempt, which finds files that are not what was recorded."""
     corrupt("mlruns/*/*/artifacts/label.pkl")(volume.folder("first"))
     done = volume.stage("qrun", "first")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -378,7 +379,7 @@ def test_a_training_that_was_damaged_is_done_again(volume: LocalVolume, first: L
     assert [one["cache"] for one in told] == ["kept for other runs", "taken from the cache"]
 
 
-def test_plain_qrun_answers_the_same(first: LocalVolume, tmp_path: Path):
+def test_plain_qrun_has_equal_outputs(first: LocalVolume, tmp_path: Path):
     """Without the stage, the run folder or checkpoints: Qlib's own command on the same file."""
     environ = {
         **{name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "OPENBLAS_"))},

@@ -1,4 +1,4 @@
-"""A run folder is its run's own from the first claim on, also after a power cut in the middle of it."""
+"""A run folder belongs to the first run that claims it, also after a power cut during the claim."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ OTHERS = Identity("demo-1", "uid-2", "demo", "here")
 
 
 def owner(folder: Path) -> object:
-    """Read whose it is."""
+    """Return the uid of the owner."""
     return json.loads((folder / OWNER_FILE).read_bytes())["uid"]
 
 
 @pytest.mark.parametrize("left", [b"", b"{", b"[]", b"{}"])
-def test_a_file_that_names_nobody_is_replaced(tmp_path: Path, left: bytes):
-    """What a power cut left belongs to nobody, so that the run gets into its own folder again."""
+def test_an_owner_file_without_an_owner_is_replaced(tmp_path: Path, left: bytes):
+    """A power cut may leave such a file, and the run must be able to continue in its own folder."""
     (tmp_path / OWNER_FILE).write_bytes(left)
     with locked_run_folder(
         tmp_path, Request(name="demo", namespace="here", uid="uid-1", runId="demo-1", spec={})
@@ -38,7 +38,7 @@ def test_a_file_that_names_nobody_is_replaced(tmp_path: Path, left: bytes):
     assert caught.value.reason is Reason.RUN_FOLDER_TAKEN
 
 
-def test_a_claim_that_was_faster_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_first_of_two_claims_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Both found the folder free; the file of the first is whole and stays."""
     real = os.link
 
@@ -53,9 +53,7 @@ def test_a_claim_that_was_faster_is_never_replaced(tmp_path: Path, monkeypatch: 
     assert owner(tmp_path) == "uid-2"
 
 
-def test_the_owner_is_on_the_disk_before_the_name_and_the_name_before_the_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_owner_file_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The draft, the link, the folder: in this order."""
     order: list[str] = []
     sync, link = os.fsync, os.link

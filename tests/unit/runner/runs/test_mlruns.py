@@ -1,4 +1,4 @@
-"""MLflow's store says how a run ended even when the run could not."""
+"""MLflow's store is repaired after a run that could not finish it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def record(mlruns: Path, name: str, status: int, start: int = 1) -> None:
     (folder / "meta.yaml").write_text(RUN.format(name=name, status=status, start=start))
 
 
-def test_only_runs_that_were_left_running_are_ended(tmp_path: Path):
+def test_only_unfinished_runs_get_a_final_status(tmp_path: Path):
     """A finished run stays finished."""
     for name, status in (("a", RunStatus.RUNNING), ("b", RunStatus.FINISHED), ("c", RunStatus.SCHEDULED)):
         record(tmp_path, name, status)
@@ -50,7 +50,7 @@ def test_only_runs_that_were_left_running_are_ended(tmp_path: Path):
     assert "tags: []" in ended
 
 
-def test_the_newest_finished_run_of_the_experiment_is_the_result(tmp_path: Path):
+def test_the_newest_finished_run_of_the_experiment_is_found(tmp_path: Path):
     """Failed attempts before it do not count."""
     record(tmp_path, "old", RunStatus.FINISHED, start=1)
     record(tmp_path, "new", RunStatus.FINISHED, start=2)
@@ -61,8 +61,8 @@ def test_the_newest_finished_run_of_the_experiment_is_the_result(tmp_path: Path)
     assert finished_run(tmp_path, "another") is None
 
 
-def test_addresses_name_the_place_where_the_store_lies(tmp_path: Path):
-    """MLflow was shown it by another path."""
+def test_addresses_are_set_to_the_folder_of_the_store(tmp_path: Path):
+    """MLflow wrote them under another path."""
     record(tmp_path, "a", RunStatus.FINISHED)
     rebase(tmp_path)
     assert (
@@ -71,17 +71,17 @@ def test_addresses_name_the_place_where_the_store_lies(tmp_path: Path):
     assert f"artifact_location: file://{tmp_path}/1\n" in (tmp_path / "1" / "meta.yaml").read_text()
 
 
-def test_addresses_may_name_a_way_there(tmp_path: Path):
-    """What ends with an attempt, so that a later one is not disturbed."""
+def test_addresses_can_be_set_to_another_path(tmp_path: Path):
+    """The path of an attempt, which ends when a later one takes over."""
     record(tmp_path / "store", "a", RunStatus.FINISHED)
-    rebase(tmp_path / "store", tmp_path / "way")
+    rebase(tmp_path / "store", tmp_path / "attempt")
     run, experiment = tmp_path / "store/1/a/meta.yaml", tmp_path / "store/1/meta.yaml"
-    assert f"artifact_uri: file://{tmp_path}/way/1/a/artifacts\n" in run.read_text()
-    assert f"artifact_location: file://{tmp_path}/way/1\n" in experiment.read_text()
+    assert f"artifact_uri: file://{tmp_path}/attempt/1/a/artifacts\n" in run.read_text()
+    assert f"artifact_location: file://{tmp_path}/attempt/1\n" in experiment.read_text()
 
 
 @pytest.mark.parametrize("text", ["", "artifact_lo", None], ids=["empty", "cut", "none"])
-def test_records_that_were_only_begun_are_removed(tmp_path: Path, text: str | None):
+def test_incomplete_records_are_removed(tmp_path: Path, text: str | None):
     """MLflow writes its first file in place, and cannot list a store in which one is cut."""
     for name in ("a" * 32, "b" * 32):
         record(tmp_path, name, RunStatus.FINISHED)
@@ -100,7 +100,7 @@ def test_records_that_were_only_begun_are_removed(tmp_path: Path, text: str | No
     assert (tmp_path / ".trash").is_dir()
 
 
-def test_a_copied_run_belongs_to_its_new_store(tmp_path: Path):
+def test_a_copied_run_replaces_the_one_in_its_new_store(tmp_path: Path):
     """Under the experiment's name there, whose number the run takes; what it had before is replaced."""
     record(tmp_path / "from", "a", RunStatus.FINISHED)
     (tmp_path / "from/1/a/artifacts").mkdir()
@@ -119,7 +119,7 @@ def test_a_copied_run_belongs_to_its_new_store(tmp_path: Path):
     assert (tmp_path / "fresh/1/a").is_dir()
 
 
-def test_no_store_is_no_runs(tmp_path: Path):
+def test_a_missing_store_has_no_runs(tmp_path: Path):
     """The first attempt finds nothing."""
     settle(tmp_path / "none", RunStatus.KILLED)
     discard_broken(tmp_path / "none")

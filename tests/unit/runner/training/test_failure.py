@@ -1,4 +1,4 @@
-"""A real qrun that really fails: what it prints becomes a reason, and the reason decides about a retry."""
+"""A real qrun that fails: its output becomes a reason, and the reason decides about a retry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import yaml
 from local_stages import RUNNER, LocalVolume
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.crash_points import ENV_FAULT, QrunPoint
-from qlib_shadow_runner.training.failure import training_error
+from qlib_shadow_runner.training.failure import last_error, training_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +34,13 @@ mkdir -p "$QLIB_SHADOW_DATA" && mount -t tmpfs -o size=900k tmpfs "$QLIB_SHADOW_
 
 @pytest.fixture
 def volume(tmp_path: Path) -> LocalVolume:
-    """Give a volume with the dataset on it."""
+    """Return a volume with the dataset on it."""
     volume = LocalVolume(tmp_path)
     assert volume.stage("download").returncode == 0
     return volume
 
 
-def test_a_request_for_more_memory_than_there_is(volume: LocalVolume):
+def test_a_memory_error_in_qrun_is_out_of_memory(volume: LocalVolume):
     """Python's own MemoryError, in the middle of qrun: the remedy is the limit."""
     done = volume.stage("qrun", **{ENV_FAULT: f"{QrunPoint.MODEL_MADE} memory"})
     result = volume.result()
@@ -49,7 +49,7 @@ def test_a_request_for_more_memory_than_there_is(volume: LocalVolume):
     assert volume.running() == []
 
 
-def test_a_volume_that_is_full(tmp_path: Path):
+def test_a_full_volume_is_out_of_disk(tmp_path: Path):
     """A file system of 900 kB takes the dataset and not the run; the result still reaches the pod."""
     volume = LocalVolume(tmp_path)
     unshare = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
@@ -72,7 +72,7 @@ def fill(volume: Path, pages: int) -> Path:
     return filler
 
 
-def test_a_volume_without_room_names_the_file_and_is_room_enough_later(tmp_path: Path, small_volume: Path):
+def test_a_full_volume_names_the_file_and_a_retry_succeeds(tmp_path: Path, small_volume: Path):
     """Where not even the metadata can be written, they go on saying `running`, without a reason."""
     (tmp_path / "data").symlink_to(small_volume)
     volume = LocalVolume(tmp_path)
@@ -91,7 +91,7 @@ def test_a_volume_without_room_names_the_file_and_is_room_enough_later(tmp_path:
 
 
 def corrupt_model(workflow: Workflow) -> None:
-    """Ask LightGBM for a tree without leaves."""
+    """Set a number of leaves that LightGBM refuses."""
     workflow["task"]["model"]["kwargs"]["num_leaves"] = 1  # type: ignore[index]
 
 
@@ -118,7 +118,7 @@ IMPOSSIBLE: dict[str, tuple[Callable[[Workflow], None], str]] = {
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give the workflow of a run that dies as soon as it has it."""
+    """Return the workflow of a run that dies as soon as it has it."""
     volume = LocalVolume(tmp_path_factory.mktemp("rendered"))
     volume.environ["OMP_NUM_THREADS"] = "1"
     assert volume.stage("download").returncode == 0
@@ -126,11 +126,11 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (volume.folder() / "workflow.yaml").read_text()
 
 
-@pytest.mark.parametrize(("spoil", "sentence"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
-def test_a_workflow_that_asks_for_the_impossible_is_not_tried_again(
+@pytest.mark.parametrize(("corrupt", "sentence"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_a_workflow_that_cannot_work_is_not_retried(
     tmp_path: Path, rendered: str, corrupt: Callable[[Workflow], None], sentence: str
 ):
-    """The template passed the gate, and only Qlib knows that it cannot be done."""
+    """The template was allowed, and only Qlib finds that it cannot work."""
     workflow = yaml.safe_load(rendered)
     corrupt(workflow)
     (tmp_path / "workflow.yaml").write_text(yaml.safe_dump(workflow))
@@ -152,3 +152,39 @@ def plain_qrun(folder: Path) -> tuple[int, str]:
     command = [sys.executable, str(Path(sys.executable).with_name("qrun")), str(folder / "workflow.yaml")]
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout[-4000:] + done.stderr[-12000:]
+
+
+TAILS = {
+    "a traceback": ("Traceback (most recent call last):\n  x\nValueError: no rows.\n", "ValueError: no rows"),
+    "an error of a package": (
+        "qlib.X\nlightgbm.basic.LightGBMError: bad\nand so on\n",
+        "lightgbm.basic.LightGBMError: bad",
+    ),
+    "Qlib's own word": (
+        "[1:M](t) ERROR - qlib - [utils.py:41] - An exception has been raised[KeyError: 'x'].\n  File y\n",
+        "KeyError: 'x'",
+    ),
+    "a progress bar": ("loop: 1%\rloop: 2%\rOSError: gone\n", "OSError: gone"),
+    "no error at all": ("one\ntwo.\n\n", "two"),
+    "silence": ("", "it printed nothing"),
+}
+
+
+@pytest.mark.parametrize(("tail", "line"), TAILS.values(), ids=TAILS)
+def test_the_line_of_the_last_exception_is_found(tail: str, line: str):
+    """It goes into the message that the user reads."""
+    assert last_error(tail) == line
+
+
+@pytest.mark.parametrize(
+    ("code", "tail", "reason"),
+    [
+        (1, "ValueError: x", Reason.TRAINING_FAILED),
+        (-9, "", Reason.OUT_OF_MEMORY),
+        (1, "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9 GiB", Reason.OUT_OF_MEMORY),
+        (1, "OSError: [Errno 28] No space left on device: 'x'", Reason.OUT_OF_DISK),
+    ],
+)
+def test_a_failed_training_has_a_reason(code: int, tail: str, reason: Reason):
+    """The remedy depends on it."""
+    assert training_error(code, tail).reason is reason

@@ -1,4 +1,4 @@
-"""A checkpoint is found when every byte of it is what was written, and never otherwise."""
+"""A checkpoint is found if every byte is what was written, and only then."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def kept(tmp_path: Path) -> Checkpoints:
     return checkpoints
 
 
-def test_what_was_kept_is_found_again(kept: Checkpoints, monkeypatch: pytest.MonkeyPatch):
-    """In another process too, which is told where by the environment."""
+def test_a_kept_checkpoint_is_found(kept: Checkpoints, monkeypatch: pytest.MonkeyPatch):
+    """In another process too, to which the environment names the folder."""
     monkeypatch.setenv(ENV_CHECKPOINTS, str(kept.home))
     there = Checkpoints.from_environ()
     assert there == kept
@@ -42,7 +42,7 @@ def test_what_was_kept_is_found_again(kept: Checkpoints, monkeypatch: pytest.Mon
     assert there.find(TrainingStep.PREDICTION) is None
 
 
-def test_without_the_variable_there_are_none(monkeypatch: pytest.MonkeyPatch):
+def test_without_the_variable_there_are_no_checkpoints(monkeypatch: pytest.MonkeyPatch):
     """As with plain qrun."""
     monkeypatch.delenv(ENV_CHECKPOINTS, raising=False)
     assert Checkpoints.from_environ() is None
@@ -71,7 +71,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 
 
 @pytest.mark.parametrize(("damage", "sentence"), DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_checkpoint_is_told_and_not_used(
+def test_a_damaged_checkpoint_is_reported_and_not_used(
     kept: Checkpoints, capsys: pytest.CaptureFixture[str], damage: Damage, sentence: str
 ):
     """The sentence names the file; the step is done again."""
@@ -84,27 +84,27 @@ def test_a_damaged_checkpoint_is_told_and_not_used(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])
-def test_a_listing_that_is_no_listing_is_no_checkpoint(kept: Checkpoints, text: str):
-    """It is written last, by rename; whatever else lies there was put there."""
+def test_files_without_a_valid_listing_are_no_checkpoint(kept: Checkpoints, text: str):
+    """The listing is written last, by rename."""
     (kept.home / "model.json").write_text(text)
     assert kept.find(TrainingStep.MODEL) is None
 
 
-def test_a_step_that_begins_again_leaves_nothing_of_before(kept: Checkpoints):
+def test_a_step_that_begins_again_removes_its_old_files(kept: Checkpoints):
     """Files without a listing are not a checkpoint."""
     draft = kept.begin(TrainingStep.MODEL)
     assert kept.find(TrainingStep.MODEL) is None
     assert list(draft.folder.iterdir()) == []
 
 
-def test_another_computation_finds_nothing_and_removes_it(kept: Checkpoints, tmp_path: Path):
-    """Another question, other data, other versions: none of them may go on from here."""
+def test_checkpoints_of_another_computation_are_removed(kept: Checkpoints, tmp_path: Path):
+    """Another configuration, other data or other versions must not continue from them."""
     other = Checkpoints.of(tmp_path, "decade")
     assert other.find(TrainingStep.MODEL) is None
     assert not kept.home.exists()
 
 
-def test_what_is_done_with_is_removed(kept: Checkpoints, tmp_path: Path):
+def test_clear_removes_all_checkpoints(kept: Checkpoints, tmp_path: Path):
     """The MLflow run holds the same."""
     clear(tmp_path)
     assert not kept.home.parent.exists()
@@ -120,7 +120,7 @@ print("went on", flush=True)
 """
 
 
-def test_sigterm_waits_for_a_write_and_no_longer():
-    """What is being written is finished; what would come next is not begun."""
+def test_sigterm_is_deferred_until_the_write_is_done():
+    """The write is finished, and nothing after it is begun."""
     done = subprocess.run([sys.executable, "-c", WRITER], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("written\n", -signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What a stage and its children print is in the logs and still on the terminal."""
+"""The output of a stage and its children is in the logs and still on the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BODY = """
     import os, subprocess, sys
     from pathlib import Path
-    from qlib_shadow_runner.tee import Tee
+    from qlib_shadow_runner.process.tee import Tee
     folder = Path(sys.argv[1])
 """
 
@@ -28,7 +28,7 @@ def run(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_both_streams_go_both_ways_from_this_process_and_its_children(tmp_path: Path):
+def test_both_streams_are_copied_from_this_process_and_its_children(tmp_path: Path):
     """Descriptors are diverted, not Python's objects."""
     done = run(
         tmp_path,
@@ -44,7 +44,7 @@ def test_both_streams_go_both_ways_from_this_process_and_its_children(tmp_path: 
     assert (tmp_path / "stderr.log").read_text() == "native\nworse\n"
 
 
-def test_attempts_follow_each_other_under_their_headers(tmp_path: Path):
+def test_the_logs_of_attempts_are_appended_under_headers(tmp_path: Path):
     """A second attempt never erases the first."""
     for attempt in ("first", "second"):
         run(tmp_path, f"with Tee(folder) as tee:\n    tee.header('{attempt}')\n    print('{attempt} says')")
@@ -52,7 +52,7 @@ def test_attempts_follow_each_other_under_their_headers(tmp_path: Path):
     assert (tmp_path / "stderr.log").read_text() == "=== first ===\n=== second ===\n"
 
 
-def test_the_tail_of_the_errors_is_this_attempts_own(tmp_path: Path):
+def test_the_error_tail_is_that_of_this_attempt(tmp_path: Path):
     """The last attempt's failure is not this one's."""
     (tmp_path / "stderr.log").write_text("OldError: before\n")
     done = run(
@@ -62,8 +62,8 @@ def test_the_tail_of_the_errors_is_this_attempts_own(tmp_path: Path):
     assert done.stdout == "NewError: now\n\n"
 
 
-def test_details_are_confided_to_the_file_alone(tmp_path: Path):
-    """A traceback is for whoever looks into the log."""
+def test_details_are_written_to_the_file_alone(tmp_path: Path):
+    """A traceback is for readers of the log."""
     done = run(tmp_path, "with Tee(folder) as tee:\n    tee.write_to_log('Traceback\\n')")
     assert done.stdout + done.stderr == ""
     assert (tmp_path / "stderr.log").read_text() == "Traceback\n"
@@ -77,7 +77,7 @@ def test_a_full_disk_does_not_stop_the_work(tmp_path: Path):
 
 
 @pytest.mark.parametrize("size", [1, 65536, 1_000_000])
-def test_every_byte_arrives(tmp_path: Path, size: int):
+def test_every_byte_is_copied(tmp_path: Path, size: int):
     """Whatever the pipe's size."""
     done = run(tmp_path, f"with Tee(folder):\n    os.write(1, b'')\n    sys.stdout.write('x' * {size})")
     assert len(done.stdout) == (tmp_path / "stdout.log").stat().st_size == size

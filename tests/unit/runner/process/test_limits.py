@@ -1,4 +1,4 @@
-"""Threads follow what the container may use, and its peak is its own, not the node's."""
+"""Limits and peak are those of the container, not of the node."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ PEAKS: dict[str, tuple[dict[str, str], Peak | None]] = {
 
 
 @pytest.mark.parametrize(("files", "peak"), PEAKS.values(), ids=PEAKS)
-def test_the_peak_is_the_containers_or_that_of_the_processes(
+def test_the_peak_is_that_of_the_container_or_of_the_processes(
     tmp_path: Path, files: dict[str, str], peak: Peak | None
 ):
     """A figure of the whole machine would say nothing of the run."""
@@ -89,7 +89,7 @@ TAKES = (
 )
 
 
-def test_what_a_grandchild_takes_is_counted(tmp_path: Path):
+def test_the_memory_of_a_grandchild_counts(tmp_path: Path):
     """The stage starts qrun, and what qrun starts is further down still."""
     grandchild = (
         f"import subprocess, sys; subprocess.run([sys.executable, '-c', {TAKES!r}.replace('SIZE', '300')])"

@@ -1,4 +1,4 @@
-"""Every byte is on the disk before the name that promises it; one call does it where that is enough."""
+"""A folder is synced before it is published, by one call where that is enough."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Note what fsync is asked for, besides doing it."""
+    """Record the files that are synced, and sync them."""
     paths: list[Path] = []
     real = os.fsync
 
@@ -35,23 +35,25 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def test_a_local_filesystem_is_asked_once(make_dataset: MakeDataset, synced: list[Path]):
+def test_a_local_filesystem_is_synced_by_one_call(make_dataset: MakeDataset, synced: list[Path]):
     """However many files there are."""
     sync_tree(make_dataset(5).folder)
     assert synced == []
 
 
-def test_elsewhere_every_file_and_folder_is_asked_for(
+def test_a_network_filesystem_is_synced_file_by_file(
     make_dataset: MakeDataset, synced: list[Path], monkeypatch: pytest.MonkeyPatch
 ):
-    """Of a network filesystem, only fsync is sure to reach the server."""
+    """On a network filesystem, only fsync is sure to reach the server."""
     monkeypatch.setattr(durability, "is_local", lambda _: False)
     folder = make_dataset(5).folder
     sync_tree(folder)
     assert sorted(synced) == sorted([folder, *folder.rglob("*")])
 
 
-def test_a_disk_that_fails_is_told(make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch):
+def test_an_error_of_the_disk_is_raised_with_the_folder(
+    make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
+):
     """Nothing is published on top of it."""
     folder = make_dataset(5).folder
 
@@ -71,7 +73,7 @@ def test_a_disk_that_fails_is_told(make_dataset: MakeDataset, monkeypatch: pytes
     assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(folder))
 
 
-def test_the_bytes_come_before_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_dataset_is_synced_before_it_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Sync, manifest, version, link: in this order."""
     order: list[str] = []
     canonical = tmp_path / "us_data_1d"
@@ -85,7 +87,7 @@ def test_the_bytes_come_before_the_names(tmp_path: Path, monkeypatch: pytest.Mon
 
     publish = "qlib_shadow_runner.dataset.publish"
     monkeypatch.setattr(f"{publish}.sync_tree", traced("sync", sync_tree))
-    monkeypatch.setattr(f"{publish}.Manifest.write", traced("manifest", DatasetManifest.write))
+    monkeypatch.setattr(f"{publish}.DatasetManifest.write", traced("manifest", DatasetManifest.write))
     monkeypatch.setattr(Path, "rename", traced("version", Path.rename))
     monkeypatch.setattr(Path, "symlink_to", traced("link", Path.symlink_to))
     source = {"synthetic": {"symbols": 10, "days": 250}}
