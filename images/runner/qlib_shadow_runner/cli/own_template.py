@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from qlib_shadow_runner.cli.manifest import LOCAL
-from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason
+from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean, ended
 from qlib_shadow_runner.workflow.templates import Template, find_template, own_template
@@ -37,8 +37,7 @@ def own_text(manifest: Manifest, file: Path | None) -> str | None:
 
 def template_of(manifest: Manifest, file: Path | None) -> Template:
     """Give the template that the stage would fill in."""
-    text = own_text(manifest, file)
-    return find_template(manifest.parse().workflow, {} if text is None else {ENV_TEMPLATE: text})
+    return find_template(manifest.parse().workflow, own_text(manifest, file))
 
 
 def _text_of(file: Path) -> str:

@@ -12,27 +12,27 @@ from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.volume import Volume
-from qlib_shadow_runner.workflow.prepare import prepare
-from qlib_shadow_runner.workflow.render import Surroundings
+from qlib_shadow_runner.workflow.prepare import RenderContext, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.cli.manifest import Manifest
     from qlib_shadow_runner.spec import DatasetSpec
-    from qlib_shadow_runner.workflow.render import Workflow
+    from qlib_shadow_runner.workflow.prepare import Research
     from qlib_shadow_runner.workflow.templates import Template
 
 
 def print_preview(manifest: Manifest, template: Template, data: Path, *, as_json: bool) -> int:
     """Print the workflow; to a program with what identifies it."""
-    workflow = preview(manifest, template, data)
+    research = preview(manifest, template, data)
+    workflow = research.workflow
     if as_json:
         print_json(
             {
                 "workflow": workflow.document,
                 "text": workflow.text,
-                "configHash": workflow.config_hash,
+                "configHash": research.config_hash,
                 "sha256": workflow.sha256,
             }
         )
@@ -41,16 +41,16 @@ def print_preview(manifest: Manifest, template: Template, data: Path, *, as_json
     return ExitCode.DONE
 
 
-def preview(manifest: Manifest, template: Template, data: Path) -> Workflow:
-    """Render the workflow against the dataset that is there."""
+def preview(manifest: Manifest, template: Template, data: Path) -> Research:
+    """Return the workflow for the dataset that is there."""
     spec = manifest.parse()
     volume = Volume(data.absolute())
     canonical = volume.locate(spec.dataset.path)
     dataset = spec.dataset.at(volume)
     resolved = find_fresh(canonical, dataset) or _published(canonical, dataset)
     check_claims(resolved.manifest, dataset)
-    here = Surroundings(str(resolved.folder), resolved.manifest.fingerprint, read_limits().threads)
-    return prepare(spec, template, resolved.dataset, here).workflow
+    context = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, read_limits().threads)
+    return prepare(spec, template, resolved.dataset, context)
 
 
 def _published(canonical: Path, spec: DatasetSpec) -> Resolved:

@@ -11,7 +11,7 @@ from qlib_shadow_runner.cli.own_template import template_of
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.prepare import rehearse
+from qlib_shadow_runner.workflow.prepare import render_without_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def find_faults(file: Path, documents: list[Mapping[str, object]], template: Pat
         return faults
     manifest = manifest_of(file, documents)
     try:
-        rehearse(manifest.parse(), template_of(manifest, template))
+        render_without_data(manifest.parse(), template_of(manifest, template))
     except StageError as fault:
         return [fault]
     return []

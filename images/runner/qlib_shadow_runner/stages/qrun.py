@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason, Stage
+from qlib_shadow_runner.contract import ENV_TEMPLATE, REPORT_FILE, WORKFLOW_FILE, Metrics, Reason, Stage
 from qlib_shadow_runner.dataset.ensure import Resolved
 from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
@@ -33,10 +33,9 @@ def qrun(bench: Workbench) -> Outcome:
     """Do the research and leave everything that a golden run needs."""
     resolved = resolve_dataset(bench)
     research = _prepare(bench, resolved)
-    workflow = research.workflow
-    write_atomically(bench.folder.path / WORKFLOW_FILE, workflow.text.encode())
+    write_atomically(bench.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
     found = dataset_result(bench, resolved)
-    asked = computation(workflow.config_hash, bench.spec.workflow.seed, bench.folder.metadata)
+    asked = computation(research.config_hash, bench.spec.workflow.seed, bench.folder.metadata)
     bench.folder.update_metadata(
         **dataset_metadata(found),
         **_research_metadata(bench, research, resolved.manifest),
@@ -47,7 +46,7 @@ def qrun(bench: Workbench) -> Outcome:
     metrics = _publish(bench, recorded)
     metadata = bench.folder.metadata
     message = headline(metrics) + kinship_sentence(metadata) + report_sentence(metadata)
-    return Outcome(message, dataset=found, metrics=metrics, config_hash=workflow.config_hash)
+    return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
 
 
 def _publish(bench: Workbench, recorded: MlflowRun) -> Metrics:
@@ -88,17 +87,16 @@ def resolve_dataset(bench: Workbench) -> Resolved:
 
 def _prepare(bench: Workbench, resolved: Resolved) -> Research:
     # The stage starts without Jinja.
-    from qlib_shadow_runner.workflow.prepare import prepare  # noqa: PLC0415
-    from qlib_shadow_runner.workflow.render import Surroundings  # noqa: PLC0415
+    from qlib_shadow_runner.workflow.prepare import RenderContext, prepare  # noqa: PLC0415
     from qlib_shadow_runner.workflow.templates import find_template  # noqa: PLC0415
 
-    here = Surroundings(str(resolved.folder), resolved.manifest.fingerprint, bench.limits.threads)
-    template = find_template(bench.spec.workflow, bench.context.environ)
-    return prepare(bench.spec, template, resolved.dataset, here)
+    template = find_template(bench.spec.workflow, bench.context.environ.get(ENV_TEMPLATE))
+    context = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, bench.limits.threads)
+    return prepare(bench.spec, template, resolved.dataset, context)
 
 
 def _research_metadata(bench: Workbench, research: Research, manifest: Manifest) -> dict[str, object]:
-    from qlib_shadow_runner.workflow.described import describe_research  # noqa: PLC0415
+    from qlib_shadow_runner.workflow.metadata import describe_research  # noqa: PLC0415
 
     return describe_research(bench.spec.workflow, research, synthetic=manifest.synthetic)
 

@@ -83,15 +83,13 @@ def workflow_is_the_one(evidence: Evidence) -> str:
     digest = hashlib.sha256(evidence.workflow_bytes).hexdigest()
     if digest != evidence.metadata.get("workflow_sha256"):
         raise Broken(f"{WORKFLOW_FILE} hashes to {digest[:12]}…, not to what {METADATA_FILE} says")
-    vet(evidence.workflow_bytes.decode())
+    vet(evidence.workflow)
     return f"sha256 {digest[:12]}…"
 
 
 def configuration_hash_holds(evidence: Evidence) -> str:
     """Hold that the question hashes to what the run says."""
-    from qlib_shadow_runner.workflow.render import config_hash  # noqa: PLC0415
-
-    found = config_hash(evidence.workflow, str(evidence.metadata["dataset_fingerprint"]))
+    found = evidence.workflow.config_hash(str(evidence.metadata["dataset_fingerprint"]))
     if found != evidence.metadata.get("config_hash"):
         raise Broken(f"the configuration hashes to {found[:12]}…, not to what {METADATA_FILE} says")
     return f"{found[:12]}…"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qlib_shadow_runner.analysis.figures import Figures, Material
+    from qlib_shadow_runner.workflow.parsed import Workflow
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class Evidence:
         return (self.folder / WORKFLOW_FILE).read_bytes()
 
     @cached_property
-    def workflow(self) -> dict[str, object]:
+    def workflow(self) -> Workflow:
         """Parse workflow.yaml."""
-        from qlib_shadow_runner.workflow.document import read_document  # noqa: PLC0415 - one parser for all
+        from qlib_shadow_runner.workflow.parsed import parse  # noqa: PLC0415 - Jinja and ruamel only when needed
 
-        return read_document(self.workflow_bytes.decode())
+        return parse(self.workflow_bytes.decode())
 
     @cached_property
     def signals_path(self) -> Path:

@@ -132,10 +132,13 @@ TEMPLATE_FRAME: Final = "<template>"
 
 @dataclass(frozen=True)
 class Filled:
-    """The text, and the parameters that it is made of, such as model.num_leaves."""
+    """A template's name, the text that came of it, its parameters, and which of them it used."""
 
+    template: str
     text: str
+    parameters: Mapping[str, Any]
     used: frozenset[str]
+    """Parameters that have parts, by part, such as model.num_leaves."""
 
 
 class Section(Mapping[str, object]):
@@ -172,7 +175,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def fill(template: Template, parameters: Mapping[str, object]) -> Filled:
-    """Fill in the template, or say where it is wrong."""
+    """Return the filled-in template, or refuse it with the line that is wrong."""
     used: set[str] = set()
     context = {
         name: Section(name, value, used) if name in SECTIONS and isinstance(value, Mapping) else value
@@ -188,7 +191,7 @@ def fill(template: Template, parameters: Mapping[str, object]) -> Filled:
         _refuse(template, error.lineno, str(error.message))
     except Exception as error:  # noqa: BLE001 - whatever a template's own arithmetic comes to is its fault
         _refuse(template, _line(error), str(error) or type(error).__name__)
-    return Filled(text, frozenset(used))
+    return Filled(template.name, text, parameters, frozenset(used))
 
 
 def _environment() -> Sandbox:

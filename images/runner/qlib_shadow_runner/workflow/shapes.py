@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
+from qlib_shadow_runner.discovery.segments import Reach
+from qlib_shadow_runner.engine.expressions import SHIFTS, ExpressionError, Node, read
 from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.document import refuse
-from qlib_shadow_runner.workflow.expressions import ExpressionError, reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -199,14 +200,25 @@ class Expression:
         if not isinstance(value, str):
             refuse(f"{where} is {shown(value)}; it must be an expression such as Mean($close, 5)/$close")
         try:
-            reach = reach_of(value)
+            ahead = reach_of(value).ahead
         except ExpressionError as error:
             refuse(f"{where} is {shown(value)}; it {error}")
-        if reach.ahead and not self.may_look_ahead:
+        if ahead and not self.may_look_ahead:
             refuse(
-                f"{where} is {shown(value)}; it looks {reach.ahead} days ahead, and a feature that knows "
+                f"{where} is {shown(value)}; it looks {ahead} days ahead, and a feature that knows "
                 "the future makes figures that mean nothing"
             )
+
+
+def reach_of(expression: str) -> Reach:
+    """Return how many days an expression looks back and ahead."""
+    return _reach(read(expression))
+
+
+def _reach(node: Node) -> Reach:
+    inner = Reach.widest(map(_reach, node.operands))
+    before = node.days if node.operator in SHIFTS else node.days - 1  # a window has its own day in it
+    return Reach(inner.back + max(before, 0), inner.ahead + max(-node.days, 0))
 
 
 @dataclass(frozen=True)

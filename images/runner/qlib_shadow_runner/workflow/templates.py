@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason
+from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.layout import ALL
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE
@@ -37,11 +37,11 @@ class Template:
     text: str
 
 
-def find_template(workflow: WorkflowSpec, environ: Mapping[str, str]) -> Template:
-    """Give the template that the spec names; one's own comes by the environment."""
+def find_template(workflow: WorkflowSpec, own_text: str | None) -> Template:
+    """Return the template that the spec names: a built-in one, or the text of the user's own."""
     if workflow.config_map is None:
         return Template(f"template {workflow.template}", read_template(workflow.template))
-    return own_template(workflow.config_map, environ.get(ENV_TEMPLATE))
+    return own_template(workflow.config_map, own_text)
 
 
 def own_template(ref: ConfigMapRef, text: str | None) -> Template:

@@ -7,13 +7,16 @@ allowed (`classes`) and nothing of a run: whether the workflow answers the run's
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS
 from qlib_shadow_runner.workflow.allowed.models import MODELS
 from qlib_shadow_runner.workflow.allowed.records import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
-from qlib_shadow_runner.workflow.document import read_document, refuse
+from qlib_shadow_runner.workflow.document import refuse
 from qlib_shadow_runner.workflow.shapes import TEXT, Keys, Listed, exactly
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.workflow.parsed import Workflow
 
 WORKFLOW: Final = Keys(
     {
@@ -49,14 +52,10 @@ ORDER: Final = ("SignalRecord", "SigAnaRecord", "PortAnaRecord")
 """Each reads what the one before it has written; what a run exports is made of all three."""
 
 
-def vet(rendered: str) -> dict[str, object]:
-    """Parse a rendered workflow, or refuse it."""
-    document = read_document(rendered)
-    WORKFLOW.check(document, "workflow")
-    task = document["task"]
-    assert isinstance(task, dict), "it was checked"
-    _check_order(task["record"])
-    return document
+def vet(workflow: Workflow) -> None:
+    """Refuse a workflow that names anything that is not allowed."""
+    WORKFLOW.check(workflow.document, "workflow")
+    _check_order(workflow.document["task"]["record"])
 
 
 def _check_order(records: list[dict[str, object]]) -> None:

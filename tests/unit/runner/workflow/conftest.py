@@ -9,7 +9,7 @@ from tests.unit.runner.conftest import write_bin
 from tests.unit.runner.workflow.builders import MakeDataset, PrepareIt, RenderIt, preparer
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.workflow.render import Workflow
+    from qlib_shadow_runner.workflow.parsed import Workflow
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE, Engine
-from qlib_shadow_runner.workflow.described import describe_research
-from qlib_shadow_runner.workflow.parts import engines_of
+from qlib_shadow_runner.workflow.metadata import describe_research
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template
@@ -40,8 +39,7 @@ CLASSES = (
 @pytest.mark.parametrize("engine", Engine)
 def test_the_built_in_template_has_every_part_from_the_engine(render_it: RenderIt, engine: Engine):
     """Either one, and no part of the other."""
-    document = render_it({"workflow": {"engine": engine}}).document
-    assert engines_of(document) == dict.fromkeys(PARTS, engine)
+    assert render_it({"workflow": {"engine": engine}}).engines == dict.fromkeys(PARTS, engine)
 
 
 def test_without_a_word_it_is_the_fast_one_by_class_path(render_it: RenderIt):
@@ -52,9 +50,9 @@ def test_without_a_word_it_is_the_fast_one_by_class_path(render_it: RenderIt):
     assert workflow.text == render_it({"workflow": {"engine": "fast"}}).text
 
 
-def test_the_other_engine_is_another_question(render_it: RenderIt):
+def test_the_other_engine_is_another_question(prepare_it: PrepareIt):
     """The figures are the same; the hash is of what the file says, and the file says who computes."""
-    assert render_it({"workflow": {"engine": "qlib"}}).config_hash != render_it().config_hash
+    assert prepare_it({"workflow": {"engine": "qlib"}}).config_hash != prepare_it().config_hash
 
 
 MIXED: dict[str, tuple[Template, set[str]]] = {

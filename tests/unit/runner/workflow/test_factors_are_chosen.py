@@ -12,7 +12,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.plugins import handlers as fast
 from qlib_shadow_runner.plugins import qlib_handlers as kept
 from qlib_shadow_runner.workflow.allowed.factors import OPERATORS
-from qlib_shadow_runner.workflow.parts import FEATURES_LOOK_BACK
+from qlib_shadow_runner.workflow.parsed import FEATURES_LOOK_BACK
 
 INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"
 SOME: dict[str, Any] = {"kbar": {}, "rolling": {"windows": [5, 7], "include": ["ROC", "CORR"]}}
@@ -54,7 +54,7 @@ def test_every_operator_is_known():
 )
 def test_a_run_reaches_back_as_far_as_its_longest_window(prepare_it: PrepareIt, features: str, back: int):
     """No farther: days before the first are lost to training."""
-    assert prepare_it(template=own(choosing(features))).reach.back == back
+    assert prepare_it(template=own(choosing(features))).workflow.reach.back == back
     assert back <= FEATURES_LOOK_BACK["Alpha158"]
 
 

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from tests.unit.runner.workflow.builders import BUILT_IN, ROOT, own
 
-from qlib_shadow_runner.contract import ENV_TEMPLATE, ExitCode, Reason
+from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import ConfigMapRef, parse_spec
-from qlib_shadow_runner.workflow.prepare import rehearse
+from qlib_shadow_runner.workflow.prepare import render_without_data
 from qlib_shadow_runner.workflow.templates import LARGEST, find_template, own_template
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def written(path: Path, *documents: Mapping[str, object]) -> Path:
 def test_the_stage_takes_the_text_from_its_environment():
     """As the operator hands it over."""
     spec = parse_spec({"workflow": {"configMapRef": {"name": "mine", "key": "a.yaml"}}})
-    found = find_template(spec.workflow, {ENV_TEMPLATE: "x: 1\n"})
+    found = find_template(spec.workflow, "x: 1\n")
     assert (found.name, found.text) == ('ConfigMap "mine", key "a.yaml"', "x: 1\n")
 
 
@@ -182,13 +182,13 @@ def test_a_template_is_not_needed_for_the_data(tmp_path: Path):
 )  # fmt: skip
 def test_a_template_is_rehearsed_without_a_dataset(spec: dict[str, object]):
     """For a market that is made up, so that most mistakes show at once."""
-    research = rehearse(parse_spec({"workflow": spec}), own())
+    research = render_without_data(parse_spec({"workflow": spec}), own())
     assert research.workflow.document["task"]
 
 
 def test_a_rehearsal_finds_what_the_stage_would_refuse():
     """Here a class that is not allowed."""
     with pytest.raises(StageError, match="HFLGBModel, which is not among"):
-        rehearse(
+        render_without_data(
             parse_spec({}), own(("    class: LGBModel", "    class: qlib.contrib.model.gbdt.HFLGBModel"))
         )

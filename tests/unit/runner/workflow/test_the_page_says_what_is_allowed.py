@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from jinja2 import nodes
 from tests.unit.runner.workflow.builders import ROOT, own
 
+from qlib_shadow_runner.engine.expressions import OPERATORS
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow import filling as grammar
 from qlib_shadow_runner.workflow.allowed.records import EXCHANGE
-from qlib_shadow_runner.workflow.expressions import OPERATORS
-from qlib_shadow_runner.workflow.prepare import rehearse
+from qlib_shadow_runner.workflow.prepare import render_without_data
 from qlib_shadow_runner.workflow.shapes import Keys
 from qlib_shadow_runner.workflow.templates import LARGEST, SECTIONS, template_parameters
 from qlib_shadow_runner.workflow.vetting import GROUPS_OF_CLASSES
@@ -90,7 +90,7 @@ def test_every_parameter_is_on_the_page_and_no_other():
 def rehearsed_parameters() -> set[str]:
     """Give the names that a template may use, with those of their parts."""
     spec = parse_spec({})
-    parameters = template_parameters(spec, rehearse(spec, own()).plan, "/data/x", 1)
+    parameters = template_parameters(spec, render_without_data(spec, own()).plan, "/data/x", 1)
     return {whole for name, value in parameters.items() for whole in _names(name, value)}
 
 

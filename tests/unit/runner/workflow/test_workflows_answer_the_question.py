@@ -12,7 +12,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
-from qlib_shadow_runner.workflow.described import REGION_RULES, describe_research
+from qlib_shadow_runner.workflow.metadata import REGION_RULES, describe_research
 
 if TYPE_CHECKING:
     from tests.unit.runner.workflow.builders import MakeDataset, PrepareIt
@@ -162,7 +162,7 @@ def test_the_gap_between_segments_follows_the_label(make_dataset: MakeDataset, l
     dataset = make_dataset(400)
     research = preparer(dataset)(template=own((HANDLER, f"{HANDLER}          label: ['{label}']\n")))
     days, segments = list(dataset.calendar), research.plan.days.segments
-    assert research.reach == Reach(60, ahead)
+    assert research.workflow.reach == Reach(60, ahead)
     assert days.index(segments.valid[0]) - days.index(segments.train[1]) == ahead + 1
     assert days.index(segments.test[0]) - days.index(segments.valid[1]) == ahead + 1
     assert f"test: [{segments.test[0]}, {segments.test[1]}]" in research.workflow.text
@@ -209,11 +209,9 @@ def test_a_label_that_moves_with_the_segments_is_refused(prepare_it: PrepareIt):
 
 def test_the_same_question_has_the_same_hash_whichever_way_the_template_came(prepare_it: PrepareIt):
     """A copy of the built-in template, or one that says the same in other words, asks the same."""
-    built_in = prepare_it().workflow
-    copy = prepare_it({"workflow": {"configMapRef": {"name": "mine"}}}, own()).workflow
-    reworded = prepare_it(
-        template=own(("num_leaves: {{ model.num_leaves }}", "num_leaves: 64  # ours"))
-    ).workflow
-    assert copy.text == built_in.text
+    built_in = prepare_it()
+    copy = prepare_it({"workflow": {"configMapRef": {"name": "mine"}}}, own())
+    reworded = prepare_it(template=own(("num_leaves: {{ model.num_leaves }}", "num_leaves: 64  # ours")))
+    assert copy.workflow.text == built_in.workflow.text
     assert copy.config_hash == built_in.config_hash == reworded.config_hash
-    assert reworded.sha256 != built_in.sha256
+    assert reworded.workflow.sha256 != built_in.workflow.sha256

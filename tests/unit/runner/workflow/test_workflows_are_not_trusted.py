@@ -9,7 +9,7 @@ from tests.unit.runner.workflow.builders import BUILT_IN, PrepareIt, own
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.workflow.document import DEEPEST, LARGEST
-from qlib_shadow_runner.workflow.parts import model_of
+from qlib_shadow_runner.workflow.parsed import parse
 from qlib_shadow_runner.workflow.vetting import vet
 
 MODEL = """  model:
@@ -269,7 +269,7 @@ def test_records_in_disorder_are_refused(prepare_it: PrepareIt):
     first, second = text.index("    - class: SignalRecord"), text.index("    - class: SigAnaRecord")
     third = text.index("    - class: PortAnaRecord")
     with pytest.raises(StageError) as caught:
-        vet(text[:first] + text[second:third] + text[first:second] + text[third:])
+        vet(parse(text[:first] + text[second:third] + text[first:second] + text[third:]))
     assert "lists SigAnaRecord, SignalRecord, PortAnaRecord; a run needs SignalRecord" in caught.value.message
 
 
@@ -289,13 +289,13 @@ def test_records_in_disorder_are_refused(prepare_it: PrepareIt):
 def test_what_is_no_workflow_is_refused(text: str, sentence: str):
     """In a sentence, without a traceback."""
     with pytest.raises(StageError) as caught:
-        vet(text)
+        vet(parse(text))
     assert sentence in caught.value.message
 
 
 def test_a_value_that_parsers_read_differently_is_read_as_qrun_reads_it(prepare_it: PrepareIt):
     """010 is eight to YAML 1.1 and ten to YAML 1.2, which is qrun's: what is vetted is what is run."""
     template = own(("num_leaves: {{ model.num_leaves }}", "num_leaves: 010"))
-    assert model_of(prepare_it(template=template).workflow.document)["kwargs"]["num_leaves"] == 10
+    assert prepare_it(template=template).workflow.model["kwargs"]["num_leaves"] == 10
     path = prepare_it(template=template).workflow.text
     assert YAML(typ="safe", pure=True).load(path)["task"]["model"]["kwargs"]["num_leaves"] == 10
