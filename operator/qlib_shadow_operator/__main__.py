@@ -14,8 +14,8 @@ import kopf
 
 from qlib_shadow_operator.handlers import kopf_settings, register
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError
-from qlib_shadow_operator.loop.cache import KINDS
-from qlib_shadow_operator.loop.health import Health, Limits
+from qlib_shadow_operator.loop.cluster_cache import KINDS
+from qlib_shadow_operator.loop.probes import Health, HealthLimits
 from qlib_shadow_operator.loop.stateless import NoMemories
 from qlib_shadow_operator.settings import Settings, SettingsError, read_settings
 from qlib_shadow_operator.telemetry import logs
@@ -29,7 +29,7 @@ logger = logging.getLogger("qlib_shadow_operator")
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
-CRD_PATIENCE: Final = 5.0
+CRD_TIMEOUT_SECONDS: Final = 5.0
 """Seconds between two looks for the CRD."""
 
 
@@ -52,7 +52,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 def health(settings: Settings) -> Health:
     """Know what has to be heard of, and how often."""
-    limits = Limits(
+    limits = HealthLimits(
         settings.watch_limit_seconds, settings.stall_limit_seconds, settings.contact_limit_seconds
     )
     watches = [(kind, namespace) for kind in KINDS for namespace in settings.namespaces or (None,)]
@@ -79,10 +79,10 @@ def wait_for_crd(cluster: Cluster, health: Health) -> None:
             news = "the CRD qlibshadowruns.qlibshadow.io is not installed; waiting for it"
         except ClusterError as error:
             news = f"waiting for the API server: {error}"
-        if news != health.blocker:
+        if news != health.startup_blocker:
             logger.warning(news)
-        health.blocker = news
-        time.sleep(CRD_PATIENCE)
+        health.startup_blocker = news
+        time.sleep(CRD_TIMEOUT_SECONDS)
 
 
 def run(settings: Settings, cluster: Cluster, telemetry: Telemetry) -> int:

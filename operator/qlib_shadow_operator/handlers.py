@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import kopf
 
-from qlib_shadow_operator.kube.connection import (
+from qlib_shadow_operator.kube.session import open_session
+from qlib_shadow_operator.kube.timeouts import (
     CONNECT_SECONDS,
     LIST_CHUNK,
     READ_SECONDS,
@@ -22,26 +23,25 @@ from qlib_shadow_operator.kube.connection import (
     WATCH_SECONDS,
     WATCH_SILENCE_LIMIT,
 )
-from qlib_shadow_operator.kube.session import open_session
-from qlib_shadow_operator.loop.cache import Cache, Key
-from qlib_shadow_operator.loop.gaps import Gaps
+from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Key
 from qlib_shadow_operator.loop.reconcile import Reconciler
-from qlib_shadow_operator.loop.shutdown import LAST_MOMENT, Shutdown
+from qlib_shadow_operator.loop.shutdown import STOP_DEADLINE_SECONDS, Shutdown
 from qlib_shadow_operator.loop.stateless import NoDiffs, NoProgress
-from qlib_shadow_operator.loop.workers import Workers, ask_now_and_then, resync
+from qlib_shadow_operator.loop.watch_gaps import Gaps
+from qlib_shadow_operator.loop.workers import Workers, poll_api_server, resync
 from qlib_shadow_operator.loop.workqueue import WorkQueue
 from qlib_shadow_operator.runs.names import CHILD_SELECTOR, GROUP, PLURAL, VERSION
-from qlib_shadow_operator.telemetry.figures import Figures
+from qlib_shadow_operator.telemetry.scrape import ScrapeCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlib_shadow_operator.kube.cluster import Cluster
-    from qlib_shadow_operator.kube.traffic import Call, Witness
+    from qlib_shadow_operator.kube.traffic import Call, RequestObserver
     from qlib_shadow_operator.settings import Settings
     from qlib_shadow_operator.telemetry.wiring import Telemetry
 
-PULSE_SECONDS: Final = 30.0
+LOOP_POLL_SECONDS: Final = 30.0
 """Between two questions whether the API server is there."""
 OBJECT_IDLE: Final = 0.05
 """Seconds that kopf's task for an object outlives its last news, and holds it: a first list is all news."""
@@ -56,21 +56,21 @@ def register(
     registry: kopf.OperatorRegistry, settings: Settings, cluster: Cluster, telemetry: Telemetry
 ) -> Shutdown:
     """Build the parts and tie them to kopf's registry."""
-    cache = Cache()
-    queue: WorkQueue[Key] = WorkQueue(_call_later, random.random, time.monotonic, telemetry.waited)
+    cache = ClusterCache()
+    queue: WorkQueue[Key] = WorkQueue(_call_later, random.random, time.monotonic, telemetry.queue_waited)
     reconciler = Reconciler(
         cache, cluster, settings.defaults, changed=telemetry.changed, posted=telemetry.posted
     )
     workers = Workers(
-        queue, reconciler.reconcile, settings.workers, looked=telemetry.looked, about=reconciler.about
+        queue, reconciler.reconcile, settings.workers, reconciled=telemetry.reconciled, about=reconciler.about
     )
-    health, figures = telemetry.health, Figures(cache, telemetry.health, queue.__len__)
-    health.illness, health.oldest_wait = workers.illness, lambda: queue.oldest_wait
+    health, figures = telemetry.health, ScrapeCollector(cache, telemetry.health, queue.__len__)
+    health.loop_problem, health.oldest_wait = workers.loop_problem, lambda: queue.oldest_wait
     telemetry.metrics.add(figures)
     gaps, shutdown = Gaps(), Shutdown(health, workers)
 
     def compared() -> None:
-        health.passed()
+        health.reconcile_ended()
         workers.begin()
 
     def answered(call: Call, code: str, seconds: float) -> None:
@@ -90,11 +90,11 @@ def register(
             cluster,
             where,
             period=settings.resync_seconds,
-            watched=health.hears_everything,
+            watched=health.all_watches_open,
             gap=gaps.found,
             compared=compared,
         )
-        pulse = ask_now_and_then(cluster.crd_is_there, PULSE_SECONDS)
+        pulse = poll_api_server(cluster.crd_is_there, LOOP_POLL_SECONDS)
         workers.start(asyncio.create_task(again, name="resync"), asyncio.create_task(pulse, name="pulse"))
         health.begin()
 
@@ -109,12 +109,12 @@ def register(
     return shutdown
 
 
-async def log_in(witness: Witness, **given: Any) -> kopf.AiohttpSession:
+async def log_in(observer: RequestObserver, **given: Any) -> kopf.AiohttpSession:
     """Log in as kopf does, with a session of our own."""
     found = await asyncio.to_thread(kopf.login_via_client, **given)
     if found is None:  # only where the client is not installed
         raise kopf.LoginError("the Kubernetes client gives no credentials")
-    session = open_session(found.as_http_headers(), found.as_ssl_context(), witness)
+    session = open_session(found.as_http_headers(), found.as_ssl_context(), observer)
     return kopf.AiohttpSession(
         server=found.server, default_namespace=found.default_namespace, aiohttp_session=session
     )
@@ -123,7 +123,7 @@ async def log_in(witness: Witness, **given: Any) -> kopf.AiohttpSession:
 def _watch(
     registry: kopf.OperatorRegistry,
     kind: str,
-    cache: Cache,
+    cache: ClusterCache,
     queue: WorkQueue[Key],
     telemetry: Telemetry,
 ) -> None:
@@ -136,7 +136,7 @@ def _watch(
         namespace: str | None,
         **_: Any,
     ) -> None:
-        telemetry.noticed(kind, namespace, type)
+        telemetry.watch_event(kind, namespace, type)
         key = cache.drop(kind, body) if type == "DELETED" else cache.put(kind, body)
         if key is not None:
             queue.add(key)
@@ -154,7 +154,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     found.persistence.progress_storage = NoProgress()
     found.scanning.disabled = True
     found.peering.standalone = True
-    found.process.ultimate_exiting_timeout = LAST_MOMENT
+    found.process.ultimate_exiting_timeout = STOP_DEADLINE_SECONDS
     found.networking.request_timeout = READ_SECONDS
     found.networking.connect_timeout = CONNECT_SECONDS
     found.networking.error_backoffs = WATCH_BACKOFFS

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from qlib_shadow_operator.kube.connection import RECOVERY_LIMIT, WATCH_SECONDS
+from qlib_shadow_operator.kube.timeouts import RECOVERY_LIMIT, WATCH_SECONDS
 from qlib_shadow_operator.runs.defaults import Defaults, StageDefaults
 from qlib_shadow_runner import contract
 from qlib_shadow_runner.contract import Stage

@@ -49,7 +49,7 @@ SPEC: Final[Mapping[str, Any]] = {
 }
 
 
-class Api(Protocol):
+class TrialApi(Protocol):
     """What is asked of the API server; see kube.cluster.Cluster."""
 
     def create_run(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Api(Protocol):
         """Remove a run."""
 
 
-def main(environ: Mapping[str, str], connect: Callable[[], Api], pause: Callable[[], None]) -> ExitCode:
+def main(environ: Mapping[str, str], connect: Callable[[], TrialApi], pause: Callable[[], None]) -> ExitCode:
     """Make the run, wait, and say how it ended; a run that failed is left for `kubectl describe`."""
     namespace, name = environ.get(ENV_NAMESPACE, ""), environ.get(ENV_NAME, "")
     if not namespace or not name:
@@ -72,7 +72,7 @@ def main(environ: Mapping[str, str], connect: Callable[[], Api], pause: Callable
         api = connect()
         api.create_run(namespace, document(namespace, name))
         run = wait(api, namespace, name, pause)
-        return conclude(api, run)
+        return final_state(api, run)
     except (ClusterError, NoClusterError) as error:
         sys.stderr.write(f"the trial run {name}: {error}\n")
         return ExitCode.TRANSIENT
@@ -88,7 +88,7 @@ def document(namespace: str, name: str) -> dict[str, Any]:
     }
 
 
-def wait(api: Api, namespace: str, name: str, pause: Callable[[], None]) -> Run | None:
+def wait(api: TrialApi, namespace: str, name: str, pause: Callable[[], None]) -> Run | None:
     """Look until the run has ended, or will not by itself; say each change. None: somebody removed it."""
     told, run, stuck = "", None, 0.0
     for _ in range(int(PATIENCE / PAUSE)):
@@ -129,7 +129,7 @@ def progress(run: Run | None) -> str:
     return f"{far}: {why}" if why else far
 
 
-def conclude(api: Api, run: Run | None) -> ExitCode:
+def final_state(api: TrialApi, run: Run | None) -> ExitCode:
     """Say the figures and clean up, or say why it failed."""
     if run is None:
         return ExitCode.INTERNAL
@@ -138,11 +138,11 @@ def conclude(api: Api, run: Run | None) -> ExitCode:
         sys.stdout.write(f"{run.name}: {figures}; artifacts stay at {run.status.artifact_path}\n")
         api.delete_run(run)
         return ExitCode.DONE
-    sys.stderr.write(f"{run.name}: {why_not(run)}\n")
+    sys.stderr.write(f"{run.name}: {failure_text(run)}\n")
     return ExitCode.INTERNAL
 
 
-def why_not(run: Run) -> str:
+def failure_text(run: Run) -> str:
     """Say why a run is not complete."""
     failed = run.status.condition(ConditionType.FAILED)
     if failed is not None and failed.status:

@@ -100,7 +100,7 @@ def dump(home: Path, bars: pd.DataFrame, calendar: list[pd.Timestamp]) -> None:
         np.hstack([start, aligned[column]]).astype("<f").tofile(home / f"{column}.day.bin")
 
 
-WAYS = {"ours": ours, "plain": plain}
+LINKS_FOLDER = {"ours": ours, "plain": plain}
 
 
 def measured(way: str, source: Path, folder: Path) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def measured(way: str, source: Path, folder: Path) -> dict[str, Any]:
 def child(way: str, source: Path, folder: Path) -> None:
     """Be that child."""
     started = time.perf_counter()
-    WAYS[way](source, folder)
+    LINKS_FOLDER[way](source, folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     sys.stdout.write(json.dumps({"seconds": time.perf_counter() - started, "peak": peak}))
 
@@ -152,7 +152,7 @@ def compare(symbols: int, days: int, runs: int = 1) -> list[str]:
         rows = generate(source, symbols=symbols, days=days)
         best: dict[str, dict[str, Any]] = {}
         for number in range(runs):
-            for way in WAYS:
+            for way in LINKS_FOLDER:
                 folder = place / f"{way}-{number}"
                 folder.mkdir()
                 figures = measured(way, source, folder)
@@ -183,7 +183,7 @@ def main() -> int:
     parser.add_argument("--symbols", type=int, default=500)
     parser.add_argument("--years", type=int, default=15)
     parser.add_argument("--runs", type=int, default=2, help="the best of so many is reported")
-    parser.add_argument("--way", choices=sorted(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=sorted(LINKS_FOLDER), help=argparse.SUPPRESS)
     parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
     flags = parser.parse_args()

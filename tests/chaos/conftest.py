@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 from tests.chaos.fakenode import FakeNode
 from tests.chaos.operators import Operator
-from tests.chaos.theatre import Theatre
+from tests.chaos.scenario import Theatre
 
+from operator_processes import define_runs
 from testcluster import PATIENCE, wait_for
-from workshop import define_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

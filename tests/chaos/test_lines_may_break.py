@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.chaos.proxy import Proxy, address_of, through
 
-from qlib_shadow_operator.kube.connection import READ_SECONDS, RECOVERY_LIMIT
+from qlib_shadow_operator.kube.timeouts import READ_SECONDS, RECOVERY_LIMIT
 from testcluster import wait_for
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chaos.conftest import Hire
-    from tests.chaos.theatre import Theatre
+    from tests.chaos.scenario import Theatre
 
 pytestmark = [
     pytest.mark.cluster,

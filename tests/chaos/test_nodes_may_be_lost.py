@@ -15,7 +15,7 @@ from testcluster import PATIENCE, wait_for
 if TYPE_CHECKING:
     from tests.chaos.conftest import Hire
     from tests.chaos.fakenode import FakeNode
-    from tests.chaos.theatre import Theatre
+    from tests.chaos.scenario import Theatre
 
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
 

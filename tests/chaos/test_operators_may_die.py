@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.chaos.conftest import Hire
-    from tests.chaos.theatre import Theatre
+    from tests.chaos.scenario import Theatre
 
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
 

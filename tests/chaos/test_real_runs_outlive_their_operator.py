@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.chaos.operators import Operator
+from tests.chaos.scenario import Theatre
 from tests.chaos.test_operators_may_die import KILLS
-from tests.chaos.theatre import Theatre
 
-from workshop import define_runs
+from operator_processes import define_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ import pytest
 
 from local_stages import OUTPUTS, RUNNER, LocalVolume, kill_with_children
 from qlib_shadow_runner.contract import ExitCode
-from qlib_shadow_runner.faults import ENV_FAULT, QrunPoint
+from qlib_shadow_runner.crash_points import ENV_FAULT, QrunPoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def volume(tmp_path: Path) -> LocalVolume:
     return volume
 
 
-def nothing_is_half_done(volume: LocalVolume, undisturbed: LocalVolume) -> None:
+def no_partial_files(volume: LocalVolume, undisturbed: LocalVolume) -> None:
     """Whatever a reader finds is whole and final, and the run does not claim to be complete."""
     final = undisturbed.outputs()
     assert [name for name, content in volume.outputs().items() if content != final[name]] == []
@@ -74,7 +74,7 @@ def test_a_power_cut_at_every_point_costs_one_step(volume: LocalVolume, undistur
     """Everything dies at once, twenty-one times in a row; what was kept is never done again."""
     for point in POINTS:
         assert volume.stop_at(point).returncode == -signal.SIGKILL
-        nothing_is_half_done(volume, undisturbed)
+        no_partial_files(volume, undisturbed)
         assert len(volume.running()) <= 1, "the attempt before the last was not ended by the last"
     is_completed(volume, undisturbed)
     trained = POINTS.index(QrunPoint.MODEL_KEPT) + 1
@@ -89,7 +89,7 @@ def test_a_child_that_runs_out_of_memory_is_told_and_made_good(volume: LocalVolu
     for point in [one for one in POINTS if one not in IN_THE_STAGE] if THOROUGH else MADE:
         done = volume.stage("qrun", **{ENV_FAULT: point})
         assert (done.returncode, volume.result()["reason"]) == (ExitCode.OUT_OF_MEMORY, "OutOfMemory"), point
-        nothing_is_half_done(volume, undisturbed)
+        no_partial_files(volume, undisturbed)
         assert volume.running() == []
     is_completed(volume, undisturbed)
 
@@ -100,7 +100,7 @@ def test_a_stage_that_is_stopped_finishes_the_write_it_is_in(volume: LocalVolume
         done = volume.stop_at(point, terminate=True)
         assert done.returncode == ExitCode.INTERRUPTED, f"{point}:\n{done.stdout}"
         assert (volume.result()["reason"], volume.metadata()["status"]) == ("Interrupted", "interrupted")
-        nothing_is_half_done(volume, undisturbed)
+        no_partial_files(volume, undisturbed)
         assert volume.running() == []
         if point.endswith("-written"):
             step = point.removesuffix("-written")
@@ -133,6 +133,6 @@ def test_power_cuts_at_random_instants_are_made_good(tmp_path: Path, undisturbed
             volumes.append(LocalVolume(tmp_path / str(len(volumes))))
         else:
             assert process.returncode != 0
-            nothing_is_half_done(volume, undisturbed)
+            no_partial_files(volume, undisturbed)
     assert volumes[-1].stage("download").returncode == 0
     is_completed(volumes[-1], undisturbed)

@@ -16,7 +16,7 @@ from testcluster.errors import UnavailableError
 
 Render = Any
 Series = dict[str, Any]
-Ask = Callable[..., list[dict[str, Any]]]
+FeatureRequest = Callable[..., list[dict[str, Any]]]
 NOW = 1_000_000
 MINUTE, HOUR, DAY = 60, 3600, 86400
 NIGHTLY = {"name": "nightly", "cron": "30 18 * * 1-5", "run": {"spec": {}}}
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def ask() -> Ask:
+def ask() -> FeatureRequest:
     """Lend the engine: series and expressions in, an answer for each out."""
     try:
         program = binaries.promql()
@@ -136,20 +136,20 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
 
 
 @pytest.mark.parametrize(("alert", "known"), RINGS.values(), ids=RINGS)
-def test_it_rings(ask: Ask, alerts: dict[str, str], alert: str, known: Series):
+def test_it_rings(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
     """Once, for what is wrong."""
     [answer] = ask([known], alerts[alert])
     assert len(answer["found"]) == 1
 
 
 @pytest.mark.parametrize(("alert", "known"), IS_SILENT.values(), ids=IS_SILENT)
-def test_it_is_silent(ask: Ask, alerts: dict[str, str], alert: str, known: Series):
+def test_it_is_silent(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
     """When all is well, or somebody else's."""
     [answer] = ask([known], alerts[alert])
     assert answer["found"] == []
 
 
-def test_what_a_former_operator_told_gives_way_to_news(ask: Ask, alerts: dict[str, str]):
+def test_what_a_former_operator_told_gives_way_to_news(ask: FeatureRequest, alerts: dict[str, str]):
     """A success since its end counts; and where there was none, there is one alert and not two."""
     before, since, same = forgotten(100, 10), success(5, pod="now"), success(100, pod="now")
     [answer] = ask([before, since], alerts["NoSuccess"])
@@ -158,7 +158,7 @@ def test_what_a_former_operator_told_gives_way_to_news(ask: Ask, alerts: dict[st
     assert [one["labels"] for one in answer["found"]] == [{"namespace": "research", "series": "nightly"}]
 
 
-def test_what_was_never_complete_is_named(ask: Ask, render: Render):
+def test_what_was_never_complete_is_named(ask: FeatureRequest, render: Render):
     """Each schedule for itself, where it makes its runs."""
     objects = render(
         metrics={"prometheusRule": {"enabled": True}},
@@ -179,7 +179,7 @@ def test_every_alert_rings_and_is_silent_somewhere(alerts: dict[str, str]):
     assert {alert for alert, _ in RINGS.values()} == {alert for alert, _ in IS_SILENT.values()} == set(alerts)
 
 
-def test_cluster_wide_rings_for_every_namespace(ask: Ask, render: Render):
+def test_cluster_wide_rings_for_every_namespace(ask: FeatureRequest, render: Render):
     """Runs are anywhere; the operator is still its own."""
     objects = render(
         metrics={"prometheusRule": {"enabled": True, "series": "us-.+"}}, clusterWide=True, namespaces=["a"]
@@ -191,7 +191,7 @@ def test_cluster_wide_rings_for_every_namespace(ask: Ask, render: Render):
     assert [one["labels"]["namespace"] for one in answer["found"]] == ["desk-b"]
 
 
-def test_every_panel_asks_in_promql(ask: Ask):
+def test_every_panel_asks_in_promql(ask: FeatureRequest):
     """As the engine reads it; Grafana puts the interval in."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     asked = [target["expr"] for panel in panels for target in panel.get("targets", [])]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from qlib_shadow_operator.runs.defaults import Defaults
-from qlib_shadow_operator.schedule.document import parse_schedule
+from qlib_shadow_operator.schedule.parse_schedule import parse_schedule
 from qlib_shadow_operator.settings import Settings, read_settings
 from testcluster.commands import run
 from testcluster.errors import CommandError

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from operator_processes import alarms
 from testcluster import (
     TestClusterError,
     UnavailableError,
@@ -27,7 +28,6 @@ from testcluster import (
 from testcluster.__main__ import main
 from testcluster.commands import run
 from testcluster.errors import CommandError
-from workshop import alarms
 
 HERE = Path(__file__).parent
 NOBODY = 2**22 + 1
@@ -169,7 +169,7 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def a_dead_sandbox() -> sandbox.Sandbox:
+def a_stopped_sandbox() -> sandbox.Sandbox:
     """Give a sandbox whose process is gone, and not yet what it left."""
     state = Path(tempfile.mkdtemp(prefix=sandbox.PREFIX))
     with sandbox.lifeline(state):
@@ -193,7 +193,7 @@ def test_a_dead_sandbox_is_removed_by_one_at_a_time(
     states: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """Two that remove the same folder would take it from under each other."""
-    box, remove, locked = a_dead_sandbox(), sandbox.remove, []
+    box, remove, locked = a_stopped_sandbox(), sandbox.remove, []
 
     def watched(state: Path) -> None:
         locked.append(leftovers_are_locked())
@@ -208,7 +208,7 @@ def test_a_dead_sandbox_is_removed_by_one_at_a_time(
 
 def test_a_sandbox_that_another_session_has_removed_ends_all_the_same(states: Path) -> None:
     """Between its death and its owner's turn, somebody else started."""
-    box = a_dead_sandbox()
+    box = a_stopped_sandbox()
     with subprocess.Popen(("sleep", "0"), stdin=subprocess.PIPE) as process:
         sandbox.OWNED[box.state] = process
         shutil.rmtree(box.state)

@@ -215,7 +215,7 @@ NO_FAILURES: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "Kueue has not admitted the Job yet; nobody's patience runs out.",
         "`kubectl get localqueues,workloads`; without Kueue, leave `queueName` out.",
     ),
-    OperatorReason.REPORTING_AGAIN: (
+    OperatorReason.RECOVERING_RESULT: (
         "A small Job reads the result of a stage that ended well from the run folder.",
         "",
     ),

@@ -10,12 +10,12 @@ import yaml
 from tests.contract import api_page
 
 from qlib_shadow_operator.kube.parse import parse_run
-from qlib_shadow_operator.kube.render import render_status
+from qlib_shadow_operator.kube.status_document import render_status
 from qlib_shadow_operator.runs.names import GROUP, PLURAL, VERSION, ConditionType, StageState
 from qlib_shadow_operator.runs.reasons import MESSAGE_MAX
 from qlib_shadow_runner import spec as runner
 from qlib_shadow_runner.contract import RUN_ID_MAX, DatasetResult, Metrics, Stage
-from qlib_shadow_runner.dataset.prices.columns import ROLES
+from qlib_shadow_runner.dataset.prices.column_roles import ROLES
 from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.dataset.quality.policy import EVERYTHING
 from qlib_shadow_runner.dataset.sources import SOURCES, archive, prices

@@ -12,7 +12,7 @@ import yaml
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.jobs import build_job
-from qlib_shadow_operator.schedule.document import parse_schedule
+from qlib_shadow_operator.schedule.parse_schedule import parse_schedule
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import Stage
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from composing import composer
+from compose_reader import composer
 from installation import ROOT
 from testcluster.errors import CommandError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from composing import Composer
+    from compose_reader import Composer
     from testcluster.images import Images
 
 pytestmark = pytest.mark.cluster

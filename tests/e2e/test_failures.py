@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_operator.runs.questions import ASK_AFTER, LISTEN_AGAIN
+from operator_processes import (
+    Process,
+    Workshop,
+    alarms,
+    define_runs,
+    operating,
+    synthetic,
+    unreachable,
+    workshop,
+)
+from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME, QUERY_AFTER
 from testcluster import PATIENCE
 from testcluster.engines import engine
-from workshop import Process, Workshop, alarms, define_runs, operating, synthetic, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-HASTY_SECONDS = int((ASK_AFTER + LISTEN_AGAIN).total_seconds()) + 10
+HASTY_SECONDS = int((QUERY_AFTER + NO_WARNING_LIFETIME).total_seconds()) + 10
 """Events are asked for twice within it: a busy kubelet may have nothing to say the first time."""
 PYTHON = "docker.io/library/python:3.12-slim"
 """The base of both images where Docker is."""

@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from installation import ROOT
-from testcluster import PATIENCE, wait_for
-from workshop import (
+from operator_processes import (
     ACCOUNT,
     Process,
     Workshop,
@@ -22,6 +21,7 @@ from workshop import (
     unreachable,
     workshop,
 )
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 NOTHING: dict[str, Any] = {"path": "/data/qlib/nothing", "source": {"existing": {}}}
-NOWHERE: dict[str, Any] = {"download": {"nodeSelector": {"disk": "none-such"}}}
+NO_DATASET: dict[str, Any] = {"download": {"nodeSelector": {"disk": "none-such"}}}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def another_job(shop: Workshop, run: str, uid: str) -> dict[str, Any]:
 def test_a_job_that_is_deleted_by_hand_is_made_once_more_and_no_oftener(place: Place):
     """The second time, somebody means it."""
     shop = place.shop
-    shop.run("deleted", dataset=synthetic("deleted"), stages=NOWHERE)
+    shop.run("deleted", dataset=synthetic("deleted"), stages=NO_DATASET)
     seen = shop.wait_for_stage("deleted", "download", reason="Unschedulable")
     first = job_of(shop, "deleted")["metadata"]
     assert seen["jobUID"] == first["uid"]
@@ -197,7 +197,7 @@ def test_a_namespace_goes_without_noise(cluster: Cluster, everywhere: tuple[Work
     """Nothing holds it up, and of each run that goes with it the operator says at most one word."""
     doomed, process = everywhere
     runs = [doomed.run(f"doomed-{number}", dataset=unreachable("busy")) for number in range(3)]
-    runs.append(doomed.run("doomed-idle", dataset=unreachable("busy"), stages=NOWHERE))
+    runs.append(doomed.run("doomed-idle", dataset=unreachable("busy"), stages=NO_DATASET))
     for run in runs[:3]:
         doomed.running_pod(run)
     doomed.wait_for_stage("doomed-idle", "download", reason="Unschedulable")

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from relay import Relay
+from lossy_proxy import Relay
+from operator_processes import alarms
 from testcluster import PATIENCE, wait_for
-from workshop import alarms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from operator_processes import define_runs
 from release import CHART, Release
 from testcluster import PATIENCE, wait_for
-from workshop import define_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workshop import Workshop, define_runs, operating, unreachable, workshop
+from operator_processes import Workshop, define_runs, operating, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

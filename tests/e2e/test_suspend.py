@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from operator_processes import Process, Workshop, define_runs, operating, synthetic, unreachable, workshop
 from testcluster import PATIENCE, wait_for
-from workshop import Process, Workshop, define_runs, operating, synthetic, unreachable, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

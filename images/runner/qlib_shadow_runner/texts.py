@@ -39,13 +39,13 @@ def ended(sentence: str) -> str:
 KIB: Final = 1024
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Write one line into the log, at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-def human(size: float) -> str:
+def format_size(size: float) -> str:
     """Write a size as people read it."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < KIB:

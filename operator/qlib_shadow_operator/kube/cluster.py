@@ -13,8 +13,8 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from qlib_shadow_operator.kube.connection import CONNECT_SECONDS, LIST_CHUNK, READ_SECONDS, SOCKET_OPTIONS
-from qlib_shadow_operator.kube.traffic import Witnessed
+from qlib_shadow_operator.kube.timeouts import CONNECT_SECONDS, LIST_CHUNK, READ_SECONDS, SOCKET_OPTIONS
+from qlib_shadow_operator.kube.traffic import ObservedRequests
 from qlib_shadow_operator.runs.names import (
     CHILD_SELECTOR,
     GROUP,
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from qlib_shadow_operator.kube.traffic import Witness
-    from qlib_shadow_operator.runs.decisions import Note
+    from qlib_shadow_operator.kube.traffic import RequestObserver
+    from qlib_shadow_operator.runs.decisions import Event
     from qlib_shadow_operator.runs.model import Run
     from qlib_shadow_runner.contract import Stage
 
@@ -40,10 +40,10 @@ CONFLICT: Final = 409
 GONE: Final = 404
 FORBIDDEN: Final = 403
 """Quota, policy or rights: somebody may change it."""
-HOPELESS: Final = frozenset({400, 413, 422})
+PERMANENT: Final = frozenset({400, 413, 422})
 """The same request will be refused for ever."""
 
-ENDING: Final = "because it is being terminated"
+TERMINATING: Final = "because it is being terminated"
 """What the API server says of a namespace."""
 
 NOTE_MAX: Final = 1000
@@ -63,12 +63,12 @@ class ConflictError(ClusterError):
 class RefusedError(ClusterError):
     """The API server says no, and why."""
 
-    def __init__(self, message: str, *, hopeless: bool = False) -> None:
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
-        self.hopeless = hopeless
+        self.permanent = permanent
 
 
-class NamespaceEndingError(ClusterError):
+class NamespaceTerminatingError(ClusterError):
     """The namespace is being deleted: nothing can be made in it any more."""
 
 
@@ -93,30 +93,30 @@ class Cluster:
 
     objects: Any
     core: Any
-    hang_up: Callable[[], None]
+    close_connections: Callable[[], None]
     """Drops the idle connections: where one was cut, the others were too."""
 
     @classmethod
-    def connect(cls, pool: int, witness: Witness = lambda *_: None) -> Cluster:
+    def connect(cls, pool: int, observer: RequestObserver = lambda *_: None) -> Cluster:
         """Use the pod's service account, or else the kubeconfig of whoever runs this."""
         configuration = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         except ConfigException:
             _load_kubeconfig(configuration)
-        return cls.over(configuration, pool, witness)
+        return cls.over(configuration, pool, observer)
 
     @classmethod
-    def over(cls, configuration: Any, pool: int, witness: Witness = lambda *_: None) -> Cluster:
+    def over(cls, configuration: Any, pool: int, observer: RequestObserver = lambda *_: None) -> Cluster:
         """Use what is configured, over lines that do not die in silence."""
         configuration.connection_pool_maxsize = pool
         configuration.socket_options = SOCKET_OPTIONS
         # The queue tries again, later each time; here a dead line would only be waited for four times over.
         configuration.retries = False
         api = client.ApiClient(configuration)
-        hang_up = api.rest_client.pool_manager.clear
-        api.rest_client = Witnessed(api.rest_client, witness)  # type: ignore[assignment]
-        return cls(client.CustomObjectsApi(api), client.CoreV1Api(api), hang_up)
+        close_connections = api.rest_client.pool_manager.clear
+        api.rest_client = ObservedRequests(api.rest_client, observer)  # type: ignore[assignment]
+        return cls(client.CustomObjectsApi(api), client.CoreV1Api(api), close_connections)
 
     def crd_is_there(self) -> bool:
         """Ask whether QlibShadowRun is known to the API server."""
@@ -137,7 +137,7 @@ class Cluster:
             there = self._call_for(
                 self.objects.get_namespaced_custom_object, **BATCH, namespace=namespace, name=name
             )
-            return _ours(there, body)
+            return _require_same(there, body)
 
     def get_job(self, namespace: str, name: str) -> Document | None:
         """Read a Job as it is now, or None where there is none."""
@@ -207,7 +207,7 @@ class Cluster:
         """Remove a run; its Jobs follow."""
         self._delete(RUNS, run.namespace, run.name, run.uid)
 
-    def post_event(self, run: Run, note: Note, now: datetime) -> None:
+    def post_event(self, run: Run, note: Event, now: datetime) -> None:
         """Tell what happened to whoever describes the run."""
         body = event(run, note, now)
         self._call(self.objects.create_namespaced_custom_object, **EVENTS, namespace=run.namespace, body=body)
@@ -258,7 +258,7 @@ class Cluster:
         except ApiException as error:
             raise _translate(error) from error
         except HTTPError as error:
-            self.hang_up()
+            self.close_connections()
             raise ClusterError(f"the API server does not answer: {error}") from error
 
     def _call_for(self, method: Callable[..., Any], **kwargs: Any) -> Document:
@@ -266,7 +266,7 @@ class Cluster:
         return found
 
 
-def _ours(there: Document, wanted: Document) -> Document:
+def _require_same(there: Document, wanted: Document) -> Document:
     """Accept a Job that was made for the same run, and no other."""
     owner = wanted["metadata"]["ownerReferences"][0]["uid"]
     meta = there["metadata"]
@@ -284,22 +284,22 @@ def _load_kubeconfig(configuration: Any) -> None:
 
 def _translate(error: Any) -> ClusterError:
     if error.status in {CONFLICT, GONE}:
-        return ConflictError(_why(error))
-    if error.status == FORBIDDEN and ENDING in _why(error):
-        return NamespaceEndingError(_why(error))
-    if error.status in HOPELESS:
-        return RefusedError(_why(error), hopeless=True)
-    return RefusedError(_why(error)) if error.status == FORBIDDEN else ClusterError(_why(error))
+        return ConflictError(_error_text(error))
+    if error.status == FORBIDDEN and TERMINATING in _error_text(error):
+        return NamespaceTerminatingError(_error_text(error))
+    if error.status in PERMANENT:
+        return RefusedError(_error_text(error), permanent=True)
+    return RefusedError(_error_text(error)) if error.status == FORBIDDEN else ClusterError(_error_text(error))
 
 
-def _why(error: Any) -> str:
+def _error_text(error: Any) -> str:
     try:
         return str(json.loads(error.body)["message"])
     except (ValueError, KeyError, TypeError):
         return f"{error.status} {error.reason}"
 
 
-def event(run: Run, note: Note, now: datetime) -> Document:
+def event(run: Run, note: Event, now: datetime) -> Document:
     """Write an Event about a run."""
     return {
         "apiVersion": "events.k8s.io/v1",

@@ -13,7 +13,7 @@ from qlib_shadow_operator.runs.model import (
     Job,
     Pod,
     Run,
-    RunSpec,
+    RunResourceSpec,
     StageSpec,
     StageStatus,
     Status,
@@ -27,7 +27,7 @@ from qlib_shadow_operator.runs.names import (
     ConditionType,
     StageState,
 )
-from qlib_shadow_operator.runs.questions import Trouble
+from qlib_shadow_operator.runs.queries import WarningEvent
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def parse_run(raw: Mapping[str, Any]) -> Run:
     )
 
 
-def _spec(raw: Mapping[str, Any]) -> RunSpec:
+def _spec(raw: Mapping[str, Any]) -> RunResourceSpec:
     stages = raw.get("stages") or {}
-    return RunSpec(
+    return RunResourceSpec(
         question={name: raw[name] for name in QUESTION_KEYS if raw.get(name) is not None},
         run_id=raw.get("runId"),
         claim_name=(raw.get("storage") or {}).get("claimName"),
@@ -215,7 +215,7 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
     )
 
 
-def parse_trouble(raw: Mapping[str, Any]) -> Trouble:
+def parse_warning_event(raw: Mapping[str, Any]) -> WarningEvent:
     """Read an Event, whichever recorder wrote it: each keeps the time of its last sight elsewhere."""
     meta, series = raw.get("metadata") or {}, raw.get("series") or {}
     times = (
@@ -224,7 +224,7 @@ def parse_trouble(raw: Mapping[str, Any]) -> Trouble:
         raw.get("eventTime"),
         meta.get("creationTimestamp"),
     )
-    return Trouble(
+    return WarningEvent(
         reason=raw.get("reason", ""),
         message=raw.get("note", ""),
         at=next((found for one in times if (found := read_time(one))), LONG_AGO),

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from qlib_shadow_operator.kube.connection import SOCKET_OPTIONS
+from qlib_shadow_operator.kube.timeouts import SOCKET_OPTIONS
 from qlib_shadow_operator.kube.traffic import UNREACHABLE, describe
 
 if TYPE_CHECKING:
     import ssl
     from types import SimpleNamespace
 
-    from qlib_shadow_operator.kube.traffic import Witness
+    from qlib_shadow_operator.kube.traffic import RequestObserver
 
 
-def open_session(headers: dict[str, str], trust: ssl.SSLContext, witness: Witness) -> aiohttp.ClientSession:
+def open_session(
+    headers: dict[str, str], trust: ssl.SSLContext, observer: RequestObserver
+) -> aiohttp.ClientSession:
     """Open it; compressed lists would cost both sides more than the network saves."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=trust, socket_factory=_socket),
         headers={"Accept-Encoding": "identity", **headers},
-        trace_configs=[_trace(witness)],
+        trace_configs=[_trace(observer)],
     )
 
 
@@ -36,10 +38,10 @@ def _socket(address: Any) -> socket.socket:
     return line
 
 
-def _trace(witness: Witness) -> aiohttp.TraceConfig:
+def _trace(observer: RequestObserver) -> aiohttp.TraceConfig:
     def tell(begun: float, params: Any, code: str) -> None:
         call = describe(params.method, params.url.path, watch=params.url.query.get("watch") == "true")
-        witness(call, code, time.monotonic() - begun)
+        observer(call, code, time.monotonic() - begun)
 
     async def begin(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
         context.begun = time.monotonic()

@@ -37,7 +37,7 @@ class Call:
     namespace: str | None
 
 
-Witness = Callable[[Call, str, float], None]
+RequestObserver = Callable[[Call, str, float], None]
 """Is told of every request: what it was, the code of its answer, and the seconds until that came."""
 
 
@@ -53,12 +53,12 @@ def describe(method: str, path: str, *, watch: bool = False) -> Call:
     return Call(VERBS.get(method.upper(), reading), resource, found["namespace"])
 
 
-class Witnessed:
+class ObservedRequests:
     """The client's sender of requests, and somebody who looks on."""
 
-    def __init__(self, sender: Any, witness: Witness) -> None:
+    def __init__(self, sender: Any, observer: RequestObserver) -> None:
         self._sender = sender
-        self._witness = witness
+        self._witness = observer
 
     def request(self, method: str, url: str, **options: Any) -> Any:
         """Send a request."""

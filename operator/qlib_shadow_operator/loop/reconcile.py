@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qlib_shadow_operator.kube.cluster import (
     ClusterError,
     ConflictError,
-    NamespaceEndingError,
+    NamespaceTerminatingError,
     RefusedError,
 )
 from qlib_shadow_operator.kube.parse import parse_run
-from qlib_shadow_operator.kube.render import merge_patch, render_status
-from qlib_shadow_operator.loop.cache import Key
-from qlib_shadow_operator.loop.inquiries import Inquirer, InquiryApi
+from qlib_shadow_operator.kube.status_document import merge_patch, render_status
+from qlib_shadow_operator.loop.cluster_cache import Key
+from qlib_shadow_operator.loop.query_runner import QueryApi, QueryRunner
 from qlib_shadow_operator.runs.decide import decide
 from qlib_shadow_operator.runs.decisions import CreateJob, DeleteJob, DeleteRun, SetJobSuspended
 from qlib_shadow_operator.runs.model import Rejection
-from qlib_shadow_operator.runs.summary import NONE
+from qlib_shadow_operator.runs.print_columns import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qlib_shadow_operator.loop.cache import Cache
-    from qlib_shadow_operator.runs.decisions import Action, Decision, Note
+    from qlib_shadow_operator.loop.cluster_cache import ClusterCache
+    from qlib_shadow_operator.runs.decisions import Action, Decision, Event
     from qlib_shadow_operator.runs.defaults import Defaults
     from qlib_shadow_operator.runs.model import Observed, Run, Status
     from qlib_shadow_runner.contract import Stage
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Api(InquiryApi, Protocol):
+class ReconcilerApi(QueryApi, Protocol):
     """What is asked of the API server; see kube.cluster.Cluster."""
 
     def get_run(self, namespace: str, name: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Api(InquiryApi, Protocol):
     def delete_run(self, run: Run) -> None:
         """Remove a run."""
 
-    def post_event(self, run: Run, note: Note, now: datetime) -> None:
+    def post_event(self, run: Run, note: Event, now: datetime) -> None:
         """Tell what happened."""
 
 
@@ -74,8 +74,8 @@ def utc_now() -> datetime:
 class Reconciler:
     """Looks at runs."""
 
-    cache: Cache
-    api: Api
+    cache: ClusterCache
+    api: ReconcilerApi
     defaults: Defaults
     clock: Callable[[], datetime] = utc_now
     changed: Callable[[Status, Status], None] = lambda _old, _new: None
@@ -84,40 +84,40 @@ class Reconciler:
     """Is told of each Event."""
     _refusals: dict[str, dict[Stage, Rejection]] = field(default_factory=dict)
     """By uid of the run: why a stage's Job was last refused. Lost with the process, and found again."""
-    _ending: set[str] = field(default_factory=set)
+    _terminating: set[str] = field(default_factory=set)
     """Uids of runs whose namespace is being deleted."""
 
     def __post_init__(self) -> None:
-        self._inquirer = Inquirer(self.api, self.cache)
+        self._query_runner = QueryRunner(self.api, self.cache)
 
     def reconcile(self, key: Key) -> float | None:
         """Look at a run, and say in how many seconds to look again, if time alone can change it."""
         run, observed = self.cache.gather(key)
-        if run is None or run.uid in self._ending:
+        if run is None or run.uid in self._terminating:
             return None
         now = self.clock()
         try:
             decision = self._decide(run, observed, now)
             self._apply(run, decision, now)
-        except NamespaceEndingError as error:
+        except NamespaceTerminatingError as error:
             # The run goes with its namespace, in a moment; to try again would only make noise.
             logger.info("left alone: %s", error, extra=about(run, current_stage(run.status)))
-            self._ending.add(run.uid)
+            self._terminating.add(run.uid)
             return None
-        if decision.look_again_at is None:
+        if decision.requeue_at is None:
             return None
-        return max((decision.look_again_at - now).total_seconds(), 0) + 1
+        return max((decision.requeue_at - now).total_seconds(), 0) + 1
 
     def _decide(self, run: Run, observed: Observed, now: datetime) -> Decision:
         """Decide; where it rests on what no cache tells, ask and decide again."""
-        answers = self._inquirer.known(run, now)
+        answers = self._query_runner.known(run, now)
         while True:
             refusals = self._refusals.get(run.uid, {})
             seen = replace(observed, rejections=refusals, answers=answers)
             decision = decide(run, seen, self.defaults, now)
-            if not decision.questions:
+            if not decision.queries:
                 return decision
-            answers |= {one: self._inquirer.ask(run, one, now) for one in decision.questions}
+            answers |= {one: self._query_runner.ask(run, one, now) for one in decision.queries}
             observed = self.cache.gather(Key(run.namespace, run.name))[1]
 
     def _apply(self, run: Run, decision: Decision, now: datetime) -> None:
@@ -127,13 +127,13 @@ class Reconciler:
                 if isinstance(action, CreateJob | DeleteRun) and not is_current:
                     self._prove_current(run)
                 self._act(run, action)
-        except NamespaceEndingError:
+        except NamespaceTerminatingError:
             raise
         except ClusterError:
             # The status tells of it already: no later look will find that it has just happened.
-            self._tell(run, decision, now)
+            self._post_events(run, decision, now)
             raise
-        self._tell(run, decision, now)
+        self._post_events(run, decision, now)
 
     def _write_status(self, run: Run, decision: Decision) -> bool:
         """Write what has changed, if anything; say whether that has proved the run to be current."""
@@ -171,19 +171,19 @@ class Reconciler:
         try:
             job = self.api.create_job(run.namespace, action.body)
         except RefusedError as error:
-            self._refusals.setdefault(run.uid, {})[action.stage] = Rejection(str(error), error.hopeless)
+            self._refusals.setdefault(run.uid, {})[action.stage] = Rejection(str(error), error.permanent)
             raise
         self._refusals.pop(run.uid, None)
         self.cache.put("jobs", job)
 
-    def _tell(self, run: Run, decision: Decision, now: datetime) -> None:
+    def _post_events(self, run: Run, decision: Decision, now: datetime) -> None:
         for note in decision.notes:
             self._post(run, note, now)
 
-    def _post(self, run: Run, note: Note, now: datetime) -> None:
+    def _post(self, run: Run, note: Event, now: datetime) -> None:
         try:
             self.api.post_event(run, note, now)
-        except NamespaceEndingError:
+        except NamespaceTerminatingError:
             raise
         except ClusterError as error:
             # The status says it all; an Event is a courtesy.
@@ -204,8 +204,8 @@ class Reconciler:
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a run that is gone."""
         self._refusals.pop(uid, None)
-        self._ending.discard(uid)
-        self._inquirer.forget(uid)
+        self._terminating.discard(uid)
+        self._query_runner.forget(uid)
 
 
 def about(run: Run, stage: str) -> dict[str, str]:

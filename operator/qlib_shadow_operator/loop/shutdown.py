@@ -9,15 +9,15 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.loop.health import STOPPING
+from qlib_shadow_operator.loop.probes import STOPPING
 
 if TYPE_CHECKING:
-    from qlib_shadow_operator.loop.health import Health
+    from qlib_shadow_operator.loop.probes import Health
     from qlib_shadow_operator.loop.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-LAST_MOMENT: Final = 9.0
+STOP_DEADLINE_SECONDS: Final = 9.0
 """Seconds after the first signal. What is cut off then is found undone by whoever looks next."""
 EXIT_AT_ONCE: Final = 128 + signal.SIGTERM
 
@@ -42,8 +42,8 @@ class Shutdown:
         if self._end:
             os._exit(EXIT_AT_ONCE)
         logger.info("stopping: the looks under way are seen to their end")
-        self._health.blocker = STOPPING
-        watchdog = threading.Timer(LAST_MOMENT, os._exit, (0,))
+        self._health.startup_blocker = STOPPING
+        watchdog = threading.Timer(STOP_DEADLINE_SECONDS, os._exit, (0,))
         watchdog.daemon = True
         watchdog.start()
         self._end = asyncio.get_running_loop().create_task(self._stop(), name="shutdown")

@@ -11,23 +11,23 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError
-from qlib_shadow_operator.loop.cache import KINDS
+from qlib_shadow_operator.loop.cluster_cache import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from qlib_shadow_operator.loop.cache import Cache, Key
+    from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Key
     from qlib_shadow_operator.loop.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
-STOP_PATIENCE: Final = 6.0
+STOP_TIMEOUT_SECONDS: Final = 6.0
 """Seconds that a look under way may take to end when the operator stops."""
 WATCHED_POLL: Final = 0.05
-RESYNC_AGAIN: Final = 5.0
+RESYNC_RETRY_SECONDS: Final = 5.0
 """Seconds until a resync that failed is tried again."""
-BEAT: Final = 1.0
-LOOP_PATIENCE: Final = 60.0
+HEARTBEAT_SECONDS: Final = 1.0
+LOOP_TIMEOUT_SECONDS: Final = 60.0
 """Seconds that the loop may take to come round: the first list of ten thousand objects keeps it busy."""
 
 
@@ -47,35 +47,35 @@ class Workers:
         look: Callable[[Key], float | None],
         count: int,
         *,
-        looked: Callable[[str, float], None] = lambda _outcome, _seconds: None,
+        reconciled: Callable[[str, float], None] = lambda _outcome, _seconds: None,
         about: Callable[[Key], Mapping[str, str]] = lambda key: {"run": f"{key.namespace}/{key.name}"},
     ) -> None:
         self._queue = queue
         self._look = look
         self._count = count
-        self._looked = looked
+        self._looked = reconciled
         self._about = about
         self._threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix="look")
         self._tasks: list[asyncio.Task[None]] = []
-        self._last_beat: float | None = None
-        self._may_look = asyncio.Event()
+        self._last_heartbeat: float | None = None
+        self._may_start = asyncio.Event()
         self._stopping = False
 
     def start(self, *more: asyncio.Task[None]) -> None:
         """Stand ready, together with other tasks that end when this ends."""
-        self._last_beat = time.monotonic()
+        self._last_heartbeat = time.monotonic()
         self._tasks = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(self._count)]
-        self._tasks.append(asyncio.create_task(self._beat(), name="beat"))
+        self._tasks.append(asyncio.create_task(self._heartbeat(), name="beat"))
         self._tasks.extend(more)
 
     def begin(self) -> None:
         """Look from now on: nothing is decided while half of the world is still unknown."""
-        self._may_look.set()
+        self._may_start.set()
 
     async def stop(self) -> None:
         """Let looks under way end; begin none."""
         self._stopping = True
-        deadline = time.monotonic() + STOP_PATIENCE
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(TimeoutError):
@@ -83,31 +83,31 @@ class Workers:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def illness(self) -> str | None:
+    def loop_problem(self) -> str | None:
         """Say, to another thread, what is wrong with the tasks, if anything."""
-        if self._last_beat is None or self._stopping:
+        if self._last_heartbeat is None or self._stopping:
             return None
         dead = [task.get_name() for task in self._tasks if task.done()]
         if dead:
             return f"these tasks have ended: {', '.join(dead)}"
-        age = time.monotonic() - self._last_beat
-        return f"the event loop hangs for {age:.0f} s" if age > LOOP_PATIENCE else None
+        age = time.monotonic() - self._last_heartbeat
+        return f"the event loop hangs for {age:.0f} s" if age > LOOP_TIMEOUT_SECONDS else None
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         while True:
-            self._last_beat = time.monotonic()
-            await asyncio.sleep(BEAT)
+            self._last_heartbeat = time.monotonic()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def _work(self) -> None:
-        await self._may_look.wait()
+        await self._may_start.wait()
         while True:
             key = await self._queue.get()
             try:
-                await self.look_at(key)
+                await self.reconcile_key(key)
             finally:
                 self._queue.done(key)
 
-    async def look_at(self, key: Key) -> None:
+    async def reconcile_key(self, key: Key) -> None:
         """Look once; whatever goes wrong is tried again later."""
         begun = time.monotonic()
         look = asyncio.get_running_loop().run_in_executor(self._threads, self._look, key)
@@ -118,15 +118,15 @@ class Workers:
             await asyncio.gather(look, return_exceptions=True)
             raise
         except Exception as error:  # noqa: BLE001 - also our own defects: the others' runs go on
-            outcome = self._put_off(key, error)
+            outcome = self._retry_later(key, error)
         else:
             outcome = "done"
-            self._queue.forgive(key)
+            self._queue.reset_failures(key)
             if again is not None:
                 self._queue.add_after(key, again)
         self._looked(outcome, time.monotonic() - begun)
 
-    def _put_off(self, key: Key, error: Exception) -> str:
+    def _retry_later(self, key: Key, error: Exception) -> str:
         delay = self._queue.retry(key)
         if isinstance(error, ConflictError):
             # What was looked at has changed; the news is on its way, this is in case it is not.
@@ -140,7 +140,7 @@ class Workers:
 
 
 async def resync(
-    cache: Cache,
+    cache: ClusterCache,
     queue: WorkQueue[Key],
     lister: Lister,
     namespaces: Sequence[str | None],
@@ -163,7 +163,7 @@ async def resync(
             await asyncio.to_thread(compare, cache, lister, namespaces)
         except ClusterError as error:
             logger.warning("the resync found no answer: %s", error)
-            await asyncio.sleep(min(period, RESYNC_AGAIN))
+            await asyncio.sleep(min(period, RESYNC_RETRY_SECONDS))
             continue
         for key in cache.keys():  # noqa: SIM118 - not a mapping
             queue.add(key)
@@ -173,7 +173,7 @@ async def resync(
                 await gap.wait()
 
 
-async def ask_now_and_then(ask: Callable[[], object], period: float) -> None:
+async def poll_api_server(ask: Callable[[], object], period: float) -> None:
     """For ever: hear of the API server from somebody else than the watches, who may be deaf."""
     while True:
         try:
@@ -183,7 +183,7 @@ async def ask_now_and_then(ask: Callable[[], object], period: float) -> None:
         await asyncio.sleep(period)
 
 
-def compare(cache: Cache, lister: Lister, namespaces: Sequence[str | None]) -> None:
+def compare(cache: ClusterCache, lister: Lister, namespaces: Sequence[str | None]) -> None:
     """Hold the cache against full lists; in a thread, for it waits."""
     for kind in KINDS:
         before = cache.snapshot(kind)

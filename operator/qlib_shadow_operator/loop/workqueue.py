@@ -32,29 +32,29 @@ class WorkQueue(Generic[K]):
     def __init__(
         self,
         call_later: Callable[[float, Callable[[], None]], Handle],
-        chance: Callable[[], float],
+        random_fraction: Callable[[], float],
         clock: Callable[[], float],
-        waited: Callable[[float], None] = lambda _seconds: None,
+        queue_waited: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._call_later = call_later
-        self._waited = waited
-        self._chance = chance
+        self._waited = queue_waited
+        self._random_fraction = random_fraction
         self._clock = clock
-        self._line: deque[K] = deque()
+        self._queue: deque[K] = deque()
         self._waiting_since: dict[K, float] = {}
-        self._at_work: set[K] = set()
+        self._in_progress: set[K] = set()
         self._failures: dict[K, int] = {}
         self._timers: dict[K, tuple[float, Handle]] = {}
-        self._news = asyncio.Event()
+        self._key_added = asyncio.Event()
 
     def add(self, key: K) -> None:
         """Ask for a look at a key."""
         if key in self._waiting_since:
             return
         self._waiting_since[key] = self._clock()
-        if key not in self._at_work:
-            self._line.append(key)
-            self._news.set()
+        if key not in self._in_progress:
+            self._queue.append(key)
+            self._key_added.set()
 
     def add_after(self, key: K, delay: float) -> None:
         """Ask for a look in a while; of several whiles the shortest counts."""
@@ -64,40 +64,40 @@ class WorkQueue(Generic[K]):
             return
         if known:
             known[1].cancel()
-        self._timers[key] = (due, self._call_later(max(delay, 0), lambda: self._ring(key)))
+        self._timers[key] = (due, self._call_later(max(delay, 0), lambda: self._add_when_due(key)))
 
-    def _ring(self, key: K) -> None:
+    def _add_when_due(self, key: K) -> None:
         del self._timers[key]
         self.add(key)
 
     async def get(self) -> K:
         """Take the next key to work; `done` must follow."""
-        while not self._line:
-            self._news.clear()
-            await self._news.wait()
-        key = self._line.popleft()
+        while not self._queue:
+            self._key_added.clear()
+            await self._key_added.wait()
+        key = self._queue.popleft()
         self._waited(self._clock() - self._waiting_since.pop(key))
-        self._at_work.add(key)
+        self._in_progress.add(key)
         return key
 
     def done(self, key: K) -> None:
         """Give a key back; if it was asked for meanwhile, it stands in line again."""
-        self._at_work.discard(key)
+        self._in_progress.discard(key)
         if key in self._waiting_since:
-            self._line.append(key)
-            self._news.set()
+            self._queue.append(key)
+            self._key_added.set()
 
     def retry(self, key: K) -> float:
         """Ask again after a failure, each time later; say how much later."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay: float = min(BACKOFF_FIRST * 2 ** min(failures, 20), BACKOFF_MAX) * (
-            1 + JITTER * self._chance()
+            1 + JITTER * self._random_fraction()
         )
         self.add_after(key, delay)
         return delay
 
-    def forgive(self, key: K) -> None:
+    def reset_failures(self, key: K) -> None:
         """Forget the failures of a key."""
         self._failures.pop(key, None)
 

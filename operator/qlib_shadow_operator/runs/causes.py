@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.reasons import OperatorReason, ReasonText
-from qlib_shadow_operator.runs.result import MalformedResultError, StageResult, parse_result
+from qlib_shadow_operator.runs.stage_result import MalformedResultError, StageResult, parse_result
 from qlib_shadow_runner.contract import ExitCode, Reason, Stage
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.model import Pod, Run, Termination
-    from qlib_shadow_operator.runs.questions import Trouble
+    from qlib_shadow_operator.runs.queries import WarningEvent
 
 IMAGE_REASONS: Final = frozenset(
     {
@@ -42,7 +42,7 @@ class Cause:
 
     reason: ReasonText
     message: str
-    hopeless: bool = False
+    permanent: bool = False
     """Waiting changes nothing."""
 
 
@@ -55,7 +55,7 @@ def why_waiting(pod: Pod, run: Run, stage: Stage, claim: str) -> Cause | None:
         return Cause(
             OperatorReason.IMAGE_UNAVAILABLE,
             reasons.image_unavailable(pod.image, detail),
-            hopeless=pod.waiting_reason == "InvalidImageName",
+            permanent=pod.waiting_reason == "InvalidImageName",
         )
     if pod.waiting_reason in START_REASONS:
         return _why_not_startable(detail, run, stage)
@@ -87,9 +87,9 @@ def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
     return None
 
 
-def why_no_pod(trouble: Trouble, run: Run, stage: Stage) -> Cause:
+def why_no_pod(warning_event: WarningEvent, run: Run, stage: Stage) -> Cause:
     """Say why the Job controller could make no pod: its Event quotes the API server."""
-    detail = _without_name(trouble.message)
+    detail = _without_name(warning_event.message)
     refused = Cause(OperatorReason.POD_REFUSED, reasons.pod_refused(run.namespace, detail))
     return why_refused(detail, run, stage) or refused
 
@@ -101,12 +101,12 @@ def _without_name(detail: str) -> str:
     )
 
 
-def why_starting(trouble: Trouble, claim: str) -> Cause:
+def why_starting(warning_event: WarningEvent, claim: str) -> Cause:
     """Say what an Event tells of a pod that has a node, and no container."""
-    if trouble.reason in MOUNT_REASONS:
-        message = reasons.volume_not_mounted(claim, trouble.message)
+    if warning_event.reason in MOUNT_REASONS:
+        message = reasons.volume_not_mounted(claim, warning_event.message)
         return Cause(OperatorReason.VOLUME_NOT_MOUNTED, message)
-    message = reasons.container_cannot_start(trouble.message)
+    message = reasons.container_cannot_start(warning_event.message)
     return Cause(OperatorReason.CONTAINER_CANNOT_START, message)
 
 

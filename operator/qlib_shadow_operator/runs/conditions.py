@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.model import Condition
 from qlib_shadow_operator.runs.names import ConditionType, StageState, child_labels
-from qlib_shadow_operator.runs.questions import IsNetworkClosed
+from qlib_shadow_operator.runs.queries import FindEgressPolicy
 from qlib_shadow_operator.runs.reasons import OperatorReason, shorten
 from qlib_shadow_runner.contract import Reason, Stage
 
 if TYPE_CHECKING:
-    from qlib_shadow_operator.runs.decisions import Verdict, View
+    from qlib_shadow_operator.runs.decisions import RuleResult, RunView
     from qlib_shadow_operator.runs.model import Figures, Run, StageStatus
 
 
 @dataclass(frozen=True)
-class Claim:
+class NewCondition:
     """A condition before it has a time."""
 
     type: ConditionType
@@ -27,16 +27,16 @@ class Claim:
     message: str
 
 
-def _yes(kind: ConditionType, reason: str, message: str) -> Claim:
-    return Claim(kind, status=True, reason=reason, message=message)
+def _true(kind: ConditionType, reason: str, message: str) -> NewCondition:
+    return NewCondition(kind, status=True, reason=reason, message=message)
 
 
-def _no(kind: ConditionType, reason: str, message: str) -> Claim:
-    return Claim(kind, status=False, reason=reason, message=message)
+def _false(kind: ConditionType, reason: str, message: str) -> NewCondition:
+    return NewCondition(kind, status=False, reason=reason, message=message)
 
 
 def compose_conditions(
-    view: View, verdict: Verdict, stages: tuple[StageStatus, ...], dataset: Figures
+    view: RunView, rule_result: RuleResult, stages: tuple[StageStatus, ...], dataset: Figures
 ) -> tuple[Condition, ...]:
     """Give all conditions, always in the same order."""
     download = next(one for one in stages if one.name is Stage.DOWNLOAD)
@@ -44,14 +44,14 @@ def compose_conditions(
     claims = (
         _dataset_ready(download, dataset),
         *_network_closed(view),
-        _suspended(verdict),
-        _complete(verdict, current, dataset),
-        _failed(verdict, current),
+        _suspended(rule_result),
+        _complete(rule_result, current, dataset),
+        _failed(rule_result, current),
     )
-    return tuple(_dated(claim, view) for claim in claims)
+    return tuple(_with_transition_time(claim, view) for claim in claims)
 
 
-def _dated(claim: Claim, view: View) -> Condition:
+def _with_transition_time(claim: NewCondition, view: RunView) -> Condition:
     before = view.run.status.condition(claim.type)
     same = before is not None and before.status is claim.status
     return Condition(
@@ -64,14 +64,14 @@ def _dated(claim: Claim, view: View) -> Condition:
     )
 
 
-def _dataset_ready(download: StageStatus, dataset: Figures) -> Claim:
+def _dataset_ready(download: StageStatus, dataset: Figures) -> NewCondition:
     kind = ConditionType.DATASET_READY
     if download.state is StageState.SUCCEEDED:
-        return _yes(kind, OperatorReason.DATASET_VERIFIED, _describe(dataset))
+        return _true(kind, OperatorReason.DATASET_VERIFIED, _describe(dataset))
     if download.state is StageState.FAILED:
-        return _no(kind, download.reason or Reason.INTERNAL_ERROR, "stage download failed; see stages")
+        return _false(kind, download.reason or Reason.INTERNAL_ERROR, "stage download failed; see stages")
     text = "the download stage has not checked the dataset yet"
-    return _no(kind, OperatorReason.DATASET_NOT_CHECKED, text)
+    return _false(kind, OperatorReason.DATASET_NOT_CHECKED, text)
 
 
 def _describe(dataset: Figures) -> str:
@@ -82,47 +82,47 @@ def _describe(dataset: Figures) -> str:
     return "{resolvedPath}: {calendarStart} to {calendarEnd}, {instruments} instruments".format(**known)
 
 
-def network_question(run: Run) -> IsNetworkClosed:
+def network_query(run: Run) -> FindEgressPolicy:
     """Ask whether anything keeps the training stage of a run from the network."""
-    return IsNetworkClosed(frozenset(child_labels(run.name, run.uid, Stage.QRUN).items()))
+    return FindEgressPolicy(frozenset(child_labels(run.name, run.uid, Stage.QRUN).items()))
 
 
-def _network_closed(view: View) -> tuple[Claim, ...]:
+def _network_closed(view: RunView) -> tuple[NewCondition, ...]:
     """Say what was found once; where it could not be found out, nothing is said."""
     kind = ConditionType.NETWORK_CLOSED
     before = view.run.status.condition(kind)
-    found = view.observed.answers.get(network_question(view.run), before and before.status)
+    found = view.observed.answers.get(network_query(view.run), before and before.status)
     if found is None:
         return ()
     if found:
-        return (_yes(kind, OperatorReason.NETWORK_POLICY_PRESENT, reasons.network_closed()),)
+        return (_true(kind, OperatorReason.NETWORK_POLICY_PRESENT, reasons.network_closed()),)
     message = reasons.network_open(view.run.namespace)
-    return (_no(kind, OperatorReason.NETWORK_POLICY_MISSING, message),)
+    return (_false(kind, OperatorReason.NETWORK_POLICY_MISSING, message),)
 
 
-def _suspended(verdict: Verdict) -> Claim:
+def _suspended(rule_result: RuleResult) -> NewCondition:
     kind = ConditionType.SUSPENDED
-    if verdict.suspended:
-        return _yes(kind, OperatorReason.SUSPEND_REQUESTED, "spec.suspend is true")
-    return _no(kind, OperatorReason.NOT_SUSPENDED, "spec.suspend is not true")
+    if rule_result.suspended:
+        return _true(kind, OperatorReason.SUSPEND_REQUESTED, "spec.suspend is true")
+    return _false(kind, OperatorReason.NOT_SUSPENDED, "spec.suspend is not true")
 
 
-def _complete(verdict: Verdict, current: StageStatus | None, dataset: Figures) -> Claim:
+def _complete(rule_result: RuleResult, current: StageStatus | None, dataset: Figures) -> NewCondition:
     kind = ConditionType.COMPLETE
-    if verdict.complete:
-        return _yes(kind, OperatorReason.RUN_COMPLETE, f"all stages succeeded on {_describe(dataset)}")
-    if verdict.failure:
-        return _no(kind, OperatorReason.RUN_FAILED, "the run failed; see the condition Failed")
-    return _no(kind, *_progress(current))
+    if rule_result.complete:
+        return _true(kind, OperatorReason.RUN_COMPLETE, f"all stages succeeded on {_describe(dataset)}")
+    if rule_result.failure:
+        return _false(kind, OperatorReason.RUN_FAILED, "the run failed; see the condition Failed")
+    return _false(kind, *_progress(current))
 
 
-def _failed(verdict: Verdict, current: StageStatus | None) -> Claim:
+def _failed(rule_result: RuleResult, current: StageStatus | None) -> NewCondition:
     kind = ConditionType.FAILED
-    if verdict.failure:
-        return _yes(kind, verdict.failure.reason, verdict.failure.message)
-    if verdict.complete:
-        return _no(kind, OperatorReason.RUN_COMPLETE, "the run is complete")
-    return _no(kind, *_progress(current))
+    if rule_result.failure:
+        return _true(kind, rule_result.failure.reason, rule_result.failure.message)
+    if rule_result.complete:
+        return _false(kind, OperatorReason.RUN_COMPLETE, "the run is complete")
+    return _false(kind, *_progress(current))
 
 
 def _progress(current: StageStatus | None) -> tuple[str, str]:

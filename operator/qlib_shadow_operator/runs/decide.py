@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qlib_shadow_operator.runs.decisions import Decision, View
-from qlib_shadow_operator.runs.notes import notes_between
+from qlib_shadow_operator.runs.decisions import Decision, RunView
+from qlib_shadow_operator.runs.events import events_between
 from qlib_shadow_operator.runs.rules import RULES
-from qlib_shadow_operator.runs.stages import STAGES, find
+from qlib_shadow_operator.runs.stages import STAGES, check_stage
 from qlib_shadow_operator.runs.status import compose
 
 if TYPE_CHECKING:
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 def decide(run: Run, observed: Observed, defaults: Defaults, now: datetime) -> Decision:
     """Answer from what exists; times in the answer have whole seconds, as the API keeps them."""
     now = now.replace(microsecond=0)
-    findings = tuple(find(run, observed, stage, defaults, now) for stage in STAGES)
-    view = View(run, observed, findings, defaults, now)
-    rule, verdict = next((rule, verdict) for rule in RULES if (verdict := rule(view)) is not None)
-    status = compose(view, verdict)
+    check_results = tuple(check_stage(run, observed, stage, defaults, now) for stage in STAGES)
+    view = RunView(run, observed, check_results, defaults, now)
+    rule, rule_result = next((rule, rule_result) for rule in RULES if (rule_result := rule(view)) is not None)
+    status = compose(view, rule_result)
     return Decision(
         rule=rule.__name__,
         status=status,
-        questions=verdict.questions,
-        actions=verdict.actions,
-        notes=notes_between(run.status, status),
-        look_again_at=verdict.look_again_at,
+        queries=rule_result.queries,
+        actions=rule_result.actions,
+        notes=events_between(run.status, status),
+        requeue_at=rule_result.requeue_at,
     )

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.causes import Cause
     from qlib_shadow_operator.runs.defaults import Defaults
     from qlib_shadow_operator.runs.model import Figures, Observed, Run, StageStatus, Status
-    from qlib_shadow_operator.runs.questions import Question
-    from qlib_shadow_operator.runs.sight import Finding
+    from qlib_shadow_operator.runs.queries import Query
+    from qlib_shadow_operator.runs.stage_view import CheckResult
     from qlib_shadow_runner.contract import Stage
 
 
@@ -53,7 +53,7 @@ Action = CreateJob | SetJobSuspended | DeleteJob | DeleteRun
 
 
 @dataclass(frozen=True)
-class Note:
+class Event:
     """An Event to post once the status has landed."""
 
     reason: str
@@ -67,46 +67,46 @@ class Decision:
 
     rule: str
     status: Status
-    questions: tuple[Question, ...] = ()
+    queries: tuple[Query, ...] = ()
     """What is to be asked, and decided again, before any of it is done."""
     actions: tuple[Action, ...] = ()
-    notes: tuple[Note, ...] = ()
-    look_again_at: datetime | None = None
+    notes: tuple[Event, ...] = ()
+    requeue_at: datetime | None = None
 
 
 @dataclass(frozen=True)
-class View:
+class RunView:
     """A run, what exists for it, and what was found of each stage, at one moment."""
 
     run: Run
     observed: Observed
-    findings: tuple[Finding, ...]
+    check_results: tuple[CheckResult, ...]
     defaults: Defaults
     now: datetime
 
     @property
-    def current(self) -> Finding | None:
+    def current(self) -> CheckResult | None:
         """The stage that the run is at: the first one that has not succeeded."""
-        return next((f for f in self.findings if f.status.state is not StageState.SUCCEEDED), None)
+        return next((f for f in self.check_results if f.status.state is not StageState.SUCCEEDED), None)
 
     @property
     def dataset(self) -> Figures:
         """What is known of the dataset, from now or from before."""
-        found = [f.result.dataset for f in self.findings if f.result and f.result.dataset]
+        found = [f.result.dataset for f in self.check_results if f.result and f.result.dataset]
         return {**self.run.status.dataset, **(found[-1] if found else {})}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RuleResult:
     """What a rule says."""
 
     actions: tuple[Action, ...] = ()
     failure: Cause | None = None
     complete: bool = False
     suspended: bool = False
-    untouched: bool = False
+    keep_status: bool = False
     """The status stays as it is."""
     stage: StageStatus | None = None
     """The current stage's status, where the rule changes it."""
-    look_again_at: datetime | None = None
-    questions: tuple[Question, ...] = ()
+    requeue_at: datetime | None = None
+    queries: tuple[Query, ...] = ()

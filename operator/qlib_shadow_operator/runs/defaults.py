@@ -58,7 +58,7 @@ class Defaults:
     """How a download gets out, by the usual variables; qrun is never told."""
     start_timeout: timedelta = timedelta(minutes=30)
     """How long a stage may wait for its pod to start."""
-    result_patience: timedelta = timedelta(seconds=30)
+    result_timeout: timedelta = timedelta(seconds=30)
     """How long the news of a pod may come after the news of its Job."""
     stages: Mapping[Stage, StageDefaults] = field(default_factory=lambda: STAGE_DEFAULTS)
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_operator.runs import podspec
-from qlib_shadow_operator.runs.names import CONTAINER, LABEL_QUEUE, PURPOSE_REPORT, child_labels
+from qlib_shadow_operator.runs.names import CONTAINER, LABEL_QUEUE, PURPOSE_RECOVERY, child_labels
 from qlib_shadow_runner.contract import API_VERSION, KIND, USER_ERRORS, ExitCode, Request
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ POD_FAILURE_POLICY: Final[Document] = {
 """The rest is counted against backoffLimit and tried again."""
 
 
-REPORT_DEADLINE_SECONDS: Final = 600
+RECOVERY_DEADLINE_SECONDS: Final = 600
 """For reading one small file, on a node that may first have to pull the image."""
 
 
@@ -60,15 +60,15 @@ def build_job(
     )
 
 
-def build_report(run: Run, stage: Stage, defaults: Defaults) -> dict[str, Any]:
+def build_recovery_job(run: Run, stage: Stage, defaults: Defaults) -> dict[str, Any]:
     """Make the Job that tells again, from the run folder, how a stage ended; it does nothing else."""
     return _job(
         run,
         stage,
-        PURPOSE_REPORT,
-        podspec.build_report(run, stage, defaults, request(run)),
+        PURPOSE_RECOVERY,
+        podspec.build_recovery_pod(run, stage, defaults, request(run)),
         backoffLimit=1,
-        activeDeadlineSeconds=REPORT_DEADLINE_SECONDS,
+        activeDeadlineSeconds=RECOVERY_DEADLINE_SECONDS,
         podReplacementPolicy="Failed",
         podFailurePolicy=POD_FAILURE_POLICY,
     )

@@ -13,7 +13,7 @@ from qlib_shadow_runner.contract import Stage, artifact_path, run_id_fault, run_
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from qlib_shadow_operator.runs.questions import Answers
+    from qlib_shadow_operator.runs.queries import Answers
 
 Document = Mapping[str, Any]
 """A piece of an API document that passes through unread."""
@@ -45,7 +45,7 @@ class ConfigMapKey:
 
 
 @dataclass(frozen=True, slots=True)
-class RunSpec:
+class RunResourceSpec:
     """The spec: what the operator acts on, and the question, which only the runner reads."""
 
     question: Document = field(default_factory=dict)
@@ -156,7 +156,7 @@ class Run:
     uid: str
     resource_version: str
     generation: int
-    spec: RunSpec = field(default_factory=RunSpec)
+    spec: RunResourceSpec = field(default_factory=RunResourceSpec)
     status: Status = field(default_factory=Status)
     deleting: bool = False
 
@@ -273,7 +273,7 @@ class Rejection:
     """What the API server said when a stage's Job was last refused."""
 
     message: str
-    hopeless: bool = False
+    permanent: bool = False
     """The same Job will be refused for ever."""
 
 
@@ -283,9 +283,9 @@ class Observed:
 
     jobs: Mapping[Stage, Job] = field(default_factory=dict)
     pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
-    reports: Mapping[Stage, Job] = field(default_factory=dict)
+    recovery_jobs: Mapping[Stage, Job] = field(default_factory=dict)
     """The Jobs that tell again how a stage ended."""
-    report_pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
+    recovery_pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
     rejections: Mapping[Stage, Rejection] = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
     """What was asked of the API server."""

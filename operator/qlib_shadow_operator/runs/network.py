@@ -20,10 +20,10 @@ def egress_is_closed(policies: Iterable[Document], labels: Mapping[str, str]) ->
 def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
     found = selector or {}
     equal = (found.get("matchLabels") or {}).items() <= labels.items()
-    return equal and all(_holds(one, labels) for one in found.get("matchExpressions") or ())
+    return equal and all(_matches_expression(one, labels) for one in found.get("matchExpressions") or ())
 
 
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def _matches_expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     value, values = labels.get(expression["key"]), expression.get("values") or ()
     holds = {
         "In": value in values,

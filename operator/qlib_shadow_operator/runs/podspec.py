@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.model import Run
 
 TERMINATION_GRACE_SECONDS: Final = 30
-REPORT_RESOURCES: Final = {
+RECOVERY_RESOURCES: Final = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"memory": "256Mi"},
 }
@@ -52,14 +52,14 @@ def build(
     return _pod(run, stage, defaults, container(run, stage, defaults, request, resolved_dataset))
 
 
-def build_report(run: Run, stage: Stage, defaults: Defaults, request: str) -> dict[str, Any]:
+def build_recovery_pod(run: Run, stage: Stage, defaults: Defaults, request: str) -> dict[str, Any]:
     """Make the pod's spec that only reads a stage's result: the same pod, without what the stage needs."""
     image = run.spec.image or defaults.image
     told = {
         **container(run, stage, defaults, request, None),
         "args": ["stage", str(stage), "--report"],
         "env": environment(image, defaults, request),
-        "resources": REPORT_RESOURCES,
+        "resources": RECOVERY_RESOURCES,
     }
     return _pod(run, stage, defaults, told)
 

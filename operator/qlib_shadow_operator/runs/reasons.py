@@ -38,7 +38,7 @@ class OperatorReason(StrEnum):
     # not failures
     RETRYING = "Retrying"
     QUEUED = "QueuedByKueue"
-    REPORTING_AGAIN = "ReportingAgain"
+    RECOVERING_RESULT = "ReportingAgain"
     NETWORK_POLICY_PRESENT = "NetworkPolicyPresent"
     NETWORK_POLICY_MISSING = "NetworkPolicyMissing"
     DATASET_VERIFIED = "DatasetVerified"
@@ -78,7 +78,7 @@ def shorten(text: str, limit: int = MESSAGE_MAX) -> str:
     return f"{text[:head]} … {text[len(text) - (limit - head - 3) :]}"
 
 
-def _clause(text: str) -> str:
+def _as_clause(text: str) -> str:
     """Take a foreign sentence into one of ours."""
     return text.strip().rstrip(".")
 
@@ -86,11 +86,11 @@ def _clause(text: str) -> str:
 def sentences(*parts: str) -> str:
     """Join sentences, each with its full stop, within the bounds of a message; the last one is never cut."""
     rest = parts[-1]
-    first = shorten(" ".join(f"{_clause(part)}." for part in parts[:-1]), MESSAGE_MAX - len(rest) - 1)
+    first = shorten(" ".join(f"{_as_clause(part)}." for part in parts[:-1]), MESSAGE_MAX - len(rest) - 1)
     return f"{first} {rest}"
 
 
-def log_place(artifact_path: str, job: str | None, namespace: str) -> str:
+def log_location(artifact_path: str, job: str | None, namespace: str) -> str:
     """Say where the whole log is: on the volume for good, in the cluster while the pod is there."""
     in_cluster = f", or: kubectl logs -n {namespace} job/{job}" if job else ""
     return f"Log: {artifact_path}/{STDERR_FILE}{in_cluster}"
@@ -99,7 +99,7 @@ def log_place(artifact_path: str, job: str | None, namespace: str) -> str:
 def unschedulable(stage: Stage, detail: str) -> str:
     """Say that no node takes the pod."""
     return (
-        f"no node can take the pod: {_clause(detail)}. "
+        f"no node can take the pod: {_as_clause(detail)}. "
         f"Lower stages.{stage}.resources, correct its nodeSelector and tolerations, or add a node"
     )
 
@@ -107,7 +107,8 @@ def unschedulable(stage: Stage, detail: str) -> str:
 def claim_unusable(claim: str, namespace: str, detail: str) -> str:
     """Say that the claim is there, and that there is no volume behind it."""
     return (
-        f'the PersistentVolumeClaim "{claim}" in namespace "{namespace}" cannot be used: {_clause(detail)}. '
+        f'the PersistentVolumeClaim "{claim}" in namespace "{namespace}" cannot be used: '
+        f"{_as_clause(detail)}. "
         f"See: kubectl describe pvc -n {namespace} {claim}"
     )
 
@@ -142,7 +143,7 @@ def template_missing(name: str, key: str, namespace: str, detail: str) -> str:
     """Say that the user's own template is not where the spec says."""
     return (
         f'the workflow template is entry "{key}" of ConfigMap "{name}" in namespace "{namespace}": '
-        f"{_clause(detail)}. Create it there, or correct workflow.configMapRef"
+        f"{_as_clause(detail)}. Create it there, or correct workflow.configMapRef"
     )
 
 
@@ -172,7 +173,7 @@ def job_rejected(detail: str) -> str:
 def quota_exceeded(stage: Stage, namespace: str, detail: str) -> str:
     """Say that the namespace has no room."""
     return (
-        f'a ResourceQuota of namespace "{namespace}" leaves no room: {_clause(detail)}. '
+        f'a ResourceQuota of namespace "{namespace}" leaves no room: {_as_clause(detail)}. '
         f"Change stages.{stage}.resources, delete what is no longer needed, or raise the quota"
     )
 
@@ -180,7 +181,7 @@ def quota_exceeded(stage: Stage, namespace: str, detail: str) -> str:
 def pod_refused(namespace: str, detail: str) -> str:
     """Say that the namespace does not admit the pod."""
     return (
-        f'namespace "{namespace}" does not admit the pod: {_clause(detail)}. '
+        f'namespace "{namespace}" does not admit the pod: {_as_clause(detail)}. '
         "Change its Pod Security labels, its LimitRange or its admission policy, or what the run asks for"
     )
 
@@ -206,7 +207,7 @@ def queued(queue: str, namespace: str) -> str:
     )
 
 
-def reporting_again(stage: Stage, *, failed: bool = False) -> str:
+def recovering_result(stage: Stage, *, failed: bool = False) -> str:
     """Say that a small Job reads the result from the run folder."""
     how = "failed, and" if failed else "ended well but"
     return f"stage {stage} {how} its pod is gone; its result is read again from the run folder"
@@ -257,7 +258,7 @@ def _past_deadline(stage: Stage, seconds: int) -> str:
 
 def out_of_memory(stage: Stage, limit: str | None, tail: str = "") -> str:
     """Say that the kernel killed the container."""
-    last = f" The log ends with: {_clause(tail)}." if tail else ""
+    last = f" The log ends with: {_as_clause(tail)}." if tail else ""
     of = f" of {limit}" if limit else ""
     return (
         f"stage {stage} was killed for using more memory than its limit{of}.{last} "
@@ -272,7 +273,7 @@ def interrupted() -> str:
 
 def evicted(detail: str) -> str:
     """Say that the node threw the pod out."""
-    return f"the cluster took the pod away: {_clause(detail) or 'its node ran short of a resource'}"
+    return f"the cluster took the pod away: {_as_clause(detail) or 'its node ran short of a resource'}"
 
 
 def container_failed(exit_code: int, tail: str) -> str:
@@ -280,17 +281,17 @@ def container_failed(exit_code: int, tail: str) -> str:
     return f"exit code {exit_code} without a result" + (f"; the log ends with: {tail}" if tail else "")
 
 
-def job_failed(reason: str, detail: str, told: str) -> str:
+def job_failed(reason: str, detail: str, recorded_cause: str) -> str:
     """Say all that is known: what the Job says, and the run folder."""
-    says = f"the Job failed with {reason or 'no reason'}: {_clause(detail) or 'no message'}"
-    return f"{says}; its pod is gone, and {told}"
+    says = f"the Job failed with {reason or 'no reason'}: {_as_clause(detail) or 'no message'}"
+    return f"{says}; its pod is gone, and {recorded_cause}"
 
 
 def result_missing(stage: Stage, detail: str) -> str:
     """Say that the stage succeeded, and that nobody knows with what."""
     return (
         f"stage {stage} ended well, but its pod was deleted before its result was read, and the run folder "
-        f"does not tell it: {_clause(detail)}. Apply the run again under a new name; the dataset is kept"
+        f"does not tell it: {_as_clause(detail)}. Apply the run again under a new name; the dataset is kept"
     )
 
 

@@ -8,68 +8,68 @@ from typing import TYPE_CHECKING
 from qlib_shadow_operator.runs.conditions import compose_conditions
 from qlib_shadow_operator.runs.model import Status
 from qlib_shadow_operator.runs.names import Phase, StageState
-from qlib_shadow_operator.runs.summary import summarize
+from qlib_shadow_operator.runs.print_columns import summarize
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from qlib_shadow_operator.runs.decisions import Verdict, View
+    from qlib_shadow_operator.runs.decisions import RuleResult, RunView
     from qlib_shadow_operator.runs.model import Figures, StageStatus
 
 
-def compose(view: View, verdict: Verdict) -> Status:
+def compose(view: RunView, rule_result: RuleResult) -> Status:
     """Give the status that should be; it may be the one that is."""
     old = view.run.status
-    if verdict.untouched:
+    if rule_result.keep_status:
         # Only suspend and ttlSecondsAfterFinished can have changed, and they were seen.
         return replace(old, observed_generation=view.run.generation) if not view.run.deleting else old
-    stages = _stages(view, verdict)
-    over = verdict.complete or verdict.failure is not None
-    phase = _phase(verdict, stages)
+    stages = _stages(view, rule_result)
+    over = rule_result.complete or rule_result.failure is not None
+    phase = _phase(rule_result, stages)
     dataset, metrics = view.dataset, _metrics(view)
     return Status(
         observed_generation=view.run.generation,
         phase=phase,
-        summary=summarize(_current_stage(verdict, stages), dataset, metrics),
+        summary=summarize(_current_stage(rule_result, stages), dataset, metrics),
         run_id=view.run.run_id if view.run.fault is None else None,
         artifact_path=view.run.artifact_path if view.run.fault is None else None,
         start_time=old.start_time or _start_time(stages),
         completion_time=view.now if over else None,
-        conditions=compose_conditions(view, verdict, stages, dataset),
+        conditions=compose_conditions(view, rule_result, stages, dataset),
         stages=stages,
         dataset=dataset,
         metrics=metrics,
         config_hash=_latest(view, "config_hash") or old.config_hash,
         git_commit=_latest(view, "git_commit") or old.git_commit,
-        image_id=next((f.image_id for f in reversed(view.findings) if f.image_id), old.image_id),
+        image_id=next((f.image_id for f in reversed(view.check_results) if f.image_id), old.image_id),
     )
 
 
-def _stages(view: View, verdict: Verdict) -> tuple[StageStatus, ...]:
-    changed = verdict.stage
-    found = [finding.status for finding in view.findings]
+def _stages(view: RunView, rule_result: RuleResult) -> tuple[StageStatus, ...]:
+    changed = rule_result.stage
+    found = [finding.status for finding in view.check_results]
     news = (changed if changed and changed.name is one.name else one for one in found)
-    return tuple(_dated(view.run.status.stage(one.name), one, view.now) for one in news)
+    return tuple(_with_transition_time(view.run.status.stage(one.name), one, view.now) for one in news)
 
 
-def _dated(old: StageStatus, new: StageStatus, now: datetime) -> StageStatus:
+def _with_transition_time(old: StageStatus, new: StageStatus, now: datetime) -> StageStatus:
     same = (old.state, old.reason, old.attempts) == (new.state, new.reason, new.attempts)
     return new if same else replace(new, last_transition_time=now)
 
 
-def _phase(verdict: Verdict, stages: tuple[StageStatus, ...]) -> Phase:
-    if verdict.complete:
+def _phase(rule_result: RuleResult, stages: tuple[StageStatus, ...]) -> Phase:
+    if rule_result.complete:
         return Phase.COMPLETE
-    if verdict.failure:
+    if rule_result.failure:
         return Phase.FAILED
-    if verdict.suspended:
+    if rule_result.suspended:
         return Phase.SUSPENDED
     begun = {StageState.RUNNING, StageState.SUCCEEDED}
     return Phase.RUNNING if any(one.state in begun for one in stages) else Phase.PENDING
 
 
-def _current_stage(verdict: Verdict, stages: tuple[StageStatus, ...]) -> str | None:
-    if verdict.complete:
+def _current_stage(rule_result: RuleResult, stages: tuple[StageStatus, ...]) -> str | None:
+    if rule_result.complete:
         return None
     return next((str(one.name) for one in stages if one.state is not StageState.SUCCEEDED), None)
 
@@ -78,15 +78,15 @@ def _start_time(stages: tuple[StageStatus, ...]) -> datetime | None:
     return next((one.start_time for one in stages if one.start_time), None)
 
 
-def _metrics(view: View) -> Figures:
+def _metrics(view: RunView) -> Figures:
     found = view.run.status.metrics
-    for finding in view.findings:
+    for finding in view.check_results:
         if finding.result and finding.result.metrics:
             found = finding.result.metrics
     return found
 
 
-def _latest(view: View, name: str) -> str | None:
-    results = [finding.result for finding in view.findings if finding.result]
+def _latest(view: RunView, name: str) -> str | None:
+    results = [finding.result for finding in view.check_results if finding.result]
     found: list[str] = [value for result in results if (value := getattr(result, name))]
     return found[-1] if found else None

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError, RefusedError
-from qlib_shadow_operator.schedule.document import ScheduleError, parse_schedule
 from qlib_shadow_operator.schedule.fire import fire
-from qlib_shadow_operator.schedule.occasion import ENV_SCHEDULE, Occasion, OccasionError
-from qlib_shadow_operator.schedule.plan import TakenError
+from qlib_shadow_operator.schedule.firing import ENV_SCHEDULE, Firing, FiringError
+from qlib_shadow_operator.schedule.firing_plan import NameTakenError
+from qlib_shadow_operator.schedule.parse_schedule import ScheduleError, parse_schedule
 from qlib_shadow_runner.contract import ENV_TERMINATION_LOG, TERMINATION_MESSAGE_BYTES, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from qlib_shadow_operator.schedule.fire import Api
+    from qlib_shadow_operator.schedule.fire import FiringApi
 
 
-def main(environ: Mapping[str, str], connect: Callable[[], Api]) -> ExitCode:
+def main(environ: Mapping[str, str], connect: Callable[[], FiringApi]) -> ExitCode:
     """Fire, and say what became of it where a person looks: in the log, and on the pod."""
     code, message = attempt(environ, connect)
     (sys.stderr if code else sys.stdout).write(f"{message}\n")
@@ -30,20 +30,20 @@ def main(environ: Mapping[str, str], connect: Callable[[], Api]) -> ExitCode:
     return code
 
 
-def attempt(environ: Mapping[str, str], connect: Callable[[], Api]) -> tuple[ExitCode, str]:
+def attempt(environ: Mapping[str, str], connect: Callable[[], FiringApi]) -> tuple[ExitCode, str]:
     """Fire once; the CronJob's Job tries again what may pass by itself."""
     try:
         schedule = parse_schedule(environ.get(ENV_SCHEDULE, ""))
-        occasion = Occasion.from_environ(environ)
-        done = fire(connect(), schedule, occasion, datetime.now(UTC))
+        firing = Firing.from_environ(environ)
+        done = fire(connect(), schedule, firing, datetime.now(UTC))
     except ScheduleError as error:
         return ExitCode.BAD_CONFIG, f"{ENV_SCHEDULE}: {error}"
-    except (OccasionError, NoClusterError) as error:
+    except (FiringError, NoClusterError) as error:
         return ExitCode.BAD_CONFIG, str(error)
-    except TakenError as error:
+    except NameTakenError as error:
         return ExitCode.BAD_CONFIG, f"schedule {schedule.name}: {error}"
     except RefusedError as error:
-        code = ExitCode.BAD_CONFIG if error.hopeless else ExitCode.TRANSIENT
+        code = ExitCode.BAD_CONFIG if error.permanent else ExitCode.TRANSIENT
         return code, f"schedule {schedule.name}: the API server refuses it: {error}"
     except ClusterError as error:
         return ExitCode.TRANSIENT, f"schedule {schedule.name}: {error}"

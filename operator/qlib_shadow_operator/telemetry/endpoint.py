@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from qlib_shadow_operator.loop.health import Report
+    from qlib_shadow_operator.loop.probes import ProbeResult
 
 Page = Callable[[], tuple[HTTPStatus, str, bytes]]
 """Gives a status, a content type and a body."""
@@ -37,7 +37,7 @@ class Endpoint(ThreadingHTTPServer):
         both = socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if both else socket.AF_INET
         try:
-            super().__init__(("", port), _Visit)
+            super().__init__(("", port), _RequestHandler)
         except OSError as error:
             raise PortTakenError(
                 f"port {port} cannot be served: {error.strerror}; set QLIB_SHADOW_HEALTH_PORT to a free one"
@@ -51,13 +51,13 @@ class Endpoint(ThreadingHTTPServer):
         super().server_bind()
 
 
-class _Visit(BaseHTTPRequestHandler):
+class _RequestHandler(BaseHTTPRequestHandler):
     server: Endpoint
     timeout = PATIENCE
 
     def do_GET(self) -> None:
         page = self.server.pages.get(self.path.partition("?")[0])
-        status, kind, body = page() if page else _nothing(self.server.pages)
+        status, kind, body = page() if page else _not_found(self.server.pages)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -68,7 +68,7 @@ class _Visit(BaseHTTPRequestHandler):
         """Keep probes out of the log."""
 
 
-def _nothing(pages: Mapping[str, Page]) -> tuple[HTTPStatus, str, bytes]:
+def _not_found(pages: Mapping[str, Page]) -> tuple[HTTPStatus, str, bytes]:
     return HTTPStatus.NOT_FOUND, "text/plain", f"there are {', '.join(pages)}\n".encode()
 
 
@@ -77,7 +77,7 @@ def metrics_page(registry: CollectorRegistry) -> Page:
     return lambda: (HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry))
 
 
-def report_page(report: Callable[[], Report]) -> Page:
+def report_page(report: Callable[[], ProbeResult]) -> Page:
     """Serve a report as JSON; its status is all that a probe reads."""
 
     def page() -> tuple[HTTPStatus, str, bytes]:

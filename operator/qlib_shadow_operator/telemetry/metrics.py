@@ -141,7 +141,7 @@ EVENTS: Final = (
 """What is counted as it happens."""
 
 
-class Metrics:
+class OperatorMetrics:
     """The registry and what is counted as it happens; `metrics["queue_wait_seconds"].observe(1)`."""
 
     def __init__(self) -> None:

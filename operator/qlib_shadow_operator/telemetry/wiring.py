@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qlib_shadow_operator.runs.names import StageState
-from qlib_shadow_operator.telemetry.figures import phase_and_reason
-from qlib_shadow_operator.telemetry.metrics import Metrics
+from qlib_shadow_operator.telemetry.metrics import OperatorMetrics
+from qlib_shadow_operator.telemetry.scrape import phase_and_reason
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.kube.traffic import Call
-    from qlib_shadow_operator.loop.health import Health
+    from qlib_shadow_operator.loop.probes import Health
     from qlib_shadow_operator.runs.model import StageStatus, Status
 
 LISTED = "LISTED"
@@ -23,7 +23,7 @@ class Telemetry:
     """Tells both."""
 
     health: Health
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: OperatorMetrics = field(default_factory=OperatorMetrics)
 
     def answered(self, call: Call, code: str, seconds: float) -> None:
         """Tell of a request to the API server."""
@@ -31,21 +31,21 @@ class Telemetry:
         self.metrics["api_request_duration_seconds"].labels(call.verb, call.resource).observe(seconds)
         self.health.answered(call, code)
 
-    def noticed(self, kind: str, namespace: str | None, type_: str | None) -> None:
+    def watch_event(self, kind: str, namespace: str | None, type_: str | None) -> None:
         """Tell of news from a watch."""
         self.metrics["watch_events_total"].labels(kind, type_ or LISTED).inc()
-        self.health.heard(kind, namespace)
+        self.health.watch_delivered(kind, namespace)
 
-    def waited(self, seconds: float) -> None:
+    def queue_waited(self, seconds: float) -> None:
         """Tell how long a run has waited for a look."""
         self.metrics["queue_wait_seconds"].observe(seconds)
 
-    def looked(self, outcome: str, seconds: float) -> None:
+    def reconciled(self, outcome: str, seconds: float) -> None:
         """Tell of a look that came to its end."""
         self.metrics["reconcile_duration_seconds"].labels(outcome).observe(seconds)
         if outcome != "done":
             self.metrics["queue_retries_total"].inc()
-        self.health.passed()
+        self.health.reconcile_ended()
 
     def posted(self, outcome: str) -> None:
         """Tell of an Event."""

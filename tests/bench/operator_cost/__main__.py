@@ -7,19 +7,20 @@ import sys
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.operator_cost import audit, growth, report
-from tests.bench.operator_cost.copies import fill
+from tests.bench.operator_cost import audit, growth
+from tests.bench.operator_cost import results_table as report
+from tests.bench.operator_cost.bench_cluster import load_stage_image, place
+from tests.bench.operator_cost.finished_runs import fill
 from tests.bench.operator_cost.floor import floor
+from tests.bench.operator_cost.kwok_nodes import DATASET, pretend
 from tests.bench.operator_cost.loads import make
-from tests.bench.operator_cost.place import load_stage_image, place
-from tests.bench.operator_cost.pretence import DATASET, pretend
-from tests.bench.operator_cost.process import operator
+from tests.bench.operator_cost.operator_process import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.operator_cost.place import Place
-    from tests.bench.operator_cost.report import Row
+    from tests.bench.operator_cost.bench_cluster import Place
+    from tests.bench.operator_cost.results_table import Row
 
 ROUNDS = 3
 

@@ -16,8 +16,8 @@ from uuid import uuid4
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+from tests.bench.operator_cost.bench_cluster import CLAIM, NAMESPACE
 from tests.bench.operator_cost.loads import HANDS, PATIENCE, SPEC, paced
-from tests.bench.operator_cost.place import CLAIM, NAMESPACE
 
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.runs.defaults import Defaults
@@ -31,7 +31,7 @@ from testcluster.waiting import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.operator_cost.place import Place
+    from tests.bench.operator_cost.bench_cluster import Place
 
     from qlib_shadow_operator.runs.model import Run
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tests.bench.operator_cost import audit
-from tests.bench.operator_cost.process import operator
+from tests.bench.operator_cost.operator_process import operator
 
 from testcluster.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.bench.operator_cost.place import Place
-    from tests.bench.operator_cost.process import Process
+    from tests.bench.operator_cost.bench_cluster import Place
+    from tests.bench.operator_cost.operator_process import Process
 
 RESYNC: Final = 10
 KINDS: Final = 3

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.bench.operator_cost.place import NAMESPACE
+from tests.bench.operator_cost.bench_cluster import NAMESPACE
 
 from qlib_shadow_operator.kube.cluster import ClusterError
 from qlib_shadow_runner.contract import API_VERSION, KIND, Stage
@@ -15,7 +15,7 @@ from testcluster.waiting import wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.bench.operator_cost.place import Place
+    from tests.bench.operator_cost.bench_cluster import Place
 
 LABEL: Final = "bench"
 HANDS: Final = 8

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench.report_page.place import make_place
-from tests.unit.runner.report.recorded import artifacts_of
+from tests.bench.report_page.recorded_run import make_place
+from tests.unit.runner.report.recorded_runs import artifacts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ TRADING_DAYS: Final = 252
 IMPORTS: Final = "import pandas, empyrical, matplotlib.pyplot"
 BY_HAND: Final = """
 import pathlib, sys
-from tests.bench.report_page.by_hand import draw_all
+from tests.bench.report_page.notebook_charts import draw_all
 draw_all(*map(pathlib.Path, sys.argv[1:]))
 """
 

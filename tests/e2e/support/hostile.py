@@ -47,7 +47,7 @@ def over_udp() -> None:
     socket.socket(type=socket.SOCK_DGRAM).sendto(b"BUY 100", (HOST, int(PORT)))
 
 
-def look_around() -> None:
+def probe_container() -> None:
     """Tell what this process may do, and end."""
     dataset = next(Path("/data/qlib/qlib_data").glob("us_data_1d@*/instruments/all.txt"))
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -73,12 +73,12 @@ def _refusal(attempt: Callable[[], object]) -> int | None:
     return None
 
 
-WAYS: dict[str, Callable[[], None]] = {
+LINKS_FOLDER: dict[str, Callable[[], None]] = {
     "python": through_python,
     "child": through_a_child,
     "native": through_the_c_library,
     "udp": over_udp,
-    "look": look_around,
+    "look": probe_container,
 }
 
 
@@ -95,7 +95,7 @@ class OnImport:
 
 def act() -> None:
     """Do what the run is named after."""
-    way = WAYS[sys.orig_argv[-2].partition('"')[2].partition("-")[0]]
+    way = LINKS_FOLDER[sys.orig_argv[-2].partition('"')[2].partition("-")[0]]
     try:
         way()
     except BaseException as error:

@@ -20,7 +20,7 @@ from qlib_shadow_runner.contract import (
     ENV_TERMINATION_LOG,
     ENV_WORK,
 )
-from qlib_shadow_runner.faults import ENV_FAULT, REACHED
+from qlib_shadow_runner.crash_points import ENV_FAULT, REACHED
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
 from qlib_shadow_runner.verify import verify_run
 

@@ -8,17 +8,26 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_operator.kube.parse import parse_status
-from qlib_shadow_operator.kube.render import render_status
+from qlib_shadow_operator.kube.status_document import render_status
 from qlib_shadow_operator.runs.decide import decide
 from qlib_shadow_operator.runs.defaults import Defaults
-from qlib_shadow_operator.runs.model import Figures, Job, Observed, Pod, Rejection, Run, RunSpec, Termination
-from qlib_shadow_operator.runs.names import PURPOSE_REPORT
-from qlib_shadow_operator.runs.questions import WhichPodsAreThere
+from qlib_shadow_operator.runs.model import (
+    Figures,
+    Job,
+    Observed,
+    Pod,
+    Rejection,
+    Run,
+    RunResourceSpec,
+    Termination,
+)
+from qlib_shadow_operator.runs.names import PURPOSE_RECOVERY
+from qlib_shadow_operator.runs.queries import FindPods
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import Decision
-    from qlib_shadow_operator.runs.questions import Question
+    from qlib_shadow_operator.runs.queries import Query
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 UID = "a1b2c3d4-0000-4000-8000-000000000000"
@@ -144,9 +153,9 @@ class Scene:
         """Let the Job controller give up."""
         return self.job(stage, is_failed=True, active=0, failed=1, failure_reason=reason, ended_at=NOW)
 
-    def rejected(self, stage: Stage, message: str, *, hopeless: bool = False) -> Scene:
+    def rejected(self, stage: Stage, message: str, *, permanent: bool = False) -> Scene:
         """Let the API server refuse the stage's Job."""
-        rejections = {stage: Rejection(message, hopeless)}
+        rejections = {stage: Rejection(message, permanent)}
         return replace(self, observed=replace(self.observed, rejections=rejections))
 
     def replaced(self, stage: Stage) -> Scene:
@@ -156,38 +165,38 @@ class Scene:
 
     def report(self, stage: Stage, **fields: Any) -> Scene:
         """Let the Job exist that tells a stage's result again."""
-        known = self.observed.reports.get(stage) or Job(
-            name=self.run.job_name(stage, PURPOSE_REPORT),
+        known = self.observed.recovery_jobs.get(stage) or Job(
+            name=self.run.job_name(stage, PURPOSE_RECOVERY),
             uid=f"report-{stage}",
             owner_uid=UID,
             created_at=NOW,
             stage=stage,
-            purpose=PURPOSE_REPORT,
+            purpose=PURPOSE_RECOVERY,
         )
-        reports = {**self.observed.reports, stage: replace(known, **fields)}
-        return replace(self, observed=replace(self.observed, reports=reports))
+        recovery_jobs = {**self.observed.recovery_jobs, stage: replace(known, **fields)}
+        return replace(self, observed=replace(self.observed, recovery_jobs=recovery_jobs))
 
     def told(self, stage: Stage, code: int, message: str, **fields: Any) -> Scene:
         """Let the report's pod end."""
         end = Termination(code, "Completed", message, finished_at=NOW)
         pod = Pod(name="r", uid="r", created_at=NOW, stage=stage, termination=end, **fields)
-        pods = {**self.observed.report_pods, stage: (pod,)}
-        return replace(self, observed=replace(self.observed, report_pods=pods))
+        pods = {**self.observed.recovery_pods, stage: (pod,)}
+        return replace(self, observed=replace(self.observed, recovery_pods=pods))
 
     def untold(self, stage: Stage) -> Scene:
         """Let the report's pod be at work on a node that is lost."""
         pod = Pod(name="r", uid="r", created_at=NOW, stage=stage, running_since=NOW, ends_by=NOW)
-        pods = {**self.observed.report_pods, stage: (pod,)}
-        return replace(self, observed=replace(self.observed, report_pods=pods))
+        pods = {**self.observed.recovery_pods, stage: (pod,)}
+        return replace(self, observed=replace(self.observed, recovery_pods=pods))
 
-    def answered(self, question: Question, answer: Any) -> Scene:
+    def answered(self, question: Query, answer: Any) -> Scene:
         """Let the API server have been asked."""
         answers = {**self.observed.answers, question: answer}
         return replace(self, observed=replace(self.observed, answers=answers))
 
     def decide(self, *, minutes: float = 0) -> Decision:
         """Look, some minutes after the story began; the API server has no other pods than the cache."""
-        asked: dict[Question, Any] = {WhichPodsAreThere(stage): True for stage in Stage}
+        asked: dict[Query, Any] = {FindPods(stage): True for stage in Stage}
         observed = replace(self.observed, answers={**asked, **self.observed.answers})
         return decide(self.run, observed, self.defaults, NOW + timedelta(minutes=minutes))
 
@@ -200,6 +209,11 @@ class Scene:
 def a_run(name: str = "demo", **spec: Any) -> Scene:
     """Begin with a run that nobody has looked at."""
     run = Run(
-        name=name, namespace="research", uid=UID, resource_version="1", generation=1, spec=RunSpec(**spec)
+        name=name,
+        namespace="research",
+        uid=UID,
+        resource_version="1",
+        generation=1,
+        spec=RunResourceSpec(**spec),
     )
     return Scene(run)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tests.unit.operator.documents import a_job_document, a_pod_document, a_run_document
 
-from qlib_shadow_operator.loop import cache as cache_module
-from qlib_shadow_operator.loop.cache import Cache, Key
+from qlib_shadow_operator.loop import cluster_cache as cache_module
+from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Key
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 KEY = Key("research", "demo")
 
 
-def full() -> Cache:
+def full() -> ClusterCache:
     """Fill a cache with a run, a Job and a Pod."""
-    cache = Cache()
+    cache = ClusterCache()
     cache.put("runs", a_run_document(1))
     cache.put("jobs", a_job_document(2))
     cache.put("pods", a_pod_document(3))
@@ -36,7 +36,7 @@ def test_a_run_is_gathered_with_its_jobs_and_pods():
 
 def test_the_order_of_news_does_not_matter():
     """A Pod may be heard of before its Job, and a Job before its run."""
-    cache = Cache()
+    cache = ClusterCache()
     assert cache.put("pods", a_pod_document(3)) == KEY
     assert cache.put("jobs", a_job_document(2)) == KEY
     assert cache.gather(KEY)[0] is None
@@ -91,7 +91,7 @@ def test_what_is_dropped_is_gone():
         ("pods", a_pod_document()),
     ):
         assert cache.drop(kind, document) == KEY
-    assert cache == Cache(_lock=cache._lock)
+    assert cache == ClusterCache(_lock=cache._lock)
 
 
 def test_a_list_repairs_what_the_watch_missed():
@@ -138,7 +138,7 @@ def test_what_gets_its_labels_back_comes_back():
 
 def test_only_so_many_are_remembered_to_be_gone(monkeypatch: pytest.MonkeyPatch):
     """The latest ones: an answer is not under way for long."""
-    monkeypatch.setattr(cache_module, "GONE_KEPT", 1)
+    monkeypatch.setattr(cache_module, "DELETED_KEPT_MAX", 1)
     cache = full()
     cache.drop("jobs", a_job_document(9))
     cache.drop("pods", a_pod_document(9))
@@ -158,6 +158,6 @@ def test_a_list_of_what_is_known_is_not_read_again():
 
 def test_strangers_are_not_taken_in():
     """A Job without our labels is none of ours."""
-    cache = Cache()
+    cache = ClusterCache()
     assert cache.put("jobs", {"metadata": {"name": "x", "uid": "y"}}) is None
-    assert cache == Cache(_lock=cache._lock)
+    assert cache == ClusterCache(_lock=cache._lock)

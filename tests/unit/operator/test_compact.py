@@ -10,8 +10,8 @@ from tests.unit.operator.builders import a_run, result
 from tests.unit.operator.documents import a_job_document, a_pod_document, a_run_document
 
 from qlib_shadow_operator.kube.parse import parse_pod, parse_run
-from qlib_shadow_operator.kube.render import render_status
-from qlib_shadow_operator.loop.cache import Cache
+from qlib_shadow_operator.kube.status_document import render_status
+from qlib_shadow_operator.loop.cluster_cache import ClusterCache
 from qlib_shadow_operator.loop.compact import SHARED_MAX, compact
 from qlib_shadow_runner.contract import Stage
 
@@ -79,7 +79,7 @@ def test_long_texts_are_left_alone():
 def test_a_finished_run_takes_little_memory():
     """Ten thousand of them fit into the operator's limit, with room to work."""
     documents = [one for number in range(RUNS) for one in finished_run(number)]
-    cache = Cache()
+    cache = ClusterCache()
     tracemalloc.start()
     for kind, document in documents:
         cache.put(kind, read(document))

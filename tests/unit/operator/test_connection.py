@@ -15,7 +15,7 @@ from kubernetes import client
 from qlib_shadow_operator.handlers import kopf_settings
 from qlib_shadow_operator.kube import cluster as cluster_module
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError
-from qlib_shadow_operator.kube.connection import (
+from qlib_shadow_operator.kube.timeouts import (
     CONNECT_SECONDS,
     LIST_CHUNK,
     READ_SECONDS,

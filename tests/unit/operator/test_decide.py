@@ -11,20 +11,20 @@ from tests.unit.operator.builders import NOW, Scene, a_run, result
 
 from qlib_shadow_operator.runs.model import ConfigMapKey
 from qlib_shadow_operator.runs.names import ConditionType
-from qlib_shadow_operator.runs.questions import Trouble, WhyNotStarting
+from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import Decision
 
 DOWNLOAD, QRUN = Stage.DOWNLOAD, Stage.QRUN
-NO_POD, NOT_STARTING = WhyNotStarting("job-download"), WhyNotStarting("pod-1")
-QUOTA = Trouble("FailedCreate", 'Error creating: pods "x" is forbidden: exceeded quota: q', NOW)
-FORBIDDEN = Trouble(
+NO_POD, NOT_STARTING = FindStartupWarning("job-download"), FindStartupWarning("pod-1")
+QUOTA = WarningEvent("FailedCreate", 'Error creating: pods "x" is forbidden: exceeded quota: q', NOW)
+FORBIDDEN = WarningEvent(
     "FailedCreate", 'Error creating: pods "x" is forbidden: violates PodSecurity "restricted"', NOW
 )
-OLD = Trouble("FailedCreate", "Error creating: exceeded quota: q", NOW - timedelta(hours=1))
-UNMOUNTED = Trouble("FailedMount", "hostPath type check failed", NOW)
+OLD = WarningEvent("FailedCreate", "Error creating: exceeded quota: q", NOW - timedelta(hours=1))
+UNMOUNTED = WarningEvent("FailedMount", "hostPath type check failed", NOW)
 
 
 class Expected(NamedTuple):
@@ -56,38 +56,38 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         a_run().seen(), 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
     ),
     "a Job without a pod is on its way": (
-        begun, 1, Expected("stage_is_under_way", "Pending"),
+        begun, 1, Expected("stage_is_in_progress", "Pending"),
     ),
     "a Job that never gets a pod is given up in the end": (
         begun, 31, Expected("stage_has_failed", "Failed", ("DeleteJob",), "NoPod"),
     ),
     "a pod that pulls its image is on its way": (
-        begun.pod(DOWNLOAD, waiting_reason="ContainerCreating"), 1, Expected("stage_is_under_way", "Pending"),
+        begun.pod(DOWNLOAD, waiting_reason="ContainerCreating"), 1, Expected("stage_is_in_progress", "Pending"),
     ),
     "a pod that silently does not start is given up in the end": (
         begun.pod(DOWNLOAD), 31, Expected("stage_has_failed", "Failed", ("DeleteJob",), "StartTimedOut"),
     ),
     "a running pod makes a running run": (
-        begun.running(DOWNLOAD), 1, Expected("stage_is_under_way", "Running"),
+        begun.running(DOWNLOAD), 1, Expected("stage_is_in_progress", "Running"),
     ),
     "a running pod may run for longer than one may wait": (
-        begun.running(DOWNLOAD), 300, Expected("stage_is_under_way", "Running"),
+        begun.running(DOWNLOAD), 300, Expected("stage_is_in_progress", "Running"),
     ),
     "a pod that was told to end may take its time": (
-        begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW), 0.9, Expected("stage_is_under_way", "Running"),
+        begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW), 0.9, Expected("stage_is_in_progress", "Running"),
     ),
     "a pod that does not end is a readable reason": (
         begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW), 1,
-        Expected("stage_is_under_way", "Pending", (), "PodDoesNotEnd"),
+        Expected("stage_is_in_progress", "Pending", (), "PodDoesNotEnd"),
     ),
     "a pod that does not end is waited for until the deadline": (
         begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW).seen(minutes=1), 300,
-        Expected("stage_is_under_way", "Pending", (), "PodDoesNotEnd"),
+        Expected("stage_is_in_progress", "Pending", (), "PodDoesNotEnd"),
     ),
     "a Job past its deadline gives its pod time to end": (
         begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW)
         .job(DOWNLOAD, is_failing=True, failure_reason="DeadlineExceeded"), 0.9,
-        Expected("stage_is_under_way", "Running"),
+        Expected("stage_is_in_progress", "Running"),
     ),
     "a Job past its deadline whose pod does not end fails without it": (
         begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW)
@@ -101,11 +101,11 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a pod that did not end and is gone at last is followed by another attempt": (
         begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW).seen(minutes=1).without_pods(DOWNLOAD), 2,
-        Expected("stage_is_under_way", "Pending", (), "Retrying"),
+        Expected("stage_is_in_progress", "Pending", (), "Retrying"),
     ),
     "no node for the pod is a readable reason": (
         begun.pod(DOWNLOAD, unschedulable="0/1 nodes are available"), 1,
-        Expected("stage_is_under_way", "Pending", (), "Unschedulable"),
+        Expected("stage_is_in_progress", "Pending", (), "Unschedulable"),
     ),
     "no node for the pod is a failure in the end, and its Job is stopped": (
         begun.pod(DOWNLOAD, unschedulable="0/1 nodes are available"), 31,
@@ -113,11 +113,11 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a missing claim is told from a full cluster": (
         begun.pod(DOWNLOAD, unschedulable='persistentvolumeclaim "x" not found'), 1,
-        Expected("stage_is_under_way", "Pending", (), "VolumeClaimMissing"),
+        Expected("stage_is_in_progress", "Pending", (), "VolumeClaimMissing"),
     ),
     "an image that cannot be pulled is a readable reason": (
         begun.pod(DOWNLOAD, waiting_reason="ImagePullBackOff"), 1,
-        Expected("stage_is_under_way", "Pending", (), "ImageUnavailable"),
+        Expected("stage_is_in_progress", "Pending", (), "ImageUnavailable"),
     ),
     "an image name that cannot be one fails at once": (
         begun.pod(DOWNLOAD, waiting_reason="InvalidImageName"), 0,
@@ -125,7 +125,7 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a container that cannot be configured is a readable reason": (
         begun.pod(DOWNLOAD, waiting_reason="CreateContainerConfigError"), 1,
-        Expected("stage_is_under_way", "Pending", (), "ContainerCannotStart"),
+        Expected("stage_is_in_progress", "Pending", (), "ContainerCannotStart"),
     ),
     "a Job that is refused for now is tried again": (
         a_run().seen().rejected(DOWNLOAD, "exceeded quota"), 1,
@@ -141,47 +141,47 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a pod that vanishes after hours is replaced, not given up": (
         begun.running(DOWNLOAD).seen().without_job(DOWNLOAD).job(DOWNLOAD, failed=1), 120,
-        Expected("stage_is_under_way", "Pending", (), "Retrying"),
+        Expected("stage_is_in_progress", "Pending", (), "Retrying"),
     ),
     "an attempt whose pod vanished is told of while the next one runs": (
         begun.running(DOWNLOAD).seen().without_pods(DOWNLOAD).seen().running(DOWNLOAD, "pod-2"), 1,
-        Expected("stage_is_under_way", "Running", (), "Retrying"),
+        Expected("stage_is_in_progress", "Running", (), "Retrying"),
     ),
     "a second attempt whose pod nobody has seen has time to start": (
-        begun.job(DOWNLOAD, active=0, failed=1), 31, Expected("stage_is_under_way", "Pending"),
+        begun.job(DOWNLOAD, active=0, failed=1), 31, Expected("stage_is_in_progress", "Pending"),
     ),
     "pods that a failing Job removes are no attempt that vanished": (
         begun.running(DOWNLOAD).seen().without_pods(DOWNLOAD).job(DOWNLOAD, is_failing=True), 1,
-        Expected("stage_is_under_way", "Running"),
+        Expected("stage_is_in_progress", "Running"),
     ),
     "pods that a preempted Job removes are no attempt that vanished": (
         queued.seen().job(DOWNLOAD, suspended=False).running(DOWNLOAD).seen().without_pods(DOWNLOAD)
         .job(DOWNLOAD, suspended=True), 1,
-        Expected("stage_is_under_way", "Pending", (), "QueuedByKueue"),
+        Expected("stage_is_in_progress", "Pending", (), "QueuedByKueue"),
     ),
     "a second attempt whose pod vanishes after hours is replaced too": (
         begun.attempt_failed(DOWNLOAD, 13).running(DOWNLOAD, "pod-2").seen(minutes=1).without_pod(DOWNLOAD, "pod-2"),
-        120, Expected("stage_is_under_way", "Pending", (), "Retrying"),
+        120, Expected("stage_is_in_progress", "Pending", (), "Retrying"),
     ),
     "of two pods made in the same second, the one that is not over counts": (
         begun.attempt_failed(DOWNLOAD, 13, name="pod-z").running(DOWNLOAD, "pod-a").made_at_once(DOWNLOAD),
-        120, Expected("stage_is_under_way", "Running", (), "Retrying"),
+        120, Expected("stage_is_in_progress", "Running", (), "Retrying"),
     ),
     "an evicted pod that ran for hours is replaced, not given up": (
         begun.running(DOWNLOAD).seen().pod(DOWNLOAD, phase="Failed", reason="Evicted"), 120,
-        Expected("stage_is_under_way", "Running"),
+        Expected("stage_is_in_progress", "Running"),
     ),
     "a Job that was made late has its time to start": (
         a_run().seen().job(DOWNLOAD, created_at=NOW + timedelta(hours=2), started_at=None), 121,
-        Expected("stage_is_under_way", "Pending"),
+        Expected("stage_is_in_progress", "Pending"),
     ),
     "a resumed Job has time to start again": (
         begun.attempt_failed(DOWNLOAD, 13).spec(suspend=True).job(DOWNLOAD, suspended=True).seen()
         .spec(suspend=False).seen(minutes=90).job(DOWNLOAD, suspended=False), 91,
-        Expected("stage_is_under_way", "Pending"),
+        Expected("stage_is_in_progress", "Pending"),
     ),
     "a Job that will always be refused fails at once": (
-        a_run().seen().rejected(DOWNLOAD, "invalid", hopeless=True), 0,
+        a_run().seen().rejected(DOWNLOAD, "invalid", permanent=True), 0,
         Expected("stage_has_failed", "Failed", (), "JobRejected"),
     ),
     "a download that is done begins the training": (
@@ -198,7 +198,7 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         training.without_job(QRUN), 5, Expected("stage_has_no_job", "Running", ("CreateJob",), "Retrying"),
     ),
     "a Job that was made again after it was deleted is the stage's": (
-        training.replaced(QRUN), 5, Expected("stage_is_under_way", "Running", (), "Retrying"),
+        training.replaced(QRUN), 5, Expected("stage_is_in_progress", "Running", (), "Retrying"),
     ),
     "a Job that is deleted while it waits is made again, and that is told": (
         begun.pod(DOWNLOAD, unschedulable="full").seen().without_job(DOWNLOAD), 1,
@@ -212,7 +212,7 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         a_run().seen().seen().seen(), 1, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
     ),
     "pods that a quota refuses are a readable reason": (
-        begun.answered(NO_POD, QUOTA).seen(), 2, Expected("stage_is_under_way", "Pending", (), "QuotaExceeded"),
+        begun.answered(NO_POD, QUOTA).seen(), 2, Expected("stage_is_in_progress", "Pending", (), "QuotaExceeded"),
     ),
     "pods that a quota refuses for long are a failure": (
         begun.answered(NO_POD, QUOTA).seen(minutes=1), 40,
@@ -220,31 +220,31 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "pods of a Job that was refused itself are given their moment": (
         a_run().seen().rejected(DOWNLOAD, "exceeded quota").seen().job(DOWNLOAD, created_at=NOW + timedelta(minutes=9)), 9,
-        Expected("stage_is_under_way", "Pending"),
+        Expected("stage_is_in_progress", "Pending"),
     ),
     "pods that are not admitted are a readable reason": (
-        begun.answered(NO_POD, FORBIDDEN).seen(), 2, Expected("stage_is_under_way", "Pending", (), "PodRefused"),
+        begun.answered(NO_POD, FORBIDDEN).seen(), 2, Expected("stage_is_in_progress", "Pending", (), "PodRefused"),
     ),
     "what an Event said of an earlier attempt is no news": (
-        begun.answered(NO_POD, OLD).seen(), 2, Expected("stage_is_under_way", "Pending"),
+        begun.answered(NO_POD, OLD).seen(), 2, Expected("stage_is_in_progress", "Pending"),
     ),
     "a volume that cannot be mounted is a readable reason": (
         begun.pod(DOWNLOAD).answered(NOT_STARTING, UNMOUNTED), 2,
-        Expected("stage_is_under_way", "Pending", (), "VolumeNotMounted"),
+        Expected("stage_is_in_progress", "Pending", (), "VolumeNotMounted"),
     ),
     "a claim without a volume is told from a full cluster": (
         begun.pod(DOWNLOAD, unschedulable="pod has unbound immediate PersistentVolumeClaims"), 1,
-        Expected("stage_is_under_way", "Pending", (), "VolumeClaimUnusable"),
+        Expected("stage_is_in_progress", "Pending", (), "VolumeClaimUnusable"),
     ),
     "a template that is not there is told from other causes": (
         templated.pod(QRUN, waiting_reason="CreateContainerConfigError", waiting_message='configmap "mine" not found'),
-        1, Expected("stage_is_under_way", "Running", (), "TemplateNotFound"),
+        1, Expected("stage_is_in_progress", "Running", (), "TemplateNotFound"),
     ),
     "a queued Job is not suspended but waits": (
-        queued.seen(), 600, Expected("stage_is_under_way", "Pending", (), "QueuedByKueue"),
+        queued.seen(), 600, Expected("stage_is_in_progress", "Pending", (), "QueuedByKueue"),
     ),
     "a Job that Kueue admitted has time to start": (
-        queued.seen().job(DOWNLOAD, suspended=False, active=1), 600, Expected("stage_is_under_way", "Pending"),
+        queued.seen().job(DOWNLOAD, suspended=False, active=1), 600, Expected("stage_is_in_progress", "Pending"),
     ),
     "a run that is suspended in a queue gives its place up": (
         queued.seen().spec(suspend=True), 1, Expected("run_is_suspended", "Suspended", ("DeleteJob",)),
@@ -311,20 +311,20 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         Expected("stage_has_failed", "Failed", (), "DeadlineExceeded"),
     ),
     "a failed attempt is not yet a failed stage": (
-        begun.running(DOWNLOAD).seen().attempt_failed(DOWNLOAD, 13), 1, Expected("stage_is_under_way", "Running"),
+        begun.running(DOWNLOAD).seen().attempt_failed(DOWNLOAD, 13), 1, Expected("stage_is_in_progress", "Running"),
     ),
     "the next attempt says why there is one": (
         begun.attempt_failed(DOWNLOAD, 13).running(DOWNLOAD, "pod-2"), 1,
-        Expected("stage_is_under_way", "Running", (), "Retrying"),
+        Expected("stage_is_in_progress", "Running", (), "Retrying"),
     ),
     "a failed Job waits a moment for the news of its pod": (
-        begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded"), 0.4, Expected("stage_is_under_way", "Pending"),
+        begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded"), 0.4, Expected("stage_is_in_progress", "Pending"),
     ),
     "of a failed Job whose pod is gone the run folder is asked": (
-        UNTOLD, 1, Expected("stage_has_lost_its_result", "Running", ("CreateJob",), "ReportingAgain"),
+        UNTOLD, 1, Expected("stage_result_is_missing", "Running", ("CreateJob",), "ReportingAgain"),
     ),
     "while the run folder is asked why a Job failed, the run waits": (
-        UNTOLD.report(DOWNLOAD, active=1), 9, Expected("stage_is_under_way", "Running", (), "ReportingAgain"),
+        UNTOLD.report(DOWNLOAD, active=1), 9, Expected("stage_is_in_progress", "Running", (), "ReportingAgain"),
     ),
     "a Job that failed at once failed for what the run folder tells": (
         UNTOLD.job_failed(DOWNLOAD, "PodFailurePolicy").report(DOWNLOAD, is_failed=True, ended_at=NOW).told(DOWNLOAD, 11, STALE), 9,
@@ -347,23 +347,23 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a queue may hold back the Job that asks the run folder why another failed": (
         UNTOLD.spec(queue_name="nightly").report(DOWNLOAD, suspended=True), 90,
-        Expected("stage_is_under_way", "Pending", (), "QueuedByKueue"),
+        Expected("stage_is_in_progress", "Pending", (), "QueuedByKueue"),
     ),
     "a run that was suspended after its Job failed asks when it is resumed": (
         UNTOLD.spec(suspend=True), 9, Expected("run_is_suspended", "Suspended"),
     ),
     "a complete Job waits a moment for the news of its pod": (
         begun.seen().job(DOWNLOAD, is_complete=True, ended_at=begun.observed.jobs[DOWNLOAD].created_at), 0.4,
-        Expected("stage_is_under_way", "Pending"),
+        Expected("stage_is_in_progress", "Pending"),
     ),
     "a complete Job whose pod is gone waits for the pod's own news": (
-        LOST, 0, Expected("stage_is_under_way", "Running"),
+        LOST, 0, Expected("stage_is_in_progress", "Running"),
     ),
     "a complete Job whose pod is gone is asked for its result again": (
-        LOST, 1, Expected("stage_has_lost_its_result", "Running", ("CreateJob",), "ReportingAgain"),
+        LOST, 1, Expected("stage_result_is_missing", "Running", ("CreateJob",), "ReportingAgain"),
     ),
     "a result that is being told again is waited for": (
-        LOST.report(QRUN, active=1), 9, Expected("stage_is_under_way", "Running", (), "ReportingAgain"),
+        LOST.report(QRUN, active=1), 9, Expected("stage_is_in_progress", "Running", (), "ReportingAgain"),
     ),
     "a result that was told again completes the stage": (
         LOST.report(QRUN).told(QRUN, 0, result(QRUN)), 9, Expected("every_stage_has_succeeded", "Complete"),
@@ -385,11 +385,11 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a report that is refused is tried again": (
         LOST.rejected(QRUN, "exceeded quota"), 9,
-        Expected("stage_has_lost_its_result", "Running", ("CreateJob",), "QuotaExceeded"),
+        Expected("stage_result_is_missing", "Running", ("CreateJob",), "QuotaExceeded"),
     ),
     "a report that waits in a queue waits there": (
         LOST.spec(queue_name="nightly").report(QRUN, suspended=True), 90,
-        Expected("stage_is_under_way", "Running", (), "QueuedByKueue"),
+        Expected("stage_is_in_progress", "Running", (), "QueuedByKueue"),
     ),
     "a result that is none is malformed": (
         begun.succeeded(DOWNLOAD, "all good"), 1, Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
@@ -425,10 +425,10 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a resumed run resumes its Job": (
         begun.spec(suspend=True).job(DOWNLOAD, suspended=True).seen().spec(suspend=False), 90,
-        Expected("stage_is_paused", "Pending", ("SetJobSuspended",)),
+        Expected("stage_is_suspended", "Pending", ("SetJobSuspended",)),
     ),
     "a run whose folder's name cannot be one fails": (
-        a_run(run_id="Catalog!"), 0, Expected("run_is_impossible", "Failed", (), "InvalidSpec"),
+        a_run(run_id="Catalog!"), 0, Expected("run_is_invalid", "Failed", (), "InvalidSpec"),
     ),
     "a run that is being deleted is left alone": (
         begun.deleted(), 1, Expected("run_is_being_deleted", "Pending"),

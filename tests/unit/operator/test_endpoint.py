@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from qlib_shadow_operator.loop.health import Report
+from qlib_shadow_operator.loop.probes import ProbeResult
 from qlib_shadow_operator.telemetry.endpoint import Endpoint, PortTakenError, metrics_page, report_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REPORTS = {"/well": Report((), {"api": 1.5}), "/ill": Report(("it hurts",), {})}
+REPORTS = {"/well": ProbeResult((), {"api": 1.5}), "/ill": ProbeResult(("it hurts",), {})}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.model import Status
 
 from qlib_shadow_operator.runs.names import ConditionType
-from qlib_shadow_operator.runs.questions import Trouble, WhyNotStarting
+from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
 from qlib_shadow_operator.runs.reasons import MESSAGE_MAX, shorten
 from qlib_shadow_runner.contract import Stage
 
@@ -295,14 +295,14 @@ def test_a_queue_is_no_warning():
 def test_what_is_known_of_the_network_is_told_once(closed: bool | None, status: bool | None):  # noqa: FBT001
     """A missing policy by an Event too; what could not be found out, not at all."""
     scene = begun.succeeded(Stage.DOWNLOAD)
-    asked = scene.decide(minutes=1).questions
+    asked = scene.decide(minutes=1).queries
     seen = scene.answered(asked[0], closed)
     found = seen.decide(minutes=1).status.condition(ConditionType.NETWORK_CLOSED)
     assert (found and found.status) is status
     events = [note for note in seen.decide(minutes=1).notes if note.reason == "NetworkPolicyMissing"]
     assert len(events) == (1 if closed is False else 0)
     later = seen.seen(minutes=1).running(Stage.QRUN).decide(minutes=2)
-    assert later.questions == ()
+    assert later.queries == ()
     assert [note.reason for note in later.notes] == []
     kept = later.status.condition(ConditionType.NETWORK_CLOSED)
     assert (kept and kept.status) is status
@@ -319,7 +319,7 @@ def test_what_is_known_of_the_network_is_told_once(closed: bool | None, status: 
 )
 def test_a_refusal_is_told_once_whatever_the_refused_pod_is_called(note: str):
     """Each pod that the Job controller tries has another name; that is no news."""
-    asked = begun.answered(WhyNotStarting("job-download"), Trouble("FailedCreate", note, NOW))
+    asked = begun.answered(FindStartupWarning("job-download"), WarningEvent("FailedCreate", note, NOW))
     message = asked.decide(minutes=1).status.stages[0].message
     assert message == (
         'a ResourceQuota of namespace "research" leaves no room: exceeded quota: q. '

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qlib_shadow_operator.kube.traffic import Call
-from qlib_shadow_operator.loop.gaps import Gaps
+from qlib_shadow_operator.loop.watch_gaps import Gaps
 
 LIST, WATCH = Call("list", "jobs", "research"), Call("watch", "jobs", "research")
 STORIES: dict[str, tuple[list[tuple[Call, str]], bool]] = {

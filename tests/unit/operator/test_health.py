@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from qlib_shadow_operator.kube.traffic import UNREACHABLE, Call
-from qlib_shadow_operator.loop.health import STARTING, STOPPING, Health, Limits
+from qlib_shadow_operator.loop.probes import STARTING, STOPPING, Health, HealthLimits
 
 KINDS = ("runs", "jobs", "pods")
-LIMITS = Limits(watch=300, stall=200, contact=90)
+LIMITS = HealthLimits(watch=300, stall=200, contact=90)
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Story:
     def begun(self) -> Story:
         """Let kopf begin, and every watch be open."""
         self.health.begin()
-        self.health.passed()
+        self.health.reconcile_ended()
         return self.watched(*KINDS)
 
     def watched(self, *kinds: str, code: str = "200") -> Story:
@@ -66,9 +66,9 @@ def test_it_is_ready_when_every_first_list_is_in():
     story = Story()
     story.health.begin()
     assert story.watched("runs").health.ready().reasons == ("the first list is not in yet: jobs, pods",)
-    assert story.watched("jobs", "pods").health.hears_everything()
+    assert story.watched("jobs", "pods").health.all_watches_open()
     assert story.health.ready().reasons == ("the first lists are not in the cache yet",)
-    story.health.passed()
+    story.health.reconcile_ended()
     assert story.health.ready().ok
 
 
@@ -120,7 +120,7 @@ def test_waiting_long_for_the_crd_is_not_held_against_the_watches():
 def test_a_queue_that_stands_still_is_a_reason_for_a_restart():
     """Somebody waits, and nobody is looked at."""
     story = Story().begun()
-    story.health.passed()
+    story.health.reconcile_ended()
     story.health.oldest_wait = lambda: 500.0
     assert story.later(200).watched(*KINDS).health.alive().ok
     assert story.later(1).health.alive().reasons == ("a run has waited 201 s and no look came to its end",)
@@ -130,7 +130,7 @@ def test_a_long_queue_that_moves_is_health():
     """Ten thousand runs at once take their time."""
     story = Story().begun()
     story.health.oldest_wait = lambda: 5000.0
-    story.later(5000).watched(*KINDS).health.passed()
+    story.later(5000).watched(*KINDS).health.reconcile_ended()
     assert story.health.alive().ok
 
 
@@ -144,14 +144,14 @@ def test_an_idle_operator_is_healthy():
 def test_an_illness_of_the_workers_is_told():
     """In their words."""
     story = Story().begun()
-    story.health.illness = lambda: "these tasks have ended: resync"
+    story.health.loop_problem = lambda: "these tasks have ended: resync"
     assert story.health.alive().reasons == ("these tasks have ended: resync",)
 
 
 def test_one_that_stops_is_not_ready_and_lives():
     """The kubelet waits for its end."""
     story = Story().begun()
-    story.health.blocker = STOPPING
+    story.health.startup_blocker = STOPPING
     assert story.health.ready().reasons == (STOPPING,)
     assert story.health.alive().ok
 
@@ -162,7 +162,7 @@ def test_news_is_contact():
     health = Health(LIMITS, [("runs", None)], clock=clock)
     health.answered(Call("watch", "runs", None), "200")
     clock.now += 40
-    health.heard("runs", "research")
+    health.watch_delivered("runs", "research")
     clock.now += 2.5
     assert health.watch_ages() == {"runs": 2.5}
 
@@ -171,16 +171,16 @@ def test_of_several_namespaces_the_most_silent_counts():
     """One deaf ear is not made good by the other."""
     clock = Clock()
     health = Health(LIMITS, [("runs", "one"), ("runs", "two")], clock=clock)
-    health.heard("runs", "one")
+    health.watch_delivered("runs", "one")
     clock.now += 7
-    health.heard("runs", "two")
+    health.watch_delivered("runs", "two")
     assert health.watch_ages() == {"runs": 7}
 
 
 def test_the_report_has_the_ages():
     """So that a person sees how near a limit is."""
     story = Story().begun().later(3)
-    story.health.passed()
+    story.health.reconcile_ended()
     story.later(1.25)
     assert story.health.alive().ages == {
         "watch": pytest.approx({"jobs": 4.2, "pods": 4.2, "runs": 4.2}),

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.operator.builders import UID, a_run
 
 from qlib_shadow_operator.runs.defaults import Defaults
-from qlib_shadow_operator.runs.jobs import build_job, build_report
+from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.model import ConfigMapKey, StageSpec
 from qlib_shadow_operator.runs.names import child_labels, job_name
 from qlib_shadow_runner.contract import Stage
@@ -253,7 +253,7 @@ def test_a_report_is_a_small_job_that_reads_the_folder(stage: Stage):
     run = a_run(
         template_from=ConfigMapKey("mine", "a.yaml"), credentials_secret="archive", queue_name="q"
     ).run
-    told, whole = build_report(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
+    told, whole = build_recovery_job(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
     [container] = told["spec"]["template"]["spec"]["containers"]
     [of_stage] = whole["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["stage", str(stage), "--report"]

@@ -11,13 +11,13 @@ from prometheus_client import generate_latest
 from tests.unit.operator.builders import NOW, a_run
 from tests.unit.operator.documents import a_run_document
 
-from qlib_shadow_operator.kube.render import render_status
+from qlib_shadow_operator.kube.status_document import render_status
 from qlib_shadow_operator.kube.traffic import Call
-from qlib_shadow_operator.loop.cache import Cache
-from qlib_shadow_operator.loop.health import Health, Limits
+from qlib_shadow_operator.loop.cluster_cache import ClusterCache
+from qlib_shadow_operator.loop.probes import Health, HealthLimits
 from qlib_shadow_operator.runs.model import Status
-from qlib_shadow_operator.telemetry.figures import SERIES_MAX, Figures, phase_and_reason
-from qlib_shadow_operator.telemetry.metrics import EVENTS, FIGURES, PREFIX, Metrics
+from qlib_shadow_operator.telemetry.metrics import EVENTS, FIGURES, PREFIX, OperatorMetrics
+from qlib_shadow_operator.telemetry.scrape import SERIES_MAX, ScrapeCollector, phase_and_reason
 from qlib_shadow_operator.telemetry.wiring import Telemetry
 from qlib_shadow_runner.contract import Stage
 
@@ -31,10 +31,10 @@ class Operator:
     """What a scrape looks at."""
 
     def __init__(self) -> None:
-        health = Health(Limits(1, 1, 1), [("runs", None)])
+        health = Health(HealthLimits(1, 1, 1), [("runs", None)])
         self.telemetry = Telemetry(health)
-        self.cache = Cache()
-        self.figures = Figures(self.cache, health, lambda: 7)
+        self.cache = ClusterCache()
+        self.figures = ScrapeCollector(self.cache, health, lambda: 7)
         self.telemetry.metrics.add(self.figures)
 
     def run(self, number: int, status: Status | None = None, **fields: Any) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def test_the_documentation_names_every_metric():
 
 def test_the_registry_has_what_is_documented_and_no_more():
     """Besides the process's own figures."""
-    metrics = Metrics()
-    metrics.add(Figures(Cache(), Health(Limits(1, 1, 1), []), lambda: 0))
+    metrics = OperatorMetrics()
+    metrics.add(ScrapeCollector(ClusterCache(), Health(HealthLimits(1, 1, 1), []), lambda: 0))
     text = generate_latest(metrics.registry).decode()
     told = {line.split()[2]: line.split()[3] for line in text.splitlines() if line.startswith("# TYPE ")}
     ours = {name: kind for name, kind in told.items() if not name.startswith("process_")}
@@ -179,10 +179,10 @@ def test_requests_news_looks_and_events_are_counted():
     """Where they happen."""
     telemetry = (operator := Operator()).telemetry
     telemetry.answered(Call("patch", "runs/status", "research"), "409", 0.02)
-    telemetry.noticed("runs", "research", None)
-    telemetry.looked("conflict", 0.1)
-    telemetry.looked("done", 0.1)
-    telemetry.waited(0.5)
+    telemetry.watch_event("runs", "research", None)
+    telemetry.reconciled("conflict", 0.1)
+    telemetry.reconciled("done", 0.1)
+    telemetry.queue_waited(0.5)
     telemetry.posted("failed")
     assert operator.sample("api_requests_total", verb="patch", resource="runs/status", code="409") == 1
     assert operator.sample("api_request_duration_seconds_sum", verb="patch", resource="runs/status") == 0.02

@@ -9,10 +9,10 @@ import pytest
 from tests.unit.operator.builders import NOW, UID
 from tests.unit.operator.documents import MADE, a_job_document, a_pod_document, a_run_document
 
-from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, parse_trouble
+from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, parse_warning_event
 from qlib_shadow_operator.runs.model import ConfigMapKey
 from qlib_shadow_operator.runs.names import child_labels
-from qlib_shadow_operator.runs.questions import Trouble
+from qlib_shadow_operator.runs.queries import WarningEvent
 from qlib_shadow_runner.contract import Stage
 
 
@@ -117,8 +117,8 @@ LATER = "2026-11-21T10:00:05Z"
 )
 def test_an_event_is_read_whoever_recorded_it(times: dict[str, Any]):
     """Each recorder keeps the time of its last sight elsewhere."""
-    found = parse_trouble({"reason": "FailedCreate", "note": "no", **times})
-    assert found == Trouble("FailedCreate", "no", NOW + timedelta(seconds=5))
+    found = parse_warning_event({"reason": "FailedCreate", "note": "no", **times})
+    assert found == WarningEvent("FailedCreate", "no", NOW + timedelta(seconds=5))
 
 
 ODD: dict[str, dict[str, Any]] = {
@@ -137,4 +137,4 @@ def test_odd_documents_do_no_harm(document: dict[str, Any]):
     parse_run(document)
     parse_job(document)
     parse_pod(document)
-    parse_trouble(document)
+    parse_warning_event(document)

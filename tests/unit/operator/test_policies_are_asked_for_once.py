@@ -11,11 +11,11 @@ import pytest
 import yaml
 from tests.unit.operator.builders import NOW
 
-from qlib_shadow_operator.loop.cache import Cache
-from qlib_shadow_operator.loop.inquiries import Inquirer
+from qlib_shadow_operator.loop.cluster_cache import ClusterCache
+from qlib_shadow_operator.loop.query_runner import QueryRunner
 from qlib_shadow_operator.runs.model import Run
 from qlib_shadow_operator.runs.names import child_labels
-from qlib_shadow_operator.runs.questions import IsNetworkClosed
+from qlib_shadow_operator.runs.queries import FindEgressPolicy
 from qlib_shadow_runner.contract import Stage
 
 POLICY = Path(__file__).parents[3] / "manifests/network-policy/qrun.yaml"
@@ -41,13 +41,13 @@ class World:
     api: FakePolicies = field(default_factory=FakePolicies)
 
     def __post_init__(self) -> None:
-        self.inquirer = Inquirer(self.api, Cache())  # type: ignore[arg-type]
+        self.inquirer = QueryRunner(self.api, ClusterCache())  # type: ignore[arg-type]
 
     def is_closed(self, name: str, namespace: str = "research", seconds: float = 0) -> bool | None:
         """Ask for a run, so many seconds later."""
         run = Run(name=name, namespace=namespace, uid=f"uid-{name}", resource_version="1", generation=1)
-        question = IsNetworkClosed(frozenset(child_labels(run.name, run.uid, Stage.QRUN).items()))
-        answer: bool | None = self.inquirer.ask(run, question, NOW + timedelta(seconds=seconds))
+        query = FindEgressPolicy(frozenset(child_labels(run.name, run.uid, Stage.QRUN).items()))
+        answer: bool | None = self.inquirer.ask(run, query, NOW + timedelta(seconds=seconds))
         return answer
 
 

@@ -10,8 +10,13 @@ import pytest
 from tests.unit.operator.builders import NOW, UID, result
 from tests.unit.operator.documents import MADE, a_job_document, a_pod_document, a_run_document
 
-from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError, NamespaceEndingError, RefusedError
-from qlib_shadow_operator.loop.cache import Cache, Key
+from qlib_shadow_operator.kube.cluster import (
+    ClusterError,
+    ConflictError,
+    NamespaceTerminatingError,
+    RefusedError,
+)
+from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Key
 from qlib_shadow_operator.loop.reconcile import Reconciler
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_runner.contract import Stage
@@ -19,7 +24,7 @@ from qlib_shadow_runner.contract import Stage
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from qlib_shadow_operator.runs.decisions import Note
+    from qlib_shadow_operator.runs.decisions import Event
     from qlib_shadow_operator.runs.model import Run
 
 KEY = Key("research", "demo")
@@ -113,7 +118,7 @@ class FakeApi:
         """Remove a run."""
         self._called("delete_run", run.name)
 
-    def post_event(self, run: Run, note: Note, now: datetime) -> None:
+    def post_event(self, run: Run, note: Event, now: datetime) -> None:
         """Note an Event."""
         assert (run.name, now.tzinfo) == ("demo", UTC)
         self._called("post_event", str(note.reason))
@@ -124,7 +129,7 @@ class World:
     """A fake API server, a cache and a reconciler."""
 
     api: FakeApi = field(default_factory=FakeApi)
-    cache: Cache = field(default_factory=Cache)
+    cache: ClusterCache = field(default_factory=ClusterCache)
     minutes: float = 0
 
     def look(self) -> float | None:
@@ -286,7 +291,9 @@ def test_a_refusal_shows_in_the_status_once_and_goes_away(world: World):
 
 def test_a_job_that_can_never_be_made_fails_the_run(world: World):
     """Its resources contradict each other, say."""
-    world.api.faults["create_job"] = RefusedError("must be less than or equal to memory limit", hopeless=True)
+    world.api.faults["create_job"] = RefusedError(
+        "must be less than or equal to memory limit", permanent=True
+    )
     with pytest.raises(RefusedError):
         world.look()
     world.look()
@@ -477,7 +484,7 @@ def test_events_that_may_not_be_read_are_done_without(world: World):
 
 def test_a_namespace_that_ends_is_left_alone(world: World):
     """One refused call, no Event, no second try."""
-    world.api.faults["create_job"] = NamespaceEndingError("because it is being terminated")
+    world.api.faults["create_job"] = NamespaceTerminatingError("because it is being terminated")
     assert world.look() is None
     assert world.api.calls == ["patch_status 1", "create_job research/demo-a1b2c3d4-download"]
     assert world.look() is None

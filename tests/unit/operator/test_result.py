@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.unit.operator.builders import DATASET, METRICS, UID, result
 
-from qlib_shadow_operator.runs.result import MalformedResultError, parse_result
+from qlib_shadow_operator.runs.stage_result import MalformedResultError, parse_result
 from qlib_shadow_runner.contract import Stage
 
 GARBAGE = {

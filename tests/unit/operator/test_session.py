@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from qlib_shadow_operator.kube.connection import SOCKET_OPTIONS
 from qlib_shadow_operator.kube.session import _socket, open_session
+from qlib_shadow_operator.kube.timeouts import SOCKET_OPTIONS
 from qlib_shadow_operator.kube.traffic import UNREACHABLE, Call
 
 PATH = "/apis/qlibshadow.io/v1alpha1/namespaces/research/qlibshadowruns"

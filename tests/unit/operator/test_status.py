@@ -6,9 +6,9 @@ import json
 
 from tests.unit.operator.builders import DATASET, METRICS, NOW, Scene, a_run, result
 
-from qlib_shadow_operator.kube.render import merge_patch, render_status
+from qlib_shadow_operator.kube.status_document import merge_patch, render_status
 from qlib_shadow_operator.runs.model import Termination
-from qlib_shadow_operator.runs.summary import summarize
+from qlib_shadow_operator.runs.print_columns import summarize
 from qlib_shadow_runner.contract import Stage
 
 complete = (

@@ -12,7 +12,7 @@ from tests.unit.operator.documents import a_job_document, a_run_document
 
 from qlib_shadow_operator.kube.cluster import ClusterError, ConflictError
 from qlib_shadow_operator.loop import workers as workers_module
-from qlib_shadow_operator.loop.cache import Cache, Key
+from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Key
 from qlib_shadow_operator.loop.workers import Workers, compare, resync
 from qlib_shadow_operator.loop.workqueue import WorkQueue
 
@@ -27,14 +27,14 @@ def drive(
     *,
     until: Callable[[], bool],
     keys: tuple[Key, ...] = (A,),
-    looked: Callable[[str, float], None] = lambda _outcome, _seconds: None,
+    reconciled: Callable[[str, float], None] = lambda _outcome, _seconds: None,
 ) -> Workers:
     """Run workers until something holds, with timers that ring at once."""
 
     async def main() -> Workers:
         loop = asyncio.get_running_loop()
         queue: WorkQueue[Key] = WorkQueue(lambda _delay, ring: loop.call_soon(ring), lambda: 0.0, loop.time)
-        workers = Workers(queue, look, 4, looked=looked)
+        workers = Workers(queue, look, 4, reconciled=reconciled)
         workers.start()
         workers.begin()
         for key in keys:
@@ -116,10 +116,10 @@ def test_a_dead_task_is_an_illness():
         workers = Workers(WorkQueue(loop.call_later, lambda: 0.0, loop.time), lambda _key: None, 1)
         end: asyncio.Queue[None] = asyncio.Queue()
         workers.start(asyncio.create_task(end.get(), name="resync"))
-        before = await asyncio.to_thread(workers.illness)
+        before = await asyncio.to_thread(workers.loop_problem)
         await end.put(None)
         await asyncio.sleep(0)
-        after = await asyncio.to_thread(workers.illness)
+        after = await asyncio.to_thread(workers.loop_problem)
         await workers.stop()
         return before, after
 
@@ -128,14 +128,14 @@ def test_a_dead_task_is_an_illness():
 
 def test_a_loop_that_hangs_is_an_illness(monkeypatch: pytest.MonkeyPatch):
     """Somebody called something slow where nobody may."""
-    monkeypatch.setattr(workers_module, "LOOP_PATIENCE", 0.0)
+    monkeypatch.setattr(workers_module, "LOOP_TIMEOUT_SECONDS", 0.0)
     found = []
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         workers = Workers(WorkQueue(loop.call_later, lambda: 0.0, loop.time), lambda _key: None, 1)
         workers.start()
-        thread = threading.Thread(target=lambda: found.append(workers.illness()))
+        thread = threading.Thread(target=lambda: found.append(workers.loop_problem()))
         thread.start()
         thread.join()  # the loop waits with it
         await workers.stop()
@@ -154,7 +154,9 @@ def test_every_look_is_told_of_with_its_outcome():
             raise error
         return None
 
-    drive(look, until=lambda: len(outcomes) == 4, looked=lambda outcome, _seconds: outcomes.append(outcome))
+    drive(
+        look, until=lambda: len(outcomes) == 4, reconciled=lambda outcome, _seconds: outcomes.append(outcome)
+    )
     assert outcomes == ["conflict", "failed", "defect", "done"]
 
 
@@ -168,7 +170,7 @@ def test_a_resync_asks_for_each_kind_in_each_namespace():
             self.asked.append((kind, namespace))
             return {"runs": [a_run_document(1)], "jobs": [a_job_document(2)], "pods": []}[kind]
 
-    cache, lists = Cache(), Lists()
+    cache, lists = ClusterCache(), Lists()
     compare(cache, lists, ("one", "two"))
     assert lists.asked == [(kind, name) for kind in ("runs", "jobs", "pods") for name in ("one", "two")]
     run, observed = cache.gather(Key("research", "demo"))
@@ -198,7 +200,7 @@ def test_a_gap_in_what_a_watch_tells_is_mended_at_once():
     async def main() -> None:
         loop = asyncio.get_running_loop()
         queue: WorkQueue[Key] = WorkQueue(loop.call_later, lambda: 0.0, loop.time)
-        cache, gap, again = Cache(), asyncio.Event(), asyncio.Event()
+        cache, gap, again = ClusterCache(), asyncio.Event(), asyncio.Event()
         cache.put("runs", a_run_document(1))
         cache.put("jobs", a_job_document(2))
 
@@ -226,15 +228,15 @@ def test_a_gap_in_what_a_watch_tells_is_mended_at_once():
 
 def test_nothing_is_looked_at_before_the_first_lists_are_in(monkeypatch: pytest.MonkeyPatch):
     """However early a watch tells of a run, and however long the lists take."""
-    monkeypatch.setattr(workers_module, "RESYNC_AGAIN", 0.0)
+    monkeypatch.setattr(workers_module, "RESYNC_RETRY_SECONDS", 0.0)
     story: list[str] = []
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         queue: WorkQueue[Key] = WorkQueue(loop.call_later, lambda: 0.0, loop.time)
-        workers, looked = Workers(queue, lambda key: story.append(f"look {key.name}"), 2), asyncio.Event()
-        workers._looked = lambda _outcome, _seconds: looked.set()
-        cache, watched = Cache(), asyncio.Event()
+        workers, reconciled = Workers(queue, lambda key: story.append(f"look {key.name}"), 2), asyncio.Event()
+        workers._looked = lambda _outcome, _seconds: reconciled.set()
+        cache, watched = ClusterCache(), asyncio.Event()
 
         def compared() -> None:
             story.append("compared")
@@ -250,7 +252,7 @@ def test_nothing_is_looked_at_before_the_first_lists_are_in(monkeypatch: pytest.
         story.append("watched")
         watched.set()
         async with asyncio.timeout(10):
-            await looked.wait()
+            await reconciled.wait()
         await workers.stop()
 
     asyncio.run(main())

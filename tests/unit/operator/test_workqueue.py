@@ -91,7 +91,7 @@ def test_a_failure_comes_back_later_each_time(queue: WorkQueue[str]):
     delays = [queue.retry("a") for _ in range(12)]
     assert delays[:4] == [0.5, 1.0, 2.0, 4.0]
     assert delays[-1] == BACKOFF_MAX
-    queue.forgive("a")
+    queue.reset_failures("a")
     assert queue.retry("a") == 0.5
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST, ENV_TERMINATION_LOG, ENV_WORK
-from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 
 MakeDataset = Callable[..., Dataset]
 

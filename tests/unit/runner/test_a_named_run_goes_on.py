@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.cli.manifest import load_manifest
-from qlib_shadow_runner.cli.own_folder import held
+from qlib_shadow_runner.cli.run_folder_lock import locked_run_folder
+from qlib_shadow_runner.cli.run_manifest import load_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ def test_two_at_once_never_mix(tmp_path: Path, run: Callable[..., int], capsys: 
 
 def test_a_stage_that_outlives_its_command_keeps_the_folder(tmp_path: Path, run: Callable[..., int]):
     """The lock is the stage's too: killing the command alone lets nobody begin beside what it left."""
-    with held(folder(tmp_path), load_manifest(tmp_path / "run.yaml").request(NOW)) as descriptor:
+    with locked_run_folder(folder(tmp_path), load_manifest(tmp_path / "run.yaml").request(NOW)) as descriptor:
         stage = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(descriptor,))
     assert run() == 10
     stage.communicate()

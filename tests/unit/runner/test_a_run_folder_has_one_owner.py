@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qlib_shadow_runner.cli.own_folder import held
+from qlib_shadow_runner.cli.run_folder_lock import locked_run_folder
 from qlib_shadow_runner.contract import Reason, Request
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.folder import OWNER_FILE, RunFolder
@@ -27,7 +27,9 @@ def owner(folder: Path) -> object:
 def test_a_file_that_names_nobody_is_replaced(tmp_path: Path, left: bytes):
     """What a power cut left belongs to nobody, so that the run gets into its own folder again."""
     (tmp_path / OWNER_FILE).write_bytes(left)
-    with held(tmp_path, Request(name="demo", namespace="here", uid="uid-1", runId="demo-1", spec={})):
+    with locked_run_folder(
+        tmp_path, Request(name="demo", namespace="here", uid="uid-1", runId="demo-1", spec={})
+    ):
         RunFolder.claim(tmp_path, MINE)
     assert owner(tmp_path) == "uid-1"
     assert [path.name for path in tmp_path.glob(f"{OWNER_FILE}*")] == [OWNER_FILE]

@@ -15,8 +15,8 @@ import pytest
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.ensure import check_age, ensure, find_fresh
-from qlib_shadow_runner.dataset.layout import Dataset
-from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import DatasetSpec, parse_spec
@@ -306,7 +306,7 @@ def test_old_data_is_refused_only_when_asked_and_only_if_it_is_real(canonical: P
     warning = check_age(manifest, 3, today)
     assert warning is not None
     assert "which synthetic data does not heed" in warning
-    real = Manifest(**{**vars(manifest), "synthetic": False})
+    real = DatasetManifest(**{**vars(manifest), "synthetic": False})
     with pytest.raises(StageError, match=r"the dataset ends on .* days ago; maxAgeDays is 3") as caught:
         check_age(real, 3, today)
     assert caught.value.reason is Reason.DATASET_STALE
@@ -316,7 +316,7 @@ def test_old_data_is_refused_only_when_asked_and_only_if_it_is_real(canonical: P
 def test_the_manifest_says_where_the_data_came_from(canonical: Path):
     """With every parameter, and when."""
     resolved = ensure(canonical, spec())
-    manifest = Manifest.read(manifest_path(resolved.folder))
+    manifest = DatasetManifest.read(manifest_path(resolved.folder))
     assert manifest == resolved.manifest
     assert manifest.source == "synthetic model=1 seed=7 symbols=10 start=2019-01-02 days=250"
     assert manifest.synthetic

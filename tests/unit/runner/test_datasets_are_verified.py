@@ -11,7 +11,7 @@ import pytest
 
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.dataset.fingerprint import dataset_files, fingerprint, stamp
-from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.verification import verify_dataset
 from qlib_shadow_runner.errors import StageError
 

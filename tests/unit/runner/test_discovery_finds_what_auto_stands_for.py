@@ -11,10 +11,10 @@ from hypothesis import strategies as some
 from tests.unit.runner.conftest import write_bin
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import describe_market, find_market
-from qlib_shadow_runner.discovery.plan import make_plan
+from qlib_shadow_runner.discovery.research_plan import make_plan
 from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, plan_segments
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import Segments, WorkflowSpec
@@ -96,7 +96,7 @@ def test_without_an_index_the_average_of_the_universe_is_the_benchmark(make_data
     dataset = make_dataset(300, {"all": ["A", "B", "C"], "demo": ["A", "B", "D"]}, without_features=["D"])
     plan = make_plan(dataset, WorkflowSpec(market="demo"))
     assert plan.benchmark.symbol == "average of demo"
-    assert plan.benchmark.said_to_qlib == ["A", "B"]
+    assert plan.benchmark.value_for_qlib == ["A", "B"]
     assert plan.benchmark.chosen_by == "auto: there is no index, so the equal-weighted average of demo"
     assert plan.market.symbols == ("A", "B", "D")
 

@@ -18,10 +18,10 @@ import lightgbm
 import pandas as pd
 import pytest
 import yaml
+from tests.unit.runner.report.independent_figures import performance
 from tests.unit.runner.report.pages import number, read_page
-from tests.unit.runner.report.recomputed import performance
 
-from qlib_shadow_runner.analysis.figures import Material
+from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.pickles import read_opaquely
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.report.page import outputs_of
@@ -180,7 +180,7 @@ def test_the_summary_repeats_what_was_noted_of_the_data(golden: Golden):
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
     signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")
-    figures = Material(outputs_of(golden.folder, metadata)).figures
+    figures = ReportMaterial(outputs_of(golden.folder, metadata)).figures
     page = render_summary(metadata, metrics, figures, signals, "signals_ranked.parquet")
     assert page == golden.log("backtest_summary.md") + f"- {note}\n"
 

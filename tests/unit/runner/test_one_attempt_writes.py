@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.runner.stage_processes import step_of
 
-from qlib_shadow_runner.cli import main, manifest
+from qlib_shadow_runner.cli import main
+from qlib_shadow_runner.cli import run_manifest as manifest
 from qlib_shadow_runner.contract import ENV_TERMINATION_LOG, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs import lease as lease_module
-from qlib_shadow_runner.runs.lease import HOLDER, WAYS, Lease, seconds_since_death
-from qlib_shadow_runner.runs.listing import LOCAL, Run
+from qlib_shadow_runner.runs.lease import HOLDER, LINKS_FOLDER, Lease, seconds_without_holder
+from qlib_shadow_runner.runs.listing import LOCAL, ListedRun
 from qlib_shadow_runner.storage.files import fenced, write_atomically
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def test_a_holder_that_was_killed_keeps_nobody_waiting(
     fcntl.flock(dataset_lock, fcntl.LOCK_UN)
     command = [sys.executable, "-m", "qlib_shadow_runner", "stage", "download"]
     subprocess.run(command, env=stage_environ(SMALL), check=True, capture_output=True)
-    assert list((folder / WAYS).iterdir()) == []
+    assert list((folder / LINKS_FOLDER).iterdir()) == []
 
 
 def test_a_successor_on_another_node_is_named(
@@ -153,7 +154,7 @@ def test_a_predecessor_on_another_node_is_replaced_at_once(tmp_path: Path):
     there = {"token": "t", "host": "node-b", "pid": 7, "since": "2026-01-01T00:00:00.000Z"}
     (tmp_path / HOLDER).write_text(json.dumps(there))
     lease = Lease.take(tmp_path)
-    assert lease.lost() is None
+    assert lease.superseded_error() is None
     os.close(lease.descriptor)
 
 
@@ -166,7 +167,7 @@ def test_a_damaged_holder_file_blocks_nobody_and_belongs_to_nobody(tmp_path: Pat
         first.check()
     assert caught.value.reason is Reason.SUPERSEDED
     second = Lease.take(tmp_path)
-    assert second.lost() is None
+    assert second.superseded_error() is None
     for lease in (first, second):
         os.close(lease.descriptor)
 
@@ -174,11 +175,11 @@ def test_a_damaged_holder_file_blocks_nobody_and_belongs_to_nobody(tmp_path: Pat
 def test_the_way_of_children_ends_with_the_lease(tmp_path: Path):
     """What MLflow writes on its own goes through it."""
     first = Lease.take(tmp_path)
-    (first.way / "a").write_text("1")
+    (first.attempt_path / "a").write_text("1")
     second = Lease.take(tmp_path)
     with pytest.raises(FileNotFoundError):
-        (first.way / "b").write_text("1")
-    (second.way / "b").write_text("2")
+        (first.attempt_path / "b").write_text("1")
+    (second.attempt_path / "b").write_text("2")
     assert (tmp_path / "b").read_text() == "2"
     for lease in (first, second):
         os.close(lease.descriptor)
@@ -229,7 +230,7 @@ def test_of_those_who_come_together_one_remains(tmp_path: Path):
     holder = json.loads((tmp_path / HOLDER).read_text())["token"]
     assert [words for words in said if words == ["took", holder]]
     assert {words[0] for words in said} <= {"took", "Superseded"}
-    assert [way.name for way in (tmp_path / WAYS).iterdir()] == [holder]
+    assert [attempt_path.name for attempt_path in (tmp_path / LINKS_FOLDER).iterdir()] == [holder]
 
 
 @pytest.mark.parametrize("moment", ["signed", "looked", "linked"])
@@ -254,17 +255,17 @@ def test_whoever_is_overtaken_on_its_way_leaves_none_behind(
     with pytest.raises(StageError) as caught:
         Lease.take(tmp_path)
     assert caught.value.reason is Reason.SUPERSEDED
-    assert [way.name for way in (tmp_path / WAYS).iterdir()] == [later[0].token]
+    assert [attempt_path.name for attempt_path in (tmp_path / LINKS_FOLDER).iterdir()] == [later[0].token]
     os.close(later[0].descriptor)
 
 
 def test_life_and_death_are_seen(tmp_path: Path):
     """By the kernel's lock, at once, where one kernel writes."""
-    assert seconds_since_death(tmp_path) is None
+    assert seconds_without_holder(tmp_path) is None
     lease = Lease.take(tmp_path)
-    assert seconds_since_death(tmp_path) is None
+    assert seconds_without_holder(tmp_path) is None
     os.close(lease.descriptor)
-    assert seconds_since_death(tmp_path) is not None
+    assert seconds_without_holder(tmp_path) is not None
 
 
 def test_on_a_shared_filesystem_death_is_seen_by_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -272,10 +273,10 @@ def test_on_a_shared_filesystem_death_is_seen_by_silence(tmp_path: Path, monkeyp
     monkeypatch.setattr(lease_module, "is_local", lambda _: False)
     lease = Lease.take(tmp_path)
     os.close(lease.descriptor)
-    assert seconds_since_death(tmp_path) is None
+    assert seconds_without_holder(tmp_path) is None
     long_ago = time.time() - lease_module.EXPIRY - 1
     os.utime(tmp_path / HOLDER, (long_ago, long_ago))
-    assert seconds_since_death(tmp_path) is not None
+    assert seconds_without_holder(tmp_path) is not None
 
 
 def test_a_run_that_was_killed_is_shown_as_interrupted_and_may_be_removed_after_a_week(
@@ -288,7 +289,7 @@ def test_a_run_that_was_killed_is_shown_as_interrupted_and_may_be_removed_after_
     """Nobody was left to write it down; another attempt may go on until then."""
     del dataset_lock
     attempt = Attempt(stage_environ(SMALL), tmp_path / "log")
-    running = Run.at(folder)
+    running = ListedRun.at(folder)
     assert running is not None
     assert (running.status, running.ended) == ("running", False)
     attempt.send(signal.SIGKILL)
@@ -322,6 +323,6 @@ def test_between_stages_only_a_run_of_this_machine_can_be_abandoned(
     os.close(Lease.take(folder).descriptor)
     moment = time.time() - age
     os.utime(folder / HOLDER, (moment, moment))
-    run = Run.at(folder)
+    run = ListedRun.at(folder)
     assert run is not None
     assert (run.status, LOCAL) == (status, manifest.LOCAL)

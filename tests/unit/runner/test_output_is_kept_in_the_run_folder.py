@@ -64,7 +64,7 @@ def test_the_tail_of_the_errors_is_this_attempts_own(tmp_path: Path):
 
 def test_details_are_confided_to_the_file_alone(tmp_path: Path):
     """A traceback is for whoever looks into the log."""
-    done = run(tmp_path, "with Tee(folder) as tee:\n    tee.confide('Traceback\\n')")
+    done = run(tmp_path, "with Tee(folder) as tee:\n    tee.write_to_log('Traceback\\n')")
     assert done.stdout + done.stderr == ""
     assert (tmp_path / "stderr.log").read_text() == "Traceback\n"
 

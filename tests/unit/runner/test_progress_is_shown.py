@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qlib_shadow_runner.cli.progress import Living, Plain
+from qlib_shadow_runner.cli.stage_progress import LiveDisplay, PlainDisplay
 from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ LINES = [
 
 def test_a_download_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]):
     """Line by line in a log; on a terminal in the living line."""
-    plain, living = Plain(Stage.DOWNLOAD), Living(Stage.DOWNLOAD)
+    plain, living = PlainDisplay(Stage.DOWNLOAD), LiveDisplay(Stage.DOWNLOAD)
     for line in LINES:
         plain.line(line)
         living.line(line)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qlib_shadow_runner.dataset.ensure import ensure
-from qlib_shadow_runner.dataset.manifest import Manifest
+from qlib_shadow_runner.dataset.manifest import DatasetManifest
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.storage import durability
 from qlib_shadow_runner.storage.durability import sync_tree
@@ -85,7 +85,7 @@ def test_the_bytes_come_before_the_names(tmp_path: Path, monkeypatch: pytest.Mon
 
     publish = "qlib_shadow_runner.dataset.publish"
     monkeypatch.setattr(f"{publish}.sync_tree", traced("sync", sync_tree))
-    monkeypatch.setattr(f"{publish}.Manifest.write", traced("manifest", Manifest.write))
+    monkeypatch.setattr(f"{publish}.Manifest.write", traced("manifest", DatasetManifest.write))
     monkeypatch.setattr(Path, "rename", traced("version", Path.rename))
     monkeypatch.setattr(Path, "symlink_to", traced("link", Path.symlink_to))
     source = {"synthetic": {"symbols": 10, "days": 250}}

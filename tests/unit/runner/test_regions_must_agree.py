@@ -9,7 +9,7 @@ import pytest
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.ensure import check_claims, ensure
-from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
 from qlib_shadow_runner.dataset.sources.public import PublicSet
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
@@ -87,4 +87,4 @@ def test_a_dataset_that_is_known_to_be_of_another_region_is_refused(
     (folder / "instruments" / "few.txt").write_text("AAA\t2020-01-01\t2020-01-07\n")
     again = ensure(folder, dataset(source={"existing": {}}))  # verified anew, it is still known
     assert again.manifest.claims == claims
-    assert Manifest.read(manifest_path(folder)) == again.manifest
+    assert DatasetManifest.read(manifest_path(folder)) == again.manifest

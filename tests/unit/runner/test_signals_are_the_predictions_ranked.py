@@ -12,7 +12,7 @@ import pytest
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.export.signals import encode_signals, rank_signals, read_signals, with_ranks
+from qlib_shadow_runner.export.ranked_signals import encode_signals, rank_signals, read_signals, with_ranks
 from qlib_shadow_runner.verify.signals_check import check_signals
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ FAULTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_table_that_is_something_else_is_told(home: Home, kind: str):
     """What is wrong with it, in the words that help most."""
-    spoil, said = FAULTS[kind]
-    fault, _ = home.check(spoil(home.predict(predictions())))
+    corrupt, said = FAULTS[kind]
+    fault, _ = home.check(corrupt(home.predict(predictions())))
     assert fault is not None
     assert said in fault
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
-from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.dataset.synthetic.trading_days import holidays, trading_days
 from qlib_shadow_runner.dataset.verification import verify_dataset

@@ -11,7 +11,7 @@ import pytest
 
 from qlib_shadow_runner.cli import health, main
 from qlib_shadow_runner.cli.doctor import print_health
-from qlib_shadow_runner.cli.health import CHECKS, Finding, Surroundings
+from qlib_shadow_runner.cli.health import CHECKS, Diagnosis, Machine
 from qlib_shadow_runner.guard.layers import available_layers
 
 
@@ -39,7 +39,7 @@ def test_one_line_for_each_check_and_one_code_for_all(
     """0 where everything holds, 1 where one thing does not."""
     monkeypatch.setattr(health, "FREE", 0)
     monkeypatch.setattr(health, "SHARED", 0)
-    here = Surroundings(tmp_path, {}, libgomp=libgomp, cgroup=tmp_path, shared=tmp_path)
+    here = Machine(tmp_path, {}, libgomp=libgomp, cgroup=tmp_path, shared=tmp_path)
     assert print_health(tmp_path, as_json=False, surroundings=here) == code
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(CHECKS)
@@ -49,7 +49,7 @@ def test_one_line_for_each_check_and_one_code_for_all(
 def test_an_old_python_is_named(tmp_path: Path):
     """And a new one, for which there are no wheels."""
     for version in ((3, 10, 1), (3, 13, 0)):
-        assert "Use Python 3.11 or 3.12" in str(health.check_python(Surroundings(tmp_path, python=version)))
+        assert "Use Python 3.11 or 3.12" in str(health.check_python(Machine(tmp_path, python=version)))
 
 
 def test_missing_and_old_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -64,14 +64,14 @@ def test_missing_and_old_packages_are_named(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(metadata, "requires", lambda _: [*wanted, "kopf>=1; extra == 'operator'"])
     monkeypatch.setattr(metadata, "version", version)
-    found = health.check_packages(Surroundings(tmp_path))
+    found = health.check_packages(Machine(tmp_path))
     assert (found.passed, found.detail) == (False, "qlib is missing; lgb is 4.5.9, not >=4.6")
     assert "pip install" in found.remedy
 
 
 def test_a_volume_that_is_not_there_yet_is_judged_by_the_folder_above(tmp_path: Path):
     """The first run makes it; the doctor does not."""
-    found = health.check_volume(Surroundings(tmp_path / "a" / "data"))
+    found = health.check_volume(Machine(tmp_path / "a" / "data"))
     assert found.passed
     assert "will be made by the first run" in found.detail
     assert list(tmp_path.iterdir()) == []
@@ -81,7 +81,7 @@ def test_a_volume_that_cannot_be_written_names_the_ids(monkeypatch: pytest.Monke
     """They are what somebody has to give the volume to."""
     monkeypatch.setattr("os.getuid", lambda: 10001)
     monkeypatch.setattr("os.getgid", lambda: 10002)
-    found = health.check_volume(Surroundings(Path("/proc/self")))
+    found = health.check_volume(Machine(Path("/proc/self")))
     assert not found.passed
     assert "/proc/self cannot be written by 10001:10002 (UID:GID)" in found.detail
     assert "chown -R 10001:10002" in found.remedy
@@ -90,9 +90,7 @@ def test_a_volume_that_cannot_be_written_names_the_ids(monkeypatch: pytest.Monke
 def test_a_file_is_no_volume(tmp_path: Path):
     """Nor is anything below it asked."""
     (tmp_path / "data").write_text("x")
-    assert "is not a folder. Name one with --data." in str(
-        health.check_volume(Surroundings(tmp_path / "data"))
-    )
+    assert "is not a folder. Name one with --data." in str(health.check_volume(Machine(tmp_path / "data")))
 
 
 def test_too_little_room_and_memory_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -100,7 +98,7 @@ def test_too_little_room_and_memory_are_found(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(health, "FREE", 1 << 80)
     (tmp_path / "memory.max").write_text(str(1 << 30))
     (tmp_path / "cpu.max").write_text("50000 100000")
-    here = Surroundings(tmp_path, cgroup=tmp_path)
+    here = Machine(tmp_path, cgroup=tmp_path)
     assert "qlib-shadow prune" in health.check_space(here).remedy
     found = health.check_limits(here)
     assert (found.passed, found.detail) == (False, "0.5 CPUs, 1 threads, 1.0 GiB of memory")
@@ -109,26 +107,26 @@ def test_too_little_room_and_memory_are_found(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("zone", ["", "UTC", ":UTC", "JST-9", "<+03>-3"])
 def test_a_time_zone_that_the_machine_knows_is_fine(tmp_path: Path, zone: str):
     """By name, by rule, or none."""
-    assert health.check_zone(Surroundings(tmp_path, {"TZ": zone})).passed
+    assert health.check_zone(Machine(tmp_path, {"TZ": zone})).passed
 
 
 @pytest.mark.parametrize("zone", ["Mars/Base", "../etc/passwd", "Tokyo"])
 def test_a_time_zone_that_nobody_knows_is_found(tmp_path: Path, zone: str):
     """Without it, times would silently be UTC's."""
-    found = health.check_zone(Surroundings(tmp_path, {"TZ": zone}))
+    found = health.check_zone(Machine(tmp_path, {"TZ": zone}))
     assert (found.passed, found.detail) == (False, f"TZ={zone} is not known here")
 
 
 def test_missing_shared_memory_is_found(tmp_path: Path):
     """With how to have some."""
-    found = health.check_shared(Surroundings(tmp_path, shared=tmp_path / "none"))
-    assert isinstance(found, Finding)
+    found = health.check_shared(Machine(tmp_path, shared=tmp_path / "none"))
+    assert isinstance(found, Diagnosis)
     assert (found.passed, "--shm-size" in found.remedy) == (False, True)
 
 
 def test_what_keeps_a_run_from_the_network_is_named(tmp_path: Path):
     """On this machine, every layer that the tests of the guard see at work."""
-    found = health.check_network_guard(Surroundings(tmp_path))
+    found = health.check_network_guard(Machine(tmp_path))
     assert (found.passed, found.detail) == (True, ", ".join(available_layers()))
     assert "audit-hook" in found.detail
 
@@ -139,6 +137,6 @@ def test_a_kernel_that_can_close_nothing_is_found(tmp_path: Path):
     def nothing(*_: object) -> int:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    found = health.check_network_guard(Surroundings(tmp_path, guard=lambda: available_layers(nothing)))
+    found = health.check_network_guard(Machine(tmp_path, guard=lambda: available_layers(nothing)))
     assert (found.passed, found.detail) == (False, "audit-hook")
     assert "Linux 5.9 or later" in found.remedy

@@ -16,8 +16,8 @@ from qlib_shadow_runner.cli import prune as prune_command
 from qlib_shadow_runner.cli.prune import Criteria, prune
 from qlib_shadow_runner.cli.versions import find_datasets
 from qlib_shadow_runner.contract import ARTIFACTS
-from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
-from qlib_shadow_runner.faults import ENV_FAULT
+from qlib_shadow_runner.crash_points import ENV_FAULT
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
 from qlib_shadow_runner.storage.files import write_json
 from qlib_shadow_runner.storage.lock import locked
 from qlib_shadow_runner.storage.volume import Volume
@@ -45,7 +45,7 @@ def make_version(data: Path, digit: str, *, source: str = "synthetic seed=7", na
     folder = data / "qlib" / f"{name}@{digit * 12}"
     (folder / "calendars").mkdir(parents=True)
     (folder / "calendars" / "day.txt").write_text("2020-01-01\n")
-    Manifest(
+    DatasetManifest(
         source=source,
         synthetic=True,
         fingerprint=digit * 64,
@@ -226,7 +226,7 @@ def test_a_dataset_that_is_being_built_is_left_alone(
 ):
     """The builder may be about to point the name at a version that is there."""
     version = make_version(tmp_path, "a")
-    monkeypatch.setattr(prune_command, "PATIENCE", 0.0)
+    monkeypatch.setattr(prune_command, "LOCK_TIMEOUT", 0.0)
     with locked(version.with_name("us")):
         assert main(["prune", "--datasets", "--data", str(tmp_path), "--json"]) == 13
     said = capsys.readouterr()

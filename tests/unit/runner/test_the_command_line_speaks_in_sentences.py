@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from qlib_shadow_runner.cli.manifest import load_manifest, local_run_id
-from qlib_shadow_runner.cli.progress import Progress
+from qlib_shadow_runner.cli.run_manifest import load_manifest, local_run_id
+from qlib_shadow_runner.cli.stage_progress import StageProgress
 from qlib_shadow_runner.contract import RUN_ID_MAX, Stage, run_id_fault
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -145,7 +145,7 @@ def test_dates_in_yaml_are_words_as_in_a_cluster(tmp_path: Path):
 
 def test_progress_is_read_from_what_qrun_prints():
     """Steps come in order; a line that is missing does not hold the others up."""
-    progress = Progress(Stage.QRUN)
+    progress = StageProgress(Stage.QRUN)
     assert progress.read("… INFO - qlib successfully initialized based on client settings.") == "features"
     assert progress.read("noise") is None
     assert progress.read("… Create new exchange") == "backtest"
@@ -157,4 +157,6 @@ def test_progress_is_read_from_what_qrun_prints():
 
 def test_a_backtest_that_begins_in_silence_is_seen_by_its_loop():
     """As with the fast engine's exchange, which Qlib does not announce."""
-    assert Progress(Stage.QRUN).read("backtest loop:   0%|          | 0/361 [00:00<?, ?it/s]") == "backtest"
+    assert (
+        StageProgress(Stage.QRUN).read("backtest loop:   0%|          | 0/361 [00:00<?, ?it/s]") == "backtest"
+    )

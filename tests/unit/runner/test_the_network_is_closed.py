@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.guard import report
+from qlib_shadow_runner.guard import network_attempt as report
 from qlib_shadow_runner.guard.landlock import landlock_abi
 from qlib_shadow_runner.guard.layers import available_layers
 from qlib_shadow_runner.guard.seccomp import ARCHITECTURES, assemble, filter_source
@@ -463,7 +463,7 @@ def test_the_pipes_name_is_the_same_on_both_sides():
 )
 def test_what_is_no_report_ends_nothing(line: bytes):
     """Any process of the stage could write into the pipe."""
-    assert report.Attempt.parse(line) is None
+    assert report.NetworkAttempt.parse(line) is None
 
 
 @pytest.mark.parametrize("machine", ARCHITECTURES)

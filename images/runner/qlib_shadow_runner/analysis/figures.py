@@ -31,7 +31,7 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class Figures:
+class ReportFigures:
     """The figures of one run; what cannot be told is None or empty, and missing says why."""
 
     summary: Summary | None
@@ -50,7 +50,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportMaterial:
     """What the recorder has, made into series once for figures and charts."""
 
     outputs: Outputs
@@ -66,16 +66,16 @@ class Material:
         return Signals(self.outputs)
 
     @cached_property
-    def figures(self) -> Figures:
+    def figures(self) -> ReportFigures:
         """Give the figures, worked out once for whoever tells them."""
         return compute_figures(self)
 
 
-def compute_figures(material: Material) -> Figures:
+def compute_figures(material: ReportMaterial) -> ReportFigures:
     """Work them out from what the recorder has."""
     outputs, backtest, signals = material.outputs, material.backtest, material.signals
     half = min(SHOWN, len(signals.today) // 2)
-    return Figures(
+    return ReportFigures(
         summary=None if backtest is None else summarize(backtest, outputs.holdings),
         ic=Correlation.of(outputs.ic),
         rank_ic=Correlation.of(outputs.rank_ic),

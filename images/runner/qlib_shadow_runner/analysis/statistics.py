@@ -38,7 +38,7 @@ class _StandIn(ModuleType):
 
 
 @contextmanager
-def _put_off() -> Iterator[None]:
+def _retry_later() -> Iterator[None]:
     """Let imports find the stand-ins, and nobody else afterwards."""
     found = [name for name in PUT_OFF if f"scipy.{name}" not in sys.modules]
     for name in found:
@@ -53,7 +53,7 @@ def _put_off() -> Iterator[None]:
             delattr(scipy, name)
 
 
-with _put_off():
+with _retry_later():
     import empyrical.stats as empyrical  # type: ignore[import-untyped]
 
 __all__ = ["empyrical"]

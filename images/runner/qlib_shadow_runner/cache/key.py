@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner import engine
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
-from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, manifest_path
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.engine.matrix import Universe
@@ -22,7 +22,7 @@ MADE_WITH: Final = ("pyqlib", "pandas", "numpy", "numba")
 
 
 @dataclass(frozen=True)
-class Question:
+class MatrixIdentity:
     """What is asked of a dataset."""
 
     root: Path
@@ -38,16 +38,16 @@ class Question:
                 "symbols": self.universe.symbols,
                 "spans": self.universe.spans,
                 "last": self.span[1],
-                **self._lasting,
+                **self._without_data,
             }
         )
 
     def family(self) -> str:
         """Name the answers that this one may go on from: other data, other instruments, another last day."""
-        return _hash(self._lasting)
+        return _hash(self._without_data)
 
     @property
-    def _lasting(self) -> dict[str, object]:
+    def _without_data(self) -> dict[str, object]:
         return {
             "first": self.span[0],
             "columns": self.columns,
@@ -63,7 +63,7 @@ def _hash(document: dict[str, object]) -> str:
 
 def fingerprint_of(root: Path) -> str:
     """Take the fingerprint from the manifest beside the dataset if it still holds, else read every file."""
-    manifest = Manifest.read(manifest_path(root))
+    manifest = DatasetManifest.read(manifest_path(root))
     return manifest.fingerprint if manifest and is_current(manifest, root) else fingerprint(root)
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from qlib_shadow_runner.cache import store as shelf
-from qlib_shadow_runner.cache.store import NOT_KEPT, Shelf
-from qlib_shadow_runner.engine.growth import Stored
+from qlib_shadow_runner.cache import store
+from qlib_shadow_runner.cache.store import NOT_KEPT, Store
+from qlib_shadow_runner.engine.growth import StoredMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 MATRIX, DAYS, SYMBOLS, MEMORY = "matrix.f32", "days.i32", "symbols.i32", "memory.f64"
 
 
-class Draft(shelf.Draft):
+class MatrixDraft(store.StoreDraft):
     """A matrix that is being made where it will lie."""
 
-    def __init__(self, cache: Cache, key: str) -> None:
+    def __init__(self, cache: MatrixStore, key: str) -> None:
         super().__init__(cache.staging(key), key)
         self._cache = cache
         self.shape: tuple[int, int] | None = None
@@ -58,7 +58,7 @@ class Draft(shelf.Draft):
                 os.posix_fallocate(stream.fileno(), 0, max(size, 1))
             room: Matrix = np.memmap(self.folder / MATRIX, "<f4", "r+", shape=(columns, len(days)))
         except (OSError, ValueError) as error:
-            self._cache.tell_not_kept(error)
+            self._cache.warn_not_kept(error)
             self.discard()
             return None
         self.shape = (columns, len(days))
@@ -69,27 +69,27 @@ class Draft(shelf.Draft):
         return np.memmap(self.folder / MATRIX, "<f4", "r", shape=self.shape)
 
 
-class Cache(Shelf):
+class MatrixStore(Store):
     """The matrices on a shelf."""
 
     kind: ClassVar = "features"
 
-    def find(self, key: str) -> Stored | None:
+    def find(self, key: str) -> StoredMatrix | None:
         """Give the matrix that is kept under a key."""
         return self.read(key, _stored)
 
-    def begin(self, key: str) -> Draft:
+    def begin(self, key: str) -> MatrixDraft:
         """Begin to make what belongs under a key."""
-        return Draft(self, key)
+        return MatrixDraft(self, key)
 
-    def keep(self, draft: Draft) -> str:
+    def keep(self, draft: MatrixDraft) -> str:
         """Publish what was made, and say what became of it."""
         if draft.shape is None:
             return NOT_KEPT
         try:
             draft.memory.astype("<f8").tofile(draft.folder / MEMORY)
         except OSError as error:
-            self.tell_not_kept(error)
+            self.warn_not_kept(error)
             draft.discard()
             return NOT_KEPT
         return self.publish(draft, {**draft.about, "shape": draft.shape, "memory": draft.memory.shape})
@@ -102,7 +102,7 @@ class Cache(Shelf):
         wanted = set(symbols)
         found = [
             (len(wanted.intersection(about["symbols"])), about["last"], key, about)
-            for key, about in self.described()
+            for key, about in self.descriptions()
             if about.get("family") == family and about["last"] <= last
         ]
         for shared, _, key, about in sorted(found, key=lambda one: one[:3], reverse=True):
@@ -110,10 +110,10 @@ class Cache(Shelf):
                 yield key, about
 
 
-def _stored(folder: Path, content: Content) -> Stored:
+def _stored(folder: Path, content: Content) -> StoredMatrix:
     columns, rows = content["shape"]
     parts, instruments, width = content["memory"]
     days, symbols = (np.fromfile(folder / name, "<i4").astype(np.int64) for name in (DAYS, SYMBOLS))
     memory = np.fromfile(folder / MEMORY, "<f8").reshape(parts, instruments, width)
     matrix = np.memmap(folder / MATRIX, "<f4", "r", shape=(int(columns), int(rows)))
-    return Stored(days, symbols, matrix, memory, content)
+    return StoredMatrix(days, symbols, matrix, memory, content)

@@ -32,7 +32,7 @@ from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import read_json_object, write_json
 from qlib_shadow_runner.storage.mounts import is_local
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +45,7 @@ SCHEMA: Final = 2
 STAGING: Final = ".making-"
 ABANDONED: Final = 24 * 3600.0
 """Seconds after which nobody is making it any more, where no lock says it."""
-HALF_MADE: Final = "half made"
+INCOMPLETE: Final = "half made"
 CHUNK: Final = 32 << 20
 DAMAGE: Final = (ValueError, KeyError, TypeError, FileNotFoundError)
 """What says that a folder is not what was written; other errors say that it cannot be read now."""
@@ -53,7 +53,7 @@ KEPT, NOT_KEPT = "kept for other runs", "not kept"
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoreEntry:
     """What lies on the shelf under one key."""
 
     folder: Path
@@ -62,7 +62,7 @@ class Entry:
     size: int
 
 
-class Draft:
+class StoreDraft:
     """A thing that is being made where it will lie."""
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -76,7 +76,7 @@ class Draft:
         with contextlib.suppress(OSError):  # where there are no locks, age decides
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Hold it no longer: it is published, or gone."""
         held, self._held = self._held, None
         if held is not None:
@@ -85,11 +85,11 @@ class Draft:
     def discard(self) -> None:
         """Leave nothing."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.let_go()
+        self.release()
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Store:
     """The things in one folder; of whatever kind they are, they share its limit."""
 
     home: Path
@@ -114,7 +114,7 @@ class Shelf:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            self._tell_useless(folder, error)
+            self._warn_unusable(folder, error)
             return None
         try:
             content = read_json_object(folder / CONTENT) or {}
@@ -122,7 +122,7 @@ class Shelf:
             found = reader(folder, content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             if _is_still(folder, descriptor):
-                self._tell_useless(folder, error)
+                self._warn_unusable(folder, error)
                 if isinstance(error, DAMAGE):
                     remove(folder)
             return None
@@ -132,7 +132,7 @@ class Shelf:
             os.utime(folder)
         return found
 
-    def _tell_useless(self, folder: Path, error: Exception) -> None:
+    def _warn_unusable(self, folder: Path, error: Exception) -> None:
         sys.stderr.write(f"warning: {folder} cannot be used ({error}); the {self.kind} are computed again.\n")
 
     def staging(self, key: str) -> Path:
@@ -143,11 +143,11 @@ class Shelf:
         """Let the longest unused go until so many bytes may be written; raise where that is not enough."""
         limit = self._limit()
         if size > limit:
-            raise NoRoom(f"{human(size)} are more than the {human(limit)} that may stay: {MEANT}")
+            raise NoRoom(f"{format_size(size)} are more than the {format_size(limit)} that may stay: {MEANT}")
         self.shrink(limit - size)
         entries, lacking = self.entries(), space_of(self.home).lacks(size)
         if lacking > sum(entry.size for entry in entries):
-            raise NoRoom(f"the volume has no room for {human(size)}")
+            raise NoRoom(f"the volume has no room for {format_size(size)}")
         for entry in entries:
             if not space_of(self.home).lacks(size):
                 break
@@ -156,29 +156,29 @@ class Shelf:
     def _limit(self) -> int:
         return space_of(self.home).usual_limit if self.limit is None else self.limit
 
-    def publish(self, draft: Draft, about: Content) -> str:
+    def publish(self, draft: StoreDraft, about: Content) -> str:
         """Let others find what was made, make room for it, and say what became of it."""
         try:
             self._publish(draft, about)
         except OSError as error:
-            self.tell_not_kept(error)
+            self.warn_not_kept(error)
             draft.discard()
             return NOT_KEPT
-        draft.let_go()
+        draft.release()
         self.shrink()
         return KEPT
 
-    def tell_not_kept(self, error: Exception) -> None:
+    def warn_not_kept(self, error: Exception) -> None:
         """Say why others will not find it; nobody needs them to."""
         sys.stderr.write(f"warning: the {self.kind} are not kept for other runs: {error}\n")
 
-    def _publish(self, draft: Draft, about: Content) -> None:
+    def _publish(self, draft: StoreDraft, about: Content) -> None:
         files = _hashes(draft.folder, [path.name for path in draft.folder.iterdir()])
         content = {"schema": SCHEMA, "kind": self.kind, **about, "sha256": files}
         write_json(draft.folder / CONTENT, {**content, "itself": _hash(content)})
         size = _size(draft.folder)
         if size > self._limit():
-            raise NoRoom(f"{human(size)} are more than may stay: {MEANT}")
+            raise NoRoom(f"{format_size(size)} are more than may stay: {MEANT}")
         sync_tree(draft.folder)
         try:
             draft.folder.rename(self.home / draft.key)
@@ -187,27 +187,27 @@ class Shelf:
                 raise
             draft.discard()  # another run was faster, with the same
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[StoreEntry]:
         """List what is kept, the longest unused first."""
         found = [_entry(path) for path in self._folders() if not path.name.startswith(".")]
         return sorted((entry for entry in found if entry), key=lambda entry: entry.used)
 
-    def abandoned(self) -> list[Entry]:
+    def abandoned(self) -> list[StoreEntry]:
         """List what was left half made by who is no more."""
         return [entry for entry in self._drafts() if _is_abandoned(entry)]
 
-    def _drafts(self) -> list[Entry]:
+    def _drafts(self) -> list[StoreEntry]:
         found = [_entry(path) for path in self._folders() if path.name.startswith(".")]
-        return [replace(entry, kind=HALF_MADE) for entry in found if entry]
+        return [replace(entry, kind=INCOMPLETE) for entry in found if entry]
 
-    def described(self) -> Iterator[tuple[str, Content]]:
+    def descriptions(self) -> Iterator[tuple[str, Content]]:
         """Give what things of this kind say of themselves, by key; unread, and perhaps gone already."""
         for path in self._folders():
             content = {} if path.name.startswith(".") else _content(path)
-            if _describes_itself(content) and content["kind"] == self.kind:
+            if _is_intact(content) and content["kind"] == self.kind:
                 yield path.name, content
 
-    def shrink(self, limit: int | None = None) -> list[Entry]:
+    def shrink(self, limit: int | None = None) -> list[StoreEntry]:
         """Remove the longest unused until the rest is within the limit, and what was abandoned half made."""
         removed = self.abandoned()
         for entry in removed:
@@ -230,10 +230,10 @@ class Shelf:
 
 def remove(folder: Path) -> None:
     """Take a folder out of sight first, so that nobody finds half of it."""
-    grave = folder.with_name(f"{STAGING}removed-{secrets.token_hex(4)}")
+    removed_path = folder.with_name(f"{STAGING}removed-{secrets.token_hex(4)}")
     with contextlib.suppress(OSError):
-        folder.rename(grave)
-        shutil.rmtree(grave, ignore_errors=True)
+        folder.rename(removed_path)
+        shutil.rmtree(removed_path, ignore_errors=True)
 
 
 def _is_still(folder: Path, descriptor: int) -> bool:
@@ -251,7 +251,7 @@ def _content(folder: Path) -> Content:
         return {}
 
 
-def _is_abandoned(draft: Entry) -> bool:
+def _is_abandoned(draft: StoreEntry) -> bool:
     """Say whether nobody makes it any more: its lock is free, or where locks tell nothing, it is old."""
     if is_local(draft.folder):
         with contextlib.suppress(OSError):
@@ -268,20 +268,20 @@ def _is_abandoned(draft: Entry) -> bool:
 
 
 def _verify(folder: Path, content: Content) -> None:
-    if not _describes_itself(content):
+    if not _is_intact(content):
         raise ValueError("its content is not described")
     files = dict(content["sha256"])
     if _hashes(folder, list(files)) != files:
         raise ValueError("it is not what was written")
 
 
-def _describes_itself(content: Content) -> bool:
-    described = {name: value for name, value in content.items() if name != "itself"}
-    return described.get("schema") == SCHEMA and content.get("itself") == _hash(described)
+def _is_intact(content: Content) -> bool:
+    descriptions = {name: value for name, value in content.items() if name != "itself"}
+    return descriptions.get("schema") == SCHEMA and content.get("itself") == _hash(descriptions)
 
 
-def _hash(described: Content) -> str:
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+def _hash(descriptions: Content) -> str:
+    return hashlib.sha256(json.dumps(descriptions, sort_keys=True).encode()).hexdigest()
 
 
 def _hashes(folder: Path, names: list[str]) -> dict[str, str]:
@@ -301,11 +301,11 @@ def _piece(path: Path, at: int) -> bytes:
         return hashlib.sha256(stream.read(CHUNK)).digest()
 
 
-def _entry(folder: Path) -> Entry | None:
+def _entry(folder: Path) -> StoreEntry | None:
     try:
         size = _size(folder)
         content = read_json_object(folder / CONTENT) or {}
-        return Entry(folder, str(content.get("kind", "damaged")), _time(folder), size)
+        return StoreEntry(folder, str(content.get("kind", "damaged")), _time(folder), size)
     except OSError:  # it is being removed
         return None
 

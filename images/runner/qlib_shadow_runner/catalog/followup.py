@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 
 from qlib_shadow_runner.catalog.returns import HORIZONS, Closes
-from qlib_shadow_runner.catalog.signals import is_whole, signal_file, signals_of
-from qlib_shadow_runner.catalog.store import catalog_folder, read_arrow, read_table, write_table
+from qlib_shadow_runner.catalog.signals_table import is_whole, signal_file, signals_of
+from qlib_shadow_runner.catalog.tables import catalog_folder, read_arrow, read_table, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from qlib_shadow_runner.catalog.columns import Row
+    from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.storage.volume import Volume
 
 FILE: Final = "followup.parquet"
@@ -59,7 +59,7 @@ FEW: Final = 2
 
 
 @dataclass(frozen=True)
-class Due:
+class DueOutcome:
     """One day of one run's signals over one horizon, whose outcome has become known."""
 
     day: date
@@ -109,13 +109,13 @@ def follow_up(
     judged = {(row["run_id"], row["date"], row["horizon"]) for row in kept}
     found: list[Row] = []
     for run, closes, due in _pending(volume, runs, judged, limit):
-        found += _judge(volume, run, closes, due)
+        found += _score(volume, run, closes, due)
     return sorted([*kept, *found], key=lambda row: (row["date"], row["run_id"], row["horizon"]))
 
 
 def _pending(
     volume: Volume, runs: Sequence[Row], judged: set[tuple[str, date, int]], limit: int | None
-) -> Iterator[tuple[Row, Closes, list[Due]]]:
+) -> Iterator[tuple[Row, Closes, list[DueOutcome]]]:
     """Find the runs that there is something to say about; `runs` is in the order of their age."""
     candidates = [run for run in runs if _is_candidate(volume, run)]
     closes = {
@@ -148,16 +148,16 @@ def _kind(source: str | None) -> str:
     return (source or "").partition(" ")[0]
 
 
-def _due(run: Row, closes: Closes) -> Iterator[Due]:
+def _due(run: Row, closes: Closes) -> Iterator[DueOutcome]:
     """Give the days whose outcome is in the closes, and was not in the run's data."""
     end, last = closes.index(run["dataset_end"]), len(closes.calendar) - 1
     for horizon in HORIZONS:
         for place in range(max(0, end - horizon), min(end, last - 1 - horizon) + 1):
             if run["signals_first"] <= closes.calendar[place] <= run["signals_last"]:
-                yield Due(closes.calendar[place], horizon, place)
+                yield DueOutcome(closes.calendar[place], horizon, place)
 
 
-def _judge(volume: Volume, run: Row, closes: Closes, due: Sequence[Due]) -> Iterator[Row]:
+def _score(volume: Volume, run: Row, closes: Closes, due: Sequence[DueOutcome]) -> Iterator[Row]:
     path = signal_file(volume, run)
     assert path is not None, "candidates have one"
     days = pa.array(sorted({one.day for one in due}), type=pa.date32())
@@ -165,15 +165,15 @@ def _judge(volume: Volume, run: Row, closes: Closes, due: Sequence[Due]) -> Iter
     columns = {symbol: place for place, symbol in enumerate(closes.symbols)}
     places = signals["instrument"].map(columns)
     here = signals.assign(place=places)[places.notna()]
-    scored = {day: _Scored.of(table) for day, table in here.groupby("date")}
+    scored = {day: _ScoredSignals.of(table) for day, table in here.groupby("date")}
     for one in due:
-        today = scored.get(one.day, _Scored.nothing())
+        today = scored.get(one.day, _ScoredSignals.nothing())
         outcome = closes.outcome(one.place, one.horizon)[today.places]
         yield {**_identity(run, closes, one), **_figures(today, outcome, run["topk"] or TOP)}
 
 
 @dataclass(frozen=True)
-class _Scored:
+class _ScoredSignals:
     """One day's signals: where their instruments are among the closes, and what they say."""
 
     places: NDArray[np.int64]
@@ -191,7 +191,7 @@ class _Scored:
         return cls(np.empty(0, "i8"), np.empty(0, "f8"), np.empty(0, "i8"))
 
 
-def _identity(run: Row, closes: Closes, one: Due) -> Row:
+def _identity(run: Row, closes: Closes, one: DueOutcome) -> Row:
     return {
         "run_id": run["run_id"],
         "dataset_path": run["dataset_path"],
@@ -204,7 +204,7 @@ def _identity(run: Row, closes: Closes, one: Due) -> Row:
     }
 
 
-def _figures(today: _Scored, outcome: NDArray[np.float64], topk: int) -> Row:
+def _figures(today: _ScoredSignals, outcome: NDArray[np.float64], topk: int) -> Row:
     known = ~np.isnan(outcome)
     score, did = today.score[known], outcome[known]
     best = did[today.rank[known] <= topk]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from qlib_shadow_runner.dataset.layout import BIN_SUFFIX, Dataset, feature_folder
-from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
+from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, Dataset, feature_folder
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Closes:
             calendar, symbols = dataset.calendar, sorted(dataset.symbols.values())
         except StageError:
             return None
-        manifest = Manifest.read(manifest_path(folder))
+        manifest = DatasetManifest.read(manifest_path(folder))
         first = bisect_left(calendar, since)
         columns = [_closes(folder, symbol, len(calendar))[first:] for symbol in symbols]
         values = np.column_stack(columns) if columns else np.empty((len(calendar) - first, 0))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.catalog.columns import COLUMNS, Row, Told
+from qlib_shadow_runner.catalog.run_columns import COLUMNS, Row, RunDocuments
 from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, RESULTS, Stage
-from qlib_shadow_runner.runs.listing import ENDED, Run, artifacts_root
+from qlib_shadow_runner.runs.listing import ENDED, ListedRun, artifacts_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +36,9 @@ def by_run(rows: list[Row]) -> dict[str, Row]:
     return {row["run_id"]: row for row in rows}
 
 
-def row_of(run: Run) -> Row:
+def row_of(run: ListedRun) -> Row:
     """Read everything that the catalog tells of a run."""
-    told = Told.by(run)
+    told = RunDocuments.by(run)
     return {column.name: column.read(told) for column in COLUMNS}
 
 
@@ -47,7 +47,7 @@ def _row(folder: Path, known: Mapping[str, Row]) -> Row | None:
     before = known.get(folder.name)
     if found and before is not None and before[STAMP] == found and before["status"] in ENDED:
         return before
-    run = Run.at(folder) if found else None
+    run = ListedRun.at(folder) if found else None
     return None if run is None else {**row_of(run), STAMP: found}
 
 

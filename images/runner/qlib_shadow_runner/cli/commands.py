@@ -73,9 +73,9 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _render(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.manifest import load_manifest  # noqa: PLC0415
-    from qlib_shadow_runner.cli.own_template import template_of  # noqa: PLC0415
     from qlib_shadow_runner.cli.preview import print_preview  # noqa: PLC0415
+    from qlib_shadow_runner.cli.run_manifest import load_manifest  # noqa: PLC0415
+    from qlib_shadow_runner.cli.user_template import template_of  # noqa: PLC0415
 
     manifest = load_manifest(options.file)
     template = template_of(manifest, options.template)
@@ -83,7 +83,7 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.golden import print_verification  # noqa: PLC0415
+    from qlib_shadow_runner.cli.verify import print_verification  # noqa: PLC0415
 
     return print_verification(options.run, options.data, as_json=options.json)
 
@@ -101,9 +101,9 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.report import Wanted, print_report  # noqa: PLC0415
+    from qlib_shadow_runner.cli.report import ReportOutput, print_report  # noqa: PLC0415
 
-    wanted = Wanted(options.output, options.png)
+    wanted = ReportOutput(options.output, options.png)
     return print_report(options.run, data_folder(options.data), options.data, wanted, as_json=options.json)
 
 
@@ -144,7 +144,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _cache(options: argparse.Namespace) -> int:
     from qlib_shadow_runner.cli.amounts import size  # noqa: PLC0415
-    from qlib_shadow_runner.cli.cache import clear_cache, print_cache, refuse_size  # noqa: PLC0415
+    from qlib_shadow_runner.cli.cache_command import clear_cache, print_cache, refuse_size  # noqa: PLC0415
 
     data, wanted = data_folder(options.data), options.max_size
     if options.action == "clear":
@@ -183,9 +183,9 @@ def _ui(options: argparse.Namespace) -> int:
 
 def _stage(options: argparse.Namespace) -> int:
     if options.report:
-        from qlib_shadow_runner.stages.retell import tell_again  # noqa: PLC0415
+        from qlib_shadow_runner.stages.result_delivery import recover_result  # noqa: PLC0415
 
-        return tell_again(Stage(options.stage), os.environ)
+        return recover_result(Stage(options.stage), os.environ)
     from qlib_shadow_runner.stages.harness import run_stage  # noqa: PLC0415
 
     return run_stage(Stage(options.stage), os.environ)

@@ -32,8 +32,8 @@ def print_comparison(names: Sequence[str], data: Path, output: Path | None, *, a
     folders = _folders(names, data)
     target = output or Path(PAGE)
     refuse_folder(target)
-    from qlib_shadow_runner.report.comparing import render_comparison  # noqa: PLC0415 - takes seconds
     from qlib_shadow_runner.report.comparison import Compared  # noqa: PLC0415
+    from qlib_shadow_runner.report.comparison_page import render_comparison  # noqa: PLC0415 - takes seconds
 
     runs = [Compared.read(folder) for folder in folders]
     write_atomically(target, render_comparison(runs).encode())

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cli.health import CHECKS, Surroundings
+from qlib_shadow_runner.cli.health import CHECKS, Machine
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def print_health(data: Path, *, as_json: bool, surroundings: Surroundings | None = None) -> int:
+def print_health(data: Path, *, as_json: bool, surroundings: Machine | None = None) -> int:
     """Print every check; 0 only when all of them hold."""
-    here = surroundings or Surroundings(data.absolute())
+    here = surroundings or Machine(data.absolute())
     findings = [check(here) for check in CHECKS]
     healthy = all(finding.passed for finding in findings)
     if as_json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cli.local_run import Interruption, Terms, report_failure, run_stage_here
-from qlib_shadow_runner.cli.manifest import load_manifest, local_run_id
+from qlib_shadow_runner.cli.local_run import Interruption, LocalRunOptions, report_failure, run_stage_here
 from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.run_manifest import load_manifest, local_run_id
 from qlib_shadow_runner.contract import ExitCode, Stage
 from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.listing import STATUS_DOWNLOADED
@@ -27,7 +27,7 @@ def download_here(file: Path, data: Path, *, as_json: bool) -> int:
     make_folder(volume.mount)
     folder = RunFolder(volume.run_folder(request["runId"]))
     with Interruption() as interruption:
-        result = run_stage_here(Stage.DOWNLOAD, request, volume, interruption, Terms(as_json))
+        result = run_stage_here(Stage.DOWNLOAD, request, volume, interruption, LocalRunOptions(as_json))
         if result["exitCode"] != ExitCode.DONE:
             return report_failure(result, folder.path, interruption, as_json=as_json)
     folder.update_metadata(

@@ -15,7 +15,7 @@ from qlib_shadow_runner.spec import parse_spec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Place = tuple[str, ...]
+FieldPath = tuple[str, ...]
 MOST: Final = 50
 NAMED: Final = re.compile(r"\bspec((?:\.\w+)*)")
 UNKNOWN: Final = re.compile(r' has no field "([^"]*)"')
@@ -25,10 +25,10 @@ def spec_faults(spec: Mapping[str, object]) -> list[StageError]:
     """Give every fault that the parser finds, in its order."""
     rest: dict[str, object] = copy.deepcopy(dict(spec))
     found: list[StageError] = []
-    gone: list[Place] = []
+    gone: list[FieldPath] = []
     while (fault := _first_fault(rest)) is not None and len(gone) < MOST:
         place = _place_of(fault, rest)
-        if not _follows_from(gone, place, fault):
+        if not _is_consequence_of(gone, place, fault):
             found.append(fault)
         if not place:
             break
@@ -45,20 +45,20 @@ def _first_fault(spec: Mapping[str, object]) -> StageError | None:
     return None
 
 
-def _place_of(fault: StageError, spec: dict[str, object]) -> Place:
+def _place_of(fault: StageError, spec: dict[str, object]) -> FieldPath:
     """Find the smallest part, around what the sentence names, without which there is another sentence."""
     named = NAMED.search(fault.message)
     words = named[1].split(".")[1:] if named else []
     unknown = UNKNOWN.search(fault.message)
     place = _existing([*words, unknown[1]] if unknown else words, spec)
     while place:
-        if _says_otherwise_without(place, fault, spec):
+        if _depends_on(place, fault, spec):
             return place
         place = place[:-1]
-    return next(((key,) for key in spec if _says_otherwise_without((key,), fault, spec)), ())
+    return next(((key,) for key in spec if _depends_on((key,), fault, spec)), ())
 
 
-def _existing(words: list[str], spec: Mapping[str, object]) -> Place:
+def _existing(words: list[str], spec: Mapping[str, object]) -> FieldPath:
     place: list[str] = []
     here: object = spec
     for word in words:
@@ -69,14 +69,14 @@ def _existing(words: list[str], spec: Mapping[str, object]) -> Place:
     return tuple(place)
 
 
-def _says_otherwise_without(place: Place, fault: StageError, spec: Mapping[str, object]) -> bool:
+def _depends_on(place: FieldPath, fault: StageError, spec: Mapping[str, object]) -> bool:
     rest = copy.deepcopy(dict(spec))
     _remove(rest, place)
     other = _first_fault(rest)
     return other is None or other.message != fault.message
 
 
-def _remove(spec: dict[str, object], place: Place) -> None:
+def _remove(spec: dict[str, object], place: FieldPath) -> None:
     here = spec
     for word in place[:-1]:
         inside = here[word]
@@ -85,6 +85,6 @@ def _remove(spec: dict[str, object], place: Place) -> None:
     del here[place[-1]]
 
 
-def _follows_from(gone: list[Place], place: Place, fault: StageError) -> bool:
+def _is_consequence_of(gone: list[FieldPath], place: FieldPath, fault: StageError) -> bool:
     """Tell a fault of the manifest from one that leaving something out has made."""
     return not UNKNOWN.search(fault.message) and any(other[: len(place)] == place for other in gone)

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.catalog.record import Record, records
+from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode
@@ -37,7 +37,7 @@ def print_followup(data: Path, *, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-def _row(record: Record) -> tuple[str, ...]:
+def _row(record: TrackRecord) -> tuple[str, ...]:
     return (
         f"{record.horizon}d",
         str(len(record.days)),

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from qlib_shadow_runner.errors import volume_not_writable
 from qlib_shadow_runner.guard.layers import available_layers
 from qlib_shadow_runner.process.limits import CGROUP, read_limits
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ POSIX_ZONE: Final = re.compile(r"[A-Za-z]{3,}[+-]?\d{1,2}.*|<[^>]+>[+-]?\d.*", r
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One check's answer."""
 
     name: str
@@ -52,7 +52,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Machine:
     """Where the checks look."""
 
     data: Path
@@ -64,14 +64,14 @@ class Surroundings:
     shared: Path = Path("/dev/shm")  # noqa: S108 - it is asked about, nothing secret is put there
 
 
-def check_python(here: Surroundings) -> Finding:
+def check_python(machine: Machine) -> Diagnosis:
     """Say whether Qlib has wheels for this Python."""
-    passed = PYTHONS[0] <= here.python[:2] < PYTHONS[1]
-    found = ".".join(map(str, here.python))
+    passed = PYTHONS[0] <= machine.python[:2] < PYTHONS[1]
+    found = ".".join(map(str, machine.python))
     return _finding("python", found, passed=passed, remedy="Use Python 3.11 or 3.12.")
 
 
-def check_packages(_: Surroundings) -> Finding:
+def check_packages(_: Machine) -> Diagnosis:
     """Compare what is installed with what the project asks for."""
     try:
         wanted = [found for text in metadata.requires(PROJECT) or () if (found := REQUIREMENT.match(text))]
@@ -85,23 +85,23 @@ def check_packages(_: Surroundings) -> Finding:
     return _finding("packages", "; ".join(faults) or versions, passed=not faults, remedy=remedy)
 
 
-def check_libgomp(here: Surroundings) -> Finding:
+def check_libgomp(machine: Machine) -> Diagnosis:
     """Load what LightGBM loads."""
     try:
-        ctypes.CDLL(here.libgomp)
+        ctypes.CDLL(machine.libgomp)
     except OSError:
         remedy = "Install it, on Debian with: apt-get install libgomp1."
-        return _finding("libgomp", f"{here.libgomp} cannot be loaded", passed=False, remedy=remedy)
-    return _finding("libgomp", here.libgomp, passed=True)
+        return _finding("libgomp", f"{machine.libgomp} cannot be loaded", passed=False, remedy=remedy)
+    return _finding("libgomp", machine.libgomp, passed=True)
 
 
-def check_volume(here: Surroundings) -> Finding:
+def check_volume(machine: Machine) -> Diagnosis:
     """Write to the volume as a run would."""
-    if here.data.exists() and not here.data.is_dir():
+    if machine.data.exists() and not machine.data.is_dir():
         return _finding(
-            "volume", f"{here.data} is not a folder", passed=False, remedy="Name one with --data."
+            "volume", f"{machine.data} is not a folder", passed=False, remedy="Name one with --data."
         )
-    folder = _nearest(here.data)
+    folder = _nearest(machine.data)
     try:
         with tempfile.TemporaryFile(dir=folder) as stream:
             stream.write(b"x")
@@ -109,32 +109,34 @@ def check_volume(here: Surroundings) -> Finding:
         remedy = volume_not_writable(str(folder)).message.partition(". ")[2]
         detail = f"{folder} cannot be written by {_ids()} (UID:GID): {error.strerror}"
         return _finding("volume", detail, passed=False, remedy=remedy)
-    coming = "" if folder == here.data else f"; {here.data} will be made by the first run"
+    coming = "" if folder == machine.data else f"; {machine.data} will be made by the first run"
     return _finding("volume", f"{folder} can be written by {_ids()} (UID:GID){coming}", passed=True)
 
 
-def check_space(here: Surroundings) -> Finding:
+def check_space(machine: Machine) -> Diagnosis:
     """Ask how much room is left for datasets and runs."""
-    free = shutil.disk_usage(_nearest(here.data)).free
-    remedy = f"Free {human(FREE)} with qlib-shadow prune, or enlarge the volume."
-    return _finding("space", f"{human(free)} free", passed=free >= FREE, remedy=remedy)
+    free = shutil.disk_usage(_nearest(machine.data)).free
+    remedy = f"Free {format_size(FREE)} with qlib-shadow prune, or enlarge the volume."
+    return _finding("space", f"{format_size(free)} free", passed=free >= FREE, remedy=remedy)
 
 
-def check_limits(here: Surroundings) -> Finding:
+def check_limits(machine: Machine) -> Diagnosis:
     """Show what the container may use."""
-    limits = read_limits(here.cgroup)
-    memory = "unlimited memory" if limits.memory_bytes is None else f"{human(limits.memory_bytes)} of memory"
+    limits = read_limits(machine.cgroup)
+    memory = (
+        "unlimited memory" if limits.memory_bytes is None else f"{format_size(limits.memory_bytes)} of memory"
+    )
     return _finding(
         "limits",
         f"{limits.cpus:g} CPUs, {limits.threads} threads, {memory}",
         passed=limits.memory_bytes is None or limits.memory_bytes >= MEMORY,
-        remedy=f"Raise the container's memory limit to {human(MEMORY)} at least.",
+        remedy=f"Raise the container's memory limit to {format_size(MEMORY)} at least.",
     )
 
 
-def check_zone(here: Surroundings) -> Finding:
+def check_zone(machine: Machine) -> Diagnosis:
     """Find the time zone that TZ names: the C library takes an unknown one for UTC and says nothing."""
-    name = here.environ.get("TZ", "").removeprefix(":")
+    name = machine.environ.get("TZ", "").removeprefix(":")
     if not name:
         return _finding("time zone", "TZ is not set; the system's zone is used", passed=True)
     remedy = "Install tzdata, or set TZ to a zone that is there, such as UTC."
@@ -146,19 +148,19 @@ def check_zone(here: Surroundings) -> Finding:
     )
 
 
-def check_shared(here: Surroundings) -> Finding:
+def check_shared(machine: Machine) -> Diagnosis:
     """Look at the memory that processes share files in."""
-    name = str(here.shared)
-    remedy = f"Mount a tmpfs of {human(SHARED)} at least there, with docker: --shm-size=1g."
-    if not here.shared.is_dir() or not os.access(here.shared, os.W_OK | os.X_OK):
+    name = str(machine.shared)
+    remedy = f"Mount a tmpfs of {format_size(SHARED)} at least there, with docker: --shm-size=1g."
+    if not machine.shared.is_dir() or not os.access(machine.shared, os.W_OK | os.X_OK):
         return _finding(name, f"cannot be written by {_ids()} (UID:GID)", passed=False, remedy=remedy)
-    free = shutil.disk_usage(here.shared).free
-    return _finding(name, f"{human(free)} free", passed=free >= SHARED // 2, remedy=remedy)
+    free = shutil.disk_usage(machine.shared).free
+    return _finding(name, f"{format_size(free)} free", passed=free >= SHARED // 2, remedy=remedy)
 
 
-def check_network_guard(here: Surroundings) -> Finding:
+def check_network_guard(machine: Machine) -> Diagnosis:
     """Name what would keep a run's training from the network."""
-    layers = here.guard()
+    layers = machine.guard()
     return _finding(
         "network guard",
         ", ".join(layers),
@@ -168,7 +170,7 @@ def check_network_guard(here: Surroundings) -> Finding:
     )
 
 
-CHECKS: Final[tuple[Callable[[Surroundings], Finding], ...]] = (
+CHECKS: Final[tuple[Callable[[Machine], Diagnosis], ...]] = (
     check_python,
     check_packages,
     check_libgomp,
@@ -181,8 +183,8 @@ CHECKS: Final[tuple[Callable[[Surroundings], Finding], ...]] = (
 )
 
 
-def _finding(name: str, detail: str, *, passed: bool, remedy: str = "") -> Finding:
-    return Finding(name, passed, detail, "" if passed else remedy)
+def _finding(name: str, detail: str, *, passed: bool, remedy: str = "") -> Diagnosis:
+    return Diagnosis(name, passed, detail, "" if passed else remedy)
 
 
 def _ids() -> str:

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.cli.golden import all_passed, as_document, verdict
-from qlib_shadow_runner.cli.manifest import load_manifest
-from qlib_shadow_runner.cli.own_folder import held, is_continued
-from qlib_shadow_runner.cli.own_template import own_text
 from qlib_shadow_runner.cli.printing import print_json
-from qlib_shadow_runner.cli.progress import display_for
+from qlib_shadow_runner.cli.run_folder_lock import is_continued, locked_run_folder
+from qlib_shadow_runner.cli.run_manifest import load_manifest
+from qlib_shadow_runner.cli.stage_progress import display_for
+from qlib_shadow_runner.cli.user_template import own_text
+from qlib_shadow_runner.cli.verify import all_passed, as_document, verdict
 from qlib_shadow_runner.contract import (
     ENV_DATA,
     ENV_REQUEST,
@@ -36,13 +36,13 @@ from qlib_shadow_runner.contract import (
 from qlib_shadow_runner.process.supervisor import out_of_memory
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.storage.volume import Volume, make_folder
-from qlib_shadow_runner.verify import Line, verify_run
+from qlib_shadow_runner.verify import AcceptanceLine, verify_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
 
-    from qlib_shadow_runner.cli.progress import Display
+    from qlib_shadow_runner.cli.stage_progress import Display
     from qlib_shadow_runner.contract import Request
 
 INTERRUPTED_BY_HAND: Final = 130
@@ -94,15 +94,15 @@ def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool)
     volume = Volume(data.absolute())
     make_folder(volume.mount)
     folder = volume.run_folder(request["runId"])
-    with held(folder, request) as lock:
+    with locked_run_folder(folder, request) as lock:
         if not as_json:
             sys.stdout.write(f"{request['runId']}{'  continued' if is_continued(folder) else ''}\n")
             sys.stdout.flush()
-        return _all_stages(request, volume, Terms(as_json, own, lock))
+        return _all_stages(request, volume, LocalRunOptions(as_json, own, lock))
 
 
 @dataclass(frozen=True)
-class Terms:
+class LocalRunOptions:
     """How stages are run here."""
 
     quiet: bool
@@ -116,21 +116,21 @@ class Terms:
         return () if self.lock is None else (self.lock,)
 
 
-def _all_stages(request: Request, volume: Volume, terms: Terms) -> int:
+def _all_stages(request: Request, volume: Volume, options: LocalRunOptions) -> int:
     folder = volume.run_folder(request["runId"])
     result: Mapping[str, object] = {}
     with Interruption() as interruption:
         for stage in Stage:
-            result = run_stage_here(stage, request, volume, interruption, terms)
+            result = run_stage_here(stage, request, volume, interruption, options)
             if result["exitCode"] != ExitCode.DONE:
-                return report_failure(result, folder, interruption, as_json=terms.quiet)
+                return report_failure(result, folder, interruption, as_json=options.quiet)
     lines = verify_run(folder, volume.mount)
-    _report_success(result, folder, lines, as_json=terms.quiet)
+    _report_success(result, folder, lines, as_json=options.quiet)
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
 
 
 def run_stage_here(
-    stage: Stage, request: Request, volume: Volume, interruption: Interruption, terms: Terms
+    stage: Stage, request: Request, volume: Volume, interruption: Interruption, options: LocalRunOptions
 ) -> Mapping[str, object]:
     """Run one stage as a process, as a Job would, and give the result that it left."""
     with tempfile.TemporaryDirectory(prefix="qlib-shadow-") as temporary:
@@ -141,16 +141,16 @@ def run_stage_here(
             ENV_DATA: str(volume.mount),
             ENV_WORK: temporary,
             ENV_TERMINATION_LOG: str(message),
-            **({} if terms.template is None else {ENV_TEMPLATE: terms.template}),
+            **({} if options.template is None else {ENV_TEMPLATE: options.template}),
         }
-        with display_for(stage, quiet=terms.quiet) as display:
-            code = _watch(_start(stage, environ, terms), display, interruption)
+        with display_for(stage, quiet=options.quiet) as display:
+            code = _watch(_start(stage, environ, options), display, interruption)
             result = read_json_object(message) or _without_result(stage, code)
             display.close(str(result["message"]), failed=code != ExitCode.DONE)
     return result
 
 
-def _start(stage: Stage, environ: Mapping[str, str], terms: Terms) -> subprocess.Popen[str]:
+def _start(stage: Stage, environ: Mapping[str, str], options: LocalRunOptions) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "qlib_shadow_runner", "stage", stage],
         env=environ,
@@ -159,7 +159,7 @@ def _start(stage: Stage, environ: Mapping[str, str], terms: Terms) -> subprocess
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        pass_fds=terms.inherited,
+        pass_fds=options.inherited,
         start_new_session=True,  # Ctrl-C reaches it through us, once
     )
 
@@ -196,7 +196,9 @@ def report_failure(
     return code
 
 
-def _report_success(result: Mapping[str, object], folder: Path, lines: list[Line], *, as_json: bool) -> None:
+def _report_success(
+    result: Mapping[str, object], folder: Path, lines: list[AcceptanceLine], *, as_json: bool
+) -> None:
     if as_json:
         print_json({**result, "folder": str(folder), "golden": as_document(lines)})
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
-from qlib_shadow_runner.dataset.ensure import Resolved, answers, check_claims, find_fresh
+from qlib_shadow_runner.dataset.ensure import ResolvedDataset, check_claims, find_fresh, satisfies
 from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.limits import read_limits
@@ -17,13 +17,13 @@ from qlib_shadow_runner.workflow.prepare import RenderContext, prepare
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qlib_shadow_runner.cli.manifest import Manifest
+    from qlib_shadow_runner.cli.run_manifest import RunManifest
     from qlib_shadow_runner.spec import DatasetSpec
     from qlib_shadow_runner.workflow.prepare import Research
     from qlib_shadow_runner.workflow.templates import Template
 
 
-def print_preview(manifest: Manifest, template: Template, data: Path, *, as_json: bool) -> int:
+def print_preview(manifest: RunManifest, template: Template, data: Path, *, as_json: bool) -> int:
     """Print the workflow; to a program with what identifies it."""
     research = preview(manifest, template, data)
     workflow = research.workflow
@@ -41,7 +41,7 @@ def print_preview(manifest: Manifest, template: Template, data: Path, *, as_json
     return ExitCode.DONE
 
 
-def preview(manifest: Manifest, template: Template, data: Path) -> Research:
+def preview(manifest: RunManifest, template: Template, data: Path) -> Research:
     """Return the workflow for the dataset that is there."""
     spec = manifest.parse()
     volume = Volume(data.absolute())
@@ -53,10 +53,10 @@ def preview(manifest: Manifest, template: Template, data: Path) -> Research:
     return prepare(spec, template, resolved.dataset, context)
 
 
-def _published(canonical: Path, spec: DatasetSpec) -> Resolved:
+def _published(canonical: Path, spec: DatasetSpec) -> ResolvedDataset:
     for folder, found in versions(canonical):
-        if answers(found, spec):
-            return Resolved(folder, found)
+        if satisfies(found, spec):
+            return ResolvedDataset(folder, found)
     raise StageError(
         Reason.DATASET_MISSING,
         f"there is no verified dataset at {canonical} to render for. "

@@ -13,15 +13,15 @@ from qlib_shadow_runner.dataset.manifest import manifest_path
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import (
     LONG_AGO,
-    Run,
+    ListedRun,
     all_runs,
     artifacts_root,
     existing_volume,
     folder_size,
 )
-from qlib_shadow_runner.storage.lock import Waiting, locked
-from qlib_shadow_runner.storage.removal import buried_name, bury, delete
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.storage.lock import WaitOptions, locked
+from qlib_shadow_runner.storage.removal import delete, move_aside, name_before_removal
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.storage.volume import Volume
 
-PATIENCE: Final = 60.0
+LOCK_TIMEOUT: Final = 60.0
 """Seconds that a removal waits for whoever builds this dataset."""
 
 
@@ -49,7 +49,7 @@ class Criteria:
 
 
 @dataclass(frozen=True)
-class Item:
+class PruneItem:
     """One thing on the volume."""
 
     kind: str
@@ -60,21 +60,21 @@ class Item:
 
     def __str__(self) -> str:
         """Show it as people read it."""
-        return f"{self.kind:<8}  {human(self.size):>10}  {self.path}" + (
+        return f"{self.kind:<8}  {format_size(self.size):>10}  {self.path}" + (
             f"  ({self.why})" if self.why else ""
         )
 
 
 @dataclass
-class Report:
+class PruneSummary:
     """What was removed, or would be, and which dataset versions stay."""
 
     dry_run: bool
     as_json: bool
-    removed: list[Item] = field(default_factory=list)
-    kept: list[Item] = field(default_factory=list)
+    removed: list[PruneItem] = field(default_factory=list)
+    kept: list[PruneItem] = field(default_factory=list)
 
-    def add(self, item: Item) -> None:
+    def add(self, item: PruneItem) -> None:
         """Tell of a removal."""
         self.removed.append(item)
         if not self.as_json:
@@ -86,14 +86,14 @@ class Report:
         if self.as_json:
             removed, kept = ([asdict(item) for item in items] for items in (self.removed, self.kept))
             document = {"dryRun": self.dry_run, "size": total, "removed": removed, "kept": kept}
-            print_json({**document, **(_told(failure) if failure else {})})
+            print_json({**document, **(_as_sentence(failure) if failure else {})})
             return
         sys.stdout.write("".join(f"kept: {item}\n" for item in self.kept))
         done = "would be removed" if self.dry_run else "removed"
-        sys.stdout.write(f"{len(self.removed)} {done}, {human(total)}\n")
+        sys.stdout.write(f"{len(self.removed)} {done}, {format_size(total)}\n")
 
 
-def _told(failure: StageError) -> dict[str, object]:
+def _as_sentence(failure: StageError) -> dict[str, object]:
     return {"reason": failure.reason, "message": failure.message, "exitCode": failure.exit_code}
 
 
@@ -110,7 +110,7 @@ def prune(
     """Remove what may go; a dry run only tells."""
     _refuse_contradictions(criteria, run_folders=run_folders)
     volume = existing_volume(data)
-    report = Report(dry_run, as_json)
+    report = PruneSummary(dry_run, as_json)
     try:
         if run_folders:
             _prune_runs(volume, criteria, now, report)
@@ -125,7 +125,9 @@ def prune(
     return ExitCode.DONE
 
 
-def choose(runs: Sequence[tuple[Run, int]], criteria: Criteria, now: datetime) -> list[tuple[Run, int]]:
+def choose(
+    runs: Sequence[tuple[ListedRun, int]], criteria: Criteria, now: datetime
+) -> list[tuple[ListedRun, int]]:
     """Choose among all the runs and their sizes, newest first, those that go."""
     chosen = []
     room = criteria.max_size
@@ -155,29 +157,29 @@ def _refuse_contradictions(criteria: Criteria, *, run_folders: bool) -> None:
         )
 
 
-def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, report: Report) -> None:
+def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, report: PruneSummary) -> None:
     root = artifacts_root(volume)
     for path in sorted(root.iterdir()) if root.is_dir() else ():
-        name = buried_name(path)
+        name = name_before_removal(path)
         if name is not None and run_id_fault(name) is None:
             _remove_leftover(path, report)
     runs = [(run, run.size) for run in all_runs(volume)]
     for run, size in choose(runs, criteria, now):
         if not report.dry_run:
-            again = Run.at(run.folder)
+            again = ListedRun.at(run.folder)
             if again is None or again.is_needed(now):  # it was started again in the meantime
                 continue
-            delete(bury(run.folder))
-        report.add(Item("run", str(run.folder), size))
+            delete(move_aside(run.folder))
+        report.add(PruneItem("run", str(run.folder), size))
 
 
-def _prune_datasets(volume: Volume, now: datetime, report: Report) -> None:
+def _prune_datasets(volume: Volume, now: datetime, report: PruneSummary) -> None:
     datasets, users = find_datasets(volume), find_users(volume, now)
     for path in datasets.leftovers:
         if report.dry_run:
             _remove_leftover(path, report)
             continue
-        with locked(canonical_of(path), _waiting()):
+        with locked(canonical_of(path), _lock_options()):
             if path in find_datasets(volume).leftovers:
                 _remove_leftover(path, report)
     for version in datasets.versions:
@@ -185,39 +187,39 @@ def _prune_datasets(volume: Volume, now: datetime, report: Report) -> None:
         if reason is None and not report.dry_run:
             reason = _remove_version(volume, version, now, report)
         elif reason is None:
-            report.add(Item("dataset", str(version), folder_size(version)))
+            report.add(PruneItem("dataset", str(version), folder_size(version)))
         if reason is not None:
-            report.kept.append(Item("dataset", str(version), folder_size(version), reason))
+            report.kept.append(PruneItem("dataset", str(version), folder_size(version), reason))
 
 
-def _remove_version(volume: Volume, version: Path, now: datetime, report: Report) -> str | None:
+def _remove_version(volume: Volume, version: Path, now: datetime, report: PruneSummary) -> str | None:
     """Look again under the lock, then remove; give the reason where it has to stay after all."""
-    with locked(canonical_of(version), _waiting()):
+    with locked(canonical_of(version), _lock_options()):
         datasets = find_datasets(volume)
         reason = why_kept(version, datasets, find_users(volume, now))
         if reason is None and version in datasets.versions:
             size = folder_size(version)
-            grave = bury(version)
+            grave = move_aside(version)
             manifest_path(version).unlink(missing_ok=True)
             delete(grave)
-            report.add(Item("dataset", str(version), size))
+            report.add(PruneItem("dataset", str(version), size))
         return reason
 
 
-def _remove_leftover(path: Path, report: Report) -> None:
+def _remove_leftover(path: Path, report: PruneSummary) -> None:
     size = folder_size(path) if path.is_dir() else path.stat().st_size
     if not report.dry_run:
         if path.is_dir():
             delete(path)
         else:
             path.unlink(missing_ok=True)
-    report.add(Item("leftover", str(path), size))
+    report.add(PruneItem("leftover", str(path), size))
 
 
-def _waiting() -> Waiting:
+def _lock_options() -> WaitOptions:
     """Wait for a builder, and say so where it does not mix with the report."""
-    return Waiting(limit=PATIENCE, tell=_tell)
+    return WaitOptions(limit=LOCK_TIMEOUT, log=_print_line)
 
 
-def _tell(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stderr.write(line + "\n")

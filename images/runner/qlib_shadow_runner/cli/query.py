@@ -8,8 +8,8 @@ import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.catalog.query import Answer, ask
-from qlib_shadow_runner.catalog.update import look
+from qlib_shadow_runner.catalog.sql import QueryResult, run_query
+from qlib_shadow_runner.catalog.update import read_catalog
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
@@ -27,14 +27,14 @@ NOTHING: Final = "-"
 def print_answer(sql: str, data: Path, form: str) -> int:
     """Answer the question in one of the FORMS."""
     volume = existing_volume(data)
-    answer = ask(volume, look(volume), sys.stdin.read() if sql == STDIN else sql)
+    answer = run_query(volume, read_catalog(volume), sys.stdin.read() if sql == STDIN else sql)
     for path in answer.left_out:
         sys.stderr.write(f"note: {path} is missing or cut, so that its run has no signals here\n")
     FORMS[form](answer)
     return ExitCode.DONE
 
 
-def _print_json(answer: Answer) -> None:
+def _print_json(answer: QueryResult) -> None:
     twice = [name for name in answer.columns if list(answer.columns).count(name) > 1]
     if twice:
         raise StageError(
@@ -57,13 +57,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _print_csv(answer: Answer) -> None:
+def _print_csv(answer: QueryResult) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(answer.columns)
     writer.writerows(answer.rows)
 
 
-def _print_table(answer: Answer) -> None:
+def _print_table(answer: QueryResult) -> None:
     rows = list(answer.rows)
     cells = [list(answer.columns), *(list(map(_shown, row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -88,7 +88,7 @@ def _shown(value: Any) -> str:
     return " ".join(str(value).split("\n"))
 
 
-FORMS: Final[Mapping[str, Callable[[Answer], None]]] = {
+FORMS: Final[Mapping[str, Callable[[QueryResult], None]]] = {
     "table": _print_table,
     "csv": _print_csv,
     "json": _print_json,

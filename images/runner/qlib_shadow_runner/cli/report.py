@@ -10,7 +10,7 @@ from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import REPORT_FILE, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.folder import RunFolder
-from qlib_shadow_runner.runs.listing import Run, find_run
+from qlib_shadow_runner.runs.listing import ListedRun, find_run
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.storage.volume import make_folder
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReportOutput:
     """Where what goes."""
 
     output: Path | None = None
@@ -28,7 +28,9 @@ class Wanted:
     """A folder for the charts."""
 
 
-def print_report(name: str, data: Path, mount: Path | None, wanted: Wanted, *, as_json: bool) -> int:
+def print_report(
+    name: str, data: Path, mount: Path | None, report_output: ReportOutput, *, as_json: bool
+) -> int:
     """Make the report of the one run that is meant, and say where it is."""
     run = find_run(data, name)
     if not run.ended:
@@ -36,11 +38,11 @@ def print_report(name: str, data: Path, mount: Path | None, wanted: Wanted, *, a
             Reason.INVALID_SPEC,
             f"the run {run.run_id} is {run.status}; it makes its report itself when it is done",
         )
-    if wanted.output is not None:
-        refuse_folder(wanted.output)
-    if wanted.png is not None:
-        make_folder(wanted.png)
-    page, pictures = _page(run, mount, wanted), _pictures(run, wanted)
+    if report_output.output is not None:
+        refuse_folder(report_output.output)
+    if report_output.png is not None:
+        make_folder(report_output.png)
+    page, pictures = _page(run, mount, report_output), _pictures(run, report_output)
     if as_json:
         print_json({"runId": run.run_id, "report": str(page), "png": [str(path) for path in pictures]})
     else:
@@ -48,24 +50,24 @@ def print_report(name: str, data: Path, mount: Path | None, wanted: Wanted, *, a
     return ExitCode.DONE
 
 
-def _page(run: Run, mount: Path | None, wanted: Wanted) -> Path:
-    from qlib_shadow_runner.report.making import make_report, report_of  # noqa: PLC0415 - takes seconds
+def _page(run: ListedRun, mount: Path | None, report_output: ReportOutput) -> Path:
+    from qlib_shadow_runner.report.make import make_report, report_of  # noqa: PLC0415 - takes seconds
 
-    if wanted.output is None:
+    if report_output.output is None:
         RunFolder(run.folder).update_metadata(**make_report(run.folder, mount))
         return run.folder / REPORT_FILE
-    write_atomically(wanted.output, report_of(run.folder, mount).encode())
-    return wanted.output
+    write_atomically(report_output.output, report_of(run.folder, mount).encode())
+    return report_output.output
 
 
-def _pictures(run: Run, wanted: Wanted) -> list[Path]:
-    if wanted.png is None:
+def _pictures(run: ListedRun, report_output: ReportOutput) -> list[Path]:
+    if report_output.png is None:
         return []
     from qlib_shadow_runner.report.page import charts_of  # noqa: PLC0415
 
     found = []
     for chart in charts_of(run.folder):
-        path = wanted.png / f"{chart.name}.png"
+        path = report_output.png / f"{chart.name}.png"
         write_atomically(path, chart.png())
         found.append(path)
     return found

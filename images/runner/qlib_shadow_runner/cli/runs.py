@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.printing import in_one_line, print_json
 from qlib_shadow_runner.contract import ExitCode, Metrics
-from qlib_shadow_runner.runs.listing import LONG_AGO, Run, all_runs, existing_volume
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.runs.listing import LONG_AGO, ListedRun, all_runs, existing_volume
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,22 +36,22 @@ def print_runs(data: Path, sort: str, *, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-def _sorted(runs: list[Run], sort: str) -> list[Run]:
+def _sorted(runs: list[ListedRun], sort: str) -> list[ListedRun]:
     """Put the best first; runs without the figure come last, the newest first among equals."""
 
-    def figure(run: Run) -> float:
+    def figure(run: ListedRun) -> float:
         found = run.size if sort == "size" else run.metric(sort)
         return -math.inf if found is None else found
 
     return runs if sort == "started" else sorted(runs, key=figure, reverse=True)
 
 
-def _column(runs: Sequence[Run], name: str) -> list[str]:
+def _column(runs: Sequence[ListedRun], name: str) -> list[str]:
     found = [run.metric(name) for run in runs]
     return [name.upper(), *(NOTHING if value is None else f"{value:.4f}" for value in found)]
 
 
-def document(run: Run) -> dict[str, object]:
+def document(run: ListedRun) -> dict[str, object]:
     """Say it to a program."""
     return {
         "runId": run.run_id,
@@ -65,7 +65,7 @@ def document(run: Run) -> dict[str, object]:
     }
 
 
-def _row(run: Run) -> Sequence[str]:
+def _row(run: ListedRun) -> Sequence[str]:
     ic, annual = run.metric("ic"), run.metric("annualizedReturn")
     return (
         run.run_id,
@@ -74,7 +74,7 @@ def _row(run: Run) -> Sequence[str]:
         NOTHING if ic is None else f"{ic:.3f}",
         NOTHING if annual is None else f"{annual:.1%}",
         NOTHING if run.started == LONG_AGO else f"{run.started:%Y-%m-%d %H:%M}",
-        human(run.size),
+        format_size(run.size),
     )
 
 

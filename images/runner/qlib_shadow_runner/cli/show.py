@@ -19,8 +19,8 @@ from qlib_shadow_runner.contract import (
     ExitCode,
     Stage,
 )
-from qlib_shadow_runner.runs.listing import Run, find_run
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.runs.listing import ListedRun, find_run
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ def print_run(name: str, data: Path, *, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-def document(run: Run) -> dict[str, object]:
+def document(run: ListedRun) -> dict[str, object]:
     """Say it to a program."""
     return {
         "folder": str(run.folder),
@@ -62,11 +62,11 @@ def document(run: Run) -> dict[str, object]:
     }
 
 
-def _page(run: Run) -> str:
+def _page(run: ListedRun) -> str:
     plain = {key: _words(value) for key, value in run.metadata.items()}
     metrics = run.result(Stage.QRUN).get("metrics")
     figures = {key: _words(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
-    title = f"{run.folder}  {in_one_line(run.status)}  {human(run.size)}"
+    title = f"{run.folder}  {in_one_line(run.status)}  {format_size(run.size)}"
     parts = {title: _messages(run), "metadata": plain, "metrics": figures, "files": _files(run)}
     return "\n".join(_part(head, lines) for head, lines in parts.items() if lines)
 
@@ -75,7 +75,7 @@ def _part(head: str, lines: Mapping[str, str]) -> str:
     return f"{head}\n" + "".join(f"  {key:<{WIDTH}} {value}\n" for key, value in lines.items())
 
 
-def _messages(run: Run) -> dict[str, str]:
+def _messages(run: ListedRun) -> dict[str, str]:
     """Give the sentence that each stage ended with."""
     results = {str(stage): run.result(stage) for stage in Stage}
     return {
@@ -85,7 +85,7 @@ def _messages(run: Run) -> dict[str, str]:
     }
 
 
-def _files(run: Run) -> dict[str, str]:
+def _files(run: ListedRun) -> dict[str, str]:
     found = {name: sorted(run.folder.glob(pattern)) for name, pattern in FILES.items()}
     return {name: str(paths[0]) for name, paths in found.items() if paths}
 

@@ -6,9 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.faults import spec_faults
-from qlib_shadow_runner.cli.manifest import manifest_faults, manifest_of, read_documents, the_run
-from qlib_shadow_runner.cli.own_template import template_of
 from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.run_manifest import manifest_faults, manifest_of, read_documents, the_run
+from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.workflow.prepare import render_without_data

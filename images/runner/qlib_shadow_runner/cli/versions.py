@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.dataset.fingerprint import SHORT
-from qlib_shadow_runner.dataset.layout import looks_like_dataset
-from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, manifest_path
+from qlib_shadow_runner.dataset.manifest import SUFFIX, DatasetManifest, manifest_path
+from qlib_shadow_runner.dataset.qlib_layout import looks_like_dataset
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.runs.listing import Run, all_runs, artifacts_root
-from qlib_shadow_runner.storage.removal import buried_name
+from qlib_shadow_runner.runs.listing import ListedRun, all_runs, artifacts_root
+from qlib_shadow_runner.storage.removal import name_before_removal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,18 +40,18 @@ class Datasets:
 
 
 @dataclass(frozen=True)
-class Users:
+class VersionUsers:
     """The runs that are at work, or may go on."""
 
     of: dict[Path, str]
     """Which version is used by which run."""
-    undecided: str | None
+    unknown_users: str | None
     """A run that has not written down yet which version it uses."""
 
 
 def canonical_of(path: Path) -> Path:
     """Give the name that a version belongs to; its lock is the version's."""
-    name = buried_name(path) or path.name.removesuffix(SUFFIX)
+    name = name_before_removal(path) or path.name.removesuffix(SUFFIX)
     found = VERSION.fullmatch(name)
     assert found is not None, "only versions are asked for"
     return path.with_name(found[1])
@@ -66,28 +66,28 @@ def find_datasets(volume: Volume) -> Datasets:
         paths = [here / name for name in folders]
         found.links += [path for path in (*paths, *(here / name for name in files)) if path.is_symlink()]
         found.versions += [path for path in paths if _is_version(path)]
-        found.leftovers += [path for path in paths if VERSION.fullmatch(buried_name(path) or "")]
+        found.leftovers += [path for path in paths if VERSION.fullmatch(name_before_removal(path) or "")]
         found.leftovers += [here / name for name in files if _lost_its_version(here / name)]
         folders[:] = sorted(path.name for path in paths if path != runs and _is_open(path))
     found.versions.sort()
     return found
 
 
-def find_users(volume: Volume, now: datetime) -> Users:
+def find_users(volume: Volume, now: datetime) -> VersionUsers:
     """Ask every run that is needed for the version it uses."""
     used: dict[Path, str] = {}
-    undecided: str | None = None
+    unknown_users: str | None = None
     for run in all_runs(volume):
         if not run.is_needed(now):
             continue
         folders = _used_by(run, volume)
         used |= dict.fromkeys(folders, run.run_id)
         if not folders and not run.ended:  # one that goes on chooses anew
-            undecided = run.run_id
-    return Users(used, undecided)
+            unknown_users = run.run_id
+    return VersionUsers(used, unknown_users)
 
 
-def why_kept(version: Path, datasets: Datasets, users: Users) -> str | None:
+def why_kept(version: Path, datasets: Datasets, users: VersionUsers) -> str | None:
     """Say why a version must stay; None where nobody needs it."""
     real = version.resolve()
     for link in datasets.links:
@@ -96,12 +96,12 @@ def why_kept(version: Path, datasets: Datasets, users: Users) -> str | None:
             return f"{link.name} points at it"
     if real in users.of:
         return f"run {users.of[real]} uses it"
-    if users.undecided:
-        return f"run {users.undecided} has not said yet which version it uses"
+    if users.unknown_users:
+        return f"run {users.unknown_users} has not said yet which version it uses"
     return None
 
 
-def _used_by(run: Run, volume: Volume) -> set[Path]:
+def _used_by(run: ListedRun, volume: Volume) -> set[Path]:
     found = run.result(Stage.DOWNLOAD).get("dataset")
     named = [found.get("resolvedPath") if isinstance(found, dict) else None]
     folders = set()
@@ -117,7 +117,7 @@ def _is_version(path: Path) -> bool:
     found = VERSION.fullmatch(path.name)
     if found is None or path.name.startswith(".") or path.is_symlink():
         return False
-    manifest = Manifest.read(manifest_path(path))
+    manifest = DatasetManifest.read(manifest_path(path))
     return (
         manifest is not None
         and manifest.fingerprint.startswith(found[2])
@@ -129,7 +129,7 @@ def _lost_its_version(path: Path) -> bool:
     name = path.name.removesuffix(SUFFIX)
     if name == path.name or path.name.startswith(".") or not VERSION.fullmatch(name):
         return False
-    manifest = Manifest.read(path)
+    manifest = DatasetManifest.read(path)
     published = manifest is not None and manifest.source.partition(" ")[0] != ADOPTED
     return published and not os.path.lexists(path.with_name(name))
 

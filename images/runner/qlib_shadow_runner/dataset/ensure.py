@@ -10,39 +10,45 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.layout import Dataset, looks_like_dataset
-from qlib_shadow_runner.dataset.manifest import Manifest, Origin, describe, is_current, manifest_path
+from qlib_shadow_runner.dataset.manifest import (
+    DatasetManifest,
+    DatasetOrigin,
+    describe,
+    is_current,
+    manifest_path,
+)
 from qlib_shadow_runner.dataset.publish import (
     build_and_publish,
     builds_under_way,
     folder_of,
-    point,
+    point_to,
     refuse_changed,
     refuse_foreign,
     versions,
 )
-from qlib_shadow_runner.dataset.quality.verdict import judge_again
+from qlib_shadow_runner.dataset.qlib_layout import Dataset, looks_like_dataset
+from qlib_shadow_runner.dataset.quality.assess import reassess
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import refuse
 from qlib_shadow_runner.spec import Refresh
 from qlib_shadow_runner.storage.lock import locked
-from qlib_shadow_runner.texts import say
+from qlib_shadow_runner.texts import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from qlib_shadow_runner.dataset.quality.assess import Quality
     from qlib_shadow_runner.dataset.quality.policy import Policy
-    from qlib_shadow_runner.dataset.quality.verdict import Quality
     from qlib_shadow_runner.spec import DatasetSpec
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedDataset:
     """One immutable folder of data, and what is known of it."""
 
     folder: Path
-    manifest: Manifest
+    manifest: DatasetManifest
 
     @property
     def dataset(self) -> Dataset:
@@ -50,18 +56,18 @@ class Resolved:
         return Dataset(self.folder)
 
 
-def find_fresh(canonical: Path, spec: DatasetSpec) -> Resolved | None:
+def find_fresh(canonical: Path, spec: DatasetSpec) -> ResolvedDataset | None:
     """Answer without work where nothing has to be built, verified or re-pointed."""
     if spec.refresh is Refresh.ALWAYS or not canonical.exists():
         return None
     folder = folder_of(canonical)
-    manifest = Manifest.read(manifest_path(folder))
-    if manifest is None or not _answers_at_once(manifest, spec) or not is_current(manifest, folder):
+    manifest = DatasetManifest.read(manifest_path(folder))
+    if manifest is None or not _satisfies_without_build(manifest, spec) or not is_current(manifest, folder):
         return None
-    return Resolved(folder, manifest)
+    return ResolvedDataset(folder, manifest)
 
 
-def ensure(canonical: Path, spec: DatasetSpec) -> Resolved:
+def ensure(canonical: Path, spec: DatasetSpec) -> ResolvedDataset:
     """Take the lock, look again, and do what is missing."""
     _refuse_early(canonical, spec)
     known = _builds_that_began(canonical, spec)
@@ -74,7 +80,7 @@ def ensure(canonical: Path, spec: DatasetSpec) -> Resolved:
         return _reuse(canonical, spec) or _build(canonical, spec, still_held)
 
 
-def check_claims(manifest: Manifest, spec: DatasetSpec) -> None:
+def check_claims(manifest: DatasetManifest, spec: DatasetSpec) -> None:
     """Refuse data that is known to be of another region or interval than the run says."""
     asked = {"region": spec.region, "interval": spec.interval}
     for name, value in manifest.claims.items():
@@ -85,7 +91,7 @@ def check_claims(manifest: Manifest, spec: DatasetSpec) -> None:
             )
 
 
-def check_age(manifest: Manifest, max_age_days: int | None, today: date) -> str | None:
+def check_age(manifest: DatasetManifest, max_age_days: int | None, today: date) -> str | None:
     """Refuse data that is too old; say so instead where the figures are made up and have no age."""
     age = manifest.age_days(today)
     if max_age_days is None or age <= max_age_days:
@@ -99,21 +105,21 @@ def check_age(manifest: Manifest, max_age_days: int | None, today: date) -> str 
     )
 
 
-def check_quality(manifest: Manifest, policy: Policy, today: date) -> Quality:
+def check_quality(manifest: DatasetManifest, policy: Policy, today: date) -> Quality:
     """Judge the data by this run's policy; refuse what it does not let pass."""
     end = None if manifest.synthetic else date.fromisoformat(manifest.calendar_end)
-    quality = judge_again(manifest.quality, policy, end=end, today=today)
+    quality = reassess(manifest.quality, policy, end=end, today=today)
     if quality.refusal:
         raise StageError(Reason.DATASET_INVALID, quality.refusal)
     return quality
 
 
-def _answers_at_once(manifest: Manifest, spec: DatasetSpec) -> bool:
+def _satisfies_without_build(manifest: DatasetManifest, spec: DatasetSpec) -> bool:
     """Say whether nothing changed since this version was built for this question."""
     return not spec.source.builds or manifest.inputs == spec.source.inputs
 
 
-def answers(manifest: Manifest, spec: DatasetSpec) -> bool:
+def satisfies(manifest: DatasetManifest, spec: DatasetSpec) -> bool:
     """Say whether this version is what the run asks for; `existing` asks for whatever is there."""
     return not spec.source.builds or manifest.source == spec.source.identity
 
@@ -128,15 +134,15 @@ def _builds_that_began(canonical: Path, spec: DatasetSpec) -> frozenset[str]:
     return ended if spec.source.pinned else ended | builds_under_way(canonical)
 
 
-def _built_meanwhile(canonical: Path, spec: DatasetSpec, known: frozenset[str]) -> Resolved | None:
+def _built_meanwhile(canonical: Path, spec: DatasetSpec, known: frozenset[str]) -> ResolvedDataset | None:
     """Take what another run built while this one waited: N runs with Always fetch once, not N times."""
     if spec.refresh is not Refresh.ALWAYS or not spec.source.builds:
         return None
     for folder, manifest in versions(canonical):
-        if manifest.build not in known and answers(manifest, spec) and is_current(manifest, folder):
-            say("another run has just made this dataset while this one waited; it is used")
-            point(canonical, folder)
-            return Resolved(folder, manifest)
+        if manifest.build not in known and satisfies(manifest, spec) and is_current(manifest, folder):
+            print_line("another run has just made this dataset while this one waited; it is used")
+            point_to(canonical, folder)
+            return ResolvedDataset(folder, manifest)
     return None
 
 
@@ -154,7 +160,7 @@ def _refuse_early(canonical: Path, spec: DatasetSpec) -> None:
     )
 
 
-def _adopt(canonical: Path) -> Resolved:
+def _adopt(canonical: Path) -> ResolvedDataset:
     """Verify what a user put there, and take it as it is."""
     folder = folder_of(canonical)
     if not looks_like_dataset(folder):
@@ -163,36 +169,36 @@ def _adopt(canonical: Path) -> Resolved:
             f"{canonical} holds no Qlib dataset of daily bars: calendars/day.txt, features/ and instruments/ "
             "are missing.",
         )
-    before = Manifest.read(manifest_path(folder))
-    manifest = describe(folder, Origin("existing") if before is None else Origin.of(before))
+    before = DatasetManifest.read(manifest_path(folder))
+    manifest = describe(folder, DatasetOrigin("existing") if before is None else DatasetOrigin.of(before))
     refuse_changed(folder, manifest.fingerprint)
     manifest.write(manifest_path(folder))
-    return Resolved(folder, manifest)
+    return ResolvedDataset(folder, manifest)
 
 
-def _reuse(canonical: Path, spec: DatasetSpec) -> Resolved | None:
+def _reuse(canonical: Path, spec: DatasetSpec) -> ResolvedDataset | None:
     """Find a version among the siblings that answers the same question, and point the name at it."""
     if spec.refresh is Refresh.ALWAYS:
         return None
     for folder, manifest in versions(canonical):
-        if answers(manifest, spec):
-            resolved = Resolved(folder, manifest) if is_current(manifest, folder) else _adopt(folder)
+        if satisfies(manifest, spec):
+            resolved = ResolvedDataset(folder, manifest) if is_current(manifest, folder) else _adopt(folder)
             resolved = _with_inputs(resolved, spec.source.inputs)
-            point(canonical, folder)
+            point_to(canonical, folder)
             return resolved
     return None
 
 
-def _with_inputs(resolved: Resolved, inputs: str) -> Resolved:
+def _with_inputs(resolved: ResolvedDataset, inputs: str) -> ResolvedDataset:
     """Remember files that were touched and found unchanged, so that they are not read again."""
     if resolved.manifest.inputs == inputs:
         return resolved
     manifest = replace(resolved.manifest, inputs=inputs)
     manifest.write(manifest_path(resolved.folder))
-    return Resolved(resolved.folder, manifest)
+    return ResolvedDataset(resolved.folder, manifest)
 
 
-def _build(canonical: Path, spec: DatasetSpec, still_held: Callable[[], None]) -> Resolved:
+def _build(canonical: Path, spec: DatasetSpec, still_held: Callable[[], None]) -> ResolvedDataset:
     if spec.refresh is Refresh.NEVER:
         raise StageError(
             Reason.DATASET_MISSING,
@@ -200,6 +206,6 @@ def _build(canonical: Path, spec: DatasetSpec, still_held: Callable[[], None]) -
             "forbids making one. Set spec.dataset.refresh to IfMissing.",
         )
     version = build_and_publish(canonical, spec.source, still_held)
-    manifest = Manifest.read(manifest_path(version))
+    manifest = DatasetManifest.read(manifest_path(version))
     assert manifest is not None, "publish has just written it"
-    return Resolved(version, manifest)
+    return ResolvedDataset(version, manifest)

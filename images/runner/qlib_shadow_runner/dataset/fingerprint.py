@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.dataset.layout import PARTS, invalid
+from qlib_shadow_runner.dataset.qlib_layout import PARTS, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

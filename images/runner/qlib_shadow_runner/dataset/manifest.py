@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.dataset.fingerprint import stamp
-from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.storage.files import read_json_object, write_json
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ SUFFIX: Final = ".manifest.json"
 
 
 @dataclass(frozen=True)
-class Manifest:
+class DatasetManifest:
     """What is known of one immutable version, or of an adopted folder."""
 
     source: str
@@ -71,7 +71,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Origin:
+class DatasetOrigin:
     """Where a dataset came from, as its manifest will say."""
 
     source: str
@@ -81,7 +81,7 @@ class Origin:
     claims: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Self:
+    def of(cls, manifest: DatasetManifest) -> Self:
         """Give what an earlier manifest says."""
         return cls(manifest.source, manifest.synthetic, manifest.inputs, manifest.build, manifest.claims)
 
@@ -91,23 +91,23 @@ def manifest_path(dataset: Path) -> Path:
     return dataset.with_name(dataset.name + SUFFIX)
 
 
-def is_current(manifest: Manifest, folder: Path) -> bool:
+def is_current(manifest: DatasetManifest, folder: Path) -> bool:
     """Say whether nobody touched the files since the manifest was written."""
     return stamp(folder) == manifest.stamp
 
 
-def describe(folder: Path, origin: Origin) -> Manifest:
+def describe(folder: Path, origin: DatasetOrigin) -> DatasetManifest:
     """Verify a dataset wholly and write down what was found; needs numpy."""
     from qlib_shadow_runner.dataset import verification  # noqa: PLC0415 - the fresh path must not pay for numpy
-    from qlib_shadow_runner.dataset.prices.notes import Notes  # noqa: PLC0415
+    from qlib_shadow_runner.dataset.prices.conversion_notes import Notes  # noqa: PLC0415
+    from qlib_shadow_runner.dataset.quality.assess import assess  # noqa: PLC0415
     from qlib_shadow_runner.dataset.quality.survey import Survey  # noqa: PLC0415
-    from qlib_shadow_runner.dataset.quality.verdict import judge  # noqa: PLC0415
 
     before = stamp(folder)
     dataset = Dataset(folder)
     counted = Survey(dataset)
     verified = verification.verify_dataset(folder, counted.add)
-    return Manifest(
+    return DatasetManifest(
         source=origin.source,
         synthetic=origin.synthetic,
         fingerprint=verified.fingerprint,
@@ -124,6 +124,6 @@ def describe(folder: Path, origin: Origin) -> Manifest:
         build=origin.build,
         claims=dict(origin.claims),
         notes=Notes.read_sentences(folder),
-        quality=judge(counted.findings()).document(),
+        quality=assess(counted.findings()).document(),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )

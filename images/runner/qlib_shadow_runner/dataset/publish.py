@@ -18,14 +18,20 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.crash_points import fault_point
 from qlib_shadow_runner.dataset.fingerprint import SHORT, fingerprint, stamp
-from qlib_shadow_runner.dataset.layout import invalid
-from qlib_shadow_runner.dataset.manifest import SUFFIX, Manifest, Origin, describe, manifest_path
+from qlib_shadow_runner.dataset.manifest import (
+    SUFFIX,
+    DatasetManifest,
+    DatasetOrigin,
+    describe,
+    manifest_path,
+)
+from qlib_shadow_runner.dataset.qlib_layout import invalid
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.faults import fault_point
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import sync_folder
-from qlib_shadow_runner.storage.lock import taken_over
+from qlib_shadow_runner.storage.lock import lock_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +54,7 @@ def build_and_publish(canonical: Path, source: Source, still_held: Callable[[], 
     def still_ours() -> None:
         still_held()
         if not staging.is_dir():
-            raise taken_over(canonical)
+            raise lock_lost(canonical)
 
     staging.mkdir()
     fault_point("build-begun")
@@ -56,18 +62,20 @@ def build_and_publish(canonical: Path, source: Source, still_held: Callable[[], 
         source.build(staging)
         fault_point("build-done")
         still_ours()
-        origin = Origin(source.identity, source.synthetic, source.inputs, build, source.claims)
+        origin = DatasetOrigin(source.identity, source.synthetic, source.inputs, build, source.claims)
         version = publish(canonical, staging, describe(staging, origin), still_ours)
         fault_point("publish-version")
         still_held()
         _sweep(canonical, DOWNLOADS)  # of a question that is no longer asked
-        point(canonical, version)
+        point_to(canonical, version)
         return version
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def publish(canonical: Path, staging: Path, manifest: Manifest, still_ours: Callable[[], None]) -> Path:
+def publish(
+    canonical: Path, staging: Path, manifest: DatasetManifest, still_ours: Callable[[], None]
+) -> Path:
     """Turn a verified staging folder into a version."""
     version = canonical.with_name(f"{canonical.name}@{manifest.fingerprint[:SHORT]}")
     if version.is_dir():
@@ -83,22 +91,22 @@ def publish(canonical: Path, staging: Path, manifest: Manifest, still_ours: Call
         if not version.is_dir():
             staging.rename(version)
     except (FileNotFoundError, StageError) as error:
-        _take_back(manifest, version)
-        raise taken_over(canonical) from error
+        _unpublish(manifest, version)
+        raise lock_lost(canonical) from error
     return version
 
 
-def _take_back(manifest: Manifest, version: Path) -> None:
+def _unpublish(manifest: DatasetManifest, version: Path) -> None:
     """Leave no manifest of ours without its version; another's, which may be about to come, is let be."""
     path = manifest_path(version)
-    written = Manifest.read(path)
+    written = DatasetManifest.read(path)
     if written is not None and written.build == manifest.build and not version.is_dir():
         path.unlink(missing_ok=True)
 
 
 def _stamp_of_the_same(version: Path) -> str:
     """Stamp the version that has this content already, if it still has."""
-    before, known = stamp(version), Manifest.read(manifest_path(version))
+    before, known = stamp(version), DatasetManifest.read(manifest_path(version))
     if known is None or known.stamp != before:
         refuse_changed(version, fingerprint(version))
     return before
@@ -143,7 +151,7 @@ def refuse_foreign(canonical: Path) -> None:
     raise invalid(canonical, f"is a {kind} that qlib-shadow did not make, and it is never replaced. {ways}")
 
 
-def point(canonical: Path, version: Path) -> None:
+def point_to(canonical: Path, version: Path) -> None:
     """Let the canonical name mean this version, at one instant."""
     if named_version(canonical) == version:
         return
@@ -165,12 +173,12 @@ def builds_under_way(canonical: Path) -> frozenset[str]:
     return frozenset(path.name.removeprefix(_staging(canonical)) for path in begun)
 
 
-def versions(canonical: Path) -> Iterator[tuple[Path, Manifest]]:
+def versions(canonical: Path) -> Iterator[tuple[Path, DatasetManifest]]:
     """Give the published versions that have a manifest, newest first."""
     found = []
     for path in canonical.parent.glob(f"{canonical.name}@*{SUFFIX}"):
         folder = path.with_name(path.name.removesuffix(SUFFIX))
-        manifest = Manifest.read(path)
+        manifest = DatasetManifest.read(path)
         if manifest is not None and folder.is_dir():
             found.append((folder, manifest))
     return iter(sorted(found, key=lambda pair: pair[1].created_utc, reverse=True))
@@ -185,12 +193,12 @@ def _sweep(canonical: Path, *patterns: str) -> None:
     for pattern in patterns or LEFT_BY_A_CRASH:
         for path in canonical.parent.glob(pattern.format(canonical.name)):
             if path.is_dir() and not path.is_symlink():
-                _bury(canonical, path)
+                _remove(canonical, path)
             else:
                 path.unlink(missing_ok=True)
 
 
-def _bury(canonical: Path, folder: Path) -> None:
+def _remove(canonical: Path, folder: Path) -> None:
     """Take a folder's name away first: whoever is about to rename it gets the whole of it, or nothing."""
     grave = canonical.with_name(f"{SWEPT.format(canonical.name)}{secrets.token_hex(4)}")
     with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from qlib_shadow_runner.dataset.fingerprint import dataset_files, merkle_root
-from qlib_shadow_runner.dataset.layout import (
+from qlib_shadow_runner.dataset.qlib_layout import (
     ALL,
     BIN_SUFFIX,
     CALENDAR,

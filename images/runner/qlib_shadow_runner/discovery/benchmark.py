@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.layout import ALL, Dataset
+from qlib_shadow_runner.dataset.qlib_layout import ALL, Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import AUTO
 from qlib_shadow_runner.texts import nearest
@@ -27,7 +27,7 @@ class Benchmark:
     """Whose equal-weighted average it is, where it is no symbol of its own."""
 
     @property
-    def said_to_qlib(self) -> str | list[str]:
+    def value_for_qlib(self) -> str | list[str]:
         """Say it as Qlib's backtest takes it."""
         return list(self.members) or self.symbol
 

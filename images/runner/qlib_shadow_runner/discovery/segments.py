@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.layout import CALENDAR
+from qlib_shadow_runner.dataset.qlib_layout import CALENDAR
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import Segments
 
@@ -41,7 +41,7 @@ SHORTEST: Final = {"train": 120, "valid": 20, "test": 20}
 
 
 @dataclass(frozen=True)
-class Plan:
+class SegmentPlan:
     """The segments as trading days, and the backtest inside the test segment."""
 
     segments: Segments
@@ -53,7 +53,7 @@ class Plan:
 
 def plan_segments(
     calendar: Sequence[date], wanted: Segments | None, where: str, reach: Reach = ALPHA158
-) -> Plan:
+) -> SegmentPlan:
     """Take the segments that were asked for, or divide the calendar.
 
     Before the features' longest window is filled they are not what they claim to be. And between segments
@@ -62,7 +62,7 @@ def plan_segments(
     segments = _divide(calendar, where, reach) if wanted is None else _snap(calendar, wanted)
     counts = {name: _count(calendar, getattr(segments, name)) for name in SHORTEST}
     _check_lengths(counts, len(calendar), where, asked=wanted is not None)
-    return Plan(
+    return SegmentPlan(
         segments,
         backtest=_backtest(calendar, segments.test),
         counts=counts,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.dataset.layout import BIN_SUFFIX, FLOAT_BYTES
+from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, FLOAT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from qlib_shadow_runner.engine import windows
-from qlib_shadow_runner.engine.expressions import REGRESSIONS, REMEMBERING, Kind, Node
+from qlib_shadow_runner.engine.expressions import REGRESSIONS, REMEMBERING, Node, ValueKind
 from qlib_shadow_runner.engine.layout import fit
-from qlib_shadow_runner.engine.memory import Part
+from qlib_shadow_runner.engine.memory import ExpressionPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.engine.bins import Bins
     from qlib_shadow_runner.engine.layout import Layout, Layouts
-    from qlib_shadow_runner.engine.memory import Memory, Track
+    from qlib_shadow_runner.engine.memory import RunningMemory, Track
 
     Values = npt.NDArray[Any]
 
@@ -63,17 +63,17 @@ class Shapes:
 
     def __init__(self, bins: Bins, layouts: Layouts) -> None:
         self._bins, self._layouts = bins, layouts
-        self._known: dict[Part, Layout] = {}
+        self._known: dict[ExpressionPart, Layout] = {}
         self.irregular = bins.irregular
         """Instruments whose days do not fit together: Qlib's to deal with."""
 
-    def of(self, part: Part) -> Layout:
+    def of(self, part: ExpressionPart) -> Layout:
         """Give a part's days."""
         if part not in self._known:
             self._known[part] = self._find(part)
         return self._known[part]
 
-    def _find(self, part: Part) -> Layout:
+    def _find(self, part: ExpressionPart) -> Layout:
         if part.node.operator == "Field":
             return self._bins.layout(part.node.name, *part.span)
         found, *others = (self.of(inner) for inner in part.parts)
@@ -89,21 +89,21 @@ class Shapes:
 class Evaluator:
     """Computes parts, in any number of threads, and forgets each when nobody needs it any more."""
 
-    def __init__(self, bins: Bins, tails: Tails, wanted: Sequence[Part]) -> None:
-        self._bins, self._tails = bins, tails
-        self._uses: Counter[Part] = Counter()
+    def __init__(self, bins: Bins, start_days: StartDays, wanted: Sequence[ExpressionPart]) -> None:
+        self._bins, self._tails = bins, start_days
+        self._uses: Counter[ExpressionPart] = Counter()
         for part in wanted:
             self._count(part)
-        self._done: dict[Part, Future[Values]] = {}
+        self._done: dict[ExpressionPart, Future[Values]] = {}
         self._lock = threading.Lock()
 
-    def _count(self, part: Part) -> None:
+    def _count(self, part: ExpressionPart) -> None:
         self._uses[part] += 1
         if self._uses[part] == 1:
             for inner in part.parts:
                 self._count(inner)
 
-    def take(self, part: Part) -> Values:
+    def take(self, part: ExpressionPart) -> Values:
         """Compute a part, or wait for who is computing it; each use that was announced is taken once."""
         with self._lock:
             ours = part not in self._done
@@ -115,7 +115,7 @@ class Evaluator:
             self._compute(part, future)
         return future.result()
 
-    def _compute(self, part: Part, future: Future[Values]) -> None:
+    def _compute(self, part: ExpressionPart, future: Future[Values]) -> None:
         try:
             with np.errstate(all="ignore"):
                 future.set_result(self._values(part, self._tails.worked(part)))
@@ -123,7 +123,7 @@ class Evaluator:
             future.set_exception(error)
             raise
 
-    def _values(self, part: Part, layout: Layout) -> Values:
+    def _values(self, part: ExpressionPart, layout: Layout) -> Values:
         node = part.node
         if node.operator == "Field":
             return self._bins.values(node.name, layout)
@@ -131,10 +131,10 @@ class Evaluator:
         track = self._tails.memory.track(part, layout) if node.operator in REMEMBERING else None
         return fit(_apply(node, sides, layout, track), layout, self._tails.of(part))
 
-    def _side(self, part: Part, operand: Node, layout: Layout) -> Any:
-        if operand.kind is Kind.NUMBER:
+    def _side(self, part: ExpressionPart, operand: Node, layout: Layout) -> Any:
+        if operand.kind is ValueKind.NUMBER:
             return operand.number
-        inner = Part(operand, part.span)
+        inner = ExpressionPart(operand, part.span)
         return fit(self.take(inner), self._tails.of(inner), layout)
 
 
@@ -194,19 +194,19 @@ def shift(values: Values, layout: Layout, days: int) -> Values:
     return shifted
 
 
-class Tails:
+class StartDays:
     """The days on which parts are computed, and those of them that are right."""
 
-    def __init__(self, shapes: Shapes, layouts: Layouts, memory: Memory) -> None:
+    def __init__(self, shapes: Shapes, layouts: Layouts, memory: RunningMemory) -> None:
         self._shapes, self._layouts, self.memory = shapes, layouts, memory
 
-    def of(self, part: Part) -> Layout:
+    def of(self, part: ExpressionPart) -> Layout:
         """Give the days that others may look at."""
         return self._from(part, self.memory.lags[part])
 
-    def worked(self, part: Part) -> Layout:
+    def worked(self, part: ExpressionPart) -> Layout:
         """Give the days that an operator needs for them."""
         return self._from(part, self.memory.lags[part] + part.node.reach)
 
-    def _from(self, part: Part, lag: int) -> Layout:
+    def _from(self, part: ExpressionPart, lag: int) -> Layout:
         return self._layouts.since(self._shapes.of(part), self.memory.since(lag))

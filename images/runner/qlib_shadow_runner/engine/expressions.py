@@ -87,7 +87,7 @@ class Unsupported(Exception):  # noqa: N818 - it is a finding, and Qlib's to dea
     """What an expression holds that is left to Qlib."""
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """What an expression gives for each day."""
 
     NUMBER = auto()
@@ -104,7 +104,7 @@ class Node:
     """One operator with its operands; a field has a name, a number its value, a window its days."""
 
     operator: str
-    kind: Kind
+    kind: ValueKind
     operands: tuple[Node, ...] = ()
     name: str = ""
     number: float = 0
@@ -123,7 +123,7 @@ class Node:
     @property
     def arrays(self) -> tuple[Node, ...]:
         """Give the operands that are not plain numbers."""
-        return tuple(operand for operand in self.operands if operand.kind is not Kind.NUMBER)
+        return tuple(operand for operand in self.operands if operand.kind is not ValueKind.NUMBER)
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -160,7 +160,7 @@ def parse(text: str) -> Node:
         node = read(text)
     except ExpressionError as error:
         raise Unsupported(str(error)) from error
-    if node.kind is Kind.QLIB:
+    if node.kind is ValueKind.QLIB:
         raise Unsupported(text)
     return node
 
@@ -195,7 +195,7 @@ def _known_word(match: re.Match[str]) -> str:
 def _node(tree: ast.expr) -> Node:
     match tree:
         case ast.Name(id=name) if name.startswith(MARK):
-            return Node("Field", Kind.FLOAT, name=name.removeprefix(MARK).lower())
+            return Node("Field", ValueKind.FLOAT, name=name.removeprefix(MARK).lower())
         case ast.Constant() | ast.UnaryOp():
             return _signed(tree)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in INFIX:
@@ -209,8 +209,7 @@ def _node(tree: ast.expr) -> Node:
 
 def _foreign(tree: ast.expr) -> ExpressionError:
     return ExpressionError(
-        f'holds "{_shown(tree)}", '
-        "which is neither a number, a $field, arithmetic nor an operator of Qlib's"
+        f'holds "{_shown(tree)}", which is neither a number, a $field, arithmetic nor an operator of Qlib\'s'
     )
 
 
@@ -232,7 +231,7 @@ def _signed(tree: ast.expr) -> Node:
 
 def _number(value: float) -> Node:
     # 1 is 1.0 and 0.0 is -0.0 for Python, and numpy makes something else of each: the name tells them apart.
-    kind = Kind.NUMBER if abs(value) <= LARGEST_NUMBER else Kind.QLIB
+    kind = ValueKind.NUMBER if abs(value) <= LARGEST_NUMBER else ValueKind.QLIB
     return Node("Number", kind, name=f"{type(value).__name__} {value!r}", number=value)
 
 
@@ -248,7 +247,7 @@ def _arithmetic(tree: ast.expr, name: str, left: Node, right: Node) -> Node:
 
 
 def _comparison(name: str, left: Node, right: Node) -> Node:
-    if left.kind is Kind.NUMBER:
+    if left.kind is ValueKind.NUMBER:
         name, left, right = MIRRORED[name], right, left
     return _applied(name, (left, right))
 
@@ -286,28 +285,28 @@ def _applied(name: str, operands: tuple[Node, ...], days: int = 0, share: float 
     return Node(name, _kind(name, operands, share), operands, days=days, number=share)
 
 
-def _kind(name: str, operands: tuple[Node, ...], share: float) -> Kind:
+def _kind(name: str, operands: tuple[Node, ...], share: float) -> ValueKind:
     kinds = {operand.kind for operand in operands}
     if name == "If":
         return _kind_of_if(*operands)
     if name == "Quantile" and share in (0, 1):
-        return Kind.QLIB
-    return next((kind for names, fit, kind in KINDS if name in names and fit(kinds)), Kind.QLIB)
+        return ValueKind.QLIB
+    return next((kind for names, fit, kind in KINDS if name in names and fit(kinds)), ValueKind.QLIB)
 
 
-def _kind_of_if(condition: Node, *sides: Node) -> Kind:
-    if condition.kind in (Kind.NUMBER, Kind.QLIB) or not {side.kind for side in sides} <= FLOATS:
-        return Kind.QLIB
-    whole = all(side.kind is Kind.NUMBER and isinstance(side.number, int) for side in sides)
-    return Kind.WHOLE if whole else Kind.FLOAT
+def _kind_of_if(condition: Node, *sides: Node) -> ValueKind:
+    if condition.kind in (ValueKind.NUMBER, ValueKind.QLIB) or not {side.kind for side in sides} <= FLOATS:
+        return ValueKind.QLIB
+    whole = all(side.kind is ValueKind.NUMBER and isinstance(side.number, int) for side in sides)
+    return ValueKind.WHOLE if whole else ValueKind.FLOAT
 
 
-FLOATS: Final = frozenset({Kind.FLOAT, Kind.NUMBER})
-KINDS: Final[tuple[tuple[Container[str], Callable[[set[Kind]], bool], Kind], ...]] = (
-    (PAIRS, lambda kinds: Kind.FLOAT in kinds and kinds <= FLOATS, Kind.FLOAT),
-    (COMPARISONS.values(), lambda kinds: Kind.FLOAT in kinds and kinds <= FLOATS, Kind.TRUTH),
-    (LOGIC, lambda kinds: kinds == {Kind.TRUTH}, Kind.TRUTH),
-    (OF_FLOATS, lambda kinds: kinds == {Kind.FLOAT}, Kind.FLOAT),
-    (WINDOWS, lambda kinds: kinds.isdisjoint({Kind.NUMBER, Kind.QLIB}), Kind.FLOAT),
+FLOATS: Final = frozenset({ValueKind.FLOAT, ValueKind.NUMBER})
+KINDS: Final[tuple[tuple[Container[str], Callable[[set[ValueKind]], bool], ValueKind], ...]] = (
+    (PAIRS, lambda kinds: ValueKind.FLOAT in kinds and kinds <= FLOATS, ValueKind.FLOAT),
+    (COMPARISONS.values(), lambda kinds: ValueKind.FLOAT in kinds and kinds <= FLOATS, ValueKind.TRUTH),
+    (LOGIC, lambda kinds: kinds == {ValueKind.TRUTH}, ValueKind.TRUTH),
+    (OF_FLOATS, lambda kinds: kinds == {ValueKind.FLOAT}, ValueKind.FLOAT),
+    (WINDOWS, lambda kinds: kinds.isdisjoint({ValueKind.NUMBER, ValueKind.QLIB}), ValueKind.FLOAT),
 )
 """Operators, the kinds of operands of which they are computed here, and what they give."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from qlib_shadow_runner.engine.layout import Rows, let_go
+from qlib_shadow_runner.engine.layout import Rows, release_pages
 from qlib_shadow_runner.engine.memory import NOTHING
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.engine.inputs import Inputs
     from qlib_shadow_runner.engine.layout import Whole
-    from qlib_shadow_runner.engine.memory import Floats, Memory
+    from qlib_shadow_runner.engine.memory import Floats, RunningMemory
 
     Matrix = npt.NDArray[np.float32]
     Content = Mapping[str, Any]
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Growth:
     """An earlier matrix, and how far it holds."""
 
-    stored: Stored
+    stored: StoredMatrix
     settled: Whole
     """The day up to which each instrument goes on from what is remembered; -1 for who is computed wholly."""
     kept: Floats
@@ -50,7 +50,7 @@ class Growth:
     """New days."""
 
     @property
-    def anew(self) -> int:
+    def recomputed_instruments(self) -> int:
         """Count the instruments that are computed wholly."""
         return int((self.settled == NOTHING).sum())
 
@@ -65,14 +65,14 @@ class Growth:
             old, new = self.stored.matrix[number], matrix[number]
             new[: self.shared] = old[: self.shared]
             new[self.moved] = old[self.source[self.moved]]
-            let_go(old)
-            let_go(new)
+            release_pages(old)
+            release_pages(new)
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(column, numbers))
 
 
-class Past(NamedTuple):
+class PreviousMatrix(NamedTuple):
     """What each instrument of now has in an earlier matrix, if every row of it is there."""
 
     order: Whole
@@ -83,7 +83,7 @@ class Past(NamedTuple):
     """The day up to which its values are what they were."""
 
 
-def describe(inputs: Inputs, memory: Memory, last: int) -> dict[str, object]:
+def describe(inputs: Inputs, memory: RunningMemory, last: int) -> dict[str, object]:
     """Say of a matrix what will be asked when the dataset has grown."""
     return {
         "last": last,
@@ -93,7 +93,7 @@ def describe(inputs: Inputs, memory: Memory, last: int) -> dict[str, object]:
     }
 
 
-def past(about: Content, inputs: Inputs, ahead: int) -> Past | None:
+def match_previous(about: Content, inputs: Inputs, ahead: int) -> PreviousMatrix | None:
     """Say who may go on from an earlier matrix, by what it says of itself; None where nobody may."""
     then = {symbol: number for number, symbol in enumerate(about["symbols"])}
     order = np.array([then.get(symbol, NOTHING) for symbol in inputs.symbols], np.int64)
@@ -102,10 +102,10 @@ def past(about: Content, inputs: Inputs, ahead: int) -> Past | None:
     if (settled == NOTHING)[inputs.present].all():
         return None
     until = np.where(same & inputs.ended(about["last"]), about["last"], settled - ahead)
-    return Past(order, settled, until)
+    return PreviousMatrix(order, settled, until)
 
 
-def grow(stored: Stored, before: Past, rows: Rows, last: int) -> Growth | None:
+def grow(stored: StoredMatrix, before: PreviousMatrix, rows: Rows, last: int) -> Growth | None:
     """Say what an earlier matrix gives for these rows; None where that is nothing."""
     order, settled, until = before.order, before.settled.copy(), before.until.copy()
     until[settled == NOTHING] = NOTHING
@@ -123,7 +123,9 @@ def grow(stored: Stored, before: Past, rows: Rows, last: int) -> Growth | None:
     return Growth(stored, settled, kept, source, shared, moved, np.flatnonzero(~copied), new)
 
 
-def _sources(stored: Stored, order: Whole, rows: Rows, last: int) -> tuple[Whole, npt.NDArray[np.bool_]]:
+def _sources(
+    stored: StoredMatrix, order: Whole, rows: Rows, last: int
+) -> tuple[Whole, npt.NDArray[np.bool_]]:
     """Find each row among the earlier ones; both are by day, then by symbol."""
     width = len(order)
     now = np.full(stored.memory.shape[1], NOTHING)
@@ -150,7 +152,7 @@ def _prefix(source: Whole, there: npt.NDArray[np.bool_]) -> int:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredMatrix:
     """A matrix that was found, mapped and not read."""
 
     days: Whole

@@ -146,7 +146,7 @@ class Rows:
     instruments: Whole
 
 
-def let_go(values: npt.NDArray[Any]) -> None:
+def release_pages(values: npt.NDArray[Any]) -> None:
     """Give the pages of an array back, if it lies in a mapped file.
 
     What was written stays in the kernel's copy of the file; whoever looks again finds it there. Memory of

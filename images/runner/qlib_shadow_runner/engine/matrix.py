@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from qlib_shadow_runner.engine.bins import Bins
-from qlib_shadow_runner.engine.evaluate import Evaluator, Shapes, Tails
+from qlib_shadow_runner.engine.evaluate import Evaluator, Shapes, StartDays
 from qlib_shadow_runner.engine.inputs import Inputs
-from qlib_shadow_runner.engine.layout import MISSING, Layout, Layouts, Rows, let_go, places
-from qlib_shadow_runner.engine.memory import NOTHING, Memory, Part, Span
+from qlib_shadow_runner.engine.layout import MISSING, Layout, Layouts, Rows, places, release_pages
+from qlib_shadow_runner.engine.memory import NOTHING, DaySpan, ExpressionPart, RunningMemory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Universe:
     spans: tuple[tuple[tuple[int, int], ...], ...] | None
 
 
-class Matrixes:
+class ExpressionMatrix:
     """Computes expressions from the first to the last day of the calendar, both included."""
 
     def __init__(self, root: Path, universe: Universe, first: int, last: int) -> None:
@@ -80,12 +80,12 @@ class Matrixes:
         columns: Sequence[Matrix],
         threads: int,
         growth: Growth | None = None,
-    ) -> Memory:
+    ) -> RunningMemory:
         """Compute each expression into its column, or what an earlier one lacks; say what is remembered."""
         parts = [self._part(node) for node in nodes]
         memory = self._memory(nodes, growth)
-        tails = Tails(self._shapes, self._layouts, memory)
-        evaluator = Evaluator(self._bins, tails, parts)
+        start_days = StartDays(self._shapes, self._layouts, memory)
+        evaluator = Evaluator(self._bins, start_days, parts)
         if growth:
             rows = growth.missing(rows)
         where = growth.computed if growth else slice(None)
@@ -93,14 +93,14 @@ class Matrixes:
 
         def column(number: int) -> None:
             part = parts[number]
-            layout = tails.of(part)
+            layout = start_days.of(part)
             if layout not in remembered:
                 for forgotten in list(remembered)[: 1 - KEPT]:
                     remembered.pop(forgotten, None)
                 remembered[layout] = _gather(layout, rows)
             gather, some_missing = remembered.get(layout) or _gather(layout, rows)
             columns[number][where] = _rows(evaluator.take(part), gather, some_missing=some_missing)
-            let_go(columns[number])
+            release_pages(columns[number])
 
         # Those of one window share most of their parts, which are forgotten when the last of them is done.
         order = sorted(range(len(nodes)), key=lambda number: _widest(nodes[number]))
@@ -108,16 +108,16 @@ class Matrixes:
             list(pool.map(column, order))
         return memory
 
-    def _memory(self, nodes: Sequence[Node], growth: Growth | None) -> Memory:
+    def _memory(self, nodes: Sequence[Node], growth: Growth | None) -> RunningMemory:
         now = self.inputs(nodes).settled
         past = growth.settled if growth else np.full(len(now), NOTHING)
-        memory = Memory(map(self._part, nodes), past, now, max(node.ahead for node in nodes))
+        memory = RunningMemory(map(self._part, nodes), past, now, max(node.ahead for node in nodes))
         if growth:
             memory.kept[:] = growth.kept
         return memory
 
-    def _part(self, node: Node) -> Part:
-        return Part(node, Span.of(node, self._first, self._last))
+    def _part(self, node: Node) -> ExpressionPart:
+        return ExpressionPart(node, DaySpan.of(node, self._first, self._last))
 
     def _hull(self, nodes: Sequence[Node]) -> Layout:
         whole = None

@@ -46,11 +46,11 @@ class Track(NamedTuple):
         return self._replace(kept=self.kept[:, first:])
 
 
-class Memory:
+class RunningMemory:
     """What the parts of some expressions remember, at `past`; once they are computed, at `now`."""
 
-    def __init__(self, parts: Iterable[Part], past: Whole, now: Whole, ahead: int) -> None:
-        self.lags: dict[Part, int] = {}
+    def __init__(self, parts: Iterable[ExpressionPart], past: Whole, now: Whole, ahead: int) -> None:
+        self.lags: dict[ExpressionPart, int] = {}
         for part in parts:
             self._lag(part, ahead)
         self._past, self._now = past, now
@@ -67,7 +67,7 @@ class Memory:
                 settled[self.kept[number, :, 0] != 0] = NOTHING
         return settled
 
-    def _lag(self, part: Part, lag: int) -> None:
+    def _lag(self, part: ExpressionPart, lag: int) -> None:
         if self.lags.get(part, NOTHING) < lag:
             self.lags[part] = lag
             for inner in part.parts:
@@ -77,7 +77,7 @@ class Memory:
         """Say from which day on each instrument is computed; from the first where nothing is settled."""
         return np.where(self._past == NOTHING, 0, self._past + 1 - lag)
 
-    def track(self, part: Part, layout: Layout) -> Track:
+    def track(self, part: ExpressionPart, layout: Layout) -> Track:
         """Say how far a part is remembered, on the layout that it is computed on."""
         lag = self.lags[part]
         skip = np.where(self._past == NOTHING, 0, self._past + 1 - lag - layout.first)
@@ -86,26 +86,26 @@ class Memory:
         return Track(np.clip(skip, 0, layout.counts), np.clip(save, 0, layout.counts), slab)
 
 
-class Span(NamedTuple):
+class DaySpan(NamedTuple):
     """The days of the calendar that Qlib loads, both included."""
 
     first: int
     last: int
 
     @classmethod
-    def of(cls, node: Node, first: int, last: int) -> Span:
+    def of(cls, node: Node, first: int, last: int) -> DaySpan:
         """Say which days Qlib loads to give an expression from the first to the last."""
         before, after = node.extent
         return cls(max(0, first - before), last + after)
 
 
-class Part(NamedTuple):
+class ExpressionPart(NamedTuple):
     """An expression that is computed from some days on."""
 
     node: Node
-    span: Span
+    span: DaySpan
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[ExpressionPart, ...]:
         """Give what it is made of."""
-        return tuple(Part(node, self.span) for node in self.node.arrays)
+        return tuple(ExpressionPart(node, self.span) for node in self.node.arrays)

@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, SIGNALS_STEM, SUMMARY_FILE, Reason
+from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.metrics import compute_metrics
-from qlib_shadow_runner.export.publish import publish
-from qlib_shadow_runner.export.signals import encode_signals, rank_signals, signals_sha256
+from qlib_shadow_runner.export.ranked_signals import encode_signals, rank_signals, signals_sha256
 from qlib_shadow_runner.export.summary import render_summary
-from qlib_shadow_runner.faults import QrunPoint, fault_point
+from qlib_shadow_runner.export.write_files import publish
 from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, object]:
     """Write signals, metrics and summary; give back what the stage's result needs."""
     # Those who only read signals need not wait for what statistics are made with.
-    from qlib_shadow_runner.analysis.figures import Material  # noqa: PLC0415
+    from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415
     from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
     signals, metrics = rank_signals(artifacts), compute_metrics(artifacts)
@@ -35,7 +35,7 @@ def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, 
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, f"{artifacts} holds no information coefficient; see stdout.log."
         )
-    figures = Material(Outputs(artifacts)).figures
+    figures = ReportMaterial(Outputs(artifacts)).figures
     name = f"{SIGNALS_STEM}.{signals_format}"
     before = read_json_object(folder / METADATA_FILE) or {}
     found = {"signals_file": name, **_describe(signals), **_compare(signals, before)}
@@ -61,13 +61,13 @@ def _describe(signals: pd.DataFrame) -> dict[str, object]:
 
 def _compare(signals: pd.DataFrame, metadata: Mapping[str, object]) -> dict[str, object]:
     """Hold the signals against those of the run that answered the same."""
-    twin = metadata.get("identical_to")
-    if not twin:
+    identical_run = metadata.get("identical_to")
+    if not identical_run:
         return {"identical_signals": None}
     equal = signals_sha256(signals) == metadata.get("identical_to_signals_sha256")
     if not equal:
         sys.stderr.write(
-            f"warning: NOT REPRODUCED: the run {twin} asked the same of the same data with the same "
+            f"warning: NOT REPRODUCED: the run {identical_run} asked the same of the same data with the same "
             "versions, and its signals differ from these. Compare the machines; suspect memory and disks.\n"
         )
     return {"identical_signals": equal}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from qlib_shadow_runner.analysis.figures import Figures
+    from qlib_shadow_runner.analysis.figures import ReportFigures
     from qlib_shadow_runner.contract import Metrics
 
 TEMPLATE: Final = "backtest_summary.md.j2"
@@ -22,7 +22,7 @@ ABSENT: Final = "-"
 def render_summary(
     metadata: Mapping[str, object],
     metrics: Metrics,
-    figures: Figures,
+    figures: ReportFigures,
     signals: pd.DataFrame,
     signals_file: str,
 ) -> str:

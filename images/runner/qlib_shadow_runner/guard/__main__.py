@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from qlib_shadow_runner.guard.layers import close_network
-from qlib_shadow_runner.guard.report import ENV_CHANNEL
+from qlib_shadow_runner.guard.network_attempt import ENV_CHANNEL
 
 NOT_FOUND = 127
 """As shells have it."""

@@ -35,7 +35,7 @@ GONE: Final = frozenset({errno.ENOENT, errno.EINTR})
 
 
 @dataclass(frozen=True)
-class Question:
+class Notification:
     """One system call that waits for an answer."""
 
     id: int
@@ -44,7 +44,7 @@ class Question:
     arguments: tuple[int, ...]
 
 
-def next_question(listener: int) -> Question | None:
+def next_notification(listener: int) -> Notification | None:
     """Take the next one; None when whoever asked is gone."""
     buffer = bytearray(REQUEST.size)
     try:
@@ -54,60 +54,64 @@ def next_question(listener: int) -> Question | None:
             return None
         raise
     identifier, pid, _, number, _, _, *arguments = REQUEST.unpack(buffer)
-    return Question(identifier, pid, number, tuple(arguments))
+    return Notification(identifier, pid, number, tuple(arguments))
 
 
-def address_of(question: Question) -> str | None:
+def address_of(notification: Notification) -> str | None:
     """Give the Internet address that a call names; None where it names none."""
     here = ARCHITECTURES[machine()]
-    if question.number == here.socket:
+    if notification.number == here.socket:
         return None
     try:
-        where, size = _address_place(question)
-        return _shown(_memory(question.pid, where, min(size, ADDRESS_SIZE)))
+        where, size = _address_place(notification)
+        return _shown(_memory(notification.pid, where, min(size, ADDRESS_SIZE)))
     except (OSError, struct.error):  # whoever asked is gone, or gave the kernel a wrong address
         return None
 
 
-def answer(listener: int, question: Question, *, refused: bool) -> None:
+def answer(listener: int, notification: Notification, *, refused: bool) -> None:
     """Let the call fail, give it a dead socket, or let it go on."""
     if refused:
-        _respond(listener, question, error=-errno.EACCES)
-    elif question.number == ARCHITECTURES[machine()].socket:
-        _give_dead_socket(listener, question)
+        _respond(listener, notification, error=-errno.EACCES)
+    elif notification.number == ARCHITECTURES[machine()].socket:
+        _give_dead_socket(listener, notification)
     else:
-        _respond(listener, question, flags=CONTINUE)
+        _respond(listener, notification, flags=CONTINUE)
 
 
-def _respond(listener: int, question: Question, *, value: int = 0, error: int = 0, flags: int = 0) -> None:
+def _respond(
+    listener: int, notification: Notification, *, value: int = 0, error: int = 0, flags: int = 0
+) -> None:
     with contextlib.suppress(FileNotFoundError):
-        fcntl.ioctl(listener, SEND, RESPONSE.pack(question.id, value, error, flags))
+        fcntl.ioctl(listener, SEND, RESPONSE.pack(notification.id, value, error, flags))
 
 
-def _give_dead_socket(listener: int, question: Question) -> None:
-    asked = question.arguments[1]
+def _give_dead_socket(listener: int, notification: Notification) -> None:
+    asked = notification.arguments[1]
     kind, close = asked & KIND, os.O_CLOEXEC if asked & socket.SOCK_CLOEXEC else 0
     if kind not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        _respond(listener, question, error=-errno.EACCES)
+        _respond(listener, notification, error=-errno.EACCES)
         return
     with socket.socket(socket.AF_UNIX, kind) as dead:
         dead.setblocking(not asked & socket.SOCK_NONBLOCK)
         try:
-            request = bytearray(DESCRIPTOR.pack(question.id, 0, dead.fileno(), 0, close))
+            request = bytearray(DESCRIPTOR.pack(notification.id, 0, dead.fileno(), 0, close))
             given = fcntl.ioctl(listener, ADD_DESCRIPTOR, request)  # a number, for a buffer alone
         except OSError:  # a kernel before 5.9
-            _respond(listener, question, error=-errno.EACCES)
+            _respond(listener, notification, error=-errno.EACCES)
             return
-    _respond(listener, question, value=given)
+    _respond(listener, notification, value=given)
 
 
-def _address_place(question: Question) -> tuple[int, int]:
+def _address_place(notification: Notification) -> tuple[int, int]:
     here = ARCHITECTURES[machine()]
-    if question.number == here.connect:
-        return question.arguments[1], question.arguments[2]
-    if question.number == here.sendto:
-        return question.arguments[4], question.arguments[5]
-    found: tuple[int, int] = MESSAGE.unpack(_memory(question.pid, question.arguments[1], MESSAGE.size))
+    if notification.number == here.connect:
+        return notification.arguments[1], notification.arguments[2]
+    if notification.number == here.sendto:
+        return notification.arguments[4], notification.arguments[5]
+    found: tuple[int, int] = MESSAGE.unpack(
+        _memory(notification.pid, notification.arguments[1], MESSAGE.size)
+    )
     return found
 
 

@@ -11,8 +11,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.guard.notifications import address_of, answer, next_question
-from qlib_shadow_runner.guard.report import Attempt
+from qlib_shadow_runner.guard.network_attempt import NetworkAttempt
+from qlib_shadow_runner.guard.notifications import address_of, answer, next_notification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class Watch:
     def __init__(
         self, folder: Path, on_closed: Callable[[Sequence[str]], None], end_run: Callable[[], None]
     ) -> None:
-        self.attempt: Attempt | None = None
+        self.attempt: NetworkAttempt | None = None
         self._on_closed, self._end_run = on_closed, end_run
         self._path = folder / f"guard-{os.getpid()}-{id(self):x}"
         self._failure: Exception | None = None
@@ -116,7 +116,7 @@ class Watch:
         with contextlib.suppress(BlockingIOError):
             self._told += os.read(self._channel, CHUNK)
         *lines, self._told = self._told.split(b"\n")
-        for attempt in filter(None, map(Attempt.parse, lines)):
+        for attempt in filter(None, map(NetworkAttempt.parse, lines)):
             self._record(attempt)
 
     def _answer(self, poll: select.poll, state: int) -> None:
@@ -124,17 +124,17 @@ class Watch:
         if not state & select.POLLIN:  # everybody who could ask is gone
             poll.unregister(self._listener)
             return
-        question = next_question(self._listener)
-        if question is None:
+        notification = next_notification(self._listener)
+        if notification is None:
             return
-        address = address_of(question)
+        address = address_of(notification)
         if address is not None:
-            self._record(Attempt.of_process(question.pid, address))
+            self._record(NetworkAttempt.of_process(notification.pid, address))
             with contextlib.suppress(ProcessLookupError):
-                os.kill(question.pid, signal.SIGKILL)
-        answer(self._listener, question, refused=address is not None)
+                os.kill(notification.pid, signal.SIGKILL)
+        answer(self._listener, notification, refused=address is not None)
 
-    def _record(self, attempt: Attempt) -> None:
+    def _record(self, attempt: NetworkAttempt) -> None:
         """Keep the first; it ends the run."""
         if self.attempt is None:
             self.attempt = attempt

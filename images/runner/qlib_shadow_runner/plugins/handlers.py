@@ -14,25 +14,25 @@ from qlib.data.dataset import handler as handlers
 from qlib.data.dataset import processor as qlibs_processors
 
 from qlib_shadow_runner.plugins import processors
-from qlib_shadow_runner.plugins.learned import (
-    Learned,
-    Lesson,
-    divisible,
-    labels_of,
-    of_labels_alone,
-    uncopied,
-)
 from qlib_shadow_runner.plugins.qlib_handlers import ChosenFactors
+from qlib_shadow_runner.plugins.training_data import (
+    LazyTrainingFrame,
+    TrainingData,
+    features_without_copy,
+    has_separable_labels,
+    labels_of,
+    use_labels_only,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from qlib.data.dataset import DatasetH
 
-    from qlib_shadow_runner.plugins.learned import Floats
+    from qlib_shadow_runner.plugins.training_data import Floats
 
 LOADER: Final = {"class": "QlibDataLoader", "module_path": "qlib_shadow_runner.plugins.loader"}
 QLIBS_LOADERS: Final = (None, "qlib.data.dataset.loader")
-OURS: Final = frozenset({"CSZScoreNorm", "ProcessInf"})
+REPLACED_PROCESSORS: Final = frozenset({"CSZScoreNorm", "ProcessInf"})
 PROCESSORS: Final = ("shared_processors", "infer_processors", "learn_processors")
 
 
@@ -40,7 +40,7 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
     """Qlib's handler of own features, whose loader and processors are taken from here where we have them."""
 
     learn_processors: list[Any]
-    _learned: pd.DataFrame | Learned
+    _training_frame: pd.DataFrame | LazyTrainingFrame
 
     def __init__(self, *given: Any, **named: Any) -> None:
         for step in PROCESSORS:
@@ -54,12 +54,12 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
         """Compute everything before the first look at anything."""
         if "_learned" not in self.__dict__:
             self.setup_data()
-        return self._learned if data_key == self.DK_L else super()._get_df_by_key(data_key)
+        return self._training_frame if data_key == self.DK_L else super()._get_df_by_key(data_key)
 
     def process_data(self, with_fit: bool = False) -> None:  # noqa: FBT001, FBT002 - Qlib's signature
         """Process as Qlib does; steps that need no features get none."""
         steps = self.learn_processors
-        if not of_labels_alone(steps):
+        if not use_labels_only(steps):
             super().process_data(with_fit)
             return
         self.learn_processors = []
@@ -67,12 +67,16 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
             super().process_data(with_fit)
         finally:
             self.learn_processors = steps
-        self._learned = self._learnt(self._learn, with_fit=with_fit)
+        self._training_frame = self._make_training_frame(self._learn, with_fit=with_fit)
 
-    def _learnt(self, whole: pd.DataFrame, *, with_fit: bool) -> pd.DataFrame | Learned:
+    def _make_training_frame(
+        self, whole: pd.DataFrame, *, with_fit: bool
+    ) -> pd.DataFrame | LazyTrainingFrame:
         steps = self.learn_processors
-        if divisible(whole):
-            return Learned(whole, self._run_proc_l(labels_of(whole), steps, with_fit, check_for_infer=False))
+        if has_separable_labels(whole):
+            return LazyTrainingFrame(
+                whole, self._run_proc_l(labels_of(whole), steps, with_fit, check_for_infer=False)
+            )
         given = whole if self._is_proc_readonly(steps) else whole.copy()
         found: pd.DataFrame = self._run_proc_l(given, steps, with_fit, check_for_infer=False)
         return found
@@ -80,11 +84,15 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
     @property
     def _learn(self) -> pd.DataFrame:
         """Give what is learnt from as the frame that Qlib has under this name."""
-        return self._learned.frame() if isinstance(self._learned, Learned) else self._learned
+        return (
+            self._training_frame.frame()
+            if isinstance(self._training_frame, LazyTrainingFrame)
+            else self._training_frame
+        )
 
     @_learn.setter
     def _learn(self, frame: pd.DataFrame) -> None:
-        self._learned = frame
+        self._training_frame = frame
 
     @staticmethod
     def _is_proc_readonly(steps: list[Any]) -> bool:
@@ -109,16 +117,22 @@ class Alpha360vwap(handler.Alpha360vwap, DataHandlerLP):  # type: ignore[misc]
     """Qlib's Alpha360 with a label of average prices."""
 
 
-def lessons(dataset: DatasetH) -> dict[str, Lesson]:
+def training_sets(dataset: DatasetH) -> dict[str, TrainingData]:
     """Give what there is to learn from and to validate with; none where only Qlib knows."""
     if not _plain(dataset):
         return {}
     learned = dataset.handler._get_df_by_key(DataHandlerLP.DK_L)  # noqa: SLF001 - Qlib gives frames alone
     spans = {name: dataset.segments[name] for name in ("train", "valid") if name in dataset.segments}
-    if not isinstance(learned, Learned) or not all(isinstance(span, tuple | list) for span in spans.values()):
+    if not isinstance(learned, LazyTrainingFrame) or not all(
+        isinstance(span, tuple | list) for span in spans.values()
+    ):
         return {}
-    found = {name: learned.lesson(slice(*span)) for name, span in spans.items()}
-    whole = {name: lesson for name, lesson in found.items() if lesson and len(lesson.rows)}
+    found = {name: learned.training_data(slice(*span)) for name, span in spans.items()}
+    whole = {
+        name: training_data
+        for name, training_data in found.items()
+        if training_data and len(training_data.rows)
+    }
     # What is empty or has many labels, Qlib refuses in its own words.
     return whole if "train" in whole and whole.keys() == spans.keys() else {}
 
@@ -127,7 +141,7 @@ def features(dataset: DatasetH, segment: str | slice) -> tuple[Floats, pd.Index]
     """Give a segment's features and their rows; not a copy of them, where Qlib's `prepare` makes one."""
     span = dataset.segments.get(segment) if isinstance(segment, str) else None
     if _plain(dataset) and isinstance(span, tuple | list):
-        found = uncopied(dataset.handler._get_df_by_key(DataHandlerLP.DK_I), slice(*span))  # noqa: SLF001
+        found = features_without_copy(dataset.handler._get_df_by_key(DataHandlerLP.DK_I), slice(*span))  # noqa: SLF001
         if found:
             return found
     copied = dataset.prepare(segment, col_set="feature", data_key=DataHandlerLP.DK_I)
@@ -152,4 +166,4 @@ def _processor(named: Any) -> Any:
         named = {"class": named}
     if not isinstance(named, dict) or named.get("module_path") not in (None, qlibs_processors.__name__):
         return named
-    return {**named, "module_path": processors.__name__} if named["class"] in OURS else named
+    return {**named, "module_path": processors.__name__} if named["class"] in REPLACED_PROCESSORS else named

@@ -18,12 +18,12 @@ import pandas as pd
 from qlib.contrib.model import gbdt
 from qlib.workflow import R
 
-from qlib_shadow_runner.engine.layout import let_go
-from qlib_shadow_runner.faults import QrunPoint, fault_point
-from qlib_shadow_runner.plugins.handlers import DataHandlerLP, features, lessons
-from qlib_shadow_runner.plugins.lightgbm_bins import Binned, datasets, understood
+from qlib_shadow_runner.crash_points import QrunPoint, fault_point
+from qlib_shadow_runner.engine.layout import release_pages
+from qlib_shadow_runner.plugins.handlers import DataHandlerLP, features, training_sets
+from qlib_shadow_runner.plugins.lightgbm_bins import BinnedStore, are_supported, datasets
 from qlib_shadow_runner.plugins.records import log_in_step
-from qlib_shadow_runner.training.checkpoints import Checkpoint, Checkpoints, Draft, Step
+from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MODEL_FILE: Final = "model.txt"
 """LightGBM's own text. lightgbm.train ends by reading back this very text, so that nothing is lost in it."""
 
-PIECE: Final = 1 << 16
+BATCH_ROWS: Final = 1 << 16
 """Rows at a time."""
 
 
@@ -47,12 +47,12 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         checkpoints = Checkpoints.from_environ()
         if checkpoints is None:
             super().fit(dataset, **kwargs)
-        elif found := checkpoints.find(Step.MODEL):
+        elif found := checkpoints.find(TrainingStep.MODEL):
             self._restore(found)
         else:
-            self._fit_and_keep(checkpoints.begin(Step.MODEL), dataset, **kwargs)
+            self._fit_and_keep(checkpoints.begin(TrainingStep.MODEL), dataset, **kwargs)
 
-    def _fit_and_keep(self, draft: Draft, dataset: DatasetH, **kwargs: Any) -> None:
+    def _fit_and_keep(self, draft: CheckpointDraft, dataset: DatasetH, **kwargs: Any) -> None:
         evaluations: dict[str, Any] = {}
         super().fit(dataset, evals_result=evaluations, **kwargs)
         fault_point(QrunPoint.MODEL_MADE)
@@ -62,9 +62,9 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
 
     def _prepare_data(self, dataset: DatasetH, reweighter: Any = None) -> list[tuple[lightgbm.Dataset, str]]:
         """Bin once what the fast engine's handlers give; all else is Qlib's."""
-        found = lessons(dataset) if reweighter is None and understood(self.params) else {}
+        found = training_sets(dataset) if reweighter is None and are_supported(self.params) else {}
         if found:
-            return datasets(found, self.params, Binned.from_environ())
+            return datasets(found, self.params, BinnedStore.from_environ())
         return super()._prepare_data(dataset, reweighter)  # type: ignore[no-any-return]
 
     def predict(self, dataset: DatasetH, segment: str | slice = "test") -> pd.Series:
@@ -72,12 +72,15 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         if self.model is None or not isinstance(dataset.handler, DataHandlerLP):
             return super().predict(dataset, segment)  # type: ignore[no-any-return]
         values, rows = features(dataset, segment)
-        pieces = [self._foresee(values[at : at + PIECE]) for at in range(0, max(len(values), 1), PIECE)]
+        pieces = [
+            self._predict_values(values[at : at + BATCH_ROWS])
+            for at in range(0, max(len(values), 1), BATCH_ROWS)
+        ]
         return pd.Series(np.concatenate(pieces), index=rows)
 
-    def _foresee(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _predict_values(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         found = np.asarray(self.model.predict(values))
-        let_go(values)
+        release_pages(values)
         return found
 
     def _restore(self, found: Checkpoint) -> None:
@@ -86,7 +89,7 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         self.model.best_iteration = found.details["best_iteration"]
         self.model.best_score = found.details["best_score"]
         _log_evaluations(found.details["evaluations"])
-        found.tell(Step.MODEL)
+        found.tell(TrainingStep.MODEL)
 
 
 def _log_evaluations(evaluations: Mapping[str, Mapping[str, list[float]]]) -> None:

@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import lightgbm
 import numpy as np
 
-from qlib_shadow_runner.cache.store import NOT_KEPT, Draft, Shelf
+from qlib_shadow_runner.cache.store import NOT_KEPT, Store, StoreDraft
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from qlib_shadow_runner.cache.store import Content
-    from qlib_shadow_runner.plugins.learned import Lesson
+    from qlib_shadow_runner.plugins.training_data import TrainingData
 
 FILE: Final = "dataset.bin"
 VERSION: Final = 1
 LABELS: Final = 8
-UNDERSTOOD: Final = frozenset(
+SUPPORTED: Final = frozenset(
     {
         *("max_bin", "max_bins"),
         "min_data_in_bin",
@@ -42,7 +42,7 @@ UNDERSTOOD: Final = frozenset(
     }
 )
 """Parameters of a dataset that say no more than their value; others name files or columns."""
-OF_TREES_TOO: Final = frozenset(
+ALSO_TREE_PARAMETERS: Final = frozenset(
     {
         *("seed", "random_seed", "random_state"),
         *("min_data_in_leaf", "min_data_per_leaf", "min_data", "min_child_samples", "min_samples_leaf"),
@@ -52,7 +52,7 @@ OF_TREES_TOO: Final = frozenset(
 DEVICES: Final = frozenset({"device_type", "device"})
 
 
-class Binned(Shelf):
+class BinnedStore(Store):
     """The binned datasets on a shelf."""
 
     kind: ClassVar = "binned data"
@@ -63,23 +63,23 @@ class Binned(Shelf):
 
     def keep(self, key: str, dataset: lightgbm.Dataset, about: Content) -> str:
         """Publish a dataset, and say what became of it."""
-        draft = Draft(self.staging(key), key)
+        draft = StoreDraft(self.staging(key), key)
         try:
             # A byte for a value or less, and for each row its label, among other things.
             self.make_room(dataset.num_data() * (dataset.num_feature() + LABELS))
             draft.make_folder()
             dataset.save_binary(draft.folder / FILE)
         except (OSError, lightgbm.basic.LightGBMError) as error:
-            self.tell_not_kept(error)
+            self.warn_not_kept(error)
             draft.discard()
             return NOT_KEPT
         return self.publish(draft, about)
 
 
-def understood(params: Mapping[str, Any]) -> bool:
+def are_supported(params: Mapping[str, Any]) -> bool:
     """Say whether nothing but the values and these parameters has a say in binning."""
     elsewhere = any(params.get(name, "cpu") != "cpu" for name in DEVICES)
-    return not elsewhere and of_dataset(params).keys() <= UNDERSTOOD
+    return not elsewhere and of_dataset(params).keys() <= SUPPORTED
 
 
 def of_dataset(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,39 +88,41 @@ def of_dataset(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def datasets(
-    lessons: Mapping[str, Lesson], params: Mapping[str, Any], shelf: Binned | None
+    training_sets: Mapping[str, TrainingData], params: Mapping[str, Any], store: BinnedStore | None
 ) -> list[tuple[lightgbm.Dataset, str]]:
     """Bin what is trained on, and by its bounds what is validated with, or take it from the shelf."""
     found: list[tuple[lightgbm.Dataset, str]] = []
     told = []
     key, reference = "", None
-    for name, lesson in lessons.items():
-        key = _key(lesson, params, key) if shelf else ""
-        dataset = shelf.find(key, params, reference) if shelf else None
+    for name, training_data in training_sets.items():
+        key = _key(training_data, params, key) if store else ""
+        dataset = store.find(key, params, reference) if store else None
         became = "taken from the cache"
         if dataset is None:
-            dataset = _bin(lesson, params, reference)
-            about = {"rows": len(lesson.rows), "features": len(lesson.features)}
-            became = shelf.keep(key, dataset, about) if shelf else "not kept"
+            dataset = _bin(training_data, params, reference)
+            about = {"rows": len(training_data.rows), "features": len(training_data.features)}
+            became = store.keep(key, dataset, about) if store else "not kept"
         found.append((dataset, name))
         told.append(f"{name} {became}")
         reference = reference or dataset
-    if shelf:
-        sys.stdout.write(f"{shelf.kind}: {', '.join(told)}\n")
+    if store:
+        sys.stdout.write(f"{store.kind}: {', '.join(told)}\n")
     return found
 
 
-def _bin(lesson: Lesson, params: Mapping[str, Any], reference: lightgbm.Dataset | None) -> lightgbm.Dataset:
+def _bin(
+    training_data: TrainingData, params: Mapping[str, Any], reference: lightgbm.Dataset | None
+) -> lightgbm.Dataset:
     return lightgbm.Dataset(
-        lesson.table(), label=lesson.labels, params=dict(params), reference=reference
+        training_data.table(), label=training_data.labels, params=dict(params), reference=reference
     ).construct()
 
 
-def _key(lesson: Lesson, params: Mapping[str, Any], reference: str) -> str:
+def _key(training_data: TrainingData, params: Mapping[str, Any], reference: str) -> str:
     """Name a dataset by all that it follows from."""
-    trees = {name: value for name, value in params.items() if name in OF_TREES_TOO}
+    trees = {name: value for name, value in params.items() if name in ALSO_TREE_PARAMETERS}
     document = {
-        "values": lesson.digest(),
+        "values": training_data.digest(),
         "params": {**of_dataset(params), **trees},
         "reference": reference,
         "version": VERSION,

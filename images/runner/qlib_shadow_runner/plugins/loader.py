@@ -20,15 +20,15 @@ from qlib.data.data import Cal, DatasetProvider
 from qlib.data.dataset import loader
 from qlib.utils import code_to_fname
 
-from qlib_shadow_runner.cache.key import Question
-from qlib_shadow_runner.cache.matrices import Cache, Draft
+from qlib_shadow_runner.cache.key import MatrixIdentity
+from qlib_shadow_runner.cache.matrices import MatrixDraft, MatrixStore
 from qlib_shadow_runner.cache.store import NOT_KEPT
 from qlib_shadow_runner.engine.expressions import Node, Unsupported, parse
-from qlib_shadow_runner.engine.growth import Growth, describe, grow, past
+from qlib_shadow_runner.engine.growth import Growth, describe, grow, match_previous
 from qlib_shadow_runner.engine.layout import Rows
-from qlib_shadow_runner.engine.matrix import Matrixes, Universe
-from qlib_shadow_runner.engine.memory import Memory, Unsettled
-from qlib_shadow_runner.plugins.features_report import Report
+from qlib_shadow_runner.engine.matrix import ExpressionMatrix, Universe
+from qlib_shadow_runner.engine.memory import RunningMemory, Unsettled
+from qlib_shadow_runner.plugins.feature_stats import FeatureStats
 from qlib_shadow_runner.process.limits import read_limits
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ LOCAL: Final[Mapping[str, object]] = {
 
 
 @dataclass(frozen=True)
-class Column:
+class FeatureColumn:
     """One column: its group and name, its expression, and the tree of it, if it is understood."""
 
     group: str
@@ -64,30 +64,30 @@ class Column:
 class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
     """Qlib's loader with the same arguments and the same frames."""
 
-    told: Report
+    feature_stats: FeatureStats
     """What became of the last request."""
 
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
         """Load as Qlib does."""
-        began, report = time.perf_counter(), Report()
-        self.told = report
+        began, report = time.perf_counter(), FeatureStats()
+        self.feature_stats = report
         try:
-            frame = self._load(Ask.of(self, instruments, start_time, end_time), report)
+            frame = self._load(FeatureRequest.of(self, instruments, start_time, end_time), report)
         except Unsupported as why:
             report.all_by_qlib = str(why)
             frame = super().load(instruments, start_time, end_time)
         report.close(frame.shape, time.perf_counter() - began)
         return frame
 
-    def _load(self, ask: Ask, report: Report) -> pd.DataFrame:
-        cache = Cache.from_environ()
-        key = ask.question.key() if cache else ""
+    def _load(self, request: FeatureRequest, report: FeatureStats) -> pd.DataFrame:
+        cache = MatrixStore.from_environ()
+        key = request.identity.key() if cache else ""
         stored = cache.find(key) if cache else None
         if stored:
             report.cache = "taken from the cache"
-            report.columns_by_qlib = [column.name for column in ask.columns if column.node is None]
-            return ask.frame(ask.index(Rows(stored.days, stored.instruments)), stored.matrix)
-        computation = Computation(self, ask, report, cache.begin(key) if cache else None)
+            report.columns_by_qlib = [column.name for column in request.columns if column.node is None]
+            return request.frame(request.index(Rows(stored.days, stored.instruments)), stored.matrix)
+        computation = FeatureComputation(self, request, report, cache.begin(key) if cache else None)
         try:
             frame = computation.frame(cache)
         except BaseException:
@@ -98,13 +98,13 @@ class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
         return frame
 
 
-class Ask:
+class FeatureRequest:
     """What a loader was asked for, in the calendar's places."""
 
     def __init__(
-        self, by: QlibDataLoader, universe: Universe, lives: Any, span: tuple[int, int], calendar: Any
+        self, by: QlibDataLoader, universe: Universe, listed_spans: Any, span: tuple[int, int], calendar: Any
     ) -> None:
-        self.universe, self.lives, self.calendar = universe, lives, calendar
+        self.universe, self.listed_spans, self.calendar = universe, listed_spans, calendar
         self.first, self.last = span
         self.columns = _columns(by)
         self.grouped = by.is_group
@@ -113,7 +113,7 @@ class Ask:
             raise Unsupported("every expression")
 
     @classmethod
-    def of(cls, by: QlibDataLoader, instruments: Any, start: Any, end: Any) -> Ask:
+    def of(cls, by: QlibDataLoader, instruments: Any, start: Any, end: Any) -> FeatureRequest:
         """Resolve the instruments and the days, by Qlib's own means."""
         _require_plain(by)
         days = Cal.calendar(start, end, freq="day")
@@ -121,13 +121,15 @@ class Ask:
             raise Unsupported("a span without days")
         calendar = Cal.calendar(freq="day")
         _, _, first, last = Cal.locate_index(days[0], days[-1], freq="day", future=False)
-        lives = _lives(instruments, by.filter_pipe)
-        return cls(by, _universe(lives, pd.DatetimeIndex(calendar)), lives, (first, last), calendar)
+        listed_spans = _listed_spans(instruments, by.filter_pipe)
+        return cls(
+            by, _universe(listed_spans, pd.DatetimeIndex(calendar)), listed_spans, (first, last), calendar
+        )
 
     @property
     def family(self) -> dict[str, str]:
         """Say what an answer that goes on from this one has in common with it."""
-        return {"family": self.question.family(), "calendar": self.calendar_until(self.last)}
+        return {"family": self.identity.family(), "calendar": self.calendar_until(self.last)}
 
     def calendar_until(self, last: int) -> str:
         """Hash the calendar up to a day."""
@@ -135,10 +137,10 @@ class Ask:
         return hashlib.sha256(days.tobytes()).hexdigest()
 
     @property
-    def question(self) -> Question:
+    def identity(self) -> MatrixIdentity:
         """Give all that the values follow from."""
         columns = tuple((column.group, column.name, column.expression) for column in self.columns)
-        return Question(self.root, self.universe, (self.first, self.last), columns)
+        return MatrixIdentity(self.root, self.universe, (self.first, self.last), columns)
 
     def index(self, rows: Rows) -> pd.MultiIndex:
         """Name the rows as Qlib does."""
@@ -158,11 +160,11 @@ class Ask:
         """Make Qlib's frame of rows and columns, without copying them."""
         return pd.DataFrame(matrix.T, index=index, columns=self._names(), copy=False)
 
-    def by_qlib(self, by: QlibDataLoader, column: Column) -> pd.DataFrame:
+    def by_qlib(self, by: QlibDataLoader, column: FeatureColumn) -> pd.DataFrame:
         """Let Qlib compute one column."""
         first, last = self.calendar[self.first], self.calendar[self.last]
         names = [column.expression], [column.name]
-        found: pd.DataFrame = by.load_group_df(self.lives, *names, first, last, column.group)
+        found: pd.DataFrame = by.load_group_df(self.listed_spans, *names, first, last, column.group)
         return found
 
     def _names(self) -> pd.Index:
@@ -171,40 +173,44 @@ class Ask:
         return pd.Index([column.name for column in self.columns])
 
 
-class Computation:
+class FeatureComputation:
     """Computes what was asked for; the rest by Qlib."""
 
-    def __init__(self, by: QlibDataLoader, ask: Ask, report: Report, draft: Draft | None) -> None:
-        self._by, self._ask, self._report, self._draft = by, ask, report, draft
-        self._matrixes = Matrixes(ask.root, ask.universe, ask.first, ask.last)
-        self._nodes = [column.node for column in ask.columns if column.node]
-        self._memory: Memory | None = None
+    def __init__(
+        self, by: QlibDataLoader, request: FeatureRequest, report: FeatureStats, draft: MatrixDraft | None
+    ) -> None:
+        self._by, self._request, self._report, self._draft = by, request, report, draft
+        self._expression_matrix = ExpressionMatrix(
+            request.root, request.universe, request.first, request.last
+        )
+        self._nodes = [column.node for column in request.columns if column.node]
+        self._memory: RunningMemory | None = None
 
-    def frame(self, cache: Cache | None = None) -> pd.DataFrame:
+    def frame(self, cache: MatrixStore | None = None) -> pd.DataFrame:
         """Compute the whole frame."""
-        rows = self._matrixes.rows(self._nodes)
+        rows = self._expression_matrix.rows(self._nodes)
         if not len(rows.days):
             raise Unsupported("days on which nothing is listed")
         growth = self._growth(cache, rows) if cache else None
         # Once an earlier matrix is open it may go, and make room.
-        matrix = self._room(rows, len(self._ask.columns))
+        matrix = self._room(rows, len(self._request.columns))
         self._fill(rows, matrix, growth)
-        index = self._ask.index(rows)
+        index = self._request.index(rows)
         self._add_columns_of_qlib(index, matrix)
         if self._draft and self._draft.shape:
             matrix = self._draft.read_only()
-        return self._with_instruments_of_qlib(self._ask.frame(index, matrix))
+        return self._with_instruments_of_qlib(self._request.frame(index, matrix))
 
-    def keep(self, cache: Cache) -> str:
+    def keep(self, cache: MatrixStore) -> str:
         """Keep what was computed, and what is needed to go on from there, if the data are what they were."""
         if not self._draft or not self._memory:
             return NOT_KEPT
-        if self._ask.question.key() != self._draft.key:
-            cache.tell_not_kept(ValueError("somebody wrote to the dataset meanwhile"))
+        if self._request.identity.key() != self._draft.key:
+            cache.warn_not_kept(ValueError("somebody wrote to the dataset meanwhile"))
             self.discard()
             return NOT_KEPT
-        about = describe(self._matrixes.inputs(self._nodes), self._memory, self._ask.last)
-        self._draft.about, self._draft.memory = {**about, **self._ask.family}, self._memory.kept
+        about = describe(self._expression_matrix.inputs(self._nodes), self._memory, self._request.last)
+        self._draft.about, self._draft.memory = {**about, **self._request.family}, self._memory.kept
         return cache.keep(self._draft)
 
     def discard(self) -> None:
@@ -212,75 +218,79 @@ class Computation:
         if self._draft:
             self._draft.discard()
 
-    def _growth(self, cache: Cache, rows: Rows) -> Growth | None:
+    def _growth(self, cache: MatrixStore, rows: Rows) -> Growth | None:
         """Find what was computed before the dataset had its last days."""
-        if self._matrixes.irregular:
+        if self._expression_matrix.irregular:
             return None
-        inputs, ask = self._matrixes.inputs(self._nodes), self._ask
+        inputs, request = self._expression_matrix.inputs(self._nodes), self._request
         ahead = max(node.ahead for node in self._nodes)
-        for key, about in cache.older(ask.question.family(), ask.last, ask.universe.symbols):
-            same_days = about["calendar"] == ask.calendar_until(about["last"])
-            before = past(about, inputs, ahead) if same_days else None
+        for key, about in cache.older(request.identity.family(), request.last, request.universe.symbols):
+            same_days = about["calendar"] == request.calendar_until(about["last"])
+            before = match_previous(about, inputs, ahead) if same_days else None
             stored = cache.find(key) if before else None
-            growth = grow(stored, before, rows, ask.last) if before and stored else None
+            growth = grow(stored, before, rows, request.last) if before and stored else None
             if growth:
                 return growth
         return None
 
     def _fill(self, rows: Rows, matrix: npt.NDArray[np.float32], growth: Growth | None) -> None:
-        numbers = [number for number, column in enumerate(self._ask.columns) if column.node]
+        numbers = [number for number, column in enumerate(self._request.columns) if column.node]
         ours, threads = [matrix[number] for number in numbers], read_limits().threads
         if growth:
             growth.copy(numbers, matrix, threads)
         try:
-            self._memory = self._matrixes.fill(self._nodes, rows, ours, threads, growth)
+            self._memory = self._expression_matrix.fill(self._nodes, rows, ours, threads, growth)
         except Unsettled:
-            self._memory = self._matrixes.fill(self._nodes, rows, ours, threads)
+            self._memory = self._expression_matrix.fill(self._nodes, rows, ours, threads)
         else:
-            self._report.grown(growth)
+            self._report.add_growth(growth)
 
     def _room(self, rows: Rows, columns: int) -> npt.NDArray[np.float32]:
         # What has instruments of Qlib's in it is made of two frames, and not kept.
-        if self._draft and not self._matrixes.irregular:
+        if self._draft and not self._expression_matrix.irregular:
             found = self._draft.room(rows.days, rows.instruments, columns)
             if found is not None:
                 return found
         return np.empty((columns, len(rows.days)), np.float32)
 
     def _add_columns_of_qlib(self, index: pd.Index, matrix: npt.NDArray[np.float32]) -> None:
-        for number, column in enumerate(self._ask.columns):
+        for number, column in enumerate(self._request.columns):
             if column.node is None:
-                found = self._ask.by_qlib(self._by, column)
+                found = self._request.by_qlib(self._by, column)
                 if not found.index.isin(index).all():
                     raise Unsupported(f"{column.expression}, whose rows are others")
                 matrix[number] = found.reindex(index).to_numpy()[:, 0]
                 self._report.columns_by_qlib.append(column.name)
 
     def _with_instruments_of_qlib(self, frame: pd.DataFrame) -> pd.DataFrame:
-        symbols = self._matrixes.irregular
+        symbols = self._expression_matrix.irregular
         if not symbols:
             return frame
         self._report.instruments_by_qlib = symbols
-        lives = self._ask.lives
-        these = {symbol: lives[symbol] for symbol in symbols} if isinstance(lives, dict) else symbols
-        calendar = self._ask.calendar
+        listed_spans = self._request.listed_spans
+        these = (
+            {symbol: listed_spans[symbol] for symbol in symbols}
+            if isinstance(listed_spans, dict)
+            else symbols
+        )
+        calendar = self._request.calendar
         theirs = loader.QlibDataLoader.load(
-            self._by, these, calendar[self._ask.first], calendar[self._ask.last]
+            self._by, these, calendar[self._request.first], calendar[self._request.last]
         )
         whole: pd.DataFrame = pd.concat([frame, theirs]).sort_index()
         return whole
 
 
-def _columns(by: QlibDataLoader) -> list[Column]:
+def _columns(by: QlibDataLoader) -> list[FeatureColumn]:
     groups = by.fields if by.is_group else {"": by.fields}
     return [
-        Column(group, name, str(expression), _understood(str(expression)))
+        FeatureColumn(group, name, str(expression), _parse_if_supported(str(expression)))
         for group, (expressions, names) in groups.items()
         for expression, name in zip(expressions, names, strict=True)
     ]
 
 
-def _understood(expression: str) -> Node | None:
+def _parse_if_supported(expression: str) -> Node | None:
     try:
         return parse(expression)
     except Unsupported:
@@ -301,24 +311,24 @@ def _levels(places: Whole) -> tuple[Whole, Whole]:
     return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[places]
 
 
-def _lives(instruments: Any, filter_pipe: Any) -> Any:
+def _listed_spans(instruments: Any, filter_pipe: Any) -> Any:
     if instruments is None or isinstance(instruments, str):
         instruments = D.instruments(instruments or "all", filter_pipe=filter_pipe)
     return DatasetProvider.get_instruments_d(instruments, "day")
 
 
-def _universe(lives: Any, calendar: pd.DatetimeIndex) -> Universe:
-    symbols = tuple(sorted(set(lives)))
+def _universe(listed_spans: Any, calendar: pd.DatetimeIndex) -> Universe:
+    symbols = tuple(sorted(set(listed_spans)))
     folders = tuple(code_to_fname(symbol).lower() for symbol in symbols)
-    if not isinstance(lives, dict):
+    if not isinstance(listed_spans, dict):
         return Universe(symbols, folders, None)
     spans = tuple(
         tuple(
             (
-                int(calendar.searchsorted(pd.Timestamp(born), side="left")),
-                int(calendar.searchsorted(pd.Timestamp(died), side="right")) - 1,
+                int(calendar.searchsorted(pd.Timestamp(listed), side="left")),
+                int(calendar.searchsorted(pd.Timestamp(delisted), side="right")) - 1,
             )
-            for born, died in lives[symbol]
+            for listed, delisted in listed_spans[symbol]
         )
         for symbol in symbols
     )

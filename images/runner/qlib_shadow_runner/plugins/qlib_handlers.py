@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qlib.contrib.data import handler
 from qlib.contrib.data.loader import Alpha158DL
 
-from qlib_shadow_runner.workflow.allowed.factors import FACTORS
+from qlib_shadow_runner.workflow.allowed.alpha158 import FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

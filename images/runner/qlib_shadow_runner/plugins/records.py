@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qlib.utils.serial import Serializable
 from qlib.workflow import record_temp
 
-from qlib_shadow_runner.faults import QrunPoint, fault_point
-from qlib_shadow_runner.training.checkpoints import Checkpoint, Checkpoints, Draft, Step
+from qlib_shadow_runner.crash_points import QrunPoint, fault_point
+from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Scribe:
+class RecordingRecorder:
     """A recorder that also writes down what it is given."""
 
-    def __init__(self, recorder: Any, draft: Draft) -> None:
+    def __init__(self, recorder: Any, draft: CheckpointDraft) -> None:
         self._recorder = recorder
         self._draft = draft
         self.metrics: list[dict[str, float]] = []
@@ -45,10 +45,10 @@ class Scribe:
         return getattr(self._recorder, name)
 
 
-class Kept:
+class CheckpointedRecord:
     """A record that is done once, however many attempts the run takes."""
 
-    step: ClassVar[Step]
+    step: ClassVar[TrainingStep]
     _recorder: Any
 
     def generate(self, **kwargs: Any) -> None:
@@ -65,40 +65,40 @@ class Kept:
     def _compute(self, **kwargs: Any) -> None:
         super().generate(**kwargs)  # type: ignore[misc]
 
-    def _compute_and_keep(self, draft: Draft, **kwargs: Any) -> None:
+    def _compute_and_keep(self, draft: CheckpointDraft, **kwargs: Any) -> None:
         recorder = self._recorder
-        self._recorder = scribe = Scribe(recorder, draft)
+        self._recorder = recording = RecordingRecorder(recorder, draft)
         try:
             self._compute(**kwargs)
         finally:
             self._recorder = recorder
         fault_point(QrunPoint(f"{self.step}-made"))
-        draft.keep({"metrics": scribe.metrics})
+        draft.keep({"metrics": recording.metrics})
 
 
-def _restore(found: Checkpoint, step: Step, recorder: Any) -> None:
+def _restore(found: Checkpoint, step: TrainingStep, recorder: Any) -> None:
     recorder.save_objects(local_path=str(found.folder))
     for metrics in found.details["metrics"]:
         recorder.log_metrics(**metrics)
     found.tell(step)
 
 
-class SignalRecord(Kept, record_temp.SignalRecord):  # type: ignore[misc]
+class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignore[misc]
     """The predictions and the labels."""
 
-    step = Step.PREDICTION
+    step = TrainingStep.PREDICTION
 
 
-class SigAnaRecord(Kept, record_temp.SigAnaRecord):  # type: ignore[misc]
+class SigAnaRecord(CheckpointedRecord, record_temp.SigAnaRecord):  # type: ignore[misc]
     """How well the predictions foresaw the labels."""
 
-    step = Step.ANALYSIS
+    step = TrainingStep.ANALYSIS
 
 
-class PortAnaRecord(Kept, record_temp.PortAnaRecord):  # type: ignore[misc]
+class PortAnaRecord(CheckpointedRecord, record_temp.PortAnaRecord):  # type: ignore[misc]
     """What a portfolio would have done."""
 
-    step = Step.BACKTEST
+    step = TrainingStep.BACKTEST
 
 
 def log_in_step(recorder: Any) -> None:

@@ -85,7 +85,7 @@ class Supervisor:
         return code
 
     def _run_closed(self, command: Sequence[str], environ: Mapping[str, str], cwd: str) -> int:
-        with Watch(Path(cwd), self._say_layers, lambda: self._send(signal.SIGKILL)) as watch:
+        with Watch(Path(cwd), self._print_layers, lambda: self._send(signal.SIGKILL)) as watch:
             code = self._run(watch.wrapped(command), environ, cwd, watch)
         if watch.attempt is not None:
             self._fatal = watch.attempt.error()
@@ -156,7 +156,7 @@ class Supervisor:
                 "Another attempt of this run goes on from there.",
             )
 
-    def _say_layers(self, layers: Sequence[str]) -> None:
+    def _print_layers(self, layers: Sequence[str]) -> None:
         if layers != self.layers:
             sys.stdout.write(f"network closed by {', '.join(layers)}\n")
         self.layers = layers

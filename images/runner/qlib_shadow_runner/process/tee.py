@@ -50,12 +50,12 @@ class _Stream:
 
     def _pump(self, reading: int) -> None:
         while chunk := os.read(reading, CHUNK):
-            self.log_down(chunk)
+            self.write_to_file(chunk)
             with contextlib.suppress(OSError):
                 _write_all(self.original, chunk)
         os.close(reading)
 
-    def log_down(self, content: bytes) -> None:
+    def write_to_file(self, content: bytes) -> None:
         """Write into the file, as long as it is ours to write into."""
         with contextlib.suppress(OSError):
             if self.allowed():
@@ -76,13 +76,13 @@ class Tee:
     def header(self, line: str) -> None:
         """Begin an attempt in both files and in the pod's log."""
         for stream in self._streams:
-            stream.log_down(f"=== {line} ===\n".encode())
+            stream.write_to_file(f"=== {line} ===\n".encode())
         with contextlib.suppress(OSError):
             _write_all(self._streams[0].original, f"=== {line} ===\n".encode())
 
-    def confide(self, text: str) -> None:
+    def write_to_log(self, text: str) -> None:
         """Write details to stderr.log alone, where a user looks only when told to."""
-        self._streams[1].log_down(text.encode(errors="replace"))
+        self._streams[1].write_to_file(text.encode(errors="replace"))
 
     def drain(self) -> None:
         """Bring everything that was printed so far into the files."""

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.analysis.figures import Figures, Material
+from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.outputs import read_metadata
 from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
 from qlib_shadow_runner.errors import StageError
@@ -14,7 +14,7 @@ from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
 from qlib_shadow_runner.report.page import outputs_of
 from qlib_shadow_runner.runs.values import number
 from qlib_shadow_runner.storage.files import read_json_object
-from qlib_shadow_runner.workflow.document import read_document
+from qlib_shadow_runner.workflow.read_yaml import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ class Compared:
     run_id: str
     metadata: Mapping[str, object]
     metrics: Mapping[str, object]
-    figures: Figures
+    figures: ReportFigures
     outputs: Outputs
     backtest: Backtest | None
     workflow: Mapping[str, str]
@@ -51,7 +51,7 @@ class Compared:
     def read(cls, folder: Path) -> Compared:
         """Read a run folder."""
         metadata = read_metadata(folder)
-        material = Material(outputs_of(folder, metadata))
+        material = ReportMaterial(outputs_of(folder, metadata))
         return cls(
             run_id=str(metadata.get("run_id")),
             metadata=metadata,

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
-from qlib_shadow_runner.analysis.figures import Figures, Material
+from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
-from qlib_shadow_runner.report.charts.performance import performance_charts
-from qlib_shadow_runner.report.charts.signals import signal_charts
+from qlib_shadow_runner.report.charts.performance_charts import performance_charts
+from qlib_shadow_runner.report.charts.signal_charts import signal_charts
+from qlib_shadow_runner.report.conclusion import conclude
 from qlib_shadow_runner.report.formats import FILTERS
-from qlib_shadow_runner.report.verdict import judge
 from qlib_shadow_runner.runs.mlruns import finished_run, recorded_runs
 from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qlib_shadow_runner.report.checklist import Item
+    from qlib_shadow_runner.report.checklist import ChecklistItem
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -34,13 +34,13 @@ class Report:
 
     metadata: Mapping[str, object]
     metrics: Mapping[str, object]
-    figures: Figures
+    figures: ReportFigures
     charts: Sequence[Chart]
-    checks: Sequence[Item]
+    checks: Sequence[ChecklistItem]
 
 
 def gather(
-    folder: Path, metadata: Mapping[str, object], material: Material, checks: Sequence[Item]
+    folder: Path, metadata: Mapping[str, object], material: ReportMaterial, checks: Sequence[ChecklistItem]
 ) -> Report:
     """Put together what the page tells."""
     return Report(
@@ -54,10 +54,10 @@ def gather(
 
 def charts_of(folder: Path) -> list[Chart]:
     """Give the charts of a run alone."""
-    return _charts(Material(outputs_of(folder, read_metadata(folder))))
+    return _charts(ReportMaterial(outputs_of(folder, read_metadata(folder))))
 
 
-def _charts(material: Material) -> list[Chart]:
+def _charts(material: ReportMaterial) -> list[Chart]:
     backtest, holdings = material.backtest, material.outputs.holdings
     performance = [] if backtest is None else performance_charts(backtest, holdings)
     return [*performance, *signal_charts(material.signals)]
@@ -81,7 +81,7 @@ def render_report(report: Report) -> str:
             run=report.metadata,
             metrics={name: report.metrics.get(name) for name in Metrics.__annotations__},
             figures=report.figures,
-            verdict=judge(report.figures, report.metrics),
+            verdict=conclude(report.figures, report.metrics),
             charts=charts,
             checks=report.checks,
             months=MONTHS,

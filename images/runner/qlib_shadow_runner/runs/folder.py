@@ -45,14 +45,14 @@ class RunFolder:
         return cls(path, Lease.take(path))
 
     @property
-    def way(self) -> Path:
+    def attempt_path(self) -> Path:
         """Give the folder by a path that ends when another attempt takes it over; children write there."""
-        return self.lease.way if self.lease else self.path
+        return self.lease.attempt_path if self.lease else self.path
 
-    def lost(self) -> StageError | None:
+    def superseded_error(self) -> StageError | None:
         """Say who has taken the folder over, if somebody has; a volume that cannot be read tells nothing."""
         with contextlib.suppress(OSError):
-            return self.lease.lost() if self.lease else None
+            return self.lease.superseded_error() if self.lease else None
         return None
 
     @property

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOLDER: Final = ".attempt.json"
-WAYS: Final = ".attempts"
+LINKS_FOLDER: Final = ".attempts"
 RENEWAL: Final = 2.0
 EXPIRY: Final = 120.0
 """After so many seconds without a touch a holder is dead, where flock does not tell; clocks may differ."""
@@ -51,38 +51,38 @@ class Lease:
     def take(cls, folder: Path) -> Self:
         """Become the one who may write, and take the way from everybody else."""
         token = secrets.token_hex(8)
-        make_folder(folder / WAYS)
+        make_folder(folder / LINKS_FOLDER)
         try:
-            lease = cls(folder, token, _sign(folder, token))
+            lease = cls(folder, token, _write_holder(folder, token))
             try:
-                lease._clear_the_way()
+                lease._replace_links()
             except BaseException:
-                lease.give_up()
+                lease.release()
                 raise
         except OSError as error:
             raise from_os_error(error, folder / HOLDER) from error
         return lease
 
-    def _clear_the_way(self) -> None:
-        others = list((self.folder / WAYS).iterdir())
+    def _replace_links(self) -> None:
+        others = list((self.folder / LINKS_FOLDER).iterdir())
         self.check()  # whoever signed later may have made a way since, which is not ours to take
-        for way in others:
-            way.unlink(missing_ok=True)
-        self.way.symlink_to("..")
+        for attempt_path in others:
+            attempt_path.unlink(missing_ok=True)
+        self.attempt_path.symlink_to("..")
         self.check()  # whoever signed later may have looked for ways before ours was there
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         """Leave no way behind, and no lock."""
         with contextlib.suppress(OSError):
-            self.way.unlink(missing_ok=True)
+            self.attempt_path.unlink(missing_ok=True)
         os.close(self.descriptor)
 
     @property
-    def way(self) -> Path:
+    def attempt_path(self) -> Path:
         """Give the folder by the path that ends with this lease."""
-        return self.folder / WAYS / self.token
+        return self.folder / LINKS_FOLDER / self.token
 
-    def lost(self) -> StageError | None:
+    def superseded_error(self) -> StageError | None:
         """Say who has taken the folder over, if somebody has."""
         holder = read_json_object(self.folder / HOLDER) or {}
         if holder.get("token") == self.token:
@@ -95,27 +95,27 @@ class Lease:
 
     def check(self) -> None:
         """Stop whoever is no longer the one."""
-        error = self.lost()
+        error = self.superseded_error()
         if error is not None:
             raise error
 
     @contextlib.contextmanager
-    def kept(self, on_loss: Callable[[StageError], None]) -> Iterator[None]:
+    def held(self, on_loss: Callable[[StageError], None]) -> Iterator[None]:
         """Show now and then that this attempt lives, and look whether it still may."""
         done = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(done, on_loss), daemon=True)
+        thread = threading.Thread(target=self._renew, args=(done, on_loss), daemon=True)
         thread.start()
         try:
             yield
         finally:
             done.set()
             thread.join()
-            self.give_up()
+            self.release()
 
-    def _beat(self, done: threading.Event, on_loss: Callable[[StageError], None]) -> None:
+    def _renew(self, done: threading.Event, on_loss: Callable[[StageError], None]) -> None:
         while not done.wait(RENEWAL):
             with contextlib.suppress(OSError):  # a volume that is away for a moment
-                error = self.lost()
+                error = self.superseded_error()
                 if error is not None:
                     on_loss(error)
                     return
@@ -128,7 +128,7 @@ def _name(holder: Mapping[str, object]) -> str:
     return f"the attempt on {holder['host']} (process {holder.get('pid')}, since {holder.get('since')})"
 
 
-def _sign(folder: Path, token: str) -> int:
+def _write_holder(folder: Path, token: str) -> int:
     """Put our name there, whole and locked; the kernel unlocks it when we die."""
     name = {"token": token, "host": platform.node(), "pid": os.getpid(), "since": now()}
     draft = folder / f"{HOLDER}.{token}"
@@ -145,7 +145,7 @@ def _sign(folder: Path, token: str) -> int:
     return descriptor
 
 
-def seconds_since_death(folder: Path) -> float | None:
+def seconds_without_holder(folder: Path) -> float | None:
     """Say for how long nobody has held a folder; None where somebody does, or never did."""
     try:
         descriptor = os.open(folder / HOLDER, os.O_RDONLY | os.O_CLOEXEC)

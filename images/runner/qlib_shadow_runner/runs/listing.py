@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.runs.folder import RunFolder
-from qlib_shadow_runner.runs.lease import HOLDER, seconds_since_death
+from qlib_shadow_runner.runs.lease import HOLDER, seconds_without_holder
 from qlib_shadow_runner.runs.values import moment, number
 from qlib_shadow_runner.storage.files import read_json_object, read_json_object_of_others
 from qlib_shadow_runner.storage.volume import Volume
@@ -26,7 +26,7 @@ STATUS_DOWNLOADED: Final = "downloaded"
 """How a run ends that was only asked for its dataset."""
 ENDED: Final = frozenset({"complete", STATUS_FAILED, STATUS_INTERRUPTED, STATUS_DOWNLOADED})
 """Whoever writes another status may still be at work."""
-FOR_GOOD: Final = frozenset(reason for reason, code in EXIT_CODES.items() if code in USER_ERRORS)
+FINAL_STATUSES: Final = frozenset(reason for reason, code in EXIT_CODES.items() if code in USER_ERRORS)
 """Reasons after which nobody tries again."""
 GRACE: Final = timedelta(days=7)
 """How long another attempt at a run is waited for."""
@@ -38,14 +38,14 @@ LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Run:
+class ListedRun:
     """One run folder and what its metadata says."""
 
     folder: Path
     metadata: Mapping[str, object]
 
     @classmethod
-    def at(cls, folder: Path) -> Run | None:
+    def at(cls, folder: Path) -> ListedRun | None:
         """Read a folder; None where it is not one that a run made under this name."""
         if folder.is_symlink() or run_id_fault(folder.name) is not None:
             return None
@@ -68,7 +68,7 @@ class Run:
     @property
     def _is_abandoned(self) -> bool:
         """Say so of a stage that died; on this machine, where no pod is waited for, between stages too."""
-        dead_for = seconds_since_death(self.folder)
+        dead_for = seconds_without_holder(self.folder)
         if dead_for is None:
             return False
         stages = self.metadata.get("stages")
@@ -84,16 +84,16 @@ class Run:
 
     def is_needed(self, now: datetime) -> bool:
         """Say whether somebody is at work here, or may soon be again: suspended, evicted, tried again."""
-        return not self.ended or (self._may_go_on and now - self._left < GRACE)
+        return not self.ended or (self._may_continue and now - self._seconds_left < GRACE)
 
     @property
-    def _may_go_on(self) -> bool:
+    def _may_continue(self) -> bool:
         if self.status == STATUS_FAILED:
-            return self.metadata.get("reason") not in FOR_GOOD
+            return self.metadata.get("reason") not in FINAL_STATUSES
         return self.status == STATUS_INTERRUPTED
 
     @property
-    def _left(self) -> datetime:
+    def _seconds_left(self) -> datetime:
         """Give the time when the last attempt ended, or was last seen alive."""
         written = self._moment("finished_at_utc")
         if written != LONG_AGO:
@@ -142,15 +142,15 @@ def artifacts_root(volume: Volume) -> Path:
     return volume.mount / ARTIFACTS
 
 
-def all_runs(volume: Volume) -> list[Run]:
+def all_runs(volume: Volume) -> list[ListedRun]:
     """Find the runs, newest first."""
     root = artifacts_root(volume)
     folders = sorted(root.iterdir()) if root.is_dir() else []
-    found = [run for folder in folders if (run := Run.at(folder)) is not None]
+    found = [run for folder in folders if (run := ListedRun.at(folder)) is not None]
     return sorted(found, key=lambda run: (run.started, run.run_id), reverse=True)
 
 
-def find_run(data: Path, name: str) -> Run:
+def find_run(data: Path, name: str) -> ListedRun:
     """Find the one run that is meant: by its folder, its id, or the beginning of its id."""
     if "/" in name or name in {".", ".."}:
         return _run_in(Path(name))
@@ -168,11 +168,11 @@ def find_run(data: Path, name: str) -> Run:
     return meant[0]
 
 
-def _run_in(folder: Path) -> Run:
+def _run_in(folder: Path) -> ListedRun:
     metadata = read_json_object(folder / METADATA_FILE)
     if metadata is None:
         raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")
-    return Run(folder.absolute(), metadata)
+    return ListedRun(folder.absolute(), metadata)
 
 
 def folder_size(folder: Path) -> int:

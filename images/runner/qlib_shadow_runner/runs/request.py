@@ -28,7 +28,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Context:
+class StageInput:
     """One stage of one run, and where it works."""
 
     stage: Stage

@@ -7,24 +7,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.dataset.archive.environment import download_environment
-from qlib_shadow_runner.dataset.ensure import Resolved, check_age, check_claims, check_quality, find_fresh
+from qlib_shadow_runner.dataset.archive.network_variables import download_environment
+from qlib_shadow_runner.dataset.ensure import (
+    ResolvedDataset,
+    check_age,
+    check_claims,
+    check_quality,
+    find_fresh,
+)
 from qlib_shadow_runner.dataset.fingerprint import SHORT
-from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
-from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result, quality_result
+from qlib_shadow_runner.stages.outcome import Outcome, StageContext, dataset_result, quality_result
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.contract import DatasetResult
 
 
-def download(bench: Workbench) -> Outcome:
+def download(context: StageContext) -> Outcome:
     """Find the dataset, or have it made in a child; then look at its age."""
-    volume, spec, today = bench.context.volume, bench.spec.dataset, datetime.now(UTC).date()
+    volume, spec, today = context.stage_input.volume, context.spec.dataset, datetime.now(UTC).date()
     canonical = volume.locate(spec.path)
     if canonical.exists():
         volume.name(folder_of(canonical))  # refuses what leaves the volume before it is read
-    resolved = find_fresh(canonical, spec.at(volume)) or _ensure(bench, canonical)
+    resolved = find_fresh(canonical, spec.at(volume)) or _ensure(context, canonical)
     check_claims(resolved.manifest, spec)
     warning = check_age(resolved.manifest, spec.max_age_days, today)
     quality = check_quality(resolved.manifest, spec.quality, today)
@@ -33,8 +39,8 @@ def download(bench: Workbench) -> Outcome:
             sys.stderr.write(f"warning: {oddity}\n")
     for note in resolved.manifest.notes:
         sys.stdout.write(f"note: {note}\n")
-    found = dataset_result(bench, resolved)
-    bench.folder.update_metadata(
+    found = dataset_result(context, resolved)
+    context.folder.update_metadata(
         **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=resolved.manifest.notes
     )
     message = _sentence(found)
@@ -42,16 +48,16 @@ def download(bench: Workbench) -> Outcome:
     return Outcome(message, dataset={**found, **quality_result(quality)})
 
 
-def _ensure(bench: Workbench, canonical: Path) -> Resolved:
-    volume = bench.context.volume
+def _ensure(context: StageContext, canonical: Path) -> ResolvedDataset:
+    volume = context.stage_input.volume
     arguments = {"canonical": str(canonical), "mount": str(volume.mount)}
     # The spec travels in the environment: a signed URL in it must not be seen in the list of processes.
-    environ = {**bench.environ, **download_environment(bench.context.environ)}
-    report = bench.supervisor.step("dataset", arguments, environ=environ, cwd=str(bench.scratch))
+    environ = {**context.environ, **download_environment(context.stage_input.environ)}
+    report = context.supervisor.step("dataset", arguments, environ=environ, cwd=str(context.scratch))
     folder = Path(str(report["folder"]))
-    manifest = Manifest.read(manifest_path(folder))
+    manifest = DatasetManifest.read(manifest_path(folder))
     assert manifest is not None, "the step has just written it"
-    return Resolved(folder, manifest)
+    return ResolvedDataset(folder, manifest)
 
 
 def _sentence(found: DatasetResult) -> str:

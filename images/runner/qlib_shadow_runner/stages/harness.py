@@ -26,19 +26,22 @@ from qlib_shadow_runner.process.supervisor import Supervisor
 from qlib_shadow_runner.process.tee import Tee
 from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.provenance import provenance
-from qlib_shadow_runner.runs.request import Context, scratch_parent
+from qlib_shadow_runner.runs.request import StageInput, scratch_parent
 from qlib_shadow_runner.runs.result import make_result, now
-from qlib_shadow_runner.stages.afterwards import enter_in_catalog
 from qlib_shadow_runner.stages.download import download
-from qlib_shadow_runner.stages.outcome import Outcome, Workbench
+from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.qrun import qrun
-from qlib_shadow_runner.stages.retell import tell
+from qlib_shadow_runner.stages.result_delivery import deliver_result
+from qlib_shadow_runner.stages.update_catalog import update_catalog
 from qlib_shadow_runner.storage.files import fenced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-STAGES: Final[Mapping[Stage, Callable[[Workbench], Outcome]]] = {Stage.DOWNLOAD: download, Stage.QRUN: qrun}
+STAGES: Final[Mapping[Stage, Callable[[StageContext], Outcome]]] = {
+    Stage.DOWNLOAD: download,
+    Stage.QRUN: qrun,
+}
 LAST: Final = list(Stage)[-1]
 CLOSED: Final = frozenset({Stage.QRUN})
 """Stages without a network; the download cannot be one."""
@@ -64,67 +67,76 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
     supervisor.listen()
     if stage in CLOSED:
         close_own_network()
-    context: Context | None = None
+    stage_input: StageInput | None = None
     try:
-        context = Context.from_environ(stage, environ)
-        folder = RunFolder.claim(context.folder, context.identity)
+        stage_input = StageInput.from_environ(stage, environ)
+        folder = RunFolder.claim(stage_input.folder, stage_input.identity)
     except Exception as error:  # noqa: BLE001 - the edge: no folder to report to
         failure = as_stage_error(error)
-        result = _result(stage, clock, context, failure)
-        tell(result, environ)
+        result = _result(stage, clock, stage_input, failure)
+        deliver_result(result, environ)
         return failure.exit_code
     lease = folder.lease
     assert lease is not None, "it was claimed"
-    with lease.kept(supervisor.end), fenced(lease.check), Tee(folder.path, lambda: not lease.lost()) as tee:
-        result = _attempt(context, folder, supervisor, tee, clock)
+    with (
+        lease.held(supervisor.end),
+        fenced(lease.check),
+        Tee(folder.path, lambda: not lease.superseded_error()) as tee,
+    ):
+        result = _attempt(stage_input, folder, supervisor, tee, clock)
         tee.drain()
         _report(result, folder, environ)
         if stage is LAST and result["exitCode"] != ExitCode.INTERRUPTED:
-            enter_in_catalog(context, supervisor)
+            update_catalog(stage_input, supervisor)
     return result["exitCode"]
 
 
-def _attempt(context: Context, folder: RunFolder, supervisor: Supervisor, tee: Tee, clock: Clock) -> Result:
+def _attempt(
+    stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, tee: Tee, clock: Clock
+) -> Result:
     """Run the stage; whatever happens becomes a result and a status."""
     outcome: Outcome | StageError
-    attempt = folder.attempts(context.stage) + 1
+    attempt = folder.attempts(stage_input.stage) + 1
     tee.header(
-        f"{clock.started_at} stage {context.stage} attempt {attempt} of run {context.identity.run_id} "
+        f"{clock.started_at} stage {stage_input.stage} attempt {attempt} "
+        f"of run {stage_input.identity.run_id} "
         f"on {platform.node()} process {os.getpid()}"
     )
     try:
-        _begin(context, folder, attempt, clock)
-        outcome = _work(context, folder, supervisor, tee)
+        _begin(stage_input, folder, attempt, clock)
+        outcome = _work(stage_input, folder, supervisor, tee)
         supervisor.check()
     except Exception as error:  # noqa: BLE001 - the edge of the process
-        outcome = folder.lost() or as_stage_error(error)
+        outcome = folder.superseded_error() or as_stage_error(error)
         if outcome.reason is Reason.INTERNAL_ERROR:
-            tee.confide(traceback.format_exc())
+            tee.write_to_log(traceback.format_exc())
     result = _result(
-        context.stage, clock, context, outcome, commit=str(folder.metadata.get("git_commit", ""))
+        stage_input.stage, clock, stage_input, outcome, commit=str(folder.metadata.get("git_commit", ""))
     )
     try:
-        _finish(folder, context.stage, attempt, clock, result, layers=supervisor.layers)
+        _finish(folder, stage_input.stage, attempt, clock, result, layers=supervisor.layers)
     except (OSError, StageError) as error:
-        result = _result(context.stage, clock, context, as_stage_error(error))
+        result = _result(stage_input.stage, clock, stage_input, as_stage_error(error))
     return result
 
 
-def _work(context: Context, folder: RunFolder, supervisor: Supervisor, tee: Tee) -> Outcome:
-    scratch = Path(tempfile.mkdtemp(prefix=f"{context.identity.run_id}-", dir=scratch_parent(context.work)))
+def _work(stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, tee: Tee) -> Outcome:
+    scratch = Path(
+        tempfile.mkdtemp(prefix=f"{stage_input.identity.run_id}-", dir=scratch_parent(stage_input.work))
+    )
     limits = read_limits()
     try:
-        bench = Workbench(
-            context=context,
-            spec=context.spec(),
+        context = StageContext(
+            stage_input=stage_input,
+            spec=stage_input.spec(),
             folder=folder,
             supervisor=supervisor,
             tee=tee,
             limits=limits,
             scratch=scratch,
-            environ=child_environment(context.environ, threads=limits.threads, scratch=str(scratch)),
+            environ=child_environment(stage_input.environ, threads=limits.threads, scratch=str(scratch)),
         )
-        return STAGES[context.stage](bench)
+        return STAGES[stage_input.stage](context)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -136,9 +148,9 @@ def as_stage_error(error: Exception) -> StageError:
     return from_os_error(error) if isinstance(error, OSError) else unexpected(error)
 
 
-def _begin(context: Context, folder: RunFolder, attempt: int, clock: Clock) -> None:
+def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Clock) -> None:
     """Write down what is known before anything can fail."""
-    identity, before = context.identity, folder.metadata
+    identity, before = stage_input.identity, folder.metadata
     folder.update_metadata(
         schema=1,
         run_id=identity.run_id,
@@ -149,8 +161,10 @@ def _begin(context: Context, folder: RunFolder, attempt: int, clock: Clock) -> N
         reason=None,
         started_at_utc=before.get("started_at_utc", clock.started_at),
         finished_at_utc=None,
-        **provenance(context.environ, read_limits()),
-        stages=_with_record(folder, context.stage, {"attempts": attempt, "started_at_utc": clock.started_at}),
+        **provenance(stage_input.environ, read_limits()),
+        stages=_with_record(
+            folder, stage_input.stage, {"attempts": attempt, "started_at_utc": clock.started_at}
+        ),
     )
 
 
@@ -187,10 +201,17 @@ def _with_record(folder: RunFolder, stage: Stage, record: Mapping[str, object]) 
 
 
 def _result(
-    stage: Stage, clock: Clock, context: Context | None, outcome: Outcome | StageError, *, commit: str = ""
+    stage: Stage,
+    clock: Clock,
+    stage_input: StageInput | None,
+    outcome: Outcome | StageError,
+    *,
+    commit: str = "",
 ) -> Result:
     ended = outcome if isinstance(outcome, StageError) else outcome.message
-    result = make_result(stage, context.identity if context else None, ended, started_at=clock.started_at)
+    result = make_result(
+        stage, stage_input.identity if stage_input else None, ended, started_at=clock.started_at
+    )
     if commit:
         result["gitCommit"] = commit
     if isinstance(outcome, Outcome):
@@ -213,4 +234,4 @@ def _report(result: Result, folder: RunFolder, environ: Mapping[str, str]) -> No
     """Keep the result and tell it; a full disk must not hide the reason."""
     with contextlib.suppress(OSError, StageError):
         folder.write_result(Stage(result["stage"]), result)
-    tell(result, environ)
+    deliver_result(result, environ)

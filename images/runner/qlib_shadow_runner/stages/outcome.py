@@ -11,21 +11,21 @@ from qlib_shadow_runner.contract import DatasetResult, Metrics
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qlib_shadow_runner.dataset.ensure import Resolved
-    from qlib_shadow_runner.dataset.quality.verdict import Quality
+    from qlib_shadow_runner.dataset.ensure import ResolvedDataset
+    from qlib_shadow_runner.dataset.quality.assess import Quality
     from qlib_shadow_runner.process.limits import Limits
     from qlib_shadow_runner.process.supervisor import Supervisor
     from qlib_shadow_runner.process.tee import Tee
     from qlib_shadow_runner.runs.folder import RunFolder
-    from qlib_shadow_runner.runs.request import Context
+    from qlib_shadow_runner.runs.request import StageInput
     from qlib_shadow_runner.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class Workbench:
+class StageContext:
     """Everything that a stage may use."""
 
-    context: Context
+    stage_input: StageInput
     spec: RunSpec
     folder: RunFolder
     supervisor: Supervisor
@@ -45,12 +45,12 @@ class Outcome:
     config_hash: str = ""
 
 
-def dataset_result(bench: Workbench, resolved: Resolved) -> DatasetResult:
+def dataset_result(context: StageContext, resolved: ResolvedDataset) -> DatasetResult:
     """Say what is known of the dataset, with paths as the cluster sees them."""
     manifest = resolved.manifest
     return DatasetResult(
-        path=bench.spec.dataset.path,
-        resolvedPath=bench.context.volume.name(resolved.folder),
+        path=context.spec.dataset.path,
+        resolvedPath=context.stage_input.volume.name(resolved.folder),
         fingerprint=manifest.fingerprint,
         source=manifest.source,
         calendarStart=manifest.calendar_start,

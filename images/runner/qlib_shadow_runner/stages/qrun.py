@@ -6,15 +6,15 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import ENV_TEMPLATE, REPORT_FILE, WORKFLOW_FILE, Metrics, Reason, Stage
-from qlib_shadow_runner.dataset.ensure import Resolved
-from qlib_shadow_runner.dataset.manifest import Manifest, is_current, manifest_path
+from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
+from qlib_shadow_runner.dataset.ensure import ResolvedDataset
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.process.environment import drawing_environment
 from qlib_shadow_runner.stages.download import dataset_metadata
-from qlib_shadow_runner.stages.outcome import Outcome, Workbench, dataset_result
-from qlib_shadow_runner.stages.training import obtain_training, twin_of
+from qlib_shadow_runner.stages.outcome import Outcome, StageContext, dataset_result
+from qlib_shadow_runner.stages.training import identical_run_of, obtain_training
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.training.checkpoints import clear, computation
 from qlib_shadow_runner.training.trained import Trained
@@ -25,53 +25,53 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.runs.mlruns import MlflowRun
     from qlib_shadow_runner.workflow.prepare import Research
 
-ENDING: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.SHADOW_PROMISE_BROKEN})
+FATAL_REASONS: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.SHADOW_PROMISE_BROKEN})
 """What ends the stage, whatever it was doing."""
 
 
-def qrun(bench: Workbench) -> Outcome:
+def qrun(context: StageContext) -> Outcome:
     """Do the research and leave everything that a golden run needs."""
-    resolved = resolve_dataset(bench)
-    research = _prepare(bench, resolved)
-    write_atomically(bench.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
-    found = dataset_result(bench, resolved)
-    asked = computation(research.config_hash, bench.spec.workflow.seed, bench.folder.metadata)
-    bench.folder.update_metadata(
+    resolved = resolve_dataset(context)
+    research = _prepare(context, resolved)
+    write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
+    found = dataset_result(context, resolved)
+    asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
+    context.folder.update_metadata(
         **dataset_metadata(found),
-        **_research_metadata(bench, research, resolved.manifest),
+        **_research_metadata(context, research, resolved.manifest),
         computation=asked,
     )
-    recorded = obtain_training(bench, asked)
-    bench.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(bench, asked))
-    metrics = _publish(bench, recorded)
-    metadata = bench.folder.metadata
-    message = headline(metrics) + kinship_sentence(metadata) + report_sentence(metadata)
+    recorded = obtain_training(context, asked)
+    context.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(context, asked))
+    metrics = _publish(context, recorded)
+    metadata = context.folder.metadata
+    message = headline(metrics) + reuse_sentence(metadata) + report_sentence(metadata)
     return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
 
 
-def _publish(bench: Workbench, recorded: MlflowRun) -> Metrics:
+def _publish(context: StageContext, recorded: MlflowRun) -> Metrics:
     """Write what people and programs read; what led there is not needed any more."""
     sys.stdout.write("exporting signals, metrics and summary\n")
-    report = _export(bench, recorded)
+    report = _export(context, recorded)
     fault_point(QrunPoint.EXPORTED)
     metrics: Metrics = Metrics(**report.pop("metrics"))  # type: ignore[typeddict-item]
-    bench.folder.update_metadata(**report)
+    context.folder.update_metadata(**report)
     fault_point(QrunPoint.DESCRIBED)
-    bench.folder.update_metadata(**_make_report(bench))
+    context.folder.update_metadata(**_make_report(context))
     fault_point(QrunPoint.REPORTED)
-    clear(bench.folder.path)
+    clear(context.folder.path)
     fault_point(QrunPoint.CLEARED)
     return metrics
 
 
-def resolve_dataset(bench: Workbench) -> Resolved:
+def resolve_dataset(context: StageContext) -> ResolvedDataset:
     """Take the version that the download stage recorded; without one, what the name means now."""
-    before = bench.folder.result(Stage.DOWNLOAD) or {}
+    before = context.folder.result(Stage.DOWNLOAD) or {}
     found = before.get("dataset")
     named = str(found["resolvedPath"]) if isinstance(found, dict) and "resolvedPath" in found else None
-    path = bench.context.volume.locate(named or bench.spec.dataset.path)
+    path = context.stage_input.volume.locate(named or context.spec.dataset.path)
     folder = folder_of(path) if named is None else path
-    manifest = Manifest.read(manifest_path(folder))
+    manifest = DatasetManifest.read(manifest_path(folder))
     if not folder.is_dir() or manifest is None:
         raise StageError(
             Reason.DATASET_MISSING, f"there is no verified dataset at {path}. Run the download stage first."
@@ -82,69 +82,72 @@ def resolve_dataset(bench: Workbench) -> Resolved:
             f"{folder} was changed after it was verified. "
             "Run the download stage again, so that it is verified anew.",
         )
-    return Resolved(folder, manifest)
+    return ResolvedDataset(folder, manifest)
 
 
-def _prepare(bench: Workbench, resolved: Resolved) -> Research:
+def _prepare(context: StageContext, resolved: ResolvedDataset) -> Research:
     # The stage starts without Jinja.
     from qlib_shadow_runner.workflow.prepare import RenderContext, prepare  # noqa: PLC0415
     from qlib_shadow_runner.workflow.templates import find_template  # noqa: PLC0415
 
-    template = find_template(bench.spec.workflow, bench.context.environ.get(ENV_TEMPLATE))
-    context = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, bench.limits.threads)
-    return prepare(bench.spec, template, resolved.dataset, context)
+    template = find_template(context.spec.workflow, context.stage_input.environ.get(ENV_TEMPLATE))
+    dataset, threads = resolved.dataset, context.limits.threads
+    facts = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, threads)
+    return prepare(context.spec, template, dataset, facts)
 
 
-def _research_metadata(bench: Workbench, research: Research, manifest: Manifest) -> dict[str, object]:
-    from qlib_shadow_runner.workflow.metadata import describe_research  # noqa: PLC0415
+def _research_metadata(
+    context: StageContext, research: Research, manifest: DatasetManifest
+) -> dict[str, object]:
+    from qlib_shadow_runner.workflow.description import describe_research  # noqa: PLC0415
 
-    return describe_research(bench.spec.workflow, research, synthetic=manifest.synthetic)
+    return describe_research(context.spec.workflow, research, synthetic=manifest.synthetic)
 
 
-def _origin(bench: Workbench, asked: str) -> dict[str, object]:
+def _origin(context: StageContext, asked: str) -> dict[str, object]:
     """Say where features and training are from, and which other run answered the same."""
-    twin, trained = twin_of(bench, asked), Trained.read(bench.folder.path)
+    identical_run, trained = identical_run_of(context, asked), Trained.read(context.folder.path)
     return {
         "features": trained.features if trained else None,
         "reused_from": trained.reused_from if trained else None,
-        "identical_to": twin.run_id if twin else None,
-        "identical_to_signals_sha256": twin.signals_sha256 if twin else None,
+        "identical_to": identical_run.run_id if identical_run else None,
+        "identical_to_signals_sha256": identical_run.signals_sha256 if identical_run else None,
     }
 
 
-def kinship_sentence(metadata: Mapping[str, object]) -> str:
+def reuse_sentence(metadata: Mapping[str, object]) -> str:
     """Say the same to people, at the end of the headline."""
-    source, twin = metadata.get("reused_from"), metadata.get("identical_to")
-    if twin and metadata.get("identical_signals") is False:
-        return f" · NOT REPRODUCED: the identical run {twin} has other signals"
+    source, identical_run = metadata.get("reused_from"), metadata.get("identical_to")
+    if identical_run and metadata.get("identical_signals") is False:
+        return f" · NOT REPRODUCED: the identical run {identical_run} has other signals"
     if source:
         return f" · taken over from the run {source}"
-    return f" · same signals as the run {twin}" if twin else ""
+    return f" · same signals as the run {identical_run}" if identical_run else ""
 
 
-def _export(bench: Workbench, recorded: MlflowRun) -> dict[str, object]:
+def _export(context: StageContext, recorded: MlflowRun) -> dict[str, object]:
     arguments = {
-        "folder": str(bench.folder.way),
+        "folder": str(context.folder.attempt_path),
         "artifacts": str(recorded.artifacts),
-        "format": bench.spec.workflow.signals_format,
+        "format": context.spec.workflow.signals_format,
     }
-    environ = {**bench.environ, **for_children(bench.context.environ)}
-    return bench.supervisor.step("export", arguments, environ=environ, cwd=str(bench.scratch))
+    environ = {**context.environ, **for_children(context.stage_input.environ)}
+    return context.supervisor.step("export", arguments, environ=environ, cwd=str(context.scratch))
 
 
-def _make_report(bench: Workbench) -> dict[str, object]:
+def _make_report(context: StageContext) -> dict[str, object]:
     """Make the page that people look at, in a child of its own; a run without it is still a run."""
     sys.stdout.write("making the report\n")
-    arguments = {"folder": str(bench.folder.way), "mount": str(bench.context.volume.mount)}
-    scratch, around = str(bench.scratch), bench.context.environ
-    environ = {**bench.environ, **for_children(around), **drawing_environment(around, scratch)}
+    arguments = {"folder": str(context.folder.attempt_path), "mount": str(context.stage_input.volume.mount)}
+    scratch, around = str(context.scratch), context.stage_input.environ
+    environ = {**context.environ, **for_children(around), **drawing_environment(around, scratch)}
     try:
-        return bench.supervisor.step("report", arguments, environ=environ, cwd=scratch)
+        return context.supervisor.step("report", arguments, environ=environ, cwd=scratch)
     except StageError as error:
-        if error.reason in ENDING:
+        if error.reason in FATAL_REASONS:
             raise
         sys.stderr.write(f"warning: the run has no {REPORT_FILE}: {error.message}\n")
-        (bench.folder.path / REPORT_FILE).unlink(missing_ok=True)  # an earlier attempt's
+        (context.folder.path / REPORT_FILE).unlink(missing_ok=True)  # an earlier attempt's
         return {"report_sha256": None, "report_fault": error.message}
 
 

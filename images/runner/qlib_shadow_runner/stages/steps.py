@@ -43,15 +43,15 @@ def export(arguments: Mapping[str, object]) -> dict[str, object]:
 
 def catalog(arguments: Mapping[str, object]) -> dict[str, object]:
     """Bring the catalog up to date."""
-    from qlib_shadow_runner.catalog.update import enter  # noqa: PLC0415
+    from qlib_shadow_runner.catalog.update import add_finished_run  # noqa: PLC0415
     from qlib_shadow_runner.storage.volume import Volume  # noqa: PLC0415
 
-    return {"runs": len(enter(Volume(Path(str(arguments["mount"])))).runs)}
+    return {"runs": len(add_finished_run(Volume(Path(str(arguments["mount"])))).runs)}
 
 
 def report(arguments: Mapping[str, object]) -> dict[str, object]:
     """Make report.html of what the run has left so far."""
-    from qlib_shadow_runner.report.making import make_report  # noqa: PLC0415
+    from qlib_shadow_runner.report.make import make_report  # noqa: PLC0415
 
     return make_report(Path(str(arguments["folder"])), Path(str(arguments["mount"])))
 

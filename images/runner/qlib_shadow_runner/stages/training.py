@@ -8,48 +8,48 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
 from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason, Stage
+from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.faults import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.runs.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
 from qlib_shadow_runner.spec import Reuse
 from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, code_is_known
 from qlib_shadow_runner.training.failure import training_error
-from qlib_shadow_runner.training.reuse import Twin, find_twin, take_over
-from qlib_shadow_runner.training.trained import Trained, Unusable, features_told, report_path
+from qlib_shadow_runner.training.reuse import IdenticalRun, copy_training, find_identical_run
+from qlib_shadow_runner.training.trained import Trained, Unusable, features_of_last_attempt, report_path
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.runs.mlruns import MlflowRun
-    from qlib_shadow_runner.stages.outcome import Workbench
+    from qlib_shadow_runner.stages.outcome import StageContext
 
 
-def obtain_training(bench: Workbench, computation: str) -> MlflowRun:
+def obtain_training(context: StageContext, computation: str) -> MlflowRun:
     """Give the finished MLflow run of this computation, doing no more than what nobody has done."""
-    mlruns = bench.folder.path / MLRUNS
+    mlruns = context.folder.path / MLRUNS
     # An attempt that was killed outright could not do it itself.
     discard_broken(mlruns)
     settle(mlruns, RunStatus.KILLED)
     return (
-        _earlier_attempts(bench, computation)
-        or _identical_runs(bench, computation)
-        or _train(bench, computation)
+        _earlier_attempts(context, computation)
+        or _identical_runs(context, computation)
+        or _train(context, computation)
     )
 
 
-def twin_of(bench: Workbench, computation: str) -> Twin | None:
+def identical_run_of(context: StageContext, computation: str) -> IdenticalRun | None:
     """Find another run that answered the same; code without a name is never the same."""
-    if not code_is_known(bench.folder.metadata):
+    if not code_is_known(context.folder.metadata):
         return None
-    return find_twin(bench.folder.path, computation)
+    return find_identical_run(context.folder.path, computation)
 
 
-def _earlier_attempts(bench: Workbench, computation: str) -> MlflowRun | None:
+def _earlier_attempts(context: StageContext, computation: str) -> MlflowRun | None:
     """Find what an earlier attempt of this stage finished, so that only the rest is done again."""
-    folder = bench.folder.path
+    folder = context.folder.path
     trained = Trained.read(folder)
     if trained is None or trained.computation != computation:
         return None
     try:
-        recorded = trained.recorded_in(folder, bench.context.identity.run_id)
+        recorded = trained.recorded_in(folder, context.stage_input.identity.run_id)
     except Unusable as why:
         sys.stderr.write(f"warning: what an earlier attempt trained cannot be used: {why}. Training again.\n")
         return None
@@ -60,66 +60,69 @@ def _earlier_attempts(bench: Workbench, computation: str) -> MlflowRun | None:
     return recorded
 
 
-def _identical_runs(bench: Workbench, computation: str) -> MlflowRun | None:
+def _identical_runs(context: StageContext, computation: str) -> MlflowRun | None:
     """Take over what an identical run trained, where the spec asks for it."""
-    twin = twin_of(bench, computation) if bench.spec.reuse is Reuse.IF_IDENTICAL else None
-    recorded = take_over(twin, bench.folder.path) if twin else None
-    if twin and recorded:
+    identical_run = (
+        identical_run_of(context, computation) if context.spec.reuse is Reuse.IF_IDENTICAL else None
+    )
+    recorded = copy_training(identical_run, context.folder.path) if identical_run else None
+    if identical_run and recorded:
         sys.stdout.write(
-            f"the run {twin.run_id} answered the same question of the same data with the same versions, and "
+            f"the run {identical_run.run_id} answered the same question of the same data "
+            "with the same versions, and "
             f"its hashes hold: its training and backtest are taken over (MLflow run {recorded.run_id})\n"
         )
     return recorded
 
 
-def _train(bench: Workbench, computation: str) -> MlflowRun:
-    folder = bench.folder.path
+def _train(context: StageContext, computation: str) -> MlflowRun:
+    folder = context.folder.path
     checkpoints = Checkpoints.of(folder, computation).home
     mlruns = folder / MLRUNS
     mlruns.mkdir(exist_ok=True)
-    _link_store(bench.scratch, bench.folder.way / MLRUNS)
+    _link_store(context.scratch, context.folder.attempt_path / MLRUNS)
     # MLflow writes to where the store says it lies, even if it was moved since.
-    rebase(mlruns, bench.folder.way / MLRUNS)
+    rebase(mlruns, context.folder.attempt_path / MLRUNS)
     status = RunStatus.KILLED
     try:
-        code = bench.supervisor.run(
-            _command(bench), environ=_environ(bench, checkpoints), cwd=str(bench.scratch)
+        code = context.supervisor.run(
+            _command(context), environ=_environ(context, checkpoints), cwd=str(context.scratch)
         )
         status = RunStatus.FAILED
     finally:
         settle(mlruns, status)
         rebase(mlruns)
     if code != 0:
-        raise training_error(code, bench.tee.error_tail())
+        raise training_error(code, context.tee.error_tail())
     fault_point(QrunPoint.TRAINED)
-    recorded = finished_run(mlruns, bench.context.identity.run_id)
+    recorded = finished_run(mlruns, context.stage_input.identity.run_id)
     if recorded is None:
         raise StageError(Reason.OUTPUT_INCOMPLETE, f"qrun ended well but left no finished run in {mlruns}.")
-    Trained.of(recorded, computation, features=features_told(checkpoints)).write(folder)
+    Trained.of(recorded, computation, features=features_of_last_attempt(checkpoints)).write(folder)
     fault_point(QrunPoint.TRAINED_RECORDED)
     return recorded
 
 
-def _environ(bench: Workbench, checkpoints: Path) -> dict[str, str]:
-    home = bench.folder.way / checkpoints.relative_to(bench.folder.path)
+def _environ(context: StageContext, checkpoints: Path) -> dict[str, str]:
+    home = context.folder.attempt_path / checkpoints.relative_to(context.folder.path)
     return {
-        **bench.environ,
+        **context.environ,
         ENV_CHECKPOINTS: str(home),
-        ENV_CACHE: str(bench.context.volume.mount / FEATURES_CACHE),
-        ENV_REPORT: str(report_path(home, bench.folder.attempts(Stage.QRUN))),
-        **limit_for_children(bench.context.environ),
-        **for_children(bench.context.environ),
+        ENV_CACHE: str(context.stage_input.volume.mount / FEATURES_CACHE),
+        ENV_REPORT: str(report_path(home, context.folder.attempts(Stage.QRUN))),
+        **limit_for_children(context.stage_input.environ),
+        **for_children(context.stage_input.environ),
     }
 
 
-def _command(bench: Workbench) -> list[str]:
+def _command(context: StageContext) -> list[str]:
     """Call the real qrun; quoted, because Fire reads a run id such as 2024 as a number."""
     beside = Path(sys.executable).with_name("qrun")
     program = [sys.executable, str(beside)] if beside.is_file() else ["qrun"]
     return [
         *program,
-        str(bench.folder.path / WORKFLOW_FILE),
-        f'--experiment_name="{bench.context.identity.run_id}"',
+        str(context.folder.path / WORKFLOW_FILE),
+        f'--experiment_name="{context.stage_input.identity.run_id}"',
         f"--uri_folder={MLRUNS}",
     ]
 

@@ -34,7 +34,7 @@ from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.storage.files import read_json_object, write_atomically
 from qlib_shadow_runner.storage.mounts import is_local
 from qlib_shadow_runner.storage.volume import make_folder
-from qlib_shadow_runner.texts import say
+from qlib_shadow_runner.texts import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,19 +47,19 @@ NO_FLOCK: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitOptions:
     """How long to wait for another builder, how often to look, and how often to say so."""
 
     limit: float = 1800.0
     """Seconds; then DatasetLocked, and the Job's retries go on waiting."""
-    longest_look: float = 1.0
-    report_every: float = 30.0
+    poll_seconds_max: float = 1.0
+    message_seconds: float = 30.0
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
-    tell: Callable[[str], None] = say
+    log: Callable[[str], None] = print_line
 
 
-def taken_over(canonical: Path) -> StageError:
+def lock_lost(canonical: Path) -> StageError:
     """End whoever was away for so long that another holds the lock by now."""
     return StageError(
         Reason.DATASET_LOCKED,
@@ -69,10 +69,10 @@ def taken_over(canonical: Path) -> StageError:
 
 
 @contextlib.contextmanager
-def locked(canonical: Path, waiting: Waiting | None = None) -> Iterator[Callable[[], None]]:
+def locked(canonical: Path, waiting: WaitOptions | None = None) -> Iterator[Callable[[], None]]:
     """Hold the dataset's lock, after waiting with patience; give a way to ask whether it is still held."""
     make_folder(canonical.parent)
-    queue = _Queue(canonical, waiting or Waiting())
+    queue = _Waiter(canonical, waiting or WaitOptions())
     path = canonical.with_name(f".{canonical.name}.lock")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
@@ -80,18 +80,18 @@ def locked(canonical: Path, waiting: Waiting | None = None) -> Iterator[Callable
         raise from_os_error(error) from error
     try:
         queue.until(lambda: _flock(descriptor), lambda: _holder(path))
-        with _signed(descriptor), _leased(canonical, queue) as still_held:
+        with _write_holder_name(descriptor), _leased(canonical, queue) as still_held:
             yield still_held
     finally:
         os.close(descriptor)
 
 
 @dataclass
-class _Queue:
+class _Waiter:
     """One who waits."""
 
     canonical: Path
-    waiting: Waiting
+    waiting: WaitOptions
     _since: float = field(init=False)
     _next_report: float = field(init=False)
 
@@ -110,10 +110,10 @@ class _Queue:
                     f"({self.waiting.limit / 60:.0f} minutes). It is tried again; see what that run does.",
                 )
             if now >= self._next_report:
-                self._next_report = now + self.waiting.report_every
-                self.waiting.tell(f"waiting for {holder()}, which is building {self.canonical.name}")
+                self._next_report = now + self.waiting.message_seconds
+                self.waiting.log(f"waiting for {holder()}, which is building {self.canonical.name}")
             self.waiting.pause(look * (0.5 + random.random() / 2))  # noqa: S311 - only to be out of step
-            look = min(look * 2, self.waiting.longest_look)
+            look = min(look * 2, self.waiting.poll_seconds_max)
 
 
 def _flock(descriptor: int) -> bool:
@@ -130,11 +130,11 @@ def _flock(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def _signed(descriptor: int) -> Iterator[None]:
+def _write_holder_name(descriptor: int) -> Iterator[None]:
     """Keep the holder's name in the lock file; a full disk is no reason not to build."""
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(_me()).encode(), 0)
+        os.pwrite(descriptor, json.dumps(_this_process()).encode(), 0)
     try:
         yield
     finally:
@@ -142,7 +142,7 @@ def _signed(descriptor: int) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
 
 
-def _me() -> dict[str, object]:
+def _this_process() -> dict[str, object]:
     try:
         run = json.loads(os.environ.get(ENV_REQUEST, "{}")).get("runId", "")
     except (ValueError, AttributeError):
@@ -161,7 +161,7 @@ def _holder(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _leased(canonical: Path, queue: _Queue) -> Iterator[Callable[[], None]]:
+def _leased(canonical: Path, queue: _Waiter) -> Iterator[Callable[[], None]]:
     """Hold the lease too, where flock may not reach the other nodes."""
     if is_local(canonical.parent):
         yield lambda: None  # nobody takes it but the kernel
@@ -170,7 +170,7 @@ def _leased(canonical: Path, queue: _Queue) -> Iterator[Callable[[], None]]:
 
     def still_held() -> None:
         if not lease.is_mine():
-            raise taken_over(canonical)
+            raise lock_lost(canonical)
 
     queue.until(lease.take, lease.holder)
     with lease.renewed():
@@ -197,7 +197,7 @@ class _Lease:
             with self.path.open("xb") as stream:
                 stream.write(self._content(0))
         except FileExistsError:
-            self._evict_the_dead()
+            self._take_over_expired()
             return False
         except OSError as error:
             raise from_os_error(error) from error
@@ -211,7 +211,7 @@ class _Lease:
     def renewed(self) -> Iterator[None]:
         """Change the file now and then until the work is done."""
         done = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(done,), daemon=True)
+        thread = threading.Thread(target=self._renew, args=(done,), daemon=True)
         thread.start()
         try:
             yield
@@ -221,7 +221,7 @@ class _Lease:
             if self.is_mine():
                 self.path.unlink(missing_ok=True)
 
-    def _beat(self, done: threading.Event) -> None:
+    def _renew(self, done: threading.Event) -> None:
         beat = 0
         while not done.wait(RENEWAL):
             beat += 1
@@ -231,25 +231,25 @@ class _Lease:
                 write_atomically(self.path, self._content(beat))
 
     def _content(self, beat: int) -> bytes:
-        return json.dumps({**_me(), "token": self.token, "beat": beat}).encode()
+        return json.dumps({**_this_process(), "token": self.token, "beat": beat}).encode()
 
     def is_mine(self) -> bool:
         """Say whether nobody else has taken it."""
         return (read_json_object(self.path) or {}).get("token") == self.token
 
-    def _evict_the_dead(self) -> None:
+    def _take_over_expired(self) -> None:
         content = read_json_object(self.path)
         if self._seen_at is None or content != self._seen:
             self._seen, self._seen_at = content, self.clock()
         elif self.clock() - self._seen_at >= EXPIRY:
             self._seen_at = None
             with contextlib.suppress(OSError):
-                self._bury()
+                self._remove_expired()
 
-    def _bury(self) -> None:
+    def _remove_expired(self) -> None:
         """Take the lease away by a rename, in which one of several succeeds; give a living one back."""
-        grave = self.path.with_name(f"{self.path.name}.{self.token}")
-        self.path.rename(grave)
-        if read_json_object(grave) != self._seen:
-            os.link(grave, self.path)
-        grave.unlink()
+        removed_path = self.path.with_name(f"{self.path.name}.{self.token}")
+        self.path.rename(removed_path)
+        if read_json_object(removed_path) != self._seen:
+            os.link(removed_path, self.path)
+        removed_path.unlink()

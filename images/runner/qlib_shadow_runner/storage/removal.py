@@ -7,34 +7,34 @@ import secrets
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.faults import fault_point
+from qlib_shadow_runner.crash_points import fault_point
 from qlib_shadow_runner.storage.files import sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-GRAVE: Final = re.compile(r"\.(.+)\.removed-[0-9a-f]{8}\.tmp")
+REMOVED_MARK: Final = re.compile(r"\.(.+)\.removed-[0-9a-f]{8}\.tmp")
 """Ends as the names do that the next builder of a dataset sweeps away."""
 
 
-def bury(folder: Path) -> Path:
+def move_aside(folder: Path) -> Path:
     """Take the folder's name away, at one instant and for good."""
-    grave = folder.with_name(f".{folder.name}.removed-{secrets.token_hex(4)}.tmp")
-    folder.rename(grave)
+    removed_path = folder.with_name(f".{folder.name}.removed-{secrets.token_hex(4)}.tmp")
+    folder.rename(removed_path)
     sync_folder(folder.parent)
     fault_point("prune-renamed")
-    return grave
+    return removed_path
 
 
-def buried_name(path: Path) -> str | None:
+def name_before_removal(path: Path) -> str | None:
     """Give the name that a removed folder had; None for what was not removed."""
-    found = GRAVE.fullmatch(path.name)
+    found = REMOVED_MARK.fullmatch(path.name)
     return found[1] if found and path.is_dir() and not path.is_symlink() else None
 
 
-def delete(grave: Path) -> None:
+def delete(removed_path: Path) -> None:
     """Delete what was buried; somebody else may be doing the same."""
     try:
-        shutil.rmtree(grave)
+        shutil.rmtree(removed_path)
     except FileNotFoundError:
-        shutil.rmtree(grave, ignore_errors=True)
+        shutil.rmtree(removed_path, ignore_errors=True)

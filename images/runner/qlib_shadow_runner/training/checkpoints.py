@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from qlib_shadow_runner.faults import QrunPoint, fault_point
+from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.runs.result import now
 from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_atomically
 
@@ -34,7 +34,7 @@ ENV_CHECKPOINTS: Final = "QLIB_SHADOW_CHECKPOINTS"
 HOME: Final = ".checkpoints"
 
 
-class Step(StrEnum):
+class TrainingStep(StrEnum):
     """What is done, in order."""
 
     MODEL = "model"
@@ -51,16 +51,16 @@ class Checkpoint:
     details: Mapping[str, Any]
     kept_at: str
 
-    def tell(self, step: Step) -> None:
+    def tell(self, step: TrainingStep) -> None:
         """Say what is not done again, and why it need not be."""
         sys.stdout.write(f"{step}: taken from the checkpoint of {self.kept_at}, whose hashes hold\n")
 
 
 @dataclass(frozen=True)
-class Draft:
+class CheckpointDraft:
     """What a step is about to leave."""
 
-    step: Step
+    step: TrainingStep
     folder: Path
     listing: Path
 
@@ -72,7 +72,7 @@ class Draft:
 
     def keep(self, details: Mapping[str, object]) -> None:
         """Make it count: every byte on the disk, then the listing that says so."""
-        with undisturbed():
+        with sigterm_deferred():
             fault_point(QrunPoint(f"{self.step}-written"))
             hashes = hash_files(self.folder, durable=True)
             document = {"step": self.step, "kept_at": now(), "files": hashes, "details": details}
@@ -104,15 +104,15 @@ class Checkpoints:
         home = os.environ.get(ENV_CHECKPOINTS)
         return cls(Path(home)) if home else None
 
-    def begin(self, step: Step) -> Draft:
+    def begin(self, step: TrainingStep) -> CheckpointDraft:
         """Clear the place for what a step makes."""
-        draft = Draft(step, self.home / step, self._listing(step))
+        draft = CheckpointDraft(step, self.home / step, self._listing(step))
         draft.listing.unlink(missing_ok=True)
         shutil.rmtree(draft.folder, ignore_errors=True)
         draft.folder.mkdir()
         return draft
 
-    def find(self, step: Step) -> Checkpoint | None:
+    def find(self, step: TrainingStep) -> Checkpoint | None:
         """Give what an earlier attempt left, if every byte of it is still what was written."""
         listing = read_json_object(self._listing(step))
         if listing is None:
@@ -128,7 +128,7 @@ class Checkpoints:
             return None
         return Checkpoint(self.home / step, details, str(listing.get("kept_at")))
 
-    def _listing(self, step: Step) -> Path:
+    def _listing(self, step: TrainingStep) -> Path:
         return self.home / f"{step}.json"
 
 
@@ -161,7 +161,7 @@ def first_fault(folder: Path, hashes: Mapping[str, object]) -> str | None:
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def sigterm_deferred() -> Iterator[None]:
     """Let SIGTERM wait until a write is done."""
     waiting: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: waiting.append(number))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import METADATA_FILE, MLRUNS
-from qlib_shadow_runner.faults import ReusePoint, fault_point
+from qlib_shadow_runner.crash_points import ReusePoint, fault_point
 from qlib_shadow_runner.runs.mlruns import MlflowRun, copy_run, place_run
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.training.checkpoints import HOME
@@ -22,7 +22,7 @@ STAGING: Final = "taken-over"
 
 
 @dataclass(frozen=True)
-class Twin:
+class IdenticalRun:
     """A finished run that answered the same."""
 
     folder: Path
@@ -41,7 +41,7 @@ class Twin:
         return str(self.metadata.get("signals_sha256"))
 
 
-def find_twin(folder: Path, computation: str) -> Twin | None:
+def find_identical_run(folder: Path, computation: str) -> IdenticalRun | None:
     """Find the first run that finished this computation and of which every byte is still what it wrote."""
     for candidate, metadata in _candidates(folder, computation):
         try:
@@ -51,21 +51,21 @@ def find_twin(folder: Path, computation: str) -> Twin | None:
     return None
 
 
-def take_over(twin: Twin, folder: Path) -> MlflowRun | None:
+def copy_training(identical_run: IdenticalRun, folder: Path) -> MlflowRun | None:
     """Copy what it trained and evaluated; None where it went away or changed meanwhile."""
     staging = folder / HOME / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        copy_run(twin.recorded, twin.trained.files, staging)
-        require_unchanged(staging, twin.trained.files)
+        copy_run(identical_run.recorded, identical_run.trained.files, staging)
+        require_unchanged(staging, identical_run.trained.files)
     except (Unusable, FileNotFoundError) as why:
-        sys.stderr.write(f"warning: the run {twin.run_id} went away while it was copied: {why}\n")
+        sys.stderr.write(f"warning: the run {identical_run.run_id} went away while it was copied: {why}\n")
         return None
     fault_point(ReusePoint.COPIED)
-    recorded = place_run(twin.recorded, staging, folder / MLRUNS, folder.name)
+    recorded = place_run(identical_run.recorded, staging, folder / MLRUNS, folder.name)
     fault_point(ReusePoint.PLACED)
-    source = twin.trained.reused_from or twin.run_id
-    Trained.of(recorded, twin.trained.computation, reused_from=source).write(folder)
+    source = identical_run.trained.reused_from or identical_run.run_id
+    Trained.of(recorded, identical_run.trained.computation, reused_from=source).write(folder)
     fault_point(ReusePoint.RECORDED)
     return recorded
 
@@ -92,10 +92,10 @@ def _metadata(path: Path, computation: str) -> Mapping[str, object]:
     return metadata if of_this else {}
 
 
-def _examine(folder: Path, metadata: Mapping[str, object], computation: str) -> Twin:
+def _examine(folder: Path, metadata: Mapping[str, object], computation: str) -> IdenticalRun:
     trained = Trained.read(folder)
     if trained is None or trained.computation != computation:
         raise Unusable(f"{folder} does not say what it trained")
     outputs = metadata.get("outputs")
     require_unchanged(folder, outputs if isinstance(outputs, dict) else {})
-    return Twin(folder, metadata, trained, trained.recorded_in(folder, folder.name))
+    return IdenticalRun(folder, metadata, trained, trained.recorded_in(folder, folder.name))

@@ -97,7 +97,7 @@ def report_path(home: Path, attempt: int) -> Path:
     return home / f"features-{attempt}.json"
 
 
-def features_told(home: Path) -> dict[str, object] | None:
+def features_of_last_attempt(home: Path) -> dict[str, object] | None:
     """Give the last attempt's that computed or found any, and which attempt that was."""
     told = {int(path.stem.rpartition("-")[2]): path for path in home.glob("features-*.json")}
     found = ((attempt, read_json_object(told[attempt])) for attempt in sorted(told, reverse=True))

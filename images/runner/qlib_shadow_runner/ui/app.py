@@ -16,15 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from qlib_shadow_runner.catalog.record import records
+from qlib_shadow_runner.catalog.track_record import records
 from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.details import details
-from qlib_shadow_runner.ui.files import LOGS, content, open_file, read_log, shown_files
 from qlib_shadow_runner.ui.pages import page
-from qlib_shadow_runner.ui.resources import Told, together
-from qlib_shadow_runner.ui.shelf import PAGE, RUNNING, Choice, Shelf
+from qlib_shadow_runner.ui.resources import ListedResources, together
+from qlib_shadow_runner.ui.run_files import LOGS, content, open_file, read_log, shown_files
+from qlib_shadow_runner.ui.run_table import PAGE, RUNNING, RunFilter, RunTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from qlib_shadow_runner.runs.listing import Run
+    from qlib_shadow_runner.runs.listing import ListedRun
     from qlib_shadow_runner.storage.volume import Volume
-    from qlib_shadow_runner.ui.resources import Listing
+    from qlib_shadow_runner.ui.resources import ResourceListing
 
 STATUSES: Final = ("pending", "suspended", RUNNING, *sorted(ENDED))
 """Only a resource is pending or suspended: it has no folder yet."""
@@ -48,9 +48,9 @@ LONGEST: Final = 200
 """Characters of what is searched for."""
 
 
-def application(volume: Volume, listing: Listing | None = None) -> Starlette:
+def application(volume: Volume, listing: ResourceListing | None = None) -> Starlette:
     """Give the application for one volume, and for the cluster that makes runs on it."""
-    pages = Pages(Shelf(volume), listing)
+    pages = Pages(RunTable(volume), listing)
     routes = [
         Route("/", pages.runs),
         Route("/followup", pages.followup),
@@ -69,31 +69,31 @@ def application(volume: Volume, listing: Listing | None = None) -> Starlette:
 class Pages:
     """What is answered; each method is one address."""
 
-    shelf: Shelf
-    listing: Listing | None = None
+    run_table: RunTable
+    listing: ResourceListing | None = None
     """The runs as the cluster tells of them; None where nobody is asked."""
 
     def runs(self, request: Request) -> Response:
         """List the runs that were chosen."""
         query = request.query_params
         number = query.get("page", "1")
-        choice = Choice(
+        choice = RunFilter(
             query.get("status", ""),
             query.get("q", "")[:LONGEST],
             max(1, int(number))
             if number.isascii() and number.isdigit() and len(number) < len("1000000")
             else 1,
         )
-        told = self._told()
-        rows = together(self.shelf.rows(), told.resources)
+        current = self._resources()
+        rows = together(self.run_table.rows(), current.resources)
         chosen = choice.of(rows)
         first = (choice.page - 1) * PAGE
         return HTMLResponse(
             page(
                 "runs.html.j2",
                 here="runs",
-                volume=self.shelf.volume.mount,
-                fault=told.fault,
+                volume=self.run_table.volume.mount,
+                fault=current.fault,
                 in_cluster=self.listing is not None,
                 choice=choice,
                 statuses=STATUSES,
@@ -109,11 +109,13 @@ class Pages:
     def run(self, request: Request) -> Response:
         """Show one run."""
         run = self._run(request)
-        judged = self.shelf.judged.of(run.run_id)
-        told, uid = self._told(), run.metadata.get("uid")
-        resource = next((one for one in told.resources if one.uid == uid), None)
+        judged = self.run_table.judged.of(run.run_id)
+        current, uid = self._resources(), run.metadata.get("uid")
+        resource = next((one for one in current.resources if one.uid == uid), None)
         return HTMLResponse(
-            page("run.html.j2", run=details(run, _now()), judged=judged, resource=resource, fault=told.fault)
+            page(
+                "run.html.j2", run=details(run, _now()), judged=judged, resource=resource, fault=current.fault
+            )
         )
 
     def report(self, request: Request) -> Response:
@@ -148,18 +150,18 @@ class Pages:
     def followup(self, request: Request) -> Response:
         """Show what became of the signals."""
         del request
-        found = records(self.shelf.judged.rows())
+        found = records(self.run_table.judged.rows())
         paths = sorted({record.dataset_path for record in found})
         datasets = {path: [record for record in found if record.dataset_path == path] for path in paths}
         charts = {path: cumulative_ic(several) for path, several in datasets.items()}
         return HTMLResponse(page("followup.html.j2", here="followup", datasets=datasets, charts=charts))
 
-    def _told(self) -> Told:
-        return Told() if self.listing is None else self.listing.told()
+    def _resources(self) -> ListedResources:
+        return ListedResources() if self.listing is None else self.listing.current()
 
-    def _run(self, request: Request) -> Run:
+    def _run(self, request: Request) -> ListedRun:
         run_id = request.path_params["run_id"]
-        run = self.shelf.run(run_id)
+        run = self.run_table.run(run_id)
         if run is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f'there is no run "{run_id}" on this volume')
         return run
@@ -172,7 +174,7 @@ class Pages:
         return str(name)
 
     @staticmethod
-    def _file(run: Run, name: str, kind: str, policy: str) -> Response:
+    def _file(run: ListedRun, name: str, kind: str, policy: str) -> Response:
         missing = f'the run {run.run_id} has no file "{name}"'
         return FileAnswer(run.folder / name, kind, policy, missing)
 
@@ -214,7 +216,7 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _address(choice: Choice, step: int) -> str:
+def _address(choice: RunFilter, step: int) -> str:
     asked = {"status": choice.status, "q": choice.words, "page": choice.page + step}
     return "/?" + urlencode({name: value for name, value in asked.items() if value})
 

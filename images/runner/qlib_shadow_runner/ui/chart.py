@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from qlib_shadow_runner.catalog.record import Record
+    from qlib_shadow_runner.catalog.track_record import TrackRecord
 
 WIDTH: Final = 720
 HEIGHT: Final = 260
@@ -28,7 +28,7 @@ LINES: Final = 5
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """One horizon."""
 
     name: str
@@ -37,11 +37,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Chart:
+class LineChart:
     """What is drawn."""
 
     title: str
-    lines: Sequence[Line]
+    lines: Sequence[ChartLine]
     grid: Sequence[tuple[float, str]]
     """Heights, and what is written there."""
     days: Sequence[tuple[float, str, str]]
@@ -53,7 +53,7 @@ class Chart:
     gap: int = GAP
 
 
-def cumulative_ic(records: Sequence[Record]) -> Chart | None:
+def cumulative_ic(records: Sequence[TrackRecord]) -> LineChart | None:
     """Draw the records of one dataset; nothing where there is no line yet."""
     days = sorted({day.day for record in records for day in record.days})
     if len(days) <= 1:
@@ -73,12 +73,12 @@ def cumulative_ic(records: Sequence[Record]) -> Chart | None:
     grid = [(y(height), _written(height)) for height in heights]
     ends = [(x(days[0]), str(days[0]), "start"), (x(days[-1]), str(days[-1]), "end")]
     said = ", ".join(f"{record.days[-1].cumulative_ic:.2f} over {record.horizon} days" for record in records)
-    return Chart(f"Cumulative IC from {days[0]} to {days[-1]}: {said}", lines, grid, ends, left)
+    return LineChart(f"Cumulative IC from {days[0]} to {days[-1]}: {said}", lines, grid, ends, left)
 
 
-def _line(record: Record, points: Sequence[tuple[float, float]]) -> Line:
+def _line(record: TrackRecord, points: Sequence[tuple[float, float]]) -> ChartLine:
     name = "1 day" if record.horizon == 1 else f"{record.horizon} days"
-    return Line(name, " ".join(f"{x},{y}" for x, y in points), points[-1])
+    return ChartLine(name, " ".join(f"{x},{y}" for x, y in points), points[-1])
 
 
 def _bounds(low: float, high: float) -> tuple[float, float, float]:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.contract import REPORT_FILE, Stage
 from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.runs.values import moment, number, text, whole
-from qlib_shadow_runner.ui.files import LOGS, Shown, shown_files
-from qlib_shadow_runner.ui.shelf import RUNNING
+from qlib_shadow_runner.ui.run_files import LOGS, Shown, shown_files
+from qlib_shadow_runner.ui.run_table import RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from qlib_shadow_runner.runs.listing import Run
+    from qlib_shadow_runner.runs.listing import ListedRun
 
 FIGURES: Final = (
     ("IC", "ic", "figure"),
@@ -117,7 +117,7 @@ class Details:
         return self.status == RUNNING
 
 
-def details(run: Run, now: datetime) -> Details:
+def details(run: ListedRun, now: datetime) -> Details:
     """Read a run's folder."""
     told = run.metadata
     stages = [_stage(run, stage, now) for stage in Stage]
@@ -144,7 +144,7 @@ def details(run: Run, now: datetime) -> Details:
     )
 
 
-def _stage(run: Run, stage: Stage, now: datetime) -> StageLine:
+def _stage(run: ListedRun, stage: Stage, now: datetime) -> StageLine:
     record = _mapping(_mapping(run.metadata.get("stages")).get(stage))
     state, began = _state(run, record), moment(record.get("started_at_utc"))
     goes_on = state == RUNNING and began is not None
@@ -159,7 +159,7 @@ def _stage(run: Run, stage: Stage, now: datetime) -> StageLine:
     )
 
 
-def _state(run: Run, record: Mapping[str, Any]) -> str:
+def _state(run: ListedRun, record: Mapping[str, Any]) -> str:
     """Say it in the words of a run's status."""
     if not record:
         return "waiting" if run.status == RUNNING else "not reached"
@@ -169,7 +169,7 @@ def _state(run: Run, record: Mapping[str, Any]) -> str:
     return "complete" if reason == "Succeeded" else "interrupted" if reason == "Interrupted" else "failed"
 
 
-def _tile(run: Run, name: str, key: str, form: str) -> Tile:
+def _tile(run: ListedRun, name: str, key: str, form: str) -> Tile:
     return Tile(name, run.metric(key), run.metric(f"{key}{WITHOUT_COST}"), form)
 
 

@@ -82,16 +82,18 @@ class Gate:
     def _ask_for_token(self, scope: Scope, headers: Headers, token: Token) -> Response | None:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         words = [value for name, value in query if name == PARAMETER]
-        if words and token.admits(words[0]):
-            return self._welcome(scope["path"], [pair for pair in query if pair[0] != PARAMETER], token)
+        if words and token.matches(words[0]):
+            return self._set_token_cookie(
+                scope["path"], [pair for pair in query if pair[0] != PARAMETER], token
+            )
         shown = headers.get("authorization", "")
-        if shown.startswith(BEARER) and token.admits(shown.removeprefix(BEARER)):
+        if shown.startswith(BEARER) and token.matches(shown.removeprefix(BEARER)):
             return None
-        if token.admits_cookie(_cookie(headers, self.cookie)):
+        if token.matches_cookie(_cookie(headers, self.cookie)):
             return None
         return HTMLResponse(page("token.html.j2", wrong=bool(words)), HTTPStatus.UNAUTHORIZED)
 
-    def _welcome(self, path: str, query: list[tuple[str, str]], token: Token) -> Response:
+    def _set_token_cookie(self, path: str, query: list[tuple[str, str]], token: Token) -> Response:
         """Keep a stand-in for the token in the browser, and take the token out of the address."""
         there = quote("/" + path.lstrip("/"))  # never //host, which is another site
         answer = RedirectResponse(f"{there}?{urlencode(query)}" if query else there, HTTPStatus.SEE_OTHER)

@@ -9,7 +9,7 @@ from typing import Final
 import jinja2
 
 from qlib_shadow_runner.report.formats import ABSENT, figure, percent
-from qlib_shadow_runner.texts import human
+from qlib_shadow_runner.texts import format_size
 
 MINUTE: Final = 60
 HOUR: Final = 3600
@@ -55,7 +55,7 @@ def duration(seconds: float | None) -> str:
 
 def size(value: float) -> str:
     """Write a number of bytes."""
-    return human(value)
+    return format_size(value)
 
 
 def text(value: object) -> str:

@@ -11,16 +11,16 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from qlib_shadow_runner.catalog.columns import COLUMNS
+from qlib_shadow_runner.catalog.run_columns import COLUMNS
 from qlib_shadow_runner.runs.values import moment, text
-from qlib_shadow_runner.ui.api import UnreachableError
+from qlib_shadow_runner.ui.api_server import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from qlib_shadow_runner.catalog.columns import Row
-    from qlib_shadow_runner.ui.api import Api
+    from qlib_shadow_runner.catalog.run_columns import Row
+    from qlib_shadow_runner.ui.api_server import RunApi
 
 FRESH: Final = 2.0
 """Seconds in which many open pages cost one question."""
@@ -80,7 +80,7 @@ class Resource:
 
 
 @dataclass(frozen=True)
-class Told:
+class ListedResources:
     """What the cluster told last, and why there is nothing newer."""
 
     resources: Sequence[Resource] = ()
@@ -88,29 +88,29 @@ class Told:
 
 
 @dataclass
-class Listing:
+class ResourceListing:
     """The list of one namespace, asked for no more often than it is worth."""
 
-    api: Api
+    api: RunApi
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _told: Told = field(default_factory=Told)
+    _resources: ListedResources = field(default_factory=ListedResources)
     _until: float = float("-inf")
 
-    def told(self) -> Told:
+    def current(self) -> ListedResources:
         """Give what is known; when the cluster does not answer, what it told before."""
         with self._lock:
             if self.clock() >= self._until:
-                self._told = self._asked()
-                self._until = self.clock() + (PAUSE if self._told.fault else FRESH)
-            return self._told
+                self._resources = self._asked()
+                self._until = self.clock() + (PAUSE if self._resources.fault else FRESH)
+            return self._resources
 
-    def _asked(self) -> Told:
+    def _asked(self) -> ListedResources:
         try:
             documents = self.api.resources()
         except UnreachableError as error:
-            return Told(self._told.resources, str(error))
-        return Told([found for document in documents if (found := Resource.of(document))])
+            return ListedResources(self._resources.resources, str(error))
+        return ListedResources([found for document in documents if (found := Resource.of(document))])
 
 
 def together(rows: Sequence[Row], resources: Sequence[Resource]) -> list[Row]:

@@ -12,11 +12,11 @@ import uvicorn
 
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.runs.listing import existing_volume
-from qlib_shadow_runner.ui.address import Address
-from qlib_shadow_runner.ui.api import Api
+from qlib_shadow_runner.ui.api_server import RunApi
 from qlib_shadow_runner.ui.app import application
 from qlib_shadow_runner.ui.gate import Gate
-from qlib_shadow_runner.ui.resources import Listing
+from qlib_shadow_runner.ui.listen import ListenAddress
+from qlib_shadow_runner.ui.resources import ResourceListing
 from qlib_shadow_runner.ui.tokens import Token
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def serve(
 ) -> int:
     """Listen, say where, and answer until Ctrl-C or SIGTERM."""
     volume = existing_volume(data)
-    listing = Listing(Api.of_pod(os.environ)) if resources else None
+    listing = ResourceListing(RunApi.of_pod(os.environ)) if resources else None
     token = Token.find(token_file, os.environ)
-    address = Address.bind(host, port)
+    address = ListenAddress.bind(host, port)
     if token is None and not address.is_loopback:
         token = Token.make()
     names = address.names if address.is_loopback else None
@@ -61,6 +61,6 @@ def _sentence(url: str, mount: str) -> str:
     return f"the runs in {mount} are shown at {url} (Ctrl-C ends)"
 
 
-def _shown(address: Address, token: Token | None) -> str:
+def _shown(address: ListenAddress, token: Token | None) -> str:
     """Give the address; with the token only where nobody else knows it yet."""
     return f"{address.url}?token={token.word}" if token and token.generated else address.url

@@ -63,10 +63,10 @@ class Token:
         """Give the word's stand-in, from which the word cannot be told."""
         return hmac.new(self.word.encode(), b"qlib-shadow ui cookie", hashlib.sha256).hexdigest()
 
-    def admits(self, word: str) -> bool:
+    def matches(self, word: str) -> bool:
         """Compare in a time that tells nothing."""
         return hmac.compare_digest(word.encode(), self.word.encode())
 
-    def admits_cookie(self, value: str) -> bool:
+    def matches_cookie(self, value: str) -> bool:
         """Compare a browser's cookie."""
         return hmac.compare_digest(value.encode(), self.cookie.encode())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.verify.checks import CHECKS, Broken
+from qlib_shadow_runner.verify.acceptance import CHECKS, BrokenPromise
 from qlib_shadow_runner.verify.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Line:
+class AcceptanceLine:
     """One acceptance line."""
 
     name: str
@@ -27,22 +27,22 @@ class Line:
         return f"{'✓' if self.passed else '✗'} {self.name}: {self.detail}"
 
 
-def verify_run(folder: Path, mount: Path | None = None) -> list[Line]:
+def verify_run(folder: Path, mount: Path | None = None) -> list[AcceptanceLine]:
     """Check every line of a run folder."""
     return check_all(Evidence(folder, mount))
 
 
-def check_all(evidence: Evidence, *, without: Collection[str] = frozenset()) -> list[Line]:
+def check_all(evidence: Evidence, *, without: Collection[str] = frozenset()) -> list[AcceptanceLine]:
     """Check every line but those that cannot be told yet; one that fails does not hide the others."""
     return [_line(name, check, evidence) for name, check in CHECKS.items() if name not in without]
 
 
-def _line(name: str, check: Callable[[Evidence], str], evidence: Evidence) -> Line:
+def _line(name: str, check: Callable[[Evidence], str], evidence: Evidence) -> AcceptanceLine:
     try:
-        return Line(name, passed=True, detail=check(evidence))
-    except Broken as broken:
-        return Line(name, passed=False, detail=str(broken))
+        return AcceptanceLine(name, passed=True, detail=check(evidence))
+    except BrokenPromise as broken:
+        return AcceptanceLine(name, passed=False, detail=str(broken))
     except StageError as error:
-        return Line(name, passed=False, detail=error.message)
+        return AcceptanceLine(name, passed=False, detail=error.message)
     except Exception as error:  # noqa: BLE001 - whatever a damaged file provokes is a finding, not a crash
-        return Line(name, passed=False, detail=f"cannot be read ({type(error).__name__}: {error})")
+        return AcceptanceLine(name, passed=False, detail=f"cannot be read ({type(error).__name__}: {error})")

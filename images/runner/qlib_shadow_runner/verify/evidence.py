@@ -21,7 +21,7 @@ from qlib_shadow_runner.runs.mlruns import MlflowRun, recorded_runs
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qlib_shadow_runner.analysis.figures import Figures, Material
+    from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
     from qlib_shadow_runner.workflow.parsed import Workflow
 
 
@@ -31,7 +31,7 @@ class Evidence:
 
     folder: Path
     mount: Path | None = None
-    material: Material | None = None
+    material: ReportMaterial | None = None
     """What the recorder has, where somebody has read it already; reading it takes a second or two."""
 
     @cached_property
@@ -73,7 +73,7 @@ class Evidence:
     @cached_property
     def signals(self) -> tuple[pd.DataFrame, dict[str, object] | None]:
         """Read the signals and the identity in their schema."""
-        from qlib_shadow_runner.export.signals import read_signals  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.export.ranked_signals import read_signals  # noqa: PLC0415 - pandas only when needed
 
         return read_signals(self.signals_path)
 
@@ -92,14 +92,14 @@ class Evidence:
         return found[0]
 
     @cached_property
-    def figures(self) -> Figures:
+    def figures(self) -> ReportFigures:
         """Work out the report's figures from the recorder's pickles."""
-        from qlib_shadow_runner.analysis.figures import Material  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415 - pandas only when needed
         from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
         artifacts = self.recorded.artifacts
         known = self.material is not None and self.material.outputs.artifacts == artifacts
-        material = self.material if known else Material(Outputs(artifacts))
+        material = self.material if known else ReportMaterial(Outputs(artifacts))
         assert material is not None, "it is known or made"
         return material.figures
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check_signals(evidence: Evidence) -> tuple[str | None, str]:
     """Give the first fault, or None, and what was found."""
-    from qlib_shadow_runner.export.signals import rank_signals  # noqa: PLC0415 - pandas only when needed
+    from qlib_shadow_runner.export.ranked_signals import rank_signals  # noqa: PLC0415 - pandas only when needed
 
     table = evidence.signals[0]
     if table.empty:
@@ -31,7 +31,7 @@ def check_signals(evidence: Evidence) -> tuple[str | None, str]:
 
 def _own_fault(table: pd.DataFrame) -> str | None:
     """Say what is wrong with the table, whatever it was made of."""
-    from qlib_shadow_runner.export.signals import with_ranks  # noqa: PLC0415
+    from qlib_shadow_runner.export.ranked_signals import with_ranks  # noqa: PLC0415
 
     if not _is_sorted(table):
         return "its rows are not sorted by day and rank"

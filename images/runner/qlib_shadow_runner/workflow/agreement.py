@@ -9,13 +9,13 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.workflow.document import refuse
+from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qlib_shadow_runner.discovery.plan import ResearchPlan
+    from qlib_shadow_runner.discovery.research_plan import ResearchPlan
     from qlib_shadow_runner.spec import RunSpec, Segments
     from qlib_shadow_runner.workflow.filling import Filled
     from qlib_shadow_runner.workflow.parsed import Workflow

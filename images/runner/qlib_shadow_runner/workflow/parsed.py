@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.engine.expressions import read
 from qlib_shadow_runner.spec.workflow import Engine
-from qlib_shadow_runner.workflow.allowed.factors import look_back
-from qlib_shadow_runner.workflow.document import read_document
+from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
+from qlib_shadow_runner.workflow.read_yaml import read_document
 from qlib_shadow_runner.workflow.shapes import expressions_in, reach_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.engine.expressions import SHIFTS, ExpressionError, Node, read
 from qlib_shadow_runner.texts import did_you_mean
-from qlib_shadow_runner.workflow.document import refuse
+from qlib_shadow_runner.workflow.read_yaml import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.layout import ALL
+from qlib_shadow_runner.dataset.qlib_layout import ALL
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE
 from qlib_shadow_runner.texts import did_you_mean
@@ -15,7 +15,7 @@ from qlib_shadow_runner.texts import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.discovery.plan import ResearchPlan
+    from qlib_shadow_runner.discovery.research_plan import ResearchPlan
     from qlib_shadow_runner.spec import ConfigMapRef, RunSpec, Strategy, WorkflowSpec
 
 TEMPLATES: Final[Mapping[str, str]] = {
@@ -114,7 +114,7 @@ def template_parameters(
         "segments": asdict(segments),
         "backtest": {"start": plan.days.backtest[0], "end": plan.days.backtest[1]},
         "instruments": plan.market.instruments,
-        "benchmark": plan.benchmark.said_to_qlib,
+        "benchmark": plan.benchmark.value_for_qlib,
         "codes": exchange_codes(plan),
         "strategy": strategy_parameters(spec.workflow.strategy, len(plan.market.symbols)),
         "exchange": asdict(spec.workflow.exchange),

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
 from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS
 from qlib_shadow_runner.workflow.allowed.models import MODELS
-from qlib_shadow_runner.workflow.allowed.records import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
-from qlib_shadow_runner.workflow.document import refuse
+from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import TEXT, Keys, Listed, exactly
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.unit.operator.builders import a_run, result
 
 from qlib_shadow_operator.kube.parse import parse_run
-from qlib_shadow_operator.kube.render import render_status
+from qlib_shadow_operator.kube.status_document import render_status
 from qlib_shadow_operator.kube.times import write_time
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.jobs import build_job

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.unit.operator.documents import a_pod_document
+from tests.unit.operator.memory.fake_api_server import Past
 from tests.unit.operator.memory.history import NAMESPACE
-from tests.unit.operator.memory.past import Past
 
 from qlib_shadow_operator.loop.stateless import NoMemories
 from testcluster import wait_for

@@ -31,7 +31,7 @@ REFUSALS = (FORBIDDEN, 422)
 class Refused(Protocol):
     """Is told of a Job that was refused."""
 
-    def __call__(self, job: Document, *, hopeless: bool) -> None:
+    def __call__(self, job: Document, *, permanent: bool) -> None:
         """Take it down."""
 
 
@@ -101,7 +101,7 @@ class Endpoints:
             return self.server.create(JOBS, body)
         except ApiException as error:
             if error.status in REFUSALS:
-                self.refused(body, hopeless=error.status != FORBIDDEN)
+                self.refused(body, permanent=error.status != FORBIDDEN)
             raise
 
     def get_namespaced_custom_object(self, *, name: str, plural: str, **_: Any) -> Document:

@@ -9,7 +9,7 @@ from tests.unit.operator.model.apiserver import KINDS
 from tests.unit.operator.model.endpoints import Endpoints, Killed
 
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError
-from qlib_shadow_operator.loop.cache import Cache, Key
+from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Key
 from qlib_shadow_operator.loop.reconcile import Reconciler
 from qlib_shadow_operator.loop.workqueue import WorkQueue
 from qlib_shadow_operator.runs.defaults import Defaults
@@ -55,9 +55,9 @@ class Process:
     def start(self) -> None:
         """Begin with nothing but what the API server tells."""
         self.timers, self.has_gap = [], False
-        self.cache = Cache()
+        self.cache = ClusterCache()
         self.queue: WorkQueue[Key] = WorkQueue(self._call_later, lambda: 0.0, lambda: float(self.clock.now))
-        cluster = Cluster(self.line, self.line, hang_up=lambda: None)
+        cluster = Cluster(self.line, self.line, close_connections=lambda: None)
         self.reconciler = Reconciler(self.cache, cluster, Defaults(), lambda: self.clock.time)
         for kind in KINDS:
             self.heard[kind] = len(self.server.log[kind])
@@ -161,7 +161,7 @@ class Process:
         except ClusterError:
             self.queue.retry(key)
         else:
-            self.queue.forgive(key)
+            self.queue.reset_failures(key)
             if again is not None:
                 self.queue.add_after(key, again)
         self.line.plan.clear()

@@ -18,7 +18,7 @@ from tests.unit.operator.model.apiserver import KINDS, has_ended, refusal
 from tests.unit.operator.model.controllers import admit, preempt
 from tests.unit.operator.model.endpoints import Mischief
 from tests.unit.operator.model.node import ENDS, UNCOUNTED, UNSCHEDULABLE, WAITING
-from tests.unit.operator.model.world import World
+from tests.unit.operator.model.simulation import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,7 +127,7 @@ class Story(RuleBasedStateMachine):
         self.world.clock.now += seconds
 
     @rule(rounds=st.integers(1, 3))
-    def all_goes_well(self, rounds: int) -> None:
+    def no_fault(self, rounds: int) -> None:
         """Let everybody do what is to be done, for a moment."""
         for _ in range(rounds):
             self.world.round()
@@ -183,11 +183,11 @@ class Story(RuleBasedStateMachine):
         """End the mischief: the run ends, or is suspended as asked, and ends once it is resumed."""
         world = self.world
         world.everything_is_mended()
-        world.comes_to_rest()
-        world.check_rest()
+        world.settles()
+        world.check_settled()
         world.user_suspends(suspend=False)
-        world.comes_to_rest()
-        world.check_rest()
+        world.settles()
+        world.check_settled()
 
 
 @pytest.mark.parametrize("fate", sorted({*ENDS, *WAITING, *UNSCHEDULABLE, "hangs"} - UNCOUNTED))
@@ -196,8 +196,8 @@ def test_whatever_becomes_of_its_pods_a_run_ends(fate: str):
     world = World()
     world.fate = fate
     world.user_applies()
-    world.comes_to_rest()
-    world.check_rest()
+    world.settles()
+    world.check_settled()
 
 
 def pick(things: Sequence[T], which: int) -> T:

@@ -10,7 +10,7 @@ from qlib_shadow_operator.kube.cluster import ConflictError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from qlib_shadow_operator.runs.decisions import Note
+    from qlib_shadow_operator.runs.decisions import Event
     from qlib_shadow_operator.runs.model import Run
 
 MINUTES = 29_914_501
@@ -85,7 +85,7 @@ class FakeRuns:
         self.runs.pop(run.name, None)
         self._called("delete", run.name)
 
-    def post_event(self, run: Run, note: Note, now: datetime) -> None:
+    def post_event(self, run: Run, note: Event, now: datetime) -> None:
         """Note an Event."""
         assert now.tzinfo
         self._called("event", run.name)

@@ -231,7 +231,7 @@ def test_a_bad_schedule_names_the_variable(api: FakeRuns, capsys: pytest.Capture
     ("fault", "code", "sentence"),
     [
         (
-            RefusedError('unknown field "spec.dataste"', hopeless=True),
+            RefusedError('unknown field "spec.dataste"', permanent=True),
             ExitCode.BAD_CONFIG,
             'schedule nightly: the API server refuses it: unknown field "spec.dataste"',
         ),

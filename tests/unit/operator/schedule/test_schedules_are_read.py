@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from qlib_shadow_operator.runs.names import APP_NAME
-from qlib_shadow_operator.schedule.document import Concurrency, ScheduleError, parse_schedule
+from qlib_shadow_operator.schedule.parse_schedule import Concurrency, ScheduleError, parse_schedule
 
 MANIFESTS = Path(__file__).parents[4] / "manifests"
 RUN = "run: {spec: {}}"

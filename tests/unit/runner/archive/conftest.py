@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qlib_shadow_runner.contract import ENV_REQUEST
-from qlib_shadow_runner.dataset.archive.address import Address
 from qlib_shadow_runner.dataset.archive.credentials import Credentials
-from qlib_shadow_runner.dataset.archive.download import Patience, fetch
-from qlib_shadow_runner.dataset.archive.environment import NETWORK
+from qlib_shadow_runner.dataset.archive.download import RetryPolicy, fetch
+from qlib_shadow_runner.dataset.archive.network_variables import NETWORK
+from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 from qlib_shadow_runner.dataset.ensure import ensure
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.storage.volume import Volume
@@ -97,7 +97,7 @@ class Web(ThreadingHTTPServer):
         with self.guard:
             return self.plan.pop(0) if self.plan else Answer()
 
-    def wait_until_asked(self) -> None:
+    def wait_for_request(self) -> None:
         """Wait for the first request."""
         with self.guard:
             assert self.guard.wait_for(lambda: self.asked, timeout=60)
@@ -219,8 +219,14 @@ class Fetcher:
 
     def __call__(self, url: str, digest: str, credentials: Credentials | None = None) -> bytes:
         """Fetch; give what arrived."""
-        patience = Patience(timeout=self.timeout, pause=self.rests.append, chance=lambda: 1.0)
-        fetch(Address(url), digest, self.partial, credentials=credentials or Credentials(), patience=patience)
+        retry_policy = RetryPolicy(timeout=self.timeout, pause=self.rests.append, random_fraction=lambda: 1.0)
+        fetch(
+            ArchiveAddress(url),
+            digest,
+            self.partial,
+            credentials=credentials or Credentials(),
+            retry_policy=retry_policy,
+        )
         return self.partial.read_bytes()
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import qlib_shadow_runner.dataset
+from qlib_shadow_runner.crash_points import ENV_FAULT
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
-from qlib_shadow_runner.faults import ENV_FAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.archive.address import Address
 from qlib_shadow_runner.dataset.archive.credentials import Credentials
-from qlib_shadow_runner.dataset.archive.environment import download_environment, network_environment
+from qlib_shadow_runner.dataset.archive.network_variables import download_environment, network_environment
+from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 from qlib_shadow_runner.dataset.sources import parse_source
 from qlib_shadow_runner.errors import StageError
 
@@ -87,7 +87,7 @@ def test_an_object_does_not_show_what_it_holds():
     """Objects end up in logs by accident."""
     credentials = Credentials.from_environ({"QLIB_SHADOW_ARCHIVE_TOKEN": TOKEN})
     assert TOKEN not in repr(credentials)
-    assert SIGNATURE not in repr(Address(f"https://example.com/us.zip?sig={SIGNATURE}"))
+    assert SIGNATURE not in repr(ArchiveAddress(f"https://example.com/us.zip?sig={SIGNATURE}"))
 
 
 @pytest.mark.parametrize(

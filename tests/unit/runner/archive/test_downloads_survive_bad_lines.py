@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.contract import ExitCode, Reason
-from qlib_shadow_runner.dataset.archive.progress import Progress
+from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def test_redirects_are_followed_with_the_range(web: Web, fetcher: Fetcher, noise
 def test_progress_is_a_line_now_and_then():
     """A log is read by people: at most one line in ten seconds, with what is left."""
     now, said = [0.0], list[str]()
-    progress = Progress("download us.zip", 100 << 20, clock=lambda: now[0], tell=said.append)
+    progress = ProgressLog("download us.zip", 100 << 20, clock=lambda: now[0], log=said.append)
     for second in range(26):
         now[0] = float(second)
         progress.at(second << 20)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode, Reason
+from qlib_shadow_runner.crash_points import ENV_FAULT
 from qlib_shadow_runner.dataset import publish
-from qlib_shadow_runner.dataset.ensure import Resolved, ensure
+from qlib_shadow_runner.dataset.ensure import ResolvedDataset, ensure
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.faults import ENV_FAULT
 from qlib_shadow_runner.spec import DatasetSpec, parse_spec
 from qlib_shadow_runner.storage import lock, mounts
-from qlib_shadow_runner.storage.lock import EXPIRY, Waiting, locked
+from qlib_shadow_runner.storage.lock import EXPIRY, WaitOptions, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,9 +48,9 @@ class Clock:
         self.now = 1000.0
         self.said: list[str] = []
 
-    def waiting(self, limit: float = 1800.0) -> Waiting:
+    def waiting(self, limit: float = 1800.0) -> WaitOptions:
         """Wait by this clock."""
-        return Waiting(limit=limit, clock=lambda: self.now, pause=self._pause, tell=self.said.append)
+        return WaitOptions(limit=limit, clock=lambda: self.now, pause=self._pause, log=self.said.append)
 
     def _pause(self, seconds: float) -> None:
         self.now += seconds
@@ -151,7 +151,7 @@ def test_a_build_under_way_answers_always_only_where_the_source_is_pinned(
     }[kind]
     web.will(held=True)
     first = step.start(source, refresh="Always")
-    web.wait_until_asked()
+    web.wait_for_request()
     second = step.start(source, refresh="Always")
     assert second.stdout is not None
     assert second.stdout.readline().startswith("waiting for ")
@@ -199,7 +199,7 @@ def test_a_builder_that_was_killed_is_replaced(
     step.environ[ENV_FAULT] = "unpack-file"
     doomed = step.start(source)
     step.environ.clear()
-    web.wait_until_asked()  # it holds the lock by now
+    web.wait_for_request()  # it holds the lock by now
     others = [step.start(source) for _ in range(3)]
     step.finish(doomed)
     assert doomed.returncode == -signal.SIGKILL
@@ -324,7 +324,7 @@ def test_of_two_holders_the_first_ends_for_now_and_the_second_goes_on(
     tmp_path: Path, meanwhile: Meanwhile, point: str, seed: int
 ):
     """Wherever it was silent for too long; what is visible is whole, and the next attempt gets through."""
-    canonical, second = tmp_path / "us_data_1d", list[Resolved]()
+    canonical, second = tmp_path / "us_data_1d", list[ResolvedDataset]()
     meanwhile(point, lambda: second.append(ensure(canonical, seeded(seed))))
     with pytest.raises(StageError, match="another has taken over building us_data_1d") as caught:
         ensure(canonical, seeded(7))

@@ -165,7 +165,7 @@ def test_the_usual_variables_lead_there_and_no_secret_is_left(
     }
     secure.will(held=True)
     process = step.start(delivery.sources[kind])
-    secure.wait_until_asked()
+    secure.wait_for_request()
     listed = process_list()
     secure.go_on.set()
     found = step.finish(process)

@@ -13,7 +13,7 @@ from scipy.stats import pearsonr, spearmanr  # type: ignore[import-untyped]
 from tests.unit.runner.catalog.volumes import SYMBOLS, SmallVolume, closes
 from tests.unit.runner.conftest import weekdays
 
-from qlib_shadow_runner.catalog.record import records
+from qlib_shadow_runner.catalog.track_record import records
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.cli import main
 

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.runner.catalog.volumes import SmallVolume
 
-from qlib_shadow_runner.catalog.columns import COLUMNS
 from qlib_shadow_runner.catalog.rows import row_of
-from qlib_shadow_runner.catalog.store import RUNS_SCHEMA, as_table
-from qlib_shadow_runner.catalog.update import look, update
+from qlib_shadow_runner.catalog.run_columns import COLUMNS
+from qlib_shadow_runner.catalog.tables import RUNS_SCHEMA, as_table
+from qlib_shadow_runner.catalog.update import read_catalog, update
 from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode
-from qlib_shadow_runner.runs.listing import LONG_AGO, Run, all_runs
+from qlib_shadow_runner.runs.listing import LONG_AGO, ListedRun, all_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,7 @@ def test_strange_metadata_leaves_its_fields_empty(small: SmallVolume):
     document = json.loads(path.read_text())
     for wrong in WRONG:
         strange = {key: document[key] if key == "run_id" else wrong for key in document}
-        row = {**row_of(Run(path.parent, strange)), "stamp": ""}
+        row = {**row_of(ListedRun(path.parent, strange)), "stamp": ""}
         assert as_table([row], RUNS_SCHEMA).num_rows == 1
     for started in ("soon", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"):
         strange = {**document, "dataset_end": 20260101, "started_at_utc": started, "stages": [3]}
@@ -166,11 +166,11 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("name", ["RUN_METADATA.json", "metrics.json", "results/qrun.json"])
-def test_a_spoilt_folder_hides_no_other_run(small: SmallVolume, name: str, spoil: Callable[[Path], object]):
+def test_a_spoilt_folder_hides_no_other_run(small: SmallVolume, name: str, corrupt: Callable[[Path], object]):
     """It has no row where its metadata cannot be read, and no figures where these cannot."""
     path = small.data / "artifacts/trading-ops/qlib-shadow/nightly-1" / name
     path.unlink()
-    spoil(path)
+    corrupt(path)
     there = ["nightly-2"] if name == "RUN_METADATA.json" else ["nightly-2", "nightly-1"]
     assert [row["run_id"] for row in update(small.volume).runs] == there
     assert [run.run_id for run in all_runs(small.volume)] == there
@@ -190,7 +190,7 @@ def test_a_folder_of_another_user_hides_no_other_run(small: SmallVolume, monkeyp
 
     for name in ("stat", "read_bytes"):
         monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
-    assert [row["run_id"] for row in look(small.volume).runs] == ["nightly-2"]
+    assert [row["run_id"] for row in read_catalog(small.volume).runs] == ["nightly-2"]
     assert [run.run_id for run in all_runs(small.volume)] == ["nightly-2"]
 
 
@@ -199,8 +199,8 @@ def test_a_run_whose_process_dies_is_seen_without_a_changed_document(small: Smal
     folder = small.add_run("nightly-3", 62, status="running", stages={"qrun": {"attempts": 1}})
     with (folder / ".attempt.json").open("w") as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        assert look(small.volume).runs[0]["status"] == "running"
-    assert look(small.volume).runs[0]["status"] == "interrupted"
+        assert read_catalog(small.volume).runs[0]["status"] == "running"
+    assert read_catalog(small.volume).runs[0]["status"] == "interrupted"
 
 
 ONE_RUN_AFTER_ANOTHER = """
@@ -245,7 +245,7 @@ def test_runs_that_end_together_are_all_there(tmp_path: Path):
 def test_a_folder_that_cannot_be_written_is_told_of_all_the_same(small: SmallVolume):
     """Such as on a read-only volume; root writes everywhere, so that a file is in the way here."""
     small.catalog.write_text("in the way")
-    assert [row["run_id"] for row in look(small.volume).runs] == ["nightly-2", "nightly-1"]
+    assert [row["run_id"] for row in read_catalog(small.volume).runs] == ["nightly-2", "nightly-1"]
 
 
 def run_stage(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -11,9 +11,9 @@ import pandas as pd
 from tests.unit.runner.conftest import weekdays, write_bin
 
 from qlib_shadow_runner.contract import ARTIFACTS
-from qlib_shadow_runner.dataset.layout import Dataset
-from qlib_shadow_runner.dataset.manifest import Manifest, manifest_path
-from qlib_shadow_runner.export.signals import encode_signals, signals_sha256, with_ranks
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.export.ranked_signals import encode_signals, signals_sha256, with_ranks
 from qlib_shadow_runner.storage.files import write_json
 from qlib_shadow_runner.storage.volume import Volume
 
@@ -63,7 +63,7 @@ class SmallVolume:
             "fingerprint": f"{days:012x}",
             "source": source,
         }
-        Manifest(**ends, **counts, **about).write(manifest_path(folder))  # type: ignore[arg-type]
+        DatasetManifest(**ends, **counts, **about).write(manifest_path(folder))  # type: ignore[arg-type]
         canonical.unlink(missing_ok=True)
         canonical.symlink_to(folder.name)
         return Dataset(folder)

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 import yaml
 
-from qlib_shadow_runner.dataset.prices.columns import ROLES
+from qlib_shadow_runner.dataset.prices.column_roles import ROLES
 from qlib_shadow_runner.dataset.prices.options import Adjust, BadRows, Duplicates, Options
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL
 from qlib_shadow_runner.dataset.sources import SOURCES

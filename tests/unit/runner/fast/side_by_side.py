@@ -17,7 +17,7 @@ from qlib_shadow_runner.plugins import loader as fast
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qlib_shadow_runner.plugins.features_report import Report
+    from qlib_shadow_runner.plugins.feature_stats import FeatureStats
 
 Config = dict[str, tuple[list[str], list[str]]]
 
@@ -40,13 +40,13 @@ def by_qlib(config: Config, *asked: Any) -> pd.DataFrame:
         return found
 
 
-def by_us(config: Config, *asked: Any) -> tuple[pd.DataFrame, Report]:
+def by_us(config: Config, *asked: Any) -> tuple[pd.DataFrame, FeatureStats]:
     """Load by the arrays, and say how it went."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="qlib")
         ours = fast.QlibDataLoader(config)
         found: pd.DataFrame = lazy_sort_index(ours.load(*asked))
-    return found, ours.told
+    return found, ours.feature_stats
 
 
 def require_same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:

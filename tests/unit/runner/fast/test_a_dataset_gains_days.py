@@ -21,19 +21,19 @@ from tests.unit.runner.fast.markets import FIELDS, SYMBOLS, Life, Market
 from tests.unit.runner.fast.side_by_side import Config, by_qlib, by_us, named, open_dataset, require_same
 from tests.unit.runner.fast.test_features_are_qlibs_to_the_last_bit import AT_ONCE, LABEL, POOL
 
-from qlib_shadow_runner.cache import store as shelf
-from qlib_shadow_runner.cache.matrices import MATRIX, Cache
+from qlib_shadow_runner.cache import store
+from qlib_shadow_runner.cache.matrices import MATRIX, MatrixStore
 from qlib_shadow_runner.cache.places import ENV_CACHE
-from qlib_shadow_runner.engine.growth import grow, past
-from qlib_shadow_runner.engine.matrix import Matrixes
-from qlib_shadow_runner.plugins.loader import Ask, QlibDataLoader
+from qlib_shadow_runner.engine.growth import grow, match_previous
+from qlib_shadow_runner.engine.matrix import ExpressionMatrix
+from qlib_shadow_runner.plugins.loader import FeatureRequest, QlibDataLoader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
 
-    from qlib_shadow_runner.plugins.features_report import Report
+    from qlib_shadow_runner.plugins.feature_stats import FeatureStats
 
 WITH_A_PAST = sorted(
     {
@@ -69,7 +69,9 @@ def cache_in(folder: Path | None) -> Iterator[None]:
             os.environ[ENV_CACHE] = before
 
 
-def answer(dataset: Path, cache: Path | None, config: Config, *asked: Any) -> tuple[pd.DataFrame, Report]:
+def answer(
+    dataset: Path, cache: Path | None, config: Config, *asked: Any
+) -> tuple[pd.DataFrame, FeatureStats]:
     """Ask of a dataset, with a cache or without."""
     open_dataset(dataset)
     with cache_in(cache):
@@ -195,7 +197,7 @@ def evening(folder: Path, until: int, market: Market = MARKET) -> Path:
     return market.write(folder / f"evening{until}", until=until)
 
 
-def ask(dataset: Path, cache: Path | None, until: int) -> tuple[pd.DataFrame, Report]:
+def ask(dataset: Path, cache: Path | None, until: int) -> tuple[pd.DataFrame, FeatureStats]:
     """Ask for Alpha158 up to the last day."""
     return answer(dataset, cache, ALPHA, "all", BEGIN, str(weekdays(until)[-1]))
 
@@ -205,12 +207,12 @@ def test_what_grew_is_qlibs_and_told(tmp_path: Path, capfd: pytest.CaptureFixtur
     cache = tmp_path / "cache"
     assert ask(evening(tmp_path, 95), cache, 95)[1].new_days is None
     _, second = ask(evening(tmp_path, 97), cache, 97)
-    assert (second.new_days, second.instruments_anew, second.cache) == (2, 0, "kept for other runs")
+    assert (second.new_days, second.instruments_recomputed, second.cache) == (2, 0, "kept for other runs")
     assert "taken from the cache, 2 new days computed; kept for other runs" in capfd.readouterr().out
     changed = replace(MARKET, lives={**MARKET.lives, "BBB": replace(MARKET.lives["BBB"], seed=9)})
     dataset = evening(tmp_path, 100, changed)
     ours, third = ask(dataset, cache, 100)
-    assert (third.new_days, third.instruments_anew) == (3, 2)
+    assert (third.new_days, third.instruments_recomputed) == (3, 2)
     assert "3 new days computed, and 2 instruments wholly; kept" in capfd.readouterr().out
     open_dataset(dataset)
     require_same(by_qlib(ALPHA, "all", BEGIN, str(weekdays(100)[-1])), ours)
@@ -224,12 +226,12 @@ def test_only_rows_that_can_have_changed_are_computed(tmp_path: Path):
     dataset = evening(tmp_path, 96)
     open_dataset(dataset)
     loader = QlibDataLoader(ALPHA)
-    asked = Ask.of(loader, "all", BEGIN, str(weekdays(96)[-1]))
+    asked = FeatureRequest.of(loader, "all", BEGIN, str(weekdays(96)[-1]))
     nodes = [column.node for column in asked.columns if column.node]
-    matrixes = Matrixes(asked.root, asked.universe, asked.first, asked.last)
+    matrixes = ExpressionMatrix(asked.root, asked.universe, asked.first, asked.last)
     rows = matrixes.rows(nodes)
-    [(key, about)] = Cache(cache).older(asked.question.family(), asked.last, asked.universe.symbols)
-    before, stored = past(about, matrixes.inputs(nodes), ahead=2), Cache(cache).find(key)
+    [(key, about)] = MatrixStore(cache).older(asked.identity.family(), asked.last, asked.universe.symbols)
+    before, stored = match_previous(about, matrixes.inputs(nodes), ahead=2), MatrixStore(cache).find(key)
     assert before is not None
     assert stored is not None
     growth = grow(stored, before, rows, asked.last)
@@ -249,8 +251,8 @@ def test_a_file_that_is_behind_the_others_may_catch_up(tmp_path: Path):
     path.write_bytes(path.read_bytes()[:-12])
     ask(late, cache, 95)
     dataset = evening(tmp_path, 96)
-    grown, told = ask(dataset, cache, 96)
-    assert (told.new_days, told.instruments_anew) == (1, 0)
+    grown, feature_stats = ask(dataset, cache, 96)
+    assert (feature_stats.new_days, feature_stats.instruments_recomputed) == (1, 0)
     require_same(ask(dataset, None, 96)[0], grown)
 
 
@@ -262,9 +264,9 @@ def test_a_zero_with_a_sign_is_remembered(tmp_path: Path):
         write_bin(evening(tmp_path, until) / "features" / "aaa" / "flow.day.bin", flow.tolist(), 0)
     for until, anew in ((95, None), (96, 1)):
         asked = config, "all", BEGIN, str(weekdays(until)[-1])
-        grown, told = answer(tmp_path / f"evening{until}", tmp_path / "cache", *asked)
+        grown, feature_stats = answer(tmp_path / f"evening{until}", tmp_path / "cache", *asked)
         require_same(answer(tmp_path / f"evening{until}", None, *asked)[0], grown)
-        assert (told.instruments_anew if anew else told.new_days) == anew
+        assert (feature_stats.instruments_recomputed if anew else feature_stats.new_days) == anew
 
 
 def test_a_damaged_matrix_of_yesterday_is_told_and_nothing_is_taken_from_it(
@@ -277,8 +279,8 @@ def test_a_damaged_matrix_of_yesterday_is_told_and_nothing_is_taken_from_it(
     with (old / MATRIX).open("r+b") as stream:
         stream.write(b"rust")
     dataset = evening(tmp_path, 96)
-    ours, told = ask(dataset, cache, 96)
-    assert told.new_days is None
+    ours, feature_stats = ask(dataset, cache, 96)
+    assert feature_stats.new_days is None
     assert "cannot be used" in capfd.readouterr().err
     assert not old.exists()
     require_same(ask(dataset, None, 96)[0], ours)
@@ -290,12 +292,12 @@ def test_a_matrix_of_yesterday_that_goes_meanwhile_is_no_loss(
     """Whoever had listed it finds nothing; whoever had opened it reads it to its end."""
     home = tmp_path / "cache"
     ask(evening(tmp_path, 95), home, 95)
-    [(key, about)] = Cache(home).described()
-    assert [one for one, _ in Cache(home).older(about["family"], 95, about["symbols"])] == [key]
-    found = Cache(home).find(key)
+    [(key, about)] = MatrixStore(home).descriptions()
+    assert [one for one, _ in MatrixStore(home).older(about["family"], 95, about["symbols"])] == [key]
+    found = MatrixStore(home).find(key)
     assert found is not None
-    find = Cache.find
-    monkeypatch.setattr(Cache, "find", lambda cache, key: [cache.shrink(0), find(cache, key)][1])
+    find = MatrixStore.find
+    monkeypatch.setattr(MatrixStore, "find", lambda cache, key: [cache.shrink(0), find(cache, key)][1])
     assert ask(evening(tmp_path, 96), home, 96)[1].new_days is None
     assert np.isfinite(found.matrix[0]).any()
 
@@ -304,20 +306,20 @@ def test_what_gives_nothing_is_neither_read_nor_used(tmp_path: Path, monkeypatch
     """All prices have another past: that follows from what is said of the files, and a matrix is large."""
     cache = tmp_path / "cache"
     ask(evening(tmp_path, 95), cache, 95)
-    [old] = Cache(cache).entries()
+    [old] = MatrixStore(cache).entries()
     os.utime(old.folder, (1000, 1000))
     read: list[str] = []
-    hashes = shelf._hashes
+    hashes = store._hashes
 
     def hash_and_note(folder: Path, names: list[str]) -> dict[str, str]:
         read.append(folder.name)
         return hashes(folder, names)
 
-    monkeypatch.setattr(shelf, "_hashes", hash_and_note)
+    monkeypatch.setattr(store, "_hashes", hash_and_note)
     lives = {symbol: replace(life, seed=life.seed + 50) for symbol, life in MARKET.lives.items()}
     assert ask(evening(tmp_path, 96, replace(MARKET, lives=lives)), cache, 96)[1].new_days is None
     assert old.folder.name not in read
-    assert Cache(cache).entries()[0].used == 1000
+    assert MatrixStore(cache).entries()[0].used == 1000
 
 
 def test_on_a_full_disk_what_grew_is_given_and_not_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -328,10 +330,10 @@ def test_on_a_full_disk_what_grew_is_given_and_not_kept(tmp_path: Path, capfd: p
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        ours, told = ask(dataset, cache, 96)
+        ours, feature_stats = ask(dataset, cache, 96)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert (told.new_days, told.cache) == (1, "not kept")
+    assert (feature_stats.new_days, feature_stats.cache) == (1, "not kept")
     assert "not kept for other runs" in capfd.readouterr().err
     require_same(ask(dataset, None, 96)[0], ours)
 
@@ -349,6 +351,6 @@ def test_what_is_not_the_same_question_or_past_is_computed_from_nothing(tmp_path
         config = {**ALPHA, "label": (["Ref($close, -1)"], ["LABEL0"])}
     else:
         begin = str(weekdays(96)[3])
-    _, told = answer(dataset, cache, config, "all", begin, str(weekdays(96)[-1]))
-    assert told.new_days is None
-    assert told.cache == "kept for other runs"
+    _, feature_stats = answer(dataset, cache, config, "all", begin, str(weekdays(96)[-1]))
+    assert feature_stats.new_days is None
+    assert feature_stats.cache == "kept for other runs"

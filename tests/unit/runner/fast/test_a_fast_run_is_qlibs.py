@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from local_stages import LocalVolume, small_run
-from qlib_shadow_runner.cache.matrices import Cache
+from qlib_shadow_runner.cache.matrices import MatrixStore
 from qlib_shadow_runner.cache.places import (
     ENV_CACHE,
     ENV_LIMIT,
@@ -109,7 +109,7 @@ def test_a_limit_that_is_no_number_of_bytes_is_refused(
     monkeypatch.setenv(ENV_CACHE, str(runs.mount / FEATURES_CACHE))
     monkeypatch.setenv(ENV_LIMIT, given)
     with pytest.raises(StageError, match=fault):
-        Cache.from_environ()
+        MatrixStore.from_environ()
 
 
 def test_each_workflow_names_its_handler_and_its_question(runs: LocalVolume):

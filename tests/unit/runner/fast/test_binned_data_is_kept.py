@@ -21,12 +21,12 @@ from tests.unit.runner.conftest import weekdays
 from tests.unit.runner.fast.markets import Life, Market
 
 from qlib_shadow_runner.cache.places import ENV_CACHE
-from qlib_shadow_runner.cache.store import CONTENT, Draft, Shelf
+from qlib_shadow_runner.cache.store import CONTENT, Store, StoreDraft
 from qlib_shadow_runner.plugins import handlers
-from qlib_shadow_runner.plugins.handlers import features, lessons
-from qlib_shadow_runner.plugins.learned import Learned, Lesson
+from qlib_shadow_runner.plugins.handlers import features, training_sets
 from qlib_shadow_runner.plugins.lightgbm import LGBModel
-from qlib_shadow_runner.plugins.lightgbm_bins import FILE, Binned, datasets, understood
+from qlib_shadow_runner.plugins.lightgbm_bins import FILE, BinnedStore, are_supported, datasets
+from qlib_shadow_runner.plugins.training_data import LazyTrainingFrame, TrainingData
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,15 +136,15 @@ def test_a_model_is_qlibs_whether_its_bins_are_made_kept_or_found(
     """Without a shelf, with an empty one, and with a full one: the same trees, curves and predictions."""
     given = dataset()
     first, second = fit(LGBModel, given, tmp_path), fit(LGBModel, dataset(), tmp_path)
-    told = [line for line in capfd.readouterr().out.splitlines() if line.startswith("binned data: ")]
-    assert told == [
+    feature_stats = [line for line in capfd.readouterr().out.splitlines() if line.startswith("binned data: ")]
+    assert feature_stats == [
         "binned data: train kept for other runs, valid kept for other runs",
         "binned data: train taken from the cache, valid taken from the cache",
     ]
     monkeypatch.delenv(ENV_CACHE)
     for one in (first, second, fit(LGBModel, given, tmp_path)):
         require_same(qlibs, one)
-    monkeypatch.setattr("qlib_shadow_runner.plugins.lightgbm.PIECE", 7)
+    monkeypatch.setattr("qlib_shadow_runner.plugins.lightgbm.BATCH_ROWS", 7)
     require_same(qlibs, fit(LGBModel, given, tmp_path))
 
 
@@ -155,20 +155,20 @@ def test_qlibs_own_model_learns_the_same_from_our_handler(
     require_same(qlibs, fit(gbdt.LGBModel, dataset(), tmp_path))
     require_same(qlibs, fit(LGBModel, dataset(qlibs_handlers), tmp_path))
     assert "binned data: " not in capfd.readouterr().out
-    assert [entry.kind for entry in Shelf(home).entries()] == ["features"]
+    assert [entry.kind for entry in Store(home).entries()] == ["features"]
 
 
 def test_what_learning_is_not_understood_is_left_to_qlib():
     """Segments that Qlib refuses, in its own words; datasets of another kind; steps that see features."""
     nothing = {"train": ("1990-01-01", "1990-12-31")}
     given = dataset(segments=nothing)
-    assert lessons(given) == {}
+    assert training_sets(given) == {}
     with pytest.raises(ValueError, match="Empty data from dataset"):
         LGBModel(**PARAMS)._prepare_data(given)
-    assert lessons(dataset(segments={"test": SEGMENTS["test"]})) == {}
-    assert lessons(dataset(qlibs_handlers)) == {}
-    assert lessons(dataset(fetch_kwargs={"squeeze": True})) == {}
-    assert lessons(dataset()).keys() == {"train", "valid"}
+    assert training_sets(dataset(segments={"test": SEGMENTS["test"]})) == {}
+    assert training_sets(dataset(qlibs_handlers)) == {}
+    assert training_sets(dataset(fetch_kwargs={"squeeze": True})) == {}
+    assert training_sets(dataset()).keys() == {"train", "valid"}
 
 
 ASKED: list[dict[str, Any]] = [
@@ -195,7 +195,7 @@ def test_every_part_of_what_is_learnt_from_is_qlibs():
         assert type(want) is type(found), asked
         pd.testing.assert_index_equal(want.index, found.index)
         assert np.asarray(want).tobytes() == np.ascontiguousarray(found).tobytes(), asked
-    assert isinstance(ours._learned, Learned)
+    assert isinstance(ours._training_frame, LazyTrainingFrame)
     pd.testing.assert_frame_equal(theirs._learn, ours._learn)
     for group in ("feature", "label", "__all"):
         assert theirs.get_cols(group, "learn") == ours.get_cols(group, "learn")
@@ -246,40 +246,40 @@ def test_what_lies_apart_or_is_asked_otherwise_is_qlibs_copy():
         features(backwards, "test")
 
 
-def lesson(rows: int = 500, seed: int = 1) -> Lesson:
+def training_data(rows: int = 500, seed: int = 1) -> TrainingData:
     """Make something to learn from."""
     random = np.random.default_rng(seed)
     features = random.normal(0, 1, (6, rows + 40)).astype(np.float32)
     features[2, ::7] = np.nan
     places = np.flatnonzero(random.random(rows + 40) < 0.9)
-    return Lesson(features, places, random.normal(0, 1, len(places)).astype(np.float32))
+    return TrainingData(features, places, random.normal(0, 1, len(places)).astype(np.float32))
 
 
-def names(shelf: Binned) -> set[str]:
+def names(store: BinnedStore) -> set[str]:
     """List the keys of what is kept."""
-    return {entry.folder.name for entry in shelf.entries()}
+    return {entry.folder.name for entry in store.entries()}
 
 
 def test_other_values_or_parameters_have_another_name(tmp_path: Path):
     """Whatever has a say in binning; what has none, such as trees and threads, finds the same."""
-    given = lesson()
+    given = training_data()
     changed = given.features.copy()
     changed[5, given.rows[-1]] += 1
-    shelf = Binned(tmp_path)
-    datasets({"train": given}, PARAMS, shelf)
-    [first] = names(shelf)
+    store = BinnedStore(tmp_path)
+    datasets({"train": given}, PARAMS, store)
+    [first] = names(store)
     again: list[dict[str, Any]] = [
         {"num_threads": 1, "learning_rate": 0.5, "num_leaves": 3},
         {"lambda_l1": 9.0, "deterministic": False, "num_boost_round": 3, "max_depth": 2},
     ]
     for params in again:
-        datasets({"train": given}, {**PARAMS, **params}, shelf)
-        assert names(shelf) == {first}
+        datasets({"train": given}, {**PARAMS, **params}, store)
+        assert names(store) == {first}
     spare = tmp_path / "spare"
-    datasets({"train": given}, {**PARAMS, **again[0]}, Binned(spare))
+    datasets({"train": given}, {**PARAMS, **again[0]}, BinnedStore(spare))
     assert (spare / first / FILE).read_bytes() == (tmp_path / first / FILE).read_bytes()
     shutil.rmtree(spare)
-    others: list[tuple[Lesson, dict[str, Any]]] = [
+    others: list[tuple[TrainingData, dict[str, Any]]] = [
         (replace(given, features=changed), {}),
         (replace(given, labels=-given.labels), {}),
         (replace(given, rows=given.rows[:-1], labels=given.labels[:-1]), {}),
@@ -287,11 +287,11 @@ def test_other_values_or_parameters_have_another_name(tmp_path: Path):
         (given, {"feature_pre_filter": False}),
     ]
     for number, (one, params) in enumerate(others):
-        datasets({"train": one}, {**PARAMS, **params}, shelf)
-        assert len(names(shelf)) == number + 2
+        datasets({"train": one}, {**PARAMS, **params}, store)
+        assert len(names(store)) == number + 2
     twice = {"train": given, "valid": given}
-    datasets(twice, PARAMS, shelf)
-    assert len(names(shelf)) == len(others) + 2
+    datasets(twice, PARAMS, store)
+    assert len(names(store)) == len(others) + 2
 
 
 @pytest.mark.parametrize(
@@ -306,8 +306,8 @@ def test_other_values_or_parameters_have_another_name(tmp_path: Path):
 )
 def test_parameters_that_say_more_than_their_value_are_left_to_qlib(params: dict[str, Any]):
     """Files, columns and devices."""
-    assert understood(PARAMS)
-    assert not understood({**PARAMS, **params})
+    assert are_supported(PARAMS)
+    assert not are_supported({**PARAMS, **params})
 
 
 @pytest.mark.parametrize(
@@ -325,34 +325,34 @@ def test_what_is_damaged_is_told_removed_and_binned_again(
     tmp_path: Path, damage: Any, capfd: pytest.CaptureFixture[str]
 ):
     """LightGBM never sees it."""
-    shelf, given = Binned(tmp_path), {"train": lesson(), "valid": lesson(200)}
-    datasets(given, PARAMS, shelf)
-    kept = names(shelf)
+    store, given = BinnedStore(tmp_path), {"train": training_data(), "valid": training_data(200)}
+    datasets(given, PARAMS, store)
+    kept = names(store)
     for name in kept:
         damage(tmp_path / name)
-    assert [dataset.num_data() for dataset, _ in datasets(given, PARAMS, shelf)] == [
+    assert [dataset.num_data() for dataset, _ in datasets(given, PARAMS, store)] == [
         len(one.rows) for one in given.values()
     ]
-    told = capfd.readouterr()
-    assert told.err.count("cannot be used") == 2
-    assert "the binned data are computed again" in told.err
-    assert told.out.endswith("binned data: train kept for other runs, valid kept for other runs\n")
-    assert names(shelf) == kept
+    feature_stats = capfd.readouterr()
+    assert feature_stats.err.count("cannot be used") == 2
+    assert "the binned data are computed again" in feature_stats.err
+    assert feature_stats.out.endswith("binned data: train kept for other runs, valid kept for other runs\n")
+    assert names(store) == kept
 
 
 def test_what_lightgbm_cannot_read_is_binned_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     """Though its hash be right: at its last bytes LightGBM does not see that the disk is full."""
-    shelf, given = Binned(tmp_path), {"train": lesson()}
-    datasets(given, PARAMS, shelf)
-    [name] = names(shelf)
+    store, given = BinnedStore(tmp_path), {"train": training_data()}
+    datasets(given, PARAMS, store)
+    [name] = names(store)
     (tmp_path / name / FILE).write_bytes((tmp_path / name / FILE).read_bytes()[:-100])
     (tmp_path / name).rename(tmp_path / "cut")
-    draft = Draft(tmp_path / "cut", name)
+    draft = StoreDraft(tmp_path / "cut", name)
     (tmp_path / "cut" / CONTENT).unlink()
-    assert shelf.publish(draft, {}) == "kept for other runs"
-    datasets(given, PARAMS, shelf)
+    assert store.publish(draft, {}) == "kept for other runs"
+    datasets(given, PARAMS, store)
     assert "cannot be used" in capfd.readouterr().err
-    datasets(given, PARAMS, shelf)
+    datasets(given, PARAMS, store)
     assert capfd.readouterr().out == "binned data: train taken from the cache\n"
 
 
@@ -361,34 +361,34 @@ def test_a_full_disk_costs_no_more_than_the_bins(
     small_volume: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seen: str
 ):
     """What is not whole is not kept, and the run goes on."""
-    given = {"train": lesson(1_000_000)}
+    given = {"train": training_data(1_000_000)}
     if not seen:
-        monkeypatch.setattr(Binned, "make_room", lambda *_: None)
-    [(dataset, _)] = datasets(given, PARAMS, Binned(small_volume / "cache"))
+        monkeypatch.setattr(BinnedStore, "make_room", lambda *_: None)
+    [(dataset, _)] = datasets(given, PARAMS, BinnedStore(small_volume / "cache"))
     assert dataset.num_data() == len(given["train"].rows)
-    told = capfd.readouterr()
+    feature_stats = capfd.readouterr()
     why = "12.0 MiB are more than the 2.0 MiB" if seen else "Cannot write binary data"
-    assert f"the binned data are not kept for other runs: {why}" in told.err
-    assert told.out == "binned data: train not kept\n"
+    assert f"the binned data are not kept for other runs: {why}" in feature_stats.err
+    assert feature_stats.out == "binned data: train not kept\n"
     assert list((small_volume / "cache").glob("*")) == []
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     """And the run goes on."""
     (tmp_path / "file").write_text("")
-    datasets({"train": lesson()}, PARAMS, Binned(tmp_path / "file" / "cache"))
-    told = capfd.readouterr()
-    assert "the binned data are not kept for other runs" in told.err
-    assert told.out == "binned data: train not kept\n"
+    datasets({"train": training_data()}, PARAMS, BinnedStore(tmp_path / "file" / "cache"))
+    feature_stats = capfd.readouterr()
+    assert "the binned data are not kept for other runs" in feature_stats.err
+    assert feature_stats.out == "binned data: train not kept\n"
 
 
 def test_many_at_once_leave_one_of_each(tmp_path: Path):
     """Each trains with what it has; whoever is last finds it there."""
-    given = {"train": lesson(), "valid": lesson(200)}
+    given = {"train": training_data(), "valid": training_data(200)}
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: datasets(given, PARAMS, Binned(tmp_path)), range(8)))
+        found = list(pool.map(lambda _: datasets(given, PARAMS, BinnedStore(tmp_path)), range(8)))
     assert {dataset.num_data() for each in found for dataset, _ in each} == {
         len(one.rows) for one in given.values()
     }
-    assert len(names(Binned(tmp_path))) == 2
+    assert len(names(BinnedStore(tmp_path))) == 2
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []

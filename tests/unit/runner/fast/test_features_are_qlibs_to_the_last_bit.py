@@ -153,9 +153,13 @@ def test_ready_made_features_are_qlibs_and_none_is_left_to_it(
     open_dataset(nasty)
     days = [str(day) for day in weekdays(130)]
     config = {"feature": features, "label": LABEL}
-    ours, told = by_us(config, "some", days[20], days[100])
+    ours, feature_stats = by_us(config, "some", days[20], days[100])
     require_same(by_qlib(config, "some", days[20], days[100]), ours)
-    assert (told.all_by_qlib, told.columns_by_qlib, told.instruments_by_qlib) == ("", [], [])
+    assert (feature_stats.all_by_qlib, feature_stats.columns_by_qlib, feature_stats.instruments_by_qlib) == (
+        "",
+        [],
+        [],
+    )
 
 
 def test_zeros_of_both_signs_are_qlibs(nasty: Path, tmp_path: Path):
@@ -173,9 +177,9 @@ def test_zeros_of_both_signs_are_qlibs(nasty: Path, tmp_path: Path):
         "Quantile(($close - Ref($close, 1))*($open - Ref($open, 1))*0, 3, 0.5)",
     )
     asked = {"feature": expressions, "label": LABEL}, "all", "2020-01-01", "2020-06-30"
-    ours, told = by_us(*asked)
+    ours, feature_stats = by_us(*asked)
     require_same(by_qlib(*asked), ours)
-    assert told.columns_by_qlib == []
+    assert feature_stats.columns_by_qlib == []
 
 
 @pytest.mark.parametrize(
@@ -196,9 +200,9 @@ def test_what_is_not_understood_is_qlibs_own_and_told(
     open_dataset(nasty)
     config = {"feature": named("$close/Ref($close, 1)", expression, "Std($close, 5)"), "label": LABEL}
     asked = "all", "2020-01-01", "2020-06-30"
-    ours, told = by_us(config, *asked)
+    ours, feature_stats = by_us(config, *asked)
     require_same(by_qlib(config, *asked), ours)
-    assert told.columns_by_qlib == ["C1"]
+    assert feature_stats.columns_by_qlib == ["C1"]
     assert "1 columns by Qlib's own engine (C1)" in capfd.readouterr().out
 
 
@@ -212,9 +216,9 @@ def test_an_instrument_whose_days_do_not_fit_is_qlibs_own_and_told(
     open_dataset(tmp_path / "us")
     config = {"feature": named("$open/$close", "Mean($close, 3)"), "label": LABEL}
     asked = "all", "2020-01-01", "2020-06-30"
-    ours, told = by_us(config, *asked)
+    ours, feature_stats = by_us(config, *asked)
     require_same(by_qlib(config, *asked), ours)
-    assert told.instruments_by_qlib == ["AAA"]
+    assert feature_stats.instruments_by_qlib == ["AAA"]
     assert "1 instruments by Qlib's own engine (AAA)" in capfd.readouterr().out
 
 
@@ -223,6 +227,6 @@ def test_days_on_which_nothing_is_listed_are_qlibs_own(nasty: Path):
     open_dataset(nasty)
     config = {"feature": named("$close"), "label": LABEL}
     asked = ["CCC"], "2020-01-01", "2020-01-10"
-    ours, told = by_us(config, *asked)
+    ours, feature_stats = by_us(config, *asked)
     require_same(by_qlib(config, *asked), ours)
-    assert told.all_by_qlib == "days on which nothing is listed"
+    assert feature_stats.all_by_qlib == "days on which nothing is listed"

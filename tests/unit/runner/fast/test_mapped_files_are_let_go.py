@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qlib_shadow_runner.engine.layout import let_go
+from qlib_shadow_runner.engine.layout import release_pages
 
 COLUMNS, ROWS = 4, 100_000
 
@@ -26,9 +26,9 @@ def test_a_column_is_let_go_and_found_again(tmp_path: Path):
     matrix[:] = np.arange(COLUMNS)[:, None]
     whole = resident(path)
     assert whole >= COLUMNS * ROWS * 4 // 1024
-    let_go(matrix[1])
+    release_pages(matrix[1])
     assert 0 < resident(path) < whole
-    let_go(pd.DataFrame(matrix.T, copy=False).to_numpy())
+    release_pages(pd.DataFrame(matrix.T, copy=False).to_numpy())
     assert resident(path) == 0
     assert (matrix == np.arange(COLUMNS)[:, None]).all()
 
@@ -37,6 +37,6 @@ def test_memory_of_ones_own_stays(tmp_path: Path):
     """As does an array of a file in which there is nothing."""
     (tmp_path / "empty").write_bytes(bytes(8))
     values = np.arange(10.0)
-    let_go(values[2:5])
-    let_go(np.memmap(tmp_path / "empty", "<f4", "r", shape=(2,))[:0])
+    release_pages(values[2:5])
+    release_pages(np.memmap(tmp_path / "empty", "<f4", "r", shape=(2,))[:0])
     assert values.tolist() == list(range(10))

@@ -16,9 +16,9 @@ import pytest
 from tests.unit.runner.fast.markets import Life, Market
 from tests.unit.runner.fast.side_by_side import by_qlib, by_us, named, open_dataset, require_same
 
-from qlib_shadow_runner.cache import store as shelf
-from qlib_shadow_runner.cache.key import Question
-from qlib_shadow_runner.cache.matrices import MATRIX, SYMBOLS, Cache, Draft
+from qlib_shadow_runner.cache import store
+from qlib_shadow_runner.cache.key import MatrixIdentity
+from qlib_shadow_runner.cache.matrices import MATRIX, SYMBOLS, MatrixDraft, MatrixStore
 from qlib_shadow_runner.cache.places import ENV_CACHE, Space
 from qlib_shadow_runner.cache.store import CONTENT, STAGING, remove
 from qlib_shadow_runner.engine.matrix import Universe
@@ -31,7 +31,7 @@ DAYS, INSTRUMENTS = np.array([3, 3, 4]), np.array([0, 1, 0])
 VALUES = np.array([[1.0, np.nan, -0.0], [np.inf, 2.0, 3.0]], np.float32)
 
 
-def make(cache: Cache, key: str = "a" * 64) -> Draft:
+def make(cache: MatrixStore, key: str = "a" * 64) -> MatrixDraft:
     """Make a matrix as a computation does."""
     draft = cache.begin(key)
     room = draft.room(DAYS, INSTRUMENTS, 2)
@@ -41,12 +41,12 @@ def make(cache: Cache, key: str = "a" * 64) -> Draft:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
+def cache(tmp_path: Path) -> MatrixStore:
     """Give an empty cache, whose folder nobody has made."""
-    return Cache(tmp_path / "cache" / "features")
+    return MatrixStore(tmp_path / "cache" / "features")
 
 
-def test_what_is_kept_is_found_again_bit_for_bit(cache: Cache):
+def test_what_is_kept_is_found_again_bit_for_bit(cache: MatrixStore):
     """Rows and columns, mapped and not to be written to."""
     assert cache.find("a" * 64) is None
     assert cache.keep(make(cache)) == "kept for other runs"
@@ -82,7 +82,7 @@ def test_what_is_kept_is_found_again_bit_for_bit(cache: Cache):
     ],
 )
 def test_what_is_damaged_is_told_removed_and_made_again(
-    cache: Cache, damage: object, capfd: pytest.CaptureFixture[str]
+    cache: MatrixStore, damage: object, capfd: pytest.CaptureFixture[str]
 ):
     """Nobody ever computes with it."""
     cache.keep(make(cache))
@@ -95,7 +95,9 @@ def test_what_is_damaged_is_told_removed_and_made_again(
     assert cache.find("a" * 64) is not None
 
 
-def test_what_another_publishes_while_it_is_looked_for_stays(cache: Cache, monkeypatch: pytest.MonkeyPatch):
+def test_what_another_publishes_while_it_is_looked_for_stays(
+    cache: MatrixStore, monkeypatch: pytest.MonkeyPatch
+):
     """It was not there at first, and is whole by now."""
     drafts = [make(cache)]
 
@@ -108,14 +110,14 @@ def test_what_another_publishes_while_it_is_looked_for_stays(cache: Cache, monke
         while drafts:
             cache.keep(drafts.pop())
 
-    monkeypatch.setattr(shelf, "read_json_object", look)
+    monkeypatch.setattr(store, "read_json_object", look)
     cache.find("a" * 64)
     publish()
     assert cache.find("a" * 64) is not None
 
 
 def test_what_was_removed_and_made_again_while_it_is_read_stays(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    cache: MatrixStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     """The other one is not what was looked at."""
     cache.keep(make(cache))
@@ -127,14 +129,14 @@ def test_what_was_removed_and_made_again_while_it_is_read_stays(
         cache.keep(draft)
         return dict.fromkeys(names, "")
 
-    monkeypatch.setattr(shelf, "_hashes", hash_before)
+    monkeypatch.setattr(store, "_hashes", hash_before)
     assert cache.find("a" * 64) is None
     assert cache.find("a" * 64) is not None
     assert capfd.readouterr().err == ""
 
 
 def test_what_is_removed_while_it_is_read_is_not_told(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    cache: MatrixStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     """Somebody needed its room: nothing is damaged."""
     cache.keep(make(cache))
@@ -143,8 +145,8 @@ def test_what_is_removed_while_it_is_read_is_not_told(
         remove(folder)
         return hashes(folder, names)
 
-    hashes = shelf._hashes
-    monkeypatch.setattr(shelf, "_hashes", hash_after)
+    hashes = store._hashes
+    monkeypatch.setattr(store, "_hashes", hash_after)
     assert cache.find("a" * 64) is None
     assert capfd.readouterr().err == ""
 
@@ -152,7 +154,11 @@ def test_what_is_removed_while_it_is_read_is_not_told(
 @pytest.mark.parametrize("step", ["read_json_object", "_hashes"])
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
 def test_what_cannot_be_read_now_is_told_and_stays(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], step: str, error: int
+    cache: MatrixStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    step: str,
+    error: int,
 ):
     """A server that is away, or another user's files: the run goes on without them."""
     cache.keep(make(cache))
@@ -160,16 +166,16 @@ def test_what_cannot_be_read_now_is_told_and_stays(
     def refuse(*_: object) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(shelf, step, refuse)
+    monkeypatch.setattr(store, step, refuse)
     assert cache.find("a" * 64) is None
     assert "cannot be used" in capfd.readouterr().err
-    assert list(cache.described()) == [] or step == "_hashes"
+    assert list(cache.descriptions()) == [] or step == "_hashes"
     monkeypatch.undo()
     assert cache.find("a" * 64) is not None
 
 
 def test_a_shelf_that_cannot_be_opened_is_an_empty_one(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    cache: MatrixStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     """Neither looking nor listing ends a run."""
 
@@ -180,12 +186,14 @@ def test_a_shelf_that_cannot_be_opened_is_an_empty_one(
     with monkeypatch.context() as refused:
         refused.setattr(os, "open", refuse)
         refused.setattr(type(cache.home), "iterdir", refuse)
-        found = cache.find("a" * 64), cache.entries(), list(cache.described()), cache.shrink()
+        found = cache.find("a" * 64), cache.entries(), list(cache.descriptions()), cache.shrink()
     assert found == (None, [], [], [])
     assert "cannot be used" in capfd.readouterr().err
 
 
-def test_whoever_may_not_say_that_it_was_used_has_found_it(cache: Cache, monkeypatch: pytest.MonkeyPatch):
+def test_whoever_may_not_say_that_it_was_used_has_found_it(
+    cache: MatrixStore, monkeypatch: pytest.MonkeyPatch
+):
     """Another user's folder has a time of its own."""
 
     def refuse(*_: object) -> None:
@@ -196,7 +204,7 @@ def test_whoever_may_not_say_that_it_was_used_has_found_it(cache: Cache, monkeyp
     assert cache.find("a" * 64) is not None
 
 
-def test_the_longest_unused_go_first(cache: Cache):
+def test_the_longest_unused_go_first(cache: MatrixStore):
     """Use counts, and not age."""
     for number in range(3):
         cache.keep(make(cache, str(number) * 64))
@@ -211,7 +219,7 @@ def test_the_longest_unused_go_first(cache: Cache):
 
 
 def test_what_is_more_than_may_stay_is_not_written_and_nothing_goes_for_it(
-    cache: Cache, capfd: pytest.CaptureFixture[str]
+    cache: MatrixStore, capfd: pytest.CaptureFixture[str]
 ):
     """The others are as good as before."""
     cache.keep(make(cache))
@@ -225,7 +233,7 @@ def test_what_is_more_than_may_stay_is_not_written_and_nothing_goes_for_it(
     assert [path.name for path in cache.home.iterdir()] == ["a" * 64]
 
 
-def test_room_is_made_before_anything_is_written(cache: Cache):
+def test_room_is_made_before_anything_is_written(cache: MatrixStore):
     """There is never more than the limit."""
     for number in range(2):
         cache.keep(make(cache, str(number) * 64))
@@ -236,7 +244,7 @@ def test_room_is_made_before_anything_is_written(cache: Cache):
 
 
 def test_a_filesystem_keeps_room_for_what_runs_write(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    cache: MatrixStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     """A quarter of it may be kept, and the longest unused go where too little of it is free."""
     assert Space(40 << 30, 0).usual_limit == 10 << 30
@@ -250,7 +258,7 @@ def test_a_filesystem_keeps_room_for_what_runs_write(
     def free() -> int:
         return 3 * size - sum(entry.size for entry in cache.entries())
 
-    monkeypatch.setattr(shelf, "space_of", lambda _: Space(total, free()))
+    monkeypatch.setattr(store, "space_of", lambda _: Space(total, free()))
     cache.make_room(0)
     assert len(cache.entries()) == 1
     cache.make_room(size)
@@ -262,7 +270,7 @@ def test_a_filesystem_keeps_room_for_what_runs_write(
     assert len(cache.entries()) == 1
 
 
-def test_a_matrix_that_is_removed_is_read_to_its_end(cache: Cache):
+def test_a_matrix_that_is_removed_is_read_to_its_end(cache: MatrixStore):
     """By whoever has it open."""
     cache.keep(make(cache))
     found = cache.find("a" * 64)
@@ -272,10 +280,10 @@ def test_a_matrix_that_is_removed_is_read_to_its_end(cache: Cache):
 
 
 def test_what_was_left_half_made_goes_after_a_day_where_locks_tell_nothing(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch
+    cache: MatrixStore, monkeypatch: pytest.MonkeyPatch
 ):
     """Not before: somebody may be at it, on another machine."""
-    monkeypatch.setattr(shelf, "is_local", lambda _: False)
+    monkeypatch.setattr(store, "is_local", lambda _: False)
     old, new = make(cache, "a" * 64), make(cache, "b" * 64)
     os.utime(old.folder, (1000, 1000))
     assert [entry.folder for entry in cache.shrink()] == [old.folder]
@@ -288,14 +296,14 @@ MAKE = """
 import sys
 from pathlib import Path
 import numpy as np
-from qlib_shadow_runner.cache.matrices import Cache
-Cache(Path(sys.argv[1])).begin("b" * 64).room(np.zeros(9), np.zeros(9), 2)
+from qlib_shadow_runner.cache.matrices import MatrixStore
+MatrixStore(Path(sys.argv[1])).begin("b" * 64).room(np.zeros(9), np.zeros(9), 2)
 print("made", flush=True)
 sys.stdin.read()
 """
 
 
-def test_what_a_killed_run_left_half_made_goes_at_once(cache: Cache):
+def test_what_a_killed_run_left_half_made_goes_at_once(cache: MatrixStore):
     """While it is made it counts, and stays; the kernel says when nobody is at it."""
     cache.keep(make(cache))
     command = [sys.executable, "-c", MAKE, str(cache.home)]
@@ -312,12 +320,12 @@ def test_what_a_killed_run_left_half_made_goes_at_once(cache: Cache):
     assert list(cache.home.iterdir()) == []
 
 
-def test_many_at_once_leave_one(cache: Cache):
+def test_many_at_once_leave_one(cache: MatrixStore):
     """Whoever is second finds it there, and each is told that it is kept."""
     drafts = [make(cache) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(cache.keep, drafts))
-    assert told == ["kept for other runs"] * 8
+        feature_stats = list(pool.map(cache.keep, drafts))
+    assert feature_stats == ["kept for other runs"] * 8
     assert [path.name for path in cache.home.iterdir()] == ["a" * 64]
     assert cache.find("a" * 64) is not None
 
@@ -325,7 +333,7 @@ def test_many_at_once_leave_one(cache: Cache):
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     """And the computation has its room in memory."""
     (tmp_path / "file").write_text("")
-    cache = Cache(tmp_path / "file" / "features")
+    cache = MatrixStore(tmp_path / "file" / "features")
     draft = cache.begin("a" * 64)
     assert draft.room(DAYS, INSTRUMENTS, 2) is None
     assert cache.keep(draft) == "not kept"
@@ -333,7 +341,7 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, capfd: pyt
 
 
 def test_room_that_the_disk_has_not_is_an_answer_and_no_crash(
-    cache: Cache, capfd: pytest.CaptureFixture[str]
+    cache: MatrixStore, capfd: pytest.CaptureFixture[str]
 ):
     """A mapping over the end of a full disk would end the process with a signal."""
     assert cache.begin("a" * 64).room(DAYS, INSTRUMENTS, 1 << 48) is None
@@ -341,7 +349,7 @@ def test_room_that_the_disk_has_not_is_an_answer_and_no_crash(
     assert list(cache.home.glob(f"{STAGING}*")) == []
 
 
-def question(root: Path, **other: object) -> str:
+def identity(root: Path, **other: object) -> str:
     """Ask something, or something else."""
     asked = {
         "root": root,
@@ -349,25 +357,25 @@ def question(root: Path, **other: object) -> str:
         "span": (0, 5),
         "columns": (("feature", "A", "$close"),),
     }
-    return Question(**(asked | other)).key()  # type: ignore[arg-type]
+    return MatrixIdentity(**(asked | other)).key()  # type: ignore[arg-type]
 
 
 def test_another_question_or_other_data_has_another_key(make_dataset: object, tmp_path: Path):
     """Each part of it counts, and the place of the data does not."""
     root = make_dataset(30).folder  # type: ignore[operator]
-    key = question(root)
+    key = identity(root)
     others = [
-        question(root, span=(0, 4)),
-        question(root, columns=(("feature", "A", "$open"),)),
-        question(root, columns=(("feature", "B", "$close"),)),
-        question(root, universe=Universe(("AAA",), ("aaa",), None)),
-        question(root, universe=Universe(("BBB",), ("bbb",), (((0, 5),),))),
+        identity(root, span=(0, 4)),
+        identity(root, columns=(("feature", "A", "$open"),)),
+        identity(root, columns=(("feature", "B", "$close"),)),
+        identity(root, universe=Universe(("AAA",), ("aaa",), None)),
+        identity(root, universe=Universe(("BBB",), ("bbb",), (((0, 5),),))),
     ]
     assert len({key, *others}) == 6
     shutil.copytree(root, tmp_path / "elsewhere")
-    assert question(tmp_path / "elsewhere") == key
+    assert identity(tmp_path / "elsewhere") == key
     (tmp_path / "elsewhere" / "features" / "aaa" / "close.day.bin").write_bytes(bytes(124))
-    assert question(tmp_path / "elsewhere") != key
+    assert identity(tmp_path / "elsewhere") != key
 
 
 MARKET = Market(30, {"AAA": Life(0, 30, 1), "BBB": Life(2, 20, 2)}, {})
@@ -393,9 +401,9 @@ def test_whose_a_column_is_stays_told(tmp_path: Path, monkeypatch: pytest.Monkey
     """Qlib computed it, whether now or for the run that kept it."""
     monkeypatch.setenv(ENV_CACHE, str(tmp_path / "cache"))
     open_dataset(MARKET.write(tmp_path / "us"))
-    told = [by_us(*ASKED)[1] for _ in range(2)]
-    assert [one.columns_by_qlib for one in told] == [["C1"], ["C1"]]
-    assert "1 columns by Qlib's own engine (C1)" in told[1].sentence()
+    feature_stats = [by_us(*ASKED)[1] for _ in range(2)]
+    assert [one.columns_by_qlib for one in feature_stats] == [["C1"], ["C1"]]
+    assert "1 columns by Qlib's own engine (C1)" in feature_stats[1].sentence()
 
 
 def test_what_was_made_of_data_that_changed_meanwhile_is_not_kept(
@@ -407,22 +415,22 @@ def test_what_was_made_of_data_that_changed_meanwhile_is_not_kept(
     open_dataset(root)
     path = root / "features" / "aaa" / "close.day.bin"
     before = path.read_bytes()
-    name = Question.key
+    name = MatrixIdentity.key
 
-    def name_and_write(question: Question) -> str:
-        key = name(question)
+    def name_and_write(identity: MatrixIdentity) -> str:
+        key = name(identity)
         path.write_bytes(before[:4] + before[8:12] + before[8:])
         return key
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(Question, "key", name_and_write)
-        _, told = by_us(*ASKED)
-    assert told.cache == "not kept"
+        meanwhile.setattr(MatrixIdentity, "key", name_and_write)
+        _, feature_stats = by_us(*ASKED)
+    assert feature_stats.cache == "not kept"
     assert "not kept for other runs: somebody wrote to the dataset meanwhile" in capfd.readouterr().err
     path.write_bytes(before)
     open_dataset(root)
-    ours, told = by_us(*ASKED)
-    assert told.cache == "kept for other runs"
+    ours, feature_stats = by_us(*ASKED)
+    assert feature_stats.cache == "kept for other runs"
     require_same(by_qlib(*ASKED), ours)
 
 
@@ -441,7 +449,7 @@ def test_a_run_that_finds_its_features_compiles_nothing(make_dataset: object, tm
     """Not even the compiler is imported; and a dataset that cannot be written to is as good."""
     root = make_dataset(30).folder  # type: ignore[operator]
     environ = {**os.environ, ENV_CACHE: str(tmp_path / "cache")}
-    told = [
+    feature_stats = [
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", LOAD, str(root)],
             env=environ,
@@ -451,7 +459,7 @@ def test_a_run_that_finds_its_features_compiles_nothing(make_dataset: object, tm
         ).stdout
         for _ in range(2)
     ]
-    assert "kept for other runs" in told[0]
-    assert "(90, 2) True" in told[0]
-    assert "taken from the cache" in told[1]
-    assert "(90, 2) False" in told[1]
+    assert "kept for other runs" in feature_stats[0]
+    assert "(90, 2) True" in feature_stats[0]
+    assert "taken from the cache" in feature_stats[1]
+    assert "(90, 2) False" in feature_stats[1]

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from qlib_shadow_runner.cache.matrices import Cache as Features
+from qlib_shadow_runner.cache.matrices import MatrixStore as Features
 from qlib_shadow_runner.cache.places import FEATURES_CACHE
-from qlib_shadow_runner.cache.store import STAGING, Draft, Shelf
+from qlib_shadow_runner.cache.store import STAGING, Store, StoreDraft
 from qlib_shadow_runner.cli.commands import main
 from qlib_shadow_runner.contract import ExitCode
-from qlib_shadow_runner.plugins.lightgbm_bins import Binned
+from qlib_shadow_runner.plugins.lightgbm_bins import BinnedStore
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
     """Keep features and binned data on a volume; the features were not used for long."""
-    for number, (letter, shelf) in enumerate({"a": Features, "b": Binned}.items()):
-        home = shelf(tmp_path / FEATURES_CACHE)
-        draft = Draft(home.staging(letter * 64), letter * 64)
+    for number, (letter, store) in enumerate({"a": Features, "b": BinnedStore}.items()):
+        home = store(tmp_path / FEATURES_CACHE)
+        draft = StoreDraft(home.staging(letter * 64), letter * 64)
         draft.folder.mkdir(parents=True)
         (draft.folder / "file").write_bytes(bytes(100))
         home.publish(draft, {})
@@ -51,7 +51,7 @@ def test_it_lists_it_for_programs(data: str, capsys: pytest.CaptureFixture[str])
 
 def test_it_removes_all_or_what_does_not_fit(data: str, capsys: pytest.CaptureFixture[str]):
     """The longest unused first; and nothing twice."""
-    one = Shelf(Path(data) / FEATURES_CACHE).entries()[1].size
+    one = Store(Path(data) / FEATURES_CACHE).entries()[1].size
     assert main(["cache", "clear", "--data", data, "--max-size", str(one)]) == ExitCode.DONE
     assert capsys.readouterr().out.startswith("aaaaaaaaaaaa ")
     assert main(["cache", "clear", "--data", data, "--json"]) == ExitCode.DONE
@@ -79,10 +79,10 @@ def test_it_lists_and_removes_what_a_killed_run_left_half_made(data: str, capsys
     ],
 )
 def test_wrong_forms_are_sentences(
-    data: str, typed: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]
+    data: str, typed: list[str], code: int, feature_stats: str, capsys: pytest.CaptureFixture[str]
 ):
     """With what to write instead."""
     given = typed if "--data" in typed else [*typed, "--data", data]
     assert main(["cache", *given]) == code
-    assert told in capsys.readouterr().err
-    assert len(Shelf(Path(data) / FEATURES_CACHE).entries()) == 2
+    assert feature_stats in capsys.readouterr().err
+    assert len(Store(Path(data) / FEATURES_CACHE).entries()) == 2

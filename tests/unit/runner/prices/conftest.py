@@ -17,7 +17,7 @@ from qlib_shadow_runner.dataset.prices.options import Options
 from qlib_shadow_runner.dataset.verification import verify_dataset
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.dataset.prices.notes import Notes
+    from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
 
 Frame = pd.DataFrame
 Read = Callable[[Path], Frame]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.prices import write
-from qlib_shadow_runner.dataset.prices.write import Writer
+from qlib_shadow_runner.dataset.prices import write_qlib as write
+from qlib_shadow_runner.dataset.prices.write_qlib import Writer
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qlib_shadow_runner.dataset.prices.columns import map_columns
+from qlib_shadow_runner.dataset.prices.column_roles import map_columns
 from qlib_shadow_runner.dataset.prices.options import Adjust, Duplicates, Options
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from qlib_shadow_runner.dataset.layout import Dataset
 from qlib_shadow_runner.dataset.prices.options import Adjust, BadRows, Options
 from qlib_shadow_runner.dataset.prices.symbols import clean
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import find_benchmark
 from qlib_shadow_runner.discovery.market import find_market
 

@@ -66,11 +66,11 @@ SHAPES = ["parquet long", "csv long", "parquet apart", "csv apart"]
 """The kind of file, and whether one file holds all symbols or one each, whose name is the symbol."""
 
 
-def write(frame: pd.DataFrame, home: Path, kind: str, way: str) -> list[Path]:
+def write(frame: pd.DataFrame, home: Path, kind: str, attempt_path: str) -> list[Path]:
     """Write the bars as people have them."""
     home.mkdir()
     parts = {"bars": frame}
-    if way == "apart":
+    if attempt_path == "apart":
         parts = {str(name): bars.drop(columns="symbol") for name, bars in frame.groupby("symbol")}
     for name, bars in parts.items():
         path = home / f"{name}.{kind}"

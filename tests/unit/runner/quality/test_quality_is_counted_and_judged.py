@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from qlib_shadow_runner.dataset.layout import Dataset
-from qlib_shadow_runner.dataset.manifest import Origin, describe
-from qlib_shadow_runner.dataset.prices.notes import Count, Notes
-from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, Finding, Kind, State
+from qlib_shadow_runner.dataset.manifest import DatasetOrigin, describe
+from qlib_shadow_runner.dataset.prices.conversion_notes import Count, Notes
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.dataset.quality.assess import age, assess, reassess
+from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, CheckKind, Finding, State
 from qlib_shadow_runner.dataset.quality.policy import Policy, parse_policy
 from qlib_shadow_runner.dataset.quality.survey import survey
-from qlib_shadow_runner.dataset.quality.verdict import age, judge, judge_again
 from qlib_shadow_runner.dataset.synthetic import write_market
 from qlib_shadow_runner.errors import StageError
 
@@ -50,7 +50,7 @@ def ones(count: int = DAYS) -> np.ndarray:
 
 def test_a_clean_dataset_is_fine(folder: Path):
     """Every check that needs nothing else is made and finds nothing."""
-    quality = judge(survey(folder))
+    quality = assess(survey(folder))
     assert {check["state"] for check in quality.checks} == {"ok"}
     assert quality.overall_state is State.OK
     assert (quality.reason_code, quality.action_hint, quality.refusal, quality.warning) == (
@@ -169,7 +169,7 @@ ZERO = Finding("invalid_prices", 1, ["BBB 2020-01-02"])
 
 def test_by_default_only_structure_blocks():
     """What is merely odd warns."""
-    quality = judge([SPLIT])
+    quality = assess([SPLIT])
     assert (quality.engineering_state, quality.source_state) == (State.OK, State.WARN)
     assert (quality.policy_state, quality.overall_state) == (State.OK, State.WARN)
     assert quality.reason_code == "UnadjustedSplits"
@@ -183,7 +183,7 @@ def test_by_default_only_structure_blocks():
 
 def test_what_the_policy_blocks_fails():
     """The failure comes first, whatever else is odd."""
-    quality = judge([SPLIT, Finding("missing_days", 1)], Policy((*STRUCTURAL, "split_jumps")))
+    quality = assess([SPLIT, Finding("missing_days", 1)], Policy((*STRUCTURAL, "split_jumps")))
     assert (quality.policy_state, quality.overall_state) == (State.FAIL, State.FAIL)
     assert quality.reason_code == "UnadjustedSplits"
     assert quality.refusal is not None
@@ -196,38 +196,38 @@ def test_what_the_policy_blocks_fails():
 def test_every_check_blocks_where_the_policy_says_so_and_only_there(name: str):
     """By its own code, and with its own advice."""
     rule, findings = RULES[name], [Finding(name, 3, ["here"])]
-    blocked = judge(findings, parse_policy({"block": [name]}))
+    blocked = assess(findings, parse_policy({"block": [name]}))
     assert (blocked.policy_state, blocked.overall_state) == (State.FAIL, State.FAIL)
     assert (blocked.reason_code, blocked.action_hint) == (rule.reason, rule.hint)
     assert blocked.refusal is not None
     assert f"{name} found 3 {rule.finds} (here). {rule.hint}" in blocked.refusal
-    default = judge(findings)
-    expected = State.FAIL if rule.kind is Kind.ENGINEERING else State.WARN
+    default = assess(findings)
+    expected = State.FAIL if rule.kind is CheckKind.ENGINEERING else State.WARN
     assert default.overall_state is expected
-    states = {Kind.ENGINEERING: default.engineering_state, Kind.SOURCE: default.source_state}
+    states = {CheckKind.ENGINEERING: default.engineering_state, CheckKind.SOURCE: default.source_state}
     assert states.pop(rule.kind) is expected
     assert set(states.values()) == {State.OK}
 
 
 def test_broken_structure_is_engineerings():
     """The states say where to look."""
-    quality = judge([ZERO])
+    quality = assess([ZERO])
     assert (quality.engineering_state, quality.source_state) == (State.FAIL, State.OK)
     assert quality.refusal is not None
 
 
 def test_another_run_judges_the_same_counts_by_its_own_policy():
     """The manifest keeps facts; it survives JSON, and age is of the day of the run."""
-    recorded = json.loads(json.dumps(judge([SPLIT]).document()))
-    again = judge_again(recorded, Policy(("stale_end",)), end=date(2024, 1, 1), today=date(2024, 3, 1))
+    recorded = json.loads(json.dumps(assess([SPLIT]).document()))
+    again = reassess(recorded, Policy(("stale_end",)), end=date(2024, 1, 1), today=date(2024, 3, 1))
     assert again.reason_code == "StaleData"
     assert again.overall_state is State.FAIL
-    assert judge_again({}, Policy()).overall_state is State.OK
+    assert reassess({}, Policy()).overall_state is State.OK
 
 
 def test_the_manifest_carries_the_states(folder: Path):
     """Programs read them there."""
-    quality = describe(folder, Origin("existing")).quality
+    quality = describe(folder, DatasetOrigin("existing")).quality
     assert {
         "engineering_state",
         "source_state",
@@ -269,4 +269,4 @@ def test_every_rule_is_whole():
     """Codes are unique, hints are sentences, and the structural ones are the engineering ones."""
     assert len({rule.reason for rule in RULES.values()}) == len(RULES)
     assert all(rule.hint.endswith(".") for rule in RULES.values())
-    assert {name for name, rule in RULES.items() if rule.kind is Kind.ENGINEERING} == set(STRUCTURAL)
+    assert {name for name, rule in RULES.items() if rule.kind is CheckKind.ENGINEERING} == set(STRUCTURAL)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.runner.report.recorded import make_run
+from tests.unit.runner.report.recorded_runs import make_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Make them once."""
-    from qlib_shadow_runner.report.making import report_of  # noqa: PLC0415 - it takes seconds to load
+    from qlib_shadow_runner.report.make import report_of  # noqa: PLC0415 - it takes seconds to load
 
     data = tmp_path_factory.mktemp("data")
     folder = make_run(data)

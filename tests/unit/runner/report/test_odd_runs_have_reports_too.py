@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.unit.runner.report.pages import Page, read_page
-from tests.unit.runner.report.recorded import Shape, artifacts_of, dump, foreign, make_run
+from tests.unit.runner.report.recorded_runs import Shape, artifacts_of, dump, foreign, make_run
 
 from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
-from qlib_shadow_runner.report.making import report_of
+from qlib_shadow_runner.report.make import report_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ POSITIONS = "portfolio_analysis/positions_normal_1day.pkl"
 FEW = replace(SMALL, days=5)
 ODD = {
     "no benchmark": (SMALL, with_account(lambda table: table.drop(columns="bench")), "The benchmark has no"),
-    "a benchmark of nothing": (SMALL, assigned(bench=0.0), "The benchmark has no returns"),
+    "a benchmark of nothing": (SMALL, assigned(context=0.0), "The benchmark has no returns"),
     "no IC": (SMALL, no_correlation, "No day has an information coefficient"),
     "one symbol": (replace(SMALL, symbols=1), no_correlation, "there are no fifths to compare"),
     "few days": (FEW, without(), "5 days are too few for rolling figures"),
@@ -148,11 +148,11 @@ def shown(page: Page) -> str:
 
 @pytest.mark.parametrize(("shape", "spoil", "says"), ODD.values(), ids=ODD)
 def test_the_page_says_what_is_missing(
-    tmp_path: Path, shape: Shape, spoil: Callable[[Path], None], says: str
+    tmp_path: Path, shape: Shape, corrupt: Callable[[Path], None], says: str
 ):
     """And shows the rest, without a number that is none."""
     folder = make_run(tmp_path, shape=shape)
-    spoil(artifacts_of(folder))
+    corrupt(artifacts_of(folder))
     page = read_page(report_of(folder))
     assert says in page.text
     assert not re.search(r"\b(nan|inf|None|NaT)\b", shown(page))

@@ -56,12 +56,12 @@ def test_what_was_put_off_is_there_when_it_is_wanted():
 def test_figures_are_worked_out_once(made: Made, monkeypatch: pytest.MonkeyPatch):
     """The checklist holds the summary to the same ones that the page tells."""
     from qlib_shadow_runner.analysis import figures  # noqa: PLC0415 - they take seconds to load
-    from qlib_shadow_runner.report.making import report_of  # noqa: PLC0415
+    from qlib_shadow_runner.report.make import report_of  # noqa: PLC0415
 
     worked_out = []
     once = figures.compute_figures
 
-    def counted(material: figures.Material) -> figures.Figures:
+    def counted(material: figures.ReportMaterial) -> figures.ReportFigures:
         worked_out.append(material)
         return once(material)
 

@@ -9,16 +9,16 @@ from unittest.mock import Mock
 
 import pandas as pd
 import pytest
-from tests.unit.runner.report import recomputed
+from tests.unit.runner.report import independent_figures as recomputed
 from tests.unit.runner.report.pages import Page, number, read_page
-from tests.unit.runner.report.recorded import artifacts_of
+from tests.unit.runner.report.recorded_runs import artifacts_of
 
-from qlib_shadow_runner.analysis.figures import Material
+from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.export.metrics import compute_metrics
-from qlib_shadow_runner.export.signals import rank_signals
+from qlib_shadow_runner.export.ranked_signals import rank_signals
 from qlib_shadow_runner.export.summary import render_summary
-from qlib_shadow_runner.report.verdict import judge
+from qlib_shadow_runner.report.conclusion import conclude
 
 if TYPE_CHECKING:
     from tests.unit.runner.report.conftest import Made
@@ -87,9 +87,9 @@ def test_years_and_months_add_up(told: tuple[Path, Page]):
     table = account(artifacts)
     net = table["return"] - table["cost"]
     years, benchmark = (recomputed.compounded(series, "%Y") for series in (net, table["bench"]))
-    for year, strategy, bench, difference, worst, sharpe, days in page.tables["table-years"][1:]:
+    for year, strategy, context, difference, worst, sharpe, days in page.tables["table-years"][1:]:
         assert close(strategy, years[year], 0.001)
-        assert close(bench, benchmark[year], 0.001)
+        assert close(context, benchmark[year], 0.001)
         assert close(difference, years[year] - benchmark[year], 0.001)
         of_this = net[pd.DatetimeIndex(net.index).year == int(year)]
         of_year = recomputed.performance(of_this.to_numpy())
@@ -172,7 +172,7 @@ MEANT = {
 def judged(signal: float | None, profit: float | None) -> str:
     """Give the verdict on two t statistics."""
     ic, summary = Mock(t=signal, mean=None), Mock(excess_t=profit, benchmark=None, trading=Mock(cost=None))
-    return judge(Mock(ic=ic, summary=summary), {}).headline
+    return conclude(Mock(ic=ic, summary=summary), {}).headline
 
 
 def test_the_verdict_is_the_documented_one():
@@ -205,7 +205,7 @@ ASKED = {
 def test_the_summary_tells_what_the_page_tells(made: Made):
     """Months, features, ranks, holdings and the worst signals, in Markdown."""
     page, artifacts = read_page(made.page.read_text()), artifacts_of(made.folder)
-    figures = Material(Outputs(artifacts)).figures
+    figures = ReportMaterial(Outputs(artifacts)).figures
     signals = rank_signals(artifacts)
     run = {**read_metadata(made.folder), **ASKED}
     text = render_summary(run, compute_metrics(artifacts), figures, signals, "signals_ranked.parquet")

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from tests import chromium
 from tests.unit.runner.report.pages import read_page
-from tests.unit.runner.report.recorded import Shape, make_run
+from tests.unit.runner.report.recorded_runs import Shape, make_run
 
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.report.comparison import MEASURES, Compared, _row

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, Step, clear
+from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, TrainingStep, clear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def kept(tmp_path: Path) -> Checkpoints:
     """Keep a model of two files."""
     checkpoints = Checkpoints.of(tmp_path, "c0ffee")
-    draft = checkpoints.begin(Step.MODEL)
+    draft = checkpoints.begin(TrainingStep.MODEL)
     draft.path("model.txt").write_text("tree")
     draft.path("deeper/more.txt").write_text("leaves")
     draft.keep({"best_iteration": 3, "deviation": float("nan")})
@@ -35,11 +35,11 @@ def test_what_was_kept_is_found_again(kept: Checkpoints, monkeypatch: pytest.Mon
     monkeypatch.setenv(ENV_CHECKPOINTS, str(kept.home))
     there = Checkpoints.from_environ()
     assert there == kept
-    found = there.find(Step.MODEL)
+    found = there.find(TrainingStep.MODEL)
     assert found is not None
     assert (found.folder / "model.txt").read_text() == "tree"
     assert found.details["best_iteration"] == 3
-    assert there.find(Step.PREDICTION) is None
+    assert there.find(TrainingStep.PREDICTION) is None
 
 
 def test_without_the_variable_there_are_none(monkeypatch: pytest.MonkeyPatch):
@@ -76,7 +76,7 @@ def test_a_damaged_checkpoint_is_told_and_not_used(
 ):
     """The sentence names the file; the step is done again."""
     damage(kept.home)
-    assert kept.find(Step.MODEL) is None
+    assert kept.find(TrainingStep.MODEL) is None
     told = capsys.readouterr().err
     assert told.startswith("warning: the checkpoint of the model cannot be used: ")
     assert sentence in told
@@ -87,20 +87,20 @@ def test_a_damaged_checkpoint_is_told_and_not_used(
 def test_a_listing_that_is_no_listing_is_no_checkpoint(kept: Checkpoints, text: str):
     """It is written last, by rename; whatever else lies there was put there."""
     (kept.home / "model.json").write_text(text)
-    assert kept.find(Step.MODEL) is None
+    assert kept.find(TrainingStep.MODEL) is None
 
 
 def test_a_step_that_begins_again_leaves_nothing_of_before(kept: Checkpoints):
     """Files without a listing are not a checkpoint."""
-    draft = kept.begin(Step.MODEL)
-    assert kept.find(Step.MODEL) is None
+    draft = kept.begin(TrainingStep.MODEL)
+    assert kept.find(TrainingStep.MODEL) is None
     assert list(draft.folder.iterdir()) == []
 
 
 def test_another_computation_finds_nothing_and_removes_it(kept: Checkpoints, tmp_path: Path):
     """Another question, other data, other versions: none of them may go on from here."""
     other = Checkpoints.of(tmp_path, "decade")
-    assert other.find(Step.MODEL) is None
+    assert other.find(TrainingStep.MODEL) is None
     assert not kept.home.exists()
 
 
@@ -112,8 +112,8 @@ def test_what_is_done_with_is_removed(kept: Checkpoints, tmp_path: Path):
 
 WRITER = """
 import os, signal, sys
-from qlib_shadow_runner.training.checkpoints import undisturbed
-with undisturbed():
+from qlib_shadow_runner.training.checkpoints import sigterm_deferred
+with sigterm_deferred():
     os.kill(os.getpid(), signal.SIGTERM)
     print("written", flush=True)
 print("went on", flush=True)

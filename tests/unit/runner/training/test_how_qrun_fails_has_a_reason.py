@@ -16,7 +16,7 @@ import yaml
 
 from local_stages import RUNNER, LocalVolume
 from qlib_shadow_runner.contract import ExitCode, Reason
-from qlib_shadow_runner.faults import ENV_FAULT, QrunPoint
+from qlib_shadow_runner.crash_points import ENV_FAULT, QrunPoint
 from qlib_shadow_runner.training.failure import training_error
 
 if TYPE_CHECKING:
@@ -90,26 +90,29 @@ def test_a_volume_without_room_names_the_file_and_is_room_enough_later(tmp_path:
     assert volume.faults() == []
 
 
-def spoil_model(workflow: Workflow) -> None:
+def corrupt_model(workflow: Workflow) -> None:
     """Ask LightGBM for a tree without leaves."""
     workflow["task"]["model"]["kwargs"]["num_leaves"] = 1  # type: ignore[index]
 
 
-def spoil_features(workflow: Workflow) -> None:
+def corrupt_features(workflow: Workflow) -> None:
     """Give Alpha158 an argument that it does not take."""
     handler = workflow["task"]["dataset"]["kwargs"]["handler"]  # type: ignore[index]
     handler["kwargs"]["windows"] = 5
 
 
-def spoil_module(workflow: Workflow) -> None:
+def corrupt_module(workflow: Workflow) -> None:
     """Name a module that is not there."""
     workflow["task"]["model"]["module_path"] = "qlib.contrib.model.nowhere"  # type: ignore[index]
 
 
 IMPOSSIBLE: dict[str, tuple[Callable[[Workflow], None], str]] = {
-    "a parameter out of range": (spoil_model, "LightGBMError: Check failed: (num_leaves) > (1)"),
-    "an unknown argument": (spoil_features, "unexpected keyword argument 'windows'"),
-    "an unknown module": (spoil_module, "ModuleNotFoundError: No module named 'qlib.contrib.model.nowhere'"),
+    "a parameter out of range": (corrupt_model, "LightGBMError: Check failed: (num_leaves) > (1)"),
+    "an unknown argument": (corrupt_features, "unexpected keyword argument 'windows'"),
+    "an unknown module": (
+        corrupt_module,
+        "ModuleNotFoundError: No module named 'qlib.contrib.model.nowhere'",
+    ),
 }
 
 
@@ -125,11 +128,11 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize(("spoil", "sentence"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_a_workflow_that_asks_for_the_impossible_is_not_tried_again(
-    tmp_path: Path, rendered: str, spoil: Callable[[Workflow], None], sentence: str
+    tmp_path: Path, rendered: str, corrupt: Callable[[Workflow], None], sentence: str
 ):
     """The template passed the gate, and only Qlib knows that it cannot be done."""
     workflow = yaml.safe_load(rendered)
-    spoil(workflow)
+    corrupt(workflow)
     (tmp_path / "workflow.yaml").write_text(yaml.safe_dump(workflow))
     code, errors = plain_qrun(tmp_path)
     failure = training_error(code, errors)

@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from local_stages import RUNNER, LocalVolume
-from qlib_shadow_runner.faults import QrunPoint, ReusePoint
+from qlib_shadow_runner.crash_points import QrunPoint, ReusePoint
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
 from qlib_shadow_runner.training import reuse as twins
 from qlib_shadow_runner.training.checkpoints import code_is_known, hash_files
-from qlib_shadow_runner.training.reuse import find_twin, take_over
+from qlib_shadow_runner.training.reuse import copy_training, find_identical_run
 from qlib_shadow_runner.training.trained import Trained
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def rewrite(name: str, **changes: object) -> Damage:
     return damage
 
 
-def spoil(pattern: str) -> Damage:
+def corrupt(pattern: str) -> Damage:
     """Add a byte to a file."""
 
     def damage(folder: Path) -> None:
@@ -200,10 +200,13 @@ def spoil(pattern: str) -> Damage:
 
 
 UNUSABLE: dict[str, tuple[Damage, str]] = {
-    "predictions that changed": (spoil("mlruns/*/*/artifacts/pred.pkl"), "pred.pkl is not what was written"),
-    "a metric that changed": (spoil("mlruns/*/*/metrics/IC"), "metrics/IC is not what was written"),
+    "predictions that changed": (
+        corrupt("mlruns/*/*/artifacts/pred.pkl"),
+        "pred.pkl is not what was written",
+    ),
+    "a metric that changed": (corrupt("mlruns/*/*/metrics/IC"), "metrics/IC is not what was written"),
     "signals that changed": (
-        spoil("signals_ranked.parquet"),
+        corrupt("signals_ranked.parquet"),
         "ranked.parquet is not what was written",
     ),
     "signals that are gone": (
@@ -220,7 +223,7 @@ UNUSABLE: dict[str, tuple[Damage, str]] = {
     "a run that has not ended": (rewrite("RUN_METADATA.json", status="running"), ""),
     "another computation": (rewrite("RUN_METADATA.json", computation="0" * 64), ""),
     "a folder that was renamed": (rewrite("RUN_METADATA.json", run_id="elsewhere"), ""),
-    "metadata that cannot be read": (spoil("RUN_METADATA.json"), ""),
+    "metadata that cannot be read": (corrupt("RUN_METADATA.json"), ""),
 }
 
 
@@ -232,11 +235,11 @@ def test_an_earlier_run_that_is_not_whole_is_not_used(
     asked = str(volume.metadata("first")["computation"])
     mine = volume.folder("mine")
     mine.mkdir()
-    found = find_twin(mine, asked)
+    found = find_identical_run(mine, asked)
     assert found is not None
     damage(found.folder)
     capsys.readouterr()
-    assert find_twin(mine, asked) is None
+    assert find_identical_run(mine, asked) is None
     told = capsys.readouterr().err
     assert sentence in told
     assert bool(told) == bool(sentence)
@@ -249,13 +252,13 @@ def test_a_run_that_is_pruned_meanwhile_is_trained_anew(
     """It was there when it was found; nothing is left of the attempt."""
     mine = volume.folder("mine")
     (mine / "mlruns").mkdir(parents=True)
-    twin = find_twin(mine, str(volume.metadata("first")["computation"]))
+    twin = find_identical_run(mine, str(volume.metadata("first")["computation"]))
     assert twin is not None
     if when == "before it is copied":
         shutil.rmtree(twin.folder)
     else:
         (twin.recorded.artifacts / "pred.pkl").write_bytes(b"")
-    assert take_over(twin, mine) is None
+    assert copy_training(twin, mine) is None
     assert capsys.readouterr().err.startswith("warning: the run first went away while it was copied: ")
     assert list((mine / "mlruns").iterdir()) == []
     assert Trained.read(mine) is None
@@ -268,7 +271,7 @@ def test_a_run_that_is_pruned_after_it_was_copied_is_taken_over(
     mine = volume.folder("mine")
     for name in ("mlruns", "results"):
         (mine / name).mkdir(parents=True)
-    twin = find_twin(mine, str(volume.metadata("first")["computation"]))
+    twin = find_identical_run(mine, str(volume.metadata("first")["computation"]))
     assert twin is not None
 
     def prune(point: ReusePoint) -> None:
@@ -276,7 +279,7 @@ def test_a_run_that_is_pruned_after_it_was_copied_is_taken_over(
             shutil.rmtree(twin.folder)
 
     monkeypatch.setattr(twins, "fault_point", prune)
-    recorded = take_over(twin, mine)
+    recorded = copy_training(twin, mine)
     assert not twin.folder.exists()
     trained = Trained.read(mine)
     assert trained is not None
@@ -301,7 +304,7 @@ def test_a_run_that_is_damaged_after_a_power_cut_is_trained_anew(reusing: LocalV
     """What was taken over lies there, but nobody has recorded that it is whole."""
     reusing.stage("download", "second")
     reusing.stop_at(ReusePoint.PLACED, "second")
-    spoil("mlruns/*/*/artifacts/pred.pkl")(reusing.folder("first"))
+    corrupt("mlruns/*/*/artifacts/pred.pkl")(reusing.folder("first"))
     done = reusing.stage("qrun", "second")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: the run first is identical but cannot be used: " in done.stderr
@@ -333,8 +336,8 @@ def test_a_checkpoint_that_was_damaged_is_made_again(first: LocalVolume, volume:
     shutil.rmtree(volume.folder("first"))
     assert volume.stage("download", "first").returncode == 0
     assert volume.stop_at(QrunPoint.ANALYSIS_KEPT, "first").returncode == -signal.SIGKILL
-    spoil(".checkpoints/*/model/model.txt")(volume.folder("first"))
-    spoil(".checkpoints/*/prediction/pred.pkl")(volume.folder("first"))
+    corrupt(".checkpoints/*/model/model.txt")(volume.folder("first"))
+    corrupt(".checkpoints/*/prediction/pred.pkl")(volume.folder("first"))
     done = volume.stage("qrun", "first")
     assert done.returncode == 0, done.stdout + done.stderr
     for step in ("model", "prediction"):
@@ -346,7 +349,7 @@ def test_a_checkpoint_that_was_damaged_is_made_again(first: LocalVolume, volume:
 
 def test_a_training_that_was_damaged_is_done_again(volume: LocalVolume, first: LocalVolume):
     """An attempt after the last: what it finds is not what was recorded."""
-    spoil("mlruns/*/*/artifacts/label.pkl")(volume.folder("first"))
+    corrupt("mlruns/*/*/artifacts/label.pkl")(volume.folder("first"))
     done = volume.stage("qrun", "first")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: what an earlier attempt trained cannot be used: " in done.stderr

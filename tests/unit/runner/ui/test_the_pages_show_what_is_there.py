@@ -20,12 +20,12 @@ from tests.unit.runner.conftest import weekdays
 from tests.unit.runner.ui.conftest import served
 
 from qlib_shadow_runner.catalog import followup
-from qlib_shadow_runner.catalog.record import Day, Record
+from qlib_shadow_runner.catalog.track_record import TrackRecord, TrackRecordDay
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ARTIFACTS
 from qlib_shadow_runner.ui.chart import HEIGHT, WIDTH, cumulative_ic
-from qlib_shadow_runner.ui.shelf import Judged
+from qlib_shadow_runner.ui.run_table import FollowupTable
 from testcluster import wait_for
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def test_the_followup_is_read_when_it_has_changed(tmp_path: Path, monkeypatch: p
     """And not for every page of every run, of which one needs a few rows."""
     small = SmallVolume(tmp_path / "data")
     small.add_dataset(64)
-    judged, read = Judged(small.volume), Mock(wraps=followup.read_live)
+    judged, read = FollowupTable(small.volume), Mock(wraps=followup.read_live)
     monkeypatch.setattr(followup, "read_live", read)
     assert judged.rows() == judged.of("nightly-1") == []
     small.add_run("nightly-1", 60)
@@ -295,17 +295,17 @@ def test_a_chart_stays_on_its_canvas():
     days = weekdays(40)
     for scale in (1e-5, 0.3, 40.0):
         several = [
-            Day(day, day, 1, 0.1, 0.1, 0.1, 0.1, cumulative_ic=scale * (place % 7 - 3))
+            TrackRecordDay(day, day, 1, 0.1, 0.1, 0.1, 0.1, cumulative_ic=scale * (place % 7 - 3))
             for place, day in enumerate(days)
         ]
-        chart = cumulative_ic([Record("d", 1, several)])
+        chart = cumulative_ic([TrackRecord("d", 1, several)])
         assert chart is not None
         points = [tuple(map(float, point.split(","))) for point in chart.lines[0].points.split()]
         assert len(points) == 40
         assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
         assert 3 <= len(chart.grid) <= 8
         assert any(label == "0" for _, label in chart.grid)
-    assert cumulative_ic([Record("d", 1, several[:1])]) is None
+    assert cumulative_ic([TrackRecord("d", 1, several[:1])]) is None
 
 
 def test_looking_changes_nothing(pages: Served):

@@ -18,11 +18,11 @@ from tests.unit.runner.catalog.volumes import SmallVolume
 
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.ui import api as asking
-from qlib_shadow_runner.ui.api import PAGES, Api, UnreachableError
+from qlib_shadow_runner.ui import api_server as asking
+from qlib_shadow_runner.ui.api_server import PAGES, RunApi, UnreachableError
 from qlib_shadow_runner.ui.app import Pages
-from qlib_shadow_runner.ui.resources import PAUSE, UNSEEN, Listing, Resource
-from qlib_shadow_runner.ui.shelf import Shelf
+from qlib_shadow_runner.ui.resources import PAUSE, UNSEEN, Resource, ResourceListing
+from qlib_shadow_runner.ui.run_table import RunTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,12 +36,12 @@ FORBIDDEN = {"kind": "Status", "message": 'qlibshadowruns is forbidden: User "x"
 class Server:
     """An API server of which each answer is given beforehand."""
 
-    api: Api
+    api: RunApi
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Path and authorization of each request."""
 
-    def will_say(self, document: object, status: int = 200) -> None:
+    def set_answer(self, document: object, status: int = 200) -> None:
         """Give the next answer, which is repeated when there is no other."""
         text = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.answers.append((status, text))
@@ -63,12 +63,12 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(account: Path) -> Iterator[Server]:
     """Listen, with TLS."""
     (account / "token").write_text("first")
-    with listening(account, lambda port: Api("127.0.0.1", port, "research", account)) as found:
+    with listening(account, lambda port: RunApi("127.0.0.1", port, "research", account)) as found:
         yield found
 
 
 @contextmanager
-def listening(account: Path, api: Callable[[int], Api]) -> Iterator[Server]:
+def listening(account: Path, api: Callable[[int], RunApi]) -> Iterator[Server]:
     """Answer until the end of the test."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -133,9 +133,9 @@ def test_runs_without_a_folder_are_listed_too(volume: SmallVolume, server: Serve
     refused = {"type": "Failed", "status": "True", "reason": "InvalidSpec", "message": "benchmark is unknown"}
     first = resource("queued", phase="Pending", stages=[queued])
     known = resource("nightly", "uid-of-nightly-1", phase="Running", runId="nightly-1")
-    server.will_say(listed(first, known, mark="more/1"))
-    server.will_say(listed(resource("refused", phase="Failed", runId="refused-7", conditions=[refused])))
-    pages = Pages(Shelf(volume.volume), Listing(server.api))
+    server.set_answer(listed(first, known, mark="more/1"))
+    server.set_answer(listed(resource("refused", phase="Failed", runId="refused-7", conditions=[refused])))
+    pages = Pages(RunTable(volume.volume), ResourceListing(server.api))
     text = shown(pages)
     assert server.asked == [(RUNS, "Bearer first"), (f"{RUNS}&continue=more%2F1", "Bearer first")]
     assert text.count("nightly-1</a>") == 1
@@ -158,8 +158,8 @@ def test_the_page_of_a_run_says_what_its_resource_says(volume: SmallVolume, serv
         "reason": "Succeeded",
         "message": "IC 0.034, says the cluster",
     }
-    server.will_say(listed(resource("nightly", "uid-of-nightly-1", phase="Complete", conditions=[done])))
-    pages = Pages(Shelf(volume.volume), Listing(server.api))
+    server.set_answer(listed(resource("nightly", "uid-of-nightly-1", phase="Complete", conditions=[done])))
+    pages = Pages(RunTable(volume.volume), ResourceListing(server.api))
     scope = {"type": "http", "query_string": b"", "headers": [], "path_params": {"run_id": "nightly-1"}}
     text = bytes(pages.run(Request(scope)).body).decode()
     assert "In the cluster: research/nightly" in text
@@ -181,7 +181,7 @@ def test_the_page_of_a_run_says_what_its_resource_says(volume: SmallVolume, serv
 )
 def test_what_goes_wrong_is_one_sentence(server: Server, document: object, status: int, said: str):
     """Whatever the server answers; a redirect is not followed, since the token would go with it."""
-    server.will_say(document, status)
+    server.set_answer(document, status)
     with pytest.raises(UnreachableError) as error:
         server.api.resources()
     assert said in str(error.value)
@@ -192,7 +192,7 @@ def test_what_goes_wrong_is_one_sentence(server: Server, document: object, statu
 def test_more_than_anybody_looks_through_is_told(server: Server):
     """Rather than a part of them, as if it were all."""
     for number in range(PAGES):
-        server.will_say(listed(resource(f"run-{number}"), mark=f"more-{number}"))
+        server.set_answer(listed(resource(f"run-{number}"), mark=f"more-{number}"))
     with pytest.raises(
         UnreachableError, match=r"more than 10,000 QlibShadowRuns in research.*ttlSecondsAfter"
     ):
@@ -221,7 +221,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(account: Path, monkeypatch
     """A page has its time."""
     monkeypatch.setattr(asking, "SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        api = Api("127.0.0.1", silent.getsockname()[1], "research", account)
+        api = RunApi("127.0.0.1", silent.getsockname()[1], "research", account)
         with pytest.raises(UnreachableError, match="timed out"):
             api.resources()
 
@@ -229,9 +229,9 @@ def test_a_server_that_says_nothing_is_not_waited_for(account: Path, monkeypatch
 def test_what_was_known_is_shown_while_nobody_answers(volume: SmallVolume, server: Server, account: Path):
     """Under a sentence, and the server is left alone for a while; then it is asked with the newest token."""
     now = [0.0]
-    pages = Pages(Shelf(volume.volume), Listing(server.api, clock=lambda: now[0]))
-    server.will_say(listed(resource("queued", phase="Pending")))
-    server.will_say(FORBIDDEN, 403)
+    pages = Pages(RunTable(volume.volume), ResourceListing(server.api, clock=lambda: now[0]))
+    server.set_answer(listed(resource("queued", phase="Pending")))
+    server.set_answer(FORBIDDEN, 403)
     assert "banner" not in shown(pages)
     for later in (5.0, 5.0 + PAUSE / 2):
         now[0] = later
@@ -286,10 +286,10 @@ def test_what_has_no_name_is_none(document: dict[str, Any]):
 def test_outside_of_a_pod_it_says_so(environ: dict[str, str], account: Path, tmp_path: Path):
     """Without the variables that every pod has, or without an account."""
     whole = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
-    assert Api.of_pod(whole, account) == Api("10.0.0.1", 6443, "research", account)
+    assert RunApi.of_pod(whole, account) == RunApi("10.0.0.1", 6443, "research", account)
     for given, where in ((environ, account), (whole, tmp_path)):
         with pytest.raises(StageError, match="this is no pod with a service account"):
-            Api.of_pod(given, where)
+            RunApi.of_pod(given, where)
 
 
 def test_the_command_refuses_it_on_a_laptop(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.runner.conftest import write_bin
-from tests.unit.runner.workflow.builders import MakeDataset, PrepareIt, RenderIt, preparer
+from tests.unit.runner.workflow.workflow_builders import MakeDataset, PrepareIt, RenderIt, preparer
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.parsed import Workflow

@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.runner.workflow.builders import BUILT_IN, PrepareIt, RenderIt, own
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN, PrepareIt, RenderIt, own
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE, Engine
-from qlib_shadow_runner.workflow.metadata import describe_research
+from qlib_shadow_runner.workflow.description import describe_research
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.runner.workflow.builders import BUILT_IN, indented, own, preparer
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN, indented, own, preparer
 
-from qlib_shadow_runner.dataset.layout import Dataset
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.process.environment import child_environment
 from qlib_shadow_runner.workflow.allowed.features import PROCESSORS

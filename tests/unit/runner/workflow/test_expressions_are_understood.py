@@ -26,6 +26,7 @@ from qlib_shadow_runner.workflow.shapes import reach_of
         ("If($close > $open, Mean($volume, 10), -1 * Std($volume, 30))", Reach(29, 0)),
         ("Corr($close/Ref($close, 1), Log($volume + 1), 60)", Reach(60, 0)),
         ("Quantile($close, 20, 0.8) + ($high >= $low)", Reach(19, 0)),
+        ("Mean($close, 5)**2 + +1*(-2)**$open", Reach(4, 0)),
     ],
 )
 def test_an_expression_reaches_as_far_as_its_windows(expression: str, reach: Reach):
@@ -60,6 +61,12 @@ REFUSED = {
     "an attribute": ("$close.load", 'holds "$close.load"'),
     "an index": ("[$close][0]", "may hold letters, digits"),
     "a power, which may take for ever": ("9**9**9**9*$close", 'holds "9 ** 9'),
+    "such a power in disguise": ("((1 > 2) + 9)**(9*9)*$close", 'holds "((1 > 2) + 9) ** (9 * 9)"'),
+    "a division by nothing": ("$close + 1/0", 'holds "1 / 0"'),
+    "a sign that Qlib does not know": (
+        "1 + -Ref($close, 1)",
+        'sign before "Ref($close, 1)"; write -1 * instead',
+    ),
     "a shift": ("$close << 2", 'holds "$close << 2"'),
     "a call of a field": ("$close($open)", 'holds "$close($open)"'),
     "a call of a number": ("2($close)", 'holds "2($close)"'),
@@ -76,6 +83,7 @@ REFUSED = {
     "a window that is computed": ("Mean($close, 2*3)", "gives Mean something else than a plain number"),
     "a share that is none": ("Quantile($close, 5, 2)", "gives Quantile a share outside of 0 to 1"),
     "no field": ("1 + 1", "names no field such as $close"),
+    "no field, but an operator": ("Mean(5, 3)", "names no field such as $close"),
     "nothing": ("", "may hold letters, digits"),
     "an open bracket": ("Mean($close, 5", "cannot be read"),
     "brackets without end": ("(" * 900 + "$close" + ")" * 900, "cannot be read"),

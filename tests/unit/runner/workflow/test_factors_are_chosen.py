@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from qlib.contrib.data.loader import Alpha158DL
-from tests.unit.runner.workflow.builders import BUILT_IN, PrepareIt, own
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN, PrepareIt, own
 
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.plugins import handlers as fast
 from qlib_shadow_runner.plugins import qlib_handlers as kept
-from qlib_shadow_runner.workflow.allowed.factors import OPERATORS
+from qlib_shadow_runner.workflow.allowed.alpha158 import OPERATORS
 from qlib_shadow_runner.workflow.parsed import FEATURES_LOOK_BACK
 
 INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from tests.unit.runner.workflow.builders import BUILT_IN, ROOT, own
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN, ROOT, own
 
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 
 from jinja2 import nodes
-from tests.unit.runner.workflow.builders import ROOT, own
+from tests.unit.runner.workflow.workflow_builders import ROOT, own
 
 from qlib_shadow_runner.engine.expressions import OPERATORS
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow import filling as grammar
-from qlib_shadow_runner.workflow.allowed.records import EXCHANGE
+from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGE
 from qlib_shadow_runner.workflow.prepare import render_without_data
 from qlib_shadow_runner.workflow.shapes import Keys
 from qlib_shadow_runner.workflow.templates import LARGEST, SECTIONS, template_parameters

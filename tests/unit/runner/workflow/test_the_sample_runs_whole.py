@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from tests.unit.runner.workflow.builders import ROOT
+from tests.unit.runner.workflow.workflow_builders import ROOT
 
-from qlib_shadow_runner.workflow.document import read_document
+from qlib_shadow_runner.workflow.read_yaml import read_document
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from qlib.config import _default_region_config
-from tests.unit.runner.workflow.builders import own, preparer
+from tests.unit.runner.workflow.workflow_builders import own, preparer
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
-from qlib_shadow_runner.workflow.metadata import REGION_RULES, describe_research
+from qlib_shadow_runner.workflow.description import REGION_RULES, describe_research
 
 if TYPE_CHECKING:
-    from tests.unit.runner.workflow.builders import MakeDataset, PrepareIt
+    from tests.unit.runner.workflow.workflow_builders import MakeDataset, PrepareIt
 
 HANDLER = "          instruments: {{ instruments | tojson }}\n"
 PROCESSOR = (

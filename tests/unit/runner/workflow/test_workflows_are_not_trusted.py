@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from ruamel.yaml import YAML
-from tests.unit.runner.workflow.builders import BUILT_IN, PrepareIt, own
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN, PrepareIt, own
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.document import DEEPEST, LARGEST
 from qlib_shadow_runner.workflow.parsed import parse
+from qlib_shadow_runner.workflow.read_yaml import DEEPEST, LARGEST
 from qlib_shadow_runner.workflow.vetting import vet
 
 MODEL = """  model:

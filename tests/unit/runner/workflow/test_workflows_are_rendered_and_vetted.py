@@ -17,7 +17,7 @@ from qlib_shadow_runner.workflow import templates
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.runner.workflow.builders import PrepareIt, RenderIt
+    from tests.unit.runner.workflow.workflow_builders import PrepareIt, RenderIt
 
 
 EXCHANGE = {

@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Final
 from urllib.error import HTTPError
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.archive.connection import Connection
+from qlib_shadow_runner.crash_points import fault_point
 from qlib_shadow_runner.dataset.archive.failures import LINE_ERRORS, explain, failed
+from qlib_shadow_runner.dataset.archive.free_space import require_space
+from qlib_shadow_runner.dataset.archive.https import Connection
 from qlib_shadow_runner.dataset.archive.partial import CHUNK, Partial
-from qlib_shadow_runner.dataset.archive.progress import Progress
-from qlib_shadow_runner.dataset.archive.space import require_space
+from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.faults import fault_point
-from qlib_shadow_runner.texts import human, say
+from qlib_shadow_runner.texts import format_size, print_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from http.client import HTTPResponse
     from pathlib import Path
 
-    from qlib_shadow_runner.dataset.archive.address import Address
     from qlib_shadow_runner.dataset.archive.credentials import Credentials
+    from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 
 PARTIAL_CONTENT: Final = 206
 RANGE_NOT_SATISFIABLE: Final = 416
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to bear with a bad line; the Job's retries come on top."""
 
     tries: int = 5
@@ -40,11 +40,11 @@ class Patience:
     timeout: float = 60.0
     longest_pause: float = 60.0
     pause: Callable[[float], None] = time.sleep
-    chance: Callable[[], float] = random.random
+    random_fraction: Callable[[], float] = random.random
 
-    def rest(self, stalled: int, wanted: float | None) -> None:
+    def delay(self, stalled: int, wanted: float | None) -> None:
         """Wait: what the server asked for, else longer each time, never in step with others."""
-        backoff = min(2.0**stalled, self.longest_pause) * (0.5 + self.chance() / 2)
+        backoff = min(2.0**stalled, self.longest_pause) * (0.5 + self.random_fraction() / 2)
         self.pause(backoff if wanted is None else min(wanted, self.longest_pause))
 
 
@@ -58,7 +58,7 @@ class _Fetch:
     retry_after: float | None = None
 
     @property
-    def address(self) -> Address:
+    def address(self) -> ArchiveAddress:
         return self.connection.address
 
     def attempt(self) -> bool:
@@ -69,7 +69,7 @@ class _Fetch:
             with self._ask() as response:
                 self._receive(response)
         except LINE_ERRORS as error:
-            self._heed(error)
+            self._read_retry_after(error)
             raise explain(error, self.address) from error
         return self._check()
 
@@ -81,7 +81,7 @@ class _Fetch:
                 headers["If-Range"] = validator
         return self.connection.get(headers)
 
-    def _heed(self, error: Exception) -> None:
+    def _read_retry_after(self, error: Exception) -> None:
         """Look for what an error answer asks of us besides its code."""
         if not isinstance(error, HTTPError):
             return
@@ -99,7 +99,7 @@ class _Fetch:
         require_space(
             self.partial.path.parent, (total or 0) - self.partial.size, f"the rest of {self.address.name}"
         )
-        progress = Progress(f"download {self.address.name}", total, self.partial.size)
+        progress = ProgressLog(f"download {self.address.name}", total, self.partial.size)
         while total is None or self.partial.size < total:
             chunk = response.read1(CHUNK if total is None else min(CHUNK, total - self.partial.size))
             if not chunk:
@@ -109,7 +109,8 @@ class _Fetch:
             fault_point("download-chunk")
         if total is not None and self.partial.size < total:
             raise failed(
-                f"{self.address.shown}: the line was cut after {human(self.partial.size)} of {human(total)}."
+                f"{self.address.shown}: the line was cut after {format_size(self.partial.size)} "
+                f"of {format_size(total)}."
             )
 
     def _align(self, response: HTTPResponse) -> int | None:
@@ -118,10 +119,12 @@ class _Fetch:
         if response.status == PARTIAL_CONTENT:
             return self._continue(response.headers.get("Content-Range", ""))
         if self.partial.size:
-            say(f"download {self.address.name}: the server sends it from the beginning")
+            print_line(f"download {self.address.name}: the server sends it from the beginning")
         self.partial.begin(_validator(response))
         total = int(length) if length.isdecimal() else None
-        say(f"download {self.address.shown}" + (f", {human(total)}" if total is not None else ""))
+        print_line(
+            f"download {self.address.shown}" + (f", {format_size(total)}" if total is not None else "")
+        )
         return total
 
     def _continue(self, content_range: str) -> int | None:
@@ -130,7 +133,7 @@ class _Fetch:
             self.partial.begin(None)
             raise failed(f"{self.address.shown}: the server sent another part than the one asked for.")
         self.partial.resumed = True
-        say(f"download {self.address.shown}, going on after {human(self.partial.size)}")
+        print_line(f"download {self.address.shown}, going on after {format_size(self.partial.size)}")
         return None if match[2] == "*" else int(match[2])
 
     def _check(self) -> bool:
@@ -143,20 +146,25 @@ class _Fetch:
         self.partial.drop()
         raise StageError(
             Reason.CHECKSUM_MISMATCH,
-            f"{self.address.shown} has the SHA-256 {found} ({human(size)}), not {self.sha256}. "
+            f"{self.address.shown} has the SHA-256 {found} ({format_size(size)}), not {self.sha256}. "
             "Correct spec.dataset.source.archive.sha256 if this file is meant, else find out who changed it.",
         )
 
 
 def fetch(
-    address: Address, sha256: str, path: Path, *, credentials: Credentials, patience: Patience | None = None
+    address: ArchiveAddress,
+    sha256: str,
+    path: Path,
+    *,
+    credentials: Credentials,
+    retry_policy: RetryPolicy | None = None,
 ) -> None:
     """Bring the whole file to the path; what has arrived stays there when this attempt fails."""
-    patience = patience or Patience()
+    retry_policy = retry_policy or RetryPolicy()
     with Partial(path) as partial:
-        job = _Fetch(Connection(address, credentials, patience.timeout), sha256, partial)
+        job = _Fetch(Connection(address, credentials, retry_policy.timeout), sha256, partial)
         try:
-            _insist(job, patience)
+            _fetch_with_retries(job, retry_policy)
         except StageError as failure:
             if failure.reason is Reason.OUT_OF_DISK:
                 partial.drop()  # a full volume stops everybody who shares it
@@ -164,7 +172,7 @@ def fetch(
     fault_point("download-done")
 
 
-def _insist(job: _Fetch, patience: Patience) -> None:
+def _fetch_with_retries(job: _Fetch, retry_policy: RetryPolicy) -> None:
     """Try until it is there or nothing has moved for long."""
     stalled, furthest = 0, job.partial.size
     while True:
@@ -175,10 +183,10 @@ def _insist(job: _Fetch, patience: Patience) -> None:
                 raise
             stalled = 0 if job.partial.size > furthest else stalled + 1
             furthest = max(furthest, job.partial.size)
-            if stalled >= patience.tries:
+            if stalled >= retry_policy.tries:
                 raise failed(f"{failure.message} Nothing more arrived in {stalled} attempts.") from failure
-            say(f"{failure.message} Trying again.")
-            patience.rest(stalled, job.retry_after)
+            print_line(f"{failure.message} Trying again.")
+            retry_policy.delay(stalled, job.retry_after)
         else:
             return
 

@@ -19,11 +19,11 @@ from qlib_shadow_runner.errors import StageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.dataset.archive.address import Address
+    from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 
 LINE_ERRORS: Final = (OSError, HTTPException)
 """What asking and reading may raise; URLError, timeouts and TLS errors are OSErrors."""
-WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+RETRYABLE_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 LOGIN_ADVICE: Final = (
     "Name a Secret with username and password, or token, in spec.dataset.source.archive.credentialsSecret "
     "(without a cluster: QLIB_SHADOW_ARCHIVE_USERNAME and _PASSWORD, or QLIB_SHADOW_ARCHIVE_TOKEN)."
@@ -39,7 +39,7 @@ ADVICE: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 
-WEATHER: Final = (
+TRANSIENT_ERRORS: Final = (
     (socket.gaierror, "the name {host} was not found (DNS)"),
     (TimeoutError, "the server did not answer in time"),
     (ConnectionRefusedError, "{host} refused the connection"),
@@ -58,7 +58,7 @@ def refused(message: str) -> StageError:
     return StageError(Reason.DOWNLOAD_REFUSED, message)
 
 
-def explain(error: BaseException, address: Address) -> StageError:
+def explain(error: BaseException, address: ArchiveAddress) -> StageError:
     """Turn what was raised on the line into a reason and a sentence."""
     if isinstance(error, HTTPError):
         return _answered(error, address)
@@ -70,19 +70,19 @@ def explain(error: BaseException, address: Address) -> StageError:
         )
     if isinstance(cause, OSError) and str(cause).startswith("Tunnel connection failed"):
         return _proxied(str(cause), address)
-    return failed(f"{address.shown}: {_weather(cause, address)}.")
+    return failed(f"{address.shown}: {_transient_error(cause, address)}.")
 
 
-def _answered(error: HTTPError, address: Address) -> StageError:
+def _answered(error: HTTPError, address: ArchiveAddress) -> StageError:
     code = error.code
     error.close()
     sentence = f"{address.shown}: the server answered {code}."
-    if code in WORTH_ANOTHER_TRY:
+    if code in RETRYABLE_STATUSES:
         return failed(sentence)
     return refused(f"{sentence} {ADVICE.get(code, 'It will not send the file.')}")
 
 
-def _proxied(said: str, address: Address) -> StageError:
+def _proxied(said: str, address: ArchiveAddress) -> StageError:
     code = next((word for word in said.split() if word.isdigit()), "no code")
     sentence = f"{address.shown}: the proxy answered {code}."
     if code in {"403", "407"}:
@@ -90,9 +90,9 @@ def _proxied(said: str, address: Address) -> StageError:
     return failed(sentence)
 
 
-def _weather(cause: object, address: Address) -> str:
+def _transient_error(cause: object, address: ArchiveAddress) -> str:
     """Describe what may be otherwise in a minute."""
-    known = (sentence for kind, sentence in WEATHER if isinstance(cause, kind))
+    known = (sentence for kind, sentence in TRANSIENT_ERRORS if isinstance(cause, kind))
     if sentence := next(known, None):
         return sentence.format(host=address.host)
     if isinstance(cause, ssl.SSLError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.fingerprint import is_text
-from qlib_shadow_runner.dataset.layout import PARTS
+from qlib_shadow_runner.dataset.qlib_layout import PARTS
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:

@@ -19,14 +19,14 @@ from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.archive.environment import network_environment
+from qlib_shadow_runner.crash_points import fault_point
 from qlib_shadow_runner.dataset.archive.failures import ADVICE, TRUST_ADVICE
-from qlib_shadow_runner.dataset.archive.progress import INTERVAL
-from qlib_shadow_runner.dataset.layout import PARTS
+from qlib_shadow_runner.dataset.archive.network_variables import network_environment
+from qlib_shadow_runner.dataset.archive.progress_log import INTERVAL
+from qlib_shadow_runner.dataset.qlib_layout import PARTS
 from qlib_shadow_runner.errors import StageError, from_os_error
-from qlib_shadow_runner.faults import fault_point
 from qlib_shadow_runner.process.environment import child_environment
-from qlib_shadow_runner.texts import say
+from qlib_shadow_runner.texts import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,7 +60,7 @@ def run_qlib_data(folder: Path, arguments: Mapping[str, str], mirror: str | None
     """Fill the folder, or raise with what the command said last."""
     options = [f"--{name}={value}" for name, value in arguments.items()]
     command = [sys.executable, "-P", *_program(mirror), "qlib_data", f"--target_dir={folder}", *options]
-    say(f"running: python -m qlib.cli.data qlib_data {' '.join(options)}")
+    print_line(f"running: python -m qlib.cli.data qlib_data {' '.join(options)}")
     with tempfile.TemporaryDirectory() as scratch:
         environ = child_environment(os.environ, threads=1, scratch=scratch) | network_environment(os.environ)
         code, tail = _run(command, environ, scratch)
@@ -108,7 +108,7 @@ def _relay(output: IO[str]) -> list[str]:
             next_bar = time.monotonic() + INTERVAL
         else:
             tail.append(text)
-        say(text)
+        print_line(text)
     return list(tail)
 
 

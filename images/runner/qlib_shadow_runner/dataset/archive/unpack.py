@@ -6,7 +6,9 @@ import errno
 import shutil
 from typing import IO, TYPE_CHECKING, Final
 
+from qlib_shadow_runner.crash_points import fault_point
 from qlib_shadow_runner.dataset.archive.containers import Container, open_container
+from qlib_shadow_runner.dataset.archive.free_space import free_bytes, free_files, out_of_disk
 from qlib_shadow_runner.dataset.archive.members import (
     MOST_MEMBERS,
     Member,
@@ -15,11 +17,9 @@ from qlib_shadow_runner.dataset.archive.members import (
     dataset_root,
     wanted,
 )
-from qlib_shadow_runner.dataset.archive.progress import Progress
-from qlib_shadow_runner.dataset.archive.space import free_bytes, free_files, out_of_disk
+from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog
 from qlib_shadow_runner.errors import from_os_error
-from qlib_shadow_runner.faults import fault_point
-from qlib_shadow_runner.texts import human, say
+from qlib_shadow_runner.texts import format_size, print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def unpack(path: Path, folder: Path, name: str) -> None:
         chosen = {member.parts: member for member in members if wanted(member, root)}
         check_names(chosen)
         size = sum(member.size for member in chosen.values())
-        say(f"unpack {name}: {len(chosen):,} files, {human(size)}")
+        print_line(f"unpack {name}: {len(chosen):,} files, {format_size(size)}")
         _write(container, folder, root, chosen)
     fault_point("unpack-done")
 
@@ -52,7 +52,8 @@ def _survey(container: Container, folder: Path) -> list[Member]:
         size += -(-member.size // BLOCK) * BLOCK
         if size > free:
             raise out_of_disk(
-                f"the archive unpacks to {human(size)} or more, but {human(free)} is free in {folder.parent}"
+                f"the archive unpacks to {format_size(size)} or more, but {format_size(free)} is free "
+                f"in {folder.parent}"
             )
         if len(members) > MOST_MEMBERS:
             raise archive_invalid(f"the archive holds more than {MOST_MEMBERS:,} files; no dataset does.")
@@ -66,7 +67,7 @@ def _survey(container: Container, folder: Path) -> list[Member]:
 def _write(
     container: Container, folder: Path, root: tuple[str, ...], chosen: dict[tuple[str, ...], Member]
 ) -> None:
-    progress = Progress("unpack", sum(member.size for member in chosen.values()))
+    progress = ProgressLog("unpack", sum(member.size for member in chosen.values()))
     done, made = 0, {folder}
     for member, stream in container.open_members():
         if member.parts not in chosen:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.dataset.prices.columns import PRICES
-from qlib_shadow_runner.dataset.prices.faults import broken, listed
-from qlib_shadow_runner.dataset.prices.faults import rows as counted
+from qlib_shadow_runner.dataset.prices.column_roles import PRICES
+from qlib_shadow_runner.dataset.prices.fault_texts import broken, listed
+from qlib_shadow_runner.dataset.prices.fault_texts import rows as counted
 from qlib_shadow_runner.dataset.prices.options import BadRows, Duplicates
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
     from qlib_shadow_runner.dataset.prices.grid import Grid
-    from qlib_shadow_runner.dataset.prices.notes import Notes
     from qlib_shadow_runner.dataset.prices.options import Options
-    from qlib_shadow_runner.dataset.prices.parts import Part
+    from qlib_shadow_runner.dataset.prices.price_rows import PriceRows
 
     Mask = NDArray[np.bool_]
     Places = NDArray[np.int64]
@@ -30,7 +30,7 @@ MOST: Final = 1e18
 """Beyond these, float32 has no room for what an adjustment makes of a figure."""
 
 
-def bars_of(part: Part, indices: Mask, names: Sequence[str], options: Options, notes: Notes) -> Mask:
+def bars_of(part: PriceRows, indices: Mask, names: Sequence[str], options: Options, notes: Notes) -> Mask:
     """Say which rows are bars; `indices` tells, by symbol, which are not traded and need no volume."""
     close, volume = part.numbers("close"), part.numbers("volume")
     index = indices[part.codes]
@@ -40,11 +40,11 @@ def bars_of(part: Part, indices: Mask, names: Sequence[str], options: Options, n
     alive = ~np.isnan(close) & (traded | (volume < 0))
     bad = alive & _bad(part, volume)
     if bad.any():
-        _tell_bad(part, bad, names, options, notes)
+        _count_bad(part, bad, names, options, notes)
     return alive & ~bad
 
 
-def _bad(part: Part, volume: NDArray[np.float64]) -> Mask:
+def _bad(part: PriceRows, volume: NDArray[np.float64]) -> Mask:
     bad = (volume < 0) | (volume > MOST)
     for role in PRICES:
         if role in part.columns:
@@ -53,7 +53,7 @@ def _bad(part: Part, volume: NDArray[np.float64]) -> Mask:
     return bad
 
 
-def _tell_bad(part: Part, bad: Mask, names: Sequence[str], options: Options, notes: Notes) -> None:
+def _count_bad(part: PriceRows, bad: Mask, names: Sequence[str], options: Options, notes: Notes) -> None:
     rows = np.flatnonzero(bad)
     examples = [f"{_key(part, int(row), names)} ({part.where(int(row))})" for row in rows[:EXAMPLES]]
     notes.rejected.add(len(rows), examples)
@@ -103,5 +103,5 @@ def _where(place: int, grid: Grid, names: Sequence[str]) -> str:
     return f"{names[code]} {np.datetime64(int(day), 'D')}"
 
 
-def _key(part: Part, row: int, names: Sequence[str]) -> str:
+def _key(part: PriceRows, row: int, names: Sequence[str]) -> str:
     return f"{names[part.codes[row]]} {np.datetime64(int(part.days[row]), 'D')}"

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from qlib_shadow_runner.dataset.prices.faults import broken, cut
+from qlib_shadow_runner.dataset.prices.fault_texts import broken, cut
 
 if TYPE_CHECKING:
     import io

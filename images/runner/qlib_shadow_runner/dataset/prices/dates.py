@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qlib_shadow_runner.dataset.prices.faults import broken, cut
+from qlib_shadow_runner.dataset.prices.fault_texts import broken, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,13 +9,13 @@ import numpy as np
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.prices.adjust import Adjustment, change, scaled
 from qlib_shadow_runner.dataset.prices.bars import LEAST, MOST, bars_of, check_duplicates
-from qlib_shadow_runner.dataset.prices.faults import broken, rows
+from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
+from qlib_shadow_runner.dataset.prices.fault_texts import broken, rows
 from qlib_shadow_runner.dataset.prices.grid import make_grid
-from qlib_shadow_runner.dataset.prices.notes import Notes
 from qlib_shadow_runner.dataset.prices.options import Adjust
-from qlib_shadow_runner.dataset.prices.parts import read_part
+from qlib_shadow_runner.dataset.prices.price_rows import read_part
 from qlib_shadow_runner.dataset.prices.symbols import Symbols, clean
-from qlib_shadow_runner.dataset.prices.write import Writer
+from qlib_shadow_runner.dataset.prices.write_qlib import Writer
 from qlib_shadow_runner.fields import refuse
 from qlib_shadow_runner.texts import did_you_mean
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.dataset.prices.grid import Grid
     from qlib_shadow_runner.dataset.prices.options import Options
-    from qlib_shadow_runner.dataset.prices.parts import Part
+    from qlib_shadow_runner.dataset.prices.price_rows import PriceRows
 
     Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -72,7 +72,7 @@ def find_indices(names: Sequence[str], benchmarks: Sequence[str]) -> Mask:
     return indices
 
 
-def _check_some(parts: Sequence[Part], bars: Sequence[Mask], indices: Mask, notes: Notes) -> None:
+def _check_some(parts: Sequence[PriceRows], bars: Sequence[Mask], indices: Mask, notes: Notes) -> None:
     notes.rows = sum(len(part.days) for part in parts)
     notes.bars = sum(int(mask.sum()) for mask in bars)
     where = parts[0].file if len(parts) == 1 else f"{parts[0].file}, like the other {len(parts) - 1} files,"
@@ -89,7 +89,7 @@ def _check_some(parts: Sequence[Part], bars: Sequence[Mask], indices: Mask, note
 class _Columns:
     """The columns of all files, each laid out on the grid when it is asked for."""
 
-    def __init__(self, parts: Sequence[tuple[Part, Mask, Places]], grid: Grid) -> None:
+    def __init__(self, parts: Sequence[tuple[PriceRows, Mask, Places]], grid: Grid) -> None:
         self.grid = grid
         self._parts = parts
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qlib_shadow_runner.dataset.prices.faults import broken, cut
+from qlib_shadow_runner.dataset.prices.fault_texts import broken, cut
 
 SMALL: Final = 200_000
 """Rows up to which a file is held whole: one of a folder of many, as a rule."""

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.dataset.prices.faults import broken, cut
+from qlib_shadow_runner.dataset.prices.fault_texts import broken, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,7 @@ class State(StrEnum):
     FAIL = "fail"
 
 
-class Kind(StrEnum):
+class CheckKind(StrEnum):
     """Who can mend it: the conversion to Qlib's layout, or whoever delivers the data."""
 
     ENGINEERING = "engineering"
@@ -23,79 +23,79 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rule:
+class QualityCheck:
     """One check as it is documented."""
 
-    kind: Kind
+    kind: CheckKind
     reason: str
     """The code that programs read."""
     finds: str
     hint: str
 
 
-RULES: Final[dict[str, Rule]] = {
-    "calendar_order": Rule(
-        Kind.ENGINEERING,
+RULES: Final[dict[str, QualityCheck]] = {
+    "calendar_order": QualityCheck(
+        CheckKind.ENGINEERING,
         "CalendarNotSorted",
         "days of the calendar that are not after the day before them",
         "Sort calendars/day.txt and leave each day once; build the dataset again.",
     ),
-    "bin_bounds": Rule(
-        Kind.ENGINEERING,
+    "bin_bounds": QualityCheck(
+        CheckKind.ENGINEERING,
         "BinOutsideCalendar",
         "bin files that are not float32, or reach past the calendar",
         "Build the dataset again from its source.",
     ),
-    "invalid_prices": Rule(
-        Kind.ENGINEERING,
+    "invalid_prices": QualityCheck(
+        CheckKind.ENGINEERING,
         "InvalidPrices",
         "prices that are zero, negative or infinite",
         "Mend them at the source, or leave these bars out.",
     ),
-    "missing_days": Rule(
-        Kind.SOURCE,
+    "missing_days": QualityCheck(
+        CheckKind.SOURCE,
         "MissingDays",
         "instruments that lack more than a twentieth of the trading days between their first and last bar",
         "Ask the source for the missing days; a model sees them as gaps.",
     ),
-    "high_low": Rule(
-        Kind.SOURCE,
+    "high_low": QualityCheck(
+        CheckKind.SOURCE,
         "HighLowInconsistent",
         "bars whose high lies below, or whose low lies above, another price of the day",
         "Compare these bars with the source; an adjustment may have reached only some of the columns.",
     ),
-    "split_jumps": Rule(
-        Kind.SOURCE,
+    "split_jumps": QualityCheck(
+        CheckKind.SOURCE,
         "UnadjustedSplits",
         "closes that moved by a whole multiple while the factor stayed: splits that nobody adjusted for",
         "Deliver adj_close or factor with the prices, or adjusted prices.",
     ),
-    "partial_end": Rule(
-        Kind.SOURCE,
+    "partial_end": QualityCheck(
+        CheckKind.SOURCE,
         "PartialLastDay",
         "instruments without a bar on the last day that had one in the week before, where they are many",
         "The last day looks half delivered: fetch the prices again when the day is complete.",
     ),
-    "duplicate_rows": Rule(
-        Kind.SOURCE,
+    "duplicate_rows": QualityCheck(
+        CheckKind.SOURCE,
         "DuplicateRows",
         "rows that had the same symbol and day as another, of which the last was kept",
         "Deliver one row for each symbol and day.",
     ),
-    "rejected_rows": Rule(
-        Kind.SOURCE,
+    "rejected_rows": QualityCheck(
+        CheckKind.SOURCE,
         "RejectedRows",
         "rows that were left out for an impossible price or volume",
         "Mend these rows at the source.",
     ),
-    "stale_end": Rule(
-        Kind.SOURCE,
+    "stale_end": QualityCheck(
+        CheckKind.SOURCE,
         "StaleData",
         "days since the last bar, where they are more than ten, or the last bar lies in the future",
         "Bring newer data, or say with maxAgeDays how old it may be.",
     ),
 }
-STRUCTURAL: Final = tuple(name for name, rule in RULES.items() if rule.kind is Kind.ENGINEERING)
+STRUCTURAL: Final = tuple(name for name, rule in RULES.items() if rule.kind is CheckKind.ENGINEERING)
 """What blocks a run when the spec says nothing: without these, figures would be wrong without a sign."""
 EXAMPLES: Final = 5
 

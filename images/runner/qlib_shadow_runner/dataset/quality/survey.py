@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from qlib_shadow_runner.dataset.fingerprint import dataset_files
-from qlib_shadow_runner.dataset.layout import BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
-from qlib_shadow_runner.dataset.prices.notes import Notes
+from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
+from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
 from qlib_shadow_runner.dataset.quality.checks import EXAMPLES, Finding
 
 if TYPE_CHECKING:

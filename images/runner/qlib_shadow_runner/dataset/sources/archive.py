@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.archive import local
-from qlib_shadow_runner.dataset.archive.address import Address, parse_address
+from qlib_shadow_runner.dataset.archive import on_volume as local
+from qlib_shadow_runner.dataset.archive.url import ArchiveAddress, parse_address
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import check_keys, on_volume, refuse, text
 
@@ -33,7 +33,7 @@ KEYS: Final = frozenset({"url", "path", "sha256", "credentialsSecret"})
 class Archive:
     """Either an address with its checksum, or a path on the volume."""
 
-    address: Address | None = None
+    address: ArchiveAddress | None = None
     path: str | None = None
     """As the cluster sees it, beginning with /data."""
     sha256: str | None = None
@@ -98,7 +98,7 @@ class Archive:
             )
 
     @staticmethod
-    def _fetch_and_unpack(address: Address, sha256: str, folder: Path) -> None:
+    def _fetch_and_unpack(address: ArchiveAddress, sha256: str, folder: Path) -> None:
         from qlib_shadow_runner.dataset.archive import partial  # noqa: PLC0415 - only when building
         from qlib_shadow_runner.dataset.archive.credentials import Credentials  # noqa: PLC0415
         from qlib_shadow_runner.dataset.archive.download import fetch  # noqa: PLC0415

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.dataset.layout import ALL
-from qlib_shadow_runner.dataset.prices.columns import ROLES
-from qlib_shadow_runner.dataset.prices.faults import broken
-from qlib_shadow_runner.dataset.prices.files import content_digest, price_files, stamp
+from qlib_shadow_runner.dataset.prices.column_roles import ROLES
+from qlib_shadow_runner.dataset.prices.fault_texts import broken
 from qlib_shadow_runner.dataset.prices.options import DEFAULT_UNIVERSE, Adjust, BadRows, Duplicates, Options
+from qlib_shadow_runner.dataset.prices.price_files import content_digest, price_files, stamp
+from qlib_shadow_runner.dataset.qlib_layout import ALL
 from qlib_shadow_runner.fields import check_keys, choice, mapping, on_volume, refuse, text
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.dataset.archive.address import parse_address
+from qlib_shadow_runner.dataset.archive.url import parse_address
 from qlib_shadow_runner.fields import check_keys, choice, refuse, text
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ NO_PORT = frozenset({None, 0, "0", ""})
 HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - as the interpreter starts
 
 
-def whereto(event: str, arguments: tuple[object, ...]) -> str | None:
+def destination(event: str, arguments: tuple[object, ...]) -> str | None:
     """Give the address of an attempt to reach the network, or None for what is none."""
     if event in LOOKUPS:
         return _looked_up(*arguments[:2])
@@ -55,7 +55,7 @@ def place() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def tell(address: str) -> None:
+def send_attempt(address: str) -> None:
     """Write one line into the supervisor's pipe; nobody there is no reason to let the call pass."""
     told = {"address": address, "pid": os.getpid(), "place": place()}
     try:
@@ -70,13 +70,13 @@ def refuse(event: str, arguments: tuple[object, ...]) -> None:
     """Refuse what goes to the network; the supervisor ends the run, whoever catches the exception."""
     if not event.startswith("socket."):
         return
-    address = whereto(event, arguments)
+    address = destination(event, arguments)
     if address is not None:
-        tell(address)
+        send_attempt(address)
         raise PermissionError(f"qlib-shadow: this run may not connect to {address}")
 
 
-def hand_on() -> None:
+def run_next_sitecustomize() -> None:
     """Load the sitecustomize that this one hides."""
     rest = [path for path in sys.path if os.path.abspath(path) != HERE]  # noqa: PTH100
     spec = PathFinder.find_spec("sitecustomize", rest)
@@ -87,4 +87,4 @@ def hand_on() -> None:
 
 
 sys.addaudithook(refuse)
-hand_on()
+run_next_sitecustomize()

@@ -12,8 +12,8 @@ from qlib.data import D
 from qlib_shadow_runner.engine.expressions import Unsupported
 from qlib_shadow_runner.plugins.backtest.bookkeeping import is_plain
 from qlib_shadow_runner.plugins.backtest.panel import PanelQuote
-from qlib_shadow_runner.plugins.features_report import Report
-from qlib_shadow_runner.plugins.loader import Ask, Computation, QlibDataLoader
+from qlib_shadow_runner.plugins.feature_stats import FeatureStats
+from qlib_shadow_runner.plugins.loader import FeatureComputation, FeatureRequest, QlibDataLoader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +61,8 @@ class Exchange(exchange.Exchange):  # type: ignore[misc]
         # Neither kept in the cache nor told: they cost little, and a run's features are other ones.
         by = QlibDataLoader(sorted(self.all_fields))
         try:
-            return Computation(
-                by, Ask.of(by, self.codes, self.start_time, self.end_time), Report(), None
+            return FeatureComputation(
+                by, FeatureRequest.of(by, self.codes, self.start_time, self.end_time), FeatureStats(), None
             ).frame()
         except Unsupported as why:
             self.logger.warning("The quotes are read by Qlib's own engine: it alone understands %s.", why)

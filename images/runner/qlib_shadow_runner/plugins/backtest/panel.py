@@ -47,7 +47,7 @@ class Days:
         return place < len(self) and bool(self._days[place] == pd.Timestamp(day).to_datetime64())
 
 
-class Moment(NamedTuple):
+class QuoteSpan(NamedTuple):
     """A span of time: its rows, whether Qlib takes it for one value, and the quotes of its first row."""
 
     begin: int
@@ -76,7 +76,7 @@ class PanelQuote(BaseQuote):  # type: ignore[misc]
         self._there = np.zeros(self._shape, bool)
         self._there.ravel()[place] = True
         self._asked: tuple[Any, Any] = (None, None)
-        self._moment = Moment(0, 0, True, {}, np.empty(0, bool), {})  # noqa: FBT003
+        self._moment = QuoteSpan(0, 0, True, {}, np.empty(0, bool), {})  # noqa: FBT003
 
     def _spread(self, column: pd.Series, place: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         values = column.to_numpy()
@@ -125,7 +125,7 @@ class PanelQuote(BaseQuote):  # type: ignore[misc]
         column = self._columns.get(stock_id)
         return column is not None and moment.tradable[limits][column]
 
-    def _find(self, start: Any, end: Any) -> Moment:
+    def _find(self, start: Any, end: Any) -> QuoteSpan:
         asked = self._asked
         if asked[0] is start and asked[1] is end:
             return self._moment
@@ -136,13 +136,13 @@ class PanelQuote(BaseQuote):  # type: ignore[misc]
         self._asked, self._moment = (start, end), self._read(begin, stop, is_single=is_single)
         return self._moment
 
-    def _read(self, begin: int, end: int, *, is_single: bool) -> Moment:
+    def _read(self, begin: int, end: int, *, is_single: bool) -> QuoteSpan:
         if begin >= end:
-            return Moment(begin, end, is_single, {}, np.zeros(self._shape[1], bool), {})
+            return QuoteSpan(begin, end, is_single, {}, np.zeros(self._shape[1], bool), {})
         quotes = {name: panel[begin].astype(np.float64) for name, panel in self._fields.items()}
-        return Moment(begin, end, is_single, quotes, self._there[begin], {})
+        return QuoteSpan(begin, end, is_single, quotes, self._there[begin], {})
 
-    def _aggregate(self, moment: Moment, column: int, field: str, method: str | None) -> Any:
+    def _aggregate(self, moment: QuoteSpan, column: int, field: str, method: str | None) -> Any:
         if moment.end - moment.begin > 1 or method in (None, "mean"):
             return self._aggregate_by_qlib(moment, column, field, method)
         if moment.begin >= moment.end or not moment.there[column]:
@@ -154,7 +154,7 @@ class PanelQuote(BaseQuote):  # type: ignore[misc]
             return None if method == "ts_data_last" else np.float64(0) if method == "sum" else value
         return value
 
-    def _aggregate_by_qlib(self, moment: Moment, column: int, field: str, method: str | None) -> Any:
+    def _aggregate_by_qlib(self, moment: QuoteSpan, column: int, field: str, method: str | None) -> Any:
         there = self._there[moment.begin : moment.end, column]
         if not there.any():
             return None
@@ -164,7 +164,7 @@ class PanelQuote(BaseQuote):  # type: ignore[misc]
         return data if method is None else NumpyQuote._agg_data(data, method)  # noqa: SLF001
 
 
-def _tradable(moment: Moment, limits: tuple[str, ...]) -> list[bool]:
+def _tradable(moment: QuoteSpan, limits: tuple[str, ...]) -> list[bool]:
     found = moment.there & ~np.isnan(moment.quotes["$close"])
     for limit in limits:
         found &= ~moment.quotes[limit].astype(bool)

@@ -10,7 +10,7 @@ from qlib.backtest.decision import Order, OrderDir, TradeDecisionWO
 from qlib.contrib.strategy import signal_strategy
 
 from qlib_shadow_runner.plugins.backtest.bookkeeping import QuickPosition, copy_of
-from qlib_shadow_runner.plugins.backtest.signal import Scores
+from qlib_shadow_runner.plugins.backtest.scores import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from qlib.backtest.exchange import Exchange
     from qlib.backtest.position import Position
 
-    from qlib_shadow_runner.plugins.backtest.signal import DayScores
+    from qlib_shadow_runner.plugins.backtest.scores import DayScores
 
 
 @dataclass(frozen=True)
-class Choice:
+class TradeChoice:
     """What to sell of what is held, and what to buy."""
 
     sell: frozenset[str]
@@ -31,7 +31,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Day:
+class TradingDay:
     """The day that is traded on, and who knows what can be traded."""
 
     start: pd.Timestamp
@@ -73,33 +73,33 @@ class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[
         if after <= first:
             return TradeDecisionWO([], self)
         start, end = self.trade_calendar.get_step_time(step)
-        day = Day(start, end, self.trade_exchange, self.forbid_all_trade_at_limit)
+        day = TradingDay(start, end, self.trade_exchange, self.forbid_all_trade_at_limit)
         return self._decide(self._scores.on(first), day)
 
-    def _decide(self, scores: DayScores, day: Day) -> TradeDecisionWO:
+    def _decide(self, scores: DayScores, day: TradingDay) -> TradeDecisionWO:
         position = copy_of(self.trade_position, QuickPosition)
         held = position.get_stock_list()
         choice = self._choose(scores, held, day)
         cash, sales = self._sell([code for code in held if code in choice.sell], position, day)
         return TradeDecisionWO(sales + self._buy(choice.buy, cash, day), self)
 
-    def _choose(self, scores: DayScores, held: list[str], day: Day) -> Choice:
+    def _choose(self, scores: DayScores, held: list[str], day: TradingDay) -> TradeChoice:
         last = scores.ranked(held)
         today = self._first(scores.others(held).tolist(), self.n_drop + self.topk - len(last), day)
         both = scores.ranked(sorted(last + today) if last and today else last or today)
         sell = frozenset(last).intersection(self._last(both, self.n_drop, day))
-        return Choice(sell, today[: len(sell) + self.topk - len(last)])
+        return TradeChoice(sell, today[: len(sell) + self.topk - len(last)])
 
-    def _first(self, codes: Sequence[str], count: int, day: Day) -> list[str]:
+    def _first(self, codes: Sequence[str], count: int, day: TradingDay) -> list[str]:
         if not self.only_tradable:
             return list(codes[:count])
         # Qlib looks whether there are enough only when it has found one.
         return list(islice((code for code in codes if day.may_trade(code, None)), max(count, 1)))
 
-    def _last(self, codes: Sequence[str], count: int, day: Day) -> list[str]:
+    def _last(self, codes: Sequence[str], count: int, day: TradingDay) -> list[str]:
         return self._first(codes[::-1], count, day) if self.only_tradable else list(codes[-count:])
 
-    def _sell(self, codes: Sequence[str], position: Position, day: Day) -> tuple[float, list[Order]]:
+    def _sell(self, codes: Sequence[str], position: Position, day: TradingDay) -> tuple[float, list[Order]]:
         cash, orders = position.get_cash(), []
         for code in codes:
             if not day.may(code, OrderDir.SELL) or self._is_too_new(position, code):
@@ -115,7 +115,7 @@ class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[
         held_for = position.get_stock_count(code, bar=self.trade_calendar.get_freq())
         return bool(held_for < self.hold_thresh)
 
-    def _buy(self, codes: Sequence[str], cash: float, day: Day) -> list[Order]:
+    def _buy(self, codes: Sequence[str], cash: float, day: TradingDay) -> list[Order]:
         value = cash * self.risk_degree / len(codes) if codes else 0
         exchange, orders = self.trade_exchange, []
         for code in codes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.workflow.allowed.factors import FACTORS
+from qlib_shadow_runner.workflow.allowed.alpha158 import FACTORS
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     DAY,

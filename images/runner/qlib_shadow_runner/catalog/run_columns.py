@@ -1,0 +1,152 @@
+"""What is told of each run in the catalog, column by column, and where in the run folder that stands.
+
+Knows the run folder's documents, which anybody may have edited: what has another type than promised is empty.
+Standard library only, because listing runs must be quick.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from qlib_shadow_runner.contract import METRICS_FILE, Metrics, Stage
+from qlib_shadow_runner.runs.values import day, moment, number, text, whole
+from qlib_shadow_runner.storage.files import read_json_object_of_others
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import date
+
+    from qlib_shadow_runner.runs.listing import ListedRun
+
+Row = dict[str, Any]
+"""One run, by the columns' names."""
+
+
+@dataclass(frozen=True)
+class RunDocuments:
+    """What a run folder says, each document read once."""
+
+    run: ListedRun
+    metadata: Mapping[str, object]
+    results: Mapping[Stage, Mapping[str, object]]
+    figures: Mapping[str, float]
+    """Every number of metrics.json, by the names that it has there."""
+
+    @classmethod
+    def by(cls, run: ListedRun) -> Self:
+        """Read the folder."""
+        document = read_json_object_of_others(run.folder / METRICS_FILE) or {}
+        numbers = {name: number(value) for name, value in document.items()}
+        return cls(
+            run,
+            run.metadata,
+            {stage: run.result(stage) for stage in Stage},
+            {name: value for name, value in numbers.items() if value is not None},
+        )
+
+    def metric(self, name: str) -> float | None:
+        """Give one figure of the last stage."""
+        return number(_mapping(self.results[Stage.QRUN].get("metrics")).get(name))
+
+    @property
+    def message(self) -> str | None:
+        """Give the sentence of the last stage that has ended."""
+        messages = [text(result.get("message")) for result in self.results.values()]
+        return next((message for message in reversed(messages) if message), None)
+
+    @property
+    def seconds(self) -> float | None:
+        """Add up what the stages took, without the waiting in between."""
+        stages = _mapping(self.metadata.get("stages")).values()
+        taken = [number(_mapping(stage).get("seconds")) for stage in stages]
+        known = [seconds for seconds in taken if seconds is not None]
+        return round(sum(known), 3) if known else None
+
+
+@dataclass(frozen=True)
+class CatalogColumn:
+    """One column: its name, its type, and how it is read from a run."""
+
+    name: str
+    kind: str
+    """text, whole, number, day, moment, or figures: a map from names to numbers."""
+    read: Callable[[RunDocuments], object]
+
+
+def snake(name: str) -> str:
+    """Spell a metric as SQL likes it: `rankIcir` is `rank_icir`."""
+    return re.sub(r"(?<!^)([A-Z])", lambda found: f"_{found[1].lower()}", name)
+
+
+def _metadata(key: str, take: Callable[[object], object]) -> Callable[[RunDocuments], object]:
+    return lambda documents: take(documents.metadata.get(key))
+
+
+def _inside(key: str, inner: str, take: Callable[[object], object]) -> Callable[[RunDocuments], object]:
+    return lambda documents: take(_mapping(documents.metadata.get(key)).get(inner))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _metric(name: str) -> Callable[[RunDocuments], object]:
+    return lambda documents: documents.metric(name)
+
+
+def _segment(name: str, end: int) -> Callable[[RunDocuments], object]:
+    def read(documents: RunDocuments) -> date | None:
+        bounds = _mapping(documents.metadata.get("segments")).get(name)
+        return (
+            day(bounds[end]) if isinstance(bounds, list) and len(bounds) == len(("first", "last")) else None
+        )
+
+    return read
+
+
+def _texts(*keys: str) -> list[CatalogColumn]:
+    return [CatalogColumn(key, "text", _metadata(key, text)) for key in keys]
+
+
+def _wholes(*keys: str) -> list[CatalogColumn]:
+    return [CatalogColumn(key, "whole", _metadata(key, whole)) for key in keys]
+
+
+COLUMNS: Final[tuple[CatalogColumn, ...]] = (
+    CatalogColumn("run_id", "text", lambda documents: documents.run.run_id),
+    *_texts("name", "namespace", "uid"),
+    CatalogColumn("status", "text", lambda documents: documents.run.status),
+    *_texts("reason"),
+    CatalogColumn("message", "text", lambda documents: documents.message),
+    CatalogColumn("started_at", "moment", _metadata("started_at_utc", moment)),
+    CatalogColumn("finished_at", "moment", _metadata("finished_at_utc", moment)),
+    CatalogColumn("seconds", "number", lambda documents: documents.seconds),
+    *(CatalogColumn(snake(name), "number", _metric(name)) for name in Metrics.__annotations__),
+    *_texts("dataset_path", "dataset_resolved_path", "dataset_fingerprint", "dataset_source"),
+    CatalogColumn("dataset_start", "day", _metadata("dataset_start", day)),
+    CatalogColumn("dataset_end", "day", _metadata("dataset_end", day)),
+    *_wholes("dataset_days", "dataset_instruments"),
+    CatalogColumn("quality", "text", _inside("dataset_quality", "overall_state", text)),
+    CatalogColumn("quality_reason", "text", _inside("dataset_quality", "reason_code", text)),
+    *_texts("template", "model", "handler", "market"),
+    *_wholes("market_size"),
+    *_texts("benchmark"),
+    *_wholes("seed"),
+    CatalogColumn("topk", "whole", _inside("strategy", "topk", whole)),
+    *(
+        CatalogColumn(f"{name}_{which}", "day", _segment(name, end))
+        for name in ("train", "valid", "test")
+        for end, which in enumerate(("first", "last"))
+    ),
+    *_texts("config_hash", "workflow_sha256", "computation", "git_commit", "image"),
+    *_texts("signals_file", "signals_sha256"),
+    *_wholes("signals_rows"),
+    CatalogColumn("signals_first", "day", _metadata("signals_first", day)),
+    CatalogColumn("signals_last", "day", _metadata("signals_last", day)),
+    *_texts("reused_from", "identical_to"),
+    *_wholes("peak_memory_bytes"),
+    CatalogColumn("metrics", "figures", lambda documents: documents.figures),
+)
+"""In the order of the table."""

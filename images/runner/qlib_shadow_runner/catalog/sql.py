@@ -1,0 +1,161 @@
+"""SQL over the catalog: one SELECT, on views that are given to it, with everything else locked.
+
+Knows DuckDB. Files are opened here and handed over as Arrow data; DuckDB itself may open no file and no
+address, load no extension, spill to no disk and change no setting.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from qlib_shadow_runner.catalog.followup import SCHEMA as FOLLOWUP_SCHEMA
+from qlib_shadow_runner.catalog.returns import HORIZONS, Closes
+from qlib_shadow_runner.catalog.signals_table import signal_files, signals_of
+from qlib_shadow_runner.catalog.tables import RUNS_SCHEMA, as_table
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from qlib_shadow_runner.catalog.run_columns import Row
+    from qlib_shadow_runner.catalog.update import Catalog
+    from qlib_shadow_runner.storage.volume import Volume
+
+CLOSED: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+    "temp_directory": "",
+}
+LOCK: Final = ("SET TimeZone = 'UTC'", "SET enable_external_access = false", "SET lock_configuration = true")
+RETURNS_SCHEMA: Final = pa.schema(
+    [
+        ("dataset_path", pa.string()),
+        ("date", pa.date32()),
+        ("instrument", pa.string()),
+        ("next_day", pa.float64()),
+        *((f"return_{horizon}d", pa.float64()) for horizon in HORIZONS),
+    ]
+)
+TABLES: Final = {
+    "runs": "SELECT * EXCLUDE (metrics, stamp) FROM given",
+    "metrics": "SELECT run_id, entry.key AS name, entry.value AS value"
+    " FROM (SELECT run_id, unnest(map_entries(metrics)) AS entry FROM given)",
+    "followup": "SELECT * FROM given",
+    "returns": "SELECT * FROM given",
+}
+"""What may be asked, and how it is made of what is given."""
+SIGNALS: Final = (
+    "CREATE VIEW signals AS SELECT s.*, r.dataset_path, s.date = r.dataset_end AS live"
+    " FROM signal_rows s JOIN runs r USING (run_id)"
+)
+VIEWS: Final = (*TABLES, "signals")
+ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+BATCH: Final = 10_000
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """The rows of an answer, as they come."""
+
+    columns: Sequence[str]
+    rows: Iterator[Sequence[Any]]
+    left_out: Sequence[Path]
+    """Signals that should be there and are not whole."""
+
+
+def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
+    """Answer one question, or say in a sentence why not."""
+    _refuse_all_but_one_select(sql)
+    files, broken = signal_files(volume, catalog.runs)
+    connection = duckdb.connect(":memory:", config=CLOSED)
+    runs = as_table(catalog.runs, RUNS_SCHEMA)
+    followup = as_table(catalog.followup, FOLLOWUP_SCHEMA)
+    given = {
+        "runs": runs,
+        "metrics": runs,
+        "followup": followup,
+        "returns": _returns(volume, catalog.runs, sql),
+    }
+    for name, table in given.items():
+        connection.register("given", table)
+        connection.execute(f"CREATE TABLE {name} AS {TABLES[name]}")
+        connection.unregister("given")
+    connection.register("signal_rows", signals_of(files))
+    connection.execute(SIGNALS)
+    for setting in LOCK:
+        connection.execute(setting)
+    try:
+        connection.execute(sql)
+    except duckdb.Error as error:
+        raise _query_error(error) from error
+    columns = [str(column[0]) for column in connection.description or ()]
+    return QueryResult(columns, _rows(connection), broken)
+
+
+def _refuse_all_but_one_select(sql: str) -> None:
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise _query_error(error) from error
+    if len(statements) != 1:
+        raise StageError(
+            Reason.INVALID_SPEC, f"a query is one SELECT; this holds {len(statements) or 'no'} statements"
+        )
+    if statements[0].type not in ALLOWED:
+        first = sql.split(maxsplit=1)[0].upper()
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f"a query only reads: it begins with SELECT, FROM, WITH or EXPLAIN, not {first}",
+        )
+
+
+def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Sequence[Any]]:
+    try:
+        while batch := connection.fetchmany(BATCH):
+            yield from batch
+    except duckdb.Error as error:
+        raise _query_error(error) from error
+
+
+def _query_error(error: duckdb.Error) -> StageError:
+    """Say what DuckDB says, in one line, with the views where one was not found."""
+    said = " ".join(str(error).partition("\n\nLINE ")[0].split())
+    if isinstance(error, duckdb.PermissionException):
+        said = f"a query reads the views and nothing else ({said})"
+    hint = f"; there are the views {', '.join(VIEWS)}" if isinstance(error, duckdb.CatalogException) else ""
+    return StageError(Reason.INVALID_SPEC, f"the query cannot be answered: {said}{hint}")
+
+
+def _returns(volume: Volume, runs: Sequence[Row], sql: str) -> pa.Table:
+    """Read the prices, but only for a question that speaks of them."""
+    if not re.search(r"\breturns\b", sql, re.IGNORECASE):
+        return RETURNS_SCHEMA.empty_table()
+    known = [run for run in runs if run["dataset_path"] and run["signals_first"]]
+    tables = [_returns_of(volume, path, known) for path in sorted({run["dataset_path"] for run in known})]
+    return pa.concat_tables([RETURNS_SCHEMA.empty_table(), *tables])
+
+
+def _returns_of(volume: Volume, path: str, runs: Sequence[Row]) -> pa.Table:
+    since = min(run["signals_first"] for run in runs if run["dataset_path"] == path)
+    closes = Closes.of(volume, path, since)
+    if closes is None:
+        return RETURNS_SCHEMA.empty_table()
+    days, symbols = len(closes.calendar), len(closes.symbols)
+    here = ~np.isnan(closes.values).ravel()
+    found = [closes.next_day(), *(closes.after(horizon) for horizon in HORIZONS)]
+    columns = [
+        pa.repeat(path, int(here.sum())),
+        pa.array(closes.calendar, pa.date32()).take(pa.array(np.repeat(np.arange(days), symbols)[here])),
+        pa.array(closes.symbols, pa.string()).take(pa.array(np.tile(np.arange(symbols), days)[here])),
+        *(pa.array(values.ravel()[here], pa.float64(), from_pandas=True) for values in found),
+    ]
+    return pa.table(columns, schema=RETURNS_SCHEMA)

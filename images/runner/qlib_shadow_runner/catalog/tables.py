@@ -1,0 +1,113 @@
+"""The catalog's tables on the volume: read as far as they are whole, and replaced by rename under one lock.
+
+Whoever gets the lock looks at the run folders again. So of two runs that end together the one that writes
+last has seen the other, and nothing is ever appended to what a crash may have cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qlib_shadow_runner.catalog.rows import STAMP, by_run, scan
+from qlib_shadow_runner.catalog.run_columns import COLUMNS, Row
+from qlib_shadow_runner.runs.listing import artifacts_root
+from qlib_shadow_runner.storage.files import write_atomically
+from qlib_shadow_runner.storage.lock import WaitOptions, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from qlib_shadow_runner.storage.volume import Volume
+
+CATALOG: Final = "catalog"
+"""No run may be called so: see contract.RESERVED_RUN_IDS."""
+RUNS: Final = "runs.parquet"
+VERSION: Final = b"1"
+"""A catalog of another version is made anew."""
+VERSION_KEY: Final = b"qlib_shadow_catalog"
+KINDS: Final = {
+    "text": pa.string(),
+    "whole": pa.int64(),
+    "number": pa.float64(),
+    "day": pa.date32(),
+    "moment": pa.timestamp("ms"),
+    "figures": pa.map_(pa.string(), pa.float64()),
+}
+RUNS_SCHEMA: Final = pa.schema(
+    [*((column.name, KINDS[column.kind]) for column in COLUMNS), (STAMP, pa.string())]
+)
+LOCK_TIMEOUT: Final = 60.0
+"""Seconds; a catalog of thousands of runs is written in a few."""
+
+
+def catalog_folder(volume: Volume) -> Path:
+    """Say where the tables lie."""
+    return artifacts_root(volume) / CATALOG
+
+
+def current_runs(volume: Volume) -> list[Row]:
+    """Give the rows as the run folders are now, and write nothing."""
+    return scan(volume, by_run(read_table(catalog_folder(volume) / RUNS, RUNS_SCHEMA)))
+
+
+def refresh_runs(volume: Volume) -> list[Row]:
+    """Bring the table of runs up to date; the caller holds the lock."""
+    path = catalog_folder(volume) / RUNS
+    before = read_table(path, RUNS_SCHEMA)
+    rows = scan(volume, by_run(before))
+    if rows != before:
+        write_table(path, rows, RUNS_SCHEMA)
+    return rows
+
+
+@contextlib.contextmanager
+def catalog_lock(volume: Volume, lock_timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Be the only one who writes the catalog."""
+    with locked(catalog_folder(volume) / CATALOG, WaitOptions(limit=lock_timeout, log=lambda _line: None)):
+        yield
+
+
+def read_table(path: Path, schema: pa.Schema) -> list[Row]:
+    """Read the rows of a table."""
+    return [_as_written(row, schema) for row in read_arrow(path, schema).to_pylist()]
+
+
+def read_arrow(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a table; one that is not there, not whole or of another version is empty."""
+    nothing = schema.empty_table()
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return nothing
+    try:
+        table = pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError):  # whichever Arrow takes for what is cut or overwritten
+        return nothing
+    whole = (table.schema.metadata or {}).get(VERSION_KEY) == VERSION and table.schema.equals(schema)
+    return table if whole else nothing
+
+
+def write_table(path: Path, rows: list[Row], schema: pa.Schema) -> None:
+    """Replace a table."""
+    buffer = io.BytesIO()
+    pq.write_table(
+        as_table(rows, schema).replace_schema_metadata({VERSION_KEY: VERSION}), buffer, compression="zstd"
+    )
+    write_atomically(path, buffer.getvalue())
+
+
+def as_table(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    """Give the rows as Arrow has them."""
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _as_written(row: Row, schema: pa.Schema) -> Row:
+    """Give maps back as they were before Arrow made lists of pairs of them."""
+    maps = {field.name for field in schema if pa.types.is_map(field.type)}
+    return {name: dict(value or ()) if name in maps else value for name, value in row.items()}

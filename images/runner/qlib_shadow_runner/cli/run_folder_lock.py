@@ -1,0 +1,63 @@
+"""One command at a time in a run folder, and only the one whose question it answers.
+
+A run that names its runId is the same run when its manifest is run again: an interrupted one goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.runs.folder import OWNER_FILE, read_owner
+from qlib_shadow_runner.storage.volume import make_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from qlib_shadow_runner.contract import Request
+
+
+@contextlib.contextmanager
+def locked_run_folder(folder: Path, request: Request) -> Iterator[int]:
+    """Hold the folder; the stages inherit the descriptor, and with it the lock, should this process die."""
+    _refuse_another_spec(folder, request)
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(descriptor, folder)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_continued(folder: Path) -> bool:
+    """Say whether somebody has begun here before."""
+    return (folder / OWNER_FILE).exists()
+
+
+def _refuse_another_spec(folder: Path, request: Request) -> None:
+    owner = read_owner(folder)
+    if owner is not None and owner.get("uid") != request["uid"]:
+        raise StageError(
+            Reason.RUN_FOLDER_TAKEN,
+            f'spec.runId "{request["runId"]}" is taken: {folder} is of another manifest, or of this one '
+            "before it was changed. Choose another spec.runId, leave it out, or remove the folder to begin "
+            "anew.",
+        )
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StageError(
+            Reason.RUN_FOLDER_TAKEN,
+            f"another qlib-shadow run is at work in {folder}. Wait until it has ended, or stop it.",
+        ) from error
+    except OSError:  # a filesystem that cannot lock folders: two at once are then the user's to avoid
+        return

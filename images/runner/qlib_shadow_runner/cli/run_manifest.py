@@ -1,0 +1,173 @@
+"""The manifest file, the same one that kubectl takes."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from qlib_shadow_runner.contract import API_VERSION, KIND, RUN_ID_MAX, Reason, Request
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.fields import mapping
+from qlib_shadow_runner.spec import OPERATOR_KEYS, RunSpec, parse_spec
+from qlib_shadow_runner.texts import did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+    from pathlib import Path
+
+TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+NAME: Final = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
+NAME_MAX: Final = 253
+LOCAL: Final = "local"
+"""Stands for a namespace where there is none."""
+
+
+class _Strict(yaml.SafeLoader):
+    """Refuses a key that is there twice, as the API server does; PyYAML would drop the first in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f'the key "{key.value}" is there twice'
+                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+@dataclass(frozen=True)
+class RunManifest:
+    """One QlibShadowRun, and what lies beside it in its file."""
+
+    name: str
+    namespace: str
+    spec: Mapping[str, object]
+    path: Path
+    neighbours: tuple[Mapping[str, object], ...] = ()
+
+    def parse(self) -> RunSpec:
+        """Check the spec as a stage will."""
+        return parse_spec(self.spec)
+
+    def request(self, now: datetime, template: str | None = None) -> Request:
+        """Make a run of it: one that nobody made before, unless the spec names it."""
+        named = self.parse().run_id
+        return Request(
+            name=self.name,
+            namespace=self.namespace,
+            uid=str(uuid.uuid4()) if named is None else self._uid(template),
+            runId=named or local_run_id(self.name, now),
+            spec=dict(self.spec),
+        )
+
+    def _uid(self, template: str | None) -> str:
+        """Give the same question the same uid, so that an interrupted run goes on; another gets another."""
+        asked = {key: value for key, value in self.spec.items() if key not in OPERATOR_KEYS}
+        question = [API_VERSION, self.namespace, self.name, asked, template]
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(question, sort_keys=True)))
+
+
+def local_run_id(name: str, now: datetime) -> str:
+    """Name a run `<name>-<UTC time>-<4 hex>`, the name shortened to fit."""
+    suffix = f"{now.astimezone(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(2)}"
+    return f"{name[: RUN_ID_MAX - len(suffix) - 1].rstrip('-.')}-{suffix}"
+
+
+def load_manifest(path: Path) -> RunManifest:
+    """Read the one QlibShadowRun of a file; of other kinds, ConfigMaps may hold its template."""
+    return manifest_of(path, read_documents(path))
+
+
+def manifest_of(path: Path, documents: list[Mapping[str, object]]) -> RunManifest:
+    """Take the run out of a file that has been read."""
+    document = the_run(path, documents)
+    faults = manifest_faults(path, document)
+    if faults:
+        raise faults[0]
+    metadata = mapping(document["metadata"], "metadata")
+    return RunManifest(
+        str(metadata["name"]),
+        str(metadata.get("namespace", LOCAL)),
+        mapping(document.get("spec", {}), "spec"),
+        path,
+        tuple(other for other in documents if other is not document),
+    )
+
+
+def the_run(path: Path, documents: list[Mapping[str, object]]) -> Mapping[str, object]:
+    """Find the one QlibShadowRun of a file."""
+    ours = [document for document in documents if document.get("kind") == KIND]
+    if len(ours) != 1:
+        kinds = ", ".join(str(document.get("kind")) for document in documents) or "nothing"
+        raise _fault(path, f"holds {kinds}; exactly one {KIND} is needed{_hint(documents)}")
+    return ours[0]
+
+
+def manifest_faults(path: Path, document: Mapping[str, object]) -> list[StageError]:
+    """List what is wrong around the spec."""
+    said = [
+        f'has no field "{key}" at its top; {did_you_mean(key, TOP)}'
+        for key in map(str, document)
+        if key not in TOP
+    ]
+    if document.get("apiVersion") != API_VERSION:
+        said.append(f'has apiVersion "{document.get("apiVersion")}"; write {API_VERSION}')
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str) or len(name) > NAME_MAX or not re.fullmatch(NAME, name):
+        said.append(f'has metadata.name "{name}"; it must be lower-case letters, digits, "-" and "."')
+    if not isinstance(document.get("spec", {}), dict):
+        said.append("has a spec that is no mapping of fields")
+    return [_fault(path, sentence) for sentence in said]
+
+
+def read_documents(path: Path) -> list[Mapping[str, object]]:
+    """Read every document of a file, which may be a pipe: it can be read once."""
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise _fault(path, f"cannot be read: {what}") from error
+    try:
+        documents = [document for document in yaml.load_all(content, _Strict) if document is not None]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise _fault(
+            path, f"is not YAML{where}: {getattr(error, 'problem', None) or 'unreadable'}"
+        ) from error
+    for document in documents:
+        if not isinstance(document, dict):
+            raise _fault(
+                path,
+                "is not a Kubernetes manifest: a mapping with apiVersion, kind, metadata and spec is needed",
+            )
+    return [{key: _plain(value) for key, value in document.items()} for document in documents]
+
+
+def _plain(value: object) -> object:
+    """Undo YAML's dates: in JSON, and so in a cluster, they are words."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    isoformat = getattr(value, "isoformat", None)
+    return isoformat() if isoformat else value
+
+
+def _hint(documents: list[Mapping[str, object]]) -> str:
+    for document in documents:
+        if document.get("kind") != KIND and nearest(str(document.get("kind")), [KIND], cutoff=0.7):
+            return f'; did you mean "{KIND}"?'
+    return ""
+
+
+def _fault(path: Path, message: str) -> StageError:
+    return StageError(Reason.INVALID_SPEC, f"{path} {message}")

@@ -1,0 +1,182 @@
+"""Showing a stage's progress: one living line on a terminal, plain lines elsewhere.
+
+The steps are read from what the stage prints; nothing is reported that it does not print anyway.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from qlib_shadow_runner.contract import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from rich.text import Text
+
+STEPS: Final[Mapping[Stage, Sequence[tuple[str, ...]]]] = {
+    Stage.DOWNLOAD: (),
+    Stage.QRUN: (
+        ("features", "qlib successfully initialized"),
+        ("train", "Training until validation scores"),
+        # Qlib announces its own exchange before it reads quotes for it; of another it says nothing.
+        ("backtest", "Create new exchange", "backtest loop"),
+        ("export", "exporting signals"),
+        ("report", "making the report"),
+    ),
+}
+"""Each step of a stage, and what is printed when it begins, the one or the other."""
+MOVING: Final = ("download ", "unpack ", "running: ", "waiting for ", "another run ")
+"""How the lines begin that say how far a download is; see dataset/archive/progress."""
+REMARKS: Final = ("warning: ", "note: ")
+"""How the lines begin that somebody should see, whatever comes of the run."""
+NAME_WIDTH: Final = 10
+
+
+def remark(line: str) -> str | None:
+    """Give a line that somebody should see."""
+    return line.rstrip() if line.startswith(REMARKS) else None
+
+
+@dataclass
+class StageProgress:
+    """How far a stage is."""
+
+    stage: Stage
+    begun: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def read(self, line: str) -> str | None:
+        """Take one line of the stage's output; give the step that begins with it, if one does."""
+        steps = STEPS[self.stage]
+        for number in range(self.begun, len(steps)):
+            name, *marks = steps[number]
+            if any(mark in line for mark in marks):
+                self.begun = number + 1
+                return name
+        return None
+
+    def moving(self, line: str) -> str | None:
+        """Give a line that says how far a download is."""
+        return line.rstrip() if self.stage is Stage.DOWNLOAD and line.startswith(MOVING) else None
+
+    @property
+    def seconds(self) -> float:
+        """Say how long it has taken."""
+        return time.monotonic() - self.started
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+    def line(self, text: str) -> None:
+        """Take a line of the stage's output."""
+
+    def close(self, message: str, *, failed: bool) -> None:
+        """End the stage's line."""
+
+
+class SilentDisplay:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def line(self, text: str) -> None:
+        """Ignore it."""
+
+    def close(self, message: str, *, failed: bool) -> None:
+        """Ignore it."""
+
+
+class PlainDisplay(SilentDisplay):
+    """One line for each step as it begins, one for the end: for logs and pipes."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._progress = StageProgress(stage)
+
+    def line(self, text: str) -> None:
+        """Print the step that begins, and what is told of the way."""
+        step = self._progress.read(text)
+        told = f"{step} …" if step else self._progress.moving(text) or remark(text)
+        if told:
+            self._print(told)
+
+    def close(self, message: str, *, failed: bool) -> None:
+        """Print the end."""
+        self._print(f"{'failed' if failed else f'done: {message}'}  {self._progress.seconds:.1f} s")
+
+    def _print(self, text: str) -> None:
+        sys.stdout.write(f"  {self._progress.stage:<{NAME_WIDTH}} {text}\n")
+        sys.stdout.flush()
+
+
+class LiveDisplay:
+    """One line that is drawn anew while the stage runs."""
+
+    def __init__(self, stage: Stage) -> None:
+        from rich.live import Live  # noqa: PLC0415 - only for a terminal
+
+        self._progress = StageProgress(stage)
+        self._end: str | None = None
+        self._moving = "…"
+        self._failed = False
+        self._live = Live(get_renderable=self._draw, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def line(self, text: str) -> None:
+        """Move on if a step begins; keep remarks above the living line."""
+        self._progress.read(text)
+        self._moving = self._progress.moving(text) or self._moving
+        if (told := remark(text)) is not None:
+            name = f"  {self._progress.stage:<{NAME_WIDTH}} "
+            self._live.console.print(name + told, markup=False, highlight=False)
+
+    def close(self, message: str, *, failed: bool) -> None:
+        """Draw the last state."""
+        self._end, self._failed = message, failed
+        self._live.update(self._draw(), refresh=True)
+
+    def _draw(self) -> Text:
+        from rich.text import Text  # noqa: PLC0415
+
+        text = Text(f"  {self._progress.stage:<{NAME_WIDTH}} ", no_wrap=True, overflow="ellipsis")
+        steps = STEPS[self._progress.stage]
+        for number, (name, _) in enumerate(steps, 1):
+            running = number == self._progress.begun and self._end is None
+            reached = number <= self._progress.begun
+            text.append(name, "bold" if running else "" if reached else "dim")
+            text.append(" ━━━━ " if reached and not running else " ╸··· ", "green" if reached else "dim")
+        if self._failed:
+            text.append("failed", "red")
+        elif not steps:
+            text.append(self._end or self._moving)
+        text.append(f"  {self._progress.seconds:.1f} s", "dim")
+        return text
+
+
+def display_for(stage: Stage, *, quiet: bool) -> Display:
+    """Choose by where the output goes."""
+    if quiet:
+        return SilentDisplay()
+    return LiveDisplay(stage) if sys.stdout.isatty() else PlainDisplay(stage)

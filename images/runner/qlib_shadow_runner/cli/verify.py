@@ -1,0 +1,57 @@
+"""Showing a verification to a person or a program."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.words.shared import data_folder
+from qlib_shadow_runner.contract import RESULTS, ExitCode, Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.runs.listing import find_run
+from qlib_shadow_runner.verify import AcceptanceLine, verify_run
+from qlib_shadow_runner.verify.acceptance import REQUIRED_FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def print_verification(run: str, data: Path | None, *, as_json: bool) -> int:
+    """Print every line; 0 only when all of them hold."""
+    lines = verify_run(_folder_of(run, data), data)
+    if as_json:
+        print_json(as_document(lines))
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines) + verdict(lines) + "\n")
+    return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
+
+
+def _folder_of(run: str, data: Path | None) -> Path:
+    """Find a run by its folder, which need not be sound, or by its id."""
+    folder = Path(run)
+    if folder.is_dir():
+        if not any((folder / name).exists() for name in (*REQUIRED_FILES, RESULTS)):
+            raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no file of one")
+        return folder
+    if "/" in run:
+        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a folder; give a run folder or a run's id")
+    return find_run(data_folder(data), run).folder
+
+
+def all_passed(lines: Sequence[AcceptanceLine]) -> bool:
+    """Say whether this is a golden run."""
+    return all(line.passed for line in lines)
+
+
+def verdict(lines: Sequence[AcceptanceLine]) -> str:
+    """Say it in one line."""
+    passed = sum(line.passed for line in lines)
+    return f"golden run: {'PASS' if all_passed(lines) else 'FAIL'} ({passed}/{len(lines)})"
+
+
+def as_document(lines: Sequence[AcceptanceLine]) -> dict[str, object]:
+    """Say it to a program."""
+    return {"passed": all_passed(lines), "checks": [asdict(line) for line in lines]}

@@ -1,0 +1,37 @@
+"""Whether something fits before it is written: asking costs nothing, a full volume costs every run on it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.texts import format_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def free_bytes(folder: Path) -> int:
+    """Say how much a user like us may still write."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def free_files(folder: Path) -> int | None:
+    """Say how many files may still be made, or None where the filesystem does not count them."""
+    status = os.statvfs(folder)
+    return status.f_favail if status.f_files else None
+
+
+def require_space(folder: Path, size: int, what: str) -> None:
+    """Refuse what cannot fit."""
+    free = free_bytes(folder)
+    if size > free:
+        raise out_of_disk(f"{what} needs {format_size(size)}, but {format_size(free)} is free in {folder}")
+
+
+def out_of_disk(message: str) -> StageError:
+    """Give the reason with its remedy."""
+    return StageError(Reason.OUT_OF_DISK, f"{message}. Free space on the volume or enlarge it.")

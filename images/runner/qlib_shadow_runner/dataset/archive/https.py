@@ -1,0 +1,97 @@
+"""Opening an URL: proxies and private authorities by the usual variables, redirects on a short leash."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import (
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.archive.url import is_encrypted_or_local, is_loopback
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.fields import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from http.client import HTTPMessage, HTTPResponse
+    from typing import IO
+    from urllib.parse import SplitResult
+
+    from qlib_shadow_runner.dataset.archive.credentials import Credentials
+    from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
+
+CA_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables that other tools read; SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own."""
+AUTHORIZATION: Final = "Authorization"
+USER_AGENT: Final = "qlib-shadow"
+
+
+class CautiousRedirects(HTTPRedirectHandler):
+    """Follows a redirect, but never to an open line, and never with credentials to another host."""
+
+    def redirect_request(  # noqa: D102, PLR0917 - the library's hook
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        target = urlsplit(newurl)
+        if not is_encrypted_or_local(target) or (
+            target.scheme == "http" and not is_loopback(urlsplit(req.full_url).hostname or "")
+        ):
+            fp.close()
+            raise StageError(
+                Reason.DOWNLOAD_REFUSED,
+                f"{req.host} redirects to {target.scheme}://{target.hostname}, and only https is followed.",
+            )
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        secret = req.unredirected_hdrs.get(AUTHORIZATION)
+        if request is not None and secret and _origin(target) == _origin(urlsplit(req.full_url)):
+            request.add_unredirected_header(AUTHORIZATION, secret)
+        return request
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A way to ask for one address."""
+
+    address: ArchiveAddress
+    credentials: Credentials
+    timeout: float
+
+    def get(self, headers: Mapping[str, str]) -> HTTPResponse:
+        """Ask; raise what urllib raises."""
+        wanted = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        request = Request(self.address.url, headers=wanted)  # noqa: S310 - the address was checked
+        if self.credentials.authorization:
+            request.add_unredirected_header(AUTHORIZATION, self.credentials.authorization)
+        response: HTTPResponse = self._opener().open(request, timeout=self.timeout)
+        return response
+
+    def _opener(self) -> OpenerDirector:
+        proxies = ProxyHandler({}) if is_loopback(self.address.host) else ProxyHandler()
+        return build_opener(proxies, HTTPSHandler(context=_trust(os.environ)), CautiousRedirects())
+
+
+def _trust(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Trust what the system does and every bundle that is named."""
+    context = ssl.create_default_context()
+    for name in CA_BUNDLES:
+        if bundle := environ.get(name):
+            try:
+                context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+            except OSError:  # SSLError is one
+                refuse(f"{name} is {bundle}, which holds no certificates in PEM form")
+    return context
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -1,0 +1,64 @@
+"""An archive that somebody put on the volume: found, kept inside, and held to its checksum."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.texts import nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qlib_shadow_runner.storage.volume import Volume
+
+
+def locate(volume: Volume, path: str) -> Path:
+    """Find the file, or say what lies beside it."""
+    file = volume.locate(path)
+    if not file.resolve().is_relative_to(volume.mount.resolve()):
+        raise StageError(
+            Reason.INVALID_SPEC, f"{path} is a link that leaves the volume. Put the file itself there."
+        )
+    if not file.is_file():
+        raise StageError(
+            Reason.DATASET_MISSING, f"there is no file {path}{_digest_file(file)} Put the archive there."
+        )
+    return file
+
+
+def stamp(file: Path) -> str:
+    """Tell cheaply whether the file is the one of last time."""
+    status = file.stat()
+    return f"size={status.st_size} modified={status.st_mtime_ns}"
+
+
+def content_digest(file: Path) -> str:
+    """Hash the whole file."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
+def check_digest(file: Path, path: str, sha256: str) -> None:
+    """Refuse a file that is not the one that was meant."""
+    found = content_digest(file)
+    if found != sha256:
+        raise StageError(
+            Reason.CHECKSUM_MISMATCH,
+            f"{path} has the SHA-256 {found}, not {sha256}. "
+            "Correct spec.dataset.source.archive.sha256 if this file is meant, else put the right one there.",
+        )
+
+
+def _digest_file(file: Path) -> str:
+    try:
+        names = sorted(entry.name for entry in file.parent.iterdir())
+    except OSError:
+        return "."
+    close = nearest(file.name, names)
+    return f'; did you mean "{close}"?' if close else "."

@@ -1,0 +1,96 @@
+"""What the conversion did to the rows, for those who read the dataset later.
+
+Lies beside calendars, features and instruments as ingestion.json, which is no part of the dataset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.dataset.prices.fault_texts import listed
+from qlib_shadow_runner.storage.files import read_json_object, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FILE: Final = "ingestion.json"
+EXAMPLES: Final = 5
+SHOWN: Final = 10
+
+
+@dataclass
+class Count:
+    """How often, and the first few places."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, count: int, examples: Sequence[str]) -> None:
+        """Count more of it."""
+        self.count += count
+        self.examples = [*self.examples, *examples][:EXAMPLES]
+
+
+@dataclass
+class Notes:
+    """What happened between the files and the dataset."""
+
+    files: int = 0
+    rows: int = 0
+    bars: int = 0
+    adjusted_by: str = ""
+    benchmarks: list[str] = field(default_factory=list)
+    suspended: int = 0
+    """Rows without volume: no trading, so no bar, as in Qlib's own collector."""
+    without_close: int = 0
+    duplicates: Count = field(default_factory=Count)
+    rejected: Count = field(default_factory=Count)
+    renamed: dict[str, str] = field(default_factory=dict)
+    without_bars: list[str] = field(default_factory=list)
+    """Symbols of which nothing was left."""
+
+    def write(self, folder: Path) -> None:
+        """Leave the notes beside the data."""
+        write_json(folder / FILE, {**asdict(self), "sentences": self.sentences})
+
+    @property
+    def sentences(self) -> list[str]:
+        """Say what somebody who looks for a symbol or a row of the files must know."""
+        lines = {
+            "symbols called otherwise than in the files": [
+                f"{old} is {new}" for old, new in self.renamed.items()
+            ],
+            "symbols left out because they have no bar": self.without_bars,
+        }
+        told = [
+            f"{what} ({len(names):,}): {listed(names[:SHOWN], len(names))}"
+            for what, names in lines.items()
+            if names
+        ]
+        rows = {"volume": self.suspended, "close": self.without_close}
+        without = [f"no {what} ({count:,})" for what, count in rows.items() if count]
+        return [*told, f"rows left out because they have {' or '.join(without)}"] if without else told
+
+    @classmethod
+    def read_sentences(cls, folder: Path) -> list[str]:
+        """Read the same from the notes beside the data; none where no conversion left notes."""
+        document = read_json_object(folder / FILE) or {}
+        told = document.get("sentences")
+        return [str(sentence) for sentence in told] if isinstance(told, list) else []
+
+    @classmethod
+    def read_counts(cls, folder: Path) -> dict[str, Count] | None:
+        """Read what was wrong with the rows; None where no conversion left notes."""
+        document = read_json_object(folder / FILE)
+        if document is None:
+            return None
+        counts = {}
+        for name in ("duplicates", "rejected"):
+            raw = document.get(name)
+            if isinstance(raw, dict):
+                counts[name] = Count(
+                    int(raw.get("count", 0)), [str(example) for example in raw.get("examples", [])]
+                )
+        return counts

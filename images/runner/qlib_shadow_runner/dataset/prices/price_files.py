@@ -1,0 +1,92 @@
+"""Which files hold the prices, what they hash to, and whether somebody touched them.
+
+Standard library only: this is asked on every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.prices.fault_texts import broken, listed
+from qlib_shadow_runner.errors import StageError, from_os_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PARQUET: Final = (".parquet", ".pq")
+CSV: Final = (".csv", ".csv.gz")
+KINDS: Final = (*PARQUET, *CSV)
+REMEDY: Final = (
+    "Put one Parquet or CSV file there, or a folder of them, or correct spec.dataset.source.prices.path. "
+    "To use a dataset that is already built, write source: {existing: {}}."
+)
+
+
+def price_files(place: Path, mount: Path, name: str) -> list[Path]:
+    """List the files, sorted; `name` is the place as the spec writes it."""
+    try:
+        files = _files(place, name)
+        for path in [place, *files]:
+            if not path.resolve().is_relative_to(mount.resolve()):
+                broken(
+                    name,
+                    f"leads to {path.resolve()}, outside the volume. Copy it instead of linking it.",
+                )
+    except OSError as error:
+        raise from_os_error(error) from error
+    return files
+
+
+def _files(place: Path, name: str) -> list[Path]:
+    if place.is_file():
+        if kind_of(place) is None:
+            broken(name, f"is no file that can be read here; its name must end in {', '.join(KINDS)}.")
+        return [place]
+    if not place.is_dir():
+        raise StageError(Reason.DATASET_MISSING, f"there is nothing at {name} on the volume. {REMEDY}")
+    inside = sorted(path for path in place.iterdir() if not path.name.startswith((".", "_")))
+    files = [path for path in inside if path.is_file() and kind_of(path)]
+    if not files:
+        there = listed([path.name for path in inside[:5]], len(inside)) or "nothing"
+        raise StageError(
+            Reason.DATASET_MISSING,
+            f"the folder {name} holds no file that ends in {', '.join(KINDS)}; it holds {there}. {REMEDY}",
+        )
+    return files
+
+
+def kind_of(path: Path) -> str | None:
+    """Tell a file by the end of its name, whatever its case."""
+    lower = path.name.lower()
+    return next((kind for kind in KINDS if lower.endswith(kind) and len(lower) > len(kind)), None)
+
+
+def stem(path: Path) -> str:
+    """Give the name without the ending: the symbol, where a file holds one symbol."""
+    return path.name[: -len(kind_of(path) or "")]
+
+
+def stamp(files: list[Path]) -> str:
+    """Hash names, sizes and times: equal means that nobody wrote here; different proves nothing yet.
+
+    The change time is in it since a copy may keep an old modification time.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        stat = path.stat()
+        digest.update(
+            f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n".encode(errors="surrogateescape")
+        )
+    return digest.hexdigest()
+
+
+def content_digest(files: list[Path]) -> str:
+    """Hash every byte, and the names, which may be symbols."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as stream:
+            one = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{path.name} {one}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

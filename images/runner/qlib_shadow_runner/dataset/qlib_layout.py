@@ -1,0 +1,146 @@
+"""Qlib's binary layout, read with the standard library: what a dataset says about itself.
+
+calendars/day.txt               one ISO date a line
+instruments/<universe>.txt      SYMBOL<TAB>first day<TAB>last day
+features/<symbol lower>/<field>.day.bin   little-endian float32: start index, then one value a day
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+PARTS: Final = ("calendars", "features", "instruments")
+"""The folders that make a dataset; whatever else lies beside them is not part of it."""
+CALENDAR: Final = "calendars/day.txt"
+FLOAT_BYTES: Final = 4
+BIN_SUFFIX: Final = ".day.bin"
+ALL: Final = "all"
+DEVICES: Final = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+)
+"""Names that are devices on Windows; Qlib puts a prefix before their folders."""
+
+
+@dataclass(frozen=True)
+class ListedSpan:
+    """One instrument's life in a universe."""
+
+    symbol: str
+    first: date
+    last: date
+
+
+@dataclass(frozen=True)
+class BinSpan:
+    """Which days of the calendar a bin file covers."""
+
+    start: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        """Give the index just past the last day."""
+        return self.start + self.count
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset's folder and what can be read there cheaply."""
+
+    folder: Path
+
+    @cached_property
+    def calendar(self) -> tuple[date, ...]:
+        """Give the trading days."""
+        return tuple(_days(self.folder / CALENDAR))
+
+    @cached_property
+    def universes(self) -> Mapping[str, tuple[ListedSpan, ...]]:
+        """Give every universe by name."""
+        files = sorted((self.folder / "instruments").glob("*.txt"))
+        return {file.stem: tuple(_spans(file)) for file in files if not file.name.startswith(".")}
+
+    @cached_property
+    def symbols(self) -> Mapping[str, str]:
+        """Give every listed symbol by its lower-case spelling, `all`'s spelling first."""
+        names: dict[str, str] = {}
+        for universe in sorted(self.universes, key=lambda name: (name != ALL, name)):
+            for span in self.universes[universe]:
+                names.setdefault(span.symbol.lower(), span.symbol)
+        return names
+
+    def bin_span(self, symbol: str, field: str = "close") -> BinSpan | None:
+        """Say which days a symbol's field covers, or None where there is no such file."""
+        path = self.folder / "features" / feature_folder(symbol) / f"{field}{BIN_SUFFIX}"
+        try:
+            with path.open("rb") as stream:
+                head = stream.read(FLOAT_BYTES)
+                size = stream.seek(0, 2)
+        except OSError:
+            return None
+        if len(head) < FLOAT_BYTES:
+            return None
+        return BinSpan(int(struct.unpack("<f", head)[0]), size // FLOAT_BYTES - 1)
+
+
+def feature_folder(symbol: str) -> str:
+    """Name a symbol's folder as Qlib does: `code_to_fname`, in lower case."""
+    lower = symbol.lower()
+    return f"_qlib_{lower}" if lower in DEVICES else lower
+
+
+def looks_like_dataset(folder: Path) -> bool:
+    """Tell a dataset from an empty or foreign folder."""
+    return (folder / CALENDAR).is_file() or all((folder / part).is_dir() for part in PARTS)
+
+
+def invalid(path: Path, message: str) -> StageError:
+    """Name the file that is wrong."""
+    return StageError(Reason.DATASET_INVALID, f"{path} {message}")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise invalid(
+            path, "is missing. A dataset needs calendars/day.txt, features/ and instruments/*.txt."
+        ) from None
+    except UnicodeDecodeError:
+        raise invalid(path, "is not text.") from None
+    return ((number, line.rstrip()) for number, line in enumerate(content.splitlines(), 1) if line.strip())
+
+
+def _days(path: Path) -> Iterator[date]:
+    for number, line in _lines(path):
+        try:
+            yield date.fromisoformat(line.strip()[:10])
+        except ValueError:
+            raise invalid(path, f'line {number} is "{line[:40]}", not a date.') from None
+
+
+def _spans(path: Path) -> Iterator[ListedSpan]:
+    for number, line in _lines(path):
+        columns = line.split("\t")
+        try:
+            symbol, first, last = columns
+            span = ListedSpan(symbol, date.fromisoformat(first[:10]), date.fromisoformat(last[:10]))
+        except ValueError:
+            shown = line[:60]
+            raise invalid(
+                path, f'line {number} is "{shown}", not SYMBOL, first day, last day with tabs.'
+            ) from None
+        if not symbol or span.first > span.last:
+            raise invalid(path, f"line {number}: {symbol} ends on {last}, before it begins on {first}.")
+        yield span

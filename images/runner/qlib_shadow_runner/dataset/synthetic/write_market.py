@@ -1,0 +1,116 @@
+"""The made-up market as files in Qlib's layout: late listings, delistings and suspended days included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from qlib_shadow_runner.dataset.synthetic.market_model import Bars, draw_market, fixed
+from qlib_shadow_runner.dataset.synthetic.trading_days import trading_days
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    from qlib_shadow_runner.dataset.synthetic.market_model import Floats
+
+BENCHMARK: Final = "^GSPC"
+UNIVERSE: Final = "demo"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """When one symbol trades: first and last day, and a pause in between."""
+
+    symbol: str
+    first: int
+    last: int
+    pause: tuple[int, int]
+
+
+def write_market(folder: Path, *, seed: int, symbols: int, start: date, days: int) -> None:
+    """Write calendars, instruments and features into an empty folder."""
+    rng = np.random.RandomState(seed)  # its stream is frozen for ever
+    calendar = [day.isoformat() for day in trading_days(start, days)]
+    bars = draw_market(rng, symbols, days)
+    listings = _listings(rng, symbols, days)
+    _write_text(folder / "calendars" / "day.txt", calendar)
+    spans = [f"{row.symbol}\t{calendar[row.first]}\t{calendar[row.last]}" for row in listings]
+    _write_text(folder / "instruments" / f"{UNIVERSE}.txt", spans)
+    _write_text(folder / "instruments" / "all.txt", [*spans, f"{BENCHMARK}\t{calendar[0]}\t{calendar[-1]}"])
+    for column, listing in enumerate(listings):
+        _write_symbol(folder, listing, _columns(bars, column, listing))
+    _write_symbol(folder, Listing(BENCHMARK, 0, days - 1, (0, 0)), _benchmark_columns(bars.index))
+
+
+def _listings(rng: np.random.RandomState, symbols: int, days: int) -> list[Listing]:
+    """Let one in ten come late, one in twenty go early, and one in twelve pause."""
+    rows = []
+    for number in range(symbols):
+        fate = rng.random_sample()
+        early, late, length = (
+            rng.randint(days // 10, days // 2),
+            rng.randint(days // 2, days),
+            rng.randint(1, 12),
+        )
+        first = early if fate < 0.10 else 0  # noqa: PLR2004
+        last = late - 1 if 0.10 <= fate < 0.15 else days - 1  # noqa: PLR2004
+        pause = (late - length, late) if 0.15 <= fate < 0.23 else (0, 0)  # noqa: PLR2004
+        rows.append(Listing(f"SYN{number + 1:03d}", first, last, pause))
+    return rows
+
+
+def _columns(bars: Bars, column: int, listing: Listing) -> dict[str, Floats]:
+    shown = slice(listing.first, listing.last + 1)
+    base = bars.close[listing.first, column]
+    columns = {
+        "open": fixed(bars.opening[shown, column] / base),
+        "high": fixed(bars.high[shown, column] / base),
+        "low": fixed(bars.low[shown, column] / base),
+        "close": fixed(bars.close[shown, column] / base),
+        "vwap": fixed(bars.vwap[shown, column] / base),
+        "volume": bars.volume[shown, column],
+        "factor": bars.factor[shown, column],
+    }
+    columns["change"] = _change(columns["close"])
+    first, last = (edge - listing.first for edge in listing.pause)
+    if last > first >= 0:
+        for values in columns.values():
+            values[first:last] = np.nan
+    return columns
+
+
+def _benchmark_columns(close: Floats) -> dict[str, Floats]:
+    flat = np.ones_like(close)
+    return {
+        "open": close,
+        "high": close,
+        "low": close,
+        "close": close,
+        "vwap": close,
+        "volume": flat * 1e9,
+        "factor": flat,
+        "change": _change(close),
+    }
+
+
+def _change(close: Floats) -> Floats:
+    change = np.full_like(close, np.nan)
+    change[1:] = fixed(close[1:] / close[:-1] - 1)
+    return change
+
+
+def _write_symbol(folder: Path, listing: Listing, columns: dict[str, Floats]) -> None:
+    home = folder / "features" / listing.symbol.lower()
+    home.mkdir(parents=True)
+    for name, values in columns.items():
+        content = np.concatenate([[listing.first], values + 0.0]).astype("<f4")
+        content[np.isnan(content)] = np.nan  # one bit pattern for "nothing", whatever made it
+        (home / f"{name}.day.bin").write_bytes(content.tobytes())
+
+
+def _write_text(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

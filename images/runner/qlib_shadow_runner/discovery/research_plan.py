@@ -1,0 +1,33 @@
+"""The three findings together: what a run researches in one dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.discovery.benchmark import Benchmark, check_coverage, find_benchmark
+from qlib_shadow_runner.discovery.market import Market, describe_market, find_market
+from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, SegmentPlan, plan_segments
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.dataset.qlib_layout import Dataset
+    from qlib_shadow_runner.spec import WorkflowSpec
+
+
+@dataclass(frozen=True)
+class ResearchPlan:
+    """Everything that `auto` stood for."""
+
+    market: Market
+    benchmark: Benchmark
+    days: SegmentPlan
+
+
+def make_plan(dataset: Dataset, workflow: WorkflowSpec, reach: Reach = ALPHA158) -> ResearchPlan:
+    """Find market, benchmark and segments, or refuse with the first that cannot be."""
+    name, chosen_by = find_market(dataset, workflow.market)
+    benchmark = find_benchmark(dataset, workflow.benchmark, name)
+    market = describe_market(dataset, name, chosen_by, benchmark.symbol)
+    days = plan_segments(dataset.calendar, workflow.segments, str(dataset.folder), reach)
+    check_coverage(dataset, benchmark, *days.backtest)
+    return ResearchPlan(market, benchmark, days)

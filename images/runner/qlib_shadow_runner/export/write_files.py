@@ -1,0 +1,33 @@
+"""Putting the files that belong together where readers look, in one go.
+
+Each appears whole. What a crash between two of them leaves out, the next attempt writes, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.contract import METRICS_FILE, SIGNALS_STEM, SUMMARY_FILE
+from qlib_shadow_runner.crash_points import QrunPoint, fault_point
+from qlib_shadow_runner.storage.files import sync_folder, write_atomically
+from qlib_shadow_runner.training.checkpoints import sigterm_deferred
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+POINTS = {METRICS_FILE: QrunPoint.EXPORT_METRICS, SUMMARY_FILE: QrunPoint.EXPORT_SUMMARY}
+
+
+def publish(folder: Path, contents: Mapping[str, bytes]) -> dict[str, str]:
+    """Write the files in this order, undisturbed by SIGTERM, and give their hashes."""
+    with sigterm_deferred():
+        for name, content in contents.items():
+            write_atomically(folder / name, content)
+            fault_point(POINTS.get(name, QrunPoint.EXPORT_SIGNALS))
+        for stale in folder.glob(f"{SIGNALS_STEM}.*"):
+            if stale.name not in contents:
+                stale.unlink()
+        sync_folder(folder)
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}

@@ -1,0 +1,37 @@
+"""Making report.html where the run lies, and writing down which one was made."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.analysis.figures import ReportMaterial
+from qlib_shadow_runner.analysis.outputs import read_metadata
+from qlib_shadow_runner.contract import REPORT_FILE
+from qlib_shadow_runner.crash_points import ReportPoint, fault_point
+from qlib_shadow_runner.report.checklist import checklist
+from qlib_shadow_runner.report.page import gather, outputs_of, render_report
+from qlib_shadow_runner.storage.files import sync_folder, write_atomically
+from qlib_shadow_runner.verify.evidence import Evidence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT_WORK: Final = "running"
+
+
+def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
+    """Write report.html; give what the metadata is to say of it."""
+    content = report_of(folder, mount).encode()
+    fault_point(ReportPoint.MADE)
+    write_atomically(folder / REPORT_FILE, content)
+    sync_folder(folder)
+    return {"report_sha256": hashlib.sha256(content).hexdigest(), "report_fault": None}
+
+
+def report_of(folder: Path, mount: Path | None = None) -> str:
+    """Give the page."""
+    metadata = read_metadata(folder)
+    material = ReportMaterial(outputs_of(folder, metadata))
+    checks = checklist(Evidence(folder, mount, material), ended=metadata.get("status") != AT_WORK)
+    return render_report(gather(folder, metadata, material, checks))

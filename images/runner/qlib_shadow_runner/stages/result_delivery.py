@@ -1,0 +1,99 @@
+"""Tell a stage's result to whoever waits for it; once more, from the run folder, where it was lost.
+
+Knows where a result goes and where it lies. It never does a stage and imports nothing that one needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from qlib_shadow_runner.contract import ENV_TERMINATION_LOG, ExitCode, Reason, Result, Stage
+from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.runs.folder import RunFolder
+from qlib_shadow_runner.runs.result import make_result, now, termination_message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlib_shadow_runner.runs.request import Identity
+
+TEXTS: Final = ("stage", "runId", "uid", "reason", "message")
+EXIT_CODE_MAX: Final = 255
+
+
+def deliver_result(result: Result, environ: Mapping[str, str]) -> None:
+    """Put the result where the kubelet looks; a log that cannot be written must not hide the reason."""
+    if result["exitCode"] != ExitCode.DONE:
+        sys.stderr.write(f"{result['reason']}: {result['message']}\n")
+    log = environ.get(ENV_TERMINATION_LOG)
+    if log:
+        with contextlib.suppress(OSError):
+            Path(log).write_bytes(termination_message(result))
+
+
+def recover_result(stage: Stage, environ: Mapping[str, str]) -> int:
+    """Tell what the run folder keeps of a stage, and leave with the code that the stage left with."""
+    from qlib_shadow_runner.runs.request import StageInput  # noqa: PLC0415 - it reads the environment, others tell
+
+    began, identity = now(), None
+    try:
+        stage_input = StageInput.from_environ(stage, environ)
+        identity = stage_input.identity
+        result = recorded_result(RunFolder(stage_input.folder), stage, identity)
+    except StageError as error:
+        result = make_result(stage, identity, error, started_at=began)
+    else:
+        sys.stdout.write(f"told again: {stage} ended with {result['reason']}: {result['message']}\n")
+    deliver_result(result, environ)
+    return result["exitCode"]
+
+
+def recorded_result(folder: RunFolder, stage: Stage, identity: Identity) -> Result:
+    """Read what this run's stage left, or say why that cannot be told."""
+    path = folder.result_path(stage)
+    try:
+        found = folder.result(stage)
+    except OSError as error:
+        raise from_os_error(error) from error
+    if found is None:
+        what = "is not a JSON object" if path.exists() else "is not there"
+        raise _missing(f"{path} {what}, so that nobody can tell how stage {stage} ended")
+    fault = result_fault(found, stage, identity)
+    if fault:
+        raise _missing(f"{path} does not tell how stage {stage} ended: {fault}")
+    return cast("Result", found)
+
+
+def result_fault(found: Mapping[str, object], stage: Stage, identity: Identity) -> str | None:
+    """Say what keeps a document from being the result of this run's stage, or None."""
+    for name in TEXTS:
+        if not isinstance(found.get(name), str):
+            return f"{name} is not text"
+    expected = {"stage": str(stage), "runId": identity.run_id, "uid": identity.uid}
+    for name, value in expected.items():
+        if found[name] != value:
+            return f'its {name} is "{found[name]}", not "{value}"'
+    code = found.get("exitCode")
+    if isinstance(code, bool) or not isinstance(code, int) or not 0 <= code <= EXIT_CODE_MAX:
+        return f"its exitCode is {code!r}"
+    if (code == ExitCode.DONE) != (found["reason"] == Reason.SUCCEEDED):
+        return f"exitCode {code} and reason {found['reason']} contradict each other"
+    return _unwritable(cast("Result", found))
+
+
+def _unwritable(found: Result) -> str | None:
+    try:
+        termination_message(found)
+    except ValueError:
+        return "it holds a figure that is no number"
+    return None
+
+
+def _missing(fault: str) -> StageError:
+    return StageError(
+        Reason.RESULT_MISSING,
+        f"{fault}. Apply the run again under a new name; a dataset that is there is used again.",
+    )

@@ -1,0 +1,39 @@
+"""What a stage does for the catalog once its run has ended: in a child, with nothing at stake.
+
+The run's result is told already. Whatever happens here is a note in its log: the next run or query brings the
+catalog up to date. Standard library only, as all that a stage's own process imports.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.process.environment import child_environment
+from qlib_shadow_runner.runs.request import scratch_parent
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.process.supervisor import Supervisor
+    from qlib_shadow_runner.runs.request import StageInput
+
+
+def update_catalog(stage_input: StageInput, supervisor: Supervisor) -> None:
+    """Let the catalog know that a run has ended."""
+    try:
+        _update(stage_input, supervisor)
+    except (StageError, OSError) as error:
+        sys.stderr.write(
+            f"note: the catalog of runs was not brought up to date: {error} The next run or query does it.\n"
+        )
+
+
+def _update(stage_input: StageInput, supervisor: Supervisor) -> None:
+    scratch = tempfile.mkdtemp(prefix="catalog-", dir=scratch_parent(stage_input.work))
+    try:
+        environ = child_environment(stage_input.environ, threads=1, scratch=scratch)
+        supervisor.step("catalog", {"mount": str(stage_input.volume.mount)}, environ=environ, cwd=scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,243 @@
+"""The acceptance lines. Each gives what it found, or raises Broken with what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import (
+    METADATA_FILE,
+    METRICS_FILE,
+    MLRUNS,
+    REPORT_FILE,
+    STDERR_FILE,
+    STDOUT_FILE,
+    SUMMARY_FILE,
+    WORKFLOW_FILE,
+    ExitCode,
+    Metrics,
+    Stage,
+)
+from qlib_shadow_runner.guard.layers import AUDIT_HOOK
+from qlib_shadow_runner.runs.mlruns import RunStatus
+from qlib_shadow_runner.verify.signals_check import check_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qlib_shadow_runner.verify.evidence import Evidence
+
+REQUIRED_FILES: Final = (WORKFLOW_FILE, STDOUT_FILE, STDERR_FILE, SUMMARY_FILE, METADATA_FILE, METRICS_FILE)
+REQUIRED_METADATA: Final = (
+    "run_id", "name", "uid", "git_commit", "config_hash", "workflow_sha256", "seed",
+    "dataset_path", "dataset_resolved_path", "dataset_fingerprint", "dataset_start", "dataset_end",
+    "market", "benchmark", "segments", "mlflow_run_id",
+    "started_at_utc", "finished_at_utc", "status", "stages", "peak_memory_bytes",
+    "python", "packages", "limits",
+)  # fmt: skip
+TOLERANCE: Final = 1e-12
+
+
+class BrokenPromise(Exception):  # noqa: N818 - it is a finding
+    """A promise that this folder does not keep."""
+
+
+def files_are_there(evidence: Evidence) -> str:
+    """Hold that every promised file is there and not empty."""
+    missing = [name for name in REQUIRED_FILES if not _has_content(evidence, name)]
+    if not any((evidence.folder / MLRUNS).glob("*/*/meta.yaml")):
+        missing.append(f"{MLRUNS}/")
+    if missing:
+        raise BrokenPromise(f"missing or empty: {', '.join(missing)}")
+    if not evidence.signals_path.stat().st_size:
+        raise BrokenPromise(f"{evidence.signals_path.name} is empty")
+    return f"{len(REQUIRED_FILES) + 1} files and {MLRUNS}/"
+
+
+def metadata_is_complete(evidence: Evidence) -> str:
+    """Hold that the metadata was completed, by a run that was."""
+    missing = [key for key in REQUIRED_METADATA if evidence.metadata.get(key) in (None, "", {}, [])]
+    if missing:
+        raise BrokenPromise(f"{METADATA_FILE} lacks {', '.join(missing)}")
+    if evidence.metadata["status"] != "complete":
+        raise BrokenPromise(f'the status is "{evidence.metadata["status"]}", not "complete"')
+    if str(evidence.metadata["finished_at_utc"]) < str(evidence.metadata["started_at_utc"]):
+        raise BrokenPromise("it finished before it started")
+    return f"{len(REQUIRED_METADATA)} fields, status complete"
+
+
+def stages_are_done(evidence: Evidence) -> str:
+    """Hold that every stage left a result that says so."""
+    for stage in Stage:
+        code = evidence.result(stage).get("exitCode")
+        if code != ExitCode.DONE:
+            raise BrokenPromise(f"results/{stage}.json says that {stage} ended with {code}")
+    return ", ".join(Stage)
+
+
+def workflow_is_the_one(evidence: Evidence) -> str:
+    """Hold that workflow.yaml is the file that was run, and one that may be run."""
+    from qlib_shadow_runner.workflow.vetting import vet  # noqa: PLC0415
+
+    digest = hashlib.sha256(evidence.workflow_bytes).hexdigest()
+    if digest != evidence.metadata.get("workflow_sha256"):
+        raise BrokenPromise(f"{WORKFLOW_FILE} hashes to {digest[:12]}…, not to what {METADATA_FILE} says")
+    vet(evidence.workflow)
+    return f"sha256 {digest[:12]}…"
+
+
+def configuration_hash_holds(evidence: Evidence) -> str:
+    """Hold that the question hashes to what the run says."""
+    found = evidence.workflow.config_hash(str(evidence.metadata["dataset_fingerprint"]))
+    if found != evidence.metadata.get("config_hash"):
+        raise BrokenPromise(f"the configuration hashes to {found[:12]}…, not to what {METADATA_FILE} says")
+    return f"{found[:12]}…"
+
+
+def dataset_is_unchanged(evidence: Evidence) -> str:
+    """Hold that the data is still the data: every byte is hashed again."""
+    from qlib_shadow_runner.dataset.fingerprint import fingerprint  # noqa: PLC0415
+
+    found = fingerprint(evidence.dataset)
+    if found != evidence.metadata.get("dataset_fingerprint"):
+        raise BrokenPromise(f"{evidence.dataset.name} hashes to {found[:12]}…, not to what the run used")
+    return f"fingerprint {found[:12]}…"
+
+
+def recorder_is_finished(evidence: Evidence) -> str:
+    """Hold that MLflow's record came to its end, and none is left running."""
+    running = [run.run_id for run in evidence.runs if run.status in (RunStatus.RUNNING, RunStatus.SCHEDULED)]
+    if running:
+        raise BrokenPromise(f"MLflow run {running[0]} is still marked as running")
+    if evidence.recorded.status != RunStatus.FINISHED:
+        raise BrokenPromise(
+            f"MLflow run {evidence.recorded.run_id} has status {evidence.recorded.status}, not finished"
+        )
+    return f"MLflow run {evidence.recorded.run_id[:12]}…"
+
+
+def metrics_are_recomputed(evidence: Evidence) -> str:
+    """Hold that metrics.json, the result and the recorder's pickles agree."""
+    from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
+
+    expected: Mapping[str, object] = dict(compute_metrics(evidence.recorded.artifacts))
+    reported = evidence.result(Stage.QRUN).get("metrics")
+    for name, document in ((METRICS_FILE, evidence.metrics), ("results/qrun.json", reported)):
+        _compare_metrics(name, document, expected)
+    return f"{len(expected)} figures"
+
+
+def run_is_one(evidence: Evidence) -> str:
+    """Hold that every file is of the same run and configuration."""
+    run_id, config = evidence.metadata.get("run_id"), evidence.metadata.get("config_hash")
+    identity = evidence.signals[1]
+    named = {
+        METRICS_FILE: (evidence.metrics.get("runId"), evidence.metrics.get("configHash")),
+        MLRUNS: (evidence.recorded.experiment, config),
+        **{f"results/{stage}.json": (evidence.result(stage).get("runId"), config) for stage in Stage},
+    }
+    if identity is not None:
+        named[evidence.signals_path.name] = (identity.get("run_id"), identity.get("config_hash"))
+    for name, pair in named.items():
+        if pair != (run_id, config):
+            raise BrokenPromise(f"{name} is of {pair[0]}, not of {run_id}")
+    return str(run_id)
+
+
+def summary_is_current(evidence: Evidence) -> str:
+    """Hold that the page says what the figures say: it is written again and compared."""
+    from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
+    from qlib_shadow_runner.export.summary import render_summary  # noqa: PLC0415
+
+    expected = render_summary(
+        evidence.metadata,
+        compute_metrics(evidence.recorded.artifacts),
+        evidence.figures,
+        evidence.signals[0],
+        evidence.signals_path.name,
+    )
+    if (evidence.folder / SUMMARY_FILE).read_text(encoding="utf-8") != expected:
+        raise BrokenPromise(f"{SUMMARY_FILE} does not say what the run's files say")
+    return SUMMARY_FILE
+
+
+def logs_are_complete(evidence: Evidence) -> str:
+    """Hold that both logs cover every stage."""
+    for name in (STDOUT_FILE, STDERR_FILE):
+        log = (evidence.folder / name).read_text(encoding="utf-8", errors="replace")
+        for stage in Stage:
+            if f" stage {stage} attempt " not in log:
+                raise BrokenPromise(f"{name} says nothing of the stage {stage}")
+    return f"{STDOUT_FILE}, {STDERR_FILE}"
+
+
+def network_was_closed(evidence: Evidence) -> str:
+    """Hold that something kept the training from the network, and that metadata and log name the same."""
+    layers = evidence.metadata.get("network_guard")
+    if not isinstance(layers, list) or AUDIT_HOOK not in layers:
+        raise BrokenPromise(f"{METADATA_FILE} does not say what kept the training from the network")
+    named = ", ".join(map(str, layers))
+    if f"network closed by {named}\n" not in (evidence.folder / STDOUT_FILE).read_text(errors="replace"):
+        raise BrokenPromise(
+            f"{METADATA_FILE} says that the network was closed by {named}; {STDOUT_FILE} does not"
+        )
+    return named if len(layers) > 1 else f"{named} alone, which native code passes by"
+
+
+def signals_are_ranked(evidence: Evidence) -> str:
+    """Hold that the signals are the model's predictions, ranked, to the last day."""
+    fault, found = check_signals(evidence)
+    if fault:
+        raise BrokenPromise(f"{evidence.signals_path.name}: {fault}")
+    return found
+
+
+def report_is_the_one(evidence: Evidence) -> str:
+    """Hold that report.html is the one that was made of this run; a run may end without one, and says why."""
+    path, digest = evidence.folder / REPORT_FILE, evidence.metadata.get("report_sha256")
+    if digest is None and not path.exists():
+        return f"none: {evidence.metadata.get('report_fault') or 'the run is older than reports'}"
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != digest:
+        raise BrokenPromise(f"{REPORT_FILE} hashes to {found[:12]}…, not to what {METADATA_FILE} says")
+    return f"sha256 {found[:12]}…"
+
+
+REPORT_CHECK: Final = "report"
+AT_THE_END: Final = frozenset({"metadata", "stages", "metrics", "identity", "network"})
+"""Lines about what a run writes down last, so that the report that it makes itself cannot tell them."""
+CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
+    "files": files_are_there,
+    "metadata": metadata_is_complete,
+    "stages": stages_are_done,
+    "workflow": workflow_is_the_one,
+    "configuration hash": configuration_hash_holds,
+    "dataset": dataset_is_unchanged,
+    "recorder": recorder_is_finished,
+    "signals": signals_are_ranked,
+    "metrics": metrics_are_recomputed,
+    "summary": summary_is_current,
+    "identity": run_is_one,
+    "logs": logs_are_complete,
+    "network": network_was_closed,
+    REPORT_CHECK: report_is_the_one,
+}
+"""Every line of the golden run, in the order in which it is printed."""
+
+
+def _has_content(evidence: Evidence, name: str) -> bool:
+    path = evidence.folder / name
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _compare_metrics(name: str, document: object, expected: Mapping[str, object]) -> None:
+    if not isinstance(document, dict):
+        raise BrokenPromise(f"{name} holds no metrics")
+    for key in Metrics.__annotations__:
+        said, true = document.get(key), expected.get(key)
+        if said is None and true is None:
+            continue
+        both = isinstance(said, int | float) and isinstance(true, int | float)
+        if not both or not math.isclose(said, true, rel_tol=TOLERANCE, abs_tol=TOLERANCE):  # type: ignore[arg-type]
+            raise BrokenPromise(f"{name} says {key} {said}; the recorder's pickles give {true}")

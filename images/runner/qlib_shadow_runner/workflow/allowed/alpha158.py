@@ -1,0 +1,97 @@
+"""Which of Alpha158's factors a handler makes, in the words of Qlib's `Alpha158DL.get_feature_config`.
+
+Qlib lets nobody give it that; the handlers of ours take it as `features`, and check it here, too, when plain
+qrun makes them. Knows nothing of Qlib.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.workflow.read_yaml import refuse
+from qlib_shadow_runner.workflow.shapes import Keys, Listed, Shape, exactly, shown, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FARTHEST: Final = 1_000
+PRICES: Final = ("OPEN", "HIGH", "LOW", "CLOSE", "VWAP")
+# fmt: off
+OPERATORS: Final = (
+    "ROC", "MA", "STD", "BETA", "RSQR", "RESI", "MAX", "LOW", "QTLU", "QTLD", "RANK", "RSV",
+    "IMAX", "IMIN", "IMXD", "CORR", "CORD", "CNTP", "CNTN", "CNTD", "SUMP", "SUMN", "SUMD",
+    "VMA", "VSTD", "WVMA", "VSUMP", "VSUMN", "VSUMD",
+)
+# fmt: on
+USUAL_DAYS: Final = range(5)
+USUAL_WINDOWS: Final = (5, 10, 20, 30, 60)
+
+
+@dataclass(frozen=True)
+class Different:
+    """A list without repetitions, which would make two columns of one name."""
+
+    of: Listed
+
+    @property
+    def words(self) -> str:
+        """Say it in the middle of a sentence."""
+        return f"{self.of.words}, none twice"
+
+    def check(self, value: object, where: str) -> None:
+        """Check the list, then that nothing is there twice."""
+        self.of.check(value, where)
+        assert isinstance(value, list), "it is a list of words or numbers"
+        if len(set(value)) < len(value):
+            refuse(f"{where} is {shown(value)}; it names something twice")
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Alpha158's parts, of which at least one column must come."""
+
+    of: Keys
+
+    @property
+    def words(self) -> str:
+        """Say it in the middle of a sentence."""
+        return self.of.words
+
+    def check(self, value: object, where: str) -> None:
+        """Check each part, then that something is left."""
+        self.of.check(value, where)
+        assert isinstance(value, dict), "it is a mapping"
+        if not value:
+            refuse(f"{where} names no factors; give it {self.of.words}, or leave it out for all of Alpha158")
+        rolling = value.get("rolling")
+        if rolling is not None and not set(rolling.get("include", OPERATORS)) - set(
+            rolling.get("exclude", ())
+        ):
+            refuse(f"{where}.rolling leaves no operator; include one that is not excluded, or none at all")
+
+
+def _some(of: Shape) -> Different:
+    return Different(Listed(of, 1, 100))
+
+
+DAYS: Final = _some(whole(0, FARTHEST))
+WINDOWS: Final = _some(whole(2, FARTHEST))
+OPERATOR: Final = exactly(*OPERATORS)
+FACTORS: Final = Factors(
+    Keys(
+        {
+            "kbar": Keys(),
+            "price": Keys({"windows": DAYS, "feature": _some(exactly(*PRICES))}),
+            "volume": Keys({"windows": DAYS}),
+            "rolling": Keys({"windows": WINDOWS, "include": _some(OPERATOR), "exclude": _some(OPERATOR)}),
+        }
+    )
+)
+
+
+def look_back(features: Mapping[str, Mapping[str, list[int]]]) -> int:
+    """Give the longest window of what was chosen."""
+    days = [features[part].get("windows", USUAL_DAYS) for part in ("price", "volume") if part in features]
+    windows = [features["rolling"].get("windows", USUAL_WINDOWS)] if "rolling" in features else []
+    return max((most for some in [*days, *windows] for most in some), default=0)

@@ -1,0 +1,121 @@
+"""Asks the API server what a decision rests on and no cache tells: one read each, in rare states only."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from qlib_shadow_operator.kube.cluster import ClusterError
+from qlib_shadow_operator.kube.parse import parse_warning_event
+from qlib_shadow_operator.runs.network import egress_is_closed
+from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob, FindPods, answer_lifetime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from qlib_shadow_operator.loop.cluster_cache import ClusterCache
+    from qlib_shadow_operator.runs.model import Run
+    from qlib_shadow_operator.runs.queries import Query, WarningEvent
+    from qlib_shadow_runner.contract import Stage
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+POLICIES_KEPT: Final = timedelta(minutes=1)
+"""How long a policy that was found is believed in."""
+
+
+class QueryApi(Protocol):
+    """What is asked of the API server; see kube.cluster.Cluster."""
+
+    def get_job(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Read a Job, or None where there is none."""
+
+    def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[dict[str, Any]]:
+        """List the pods of a run's stage."""
+
+    def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
+        """List the Events of type Warning about an object."""
+
+    def list_network_policies(self, namespace: str) -> list[dict[str, Any]]:
+        """List the NetworkPolicies of a namespace."""
+
+
+@dataclass
+class QueryRunner:
+    """Asks, and remembers for a while what Events said: a stage that waits is looked at often."""
+
+    api: QueryApi
+    cache: ClusterCache
+    _kept: dict[str, dict[Query, tuple[datetime, Any]]] = field(default_factory=dict)
+    """By uid of the run. Lost with the process, and asked again."""
+    _policies: dict[str, tuple[datetime, list[dict[str, Any]]]] = field(default_factory=dict)
+    """By namespace: a hundred runs that start together need one answer."""
+
+    def known(self, run: Run, now: datetime) -> dict[Query, Any]:
+        """Give the answers that are still good."""
+        fresh = {
+            q: kept
+            for q, kept in self._kept.get(run.uid, {}).items()
+            if now - kept[0] < answer_lifetime(kept[1])
+        }
+        if fresh:
+            self._kept[run.uid] = fresh
+        else:
+            self._kept.pop(run.uid, None)
+        return {query: answer for query, (_, answer) in fresh.items()}
+
+    def ask(self, run: Run, query: Query, now: datetime) -> Any:
+        """Find out. What a run may fail for must be known; the rest is a courtesy."""
+        if isinstance(query, FindJob):
+            return self._find_job(run, query.name)
+        if isinstance(query, FindPods):
+            return self._find_pods(run, query.stage)
+        if isinstance(query, FindEgressPolicy):
+            return self._or_none(run, lambda: self._network_is_closed(run, query, now))
+        answer = self._or_none(run, lambda: self._newest_warning(run, query.uid))
+        self._kept.setdefault(run.uid, {})[query] = (now, answer)
+        return answer
+
+    def _or_none(self, run: Run, look: Callable[[], T]) -> T | None:
+        try:
+            return look()
+        except ClusterError as error:
+            # An older Role may not allow it; the run goes on without.
+            logger.warning("could not be asked: %s", error, extra={"run": f"{run.namespace}/{run.name}"})
+            return None
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a run that is gone."""
+        self._kept.pop(uid, None)
+
+    def _find_job(self, run: Run, name: str) -> bool:
+        job = self.api.get_job(run.namespace, name)
+        if job is not None:
+            self.cache.put("jobs", job)
+        return job is not None
+
+    def _find_pods(self, run: Run, stage: Stage) -> bool:
+        for pod in self.api.list_pods(run.namespace, run.uid, stage):
+            self.cache.put("pods", pod)
+        return True
+
+    def _newest_warning(self, run: Run, uid: str) -> WarningEvent | None:
+        found = [parse_warning_event(raw) for raw in self.api.list_warnings(run.namespace, uid)]
+        return max(found, key=lambda one: one.at, default=None)
+
+    def _network_is_closed(self, run: Run, query: FindEgressPolicy, now: datetime) -> bool:
+        labels = dict(query.labels)
+        at, policies = self._policies.get(run.namespace, (now - POLICIES_KEPT, []))
+        if now - at < POLICIES_KEPT and egress_is_closed(policies, labels):
+            return True
+        # A missing policy is looked for each time: somebody may be about to apply it.
+        policies = self.api.list_network_policies(run.namespace)
+        known = tuple(self._policies.items())  # at once: others ask at the same time
+        self._policies = {name: one for name, one in known if now - one[0] < POLICIES_KEPT}
+        self._policies[run.namespace] = (now, policies)
+        return egress_is_closed(policies, labels)

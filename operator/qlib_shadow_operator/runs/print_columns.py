@@ -1,0 +1,39 @@
+"""The figures that `kubectl get` prints, rounded for people; the exact ones are in status.metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qlib_shadow_operator.runs.model import Figures
+
+NONE: Final = "-"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return f"{value * 100:.1f}%"
+
+
+COLUMNS: Final[tuple[tuple[str, str, Callable[[float], str]], ...]] = (
+    ("ic", "ic", _plain),
+    ("rankIc", "rankIc", _plain),
+    ("annualizedReturn", "annualizedReturn", _percent),
+    ("maxDrawdown", "maxDrawdown", _percent),
+)
+"""Column, metric, format."""
+
+
+def summarize(stage: str | None, dataset: Figures, metrics: Figures) -> dict[str, str]:
+    """Fill every column, so that none looks forgotten."""
+    figures = {column: _formatted(metrics.get(metric), form) for column, metric, form in COLUMNS}
+    return {"stage": stage or NONE, "dataEnd": str(dataset.get("calendarEnd", NONE)), **figures}
+
+
+def _formatted(value: str | float | None, form: Callable[[float], str]) -> str:
+    return NONE if value is None or isinstance(value, str) else form(value)

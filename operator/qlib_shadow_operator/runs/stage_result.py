@@ -1,0 +1,107 @@
+"""Read a stage's result from a termination message, which anybody's image may have written."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final, get_type_hints
+
+from qlib_shadow_operator.runs.model import NOTHING, Figures
+from qlib_shadow_operator.runs.reasons import MESSAGE_MAX, shorten
+from qlib_shadow_runner.contract import DatasetResult, Metrics, Reason, Stage
+
+DATASET_FIELDS: Final = get_type_hints(DatasetResult)
+METRIC_FIELDS: Final = get_type_hints(Metrics)
+TEXT_MAX: Final = 512
+REASON_MAX: Final = 64
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage reports, of it what is well-formed."""
+
+    reason: str
+    message: str
+    dataset: Figures = field(default_factory=dict)
+    metrics: Figures = field(default_factory=dict)
+    config_hash: str | None = None
+    git_commit: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """The stage says that it is done."""
+        return self.reason == Reason.SUCCEEDED
+
+
+class MalformedResultError(ValueError):
+    """The message is there but is no result of this run's stage."""
+
+
+def parse_result(message: str, *, stage: Stage, uid: str) -> StageResult:
+    """Read a result, or raise a MalformedResultError that says what is wrong."""
+    document = _document(message)
+    _check_origin(document, stage, uid)
+    return StageResult(
+        reason=shorten(_text(document, "reason") or "", REASON_MAX) or _missing_field("reason"),
+        message=shorten(_text(document, "message") or "", MESSAGE_MAX),
+        dataset=_figures(document.get("dataset"), DATASET_FIELDS),
+        metrics=_figures(document.get("metrics"), METRIC_FIELDS),
+        config_hash=_text(document, "configHash"),
+        git_commit=_text(document, "gitCommit"),
+    )
+
+
+def _document(message: str) -> dict[str, Any]:
+    if not message.strip():
+        raise MalformedResultError("it is empty")
+    try:
+        document = json.loads(message)
+    except (ValueError, RecursionError) as error:
+        raise MalformedResultError("it is not JSON") from error
+    if not isinstance(document, dict):
+        raise MalformedResultError("it is not a JSON object")
+    return document
+
+
+def _check_origin(document: dict[str, Any], stage: Stage, uid: str) -> None:
+    if document.get("stage") != stage:
+        raise MalformedResultError(
+            f"it is of stage {str(document.get('stage'))[:REASON_MAX]!r}, not of {stage}"
+        )
+    if document.get("uid") not in {uid, None}:
+        raise MalformedResultError("it is of another run")
+
+
+def _missing_field(name: str) -> str:
+    raise MalformedResultError(f"it has no {name}")
+
+
+def _text(document: dict[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise MalformedResultError(f"{name} is not text")
+    return shorten(value, MESSAGE_MAX if name == "message" else TEXT_MAX)
+
+
+def _figures(raw: object, fields: dict[str, Any]) -> Figures:
+    """Take the known fields of the right type; what a newer runner adds is left out, not refused."""
+    if raw is None:
+        return NOTHING
+    if not isinstance(raw, dict):
+        raise MalformedResultError("dataset and metrics must be objects")
+    return {
+        name: _figure(name, raw[name], kind) for name, kind in fields.items() if raw.get(name) is not None
+    }
+
+
+def _figure(name: str, value: object, kind: type) -> str | int | float:
+    if kind is str and isinstance(value, str):
+        return shorten(value, TEXT_MAX)
+    if isinstance(value, bool) or not isinstance(value, int | float) or kind is str:
+        raise MalformedResultError(f"{name} is not of type {kind.__name__}")
+    if not math.isfinite(value) or (kind is int and value != int(value)):
+        raise MalformedResultError(f"{name} is {value}")
+    return int(value) if kind is int else float(value)

@@ -1,0 +1,252 @@
+"""What is looked at for one stage, what can be found, and how a finding is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_operator.runs import reasons
+from qlib_shadow_operator.runs.causes import Cause, why_failed
+from qlib_shadow_operator.runs.names import StageState
+from qlib_shadow_operator.runs.queries import QUERY_AFTER, Answers, FindStartupWarning, answer_lifetime
+from qlib_shadow_operator.runs.reasons import OperatorReason
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from qlib_shadow_operator.runs.defaults import Defaults
+    from qlib_shadow_operator.runs.model import Job, Pod, Rejection, Run, StageStatus
+    from qlib_shadow_operator.runs.queries import Query, WarningEvent
+    from qlib_shadow_operator.runs.stage_result import StageResult
+    from qlib_shadow_runner.contract import Stage
+
+END_GRACE_PERIOD: Final = timedelta(minutes=1)
+"""How long a node may take to tell of an end, past the time that the pod was given for it."""
+
+
+@dataclass(frozen=True)
+class StageView:
+    """Everything that is looked at for one stage."""
+
+    run: Run
+    stage: Stage
+    previous: StageStatus
+    job: Job | None
+    pods: tuple[Pod, ...]
+    recovery_job: Job | None
+    recovery_pods: tuple[Pod, ...]
+    rejection: Rejection | None
+    answers: Answers
+    defaults: Defaults
+    now: datetime
+
+    @property
+    def newest_pod(self) -> Pod | None:
+        """The latest attempt."""
+        return latest_pod(self.pods)
+
+    @property
+    def last_ended_pod(self) -> Pod | None:
+        """The latest attempt that is over."""
+        return latest_pod(tuple(pod for pod in self.pods if pod.ended))
+
+    @property
+    def claim(self) -> str:
+        """The volume's claim."""
+        return self.run.spec.claim_name or self.defaults.claim_name
+
+    @property
+    def pod_is_due(self) -> bool:
+        """The Job controller makes a pod as soon as there is none."""
+        job = self.job
+        return job is not None and not (job.finished or job.is_failing or job.suspended or job.active)
+
+    @property
+    def attempt_vanished(self) -> bool:
+        """The status says that a pod runs, and there is none: it was deleted, or went with its node."""
+        job, pod = self.job, self.newest_pod
+        if job is None or job.finished or job.suspended or job.uid != self.previous.job_uid:
+            return False
+        is_gone = pod is None or not (pod.ended or pod.running_since)
+        ran = (
+            self.previous.state is StageState.RUNNING
+            or self.previous.reason == OperatorReason.POD_DOES_NOT_END
+        )
+        return is_gone and ran
+
+    @property
+    def pod_is_stuck(self) -> bool:
+        """The latest attempt was told to end, and its node does not say that it has."""
+        return self._is_past_end_deadline(self.pods)
+
+    @property
+    def recovery_job_is_over(self) -> bool:
+        """The Job that tells again will tell no more."""
+        job = self.recovery_job
+        return job is not None and (
+            job.finished or (job.is_failing and self._is_past_end_deadline(self.recovery_pods))
+        )
+
+    def _is_past_end_deadline(self, pods: tuple[Pod, ...]) -> bool:
+        limit = end_deadline(pods)
+        return limit is not None and self.now >= limit
+
+    @property
+    def end_deadlines(self) -> list[datetime]:
+        """When pods should be over that were told to end."""
+        limits = (end_deadline(self.pods), end_deadline(self.recovery_pods))
+        return [limit for limit in limits if limit and limit > self.now]
+
+    @property
+    def recreations(self) -> int:
+        """How often a Job took another one's place, this one included."""
+        is_another = self.job and self.previous.job_uid and self.job.uid != self.previous.job_uid
+        return self.previous.recreations + (1 if is_another else 0)
+
+
+def latest_pod(pods: tuple[Pod, ...]) -> Pod | None:
+    """Give the youngest pod; of those made in the same second, the one that is not over."""
+    return max(pods, key=lambda pod: (pod.created_at, not pod.ended, pod.name), default=None)
+
+
+def end_deadline(pods: tuple[Pod, ...]) -> datetime | None:
+    """Say when the latest attempt should be over, if it was deleted at work and is not."""
+    pod = latest_pod(pods)
+    if pod is None or pod.ended or pod.running_since is None or pod.ends_by is None:
+        return None
+    return pod.ends_by + END_GRACE_PERIOD
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What was found: the stage's new status, its result if there is one, and when time alone changes it."""
+
+    status: StageStatus
+    job: Job | None = None
+    result: StageResult | None = None
+    image_id: str | None = None
+    requeue_at: datetime | None = None
+    needs_recovery: bool = False
+    """The result is to be read again from the run folder."""
+    queries: tuple[Query, ...] = ()
+
+
+@dataclass(frozen=True)
+class StartupCheck:
+    """What is known, and what is to be asked, of something that should have started by now."""
+
+    again_at: datetime
+    warning_event: WarningEvent | None = None
+    queries: tuple[Query, ...] = ()
+
+
+def check_startup(view: StageView, uid: str, since: datetime, events_since: datetime) -> StartupCheck:
+    """Wonder about what should have started, once it has been on its way for long.
+
+    Events from before `events_since` are of an earlier attempt.
+    """
+    ask_at = since + QUERY_AFTER
+    if view.now < ask_at:
+        return StartupCheck(ask_at)
+    query = FindStartupWarning(uid)
+    if query not in view.answers:
+        return StartupCheck(view.now, queries=(query,))
+    warning_event: WarningEvent | None = view.answers[query]
+    return StartupCheck(
+        view.now + answer_lifetime(warning_event),
+        warning_event if warning_event and warning_event.is_current(events_since) else None,
+    )
+
+
+def next_status(view: StageView, state: StageState, cause: Cause | None = None) -> StageStatus:
+    """Write down where a stage is."""
+    job = view.job
+    return replace(
+        view.previous,
+        state=state,
+        job_name=view.run.job_name(view.stage),
+        job_uid=job.uid if job else view.previous.job_uid,
+        recreations=view.recreations,
+        attempts=attempts(view),
+        start_time=view.previous.start_time or (job.created_at if job else view.now),
+        reason=cause.reason if cause else None,
+        message=reasons.shorten(cause.message) if cause else None,
+    )
+
+
+def attempts(view: StageView) -> int:
+    """Count how often the stage was begun, as far as anybody still knows."""
+    job = view.job
+    # A Job has begun an attempt before anybody sees the pod: the first, or the one after those that failed.
+    counted = max(job.active + job.succeeded + job.failed, len(view.pods), 1) if job else 0
+    counted += 1 if job and job.failed and view.newest_pod is None and view.pod_is_due else 0
+    begun = view.previous.attempts + (1 if view.attempt_vanished else 0)
+    return max(begun, counted + view.recreations if job else 0)
+
+
+def since(view: StageView, status: StageStatus) -> datetime:
+    """Say since when the attempt has been in a state for a reason; now, if it is about to be."""
+    previous = view.previous
+    same = (previous.state, previous.reason, previous.attempts) == (
+        status.state,
+        status.reason,
+        status.attempts,
+    )
+    return (previous.last_transition_time if same else None) or view.now
+
+
+def waiting_for(view: StageView, cause: Cause, begun: datetime | None = None) -> CheckResult:
+    """Say what a stage waits for, but not for ever."""
+    status = next_status(view, StageState.WAITING, cause)
+    limit = (begun or since(view, status)) + view.defaults.start_timeout
+    if view.now >= limit:
+        return start_timed_out(view, cause)
+    return CheckResult(status, requeue_at=limit)
+
+
+def start_timed_out(view: StageView, cause: Cause) -> CheckResult:
+    """Fail what has waited for too long."""
+    seconds = int(view.defaults.start_timeout.total_seconds())
+    return failed(view, Cause(cause.reason, reasons.timed_out(seconds, cause.message)), log=False)
+
+
+def failed(view: StageView, cause: Cause, *, log: bool = True) -> CheckResult:
+    """Say why a stage failed, and where more is to be read."""
+    message = cause.message
+    if log and "Log:" not in message:
+        # Only a pod that is still there has a log in the cluster.
+        job = view.run.job_name(view.stage) if view.pods else None
+        place = reasons.log_location(view.run.artifact_path, job, view.run.namespace)
+        message = reasons.sentences(message, place)
+    status = next_status(view, StageState.FAILED, Cause(cause.reason, message))
+    return CheckResult(replace(status, completion_time=ended_at(view)))
+
+
+def ended_at(view: StageView) -> datetime:
+    """Say when the stage ended, as its Job has it."""
+    return (view.job and view.job.ended_at) or view.now
+
+
+def wait_for_pod_update(view: StageView, job: Job) -> CheckResult | None:
+    """Wait a little for the news of a pod, which may come after that of its Job."""
+    limit = (job.ended_at or view.now) + view.defaults.result_timeout
+    if view.now >= limit or job.ended_at is None:
+        return None
+    return CheckResult(view.previous, requeue_at=limit)
+
+
+def retry_cause(view: StageView) -> Cause | None:
+    """Say why this attempt is not the first one."""
+    before = view.last_ended_pod
+    if before is not None:
+        cause = why_failed(before, view.run, view.stage)
+        text = reasons.retrying(attempts(view), cause.reason, cause.message)
+        return Cause(OperatorReason.RETRYING, text)
+    if view.attempt_vanished:
+        return Cause(OperatorReason.RETRYING, reasons.attempt_vanished(attempts(view)))
+    if view.previous.reason == OperatorReason.RETRYING:  # its pod is gone meanwhile, its cause is not
+        return Cause(OperatorReason.RETRYING, view.previous.message or "")
+    if view.recreations:
+        return Cause(OperatorReason.RETRYING, reasons.job_recreated(view.run.job_name(view.stage)))
+    return None

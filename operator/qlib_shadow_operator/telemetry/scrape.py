@@ -1,0 +1,132 @@
+"""What is counted at the moment of a scrape: off the cache, the queue and the operator's health."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client.registry import Collector
+
+from qlib_shadow_operator.loop.cluster_cache import parse_object
+from qlib_shadow_operator.runs.model import Run
+from qlib_shadow_operator.runs.names import ConditionType
+from qlib_shadow_operator.runs.reasons import OperatorReason
+from qlib_shadow_operator.telemetry.metrics import families
+from qlib_shadow_runner.contract import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from prometheus_client.core import GaugeMetricFamily
+
+    from qlib_shadow_operator.loop.cluster_cache import CachedObject, ClusterCache
+    from qlib_shadow_operator.loop.probes import Health
+    from qlib_shadow_operator.runs.model import Job, Pod, Status
+
+KNOWN_REASONS: Final = frozenset(map(str, [*Reason, *OperatorReason]))
+OTHER: Final = "Other"
+"""Stands for a reason that some other image made up: the labels stay a closed set."""
+SERIES_MAX: Final = 200
+Series = tuple[str, str]
+"""Namespace, and what the runs have in common."""
+
+
+@dataclass(frozen=True)
+class LastSuccess:
+    """The newest complete run of a series."""
+
+    at: float
+    data_end: float | None
+
+
+@dataclass(eq=False)  # the registry takes what can be hashed
+class ScrapeCollector(Collector):
+    """Answers a scrape."""
+
+    cache: ClusterCache
+    health: Health
+    waiting: Callable[[], int]
+    _successes: dict[Series, LastSuccess] = field(default_factory=dict)
+    """Kept when the run is gone: a schedule that has stopped must still be seen to have."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Count."""
+        found = families()
+        entries = self.cache.snapshot("runs").values()
+        for label, count in Counter(phase_and_reason(status_of(one.value)) for one in entries).items():
+            found["runs"].add_metric(label, count)
+        with self._lock:
+            self._date_series(entries, found)
+        self._date_contacts(found)
+        found["queue_depth"].add_metric((), self.waiting())
+        found["queue_oldest_wait_seconds"].add_metric((), self.health.oldest_wait())
+        return found.values()
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Name what will be counted, without counting."""
+        return families().values()
+
+    def keep(self, raw: Mapping[str, Any]) -> None:
+        """Remember a run that is gone, if it was a success."""
+        entry = parse_object("runs", raw)
+        if entry:
+            with self._lock:
+                self._keep(entry)
+
+    def _keep(self, entry: CachedObject) -> None:
+        status = status_of(entry.value)
+        if status is None or status.completion_time is None or not status.is_true(ConditionType.COMPLETE):
+            return
+        series, at = (entry.key.namespace, entry.series), status.completion_time.timestamp()
+        known = self._successes.get(series)
+        if known is None or known.at < at:
+            self._successes[series] = LastSuccess(at, _midnight(status.dataset.get("calendarEnd")))
+
+    def _date_series(self, entries: Iterable[CachedObject], found: dict[str, GaugeMetricFamily]) -> None:
+        for entry in entries:
+            self._keep(entry)
+        newest = sorted(self._successes.items(), key=lambda one: one[1].at)[-SERIES_MAX:]
+        found["series_left_out"].add_metric((), len(self._successes) - len(newest))
+        self._successes = dict(newest)
+        for series, success in newest:
+            found["last_success_timestamp_seconds"].add_metric(series, success.at)
+            if success.data_end is not None:
+                found["dataset_end_timestamp_seconds"].add_metric(series, success.data_end)
+
+    def _date_contacts(self, found: dict[str, GaugeMetricFamily]) -> None:
+        now = time.time()
+        for kind, age in self.health.watch_ages().items():
+            found["watch_contact_timestamp_seconds"].add_metric((kind,), now - age)
+        for name, age in self.health.ages().items():
+            found[f"{name}_contact_timestamp_seconds"].add_metric((), now - age)
+
+
+def status_of(value: Run | Job | Pod) -> Status | None:
+    """Give a run's status."""
+    return value.status if isinstance(value, Run) else None
+
+
+def phase_and_reason(status: Status | None) -> tuple[str, str]:
+    """Say how a run is, in words of a closed set."""
+    if status is None or status.phase is None:
+        return "Pending", ""
+    kind = ConditionType.FAILED if status.is_true(ConditionType.FAILED) else ConditionType.COMPLETE
+    found = status.condition(kind)
+    return status.phase, known_reason(found.reason if found else "")
+
+
+def known_reason(reason: str) -> str:
+    """Keep the reasons that this project knows."""
+    return reason if reason in KNOWN_REASONS or not reason else OTHER
+
+
+def _midnight(day: object) -> float | None:
+    try:
+        return datetime.strptime(str(day), "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None

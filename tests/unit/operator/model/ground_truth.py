@@ -1,0 +1,139 @@
+"""What really happened to each run, noted as it happened: the truth that a status is held against."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, has_ended, is_true, owner_of
+from tests.unit.operator.model.node import result_of, state_of
+
+from qlib_shadow_operator.runs.names import LABEL_PURPOSE, LABEL_RUN_UID, LABEL_STAGE
+from qlib_shadow_runner.contract import USER_ERRORS, Stage
+
+if TYPE_CHECKING:
+    from tests.unit.operator.model.apiserver import Document
+    from tests.unit.operator.model.clock import Clock
+
+Place = tuple[str, Stage]
+"""A run's uid and one of its stages."""
+
+
+def place_of(document: Document) -> Place:
+    """Say to which run and stage a Job or Pod belongs."""
+    labels = document["metadata"]["labels"]
+    return labels[LABEL_RUN_UID], Stage(labels[LABEL_STAGE])
+
+
+def is_report(document: Document) -> bool:
+    """Say whether a Job or Pod only tells a result again."""
+    return LABEL_PURPOSE in document["metadata"]["labels"]
+
+
+def life_of(pod: Document | None) -> tuple[bool, list[str], bool]:
+    """Say how far a pod is."""
+    begun = [state for state in state_of(pod or {}) if state != "waiting"]  # that is no step further
+    return pod is not None, begun, has_ended(pod or {})
+
+
+@dataclass
+class Facts:
+    """The truth about all runs."""
+
+    clock: Clock
+    failures: dict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Reasons for which a stage may be called failed."""
+    ends: dict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """How attempts ended."""
+    successes: set[Place] = field(default_factory=set)
+    complete: set[Place] = field(default_factory=set)
+    """Stages of which a Job was complete."""
+    failed: set[Place] = field(default_factory=set)
+    """Stages of which a Job has failed."""
+    moved_at: dict[Place, int] = field(default_factory=dict)
+    """When a Job or Pod was last made, resumed, started or ended."""
+    refused_since: dict[Place, int] = field(default_factory=dict)
+    jobs_made: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
+    jobs_deleted: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
+    hopeless_jobs: set[str | None] = field(default_factory=set)
+    """Uids of Jobs with an attempt that ended with an error that trying again does not mend."""
+
+    def note(self, old: Document | None, new: Document, kind: str) -> None:
+        """Take down a change of a Job or Pod."""
+        if kind != RUNS and is_report(new):
+            self._note_report(new, kind)
+        elif kind == JOBS:
+            self._note_job(old, new)
+        elif kind == PODS:
+            self._note_pod(old, new)
+
+    def _note_report(self, new: Document, kind: str) -> None:
+        """Take down that a result is untold where its report fails or is deleted; so are failures told."""
+        if place_of(new) in self.failed and (told := result_of(new)):
+            self.failures[place_of(new)].add(told)
+        if kind == PODS and (result_of(new) or "deletionTimestamp" in new["metadata"]):
+            self.failures[place_of(new)].add("ResultMissing")
+        if kind == PODS and has_ended(new) and not result_of(new):
+            self._note_end(place_of(new), new)
+        if kind == JOBS and is_true(new, "Failed"):
+            self.failures[place_of(new)].add("ResultMissing")
+
+    def _note_job(self, old: Document | None, new: Document) -> None:
+        place = place_of(new)
+        if old is None:
+            self.jobs_made[place] += 1
+            self.refused_since.pop(place, None)
+        begun = {**new.get("status", {}), "conditions": None}.get("startTime")
+        before = (old or {}).get("status", {}).get("startTime")
+        # Not when it is paused or resumed: the controller says when it has seen that, by another start.
+        if old is None or begun != before:
+            self.moved_at[place] = self.clock.now
+        if is_true(new, "Complete"):
+            self.complete.add(place)
+        if is_true(new, "FailureTarget"):
+            target = next(c["reason"] for c in new["status"]["conditions"] if c["type"] == "FailureTarget")
+            self.failures[place] |= {target} & {"DeadlineExceeded"}
+        if is_true(new, "Failed"):
+            self.failed.add(place)
+            why = next(c["reason"] for c in new["status"]["conditions"] if c["type"] == "Failed")
+            self.failures[place] |= {why} if why == "DeadlineExceeded" else {"JobFailed", *self.ends[place]}
+
+    def _note_pod(self, old: Document | None, new: Document) -> None:
+        place = place_of(new)
+        if life_of(old) != life_of(new):
+            self.moved_at[place] = self.clock.now
+        if state_of(new).get("waiting", {}).get("reason") == "InvalidImageName":
+            self.failures[place].add("ImageUnavailable")  # no waiting makes it a name
+        if old is None:
+            assert owner_of(new) not in self.hopeless_jobs, (
+                "an error that trying again does not mend was tried again"
+            )
+        if not has_ended(new) or (old and has_ended(old)):
+            return
+        self._note_end(place, new)
+
+    def _note_end(self, place: Place, pod: Document) -> None:
+        end = state_of(pod).get("terminated") or {}
+        if why := result_of(pod):
+            self.ends[place].add(why)
+        elif end and f'"uid": "{place[0]}"' in end["message"]:
+            self.successes.add(place)
+        else:
+            self.failures[place].add("ResultMalformed")
+        if end.get("exitCode") in USER_ERRORS and not is_true(pod, "DisruptionTarget"):
+            self.hopeless_jobs.add(owner_of(pod))
+
+    def note_deletion(self, job: Document) -> None:
+        """Take down that somebody deleted a Job by hand."""
+        place = place_of(job)
+        self.jobs_deleted[place] += 1
+        if self.jobs_deleted[place] > 1:
+            self.failures[place].add("JobDeleted")
+
+    def note_refusal(self, job: Document, *, permanent: bool) -> None:
+        """Take down that a Job was refused."""
+        place = place_of(job)
+        self.refused_since.setdefault(place, self.clock.now)
+        if permanent:
+            self.failures[place].add("ResultMissing" if is_report(job) else "JobRejected")
