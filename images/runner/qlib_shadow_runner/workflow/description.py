@@ -1,7 +1,7 @@
-"""What RUN_METADATA.json says of the research: the plan, and what the vetted workflow really has.
+"""What RUN_METADATA.json says of the research: the plan, and the values that the workflow has.
 
-A template of one's own may hold costs or a portfolio of its own, so these are read from the workflow and not
-from the manifest.
+A user's template may have its own costs or strategy, so these are read from the workflow and not
+from the run manifest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REGION_RULES: Final[Mapping[str, Mapping[str, float | None]]] = {
     "cn": {"limit_threshold": 0.095, "trade_unit": 100},
     "tw": {"limit_threshold": 0.1, "trade_unit": 1000},
 }
-"""What Qlib takes where a workflow says nothing."""
+"""Qlib's values where a workflow gives none."""
 COSTS: Final = ("open_cost", "close_cost", "min_cost", "deal_price")
 SURVIVORS: Final = (
     "A universe that lists only what is still traded today has survivorship bias; "
@@ -42,7 +42,7 @@ SYNTHETIC: Final = (
 
 
 def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: bool) -> dict[str, object]:
-    """Give the fields of RUN_METADATA.json that say what was researched."""
+    """Return the fields of RUN_METADATA.json that describe the research."""
     plan, workflow = research.plan, research.workflow
     exchange = exchange_of(workflow)
     segments = {name: [str(day) for day in span] for name, span in asdict(plan.days.segments).items()}

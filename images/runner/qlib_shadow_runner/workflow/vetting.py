@@ -1,8 +1,8 @@
-"""What qrun may be given: no template marks, no unknown section, no foreign class, no foreign argument.
+"""What qrun may be given: only the sections, classes and arguments of the allow-list.
 
 qrun renders its file with Jinja from the environment, takes `sys.path` from it, imports any module that it
-names, evaluates expressions and unpickles files. A workflow is code, then; this is the gate. It knows what is
-allowed (`classes`) and nothing of a run: whether the workflow answers the run's question is `agreement`'s.
+names, evaluates expressions and unpickles files. So a workflow is code, and this is its gate. It knows
+what is allowed and nothing of a run: `agreement` checks whether a workflow does what the spec asks.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CLASSES: Final = frozenset(named for group in GROUPS_OF_CLASSES for named in gro
 
 
 ORDER: Final = ("SignalRecord", "SigAnaRecord", "PortAnaRecord")
-"""Each reads what the one before it has written; what a run exports is made of all three."""
+"""Each reads what the one before it wrote, and the export needs all three."""
 
 
 def vet(workflow: Workflow) -> None:

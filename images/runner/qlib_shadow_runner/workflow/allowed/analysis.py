@@ -1,4 +1,4 @@
-"""What is done with predictions: their analysis, and the backtest with its strategy and costs."""
+"""The records: analysis of the predictions, and the backtest with its strategy, exchange and costs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qlib_shadow_runner.workflow.shapes import (
 
 NULL: Final = exactly(None)
 FAST: Final = "qlib_shadow_runner.plugins.backtest"
-"""Qlib's own, the same to the last bit, on arrays."""
+"""Our strategy, executor, exchange and analysis, which compute Qlib's figures on arrays."""
 DATASET_PLACEHOLDER: Final = exactly("<DATASET>")
 MODEL_PLACEHOLDER: Final = exactly("<MODEL>")
 STRATEGY: Final = Keys(
@@ -78,14 +78,14 @@ EXCHANGE: Final = Keys(
         ),
         "trade_unit": either(whole(1, 1_000_000), NULL),
     },
-    # Qlib's own defaults differ from release to release; what a trade costs is to be read here.
+    # Qlib's own defaults differ between releases, so a workflow must state what a trade costs.
     frozenset({"deal_price", "open_cost", "close_cost", "min_cost"}),
 )
 EXCHANGES: Final = Named(
     "exchanges",
     {
         (f"{FAST}.exchange", "Exchange"): Keys(
-            # Qlib tells its own exchange the backtest's days, and no other.
+            # Qlib passes the backtest's days only to its own exchange.
             {**EXCHANGE.fields, "start_time": DAY, "end_time": DAY},
             EXCHANGE.needs | {"start_time", "end_time"},
         )
@@ -102,11 +102,11 @@ class OwnOrNamed:
 
     @property
     def words(self) -> str:
-        """Say it in the middle of a sentence."""
+        """Return what fits, as the middle of a sentence."""
         return f"{self.own.words}; or exchange alone, {EXCHANGES.words}"
 
     def check(self, value: object, where: str) -> None:
-        """Look which it is."""
+        """Refuse what fits neither."""
         is_named = isinstance(value, dict) and "exchange" in value
         (self.named if is_named else self.own).check(value, where)
 
@@ -134,7 +134,7 @@ ANALYSIS: Final = Keys({"ana_long_short": BOOLEAN, "ann_scaler": number(1, 366),
 RECORDS: Final = Named(
     "records",
     {
-        # Ours alone: with Qlib's, a busy machine may read metrics that it has only begun to write.
+        # Only ours: on a busy machine Qlib's may read metrics before they are written.
         ("qlib_shadow_runner.plugins.records", name): takes
         for name, takes in {
             "SignalRecord": Keys({"model": MODEL_PLACEHOLDER, "dataset": DATASET_PLACEHOLDER}),

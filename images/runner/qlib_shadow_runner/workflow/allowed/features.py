@@ -82,7 +82,7 @@ READY_MADE: Final = Keys(
     frozenset({*TIMES, *FIT_TIMES}),
 )
 CHOSEN: Final = Keys({**READY_MADE.fields, "features": FACTORS}, READY_MADE.needs)
-"""Of the handlers that are ours; Qlib's takes no options."""
+"""Only our handlers take `features`."""
 HANDLER_MODULE: Final = "qlib.contrib.data.handler"
 FAST_MODULE: Final = "qlib_shadow_runner.plugins.handlers"
 OWN_FEATURES: Final = Keys(
