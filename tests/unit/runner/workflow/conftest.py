@@ -22,7 +22,7 @@ def prepare_it(make_dataset: MakeDataset) -> PrepareIt:
 
 @pytest.fixture
 def render_it(prepare_it: PrepareIt) -> RenderIt:
-    """Give the workflow alone."""
+    """Return the workflow alone."""
 
     def make(*arguments: object, **named: object) -> Workflow:
         return prepare_it(*arguments, **named).workflow

@@ -20,7 +20,7 @@ BUILT_IN = (ROOT / "config/qlib_shadow/workflow_us_lightgbm_alpha158_shadow.yaml
 
 
 def own(*changes: tuple[str, str]) -> Template:
-    """Give the built-in template as one of the user's own, with other words in places."""
+    """Return the built-in template as one of the user's own, with other words in places."""
     text = BUILT_IN
     for before, after in changes:
         assert before in text, before

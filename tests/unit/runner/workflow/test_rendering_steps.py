@@ -38,7 +38,7 @@ def function_of(step: str) -> FunctionType:
     return found
 
 
-def test_a_rendering_calls_the_functions_of_the_page_in_order(
+def test_rendering_calls_the_functions_of_the_page_in_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     """Each is called, and none before the one above it."""
@@ -62,6 +62,6 @@ def test_a_rendering_calls_the_functions_of_the_page_in_order(
     assert "qlib_init:" in capsys.readouterr().out
 
 
-def test_the_page_names_at_most_ten_steps():
+def test_page_names_at_most_ten_steps():
     """More would be a longer way than a reader can keep in mind."""
     assert 1 < len(STEPS) <= 10

@@ -1,4 +1,4 @@
-"""Qlib evaluates expressions as Python; here is what passes, how far it reaches, and what does not pass."""
+"""Qlib evaluates expressions as Python: what is accepted, how far it reaches, and what is refused."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from qlib_shadow_runner.workflow.shapes import reach_of
         ("Mean($close, 5)**2 + +1*(-2)**$open", Reach(4, 0)),
     ],
 )
-def test_an_expression_reaches_as_far_as_its_windows(expression: str, reach: Reach):
-    """Ahead decides the gap between segments, back decides where train begins."""
+def test_reach_of_an_expression_follows_its_windows(expression: str, reach: Reach):
+    """Days ahead decide the gap between segments, days back decide where train begins."""
     assert reach_of(expression) == reach
 
 
 @pytest.mark.parametrize(("loader", "handler"), [(Alpha158DL, "Alpha158"), (Alpha360DL, "Alpha360")])
-def test_qlibs_own_features_are_all_understood(loader: type, handler: str):
-    """And reach back as far as the table says."""
+def test_qlibs_own_features_are_accepted_and_reach_as_stated(loader: type, handler: str):
+    """They reach back as far as the table says."""
     expressions, _ = loader.get_feature_config()  # type: ignore[attr-defined]
     assert Reach.widest(map(reach_of, expressions)) == Reach(FEATURES_LOOK_BACK[handler], 0)
 
 
-def test_the_usual_reach_is_alpha158s():
+def test_usual_reach_is_alpha158s():
     """Features and label."""
     assert Reach(FEATURES_LOOK_BACK["Alpha158"], reach_of(LABEL[0]).ahead) == ALPHA158
 
 
-def test_every_operator_is_one_of_qlibs_and_takes_what_qlib_takes():
+def test_operators_and_their_arguments_are_qlibs():
     """By the constructors' own arguments."""
     for name, arguments in OPERATORS.items():
         constructor = getattr(ops, name).__init__
@@ -95,16 +95,16 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("expression", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_whatever_else_is_refused(expression: str, sentence: str):
-    """Each would be evaluated, or would fail after everything was loaded."""
+def test_anything_else_is_refused(expression: str, sentence: str):
+    """Qlib would evaluate it, or fail after loading everything."""
     with pytest.raises(ExpressionError) as caught:
         reach_of(expression)
     assert sentence in str(caught.value)
 
 
 @given(some.text(alphabet="aeMnRf$clo(),.+-*/<>=!&| 019_[]'\"{}:@", max_size=60))
-def test_nothing_but_a_refusal_comes_of_nonsense(text: str):
-    """No other exception, whatever is written."""
+def test_random_text_raises_nothing_but_an_expression_error(text: str):
+    """Any text is accepted or refused, without another exception."""
     try:
         reach_of(text)
     except ExpressionError:
