@@ -107,7 +107,7 @@ POSITIONS = "portfolio_analysis/positions_normal_1day.pkl"
 FEW = replace(SMALL, days=5)
 ODD = {
     "no benchmark": (SMALL, with_account(lambda table: table.drop(columns="bench")), "The benchmark has no"),
-    "a benchmark of nothing": (SMALL, assigned(context=0.0), "The benchmark has no returns"),
+    "a benchmark of nothing": (SMALL, assigned(bench=0.0), "The benchmark has no returns"),
     "no IC": (SMALL, no_correlation, "No day has an information coefficient"),
     "one symbol": (replace(SMALL, symbols=1), no_correlation, "there are no fifths to compare"),
     "few days": (FEW, without(), "5 days are too few for rolling figures"),
@@ -146,7 +146,7 @@ def shown(page: Page) -> str:
     return page.text.partition("Skip to")[2].partition("Golden run:")[0]
 
 
-@pytest.mark.parametrize(("shape", "spoil", "says"), ODD.values(), ids=ODD)
+@pytest.mark.parametrize(("shape", "corrupt", "says"), ODD.values(), ids=ODD)
 def test_page_says_what_is_missing(tmp_path: Path, shape: Shape, corrupt: Callable[[Path], None], says: str):
     """It shows the rest, without invalid numbers."""
     folder = make_run(tmp_path, shape=shape)
