@@ -34,16 +34,16 @@ class Drawdown:
 
 @dataclass(frozen=True)
 class Backtest:
-    """Qlib's daily portfolio report, without days that have no return."""
+    """Qlib's daily account of the portfolio, without days that have no return."""
 
     table: pd.DataFrame
 
     @classmethod
-    def of(cls, report: pd.DataFrame | None) -> Backtest | None:
-        """Return the backtest of Qlib's portfolio report, or None if there is no return in it."""
-        if report is None or not {"return", "cost"} <= set(report.columns):
+    def of(cls, account: pd.DataFrame | None) -> Backtest | None:
+        """Return the backtest of Qlib's daily account, or None if there is no return in it."""
+        if account is None or not {"return", "cost"} <= set(account.columns):
             return None
-        table = report[report["return"].notna()].astype("float64")
+        table = account[account["return"].notna()].astype("float64")
         return cls(table) if len(table) else None
 
     @property

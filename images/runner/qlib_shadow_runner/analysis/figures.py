@@ -112,28 +112,28 @@ def _features(outputs: Outputs) -> list[tuple[str, float]]:
 
 def _missing(outputs: Outputs, backtest: Backtest | None, signals: Signals) -> list[str]:
     """Return a sentence for each part that is missing."""
-    said = [f"{name} {fault}." for name, fault in sorted(outputs.faults.items())]
+    found = [f"{name} {fault}." for name, fault in sorted(outputs.faults.items())]
     if backtest is None:
-        said.append("There is no day with a return: nothing is said of performance.")
+        found.append("There is no day with a return: nothing is said of performance.")
     else:
-        said += _missing_of(backtest)
+        found += _missing_of(backtest)
     if Correlation.of(outputs.ic) is None:
-        said.append("No day has an information coefficient: it needs two instruments with different labels.")
+        found.append("No day has an information coefficient: it needs two instruments with different labels.")
     if signals.groups is None:
-        said.append("No day has ten instruments with score and label: there are no fifths to compare.")
+        found.append("No day has ten instruments with score and label: there are no fifths to compare.")
     if outputs.gains is None:
-        said.append("The model does not say what its features gained.")
+        found.append("The model does not say what its features gained.")
     elif not outputs.gains.sum():
-        said.append("The model's trees make no split: no feature gained anything.")
-    return said
+        found.append("The model's trees make no split: no feature gained anything.")
+    return found
 
 
 def _missing_of(backtest: Backtest) -> list[str]:
-    said = []
+    found = []
     if backtest.benchmark is None:
-        said.append("The benchmark has no returns: nothing is compared with it.")
+        found.append("The benchmark has no returns: nothing is compared with it.")
     if backtest.window is None:
-        said.append(f"{backtest.days} days are too few for rolling figures, which need 42.")
+        found.append(f"{backtest.days} days are too few for rolling figures, which need 42.")
     if not backtest.gross.any():
-        said.append("The portfolio never moved: nothing was bought, or no price changed.")
-    return said
+        found.append("The portfolio never moved: nothing was bought, or no price changed.")
+    return found

@@ -24,7 +24,7 @@ PREDICTIONS: Final = "pred.pkl"
 IC: Final = "sig_analysis/ic.pkl"
 RANK_IC: Final = "sig_analysis/ric.pkl"
 PORTFOLIO: Final = "portfolio_analysis/port_analysis_1day.pkl"
-REPORT: Final = "portfolio_analysis/report_normal_1day.pkl"
+ACCOUNT: Final = "portfolio_analysis/report_normal_1day.pkl"
 
 
 def read_artifact(artifacts: Path, name: str) -> pd.DataFrame:
@@ -61,8 +61,8 @@ class Outputs:
 
     @cached_property
     def backtest(self) -> pd.DataFrame | None:
-        """Return Qlib's daily report on the portfolio."""
-        return self._table(REPORT, _account)
+        """Return Qlib's daily account of the portfolio."""
+        return self._table(ACCOUNT, _account)
 
     @cached_property
     def ic(self) -> pd.Series | None:

@@ -106,36 +106,36 @@ def follow_up(
     kept = [
         row for row in before if hashes.get(row["run_id"], row["signals_sha256"]) == row["signals_sha256"]
     ]
-    judged = {(row["run_id"], row["date"], row["horizon"]) for row in kept}
+    evaluated = {(row["run_id"], row["date"], row["horizon"]) for row in kept}
     found: list[Row] = []
-    for run, closes, due in _pending(volume, runs, judged, limit):
+    for run, closes, due in _pending(volume, runs, evaluated, limit):
         found += _score(volume, run, closes, due)
     return sorted([*kept, *found], key=lambda row: (row["date"], row["run_id"], row["horizon"]))
 
 
 def _pending(
-    volume: Volume, runs: Sequence[Row], judged: set[tuple[str, date, int]], limit: int | None
+    volume: Volume, runs: Sequence[Row], evaluated: set[tuple[str, date, int]], limit: int | None
 ) -> Iterator[tuple[Row, Closes, list[DueOutcome]]]:
     """Yield the runs with outcomes that are now known; `runs` are sorted by age."""
     candidates = [run for run in runs if _is_candidate(volume, run)]
     closes = {
         path: _closes_for(volume, path, candidates) for path in {run["dataset_path"] for run in candidates}
     }
-    told = 0
+    yielded = 0
     for run in candidates:
         known = closes[run["dataset_path"]]
         if known is None or _kind(known.source) != _kind(run["dataset_source"]):
             continue
-        due = [one for one in _due(run, known) if (run["run_id"], one.day, one.horizon) not in judged]
-        if due and (limit is None or told < limit):
-            told += 1
+        due = [one for one in _due(run, known) if (run["run_id"], one.day, one.horizon) not in evaluated]
+        if due and (limit is None or yielded < limit):
+            yielded += 1
             yield run, known, due
 
 
 def _is_candidate(volume: Volume, run: Row) -> bool:
     path = signal_file(volume, run)
-    told = all(run[name] for name in ("dataset_path", "dataset_end", "signals_first", "signals_last"))
-    return path is not None and told and is_whole(path)
+    described = all(run[name] for name in ("dataset_path", "dataset_end", "signals_first", "signals_last"))
+    return path is not None and described and is_whole(path)
 
 
 def _closes_for(volume: Volume, path: str, runs: Iterable[Row]) -> Closes | None:

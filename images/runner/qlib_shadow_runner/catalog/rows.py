@@ -38,8 +38,8 @@ def by_run(rows: list[Row]) -> dict[str, Row]:
 
 def row_of(run: ListedRun) -> Row:
     """Return the catalog's row of a run."""
-    told = RunDocuments.by(run)
-    return {column.name: column.read(told) for column in COLUMNS}
+    documents = RunDocuments.by(run)
+    return {column.name: column.read(documents) for column in COLUMNS}
 
 
 def _row(folder: Path, known: Mapping[str, Row]) -> Row | None:

@@ -128,11 +128,11 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Sequence[Any]]:
 
 def _query_error(error: duckdb.Error) -> StageError:
     """Return DuckDB's message in one line; if a table was not found, with the names of the views."""
-    said = " ".join(str(error).partition("\n\nLINE ")[0].split())
+    message = " ".join(str(error).partition("\n\nLINE ")[0].split())
     if isinstance(error, duckdb.PermissionException):
-        said = f"a query reads the views and nothing else ({said})"
+        message = f"a query reads the views and nothing else ({message})"
     hint = f"; there are the views {', '.join(VIEWS)}" if isinstance(error, duckdb.CatalogException) else ""
-    return StageError(Reason.INVALID_SPEC, f"the query cannot be answered: {said}{hint}")
+    return StageError(Reason.INVALID_SPEC, f"the query cannot be answered: {message}{hint}")
 
 
 def _returns(volume: Volume, runs: Sequence[Row], sql: str) -> pa.Table:

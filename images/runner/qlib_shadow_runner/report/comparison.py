@@ -157,17 +157,19 @@ def differences(runs: Sequence[Compared]) -> list[Difference]:
 
 def cautions(runs: Sequence[Compared]) -> list[str]:
     """Return the reasons why the runs are not directly comparable."""
-    said = []
+    sentences = []
     spans = {(run.figures.summary.first, run.figures.summary.last) for run in runs if run.figures.summary}
     if len(spans) > 1:
-        told = ", ".join(f"{first} to {last}" for first, last in sorted(spans))
-        said.append(f"The backtests are of different days ({told}): some of the difference is the market's.")
+        days = ", ".join(f"{first} to {last}" for first, last in sorted(spans))
+        sentences.append(
+            f"The backtests are of different days ({days}): some of the difference is the market's."
+        )
     if len({run.metadata.get("benchmark") for run in runs}) > 1:
-        said.append("The benchmarks differ: excess returns are against different things.")
+        sentences.append("The benchmarks differ: excess returns are against different things.")
     if len({run.metadata.get("dataset_fingerprint") for run in runs}) > 1:
-        said.append("The data differs: some of the difference is the data's.")
-    said += [f"{run.run_id}: {fault}" for run in runs for fault in run.figures.missing]
-    return said
+        sentences.append("The data differs: some of the difference is the data's.")
+    sentences += [f"{run.run_id}: {fault}" for run in runs for fault in run.figures.missing]
+    return sentences
 
 
 def _differing(sides: Sequence[Mapping[str, str]]) -> Iterator[Difference]:

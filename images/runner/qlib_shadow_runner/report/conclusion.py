@@ -29,7 +29,8 @@ class Conclusion:
 def conclude(figures: ReportFigures, metrics: Mapping[str, object]) -> Conclusion:
     """Return the conclusion from the signal, the returns and the costs."""
     tone, headline = _headline(figures)
-    sentences = [said for said in (_signal(figures), _profit(figures, metrics), _cost(figures)) if said]
+    found = (_signal(figures), _profit(figures, metrics), _cost(figures))
+    sentences = [sentence for sentence in found if sentence]
     return Conclusion(tone, headline, sentences)
 
 
@@ -61,8 +62,8 @@ def _of_a_signal(profit: float) -> tuple[str, str]:
 def _signal(figures: ReportFigures) -> str:
     if figures.ic is None or figures.ic.mean is None:
         return ""
-    told = f"Mean IC {figure(figures.ic.mean, 3)} over {figures.ic.days} days"
-    return told + (f" (t = {figure(figures.ic.t, 1)})." if figures.ic.t is not None else ".")
+    sentence = f"Mean IC {figure(figures.ic.mean, 3)} over {figures.ic.days} days"
+    return sentence + (f" (t = {figure(figures.ic.t, 1)})." if figures.ic.t is not None else ".")
 
 
 def _profit(figures: ReportFigures, metrics: Mapping[str, object]) -> str:
@@ -71,8 +72,8 @@ def _profit(figures: ReportFigures, metrics: Mapping[str, object]) -> str:
         return ""
     t = figures.summary.excess_t
     word = "more" if annual >= 0 else "less"
-    told = f"{percent(abs(annual))} a year {word} than the benchmark after costs"
-    return told + (f" (t = {figure(t, 1)})." if t is not None else ".")
+    sentence = f"{percent(abs(annual))} a year {word} than the benchmark after costs"
+    return sentence + (f" (t = {figure(t, 1)})." if t is not None else ".")
 
 
 def _cost(figures: ReportFigures) -> str:

@@ -122,8 +122,8 @@ def metrics_are_recomputed(evidence: Evidence) -> str:
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
 
     expected: Mapping[str, object] = dict(compute_metrics(evidence.recorded.artifacts))
-    reported = evidence.result(Stage.QRUN).get("metrics")
-    for name, document in ((METRICS_FILE, evidence.metrics), ("results/qrun.json", reported)):
+    qrun_metrics = evidence.result(Stage.QRUN).get("metrics")
+    for name, document in ((METRICS_FILE, evidence.metrics), ("results/qrun.json", qrun_metrics)):
         _compare_metrics(name, document, expected)
     return f"{len(expected)} figures"
 
@@ -235,9 +235,9 @@ def _compare_metrics(name: str, document: object, expected: Mapping[str, object]
     if not isinstance(document, dict):
         raise BrokenPromise(f"{name} holds no metrics")
     for key in Metrics.__annotations__:
-        said, true = document.get(key), expected.get(key)
-        if said is None and true is None:
+        found, true = document.get(key), expected.get(key)
+        if found is None and true is None:
             continue
-        both = isinstance(said, int | float) and isinstance(true, int | float)
-        if not both or not math.isclose(said, true, rel_tol=TOLERANCE, abs_tol=TOLERANCE):  # type: ignore[arg-type]
-            raise BrokenPromise(f"{name} says {key} {said}; the recorder's pickles give {true}")
+        both = isinstance(found, int | float) and isinstance(true, int | float)
+        if not both or not math.isclose(found, true, rel_tol=TOLERANCE, abs_tol=TOLERANCE):  # type: ignore[arg-type]
+            raise BrokenPromise(f"{name} says {key} {found}; the recorder's pickles give {true}")

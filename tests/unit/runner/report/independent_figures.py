@@ -68,9 +68,9 @@ def compounded(returns: pd.Series, form: str) -> dict[str, float]:
     return total
 
 
-def beta_alpha(net: np.ndarray, context: np.ndarray) -> tuple[float, float]:
+def beta_alpha(net: np.ndarray, bench: np.ndarray) -> tuple[float, float]:
     """Fit a line through the daily returns; alpha is compounded to a year."""
-    slope, level = np.polyfit(context, net, 1)
+    slope, level = np.polyfit(bench, net, 1)
     return float(slope), float((1 + level) ** YEAR - 1)
 
 

@@ -59,8 +59,8 @@ def calendar(shape: Shape) -> pd.DatetimeIndex:
 def report_table(shape: Shape) -> pd.DataFrame:
     """Return a daily account as Qlib writes it."""
     random = np.random.default_rng(shape.seed)
-    context = random.normal(0.0004, 0.01, shape.days)
-    gross = context + random.normal(0.0005, 0.004, shape.days)
+    bench = random.normal(0.0004, 0.01, shape.days)
+    gross = bench + random.normal(0.0005, 0.004, shape.days)
     gross[0] = 0.0
     cost = np.where(np.arange(shape.days) > 0, 0.0002, 0.0)
     account = 1e8 * np.cumprod(1 + gross - cost)
@@ -72,7 +72,7 @@ def report_table(shape: Shape) -> pd.DataFrame:
             "cost": cost,
             "value": account * (invested := random.uniform(0.9, 0.99, shape.days)),
             "cash": account * (1 - invested),
-            "bench": context,
+            "bench": bench,
         },
         index=calendar(shape),
     )

@@ -87,9 +87,9 @@ def test_years_and_months_add_up(told: tuple[Path, Page]):
     table = account(artifacts)
     net = table["return"] - table["cost"]
     years, benchmark = (recomputed.compounded(series, "%Y") for series in (net, table["bench"]))
-    for year, strategy, context, difference, worst, sharpe, days in page.tables["table-years"][1:]:
+    for year, strategy, bench, difference, worst, sharpe, days in page.tables["table-years"][1:]:
         assert close(strategy, years[year], 0.001)
-        assert close(context, benchmark[year], 0.001)
+        assert close(bench, benchmark[year], 0.001)
         assert close(difference, years[year] - benchmark[year], 0.001)
         of_this = net[pd.DatetimeIndex(net.index).year == int(year)]
         of_year = recomputed.performance(of_this.to_numpy())

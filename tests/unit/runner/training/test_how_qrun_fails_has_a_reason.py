@@ -126,7 +126,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (volume.folder() / "workflow.yaml").read_text()
 
 
-@pytest.mark.parametrize(("spoil", "sentence"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+@pytest.mark.parametrize(("corrupt", "sentence"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_a_workflow_that_asks_for_the_impossible_is_not_tried_again(
     tmp_path: Path, rendered: str, corrupt: Callable[[Workflow], None], sentence: str
 ):

@@ -106,11 +106,11 @@ def _groups(groups: pd.DataFrame) -> Chart:
         names = ["1 best", *map(str, range(2, GROUPS)), f"{GROUPS} worst"]
         axes.set_xticks(range(GROUPS), names)
 
-    told = ", ".join(points(value / BASIS_POINTS) for value in means)
+    shares = ", ".join(points(value / BASIS_POINTS) for value in means)
     return Chart(
         "groups",
         "Mean label by fifth of the scores, in basis points",
-        f"From the best fifth to the worst: {told}.",
+        f"From the best fifth to the worst: {shares}.",
         draw,
     )
 
