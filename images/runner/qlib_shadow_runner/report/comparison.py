@@ -64,7 +64,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedFigure:
     """One figure of each run."""
 
     name: str
@@ -134,19 +134,19 @@ MEASURES: Final = (
 )
 
 
-def rows(runs: Sequence[Compared]) -> list[Row]:
+def rows(runs: Sequence[Compared]) -> list[ComparedFigure]:
     """Return each figure with its value in every run."""
     return [_row(measure, runs) for measure in MEASURES]
 
 
-def _row(measure: Measure, runs: Sequence[Compared]) -> Row:
+def _row(measure: Measure, runs: Sequence[Compared]) -> ComparedFigure:
     values = [number(measure.read(run)) for run in runs]
     there = [value for value in values if value is not None]
     best: frozenset[int] = frozenset()
     if measure.better and len({measure.show(value) for value in there}) > 1:
         shown = measure.show(measure.better(there))
         best = frozenset(place for place, value in enumerate(values) if measure.show(value) == shown)
-    return Row(measure.name, values, best, measure.show)
+    return ComparedFigure(measure.name, values, best, measure.show)
 
 
 def differences(runs: Sequence[Compared]) -> list[Difference]:
