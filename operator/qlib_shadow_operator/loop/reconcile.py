@@ -88,7 +88,7 @@ class Reconciler:
     """Uids of runs whose namespace is being deleted."""
 
     def __post_init__(self) -> None:
-        self._query_runner = QueryRunner(self.api, self.cache)
+        self._query_runner = QueryRunner(self.api, self.cache, self.defaults.query_after)
 
     def reconcile(self, key: Key) -> float | None:
         """Look at a run, and say in how many seconds to look again, if time alone can change it."""

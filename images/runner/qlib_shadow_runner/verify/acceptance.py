@@ -17,8 +17,8 @@ from qlib_shadow_runner.contract import (
     WORKFLOW_FILE,
     ExitCode,
     Metrics,
-    Stage,
 )
+from qlib_shadow_runner.contract.stages import STAGES
 from qlib_shadow_runner.guard.layers import AUDIT_HOOK
 from qlib_shadow_runner.runs.mlruns import RunStatus
 from qlib_shadow_runner.verify.signals_check import check_signals
@@ -68,12 +68,12 @@ def metadata_is_complete(evidence: Evidence) -> str:
 
 
 def stages_are_done(evidence: Evidence) -> str:
-    """Check that every stage has a result, and that it succeeded."""
-    for stage in Stage:
+    """Check that every stage of the run has a result, and that it succeeded."""
+    for stage in evidence.stages:
         code = evidence.result(stage).get("exitCode")
         if code != ExitCode.DONE:
             raise BrokenPromise(f"results/{stage}.json says that {stage} ended with {code}")
-    return ", ".join(Stage)
+    return ", ".join(evidence.stages)
 
 
 def workflow_is_the_one(evidence: Evidence) -> str:
@@ -122,9 +122,10 @@ def metrics_are_recomputed(evidence: Evidence) -> str:
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
 
     expected: Mapping[str, object] = dict(compute_metrics(evidence.recorded.artifacts))
-    qrun_metrics = evidence.result(Stage.QRUN).get("metrics")
-    for name, document in ((METRICS_FILE, evidence.metrics), ("results/qrun.json", qrun_metrics)):
-        _compare_metrics(name, document, expected)
+    _compare_metrics(METRICS_FILE, evidence.metrics, expected)
+    for stage in evidence.stages:
+        if "metrics" in STAGES[stage].leaves:
+            _compare_metrics(f"results/{stage}.json", evidence.result(stage).get("metrics"), expected)
     return f"{len(expected)} figures"
 
 
@@ -135,7 +136,10 @@ def run_is_one(evidence: Evidence) -> str:
     named = {
         METRICS_FILE: (evidence.metrics.get("runId"), evidence.metrics.get("configHash")),
         MLRUNS: (evidence.recorded.experiment, config),
-        **{f"results/{stage}.json": (evidence.result(stage).get("runId"), config) for stage in Stage},
+        **{
+            f"results/{stage}.json": (evidence.result(stage).get("runId"), config)
+            for stage in evidence.stages
+        },
     }
     if identity is not None:
         named[evidence.signals_path.name] = (identity.get("run_id"), identity.get("config_hash"))
@@ -166,7 +170,7 @@ def logs_are_complete(evidence: Evidence) -> str:
     """Check that both logs cover every stage."""
     for name in (STDOUT_FILE, STDERR_FILE):
         log = (evidence.folder / name).read_text(encoding="utf-8", errors="replace")
-        for stage in Stage:
+        for stage in evidence.stages:
             if f" stage {stage} attempt " not in log:
                 raise BrokenPromise(f"{name} says nothing of the stage {stage}")
     return f"{STDOUT_FILE}, {STDERR_FILE}"
