@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 MAKE: Final = """
 import pathlib, sys
-from qlib_shadow_runner.report.making import report_of
+from qlib_shadow_runner.report.make import report_of
 report_of(pathlib.Path(sys.argv[1]))
 print(*sorted(set(sys.argv[2:]) & set(sys.modules)))
 """
 LATER: Final = """
-from qlib_shadow_runner.report.statistics import empyrical
+from qlib_shadow_runner.analysis.statistics import empyrical
 import pandas, scipy.stats, sys
 days = pandas.bdate_range("2024-01-01", periods=30)
 steady = pandas.Series([0.01, 0.02] * 15, index=days)
@@ -36,7 +36,7 @@ HEAVY: Final = (
 """What takes about a second to load, each."""
 
 
-def told_by(*words: str) -> str:
+def run_python(*words: str) -> str:
     """Run Python in a process of its own."""
     done = subprocess.run([sys.executable, "-c", *words], check=True, capture_output=True, text=True)
     assert done.stderr == ""
@@ -45,12 +45,12 @@ def told_by(*words: str) -> str:
 
 def test_report_imports_nothing_heavy(made: Made):
     """Matplotlib and pandas are imported; libraries that no figure uses are not."""
-    assert told_by(MAKE, str(made.folder), *HEAVY, "matplotlib", "pandas").split() == ["matplotlib", "pandas"]
+    assert run_python(MAKE, str(made.folder), *HEAVY, "matplotlib", "pandas").split() == ["matplotlib", "pandas"]
 
 
 def test_deferred_scipy_function_works_when_called():
     """Empyrical's calls into SciPy work, and other modules see the real SciPy."""
-    assert told_by(LATER).split() == ["1.0", "2.0"]
+    assert run_python(LATER).split() == ["1.0", "2.0"]
 
 
 def test_figures_are_computed_once(made: Made, monkeypatch: pytest.MonkeyPatch):
