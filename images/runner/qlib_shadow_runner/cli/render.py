@@ -15,28 +15,28 @@ from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.volume import Volume
-from qlib_shadow_runner.workflow.prepare import prepare
-from qlib_shadow_runner.workflow.render import RenderContext
+from qlib_shadow_runner.workflow.prepare import RenderContext, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.cli.run_manifest import RunManifest
     from qlib_shadow_runner.dataset.asked import DatasetSpec
-    from qlib_shadow_runner.workflow.render import Workflow
+    from qlib_shadow_runner.workflow.prepare import Research
     from qlib_shadow_runner.workflow.templates import Template
 
 
 def print_preview(file: Path, template: Path | None, data: Path, *, as_json: bool) -> int:
     """Print the workflow; as JSON with the hashes that identify it."""
     manifest = load_manifest(file)
-    workflow = preview(manifest, template_of(manifest, template), data)
+    research = preview(manifest, template_of(manifest, template), data)
+    workflow = research.workflow
     if as_json:
         print_json(
             {
                 "workflow": workflow.document,
                 "text": workflow.text,
-                "configHash": workflow.config_hash,
+                "configHash": research.config_hash,
                 "sha256": workflow.sha256,
             }
         )
@@ -45,7 +45,7 @@ def print_preview(file: Path, template: Path | None, data: Path, *, as_json: boo
     return ExitCode.DONE
 
 
-def preview(manifest: RunManifest, template: Template, data: Path) -> Workflow:
+def preview(manifest: RunManifest, template: Template, data: Path) -> Research:
     """Return the workflow, rendered for the dataset that is on the volume."""
     spec = manifest.parse()
     volume = Volume(data.absolute())
@@ -57,7 +57,7 @@ def preview(manifest: RunManifest, template: Template, data: Path) -> Workflow:
         resolved = find_fresh(canonical, dataset) or _published(canonical, dataset)
     check_claims(resolved.manifest, dataset)
     context = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, read_limits().threads)
-    return prepare(spec, template, resolved.dataset, context).workflow
+    return prepare(spec, template, resolved.dataset, context)
 
 
 def _published(canonical: Path, spec: DatasetSpec) -> ResolvedDataset:

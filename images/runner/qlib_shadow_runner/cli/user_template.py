@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from qlib_shadow_runner.contract import ENV_TEMPLATE, LOCAL_NAMESPACE, Reason
+from qlib_shadow_runner.contract import LOCAL_NAMESPACE, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean, ended
 from qlib_shadow_runner.workflow.templates import Template, find_template, own_template
@@ -36,8 +36,7 @@ def user_template_text(manifest: RunManifest, file: Path | None) -> str | None:
 
 def template_of(manifest: RunManifest, file: Path | None) -> Template:
     """Return the template that the stage would fill in."""
-    text = user_template_text(manifest, file)
-    return find_template(manifest.parse().workflow, {} if text is None else {ENV_TEMPLATE: text})
+    return find_template(manifest.parse().workflow, user_template_text(manifest, file))
 
 
 def _read(file: Path) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.spec import RunSpec, parse_spec
-from qlib_shadow_runner.workflow.prepare import Research, prepare
-from qlib_shadow_runner.workflow.render import RenderContext, Workflow
+from qlib_shadow_runner.workflow.parsed import Workflow
+from qlib_shadow_runner.workflow.prepare import RenderContext, Research, prepare
 from qlib_shadow_runner.workflow.templates import Template, find_template
 
 MakeDataset = Callable[..., Dataset]
@@ -31,7 +31,7 @@ def handler(path: str) -> tuple[str, str]:
 
 
 def own(*changes: tuple[str, str]) -> Template:
-    """Give the built-in template as one of the user's own, with other words in places."""
+    """Return the built-in template as one of the user's own, with other words in places."""
     text = BUILT_IN
     for before, after in changes:
         assert before in text, before
@@ -51,8 +51,8 @@ def preparer(dataset: Dataset) -> PrepareIt:
         threads: int = 2,
     ) -> Research:
         run = spec if isinstance(spec, RunSpec) else parse_spec(spec or {})
-        here = RenderContext(provider_uri, fingerprint, threads)
-        return prepare(run, template or find_template(run.workflow, {}), dataset, here)
+        context = RenderContext(provider_uri, fingerprint, threads)
+        return prepare(run, template or find_template(run.workflow, None), dataset, context)
 
     return make
 

@@ -1,4 +1,4 @@
-"""What is done with predictions: their analysis, and the backtest with its strategy and costs."""
+"""The records: analysis of the predictions, and the backtest with its strategy, exchange and costs."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ EXCHANGE: Final = Keys(
         ),
         "trade_unit": either(whole(1, 1_000_000), NULL),
     },
-    # Qlib's own defaults differ from release to release; what a trade costs is to be read here.
+    # Qlib's own defaults differ between releases, so a workflow must state what a trade costs.
     frozenset({"deal_price", "open_cost", "close_cost", "min_cost"}),
 )
 EXCHANGES: Final = Named(
@@ -102,11 +102,11 @@ class OwnOrNamed:
 
     @property
     def words(self) -> str:
-        """Say it in the middle of a sentence."""
+        """Return what fits, as the middle of a sentence."""
         return f"{self.own.words}; or exchange alone, {EXCHANGES.words}"
 
     def check(self, value: object, where: str) -> None:
-        """Look which it is."""
+        """Refuse what fits neither."""
         is_named = isinstance(value, dict) and "exchange" in value
         (self.named if is_named else self.own).check(value, where)
 

@@ -1,4 +1,4 @@
-"""`spec.workflow.engine`: what the built-in template makes of it, and what one of the user's own must."""
+"""`spec.workflow.engine`, in the built-in template and in a user's template."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from qlib_shadow_runner.contract.spec import DEFAULT_ENGINE, Engine
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow.description import describe_research
-from qlib_shadow_runner.workflow.parts import engines_of
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template
@@ -35,23 +34,22 @@ CLASSES = (
 
 
 @pytest.mark.parametrize("engine", Engine)
-def test_the_built_in_template_has_every_part_from_the_engine(render_it: RenderIt, engine: Engine):
-    """Either one, and no part of the other."""
-    document = render_it({"workflow": {"engine": engine}}).document
-    assert engines_of(document) == dict.fromkeys(PARTS, engine)
+def test_built_in_template_uses_the_chosen_engine_for_every_part(render_it: RenderIt, engine: Engine):
+    """All parts are of one engine."""
+    assert render_it({"workflow": {"engine": engine}}).engines == dict.fromkeys(PARTS, engine)
 
 
-def test_without_a_word_it_is_the_fast_one_by_class_path(render_it: RenderIt):
-    """So that the file alone says what computes; asking for it by name makes no other file."""
+def test_default_engine_is_fast_and_named_by_class_path(render_it: RenderIt):
+    """The file alone shows the engine; setting it explicitly gives the same file."""
     workflow = render_it()
     assert DEFAULT_ENGINE is Engine.FAST
     assert [f"module_path: {named}\n" in workflow.text for named in CLASSES] == [True] * len(CLASSES)
     assert workflow.text == render_it({"workflow": {"engine": "fast"}}).text
 
 
-def test_the_other_engine_is_another_question(render_it: RenderIt):
-    """The figures are the same; the hash is of what the file says, and the file says who computes."""
-    assert render_it({"workflow": {"engine": "qlib"}}).config_hash != render_it().config_hash
+def test_engine_changes_the_config_hash(prepare_it: PrepareIt):
+    """The figures are equal, but the file names the engine, and the hash is over the file."""
+    assert prepare_it({"workflow": {"engine": "qlib"}}).config_hash != prepare_it().config_hash
 
 
 MIXED: dict[str, tuple[Template, set[str]]] = {
@@ -63,10 +61,10 @@ MIXED: dict[str, tuple[Template, set[str]]] = {
 
 
 @pytest.mark.parametrize(("template", "qlibs"), MIXED.values(), ids=MIXED)
-def test_ones_own_template_may_mix_and_the_metadata_says_it(
+def test_user_template_may_mix_engines_and_metadata_names_them(
     prepare_it: PrepareIt, template: Template, qlibs: set[str]
 ):
-    """Where the manifest asks for none, part by part."""
+    """If the manifest does not set an engine."""
     spec = parse_spec({})
     told = describe_research(spec.workflow, prepare_it(spec, template), synthetic=False)["engines"]
     assert told == {name: "qlib" if name in qlibs else "fast" for name in PARTS}
@@ -81,10 +79,10 @@ REFUSED: dict[str, tuple[str, Template, str]] = {
 
 
 @pytest.mark.parametrize(("asked", "template", "parts"), REFUSED.values(), ids=REFUSED)
-def test_a_template_that_does_not_follow_is_refused(
+def test_template_with_parts_of_another_engine_is_refused(
     render_it: RenderIt, asked: str, template: Template, parts: str
 ):
-    """Nothing that a manifest says is lost without a word."""
+    """A value of the manifest is never ignored silently."""
     with pytest.raises(StageError) as caught:
         render_it({"workflow": {"engine": asked}}, template)
     assert caught.value.reason is Reason.INVALID_WORKFLOW

@@ -1,4 +1,4 @@
-"""`qlib-shadow query`: all runs and their signals in SQL, and nothing else by it."""
+"""`qlib-shadow query`: SQL over all runs and their signals, with no access to anything else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ YESTERDAY = next(line for line in PAGE.splitlines() if "qualify" in line).split(
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> SmallVolume:
-    """Give a volume with three nights, one of them in CSV, a failed run, and the data of the last night."""
+    """Return a volume with three nights, one of them in CSV, a failed run, and the data of the last night."""
     volume = SmallVolume(tmp_path_factory.mktemp("query") / "data")
     volume.add_dataset(DAYS + 2)
     volume.add_run("nightly-1", DAYS)
@@ -40,7 +40,7 @@ def ask(small: SmallVolume, sql: str, capsys: pytest.CaptureFixture[str]) -> lis
     return rows
 
 
-def test_yesterdays_top_20_and_how_they_did_is_one_line(
+def test_yesterdays_top_20_with_their_returns_is_one_query(
     small: SmallVolume, capsys: pytest.CaptureFixture[str]
 ):
     """The line of the page; yesterday's run wrote CSV."""
@@ -56,7 +56,7 @@ def test_yesterdays_top_20_and_how_they_did_is_one_line(
     assert {row["date"] for row in found} == {signals["date"].max()}
 
 
-def test_runs_metrics_and_followup_are_there(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
+def test_views_have_runs_metrics_and_followup(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
     """Each as the page says."""
     runs = ask(small, "select run_id, status, ic, started_at from runs order by run_id", capsys)
     assert [row["status"] for row in runs] == ["complete"] * 3 + ["failed"]
@@ -85,7 +85,7 @@ def test_the_signals_of_all_complete_runs_are_one_table(
     assert len({str(row["last"]) for row in found}) == 3
 
 
-def test_returns_are_what_prices_did(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
+def test_returns_are_those_of_the_prices(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
     """In the convention of the label."""
     sql = "select * from returns where instrument = 'S03' order by date desc limit 3"
     found = ask(small, sql, capsys)
@@ -98,8 +98,8 @@ def test_returns_are_what_prices_did(small: SmallVolume, capsys: pytest.CaptureF
     assert [row["return_1d"] for row in found] == [None, None, pytest.approx(walk[-1] / walk[-2] - 1)]
 
 
-def test_every_view_and_column_of_the_page_is_there(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
-    """And no other view, but for what the signals are made of."""
+def test_every_view_and_column_of_the_page_exists(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
+    """No other view exists, except those behind the signals."""
     told = {line.split("`")[1] for line in PAGE.splitlines() if line.startswith("| `") and "|---" not in line}
     for view in ("runs", "metrics", "signals", "followup", "returns"):
         assert view in told
@@ -110,7 +110,7 @@ def test_every_view_and_column_of_the_page_is_there(small: SmallVolume, capsys: 
 
 
 def test_answers_are_tables_csv_and_json(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
-    """With what is not there, and what no JSON can say."""
+    """With missing values, and values that JSON does not have."""
     sql = (
         "select 1 as n, 0.1::double as x, null as nothing, 'a,\nb' as words,"
         " 'nan'::double as no, 1.5 as y, [1, null] as l"
@@ -129,7 +129,7 @@ def test_answers_are_tables_csv_and_json(small: SmallVolume, capsys: pytest.Capt
     assert told == {"n": 1, "x": 0.1, "nothing": None, "words": "a,\nb", "no": None, "y": 1.5, "l": [1, None]}
 
 
-def test_no_rows_are_no_failure(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
+def test_no_rows_is_a_success(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
     """The columns are shown all the same."""
     words = ["query", "select run_id, ic from runs where ic > 5", "--data", str(small.data)]
     assert main(words) == 0
@@ -176,10 +176,10 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("sql", "sentence"), WRONG.values(), ids=WRONG)
-def test_wrong_sql_is_one_sentence_and_ten(
+def test_wrong_sql_fails_in_one_sentence_with_code_10(
     small: SmallVolume, tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str, sentence: str
 ):
-    """And nothing is read, written or changed by it."""
+    """It reads, writes and changes nothing."""
     (tmp_path / "secret.csv").write_text("secret\n42\n")
     words = ["query", sql.format(there=tmp_path), "--json", "--data", str(small.data)]
     assert main(words) == 10
@@ -190,8 +190,8 @@ def test_wrong_sql_is_one_sentence_and_ten(
     assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
 
 
-def test_signals_that_are_cut_are_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """The other runs' are asked all the same."""
+def test_truncated_signals_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The signals of other runs are still read."""
     small = SmallVolume(tmp_path / "data")
     small.add_run("whole", DAYS)
     for run_id, content in (("cut", b"PAR1 and then the power went"), ("gone", None)):
@@ -207,7 +207,7 @@ def test_signals_that_are_cut_are_left_out_and_told(tmp_path: Path, capsys: pyte
 
 
 def test_a_volume_without_runs_has_empty_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """A volume begins empty; one that is not there is named."""
+    """A new volume is empty; one that does not exist is named."""
     for view in ("runs", "metrics", "signals", "followup", "returns"):
         assert main(["query", f"select count(*) as n from {view}", "--csv", "--data", str(tmp_path)]) == 0
         assert capsys.readouterr().out == "n\n0\n"

@@ -1,4 +1,4 @@
-"""catalog/runs.parquet: one row for each run folder, whatever happens to the table."""
+"""catalog/runs.parquet has one row for each run folder, also after damage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def small(tmp_path: Path) -> SmallVolume:
-    """Give a volume with two runs."""
+    """Return a volume with two runs."""
     volume = SmallVolume(tmp_path / "data")
     volume.add_run("nightly-1", 60)
     volume.add_run("nightly-2", 61)
@@ -48,7 +48,7 @@ def metric(small: SmallVolume, run_id: str) -> object:
     return {str(name): value for name, value in table(small)["metrics"][run_id]}["annualizedReturn"]
 
 
-def test_a_row_says_who_when_what_and_how_well(small: SmallVolume):
+def test_row_has_identity_times_configuration_and_figures(small: SmallVolume):
     """Newest first, with types that SQL can compare."""
     update(small.volume)
     rows = table(small)
@@ -76,7 +76,7 @@ def test_every_column_is_documented():
     assert told == [f"runs.{column.name}" for column in COLUMNS]
 
 
-def test_what_has_not_changed_is_not_read_again(small: SmallVolume):
+def test_unchanged_folder_is_not_read_again(small: SmallVolume):
     """A changed document is; a folder that was removed has no row."""
     update(small.volume)
     metrics = small.data / "artifacts/trading-ops/qlib-shadow/nightly-1/metrics.json"
@@ -94,7 +94,7 @@ def test_what_has_not_changed_is_not_read_again(small: SmallVolume):
     assert list(table(small).index) == ["nightly-2"]
 
 
-def test_an_unchanged_catalog_is_not_written_again(small: SmallVolume):
+def test_unchanged_catalog_is_not_written_again(small: SmallVolume):
     """Readers keep the file that they have open."""
     update(small.volume)
     before = (small.catalog / "runs.parquet").stat().st_ino
@@ -115,7 +115,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_lost_or_damaged_catalog_is_made_again(small: SmallVolume, damage: Callable[[Path], object]):
+def test_lost_or_damaged_catalog_is_made_again(small: SmallVolume, damage: Callable[[Path], object]):
     """Byte for byte, from the run folders."""
     update(small.volume)
     path = small.catalog / "runs.parquet"
@@ -128,8 +128,8 @@ def test_a_lost_or_damaged_catalog_is_made_again(small: SmallVolume, damage: Cal
 WRONG: tuple[object, ...] = ({}, [], 7, "x", None, 1e400, 10**30, True)
 
 
-def test_strange_metadata_leaves_its_fields_empty(small: SmallVolume):
-    """Anybody may have edited it; nothing that it holds can break the table for the other runs."""
+def test_wrong_metadata_leaves_fields_empty(small: SmallVolume):
+    """Edited metadata cannot break the table for other runs."""
     path = small.data / "artifacts/trading-ops/qlib-shadow/nightly-1/RUN_METADATA.json"
     document = json.loads(path.read_text())
     for wrong in WRONG:
@@ -150,7 +150,7 @@ def link_to_itself(path: Path) -> None:
     path.symlink_to(path.name)
 
 
-SPOILT: dict[str, Callable[[Path], object]] = {
+CORRUPTIONS: dict[str, Callable[[Path], object]] = {
     "a folder": lambda path: path.mkdir(),
     "a link to itself": link_to_itself,
     "a pipe": os.mkfifo,
@@ -164,9 +164,11 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("corrupt", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("corrupt", CORRUPTIONS.values(), ids=CORRUPTIONS)
 @pytest.mark.parametrize("name", ["RUN_METADATA.json", "metrics.json", "results/qrun.json"])
-def test_a_spoilt_folder_hides_no_other_run(small: SmallVolume, name: str, corrupt: Callable[[Path], object]):
+def test_damaged_folder_does_not_hide_other_runs(
+    small: SmallVolume, name: str, corrupt: Callable[[Path], object]
+):
     """It has no row where its metadata cannot be read, and no figures where these cannot."""
     path = small.data / "artifacts/trading-ops/qlib-shadow/nightly-1" / name
     path.unlink()
@@ -177,8 +179,8 @@ def test_a_spoilt_folder_hides_no_other_run(small: SmallVolume, name: str, corru
     assert all(run.size > 0 for run in all_runs(small.volume))
 
 
-def test_a_folder_of_another_user_hides_no_other_run(small: SmallVolume, monkeypatch: pytest.MonkeyPatch):
-    """Root may read everything, so that the system is made to refuse here."""
+def test_unreadable_folder_does_not_hide_other_runs(small: SmallVolume, monkeypatch: pytest.MonkeyPatch):
+    """Root can read everything, so the system call is made to fail here."""
 
     def refusing(function: Callable[..., object]) -> Callable[..., object]:
         def asked(path: Path, *more: object, **named: object) -> object:
@@ -194,7 +196,7 @@ def test_a_folder_of_another_user_hides_no_other_run(small: SmallVolume, monkeyp
     assert [run.run_id for run in all_runs(small.volume)] == ["nightly-2"]
 
 
-def test_a_run_whose_process_dies_is_seen_without_a_changed_document(small: SmallVolume):
+def test_dead_run_is_noticed_without_a_changed_document(small: SmallVolume):
     """A run that has not ended is looked at each time."""
     folder = small.add_run("nightly-3", 62, status="running", stages={"qrun": {"attempts": 1}})
     with (folder / ".attempt.json").open("w") as holder:
@@ -225,7 +227,7 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def test_runs_that_end_together_are_all_there(tmp_path: Path):
+def test_runs_that_end_together_are_all_in_the_table(tmp_path: Path):
     """Three processes, four runs each; a reader meanwhile finds a whole table that only grows."""
     small = SmallVolume(tmp_path / "data")
     root = str(Path(__file__).parents[4])
@@ -242,8 +244,8 @@ def test_runs_that_end_together_are_all_there(tmp_path: Path):
     assert sorted(table(small).index) == sorted(f"{name}-{number}" for name in "abc" for number in range(4))
 
 
-def test_a_folder_that_cannot_be_written_is_told_of_all_the_same(small: SmallVolume):
-    """Such as on a read-only volume; root writes everywhere, so that a file is in the way here."""
+def test_rows_are_returned_if_the_catalog_cannot_be_written(small: SmallVolume):
+    """For example on a read-only volume; root can write everywhere, so a file blocks the folder here."""
     small.catalog.write_text("in the way")
     assert [row["run_id"] for row in read_catalog(small.volume).runs] == ["nightly-2", "nightly-1"]
 
@@ -254,8 +256,8 @@ def run_stage(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
 
 
-def test_the_end_of_a_run_is_entered(small: SmallVolume, stage_environ: Callable[..., dict[str, str]]):
-    """Failed ones too; the stage ends as it would have."""
+def test_finished_run_is_added(small: SmallVolume, stage_environ: Callable[..., dict[str, str]]):
+    """A failed run too; the stage ends as before."""
     done = run_stage(stage_environ())
     assert done.returncode == ExitCode.BAD_DATA
     row = table(small).loc["demo-1"]
@@ -264,10 +266,8 @@ def test_the_end_of_a_run_is_entered(small: SmallVolume, stage_environ: Callable
     assert len(table(small)) == 3
 
 
-def test_a_catalog_that_fails_is_a_note_and_nothing_else(
-    small: SmallVolume, stage_environ: Callable[..., dict[str, str]]
-):
-    """The result is told, and the code is the run's own."""
+def test_failing_catalog_is_only_logged(small: SmallVolume, stage_environ: Callable[..., dict[str, str]]):
+    """The stage's result and exit code are unchanged."""
     small.catalog.write_text("in the way")
     environ = stage_environ()
     done = run_stage(environ)
@@ -283,7 +283,7 @@ def test_a_catalog_that_fails_is_a_note_and_nothing_else(
     assert note in (folder / "stderr.log").read_text()
 
 
-def test_the_columns_have_one_name_each():
+def test_column_names_are_unique():
     """As SQL wants it."""
     assert len(set(RUNS_SCHEMA.names)) == len(RUNS_SCHEMA.names)
     assert all(name.isidentifier() and name == name.lower() for name in RUNS_SCHEMA.names)

@@ -1,4 +1,4 @@
-"""What a template may say to Jinja, and what happens to the one that says more."""
+"""The Jinja that a template may use, and the sentences about any other."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def filled(text: str) -> Filled:
         ("{# said #}x", "x"),
     ],
 )
-def test_values_conditions_and_a_loop_are_enough(text: str, result: str):
-    """For whatever a workflow needs."""
+def test_values_conditions_and_loops_are_filled_in(text: str, result: str):
+    """This is all the Jinja that a workflow needs."""
     assert filled(text).text == result
 
 
@@ -60,8 +60,8 @@ def test_values_conditions_and_a_loop_are_enough(text: str, result: str):
     ],
     ids=["one", "one that was not reached", "all of them", "none that has parts"],
 )
-def test_it_is_known_what_was_taken(text: str, used: set[str]):
-    """By what was rendered, not by what is written."""
+def test_used_parameters_are_recorded(text: str, used: set[str]):
+    """A parameter in a branch that is not rendered is not used."""
     assert filled(text).used == used
 
 
@@ -111,8 +111,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_a_template_that_says_more_is_refused_with_its_line(text: str, sentence: str):
-    """Typed, named, and with nothing having run."""
+def test_other_jinja_is_refused_with_its_line(text: str, sentence: str):
+    """With the reason and the template's name."""
     with pytest.raises(StageError) as caught:
         filled(text)
     assert caught.value.message.startswith("template t, line ")

@@ -1,4 +1,4 @@
-"""Every figure on the page, worked out again by other means from what Qlib recorded."""
+"""Every figure on the page, computed again by other means from Qlib's records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def told(made: Made) -> tuple[Path, Page]:
-    """Give what was recorded, and what the page tells of it."""
+    """Return Qlib's records and the page."""
     return artifacts_of(made.folder), read_page(made.page.read_text())
 
 
@@ -37,7 +37,7 @@ def account(artifacts: Path) -> pd.DataFrame:
 
 
 def close(cell: str, value: float, digits: float) -> bool:
-    """Hold a cell against a value, as exactly as the cell is written."""
+    """Compare a cell with a value, to the digits of the cell."""
     return number(cell) == pytest.approx(value, abs=0.51 * digits)
 
 
@@ -54,7 +54,7 @@ def test_returns_are_compounded_as_stated(told: tuple[Path, Page]):
             assert close(cell, values[line], 0.001 if cell.endswith("%") else 0.01), name
 
 
-def test_excess_is_qlibs(told: tuple[Path, Page]):
+def test_excess_return_is_qlibs(told: tuple[Path, Page]):
     """238 days, added up."""
     artifacts, page = told
     table = account(artifacts)
@@ -67,7 +67,7 @@ def test_excess_is_qlibs(told: tuple[Path, Page]):
         assert close(worst, (total - total.cummax()).min(), 0.001)
 
 
-def test_the_worst_drawdowns_are_the_worst(told: tuple[Path, Page]):
+def test_worst_drawdowns_are_the_deepest(told: tuple[Path, Page]):
     """Found again by walking day by day."""
     artifacts, page = told
     table = account(artifacts)
@@ -87,9 +87,9 @@ def test_years_and_months_add_up(told: tuple[Path, Page]):
     table = account(artifacts)
     net = table["return"] - table["cost"]
     years, benchmark = (recomputed.compounded(series, "%Y") for series in (net, table["bench"]))
-    for year, strategy, context, difference, worst, sharpe, days in page.tables["table-years"][1:]:
+    for year, strategy, bench, difference, worst, sharpe, days in page.tables["table-years"][1:]:
         assert close(strategy, years[year], 0.001)
-        assert close(context, benchmark[year], 0.001)
+        assert close(bench, benchmark[year], 0.001)
         assert close(difference, years[year] - benchmark[year], 0.001)
         of_this = net[pd.DatetimeIndex(net.index).year == int(year)]
         of_year = recomputed.performance(of_this.to_numpy())
@@ -152,7 +152,7 @@ def test_todays_signals_are_the_last_days(told: tuple[Path, Page]):
         assert ranks[name].iloc[-2] == int(before)
 
 
-def test_features_are_shown_by_what_they_gained(told: tuple[Path, Page]):
+def test_features_are_sorted_by_gain(told: tuple[Path, Page]):
     """The gains of every tree, by the handler's own names."""
     rows = [row[:2] for row in told[1].tables[""] if len(row) == 3 and row[1].endswith("%")]
     assert rows == [["KMID", "69.0%"], ["<c>", "21.0%"], ["$b", "10.0%"]]
@@ -170,12 +170,12 @@ MEANT = {
 
 
 def judged(signal: float | None, profit: float | None) -> str:
-    """Give the verdict on two t statistics."""
+    """Return the verdict on two t statistics."""
     ic, summary = Mock(t=signal, mean=None), Mock(excess_t=profit, benchmark=None, trading=Mock(cost=None))
     return conclude(Mock(ic=ic, summary=summary), {}).headline
 
 
-def test_the_verdict_is_the_documented_one():
+def test_conclusion_follows_the_documented_rules():
     """For every row of the page's table."""
     rows = ROW.findall((Path(__file__).parents[4] / "docs" / "report.md").read_text())
     assert len(rows) == 8
@@ -202,7 +202,7 @@ ASKED = {
 }
 
 
-def test_the_summary_tells_what_the_page_tells(made: Made):
+def test_summary_and_page_have_the_same_figures(made: Made):
     """Months, features, ranks, holdings and the worst signals, in Markdown."""
     page, artifacts = read_page(made.page.read_text()), artifacts_of(made.folder)
     figures = ReportMaterial(Outputs(artifacts)).figures

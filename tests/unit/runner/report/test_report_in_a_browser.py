@@ -1,4 +1,4 @@
-"""The page as a browser shows it: on a desk, on a phone, in the dark and on paper."""
+"""The page in a browser: on a desktop, on a phone, in dark mode and printed."""
 
 from __future__ import annotations
 
@@ -89,20 +89,20 @@ def show(browser: Browser, made: Made, heard: list[str]) -> Iterator[Any]:
         context.close()
 
 
-def test_the_outline_is_the_agreed_one(made: Made):
-    """Verdict and key figures first, then performance, signal, today, and what makes it trustworthy."""
+def test_page_has_the_recorded_structure(made: Made):
+    """Conclusion and key figures first, then performance, signal, today and the checks."""
     outline = "\n".join(read_page(made.page.read_text()).outline) + "\n"
     assert re.sub(r" [A-Z]+ \(\d+/\d+\)", "", outline) == STRUCTURE.read_text()
 
 
-def test_it_asks_for_nothing_and_complains_of_nothing(show: Any, made: Made, heard: list[str]):
+def test_page_makes_no_requests_and_logs_no_errors(show: Any, made: Made, heard: list[str]):
     """One file is all there is."""
     show()
     assert heard == [made.page.as_uri()]
 
 
-def test_every_chart_has_a_title_words_and_data(show: Any):
-    """Whoever does not see it is told; whoever does sees more than axes."""
+def test_every_chart_has_a_title_a_description_and_data(show: Any):
+    """It has a description, and draws more than axes."""
     page = show(viewport={"width": 1280, "height": 900})
     charts = page.locator("svg[data-chart]:visible")
     assert charts.count() == CHARTS
@@ -115,8 +115,8 @@ def test_every_chart_has_a_title_words_and_data(show: Any):
 
 
 @pytest.mark.parametrize("width", [320, 326, 360, 768, 1024, 1280])
-def test_it_fits_the_screen(show: Any, width: int):
-    """Nothing sticks out to the side, no label is cut off, and a phone's letters can be read."""
+def test_page_fits_the_screen(show: Any, width: int):
+    """Nothing overflows, no label is cut off, and text is readable on a phone."""
     page = show(viewport={"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(WIDER) == []
@@ -125,8 +125,8 @@ def test_it_fits_the_screen(show: Any, width: int):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_can_be_read_by_day_and_by_night(show: Any, scheme: str):
-    """Words and lines stand out from the ground, which is light or dark as one likes."""
+def test_text_has_contrast_in_light_and_dark(show: Any, scheme: str):
+    """Text and lines have enough contrast in both colour schemes."""
     page = show(color_scheme=scheme)
     ground, panel = (page.evaluate(LUMINANCE, name) for name in ("ground", "panel"))
     assert (ground > 0.5) == (scheme == "light")
@@ -138,8 +138,8 @@ def test_it_can_be_read_by_day_and_by_night(show: Any, scheme: str):
             assert (high + 0.05) / (low + 0.05) >= least, name
 
 
-def test_paper_is_light_whatever_the_screen(show: Any):
-    """And the page fits it: the widest table no wider than the sheet, in a few pages."""
+def test_print_is_light_on_any_screen(show: Any):
+    """The widest table fits the sheet, and there are few pages."""
     page = show(color_scheme="dark", viewport={"width": 688, "height": 1000})
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate(LUMINANCE, "ground") == pytest.approx(1)
@@ -148,8 +148,8 @@ def test_paper_is_light_whatever_the_screen(show: Any):
     assert 3 <= sheets <= 9
 
 
-def test_it_can_be_walked_by_keyboard(show: Any):
-    """The first stop leads past the head; every stop shows that it is one, and leads somewhere."""
+def test_page_can_be_used_by_keyboard(show: Any):
+    """The first stop skips the header; every stop shows its focus and has a target."""
     page = show()
     links = page.locator("a[href]").count()
     seen = []
@@ -162,6 +162,6 @@ def test_it_can_be_walked_by_keyboard(show: Any):
     assert page.evaluate("document.documentElement.lang") == "en"
 
 
-def test_no_id_is_there_twice(show: Any):
+def test_ids_are_unique(show: Any):
     """Charts are drawn one by one and stand in one page."""
     assert show().evaluate(TWICE) == []

@@ -1,4 +1,4 @@
-"""docs/templates.md: its tables are made of the code's, and the pieces it shows are pieces of what works."""
+"""docs/templates.md: its tables are generated from the allow-list."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from jinja2 import nodes
 from tests.unit.runner.workflow.workflow_builders import ROOT, own
 
+from qlib_shadow_runner.engine.expressions import OPERATORS
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow import filling as grammar
 from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGE
-from qlib_shadow_runner.workflow.expression_reach import OPERATORS
 from qlib_shadow_runner.workflow.prepare import render_without_data
 from qlib_shadow_runner.workflow.shapes import Keys
 from qlib_shadow_runner.workflow.templates import LARGEST, SECTIONS, template_parameters
@@ -28,7 +28,7 @@ def table(*rows: tuple[str, ...]) -> str:
 
 
 def arguments(takes: Keys) -> str:
-    """Name what a class may be given; what it needs is bold."""
+    """Return the arguments of a class; needed ones are bold."""
     named = [f"**`{name}`**" if name in takes.needs else f"`{name}`" for name in takes.fields]
     return ", ".join(named) or "nothing"
 
@@ -68,17 +68,17 @@ def between(begin: str, end: str) -> str:
     return PAGE[PAGE.index(begin) + len(begin) : PAGE.index(end)]
 
 
-def test_every_class_is_on_the_page_with_what_it_may_be_given():
+def test_page_lists_every_class_with_its_arguments():
     """If this fails, copy what it expects."""
     assert between("<!-- classes -->\n", "<!-- /classes -->") == classes()
 
 
-def test_every_argument_is_on_the_page_with_its_range():
+def test_page_lists_every_argument_with_its_range():
     """If this fails, copy what it expects."""
     assert between("<!-- arguments -->\n", "<!-- /arguments -->") == values()
 
 
-def test_every_parameter_is_on_the_page_and_no_other():
+def test_page_lists_exactly_the_parameters():
     """By its whole name."""
     parameters = rehearsed_parameters()
     named = set(
@@ -88,7 +88,7 @@ def test_every_parameter_is_on_the_page_and_no_other():
 
 
 def rehearsed_parameters() -> set[str]:
-    """Give the names that a template may use, with those of their parts."""
+    """Return the names that a template may use, with those of their parts."""
     spec = parse_spec({})
     parameters = template_parameters(spec, render_without_data(spec, own()).plan, "/data/x", 1)
     return {whole for name, value in parameters.items() for whole in _names(name, value)}
@@ -101,8 +101,8 @@ def _names(name: str, value: object) -> Iterator[str]:
         yield name
 
 
-def test_every_operator_filter_and_limit_is_on_the_page():
-    """So that nobody has to guess."""
+def test_page_lists_every_operator_filter_and_limit():
+    """By name."""
     for word in (*OPERATORS, *grammar.FILTERS, *grammar.TESTS, "range"):
         assert f"`{word}`" in PAGE, word
     assert f"{LARGEST // 1024} KiB" in PAGE

@@ -1,4 +1,4 @@
-"""A template says how; data, universe, benchmark, days and seed are the run's, and nothing asked is lost."""
+"""A workflow has the run's data, universe, benchmark, days and seed, and uses what the spec sets."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("change", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_a_template_with_another_question_is_refused(
+def test_template_with_other_values_than_the_spec_is_refused(
     prepare_it: PrepareIt, change: tuple[str, str], sentence: str
 ):
-    """Or else the run's metadata would say what was not done."""
+    """Otherwise the run's metadata would be wrong."""
     with pytest.raises(StageError) as caught:
         prepare_it(template=own(change))
     assert sentence in caught.value.message
@@ -106,10 +106,10 @@ def test_a_template_with_another_question_is_refused(
     ],
     ids=["model", "strategy", "costs", "price"],
 )
-def test_what_the_manifest_sets_is_never_lost(
+def test_unused_value_of_the_manifest_is_refused(
     prepare_it: PrepareIt, asked: dict[str, object], change: tuple[str, str], where: str
 ):
-    """A template that does not use it is refused, with both ways out."""
+    """The sentence names both remedies."""
     spec = {"workflow": {"configMapRef": {"name": "mine"}, **asked}}
     with pytest.raises(StageError) as caught:
         prepare_it(spec, own(change))
@@ -117,8 +117,8 @@ def test_what_the_manifest_sets_is_never_lost(
     assert "use it there, or remove it from the manifest" in caught.value.message
 
 
-def test_what_nobody_asks_for_may_be_the_templates_own(prepare_it: PrepareIt):
-    """And the metadata says what the workflow has, not what the manifest's defaults are."""
+def test_template_decides_what_the_manifest_does_not_set(prepare_it: PrepareIt):
+    """The metadata has the workflow's values, not the manifest's defaults."""
     template = own(
         ("open_cost: {{ exchange.open_cost }}", "open_cost: 0.002"),
         ("topk: {{ strategy.topk }}", "topk: 2"),
@@ -143,8 +143,8 @@ def test_what_nobody_asks_for_may_be_the_templates_own(prepare_it: PrepareIt):
     assert any("slippage is a cost" in caveat for caveat in found["caveats"])  # type: ignore[attr-defined]
 
 
-def test_where_a_workflow_says_nothing_qlibs_rules_for_the_region_are_told(prepare_it: PrepareIt):
-    """They are Qlib's own; Chinese shares cannot be traded past a tenth, and not one at a time."""
+def test_metadata_has_qlibs_region_rules_where_the_workflow_has_none(prepare_it: PrepareIt):
+    """Chinese shares have daily price limits and board lots."""
     for region, rules in REGION_RULES.items():
         told = {name: _default_region_config[region][name] for name in ("limit_threshold", "trade_unit")}
         assert rules == told
@@ -157,12 +157,12 @@ def test_where_a_workflow_says_nothing_qlibs_rules_for_the_region_are_told(prepa
 @pytest.mark.parametrize(
     ("label", "ahead"), [("Ref($close, -6)/Ref($close, -1) - 1", 6), ("Ref($close, -1)/$close - 1", 1)]
 )
-def test_the_gap_between_segments_follows_the_label(make_dataset: MakeDataset, label: str, ahead: int):
-    """The template is filled in again for the segments that its own label asks for."""
+def test_gap_between_segments_follows_the_label(make_dataset: MakeDataset, label: str, ahead: int):
+    """The template is rendered again with segments that fit its label."""
     dataset = make_dataset(400)
     research = preparer(dataset)(template=own((HANDLER, f"{HANDLER}          label: ['{label}']\n")))
     days, segments = list(dataset.calendar), research.plan.days.segments
-    assert research.reach == Reach(60, ahead)
+    assert research.workflow.reach == Reach(60, ahead)
     assert days.index(segments.valid[0]) - days.index(segments.train[1]) == ahead + 1
     assert days.index(segments.test[0]) - days.index(segments.valid[1]) == ahead + 1
     assert f"test: [{segments.test[0]}, {segments.test[1]}]" in research.workflow.text
@@ -184,7 +184,7 @@ def test_the_gap_between_segments_follows_the_label(make_dataset: MakeDataset, l
     ],
     ids=["in an expression", "as a price"],
 )
-def test_a_field_that_nobody_has_is_refused(
+def test_field_that_no_instrument_has_is_refused(
     prepare_it: PrepareIt, spec: dict[str, object], label: str, sentence: str
 ):
     """Qlib would take it for a column without values."""
@@ -194,26 +194,24 @@ def test_a_field_that_nobody_has_is_refused(
     assert caught.value.reason is Reason.INVALID_WORKFLOW
 
 
-def test_a_field_that_one_instrument_has_is_enough(prepare_it: PrepareIt):
-    """Whatever its case: Qlib looks for it in small letters."""
+def test_field_of_one_instrument_is_enough(prepare_it: PrepareIt):
+    """In upper or lower case: Qlib looks for it in lower case."""
     assert prepare_it(template=own((HANDLER, f"{HANDLER}          label: ['Ref($Open, -1)/$close']\n")))
 
 
-def test_a_label_that_moves_with_the_segments_is_refused(prepare_it: PrepareIt):
-    """Three days ahead while the gap is two, two days ahead when it is three: it would never come to rest."""
+def test_label_that_depends_on_the_segments_is_refused(prepare_it: PrepareIt):
+    """Three days ahead if the gap is two, two if it is three: rendering would never be stable."""
     usual = prepare_it().plan.days.segments.valid[0]
     moving = f"['Ref($close, -{{{{ 3 if segments.valid[0].day == {usual.day} else 2 }}}})/$close - 1']"
     with pytest.raises(StageError, match="another label or other features whenever the segments are others"):
         prepare_it(template=own((HANDLER, f"{HANDLER}          label: {moving}\n")))
 
 
-def test_the_same_question_has_the_same_hash_whichever_way_the_template_came(prepare_it: PrepareIt):
-    """A copy of the built-in template, or one that says the same in other words, asks the same."""
-    built_in = prepare_it().workflow
-    copy = prepare_it({"workflow": {"configMapRef": {"name": "mine"}}}, own()).workflow
-    reworded = prepare_it(
-        template=own(("num_leaves: {{ model.num_leaves }}", "num_leaves: 64  # ours"))
-    ).workflow
-    assert copy.text == built_in.text
+def test_config_hash_does_not_depend_on_the_templates_source(prepare_it: PrepareIt):
+    """A copy of the built-in template, or one with the same values, has the same hash."""
+    built_in = prepare_it()
+    copy = prepare_it({"workflow": {"configMapRef": {"name": "mine"}}}, own())
+    reworded = prepare_it(template=own(("num_leaves: {{ model.num_leaves }}", "num_leaves: 64  # ours")))
+    assert copy.workflow.text == built_in.workflow.text
     assert copy.config_hash == built_in.config_hash == reworded.config_hash
-    assert reworded.sha256 != built_in.sha256
+    assert reworded.workflow.sha256 != built_in.workflow.sha256

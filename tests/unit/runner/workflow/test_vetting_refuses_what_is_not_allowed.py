@@ -1,4 +1,4 @@
-"""The gate as an attacker finds it: what Qlib would import, call, evaluate, open or unpickle stays out."""
+"""Vetting refuses everything that Qlib would import, call, evaluate, open or unpickle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.unit.runner.workflow.workflow_builders import HANDLER as HANDLER_CLAS
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.parts import model_of
+from qlib_shadow_runner.workflow.parsed import parse
 from qlib_shadow_runner.workflow.read_yaml import DEEPEST, LARGEST
 from qlib_shadow_runner.workflow.vetting import vet
 
@@ -251,10 +251,10 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
 
 
 @pytest.mark.parametrize(("change", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_a_workflow_that_could_do_more_is_refused(
+def test_workflow_with_anything_not_allowed_is_refused(
     prepare_it: PrepareIt, change: tuple[str, str], sentence: str
 ):
-    """Before anything is imported or run, as a user error that no retry heals."""
+    """Before anything is imported or run, as a user error."""
     with pytest.raises(StageError) as caught:
         prepare_it(template=own(change))
     assert sentence in caught.value.message
@@ -262,13 +262,13 @@ def test_a_workflow_that_could_do_more_is_refused(
     assert caught.value.reason is Reason.INVALID_WORKFLOW
 
 
-def test_records_in_disorder_are_refused(prepare_it: PrepareIt):
-    """The analysis reads what the prediction wrote."""
+def test_records_in_another_order_are_refused(prepare_it: PrepareIt):
+    """The analysis reads the file of the prediction."""
     text = prepare_it().workflow.text
     first, second = text.index("    - class: SignalRecord"), text.index("    - class: SigAnaRecord")
     third = text.index("    - class: PortAnaRecord")
     with pytest.raises(StageError) as caught:
-        vet(text[:first] + text[second:third] + text[first:second] + text[third:])
+        vet(parse(text[:first] + text[second:third] + text[first:second] + text[third:]))
     assert "lists SigAnaRecord, SignalRecord, PortAnaRecord; a run needs SignalRecord" in caught.value.message
 
 
@@ -285,16 +285,16 @@ def test_records_in_disorder_are_refused(prepare_it: PrepareIt):
     ],
     ids=["a list", "nothing", "half", "no day", "no text", "too much", "too little"],
 )
-def test_what_is_no_workflow_is_refused(text: str, sentence: str):
+def test_text_that_is_not_a_workflow_is_refused(text: str, sentence: str):
     """In a sentence, without a traceback."""
     with pytest.raises(StageError) as caught:
-        vet(text)
+        vet(parse(text))
     assert sentence in caught.value.message
 
 
-def test_a_value_that_parsers_read_differently_is_read_as_qrun_reads_it(prepare_it: PrepareIt):
+def test_ambiguous_yaml_is_read_as_qrun_reads_it(prepare_it: PrepareIt):
     """010 is eight to YAML 1.1 and ten to YAML 1.2, which is qrun's: what is vetted is what is run."""
     template = own(("num_leaves: {{ model.num_leaves }}", "num_leaves: 010"))
-    assert model_of(prepare_it(template=template).workflow.document)["kwargs"]["num_leaves"] == 10
+    assert prepare_it(template=template).workflow.model["kwargs"]["num_leaves"] == 10
     path = prepare_it(template=template).workflow.text
     assert YAML(typ="safe", pure=True).load(path)["task"]["model"]["kwargs"]["num_leaves"] == 10

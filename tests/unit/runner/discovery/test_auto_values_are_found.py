@@ -23,7 +23,7 @@ MakeDataset = Callable[..., Dataset]
 
 
 def calendar(count: int) -> list[date]:
-    """Give consecutive days; the arithmetic does not care for weekends."""
+    """Return consecutive days; the arithmetic does not care for weekends."""
     return [date.fromordinal(date(2020, 1, 1).toordinal() + number) for number in range(count)]
 
 
@@ -42,14 +42,14 @@ def calendar(count: int) -> list[date]:
         "all when nothing else is there",
     ],
 )
-def test_the_market_is_chosen_by_preference(
+def test_market_is_chosen_by_preference(
     make_dataset: MakeDataset, universes: dict[str, list[str]], expected: str
 ):
-    """`auto` means what a researcher would mean."""
+    """`auto` takes the best known universe."""
     assert find_market(make_dataset(5, universes), "auto")[0] == expected
 
 
-def test_an_unknown_market_is_refused_with_the_nearest(make_dataset: MakeDataset):
+def test_unknown_market_is_refused_with_the_nearest_name(make_dataset: MakeDataset):
     """A typing error is the usual reason."""
     with pytest.raises(StageError, match=r'market "sp50" has no instruments/sp50.txt') as caught:
         find_market(make_dataset(5, {"sp500": ["A"]}), "sp50")
@@ -59,8 +59,8 @@ def test_an_unknown_market_is_refused_with_the_nearest(make_dataset: MakeDataset
     )
 
 
-def test_a_market_like_no_other_is_refused_with_those_that_are_there(make_dataset: MakeDataset):
-    """Two sentences do not run into each other."""
+def test_unknown_market_without_a_near_name_lists_all(make_dataset: MakeDataset):
+    """The two sentences are separate."""
     with pytest.raises(
         StageError, match=r"; known here: all, demo; set spec\.workflow\.market, or leave it to auto"
     ):
@@ -77,12 +77,12 @@ def test_a_market_like_no_other_is_refused_with_those_that_are_there(make_datase
     ],
     ids=["the index before the fund", "whatever its case", "the only index", "of equal indices the first"],
 )
-def test_the_benchmark_is_chosen_by_preference(make_dataset: MakeDataset, symbols: list[str], expected: str):
+def test_benchmark_is_chosen_by_preference(make_dataset: MakeDataset, symbols: list[str], expected: str):
     """In the dataset's own spelling."""
     assert find_benchmark(make_dataset(5, {"all": symbols}), "auto", "all").symbol == expected
 
 
-def test_of_several_indices_the_one_with_the_most_days_is_taken_and_told(make_dataset: MakeDataset):
+def test_index_with_the_most_days_is_chosen_and_the_reason_given(make_dataset: MakeDataset):
     """The summary says which others there were."""
     dataset = make_dataset(5, {"all": ["A", "^AAA", "^BBB"]})
     write_bin(dataset.folder / "features" / "^aaa" / "close.day.bin", [1.0] * 4, start=1)
@@ -91,8 +91,8 @@ def test_of_several_indices_the_one_with_the_most_days_is_taken_and_told(make_da
     assert found.chosen_by == "auto: of the indices ^AAA, ^BBB the one with the most days"
 
 
-def test_without_an_index_the_average_of_the_universe_is_the_benchmark(make_dataset: MakeDataset):
-    """Of what has prices; Qlib takes a list for an equal-weighted average."""
+def test_without_an_index_the_benchmark_is_the_universes_average(make_dataset: MakeDataset):
+    """Of the instruments with prices; Qlib reads a list as their equal-weighted average."""
     dataset = make_dataset(300, {"all": ["A", "B", "C"], "demo": ["A", "B", "D"]}, without_features=["D"])
     plan = make_plan(dataset, WorkflowSpec(market="demo"))
     assert plan.benchmark.symbol == "average of demo"
@@ -101,14 +101,14 @@ def test_without_an_index_the_average_of_the_universe_is_the_benchmark(make_data
     assert plan.market.symbols == ("A", "B", "D")
 
 
-def test_without_any_prices_no_benchmark_can_be(make_dataset: MakeDataset):
+def test_without_prices_no_benchmark_is_found(make_dataset: MakeDataset):
     """Neither an index nor an average."""
     dataset = make_dataset(5, {"all": ["A"]}, without_features=["A"])
     with pytest.raises(StageError, match=r"of the 1 instruments of all none has prices. Set spec"):
         find_benchmark(dataset, "auto", "all")
 
 
-def test_a_missing_benchmark_is_refused_with_the_nearest(make_dataset: MakeDataset):
+def test_missing_benchmark_is_refused_with_the_nearest_name(make_dataset: MakeDataset):
     """Cause, place, remedy."""
     with pytest.raises(StageError) as caught:
         find_benchmark(make_dataset(5, {"all": ["A", "B", "^GSPC"]}), "^SPX", "all")
@@ -119,14 +119,14 @@ def test_a_missing_benchmark_is_refused_with_the_nearest(make_dataset: MakeDatas
     assert caught.value.reason is Reason.BENCHMARK_NOT_FOUND
 
 
-def test_a_benchmark_without_prices_is_refused(make_dataset: MakeDataset):
+def test_benchmark_without_prices_is_refused(make_dataset: MakeDataset):
     """Being listed is not enough."""
     dataset = make_dataset(5, {"all": ["A", "SPY"]}, without_features=["SPY"])
     with pytest.raises(StageError, match=r"is listed, but has no features/spy/close.day.bin"):
         find_benchmark(dataset, "SPY", "all")
 
 
-def test_a_benchmark_must_cover_the_backtest(make_dataset: MakeDataset):
+def test_benchmark_must_cover_the_backtest(make_dataset: MakeDataset):
     """Qlib would fail late."""
     dataset = make_dataset(5, {"all": ["A", "SPY"]})
     benchmark = find_benchmark(dataset, "SPY", "all")
@@ -134,8 +134,8 @@ def test_a_benchmark_must_cover_the_backtest(make_dataset: MakeDataset):
         check_coverage(dataset, benchmark, date(2019, 1, 1), date(2020, 1, 3))
 
 
-def test_a_benchmark_in_the_universe_is_filtered_out_of_it(make_dataset: MakeDataset):
-    """It is measured against, never held; the file stays as it is."""
+def test_benchmark_in_the_universe_is_filtered_out(make_dataset: MakeDataset):
+    """It is compared with and never held; the instruments file is unchanged."""
     market = describe_market(make_dataset(5), "all", "auto", "^gspc")
     assert market.symbols == ("AAA", "BBB")
     assert market.instruments == {
@@ -151,14 +151,14 @@ def test_a_benchmark_in_the_universe_is_filtered_out_of_it(make_dataset: MakeDat
     }
 
 
-def test_a_universe_without_the_benchmark_is_named_plainly(make_dataset: MakeDataset):
-    """A filter that filters nothing would only cost time."""
+def test_universe_without_the_benchmark_has_no_filter(make_dataset: MakeDataset):
+    """A filter without an effect would only cost time."""
     dataset = make_dataset(5, {"all": ["A", "^GSPC"], "demo": ["A"]})
     assert describe_market(dataset, "demo", "auto", "^GSPC").instruments == "demo"
 
 
 def test_segments_divide_the_calendar_with_a_gap_between_them():
-    """60/15/25, after the features' warm-up, each two days after the one before."""
+    """60/15/25 percent after the features' longest window, with two days between them."""
     days = calendar(1512)
     plan = plan_segments(days, None, "here")
     places = {
@@ -171,8 +171,8 @@ def test_segments_divide_the_calendar_with_a_gap_between_them():
 
 
 @given(back=some.integers(0, 250), ahead=some.integers(0, 40), usable=some.integers(180, 2000))
-def test_no_label_of_a_segment_is_known_in_the_one_before(back: int, ahead: int, usable: int):
-    """Whatever a label looks ahead and features look back."""
+def test_labels_do_not_overlap_between_segments(back: int, ahead: int, usable: int):
+    """For any reach of label and features."""
     reach, length = Reach(back, ahead), usable + back + 2 * ahead
     days = calendar(length)
     segments = plan_segments(days, None, "here", reach).segments
@@ -183,15 +183,15 @@ def test_no_label_of_a_segment_is_known_in_the_one_before(back: int, ahead: int,
     assert places[5] == length - 1
 
 
-def test_the_signals_reach_the_last_day_and_the_backtest_the_day_before():
-    """Tomorrow's list is the point of a nightly run."""
+def test_signals_end_on_the_last_day_and_the_backtest_the_day_before():
+    """A nightly run needs the signals of the last day."""
     days = calendar(400)
     plan = plan_segments(days, None, "here")
     assert plan.segments.test[1] == days[-1]
     assert plan.backtest == (plan.segments.test[0], days[-2])
 
 
-def test_a_short_calendar_is_refused_with_its_length():
+def test_short_calendar_is_refused_with_its_length():
     """The file and the counts are named."""
     with pytest.raises(
         StageError, match=r"here/calendars/day.txt has 200 days, and a run needs at least 224"
@@ -222,22 +222,22 @@ def explicit(train: tuple[int, int], valid: tuple[int, int], test: tuple[int, in
     ],
     ids=["too early", "too late", "overlapping", "too short"],
 )
-def test_segments_that_cannot_be_are_refused(segments: Segments, sentence: str):
+def test_impossible_segments_are_refused(segments: Segments, sentence: str):
     """With the dates that are wrong."""
     with pytest.raises(StageError, match=sentence) as caught:
         plan_segments(calendar(300), segments, "here")
     assert caught.value.reason is Reason.SEGMENTS_INVALID
 
 
-def test_segments_without_a_gap_are_allowed_and_told():
+def test_segments_without_a_gap_give_a_caveat():
     """It is the user's choice, but the summary says what it means."""
     plan = plan_segments(calendar(300), explicit((60, 190), (191, 220), (223, 250)), "here")
     assert plan.caveats == ("0 days lie between train and valid; labels look 2 days ahead, so they overlap",)
     assert plan.backtest == plan.segments.test
 
 
-def test_segments_that_begin_too_early_are_allowed_and_told():
-    """Features of the first days are made of less than they seem to be."""
+def test_segments_that_begin_too_early_give_a_caveat():
+    """Features of the first days have incomplete windows."""
     plan = plan_segments(calendar(300), explicit((10, 150), (160, 200), (210, 250)), "here")
     [caveat] = plan.caveats
     assert caveat == (
@@ -246,13 +246,13 @@ def test_segments_that_begin_too_early_are_allowed_and_told():
     )
 
 
-def test_segments_keep_clear_of_a_longer_label_or_say_so():
-    """What was a gap for two days is none for twenty."""
+def test_gap_follows_a_longer_label_or_gives_a_caveat():
+    """A gap of two days is too short for a label of twenty."""
     plan = plan_segments(calendar(300), explicit((60, 190), (200, 220), (241, 270)), "here", Reach(60, 20))
     assert plan.caveats == ("9 days lie between train and valid; labels look 20 days ahead, so they overlap",)
 
 
-def test_the_whole_plan_of_a_small_dataset(make_dataset: MakeDataset):
-    """The three findings fit together."""
+def test_plan_of_a_small_dataset(make_dataset: MakeDataset):
+    """Market, benchmark and segments are consistent."""
     plan = make_plan(make_dataset(300, {"all": ["A", "B", "^GSPC"], "demo": ["A", "B"]}), WorkflowSpec())
     assert (plan.market.name, plan.market.symbols, plan.benchmark.symbol) == ("demo", ("A", "B"), "^GSPC")

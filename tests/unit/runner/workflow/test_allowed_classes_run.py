@@ -1,4 +1,4 @@
-"""What the allow-list promises: each class is there, each model and feature runs, each cost acts."""
+"""The allow-list: each class exists, each model and feature runs, each cost has an effect."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ FEW: dict[str, object] = {"model": {"num_boost_round": 15, "num_leaves": 4}}
 
 INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"
 QUICK = (INSTRUMENTS, INSTRUMENTS + "          infer_processors: [{class: ZScoreNorm}, {class: Fillna}]\n")
-"""Qlib's default for Alpha360 goes through 360 columns for each single day."""
+"""Without Qlib's default for Alpha360, which loops over 360 columns for each day."""
 CHOSEN = (
     INSTRUMENTS,
     INSTRUMENTS
@@ -113,7 +113,7 @@ TEMPLATES: dict[str, tuple[dict[str, object], Template]] = {
 
 @dataclass(frozen=True)
 class Figures:
-    """What came of a workflow."""
+    """The figures of a workflow."""
 
     predictions: int
     missing: int
@@ -142,7 +142,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figures]:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_what_is_allowed_trains_predicts_and_is_backtested(figures: dict[str, Figures], name: str):
+def test_allowed_classes_train_predict_and_backtest(figures: dict[str, Figures], name: str):
     """Each model, each set of features and each processor, by qrun's own function."""
     found = figures[name]
     assert found.predictions > 10 * 40
@@ -150,31 +150,31 @@ def test_what_is_allowed_trains_predicts_and_is_backtested(figures: dict[str, Fi
     assert found.distinct > 20
 
 
-def test_every_processor_was_tried():
-    """The one workflow holds them all."""
+def test_every_processor_is_used():
+    """One workflow has all of them."""
     assert all(f"class: {name}" in PROCESSED for _, name in PROCESSORS.classes)
 
 
 @pytest.mark.parametrize("name", ["plain with fees", "plain with slippage", "plain with a least cost"])
-def test_what_a_trade_costs_really_costs(figures: dict[str, Figures], name: str):
-    """The same predictions, dearer trades: less is left, and without the costs it is the same to a hair."""
+def test_costs_reduce_the_return(figures: dict[str, Figures], name: str):
+    """Equal predictions with higher costs give a lower return; before costs it is equal."""
     plain, dear = figures["plain"], figures[name]
     assert dear.with_cost < plain.with_cost - 0.001
     assert dear.without_cost == pytest.approx(plain.without_cost, abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["plain on arrays", "plain with a backtest on arrays"])
-def test_on_arrays_the_figures_are_the_same(figures: dict[str, Figures], name: str):
-    """By class path, through the same vetting, to the last bit; and whoever computes the features."""
+def test_figures_on_arrays_equal_qlibs(figures: dict[str, Figures], name: str):
+    """By class path, after the same vetting, to the last bit, with features of either engine."""
     assert figures[name] == figures["plain"]
 
 
-def test_some_factors_are_the_same_on_arrays(figures: dict[str, Figures]):
-    """A template that chooses among Alpha158's factors, by either engine."""
+def test_chosen_factors_on_arrays_equal_qlibs(figures: dict[str, Figures]):
+    """Factors chosen in a template, computed by either engine."""
     assert figures["some of Alpha158 on arrays"] == figures["some of Alpha158"]
 
 
-def test_nothing_starts_processes_of_its_own(tmp_path: Path):
+def test_no_allowed_class_starts_processes(tmp_path: Path):
     """A processor that asks for all cores gets one: no copies of the data, and nothing in /dev/shm."""
     code = "import joblib; print(joblib.effective_n_jobs(-1))"
     environ = child_environment({}, threads=2, scratch=str(tmp_path))
@@ -185,8 +185,8 @@ def test_nothing_starts_processes_of_its_own(tmp_path: Path):
 
 
 @pytest.mark.parametrize("named", sorted(CLASSES), ids=".".join)
-def test_a_class_that_is_allowed_is_there(named: tuple[str, str]):
-    """And takes every argument that the list lets it have, by name or as one of any."""
+def test_allowed_class_can_be_imported(named: tuple[str, str]):
+    """It takes every argument of the list."""
     cls = getattr(importlib.import_module(named[0]), named[1])
     assert inspect.isclass(cls)
     taken = inspect.signature(cls).parameters

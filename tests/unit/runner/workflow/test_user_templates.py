@@ -1,4 +1,4 @@
-"""Where the text of a template of one's own comes from, and every way in which it may not be there."""
+"""Where the text of a user's template comes from, and the sentences if it is missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.unit.runner.workflow.workflow_builders import BUILT_IN, ROOT, own
 
-from qlib_shadow_runner.contract import ENV_TEMPLATE, ExitCode, Reason
+from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.contract.spec import ConfigMapRef
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
@@ -49,10 +49,10 @@ def written(path: Path, *documents: Mapping[str, object]) -> Path:
     return path
 
 
-def test_the_stage_takes_the_text_from_its_environment():
+def test_template_text_comes_with_the_reference():
     """As the operator hands it over."""
     spec = parse_spec({"workflow": {"configMapRef": {"name": "mine", "key": "a.yaml"}}})
-    found = find_template(spec.workflow, {ENV_TEMPLATE: "x: 1\n"})
+    found = find_template(spec.workflow, "x: 1\n")
     assert (found.name, found.text) == ('ConfigMap "mine", key "a.yaml"', "x: 1\n")
 
 
@@ -69,8 +69,8 @@ def test_the_stage_takes_the_text_from_its_environment():
     ],
     ids=["missing", "empty", "white", "too large"],
 )
-def test_a_text_that_is_none_is_named_with_its_configmap(text: str | None, sentence: str):
-    """And with its key."""
+def test_missing_empty_or_large_text_is_refused_with_its_configmap(text: str | None, sentence: str):
+    """The key is named too."""
     with pytest.raises(StageError) as caught:
         own_template(ConfigMapRef("mine"), text)
     assert sentence in caught.value.message
@@ -78,10 +78,10 @@ def test_a_text_that_is_none_is_named_with_its_configmap(text: str | None, sente
     assert caught.value.exit_code is ExitCode.BAD_CONFIG
 
 
-def test_a_stage_that_was_handed_none_says_so_in_its_result(
+def test_stage_without_the_text_says_so_in_its_result(
     tmp_path: Path, stage_environ: Callable[..., dict[str, str]]
 ):
-    """As a user error, which no retry heals."""
+    """As a user error, which is not retried."""
     dataset = {"source": {"synthetic": {"symbols": 10, "days": 250}}}
     environ = stage_environ({"dataset": dataset, "workflow": {"configMapRef": {"name": "mine"}}})
     for stage in ("download", "qrun"):
@@ -94,14 +94,14 @@ def test_a_stage_that_was_handed_none_says_so_in_its_result(
     )
 
 
-def test_the_sample_is_valid():
+def test_sample_is_valid():
     """With its ConfigMap in the same file, as it would be applied."""
     done = command("validate", SAMPLE)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_flag_comes_before_the_file(tmp_path: Path):
-    """The one in the file is broken, the one beside it is not."""
+def test_template_flag_overrides_the_file(tmp_path: Path):
+    """The ConfigMap's template is broken, the flag's is not."""
     file = written(tmp_path / "run.yaml", {**MAP, "data": {"workflow.yaml": "a: {{ b }}"}}, RUN)
     (tmp_path / "mine.yaml").write_text(BUILT_IN)
     assert command("validate", file, "--template", tmp_path / "mine.yaml").returncode == 0
@@ -138,10 +138,10 @@ ABSENT: dict[str, tuple[list[Mapping[str, object]], str]] = {
 
 
 @pytest.mark.parametrize(("documents", "sentence"), ABSENT.values(), ids=ABSENT)
-def test_a_template_that_is_not_there_is_one_sentence(
+def test_missing_template_fails_in_one_sentence(
     tmp_path: Path, documents: list[Mapping[str, object]], sentence: str
 ):
-    """Before anything is made; with what is there, and the way out."""
+    """Before anything is written, with the cause and the remedy."""
     done = command("run", written(tmp_path / "run.yaml", *documents), "--data", tmp_path / "data")
     assert done.returncode == 10
     assert done.stderr.startswith("qlib-shadow: TemplateNotFound: ")
@@ -150,20 +150,20 @@ def test_a_template_that_is_not_there_is_one_sentence(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_flag_without_a_reference_is_refused(tmp_path: Path):
-    """The same manifest must mean the same in a cluster."""
+def test_template_flag_without_a_reference_is_refused(tmp_path: Path):
+    """The manifest must have the same meaning in a cluster."""
     file = written(tmp_path / "run.yaml", {**RUN, "spec": {}})
     done = command("validate", file, "--template", SAMPLE)
     assert (done.returncode, "Write configMapRef: {name: my-template} there" in done.stderr) == (10, True)
 
 
-def test_a_file_for_the_flag_that_is_not_there_is_named(tmp_path: Path):
+def test_missing_file_of_the_template_flag_is_named(tmp_path: Path):
     """The usual mistake."""
     done = command("validate", SAMPLE, "--template", tmp_path / "none.yaml")
     assert (done.returncode, "none.yaml cannot be read: No such file" in done.stderr) == (10, True)
 
 
-def test_a_template_is_not_needed_for_the_data(tmp_path: Path):
+def test_download_needs_no_template(tmp_path: Path):
     """The download stage does not ask for what it does not use."""
     spec = {**RUN["spec"], "dataset": {"source": {"synthetic": {"symbols": 10, "days": 250}}}}  # type: ignore[dict-item]
     file = written(tmp_path / "run.yaml", {**RUN, "spec": spec})
@@ -181,14 +181,14 @@ def test_a_template_is_not_needed_for_the_data(tmp_path: Path):
     ],
     ids=["nothing asked", "names asked", "days asked"],
 )  # fmt: skip
-def test_a_template_is_rehearsed_without_a_dataset(spec: dict[str, object]):
-    """For a market that is made up, so that most mistakes show at once."""
+def test_template_is_rendered_without_a_dataset(spec: dict[str, object]):
+    """For a made-up market, so that most mistakes show before any data is there."""
     research = render_without_data(parse_spec({"workflow": spec}), own())
     assert research.workflow.document["task"]
 
 
-def test_a_rehearsal_finds_what_the_stage_would_refuse():
-    """Here a class that is not allowed."""
+def test_rendering_without_a_dataset_refuses_what_the_stage_would():
+    """For example a class that is not allowed."""
     with pytest.raises(StageError, match="HFLGBModel, which is not among"):
         render_without_data(
             parse_spec({}), own(("    class: LGBModel", "    class: qlib.contrib.model.gbdt.HFLGBModel"))

@@ -1,4 +1,4 @@
-"""`qlib-shadow compare` and `report`: pages of runs that are there, sentences about what is not."""
+"""`qlib-shadow compare` and `report`: pages of runs, and sentences about missing ones."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def figures(
     return {found["name"]: found for found in document["figures"]}
 
 
-def test_the_best_of_each_line_is_marked(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """More is better but of what is lost or paid; equals are not told apart."""
+def test_best_value_of_each_line_is_marked(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """More is better, except for losses and costs; equal values are not marked."""
     found = figures(data, capsys, tmp_path / "page.html", "skilled", "lucky")
     for name, best in (
         ("IC", max),
@@ -64,7 +64,7 @@ def test_the_best_of_each_line_is_marked(data: Path, tmp_path: Path, capsys: pyt
     assert found["Days"]["best"] == []
 
 
-def test_what_is_shown_as_equal_is_marked_as_equal():
+def test_values_shown_as_equal_are_marked_as_equal():
     """Two runs with the best figure have both the star; where all have it, none has."""
     for values, best in (
         ([0.1, 0.10000001, 0.05], {0, 1}),
@@ -77,8 +77,8 @@ def test_what_is_shown_as_equal_is_marked_as_equal():
         assert _row(MEASURES[0], runs).best == best
 
 
-def test_the_table_and_the_page_say_the_same(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Figures, what differs, and what makes it a comparison of unlike things."""
+def test_table_and_page_have_the_same_figures(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Figures, differences and cautions."""
     page = tmp_path / "compare.html"
     assert main(["compare", "skilled", "lucky", "short", "--data", str(data), "--output", str(page)]) == 0
     printed = capsys.readouterr().out
@@ -97,8 +97,8 @@ def test_the_table_and_the_page_say_the_same(data: Path, tmp_path: Path, capsys:
     assert printed.rstrip().endswith(str(page))
 
 
-def test_the_page_of_several_runs_fits_a_phone(browser: Browser, data: Path, tmp_path: Path):
-    """One curve for each run, and nothing asked of anybody."""
+def test_comparison_page_fits_a_phone(browser: Browser, data: Path, tmp_path: Path):
+    """One curve for each run, and no network requests."""
     page = tmp_path / "compare.html"
     assert main(["compare", "skilled", "lucky", "--data", str(data), "--output", str(page), "--json"]) == 0
     context = browser.new_context(viewport={"width": 360, "height": 700})
@@ -142,7 +142,7 @@ def type_in(
 
 
 @pytest.mark.parametrize(("words", "code", "sentence"), FAULTS.values(), ids=FAULTS)
-def test_what_cannot_be_compared_is_one_sentence(
+def test_runs_that_cannot_be_compared_fail_in_one_sentence(
     type_in: Callable[..., tuple[int, str]], tmp_path: Path, words: list[str], code: int, sentence: str
 ):
     """And nothing is written."""
@@ -152,7 +152,7 @@ def test_what_cannot_be_compared_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report_is_made_again(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_report_is_made_again(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """In the run folder, where the metadata says which it is; with pictures where they are wanted."""
     pictures = tmp_path / "png"
     assert main(["report", "skilled", "--data", str(data), "--png", str(pictures), "--json"]) == 0
@@ -165,7 +165,7 @@ def test_a_report_is_made_again(data: Path, tmp_path: Path, capsys: pytest.Captu
     assert {path.read_bytes()[:6] for path in pictures.iterdir()} == {PNG}
 
 
-def test_a_report_goes_elsewhere_and_leaves_the_run_alone(
+def test_report_written_elsewhere_does_not_change_the_run(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     """For those who may only read the volume."""
@@ -189,7 +189,7 @@ REPORT_FAULTS = {
 
 
 @pytest.mark.parametrize(("words", "sentence"), REPORT_FAULTS.values(), ids=REPORT_FAULTS)
-def test_what_cannot_be_reported_is_one_sentence(
+def test_run_without_a_report_fails_in_one_sentence(
     type_in: Callable[..., tuple[int, str]], tmp_path: Path, words: list[str], sentence: str
 ):
     """With the code for what was typed."""

@@ -1,4 +1,4 @@
-"""Whatever span a chart has, a few days are named below it, and each says which year it is of."""
+"""A date axis of any span has a few labelled days, each with its year."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.parametrize("first", [18993, 19000, 19120])
 @pytest.mark.parametrize("days", [4, 9, 31, 45, 62, 190, 365, 540, 756, 1096, 1400, 2200, 4000, 9000])
-def test_a_few_days_are_named(first: int, days: int):
+def test_few_days_are_labelled(first: int, days: int):
     """All of them in the span, in order, no two alike, and never more than a phone has room for."""
     from qlib_shadow_runner.report.charts.canvas import TICKS, ticks_between  # noqa: PLC0415 - takes a second
 
@@ -20,8 +20,8 @@ def test_a_few_days_are_named(first: int, days: int):
     assert all(f"{day:%Y}"[-2:] in name for day, name in zip(found.tolist(), names, strict=True))
 
 
-def test_a_span_of_less_than_a_day_names_none():
-    """A run of one day has charts too."""
+def test_span_of_less_than_a_day_has_no_labels():
+    """A run of one day also has charts."""
     from qlib_shadow_runner.report.charts.canvas import ticks_between  # noqa: PLC0415
 
     assert len(ticks_between(19000.2, 19000.8)[0]) == 0

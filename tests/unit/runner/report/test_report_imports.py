@@ -1,4 +1,4 @@
-"""A report waits for nothing that it does not need: neither for modules, nor twice for the same figures."""
+"""A report imports no modules that it does not need, and computes its figures once."""
 
 from __future__ import annotations
 
@@ -36,25 +36,28 @@ HEAVY: Final = (
 """What takes about a second to load, each."""
 
 
-def told_by(*words: str) -> str:
+def run_python(*words: str) -> str:
     """Run Python in a process of its own."""
     done = subprocess.run([sys.executable, "-c", *words], check=True, capture_output=True, text=True)
     assert done.stderr == ""
     return done.stdout
 
 
-def test_nothing_heavy_is_loaded_for_it(made: Made):
-    """Matplotlib and pandas are; what none of the figures is made with is not."""
-    assert told_by(MAKE, str(made.folder), *HEAVY, "matplotlib", "pandas").split() == ["matplotlib", "pandas"]
+def test_report_imports_nothing_heavy(made: Made):
+    """Matplotlib and pandas are imported; libraries that no figure uses are not."""
+    assert run_python(MAKE, str(made.folder), *HEAVY, "matplotlib", "pandas").split() == [
+        "matplotlib",
+        "pandas",
+    ]
 
 
-def test_what_was_put_off_is_there_when_it_is_wanted():
-    """Empyrical's own calls into SciPy work, and SciPy is whole for everybody else."""
-    assert told_by(LATER).split() == ["1.0", "2.0"]
+def test_deferred_scipy_function_works_when_called():
+    """Empyrical's calls into SciPy work, and other modules see the real SciPy."""
+    assert run_python(LATER).split() == ["1.0", "2.0"]
 
 
-def test_figures_are_worked_out_once(made: Made, monkeypatch: pytest.MonkeyPatch):
-    """The checklist holds the summary to the same ones that the page tells."""
+def test_figures_are_computed_once(made: Made, monkeypatch: pytest.MonkeyPatch):
+    """The checklist checks the summary with the same figures as the page's."""
     from qlib_shadow_runner.analysis import figures  # noqa: PLC0415 - they take seconds to load
     from qlib_shadow_runner.report.make import report_of  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The followup: what became of signals, when data comes that their run did not have."""
+"""The followup: outcomes of signals, computed with data that their run did not have."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ END = CALENDAR[DAYS - 1]
 
 @pytest.fixture
 def small(tmp_path: Path) -> SmallVolume:
-    """Give a volume with one run, and no newer data."""
+    """Return a volume with one run, and no newer data."""
     volume = SmallVolume(tmp_path / "data")
     volume.add_dataset(DAYS)
     volume.add_run("nightly-1", DAYS, last=30)
@@ -43,7 +43,7 @@ def followup(small: SmallVolume) -> pd.DataFrame:
 
 
 def expected(folder: Path, day: date, horizon: int, days: int) -> dict[str, float]:
-    """Work it out again, without a line of what is tested, by another library."""
+    """Return the expected figures, computed with another library and none of the tested code."""
     signals = pd.read_parquet(folder / "signals_ranked.parquet")
     today = signals[signals["date"] == day].set_index("instrument")
     place = CALENDAR.index(day) + 1
@@ -59,13 +59,13 @@ def expected(folder: Path, day: date, horizon: int, days: int) -> dict[str, floa
     }
 
 
-def test_nothing_is_judged_before_newer_data_is_there(small: SmallVolume):
-    """What the run's data held is the business of its report."""
+def test_no_outcome_before_newer_data(small: SmallVolume):
+    """The run's report covers what its data has."""
     assert followup(small).empty
 
 
-def test_days_are_judged_as_data_comes(small: SmallVolume):
-    """Each as soon as its outcome is known, and not one that the run knew."""
+def test_days_are_evaluated_as_data_arrives(small: SmallVolume):
+    """Each as soon as its outcome is known, and none that the run already knew."""
     folder = small.data / "artifacts/trading-ops/qlib-shadow/nightly-1"
     judged = []
     for days in (DAYS + 1, DAYS + 2, DAYS + 3, DAYS + 30):
@@ -82,13 +82,13 @@ def test_days_are_judged_as_data_comes(small: SmallVolume):
         assert known_on > END
 
 
-def test_a_price_that_is_missing_leaves_its_instrument_out(small: SmallVolume):
+def test_instrument_without_a_price_is_left_out(small: SmallVolume):
     """One symbol has no close on every eleventh day."""
     small.add_dataset(DAYS + 30)
     assert set(followup(small)["instruments"]) == {len(SYMBOLS), len(SYMBOLS) - 1}
 
 
-def test_csv_signals_are_judged_like_the_others(small: SmallVolume):
+def test_csv_signals_are_evaluated_like_parquet(small: SmallVolume):
     """The same signals give the same figures."""
     small.add_run("nightly-2", DAYS, signals_format="csv")
     folder = small.data / "artifacts/trading-ops/qlib-shadow"
@@ -101,7 +101,7 @@ def test_csv_signals_are_judged_like_the_others(small: SmallVolume):
         assert {name: row[name] for name in figures} == pytest.approx(figures)
 
 
-def test_what_has_been_judged_stays(small: SmallVolume):
+def test_outcomes_are_kept(small: SmallVolume):
     """After a correction of the prices, and after the run's folder is gone."""
     small.add_dataset(DAYS + 3)
     before = followup(small)
@@ -110,7 +110,7 @@ def test_what_has_been_judged_stays(small: SmallVolume):
     pd.testing.assert_frame_equal(followup(small), before)
 
 
-def test_other_signals_under_the_same_name_are_judged_anew(small: SmallVolume):
+def test_changed_signals_are_evaluated_again(small: SmallVolume):
     """The folder was removed, and the id used again."""
     small.add_dataset(DAYS + 3)
     before = followup(small)
@@ -122,14 +122,14 @@ def test_other_signals_under_the_same_name_are_judged_anew(small: SmallVolume):
 
 
 @pytest.mark.parametrize("source", ["synthetic model=1 seed=7", ""])
-def test_data_of_another_kind_judges_nothing(small: SmallVolume, source: str):
+def test_data_of_another_kind_is_not_used(small: SmallVolume, source: str):
     """It may be another market under the same name."""
     small.add_dataset(DAYS + 3, source)
     assert followup(small).empty
 
 
-def test_a_dataset_that_is_gone_or_broken_judges_nothing(small: SmallVolume):
-    """And is nobody's failure."""
+def test_missing_or_broken_dataset_is_not_used(small: SmallVolume):
+    """It is not an error."""
     dataset = small.add_dataset(DAYS + 3)
     (dataset.folder / "calendars" / "day.txt").write_text("soon\n")
     assert followup(small).empty
@@ -137,8 +137,8 @@ def test_a_dataset_that_is_gone_or_broken_judges_nothing(small: SmallVolume):
     assert followup(small).empty
 
 
-def test_only_the_newest_are_judged_where_time_is_short(small: SmallVolume):
-    """The end of a run does some; who asks gets all."""
+def test_limit_evaluates_only_the_newest_runs(small: SmallVolume):
+    """A run updates some at its end; a command updates all."""
     for number in range(2, 6):
         small.add_run(f"nightly-{number}", DAYS + number)
     small.add_dataset(DAYS + 8)
@@ -146,7 +146,7 @@ def test_only_the_newest_are_judged_where_time_is_short(small: SmallVolume):
     assert {row["run_id"] for row in update(small.volume).followup} == {f"nightly-{n}" for n in range(1, 6)}
 
 
-def test_the_record_counts_live_days_once(small: SmallVolume):
+def test_track_record_counts_live_days_once(small: SmallVolume):
     """Two runs of one day count with their mean; the cumulative IC is what a chart draws."""
     small.add_run("other-1", DAYS)
     small.add_run("nightly-2", DAYS + 1)
@@ -160,7 +160,7 @@ def test_the_record_counts_live_days_once(small: SmallVolume):
     assert record.ic == pytest.approx(live.mean())
 
 
-def test_the_command_judges_and_sums_up(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
+def test_followup_command_evaluates_and_sums_up(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
     """In a table and for programs; before there is anything, in a sentence."""
     words = ["followup", "--data", str(small.data)]
     assert main(words) == 0

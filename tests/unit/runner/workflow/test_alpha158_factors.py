@@ -1,4 +1,4 @@
-"""A template says which of Alpha158's factors it wants, which Qlib's own handlers cannot be told."""
+"""A template can choose among Alpha158's factors, which Qlib's own handlers cannot do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.runner.workflow.workflow_builders import PrepareIt, handler, own
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.plugins.handlers import Alpha158, Alpha158vwap, QlibAlpha158
 from qlib_shadow_runner.workflow.allowed.alpha158 import OPERATORS
-from qlib_shadow_runner.workflow.parts import FEATURES_LOOK_BACK
+from qlib_shadow_runner.workflow.parsed import FEATURES_LOOK_BACK
 
 INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"
 SOME: dict[str, Any] = {"kbar": {}, "rolling": {"windows": [5, 7], "include": ["ROC", "CORR"]}}
@@ -23,20 +23,20 @@ def choosing(features: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("of", [Alpha158, Alpha158vwap, QlibAlpha158])
-def test_columns_are_qlibs(of: Any):
+def test_columns_of_chosen_factors_are_qlibs(of: Any):
     """Their names, their expressions and their order; without a choice, all 158."""
     assert asked(of, features=SOME) == Alpha158DL.get_feature_config(SOME)
     assert len(asked(of)[1]) == 158
 
 
 def asked(of: Any, **chosen: Any) -> Any:
-    """Give what a handler asks its loader for."""
+    """Return what a handler asks its loader for."""
     made = of(instruments=[], start_time="2020-01-01", end_time="2020-01-02", **chosen)
     return made.data_loader.fields["feature"]
 
 
-def test_every_operator_is_known():
-    """One column each, or Qlib has gained or lost one; and none is left out."""
+def test_every_rolling_operator_of_qlib_is_listed():
+    """Each makes one column in Qlib, and together they make all."""
     for name in OPERATORS:
         assert len(Alpha158DL.get_feature_config({"rolling": {"windows": [5], "include": [name]}})[0]) == 1
     assert len(Alpha158DL.get_feature_config({"rolling": {"windows": [5]}})[0]) == len(OPERATORS)
@@ -51,9 +51,9 @@ def test_every_operator_is_known():
         ("{volume: {windows: [0, 9]}, rolling: {windows: [7, 5], exclude: [RANK]}}", 9),
     ],
 )
-def test_a_run_reaches_back_as_far_as_its_longest_window(prepare_it: PrepareIt, features: str, back: int):
-    """No farther: days before the first are lost to training."""
-    assert prepare_it(template=own(choosing(features))).reach.back == back
+def test_reach_is_the_longest_window_of_the_factors(prepare_it: PrepareIt, features: str, back: int):
+    """Not farther: training loses the days before the first."""
+    assert prepare_it(template=own(choosing(features))).workflow.reach.back == back
     assert back <= FEATURES_LOOK_BACK["Alpha158"]
 
 
@@ -73,7 +73,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("features", "sentence"), REFUSED.items(), ids=REFUSED)
-def test_a_choice_that_cannot_be_made_is_refused(prepare_it: PrepareIt, features: str, sentence: str):
+def test_impossible_choice_of_factors_is_refused(prepare_it: PrepareIt, features: str, sentence: str):
     """In one sentence, with the place."""
     with pytest.raises(StageError) as caught:
         prepare_it(template=own(choosing(features)))
@@ -81,14 +81,14 @@ def test_a_choice_that_cannot_be_made_is_refused(prepare_it: PrepareIt, features
     assert "task.dataset.kwargs.handler.kwargs.features" in caught.value.message
 
 
-def test_qlibs_own_handlers_take_no_choice(prepare_it: PrepareIt):
-    """Qlib would hand it on to what does not know it."""
+def test_qlibs_own_handlers_take_no_factors(prepare_it: PrepareIt):
+    """Qlib would pass the argument on to a class that does not have it."""
     change = handler("qlib.contrib.data.handler.Alpha158")
     with pytest.raises(StageError, match='has "features", which a shadow run does not take'):
         prepare_it(template=own(choosing("{kbar: {}}"), change))
 
 
-def test_plain_qrun_is_told_too():
-    """There nobody has looked at the file before."""
+def test_factors_are_checked_in_plain_qrun_also():
+    """Plain qrun does not vet the file."""
     with pytest.raises(StageError, match='the handler\'s features has "rollings"'):
         Alpha158(instruments=[], start_time="2020-01-01", end_time="2020-01-02", features={"rollings": {}})

@@ -1,4 +1,4 @@
-"""The demo, whole, as a user runs it; then every promise about it, kept and broken."""
+"""The demo as a user runs it, and every check of it, passing and failing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.contract import Metrics
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 DEMO = ROOT / "manifests" / "samples" / "demo.yaml"
 
 
@@ -59,7 +59,7 @@ class Golden:
 
 
 def plain_environ() -> dict[str, str]:
-    """Give a user's environment: no CI, no pytest, another time zone, and something to keep secret."""
+    """Return a user's environment: no CI, no pytest, another time zone, and something to keep secret."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -108,15 +108,15 @@ def checks(told: str) -> dict[str, bool]:
     return {line["name"]: line["passed"] for line in json.loads(told)["checks"]}
 
 
-def test_the_demo_passes_and_says_so(golden: Golden):
+def test_demo_passes_and_prints_so(golden: Golden):
     """Steps, figures, verdict, and where to look."""
     for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (14/14)"):
         assert word in golden.output
     assert golden.output.rstrip().endswith(f"{golden.folder.name}/report.html")
 
 
-def test_the_model_learns_what_is_there_to_learn(golden: Golden):
-    """A weak signal, found: not nothing, and not the noise."""
+def test_model_learns_the_signal_of_the_synthetic_data(golden: Golden):
+    """The weak signal is found, and the model is not fitted to noise."""
     metrics = golden.document("metrics.json")
     assert 0.02 < float(str(metrics["ic"])) < 0.10
     assert 0.02 < float(str(metrics["rankIc"])) < 0.10
@@ -125,8 +125,8 @@ def test_the_model_learns_what_is_there_to_learn(golden: Golden):
     assert 5 < int(best[1]) < 450
 
 
-def test_the_folder_holds_what_was_promised(golden: Golden):
-    """By these names and no others that a user would wonder about."""
+def test_run_folder_has_the_promised_files(golden: Golden):
+    """By these names, and no others."""
     shown = {path.name for path in golden.folder.iterdir() if not path.name.startswith(".")}
     assert shown == {
         "workflow.yaml",
@@ -142,7 +142,7 @@ def test_the_folder_holds_what_was_promised(golden: Golden):
     }
 
 
-def test_the_metadata_says_what_makes_the_run_repeatable(golden: Golden):
+def test_metadata_has_what_makes_the_run_repeatable(golden: Golden):
     """Times are UTC whatever the time zone; paths are the cluster's."""
     metadata = golden.document("RUN_METADATA.json")
     assert (metadata["status"], metadata["run_id"]) == ("complete", golden.folder.name)
@@ -156,7 +156,7 @@ def test_the_metadata_says_what_makes_the_run_repeatable(golden: Golden):
     assert int(str(metadata["peak_memory_bytes"])) > 100_000_000
 
 
-def test_the_users_time_zone_is_honoured_in_the_log(golden: Golden):
+def test_log_uses_the_users_time_zone(golden: Golden):
     """Tokyo is nine hours ahead of what the metadata says."""
     told = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+\) INFO", golden.log("stderr.log"))
     assert told is not None
@@ -165,21 +165,21 @@ def test_the_users_time_zone_is_honoured_in_the_log(golden: Golden):
     assert round(ahead.total_seconds() / 3600) == 9
 
 
-def test_nothing_secret_or_foreign_is_kept(golden: Golden):
+def test_no_secret_is_kept(golden: Golden):
     """Neither in the logs nor in the workflow nor in MLflow's record."""
     for path in golden.folder.rglob("*"):
         if path.is_file():
             assert b"secret-5f2a" not in path.read_bytes(), path
 
 
-def test_no_run_is_left_running_and_the_store_names_its_own_place(golden: Golden):
+def test_no_mlflow_run_is_running_and_the_store_has_its_own_path(golden: Golden):
     """`mlflow ui` finds the artifacts where they lie."""
     [run] = recorded_runs(golden.folder / "mlruns")
     assert (run.status, run.experiment) == (RunStatus.FINISHED, golden.folder.name)
     assert f"artifact_uri: {run.artifacts.as_uri()}\n" in (run.folder / "meta.yaml").read_text()
 
 
-def test_render_shows_exactly_the_file_that_was_run(golden: Golden):
+def test_render_prints_exactly_the_file_that_was_run(golden: Golden):
     """Byte for byte, before and after a run alike, and under the same hash."""
     command = [sys.executable, "-m", "qlib_shadow_runner", "render", str(DEMO), "--data", str(golden.data)]
     done = subprocess.run(command, env=plain_environ(), capture_output=True, text=True, check=True)
@@ -189,15 +189,15 @@ def test_render_shows_exactly_the_file_that_was_run(golden: Golden):
     assert json.loads(done.stdout)["configHash"] == golden.document("RUN_METADATA.json")["config_hash"]
 
 
-def test_the_summary_warns_that_the_prices_are_made_up(golden: Golden):
-    """Nobody should mistake the demo's figures for a market's."""
+def test_summary_warns_of_synthetic_prices(golden: Golden):
+    """The demo's figures say nothing about a market."""
     summary = golden.log("backtest_summary.md")
     assert "The prices are synthetic" in summary
     assert golden.folder.name in summary
 
 
-def test_the_summary_repeats_what_was_noted_of_the_data(golden: Golden):
-    """Whoever reads of a symbol must know that the files call it otherwise."""
+def test_summary_has_the_notes_on_the_data(golden: Golden):
+    """A renamed symbol is listed with its name in the source files."""
     note = "symbols called otherwise than in the files (1): NA is NA_"
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
@@ -221,7 +221,7 @@ def stage_again(golden: Golden, data: Path, **more: str) -> subprocess.Completed
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
 
 
-def test_a_training_that_finished_is_not_done_again(golden: Golden, tmp_path: Path):
+def test_finished_training_is_not_repeated(golden: Golden, tmp_path: Path):
     """A retry after a failed export costs the export."""
     data = tmp_path / "data"
     shutil.copytree(golden.data, data, symlinks=True)
@@ -232,7 +232,7 @@ def test_a_training_that_finished_is_not_done_again(golden: Golden, tmp_path: Pa
     assert verify(folder, data) == (0, dict.fromkeys(LINES, True))
 
 
-def test_the_report_tells_what_qlib_recorded(golden: Golden):
+def test_report_has_the_figures_that_qlib_recorded(golden: Golden):
     """Returns and gains, worked out again from the recorder's own files by other means."""
     [artifacts] = golden.folder.glob("mlruns/*/*/artifacts")
     page = read_page(golden.log("report.html"))
@@ -249,7 +249,7 @@ def test_the_report_tells_what_qlib_recorded(golden: Golden):
     assert "What this report cannot show" not in page.text
 
 
-def test_a_report_that_fails_leaves_the_run_right(golden: Golden, tmp_path: Path):
+def test_failing_report_does_not_fail_the_run(golden: Golden, tmp_path: Path):
     """The stage warns, says so in its result and in the metadata, and the report can be made later."""
     data = tmp_path / "data"
     shutil.copytree(golden.data, data, symlinks=True)
@@ -288,13 +288,13 @@ LINES = (
 
 @pytest.fixture
 def moved(golden: Golden, tmp_path: Path) -> Path:
-    """Give a copy of the run folder, somewhere else."""
+    """Return a copy of the run folder, somewhere else."""
     folder = tmp_path / "elsewhere"
     shutil.copytree(golden.folder, folder)
     return folder
 
 
-def test_a_folder_that_was_moved_still_verifies(golden: Golden, moved: Path):
+def test_moved_folder_still_verifies(golden: Golden, moved: Path):
     """Absolute paths inside do not matter."""
     assert verify_by_program(moved, golden.data) == (0, dict.fromkeys(LINES, True))
 
@@ -361,7 +361,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize(("tamper", "lines"), TAMPERED.values(), ids=TAMPERED)
-def test_a_folder_that_was_tampered_with_fails_where_it_was(
+def test_changed_folder_fails_the_right_check(
     golden: Golden, moved: Path, tamper: Callable[[Path], object], lines: set[str]
 ):
     """By content: these lines, and no others."""
@@ -371,7 +371,7 @@ def test_a_folder_that_was_tampered_with_fails_where_it_was(
     assert code == 1
 
 
-def test_data_that_was_changed_afterwards_is_noticed(golden: Golden, tmp_path: Path):
+def test_changed_dataset_is_noticed(golden: Golden, tmp_path: Path):
     """Every byte is hashed again."""
     data = tmp_path / "data"
     shutil.copytree(golden.data, data, symlinks=True)
@@ -398,7 +398,7 @@ def test_ctrl_c_stops_training_and_leaves_nothing_running(tmp_path: Path):
     assert {run.status for run in recorded_runs(folder / "mlruns")} <= {RunStatus.KILLED}
 
 
-def test_the_run_is_in_the_catalog(golden: Golden):
+def test_run_is_in_the_catalog(golden: Golden):
     """With the figures that it told, entered before its last stage ended."""
     row = pd.read_parquet(golden.folder.parent / "catalog" / "runs.parquet").set_index("run_id")
     found, metrics = row.loc[golden.folder.name], golden.document("metrics.json")

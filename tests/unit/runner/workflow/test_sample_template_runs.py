@@ -1,4 +1,4 @@
-"""The worked sample, as a user runs it but on less data: to the golden run's PASS, and rendered as it ran."""
+"""The sample template, run as by a user but on less data, passes the golden run's checks."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(file, home / "data", folder, done.stdout)
 
 
-def test_the_sample_keeps_every_promise(ran: Ran):
-    """Those of the built-in template's runs, and no fewer."""
+def test_sample_passes_every_check(ran: Ran):
+    """All checks, as for the built-in template."""
     assert "golden run: PASS (14/14)" in ran.output
 
 
@@ -77,8 +77,8 @@ def test_signals_are_csv_where_asked(ran: Ran):
     assert re.fullmatch(r'\d{4}-\d\d-\d\d,"SYN\d{3}",-?[\d.e-]+,1,1', first)
 
 
-def test_the_metadata_says_what_the_template_says(ran: Ran):
-    """Its name, its model and features, its label, and the costs as they were."""
+def test_metadata_has_the_templates_values(ran: Ran):
+    """Its name, model, features, label and costs."""
     metadata = ran.metadata
     assert metadata["template"] == 'ConfigMap "momentum", key "workflow.yaml"'
     assert (metadata["model"], metadata["handler"]) == ("LGBModel", "DataHandlerLP")
@@ -89,22 +89,22 @@ def test_the_metadata_says_what_the_template_says(ran: Ran):
     assert metadata["exchange"]["impact_cost"] == 0.1  # type: ignore[index]
 
 
-def test_the_summary_states_slippage_and_the_label(ran: Ran):
-    """In words that say what it does."""
+def test_summary_states_slippage_and_label(ran: Ran):
+    """In the caveats."""
     summary = (ran.folder / "backtest_summary.md").read_text()
     assert "| slippage | 10.00% | on top, times the square of the order's share" in summary
     assert "The label looks 6 days ahead; as many lie between the segments." in summary
     assert "slippage is a cost and does not move it" in summary
 
 
-def test_render_shows_exactly_the_file_that_was_run(ran: Ran):
-    """Byte for byte, because it is made by the same function of the same data."""
+def test_render_prints_exactly_the_file_that_was_run(ran: Ran):
+    """Byte for byte."""
     done = call("render", ran.file, "--data", ran.data)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (ran.folder / "workflow.yaml").read_text()
 
 
-def test_the_runs_workflow_has_no_more_processes_or_threads_than_cpus(ran: Ran):
+def test_workflow_uses_no_more_processes_or_threads_than_cpus(ran: Ran):
     """One process, and the threads of the container's limit."""
     document = read_document((ran.folder / "workflow.yaml").read_text())
     threads = ran.metadata["limits"]["threads"]  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""Short runs, halves of runs, failed runs, hostile names: a page all the same, which says what is missing."""
+"""Short, incomplete and failed runs, and hostile names: the page says what is missing."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def holding(name: str, value: object) -> Callable[[Path], None]:
 
 
 def infinite(artifacts: Path) -> None:
-    """Let one day's coefficient be none of this world."""
+    """Make one day's coefficient infinite."""
     table = pd.read_pickle(artifacts / "sig_analysis/ic.pkl")
     table.iloc[5] = np.inf
     table.to_pickle(artifacts / "sig_analysis/ic.pkl")
@@ -107,7 +107,7 @@ POSITIONS = "portfolio_analysis/positions_normal_1day.pkl"
 FEW = replace(SMALL, days=5)
 ODD = {
     "no benchmark": (SMALL, with_account(lambda table: table.drop(columns="bench")), "The benchmark has no"),
-    "a benchmark of nothing": (SMALL, assigned(context=0.0), "The benchmark has no returns"),
+    "a benchmark of nothing": (SMALL, assigned(bench=0.0), "The benchmark has no returns"),
     "no IC": (SMALL, no_correlation, "No day has an information coefficient"),
     "one symbol": (replace(SMALL, symbols=1), no_correlation, "there are no fifths to compare"),
     "few days": (FEW, without(), "5 days are too few for rolling figures"),
@@ -142,15 +142,13 @@ ODD = {
 
 
 def shown(page: Page) -> str:
-    """Give the words of the page without its style, and without what the checklist found amiss."""
+    """Return the words of the page without its style, and without what the checklist found amiss."""
     return page.text.partition("Skip to")[2].partition("Golden run:")[0]
 
 
 @pytest.mark.parametrize(("shape", "corrupt", "says"), ODD.values(), ids=ODD)
-def test_the_page_says_what_is_missing(
-    tmp_path: Path, shape: Shape, corrupt: Callable[[Path], None], says: str
-):
-    """And shows the rest, without a number that is none."""
+def test_page_says_what_is_missing(tmp_path: Path, shape: Shape, corrupt: Callable[[Path], None], says: str):
+    """It shows the rest, without invalid numbers."""
     folder = make_run(tmp_path, shape=shape)
     corrupt(artifacts_of(folder))
     page = read_page(report_of(folder))
@@ -159,8 +157,8 @@ def test_the_page_says_what_is_missing(
     assert "h2 Identity" in page.outline
 
 
-def test_a_run_that_failed_before_training_has_a_page(tmp_path: Path):
-    """With its reason, and without sections about nothing."""
+def test_run_that_failed_before_training_has_a_page(tmp_path: Path):
+    """With its reason, and without empty sections."""
     folder = make_run(tmp_path, shape=SMALL, status="failed", reason="TrainingFailed", mlflow_run_id=None)
     for meta in folder.glob("mlruns/*/*/meta.yaml"):
         meta.unlink()
@@ -170,7 +168,7 @@ def test_a_run_that_failed_before_training_has_a_page(tmp_path: Path):
     assert "h2 Performance" not in page.outline
 
 
-def test_what_a_run_calls_itself_is_no_markup(tmp_path: Path):
+def test_names_of_a_run_are_escaped(tmp_path: Path):
     """Names, notes and caveats come from users, features from templates."""
     evil = "<script>alert(1)</script>"
     more: dict[str, object] = {
@@ -185,8 +183,8 @@ def test_what_a_run_calls_itself_is_no_markup(tmp_path: Path):
     assert "<c>" in read_page(text).text
 
 
-def test_the_same_run_has_the_same_bytes(tmp_path: Path):
-    """Whenever and wherever it is made."""
+def test_page_of_the_same_run_has_the_same_bytes(tmp_path: Path):
+    """At any time, in any folder."""
     folder = make_run(tmp_path, shape=SMALL)
     assert report_of(folder) == report_of(folder)
 
@@ -206,8 +204,8 @@ def called(module: str, name: str, argument: str) -> bytes:
     [("posix", "system"), ("pandas.io.common", "os.system"), ("pandas", "DataFrame.eval")],
     ids=".".join,
 )
-def test_pickles_run_nothing(tmp_path: Path, path: tuple[str, str]):
-    """What is not known is not called, by whichever way it is named; what it would do stays undone."""
+def test_pickles_execute_nothing(tmp_path: Path, path: tuple[str, str]):
+    """An unlisted function is not called, by any way of naming it."""
     folder = make_run(tmp_path, shape=SMALL)
     for name in (*TABLES, *OTHERS):
         (artifacts_of(folder) / name).write_bytes(called(*path, f"touch {tmp_path}/done"))
@@ -217,7 +215,7 @@ def test_pickles_run_nothing(tmp_path: Path, path: tuple[str, str]):
     assert all(f"{name} cannot be read" in page.text for name in TABLES)
 
 
-def test_what_older_versions_pickled_is_read(tmp_path: Path):
+def test_pickles_of_older_versions_are_read(tmp_path: Path):
     """NumPy and pandas have moved what their pickles name."""
     path = tmp_path / "old.pkl"
     table = pd.DataFrame({"a": [1.5, 2.5]}, index=pd.bdate_range("2026-01-01", periods=2))
