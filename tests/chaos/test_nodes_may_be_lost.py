@@ -47,7 +47,7 @@ def test_a_pod_that_its_node_does_not_end_is_told_and_replaced_once_it_is_gone(
     delete = ("delete", "pod", pod, f"--namespace={theatre.namespace}", "--wait=false")
     theatre.cluster.kubectl(*delete, "--grace-period=1")
     wait_for(lambda: download(theatre).get("reason") == "PodDoesNotEnd", PATIENCE, "the reason to be told")
-    assert f'the pod "{pod}" was to end and has not: its node "fake"' in download(theatre)["message"]
+    assert f'the pod "{pod}" was told to stop and has not: its node "fake"' in download(theatre)["message"]
     theatre.cluster.kubectl(*delete, "--grace-period=0", "--force")
     node.holds = False
     node.come_back()

@@ -100,7 +100,7 @@ def test_waiting_says_what_for_and_why() -> None:
 @pytest.mark.parametrize(
     ("level", "message", "is_one"),
     [
-        ("info", 'left alone: jobs.batch "a" is forbidden: the namespace goes', False),
+        ("info", 'the run is left alone: jobs.batch "a" is forbidden: the namespace goes', False),
         ("warning", "the API server does not answer: timed out; next try in 0.5 s", False),
         ("warning", "etcdserver: request timed out; next try in 1.0 s", False),
         ("error", "Request attempt #1/9 failed; will retry: GET / -> TimeoutError()", False),
@@ -109,7 +109,7 @@ def test_waiting_says_what_for_and_why() -> None:
         ("warning", 'Job.batch "a" is invalid: spec; next try in 0.5 s', True),
         ("error", "defect; next try in 0.5 s", True),
         ("error", "Event processing has failed", True),
-        ("critical", "the operator cannot go on; it starts anew", True),
+        ("critical", "the operator cannot continue; exiting so that it is restarted", True),
     ],
 )
 def test_a_slow_api_server_is_no_alarm(level: str, message: str, is_one: bool) -> None:  # noqa: FBT001

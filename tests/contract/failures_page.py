@@ -290,7 +290,7 @@ attempt is made. Past the stage's deadline the run fails with `DeadlineExceeded`
 |---|---|
 | a pod is deleted, evicted or preempted | another attempt, which does not count as a retry |
 | a node is lost | the same, once its pods are gone: by themselves where the node leaves the cluster, else see `PodDoesNotEnd` |
-| a stage's Job is deleted | it is made once more; the second time the run fails with `JobDeleted` |
+| a stage's Job is deleted | it is recreated once; the second time the run fails with `JobDeleted` |
 | a finished stage's pod is deleted before its result was read | one short Job reads the result from the run folder |
 | a finished stage's Job is deleted | nothing; what the status once said of a stage stays |
 | the run is deleted | its Jobs and pods go with it; what is on the volume stays |

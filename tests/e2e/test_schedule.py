@@ -172,7 +172,7 @@ def test_the_clock_makes_a_run_that_the_operator_begins(every_minute: Installati
 def test_a_cronjob_can_be_fired_by_hand(schedules: Schedules):
     """In a namespace that admits restricted pods alone; the pod says what it did."""
     pod = schedules.trigger("manual-1")
-    assert told(pod) == (0, "schedule nightly: made run manual-1")
+    assert told(pod) == (0, "schedule nightly: created run manual-1")
     assert schedules.runs() == ["manual-1"]
 
 
@@ -210,7 +210,7 @@ def test_policies_hold_for_runs_on_the_real_api_server(schedules: Schedules):
     """Forbid skips and tells, Replace deletes and makes, Allow makes; each as the service account."""
     assert schedules.fire("one").returncode == 0
     again = schedules.fire("one")
-    assert (again.returncode, again.stdout) == (0, "schedule nightly: run one was made already\n")
+    assert (again.returncode, again.stdout) == (0, "schedule nightly: run one exists already\n")
     skipped = schedules.fire("two")
     assert (skipped.returncode, skipped.stderr) == (0, "")
     assert skipped.stdout == (
@@ -245,7 +245,7 @@ def test_a_name_that_is_taken_is_refused_on_the_real_api_server(schedules: Sched
     done = schedules.fire("mine")
     assert done.returncode == 10
     assert done.stderr == (
-        "schedule nightly: a run mine is there already, not of this schedule; delete or rename one of them\n"
+        "schedule nightly: a run mine exists already and is not of this schedule; delete or rename one of them\n"
     )
 
 

@@ -52,7 +52,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         1,
         (
             'the Job "demo-a1b2c3d4-download" was deleted by hand 2 times before it ended. Apply the run again under a '
-            "new name, and set spec.suspend to hold a run up. "
+            "new name, and set spec.suspend to pause a run. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),
@@ -75,7 +75,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         ),
         1,
         (
-            "stage download ended well, but its pod was deleted before its result was read, and the run folder does not "
+            "stage download succeeded, but its pod was deleted before its result was read, and the run folder does not "
             "tell it: results/download.json is not there. Apply the run again under a new name; the dataset is kept. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
@@ -88,7 +88,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         1,
         (
             "the Job failed with BackoffLimitExceeded: Job has reached the specified backoff limit; its pod is gone, and "
-            "the last attempt that could tell ended with OutOfDisk: /data is full. "
+            "the last attempt with a recorded result ended with OutOfDisk: /data is full. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),
@@ -101,7 +101,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         ),
         1,
         (
-            "the Job failed with PodFailurePolicy: no message; its pod is gone, and the run folder could not be asked why: "
+            "the Job failed with PodFailurePolicy: no message; its pod is gone, and the run folder could not be read: "
             "Job was active longer than its deadline. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
@@ -136,7 +136,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         begun.succeeded(Stage.DOWNLOAD, "hello"),
         1,
         (
-            "stage download ended well but its result cannot be read: it is not JSON. Set spec.image to a "
+            "stage download succeeded but its result cannot be read: it is not JSON. Set spec.image to a "
             f"qlib-runner of the operator's version. {LOG}"
         ),
     ),
@@ -210,7 +210,7 @@ RETRIES: dict[str, tuple[Scene, str]] = {
             Stage.DOWNLOAD, disruption="EvictionByEvictionAPI: Eviction API: evicting"
         ),
         (
-            "attempt 2; the one before ended with Evicted: the cluster took the pod away: EvictionByEvictionAPI: Eviction "
+            "attempt 2; the one before ended with Evicted: the cluster removed the pod: EvictionByEvictionAPI: Eviction "
             "API: evicting"
         ),
     ),
@@ -219,7 +219,7 @@ RETRIES: dict[str, tuple[Scene, str]] = {
             Stage.DOWNLOAD, phase="Failed", reason="Evicted", message="The node was low on resource: memory."
         ),
         (
-            "attempt 2; the one before ended with Evicted: the cluster took the pod away: The node was low on resource: "
+            "attempt 2; the one before ended with Evicted: the cluster removed the pod: The node was low on resource: "
             "memory"
         ),
     ),
@@ -250,7 +250,7 @@ def test_a_pod_that_does_not_end_is_told_with_its_node_and_the_remedy():
     """While it is waited for, and when the deadline ends that."""
     stuck = begun.running(Stage.DOWNLOAD).seen().pod_is(Stage.DOWNLOAD, ends_by=NOW, node="node-7")
     sentence = (
-        'the pod "pod-1" was to end and has not: its node "node-7" does not answer, or cannot stop it. Another '
+        'the pod "pod-1" was told to stop and has not: its node "node-7" does not answer, or cannot stop it. Another '
         "attempt begins once it is gone. If the node is lost: kubectl delete node node-7, or: "
         "kubectl delete pod -n research pod-1 --force"
     )

@@ -65,7 +65,7 @@ def test_it_is_ready_when_every_first_list_is_in():
     """The watch of a kind begins where its list ended."""
     story = Story()
     story.health.begin()
-    assert story.watched("runs").health.ready().reasons == ("the first list is not in yet: jobs, pods",)
+    assert story.watched("runs").health.ready().reasons == ("the first list is not complete yet: jobs, pods",)
     assert story.watched("jobs", "pods").health.all_watches_open()
     assert story.health.ready().reasons == ("the first lists are not in the cache yet",)
     story.health.reconcile_ended()
@@ -77,7 +77,7 @@ def test_a_refused_watch_is_no_contact():
     story = Story()
     story.health.begin()
     story.watched(*KINDS, code="403")
-    assert story.health.ready().reasons == ("the first list is not in yet: jobs, pods, runs",)
+    assert story.health.ready().reasons == ("the first list is not complete yet: jobs, pods, runs",)
 
 
 def test_an_api_server_that_answers_nobody_is_no_reason_for_a_restart():
@@ -106,7 +106,7 @@ def test_a_watch_that_is_deaf_while_the_api_server_answers_is_a_reason_for_a_res
     assert story.health.alive().ok
     story.later(45).watched("runs", "jobs")
     assert story.health.alive().reasons == (
-        "the watch of pods in namespace research is deaf for 315 s, while the API server answers",
+        "the watch of pods in namespace research has received nothing for 315 s",
     )
 
 
@@ -123,7 +123,7 @@ def test_a_queue_that_stands_still_is_a_reason_for_a_restart():
     story.health.reconcile_ended()
     story.health.oldest_wait = lambda: 500.0
     assert story.later(200).watched(*KINDS).health.alive().ok
-    assert story.later(1).health.alive().reasons == ("a run has waited 201 s and no look came to its end",)
+    assert story.later(1).health.alive().reasons == ("a run has waited 201 s and no reconcile pass ended",)
 
 
 def test_a_long_queue_that_moves_is_health():

@@ -253,7 +253,7 @@ def test_a_second_operator_with_a_late_cache_makes_no_job_of_a_run_that_ended(wo
     world.minutes = 40
     world.look()
     assert world.api.run["status"]["phase"] == "Failed"
-    with pytest.raises(ConflictError, match="the run demo has changed since it was looked at"):
+    with pytest.raises(ConflictError, match="the run demo has changed since it was read"):
         other.look()
     assert other.api.calls == ["get_run research/demo"]
     other.look()  # the read has told it

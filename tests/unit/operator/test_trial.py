@@ -109,7 +109,7 @@ def test_what_does_not_mend_itself_is_said_at_once_and_given_up_soon(
     told = capsys.readouterr()
     said = f"Pending download: {reason}: cannot be pulled"
     assert told.out.splitlines()[1:] == [f"trial-1: {said}"]
-    assert told.err == f"trial-1: given up, since this will not mend itself: {said}\n"
+    assert told.err == f"trial-1: given up, because this needs a person to fix it: {said}\n"
 
 
 def test_what_mends_itself_in_time_is_no_failure():

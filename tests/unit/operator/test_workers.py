@@ -141,7 +141,7 @@ def test_a_loop_that_hangs_is_an_illness(monkeypatch: pytest.MonkeyPatch):
         await workers.stop()
 
     asyncio.run(main())
-    assert found == ["the event loop hangs for 0 s"]
+    assert found == ["the event loop has hung for 0 s"]
 
 
 def test_every_look_is_told_of_with_its_outcome():

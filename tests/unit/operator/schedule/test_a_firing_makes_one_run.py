@@ -44,7 +44,7 @@ def test_a_run_is_named_after_the_time_that_was_due(api: FakeRuns, capsys: pytes
         "qlibshadow.io/scheduled-for": "2026-11-16T23:01:00Z",
         "qlibshadow.io/created-by-job": "job-1",
     }
-    assert capsys.readouterr().out == f"schedule nightly: made run {NAME}\n"
+    assert capsys.readouterr().out == f"schedule nightly: created run {NAME}\n"
 
 
 @pytest.mark.parametrize("job", ["manual-1", f"other-{MINUTES}", "nightly-1", "nightly-123456789"])
@@ -69,7 +69,7 @@ def test_the_same_time_is_served_once_even_by_another_job(api: FakeRuns, capsys:
     """The CronJob's Job was deleted and made again."""
     fire(api)
     assert fire(api, QLIB_SHADOW_JOB_UID="job-2") == ExitCode.DONE
-    assert capsys.readouterr().out.endswith(f"run {NAME} was made already\n")
+    assert capsys.readouterr().out.endswith(f"run {NAME} exists already\n")
     assert len(api.runs) == 1
 
 
@@ -88,17 +88,17 @@ def test_a_name_that_was_taken_meanwhile_is_looked_at(api: FakeRuns):
         (
             {"schedule": "weekly", "dataset": {"maxAgeDays": 4}},
             f"nightly-{MINUTES}",
-            f"a run {NAME} is there already, not of this schedule; delete or rename one of them",
+            f"a run {NAME} exists already and is not of this schedule; delete or rename one of them",
         ),
         (
             {},
             f"nightly-{MINUTES}",
-            f"the run {NAME} is there already, with another spec; delete it to have this time run again",
+            f"the run {NAME} exists already, with another spec; delete it to repeat the run of this time",
         ),
         (
             {"dataset": {"maxAgeDays": 4}},
             "manual-1",
-            "the run manual-1 is there already, from an earlier Job of that name; give the Job another name",
+            "the run manual-1 exists already, from an earlier Job of that name; give the Job another name",
         ),
     ],
 )
@@ -274,6 +274,6 @@ def test_the_sentence_is_the_pods_termination_message(api: FakeRuns, tmp_path: P
     """Of a success too; of a long one as much as the kubelet keeps."""
     place = tmp_path / "termination-log"
     fire(api, QLIB_SHADOW_TERMINATION_LOG=str(place))
-    assert place.read_text() == f"schedule nightly: made run {NAME}"
+    assert place.read_text() == f"schedule nightly: created run {NAME}"
     fire(api, QLIB_SHADOW_TERMINATION_LOG=str(place), QLIB_SHADOW_SCHEDULE="x" * 9000 + ": 1")
     assert len(place.read_bytes()) <= 3500

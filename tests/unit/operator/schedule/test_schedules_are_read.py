@@ -75,7 +75,7 @@ def test_dates_are_words():
         ("[]", "the schedule must be a mapping, not a list"),
         ("7", "the schedule must be a mapping, not a number"),
         ("name: [", "the schedule is not YAML, line 1: expected the node content, but found '<stream end>'"),
-        ("name: a\nname: b", 'the schedule is not YAML, line 2: "name" stands twice'),
+        ("name: a\nname: b", 'the schedule is not YAML, line 2: "name" appears twice'),
         ("{name: !!binary aGk=, run: {}}", "the schedule cannot be written as JSON"),
         ("{name: .nan, run: {}}", "the schedule cannot be written as JSON"),
         ("name: &a [*a]", "the schedule cannot be written as JSON"),
