@@ -245,7 +245,8 @@ def test_a_name_that_is_taken_is_refused_on_the_real_api_server(schedules: Sched
     done = schedules.fire("mine")
     assert done.returncode == 10
     assert done.stderr == (
-        "schedule nightly: a run mine exists already and is not of this schedule; delete or rename one of them\n"
+        "schedule nightly: a run mine exists already and is not of this schedule; "
+        "delete or rename one of them\n"
     )
 
 

@@ -80,7 +80,7 @@ def _recorded_cause(view: StageView, job: Job, pod: Pod) -> Cause:
         return recorded_cause
     return _failed_with(
         job,
-        f"the last attempt with a recorded result ended with {recorded_cause.reason}: {recorded_cause.message}",
+        f"the last recorded attempt ended with {recorded_cause.reason}: {recorded_cause.message}",
     )
 
 

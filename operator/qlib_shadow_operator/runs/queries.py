@@ -27,7 +27,7 @@ WARNING_LIFETIME: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class FindStartupWarning:
-    """Which Warning explains that a Job has no pod, or that a pod does not start? Answered by a WarningEvent."""
+    """Which Warning explains why a Job has no pod, or a pod does not start? Answered by a WarningEvent."""
 
     uid: str
 

@@ -234,7 +234,7 @@ def job_name_taken(job: str) -> str:
 def pod_does_not_end(pod: str, node: str, namespace: str) -> str:
     """The pod was told to stop, and its node does not report that it has."""
     return (
-        f'the pod "{pod}" was told to stop and has not: its node "{node}" does not answer, or cannot stop it. '
+        f'the pod "{pod}" was told to stop and has not: its node "{node}" does not answer or cannot stop it. '
         "Another attempt starts once it is gone. If the node is lost: "
         f"kubectl delete node {node}, or: kubectl delete pod -n {namespace} {pod} --force"
     )

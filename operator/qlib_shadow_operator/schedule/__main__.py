@@ -31,7 +31,7 @@ def main(environ: Mapping[str, str], connect: Callable[[], FiringApi]) -> ExitCo
 
 
 def attempt(environ: Mapping[str, str], connect: Callable[[], FiringApi]) -> tuple[ExitCode, str]:
-    """Carry out the firing once; return the outcome and the exit code, which tells the Job whether to retry."""
+    """Carry out the firing once; return the outcome, and the exit code by which the Job may retry."""
     try:
         schedule = parse_schedule(environ.get(ENV_SCHEDULE, ""))
         firing = Firing.from_environ(environ)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.chaos.operators import Operator
 from tests.chaos.scenario import Theatre
-from tests.chaos.test_operators_may_die import KILLS
+from tests.chaos.test_killed_operators import KILLS
 
 from operator_processes import define_runs
 
