@@ -37,7 +37,7 @@ def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
 
 @pytest.fixture
 def place(control_plane: Cluster) -> Iterator[str]:
-    """Lend a namespace with a volume."""
+    """Yield a namespace with a volume."""
     name = f"chaos-{uuid4().hex[:8]}"
     control_plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     account = ("serviceaccount", "default", f"--namespace={name}")
@@ -49,7 +49,7 @@ def place(control_plane: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def node(control_plane: Cluster, place: str) -> Iterator[FakeNode]:
-    """Lend a node on which pods end well within a second."""
+    """Yield a node on which pods end well within a second."""
     node = FakeNode(control_plane.kubeconfig, place)
     node.start()
     yield node
@@ -58,7 +58,7 @@ def node(control_plane: Cluster, place: str) -> Iterator[FakeNode]:
 
 @pytest.fixture
 def theatre(control_plane: Cluster, place: str, node: FakeNode) -> Theatre:
-    """Lend a namespace whose pods have a node."""
+    """Yield a namespace whose pods have a node."""
     del node
     return Theatre(control_plane, place)
 

@@ -60,7 +60,7 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """Give the port to connect to."""
+        """Return the port to connect to."""
         return int(self._door.getsockname()[1])
 
     def _serve(self) -> None:
@@ -98,7 +98,7 @@ def through(proxy: Proxy, kubeconfig: Path, copy: Path) -> Path:
 
 
 def address_of(kubeconfig: Path) -> tuple[str, int]:
-    """Give the API server's host and port."""
+    """Return the API server's host and port."""
     server = json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     host, _, port = server.removeprefix("https://").rpartition(":")
     return host, int(port)

@@ -26,7 +26,7 @@ class Theatre:
 
     @property
     def kubeconfig(self) -> Path:
-        """Give the way to the cluster."""
+        """Return the way to the cluster."""
         return self.cluster.kubeconfig
 
     def apply(self, *names: str, **more: Any) -> None:
@@ -90,7 +90,7 @@ class Theatre:
 
 
 def conditions(run: Document) -> dict[str, str]:
-    """Give the conditions as type → status."""
+    """Return the conditions as type → status."""
     return {one["type"]: one["status"] for one in run["status"]["conditions"]}
 
 

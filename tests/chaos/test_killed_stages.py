@@ -45,7 +45,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> LocalVolume:
-    """Give a volume with the dataset on it."""
+    """Return a volume with the dataset on it."""
     volume = LocalVolume(tmp_path)
     assert volume.stage("download").returncode == 0
     return volume

@@ -91,7 +91,7 @@ class Namespaced(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def plural(kind: str) -> str:
@@ -101,7 +101,7 @@ def plural(kind: str) -> str:
 
 @pytest.fixture(scope="session")
 def install(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
-    """Try an installation with values, as somebody who has no rights in the cluster; give what helm says."""
+    """Try an installation with values, without rights in the cluster; return what helm says."""
     home = tmp_path_factory.mktemp("home")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Namespaced)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture(scope="module")
 def ask() -> FeatureRequest:
-    """Lend the engine: series and expressions in, an answer for each out."""
+    """Yield the engine: series and expressions in, an answer for each out."""
     try:
         program = binaries.promql()
     except UnavailableError as why:
@@ -45,7 +45,7 @@ def ask() -> FeatureRequest:
 
 @pytest.fixture(scope="module")
 def alerts(render: Render) -> dict[str, str]:
-    """Give the alerts of a release in `research` with one schedule."""
+    """Return the alerts of a release in `research` with one schedule."""
     objects = render(metrics={"prometheusRule": {"enabled": True}}, schedules=[NIGHTLY])
     [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
     return {rule["alert"].removeprefix("QlibShadow"): rule["expr"] for rule in group["rules"]}

@@ -256,7 +256,7 @@ def test_labels_and_annotations_are_on_everything(render: Render):
 
 
 def alerts(render: Render, rule: dict[str, Any] | None = None, **values: Any) -> dict[str, dict[str, Any]]:
-    """Give the alerts of a release, by their names."""
+    """Return the alerts of a release, by their names."""
     objects = render(metrics={"prometheusRule": {"enabled": True, **(rule or {})}}, **values)
     [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
     return {one["alert"]: one for one in group["rules"]}
@@ -331,7 +331,7 @@ def test_the_dashboard_is_json(render: Render):
 
 
 def pods(objects: Any) -> list[dict[str, Any]]:
-    """Give the pods of the operator, of a schedule, and of the trial."""
+    """Return the pods of the operator, of a schedule, and of the trial."""
     return [
         objects[OPERATOR]["spec"]["template"]["spec"],
         objects["CronJob", "research/nightly"]["spec"]["jobTemplate"]["spec"]["template"]["spec"],

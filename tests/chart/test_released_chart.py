@@ -25,7 +25,7 @@ EVERYTHING = (
 
 @pytest.fixture
 def digests(tmp_path: Path) -> Path:
-    """Give what the job of the images hands on."""
+    """Return what the job of the images hands on."""
     folder = tmp_path / "released"
     folder.mkdir()
     for name, digest in DIGESTS.items():

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.cluster
 
 
 def pod(objects: Any, namespace: str = "research") -> dict[str, Any]:
-    """Give the pod that serves them."""
+    """Return the pod that serves them."""
     spec: dict[str, Any] = objects["Deployment", f"{namespace}/{NAME}"]["spec"]["template"]["spec"]
     return spec
 

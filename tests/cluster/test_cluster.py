@@ -77,7 +77,7 @@ def output_of(cluster: Cluster, namespace: str, described: dict[str, Any]) -> st
 
 
 def own(cluster: Cluster) -> local.Local:
-    """Give the machine of a cluster that was built here, or skip."""
+    """Return the machine of a cluster that was built here, or skip."""
     if not isinstance(cluster.machine, local.Local):
         pytest.skip("looks into a cluster that was built on this machine; this one was not")
     return cluster.machine

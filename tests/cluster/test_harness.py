@@ -162,7 +162,7 @@ def test_an_images_name_follows_its_sources(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.fixture
 def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a machine of one's own, as far as sandboxes see it: no control groups, nobody else's folders."""
+    """Return a machine of one's own, as far as sandboxes see it: no control groups, nobody else's folders."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(sandbox, "control_groups", lambda _: [])
@@ -170,7 +170,7 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def a_stopped_sandbox() -> sandbox.Sandbox:
-    """Give a sandbox whose process is gone, and not yet what it left."""
+    """Return a sandbox whose process is gone, and not yet what it left."""
     state = Path(tempfile.mkdtemp(prefix=sandbox.PREFIX))
     with sandbox.lifeline(state):
         assert not sandbox.is_dead(state)

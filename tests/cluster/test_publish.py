@@ -38,7 +38,7 @@ class Recorder:
         self.refusal = ""
 
     def tag(self, reference: str, name: str) -> None:
-        """Give a name."""
+        """Return a name."""
         self.told.append(("tag", reference, name))
 
     def push(self, name: str) -> None:
@@ -173,12 +173,12 @@ class Registry(BaseHTTPRequestHandler):
         self.answer(201)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    """Lend an empty registry; buildah has to be told that it speaks no TLS, Docker knows of this machine."""
+    """Yield an empty registry; buildah has to be told that it speaks no TLS, Docker knows of this machine."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
     Registry.pushed = []
     location = f"127.0.0.1:{server.server_port}"

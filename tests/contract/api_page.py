@@ -26,7 +26,7 @@ TABLE: Final = "| field | type | meaning |\n|---|---|---|\n"
 
 
 def page() -> str:
-    """Write the page."""
+    """Return the page."""
     crd = yaml.safe_load((ROOT / "manifests/crd/qlibshadowruns.yaml").read_text())
     root = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     parts = [HEAD]

@@ -299,7 +299,7 @@ attempt is made. Past the stage's deadline the run fails with `DeadlineExceeded`
 
 
 def page() -> str:
-    """Write the page."""
+    """Return the page."""
     return TEXT.format(
         stage="\n".join(_stage_row(*one) for one in STAGE.items()),
         waits=_rows(OPERATOR),

@@ -46,7 +46,7 @@ class Advisories(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Sound(Advisories):
@@ -57,7 +57,7 @@ class Sound(Advisories):
 
 @pytest.fixture
 def advisories(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Lend an advisory service."""
+    """Yield an advisory service."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), request.param)
     Thread(target=server.serve_forever).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -74,7 +74,7 @@ def audit(url: str, *arguments: object) -> tuple[int, str, str]:
 
 @pytest.fixture
 def lock(tmp_path: Path) -> Path:
-    """Give a lock of two packages."""
+    """Return a lock of two packages."""
     (tmp_path / "two.lock").write_text(LOCK)
     return tmp_path / "two.lock"
 

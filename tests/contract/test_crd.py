@@ -32,7 +32,7 @@ def crd() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def schema(crd: dict[str, Any]) -> dict[str, Any]:
-    """Give the schema of the served version."""
+    """Return the schema of the served version."""
     found: dict[str, Any] = crd["versions"][0]["schema"]["openAPIV3Schema"]
     return found
 

@@ -8,7 +8,7 @@ from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason
 
 
-def test_states_page_is_current():
+def test_failures_page_is_current():
     """The tables and the constants are on it."""
     assert PAGE.read_text() == page(), (
         "docs/failures.md is stale; run: python -m tests.contract.failures_page"

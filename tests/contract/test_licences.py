@@ -23,7 +23,7 @@ def licences(folder: str | Path, *locks: Path) -> tuple[int, str, str]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """Give a folder with one package of each way to tell a licence."""
+    """Return a folder with one package of each way to tell a licence."""
     told = {
         "spdx": "License-Expression: MIT OR (Apache-2.0 AND BSD-3-Clause)",
         "short": "License: Apache 2.0",

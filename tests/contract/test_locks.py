@@ -17,13 +17,13 @@ EVERY = [*LOCKS, "build"]
 
 
 def names_in(lines: list[str]) -> set[str]:
-    """Give the normalised project names that requirement lines begin with."""
+    """Return the normalised project names that requirement lines begin with."""
     found = (re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line) for line in lines)
     return {re.sub(r"[-_.]+", "-", match.group()).lower() for match in found if match}
 
 
 def declared(groups: list[str]) -> set[str]:
-    """Give what pyproject.toml asks for in these extras and groups."""
+    """Return what pyproject.toml asks for in these extras and groups."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     both = document["project"]["optional-dependencies"] | document["dependency-groups"]
     return names_in([line for group in groups for line in both[group]])
@@ -37,7 +37,7 @@ def test_every_declared_dependency_is_locked(lock: str):
 
 
 def pins(name: str) -> set[str]:
-    """Give the versions of a lock, without what they depend on."""
+    """Return the versions of a lock, without what they depend on."""
     return set(
         re.findall(r"^[a-z0-9.-]+==\S+", (ROOT / f"requirements/{name}.lock").read_text(), re.MULTILINE)
     )

@@ -26,7 +26,7 @@ def documents(sample: Path) -> list[dict[str, Any]]:
 
 
 def runs() -> list[Path]:
-    """Give the samples that are runs."""
+    """Return the samples that are runs."""
     return [path for path in SAMPLES if any(one["kind"] == "QlibShadowRun" for one in documents(path))]
 
 

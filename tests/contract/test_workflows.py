@@ -26,7 +26,7 @@ def jobs(name: str) -> dict[str, Any]:
 
 
 def steps(job: dict[str, Any]) -> str:
-    """Give everything that a job does, as one text."""
+    """Return everything that a job does, as one text."""
     return "\n".join(
         f"{step.get('uses', '')} {step.get('with', '')} {step.get('run', '')}" for step in job["steps"]
     )

@@ -30,7 +30,7 @@ FIELD: Final = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z]+):")
 
 
 def page() -> str:
-    """Write the page."""
+    """Return the page."""
     text = (CHART / "values.yaml").read_text()
     values = yaml.safe_load(text)
     rows = (f"| `{path}` | {default(values, path)} | {meaning} |" for path, meaning in described(text))

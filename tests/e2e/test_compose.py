@@ -35,13 +35,13 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def compose(built_images: Images, tmp_path_factory: pytest.TempPathFactory) -> Composer:
-    """Lend what understands the file."""
+    """Yield what understands the file."""
     return composer(tmp_path_factory.mktemp("compose"), built_images)
 
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> dict[str, str]:
-    """Make folders that belong to somebody; give what the file asks for."""
+    """Make folders that belong to somebody; return what the file asks for."""
     for name in ("qlib", "inbox", "artifacts/trading-ops/qlib-shadow"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name).chmod(0o777)

@@ -58,7 +58,7 @@ def calls(installation: Installation) -> Counter[str]:
 
 @pytest.fixture(scope="module")
 def spent(installation: Installation) -> Counter[str]:
-    """Let twenty runs begin at once and complete; give the calls that they took."""
+    """Let twenty runs begin at once and complete; return the calls that they took."""
     try:
         installation.cluster.load_image(binaries.stage(), binaries.STAGE)
     except UnavailableError as why:

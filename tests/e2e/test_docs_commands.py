@@ -130,7 +130,7 @@ def stand_in(cluster: Cluster, condition: str) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
-    """Lend a control plane, with the namespaces that pages speak of."""
+    """Yield a control plane, with the namespaces that pages speak of."""
     cluster = start_control_plane()
     for namespace in NAMESPACES:
         cluster.kubectl("create", "namespace", namespace)
@@ -139,7 +139,7 @@ def plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
 
 @pytest.fixture
 def terminal(plane: Cluster, helm: Path, tmp_path: Path) -> Iterator[Terminal]:
-    """Lend a shell and the CRD; what was made in the namespaces is removed."""
+    """Yield a shell and the CRD; what was made in the namespaces is removed."""
     terminal = Terminal(plane, helm, tmp_path)
     terminal.must("kubectl apply -f manifests/crd/qlibshadowruns.yaml")
     plane.wait_until_served(CRD)

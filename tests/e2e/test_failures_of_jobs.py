@@ -45,7 +45,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Make a namespace and run an operator for it."""
+    """Create a namespace and run an operator for it."""
     define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("jobs"), images.runner.reference
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image) as process:
@@ -53,7 +53,7 @@ def place(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFac
 
 
 def job_of(shop: Workshop, run: str, stage: str = "download") -> dict[str, Any]:
-    """Give a stage's own Job."""
+    """Return a stage's own Job."""
     selector = f"--selector=qlibshadow.io/run={run},qlibshadow.io/stage={stage},!qlibshadow.io/purpose"
     items = shop.objects("jobs", selector)
     return dict(items[0]) if items else {}
@@ -118,7 +118,7 @@ def test_an_eviction_is_no_failed_attempt(place: Place):
 
 
 def lose_results(place: Place, ends: dict[str, str]) -> dict[str, str]:
-    """Let downloads end so, and their pods be gone, while no operator looks; give the Jobs' uids."""
+    """Let downloads end so, and their pods be gone, while no operator looks; return the Jobs' uids."""
     shop = place.shop
     jobs: dict[str, dict[str, Any]] = {}
     for run, end in ends.items():

@@ -29,7 +29,7 @@ NEW_FIELD = {"workflow": {"model": {"num_boost_round": 20}, "exchange": {"impact
 
 @pytest.fixture(scope="module")
 def apart(cluster: Cluster, images: Images) -> Iterator[Cluster]:
-    """Lend a cluster of its own: a CRD belongs to a whole cluster, and here it comes and goes."""
+    """Yield a cluster of its own: a CRD belongs to a whole cluster, and here it comes and goes."""
     if isinstance(cluster.machine, Borrowed):
         yield cluster
         return
@@ -41,7 +41,7 @@ def apart(cluster: Cluster, images: Images) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def folder(us: Release) -> Path:
-    """Give the volume of the first release."""
+    """Return the volume of the first release."""
     return us.prepare()
 
 

@@ -65,28 +65,28 @@ def modules(extra: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def runner(built_images: Images) -> Iterator[Container]:
-    """Lend a container of the runner's image."""
+    """Yield a container of the runner's image."""
     with engine().container(built_images.runner.reference) as container:
         yield container
 
 
 @pytest.fixture(scope="module")
 def operator(built_images: Images) -> Iterator[Container]:
-    """Lend a container of the operator's image."""
+    """Yield a container of the operator's image."""
     with engine().container(built_images.operator.reference) as container:
         yield container
 
 
 @pytest.fixture(params=["runner", "operator"])
 def either(request: pytest.FixtureRequest) -> Container:
-    """Lend a container of each image in turn."""
+    """Yield a container of each image in turn."""
     container: Container = request.getfixturevalue(request.param)
     return container
 
 
 @pytest.fixture(params=["runner", "operator"])
 def config(request: pytest.FixtureRequest, built_images: Images) -> dict[str, Any]:
-    """Give each image's settings in turn."""
+    """Return each image's settings in turn."""
     return engine().config(getattr(built_images, request.param).reference)
 
 
@@ -103,7 +103,7 @@ print(json.dumps(failures))
 
 
 def failed_imports(container: Container, wanted: list[str]) -> dict[str, str]:
-    """Import modules in an image, and give the errors of those that fail."""
+    """Import modules in an image, and return the errors of those that fail."""
     found: dict[str, str] = json.loads(container.run("python", "-c", IMPORT_EACH, *wanted).splitlines()[-1])
     return found
 
@@ -335,7 +335,7 @@ def bill(container: Container) -> dict[str, Any]:
 
 
 def parts(container: Container, kind: str) -> dict[str, str]:
-    """Give the names and versions on the bill of one kind of package."""
+    """Return the names and versions on the bill of one kind of package."""
     listed = [one for one in bill(container)["components"] if one["purl"].startswith(f"pkg:{kind}/")]
     return {one["name"]: one["version"] for one in listed}
 

@@ -33,7 +33,7 @@ PARTS = ("crd", "network-policy", "schedules")
 
 
 def build(cluster: Cluster, folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Build a kustomization with kubectl's own kustomize; give its objects by kind and name."""
+    """Build a kustomization with kubectl's own kustomize; return its objects by kind and name."""
     built = yaml.safe_load_all(cluster.kubectl("kustomize", str(folder)))
     return {(one["kind"], one["metadata"]["name"]): one for one in built}
 
@@ -96,7 +96,7 @@ def test_an_overlay_of_ones_own_is_the_page(cluster: Cluster, tmp_path: Path):
 
 @pytest.fixture
 def made(installation: Installation, namespace: str) -> list[dict[str, Any]]:
-    """Give the samples as the API server would store them."""
+    """Return the samples as the API server would store them."""
     folder = f"--filename={MANIFESTS / 'samples'}"
     apply = ("apply", f"--namespace={namespace}", *STRICT, folder, "--output=json")
     found: list[dict[str, Any]] = json.loads(installation.cluster.kubectl(*apply))["items"]

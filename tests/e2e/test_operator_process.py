@@ -89,13 +89,13 @@ class Operator:
 
 @pytest.fixture(scope="module")
 def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
-    """Lend a control plane whose CRD may come and go."""
+    """Yield a control plane whose CRD may come and go."""
     return start_control_plane()
 
 
 @pytest.fixture
 def research(control_plane: Cluster) -> Iterator[str]:
-    """Lend a namespace, and the CRD."""
+    """Yield a namespace, and the CRD."""
     control_plane.kubectl("apply", "-f", str(CRD))
     control_plane.wait_until_served("qlibshadowruns.qlibshadow.io")
     control_plane.kubectl("create", "namespace", "research")

@@ -23,7 +23,7 @@ HOST = "kubernetes.io/hostname"
 
 @pytest.fixture(scope="module")
 def shop(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    """Make a namespace, run an operator for it, and say that some pods are more important."""
+    """Create a namespace, run an operator for it, and say that some pods are more important."""
     define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("preemption"), images.runner.reference
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image):
@@ -34,7 +34,7 @@ def shop(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFact
 
 
 def a_node(cluster: Cluster) -> tuple[dict[str, str], str]:
-    """Select a node, and give so much memory that it has room for one such pod, and not for two."""
+    """Select a node, and return so much memory that it has room for one such pod, and not for two."""
     [node, *_] = cluster.get("nodes")["items"]
     kilobytes = int(node["status"]["allocatable"]["memory"].removesuffix("Ki"))
     return {HOST: node["metadata"]["labels"][HOST]}, f"{int(kilobytes * SHARE)}Ki"

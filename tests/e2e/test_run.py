@@ -28,7 +28,7 @@ QLIB_SHADOW = Path(sys.executable).with_name("qlib-shadow")
 
 
 def plain_environment() -> dict[str, str]:
-    """Give what a login shell has: some libraries behave differently under CI or pytest."""
+    """Return what a login shell has: some libraries behave differently under CI or pytest."""
     keep = ("PATH", "HOME", "LANG", "TZ")
     return {name: os.environ[name] for name in keep if name in os.environ}
 
@@ -42,18 +42,18 @@ def qlib_shadow(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def without_run_id(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Give the figures alone."""
+    """Return the figures alone."""
     return {name: value for name, value in metrics.items() if name != "runId"}
 
 
 def conditions(run: dict[str, Any]) -> dict[str, str]:
-    """Give the conditions as type → status."""
+    """Return the conditions as type → status."""
     return {condition["type"]: condition["status"] for condition in run["status"]["conditions"]}
 
 
 @pytest.fixture(scope="module")
 def folder(installation: Installation, finished_demo: dict[str, Any]) -> Path:
-    """Give the run folder as this machine sees it."""
+    """Return the run folder as this machine sees it."""
     return installation.on_host(finished_demo["status"]["artifactPath"])
 
 

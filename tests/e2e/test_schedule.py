@@ -94,7 +94,7 @@ class Schedules:
         return sorted(run["metadata"]["name"] for run in listed)
 
     def trigger(self, job: str, **changes: Any) -> dict[str, Any]:
-        """Apply a CronJob that never fires by itself, fire it by hand, and give the pod when it has ended."""
+        """Apply a suspended CronJob, fire it by hand, and return its pod when it has ended."""
         self.cluster.apply(cronjob(self.image, suspend=True, **changes), namespace=self.namespace)
         self.kubectl("create", "job", "--from=cronjob/nightly", job)
         pods = (f"--selector=batch.kubernetes.io/job-name={job}", f"--namespace={self.namespace}")
@@ -110,7 +110,7 @@ class Schedules:
 
 
 def told(pod: dict[str, Any]) -> tuple[int, str]:
-    """Give what a container left behind."""
+    """Return what a container left behind."""
     end = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     return end["exitCode"], end["message"]
 
@@ -127,7 +127,7 @@ def kubeconfig_of(cluster: Cluster, namespace: str, account: str) -> dict[str, A
 
 @pytest.fixture
 def schedules(installation: Installation, images: Images, namespace: str, tmp_path: Path) -> Schedules:
-    """Lend a namespace with the rights of schedules; the operator looks elsewhere."""
+    """Yield a namespace with the rights of schedules; the operator looks elsewhere."""
     cluster = installation.cluster
     cluster.apply(*rights(namespace), namespace=namespace)
     kubeconfig = tmp_path / "kubeconfig"

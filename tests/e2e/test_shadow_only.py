@@ -42,7 +42,7 @@ ATTACKS = ("python", "child", "native", "udp")
 
 @pytest.fixture(scope="module")
 def address(cluster: Cluster) -> str:
-    """Give an address that every pod can reach: the API server's."""
+    """Return an address that every pod can reach: the API server's."""
     service = cluster.get("service", "kubernetes", "--namespace=default")["spec"]
     return f"{service['clusterIP']} {service['ports'][0]['port']}"
 
@@ -76,7 +76,7 @@ def run_of(name: str, image: str, **qrun: Any) -> dict[str, Any]:
 
 
 def failure(installation: Installation, name: str) -> dict[str, Any]:
-    """Wait until a run has failed, and give its status."""
+    """Wait until a run has failed, and return its status."""
     installation.kubectl("wait", "--for=condition=Failed", f"qsr/{name}", "--timeout=600s")
     status: dict[str, Any] = installation.get("qsr", name)["status"]
     return status
@@ -84,7 +84,7 @@ def failure(installation: Installation, name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def broken(installation: Installation, hostile_image: str) -> dict[str, dict[str, Any]]:
-    """Apply one run for each attack, all at once, and give their ends."""
+    """Apply one run for each attack, all at once, and return their ends."""
     for attack in ATTACKS:
         manifest = yaml.safe_dump(run_of(f"{attack}-attack", hostile_image))
         installation.kubectl("apply", "-f", "-", input=manifest)

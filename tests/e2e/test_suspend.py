@@ -23,7 +23,7 @@ pytestmark = pytest.mark.cluster
 def operated(
     cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Workshop, Process]]:
-    """Make a namespace and run an operator for it."""
+    """Create a namespace and run an operator for it."""
     define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("suspend"), images.runner.reference
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image) as process:
@@ -32,12 +32,12 @@ def operated(
 
 @pytest.fixture(scope="module")
 def shop(operated: tuple[Workshop, Process]) -> Workshop:
-    """Give the namespace alone."""
+    """Return the namespace alone."""
     return operated[0]
 
 
 def job_of(shop: Workshop, run: str, stage: str) -> dict[str, Any]:
-    """Give a stage's Job, if there is one."""
+    """Return a stage's Job, if there is one."""
     items = shop.objects("jobs", f"--selector=qlibshadow.io/run={run},qlibshadow.io/stage={stage}")
     return dict(items[0]) if items else {}
 

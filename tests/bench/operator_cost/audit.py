@@ -91,14 +91,14 @@ def reads_and_writes(per_run: dict[str, float]) -> float:
 
 
 def spans(calls: list[Call]) -> dict[str, tuple[float, float]]:
-    """Give each run's beginning, when it was created, and its end, the last change of its status."""
+    """Return each run's beginning, when it was created, and its end, the last change of its status."""
     made = {c.name: c.ended for c in of(calls, "person", "create", "qlibshadowruns")}
     last = {c.name: c.ended for c in of(calls, "operator", "patch", "qlibshadowruns/status")}
     return {name: (began, last[name]) for name, began in made.items() if name in last}
 
 
 def delays(calls: list[Call]) -> list[float]:
-    """Give for each pod the time from its end to the next change of its run's status."""
+    """Return for each pod the time from its end to the next change of its run's status."""
     ends: dict[str, float] = {c.name: c.ended for c in of(calls, "kwok", "patch", "pods/status")}
     changes = defaultdict(list)
     for call in of(calls, "operator", "patch", "qlibshadowruns/status"):
@@ -125,5 +125,5 @@ def rounds(calls: list[Call], quiet: float = 3.0) -> list[list[Call]]:
 
 
 def quantile(values: list[float], share: float) -> float:
-    """Give a quantile of sorted values."""
+    """Return a quantile of sorted values."""
     return values[min(int(len(values) * share), len(values) - 1)] if values else float("nan")

@@ -73,11 +73,11 @@ class Place:
 
     @property
     def audit_log(self) -> Path:
-        """Give the file that the API server writes."""
+        """Return the file that the API server writes."""
         return self.state / "audit.log"
 
     def kubeconfig(self, user: str) -> Path:
-        """Give a user's."""
+        """Return a user's."""
         return self.pki.kubeconfig(user)
 
     def api(self, user: str, pool: int = 8) -> Api:
@@ -145,7 +145,7 @@ def furnish(place: Place) -> None:
 
 
 def bind(kind: str, role: str, user: str) -> dict[str, Any]:
-    """Give a user the rights of a role, in the namespace."""
+    """Return a user the rights of a role, in the namespace."""
     group = "rbac.authorization.k8s.io"
     return {
         "apiVersion": f"{group}/v1",

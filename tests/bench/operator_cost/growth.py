@@ -52,7 +52,7 @@ def measure(place: Place, runs: int) -> Size:
 
 
 def after_resync(log: audit.Log, process: Process, before: int) -> tuple[float, list[list[audit.Call]]]:
-    """Wait for one more resync and for what follows from it; give the processor seconds so far."""
+    """Wait for one more resync and for what follows from it; return the processor seconds so far."""
     wait_for(lambda: resyncs(log) > before, 120, "a resync")
     process.wait_until_idle()
     return process.cpu, audit.rounds(log.read())

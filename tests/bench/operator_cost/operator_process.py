@@ -38,18 +38,18 @@ class Process:
 
     @property
     def cpu(self) -> float:
-        """Give the processor seconds so far."""
+        """Return the processor seconds so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def resident(self) -> int:
-        """Give the bytes in memory now."""
+        """Return the bytes in memory now."""
         return self._memory("VmRSS")
 
     @property
     def peak(self) -> int:
-        """Give the most bytes that were ever in memory."""
+        """Return the most bytes that were ever in memory."""
         return self._memory("VmHWM")
 
     def _memory(self, name: str) -> int:
@@ -107,7 +107,7 @@ def answers(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         number: int = probe.getsockname()[1]

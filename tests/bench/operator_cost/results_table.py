@@ -29,7 +29,7 @@ def versus(what: str, ours: float, floor: float) -> Row:
 
 
 def fact(what: str, value: str, aim: str = "") -> Row:
-    """Give a figure that has no floor, with what is aimed at."""
+    """Return a figure that has no floor, with what is aimed at."""
     return what, value, aim, ""
 
 

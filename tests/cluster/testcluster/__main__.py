@@ -46,7 +46,7 @@ def up(options: argparse.Namespace) -> None:
 
 
 def the_cluster() -> Cluster:
-    """Give the cluster that was left running."""
+    """Return the cluster that was left running."""
     if running := provider.left_running():
         return running[0]
     raise TestClusterError("no cluster is running; start one: make cluster-up")
@@ -90,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what was asked; a failure is one sentence."""
+    """Run the command; a failure is one sentence."""
     options = parser().parse_args(arguments)
     try:
         options.act(options)

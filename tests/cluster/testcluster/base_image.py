@@ -29,7 +29,7 @@ def key() -> str:
 
 
 def archive() -> Path:
-    """Give the root file system as an archive."""
+    """Return the root file system as an archive."""
     return cache.keep("base", key(), make) / ARCHIVE
 
 

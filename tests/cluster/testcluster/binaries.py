@@ -22,7 +22,7 @@ PAUSE_ARCHIVE = "pause.tar"
 
 
 def kubernetes() -> Path:
-    """Give the folder with kube-apiserver, its companions, kubelet and kubectl."""
+    """Return the folder with kube-apiserver, its companions, kubelet and kubectl."""
 
     def make(folder: Path) -> None:
         say("compiling Kubernetes; 5 to 9 minutes the first time, then kept")
@@ -32,7 +32,7 @@ def kubernetes() -> Path:
 
 
 def etcd() -> Path:
-    """Give the folder with etcd; Debian's own lacks what recent clients wait for."""
+    """Return the folder with etcd; Debian's own lacks what recent clients wait for."""
 
     def make(folder: Path) -> None:
         say("compiling etcd; under a minute, then kept")
@@ -42,7 +42,7 @@ def etcd() -> Path:
 
 
 def helm() -> Path:
-    """Give the helm program, for the chart."""
+    """Return the helm program, for the chart."""
 
     def make(folder: Path) -> None:
         say("compiling helm; two to three minutes the first time, then kept")
@@ -52,7 +52,7 @@ def helm() -> Path:
 
 
 def actionlint() -> Path:
-    """Give actionlint, which reads the workflows of CI and release."""
+    """Return actionlint, which reads the workflows of CI and release."""
 
     def make(folder: Path) -> None:
         say("compiling actionlint; under a minute, then kept")
@@ -63,7 +63,7 @@ def actionlint() -> Path:
 
 
 def promql() -> Path:
-    """Give a program that asks Prometheus' own engine, for the chart's alerts and dashboard."""
+    """Return a program that asks Prometheus' own engine, for the chart's alerts and dashboard."""
 
     def make(folder: Path) -> None:
         say("compiling Prometheus' query engine; under a minute, then kept")
@@ -73,7 +73,7 @@ def promql() -> Path:
 
 
 def kwok() -> Path:
-    """Give kwok, which plays nodes and pods, for the operator's benchmark."""
+    """Return kwok, which plays nodes and pods, for the operator's benchmark."""
 
     def make(folder: Path) -> None:
         say("compiling kwok; two to five minutes the first time, then kept")
@@ -83,7 +83,7 @@ def kwok() -> Path:
 
 
 def pause() -> Path:
-    """Give the archive of the image that holds a pod's namespaces; no registry needed."""
+    """Return the archive of the image that holds a pod's namespaces; no registry needed."""
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -95,7 +95,7 @@ def pause() -> Path:
 
 
 def stage() -> Path:
-    """Give the archive of an image whose stages end well and at once."""
+    """Return the archive of an image whose stages end well and at once."""
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -112,7 +112,7 @@ def key(module: str) -> str:
 
 
 def stamps() -> str:
-    """Give the linker the version that `kubectl version` and the node report."""
+    """Return the linker the version that `kubectl version` and the node report."""
     major, minor, _ = VERSION.removeprefix("v").split(".")
     values = {"gitVersion": VERSION, "gitMajor": major, "gitMinor": minor}
     return " ".join(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def root() -> Path:
-    """Give the cache's folder: the user's, or where XDG_CACHE_HOME points."""
+    """Return the cache's folder: the user's, or where XDG_CACHE_HOME points."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home) / "qlib-shadow-operator"
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def lock(name: str) -> Iterator[None]:
 
 
 def keep(name: str, key: str, make: Callable[[Path], None]) -> Path:
-    """Give the folder `<name>-<key>`, made by `make` in a temporary one if it is not there yet."""
+    """Return the folder `<name>-<key>`, made by `make` in a temporary one if it is not there yet."""
     folder = root() / f"{name}-{key}"
     if folder.is_dir():
         return folder

@@ -25,7 +25,7 @@ class Authority:
 
     @property
     def certificate(self) -> Path:
-        """Give the file that clients trust."""
+        """Return the file that clients trust."""
         return self.folder / "ca.crt"
 
     @classmethod
@@ -48,7 +48,7 @@ class Authority:
         self.kubeconfig(name).write_text(json.dumps(self._kubeconfig(name), indent=1))
 
     def kubeconfig(self, name: str) -> Path:
-        """Give the kubeconfig of the named identity."""
+        """Return the kubeconfig of the named identity."""
         return self.folder / f"{name}.conf"
 
     def _kubeconfig(self, name: str) -> dict[str, object]:

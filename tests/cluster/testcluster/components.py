@@ -25,7 +25,7 @@ Commands = dict[str, list[str]]
 
 
 def control_plane(state: Path, pki: Authority, address: IPv4Address) -> Commands:
-    """Give the control plane's commands; it listens on the sandbox's own addresses alone."""
+    """Return the control plane's commands; it listens on the sandbox's own addresses alone."""
     return {
         "etcd": [
             f"--data-dir={state}/scratch/etcd",

@@ -23,7 +23,7 @@ MACHINE_FILES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf
 
 
 class Container(Protocol):
-    """A container of an image, to run commands in."""
+    """A container in which commands run."""
 
     def run(self, *command: str, user: str = "") -> str:
         """Run a command as the image's user or as another, without its entry point."""
@@ -36,7 +36,7 @@ class Engine(Protocol):
     def build(
         self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
     ) -> None:
-        """Build an image; `how` is said to the builder as it stands."""
+        """Build an image; `how` is passed to the builder unchanged."""
         ...
 
     def has(self, reference: str) -> bool:
@@ -52,7 +52,7 @@ class Engine(Protocol):
         ...
 
     def tag(self, reference: str, name: str) -> None:
-        """Give an image another name, which an earlier build may have."""
+        """Return an image another name, which an earlier build may have."""
         ...
 
     def push(self, name: str) -> None:
@@ -60,16 +60,16 @@ class Engine(Protocol):
         ...
 
     def config(self, reference: str) -> dict[str, Any]:
-        """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
+        """Return the image's User, Env, Labels, Entrypoint and WorkingDir."""
         ...
 
     def base(self) -> str:
-        """Give the base image that builds start from, or nothing for the Dockerfiles' own."""
+        """Return the base image that builds start from, or nothing for the Dockerfiles' own."""
         ...
 
     @contextmanager
     def container(self, reference: str) -> Iterator[Container]:
-        """Lend a container."""
+        """Yield a container."""
         ...
 
 
@@ -92,7 +92,7 @@ class Docker:
     def build(
         self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
     ) -> None:
-        """Build an image; `how` is said to the builder as it stands."""
+        """Build an image; `how` is passed to the builder unchanged."""
         run("docker", "build", *build_arguments(arguments), *how, "-f", dockerfile, "-t", reference, context)
 
     def has(self, reference: str) -> bool:
@@ -111,7 +111,7 @@ class Docker:
         run("docker", "save", "-o", archive, reference)
 
     def tag(self, reference: str, name: str) -> None:
-        """Give an image another name, which an earlier build may have."""
+        """Return an image another name, which an earlier build may have."""
         run("docker", "tag", reference, name)
 
     def push(self, name: str) -> None:
@@ -119,7 +119,7 @@ class Docker:
         run("docker", "push", "--quiet", name)
 
     def config(self, reference: str) -> dict[str, Any]:
-        """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
+        """Return the image's User, Env, Labels, Entrypoint and WorkingDir."""
         return dict(json.loads(run("docker", "image", "inspect", reference))[0]["Config"])
 
     def base(self) -> str:
@@ -128,7 +128,7 @@ class Docker:
 
     @contextmanager
     def container(self, reference: str) -> Iterator[Container]:
-        """Lend a container."""
+        """Yield a container."""
         yield DockerContainer(reference)
 
 
@@ -167,7 +167,7 @@ class Buildah:
     def build(
         self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
     ) -> None:
-        """Build an image; `how` is said to the builder as it stands."""
+        """Build an image; `how` is passed to the builder unchanged."""
         mounts = [f"--volume={file}:{file}:ro" for file in MACHINE_FILES if file.exists()]
         always = ("--isolation=chroot", "--layers", "--format=docker", *mounts, *build_arguments(arguments))
         run(*self.command, "bud", *always, *how, "-f", dockerfile, "-t", reference, context)
@@ -188,7 +188,7 @@ class Buildah:
         run(*self.command, "push", "--quiet", reference, f"docker-archive:{archive}:{reference}")
 
     def tag(self, reference: str, name: str) -> None:
-        """Give an image another name, which an earlier build may have."""
+        """Return an image another name, which an earlier build may have."""
         if self.has(name):  # or that build would stay, without any name
             run(*self.command, "rmi", name, check=False)
         run(*self.command, "tag", reference, name)
@@ -198,7 +198,7 @@ class Buildah:
         run(*self.command, "push", "--quiet", name, f"docker://{name}")
 
     def config(self, reference: str) -> dict[str, Any]:
-        """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
+        """Return the image's User, Env, Labels, Entrypoint and WorkingDir."""
         found = json.loads(run(*self.command, "inspect", "--type=image", reference))
         return dict(found["Docker"]["config"])
 
@@ -213,7 +213,7 @@ class Buildah:
 
     @contextmanager
     def container(self, reference: str) -> Iterator[Container]:
-        """Lend a container."""
+        """Yield a container."""
         name = run(*self.command, "from", reference).strip()
         try:
             yield BuildahContainer(self.command, name)
@@ -228,5 +228,5 @@ def build_arguments(arguments: dict[str, str]) -> list[str]:
 
 @cache
 def engine() -> Engine:
-    """Choose what this machine has."""
+    """Return what this machine has."""
     return Docker() if kind.docker_answers() else Buildah()

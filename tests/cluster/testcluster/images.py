@@ -55,7 +55,7 @@ class Image:
 
     @property
     def megabytes(self) -> float:
-        """Give the size on a node's disk: the archive is not compressed."""
+        """Return the size on a node's disk: the archive is not compressed."""
         return self.archive.stat().st_size / MEGABYTE
 
 

@@ -32,7 +32,7 @@ def mount(*arguments: str) -> None:
 
 
 def hide_the_machine(state: Path) -> None:
-    """Give the node its own copies of the folders and kernel settings that it would write to."""
+    """Return the node its own copies of the folders and kernel settings that it would write to."""
     for folder in PRIVATE:
         mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", folder)
     var_lib = state / "var-lib"

@@ -35,7 +35,7 @@ def docker_answers() -> bool:
 
 
 def require_docker() -> None:
-    """Refuse what only Docker can do, before anything long is begun."""
+    """Refuse what only Docker can do, before anything that takes long."""
     if not docker_answers():
         raise UnavailableError(
             "kind needs Docker, and Docker does not answer; start or install it, or do without:"
@@ -44,7 +44,7 @@ def require_docker() -> None:
 
 
 def program() -> Path:
-    """Give kind: the one on PATH, or the pinned one."""
+    """Return kind: the one on PATH, or the pinned one."""
     found = shutil.which("kind")
     return Path(found) if found else pinned()
 
@@ -67,7 +67,7 @@ def configuration(name: str, folder: Path) -> str:
 
 
 def kubectl() -> Path:
-    """Give kubectl: the one on PATH, or the one built with the local cluster's programs."""
+    """Return kubectl: the one on PATH, or the one built with the local cluster's programs."""
     found = shutil.which("kubectl")
     return Path(found) if found else binaries.kubernetes() / "kubectl"
 
@@ -81,12 +81,12 @@ class Kind:
 
     @property
     def node(self) -> str:
-        """Give the name of the node's container."""
+        """Return the name of the node's container."""
         return f"{self.name}-control-plane"
 
     @property
     def volumes(self) -> tuple[Path, str]:
-        """Give the folder that is mounted into the node."""
+        """Return the folder that is mounted into the node."""
         return self.folder / "volumes", ON_NODE
 
     def execute(self, *command: str) -> str:

@@ -55,7 +55,7 @@ def check(_: argparse.Namespace) -> None:
 
 
 def the_cluster() -> Cluster:
-    """Give the cluster that is running."""
+    """Return the cluster that is running."""
     if NAME not in run(kind.program(), "get", "clusters").split():
         raise TestClusterError(f"there is no kind cluster {NAME}; create it: make kind-up")
     return Cluster(FOLDER / "kubeconfig", kind.kubectl(), kind.Kind(NAME, FOLDER))
@@ -106,7 +106,7 @@ def patch(version: str, of: str, name: str, change: Mapping[str, object]) -> dic
 
 
 def try_out(cluster: Cluster, manifest: Path, namespace: str = NAME) -> str:
-    """Apply a run, wait for its end, and give it as kubectl prints it; a failure is its own sentence."""
+    """Apply a run, wait for its end, and return it as kubectl prints it; a failure is its own sentence."""
     where, file = f"--namespace={namespace}", f"--filename={manifest}"
     cluster.kubectl("apply", where, file)
     names = cluster.kubectl("get", where, file, "--output=name").split()
@@ -137,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what was asked; a failure is one sentence."""
+    """Run the command; a failure is one sentence."""
     options = parser().parse_args(arguments)
     try:
         kind.require_docker()

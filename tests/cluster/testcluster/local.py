@@ -33,16 +33,16 @@ class Local:
 
     @property
     def state(self) -> Path:
-        """Give the folder that holds everything of this cluster."""
+        """Return the folder that holds everything of this cluster."""
         return self.sandbox.state
 
     @property
     def volumes(self) -> tuple[Path, str]:
-        """Give the folder for volumes; node and tests see the same."""
+        """Return the folder for volumes; node and tests see the same."""
         return self.state / "volumes", f"{self.state}/volumes"
 
     def ctr(self, *arguments: str | Path) -> list[str]:
-        """Give the command line of containerd's own client."""
+        """Return the command line of containerd's own client."""
         where = (f"--address={self.state}/containerd.sock", "--namespace=k8s.io")
         return self.sandbox.inside("ctr", *where, *arguments)
 
@@ -95,7 +95,7 @@ class Local:
         return found
 
     def program(self, component: str) -> Path:
-        """Give the path of a part's program, the cluster's own link to it."""
+        """Return the path of a part's program, the cluster's own link to it."""
         return self.state / "bin" / component
 
     def keep_logs(self, folder: Path) -> None:

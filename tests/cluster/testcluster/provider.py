@@ -48,7 +48,7 @@ def given(kubeconfig: Path) -> Cluster:
 
 @contextmanager
 def obtain(kubeconfig: Path | None = None) -> Iterator[Cluster]:
-    """Lend a cluster, and end it afterwards if it was made for this."""
+    """Yield a cluster, and end it afterwards if it was made for this."""
     if kubeconfig:
         yield given(kubeconfig)
         return

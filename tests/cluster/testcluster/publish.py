@@ -18,7 +18,7 @@ REGISTRY = re.compile(rf"{HOST}(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 
 
 def check(registry: str, push: str) -> None:
-    """Refuse what cannot be meant, before anything long is begun."""
+    """Refuse what cannot be meant, before anything that takes long."""
     if push not in {"", "1"}:
         raise TestClusterError(f"PUSH={push} is not understood; write PUSH=1, or leave it out")
     if push and not registry:
@@ -31,7 +31,7 @@ def check(registry: str, push: str) -> None:
 
 
 def publish(builder: Engine, image: Image, registry: str, *, push: bool) -> str:
-    """Name an image as the chart does, and push it if that is asked for; give the name."""
+    """Name an image as the chart does, and push it if that is asked for; return the name."""
     repository = image.reference.rpartition(":")[0].rpartition("/")[2]
     name = f"{registry}/{repository}:{images.version()}"
     builder.tag(image.reference, name)

@@ -49,16 +49,16 @@ class Sandbox:
 
     @property
     def name(self) -> str:
-        """Give the name that folders, control groups and links carry."""
+        """Return the name that folders, control groups and links carry."""
         return self.state.name
 
     @property
     def address(self) -> IPv4Address:
-        """Give the address at which the machine reaches what listens in here."""
+        """Return the address at which the machine reaches what listens in here."""
         return IPv4Address((self.state / "address").read_text())
 
     def inside(self, *command: str | Path) -> list[str]:
-        """Give the command line that runs a command in here."""
+        """Return the command line that runs a command in here."""
         enter = ("nsenter", f"--target={self.init}", "--net", "--mount", "--pid", "--")
         return [*enter, *(str(word) for word in command)]
 
@@ -79,7 +79,7 @@ class Sandbox:
 
 
 def require_root() -> None:
-    """Refuse what only root can do, before anything long is begun."""
+    """Refuse what only root can do, before anything that takes long."""
     if os.geteuid() != 0:
         raise UnavailableError(
             "a test cluster without Docker needs root; run as root, install Docker, or pass --kubeconfig"
@@ -87,7 +87,7 @@ def require_root() -> None:
 
 
 def start(*, left_running: bool) -> Sandbox:
-    """Make a sandbox that ends with this process, or one that is left running."""
+    """Create a sandbox that ends with this process, or one that is left running."""
     remove_leftovers()
     state = Path(tempfile.mkdtemp(prefix=PREFIX))
     state.chmod(0o755)
@@ -152,12 +152,12 @@ def connect(sandbox: Sandbox) -> None:
 
 
 def addresses(link: int) -> tuple[IPv4Address, IPv4Address]:
-    """Give the two ends of the numbered link: the machine's and the sandbox's."""
+    """Return the two ends of the numbered link: the machine's and the sandbox's."""
     return LINKS[4 * link + 1], LINKS[4 * link + 2]
 
 
 def find() -> list[Sandbox]:
-    """Give the sandboxes that live on this machine."""
+    """Return the sandboxes that live on this machine."""
     living = [(state, process_1(state)) for state in states() if not is_dead(state)]
     return [Sandbox(state, init) for state, init in living if init]
 
@@ -179,7 +179,7 @@ def remove_leftovers() -> None:
 
 
 def states() -> list[Path]:
-    """Give the folders of all sandboxes, dead or alive."""
+    """Return the folders of all sandboxes, dead or alive."""
     return sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
 
 
@@ -208,7 +208,7 @@ def remove(state: Path) -> None:
 
 
 def control_groups(name: str) -> list[Path]:
-    """Give the sandbox's control group: one folder on cgroup v2, one per controller on v1."""
+    """Return the sandbox's control group: one folder on cgroup v2, one per controller on v1."""
     if (CGROUPS / "cgroup.controllers").exists():
         return [CGROUPS / name]
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]

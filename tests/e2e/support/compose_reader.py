@@ -51,7 +51,7 @@ class Composer:
 
 
 def composer(scratch: Path, images: Images) -> Composer:
-    """Choose what this machine has; no network, since nothing here needs one."""
+    """Return what this machine has; no network, since nothing here needs one."""
     env = {"QLIB_SHADOW_RUNNER_IMAGE": images.runner.reference, "QLIB_SHADOW_NETWORK": "none"}
     if kind.docker_answers():
         return Composer("docker compose", env)

@@ -32,7 +32,7 @@ RUNNER = [sys.executable, "-m", "qlib_shadow_runner", "stage"]
 
 
 def small_run() -> dict[str, Any]:
-    """Give the spec of a run that is research in every respect but its size."""
+    """Return the spec of a run that is research in every respect but its size."""
     return {
         "dataset": {"source": {"synthetic": {"symbols": 10, "days": 260}}},
         "workflow": {"model": {"num_boost_round": 12, "min_child_samples": 5}},
@@ -129,7 +129,7 @@ class LocalVolume:
         return [run.run_id for run in runs if run.status == RunStatus.RUNNING]
 
     def faults(self, run_id: str = "run-1") -> list[str]:
-        """Verify a run; give the lines that fail."""
+        """Verify a run; return the lines that fail."""
         lines = verify_run(self.folder(run_id), self.mount)
         assert len(lines) >= 12
         return [str(line) for line in lines if not line.passed]

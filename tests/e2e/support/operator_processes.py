@@ -79,7 +79,7 @@ class Workshop:
         self.kubectl("patch", "qsr", run, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
 
     def run_held_back(self, name: str, **spec: Any) -> dict[str, Any]:
-        """Apply a run whose download no node may begin yet; wait until that is told, and give its Job."""
+        """Apply a run whose download no node may begin yet; wait until that is told, and return its Job."""
         gate = {"download": {"nodeSelector": {f"{self.namespace}/{name}": "open"}}}
         self.run(name, **spec, stages=gate)
         self.wait_for_stage(name, "download", reason="Unschedulable")
@@ -95,7 +95,7 @@ class Workshop:
         self.kubectl("wait", f"--for=condition={condition}", f"qsr/{run}", f"--timeout={PATIENCE}s")
 
     def wait_for_stage(self, run: str, stage: str, **values: str) -> dict[str, Any]:
-        """Wait until a stage's status shows some values, and give it."""
+        """Wait until a stage's status shows some values, and return it."""
         for name, value in values.items():
             path = f"{{.status.stages[?(@.name=='{stage}')].{name}}}"
             self.kubectl("wait", f"--for=jsonpath={path}={value}", f"qsr/{run}", f"--timeout={PATIENCE}s")
@@ -115,17 +115,17 @@ class Workshop:
         return next(one for one in self.status(run)["conditions"] if one["type"] == kind)
 
     def failure(self, run: str) -> dict[str, Any]:
-        """Wait for a run to fail, and give the condition that says why."""
+        """Wait for a run to fail, and return the condition that says why."""
         self.wait(run, "Failed")
         return self.condition(run, "Failed")
 
     def jobs(self, run: str) -> dict[str, dict[str, Any]]:
-        """Give the Jobs of a run by name."""
+        """Return the Jobs of a run by name."""
         found = self.objects("jobs", f"--selector=qlibshadow.io/run={run}")
         return {job["metadata"]["name"]: job for job in found}
 
     def pods(self, run: str) -> list[dict[str, Any]]:
-        """Give the pods of a run, oldest first."""
+        """Return the pods of a run, oldest first."""
         found = self.objects("pods", f"--selector=qlibshadow.io/run={run}")
         return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
@@ -140,7 +140,7 @@ class Workshop:
         return wait_for(found, PATIENCE, f"a running pod of {run}")
 
     def events(self, run: str) -> dict[str, str]:
-        """Give what Events say of a run, by reason."""
+        """Return what Events say of a run, by reason."""
         found = self.objects("events.events.k8s.io", f"--field-selector=regarding.name={run}")
         return {one["reason"]: one["note"] for one in found}
 
@@ -185,7 +185,7 @@ class Process:
 
 
 def alarms(lines: list[dict[str, Any]], *words: str) -> list[str]:
-    """Give what an operator says of defects, of refusals, or in such words; a slow API server is neither."""
+    """Return the log messages about defects, refusals, or such words; a slow API server is neither."""
     found = []
     for line in lines:
         message, level = line["message"], line["level"]
@@ -198,7 +198,7 @@ def alarms(lines: list[dict[str, Any]], *words: str) -> list[str]:
 
 @contextmanager
 def workshop(cluster: Cluster, *, policy: bool = True) -> Iterator[Workshop]:
-    """Make a namespace with a volume, and take it away."""
+    """Create a namespace with a volume, and take it away."""
     name = f"test-{uuid4().hex[:8]}"
     make_namespace(cluster, name)
     if policy:
@@ -218,7 +218,7 @@ def define_runs(cluster: Cluster) -> None:
 
 
 def make_namespace(cluster: Cluster, name: str) -> None:
-    """Make a namespace that admits restricted pods alone."""
+    """Create a namespace that admits restricted pods alone."""
     metadata = {"name": name, "labels": RESTRICTED}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     account = ("serviceaccount/default", f"--namespace={name}")
@@ -226,7 +226,7 @@ def make_namespace(cluster: Cluster, name: str) -> None:
 
 
 def remove_namespace(cluster: Cluster, name: str) -> None:
-    """Take a namespace away with its volumes; nobody waits for it."""
+    """Delete a namespace with its volumes; nobody waits for it."""
     cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
     cluster.kubectl("delete", "pv", f"--selector=qlibshadow.io/test-namespace={name}", "--wait=false")
 
@@ -257,7 +257,7 @@ def operating(
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as lent:
         lent.bind(("127.0.0.1", 0))
         return int(lent.getsockname()[1])

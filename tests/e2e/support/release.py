@@ -67,7 +67,7 @@ class Release:
         ]
 
     def prepare(self) -> Path:
-        """Make the namespace, which admits restricted pods alone, and a volume; give the volume's folder."""
+        """Create a restricted namespace and a volume; return the volume's folder."""
         restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
         metadata = {"name": self.name, "labels": restricted}
         here, on_node = self.cluster.machine.volumes

@@ -12,7 +12,7 @@ from qlib_shadow_runner.cli.parser import build_parser
 from qlib_shadow_runner.cli.words.shared import subcommands
 
 
-def test_states_page_is_current():
+def test_the_page_is_current():
     """Every command with its help, and every exit code."""
     assert PAGE.read_text() == page(), "docs/commands.md is stale; run: make docs"
     assert all(f"### `qlib-shadow {name}`" in page() for name in subcommands(build_parser()))
