@@ -17,7 +17,10 @@ venv: .venv/.ready ## Make the Python environment (every other target does it by
 demo: .venv/.ready ## Run manifests/samples/demo.yaml on this machine, without a cluster (RUN=, DATA=, ARGS=)
 	@$(BIN)/qlib-shadow run $(RUN) --data $(DATA) $(ARGS)
 
-test: lint unit cluster-test ## Run every check and every test, a real cluster included
+# The unit tests give way, since they only compute: the cluster's tests, which mostly wait, take longest.
+test: .venv/.ready ## Run every check and every test, a real cluster included; all of it, whatever fails
+	@$(BIN)/python tests/everything.py --lint='env -u MAKEFLAGS make --no-print-directory lint' \
+		--unit=$(call quoted,nice -n 5 $(UNIT)) --cluster-test=$(call quoted,$(CLUSTER_TEST))
 
 lint: .venv/.ready ## Format check, ruff, strict mypy, import contracts
 	$(BIN)/ruff format --check .
@@ -29,15 +32,24 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+UNIT = $(BIN)/pytest -m 'not cluster and not harness' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
 unit: .venv/.ready ## Run the tests that need no cluster (ARGS='-k name')
-	$(BIN)/pytest -m 'not cluster' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(UNIT)
 
 # Most of a cluster's time is waiting, so two of them share the tests; one that was given is used alone. The first
-# time, each may have to wait until the other has compiled what both need.
+# time, each may have to wait until the other has made what both need.
 TWO_CLUSTERS = $(if $(findstring kubeconfig,$(ARGS))$(QLIB_SHADOW_TEST_KUBECONFIG),,-n 2 --dist loadfile --no-loadscope-reorder --timeout=3600)
 
+# Collecting the unit tests in each process takes as long as a few tests.
+WITH_A_CLUSTER = tests/chaos tests/chart tests/cluster tests/contract tests/e2e
+CLUSTER_TEST = $(BIN)/pytest $(WITH_A_CLUSTER) -m 'cluster and not harness' $(TWO_CLUSTERS) $(ARGS)
+
 cluster-test: .venv/.ready ## Run the tests on a real cluster (ARGS='--kubeconfig ~/.kube/config')
-	$(BIN)/pytest -m cluster $(TWO_CLUSTERS) $(ARGS)
+	$(CLUSTER_TEST)
+
+harness-test: .venv/.ready ## Run the tests of what makes the clusters and images (ARGS=)
+	$(BIN)/pytest tests/cluster $(ARGS)
 
 cluster-up: .venv/.ready ## Start the test cluster and leave it running
 	@PYTHONPATH=tests/cluster $(BIN)/python -m testcluster up
@@ -122,10 +134,12 @@ docs: .venv/.ready ## Write the pages that are generated from the code
 		PYTHONPATH=. $(BIN)/python -m tests.$$page || exit; done
 
 CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_CHAOS_KILLS=100 \
-	QLIB_SHADOW_CHAOS_RUNS=20 QLIB_SHADOW_CHAOS_RESTARTS=10 QLIB_SHADOW_CHAOS_FEATURES=400 QLIB_SHADOW_CHAOS_BACKTESTS=200
+	QLIB_SHADOW_CHAOS_RUNS=20 QLIB_SHADOW_CHAOS_RESTARTS=10 QLIB_SHADOW_CHAOS_FEATURES=400 QLIB_SHADOW_CHAOS_BACKTESTS=200 \
+	QLIB_SHADOW_CHAOS_FILES=500
 
 chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; tell new mishaps
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/archive -k crash $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/prices -k "anything or come_back or give_back" $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/fast -k "any_expression or any_market" $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
 
@@ -133,4 +147,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report bench-operator docs chaos lock audit licences clean
+.PHONY: help venv demo test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report bench-operator docs chaos lock audit licences clean

@@ -119,6 +119,9 @@ def _defaults(env: _Environment) -> Defaults:
                 "START_TIMEOUT_SECONDS", _whole(10, 86_400), int(base.start_timeout.total_seconds())
             )
         ),
+        query_after=timedelta(
+            seconds=env.get("QUERY_AFTER_SECONDS", _whole(1, 600), int(base.query_after.total_seconds()))
+        ),
         stages=MappingProxyType({stage: _stage(env, stage, base.stage(stage)) for stage in Stage}),
     )
 

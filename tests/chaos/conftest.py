@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Hire(Protocol):
     """Starts an operator."""
 
-    def __call__(self, kubeconfig: Path | None = None) -> Operator:
-        """Start it, over another way to the cluster if one is given."""
+    def __call__(self, kubeconfig: Path | None = None, **settings: str) -> Operator:
+        """Start it, over another way to the cluster if one is given, with other settings if some are."""
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +68,9 @@ def hire(theatre: Theatre, tmp_path: Path) -> Iterator[Hire]:
     """Start operators, and see at the end that none of them found a defect in itself."""
     hired: list[Operator] = []
 
-    def start(kubeconfig: Path | None = None) -> Operator:
+    def start(kubeconfig: Path | None = None, **settings: str) -> Operator:
         log = tmp_path / f"operator-{len(hired)}.log"
-        operator = Operator(kubeconfig or theatre.kubeconfig, theatre.namespace, log)
+        operator = Operator(kubeconfig or theatre.kubeconfig, theatre.namespace, log, settings)
         operator.start()
         hired.append(operator)
         return operator

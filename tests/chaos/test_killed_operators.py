@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
 
-KILLS = int(os.environ.get("QLIB_SHADOW_CHAOS_KILLS", "10"))
+KILLS = int(os.environ.get("QLIB_SHADOW_CHAOS_KILLS", "4"))
 RUNS = int(os.environ.get("QLIB_SHADOW_CHAOS_RUNS", "5"))
 
 

@@ -38,7 +38,7 @@ def test_a_pod_that_its_node_does_not_end_is_told_and_replaced_once_it_is_gone(
     theatre: Theatre, node: FakeNode, hire: Hire
 ):
     """Where nobody says that the node is lost, its pods stay: Kubernetes makes no other beside them."""
-    hire()
+    hire(QUERY_AFTER_SECONDS="3")
     node.holds = True
     theatre.apply("nightly", stages={"download": {"retries": 0}})
     wait_for(lambda: download(theatre).get("state") == "Running", PATIENCE, "the download to run")
@@ -56,7 +56,7 @@ def test_a_pod_that_its_node_does_not_end_is_told_and_replaced_once_it_is_gone(
 
 def test_a_lost_node_costs_no_attempt(theatre: Theatre, node: FakeNode, hire: Hire):
     """With no retry to spare; while there is no node, the run says that it waits for one."""
-    operator = hire()
+    operator = hire(QUERY_AFTER_SECONDS="3")
     node.holds = True
     theatre.apply("nightly", stages={"download": {"retries": 0}})
     wait_for(lambda: download(theatre).get("state") == "Running", PATIENCE, "the download to run")

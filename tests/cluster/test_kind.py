@@ -68,6 +68,7 @@ def test_every_node_has_the_volume(path: Path) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.harness
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
 def test_kind_itself_reads_the_configurations(path: Path, tmp_path: Path) -> None:
     """The pinned kind, which is strict; without Docker on its path it gets as far as asking for it."""
@@ -99,6 +100,7 @@ def installed(cluster: Cluster, images: Images, tmp_path: Path) -> Iterator[str]
 
 
 @pytest.mark.cluster
+@pytest.mark.harness
 def test_what_is_installed_runs_the_demo(cluster: Cluster, installed: str, tmp_path: Path) -> None:
     """The images under test, on a folder of this machine; a run that fails says why."""
     run = tmp_path / "run.yaml"

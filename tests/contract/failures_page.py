@@ -44,7 +44,7 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.DATASET_MISSING: (
         "There is no dataset, and nothing that would bring one.",
-        "Put one at `dataset.path`, or name a `dataset.source`.",
+        "Put one at `dataset.path`, or name a `dataset.source`. Of a `dataset.version`, the message lists those that are there.",
     ),
     Reason.DATASET_INVALID: (
         "The dataset, or what it is made from, is broken or empty.",

@@ -19,6 +19,8 @@ from qlib_shadow_runner.dataset.prices.column_roles import ROLES
 from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.dataset.quality.policy import EVERYTHING
 from qlib_shadow_runner.dataset.sources import SOURCES, archive, prices
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import dataset as dataset_spec
 
 CRD = Path(__file__).parents[2] / "manifests/crd/qlibshadowruns.yaml"
 
@@ -124,6 +126,21 @@ def test_the_runner_takes_each_source(schema: dict[str, Any], source: str, given
     declared = schema["properties"]["spec"]["properties"]["dataset"]["properties"]["source"]["properties"]
     assert given.keys() <= declared[source].get("properties", {}).keys()
     runner.parse_spec({"dataset": {"source": {source: given}}})
+
+
+def test_what_cannot_stand_beside_a_version_is_the_runners(schema: dict[str, Any]):
+    """One rule and one sentence for each, on both sides."""
+    dataset = schema["properties"]["spec"]["properties"]["dataset"]
+    rules = {rule["rule"]: rule["message"] for rule in dataset["x-kubernetes-validations"]}
+    for name in dataset_spec.NOT_WITH_VERSION:
+        message = rules.pop(f"!has(self.version) || !has(self.{name})")
+        with pytest.raises(StageError) as caught:
+            runner.parse_spec({"dataset": {"version": "3f9c0a1b2c3d", name: {}}})
+        assert caught.value.message == f"spec.{message}"
+    assert rules == {}
+    [rule] = dataset["properties"]["version"]["x-kubernetes-validations"]
+    assert rule["rule"] == f"self.matches('^{dataset_spec.VERSION}$')"
+    assert runner.parse_spec({"dataset": {"version": "3f9c0a1b2c3d"}}).dataset.version == "3f9c0a1b2c3d"
 
 
 def test_the_models_parameters_are_the_runners(schema: dict[str, Any]):

@@ -66,10 +66,11 @@ def test_a_workflow_may_do_no_more_than_it_must(path: Path):
 
 
 def test_ci_runs_what_a_contributor_runs():
-    """Make test on both Pythons; advisories and licences beside it."""
+    """Make test on both Pythons; the harness, advisories and licences beside it."""
     test, audit = jobs("ci")["test"], jobs("ci")["audit"]
     assert test["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
     assert "make test" in steps(test)
+    assert "make harness-test" in steps(jobs("ci")["harness"])
     assert "make audit" in steps(audit)
     assert "make licences" in steps(audit)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from operator_processes import (
+    QUERY_AFTER_SECONDS,
     Process,
     Workshop,
     alarms,
@@ -23,7 +24,7 @@ from operator_processes import (
     unreachable,
     workshop,
 )
-from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME, QUERY_AFTER
+from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME
 from testcluster import PATIENCE
 from testcluster.engines import engine
 
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-HASTY_SECONDS = int((QUERY_AFTER + NO_WARNING_LIFETIME).total_seconds()) + 10
-"""Events are asked for twice within it: a busy kubelet may have nothing to say the first time."""
+HASTY_SECONDS = QUERY_AFTER_SECONDS * (1 + 4 * NO_WARNING_LIFETIME)
+"""Events are asked for four times before it: a busy kubelet may have nothing to say at first."""
 PYTHON = "docker.io/library/python:3.12-slim"
 """The base of both images where Docker is."""
 BOTCHED = """
@@ -393,6 +394,11 @@ def test_failed_runs_are_found_by_their_phase(patient: Patient):
         ),
         ({"workflow": {"configMapRef": {"key": "k"}}}, 'configMapRef): missing required field "name"'),
         ({"workflow": {"configMapRef": {"name": "m", "key": "a/b"}}}, "spec.workflow.configMapRef.key"),
+        ({"dataset": {"version": "latest"}}, "dataset.version must be the fingerprint of a version"),
+        (
+            {"dataset": {"version": "0" * 12, "source": {"existing": {}}}},
+            "dataset.source cannot stand beside version, which names data that is there already",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(patient: Patient, spec: dict[str, Any], sentence: str):

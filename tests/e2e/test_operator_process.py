@@ -107,7 +107,8 @@ def research(control_plane: Cluster) -> Iterator[str]:
 def operator(kubeconfig: Path, log: Path, **settings: str) -> Iterator[Operator]:
     """Start an operator, and end it."""
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    environ = {**keep, "KUBECONFIG": str(kubeconfig), "QLIB_SHADOW_HEALTH_PORT": "0"}
+    settings = {"HEALTH_PORT": "0", "QUERY_AFTER_SECONDS": "3", **settings}
+    environ = {**keep, "KUBECONFIG": str(kubeconfig)}
     environ |= {f"QLIB_SHADOW_{name}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "qlib_shadow_operator"]
     with log.open("wb") as stderr:

@@ -65,15 +65,15 @@ def metadata(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def local_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the same file on this machine, in an environment without CI or pytest variables."""
+def asked_here(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Make the dataset of the same file on this machine, and render its question without answering it."""
     data = tmp_path_factory.mktemp("local") / "data"
-    done = qlib_shadow("run", DEMO, "--data", data)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "golden run: PASS" in done.stdout
-    found: Path
-    (found,) = (data / "artifacts/trading-ops/qlib-shadow").glob("demo-*")
-    return found
+    told = []
+    for command in ("download", "render"):
+        done = qlib_shadow(command, DEMO, "--data", data, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told.append(json.loads(done.stdout))
+    return {"fingerprint": told[0]["dataset"]["fingerprint"], "configHash": told[1]["configHash"]}
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +88,6 @@ def run_in_the_image(images: Images) -> dict[str, Any]:
         printed = container.run("sh", "-c", script, "sh", DEMO.read_text())
     documents: dict[str, Any] = json.loads(printed)
     return documents
-
-
-def metadata_of(folder: Path) -> dict[str, Any]:
-    """Read a run folder's metadata."""
-    document: dict[str, Any] = json.loads((folder / "RUN_METADATA.json").read_text())
-    return document
 
 
 def test_the_sample_runs_to_complete(finished_demo: dict[str, Any]):
@@ -210,11 +204,12 @@ def test_kubectl_get_shows_the_figures(installation: Installation, finished_demo
     assert finished_demo["status"]["dataset"]["calendarEnd"] in row
 
 
-def test_the_same_file_gives_the_same_question_on_a_laptop(metadata: dict[str, Any], local_run: Path):
+def test_the_same_file_gives_the_same_question_on_a_laptop(
+    metadata: dict[str, Any], asked_here: dict[str, Any]
+):
     """Dataset fingerprint and config hash are the same with and without a cluster."""
-    here = metadata_of(local_run)
-    assert here["dataset_fingerprint"] == metadata["dataset_fingerprint"]
-    assert here["config_hash"] == metadata["config_hash"]
+    assert asked_here["fingerprint"] == metadata["dataset_fingerprint"]
+    assert asked_here["configHash"] == metadata["config_hash"]
 
 
 def test_equal_versions_give_equal_metrics(
@@ -233,6 +228,58 @@ def test_a_second_apply_changes_nothing(installation: Installation, finished_dem
     """The same file again is no new run."""
     assert "unchanged" in installation.kubectl("apply", "-f", str(DEMO))
     assert installation.get("qsr", "demo")["status"] == finished_demo["status"]
+
+
+def a_run_of_version(name: str, version: str) -> str:
+    """Write the demo's run, on a version that is there."""
+    run = yaml.safe_load(DEMO.read_text())
+    run["metadata"]["name"] = name
+    run["spec"] |= {"dataset": {"version": version}, "reuse": "IfIdentical"}
+    return yaml.safe_dump(run)
+
+
+def test_a_run_that_names_the_version_of_an_earlier_run_needs_no_download(
+    installation: Installation, finished_demo: dict[str, Any], metadata: dict[str, Any]
+):
+    """One Job, on the same data mounted read-only; the same question, and a resource that tells as much."""
+    demo = finished_demo["status"]
+    installation.kubectl(
+        "apply", "-f", "-", input=a_run_of_version("again", demo["dataset"]["fingerprint"][:12])
+    )
+    installation.kubectl("wait", "--for=condition=Complete", "qsr/again", "--timeout=600s")
+    again = installation.get("qsr", "again")
+    status = again["status"]
+    assert [stage["name"] for stage in status["stages"]] == ["qrun"]
+    assert conditions(again) == conditions(finished_demo)
+    assert status["configHash"] == demo["configHash"]
+    assert status["metrics"] == demo["metrics"]
+    assert status["dataset"] == demo["dataset"]
+    [pod] = installation.pods_of("again")
+    mounts = pod["spec"]["containers"][0]["volumeMounts"]
+    resolved = demo["dataset"]["resolvedPath"]
+    assert [m for m in mounts if m["mountPath"] == resolved and m.get("readOnly")], mounts
+    _, row = installation.kubectl("get", "qsr", "again").splitlines()
+    assert demo["dataset"]["calendarEnd"] in row
+    folder = installation.on_host(status["artifactPath"])
+    told = metadata_of(folder)
+    assert told["dataset_source"] == metadata["dataset_source"]
+    assert list(told["stages"]) == ["qrun"]
+    done = qlib_shadow("verify", folder, "--data", installation.data)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_version_that_is_not_there_fails_with_those_that_are(
+    installation: Installation, finished_demo: dict[str, Any]
+):
+    """And is not in the way of a run that makes one."""
+    installation.kubectl("apply", "-f", "-", input=a_run_of_version("unknown-version", "0" * 12))
+    installation.kubectl("wait", "--for=condition=Failed", "qsr/unknown-version", f"--timeout={PATIENCE}s")
+    status = installation.get("qsr", "unknown-version")["status"]
+    (failed,) = [c for c in status["conditions"] if c["type"] == "Failed"]
+    assert failed["reason"] == "DatasetMissing"
+    assert finished_demo["status"]["dataset"]["fingerprint"][:12] in failed["message"]
+    assert "run once with spec.dataset.source instead" in failed["message"]
+    assert [(stage["name"], stage["attempts"]) for stage in status["stages"]] == [("qrun", 1)]
 
 
 def test_a_run_over_a_missing_dataset_fails_with_a_remedy(installation: Installation):

@@ -51,6 +51,8 @@ class QueryRunner:
 
     api: QueryApi
     cache: ClusterCache
+    query_after: timedelta
+    """How long a pod may take to start; an answer is good for some times as long."""
     _kept: dict[str, dict[Query, tuple[datetime, Any]]] = field(default_factory=dict)
     """Answers by uid of the run. Lost when the process ends, and then read again."""
     _policies: dict[str, tuple[datetime, list[dict[str, Any]]]] = field(default_factory=dict)
@@ -59,9 +61,9 @@ class QueryRunner:
     def known(self, run: Run, now: datetime) -> dict[Query, Any]:
         """Return the answers that are not expired."""
         fresh = {
-            q: kept
-            for q, kept in self._kept.get(run.uid, {}).items()
-            if now - kept[0] < answer_lifetime(kept[1])
+            query: (at, answer)
+            for query, (at, answer) in self._kept.get(run.uid, {}).items()
+            if now - at < answer_lifetime(answer, self.query_after)
         }
         if fresh:
             self._kept[run.uid] = fresh

@@ -91,7 +91,7 @@ class Reconciler:
     """Uids of runs whose namespace is being deleted."""
 
     def __post_init__(self) -> None:
-        self._query_runner = QueryRunner(self.api, self.cache)
+        self._query_runner = QueryRunner(self.api, self.cache, self.defaults.query_after)
 
     def reconcile(self, key: Key) -> float | None:
         """Reconcile a run; return the seconds until the next pass if time alone can change it."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.reasons import OperatorReason, ReasonText
 from qlib_shadow_operator.runs.stage_result import MalformedResultError, StageResult, parse_result
-from qlib_shadow_runner.contract import ExitCode, Reason, Stage
+from qlib_shadow_runner.contract import ENV_TEMPLATE, ExitCode, Reason, Stage
+from qlib_shadow_runner.contract.stages import STAGES
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.model import Pod, Run, Termination
@@ -73,7 +74,7 @@ def _why_unschedulable(detail: str, run: Run, stage: Stage, claim: str) -> Cause
 
 def _why_not_startable(detail: str, run: Run, stage: Stage) -> Cause:
     template = run.spec.template_from
-    if template and stage is Stage.QRUN and "configmap" in detail.lower():
+    if template and ENV_TEMPLATE in STAGES[stage].variables and "configmap" in detail.lower():
         message = reasons.template_missing(template.name, template.key, run.namespace, detail)
         return Cause(Reason.TEMPLATE_NOT_FOUND, message)
     return Cause(OperatorReason.CONTAINER_CANNOT_START, reasons.container_cannot_start(detail))

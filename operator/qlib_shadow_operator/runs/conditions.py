@@ -11,6 +11,7 @@ from qlib_shadow_operator.runs.names import ConditionType, StageState, child_lab
 from qlib_shadow_operator.runs.queries import FindEgressPolicy
 from qlib_shadow_operator.runs.reasons import OperatorReason, shorten
 from qlib_shadow_runner.contract import Reason, Stage
+from qlib_shadow_runner.contract.stages import STAGES, leaving
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import RuleResult, RunView
@@ -39,10 +40,10 @@ def compose_conditions(
     view: RunView, rule_result: RuleResult, stages: tuple[StageStatus, ...], dataset: Figures
 ) -> tuple[Condition, ...]:
     """Give all conditions, always in the same order."""
-    download = next(one for one in stages if one.name is Stage.DOWNLOAD)
+    provider = leaving("dataset", view.run.stages)
     current = next((one for one in stages if one.state is not StageState.SUCCEEDED), None)
     claims = (
-        _dataset_ready(download, dataset),
+        *(_dataset_ready(one, dataset) for one in stages if one.name is provider),
         *_network_closed(view),
         _suspended(rule_result),
         _complete(rule_result, current, dataset),
@@ -64,13 +65,15 @@ def _with_transition_time(claim: NewCondition, view: RunView) -> Condition:
     )
 
 
-def _dataset_ready(download: StageStatus, dataset: Figures) -> NewCondition:
+def _dataset_ready(provider: StageStatus, dataset: Figures) -> NewCondition:
+    """Say whether the first stage that tells of the dataset has found it good."""
     kind = ConditionType.DATASET_READY
-    if download.state is StageState.SUCCEEDED:
+    if provider.state is StageState.SUCCEEDED:
         return _true(kind, OperatorReason.DATASET_VERIFIED, _describe(dataset))
-    if download.state is StageState.FAILED:
-        return _false(kind, download.reason or Reason.INTERNAL_ERROR, "stage download failed; see stages")
-    text = "the download stage has not checked the dataset yet"
+    if provider.state is StageState.FAILED:
+        text = f"stage {provider.name} failed; see stages"
+        return _false(kind, provider.reason or Reason.INTERNAL_ERROR, text)
+    text = f"the {provider.name} stage has not checked the dataset yet"
     return _false(kind, OperatorReason.DATASET_NOT_CHECKED, text)
 
 
@@ -82,16 +85,18 @@ def _describe(dataset: Figures) -> str:
     return "{resolvedPath}: {calendarStart} to {calendarEnd}, {instruments} instruments".format(**known)
 
 
-def network_query(run: Run) -> FindEgressPolicy:
-    """Ask whether anything keeps the training stage of a run from the network."""
-    return FindEgressPolicy(frozenset(child_labels(run.name, run.uid, Stage.QRUN).items()))
+def network_query(run: Run, stage: Stage) -> FindEgressPolicy:
+    """Ask whether anything keeps a stage of a run from the network."""
+    return FindEgressPolicy(frozenset(child_labels(run.name, run.uid, stage).items()))
 
 
 def _network_closed(view: RunView) -> tuple[NewCondition, ...]:
     """Say what was found once; where it could not be found out, nothing is said."""
     kind = ConditionType.NETWORK_CLOSED
     before = view.run.status.condition(kind)
-    found = view.observed.answers.get(network_query(view.run), before and before.status)
+    closed = (stage for stage in view.run.stages if STAGES[stage].is_closed)
+    answers = [view.observed.answers.get(network_query(view.run, stage)) for stage in closed]
+    found = next((one for one in answers if one is not None), before and before.status)
     if found is None:
         return ()
     if found:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_operator.runs.decisions import Decision, RunView
 from qlib_shadow_operator.runs.events import events_between
 from qlib_shadow_operator.runs.rules import RULES
-from qlib_shadow_operator.runs.stages import STAGES, check_stage
+from qlib_shadow_operator.runs.stages import check_stage
 from qlib_shadow_operator.runs.status import compose
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def decide(run: Run, observed: Observed, defaults: Defaults, now: datetime) -> Decision:
     """Return the decision; its times have whole seconds, as the API stores them."""
     now = now.replace(microsecond=0)
-    check_results = tuple(check_stage(run, observed, stage, defaults, now) for stage in STAGES)
+    check_results = tuple(check_stage(run, observed, stage, defaults, now) for stage in run.stages)
     view = RunView(run, observed, check_results, defaults, now)
     rule, rule_result = next((rule, rule_result) for rule in RULES if (rule_result := rule(view)) is not None)
     status = compose(view, rule_result)

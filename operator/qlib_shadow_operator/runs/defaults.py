@@ -58,6 +58,8 @@ class Defaults:
     """How a download gets out, by the usual variables; qrun is never told."""
     start_timeout: timedelta = timedelta(minutes=30)
     """How long a stage may wait for its pod to start."""
+    query_after: timedelta = timedelta(seconds=20)
+    """How long a pod may take to start before the operator asks why; other waits are multiples of it."""
     result_timeout: timedelta = timedelta(seconds=30)
     """How long the news of a pod may come after the news of its Job."""
     stages: Mapping[Stage, StageDefaults] = field(default_factory=lambda: STAGE_DEFAULTS)

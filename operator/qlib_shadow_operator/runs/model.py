@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_operator.runs.names import FINISHED, ConditionType, StageState, job_name
 from qlib_shadow_runner.contract import Stage, artifact_path, run_id_fault, run_id_for
+from qlib_shadow_runner.contract.stages import stages_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -165,6 +166,11 @@ class Run:
         """The run's name on the volume; frozen once the run has started."""
         told = self.status.run_id if self.status.start_time else None
         return told or self.spec.run_id or run_id_for(self.name, self.uid)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the run's stages, in the order in which they run."""
+        return stages_of(self.spec.question)
 
     @property
     def fault(self) -> str | None:

@@ -19,7 +19,8 @@ from qlib_shadow_operator.runs.stage_view import (
     wait_for_pod_update,
     waiting_for,
 )
-from qlib_shadow_runner.contract import Reason, Stage
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.stages import leaving
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.model import Job, Pod, StageStatus
@@ -142,7 +143,7 @@ def _read_result(view: StageView, pod: Pod) -> CheckResult:
     assert pod.termination is not None
     try:
         result = parse_result(pod.termination.message, stage=view.stage, uid=view.run.uid)
-        _check_success(view.stage, result)
+        _check_success(view, result)
     except MalformedResultError as error:
         message = reasons.result_malformed(view.stage, str(error))
         return failed(view, Cause(OperatorReason.RESULT_MALFORMED, message))
@@ -154,10 +155,10 @@ def _read_result(view: StageView, pod: Pod) -> CheckResult:
     )
 
 
-def _check_success(stage: Stage, result: StageResult) -> None:
+def _check_success(view: StageView, result: StageResult) -> None:
     if not result.succeeded:
         raise MalformedResultError(f"its exit code is 0 but its reason is {result.reason}")
-    if stage is Stage.DOWNLOAD:
+    if view.stage is leaving("dataset", view.run.stages):
         resolved = result.dataset.get("resolvedPath")
         if not isinstance(resolved, str) or not resolved.startswith("/data/") or ".." in resolved.split("/"):
             raise MalformedResultError("its dataset.resolvedPath is not a path under /data")

@@ -21,6 +21,7 @@ from qlib_shadow_runner.contract import (
     ENV_WORK,
     Stage,
 )
+from qlib_shadow_runner.contract.stages import STAGES, Access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +104,7 @@ def container(
     run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
 ) -> dict[str, Any]:
     """Make the one container."""
+    row = STAGES[stage]
     image = run.spec.image or defaults.image
     return {
         "name": CONTAINER,
@@ -112,9 +114,7 @@ def container(
         "env": [
             *environment(image, defaults, request),
             *proxies(stage, defaults),
-            *limits(stage, defaults),
-            *credentials(run, stage),
-            *template(run, stage),
+            *(one for one in of_some_stages(run, defaults) if one["name"] in row.secrets | row.variables),
         ],
         "resources": dict(run.spec.stage(stage).resources or defaults.stage(stage).resources),
         "securityContext": {
@@ -147,20 +147,21 @@ def literal(values: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def proxies(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
-    """Tell the download how to get out."""
-    return literal(defaults.proxies) if stage is Stage.DOWNLOAD else []
+    """Tell a stage that has the network how to get out."""
+    return [] if STAGES[stage].is_closed else literal(defaults.proxies)
 
 
-def limits(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
-    """Tell the training how much may stay for other runs, if somebody has said so."""
-    told = defaults.features_cache_bytes if stage is Stage.QRUN else ""
-    return literal({ENV_FEATURES_CACHE_BYTES: told} if told else {})
+def of_some_stages(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
+    """Return the variables that not every stage is given; the table of stages says which stage is."""
+    told = defaults.features_cache_bytes
+    limit = literal({ENV_FEATURES_CACHE_BYTES: told} if told else {})
+    return [*limit, *credentials(run), *template(run)]
 
 
-def credentials(run: Run, stage: Stage) -> list[dict[str, Any]]:
-    """Let the kubelet hand the archive's credentials to the download; the operator never reads a Secret."""
+def credentials(run: Run) -> list[dict[str, Any]]:
+    """Let the kubelet hand out the archive's credentials; the operator never reads a Secret."""
     secret = run.spec.credentials_secret
-    if stage is not Stage.DOWNLOAD or not secret:
+    if not secret:
         return []
     return [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
@@ -168,24 +169,24 @@ def credentials(run: Run, stage: Stage) -> list[dict[str, Any]]:
     ]
 
 
-def template(run: Run, stage: Stage) -> list[dict[str, Any]]:
-    """Let the kubelet hand the user's own template to the training; the operator never reads a ConfigMap."""
+def template(run: Run) -> list[dict[str, Any]]:
+    """Let the kubelet hand out the user's own template; the operator never reads a ConfigMap."""
     found = run.spec.template_from
-    if stage is not Stage.QRUN or not found:
+    if not found:
         return []
     reference = {"name": found.name, "key": found.key}
     return [{"name": ENV_TEMPLATE, "valueFrom": {"configMapKeyRef": reference}}]
 
 
 def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
-    """Mount the volume, and in qrun the dataset once more, over itself, read-only."""
+    """Mount the volume, and the dataset once more, over itself, where a stage only reads it."""
     found: list[dict[str, Any]] = [
         {"name": VOLUME_DATA, "mountPath": DEFAULT_DATA},
         {"name": VOLUME_WORK, "mountPath": DEFAULT_WORK},
         {"name": VOLUME_TMP, "mountPath": "/tmp"},  # noqa: S108 - in the container
         {"name": VOLUME_SHM, "mountPath": "/dev/shm"},  # noqa: S108 - in the container
     ]
-    if stage is Stage.QRUN and resolved_dataset:
+    if STAGES[stage].dataset is Access.READ_ONLY and resolved_dataset:
         # The resolved version's folder: the canonical name is a link, and a subPath is no place for links.
         inside = resolved_dataset.removeprefix(DEFAULT_DATA).strip("/")
         found.append(

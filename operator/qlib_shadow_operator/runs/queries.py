@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from qlib_shadow_runner.contract import Stage
 
-QUERY_AFTER: Final = timedelta(seconds=20)
-"""How long a pod may take to start before its Events are read."""
-NO_WARNING_LIFETIME: Final = timedelta(minutes=2)
-"""How long the answer "no warning" is kept."""
-WARNING_LIFETIME: Final = timedelta(minutes=5)
-"""How long a warning is kept: to find the Events of one object, the API server reads those of the namespace.
-"""
+NO_WARNING_LIFETIME: Final = 6
+"""How long silence is good for, in times of `query_after`."""
+WARNING_LIFETIME: Final = 15
+"""How long an answer is good for: the API server reads a namespace's Events to find those of one object."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +66,9 @@ class WarningEvent:
         return self.at >= since
 
 
-def answer_lifetime(warning_event: WarningEvent | None) -> timedelta:
-    """Return how long an answer is kept: a warning lasts longer than its absence."""
-    return WARNING_LIFETIME if warning_event else NO_WARNING_LIFETIME
+def answer_lifetime(warning_event: WarningEvent | None, query_after: timedelta) -> timedelta:
+    """Return how long an answer is good for: what was silent may soon be told, what was told lasts."""
+    return query_after * (WARNING_LIFETIME if warning_event else NO_WARNING_LIFETIME)
 
 
 Answers = Mapping[Query, Any]

@@ -24,6 +24,7 @@ from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.names import ConditionType, StageState
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason, Stage
+from qlib_shadow_runner.contract.stages import STAGES, pinned_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +134,7 @@ def stage_has_no_job(view: RunView) -> RuleResult | None:
     if found.job is not None:
         return None
     run, stage = view.run, found.status.name
-    resolved = view.dataset.get("resolvedPath")
+    resolved = pinned_path(run.spec.question) or view.dataset.get("resolvedPath")
     body = build_job(run, stage, view.defaults, None if resolved is None else str(resolved))
     return RuleResult(
         stage=found.status if _is_still_rejected(view, found.status) else _started_status(view, found.status),
@@ -164,10 +165,11 @@ def _started_status(view: RunView, status: StageStatus) -> StageStatus:
 
 
 def _network_queries(view: RunView, stage: Stage) -> tuple[Query, ...]:
-    """Ask once for each run, before the stage begins that nobody may talk to."""
-    query = network_query(view.run)
-    known = query in view.observed.answers or view.run.status.condition(ConditionType.NETWORK_CLOSED)
-    return () if known or stage is not Stage.QRUN else (query,)
+    """Ask once for each run, before a stage without a network begins."""
+    if not STAGES[stage].is_closed or view.run.status.condition(ConditionType.NETWORK_CLOSED):
+        return ()
+    query = network_query(view.run, stage)
+    return () if query in view.observed.answers else (query,)
 
 
 def stage_is_suspended(view: RunView) -> RuleResult | None:

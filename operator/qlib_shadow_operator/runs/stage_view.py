@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed
 from qlib_shadow_operator.runs.names import StageState
-from qlib_shadow_operator.runs.queries import QUERY_AFTER, Answers, FindStartupWarning, answer_lifetime
+from qlib_shadow_operator.runs.queries import Answers, FindStartupWarning, answer_lifetime
 from qlib_shadow_operator.runs.reasons import OperatorReason
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.stage_result import StageResult
     from qlib_shadow_runner.contract import Stage
 
-END_GRACE_PERIOD: Final = timedelta(minutes=1)
-"""How long a node may take to report an end, beyond the pod's grace period."""
+END_GRACE_PERIOD: Final = 3
+"""How long a node may take to report an end that is due, in times of `query_after`."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +88,20 @@ class StageView:
         )
 
     def _is_past_end_deadline(self, pods: tuple[Pod, ...]) -> bool:
-        limit = end_deadline(pods)
+        limit = self._end_deadline(pods)
         return limit is not None and self.now >= limit
+
+    def _end_deadline(self, pods: tuple[Pod, ...]) -> datetime | None:
+        """Return when the latest attempt should be over, if it was deleted at work and is not."""
+        pod = latest_pod(pods)
+        if pod is None or pod.ended or pod.running_since is None or pod.ends_by is None:
+            return None
+        return pod.ends_by + END_GRACE_PERIOD * self.defaults.query_after
 
     @property
     def end_deadlines(self) -> list[datetime]:
-        """When the pods that were told to stop should have ended."""
-        limits = (end_deadline(self.pods), end_deadline(self.recovery_pods))
+        """When pods should be over that were told to end."""
+        limits = (self._end_deadline(self.pods), self._end_deadline(self.recovery_pods))
         return [limit for limit in limits if limit and limit > self.now]
 
     @property
@@ -108,14 +114,6 @@ class StageView:
 def latest_pod(pods: tuple[Pod, ...]) -> Pod | None:
     """Return the youngest pod; among pods of the same second, one that has not ended."""
     return max(pods, key=lambda pod: (pod.created_at, not pod.ended, pod.name), default=None)
-
-
-def end_deadline(pods: tuple[Pod, ...]) -> datetime | None:
-    """Return when the latest attempt should have ended if it was deleted while running, else None."""
-    pod = latest_pod(pods)
-    if pod is None or pod.ended or pod.running_since is None or pod.ends_by is None:
-        return None
-    return pod.ends_by + END_GRACE_PERIOD
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def check_startup(view: StageView, uid: str, since: datetime, events_since: date
 
     Events from before `events_since` belong to an earlier attempt.
     """
-    ask_at = since + QUERY_AFTER
+    ask_at = since + view.defaults.query_after
     if view.now < ask_at:
         return StartupCheck(ask_at)
     query = FindStartupWarning(uid)
@@ -154,7 +152,7 @@ def check_startup(view: StageView, uid: str, since: datetime, events_since: date
         return StartupCheck(view.now, queries=(query,))
     warning_event: WarningEvent | None = view.answers[query]
     return StartupCheck(
-        view.now + answer_lifetime(warning_event),
+        view.now + answer_lifetime(warning_event, view.defaults.query_after),
         warning_event if warning_event and warning_event.is_current(events_since) else None,
     )
 

@@ -19,7 +19,7 @@ from qlib_shadow_operator.runs.outcomes import (
     result_is_missing,
     why_rejected,
 )
-from qlib_shadow_operator.runs.queries import QUERY_AFTER, FindJob, FindPods
+from qlib_shadow_operator.runs.queries import FindJob, FindPods
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.stage_view import (
     CheckResult,
@@ -34,7 +34,6 @@ from qlib_shadow_operator.runs.stage_view import (
     wait_for_pod_update,
     waiting_for,
 )
-from qlib_shadow_runner.contract import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +41,8 @@ if TYPE_CHECKING:
 
     from qlib_shadow_operator.runs.defaults import Defaults
     from qlib_shadow_operator.runs.model import Job, Observed, Pod, Run, StageStatus
+    from qlib_shadow_runner.contract import Stage
 
-STAGES: Final = tuple(Stage)
-"""In the order in which they run."""
 REFUSALS: Final = frozenset({OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED})
 """Why a Job has no pod."""
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
@@ -236,7 +234,7 @@ def pod_is_absent(view: StageView) -> CheckResult | None:
 
 def _without_minor_changes(view: StageView, status: StageStatus) -> StageStatus:
     """Leave a new Job's uid to be written with what comes next: most pods start before anybody wonders."""
-    is_new = view.job is not None and view.now < view.job.created_at + QUERY_AFTER
+    is_new = view.job is not None and view.now < view.job.created_at + view.defaults.query_after
     return replace(status, job_uid=None) if is_new and view.previous.job_uid is None else status
 
 
@@ -257,7 +255,7 @@ def _check_missing_pod(view: StageView, job: Job, begun: datetime) -> StartupChe
         previous.state is StageState.WAITING and previous.reason in REFUSALS and previous.job_uid == job.uid
     )
     if known and previous.last_transition_time:
-        begun = previous.last_transition_time - QUERY_AFTER
+        begun = previous.last_transition_time - view.defaults.query_after
     return check_startup(
         view, job.uid, begun, _ended_at(pod, view) if pod else job.started_at or job.created_at
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tests.bench.run.workflow import Size, Way, workflow
 
 from qlib_shadow_runner.cache.places import ENV_CACHE
-from qlib_shadow_runner.process.environment import child_environment
+from qlib_shadow_runner.process.environment import child_environment, inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[3]
 EVERY: Final = 0.2
 """Seconds between two looks at the memory, each of which costs milliseconds."""
-UNLUCKY: Final = re.compile(r"Metric '\w+' is malformed\. No data found\.")
+UNLUCKY: Final = re.compile(r"Metric '[^']+' is malformed\. No data found\.")
 """Qlib logs metrics in a thread; who reads a metric just then finds an empty file, and plain qrun ends."""
 LUCK: Final = 5
 """Times that a run is begun which ends so."""
@@ -111,7 +111,7 @@ def _once(way: Way, size: Size, dataset: Path, folder: Path, cache: Path) -> Fig
 def _environ(way: Way, folder: Path, cache: Path) -> dict[str, str]:
     """Give ours what its stage gives it, and the others no more than what makes them run and repeat."""
     environ = {
-        **os.environ,
+        **inherited(os.environ),
         "PYTHONPATH": str(ROOT),
         "PYTHONHASHSEED": "0",
         "MLFLOW_ALLOW_FILE_STORE": "true",

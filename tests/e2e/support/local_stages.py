@@ -150,7 +150,7 @@ class LocalVolume:
             "spec": self.spec,
         }
         return {
-            **{name: value for name, value in os.environ.items() if name.startswith("PYTHON")},
+            **{name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "OPENBLAS_"))},
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             ENV_REQUEST: json.dumps(request),
             ENV_DATA: str(self.mount),

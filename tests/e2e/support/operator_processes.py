@@ -29,6 +29,8 @@ ACCOUNT = "qlib-shadow-operator"
 SMALL = json.dumps({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "2Gi"}})
 
 
+QUERY_AFTER_SECONDS = 3
+"""How long a pod may be on its way before the operator says what it waits for: the tests wait as long."""
 ALARMING = ("defect", "traceback", "forbidden", "is invalid")
 """What the API server refuses is asked for in error; that it is slow is nobody's fault."""
 TRIED_AGAIN = "Request attempt #"
@@ -245,6 +247,7 @@ def operating(
         "QLIB_SHADOW_DOWNLOAD_RESOURCES": SMALL,
         "QLIB_SHADOW_QRUN_RESOURCES": SMALL,
         "QLIB_SHADOW_HEALTH_PORT": str(free_port()),
+        "QLIB_SHADOW_QUERY_AFTER_SECONDS": str(QUERY_AFTER_SECONDS),
         **{f"QLIB_SHADOW_{name}": value for name, value in settings.items()},
     }
     process = Process(environment, log)

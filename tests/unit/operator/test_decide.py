@@ -3,12 +3,14 @@
 # ruff: noqa: E501 - a table reads best in rows
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from tests.unit.operator.builders import NOW, Scene, a_run, result
 
+from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.model import ConfigMapKey
 from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
@@ -46,6 +48,8 @@ UNTOLD = begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded")
 STALE = result(DOWNLOAD, "DatasetStale", "too old")
 templated = a_run(template_from=ConfigMapKey("mine", "workflow.yaml")).seen().succeeded(DOWNLOAD).seen()
 queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True)
+pinned = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}})
+NOT_THERE = result(QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d of the dataset")
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
 
 CASES: dict[str, tuple[Scene, float, Expected]] = {
@@ -427,6 +431,19 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.spec(suspend=True).job(DOWNLOAD, suspended=True).seen().spec(suspend=False), 90,
         Expected("stage_is_suspended", "Pending", ("SetJobSuspended",)),
     ),
+    "a run that names its version begins with the training": (
+        pinned, 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
+    ),
+    "a run that names its version is complete with its training": (
+        pinned.seen().succeeded(QRUN), 1, Expected("every_stage_has_succeeded", "Complete"),
+    ),
+    "a run whose version is not there fails with the training's reason": (
+        pinned.seen().failed(QRUN, 11, NOT_THERE), 1, Expected("stage_has_failed", "Failed", (), "DatasetMissing"),
+    ),
+    "a training that tells of no dataset is malformed where no download did": (
+        pinned.seen().succeeded(QRUN, result(QRUN, dataset={})), 1,
+        Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
+    ),
     "a run whose folder's name cannot be one fails": (
         a_run(run_id="Catalog!"), 0, Expected("run_is_invalid", "Failed", (), "InvalidSpec"),
     ),
@@ -467,3 +484,15 @@ def outcome(decision: Decision) -> Expected:
         actions=tuple(type(action).__name__ for action in decision.actions),
         reason=failed.reason if failed and failed.status else stage_reason,
     )
+
+
+@pytest.mark.parametrize("seconds", [20, 5])
+def test_how_soon_the_operator_asks_is_a_setting(seconds: int):
+    """About a pod that does not start, and about one that does not end after three times as long."""
+    defaults = Defaults(query_after=timedelta(seconds=seconds))
+    starting = replace(begun.pod(DOWNLOAD), defaults=defaults)
+    asked = [starting.decide(minutes=(seconds + late) / 60).queries for late in (-1, 0)]
+    assert [NOT_STARTING in queries for queries in asked] == [False, True]
+    ending = replace(begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW), defaults=defaults)
+    found = [outcome(ending.decide(minutes=(3 * seconds + late) / 60)).reason for late in (-1, 0)]
+    assert found == [None, "PodDoesNotEnd"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.operator.builders import UID, a_run
 
+from qlib_shadow_operator.runs.decisions import CreateJob
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.model import ConfigMapKey, StageSpec
@@ -179,8 +180,28 @@ def test_only_the_download_gets_the_archive_credentials():
     assert from_secret(Stage.QRUN) == {}
 
 
-def test_stage_settings_of_a_run_replace_the_defaults():
-    """Resources are replaced as a whole, so that no default limit is below a request."""
+def test_a_version_that_the_spec_names_is_mounted_read_only_at_once():
+    """Nobody has to resolve it: its folder follows from the spec."""
+    scene = a_run(question={"dataset": {"path": "/data/mine", "version": "3f9c0a1b2c3d" + "0" * 52}})
+    [create] = scene.decide().actions
+    assert isinstance(create, CreateJob)
+    mounts = create.body["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    read_only = [one for one in mounts if one.get("readOnly")]
+    assert (create.stage, read_only) == (
+        Stage.QRUN,
+        [
+            {
+                "name": "data",
+                "mountPath": "/data/mine@3f9c0a1b2c3d",
+                "subPath": "mine@3f9c0a1b2c3d",
+                "readOnly": True,
+            }
+        ],
+    )
+
+
+def test_what_a_run_says_of_a_stage_replaces_the_defaults():
+    """Resources are replaced altogether, so that no forgotten limit is below a request."""
     asked = StageSpec(
         resources={"requests": {"memory": "1Gi"}},
         node_selector={"disk": "ssd"},

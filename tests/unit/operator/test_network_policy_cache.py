@@ -41,7 +41,7 @@ class World:
     api: FakePolicies = field(default_factory=FakePolicies)
 
     def __post_init__(self) -> None:
-        self.inquirer = QueryRunner(self.api, ClusterCache())  # type: ignore[arg-type]
+        self.inquirer = QueryRunner(self.api, ClusterCache(), timedelta(seconds=20))  # type: ignore[arg-type]
 
     def is_closed(self, name: str, namespace: str = "research", seconds: float = 0) -> bool | None:
         """Run the query of a run, this many seconds after NOW."""

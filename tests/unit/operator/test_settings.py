@@ -103,6 +103,7 @@ def test_every_kind_of_setting_is_parsed():
             "QLIB_SHADOW_QRUN_RESOURCES": '{"limits": {"memory": "16Gi"}}',
             "QLIB_SHADOW_DOWNLOAD_RETRIES": "5",
             "QLIB_SHADOW_START_TIMEOUT_SECONDS": "60",
+            "QLIB_SHADOW_QUERY_AFTER_SECONDS": "5",
             "QLIB_SHADOW_DOWNLOAD_PROXIES": '{"HTTPS_PROXY": "http://proxy:3128"}',
         }
     )
@@ -112,6 +113,7 @@ def test_every_kind_of_setting_is_parsed():
     assert settings.defaults.stage(Stage.QRUN).resources == {"limits": {"memory": "16Gi"}}
     assert settings.defaults.stage(Stage.DOWNLOAD).retries == 5
     assert settings.defaults.start_timeout.total_seconds() == 60
+    assert settings.defaults.query_after.total_seconds() == 5
     assert settings.defaults.proxies == {"HTTPS_PROXY": "http://proxy:3128"}
 
 
@@ -136,7 +138,7 @@ def test_the_documented_limits_hold():
         if (found := re.search(r"\b(\d+) to \d+\b", line))
         for name in re.findall(r"`(QLIB_SHADOW_\w+)`", line)
     }
-    assert len(least) == 10
+    assert len(least) == 11
     read_settings(least)
     for name, value in least.items():
         with pytest.raises(SettingsError, match=rf"^{name} is .* it must be a whole number from {value} to "):

@@ -8,6 +8,7 @@ from tests.unit.operator.builders import DATASET, METRICS, NOW, Scene, a_run, re
 
 from qlib_shadow_operator.kube.status_document import merge_patch, render_status
 from qlib_shadow_operator.runs.model import Termination
+from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.print_columns import summarize
 from qlib_shadow_runner.contract import Stage
 
@@ -119,3 +120,28 @@ def test_the_newest_attempt_counts():
     status = done.decide(minutes=1).status
     assert status.stages[0].state == "Succeeded"
     assert status.stages[0].attempts == 2
+
+
+def test_a_run_that_names_its_version_has_one_stage():
+    """The training tells of the dataset: the condition, the figures and the printed column come from it."""
+    scene = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}}).seen()
+    begun, done = scene.decide().status, scene.succeeded(Stage.QRUN).decide(minutes=1).status
+    assert [one.name for one in begun.stages] == [one.name for one in done.stages] == [Stage.QRUN]
+    before, after = (one.condition(ConditionType.DATASET_READY) for one in (begun, done))
+    assert before is not None
+    assert (before.status, before.reason) == (False, "NotCheckedYet")
+    assert before.message == "the qrun stage has not checked the dataset yet"
+    assert after is not None
+    assert (after.status, after.reason) == (True, "DatasetVerified")
+    assert begun.summary["dataEnd"] == "-"
+    assert done.summary["dataEnd"] == done.dataset["calendarEnd"] == "2024-10-17"
+
+
+def test_a_version_that_is_not_there_is_a_dataset_that_is_not_ready():
+    """With the reason of the stage that looked for it."""
+    message = result(Stage.QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d")
+    scene = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}}).seen().failed(Stage.QRUN, 11, message)
+    found = scene.decide(minutes=1).status.condition(ConditionType.DATASET_READY)
+    assert found is not None
+    assert (found.status, found.reason) == (False, "DatasetMissing")
+    assert found.message == "stage qrun failed; see stages"

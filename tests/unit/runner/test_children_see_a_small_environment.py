@@ -27,6 +27,14 @@ def test_secrets_and_settings_stay_outside(tmp_path: Path):
     assert (seen["PATH"], seen["TZ"], seen["OMP_NUM_THREADS"]) == ("/bin", "Asia/Tokyo", "3")
 
 
+def test_what_is_set_for_openblas_passes_except_its_threads(tmp_path: Path):
+    """Its processor type decides the last bits, so that a run must see the one that its user set."""
+    seen = child_environment(
+        {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "64"}, threads=2, scratch=str(tmp_path)
+    )
+    assert (seen["OPENBLAS_CORETYPE"], seen["OPENBLAS_NUM_THREADS"]) == ("Haswell", "2")
+
+
 def test_mlflow_reports_nothing_home_without_ci_variables(tmp_path: Path):
     """Its telemetry is off by our word, not by the environment's accident."""
     seen = child_environment({}, threads=1, scratch=str(tmp_path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -23,6 +25,7 @@ from tests.unit.runner.report.pages import number, read_page
 
 from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.pickles import read_opaquely
+from qlib_shadow_runner.cli import main as command_line
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.report.page import outputs_of
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
@@ -58,7 +61,11 @@ class Golden:
 
 def plain_environ() -> dict[str, str]:
     """Give a user's environment: no CI, no pytest, another time zone, and something to keep secret."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in {"PATH", "HOME"} or name.startswith("OPENBLAS_")
+    }
     return {**kept, "TZ": "Asia/Tokyo", "MY_TOKEN": "secret-5f2a"}
 
 
@@ -74,7 +81,15 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
 
 
 def verify(folder: Path, data: Path) -> tuple[int, dict[str, bool]]:
-    """Verify a folder as a program does."""
+    """Verify a folder by the command line, in this process: it is done many times."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        code = command_line(["verify", str(folder), "--data", str(data), "--json"])
+    return code, checks(told.getvalue())
+
+
+def verify_by_program(folder: Path, data: Path) -> tuple[int, dict[str, bool]]:
+    """Verify a folder as a script does."""
     command = [
         sys.executable,
         "-m",
@@ -86,7 +101,12 @@ def verify(folder: Path, data: Path) -> tuple[int, dict[str, bool]]:
         "--json",
     ]
     done = subprocess.run(command, env=plain_environ(), capture_output=True, text=True, check=False)
-    return done.returncode, {line["name"]: line["passed"] for line in json.loads(done.stdout)["checks"]}
+    return done.returncode, checks(done.stdout)
+
+
+def checks(told: str) -> dict[str, bool]:
+    """Read the verdicts by name."""
+    return {line["name"]: line["passed"] for line in json.loads(told)["checks"]}
 
 
 def test_the_demo_passes_and_says_so(golden: Golden):
@@ -161,10 +181,13 @@ def test_no_run_is_left_running_and_the_store_names_its_own_place(golden: Golden
 
 
 def test_render_shows_exactly_the_file_that_was_run(golden: Golden):
-    """Byte for byte, before and after a run alike."""
+    """Byte for byte, before and after a run alike, and under the same hash."""
     command = [sys.executable, "-m", "qlib_shadow_runner", "render", str(DEMO), "--data", str(golden.data)]
     done = subprocess.run(command, env=plain_environ(), capture_output=True, text=True, check=True)
     assert done.stdout == golden.log("workflow.yaml")
+    as_json = [*command, "--json"]
+    done = subprocess.run(as_json, env=plain_environ(), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["configHash"] == golden.document("RUN_METADATA.json")["config_hash"]
 
 
 def test_the_summary_warns_that_the_prices_are_made_up(golden: Golden):
@@ -274,7 +297,7 @@ def moved(golden: Golden, tmp_path: Path) -> Path:
 
 def test_a_folder_that_was_moved_still_verifies(golden: Golden, moved: Path):
     """Absolute paths inside do not matter."""
-    assert verify(moved, golden.data) == (0, dict.fromkeys(LINES, True))
+    assert verify_by_program(moved, golden.data) == (0, dict.fromkeys(LINES, True))
 
 
 def replace(name: str, old: str, new: str) -> Callable[[Path], object]:

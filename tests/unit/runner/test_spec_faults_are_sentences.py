@@ -108,6 +108,16 @@ FAULTS = {
 }
 
 
+NO_VERSIONS = ("", "latest", "808737D06485", "808737d0648", "0" * 65, 808737006485, None)
+FAULTS |= {
+    f"a version that is {version!r}": (
+        {"dataset": {"version": version}},
+        f'12 to 64 of the digits 0-9 and a-f in quotes, such as "808737d06485", not {version!r}',
+    )
+    for version in NO_VERSIONS
+}
+
+
 @pytest.mark.parametrize(("spec", "sentence"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_named_with_its_remedy(spec: object, sentence: str):
     """Place, cause and what to write instead; never retried."""

@@ -103,6 +103,17 @@ def test_a_single_fault_stays_a_single_one(spec: dict[str, object], sentence: st
     assert sentence in fault.message
 
 
+def test_all_that_stands_beside_a_version_is_told():
+    """Each by its name."""
+    spec = {"dataset": {"version": "808737d06485", "refresh": "Never", "maxAgeDays": 3, "path": "/etc"}}
+    told = [fault.message for fault in spec_faults(spec)]
+    assert [message.split()[0] for message in told] == [
+        "spec.dataset.refresh",
+        "spec.dataset.maxAgeDays",
+        "spec.dataset.path",
+    ]
+
+
 def test_a_fault_beside_another_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Also where the first one hides the second's parent."""
     spec = 'runId: "A B"\ndataset: {source: {archive: {url: "ftp://x/y"}}}\nworkflow: {seed: -1}'

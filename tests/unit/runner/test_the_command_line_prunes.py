@@ -132,6 +132,16 @@ def test_unused_versions_go_and_used_ones_stay(tmp_path: Path, capsys: pytest.Ca
     assert runs_left(tmp_path) == {"busy", "done"}
 
 
+def test_a_version_that_is_not_there_and_was_mounted_leaves_nothing(tmp_path: Path):
+    """The kubelet makes an empty folder for it, which is no version and nobody's."""
+    version = make_version(tmp_path, "a")
+    empty = version.with_name("us@" + "b" * 12)
+    empty.mkdir()
+    (version.with_name("us")).symlink_to(version.name)
+    assert prune(tmp_path, Criteria(), NOW, datasets=True, run_folders=False) == 0
+    assert names(version.parent) == {"us", version.name, manifest_path(version).name}
+
+
 def test_a_run_that_has_not_chosen_yet_keeps_every_version(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

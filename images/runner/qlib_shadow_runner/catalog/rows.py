@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.run_columns import COLUMNS, Row, RunDocuments
-from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, RESULTS, Stage
+from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, RESULTS
+from qlib_shadow_runner.contract.stages import STAGES
 from qlib_shadow_runner.runs.listing import ENDED, ListedRun, artifacts_root
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.storage.volume import Volume
 
 STAMP: Final = "stamp"
-DOCUMENTS: Final = (METADATA_FILE, METRICS_FILE, *(f"{RESULTS}/{stage}.json" for stage in Stage))
+DOCUMENTS: Final = (METADATA_FILE, METRICS_FILE, *(f"{RESULTS}/{stage}.json" for stage in STAGES))
 
 
 def scan(volume: Volume, known: Mapping[str, Row]) -> list[Row]:

@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from qlib_shadow_runner.contract import METRICS_FILE, Metrics, Stage
+from qlib_shadow_runner.contract import METRICS_FILE, Metrics
 from qlib_shadow_runner.runs.values import day, moment, number, text, whole
 from qlib_shadow_runner.storage.files import read_json_object_of_others
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
 
     from qlib_shadow_runner.runs.listing import ListedRun
@@ -30,7 +30,10 @@ class RunDocuments:
 
     run: ListedRun
     metadata: Mapping[str, object]
-    results: Mapping[Stage, Mapping[str, object]]
+    results: Sequence[Mapping[str, object]]
+    """Of the run's stages, in order."""
+    metrics: Mapping[str, object]
+    """What the training's result says."""
     figures: Mapping[str, float]
     """Every number of metrics.json, by the names that it has there."""
 
@@ -39,21 +42,23 @@ class RunDocuments:
         """Read the folder."""
         document = read_json_object_of_others(run.folder / METRICS_FILE) or {}
         numbers = {name: number(value) for name, value in document.items()}
+        results = [run.result(stage) for stage in run.stages]
         return cls(
             run,
             run.metadata,
-            {stage: run.result(stage) for stage in Stage},
+            results,
+            next((_mapping(found["metrics"]) for found in results if "metrics" in found), {}),
             {name: value for name, value in numbers.items() if value is not None},
         )
 
     def metric(self, name: str) -> float | None:
         """Give one figure of the last stage."""
-        return number(_mapping(self.results[Stage.QRUN].get("metrics")).get(name))
+        return number(self.metrics.get(name))
 
     @property
     def message(self) -> str | None:
         """Give the sentence of the last stage that has ended."""
-        messages = [text(result.get("message")) for result in self.results.values()]
+        messages = [text(result.get("message")) for result in self.results]
         return next((message for message in reversed(messages) if message), None)
 
     @property

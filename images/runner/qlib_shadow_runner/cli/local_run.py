@@ -33,6 +33,7 @@ from qlib_shadow_runner.contract import (
     Reason,
     Stage,
 )
+from qlib_shadow_runner.contract.stages import stages_of
 from qlib_shadow_runner.process.supervisor import out_of_memory
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.storage.volume import Volume, make_folder
@@ -120,7 +121,7 @@ def _all_stages(request: Request, volume: Volume, options: LocalRunOptions) -> i
     folder = volume.run_folder(request["runId"])
     result: Mapping[str, object] = {}
     with Interruption() as interruption:
-        for stage in Stage:
+        for stage in stages_of(request["spec"]):
             result = run_stage_here(stage, request, volume, interruption, options)
             if result["exitCode"] != ExitCode.DONE:
                 return report_failure(result, folder, interruption, as_json=options.quiet)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.dataset.ensure import ResolvedDataset, check_claims, find_fresh, satisfies
+from qlib_shadow_runner.dataset.pinned import find_pinned
 from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.limits import read_limits
@@ -47,7 +48,10 @@ def preview(manifest: RunManifest, template: Template, data: Path) -> Workflow:
     volume = Volume(data.absolute())
     canonical = volume.locate(spec.dataset.path)
     dataset = spec.dataset.at(volume)
-    resolved = find_fresh(canonical, dataset) or _published(canonical, dataset)
+    if dataset.version is not None:
+        resolved = find_pinned(canonical, dataset.version)
+    else:
+        resolved = find_fresh(canonical, dataset) or _published(canonical, dataset)
     check_claims(resolved.manifest, dataset)
     here = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, read_limits().threads)
     return prepare(spec, template, resolved.dataset, here).workflow

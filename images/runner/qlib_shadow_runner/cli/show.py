@@ -17,7 +17,6 @@ from qlib_shadow_runner.contract import (
     SUMMARY_FILE,
     WORKFLOW_FILE,
     ExitCode,
-    Stage,
 )
 from qlib_shadow_runner.runs.listing import ListedRun, find_run
 from qlib_shadow_runner.texts import format_size
@@ -56,7 +55,7 @@ def document(run: ListedRun) -> dict[str, object]:
         "folder": str(run.folder),
         "size": run.size,
         "metadata": run.metadata,
-        "metrics": run.result(Stage.QRUN).get("metrics", {}),
+        "metrics": run.left("metrics") or {},
         "messages": _messages(run),
         "files": _files(run),
     }
@@ -64,7 +63,7 @@ def document(run: ListedRun) -> dict[str, object]:
 
 def _page(run: ListedRun) -> str:
     plain = {key: _words(value) for key, value in run.metadata.items()}
-    metrics = run.result(Stage.QRUN).get("metrics")
+    metrics = run.left("metrics")
     figures = {key: _words(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
     title = f"{run.folder}  {in_one_line(run.status)}  {format_size(run.size)}"
     parts = {title: _messages(run), "metadata": plain, "metrics": figures, "files": _files(run)}
@@ -77,7 +76,7 @@ def _part(head: str, lines: Mapping[str, str]) -> str:
 
 def _messages(run: ListedRun) -> dict[str, str]:
     """Give the sentence that each stage ended with."""
-    results = {str(stage): run.result(stage) for stage in Stage}
+    results = {str(stage): run.result(stage) for stage in run.stages}
     return {
         name: in_one_line(f"{found.get('reason')}: {found.get('message')}")
         for name, found in results.items()

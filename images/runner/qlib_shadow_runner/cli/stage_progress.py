@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.stages import STAGES, Access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 STEPS: Final[Mapping[Stage, Sequence[tuple[str, ...]]]] = {
-    Stage.DOWNLOAD: (),
     Stage.QRUN: (
         ("features", "qlib successfully initialized"),
         ("train", "Training until validation scores"),
@@ -53,7 +53,7 @@ class StageProgress:
 
     def read(self, line: str) -> str | None:
         """Take one line of the stage's output; give the step that begins with it, if one does."""
-        steps = STEPS[self.stage]
+        steps = STEPS.get(self.stage, ())
         for number in range(self.begun, len(steps)):
             name, *marks = steps[number]
             if any(mark in line for mark in marks):
@@ -63,7 +63,8 @@ class StageProgress:
 
     def moving(self, line: str) -> str | None:
         """Give a line that says how far a download is."""
-        return line.rstrip() if self.stage is Stage.DOWNLOAD and line.startswith(MOVING) else None
+        moves = STAGES[self.stage].dataset is Access.WRITTEN and line.startswith(MOVING)
+        return line.rstrip() if moves else None
 
     @property
     def seconds(self) -> float:
@@ -161,7 +162,7 @@ class LiveDisplay:
         from rich.text import Text  # noqa: PLC0415
 
         text = Text(f"  {self._progress.stage:<{NAME_WIDTH}} ", no_wrap=True, overflow="ellipsis")
-        steps = STEPS[self._progress.stage]
+        steps = STEPS.get(self._progress.stage, ())
         for number, (name, _) in enumerate(steps, 1):
             running = number == self._progress.begun and self._end is None
             reached = number <= self._progress.begun

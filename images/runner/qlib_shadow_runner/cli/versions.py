@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import SUFFIX, DatasetManifest, manifest_path
+from qlib_shadow_runner.dataset.publish import has_content
 from qlib_shadow_runner.dataset.qlib_layout import looks_like_dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import ListedRun, all_runs, artifacts_root
@@ -36,7 +36,8 @@ class Datasets:
     versions: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
-    """What an interrupted removal left: renamed folders, and manifests without their version."""
+    """What an interrupted removal left, renamed folders and manifests without their version; and the empty
+    folders that the kubelet makes where a pod mounts a version that is not there."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def find_datasets(volume: Volume) -> Datasets:
         found.links += [path for path in (*paths, *(here / name for name in files)) if path.is_symlink()]
         found.versions += [path for path in paths if _is_version(path)]
         found.leftovers += [path for path in paths if VERSION.fullmatch(name_before_removal(path) or "")]
+        found.leftovers += [path for path in paths if _is_empty_version(path)]
         found.leftovers += [here / name for name in files if _lost_its_version(here / name)]
         folders[:] = sorted(path.name for path in paths if path != runs and _is_open(path))
     found.versions.sort()
@@ -102,7 +104,7 @@ def why_kept(version: Path, datasets: Datasets, users: VersionUsers) -> str | No
 
 
 def _used_by(run: ListedRun, volume: Volume) -> set[Path]:
-    found = run.result(Stage.DOWNLOAD).get("dataset")
+    found = run.left("dataset")
     named = [found.get("resolvedPath") if isinstance(found, dict) else None]
     folders = set()
     for path in [*named, run.metadata.get("dataset_resolved_path")]:
@@ -123,6 +125,11 @@ def _is_version(path: Path) -> bool:
         and manifest.fingerprint.startswith(found[2])
         and manifest.source.partition(" ")[0] != ADOPTED
     )
+
+
+def _is_empty_version(path: Path) -> bool:
+    named = VERSION.fullmatch(path.name) and not path.name.startswith(".")
+    return bool(named) and not path.is_symlink() and not has_content(path)
 
 
 def _lost_its_version(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """What the operator and the runner agree on: names, paths, exit codes, the shape of a result.
 
-Standard library only, and no I/O: the operator imports this module and no other of the runner's.
+Standard library only, and no I/O: the operator imports this package and no other of the runner's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Final, TypedDict
 API_VERSION: Final = "qlibshadow.io/v1alpha1"
 KIND: Final = "QlibShadowRun"
 
-# --- stages, in order ------------------------------------------------------------------------
+# --- stages ----------------------------------------------------------------------------------
 
 
 class Stage(StrEnum):
-    """A stage has this one name everywhere: command, Job suffix, status, docs."""
+    """A stage has this one name everywhere: command, Job suffix, status, docs; see contract.stages."""
 
     DOWNLOAD = "download"
     QRUN = "qrun"
@@ -65,6 +65,8 @@ class Request(TypedDict):
 # --- the volume ------------------------------------------------------------------------------------
 
 DEFAULT_DATASET_PATH: Final = "/data/qlib/qlib_data/us_data_1d"
+SHORT_FINGERPRINT: Final = 12
+"""How many digits of a fingerprint name a version: 48 bits, plenty among the versions of one dataset."""
 ARTIFACTS: Final = PurePosixPath("artifacts/trading-ops/qlib-shadow")
 """Where run folders live, relative to the volume."""
 RESULTS: Final = "results"
@@ -103,6 +105,11 @@ def run_id_for(name: str, uid: str) -> str:
     """Name the run of a resource that gives no runId: `<name>-<first 8 of uid>`, shortened to fit."""
     suffix = uid[:8]
     return f"{name[: RUN_ID_MAX - len(suffix) - 1].rstrip('-.')}-{suffix}"
+
+
+def version_path(path: str, fingerprint: str) -> str:
+    """Return where a version of a dataset lies, from the dataset's path and the version's fingerprint."""
+    return f"{path}@{fingerprint[:SHORT_FINGERPRINT]}"
 
 
 def artifact_path(run_id: str) -> str:

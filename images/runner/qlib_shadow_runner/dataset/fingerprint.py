@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.contract import SHORT_FINGERPRINT
 from qlib_shadow_runner.dataset.qlib_layout import PARTS, invalid
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.errors import StageError
 
-SHORT: Final = 12
-"""How much of the fingerprint names a version: 48 bits, plenty among the versions of one dataset."""
+SHORT: Final = SHORT_FINGERPRINT
 
 
 def merkle_root(digests: Mapping[str, str]) -> str:

@@ -78,7 +78,7 @@ def publish(
 ) -> Path:
     """Turn a verified staging folder into a version."""
     version = canonical.with_name(f"{canonical.name}@{manifest.fingerprint[:SHORT]}")
-    if version.is_dir():
+    if has_content(version):
         manifest = replace(manifest, stamp=_stamp_of_the_same(version))
     else:
         sync_tree(staging)
@@ -88,7 +88,7 @@ def publish(
     fault_point("publish-manifest")
     try:
         still_ours()
-        if not version.is_dir():
+        if not has_content(version):
             staging.rename(version)
     except (FileNotFoundError, StageError) as error:
         _unpublish(manifest, version)
@@ -100,7 +100,7 @@ def _unpublish(manifest: DatasetManifest, version: Path) -> None:
     """Leave no manifest of ours without its version; another's, which may be about to come, is let be."""
     path = manifest_path(version)
     written = DatasetManifest.read(path)
-    if written is not None and written.build == manifest.build and not version.is_dir():
+    if written is not None and written.build == manifest.build and not has_content(version):
         path.unlink(missing_ok=True)
 
 
@@ -121,6 +121,11 @@ def refuse_changed(version: Path, found: str) -> None:
             f"was changed after it was published: its fingerprint is now {found[: len(short)]}. "
             "Remove this version, so that it is built again.",
         )
+
+
+def has_content(version: Path) -> bool:
+    """Return whether a version is there; where a pod mounts a missing one, the kubelet makes it, empty."""
+    return version.is_dir() and any(version.iterdir())
 
 
 def named_version(canonical: Path) -> Path | None:
@@ -179,7 +184,7 @@ def versions(canonical: Path) -> Iterator[tuple[Path, DatasetManifest]]:
     for path in canonical.parent.glob(f"{canonical.name}@*{SUFFIX}"):
         folder = path.with_name(path.name.removesuffix(SUFFIX))
         manifest = DatasetManifest.read(path)
-        if manifest is not None and folder.is_dir():
+        if manifest is not None and has_content(folder):
             found.append((folder, manifest))
     return iter(sorted(found, key=lambda pair: pair[1].created_utc, reverse=True))
 

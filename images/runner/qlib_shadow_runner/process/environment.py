@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INHERITED: Final = frozenset({"PATH", "HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV"})
-INHERITED_PREFIX: Final = "PYTHON"
+INHERITED_PREFIXES: Final = ("PYTHON", "OPENBLAS_")
+"""What is set for OpenBLAS decides the last bits of a correlation."""
 THREADS: Final = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -21,17 +22,21 @@ THREADS: Final = (
 FONTS: Final = "MPLCONFIGDIR"
 
 
-def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str) -> dict[str, str]:
-    """Give a child what it needs and nothing else."""
-    kept = {
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that pass from a stage to its children."""
+    return {
         name: value
         for name, value in environ.items()
-        if name in INHERITED or name.startswith(INHERITED_PREFIX)
+        if name in INHERITED or name.startswith(INHERITED_PREFIXES)
     }
+
+
+def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str) -> dict[str, str]:
+    """Give a child what it needs and nothing else."""
     return {
         "HOME": scratch,
         "LANG": "C.UTF-8",
-        **kept,
+        **inherited(environ),
         **dict.fromkeys(THREADS, str(threads)),
         "TMPDIR": scratch,
         # On a busy node, threads that spin at every barrier keep those that work from working:

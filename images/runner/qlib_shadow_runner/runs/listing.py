@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
+from qlib_shadow_runner.contract.stages import leaving, recorded_stages
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.lease import HOLDER, seconds_without_holder
@@ -73,7 +74,7 @@ class ListedRun:
             return False
         stages = self.metadata.get("stages")
         records = list(stages.values()) if isinstance(stages, dict) else []
-        if any(isinstance(record, dict) and "finished_at_utc" not in record for record in records):
+        if any(isinstance(record, dict) and record and "finished_at_utc" not in record for record in records):
             return True
         return self.metadata.get("namespace") == LOCAL and dead_for > BETWEEN_STAGES
 
@@ -119,8 +120,18 @@ class ListedRun:
 
     def metric(self, name: str) -> float | None:
         """Give one figure of the last stage."""
-        metrics = self.result(Stage.QRUN).get("metrics")
+        metrics = self.left("metrics")
         return number(metrics.get(name)) if isinstance(metrics, dict) else None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the run's stages, in order."""
+        return recorded_stages(self.metadata)
+
+    def left(self, key: str) -> object:
+        """Return what the run's stages left under a key of their results, or None."""
+        stage = leaving(key, self.stages)
+        return self.result(stage).get(key) if stage else None
 
     def result(self, stage: Stage) -> Mapping[str, object]:
         """Give what a stage left."""

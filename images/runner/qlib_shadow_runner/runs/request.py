@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.contract import DEFAULT_WORK, ENV_REQUEST, ENV_WORK, Reason, Stage, run_id_fault
+from qlib_shadow_runner.contract.stages import stages_of
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import RunSpec, parse_spec
 from qlib_shadow_runner.storage.volume import Volume
@@ -50,6 +51,11 @@ class StageInput:
             work=environ.get(ENV_WORK) or DEFAULT_WORK,
             environ=environ,
         )
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the run's stages, in order."""
+        return stages_of(self.raw_spec)
 
     @property
     def folder(self) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import DEFAULT_DATA, DEFAULT_DATASET_PATH
+from qlib_shadow_runner.contract import DEFAULT_DATA, DEFAULT_DATASET_PATH, SHORT_FINGERPRINT
 from qlib_shadow_runner.dataset.quality.policy import Policy, parse_policy
 from qlib_shadow_runner.dataset.sources import SOURCES, Source, parse_source
 from qlib_shadow_runner.fields import check_keys, choice, integer, refuse, text
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.storage.volume import Volume
 
 
+FIELDS: Final = frozenset(
+    {"path", "region", "interval", "refresh", "maxAgeDays", "source", "quality", "version"}
+)
+NOT_WITH_VERSION: Final = ("source", "refresh", "quality", "maxAgeDays")
+"""What says where data comes from and which data will do: the version has its own answers."""
+VERSION: Final = rf"[0-9a-f]{{{SHORT_FINGERPRINT},64}}"
 REGIONS: Final = ("us", "cn", "tw")
 """What Qlib knows trading rules for."""
 
@@ -41,6 +47,8 @@ class DatasetSpec:
     max_age_days: int | None = None
     source: Source = field(default_factory=SOURCES["existing"].default)
     quality: Policy = field(default_factory=Policy)
+    version: str | None = None
+    """The fingerprint of a version that is there, or its beginning; it takes the place of a source."""
 
     def at(self, volume: Volume) -> DatasetSpec:
         """Bind the source to this machine's volume."""
@@ -50,7 +58,13 @@ class DatasetSpec:
 def parse_dataset(raw: Mapping[str, object]) -> DatasetSpec:
     """Read spec.dataset."""
     where = "spec.dataset"
-    check_keys(raw, {"path", "region", "interval", "refresh", "maxAgeDays", "source", "quality"}, where)
+    check_keys(raw, FIELDS, where)
+    for name in NOT_WITH_VERSION if "version" in raw else ():
+        if name in raw:
+            refuse(
+                f"{where}.{name} cannot stand beside version, which names data that is there already; "
+                "remove one of the two"
+            )
     age = raw.get("maxAgeDays")
     source = parse_source(raw.get("source", {"existing": {}}), raw)
     spec = DatasetSpec(
@@ -61,11 +75,21 @@ def parse_dataset(raw: Mapping[str, object]) -> DatasetSpec:
         max_age_days=None if age is None else integer(age, 0, 100_000, f"{where}.maxAgeDays"),
         source=source,
         quality=parse_policy(raw.get("quality", {})),
+        version=None if "version" not in raw else _version(raw["version"]),
     )
     for name, value in source.claims.items():
         if raw.get(name, value) != value:
             refuse(f"{where}.{name} is {raw[name]}, but {where}.source is of the {name} {value}; write one")
     return spec
+
+
+def _version(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(VERSION, value, re.ASCII):
+        refuse(
+            "spec.dataset.version must be the fingerprint of a version, 12 to 64 of the digits 0-9 and a-f "
+            f'in quotes, such as "808737d06485", not {value!r}'
+        )
+    return value
 
 
 def _path(path: str) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.dataset.archive.network_variables import download_environment
 from qlib_shadow_runner.dataset.ensure import (
@@ -15,13 +13,10 @@ from qlib_shadow_runner.dataset.ensure import (
     check_quality,
     find_fresh,
 )
-from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
-from qlib_shadow_runner.stages.outcome import Outcome, StageContext, dataset_result, quality_result
-
-if TYPE_CHECKING:
-    from qlib_shadow_runner.contract import DatasetResult
+from qlib_shadow_runner.stages.dataset import dataset_sentence, introduce_dataset
+from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 
 
 def download(context: StageContext) -> Outcome:
@@ -34,18 +29,8 @@ def download(context: StageContext) -> Outcome:
     check_claims(resolved.manifest, spec)
     warning = check_age(resolved.manifest, spec.max_age_days, today)
     quality = check_quality(resolved.manifest, spec.quality, today)
-    for oddity in (warning, quality.warning):
-        if oddity:
-            sys.stderr.write(f"warning: {oddity}\n")
-    for note in resolved.manifest.notes:
-        sys.stdout.write(f"note: {note}\n")
-    found = dataset_result(context, resolved)
-    context.folder.update_metadata(
-        **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=resolved.manifest.notes
-    )
-    message = _sentence(found)
-    sys.stdout.write(message + "\n")
-    return Outcome(message, dataset={**found, **quality_result(quality)})
+    found = introduce_dataset(context, resolved, quality, warning)
+    return Outcome(dataset_sentence(found), dataset=found)
 
 
 def _ensure(context: StageContext, canonical: Path) -> ResolvedDataset:
@@ -58,25 +43,3 @@ def _ensure(context: StageContext, canonical: Path) -> ResolvedDataset:
     manifest = DatasetManifest.read(manifest_path(folder))
     assert manifest is not None, "the step has just written it"
     return ResolvedDataset(folder, manifest)
-
-
-def _sentence(found: DatasetResult) -> str:
-    source = found["source"].partition(" ")[0]
-    return (
-        f"{source} {found['instruments']} \N{MULTIPLICATION SIGN} {found['days']:,} days "
-        f"to {found['calendarEnd']}, fingerprint {found['fingerprint'][:SHORT]}"
-    )
-
-
-def dataset_metadata(found: DatasetResult) -> dict[str, object]:
-    """Say the same in RUN_METADATA.json's spelling."""
-    return {
-        "dataset_path": found["path"],
-        "dataset_resolved_path": found["resolvedPath"],
-        "dataset_fingerprint": found["fingerprint"],
-        "dataset_source": found["source"],
-        "dataset_start": found["calendarStart"],
-        "dataset_end": found["calendarEnd"],
-        "dataset_days": found["days"],
-        "dataset_instruments": found["instruments"],
-    }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
+from qlib_shadow_runner.contract.stages import STAGES, pinned_path
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.guard.layers import close_own_network
 from qlib_shadow_runner.process.environment import child_environment
@@ -38,13 +39,11 @@ from qlib_shadow_runner.storage.files import fenced
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-STAGES: Final[Mapping[Stage, Callable[[StageContext], Outcome]]] = {
+WORK: Final[Mapping[Stage, Callable[[StageContext], Outcome]]] = {
     Stage.DOWNLOAD: download,
     Stage.QRUN: qrun,
 }
-LAST: Final = list(Stage)[-1]
-CLOSED: Final = frozenset({Stage.QRUN})
-"""Stages without a network; the download cannot be one."""
+"""What each stage does."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,10 @@ class Clock:
 def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
     """Do one stage and give the exit code of the process."""
     os.umask(0o002)  # other pods of the same group share the volume
-    supervisor, clock = Supervisor(closed=stage in CLOSED), Clock()
+    is_closed = STAGES[stage].is_closed
+    supervisor, clock = Supervisor(closed=is_closed), Clock()
     supervisor.listen()
-    if stage in CLOSED:
+    if is_closed:
         close_own_network()
     stage_input: StageInput | None = None
     try:
@@ -86,7 +86,7 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
         result = _attempt(stage_input, folder, supervisor, tee, clock)
         tee.drain()
         _report(result, folder, environ)
-        if stage is LAST and result["exitCode"] != ExitCode.INTERRUPTED:
+        if stage is stage_input.stages[-1] and result["exitCode"] != ExitCode.INTERRUPTED:
             update_catalog(stage_input, supervisor)
     return result["exitCode"]
 
@@ -114,13 +114,16 @@ def _attempt(
         stage_input.stage, clock, stage_input, outcome, commit=str(folder.metadata.get("git_commit", ""))
     )
     try:
-        _finish(folder, stage_input.stage, attempt, clock, result, layers=supervisor.layers)
+        _finish(folder, stage_input, attempt, clock, result, layers=supervisor.layers)
     except (OSError, StageError) as error:
         result = _result(stage_input.stage, clock, stage_input, as_stage_error(error))
     return result
 
 
 def _work(stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, tee: Tee) -> Outcome:
+    if stage_input.stage not in stage_input.stages:
+        names = ", ".join(stage_input.stages)
+        raise StageError(Reason.INVALID_SPEC, f"this run has no stage {stage_input.stage}; it has {names}")
     scratch = Path(
         tempfile.mkdtemp(prefix=f"{stage_input.identity.run_id}-", dir=scratch_parent(stage_input.work))
     )
@@ -136,7 +139,7 @@ def _work(stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, te
             scratch=scratch,
             environ=child_environment(stage_input.environ, threads=limits.threads, scratch=str(scratch)),
         )
-        return STAGES[stage_input.stage](context)
+        return WORK[stage_input.stage](context)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -150,7 +153,7 @@ def as_stage_error(error: Exception) -> StageError:
 
 def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Clock) -> None:
     """Write down what is known before anything can fail."""
-    identity, before = stage_input.identity, folder.metadata
+    identity, before, pinned = stage_input.identity, folder.metadata, pinned_path(stage_input.raw_spec)
     folder.update_metadata(
         schema=1,
         run_id=identity.run_id,
@@ -162,14 +165,19 @@ def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Cloc
         started_at_utc=before.get("started_at_utc", clock.started_at),
         finished_at_utc=None,
         **provenance(stage_input.environ, read_limits()),
-        stages=_with_record(
-            folder, stage_input.stage, {"attempts": attempt, "started_at_utc": clock.started_at}
-        ),
+        **({"dataset_resolved_path": pinned} if pinned else {}),  # prune keeps it from now on
+        stages=_with_record(folder, stage_input, {"attempts": attempt, "started_at_utc": clock.started_at}),
     )
 
 
 def _finish(
-    folder: RunFolder, stage: Stage, attempt: int, clock: Clock, result: Result, *, layers: Sequence[str]
+    folder: RunFolder,
+    stage_input: StageInput,
+    attempt: int,
+    clock: Clock,
+    result: Result,
+    *,
+    layers: Sequence[str],
 ) -> None:
     """Complete the metadata: with the last stage, or with the first failure."""
     done = result["exitCode"] == ExitCode.DONE
@@ -184,20 +192,25 @@ def _finish(
         "peak_memory_bytes": peak.size,
         "peak_memory_source": peak.source,
     }
-    ended: dict[str, object] = {"network_guard": list(layers)} if stage in CLOSED else {}
-    if not done or stage is LAST:
+    stage = stage_input.stage
+    ended: dict[str, object] = {"network_guard": list(layers)} if STAGES[stage].is_closed else {}
+    if not done or stage is stage_input.stages[-1]:
         status = "complete" if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
         ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
     folder.update_metadata(
-        stages=_with_record(folder, stage, record),
+        stages=_with_record(folder, stage_input, record),
         peak_memory_bytes=max(peak.size, int(str(folder.metadata.get("peak_memory_bytes") or 0))),
         **ended,
     )
 
 
-def _with_record(folder: RunFolder, stage: Stage, record: Mapping[str, object]) -> dict[str, object]:
-    stages = folder.metadata.get("stages")
-    return {**(stages if isinstance(stages, dict) else {}), str(stage): dict(record)}
+def _with_record(
+    folder: RunFolder, stage_input: StageInput, record: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the records of all the run's stages, those that have not begun as well, with this one's."""
+    before = folder.metadata.get("stages")
+    known = before if isinstance(before, dict) else {}
+    return {**{str(stage): {} for stage in stage_input.stages}, **known, str(stage_input.stage): dict(record)}
 
 
 def _result(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, Metrics, Reason, Stage
+from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, DatasetResult, Metrics, Reason
+from qlib_shadow_runner.contract.stages import leaving
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
-from qlib_shadow_runner.dataset.ensure import ResolvedDataset
+from qlib_shadow_runner.dataset.ensure import ResolvedDataset, check_claims
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, manifest_path
+from qlib_shadow_runner.dataset.pinned import find_pinned
 from qlib_shadow_runner.dataset.publish import folder_of
+from qlib_shadow_runner.dataset.quality.assess import reassess
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.environment import drawing_environment
-from qlib_shadow_runner.stages.download import dataset_metadata
-from qlib_shadow_runner.stages.outcome import Outcome, StageContext, dataset_result
+from qlib_shadow_runner.stages.dataset import dataset_metadata, dataset_result, introduce_dataset
+from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.training import identical_run_of, obtain_training
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.training.checkpoints import clear, computation
@@ -31,16 +34,13 @@ FATAL_REASONS: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.
 
 def qrun(context: StageContext) -> Outcome:
     """Do the research and leave everything that a golden run needs."""
-    resolved = resolve_dataset(context)
+    resolved, found = find_dataset(context)
     research = _prepare(context, resolved)
     workflow = research.workflow
     write_atomically(context.folder.path / WORKFLOW_FILE, workflow.text.encode())
-    found = dataset_result(context, resolved)
     asked = computation(workflow.config_hash, context.spec.workflow.seed, context.folder.metadata)
     context.folder.update_metadata(
-        **dataset_metadata(found),
-        **_research_metadata(context, research, resolved.manifest),
-        computation=asked,
+        **_research_metadata(context, research, resolved.manifest), computation=asked
     )
     recorded = obtain_training(context, asked)
     context.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(context, asked))
@@ -65,10 +65,22 @@ def _publish(context: StageContext, recorded: MlflowRun) -> Metrics:
     return metrics
 
 
+def find_dataset(context: StageContext) -> tuple[ResolvedDataset, DatasetResult]:
+    """Return the dataset and what the result says of it; a pinned version no earlier stage has told of."""
+    spec = context.spec.dataset
+    if spec.version is None:
+        resolved = resolve_dataset(context)
+        found = dataset_result(context, resolved)
+        context.folder.update_metadata(**dataset_metadata(found))
+        return resolved, found
+    resolved = find_pinned(context.stage_input.volume.locate(spec.path), spec.version)
+    check_claims(resolved.manifest, spec)
+    return resolved, introduce_dataset(context, resolved, reassess(resolved.manifest.quality, spec.quality))
+
+
 def resolve_dataset(context: StageContext) -> ResolvedDataset:
     """Take the version that the download stage recorded; without one, what the name means now."""
-    before = context.folder.result(Stage.DOWNLOAD) or {}
-    found = before.get("dataset")
+    found = _found_before(context)
     named = str(found["resolvedPath"]) if isinstance(found, dict) and "resolvedPath" in found else None
     path = context.stage_input.volume.locate(named or context.spec.dataset.path)
     folder = folder_of(path) if named is None else path
@@ -84,6 +96,14 @@ def resolve_dataset(context: StageContext) -> ResolvedDataset:
             "Run the download stage again, so that it is verified anew.",
         )
     return ResolvedDataset(folder, manifest)
+
+
+def _found_before(context: StageContext) -> object:
+    """Return what an earlier stage of the run has found of the dataset."""
+    stage_input = context.stage_input
+    earlier = leaving("dataset", stage_input.stages)
+    before = context.folder.result(earlier) if earlier and earlier is not stage_input.stage else None
+    return before.get("dataset") if before else None
 
 
 def _prepare(context: StageContext, resolved: ResolvedDataset) -> Research:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
-from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason, Stage
+from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
@@ -109,7 +109,7 @@ def _environ(context: StageContext, checkpoints: Path) -> dict[str, str]:
         **context.environ,
         ENV_CHECKPOINTS: str(home),
         ENV_CACHE: str(context.stage_input.volume.mount / FEATURES_CACHE),
-        ENV_REPORT: str(report_path(home, context.folder.attempts(Stage.QRUN))),
+        ENV_REPORT: str(report_path(home, context.folder.attempts(context.stage_input.stage))),
         **limit_for_children(context.stage_input.environ),
         **for_children(context.stage_input.environ),
     }

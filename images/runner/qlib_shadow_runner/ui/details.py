@@ -120,7 +120,7 @@ class Details:
 def details(run: ListedRun, now: datetime) -> Details:
     """Read a run's folder."""
     told = run.metadata
-    stages = [_stage(run, stage, now) for stage in Stage]
+    stages = [_stage(run, stage, now) for stage in run.stages]
     quality = _mapping(told.get("dataset_quality"))
     files = shown_files(run.folder)
     return Details(

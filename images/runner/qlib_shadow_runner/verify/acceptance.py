@@ -17,8 +17,8 @@ from qlib_shadow_runner.contract import (
     WORKFLOW_FILE,
     ExitCode,
     Metrics,
-    Stage,
 )
+from qlib_shadow_runner.contract.stages import STAGES
 from qlib_shadow_runner.guard.layers import AUDIT_HOOK
 from qlib_shadow_runner.runs.mlruns import RunStatus
 from qlib_shadow_runner.verify.signals_check import check_signals
@@ -69,11 +69,11 @@ def metadata_is_complete(evidence: Evidence) -> str:
 
 def stages_are_done(evidence: Evidence) -> str:
     """Hold that every stage left a result that says so."""
-    for stage in Stage:
+    for stage in evidence.stages:
         code = evidence.result(stage).get("exitCode")
         if code != ExitCode.DONE:
             raise BrokenPromise(f"results/{stage}.json says that {stage} ended with {code}")
-    return ", ".join(Stage)
+    return ", ".join(evidence.stages)
 
 
 def workflow_is_the_one(evidence: Evidence) -> str:
@@ -124,9 +124,10 @@ def metrics_are_recomputed(evidence: Evidence) -> str:
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
 
     expected: Mapping[str, object] = dict(compute_metrics(evidence.recorded.artifacts))
-    reported = evidence.result(Stage.QRUN).get("metrics")
-    for name, document in ((METRICS_FILE, evidence.metrics), ("results/qrun.json", reported)):
-        _compare_metrics(name, document, expected)
+    _compare_metrics(METRICS_FILE, evidence.metrics, expected)
+    for stage in evidence.stages:
+        if "metrics" in STAGES[stage].leaves:
+            _compare_metrics(f"results/{stage}.json", evidence.result(stage).get("metrics"), expected)
     return f"{len(expected)} figures"
 
 
@@ -137,7 +138,10 @@ def run_is_one(evidence: Evidence) -> str:
     named = {
         METRICS_FILE: (evidence.metrics.get("runId"), evidence.metrics.get("configHash")),
         MLRUNS: (evidence.recorded.experiment, config),
-        **{f"results/{stage}.json": (evidence.result(stage).get("runId"), config) for stage in Stage},
+        **{
+            f"results/{stage}.json": (evidence.result(stage).get("runId"), config)
+            for stage in evidence.stages
+        },
     }
     if identity is not None:
         named[evidence.signals_path.name] = (identity.get("run_id"), identity.get("config_hash"))
@@ -168,7 +172,7 @@ def logs_are_complete(evidence: Evidence) -> str:
     """Hold that both logs cover every stage."""
     for name in (STDOUT_FILE, STDERR_FILE):
         log = (evidence.folder / name).read_text(encoding="utf-8", errors="replace")
-        for stage in Stage:
+        for stage in evidence.stages:
             if f" stage {stage} attempt " not in log:
                 raise BrokenPromise(f"{name} says nothing of the stage {stage}")
     return f"{STDOUT_FILE}, {STDERR_FILE}"

@@ -15,7 +15,9 @@ from qlib_shadow_runner.contract import (
     MLRUNS,
     SIGNALS_STEM,
     WORKFLOW_FILE,
+    Stage,
 )
+from qlib_shadow_runner.contract.stages import recorded_stages
 from qlib_shadow_runner.runs.mlruns import MlflowRun, recorded_runs
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ class Evidence:
     def metrics(self) -> dict[str, object]:
         """Read metrics.json."""
         return self._object(METRICS_FILE)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the run's stages, in order."""
+        return recorded_stages(self.metadata)
 
     def result(self, stage: str) -> dict[str, object]:
         """Read a stage's result."""

@@ -6,12 +6,14 @@ They follow from the design, not from the code. A violation is an AssertionError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.names import StageState
 from qlib_shadow_operator.runs.transitions import is_legal
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.stages import stages_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,11 +127,18 @@ def texts_are_bounded(write: Write) -> None:
     assert size <= STATUS_MAX, f"the status has {size} characters"
 
 
-def qrun_waits_for_download(write: Write) -> None:
-    """Check that the second stage stays Pending until the first has succeeded."""
-    states = {name: new["state"] for name, _, new in write.stages}
-    first, second = (states.get(stage, "Pending") for stage in Stage)
-    assert first == "Succeeded" or second == "Pending", f"qrun is {second} while download is {first}"
+def the_stages_are_the_runs(write: Write) -> None:
+    """List the stages that follow from the spec, no others, in their order."""
+    names = tuple(name for name, _, _ in write.stages)
+    assert names in {(), stages_of(write.new["spec"])}, f"the status has the stages {names}"
+
+
+def a_stage_waits_for_the_one_before(write: Write) -> None:
+    """Leave a stage Pending until the one before it has succeeded."""
+    states = [(name, new["state"]) for name, _, new in write.stages]
+    for (before, first), (name, second) in pairwise(states):
+        told = f"{name} is {second} while {before} is {first}"
+        assert first == "Succeeded" or second == "Pending", told
 
 
 def success_is_true(write: Write) -> None:
@@ -181,7 +190,8 @@ PROMISES: tuple[Callable[[Write], None], ...] = (
     generation_is_the_runs,
     times_tell_when_a_condition_turned,
     texts_are_bounded,
-    qrun_waits_for_download,
+    the_stages_are_the_runs,
+    a_stage_waits_for_the_one_before,
     success_is_true,
     completeness_is_true,
     failure_has_a_cause,

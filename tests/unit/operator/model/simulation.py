@@ -15,7 +15,7 @@ from tests.unit.operator.model.node import Node, is_lost, state_of
 from tests.unit.operator.model.process import Process
 
 from qlib_shadow_operator.runs.names import FINISHED
-from qlib_shadow_runner.contract import API_VERSION, KIND, Stage
+from qlib_shadow_runner.contract import API_VERSION, KIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +66,7 @@ class World:
                 raise
 
     def _check_job(self, job: Document) -> None:
-        """No Job exists before its stage is in the status, and none of qrun before download has succeeded."""
+        """Make no Job before its stage is on record, and none before the stages before it are done."""
         run, (uid, stage) = self.run, place_of(job)
         if run is None or run["metadata"]["uid"] != uid:
             return  # deleted meanwhile; the garbage collector deletes the Job
@@ -77,8 +77,9 @@ class World:
         states = {one["name"]: one["state"] for one in run["status"]["stages"]}
         assert states[stage] not in FINISHED, f"{stage} is {states[stage]}, and was begun anew"
         assert states[stage] != "Pending", f"the Job of {stage} was made before its stage began"
-        first = states[Stage.DOWNLOAD]
-        assert stage is Stage.DOWNLOAD or first == "Succeeded", f"qrun was made while download is {first}"
+        before = list(states)[: list(states).index(stage)]
+        undone = [name for name in before if states[name] != "Succeeded"]
+        assert not undone, f"{stage} was made before {undone} succeeded"
 
     def _refused(self, job: Document, *, permanent: bool) -> None:
         self.facts.note_refusal(job, permanent=permanent)

@@ -31,7 +31,10 @@ FATES = (
     *("is killed for memory", "is lost with its node"),
 )
 USUAL = "exits with 0"
-SPECS: tuple[dict[str, Any], ...] = ({}, {}, {}, {"suspend": True}, {"queueName": "nightly"})
+SPECS: tuple[dict[str, Any], ...] = (
+    *({}, {}, {}, {"suspend": True}, {"queueName": "nightly"}),
+    {"dataset": {"version": "3f9c0a1b2c3d"}},
+)
 SECONDS = (0, 1, 5, 11, 31, 61, 130, 601, 1_801, 3_601, 15_000)
 LIVES = (60, 100_000, 100_000)
 
@@ -207,7 +210,7 @@ def pick(things: Sequence[T], which: int) -> T:
 
 TestStory = Story.TestCase
 TestStory.settings = settings(
-    max_examples=ROUNDS or 150,
+    max_examples=ROUNDS or 60,
     stateful_step_count=40,
     derandomize=not ROUNDS,
     deadline=None,

@@ -1,6 +1,6 @@
 """SIGKILL at any instant: what is published is whole, and running it again completes it.
 
-Ten random instants by default; QLIB_SHADOW_CHAOS_ROUNDS asks for more.
+Four random instants by default; QLIB_SHADOW_CHAOS_ROUNDS asks for more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.unit.runner.archive.conftest import Files, Step, Web
 
 PACKAGE = Path(qlib_shadow_runner.dataset.__path__[0])
-ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_ROUNDS", "4"))
 ARCHIVE = ["download-chunk", "download-done", "unpack-file", "unpack-done"]
 EVERYWHERE = [
     "build-begun",

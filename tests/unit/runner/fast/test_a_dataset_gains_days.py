@@ -137,7 +137,7 @@ def changes(draw: st.DrawFn, market: Market) -> Market:
     return Market(market.length, {**market.lives, symbol: other}, again)
 
 
-@rounds("QLIB_SHADOW_CHAOS_FEATURES", 25)
+@rounds("QLIB_SHADOW_CHAOS_FEATURES", 10)
 @given(
     history=histories(),
     expressions=st.lists(st.sampled_from(WITH_A_PAST), min_size=AT_ONCE, max_size=AT_ONCE, unique=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -123,7 +124,7 @@ def test_each_workflow_names_its_handler_and_its_question(runs: LocalVolume):
 
 def test_plain_qrun_runs_the_same_file(runs: LocalVolume, tmp_path: Path):
     """Without a stage there is no cache and no report, and the predictions are the same."""
-    environ = child_environment({}, threads=2, scratch=str(tmp_path))
+    environ = child_environment(os.environ, threads=2, scratch=str(tmp_path))
     assert not {ENV_CACHE, ENV_REPORT} & environ.keys()
     command = [sys.executable, "-m", "qlib.cli.run", str(runs.folder("fast") / "workflow.yaml")]
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)

@@ -91,7 +91,7 @@ def markets(draw: st.DrawFn) -> Market:
     return Market(length, found, draw(some))
 
 
-@rounds("QLIB_SHADOW_CHAOS_FEATURES", 40)
+@rounds("QLIB_SHADOW_CHAOS_FEATURES", 16)
 @given(
     market=markets(),
     expressions=st.lists(st.sampled_from(POOL), min_size=AT_ONCE, max_size=AT_ONCE, unique=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from qlib_shadow_runner.dataset.prices.options import BadRows, Duplicates, Optio
 from qlib_shadow_runner.dataset.verification import verify_dataset
 from qlib_shadow_runner.errors import StageError
 
+ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_FILES", "50"))
 DAYS = pd.bdate_range("2024-01-01", periods=12)
 BARS = pd.DataFrame(
     {
@@ -69,7 +71,7 @@ def try_it(name: str, content: bytes, chosen: Options) -> None:
             raise AssertionError(fault.message) from fault
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=ROUNDS, deadline=None)
 @given(
     changes=st.lists(
         st.tuples(st.integers(0, 36), st.integers(0, 7), st.sampled_from(CELLS)), min_size=1, max_size=3
@@ -84,7 +86,7 @@ def test_any_cell_may_be_anything(changes: list[tuple[int, int, str]], chosen: O
     try_it("bars.csv", "\n".join(",".join(row) for row in rows).encode(), chosen)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=ROUNDS, deadline=None)
 @given(
     changes=st.lists(
         st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4

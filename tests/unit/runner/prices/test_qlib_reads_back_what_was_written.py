@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,7 +96,7 @@ def aligned(found: pd.DataFrame, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.
 
 
 RELAXED = settings(
-    max_examples=25,
+    max_examples=int(os.environ.get("QLIB_SHADOW_CHAOS_FILES", "10")),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

@@ -143,7 +143,7 @@ def test_a_workflow_that_asks_for_the_impossible_is_not_tried_again(
 def plain_qrun(folder: Path) -> tuple[int, str]:
     """Run Qlib's own command on a workflow, as a user would."""
     environ = {
-        **{name: value for name, value in os.environ.items() if name.startswith("PYTHON")},
+        **{name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "OPENBLAS_"))},
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "MLFLOW_ALLOW_FILE_STORE": "true",

@@ -100,7 +100,7 @@ def both(market: Market, scores: Scores, rules: Rules, more: tuple[str, ...] = (
 
 @example(QUIET, Scores(), USUAL)
 @given(MARKETS, SCORES, RULES)
-@rounds("QLIB_SHADOW_CHAOS_BACKTESTS", 12)
+@rounds("QLIB_SHADOW_CHAOS_BACKTESTS", 6)
 def test_any_market_under_any_rules(market: Market, scores: Scores, rules: Rules) -> None:
     """Suspended, delisted, limited, without volume, price or factor: the same, or the same error."""
     theirs, ours = both(market, scores, rules)

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from tests.bench.run import __main__ as context
+from tests.bench.run import __main__ as bench
 from tests.bench.run.measure import ARTIFACTS, LUCK, Figures, measure
 from tests.bench.run.phases import BACKTEST, BOOSTING, FEATURES, PHASES, Clock
 from tests.bench.run.report import scaling, table
 from tests.bench.run.workflow import workflow
+from tests.unit.runner.fast.backtest.likeness import differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,9 +42,9 @@ Found = tuple["Mapping[str, Sequence[Figures]]", list[str]]
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Run plain qrun and ours twice, once to fill the cache, on a market of a few symbols."""
     options = argparse.Namespace(days=200, boosting=3)
-    size = replace(context.size_of(options, 8), topk=3)
-    return context.compare(
-        context.ways(["threads", "cold", "cached"], 2), size, 1, tmp_path_factory.mktemp("runs")
+    size = replace(bench.size_of(options, 8), topk=3)
+    return bench.compare(
+        bench.ways(["threads", "cold", "cached"], 2), size, 1, tmp_path_factory.mktemp("runs")
     )
 
 
@@ -55,11 +56,27 @@ def test_everything_that_is_left_is_the_same(found: Found) -> None:
     assert (report["turnover"] > 0).sum() > len(report) / 2
 
 
+def test_another_processor_type_gives_the_same_figures_and_orders(
+    found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures to 1e-12, and the same trades: what is promised where not every bit is."""
+    rounds, _ = found
+    here = rounds["threads"][0]
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    (way,) = bench.ways(["cold"], 2)
+    size = replace(bench.size_of(argparse.Namespace(days=200, boosting=3), 8), topk=3)
+    there = measure(way, size, here.store.parents[2] / "dataset", tmp_path / "run", tmp_path / "cache")
+    for logged, value in here.metrics().items():
+        assert float(there.metrics()[logged]) == pytest.approx(float(value), rel=1e-12), logged
+    positions = "portfolio_analysis/positions_normal_1day.pkl"
+    assert list(differences(here.left(positions), there.left(positions))) == []
+
+
 def test_the_published_way_asks_what_qlibs_example_asks(tmp_path: Path) -> None:
     """At a size that needs no smaller penalties, but for what makes an answer repeatable, and its rounds."""
     options = argparse.Namespace(days=3777, boosting=130)
-    (attempt_path,) = context.ways(["published"], 2)
-    asked = workflow(attempt_path, context.size_of(options, 500), tmp_path)
+    (attempt_path,) = bench.ways(["published"], 2)
+    asked = workflow(attempt_path, bench.size_of(options, 500), tmp_path)
     given = asked["task"]["model"]["kwargs"]
     repeatable = {"seed": 7, "deterministic": True, "force_col_wise": True}
     rounds = {"num_boost_round": 130, "early_stopping_rounds": 130}
@@ -101,7 +118,7 @@ def test_a_difference_is_told(found: Found, tmp_path: Path) -> None:
     for name in ARTIFACTS:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_bytes((source / ("label.pkl" if name == "pred.pkl" else name)).read_bytes())
-    wrong = list(context.unlike({"threads": [true], "cold": [replace(true, store=tmp_path)]}))
+    wrong = list(bench.unlike({"threads": [true], "cold": [replace(true, store=tmp_path)]}))
     assert {line.split("differ in ")[1][:8] for line in wrong} == {"the metr", "pred.pkl"}
     assert any("the metrics[IC]: " in line and "'0.25'" in line for line in wrong)
 
@@ -125,7 +142,7 @@ def test_only_who_answers_the_same_question_is_held_to_the_last_digit(
         attempt_path: [cast("Figures", SimpleNamespace(metrics=partial(dict, {metric: value}), left=str))]
         for attempt_path, value in zip(ways, values, strict=True)
     }
-    assert bool(list(context.unlike(found))) is differs
+    assert bool(list(bench.unlike(found))) is differs
 
 
 def test_a_second_belongs_to_the_innermost_phase(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,11 +160,11 @@ def test_a_second_belongs_to_the_innermost_phase(monkeypatch: pytest.MonkeyPatch
 def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     """With the end of its log, and the way's name."""
     options = argparse.Namespace(days=200, boosting=3)
-    (attempt_path,) = context.ways(["threads"], 1)
+    (attempt_path,) = bench.ways(["threads"], 1)
     with pytest.raises(RuntimeError, match=r"threads ended with code 1:\n[\s\S]*nowhere"):
         measure(
             attempt_path,
-            context.size_of(options, 8),
+            bench.size_of(options, 8),
             tmp_path / "nowhere",
             tmp_path / "run",
             tmp_path / "cache",
@@ -163,12 +180,12 @@ def test_only_a_fault_of_qlibs_own_is_tried_again(
 
     def unlucky(_way: Way, _size: Size, _dataset: Path, folder: Path, _cache: Path) -> Figures:
         tried.append(folder)
-        message = "ValueError: Metric 'IC' is malformed. No data found."
+        message = "ValueError: Metric 'Rank ICIR' is malformed. No data found."
         raise RuntimeError(message)
 
     monkeypatch.setattr("tests.bench.run.measure._once", unlucky)
-    (attempt_path,) = context.ways([name], 1)
-    size = context.size_of(argparse.Namespace(days=200, boosting=3), 8)
+    (attempt_path,) = bench.ways([name], 1)
+    size = bench.size_of(argparse.Namespace(days=200, boosting=3), 8)
     with pytest.raises(RuntimeError, match="malformed"):
         measure(attempt_path, size, tmp_path, tmp_path / "run", tmp_path)
     assert len(set(tried)) == len(tried) == attempts
@@ -180,6 +197,6 @@ def test_only_a_fault_of_qlibs_own_is_tried_again(
 def test_wrong_arguments_end_in_a_sentence(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong, before anything runs."""
     with pytest.raises(SystemExit) as ended:
-        context.arguments(given)
+        bench.arguments(given)
     assert ended.value.code == 2
     assert re.search(rf"error: argument {given[0]}: invalid .*'{given[1]}'", capsys.readouterr().err)

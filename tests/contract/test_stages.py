@@ -1,0 +1,147 @@
+"""The table of stages, and what repeats its names: CRD, chart, policies, settings and docs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from qlib_shadow_operator.runs.defaults import STAGE_DEFAULTS
+from qlib_shadow_operator.runs.names import child_labels
+from qlib_shadow_operator.settings import default_settings
+from qlib_shadow_runner.contract import Result, Stage
+from qlib_shadow_runner.contract.stages import (
+    STAGES,
+    Access,
+    Network,
+    leaving,
+    pinned_path,
+    recorded_stages,
+    stages_of,
+)
+from qlib_shadow_runner.stages.harness import WORK
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm/qlib-shadow-operator"
+NAMES = [str(stage) for stage in Stage]
+
+
+def load(path: str) -> Any:
+    """Read a YAML file."""
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def schema() -> dict[str, Any]:
+    """Return the CRD's schema."""
+    crd = load("manifests/crd/qlibshadowruns.yaml")
+    found: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    return found
+
+
+def test_every_stage_has_one_row():
+    """In the order of the names; both sides have what they need for each."""
+    assert list(STAGES) == list(Stage)
+    assert list(WORK) == list(Stage)
+    assert set(STAGE_DEFAULTS) == set(Stage)
+
+
+def test_a_stage_leaves_keys_of_a_result():
+    """And no two stages are the first to tell of the same."""
+    for row in STAGES.values():
+        assert set(row.leaves) <= set(Result.__annotations__)
+    assert (leaving("dataset", Stage), leaving("metrics", Stage)) == (Stage.DOWNLOAD, Stage.QRUN)
+    assert leaving("metrics", [Stage.DOWNLOAD]) is None
+
+
+def test_a_closed_stage_has_no_secret_and_changes_no_data():
+    """Whatever stages are added."""
+    for row in STAGES.values():
+        assert row.network is Network.OPEN or not row.secrets
+        assert row.network is Network.OPEN or row.dataset is not Access.WRITTEN
+
+
+@pytest.mark.parametrize("spec", [{}, {"dataset": {}}, {"dataset": None}, {"dataset": "x"}, None, "x", []])
+def test_a_spec_that_says_nothing_of_it_has_both_stages(spec: object):
+    """A wrong one too: the first stage is where the fault is told."""
+    assert stages_of(spec) == (Stage.DOWNLOAD, Stage.QRUN)
+
+
+@pytest.mark.parametrize("version", ["3f9c0a1b2c3d", "wrong", "", 5])
+def test_a_spec_that_names_a_version_has_no_download(version: object):
+    """A wrong one neither: the training says what is wrong with it."""
+    assert stages_of({"dataset": {"version": version}}) == (Stage.QRUN,)
+
+
+def test_the_folder_of_a_version_follows_from_the_spec():
+    """From as much of the fingerprint as its name has."""
+    whole = "3f9c0a1b2c3d" + "0" * 52
+    assert pinned_path({"dataset": {"version": whole}}) == "/data/qlib/qlib_data/us_data_1d@3f9c0a1b2c3d"
+    assert pinned_path({"dataset": {"path": "/data/x", "version": whole[:12]}}) == "/data/x@3f9c0a1b2c3d"
+    for spec in ({}, None, {"dataset": {"path": "/data/x"}}, {"dataset": {"version": 5}}):
+        assert pinned_path(spec) is None
+
+
+def test_a_run_folder_tells_the_runs_stages():
+    """By the records that are kept of them; without any, those of a run that says nothing."""
+    assert recorded_stages({"stages": {"qrun": {}}}) == (Stage.QRUN,)
+    assert recorded_stages({"stages": {"qrun": {}, "download": {"attempts": 1}, "x": {}}}) == tuple(Stage)
+    nothing: object
+    for nothing in (None, {}, [], "x"):
+        assert recorded_stages({"stages": nothing}) == stages_of({})
+
+
+def test_the_crd_has_every_stage():
+    """With its task in words, and room for all of them in the status."""
+    spec, status = (schema()[part]["properties"]["stages"] for part in ("spec", "status"))
+    described = {name: field["description"] for name, field in spec["properties"].items()}
+    assert described == {str(stage): f"The stage that {row.does}." for stage, row in STAGES.items()}
+    assert status["maxItems"] >= len(Stage)
+    assert all(len(name) <= status["items"]["properties"]["name"]["maxLength"] for name in NAMES)
+
+
+def test_the_chart_has_every_stage():
+    """Its values, their schema, and the settings that they become."""
+    stages = load("helm/qlib-shadow-operator/values.yaml")["runner"]["stages"]
+    asked = json.loads((CHART / "values.schema.json").read_text())
+    declared = asked["properties"]["runner"]["properties"]["stages"]["properties"]
+    assert list(stages) == list(declared) == NAMES
+    for name, stage in zip(NAMES, Stage, strict=True):
+        base = STAGE_DEFAULTS[stage]
+        assert stages[name] == {
+            "resources": base.resources,
+            "deadlineSeconds": base.active_deadline_seconds,
+            "retries": base.retries,
+        }
+
+
+def test_the_settings_have_every_stage():
+    """Three variables for each."""
+    ends = ("_RESOURCES", "_DEADLINE_SECONDS", "_RETRIES")
+    known = {name for name in default_settings() if name.endswith(ends)}
+    assert known == {f"QLIB_SHADOW_{stage.name}{end}" for stage in Stage for end in ends}
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_policy_closes_the_stages_without_a_network_and_no_other(stage: Stage):
+    """By the labels that the operator gives to their pods."""
+    policies = [load(f"manifests/network-policy/{path.name}") for path in policy_files()]
+    selectors = [one["spec"]["podSelector"]["matchLabels"] for one in policies]
+    labels = child_labels("r", "u", stage).items()
+    assert any(found.items() <= labels for found in selectors) == STAGES[stage].is_closed
+
+
+def policy_files() -> list[Path]:
+    """List the policies."""
+    folder = ROOT / "manifests/network-policy"
+    return [path for path in folder.glob("*.yaml") if path.name != "kustomization.yaml"]
+
+
+def test_the_docs_name_every_stage():
+    """The page about states has the table; the command line takes each."""
+    states, commands = ((ROOT / f"docs/{page}.md").read_text() for page in ("states", "commands"))
+    for stage, row in STAGES.items():
+        assert f"| `{stage}` | {row.when} | {row.does} | {row.network} | {row.dataset} |" in states
+    assert f"{{{','.join(NAMES)}}}" in commands
