@@ -123,7 +123,7 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Report it with stderr.log.",
     ),
 }
-"""What a stage itself reports."""
+"""Reasons that a stage itself reports."""
 
 OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.UNSCHEDULABLE: (
@@ -171,7 +171,7 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "`kubectl describe pod`; see to the node.",
     ),
 }
-"""What keeps a stage from starting."""
+"""Reasons that keep a stage from starting."""
 
 ENDLESS: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.POD_DOES_NOT_END: (
@@ -179,7 +179,7 @@ ENDLESS: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "If the node is lost: `kubectl delete node`, or `kubectl delete pod --force`.",
     ),
 }
-"""What keeps a stage from ending."""
+"""Reasons that keep a stage from ending."""
 
 ENDED: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.DEADLINE_EXCEEDED: (
@@ -207,7 +207,7 @@ ENDED: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "Set `spec.image` to a qlib-runner of the operator's version.",
     ),
 }
-"""How a stage ends without telling why."""
+"""Reasons for a stage that ended without a result."""
 
 NO_FAILURES: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.RETRYING: ("An attempt failed, or its Job was deleted, and another one is made.", ""),
@@ -235,7 +235,7 @@ NO_FAILURES: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.RUN_COMPLETE: ("All stages succeeded.", ""),
     OperatorReason.RUN_FAILED: ("`Complete`: never; see `Failed`.", ""),
 }
-"""What is no failure."""
+"""Reasons that are not failures."""
 
 TEXT: Final = """\
 # Reasons
@@ -314,7 +314,7 @@ def _stage_row(reason: Reason, told: tuple[str, str]) -> str:
 
 
 def tried_again(code: ExitCode) -> str:
-    """Say what the Jobs' podFailurePolicy makes of an exit code."""
+    """Return how the Jobs' podFailurePolicy treats an exit code."""
     if code in USER_ERRORS:
         return "no"
     return "always" if code is ExitCode.INTERRUPTED else "yes"

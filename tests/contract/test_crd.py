@@ -1,4 +1,4 @@
-"""The CRD, the operator's types and the runner's spec name the same fields: none is idle, none is lost."""
+"""The CRD, the operator's types and the runner's spec have the same fields."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CRD = Path(__file__).parents[2] / "manifests/crd/qlibshadowruns.yaml"
 
 @pytest.fixture(scope="module")
 def crd() -> dict[str, Any]:
-    """Read the CRD's spec."""
+    """Return the CRD's spec."""
     found: dict[str, Any] = yaml.safe_load(CRD.read_text())["spec"]
     return found
 
@@ -40,26 +40,26 @@ def schema(crd: dict[str, Any]) -> dict[str, Any]:
 
 
 def fields(schema: dict[str, Any], path: str) -> set[str]:
-    """Name the fields at a path."""
+    """Return the names of the fields at a path."""
     for part in path.split("."):
         schema = schema["properties"][part]
     return set(schema.get("properties") or schema["items"]["properties"])
 
 
-def test_the_names_are_the_operators(crd: dict[str, Any]):
-    """Group, version and plural stand in the code too."""
+def test_crd_names_equal_the_operators(crd: dict[str, Any]):
+    """Group, version and plural are the same in the code."""
     assert (crd["group"], crd["versions"][0]["name"], crd["names"]["plural"]) == (GROUP, VERSION, PLURAL)
     assert crd["names"]["shortNames"] == ["qsr"]
 
 
 def test_every_field_is_described(schema: dict[str, Any]):
-    """The docs' field table is made from the descriptions."""
+    """The field table of the docs is made from the descriptions."""
     assert sorted(undescribed(schema["properties"]["spec"], "spec")) == []
     assert sorted(undescribed(schema["properties"]["status"], "status")) == []
 
 
 def undescribed(schema: dict[str, Any], path: str) -> list[str]:
-    """Find fields without a description."""
+    """Return the fields without a description."""
     found = [] if schema.get("description") else [path]
     for name, field in (schema.get("properties") or schema.get("items", {}).get("properties") or {}).items():
         found += undescribed(field, f"{path}.{name}")
@@ -72,7 +72,7 @@ def test_every_text_and_list_of_the_status_is_bounded(schema: dict[str, Any]):
 
 
 def unbounded(schema: dict[str, Any], path: str) -> list[str]:
-    """Find texts and lists without a bound."""
+    """Return the texts and lists without a bound."""
     kind = schema.get("type")
     fixed = schema.get("format") == "date-time" or "enum" in schema
     missing = (kind == "string" and "maxLength" not in schema and not fixed) or (
@@ -85,20 +85,20 @@ def unbounded(schema: dict[str, Any], path: str) -> list[str]:
     return found
 
 
-def test_messages_fit(schema: dict[str, Any]):
-    """What the operator shortens to is below what the API server takes."""
+def test_messages_fit_into_the_crd(schema: dict[str, Any]):
+    """The operator's limit is below the API server's."""
     for part in ("conditions", "stages"):
         item = schema["properties"]["status"]["properties"][part]["items"]
         assert item["properties"]["message"]["maxLength"] > MESSAGE_MAX
 
 
 def test_the_runner_knows_every_field_of_the_spec(schema: dict[str, Any]):
-    """Its parser takes a spec with all of them; each is either the question's or the operator's."""
+    """Its parser accepts them all; each belongs to the question or to the operator."""
     assert fields(schema, "spec") - {"runId", "dataset", "workflow", "reuse"} == set(runner.OPERATOR_KEYS)
 
 
-def test_the_sources_are_the_runners(schema: dict[str, Any]):
-    """A source comes into the CRD together with its code."""
+def test_sources_equal_the_runners(schema: dict[str, Any]):
+    """A source is added to the CRD together with its code."""
     assert fields(schema, "spec.dataset.source") == set(SOURCES)
 
 
@@ -106,7 +106,7 @@ def test_the_sources_are_the_runners(schema: dict[str, Any]):
     ("source", "keys"),
     [("prices", prices.KEYS), ("archive", archive.KEYS), ("prices.columns", set(ROLES))],
 )
-def test_the_fields_of_sources_are_the_runners(schema: dict[str, Any], source: str, keys: set[str]):
+def test_fields_of_sources_equal_the_runners(schema: dict[str, Any], source: str, keys: set[str]):
     """Name by name."""
     assert fields(schema, f"spec.dataset.source.{source}") == set(keys)
 
@@ -121,7 +121,7 @@ def test_the_fields_of_sources_are_the_runners(schema: dict[str, Any], source: s
         ("existing", {}),
     ],
 )
-def test_the_runner_takes_each_source(schema: dict[str, Any], source: str, given: dict[str, Any]):
+def test_runner_accepts_each_source(schema: dict[str, Any], source: str, given: dict[str, Any]):
     """With fields of the CRD."""
     declared = schema["properties"]["spec"]["properties"]["dataset"]["properties"]["source"]["properties"]
     assert given.keys() <= declared[source].get("properties", {}).keys()
@@ -143,7 +143,7 @@ def test_what_cannot_stand_beside_a_version_is_the_runners(schema: dict[str, Any
     assert runner.parse_spec({"dataset": {"version": "3f9c0a1b2c3d"}}).dataset.version == "3f9c0a1b2c3d"
 
 
-def test_the_models_parameters_are_the_runners(schema: dict[str, Any]):
+def test_model_parameters_equal_the_runners(schema: dict[str, Any]):
     """Names, types and ranges."""
     found = schema["properties"]["spec"]["properties"]["workflow"]["properties"]["model"]["properties"]
     kinds = {"integer": int, "number": float}
@@ -152,8 +152,8 @@ def test_the_models_parameters_are_the_runners(schema: dict[str, Any]):
     } == dict(runner.MODEL_PARAMETERS)
 
 
-def test_the_runner_takes_a_spec_with_every_field():
-    """As the API server would let it in."""
+def test_runner_accepts_a_spec_with_every_field():
+    """As the API server would accept it."""
     runner.parse_spec(
         {
             "runId": "x",
@@ -194,8 +194,8 @@ def test_the_runner_takes_a_spec_with_every_field():
 
 
 @pytest.mark.parametrize("part", ["dataset", "workflow", "workflow.strategy", "workflow.exchange"])
-def test_the_runner_refuses_what_the_crd_does_not_know(part: str):
-    """The two lists of fields cannot drift apart unnoticed: an unknown one is an error on both sides."""
+def test_runner_refuses_fields_unknown_to_the_crd(part: str):
+    """An unknown field is an error on both sides, so the two lists of fields cannot drift apart."""
     document: dict[str, Any] = {}
     inner = document
     for name in part.split("."):
@@ -205,14 +205,14 @@ def test_the_runner_refuses_what_the_crd_does_not_know(part: str):
         runner.parse_spec(document)
 
 
-def test_what_a_result_holds_is_what_the_status_shows(schema: dict[str, Any]):
+def test_result_and_status_have_the_same_fields(schema: dict[str, Any]):
     """The contract's fields, one for one."""
     assert fields(schema, "status.dataset") == set(get_type_hints(DatasetResult))
     assert fields(schema, "status.metrics") == set(get_type_hints(Metrics))
 
 
-def test_the_status_that_is_written_is_the_one_that_is_declared(schema: dict[str, Any]):
-    """An undeclared field would be pruned in silence."""
+def test_written_status_has_the_declared_fields(schema: dict[str, Any]):
+    """An undeclared field would be pruned without notice."""
     raw: dict[str, Any] = {
         name: {"type": "object", "integer": 1, "string": "x"}.get(field["type"], [])
         for name, field in schema["properties"]["status"]["properties"].items()
@@ -234,7 +234,7 @@ def test_the_status_that_is_written_is_the_one_that_is_declared(schema: dict[str
 
 
 def test_the_names_of_stages_states_and_conditions_fit(schema: dict[str, Any]):
-    """Enumerations are left to the code; their lengths are not."""
+    """The CRD bounds the lengths; the values are the code's."""
     stages = schema["properties"]["status"]["properties"]["stages"]["items"]["properties"]
     assert max(map(len, StageState)) <= stages["state"]["maxLength"]
     assert max(map(len, Stage)) <= stages["name"]["maxLength"]
@@ -245,21 +245,21 @@ def test_the_names_of_stages_states_and_conditions_fit(schema: dict[str, Any]):
     assert set(fields(schema, "spec.stages")) == set(Stage)
 
 
-def test_the_run_ids_bound_is_the_contracts(schema: dict[str, Any]):
-    """The rule says what the runner says."""
+def test_run_id_bound_equals_the_contracts(schema: dict[str, Any]):
+    """The CRD's rule equals the runner's."""
     rules = schema["properties"]["spec"]["properties"]["runId"]["x-kubernetes-validations"]
     assert any(f"size(self) <= {RUN_ID_MAX}" in rule["rule"] for rule in rules)
 
 
-def test_a_started_runs_spec_is_frozen_field_by_field(schema: dict[str, Any]):
-    """A field that is added must be added to the rule, or to what may change."""
+def test_every_field_of_a_started_run_is_frozen(schema: dict[str, Any]):
+    """A new field must be added to the rule, or to the fields that may change."""
     [rule] = [r["rule"] for r in schema["x-kubernetes-validations"] if "oldSelf" in r["rule"]]
     for name in fields(schema, "spec") - {"suspend", "ttlSecondsAfterFinished"}:
         assert f"self.spec.{name} == oldSelf.spec.{name})" in rule
 
 
-def test_the_checks_that_may_block_are_the_runners(schema: dict[str, Any]):
-    """A check that the CRD does not know could not be asked for in a cluster."""
+def test_blocking_checks_equal_the_runners(schema: dict[str, Any]):
+    """Otherwise a check could not be used in a cluster."""
     dataset = schema["properties"]["spec"]["properties"]["dataset"]["properties"]
     assert dataset["quality"]["properties"]["block"]["items"]["enum"] == [*RULES, EVERYTHING]
 

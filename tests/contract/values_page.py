@@ -38,7 +38,7 @@ def page() -> str:
 
 
 def described(text: str) -> Iterator[tuple[str, str]]:
-    """Find each value with the comment above it, which begins with `# --`."""
+    """Yield each value with the comment above it, which begins with `# --`."""
     path: list[str] = []
     comment: list[str] = []
     for line in text.splitlines():
@@ -56,7 +56,7 @@ def described(text: str) -> Iterator[tuple[str, str]]:
 
 
 def default(values: Any, path: str) -> str:
-    """Write a default as one would write it on the command line."""
+    """Return a default as a user would write it on the command line."""
     for name in path.split("."):
         values = values[name]
     return f"`{json.dumps(values)}`"

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Stage
 
 NO_WARNING_LIFETIME: Final = 6
-"""How long silence is good for, in times of `query_after`."""
+"""How long the answer "no warning" is kept, in multiples of `query_after`."""
 WARNING_LIFETIME: Final = 15
-"""How long an answer is good for: the API server reads a namespace's Events to find those of one object."""
+"""How long a warning is kept: to find the Events of one object, the API server reads those of the namespace.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class WarningEvent:
 
 
 def answer_lifetime(warning_event: WarningEvent | None, query_after: timedelta) -> timedelta:
-    """Return how long an answer is good for: what was silent may soon be told, what was told lasts."""
+    """Return how long an answer is kept: a warning lasts longer than its absence."""
     return query_after * (WARNING_LIFETIME if warning_event else NO_WARNING_LIFETIME)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Stage
 
 END_GRACE_PERIOD: Final = 3
-"""How long a node may take to report an end that is due, in times of `query_after`."""
+"""How long a node may take to report an end that is due, in multiples of `query_after`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class StageView:
         return limit is not None and self.now >= limit
 
     def _end_deadline(self, pods: tuple[Pod, ...]) -> datetime | None:
-        """Return when the latest attempt should be over, if it was deleted at work and is not."""
+        """Return when the latest attempt should have ended if it was deleted while running, else None."""
         pod = latest_pod(pods)
         if pod is None or pod.ended or pod.running_since is None or pod.ends_by is None:
             return None
@@ -100,7 +100,7 @@ class StageView:
 
     @property
     def end_deadlines(self) -> list[datetime]:
-        """When pods should be over that were told to end."""
+        """When the pods that were told to stop should have ended."""
         limits = (self._end_deadline(self.pods), self._end_deadline(self.recovery_pods))
         return [limit for limit in limits if limit and limit > self.now]
 

@@ -17,7 +17,7 @@ MODULES = Path(__file__).parent.parent / "go"
 PAUSE = "localhost/pause:1"
 STAGE = "localhost/stage:1"
 X86_64 = b"\x3e\x00"
-"""How a program's header names its processor."""
+"""The processor's number in a program's header."""
 PAUSE_ARCHIVE = "pause.tar"
 
 
@@ -32,7 +32,7 @@ def kubernetes() -> Path:
 
 
 def etcd() -> Path:
-    """Return the folder with etcd; Debian's own lacks what recent clients wait for."""
+    """Return the folder with etcd; Debian's own lacks features that recent clients need."""
 
     def make(folder: Path) -> None:
         say("compiling etcd; under a minute, then kept")
@@ -83,7 +83,7 @@ def kwok() -> Path:
 
 
 def pause() -> Path:
-    """Return the archive of the image that holds a pod's namespaces; no registry needed."""
+    """Return the archive of the pause image, which needs no registry."""
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -95,7 +95,7 @@ def pause() -> Path:
 
 
 def stage() -> Path:
-    """Return the archive of an image whose stages end well and at once."""
+    """Return the archive of an image whose stages succeed at once."""
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -107,12 +107,12 @@ def stage() -> Path:
 
 
 def key(module: str) -> str:
-    """Name what a module's binaries depend on: its sources and their checksums."""
+    """Return the hash of what a module's binaries depend on: its sources and their checksums."""
     return cache.digest([VERSION, *sorted(path for path in (MODULES / module).iterdir() if path.is_file())])
 
 
 def stamps() -> str:
-    """Return the linker the version that `kubectl version` and the node report."""
+    """Return linker flags for the version that `kubectl version` and the node report."""
     major, minor, _ = VERSION.removeprefix("v").split(".")
     values = {"gitVersion": VERSION, "gitMajor": major, "gitMinor": minor}
     return " ".join(
@@ -141,7 +141,7 @@ def write_image(archive: Path, program: Path, reference: str) -> None:
 
 
 def tar(files: dict[str, bytes]) -> bytes:
-    """Pack files, all executable."""
+    """Return an archive of the files, all executable."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content in files.items():

@@ -1,4 +1,4 @@
-"""The cluster's keys, certificates and kubeconfigs; elliptic curves, because they take no time to make."""
+"""The cluster's keys, certificates and kubeconfigs, with elliptic curves, which are created quickly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAYS = ("-days", "30")
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority in a folder, and the API server that its kubeconfigs point at."""
+    """A certificate authority in a folder, and the API server in its kubeconfigs."""
 
     folder: Path
     server: str
@@ -30,7 +30,7 @@ class Authority:
 
     @classmethod
     def make(cls, folder: Path, server: str) -> Authority:
-        """Make an authority and the key that signs service-account tokens."""
+        """Create an authority and the key that signs service-account tokens."""
         folder.mkdir(mode=0o700)
         ca = ("-subj", "/CN=testcluster", "-keyout", folder / "ca.key", "-out", folder / "ca.crt")
         run("openssl", "req", "-x509", *NEW_KEY, *DAYS, *ca)
@@ -68,5 +68,5 @@ class Authority:
 
 
 def embedded(file: Path) -> str:
-    """Write a file as a kubeconfig embeds it, so that the kubeconfig works wherever it is copied to."""
+    """Return a file as a kubeconfig embeds it, so that the kubeconfig can be copied anywhere."""
     return base64.b64encode(file.read_bytes()).decode()

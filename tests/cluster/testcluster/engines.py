@@ -1,4 +1,4 @@
-"""What builds images and runs commands in them: Docker where it answers, buildah otherwise."""
+"""Image builders that also run commands in images: Docker if it answers, else buildah."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MACHINE_FILES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf"))
-"""What a build needs of the machine behind a company's proxy or package mirror."""
+"""Files of the machine that a build needs behind a company's proxy or package mirror."""
 
 
 class Container(Protocol):
@@ -31,7 +31,7 @@ class Container(Protocol):
 
 
 class Engine(Protocol):
-    """Something that builds images."""
+    """A program that builds images."""
 
     def build(
         self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
@@ -40,7 +40,7 @@ class Engine(Protocol):
         ...
 
     def has(self, reference: str) -> bool:
-        """Whether the image was built already."""
+        """Return whether the image was built already."""
         ...
 
     def remove_others(self, reference: str) -> None:
@@ -52,11 +52,11 @@ class Engine(Protocol):
         ...
 
     def tag(self, reference: str, name: str) -> None:
-        """Return an image another name, which an earlier build may have."""
+        """Tag an image with another name, which an earlier build may have."""
         ...
 
     def push(self, name: str) -> None:
-        """Push an image to the registry that its name begins with."""
+        """Push an image to the registry in its name."""
         ...
 
     def config(self, reference: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class DockerContainer:
 
 
 class Docker:
-    """Docker's own builder. Not proved by the project's own runs, which have no Docker."""
+    """Docker's own builder. Not tested in the project's own environment, which has no Docker."""
 
     def build(
         self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
@@ -96,7 +96,7 @@ class Docker:
         run("docker", "build", *build_arguments(arguments), *how, "-f", dockerfile, "-t", reference, context)
 
     def has(self, reference: str) -> bool:
-        """Whether the image was built already."""
+        """Return whether the image was built already."""
         return succeeds("docker", "image", "inspect", reference)
 
     def remove_others(self, reference: str) -> None:
@@ -111,11 +111,11 @@ class Docker:
         run("docker", "save", "-o", archive, reference)
 
     def tag(self, reference: str, name: str) -> None:
-        """Return an image another name, which an earlier build may have."""
+        """Tag an image with another name, which an earlier build may have."""
         run("docker", "tag", reference, name)
 
     def push(self, name: str) -> None:
-        """Push an image to the registry that its name begins with."""
+        """Push an image to the registry in its name."""
         run("docker", "push", "--quiet", name)
 
     def config(self, reference: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Docker:
         return dict(json.loads(run("docker", "image", "inspect", reference))[0]["Config"])
 
     def base(self) -> str:
-        """Leave it to the Dockerfiles: Docker can reach a registry."""
+        """Return nothing: Docker can reach a registry."""
         return ""
 
     @contextmanager
@@ -133,7 +133,7 @@ class Docker:
 
 
 TO_FILES = 'exec "$@" >/out/stdout 2>/out/stderr'
-"""Under load buildah loses the end of what a command prints to it."""
+"""Under load buildah loses the end of a command's output."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class BuildahContainer:
 
 
 class Buildah:
-    """Buildah without a daemon, its images in the project's cache and not among the user's."""
+    """Buildah without a daemon, with its images in the project's cache, apart from the user's."""
 
     def __init__(self) -> None:
         packages.require(packages.IMAGES)
@@ -173,11 +173,11 @@ class Buildah:
         run(*self.command, "bud", *always, *how, "-f", dockerfile, "-t", reference, context)
 
     def has(self, reference: str) -> bool:
-        """Whether the image was built already."""
+        """Return whether the image was built already."""
         return succeeds(*self.command, "inspect", "--type=image", reference)
 
     def remove_others(self, reference: str) -> None:
-        """Remove the image's earlier builds, and not the layers that later ones share."""
+        """Remove the image's earlier builds, but not the layers that later ones share."""
         name = reference.rpartition(":")[0]
         found = run(*self.command, "images", "--format", "{{.Name}}:{{.Tag}}").split()
         for other in {image for image in found if image.startswith(f"{name}:")} - {reference}:
@@ -188,13 +188,13 @@ class Buildah:
         run(*self.command, "push", "--quiet", reference, f"docker-archive:{archive}:{reference}")
 
     def tag(self, reference: str, name: str) -> None:
-        """Return an image another name, which an earlier build may have."""
-        if self.has(name):  # or that build would stay, without any name
+        """Tag an image with another name, which an earlier build may have."""
+        if self.has(name):  # otherwise that build would stay without a name
             run(*self.command, "rmi", name, check=False)
         run(*self.command, "tag", reference, name)
 
     def push(self, name: str) -> None:
-        """Push an image to the registry that its name begins with."""
+        """Push an image to the registry in its name."""
         run(*self.command, "push", "--quiet", name, f"docker://{name}")
 
     def config(self, reference: str) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class Buildah:
 
 
 def build_arguments(arguments: dict[str, str]) -> list[str]:
-    """Write a build's arguments as both builders take them."""
+    """Return a build's arguments for either builder."""
     return [f"--build-arg={name}={value}" for name, value in arguments.items()]
 
 

@@ -1,7 +1,7 @@
-"""One cluster's private piece of the machine: network, mounts and processes of its own.
+"""One cluster's isolated part of the machine, with its own network, mounts and processes.
 
-Two clusters never meet, nothing listens on the machine's own addresses, and all of it ends with
-one process (see init.py). Knows Linux; knows nothing of Kubernetes.
+Two clusters never meet, nothing listens on the machine's own addresses, and everything ends with one process
+(see init.py). It uses Linux only and knows nothing of Kubernetes.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ WATCHED, LEFT_RUNNING = "watched", "left-running"
 """Whether process 1 ends with its owner (see init.py)."""
 CGROUPS = Path("/sys/fs/cgroup")
 LEFTOVERS = "leftovers"
-"""Whoever removes a sandbox holds this lock."""
+"""The lock of a session that removes a sandbox."""
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox: its folder of state and its process 1, as the machine numbers it."""
+    """A running sandbox: its state folder and its process 1, as the machine numbers it."""
 
     state: Path
     init: int
 
     @property
     def name(self) -> str:
-        """Return the name that folders, control groups and links carry."""
+        """Return the name of its folders, control groups and links."""
         return self.state.name
 
     @property
     def address(self) -> IPv4Address:
-        """Return the address at which the machine reaches what listens in here."""
+        """Return the address at which the machine reaches the sandbox."""
         return IPv4Address((self.state / "address").read_text())
 
     def inside(self, *command: str | Path) -> list[str]:
@@ -63,7 +63,7 @@ class Sandbox:
         return [*enter, *(str(word) for word in command)]
 
     def is_left_running(self) -> bool:
-        """Whether it was meant to outlive whoever started it."""
+        """Return whether it should outlive the process that started it."""
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was found
             return LEFT_RUNNING.encode() in Path(f"/proc/{self.init}/cmdline").read_bytes().split(b"\0")
         return False
@@ -72,7 +72,7 @@ class Sandbox:
         """End everything, and remove what the kernel does not."""
         with suppress(ProcessLookupError):
             os.kill(self.init, signal.SIGKILL)
-        with cache.lock(LEFTOVERS):  # another session that starts takes whatever is dead for a leftover
+        with cache.lock(LEFTOVERS):  # another session that starts removes every dead sandbox
             if self.state.exists():
                 wait_for(lambda: is_dead(self.state), PATIENCE, f"the end of {self.name}")
             remove(self.state)
@@ -100,7 +100,7 @@ def start(*, left_running: bool) -> Sandbox:
 
 
 def start_init(state: Path, owner: str) -> int:
-    """Start process 1 in new namespaces; it holds the lock that says that the sandbox lives."""
+    """Start process 1 in new namespaces; it holds the sandbox's lock."""
     command = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     with lifeline(state) as alive, (state / "init.log").open("w") as log:
         process = subprocess.Popen(
@@ -121,7 +121,7 @@ def start_init(state: Path, owner: str) -> int:
 
 @contextmanager
 def lifeline(state: Path) -> Iterator[int]:
-    """Hold the lock that says that the sandbox lives; its file is never there unlocked, as if left behind."""
+    """Hold the lock of a living sandbox; its file never exists unlocked."""
     draft = state / "alive.new"
     with draft.open("w") as alive:
         fcntl.flock(alive, fcntl.LOCK_EX)
@@ -163,7 +163,7 @@ def find() -> list[Sandbox]:
 
 
 def process_1(state: Path) -> int | None:
-    """Read the number of a sandbox's process 1; there is none while it is being made or removed."""
+    """Return the number of a sandbox's process 1; None while it is being created or removed."""
     try:
         return int((state / "init").read_text())
     except (FileNotFoundError, ValueError):
@@ -171,7 +171,7 @@ def process_1(state: Path) -> int | None:
 
 
 def remove_leftovers() -> None:
-    """Remove what sandboxes left behind whose owner was killed."""
+    """Remove what sandboxes with a killed owner left behind."""
     with cache.lock(LEFTOVERS):
         for state in states():
             if is_dead(state):
@@ -184,19 +184,19 @@ def states() -> list[Path]:
 
 
 def is_dead(state: Path) -> bool:
-    """Whether nothing holds the sandbox's lock any more."""
+    """Return whether the sandbox's lock is free."""
     try:
         with (state / "alive").open() as alive:
             fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except FileNotFoundError:  # being made at this moment, or removed
+    except FileNotFoundError:  # being created or removed at this moment
         return False
     return True
 
 
 def remove(state: Path) -> None:
-    """Remove a dead sandbox's control groups and its folder, if nobody else has."""
+    """Remove a dead sandbox's control groups and folder, unless another session has."""
     if process := OWNED.pop(state, None):
         if process.stdin:
             process.stdin.close()
@@ -216,7 +216,7 @@ def control_groups(name: str) -> list[Path]:
 
 
 def remove_group(group: Path) -> bool:
-    """Remove a control group and those inside it; not yet, while a process is ending in one."""
+    """Remove a control group and those inside it; return False while a process is ending in one."""
     with suppress(OSError):
         for folder, _, _ in os.walk(group, topdown=False):
             Path(folder).rmdir()

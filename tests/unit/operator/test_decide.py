@@ -431,16 +431,16 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.spec(suspend=True).job(DOWNLOAD, suspended=True).seen().spec(suspend=False), 90,
         Expected("stage_is_suspended", "Pending", ("SetJobSuspended",)),
     ),
-    "a run that names its version begins with the training": (
+    "a run that names its version starts with the training": (
         pinned, 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
     ),
     "a run that names its version is complete with its training": (
         pinned.seen().succeeded(QRUN), 1, Expected("every_stage_has_succeeded", "Complete"),
     ),
-    "a run whose version is not there fails with the training's reason": (
+    "a run whose version is missing fails with the training's reason": (
         pinned.seen().failed(QRUN, 11, NOT_THERE), 1, Expected("stage_has_failed", "Failed", (), "DatasetMissing"),
     ),
-    "a training that tells of no dataset is malformed where no download did": (
+    "a training result without a dataset is malformed in a run without download": (
         pinned.seen().succeeded(QRUN, result(QRUN, dataset={})), 1,
         Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
     ),
@@ -487,8 +487,8 @@ def outcome(decision: Decision) -> Expected:
 
 
 @pytest.mark.parametrize("seconds", [20, 5])
-def test_how_soon_the_operator_asks_is_a_setting(seconds: int):
-    """About a pod that does not start, and about one that does not end after three times as long."""
+def test_delay_of_queries_is_a_setting(seconds: int):
+    """For a pod that does not start, and for one that does not stop after three times as long."""
     defaults = Defaults(query_after=timedelta(seconds=seconds))
     starting = replace(begun.pod(DOWNLOAD), defaults=defaults)
     asked = [starting.decide(minutes=(seconds + late) / 60).queries for late in (-1, 0)]

@@ -180,8 +180,8 @@ def test_only_the_download_gets_the_archive_credentials():
     assert from_secret(Stage.QRUN) == {}
 
 
-def test_a_version_that_the_spec_names_is_mounted_read_only_at_once():
-    """Nobody has to resolve it: its folder follows from the spec."""
+def test_named_version_is_mounted_read_only():
+    """No stage needs to resolve it: its folder follows from the spec."""
     scene = a_run(question={"dataset": {"path": "/data/mine", "version": "3f9c0a1b2c3d" + "0" * 52}})
     [create] = scene.decide().actions
     assert isinstance(create, CreateJob)
@@ -200,8 +200,8 @@ def test_a_version_that_the_spec_names_is_mounted_read_only_at_once():
     )
 
 
-def test_what_a_run_says_of_a_stage_replaces_the_defaults():
-    """Resources are replaced altogether, so that no forgotten limit is below a request."""
+def test_stage_settings_of_a_run_replace_the_defaults():
+    """Resources are replaced as a whole, so that no default limit is below a request."""
     asked = StageSpec(
         resources={"requests": {"memory": "1Gi"}},
         node_selector={"disk": "ssd"},

@@ -122,8 +122,8 @@ def test_the_newest_attempt_counts():
     assert status.stages[0].attempts == 2
 
 
-def test_a_run_that_names_its_version_has_one_stage():
-    """The training tells of the dataset: the condition, the figures and the printed column come from it."""
+def test_run_that_names_its_version_has_one_stage():
+    """The training reports the dataset for the condition, the figures and the printed column."""
     scene = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}}).seen()
     begun, done = scene.decide().status, scene.succeeded(Stage.QRUN).decide(minutes=1).status
     assert [one.name for one in begun.stages] == [one.name for one in done.stages] == [Stage.QRUN]
@@ -137,8 +137,8 @@ def test_a_run_that_names_its_version_has_one_stage():
     assert done.summary["dataEnd"] == done.dataset["calendarEnd"] == "2024-10-17"
 
 
-def test_a_version_that_is_not_there_is_a_dataset_that_is_not_ready():
-    """With the reason of the stage that looked for it."""
+def test_missing_version_is_a_dataset_that_is_not_ready():
+    """With the reason of the stage that needed it."""
     message = result(Stage.QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d")
     scene = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}}).seen().failed(Stage.QRUN, 11, message)
     found = scene.decide(minutes=1).status.condition(ConditionType.DATASET_READY)

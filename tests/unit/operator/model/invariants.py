@@ -128,13 +128,13 @@ def texts_are_bounded(write: Write) -> None:
 
 
 def the_stages_are_the_runs(write: Write) -> None:
-    """List the stages that follow from the spec, no others, in their order."""
+    """Check that the status has exactly the stages that follow from the spec, in order."""
     names = tuple(name for name, _, _ in write.stages)
     assert names in {(), stages_of(write.new["spec"])}, f"the status has the stages {names}"
 
 
 def a_stage_waits_for_the_one_before(write: Write) -> None:
-    """Leave a stage Pending until the one before it has succeeded."""
+    """Check that a stage stays Pending until the one before it has succeeded."""
     states = [(name, new["state"]) for name, _, new in write.stages]
     for (before, first), (name, second) in pairwise(states):
         told = f"{name} is {second} while {before} is {first}"

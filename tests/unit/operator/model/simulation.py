@@ -66,7 +66,7 @@ class World:
                 raise
 
     def _check_job(self, job: Document) -> None:
-        """Make no Job before its stage is on record, and none before the stages before it are done."""
+        """Check that a Job's stage is in the status, and that the stages before it have succeeded."""
         run, (uid, stage) = self.run, place_of(job)
         if run is None or run["metadata"]["uid"] != uid:
             return  # deleted meanwhile; the garbage collector deletes the Job
