@@ -71,10 +71,7 @@ def serve(settings: Settings, telemetry: Telemetry) -> None:
 
 
 def wait_for_crd(cluster: Cluster, health: Health) -> None:
-    """Wait until the CRD is installed.
-
-    kopf looks for it once at its start, and would watch nothing if it is missing.
-    """
+    """Wait until the CRD is installed: kopf looks for it only once, at its start."""
     while True:
         try:
             if cluster.crd_is_there():

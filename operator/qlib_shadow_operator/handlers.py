@@ -44,10 +44,7 @@ if TYPE_CHECKING:
 LOOP_POLL_SECONDS: Final = 30.0
 """Seconds between two requests that check whether the API server answers."""
 OBJECT_IDLE: Final = 0.05
-"""Seconds without events after which kopf ends its task for an object.
-
-A first list has an event for each object, and each task holds its object in memory.
-"""
+"""Seconds without events after which kopf ends the task for an object, which holds it in memory."""
 RESOURCES: Final = {
     "runs": (GROUP, VERSION, PLURAL),
     "jobs": ("batch", "v1", "jobs"),

@@ -1,7 +1,4 @@
-"""Read the operator's settings from environment variables.
-
-A wrong setting stops the process at its start, with one sentence.
-"""
+"""The operator's settings from environment variables. A wrong one stops the process with one sentence."""
 
 from __future__ import annotations
 

@@ -25,10 +25,7 @@ ENV_NAMESPACE: Final = "QLIB_SHADOW_NAMESPACE"
 ENV_NAME: Final = "QLIB_SHADOW_TRIAL"
 """The name of the run."""
 PATIENCE: Final = 1200.0
-"""Seconds to wait for the run:
-
-less than `helm test --timeout 30m`, so that the cause is printed before helm gives up.
-"""
+"""Seconds to wait for the run, less than `helm test --timeout 30m`, so that the cause is printed."""
 PAUSE: Final = 1.0
 LASTING: Final = frozenset(
     {
@@ -39,10 +36,7 @@ LASTING: Final = frozenset(
         OperatorReason.POD_REFUSED,
     }
 )
-"""Waiting reasons that need a person to fix something.
-
-A full cluster, a quota or a volume in use elsewhere may pass by itself, and is not listed.
-"""
+"""Waiting reasons that need a person to fix something; a full cluster or a quota may pass by itself."""
 LASTING_FOR: Final = 120.0
 """Seconds that such a reason must last before the trial gives up: a registry may fail briefly."""
 SPEC: Final[Mapping[str, Any]] = {
@@ -69,10 +63,7 @@ class TrialApi(Protocol):
 
 
 def main(environ: Mapping[str, str], connect: Callable[[], TrialApi], pause: Callable[[], None]) -> ExitCode:
-    """Create the run, wait for its end, and return the exit code.
-
-    A failed run is kept for `kubectl describe`.
-    """
+    """Create the run and wait for its end; return the exit code. A failed run is kept for the user."""
     namespace, name = environ.get(ENV_NAMESPACE, ""), environ.get(ENV_NAME, "")
     if not namespace or not name:
         sys.stderr.write(f"{ENV_NAMESPACE} and {ENV_NAME} must be set: where the run is made, and its name\n")

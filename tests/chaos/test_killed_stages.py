@@ -48,7 +48,7 @@ A_SAMPLE = [
 ]
 CUTS = POINTS if THOROUGH else A_SAMPLE
 NOT_AFTER_A_WRITE = [point for point in POINTS if not point.endswith(("-kept", "-recorded"))]
-"""A write that was finished although the stage was stopped leaves its next point to nobody."""
+"""A write that finishes although the stage was stopped never reaches its next point."""
 
 
 @pytest.fixture(scope="module")

@@ -128,7 +128,7 @@ def test_runner_accepts_each_source(schema: dict[str, Any], source: str, given: 
     runner.parse_spec({"dataset": {"source": {source: given}}})
 
 
-def test_what_cannot_stand_beside_a_version_is_the_runners(schema: dict[str, Any]):
+def test_fields_excluded_by_a_version_equal_the_runners(schema: dict[str, Any]):
     """One rule and one sentence for each, on both sides."""
     dataset = schema["properties"]["spec"]["properties"]["dataset"]
     rules = {rule["rule"]: rule["message"] for rule in dataset["x-kubernetes-validations"]}

@@ -235,7 +235,7 @@ def a_run_of_version(name: str, version: str) -> str:
 def test_a_run_that_names_the_version_of_an_earlier_run_needs_no_download(
     installation: Installation, finished_demo: dict[str, Any], metadata: dict[str, Any]
 ):
-    """One Job, on the same data mounted read-only; the same question, and a resource that tells as much."""
+    """One Job, on the same data mounted read-only; the same question, and as many figures on the resource."""
     demo = finished_demo["status"]
     installation.kubectl(
         "apply", "-f", "-", input=a_run_of_version("again", demo["dataset"]["fingerprint"][:12])

@@ -1,7 +1,4 @@
-"""The calls to the API server, each with a timeout.
-
-They block, so only threads make them, never the event loop.
-"""
+"""The calls to the API server, each with a timeout. They block, so only threads make them."""
 
 from __future__ import annotations
 
@@ -114,8 +111,7 @@ class Cluster:
         """Return a connection by this configuration, with socket options that detect a dead connection."""
         configuration.connection_pool_maxsize = pool
         configuration.socket_options = SOCKET_OPTIONS
-        # The work queue retries with backoff; retries here would multiply the wait for a dead connection by
-        # four.
+        # The work queue retries with backoff; retries here would wait for a dead connection four times.
         configuration.retries = False
         api = client.ApiClient(configuration)
         close_connections = api.rest_client.pool_manager.clear

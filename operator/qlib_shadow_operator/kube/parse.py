@@ -1,7 +1,4 @@
-"""Parse raw documents into the core's values.
-
-Missing or malformed parts become empty values, never errors.
-"""
+"""Parse raw documents into the core's values. Malformed parts become empty values, never errors."""
 
 from __future__ import annotations
 

@@ -38,8 +38,7 @@ class Call:
 
 
 RequestObserver = Callable[[Call, str, float], None]
-"""Is called for every request with the request, the status code of the answer, and the seconds until it came.
-"""
+"""Is called for every request with the request, the answer's status code, and the seconds until it came."""
 
 
 def describe(method: str, path: str, *, watch: bool = False) -> Call:

@@ -68,10 +68,7 @@ def series_of(raw: Mapping[str, Any]) -> str:
 
 @dataclass
 class ClusterCache:
-    """Objects by kind and uid, and by run.
-
-    Threads read while the event loop writes.
-    """
+    """Objects by kind and uid, and by run. Threads read while the event loop writes."""
 
     _objects: dict[str, dict[str, CachedObject]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     _by_run: dict[Key, dict[str, set[str]]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Share equal parts of cached values to save memory.
 
 A finished run stays in the cache for weeks, beside thousands with the same image, reasons and keys, and
-mostly equal times. Parsed from JSON, each run would have its own copy of all of them.
+mostly equal times. Each would have its own copy of them.
 """
 
 from __future__ import annotations

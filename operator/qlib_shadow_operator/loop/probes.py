@@ -51,10 +51,7 @@ class ProbeResult:
 
 @dataclass
 class Health:
-    """Times of the last signs of life.
-
-    Written by the event loop and by threads, read by the threads of the HTTP server.
-    """
+    """Times of the last signs of life. Written by the event loop and by threads, read by the HTTP server."""
 
     limits: HealthLimits
     watches: Collection[Watch]

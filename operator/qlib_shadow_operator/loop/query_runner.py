@@ -72,10 +72,7 @@ class QueryRunner:
         return {query: answer for query, (_, answer) in fresh.items()}
 
     def ask(self, run: Run, query: Query, now: datetime) -> Any:
-        """Return the answer.
-
-        A failed read is an error only where the run may fail by the answer.
-        """
+        """Return the answer; None if a read failed on which no failure depends."""
         if isinstance(query, FindJob):
             return self._find_job(run, query.name)
         if isinstance(query, FindPods):

@@ -1,9 +1,8 @@
 """One reconcile pass over one run: gather, decide, apply. It blocks, so it runs in a thread, one per run.
 
-The status is written before any action. Its resourceVersion proves that the cached run is current, the spec
-is frozen (by startTime) before the first Job exists, and a failure is recorded before its Job is stopped.
-Where the status does not change, a read proves it before a Job is created or a run is deleted. The next pass
-repeats whatever was lost in between.
+The status is written before any action. Its resourceVersion proves that the cached run is current; the spec
+is frozen (by startTime) before the first Job exists; a failure is recorded before its Job is stopped. If the
+status does not change, a read proves it instead. The next pass repeats what was lost in between.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ class Reconciler:
     _refusals: dict[str, dict[Stage, Rejection]] = field(default_factory=dict)
     """Why a stage's Job was last refused, by uid of the run.
 
-    Lost when the process ends, and then found again.
+    Lost and found again when the process restarts.
     """
     _terminating: set[str] = field(default_factory=set)
     """Uids of runs whose namespace is being deleted."""

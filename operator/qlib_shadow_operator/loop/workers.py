@@ -28,10 +28,7 @@ RESYNC_RETRY_SECONDS: Final = 5.0
 """Seconds until a failed resync is tried again."""
 HEARTBEAT_SECONDS: Final = 1.0
 LOOP_TIMEOUT_SECONDS: Final = 60.0
-"""Seconds that the event loop may take to come round:
-
-the first list of ten thousand objects keeps it busy.
-"""
+"""Seconds that one round of the event loop may take: the first list of ten thousand objects is slow."""
 
 
 class Lister(Protocol):

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 NO_POD_LEFT: Final = "the pod that read it is gone too"
 RUN_FOLDER_UNREADABLE: Final = "the run folder could not be read"
 POD_FAILURE_POLICY_REASON: Final = "PodFailurePolicy"
-"""Why a Job failed whose last attempt ended with an exit code of the runner, and so with a recorded result.
-"""
+"""The reason of a Job whose last attempt ended with an exit code of the runner, and so left a result."""
 
 
 def pod_has_succeeded(view: StageView) -> CheckResult | None:

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 NO_WARNING_LIFETIME: Final = 6
 """How long the answer "no warning" is kept, in multiples of `query_after`."""
 WARNING_LIFETIME: Final = 15
-"""How long a warning is kept: to find the Events of one object, the API server reads those of the namespace.
-"""
+"""How long a warning is kept, in multiples of `query_after`; reading Events is costly."""
 
 
 @dataclass(frozen=True)

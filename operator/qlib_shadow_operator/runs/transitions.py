@@ -1,7 +1,6 @@
 """The allowed transitions of a stage, as data for docs/states.md and for the tests of `decide`.
 
-A status may skip states, because it is written from what exists at one moment: a quick pod is never seen
-Running.
+A status may skip states, because it is written from what exists: a quick pod is never seen Running.
 """
 
 from __future__ import annotations

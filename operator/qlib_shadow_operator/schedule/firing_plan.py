@@ -53,10 +53,7 @@ def parse_existing_run(raw: Mapping[str, Any]) -> ExistingRun:
 
 @dataclass(frozen=True)
 class FiringPlan:
-    """The steps of a firing, in order.
-
-    Nothing is created if the run exists already or another run blocks it.
-    """
+    """The steps of a firing, in order. Nothing is created if the run exists or another one blocks it."""
 
     made: ExistingRun | None = None
     blocked_by: ExistingRun | None = None

@@ -1,7 +1,4 @@
-"""Parse a schedule, as the CronJob's variable holds it in YAML.
-
-Only the shape is checked here; the API server validates the run's spec.
-"""
+"""Parse a schedule from YAML. Only its shape is checked; the API server validates the run's spec."""
 
 from __future__ import annotations
 

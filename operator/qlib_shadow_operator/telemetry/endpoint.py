@@ -1,7 +1,4 @@
-"""The HTTP server for /metrics, /healthz and /readyz.
-
-It runs in threads, so it answers even if the event loop hangs.
-"""
+"""The HTTP server for metrics and probes, in threads, so that it answers even if the event loop hangs."""
 
 from __future__ import annotations
 

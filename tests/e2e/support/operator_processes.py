@@ -30,7 +30,7 @@ SMALL = json.dumps({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"me
 
 
 QUERY_AFTER_SECONDS = 3
-"""How long a pod may be on its way before the operator says what it waits for: the tests wait as long."""
+"""How late a pod may start before the operator queries the cause: the tests wait as long."""
 ALARMING = ("defect", "traceback", "forbidden", "is invalid")
 """Words of a defect or of a refused request; a slow API server is not a fault."""
 TRIED_AGAIN = "Request attempt #"
