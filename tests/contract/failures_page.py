@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 PAGE: Final = Path(__file__).parents[2] / "docs" / "failures.md"
 
 STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
-    Reason.INVALID_SPEC: ("The spec is contradictory or out of range.", "Correct the field that the message names."),
+    Reason.INVALID_SPEC: (
+        "The spec is contradictory or out of range.",
+        "Correct the field that the message names.",
+    ),
     Reason.INVALID_WORKFLOW: (
         "The workflow template, or the workflow rendered from it, is not allowed.",
         "Correct the template at the place that the message names; `qlib-shadow run` tries it without a cluster.",
@@ -229,7 +232,10 @@ NO_FAILURES: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     ),
     OperatorReason.DATASET_VERIFIED: ("`DatasetReady`: the dataset was verified.", ""),
     OperatorReason.DATASET_NOT_CHECKED: ("`DatasetReady`: the dataset is not verified yet.", ""),
-    OperatorReason.SUSPEND_REQUESTED: ("`Suspended`: `spec.suspend` is true.", "Set it to false to continue."),
+    OperatorReason.SUSPEND_REQUESTED: (
+        "`Suspended`: `spec.suspend` is true.",
+        "Set it to false to continue.",
+    ),
     OperatorReason.NOT_SUSPENDED: ("`Suspended`: `spec.suspend` is not true.", ""),
     OperatorReason.IN_PROGRESS: ("`Complete` and `Failed`: neither is True yet.", ""),
     OperatorReason.RUN_COMPLETE: ("All stages succeeded.", ""),

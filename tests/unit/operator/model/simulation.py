@@ -72,7 +72,7 @@ class World:
             return  # deleted meanwhile; the garbage collector deletes the Job
         if is_report(job):
             over = self.facts.complete | self.facts.failed
-            assert (uid, stage) in over, f"{stage} was to be told again before it was over"
+            assert (uid, stage) in over, f"the result of {stage} was to be recovered before it had ended"
             return
         states = {one["name"]: one["state"] for one in run["status"]["stages"]}
         assert states[stage] not in FINISHED, f"{stage} is {states[stage]}, and was begun anew"
