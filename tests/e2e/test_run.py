@@ -51,6 +51,12 @@ def conditions(run: dict[str, Any]) -> dict[str, str]:
     return {condition["type"]: condition["status"] for condition in run["status"]["conditions"]}
 
 
+def metadata_of(folder: Path) -> dict[str, Any]:
+    """Read a run folder's metadata."""
+    document: dict[str, Any] = json.loads((folder / "RUN_METADATA.json").read_text())
+    return document
+
+
 @pytest.fixture(scope="module")
 def folder(installation: Installation, finished_demo: dict[str, Any]) -> Path:
     """Return the run folder as this machine sees it."""
@@ -59,9 +65,8 @@ def folder(installation: Installation, finished_demo: dict[str, Any]) -> Path:
 
 @pytest.fixture(scope="module")
 def metadata(folder: Path) -> dict[str, Any]:
-    """Return the cluster run's RUN_METADATA.json."""
-    document: dict[str, Any] = json.loads((folder / "RUN_METADATA.json").read_text())
-    return document
+    """Read the cluster run's RUN_METADATA.json."""
+    return metadata_of(folder)
 
 
 @pytest.fixture(scope="module")

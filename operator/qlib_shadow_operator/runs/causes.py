@@ -73,7 +73,7 @@ def _why_unschedulable(detail: str, run: Run, stage: Stage, claim: str) -> Cause
 
 
 def _why_not_startable(detail: str, run: Run, stage: Stage) -> Cause:
-    template = run.spec.template_from
+    template = run.spec.workflow.config_map
     if template and ENV_TEMPLATE in STAGES[stage].variables and "configmap" in detail.lower():
         message = reasons.template_missing(template.name, template.key, run.namespace, detail)
         return Cause(Reason.TEMPLATE_NOT_FOUND, message)

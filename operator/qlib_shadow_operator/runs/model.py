@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_operator.runs.names import FINISHED, ConditionType, StageState, job_name
-from qlib_shadow_runner.contract import Stage, artifact_path, run_id_fault, run_id_for
+from qlib_shadow_runner.contract import Stage, artifact_path, run_id_for
+from qlib_shadow_runner.contract.spec import RunFields, run_id_fault
 from qlib_shadow_runner.contract.stages import stages_of
 
 if TYPE_CHECKING:
@@ -21,53 +22,6 @@ Document = Mapping[str, Any]
 Figures = Mapping[str, str | int | float]
 """Named values of a result, as contract.DatasetResult and contract.Metrics define them."""
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-# --- what the user wrote --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class StageSpec:
-    """A run's settings for one stage's Job; None means the operator's default."""
-
-    resources: Document | None = None
-    node_selector: Mapping[str, str] = field(default_factory=dict)
-    tolerations: tuple[Document, ...] = ()
-    active_deadline_seconds: int | None = None
-    retries: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigMapKey:
-    """One entry of a ConfigMap."""
-
-    name: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunResourceSpec:
-    """The spec: the fields that the operator acts on, and the question, which only the runner reads."""
-
-    question: Document = field(default_factory=dict)
-    run_id: str | None = None
-    claim_name: str | None = None
-    stages: Mapping[Stage, StageSpec] = field(default_factory=dict)
-    image: str | None = None
-    image_pull_policy: str | None = None
-    image_pull_secrets: tuple[str, ...] = ()
-    credentials_secret: str | None = None
-    """The Secret for an archive that requires authentication."""
-    template_from: ConfigMapKey | None = None
-    """The user's own workflow template."""
-    queue_name: str | None = None
-    """The Kueue queue that decides when Jobs start."""
-    suspend: bool = False
-    ttl_seconds_after_finished: int | None = None
-
-    def stage(self, stage: Stage) -> StageSpec:
-        """Return the settings of a stage, which may be empty."""
-        return self.stages.get(stage, StageSpec())
 
 
 # --- what the operator wrote ----------------------------------------------------------------------
@@ -157,7 +111,10 @@ class Run:
     uid: str
     resource_version: str
     generation: int
-    spec: RunResourceSpec = field(default_factory=RunResourceSpec)
+    question: Document = field(default_factory=dict)
+    """What of the spec is the runner's, unread."""
+    spec: RunFields = field(default_factory=RunFields)
+    """What of the spec is the operator's."""
     status: Status = field(default_factory=Status)
     deleting: bool = False
 
@@ -170,7 +127,13 @@ class Run:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Return the run's stages, in the order in which they run."""
-        return stages_of(self.spec.question)
+        return stages_of(self.question)
+
+    @property
+    def credentials_secret(self) -> str | None:
+        """Return the Secret of an archive that asks who is there."""
+        sources = self.spec.dataset.sources
+        return sources.archive.credentials_secret if sources and sources.archive else None
 
     @property
     def fault(self) -> str | None:

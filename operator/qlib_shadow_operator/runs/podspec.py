@@ -66,7 +66,8 @@ def build_recovery_pod(run: Run, stage: Stage, defaults: Defaults, request: str)
 
 
 def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) -> dict[str, Any]:
-    asked = run.spec.stage(stage)
+    asked = run.spec.stages.of(stage)
+    secrets = [one.name for one in run.spec.image_pull_secrets] or defaults.image_pull_secrets
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -80,7 +81,7 @@ def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) 
         "volumes": volumes(run, defaults),
     }
     optional = {
-        "imagePullSecrets": [{"name": n} for n in run.spec.image_pull_secrets or defaults.image_pull_secrets],
+        "imagePullSecrets": [{"name": name} for name in secrets],
         "nodeSelector": dict(asked.node_selector),
         "tolerations": [dict(one) for one in asked.tolerations],
     }
@@ -116,7 +117,7 @@ def container(
             *proxies(stage, defaults),
             *(one for one in of_some_stages(run, defaults) if one["name"] in row.secrets | row.variables),
         ],
-        "resources": dict(run.spec.stage(stage).resources or defaults.stage(stage).resources),
+        "resources": dict(run.spec.stages.of(stage).resources or defaults.stage(stage).resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -159,8 +160,8 @@ def of_some_stages(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
 
 
 def credentials(run: Run) -> list[dict[str, Any]]:
-    """Return references to the archive's Secret; the kubelet reads it, the operator never does."""
-    secret = run.spec.credentials_secret
+    """Let the kubelet hand out the archive's credentials; the operator never reads a Secret."""
+    secret = run.credentials_secret
     if not secret:
         return []
     return [
@@ -170,8 +171,8 @@ def credentials(run: Run) -> list[dict[str, Any]]:
 
 
 def template(run: Run) -> list[dict[str, Any]]:
-    """Return a reference to the user's template; the kubelet reads the ConfigMap, the operator never does."""
-    found = run.spec.template_from
+    """Let the kubelet hand out the user's own template; the operator never reads a ConfigMap."""
+    found = run.spec.workflow.config_map
     if not found:
         return []
     reference = {"name": found.name, "key": found.key}
@@ -196,8 +197,8 @@ def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
 
 
 def volumes(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
-    """Return the claim, and scratch volumes that are deleted with the pod."""
-    claim = run.spec.claim_name or defaults.claim_name
+    """List the claim, and scratch that dies with the pod."""
+    claim = run.spec.storage.claim_name or defaults.claim_name
     return [
         {"name": VOLUME_DATA, "persistentVolumeClaim": {"claimName": claim}},
         {"name": VOLUME_WORK, "emptyDir": {"sizeLimit": defaults.work_size}},

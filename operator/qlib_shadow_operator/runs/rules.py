@@ -134,7 +134,7 @@ def stage_has_no_job(view: RunView) -> RuleResult | None:
     if found.job is not None:
         return None
     run, stage = view.run, found.status.name
-    resolved = pinned_path(run.spec.question) or view.dataset.get("resolvedPath")
+    resolved = pinned_path(run.question) or view.dataset.get("resolvedPath")
     body = build_job(run, stage, view.defaults, None if resolved is None else str(resolved))
     return RuleResult(
         stage=found.status if _is_still_rejected(view, found.status) else _started_status(view, found.status),

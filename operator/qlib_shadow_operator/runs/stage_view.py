@@ -53,7 +53,7 @@ class StageView:
     @property
     def claim(self) -> str:
         """The volume's claim."""
-        return self.run.spec.claim_name or self.defaults.claim_name
+        return self.run.spec.storage.claim_name or self.defaults.claim_name
 
     @property
     def pod_is_due(self) -> bool:

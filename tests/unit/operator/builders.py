@@ -11,19 +11,11 @@ from qlib_shadow_operator.kube.parse import parse_status
 from qlib_shadow_operator.kube.status_document import render_status
 from qlib_shadow_operator.runs.decide import decide
 from qlib_shadow_operator.runs.defaults import Defaults
-from qlib_shadow_operator.runs.model import (
-    Figures,
-    Job,
-    Observed,
-    Pod,
-    Rejection,
-    Run,
-    RunResourceSpec,
-    Termination,
-)
+from qlib_shadow_operator.runs.model import Document, Figures, Job, Observed, Pod, Rejection, Run, Termination
 from qlib_shadow_operator.runs.names import PURPOSE_RECOVERY
 from qlib_shadow_operator.runs.queries import FindPods
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.spec import RunFields
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import Decision
@@ -206,14 +198,7 @@ class Scene:
         return replace(self, run=replace(self.run, status=status))
 
 
-def a_run(name: str = "demo", **spec: Any) -> Scene:
-    """Return a run that was never reconciled."""
-    run = Run(
-        name=name,
-        namespace="research",
-        uid=UID,
-        resource_version="1",
-        generation=1,
-        spec=RunResourceSpec(**spec),
-    )
-    return Scene(run)
+def a_run(name: str = "demo", question: Document | None = None, **spec: Any) -> Scene:
+    """Begin with a run that nobody has looked at."""
+    fields = RunFields(**spec)
+    return Scene(Run(name, "research", UID, "1", generation=1, question=question or {}, spec=fields))

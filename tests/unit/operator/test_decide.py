@@ -11,10 +11,10 @@ import pytest
 from tests.unit.operator.builders import NOW, Scene, a_run, result
 
 from qlib_shadow_operator.runs.defaults import Defaults
-from qlib_shadow_operator.runs.model import ConfigMapKey
 from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.spec import ConfigMapRef, WorkflowSpec
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import Decision
@@ -46,7 +46,7 @@ complete = training.succeeded(QRUN).seen()
 LOST = training.job(QRUN, is_complete=True, active=0, succeeded=1, ended_at=NOW).without_pods(QRUN)
 UNTOLD = begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded")
 STALE = result(DOWNLOAD, "DatasetStale", "too old")
-templated = a_run(template_from=ConfigMapKey("mine", "workflow.yaml")).seen().succeeded(DOWNLOAD).seen()
+templated = a_run(workflow=WorkflowSpec(config_map=ConfigMapRef("mine"))).seen().succeeded(DOWNLOAD).seen()
 queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True)
 pinned = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}})
 NOT_THERE = result(QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d of the dataset")

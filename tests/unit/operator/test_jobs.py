@@ -11,11 +11,22 @@ from tests.unit.operator.builders import UID, a_run
 from qlib_shadow_operator.runs.decisions import CreateJob
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
-from qlib_shadow_operator.runs.model import ConfigMapKey, StageSpec
 from qlib_shadow_operator.runs.names import child_labels, job_name
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.sources import ArchiveSpec, SourceSpec
+from qlib_shadow_runner.contract.spec import (
+    ConfigMapRef,
+    DatasetFields,
+    ImagePullSecret,
+    StageSpec,
+    StagesSpec,
+    StorageSpec,
+    WorkflowSpec,
+)
 
 RESOLVED = "/data/qlib/qlib_data/us_data_1d@3f9c"
+WITH_SECRET = DatasetFields(sources=SourceSpec(archive=ArchiveSpec(credentials_secret="archive")))
+WITH_TEMPLATE = WorkflowSpec(config_map=ConfigMapRef("mine", "a.yaml"))
 
 
 def job(stage: Stage = Stage.QRUN, **spec: Any) -> dict[str, Any]:
@@ -76,7 +87,7 @@ def test_disruption_is_ignored_before_exit_codes_are_read():
 def test_pod_gets_its_request_and_paths():
     """The question and the run id, but nothing of the operator's."""
     question = {"workflow": {"market": "auto"}}
-    [container] = pod(question=question, image="r/qlib-runner:1", claim_name="c")["containers"]
+    [container] = pod(question=question, image="r/qlib-runner:1", storage=StorageSpec("c"))["containers"]
     env = {one["name"]: one["value"] for one in container["env"]}
     assert json.loads(env.pop("QLIB_SHADOW_REQUEST")) == {
         "name": "demo",
@@ -168,7 +179,7 @@ def test_only_the_download_gets_the_archive_credentials():
     """By the kubelet: the operator has no right to read Secrets."""
 
     def from_secret(stage: Stage) -> dict[str, tuple[str, str]]:
-        env = pod(stage, credentials_secret="archive")["containers"][0]["env"]
+        env = pod(stage, dataset=WITH_SECRET)["containers"][0]["env"]
         refs = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in env if "valueFrom" in one}
         return {name: (ref["name"], ref["key"]) for name, ref in refs.items()}
 
@@ -209,7 +220,11 @@ def test_stage_settings_of_a_run_replace_the_defaults():
         active_deadline_seconds=60,
         retries=0,
     )
-    found = job(stages={Stage.QRUN: asked}, image_pull_secrets=("registry",), image_pull_policy="Always")
+    found = job(
+        stages=StagesSpec(qrun=asked),
+        image_pull_secrets=(ImagePullSecret("registry"),),
+        image_pull_policy="Always",
+    )
     spec = found["spec"]["template"]["spec"]
     assert found["spec"]["backoffLimit"] == 0
     assert found["spec"]["activeDeadlineSeconds"] == 60
@@ -259,7 +274,7 @@ def test_only_qrun_gets_the_template():
     """By the kubelet, whose pod status says what is missing."""
 
     def told(stage: Stage) -> list[dict[str, Any]]:
-        env = pod(stage, template_from=ConfigMapKey("mine", "a.yaml"))["containers"][0]["env"]
+        env = pod(stage, workflow=WITH_TEMPLATE)["containers"][0]["env"]
         return [one for one in env if one["name"] == "QLIB_SHADOW_TEMPLATE"]
 
     reference = {"name": "mine", "key": "a.yaml"}
@@ -269,11 +284,9 @@ def test_only_qrun_gets_the_template():
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_recovery_job_is_small_and_reads_the_run_folder(stage: Stage):
-    """The same request and kind of pod, without what only the stage itself needs."""
-    run = a_run(
-        template_from=ConfigMapKey("mine", "a.yaml"), credentials_secret="archive", queue_name="q"
-    ).run
+def test_a_report_is_a_small_job_that_reads_the_folder(stage: Stage):
+    """The same request in the same kind of pod, and nothing that only the stage itself needs."""
+    run = a_run(workflow=WITH_TEMPLATE, dataset=WITH_SECRET, queue_name="q").run
     told, whole = build_recovery_job(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
     [container] = told["spec"]["template"]["spec"]["containers"]
     [of_stage] = whole["spec"]["template"]["spec"]["containers"]

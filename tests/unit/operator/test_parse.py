@@ -10,10 +10,10 @@ from tests.unit.operator.builders import NOW, UID
 from tests.unit.operator.documents import MADE, a_job_document, a_pod_document, a_run_document
 
 from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, parse_warning_event
-from qlib_shadow_operator.runs.model import ConfigMapKey
 from qlib_shadow_operator.runs.names import child_labels
 from qlib_shadow_operator.runs.queries import WarningEvent
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.spec import ConfigMapRef, ImagePullSecret, RunFields
 
 
 def test_run_is_parsed():
@@ -29,11 +29,11 @@ def test_run_is_parsed():
         "ttlSecondsAfterFinished": 0,
     }
     run = parse_run(a_run_document(spec=spec))
-    assert run.spec.question == {"dataset": spec["dataset"], "workflow": spec["workflow"]}
-    assert (run.spec.run_id, run.spec.claim_name, run.spec.suspend) == ("mine", "c", True)
-    assert run.spec.stage(Stage.QRUN).retries == 0
-    assert run.spec.stage(Stage.DOWNLOAD).retries is None
-    assert run.spec.image_pull_secrets == ("s",)
+    assert run.question == {"dataset": spec["dataset"], "workflow": spec["workflow"]}
+    assert (run.spec.run_id, run.spec.storage.claim_name, run.spec.suspend) == ("mine", "c", True)
+    assert run.spec.stages.of(Stage.QRUN).retries == 0
+    assert run.spec.stages.of(Stage.DOWNLOAD).retries is None
+    assert run.spec.image_pull_secrets == (ImagePullSecret("s"),)
     assert run.spec.ttl_seconds_after_finished == 0
     assert run.resource_version == "1"
 
@@ -70,12 +70,13 @@ def test_ended_pod_is_parsed():
 def test_own_template_and_queue_are_parsed():
     """The key's default is that of the CRD."""
     spec = {"workflow": {"configMapRef": {"name": "mine"}}, "queueName": "nightly"}
-    found = parse_run(a_run_document(spec=spec)).spec
-    assert found.template_from == ConfigMapKey("mine", "workflow.yaml")
-    assert found.queue_name == "nightly"
+    found = parse_run(a_run_document(spec=spec))
+    assert found.spec.workflow.config_map == ConfigMapRef("mine", "workflow.yaml")
+    assert found.spec.queue_name == "nightly"
     assert found.question == {"workflow": spec["workflow"]}
     with_key = {"workflow": {"configMapRef": {"name": "mine", "key": "a.yaml"}}}
-    assert parse_run(a_run_document(spec=with_key)).spec.template_from == ConfigMapKey("mine", "a.yaml")
+    again = parse_run(a_run_document(spec=with_key)).spec.workflow
+    assert again.config_map == ConfigMapRef("mine", "a.yaml")
 
 
 def test_recovery_job_is_distinguished_from_the_stage_job():
@@ -127,6 +128,16 @@ ODD: dict[str, dict[str, Any]] = {
     "strange members": {
         "status": {"conditions": [{"type": "New", "status": "Maybe"}], "stages": [{"name": "x"}]}
     },
+    "a spec of other types": {
+        "spec": {
+            "stages": [1],
+            "storage": {"claimName": ["c"]},
+            "imagePullSecrets": [{}, "s", None],
+            "workflow": {"configMapRef": {"key": "k"}, "market": 3},
+            "dataset": {"source": {"archive": "us.zip"}},
+            "runId": 7,
+        }
+    },
     "bad times": {"metadata": {"creationTimestamp": "yesterday"}, "status": {"startTime": 3}},
 }
 
@@ -138,3 +149,17 @@ def test_malformed_documents_raise_no_error(document: dict[str, Any]):
     parse_job(document)
     parse_pod(document)
     parse_warning_event(document)
+
+
+def test_what_is_odd_in_a_spec_is_as_if_left_out():
+    """The runner refuses what is its own; the API server should have refused the rest."""
+    found = parse_run(ODD["a spec of other types"]).spec
+    assert found == RunFields(image_pull_secrets=())
+
+
+def test_the_secret_of_an_archive_is_read():
+    """The one field inside the source that is the operator's."""
+    source = {"archive": {"path": "inbox/us.zip", "credentialsSecret": "archive"}}
+    run = parse_run(a_run_document(spec={"dataset": {"source": source}}))
+    assert run.credentials_secret == "archive"
+    assert run.spec.dataset.path == RunFields().dataset.path

@@ -1,6 +1,6 @@
-"""One command at a time in a run folder, and only the one whose question it answers.
+"""A lock on a run folder: one command at a time works there, and only for the manifest that it belongs to.
 
-A run that names its runId is the same run when its manifest is run again: an interrupted one goes on.
+A manifest with a runId is the same run when it is run again: an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def locked_run_folder(folder: Path, request: Request) -> Iterator[int]:
-    """Hold the folder; the stages inherit the descriptor, and with it the lock, should this process die."""
+    """Lock the folder; stages inherit the descriptor, so the lock lasts even if this process is killed."""
     _refuse_another_spec(folder, request)
     make_folder(folder)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -36,7 +36,7 @@ def locked_run_folder(folder: Path, request: Request) -> Iterator[int]:
 
 
 def is_continued(folder: Path) -> bool:
-    """Say whether somebody has begun here before."""
+    """Return whether an earlier attempt used the folder."""
     return (folder / OWNER_FILE).exists()
 
 
@@ -45,9 +45,9 @@ def _refuse_another_spec(folder: Path, request: Request) -> None:
     if owner is not None and owner.get("uid") != request["uid"]:
         raise StageError(
             Reason.RUN_FOLDER_TAKEN,
-            f'spec.runId "{request["runId"]}" is taken: {folder} is of another manifest, or of this one '
-            "before it was changed. Choose another spec.runId, leave it out, or remove the folder to begin "
-            "anew.",
+            f'spec.runId "{request["runId"]}" is taken: {folder} belongs to another manifest, or to this one '
+            "before it was changed. Choose another spec.runId, leave it out, or remove the folder to start "
+            "again.",
         )
 
 
@@ -59,5 +59,5 @@ def _lock(descriptor: int, folder: Path) -> None:
             Reason.RUN_FOLDER_TAKEN,
             f"another qlib-shadow run is at work in {folder}. Wait until it has ended, or stop it.",
         ) from error
-    except OSError:  # a filesystem that cannot lock folders: two at once are then the user's to avoid
+    except OSError:  # a filesystem that cannot lock folders: the user must then avoid two at once
         return

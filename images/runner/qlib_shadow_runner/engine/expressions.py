@@ -1,8 +1,8 @@
-"""Qlib's expressions as trees: which are understood here, of what kind they are, and which days they need.
+"""Qlib's expressions as trees: which of them are supported, the kind of their values, and the days they need.
 
-Qlib makes Python of an expression and evaluates it. Here the same text is parsed, and what Python would do to
-Qlib's objects is done to the tree. Whatever is not certain to be the same is `Unsupported`, and left to Qlib.
-Pure: knows no data.
+Qlib turns an expression into Python and evaluates it. Here the same text is parsed, and the tree is built as
+Python would combine Qlib's objects. Everything whose result is not certain to be the same is `Unsupported`,
+and left to Qlib. Pure: reads no data.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
     ast.NotEq: "Ne",
 }
 MIRRORED: Final = {"Gt": "Lt", "Ge": "Le", "Lt": "Gt", "Le": "Ge", "Eq": "Eq", "Ne": "Ne"}
-"""Python asks the right side where the left one is a number."""
+"""The comparison that Python evaluates when the left side is a number."""
 FOLDED: Final[Mapping[str, Callable[[float, float], float]]] = {
     "Add": operator.add,
     "Sub": operator.sub,
@@ -53,28 +53,28 @@ WINDOWS: Final = frozenset(
 )
 PAIRED_WINDOWS: Final = frozenset({"Corr", "Cov"})
 ORDERED: Final = frozenset({"Med", "Quantile"})
-"""They keep their window in order, and of zeros with other signs any."""
+"""Operators that keep their window sorted, so that zeros with different signs lose their order."""
 REMEMBERING: Final = ORDERED | PAIRED_WINDOWS | REGRESSIONS | {"Mean", "Sum", "Count", "Std", "Var"}
-"""What does not follow from its window alone."""
+"""Operators whose value depends on days before their window."""
 
 
 class Unsupported(Exception):  # noqa: N818 - it is a finding, and Qlib's to deal with
-    """What an expression holds that is left to Qlib."""
+    """The part of an expression that is left to Qlib."""
 
 
 class ValueKind(Enum):
-    """What an expression gives for each day."""
+    """The type of the values that an expression gives for each day."""
 
     NUMBER = auto()
     FLOAT = auto()
     TRUTH = auto()
     WHOLE = auto()
-    """Whole numbers of 64 bits, as two numbers of an If make them."""
+    """64-bit integers, the result of an If between two integers."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One operator with its operands; a field has a name, a number its value, a window its days."""
+    """An operator with its operands; a field has a name, a number its value, a window its days."""
 
     operator: str
     kind: ValueKind
@@ -87,7 +87,7 @@ class Node:
         return self._hash
 
     def __post_init__(self) -> None:
-        # A tree is looked up as often as it is computed, and hashing it anew would walk through it.
+        # Nodes are dictionary keys, and hashing a tree each time would walk through all of it.
         parts = (self.operator, self.operands, self.name, self.number, self.days)
         object.__setattr__(self, "_hash", hash(parts))
 
@@ -95,12 +95,12 @@ class Node:
 
     @property
     def arrays(self) -> tuple[Node, ...]:
-        """Give the operands that are not plain numbers."""
+        """Return the operands that are not plain numbers."""
         return tuple(operand for operand in self.operands if operand.kind is not ValueKind.NUMBER)
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Say how many days before and after Qlib loads for this; not always what the result depends on."""
+        """Return how many days Qlib loads before and after; the result may depend on fewer."""
         inner = [operand.extent for operand in self.arrays] or [(0, 0)]
         before, after = max(one for one, _ in inner), max(one for _, one in inner)
         if self.operator == "Ref":
@@ -109,12 +109,12 @@ class Node:
 
     @property
     def reach(self) -> int:
-        """Say how many days back this operator looks, one more than a window has for who leaves it."""
+        """Return how many days back this operator looks, the day that leaves a window included."""
         return max(self.days, 0)
 
     @property
     def ahead(self) -> int:
-        """Say how many days after a day its value may depend on, whatever Qlib loads."""
+        """Return how many days after a day its value may depend on."""
         inner = max([operand.ahead for operand in self.arrays], default=0)
         if self.operator == "Ref":
             return max(inner - self.days, 0)
@@ -122,13 +122,13 @@ class Node:
 
     @property
     def fields(self) -> frozenset[str]:
-        """Name the fields of the dataset that it is made of."""
+        """Return the dataset's fields that the expression reads."""
         inner = frozenset[str]().union(*(operand.fields for operand in self.arrays))
         return inner | {self.name} if self.operator == "Field" else inner
 
 
 def parse(text: str) -> Node:
-    """Make a tree of an expression, or say what of it is left to Qlib."""
+    """Return the tree of an expression; raise `Unsupported` for what is left to Qlib."""
     if MARK in text:
         raise Unsupported(f"the name {MARK}")
     try:
@@ -163,7 +163,7 @@ def _node(tree: ast.expr) -> Node:  # noqa: PLR0911, RET503 - a table, whose end
 def _number(value: float) -> Node:
     if abs(value) > LARGEST_NUMBER:
         _leave_to_qlib(f"the number {value}")
-    # 1 is 1.0 and 0.0 is -0.0 for Python, and numpy makes something else of each: the name tells them apart.
+    # 1 equals 1.0 and 0.0 equals -0.0 in Python, but numpy gives other results: the name tells them apart.
     return Node("Number", ValueKind.NUMBER, name=f"{type(value).__name__} {value!r}", number=value)
 
 
@@ -269,4 +269,4 @@ KNOWN: Final = (
     | MIRRORED.keys()
     | {"And", "Or", "Not", "If", "Quantile"}
 )
-"""The operators that are computed here."""
+"""The operators that this engine computes."""

@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage, run_id_fault
+from qlib_shadow_runner.contract import (
+    ARTIFACTS,
+    LOCAL_NAMESPACE,
+    METADATA_FILE,
+    USER_ERRORS,
+    Reason,
+    Stage,
+)
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.contract.stages import leaving, recorded_stages
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.runs.folder import RunFolder
@@ -31,8 +39,6 @@ FINAL_STATUSES: Final = frozenset(reason for reason, code in EXIT_CODES.items() 
 """Reasons after which nobody tries again."""
 GRACE: Final = timedelta(days=7)
 """How long another attempt at a run is waited for."""
-LOCAL: Final = "local"
-"""The namespace of runs without one, as cli.manifest has it; listing runs need not load YAML."""
 BETWEEN_STAGES: Final = 60.0
 """Seconds in which the next stage of a run on this machine has begun."""
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
@@ -76,7 +82,7 @@ class ListedRun:
         records = list(stages.values()) if isinstance(stages, dict) else []
         if any(isinstance(record, dict) and record and "finished_at_utc" not in record for record in records):
             return True
-        return self.metadata.get("namespace") == LOCAL and dead_for > BETWEEN_STAGES
+        return self.metadata.get("namespace") == LOCAL_NAMESPACE and dead_for > BETWEEN_STAGES
 
     @property
     def ended(self) -> bool:

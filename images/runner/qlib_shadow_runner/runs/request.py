@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from qlib_shadow_runner.contract import DEFAULT_WORK, ENV_REQUEST, ENV_WORK, Reason, Stage, run_id_fault
+from qlib_shadow_runner.contract import DEFAULT_WORK, ENV_REQUEST, ENV_WORK, Reason, Stage
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.contract.stages import stages_of
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import RunSpec, parse_spec
 from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
@@ -62,14 +62,10 @@ class StageInput:
         """Give the run folder."""
         return self.volume.run_folder(self.identity.run_id)
 
-    def spec(self) -> RunSpec:
-        """Parse the spec, or refuse it."""
-        return parse_spec(self.raw_spec)
 
-
-def requested_spec(environ: Mapping[str, str]) -> RunSpec:
-    """Parse the spec that a child of the stage was handed on."""
-    return parse_spec(_request(environ).get("spec", {}))
+def requested_spec(environ: Mapping[str, str]) -> object:
+    """Return the spec that a child of the stage was handed on."""
+    return _request(environ).get("spec", {})
 
 
 def _request(environ: Mapping[str, str]) -> Mapping[str, object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from qlib_shadow_runner.contract.fields import fields_of
 from qlib_shadow_runner.workflow.parts import (
     exchange_arguments_of,
     handler_of,
@@ -22,6 +23,7 @@ from qlib_shadow_runner.workflow.shapes import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from qlib_shadow_runner.contract.spec import WorkflowSpec
     from qlib_shadow_runner.discovery.research_plan import ResearchPlan
     from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.filling import Filled
@@ -41,12 +43,21 @@ def check_agreement(
 
 def check_nothing_is_lost(spec: RunSpec, filled: Filled, template: str) -> None:
     """Refuse a template that has no use for what the manifest sets."""
-    for parameter, where in spec.workflow.asked.items():
+    for parameter, where in _asked(spec.workflow):
         if parameter not in filled.used:
             refuse(
                 f"{where} has no effect: {template} does not use {{{{ {parameter} }}}}; "
                 "use it there, or remove it from the manifest"
             )
+
+
+def _asked(workflow: WorkflowSpec) -> Iterator[tuple[str, str]]:
+    """Name the template's parameters that the manifest sets, and where: they must not be lost."""
+    yield from ((f"model.{name}", f"spec.workflow.model.{name}") for name in workflow.model)
+    for section, part in (("strategy", workflow.strategy), ("exchange", workflow.exchange)):
+        for one in fields_of(type(part)):
+            if one.name in part.given:
+                yield f"{section}.{one.name}", f"spec.workflow.{section}.{one.key}"
 
 
 def _check_same(

@@ -6,7 +6,6 @@ from the manifest.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.workflow.parts import (
@@ -20,7 +19,7 @@ from qlib_shadow_runner.workflow.parts import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.spec import WorkflowSpec
+    from qlib_shadow_runner.contract.spec import WorkflowSpec
     from qlib_shadow_runner.workflow.prepare import Research
 
 REGION_RULES: Final[Mapping[str, Mapping[str, float | None]]] = {
@@ -50,7 +49,7 @@ def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: boo
     """Give the fields of RUN_METADATA.json that say what was researched."""
     plan, document = research.plan, research.workflow.document
     exchange = exchange_of(document)
-    segments = {name: [str(day) for day in span] for name, span in asdict(plan.days.segments).items()}
+    segments = {name: [str(day) for day in span] for name, span in plan.days.segments.values().items()}
     assumptions = SLIPPAGE if exchange["impact_cost"] else NO_SLIPPAGE
     return {
         "config_hash": research.workflow.config_hash,

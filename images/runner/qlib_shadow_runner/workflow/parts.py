@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.contract.spec import Engine
 from qlib_shadow_runner.discovery.segments import Reach
-from qlib_shadow_runner.spec.workflow import Engine
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
+from qlib_shadow_runner.workflow.allowed.plugins import engine_of
 from qlib_shadow_runner.workflow.expression_reach import fields_of, reach_of
 from qlib_shadow_runner.workflow.read_yaml import refuse
-from qlib_shadow_runner.workflow.shapes import expressions_in
+from qlib_shadow_runner.workflow.shapes import class_path_of, expressions_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,12 +54,8 @@ def _part(node: Any, *keys: str) -> Part:
     return node
 
 
-OURS: Final = ("qlib_shadow_runner.plugins.handlers", "qlib_shadow_runner.plugins.backtest.")
-"""Where the classes lie that compute on arrays; records and qlib_handlers let Qlib compute."""
-
-
 def engines_of(document: Mapping[str, Any]) -> dict[str, Engine]:
-    """Say it of each part of a vetted workflow; what it does not name is Qlib's own."""
+    """Return the engine of each part of a vetted workflow; a part that it does not name is Qlib's own."""
     portfolio = portfolio_of(document)
     parts = {
         "features": handler_of(document),
@@ -67,7 +64,7 @@ def engines_of(document: Mapping[str, Any]) -> dict[str, Engine]:
         "executor": portfolio.get("executor", {}),
         "exchange": portfolio["backtest"]["exchange_kwargs"].get("exchange", {}),
     }
-    return {name: _engine(part) for name, part in parts.items()}
+    return {name: engine_of(class_path_of(part)) for name, part in parts.items()}
 
 
 def check_engine(document: Mapping[str, Any], spec: RunSpec, template: str) -> None:
@@ -77,18 +74,13 @@ def check_engine(document: Mapping[str, Any], spec: RunSpec, template: str) -> N
     if others:
         refuse(
             f"spec.workflow.engine is {asked}, and {template} has another engine's {', '.join(others)}; let "
-            'each module_path follow {% if engine == "fast" %}, or remove engine from the manifest'
+            'each class path follow {% if engine == "fast" %}, or remove engine from the manifest'
         )
-
-
-def _engine(part: Mapping[str, Any]) -> Engine:
-    named = str(part.get("class"))
-    path = named if "." in named else str(part.get("module_path"))  # as Qlib reads it
-    return Engine.FAST if path.startswith(OURS) else Engine.QLIB
 
 
 FEATURES_LOOK_BACK: Final[Mapping[str, int]] = {
     "Alpha158": 60,
+    "QlibAlpha158": 60,
     "Alpha158vwap": 60,
     "Alpha360": 59,
     "Alpha360vwap": 59,

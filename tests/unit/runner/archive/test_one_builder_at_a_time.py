@@ -16,10 +16,11 @@ import pytest
 from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode, Reason
 from qlib_shadow_runner.crash_points import ENV_FAULT
 from qlib_shadow_runner.dataset import publish
+from qlib_shadow_runner.dataset.asked import DatasetSpec
 from qlib_shadow_runner.dataset.ensure import ResolvedDataset, ensure
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import DatasetSpec, parse_spec
+from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.storage import lock, mounts
 from qlib_shadow_runner.storage.lock import EXPIRY, WaitOptions, locked
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tests.unit.runner.archive.conftest import Files, Step, Web
+
+    from qlib_shadow_runner.dataset.asked import DatasetSpec
 
     Meanwhile = Callable[[str, Callable[[], object]], None]
 

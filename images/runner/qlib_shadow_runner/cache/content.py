@@ -1,0 +1,71 @@
+"""The description of a cache entry, `content.json`: what the entry is, and the hashes of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_runner.process.limits import read_limits
+from qlib_shadow_runner.storage.files import read_json_object, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    Content = Mapping[str, Any]
+
+CONTENT: Final = "content.json"
+SCHEMA: Final = 2
+CHUNK: Final = 32 << 20
+
+
+def describe_files(folder: Path, kind: str, about: Content) -> None:
+    """Write the description of a folder's files; it holds its own hash, too."""
+    files = _hash_files(folder, [path.name for path in folder.iterdir()])
+    content = {"schema": SCHEMA, "kind": kind, **about, "sha256": files}
+    write_json(folder / CONTENT, {**content, "itself": _hash(content)})
+
+
+def read_verified(folder: Path) -> Content:
+    """Return the description if every byte of the files is what was written; else raise ValueError."""
+    content = read_unverified(folder)
+    if not is_intact(content):
+        raise ValueError("its content is not described")
+    files = dict(content["sha256"])
+    if _hash_files(folder, list(files)) != files:
+        raise ValueError("it is not what was written")
+    return content
+
+
+def read_unverified(folder: Path) -> Content:
+    """Return the description, empty where there is none, without a look at the files."""
+    return read_json_object(folder / CONTENT) or {}
+
+
+def is_intact(content: Content) -> bool:
+    """Return whether a description is of this schema and matches its own hash."""
+    described = {name: value for name, value in content.items() if name != "itself"}
+    return described.get("schema") == SCHEMA and content.get("itself") == _hash(described)
+
+
+def _hash(described: Content) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_files(folder: Path, names: list[str]) -> dict[str, str]:
+    """Return the hash of each file, computed from the hashes of its chunks on all cores."""
+    chunks = [(name, start) for name in names for start in range(0, (folder / name).stat().st_size, CHUNK)]
+    with ThreadPoolExecutor(read_limits().threads) as pool:
+        digests = list(pool.map(lambda chunk: _hash_chunk(folder / chunk[0], chunk[1]), chunks))
+    files = {name: hashlib.sha256() for name in names}
+    for (name, _), digest in zip(chunks, digests, strict=True):
+        files[name].update(digest)
+    return {name: digest.hexdigest() for name, digest in sorted(files.items())}
+
+
+def _hash_chunk(path: Path, start: int) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(start)
+        return hashlib.sha256(stream.read(CHUNK)).digest()
