@@ -101,7 +101,7 @@ def test_timeout_names_the_condition_and_the_cause() -> None:
 @pytest.mark.parametrize(
     ("level", "message", "is_one"),
     [
-        ("info", 'the run is the run is left alone: jobs.batch "a" is forbidden: the namespace goes', False),
+        ("info", 'the run is left alone: jobs.batch "a" is forbidden: the namespace goes', False),
         ("warning", "the API server does not answer: timed out; next try in 0.5 s", False),
         ("warning", "etcdserver: request timed out; next try in 1.0 s", False),
         ("error", "Request attempt #1/9 failed; will retry: GET / -> TimeoutError()", False),

@@ -25,7 +25,7 @@ from qlib_shadow_runner.spec import parse_spec
 
 @pytest.fixture(scope="module")
 def crd() -> dict[str, Any]:
-    """Read the CRD's spec."""
+    """Return the CRD's spec."""
     found: dict[str, Any] = yaml.safe_load(crd_file.FILE.read_text())["spec"]
     return found
 
@@ -103,7 +103,7 @@ def test_messages_fit_into_the_crd(schema: dict[str, Any]):
         assert item["properties"]["message"]["maxLength"] > MESSAGE_MAX
 
 
-def test_what_cannot_stand_beside_a_version_is_the_runners(schema: dict[str, Any]):
+def test_fields_excluded_by_a_version_equal_the_runners(schema: dict[str, Any]):
     """One rule and one sentence for each, on both sides."""
     dataset = schema["properties"]["spec"]["properties"]["dataset"]
     rules = {rule["rule"]: rule["message"] for rule in dataset["x-kubernetes-validations"]}

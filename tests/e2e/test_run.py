@@ -65,7 +65,7 @@ def folder(installation: Installation, finished_demo: dict[str, Any]) -> Path:
 
 @pytest.fixture(scope="module")
 def metadata(folder: Path) -> dict[str, Any]:
-    """Read the cluster run's RUN_METADATA.json."""
+    """Return the cluster run's RUN_METADATA.json."""
     return metadata_of(folder)
 
 

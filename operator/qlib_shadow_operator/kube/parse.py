@@ -38,7 +38,7 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_run(raw: Mapping[str, Any]) -> Run:
-    """Read a QlibShadowRun."""
+    """Return a QlibShadowRun."""
     meta, spec = raw.get("metadata") or {}, raw.get("spec") or {}
     return Run(
         name=meta.get("name", ""),

@@ -112,18 +112,18 @@ def owner_reference(run: Run) -> dict[str, Any]:
 
 
 def request(run: Run) -> str:
-    """Tell the runner everything that it may know of the run."""
+    """Return the request: everything that the runner may know of the run."""
     question: dict[str, object] = {**run.question, "runId": run.run_id}
     content = Request(name=run.name, namespace=run.namespace, uid=run.uid, runId=run.run_id, spec=question)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def retries(run: Run, stage: Stage, defaults: Defaults) -> int:
-    """Count how often a stage may be tried again."""
+    """Return how often a stage is retried."""
     asked = run.spec.stages.of(stage).retries
     return defaults.stage(stage).retries if asked is None else asked
 
 
 def active_deadline_seconds(run: Run, stage: Stage, defaults: Defaults) -> int:
-    """Limit a stage's time, all attempts together."""
+    """Return a stage's time limit, all attempts together."""
     return run.spec.stages.of(stage).active_deadline_seconds or defaults.stage(stage).active_deadline_seconds

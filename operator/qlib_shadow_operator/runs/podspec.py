@@ -160,7 +160,7 @@ def of_some_stages(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
 
 
 def credentials(run: Run) -> list[dict[str, Any]]:
-    """Let the kubelet hand out the archive's credentials; the operator never reads a Secret."""
+    """Return references to the archive's Secret; the kubelet reads it, the operator never does."""
     secret = run.credentials_secret
     if not secret:
         return []
@@ -171,7 +171,7 @@ def credentials(run: Run) -> list[dict[str, Any]]:
 
 
 def template(run: Run) -> list[dict[str, Any]]:
-    """Let the kubelet hand out the user's own template; the operator never reads a ConfigMap."""
+    """Return a reference to the user's template; the kubelet reads the ConfigMap, the operator never does."""
     found = run.spec.workflow.config_map
     if not found:
         return []
@@ -197,7 +197,7 @@ def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
 
 
 def volumes(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
-    """List the claim, and scratch that dies with the pod."""
+    """Return the claim, and scratch volumes that are deleted with the pod."""
     claim = run.spec.storage.claim_name or defaults.claim_name
     return [
         {"name": VOLUME_DATA, "persistentVolumeClaim": {"claimName": claim}},

@@ -199,6 +199,6 @@ class Scene:
 
 
 def a_run(name: str = "demo", question: Document | None = None, **spec: Any) -> Scene:
-    """Begin with a run that nobody has looked at."""
+    """Return a run that was never reconciled."""
     fields = RunFields(**spec)
     return Scene(Run(name, "research", UID, "1", generation=1, question=question or {}, spec=fields))

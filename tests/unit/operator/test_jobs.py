@@ -284,8 +284,8 @@ def test_only_qrun_gets_the_template():
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_a_report_is_a_small_job_that_reads_the_folder(stage: Stage):
-    """The same request in the same kind of pod, and nothing that only the stage itself needs."""
+def test_recovery_job_is_small_and_reads_the_run_folder(stage: Stage):
+    """The same request and kind of pod, without what only the stage itself needs."""
     run = a_run(workflow=WITH_TEMPLATE, dataset=WITH_SECRET, queue_name="q").run
     told, whole = build_recovery_job(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
     [container] = told["spec"]["template"]["spec"]["containers"]
