@@ -1,6 +1,7 @@
-"""The operator's fields of a spec, by the table that describes them. What is odd is left out, never an error.
+"""Read the operator's fields of a spec, by the table that describes them.
 
-Values are the API server's to refuse: only their types are looked at, so that nothing here can crash on one.
+Malformed fields are left out, never an error: the API server refuses wrong values, and only types are checked
+here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ R = TypeVar("R", bound=Record)
 
 
 def read_leniently(cls: type[R], raw: object, *, all_of_it: bool = False) -> R | None:
-    """Return what the operator reads of an object; None where that is nothing, or its name is missing."""
+    """Return the operator's part of an object; None if it is empty, or its name is missing."""
     if not isinstance(raw, Mapping):
         return None
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A watch that begins anew with a list has missed something; one that goes on where it ended has not."""
+"""A watch that starts again with a list has missed events; one that continues where it ended has not."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ STORIES: dict[str, tuple[list[tuple[Call, str]], bool]] = {
 
 
 @pytest.mark.parametrize(("story", "found"), STORIES.values(), ids=STORIES)
-def test_a_gap_is_found(story: list[tuple[Call, str]], *, found: bool):
-    """Told by the requests themselves: an empty list brings no events."""
+def test_watch_gap_is_detected(story: list[tuple[Call, str]], *, found: bool):
+    """Detected from the requests: an empty list delivers no events."""
     gaps = Gaps()
     for call, code in story:
         gaps.answered(call, code)
     assert gaps.found.is_set() is found
 
 
-def test_a_gap_is_found_once():
-    """The watch after the next one only goes on."""
+def test_watch_gap_is_detected_once():
+    """Later watches only continue."""
     gaps = Gaps()
     for call in (LIST, WATCH):
         gaps.answered(call, "200")

@@ -1,4 +1,4 @@
-"""Alerts and dashboard, put to Prometheus' own engine: what rings, what is silent, that it is PromQL."""
+"""Alerts and dashboard, evaluated by Prometheus' own engine: what fires, what does not, and valid PromQL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture(scope="module")
 def ask() -> FeatureRequest:
-    """Lend the engine: series and expressions in, an answer for each out."""
+    """Return a function that evaluates expressions over series."""
     try:
         program = binaries.promql()
     except UnavailableError as why:
@@ -45,14 +45,14 @@ def ask() -> FeatureRequest:
 
 @pytest.fixture(scope="module")
 def alerts(render: Render) -> dict[str, str]:
-    """Give the alerts of a release in `research` with one schedule."""
+    """Return the alerts of a release in `research` with one schedule."""
     objects = render(metrics={"prometheusRule": {"enabled": True}}, schedules=[NIGHTLY])
     [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
     return {rule["alert"].removeprefix("QlibShadow"): rule["expr"] for rule in group["rules"]}
 
 
 def series(name: str, *values: tuple[float, float], **labels: str) -> Series:
-    """Write a series: (seconds ago, value) from which on it has that value, scraped each minute until now."""
+    """Return a series: from (seconds ago, value) on it has that value, scraped each minute until now."""
     points = []
     begins = [*values, (-MINUTE, 0)]
     for (ago, value), (until, _) in pairwise(begins):
@@ -62,29 +62,29 @@ def series(name: str, *values: tuple[float, float], **labels: str) -> Series:
 
 
 def failed(*values: tuple[float, float], **labels: str) -> Series:
-    """Count failed runs."""
+    """Return a count of failed runs."""
     return series("runs_finished_total", *values, phase="Failed", reason="OutOfMemory", **labels)
 
 
 def defects(*values: tuple[float, float]) -> Series:
-    """Count looks that ended in a defect."""
+    """Return a count of reconcile passes that ended in a defect."""
     return series("reconcile_duration_seconds_count", *values, outcome="defect")
 
 
 def success(hours: float, **labels: str) -> Series:
-    """Say when a series was last complete."""
+    """Return when a series was last complete."""
     value = NOW - hours * HOUR
     return series("last_success_timestamp_seconds", (DAY, value), **{"series": "nightly", **labels})
 
 
 def forgotten(hours: float, since: float) -> Series:
-    """Say so until an operator began, some hours ago, that knows nothing of it."""
+    """Return the same series, which ended when another operator process started some hours ago."""
     known = success(hours, pod="before")
     return {**known, "points": [one for one in known["points"] if one[0] < NOW - since * HOUR]}
 
 
 def data_end(days: float) -> Series:
-    """Say when its data ended."""
+    """Return when the series' data ended."""
     return series("dataset_end_timestamp_seconds", (DAY, NOW - days * DAY), series="nightly")
 
 
@@ -136,21 +136,21 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
 
 
 @pytest.mark.parametrize(("alert", "known"), RINGS.values(), ids=RINGS)
-def test_it_rings(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
+def test_alert_fires(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
     """Once, for what is wrong."""
     [answer] = ask([known], alerts[alert])
     assert len(answer["found"]) == 1
 
 
 @pytest.mark.parametrize(("alert", "known"), IS_SILENT.values(), ids=IS_SILENT)
-def test_it_is_silent(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
-    """When all is well, or somebody else's."""
+def test_alert_does_not_fire(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
+    """When all is well, or the fault is not this operator's."""
     [answer] = ask([known], alerts[alert])
     assert answer["found"] == []
 
 
-def test_what_a_former_operator_told_gives_way_to_news(ask: FeatureRequest, alerts: dict[str, str]):
-    """A success since its end counts; and where there was none, there is one alert and not two."""
+def test_series_of_an_earlier_process_is_superseded(ask: FeatureRequest, alerts: dict[str, str]):
+    """A success since then counts; without one, there is one alert and not two."""
     before, since, same = forgotten(100, 10), success(5, pod="now"), success(100, pod="now")
     [answer] = ask([before, since], alerts["NoSuccess"])
     assert answer["found"] == []
@@ -158,8 +158,8 @@ def test_what_a_former_operator_told_gives_way_to_news(ask: FeatureRequest, aler
     assert [one["labels"] for one in answer["found"]] == [{"namespace": "research", "series": "nightly"}]
 
 
-def test_what_was_never_complete_is_named(ask: FeatureRequest, render: Render):
-    """Each schedule for itself, where it makes its runs."""
+def test_schedule_that_never_succeeded_is_named(ask: FeatureRequest, render: Render):
+    """Each schedule, in the namespace of its runs."""
     objects = render(
         metrics={"prometheusRule": {"enabled": True}},
         namespaces=["a", "b"],
@@ -174,13 +174,13 @@ def test_what_was_never_complete_is_named(ask: FeatureRequest, render: Render):
     ]
 
 
-def test_every_alert_rings_and_is_silent_somewhere(alerts: dict[str, str]):
-    """Or one that never can would not be noticed."""
+def test_every_alert_is_tested_firing_and_not_firing(alerts: dict[str, str]):
+    """Otherwise an alert that can never fire would not be noticed."""
     assert {alert for alert, _ in RINGS.values()} == {alert for alert, _ in IS_SILENT.values()} == set(alerts)
 
 
-def test_cluster_wide_rings_for_every_namespace(ask: FeatureRequest, render: Render):
-    """Runs are anywhere; the operator is still its own."""
+def test_cluster_wide_alerts_cover_every_namespace(ask: FeatureRequest, render: Render):
+    """Runs may be in any namespace; the operator's own alerts are not affected."""
     objects = render(
         metrics={"prometheusRule": {"enabled": True, "series": "us-.+"}}, clusterWide=True, namespaces=["a"]
     )
@@ -191,8 +191,8 @@ def test_cluster_wide_rings_for_every_namespace(ask: FeatureRequest, render: Ren
     assert [one["labels"]["namespace"] for one in answer["found"]] == ["desk-b"]
 
 
-def test_every_panel_asks_in_promql(ask: FeatureRequest):
-    """As the engine reads it; Grafana puts the interval in."""
+def test_every_panel_is_valid_promql(ask: FeatureRequest):
+    """With Grafana's interval filled in."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     asked = [target["expr"] for panel in panels for target in panel.get("targets", [])]
     assert len(ask([], *(one.replace("$__rate_interval", "5m") for one in asked))) == len(asked) > 10

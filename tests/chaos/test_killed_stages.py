@@ -27,7 +27,7 @@ ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_ROUNDS", "2"))
 THOROUGH = "QLIB_SHADOW_CHAOS_ROUNDS" in os.environ
 POINTS = list(QrunPoint)
 IN_THE_STAGE = [QrunPoint.TRAINED, QrunPoint.TRAINED_RECORDED, *POINTS[POINTS.index(QrunPoint.EXPORTED) :]]
-"""Points that the stage itself passes; the others are passed by its children."""
+"""Fault points of the stage process itself; the others are in its child processes."""
 MADE = [QrunPoint.MODEL_MADE, QrunPoint.BACKTEST_MADE, QrunPoint.EXPORT_MADE]
 WRITING = [
     QrunPoint.MODEL_WRITTEN,
@@ -48,12 +48,12 @@ A_SAMPLE = [
 ]
 CUTS = POINTS if THOROUGH else A_SAMPLE
 NOT_AFTER_A_WRITE = [point for point in POINTS if not point.endswith(("-kept", "-recorded"))]
-"""A write that was finished although the stage was stopped leaves its next point to nobody."""
+"""A write that finishes although the stage was stopped never reaches its next point."""
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
-    """Run once without harm."""
+    """Return the volume of an undisturbed run."""
     volume = LocalVolume(tmp_path_factory.mktemp("undisturbed"))
     volume.run()
     assert volume.faults() == []
@@ -62,21 +62,21 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> LocalVolume:
-    """Give a volume with the dataset on it."""
+    """Return a volume with the dataset."""
     volume = LocalVolume(tmp_path)
     assert volume.stage("download").returncode == 0
     return volume
 
 
 def no_partial_files(volume: LocalVolume, undisturbed: LocalVolume) -> None:
-    """Whatever a reader finds is whole and final, and the run does not claim to be complete."""
+    """Check that every visible file is whole and final, and that the run is not marked complete."""
     final = undisturbed.outputs()
     assert [name for name, content in volume.outputs().items() if content != final[name]] == []
     assert volume.metadata()["status"] != "complete"
 
 
 def is_completed(volume: LocalVolume, undisturbed: LocalVolume) -> None:
-    """Let the next attempt complete the run: nobody could tell that there were others."""
+    """Check that the next attempt completes the run with the same outputs as an undisturbed run."""
     done = volume.stage("qrun")
     assert done.returncode == 0, done.stdout + done.stderr
     assert volume.faults() == []
@@ -87,7 +87,7 @@ def is_completed(volume: LocalVolume, undisturbed: LocalVolume) -> None:
     assert not (volume.folder() / ".checkpoints").exists()
 
 
-def test_a_power_cut_at_every_point_costs_one_step(volume: LocalVolume, undisturbed: LocalVolume):
+def test_power_cut_at_every_point_costs_one_step(volume: LocalVolume, undisturbed: LocalVolume):
     """Everything dies at once, many times in a row; what was kept is never done again."""
     for point in CUTS:
         assert volume.stop_at(point).returncode == -signal.SIGKILL
@@ -101,8 +101,8 @@ def test_a_power_cut_at_every_point_costs_one_step(volume: LocalVolume, undistur
     assert volume.metadata()["features"]["attempt"] == predicted, "those after it asked for none"
 
 
-def test_a_child_that_runs_out_of_memory_is_told_and_made_good(volume: LocalVolume, undisturbed: LocalVolume):
-    """The kernel kills the child alone; the stage says why it fails, and leaves no MLflow run running."""
+def test_child_out_of_memory_is_reported_and_recovered(volume: LocalVolume, undisturbed: LocalVolume):
+    """The kernel kills only the child; the stage reports why, and leaves no MLflow run running."""
     for point in [one for one in POINTS if one not in IN_THE_STAGE] if THOROUGH else MADE:
         done = volume.stage("qrun", **{ENV_FAULT: point})
         assert (done.returncode, volume.result()["reason"]) == (ExitCode.OUT_OF_MEMORY, "OutOfMemory"), point
@@ -111,8 +111,8 @@ def test_a_child_that_runs_out_of_memory_is_told_and_made_good(volume: LocalVolu
     is_completed(volume, undisturbed)
 
 
-def test_a_stage_that_is_stopped_finishes_the_write_it_is_in(volume: LocalVolume, undisturbed: LocalVolume):
-    """143, marked as interrupted, nothing left running; what was being written is there."""
+def test_stopped_stage_finishes_its_current_write(volume: LocalVolume, undisturbed: LocalVolume):
+    """Exit code 143, marked as interrupted, nothing left running; the current write is finished."""
     for point in NOT_AFTER_A_WRITE if THOROUGH else WRITING:
         done = volume.stop_at(point, terminate=True)
         assert done.returncode == ExitCode.INTERRUPTED, f"{point}:\n{done.stdout}"
@@ -127,8 +127,8 @@ def test_a_stage_that_is_stopped_finishes_the_write_it_is_in(volume: LocalVolume
     is_completed(volume, undisturbed)
 
 
-def test_power_cuts_at_random_instants_are_made_good(tmp_path: Path, undisturbed: LocalVolume):
-    """Over the whole run, download included; a run that gets through makes place for a new one."""
+def test_power_cuts_at_random_instants_are_recovered(tmp_path: Path, undisturbed: LocalVolume):
+    """Over the whole run, download included; a run that completes is followed by a new one."""
     dice = random.Random(11)
     begun = time.monotonic()
     LocalVolume(tmp_path / "measured").run()
@@ -144,8 +144,8 @@ def test_power_cuts_at_random_instants_are_made_good(tmp_path: Path, undisturbed
             kill_with_children(process.pid)
             process.communicate()
         if not (volume.folder() / "RUN_METADATA.json").exists():
-            continue  # cut before it began
-        if volume.metadata()["status"] == "complete":  # though it may have been cut in telling the catalog
+            continue  # cut before it started
+        if volume.metadata()["status"] == "complete":  # though it may have been cut while writing the catalog
             assert volume.outputs() == undisturbed.outputs()
             volumes.append(LocalVolume(tmp_path / str(len(volumes))))
         else:

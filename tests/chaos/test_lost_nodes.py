@@ -1,7 +1,7 @@
-"""A node is lost while a run is at work: the attempt is not counted, and the run goes on on another one.
+"""A node is lost during a run: the attempt is not counted, and the run continues on another node.
 
-The node is a pretended one, since the only real one carries the other tests. What follows from its loss is
-real: the taint, its eviction, the collector of pods, the Job controller and the scheduler.
+The node is simulated, because the only real one is needed by other tests. The consequences are real: the
+taint, the eviction, the pod garbage collector, the Job controller and the scheduler.
 """
 
 from __future__ import annotations
@@ -21,23 +21,21 @@ pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
 
 
 def download(theatre: Theatre) -> dict[str, Any]:
-    """Read the download stage's status, if there is one yet."""
+    """Return the download stage's status, or an empty one."""
     [run] = theatre.list("qsr")
     return next(iter(run.get("status", {}).get("stages", [])), {})
 
 
 def completes_at_the_second_attempt(theatre: Theatre) -> None:
-    """Hold that the download was begun twice, and that this was all."""
+    """Check that the download had two attempts and qrun one."""
     theatre.wait_for_all()
     [run] = theatre.list("qsr")
     assert run["status"]["phase"] == "Complete"
     assert [stage["attempts"] for stage in run["status"]["stages"]] == [2, 1]
 
 
-def test_a_pod_that_its_node_does_not_end_is_told_and_replaced_once_it_is_gone(
-    theatre: Theatre, node: FakeNode, hire: Hire
-):
-    """Where nobody says that the node is lost, its pods stay: Kubernetes makes no other beside them."""
+def test_pod_that_does_not_stop_is_reported_and_replaced_later(theatre: Theatre, node: FakeNode, hire: Hire):
+    """Without a report that the node is lost, its pods stay, and Kubernetes creates no others."""
     hire(QUERY_AFTER_SECONDS="3")
     node.holds = True
     theatre.apply("nightly", stages={"download": {"retries": 0}})
@@ -47,15 +45,15 @@ def test_a_pod_that_its_node_does_not_end_is_told_and_replaced_once_it_is_gone(
     delete = ("delete", "pod", pod, f"--namespace={theatre.namespace}", "--wait=false")
     theatre.cluster.kubectl(*delete, "--grace-period=1")
     wait_for(lambda: download(theatre).get("reason") == "PodDoesNotEnd", PATIENCE, "the reason to be told")
-    assert f'the pod "{pod}" was to end and has not: its node "fake"' in download(theatre)["message"]
+    assert f'the pod "{pod}" was told to stop and has not: its node "fake"' in download(theatre)["message"]
     theatre.cluster.kubectl(*delete, "--grace-period=0", "--force")
     node.holds = False
     node.come_back()
     completes_at_the_second_attempt(theatre)
 
 
-def test_a_lost_node_costs_no_attempt(theatre: Theatre, node: FakeNode, hire: Hire):
-    """With no retry to spare; while there is no node, the run says that it waits for one."""
+def test_lost_node_does_not_count_as_a_retry(theatre: Theatre, node: FakeNode, hire: Hire):
+    """With no retry left; without a node, the run says that it waits for one."""
     operator = hire(QUERY_AFTER_SECONDS="3")
     node.holds = True
     theatre.apply("nightly", stages={"download": {"retries": 0}})

@@ -1,4 +1,4 @@
-"""A real run, with real pods on a real node, whose operator is killed again and again while it trains."""
+"""A real run with real pods, whose operator is killed repeatedly while it trains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.chaos.operators import Operator
 from tests.chaos.scenario import Theatre
-from tests.chaos.test_operators_may_die import KILLS
+from tests.chaos.test_killed_operators import KILLS
 
 from operator_processes import define_runs
 
@@ -27,7 +27,7 @@ A_WHOLE_RUN = 900.0
 
 @pytest.fixture
 def operator(cluster: Cluster, images: Images, namespace: str, tmp_path: Path) -> Iterator[Operator]:
-    """Start an operator beside a cluster that has a node, a volume and the runner's image."""
+    """Start an operator on a cluster with a node, a volume and the runner's image."""
     define_runs(cluster)
     cluster.volume(namespace)
     settings = {"RUNNER_IMAGE": images.runner.reference}
@@ -37,10 +37,10 @@ def operator(cluster: Cluster, images: Images, namespace: str, tmp_path: Path) -
     operator.stop()
 
 
-def test_a_real_run_ends_right_although_its_operator_is_killed(
+def test_real_run_completes_although_its_operator_is_killed(
     cluster: Cluster, namespace: str, operator: Operator
 ):
-    """The stages go on without it, and what it missed it finds when it is back."""
+    """The stages continue without it, and after its restart it finds what it missed."""
     theatre = Theatre(cluster, namespace)
     theatre.apply("real", dataset={"source": {"synthetic": {"symbols": 30, "days": 750}}})
     chance = random.Random()

@@ -1,4 +1,4 @@
-"""The chart, rendered: least privilege, settings that the operator knows, wrong values refused by name."""
+"""The rendered chart: least privilege, known settings, and wrong values refused by name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.cluster
 
 
 def environment(deployment: dict[str, Any]) -> dict[str, str]:
-    """Read the variables of the operator, each of which is there once."""
+    """Return the variables of the operator, each of which appears once."""
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     found = {one["name"]: one["value"] for one in container["env"]}
     assert len(found) == len(container["env"])
@@ -45,14 +45,14 @@ def test_the_chart_passes_helms_own_check(helm: Path):
     assert "0 chart(s) failed" in run(helm, "lint", "--strict", CHART)
 
 
-def test_the_defaults_are_the_operators(render: Render):
-    """What nobody changes is as if nobody had written it."""
+def test_default_values_equal_the_operators_defaults(render: Render):
+    """Unchanged values equal unset ones."""
     settings = read_settings(environment(render()[OPERATOR]))
     assert settings == Settings(namespaces=("research",), defaults=Defaults())
 
 
-def test_every_value_of_the_operator_reaches_it(render: Render):
-    """As its own settings, numbers as they were written."""
+def test_every_operator_value_is_passed_on(render: Render):
+    """As its own settings, with numbers as they were written."""
     objects = render(
         namespaces=["a", "b"],
         operator={"workers": 3, "resyncSeconds": 60, "logLevel": "DEBUG", "logFormat": "text"},
@@ -86,7 +86,7 @@ def test_every_value_of_the_operator_reaches_it(render: Render):
 
 
 def test_numbers_are_written_as_in_the_file(render: Render):
-    """Also great ones, which come out of it as floats: nobody takes 4e+09 for a size."""
+    """Large numbers, too, which YAML parses as floats: 4e+09 is not a size."""
     great = 4_000_000_000
     objects = render(
         operator={"env": {"TIMES": 1_000_000, "DEBUGGING": True}},
@@ -112,8 +112,8 @@ def test_numbers_are_written_as_in_the_file(render: Render):
         assert said in rules
 
 
-def test_a_variable_of_ones_own_goes_before_the_charts(render: Render):
-    """And stands there once: server-side apply refuses two of a name."""
+def test_users_variable_overrides_the_charts(render: Render):
+    """And appears once: server-side apply refuses duplicates."""
     own = {"QLIB_SHADOW_LOG_LEVEL": "DEBUG", "QLIB_SHADOW_WORKERS": 3}
     settings = read_settings(environment(render(operator={"env": own})[OPERATOR]))
     assert (settings.log_level, settings.workers, settings.log_format) == ("DEBUG", 3, "json")
@@ -136,8 +136,8 @@ def test_rights_claims_and_policies_are_where_runs_are(render: Render, namespace
 
 
 @pytest.mark.parametrize("where", ["its namespaces", "all"])
-def test_who_makes_no_rights_gets_none(render: Render, where: str):
-    """Neither for the operator nor for what it brings; the accounts are there to be bound."""
+def test_rbac_create_false_creates_no_rights(render: Render, where: str):
+    """Neither for the operator nor for schedules, trial and pages; the accounts exist, to be bound."""
     values = {"schedules": [NIGHTLY], "ui": {"enabled": True, "showResources": True}}
     objects = render(rbac={"create": False}, clusterWide=where == "all", **values)
     assert not [kind for kind, _ in objects if "Role" in kind]
@@ -146,7 +146,7 @@ def test_who_makes_no_rights_gets_none(render: Render, where: str):
 
 
 def test_cluster_wide_is_one_role_and_no_namespaces(render: Render):
-    """Its name holds the release's namespace, since another release may have the same name elsewhere."""
+    """Its name contains the release's namespace, because another release may have the same name elsewhere."""
     objects = render(clusterWide=True)
     assert read_settings(environment(objects[OPERATOR])).namespaces == ()
     assert ("ClusterRole", "research-us-qlib-shadow-operator") in objects
@@ -155,7 +155,7 @@ def test_cluster_wide_is_one_role_and_no_namespaces(render: Render):
 
 
 def test_crd_and_claim_survive_the_release(render: Render):
-    """Runs and their data are not the release's to remove, unless it is told to."""
+    """The release deletes neither runs nor their data unless it is told to."""
     objects = render()
     for kind, place in (
         ("CustomResourceDefinition", "qlibshadowruns.qlibshadow.io"),
@@ -168,22 +168,22 @@ def test_crd_and_claim_survive_the_release(render: Render):
 
 
 def test_the_crd_is_the_manifests(render: Render):
-    """Field by field; and it can be left to somebody else."""
+    """Field by field; it can also be managed elsewhere."""
     place = ("CustomResourceDefinition", "qlibshadowruns.qlibshadow.io")
     manifest = yaml.safe_load((MANIFESTS / "crd/qlibshadowruns.yaml").read_text())
     assert render()[place]["spec"] == manifest["spec"]
     assert place not in render(crd={"manage": "never"})
 
 
-def test_who_leaves_the_crd_to_others_needs_no_rights_in_the_cluster(install: Install):
-    """It is not even looked for; who wants it looked for must be allowed to."""
+def test_unmanaged_crd_needs_no_cluster_rights(install: Install):
+    """The CRD is not even looked up; `manage` needs the right to do so."""
     assert "kind: CustomResourceDefinition" not in install(crd={"manage": "never"})
     with pytest.raises(CommandError, match=r"customresourcedefinitions.* is forbidden"):
         install()
 
 
 def test_a_schedule_is_the_sample_with_its_own_values(render: Render):
-    """What it runs is read by the operator's own reader; a dollar sign is not the kubelet's to expand."""
+    """The operator's own parser reads its run; the kubelet does not expand a dollar sign."""
     run_spec = {
         "metadata": {"labels": {"team": "quant"}, "annotations": {"cost": "$(FREE)"}},
         **NIGHTLY["run"],
@@ -229,8 +229,8 @@ def test_a_schedule_is_where_runs_are(render: Render, install: Install):
     assert "-n desk-a job --from=cronjob/nightly" in install(crd={"manage": "never"}, **values)
 
 
-def test_a_schedule_where_nobody_watches_is_refused(render: Render):
-    """Its runs would stay as they were made; an operator of the whole cluster sees them anywhere."""
+def test_schedule_in_an_unwatched_namespace_is_refused(render: Render):
+    """Its runs would never start; a cluster-wide operator sees them anywhere."""
     elsewhere = [{**NIGHTLY, "namespace": "b"}]
     refusal = (
         "the schedule nightly would make its runs in b, but only desk-a is watched; "
@@ -242,7 +242,7 @@ def test_a_schedule_where_nobody_watches_is_refused(render: Render):
 
 
 def test_labels_and_annotations_are_on_everything(render: Render):
-    """Those of the user too, on pods as well."""
+    """The user's, too, also on pods."""
     objects = render(
         commonLabels={"team": "quant"},
         commonAnnotations={"owner": "desk"},
@@ -256,14 +256,14 @@ def test_labels_and_annotations_are_on_everything(render: Render):
 
 
 def alerts(render: Render, rule: dict[str, Any] | None = None, **values: Any) -> dict[str, dict[str, Any]]:
-    """Give the alerts of a release, by their names."""
+    """Return the alerts of a release, by their names."""
     objects = render(metrics={"prometheusRule": {"enabled": True, **(rule or {})}}, **values)
     [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
     return {one["alert"]: one for one in group["rules"]}
 
 
-def test_what_runs_by_the_clock_is_missed_when_it_stops(render: Render):
-    """What a person once ran is not; a regular expression says otherwise."""
+def test_stopped_schedule_alerts(render: Render):
+    """A run without a schedule is not missed, unless a regular expression includes it."""
     always = {"QlibShadowRunFailed", "QlibShadowOperatorStuck", "QlibShadowOperatorGone"}
     assert set(alerts(render)) == always
     scheduled = alerts(render, {"noSuccessHours": 30}, schedules=[NIGHTLY, {**NIGHTLY, "name": "weekly"}])
@@ -276,8 +276,8 @@ def test_what_runs_by_the_clock_is_missed_when_it_stops(render: Render):
     assert set(others) == {*always, "QlibShadowNoSuccess", "QlibShadowDatasetStale"}
 
 
-def test_a_schedule_that_never_succeeds_is_missed_in_time(render: Render):
-    """It has as long as one that has stopped; one that is suspended, or that is not to be missed, is not."""
+def test_schedule_that_never_succeeds_alerts_in_time(render: Render):
+    """It has the same time as one that has stopped; suspended and excluded schedules are not missed."""
     schedules = [NIGHTLY, {**NIGHTLY, "name": "weekly"}, {**NIGHTLY, "name": "later", "suspend": True}]
     known = "absent(qlib_shadow_last_success_timestamp_seconds"
     nightly, weekly = (f'{known}{{namespace="research", series="{name}"}})' for name in ("nightly", "weekly"))
@@ -289,7 +289,7 @@ def test_a_schedule_that_never_succeeds_is_missed_in_time(render: Render):
 
 
 def test_a_pod_monitor_finds_the_operators_port(render: Render):
-    """By the labels that the pod has and the name that its port has."""
+    """By the labels of the pod and the name of its port."""
     objects = render(metrics={"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}})
     monitor = objects["PodMonitor", "research/us-qlib-shadow-operator"]
     template = objects[OPERATOR]["spec"]["template"]
@@ -300,7 +300,7 @@ def test_a_pod_monitor_finds_the_operators_port(render: Render):
 
 
 def test_a_service_monitor_finds_its_service(render: Render):
-    """By the labels of the Service, which finds the pod by those that the pod has."""
+    """By the labels of the Service, which selects the pod by the pod's labels."""
     objects = render(metrics={"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}})
     service = objects["Service", "research/us-qlib-shadow-operator"]
     monitor = objects["ServiceMonitor", "research/us-qlib-shadow-operator"]
@@ -314,7 +314,7 @@ def test_a_service_monitor_finds_its_service(render: Render):
     assert [kind for kind, _ in render() if kind in {"Service", "ServiceMonitor", "PodMonitor"}] == []
 
 
-def test_nothing_is_counted_twice(render: Render):
+def test_two_monitors_are_refused(render: Render):
     """One monitor or the other."""
     both = {name: {"enabled": True} for name in ("podMonitor", "serviceMonitor")}
     with pytest.raises(CommandError, match="would count everything twice; enable one of them"):
@@ -331,7 +331,7 @@ def test_the_dashboard_is_json(render: Render):
 
 
 def pods(objects: Any) -> list[dict[str, Any]]:
-    """Give the pods of the operator, of a schedule, and of the trial."""
+    """Return the pods of the operator, of a schedule, and of the trial."""
     return [
         objects[OPERATOR]["spec"]["template"]["spec"],
         objects["CronJob", "research/nightly"]["spec"]["jobTemplate"]["spec"]["template"]["spec"],
@@ -339,8 +339,8 @@ def pods(objects: Any) -> list[dict[str, Any]]:
     ]
 
 
-def test_placement_is_the_users(render: Render):
-    """Priority, nodes, taints, affinity and spread, for every pod: a taint keeps none of them away."""
+def test_placement_applies_to_every_pod(render: Render):
+    """Priority, nodes, tolerations, affinity and spread, for every pod."""
     placement: dict[str, Any] = {
         "priorityClassName": "system-cluster-critical",
         "nodeSelector": {"pool": "system"},

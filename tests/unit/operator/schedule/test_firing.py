@@ -1,4 +1,4 @@
-"""A firing: one run however often it is tried, policies over runs, and history by count."""
+"""A firing: one run however often it is retried, concurrency policies, and pruning."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ BEFORE = "nightly-20261115-2301"
 
 @pytest.fixture
 def api() -> FakeRuns:
-    """Begin with no run."""
+    """Return an API server without runs."""
     return FakeRuns()
 
 
 def fire(api: FakeRuns, policy: str | None = None, keep: int | None = None, **environ: str) -> int:
-    """Fire once."""
+    """Carry out a firing once."""
     words = [f"concurrencyPolicy: {policy}"] * bool(policy) + [f"keepFinished: {keep}"] * (keep is not None)
     text = "{" + ", ".join(["name: nightly", *words, "run: {spec: {dataset: {maxAgeDays: 4}}}"]) + "}"
     return main({**ENVIRON, "QLIB_SHADOW_SCHEDULE": text, **environ}, lambda: api)
 
 
-def test_a_run_is_named_after_the_time_that_was_due(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
-    """And says which schedule and Job made it."""
+def test_run_is_named_after_the_due_time(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
+    """It records the schedule and the Job that created it."""
     assert fire(api) == ExitCode.DONE
     run = api.runs[NAME]
     assert run["spec"] == {"dataset": {"maxAgeDays": 4}}
@@ -44,11 +44,11 @@ def test_a_run_is_named_after_the_time_that_was_due(api: FakeRuns, capsys: pytes
         "qlibshadow.io/scheduled-for": "2026-11-16T23:01:00Z",
         "qlibshadow.io/created-by-job": "job-1",
     }
-    assert capsys.readouterr().out == f"schedule nightly: made run {NAME}\n"
+    assert capsys.readouterr().out == f"schedule nightly: created run {NAME}\n"
 
 
 @pytest.mark.parametrize("job", ["manual-1", f"other-{MINUTES}", "nightly-1", "nightly-123456789"])
-def test_a_job_that_a_person_named_gives_its_name(api: FakeRuns, job: str):
+def test_run_of_a_manual_job_has_the_jobs_name(api: FakeRuns, job: str):
     """`kubectl create job --from=cronjob/nightly manual-1`."""
     assert fire(api, QLIB_SHADOW_JOB=job) == ExitCode.DONE
     assert "qlibshadow.io/scheduled-for" not in api.runs[job]["metadata"]["annotations"]
@@ -56,8 +56,8 @@ def test_a_job_that_a_person_named_gives_its_name(api: FakeRuns, job: str):
 
 @pytest.mark.parametrize("policy", ["Allow", "Forbid", "Replace"])
 @pytest.mark.parametrize("job", [f"nightly-{MINUTES}", "manual-1"])
-def test_trying_again_makes_no_second_run(api: FakeRuns, policy: str, job: str):
-    """The pod died after the API server had made the run: a policy must not see it as an obstacle."""
+def test_retry_creates_no_second_run(api: FakeRuns, policy: str, job: str):
+    """The pod died after the API server had created the run: that run must not block the retry."""
     api.faults["create"] = ClusterError("the API server does not answer")
     assert fire(api, policy, QLIB_SHADOW_JOB=job) == ExitCode.TRANSIENT
     assert fire(api, policy, QLIB_SHADOW_JOB=job) == ExitCode.DONE
@@ -65,16 +65,18 @@ def test_trying_again_makes_no_second_run(api: FakeRuns, policy: str, job: str):
     assert not [call for call in api.calls if call.startswith("delete")]
 
 
-def test_the_same_time_is_served_once_even_by_another_job(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
-    """The CronJob's Job was deleted and made again."""
+def test_another_job_for_the_same_time_creates_no_second_run(
+    api: FakeRuns, capsys: pytest.CaptureFixture[str]
+):
+    """The CronJob's Job was deleted and recreated."""
     fire(api)
     assert fire(api, QLIB_SHADOW_JOB_UID="job-2") == ExitCode.DONE
-    assert capsys.readouterr().out.endswith(f"run {NAME} was made already\n")
+    assert capsys.readouterr().out.endswith(f"run {NAME} exists already\n")
     assert len(api.runs) == 1
 
 
-def test_a_name_that_was_taken_meanwhile_is_looked_at(api: FakeRuns):
-    """Two Jobs at once: the other one was faster, after our list."""
+def test_name_taken_meanwhile_is_checked(api: FakeRuns):
+    """Two Jobs at once: the other one created the run after our list."""
     fire(api)
     made, listed = dict(api.runs), api.list_runs
     api.list_runs = lambda namespace, **by: [] if "label_selector" in by else listed(namespace, **by)  # type: ignore[method-assign]
@@ -88,31 +90,31 @@ def test_a_name_that_was_taken_meanwhile_is_looked_at(api: FakeRuns):
         (
             {"schedule": "weekly", "dataset": {"maxAgeDays": 4}},
             f"nightly-{MINUTES}",
-            f"a run {NAME} is there already, not of this schedule; delete or rename one of them",
+            f"a run {NAME} exists already and is not of this schedule; delete or rename one of them",
         ),
         (
             {},
             f"nightly-{MINUTES}",
-            f"the run {NAME} is there already, with another spec; delete it to have this time run again",
+            f"the run {NAME} exists already, with another spec; delete it to repeat the run of this time",
         ),
         (
             {"dataset": {"maxAgeDays": 4}},
             "manual-1",
-            "the run manual-1 is there already, from an earlier Job of that name; give the Job another name",
+            "the run manual-1 exists already, from an earlier Job of that name; give the Job another name",
         ),
     ],
 )
-def test_a_name_that_another_run_has_is_refused(
+def test_name_of_another_run_is_refused(
     api: FakeRuns, capsys: pytest.CaptureFixture[str], there: dict[str, Any], job: str, sentence: str
 ):
-    """For good: the Job does not try again."""
+    """For good: the Job does not retry."""
     api.put(NAME if job != "manual-1" else job, **there)
     assert fire(api, QLIB_SHADOW_JOB=job) == ExitCode.BAD_CONFIG
     assert capsys.readouterr().err == f"schedule nightly: {sentence}\n"
 
 
 def test_forbid_skips_while_an_earlier_run_is_not_finished(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
-    """It is no failure; a person finds it in the log, on the pod and at the run that stands in the way."""
+    """It is no failure; the sentence is in the log, on the pod and in an Event of the blocking run."""
     api.put(BEFORE)
     assert fire(api, "Forbid") == ExitCode.DONE
     message = (
@@ -124,18 +126,16 @@ def test_forbid_skips_while_an_earlier_run_is_not_finished(api: FakeRuns, capsys
     assert list(api.runs) == [BEFORE]
 
 
-def test_a_skipping_stands_without_its_event(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
-    """An Event is a courtesy."""
+def test_skipping_succeeds_without_its_event(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
+    """The Event is optional."""
     api.put(BEFORE)
     api.faults["event"] = RefusedError("events is forbidden")
     assert fire(api, "Forbid") == ExitCode.DONE
     assert "no Event could be posted: events is forbidden" in capsys.readouterr().out
 
 
-def test_replace_deletes_what_is_not_finished_and_nothing_else(
-    api: FakeRuns, capsys: pytest.CaptureFixture[str]
-):
-    """Before it creates; its own run and finished ones stay, and those of other schedules."""
+def test_replace_deletes_only_unfinished_runs(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
+    """Before it creates; its own run, finished runs and runs of other schedules stay."""
     api.put("old", ended="Failed")
     api.put("one")
     api.put("two")
@@ -146,7 +146,7 @@ def test_replace_deletes_what_is_not_finished_and_nothing_else(
     assert "deleted two, one, not finished; concurrencyPolicy is Replace" in capsys.readouterr().out
 
 
-def test_replace_goes_on_where_it_broke_off(api: FakeRuns):
+def test_interrupted_replace_continues(api: FakeRuns):
     """Between the deletion and the creation."""
     api.put(BEFORE)
     api.faults["delete"] = ClusterError("gone for a moment")
@@ -156,22 +156,22 @@ def test_replace_goes_on_where_it_broke_off(api: FakeRuns):
 
 
 def test_allow_lets_runs_overlap(api: FakeRuns):
-    """Whoever says so has the room."""
+    """The user has chosen so."""
     api.put(BEFORE)
     assert fire(api, "Allow") == ExitCode.DONE
     assert set(api.runs) == {BEFORE, NAME}
 
 
 @pytest.mark.parametrize("ended", ["Complete", "Failed"])
-def test_finished_runs_stand_in_nobodys_way(api: FakeRuns, ended: str):
-    """Failed ones neither."""
+def test_finished_runs_do_not_block(api: FakeRuns, ended: str):
+    """Failed runs do not block either."""
     api.put(BEFORE, ended=ended)
     assert fire(api, "Forbid") == ExitCode.DONE
     assert NAME in api.runs
 
 
-def test_a_run_that_is_being_deleted_stands_in_nobodys_way(api: FakeRuns):
-    """It starts nothing any more."""
+def test_run_being_deleted_does_not_block(api: FakeRuns):
+    """It starts no more Jobs."""
     api.put(BEFORE)
     api.runs[BEFORE]["metadata"]["deletionTimestamp"] = "2026-11-16T00:00:00Z"
     fire(api, "Forbid")
@@ -180,7 +180,7 @@ def test_a_run_that_is_being_deleted_stands_in_nobodys_way(api: FakeRuns):
 
 @pytest.mark.parametrize(("keep", "left"), [(0, []), (1, ["c"]), (2, ["b", "c"]), (9, ["a", "b", "c"])])
 def test_the_newest_finished_runs_are_kept(api: FakeRuns, keep: int, left: list[str]):
-    """Counted without the one that is made now."""
+    """Counted without the run that is created now."""
     for name in ("a", "b", "c"):
         api.put(name, ended="Complete")
     api.put("stranger", ended="Complete", schedule="weekly")
@@ -188,10 +188,8 @@ def test_the_newest_finished_runs_are_kept(api: FakeRuns, keep: int, left: list[
     assert list(api.runs) == [*left, "stranger", NAME]
 
 
-def test_history_is_pruned_also_where_a_run_was_skipped_or_made_before(
-    api: FakeRuns, capsys: pytest.CaptureFixture[str]
-):
-    """Else one stuck run would let it grow."""
+def test_history_is_pruned_without_a_new_run(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
+    """Otherwise one stuck run would let the history grow."""
     api.put("old", ended="Complete")
     api.put(BEFORE)
     assert fire(api, "Forbid", keep=0) == ExitCode.DONE
@@ -199,7 +197,7 @@ def test_history_is_pruned_also_where_a_run_was_skipped_or_made_before(
     assert "; pruned old; artifacts stay" in capsys.readouterr().out
 
 
-def test_a_run_that_was_just_made_and_has_finished_is_not_pruned_by_its_own_firing(api: FakeRuns):
+def test_firing_does_not_prune_its_own_run(api: FakeRuns):
     """A retry after a very short run."""
     fire(api, keep=0)
     api.finish(NAME)
@@ -208,10 +206,8 @@ def test_a_run_that_was_just_made_and_has_finished_is_not_pruned_by_its_own_firi
 
 
 @pytest.mark.parametrize("name", ["QLIB_SHADOW_NAMESPACE", "QLIB_SHADOW_JOB", "QLIB_SHADOW_JOB_UID"])
-def test_a_pod_that_was_not_told_its_job_says_so(
-    api: FakeRuns, capsys: pytest.CaptureFixture[str], name: str
-):
-    """Somebody wrote the CronJob by hand."""
+def test_missing_variable_of_the_pod_is_named(api: FakeRuns, capsys: pytest.CaptureFixture[str], name: str):
+    """For example in a CronJob written by hand."""
     assert fire(api, None, None, **{name: ""}) == ExitCode.BAD_CONFIG
     assert capsys.readouterr().err == (
         f"{name} is not set; the CronJob must pass it on from its pod's metadata, "
@@ -220,8 +216,8 @@ def test_a_pod_that_was_not_told_its_job_says_so(
     assert api.calls == []
 
 
-def test_a_bad_schedule_names_the_variable(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
-    """Nothing is asked of the API server."""
+def test_bad_schedule_names_the_variable(api: FakeRuns, capsys: pytest.CaptureFixture[str]):
+    """No request is sent to the API server."""
     assert fire(api, QLIB_SHADOW_SCHEDULE="{name: nightly}") == ExitCode.BAD_CONFIG
     assert capsys.readouterr().err == "QLIB_SHADOW_SCHEDULE: run must be a mapping, not empty\n"
     assert api.calls == []
@@ -247,21 +243,21 @@ def test_a_bad_schedule_names_the_variable(api: FakeRuns, capsys: pytest.Capture
         ),
     ],
 )
-def test_what_the_api_server_says_is_passed_on(
+def test_api_errors_are_reported(
     api: FakeRuns,
     capsys: pytest.CaptureFixture[str],
     fault: Exception,
     code: ExitCode,
     sentence: str,
 ):
-    """What may pass by itself is tried again; what cannot is not."""
+    """What may pass by itself is retried; a permanent refusal is not."""
     api.faults["list"] = fault
     assert fire(api) == code
     assert capsys.readouterr().err == f"{sentence}\n"
 
 
-def test_without_a_cluster_it_says_so(capsys: pytest.CaptureFixture[str]):
-    """Somebody tries it at a desk."""
+def test_missing_cluster_is_reported(capsys: pytest.CaptureFixture[str]):
+    """For example on a workstation."""
 
     def nowhere() -> FakeRuns:
         raise NoClusterError("no cluster to talk to; run in a pod, or set KUBECONFIG")
@@ -270,10 +266,10 @@ def test_without_a_cluster_it_says_so(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().err == "no cluster to talk to; run in a pod, or set KUBECONFIG\n"
 
 
-def test_the_sentence_is_the_pods_termination_message(api: FakeRuns, tmp_path: Path):
-    """Of a success too; of a long one as much as the kubelet keeps."""
+def test_outcome_is_the_termination_message(api: FakeRuns, tmp_path: Path):
+    """Of a success, too; a long one is cut to what the kubelet keeps."""
     place = tmp_path / "termination-log"
     fire(api, QLIB_SHADOW_TERMINATION_LOG=str(place))
-    assert place.read_text() == f"schedule nightly: made run {NAME}"
+    assert place.read_text() == f"schedule nightly: created run {NAME}"
     fire(api, QLIB_SHADOW_TERMINATION_LOG=str(place), QLIB_SHADOW_SCHEDULE="x" * 9000 + ": 1")
     assert len(place.read_bytes()) <= 3500

@@ -1,4 +1,4 @@
-"""One read of NetworkPolicies serves a namespace for a minute; a missing policy is looked for each time."""
+"""A NetworkPolicy that was found is cached for a minute by namespace; a missing one is not."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ POLICY = Path(__file__).parents[3] / "manifests/network-policy/qrun.yaml"
 
 @dataclass
 class FakePolicies:
-    """An API server that knows policies by namespace, and counts."""
+    """An API server that has policies by namespace, and counts the reads."""
 
     policies: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def list_network_policies(self, namespace: str) -> list[dict[str, Any]]:
-        """List the NetworkPolicies of a namespace."""
+        """Return the NetworkPolicies of a namespace."""
         self.asked.append(namespace)
         return self.policies.get(namespace, [])
 
 
 @dataclass
 class World:
-    """Runs that ask one inquirer."""
+    """Runs that share one query runner."""
 
     api: FakePolicies = field(default_factory=FakePolicies)
 
@@ -44,7 +44,7 @@ class World:
         self.inquirer = QueryRunner(self.api, ClusterCache(), timedelta(seconds=20))  # type: ignore[arg-type]
 
     def is_closed(self, name: str, namespace: str = "research", seconds: float = 0) -> bool | None:
-        """Ask for a run, so many seconds later."""
+        """Run the query of a run, this many seconds after NOW."""
         run = Run(name=name, namespace=namespace, uid=f"uid-{name}", resource_version="1", generation=1)
         query = FindEgressPolicy(frozenset(child_labels(run.name, run.uid, Stage.QRUN).items()))
         answer: bool | None = self.inquirer.ask(run, query, NOW + timedelta(seconds=seconds))
@@ -53,41 +53,41 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    """Begin without policies."""
+    """Return a world without policies."""
     return World()
 
 
-def test_runs_that_start_together_share_an_answer(world: World):
-    """A hundred at once, one read."""
+def test_runs_that_start_together_share_one_read(world: World):
+    """A hundred runs, one read."""
     world.api.policies["research"] = [yaml.safe_load(POLICY.read_text())]
     assert all(world.is_closed(f"run-{number}", seconds=number / 2) for number in range(100))
     assert world.api.asked == ["research"]
 
 
-def test_an_answer_is_old_after_a_minute(world: World):
-    """And then it is asked for again, and believed."""
+def test_answer_expires_after_a_minute(world: World):
+    """Then it is read again."""
     world.api.policies["research"] = [yaml.safe_load(POLICY.read_text())]
     assert world.is_closed("one")
     del world.api.policies["research"]
     assert world.is_closed("two", seconds=60) is False
 
 
-def test_old_answers_are_not_kept(world: World):
+def test_expired_answers_are_dropped(world: World):
     """Namespaces come and go."""
     for number in range(50):
         world.is_closed("one", namespace=f"team-{number}", seconds=60 * number)
     assert world.inquirer._policies.keys() == {"team-49"}
 
 
-def test_a_missing_policy_is_seen_as_soon_as_it_is_applied(world: World):
-    """Whoever applies it and starts the run again need not wait."""
+def test_new_policy_is_found_at_once(world: World):
+    """A user who applies it and starts the run again need not wait."""
     assert world.is_closed("one") is False
     world.api.policies["research"] = [yaml.safe_load(POLICY.read_text())]
     assert world.is_closed("two", seconds=1) is True
 
 
-def test_each_namespace_has_its_own_policies(world: World):
-    """What closes one leaves the other open."""
+def test_policies_are_kept_by_namespace(world: World):
+    """A policy of one namespace does not affect another."""
     world.api.policies["research"] = [yaml.safe_load(POLICY.read_text())]
     assert world.is_closed("one") is True
     assert world.is_closed("one", namespace="elsewhere") is False

@@ -1,7 +1,7 @@
-"""An operator that starts among finished runs: what it reads at once it must not keep, nor ever have held.
+"""Peak memory of an operator that starts with many finished runs.
 
-The real process, over a real line, from an API server that lists documents as large as real ones. The kernel
-says how much memory it took at most, which is what a container's limit is held against.
+The real process lists documents as large as real ones from an API server. The kernel measures its peak
+memory, to which a container's limit applies.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 
 RUNS: Final = 400
 MEGABYTES: Final = 45
-"""By which those runs may raise the peak: 20 when this was written, 85 when pages were large and lingered."""
+"""By how much those runs may raise the peak: 20 when this was written, 85 when large pages stayed in memory.
+"""
 PATIENCE: Final = 300
 
 
 @contextmanager
 def served(runs: int) -> Iterator[str]:
-    """Serve so many finished runs; give the address."""
+    """Serve this many finished runs; yield the address."""
     server = Past(runs)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -52,7 +53,7 @@ def served(runs: int) -> Iterator[str]:
 
 
 def kubeconfig(folder: Path, server: str) -> Path:
-    """Write whom to ask, and as whom."""
+    """Write a kubeconfig for the server."""
     path = folder / "kubeconfig"
     content = {
         "current-context": "it",
@@ -65,7 +66,7 @@ def kubeconfig(folder: Path, server: str) -> Path:
 
 
 def peak(folder: Path, runs: int) -> float:
-    """Start an operator among finished runs; give the megabytes that it took at most until it was ready."""
+    """Return the peak memory in megabytes of an operator that starts with this many finished runs."""
     with served(runs) as server:
         port = free_port()
         settings = {
@@ -87,7 +88,7 @@ def peak(folder: Path, runs: int) -> float:
 
 
 def is_ready(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Ask whether the first lists are in the cache."""
+    """Return whether the first lists are in the cache."""
     assert process.poll() is None, f"the operator ended with {process.returncode}"
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=30) as answer:
@@ -97,26 +98,26 @@ def is_ready(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def most_memory(pid: int) -> float:
-    """Read the megabytes that a process took at most."""
+    """Return the peak memory of a process in megabytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     [kilobytes] = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
     return kilobytes / 1000
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def test_a_start_among_many_finished_runs_takes_little_more_than_among_none(tmp_path: Path):
+def test_finished_runs_add_little_to_the_peak_memory(tmp_path: Path):
     """Each has two Jobs and two pods; read all at once, they would be a hundred megabytes of documents."""
     assert peak(tmp_path, RUNS) - peak(tmp_path, 0) < MEGABYTES
 
 
-def test_kopf_keeps_nothing_of_what_it_has_told():
-    """A record of each object would be as much as the operator's own cache."""
+def test_kopf_keeps_no_record_of_objects():
+    """A record of each object would take as much memory as the operator's own cache."""
     memories = NoMemories()
     body: kopf.RawBody = a_pod_document()  # type: ignore[assignment]
     first, second = (asyncio.run(memories.recall(body, noticed_by_listing=True)) for _ in range(2))

@@ -1,4 +1,4 @@
-"""A schedule's YAML: what it may say, and the sentence for each way of saying it wrong."""
+"""A schedule's YAML: valid forms, and the sentence for each mistake."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ RUN = "run: {spec: {}}"
 
 
 def sample() -> dict[str, Any]:
-    """Read the sample CronJob."""
+    """Return the sample CronJob."""
     found: dict[str, Any] = yaml.safe_load((MANIFESTS / "samples/nightly.yaml").read_text())
     return found
 
 
 def pod(cronjob: dict[str, Any]) -> dict[str, Any]:
-    """Give the spec of the pod that makes a run."""
+    """Return the spec of the pod that creates a run."""
     found: dict[str, Any] = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     return found
 
 
-def test_the_least_is_a_name_and_a_spec():
-    """One at a time, thirty kept."""
+def test_minimal_schedule_is_a_name_and_a_spec():
+    """The defaults: one run at a time, thirty kept."""
     schedule = parse_schedule("name: nightly\n" + RUN)
     assert (schedule.name, schedule.spec) == ("nightly", {})
     assert (schedule.concurrency, schedule.keep_finished) == (Concurrency.FORBID, 30)
 
 
-def test_everything_can_be_said():
-    """With labels for whoever pays for it."""
+def test_every_field_is_parsed():
+    """With labels and annotations."""
     schedule = parse_schedule(
         "{name: weekly, concurrencyPolicy: Replace, keepFinished: 0, run: {metadata: {labels: {team: quant},"
         " annotations: {why: test}}, spec: {suspend: true}}}"
@@ -47,22 +47,22 @@ def test_everything_can_be_said():
     assert schedule.spec == {"suspend": True}
 
 
-def test_json_is_as_good_as_yaml():
+def test_schedule_may_be_json():
     """A chart writes JSON."""
     document = {"name": "nightly", "run": {"spec": {"workflow": {"template": "x"}}}}
     assert parse_schedule(json.dumps(document)).spec == {"workflow": {"template": "x"}}
 
 
-def test_a_run_can_be_pasted_in_with_its_kind():
-    """As it stands in a file, without its name."""
+def test_run_may_have_its_kind():
+    """As in a run manifest, without its name."""
     schedule = parse_schedule(
         "{name: n, run: {apiVersion: qlibshadow.io/v1alpha1, kind: QlibShadowRun, spec: {}}}"
     )
     assert schedule.spec == {}
 
 
-def test_dates_are_words():
-    """As kubectl takes them; a date of Python's would not fit into JSON."""
+def test_dates_are_strings():
+    """As kubectl reads them; a Python date would not fit into JSON."""
     text = "{name: n, run: {spec: {workflow: {segments: {train: [2019-01-02, 2020-12-31]}}}}}"
     assert parse_schedule(text).spec["workflow"]["segments"]["train"] == ["2019-01-02", "2020-12-31"]
 
@@ -75,7 +75,7 @@ def test_dates_are_words():
         ("[]", "the schedule must be a mapping, not a list"),
         ("7", "the schedule must be a mapping, not a number"),
         ("name: [", "the schedule is not YAML, line 1: expected the node content, but found '<stream end>'"),
-        ("name: a\nname: b", 'the schedule is not YAML, line 2: "name" stands twice'),
+        ("name: a\nname: b", 'the schedule is not YAML, line 2: "name" appears twice'),
         ("{name: !!binary aGk=, run: {}}", "the schedule cannot be written as JSON"),
         ("{name: .nan, run: {}}", "the schedule cannot be written as JSON"),
         ("name: &a [*a]", "the schedule cannot be written as JSON"),
@@ -86,7 +86,7 @@ def test_dates_are_words():
         ),
         (
             "{name: n, colour: red}",
-            'the schedule has no field "colour"; there are name, concurrencyPolicy, keepFinished, run',
+            'the schedule has no field "colour"; the fields are name, concurrencyPolicy, keepFinished, run',
         ),
         (RUN, 'the name of the schedule is "None"; it must be the CronJob\'s name'),
         ("{name: Nightly, run: {spec: {}}}", 'the name of the schedule is "Nightly"; it must be'),
@@ -100,7 +100,7 @@ def test_dates_are_words():
         ("{name: n, run: {spec: x}}", "run.spec must be a mapping, not text"),
         (
             "{name: n, run: {dataset: {}}}",
-            'run has no field "dataset"; there are apiVersion, kind, metadata, spec',
+            'run has no field "dataset"; the fields are apiVersion, kind, metadata, spec',
         ),
         (
             "{name: n, run: {kind: Job, spec: {}}}",
@@ -112,7 +112,7 @@ def test_dates_are_words():
         ),
         (
             "{name: n, run: {metadata: {finalizers: []}, spec: {}}}",
-            'run.metadata has no field "finalizers"; there are labels, annotations',
+            'run.metadata has no field "finalizers"; the fields are labels, annotations',
         ),
         ("{name: n, run: {metadata: true, spec: {}}}", "run.metadata must be a mapping, not true or false"),
         (
@@ -147,8 +147,8 @@ def test_a_mistake_is_one_sentence(text: str, sentence: str):
     assert "\n" not in str(caught.value)
 
 
-def test_the_sample_is_a_schedule_of_its_cronjobs_name():
-    """Else its runs would be named after Jobs and not after times."""
+def test_sample_schedule_has_its_cronjobs_name():
+    """Otherwise its runs would be named after Jobs instead of times."""
     cronjob = sample()
     environ = {one["name"]: one.get("value") for one in pod(cronjob)["containers"][0]["env"]}
     schedule = parse_schedule(environ["QLIB_SHADOW_SCHEDULE"])
@@ -157,8 +157,8 @@ def test_the_sample_is_a_schedule_of_its_cronjobs_name():
     assert cronjob["metadata"]["labels"]["app.kubernetes.io/name"] == APP_NAME
 
 
-def test_the_samples_pod_is_restricted():
-    """The namespace enforces it; only the token is there, which it needs."""
+def test_sample_pod_is_restricted():
+    """The namespace enforces it; it only needs its token."""
     found = pod(sample())
     [container] = found["containers"]
     deployment = yaml.safe_load((MANIFESTS / "operator/deployment.yaml").read_text())
@@ -168,7 +168,7 @@ def test_the_samples_pod_is_restricted():
     assert container["image"] == operator["containers"][0]["image"]
 
 
-def test_a_schedule_may_do_what_it_must_and_no_more():
+def test_schedule_role_is_minimal():
     """It reads nothing but runs, and changes none."""
     role = yaml.safe_load((MANIFESTS / "schedules/role.yaml").read_text())
     assert [(rule["resources"], rule["verbs"]) for rule in role["rules"]] == [

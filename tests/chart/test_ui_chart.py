@@ -1,4 +1,4 @@
-"""`ui.enabled`: the pages in the cluster, with no right but the one asked for, and a token from everybody."""
+"""`ui.enabled`: the pages in the cluster, with no rights but those requested, and always with a token."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ pytestmark = pytest.mark.cluster
 
 
 def pod(objects: Any, namespace: str = "research") -> dict[str, Any]:
-    """Give the pod that serves them."""
+    """Return the pod that serves the pages."""
     spec: dict[str, Any] = objects["Deployment", f"{namespace}/{NAME}"]["spec"]["template"]["spec"]
     return spec
 
 
-def test_nobody_serves_them_unasked(render: Render):
-    """The default makes nothing of the kind."""
+def test_pages_are_off_by_default(render: Render):
+    """By default there are none."""
     assert not [place for _, place in render() if place.endswith("-ui")]
 
 
 @pytest.mark.parametrize("namespaces", [[], ["a", "b"]], ids=["its own namespace", "others"])
 def test_they_are_served_where_runs_are(render: Render, namespaces: list[str]):
-    """From that namespace's claim, which they cannot write to."""
+    """From that namespace's claim, mounted read-only."""
     objects = render(ui={"enabled": True}, namespaces=namespaces, storage={"claimName": "mine"})
     for namespace in namespaces or ["research"]:
         spec = pod(objects, namespace)
@@ -44,8 +44,8 @@ def test_they_are_served_where_runs_are(render: Render, namespaces: list[str]):
         assert {"name": port["targetPort"], "containerPort": 8321} in container["ports"]
 
 
-def test_what_is_typed_there_is_a_command(render: Render):
-    """On every address of the pod, where a token is always asked for."""
+def test_container_runs_the_ui_command(render: Render):
+    """On every address of the pod, always with a token."""
     [container] = pod(render(ui={"enabled": True}))["containers"]
     options = build_parser().parse_args(container["args"])
     assert (options.command, options.host, options.port) == ("ui", "0.0.0.0", "8321")
@@ -53,14 +53,14 @@ def test_what_is_typed_there_is_a_command(render: Render):
 
 
 def test_the_token_comes_from_a_secret(render: Render):
-    """And is in no manifest."""
+    """It is in no manifest."""
     [container] = pod(render(ui={"enabled": True, "tokenSecret": "runs-token"}))["containers"]
     reference = {"secretKeyRef": {"name": "runs-token", "key": "token"}}
     assert container["env"] == [{"name": "QLIB_SHADOW_UI_TOKEN", "valueFrom": reference}]
 
 
-def test_the_pod_may_do_nothing(render: Render):
-    """No token of the API, no root, no writable file, no capability, and no way out."""
+def test_pod_has_no_rights(render: Render):
+    """No API token, no root, no writable file, no capability, and no egress."""
     objects = render(ui={"enabled": True})
     spec = pod(objects)
     [container] = spec["containers"]
@@ -81,7 +81,7 @@ def test_the_pod_may_do_nothing(render: Render):
 
 @pytest.mark.parametrize("namespaces", [[], ["a", "b"]], ids=["its own namespace", "others"])
 def test_resources_are_shown_on_request(render: Render, namespaces: list[str]):
-    """By an account of its own, which may ask for runs in that namespace, and for nothing else."""
+    """By its own account, which may list runs in that namespace and nothing else."""
     objects = render(ui={"enabled": True, "showResources": True}, namespaces=namespaces)
     for namespace in namespaces or ["research"]:
         place = f"{namespace}/{NAME}"
@@ -101,15 +101,15 @@ def test_resources_are_shown_on_request(render: Render, namespaces: list[str]):
     assert not [key for key in objects if key[0].startswith("ClusterRole")]
 
 
-def test_who_makes_no_rights_makes_none_here(render: Render):
-    """With `rbac.create: false` somebody else binds the account."""
+def test_rbac_create_false_creates_no_rights_for_the_pages(render: Render):
+    """With `rbac.create: false` the account is bound elsewhere."""
     objects = render(ui={"enabled": True, "showResources": True}, rbac={"create": False})
     assert ("ServiceAccount", f"research/{NAME}") in objects
     assert not [kind for kind, place in objects if kind.startswith("Role") and place.endswith("-ui")]
 
 
-def test_it_runs_as_the_runs_do(render: Render):
-    """Whoever could write the volume can read it; by the image that they use."""
+def test_pages_run_as_the_stages_do(render: Render):
+    """With the user and the image of the stages."""
     image = {"repository": "mine", "tag": "7", "pullSecrets": ["registry"]}
     values = {"runner": {"uid": 1000, "gid": 2000, "image": image}, "commonAnnotations": {"a": "b"}}
     where = {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}]}
@@ -131,7 +131,7 @@ def test_wrong_values_are_refused(render: Render, wrong: dict[str, object]):
     assert "values don't meet the specifications of the schema" in str(refused.value)
 
 
-def test_objects_without_the_pages_stay_the_same(render: Render):
-    """Serving them changes nothing else."""
+def test_pages_change_no_other_object(render: Render):
+    """Enabling the pages changes no other object."""
     with_pages = {key: one for key, one in render(ui={"enabled": True}).items() if not key[1].endswith("-ui")}
     assert yaml.safe_dump(sorted(with_pages)) == yaml.safe_dump(sorted(render()))

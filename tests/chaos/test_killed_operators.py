@@ -1,4 +1,4 @@
-"""Operators are killed at random instants, or run twice: every run ends right, by one Job of each stage."""
+"""Operators are killed at random instants, or run twice: every run completes, with one Job per stage."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ KILLS = int(os.environ.get("QLIB_SHADOW_CHAOS_KILLS", "4"))
 RUNS = int(os.environ.get("QLIB_SHADOW_CHAOS_RUNS", "5"))
 
 
-def test_runs_end_right_although_the_operator_is_killed_again_and_again(
+def test_runs_complete_although_the_operator_is_killed_repeatedly(
     theatre: Theatre, hire: Hire, record_property: Callable[[str, object], None]
 ):
-    """`kill -9` at random instants while runs come in: no run is lost, and none is done twice."""
+    """`kill -9` at random instants while runs are applied: no run is lost, and none runs twice."""
     seed = random.randrange(2**32)
     record_property("seed", seed)
     chance = random.Random(seed)
@@ -42,7 +42,7 @@ def test_runs_end_right_although_the_operator_is_killed_again_and_again(
 
 
 def test_two_operators_at_once_change_nothing(theatre: Theatre, hire: Hire):
-    """Two by mistake, for all runs together: one Job of each stage, and no Event twice."""
+    """Two operators by mistake: one Job per stage, and no repeated Event."""
     both = hire(), hire()
     names = [f"run-{number}" for number in range(RUNS)]
     theatre.apply("first")

@@ -1,4 +1,4 @@
-"""The API server goes away, or a line to it is cut without a word: the same operator goes on."""
+"""The API server restarts, or a connection to it is cut without notice: the same operator continues."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ RESTARTS = int(os.environ.get("QLIB_SHADOW_CHAOS_RESTARTS", "2"))
 RUNS = int(os.environ.get("QLIB_SHADOW_CHAOS_RUNS", "5"))
 WATCHES = 3
 BUSY_MACHINE = 60.0
-"""Seconds more than promised, for a machine on which other things compile."""
+"""Seconds more than promised, for a busy machine."""
 
 
-def test_runs_end_right_although_the_api_server_is_restarted(theatre: Theatre, hire: Hire):
-    """Killed and started again underneath, while runs are at work; the operator itself never restarts."""
+def test_runs_complete_although_the_api_server_restarts(theatre: Theatre, hire: Hire):
+    """It is killed and restarted while runs are in progress; the operator never restarts."""
     operator = hire()
     names = [f"run-{number}" for number in range(RUNS)]
     for restart in range(RESTARTS):
@@ -49,16 +49,14 @@ def test_runs_end_right_although_the_api_server_is_restarted(theatre: Theatre, h
 
 @pytest.fixture
 def proxy(theatre: Theatre) -> Iterator[Proxy]:
-    """Put a line that can be cut before the API server."""
+    """Yield a proxy in front of the API server."""
     proxy = Proxy(address_of(theatre.kubeconfig))
     yield proxy
     proxy.close()
 
 
-def test_a_line_that_is_cut_without_a_word_is_noticed(
-    theatre: Theatre, hire: Hire, proxy: Proxy, tmp_path: Path
-):
-    """No packet says so, and no connection ends: only silence does. New runs begin within the stated time."""
+def test_cut_connection_is_detected(theatre: Theatre, hire: Hire, proxy: Proxy, tmp_path: Path):
+    """No packet shows it, and no connection ends. New runs start within the documented time."""
     operator = hire(through(proxy, theatre.kubeconfig, tmp_path / "kubeconfig"))
     theatre.apply("before")
     theatre.wait_for_all()

@@ -1,4 +1,4 @@
-"""docs/states.md says what the tables say, and the tables make sense."""
+"""docs/states.md is current, and the table of transitions is consistent."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from qlib_shadow_operator.runs.names import FINISHED, StageState
 from qlib_shadow_operator.runs.transitions import STAGE_TRANSITIONS, is_legal
 
 
-def test_the_page_is_current():
-    """The tables, the docstrings and their order are on the page."""
+def test_states_page_is_current():
+    """It contains the tables and the docstrings in their order."""
     assert PAGE.read_text() == page(), "docs/states.md is stale; run: make docs"
 
 
-def test_every_state_has_its_ways_and_only_the_finished_have_none():
-    """No state is a trap but the two that are meant to be."""
+def test_only_finished_states_have_no_transitions():
+    """Only Succeeded and Failed are final."""
     assert set(STAGE_TRANSITIONS) == set(StageState)
     assert {state for state, there in STAGE_TRANSITIONS.items() if not there} == FINISHED
 
 
 def test_every_state_can_be_reached():
-    """From the beginning, by legal ways."""
+    """From Pending, by allowed transitions."""
     reached = {StageState.PENDING}
     while more := {after for state in reached for after in STAGE_TRANSITIONS[state]} - reached:
         reached |= more
     assert reached == set(StageState)
 
 
-def test_what_is_finished_goes_nowhere_and_staying_is_no_way():
-    """A state may last; an end may not be left."""
+def test_is_legal_allows_staying_but_no_way_back():
+    """A state may last; a final state may not be left."""
     assert is_legal(StageState.RUNNING, StageState.RUNNING)
     assert not is_legal(StageState.SUCCEEDED, StageState.RUNNING)
     assert not is_legal(StageState.RUNNING, StageState.PENDING)

@@ -1,4 +1,4 @@
-"""The chart that a release publishes: what it installs is what the release has built, by digest."""
+"""The chart that a release publishes installs the images of that release, by digest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVERYTHING = (
 
 @pytest.fixture
 def digests(tmp_path: Path) -> Path:
-    """Give what the job of the images hands on."""
+    """Return the artifacts of the images' job."""
     folder = tmp_path / "released"
     folder.mkdir()
     for name, digest in DIGESTS.items():
@@ -34,13 +34,13 @@ def digests(tmp_path: Path) -> Path:
 
 
 def pin(chart: Path, digests: Path) -> subprocess.CompletedProcess[str]:
-    """Run the script as the workflow does: with no package but Python."""
+    """Run the script as the workflow does: without installed packages."""
     command = (sys.executable, "-S", ROOT / "helm/pin.py", chart, REGISTRY, digests)
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_only_registry_and_digest_are_others(tmp_path: Path, digests: Path):
-    """In the values and in the table of them; every other file is as it was."""
+def test_only_registry_and_digest_change(tmp_path: Path, digests: Path):
+    """In the values and their table; every other file is unchanged."""
     done = pin(tmp_path / "chart", digests)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     source = ROOT / "helm/qlib-shadow-operator"
@@ -65,9 +65,7 @@ def test_only_registry_and_digest_are_others(tmp_path: Path, digests: Path):
 @pytest.mark.parametrize(
     ("content", "told"), [(None, "nothing, since it is not there"), ("", ""), ("sha256:0", "sha256:0")]
 )
-def test_a_digest_that_is_none_ends_the_release(
-    content: str | None, told: str, tmp_path: Path, digests: Path
-):
+def test_invalid_digest_ends_the_release(content: str | None, told: str, tmp_path: Path, digests: Path):
     """A chart with one image by tag would look like one by digest."""
     file = digests / "qlib-runner.digest"
     file.unlink() if content is None else file.write_text(content)
@@ -79,11 +77,11 @@ def test_a_digest_that_is_none_ends_the_release(
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("digests")
-def test_what_the_release_pushes_installs_its_images_by_digest(helm: Path, tmp_path: Path):
-    """The workflow's own script, with the real helm; only the registry is left out."""
+def test_pushed_chart_installs_its_images_by_digest(helm: Path, tmp_path: Path):
+    """The workflow's own script, with the real helm and without a registry."""
     shutil.copytree(ROOT / "helm", tmp_path / "helm")
     programs = {
-        # Whoever logs in reads the password, or the pipe breaks under the one who says it.
+        # `registry login` reads the password, or the pipe breaks for its writer.
         "helm": f'case $1 in registry) cat;; push) echo "Digest: $*";; *) exec {helm} "$@";; esac',
         "cosign": "true",
     }

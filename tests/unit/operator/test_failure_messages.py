@@ -1,4 +1,4 @@
-"""Every failure says cause, place and remedy: the sentences, verbatim."""
+"""Every failure message names cause, place and remedy: the sentences, verbatim."""
 
 # ruff: noqa: E501 - a table reads best in rows
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOG = (
 begun = a_run().seen().job(Stage.DOWNLOAD, active=1)
 
 SENTENCES: dict[str, tuple[Scene, float, str]] = {
-    "the runner's words come with the place of the log": (
+    "the runner's message is followed by the log location": (
         begun.failed(
             Stage.DOWNLOAD, 10, result(Stage.DOWNLOAD, "InvalidSpec", "spec.x is wrong. Remove it.")
         ),
@@ -38,7 +38,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             f"stages.download.resources.limits.memory, or use fewer instruments or a shorter history. {LOG}"
         ),
     ),
-    "out of memory, after some words": (
+    "out of memory, with the end of the log": (
         begun.failed(Stage.DOWNLOAD, 137, "loading 500 symbols\n", kill="OOMKilled"),
         1,
         (
@@ -47,12 +47,12 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             + LOG
         ),
     ),
-    "deleted too often": (
+    "Job deleted again": (
         begun.seen(minutes=1).replaced(Stage.DOWNLOAD).seen(minutes=1).without_job(Stage.DOWNLOAD),
         1,
         (
             'the Job "demo-a1b2c3d4-download" was deleted by hand 2 times before it ended. Apply the run again under a '
-            "new name, and set spec.suspend to hold a run up. "
+            "new name, and set spec.suspend to pause a run. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),
@@ -67,7 +67,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             "1, limited: 1. Change stages.download.resources, delete what is no longer needed, or raise the quota"
         ),
     ),
-    "untold": (
+    "result missing": (
         begun.job(Stage.DOWNLOAD, is_complete=True, ended_at=NOW)
         .report(Stage.DOWNLOAD, is_failed=True, ended_at=NOW)
         .told(
@@ -75,12 +75,12 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         ),
         1,
         (
-            "stage download ended well, but its pod was deleted before its result was read, and the run folder does not "
-            "tell it: results/download.json is not there. Apply the run again under a new name; the dataset is kept. "
+            "stage download succeeded, but its pod was deleted before its result was read, and the run folder has no "
+            "result: results/download.json is not there. Apply the run again under a new name; the dataset is kept. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),
-    "untold why": (
+    "cause missing": (
         begun.job_failed(Stage.DOWNLOAD, "BackoffLimitExceeded")
         .job(Stage.DOWNLOAD, failure_message="Job has reached the specified backoff limit")
         .report(Stage.DOWNLOAD, is_failed=True, ended_at=NOW)
@@ -88,11 +88,11 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         1,
         (
             "the Job failed with BackoffLimitExceeded: Job has reached the specified backoff limit; its pod is gone, and "
-            "the last attempt that could tell ended with OutOfDisk: /data is full. "
+            "the last recorded attempt ended with OutOfDisk: /data is full. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),
-    "untold why by anybody": (
+    "cause missing without recovery pod": (
         begun.job_failed(Stage.DOWNLOAD, "PodFailurePolicy").report(
             Stage.DOWNLOAD,
             is_failed=True,
@@ -101,7 +101,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         ),
         1,
         (
-            "the Job failed with PodFailurePolicy: no message; its pod is gone, and the run folder could not be asked why: "
+            "the Job failed with PodFailurePolicy: no message; its pod is gone, and the run folder could not be read: "
             "Job was active longer than its deadline. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
@@ -136,11 +136,11 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         begun.succeeded(Stage.DOWNLOAD, "hello"),
         1,
         (
-            "stage download ended well but its result cannot be read: it is not JSON. Set spec.image to a "
+            "stage download succeeded but its result cannot be read: it is not JSON. Set spec.image to a "
             f"qlib-runner of the operator's version. {LOG}"
         ),
     ),
-    "a log's tail": (
+    "end of the log": (
         begun.failed(Stage.DOWNLOAD, 1, "ModuleNotFoundError: No module named 'qlib'\n"),
         1,
         "exit code 1 without a result; the log ends with: ModuleNotFoundError: No module named 'qlib'. "
@@ -159,15 +159,15 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
 
 
 def condition_message(status: Status) -> str:
-    """Give the message of the condition Failed."""
+    """Return the message of the condition Failed."""
     found = status.condition(ConditionType.FAILED)
     assert found is not None
     return found.message
 
 
 @pytest.mark.parametrize(("scene", "minutes", "sentence"), SENTENCES.values(), ids=SENTENCES.keys())
-def test_a_failure_reads_well(scene: Scene, minutes: float, sentence: str):
-    """The condition, the stage and the Event say the same."""
+def test_failure_message(scene: Scene, minutes: float, sentence: str):
+    """The condition, the stage and the Event have the same message."""
     decision = scene.decide(minutes=minutes)
     assert condition_message(decision.status) == sentence
     assert decision.status.stages[0].message == sentence
@@ -175,16 +175,16 @@ def test_a_failure_reads_well(scene: Scene, minutes: float, sentence: str):
     assert decision.notes[-1].warning
 
 
-def test_a_long_message_keeps_both_ends():
-    """The cause stands first, the remedy last."""
+def test_long_message_keeps_both_ends():
+    """The cause comes first, the remedy last."""
     text = shorten("cause " + "x" * 5000 + " remedy")
     assert text.startswith("cause ")
     assert text.endswith(" remedy")
     assert len(text) == MESSAGE_MAX
 
 
-def test_the_place_of_the_log_survives_a_long_message():
-    """However much the runner says."""
+def test_long_message_keeps_the_log_location():
+    """However long the runner's message is."""
     scene = begun.failed(Stage.DOWNLOAD, 10, result(Stage.DOWNLOAD, "InvalidSpec", "x" * 3000))
     message = scene.decide(minutes=1).status.stages[0].message
     assert message is not None
@@ -198,7 +198,7 @@ RETRIES: dict[str, tuple[Scene, str]] = {
         begun.attempt_failed(Stage.DOWNLOAD, 143, STOPPED),
         "attempt 2; the one before ended with Interrupted: told to stop",
     ),
-    "a pod deleted by hand that would not stop": (
+    "a pod deleted by hand that was killed": (
         begun.attempt_failed(Stage.DOWNLOAD, 137).pod_is(Stage.DOWNLOAD, ends_by=NOW),
         (
             "attempt 2; the one before ended with Interrupted: the attempt was stopped from outside; its pod was deleted, "
@@ -210,28 +210,28 @@ RETRIES: dict[str, tuple[Scene, str]] = {
             Stage.DOWNLOAD, disruption="EvictionByEvictionAPI: Eviction API: evicting"
         ),
         (
-            "attempt 2; the one before ended with Evicted: the cluster took the pod away: EvictionByEvictionAPI: Eviction "
+            "attempt 2; the one before ended with Evicted: the cluster removed the pod: EvictionByEvictionAPI: Eviction "
             "API: evicting"
         ),
     ),
-    "a node that ran short": (
+    "a node short of memory": (
         begun.pod(
             Stage.DOWNLOAD, phase="Failed", reason="Evicted", message="The node was low on resource: memory."
         ),
         (
-            "attempt 2; the one before ended with Evicted: the cluster took the pod away: The node was low on resource: "
+            "attempt 2; the one before ended with Evicted: the cluster removed the pod: The node was low on resource: "
             "memory"
         ),
     ),
-    "a fault that may pass": (
+    "a transient failure": (
         begun.attempt_failed(Stage.DOWNLOAD, 13, result(Stage.DOWNLOAD, "DownloadFailed", "no answer")),
         "attempt 2; the one before ended with DownloadFailed: no answer",
     ),
 }
 
 
-def test_an_attempt_that_vanished_is_counted_and_told_once():
-    """A pod that was deleted leaves nothing to read; the status says so as long as the next attempt runs."""
+def test_vanished_attempt_is_counted_and_reported_once():
+    """A deleted pod leaves nothing to read; the status has the message while the next attempt runs."""
     gone = begun.running(Stage.DOWNLOAD).seen().without_pods(Stage.DOWNLOAD)
     sentence = (
         "attempt 2; the pod of the one before is gone: it was deleted, or its node is lost. "
@@ -246,12 +246,12 @@ def test_an_attempt_that_vanished_is_counted_and_told_once():
         assert (stage.attempts, stage.message) == (2, sentence)
 
 
-def test_a_pod_that_does_not_end_is_told_with_its_node_and_the_remedy():
-    """While it is waited for, and when the deadline ends that."""
+def test_message_of_a_pod_that_does_not_stop_names_node_and_remedy():
+    """While it is waited for, and when the deadline ends the wait."""
     stuck = begun.running(Stage.DOWNLOAD).seen().pod_is(Stage.DOWNLOAD, ends_by=NOW, node="node-7")
     sentence = (
-        'the pod "pod-1" was to end and has not: its node "node-7" does not answer, or cannot stop it. Another '
-        "attempt begins once it is gone. If the node is lost: kubectl delete node node-7, or: "
+        'the pod "pod-1" was told to stop and has not: its node "node-7" does not answer or cannot stop it. Another '
+        "attempt starts once it is gone. If the node is lost: kubectl delete node node-7, or: "
         "kubectl delete pod -n research pod-1 --force"
     )
     [note] = stuck.decide(minutes=1).notes
@@ -268,8 +268,8 @@ def test_a_pod_that_does_not_end_is_told_with_its_node_and_the_remedy():
 
 
 @pytest.mark.parametrize(("scene", "sentence"), RETRIES.values(), ids=RETRIES.keys())
-def test_a_retry_says_what_became_of_the_attempt_before(scene: Scene, sentence: str):
-    """In the stage's message and in an Event, while the next one runs."""
+def test_retry_message_says_how_the_previous_attempt_ended(scene: Scene, sentence: str):
+    """In the stage's message and in an Event, while the next attempt runs."""
     decision = (
         scene.job(Stage.DOWNLOAD, active=1, failed=1).running(Stage.DOWNLOAD, "pod-2").decide(minutes=1)
     )
@@ -280,8 +280,8 @@ def test_a_retry_says_what_became_of_the_attempt_before(scene: Scene, sentence: 
     )
 
 
-def test_a_queue_is_no_warning():
-    """It is what the user asked for."""
+def test_waiting_in_a_queue_is_not_a_warning():
+    """The user asked for it."""
     scene = a_run(queue_name="nightly").seen().job(Stage.DOWNLOAD, suspended=True)
     [note] = scene.decide(minutes=1).notes
     assert (note.reason, note.warning) == ("StageWaiting", False)
@@ -292,8 +292,8 @@ def test_a_queue_is_no_warning():
 
 
 @pytest.mark.parametrize(("closed", "status"), [(True, True), (False, False), (None, None)])
-def test_what_is_known_of_the_network_is_told_once(closed: bool | None, status: bool | None):  # noqa: FBT001
-    """A missing policy by an Event too; what could not be found out, not at all."""
+def test_network_condition_is_reported_once(closed: bool | None, status: bool | None):  # noqa: FBT001
+    """A missing policy is also an Event; an unknown answer is not shown."""
     scene = begun.succeeded(Stage.DOWNLOAD)
     asked = scene.decide(minutes=1).queries
     seen = scene.answered(asked[0], closed)
@@ -317,8 +317,8 @@ def test_what_is_known_of_the_network_is_told_once(closed: bool | None, status: 
         "Error creating: exceeded quota: q",
     ],
 )
-def test_a_refusal_is_told_once_whatever_the_refused_pod_is_called(note: str):
-    """Each pod that the Job controller tries has another name; that is no news."""
+def test_refusal_message_omits_the_pod_name(note: str):
+    """Each pod that the Job controller tries has another name; that is not a new message."""
     asked = begun.answered(FindStartupWarning("job-download"), WarningEvent("FailedCreate", note, NOW))
     message = asked.decide(minutes=1).status.stages[0].message
     assert message == (
