@@ -238,7 +238,7 @@ def test_the_loops_of_the_fast_engine_are_compiled(runner: Container) -> None:
 
 LOOK_FOR_FONTS = """
 import os, pathlib
-from qlib_shadow_runner.environment import drawing_environment
+from qlib_shadow_runner.process.environment import drawing_environment
 os.environ |= drawing_environment(os.environ, "/work")
 made = [path.stat().st_ino for path in pathlib.Path("/work").glob("fontlist-*.json")]
 import matplotlib.font_manager

@@ -202,7 +202,7 @@ RACE = """
 import sys
 from pathlib import Path
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.lease import Lease
+from qlib_shadow_runner.runs.lease import Lease
 sys.stdin.read(1)
 try:
     lease = Lease.take(Path(sys.argv[1]))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BODY = """
     import os, subprocess, sys
     from pathlib import Path
-    from qlib_shadow_runner.tee import Tee
+    from qlib_shadow_runner.process.tee import Tee
     folder = Path(sys.argv[1])
 """
 

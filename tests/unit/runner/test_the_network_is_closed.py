@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SUPERVISE = """
     import json, os, sys
     from qlib_shadow_runner.errors import StageError
-    from qlib_shadow_runner.supervisor import Supervisor
+    from qlib_shadow_runner.process.supervisor import Supervisor
     closed, command = json.loads(sys.argv[1])
     supervisor = Supervisor(closed=closed)
     supervisor.listen()
