@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.spec import AUTO
 from qlib_shadow_runner.dataset.qlib_layout import ALL, Dataset
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import AUTO
 from qlib_shadow_runner.texts import nearest
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from qlib_shadow_runner.discovery.market import Market, describe_market, find_ma
 from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, SegmentPlan, plan_segments
 
 if TYPE_CHECKING:
+    from qlib_shadow_runner.contract.spec import WorkflowSpec
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
-    from qlib_shadow_runner.spec import WorkflowSpec
 
 
 @dataclass(frozen=True)

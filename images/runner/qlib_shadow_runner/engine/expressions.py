@@ -43,7 +43,7 @@ COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
     ast.NotEq: "Ne",
 }
 MIRRORED: Final = {"Gt": "Lt", "Ge": "Le", "Lt": "Gt", "Le": "Ge", "Eq": "Eq", "Ne": "Ne"}
-"""Python asks the right side where the left one is a number."""
+"""The comparison that Python evaluates when the left side is a number."""
 FOLDED: Final[Mapping[str, Callable[[float, float], float]]] = {
     "Add": operator.add,
     "Sub": operator.sub,
@@ -62,7 +62,7 @@ WINDOWS: Final = frozenset(
 PAIRED_WINDOWS: Final = frozenset({"Corr", "Cov"})
 OF_FLOATS: Final = SHIFTS | REGRESSIONS | PAIRED_WINDOWS | {"Abs", "Log", "Sign", "Quantile"}
 ORDERED: Final = frozenset({"Med", "Quantile"})
-"""They keep their window in order, and of zeros with other signs any."""
+"""Operators that keep their window sorted, so that zeros with different signs lose their order."""
 REMEMBERING: Final = ORDERED | PAIRED_WINDOWS | REGRESSIONS | {"Mean", "Sum", "Count", "Std", "Var"}
 """What does not follow from its window alone."""
 OPERATORS: Final[Mapping[str, str]] = {
@@ -84,11 +84,11 @@ class ExpressionError(ValueError):
 
 
 class Unsupported(Exception):  # noqa: N818 - it is a finding, and Qlib's to deal with
-    """What an expression holds that is left to Qlib."""
+    """The part of an expression that is left to Qlib."""
 
 
 class ValueKind(Enum):
-    """What an expression gives for each day."""
+    """The type of the values that an expression gives for each day."""
 
     NUMBER = auto()
     FLOAT = auto()
@@ -101,7 +101,7 @@ class ValueKind(Enum):
 
 @dataclass(frozen=True)
 class Node:
-    """One operator with its operands; a field has a name, a number its value, a window its days."""
+    """An operator with its operands; a field has a name, a number its value, a window its days."""
 
     operator: str
     kind: ValueKind
@@ -114,7 +114,7 @@ class Node:
         return self._hash
 
     def __post_init__(self) -> None:
-        # A tree is looked up as often as it is computed, and hashing it anew would walk through it.
+        # Nodes are dictionary keys, and hashing a tree each time would walk through all of it.
         parts = (self.operator, self.operands, self.name, self.number, self.days)
         object.__setattr__(self, "_hash", hash(parts))
 
@@ -122,12 +122,12 @@ class Node:
 
     @property
     def arrays(self) -> tuple[Node, ...]:
-        """Give the operands that are not plain numbers."""
+        """Return the operands that are not plain numbers."""
         return tuple(operand for operand in self.operands if operand.kind is not ValueKind.NUMBER)
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Say how many days before and after Qlib loads for this; not always what the result depends on."""
+        """Return how many days Qlib loads before and after; the result may depend on fewer."""
         inner = [operand.extent for operand in self.arrays] or [(0, 0)]
         before, after = max(one for one, _ in inner), max(one for _, one in inner)
         if self.operator == "Ref":
@@ -136,12 +136,12 @@ class Node:
 
     @property
     def reach(self) -> int:
-        """Say how many days back this operator looks, one more than a window has for who leaves it."""
+        """Return how many days back this operator looks, the day that leaves a window included."""
         return max(self.days, 0)
 
     @property
     def ahead(self) -> int:
-        """Say how many days after a day its value may depend on, whatever Qlib loads."""
+        """Return how many days after a day its value may depend on."""
         inner = max([operand.ahead for operand in self.arrays], default=0)
         if self.operator == "Ref":
             return max(inner - self.days, 0)
@@ -149,7 +149,7 @@ class Node:
 
     @property
     def fields(self) -> frozenset[str]:
-        """Name the fields of the dataset that it is made of."""
+        """Return the dataset's fields that the expression reads."""
         inner = frozenset[str]().union(*(operand.fields for operand in self.arrays))
         return inner | {self.name} if self.operator == "Field" else inner
 

@@ -20,6 +20,7 @@ from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, man
 from qlib_shadow_runner.dataset.pinned import find_pinned
 from qlib_shadow_runner.dataset.publish import folder_of
 from qlib_shadow_runner.dataset.quality.assess import reassess
+from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.environment import drawing_environment
 from qlib_shadow_runner.stages.dataset import dataset_metadata, dataset_result, introduce_dataset
@@ -81,7 +82,9 @@ def find_dataset(context: StageContext) -> tuple[ResolvedDataset, DatasetResult]
         return resolved, found
     resolved = find_pinned(context.stage_input.volume.locate(spec.path), spec.version)
     check_claims(resolved.manifest, spec)
-    return resolved, introduce_dataset(context, resolved, reassess(resolved.manifest.quality, spec.quality))
+    return resolved, introduce_dataset(
+        context, resolved, reassess(resolved.manifest.quality, Policy.of(spec.quality))
+    )
 
 
 def resolve_dataset(context: StageContext) -> ResolvedDataset:

@@ -9,14 +9,16 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.contract.fields import fields_of
 from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from qlib_shadow_runner.contract.spec import Segments, WorkflowSpec
     from qlib_shadow_runner.discovery.research_plan import ResearchPlan
-    from qlib_shadow_runner.spec import RunSpec, Segments
+    from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.filling import Filled
     from qlib_shadow_runner.workflow.parsed import Workflow
 
@@ -94,12 +96,21 @@ def _check_threads(model: Mapping[str, Any], threads: int) -> None:
 
 
 def _check_used(spec: RunSpec, filled: Filled) -> None:
-    for parameter, where in spec.workflow.asked.items():
+    for parameter, where in _asked(spec.workflow):
         if parameter not in filled.used:
             refuse(
                 f"{where} has no effect: {filled.template} does not use {{{{ {parameter} }}}}; "
                 "use it there, or remove it from the manifest"
             )
+
+
+def _asked(workflow: WorkflowSpec) -> Iterator[tuple[str, str]]:
+    """Yield the template's parameters that the manifest sets, each with its field."""
+    yield from ((f"model.{name}", f"spec.workflow.model.{name}") for name in workflow.model)
+    for section, part in (("strategy", workflow.strategy), ("exchange", workflow.exchange)):
+        for one in fields_of(type(part)):
+            if one.name in part.given:
+                yield f"{section}.{one.name}", f"spec.workflow.{section}.{one.key}"
 
 
 def _check_engine(workflow: Workflow, spec: RunSpec, template: str) -> None:
@@ -108,7 +119,7 @@ def _check_engine(workflow: Workflow, spec: RunSpec, template: str) -> None:
     if others:
         refuse(
             f"spec.workflow.engine is {asked}, and {template} has another engine's {', '.join(others)}; let "
-            'each module_path follow {% if engine == "fast" %}, or remove engine from the manifest'
+            'each class path follow {% if engine == "fast" %}, or remove engine from the manifest'
         )
 
 

@@ -6,7 +6,6 @@ from the run manifest.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.workflow.parsed import class_of
@@ -14,7 +13,7 @@ from qlib_shadow_runner.workflow.parsed import class_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.spec import WorkflowSpec
+    from qlib_shadow_runner.contract.spec import WorkflowSpec
     from qlib_shadow_runner.workflow.parsed import Workflow
     from qlib_shadow_runner.workflow.prepare import Research
 
@@ -45,7 +44,7 @@ def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: boo
     """Return the fields of RUN_METADATA.json that describe the research."""
     plan, workflow = research.plan, research.workflow
     exchange = exchange_of(workflow)
-    segments = {name: [str(day) for day in span] for name, span in asdict(plan.days.segments).items()}
+    segments = {name: [str(day) for day in span] for name, span in plan.days.segments.values().items()}
     assumptions = SLIPPAGE if exchange["impact_cost"] else NO_SLIPPAGE
     return {
         "config_hash": research.config_hash,

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.engine.expressions import read
-from qlib_shadow_runner.spec.workflow import Engine
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
+from qlib_shadow_runner.workflow.allowed.plugins import engine_of
 from qlib_shadow_runner.workflow.read_yaml import read_document
-from qlib_shadow_runner.workflow.shapes import expressions_in, reach_of
+from qlib_shadow_runner.workflow.shapes import class_path_of, expressions_in, reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from qlib_shadow_runner.contract.spec import Engine
 
 Part = dict[str, Any]
 MACHINE_DEPENDENT: Final = (
@@ -25,10 +27,9 @@ MACHINE_DEPENDENT: Final = (
     ("task", "model", "kwargs", "num_threads"),
 )
 """What differs between machines without changing the result; the fingerprint stands for the path."""
-OURS: Final = ("qlib_shadow_runner.plugins.handlers", "qlib_shadow_runner.plugins.backtest.")
-"""The modules that compute on arrays; records and qlib_handlers let Qlib compute."""
 FEATURES_LOOK_BACK: Final[Mapping[str, int]] = {
     "Alpha158": 60,
+    "QlibAlpha158": 60,
     "Alpha158vwap": 60,
     "Alpha360": 59,
     "Alpha360vwap": 59,
@@ -108,7 +109,7 @@ class Workflow:
             "executor": config.get("executor", {}),
             "exchange": self.backtest["exchange_kwargs"].get("exchange", {}),
         }
-        return {name: _engine(part) for name, part in parts.items()}
+        return {name: engine_of(class_path_of(part)) for name, part in parts.items()}
 
     @property
     def reach(self) -> Reach:
@@ -153,12 +154,6 @@ def parse(text: str) -> Workflow:
 def class_of(part: Mapping[str, Any]) -> str:
     """Return the name of a part's class without its module."""
     return str(part["class"]).rpartition(".")[2]
-
-
-def _engine(part: Mapping[str, Any]) -> Engine:
-    named = str(part.get("class"))
-    path = named if "." in named else str(part.get("module_path"))  # as Qlib reads it
-    return Engine.FAST if path.startswith(OURS) else Engine.QLIB
 
 
 def _texts(fields: object) -> list[str]:

@@ -11,13 +11,13 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.spec import AUTO
 from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, feature_folder
 from qlib_shadow_runner.discovery.benchmark import Benchmark
 from qlib_shadow_runner.discovery.market import Market
 from qlib_shadow_runner.discovery.research_plan import ResearchPlan, make_plan
 from qlib_shadow_runner.discovery.segments import ALPHA158, plan_segments
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import AUTO
 from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.agreement import check_agreement
 from qlib_shadow_runner.workflow.filling import fill
@@ -29,9 +29,10 @@ from qlib_shadow_runner.workflow.vetting import vet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qlib_shadow_runner.contract.spec import Segments
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
     from qlib_shadow_runner.discovery.segments import Reach
-    from qlib_shadow_runner.spec import RunSpec, Segments
+    from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.templates import Template
 
 MOST_RENDERINGS: Final = 3

@@ -5,14 +5,15 @@ A shape refuses a value with its place and what may stand there; what no shape n
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
+from qlib_shadow_runner.contract.kinds import Number, Whole
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.engine.expressions import SHIFTS, ExpressionError, Node, read
 from qlib_shadow_runner.texts import did_you_mean
+from qlib_shadow_runner.workflow.allowed.plugins import ClassPath, advice_for
 from qlib_shadow_runner.workflow.read_yaml import refuse
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Named:
     """An object of one of a few classes; Qlib imports and calls any class that is named."""
 
     what: str
-    classes: Mapping[tuple[str, str], Keys]
+    classes: Mapping[ClassPath, Keys]
     default_module: str | None = None
     """Where Qlib looks for a class without a module."""
 
@@ -112,19 +113,24 @@ class Named:
             refuse(f"{where} is {shown(value)}; it must be a mapping with class, module_path and kwargs")
         named = self.resolve(value)
         if named not in self.classes:
-            listed = ", ".join(".".join(known) for known in self.classes)
-            refuse(
-                f"{where} names {named[0]}.{named[1]}, which is not among the classes that a shadow run "
-                f"may use there: {listed}"
-            )
+            refuse(f"{where} names {named[0]}.{named[1]}, {advice_for(named) or self._not_listed()}")
         takes = self.classes[named]
         needs = frozenset({"kwargs"} if takes.needs else ())
         Keys({"class": TEXT, "module_path": TEXT, "kwargs": takes}, needs).check(value, where)
 
-    def resolve(self, value: Mapping[str, object]) -> tuple[str, str]:
-        """Return module and class as Qlib finds them: a dotted class overrides `module_path`."""
-        module, dot, name = str(value["class"]).rpartition(".")
-        return (module if dot else str(value.get("module_path", self.default_module)), name)
+    def _not_listed(self) -> str:
+        listed = ", ".join(".".join(known) for known in self.classes)
+        return f"which is not among the classes that a shadow run may use there: {listed}"
+
+    def resolve(self, value: Mapping[str, object]) -> ClassPath:
+        """Return the class path, as Qlib reads it."""
+        return class_path_of(value, self.default_module)
+
+
+def class_path_of(value: Mapping[str, object], default_module: str | None = None) -> ClassPath:
+    """Return the module and class that are named; dots in `class` beat `module_path`."""
+    module, dot, name = str(value.get("class")).rpartition(".")
+    return (module if dot else str(value.get("module_path", default_module)), name)
 
 
 def shown(value: object) -> str:
@@ -135,21 +141,14 @@ def shown(value: object) -> str:
 
 def number(low: float, high: float) -> Plain:
     """Return the shape of a finite number within a range."""
-
-    def fits(value: object) -> bool:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        return good and math.isfinite(value) and low <= value <= high  # type: ignore[arg-type, operator]
-
-    return Plain(f"a number from {low:g} to {high:g}", fits)
+    kind = Number(low, high)
+    return Plain(kind.words, kind.fits)
 
 
 def whole(low: int, high: int) -> Plain:
     """Return the shape of a whole number within a range."""
-
-    def fits(value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-    return Plain(f"a whole number from {low:,} to {high:,}", fits)
+    kind = Whole(low, high)
+    return Plain(kind.words, kind.fits)
 
 
 def exactly(*values: object) -> Plain:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.spec import DEFAULT_ENGINE
 from qlib_shadow_runner.dataset.qlib_layout import ALL
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE
 from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qlib_shadow_runner.contract.spec import ConfigMapRef, Strategy, WorkflowSpec
     from qlib_shadow_runner.discovery.research_plan import ResearchPlan
-    from qlib_shadow_runner.spec import ConfigMapRef, RunSpec, Strategy, WorkflowSpec
+    from qlib_shadow_runner.spec import RunSpec
 
 TEMPLATES: Final[Mapping[str, str]] = {
     "lightgbm-alpha158": "workflow_us_lightgbm_alpha158_shadow.yaml",
@@ -111,13 +112,13 @@ def template_parameters(
         "model": model_parameters(spec, plan),
         "seed": spec.workflow.seed,
         "num_threads": threads,
-        "segments": asdict(segments),
+        "segments": segments.values(),
         "backtest": {"start": plan.days.backtest[0], "end": plan.days.backtest[1]},
         "instruments": plan.market.instruments,
         "benchmark": plan.benchmark.value_for_qlib,
         "codes": exchange_codes(plan),
         "strategy": strategy_parameters(spec.workflow.strategy, len(plan.market.symbols)),
-        "exchange": asdict(spec.workflow.exchange),
+        "exchange": spec.workflow.exchange.values(),
     }
 
 

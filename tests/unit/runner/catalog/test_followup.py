@@ -164,7 +164,7 @@ def test_followup_command_evaluates_and_sums_up(small: SmallVolume, capsys: pyte
     """In a table and for programs; before there is anything, in a sentence."""
     words = ["followup", "--data", str(small.data)]
     assert main(words) == 0
-    assert capsys.readouterr().out.startswith("nothing is known yet of what became of the signals in ")
+    assert capsys.readouterr().out.startswith("no outcome of the signals in ")
     small.add_dataset(DAYS + 8)
     assert main(words) == 0
     head, *lines = capsys.readouterr().out.splitlines()

@@ -201,7 +201,7 @@ def test_truncated_signals_are_left_out_and_named(tmp_path: Path, capsys: pytest
     shown = capsys.readouterr()
     assert shown.out == "run_id\nwhole\n"
     assert (
-        shown.err.count("signals_ranked.parquet is missing or cut, so that its run has no signals here\n")
+        shown.err.count("signals_ranked.parquet is missing or incomplete, so its run has no signals here\n")
         == 2
     )
 

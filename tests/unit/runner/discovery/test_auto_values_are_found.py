@@ -11,13 +11,13 @@ from hypothesis import strategies as some
 from tests.unit.runner.conftest import write_bin
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.spec import Segments, WorkflowSpec
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import describe_market, find_market
 from qlib_shadow_runner.discovery.research_plan import make_plan
 from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, plan_segments
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import Segments, WorkflowSpec
 
 MakeDataset = Callable[..., Dataset]
 

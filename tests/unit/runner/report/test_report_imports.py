@@ -45,7 +45,10 @@ def run_python(*words: str) -> str:
 
 def test_report_imports_nothing_heavy(made: Made):
     """Matplotlib and pandas are imported; libraries that no figure uses are not."""
-    assert run_python(MAKE, str(made.folder), *HEAVY, "matplotlib", "pandas").split() == ["matplotlib", "pandas"]
+    assert run_python(MAKE, str(made.folder), *HEAVY, "matplotlib", "pandas").split() == [
+        "matplotlib",
+        "pandas",
+    ]
 
 
 def test_deferred_scipy_function_works_when_called():

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, cast
 import lightgbm
 import pandas as pd
 import pytest
-import yaml
 from tests.unit.runner.report.independent_figures import performance
 from tests.unit.runner.report.pages import number, read_page
 
@@ -397,27 +396,6 @@ def test_ctrl_c_stops_training_and_leaves_nothing_running(tmp_path: Path):
     assert errors.startswith("Interrupted: the stage was told to stop")
     assert json.loads((folder / "RUN_METADATA.json").read_bytes())["status"] == "interrupted"
     assert {run.status for run in recorded_runs(folder / "mlruns")} <= {RunStatus.KILLED}
-
-
-def test_signals_are_csv_if_asked(tmp_path: Path):
-    """A run on less data, for those who read no Parquet; the checklist holds for it too."""
-    run = yaml.safe_load(DEMO.read_text())
-    run["spec"]["dataset"]["source"]["synthetic"] = {"symbols": 12, "days": 400}
-    run["spec"]["workflow"] |= {"signalsFormat": "csv", "model": {"num_boost_round": 10}}
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
-    command = [sys.executable, "-m", "qlib_shadow_runner", "run", "run.yaml"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=plain_environ(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "golden run: PASS (14/14)" in done.stdout
-    [signals] = (tmp_path / "data/artifacts/trading-ops/qlib-shadow").glob("*/signals_ranked.*")
-    header, first, *_ = signals.read_text().splitlines()
-    assert (signals.name, header) == (
-        "signals_ranked.csv",
-        '"date","instrument","score","rank","percentile"',
-    )
-    assert re.fullmatch(r'\d{4}-\d\d-\d\d,"SYN\d{3}",-?[\d.e-]+,1,1', first)
 
 
 def test_run_is_in_the_catalog(golden: Golden):

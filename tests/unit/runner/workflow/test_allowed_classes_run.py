@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.runner.workflow.workflow_builders import BUILT_IN, indented, own, preparer
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN, HANDLER, handler, indented, own, preparer
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template
 
 CHILD = Path(__file__).with_name("qrun_child.py")
-ALPHA158 = BUILT_IN[BUILT_IN.index("        class: Alpha158") : BUILT_IN.index("      segments:\n")]
+ALPHA158 = BUILT_IN[BUILT_IN.index(HANDLER) : BUILT_IN.index("      segments:\n")]
 OWN = indented(
     """
     class: DataHandlerLP
@@ -83,8 +83,7 @@ PROCESSED = indented(
 )
 OWN_PROCESSED = OWN[: OWN.index("          learn_processors")] + PROCESSED
 FEW: dict[str, object] = {"model": {"num_boost_round": 15, "num_leaves": 4}}
-ENGINE = BUILT_IN[BUILT_IN.index("{% if engine") : BUILT_IN.index("{% endif %}") + len("{% endif %}")]
-QLIBS_OWN = (ENGINE, "qlib.contrib.data.handler")
+
 INSTRUMENTS = "          instruments: {{ instruments | tojson }}\n"
 QUICK = (INSTRUMENTS, INSTRUMENTS + "          infer_processors: [{class: ZScoreNorm}, {class: Fillna}]\n")
 """Without Qlib's default for Alpha360, which loops over 360 columns for each day."""
@@ -107,8 +106,8 @@ TEMPLATES: dict[str, tuple[dict[str, object], Template]] = {
     "every processor": (FEW, own((ALPHA158, OWN_PROCESSED), NAMED_LABEL)),
     "some of Alpha158": ({**FEW, "engine": "qlib"}, own(CHOSEN)),
     "some of Alpha158 on arrays": (FEW, own(CHOSEN)),
-    "Alpha158vwap": (FEW, own(("class: Alpha158", "class: Alpha158vwap"), QLIBS_OWN)),
-    "Alpha360vwap": (FEW, own(("class: Alpha158", "class: Alpha360vwap"), QLIBS_OWN, QUICK)),
+    "Alpha158vwap": (FEW, own(handler("qlib.contrib.data.handler.Alpha158vwap"))),
+    "Alpha360vwap": (FEW, own(handler("qlib.contrib.data.handler.Alpha360vwap"), QUICK)),
 }
 
 

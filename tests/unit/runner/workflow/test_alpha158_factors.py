@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 from qlib.contrib.data.loader import Alpha158DL
-from tests.unit.runner.workflow.workflow_builders import BUILT_IN, PrepareIt, own
+from tests.unit.runner.workflow.workflow_builders import PrepareIt, handler, own
 
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.plugins import handlers as fast
-from qlib_shadow_runner.plugins import qlib_handlers as kept
+from qlib_shadow_runner.plugins.handlers import Alpha158, Alpha158vwap, QlibAlpha158
 from qlib_shadow_runner.workflow.allowed.alpha158 import OPERATORS
 from qlib_shadow_runner.workflow.parsed import FEATURES_LOOK_BACK
 
@@ -23,7 +22,7 @@ def choosing(features: str) -> tuple[str, str]:
     return INSTRUMENTS, f"{INSTRUMENTS}          features: {features}\n"
 
 
-@pytest.mark.parametrize("of", [fast.Alpha158, fast.Alpha158vwap, kept.Alpha158])
+@pytest.mark.parametrize("of", [Alpha158, Alpha158vwap, QlibAlpha158])
 def test_columns_of_chosen_factors_are_qlibs(of: Any):
     """Their names, their expressions and their order; without a choice, all 158."""
     assert asked(of, features=SOME) == Alpha158DL.get_feature_config(SOME)
@@ -84,14 +83,12 @@ def test_impossible_choice_of_factors_is_refused(prepare_it: PrepareIt, features
 
 def test_qlibs_own_handlers_take_no_factors(prepare_it: PrepareIt):
     """Qlib would pass the argument on to a class that does not have it."""
-    engine = BUILT_IN[BUILT_IN.index("{% if engine") : BUILT_IN.index("{% endif %}") + len("{% endif %}")]
+    change = handler("qlib.contrib.data.handler.Alpha158")
     with pytest.raises(StageError, match='has "features", which a shadow run does not take'):
-        prepare_it(template=own(choosing("{kbar: {}}"), (engine, "qlib.contrib.data.handler")))
+        prepare_it(template=own(choosing("{kbar: {}}"), change))
 
 
 def test_factors_are_checked_in_plain_qrun_also():
     """Plain qrun does not vet the file."""
     with pytest.raises(StageError, match='the handler\'s features has "rollings"'):
-        fast.Alpha158(
-            instruments=[], start_time="2020-01-01", end_time="2020-01-02", features={"rollings": {}}
-        )
+        Alpha158(instruments=[], start_time="2020-01-01", end_time="2020-01-02", features={"rollings": {}})

@@ -6,25 +6,22 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.runner.workflow.workflow_builders import BUILT_IN, PrepareIt, RenderIt, own
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN, HANDLER, PrepareIt, RenderIt, handler, own
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.spec import DEFAULT_ENGINE, Engine
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
-from qlib_shadow_runner.spec.workflow import DEFAULT_ENGINE, Engine
 from qlib_shadow_runner.workflow.description import describe_research
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.templates import Template
 
-FEATURES, _, STRATEGY = re.findall(r'{% if engine == "fast" %}.*?{% endif %}', BUILT_IN)
-"""The expressions in the template that choose by engine within a line."""
-QLIBS_FEATURES = (FEATURES, "qlib.contrib.data.handler")
-OUR_FEATURES = (FEATURES, "qlib_shadow_runner.plugins.handlers")
-DOTTED = (
-    "class: Alpha158\n        # The same",
-    "class: qlib_shadow_runner.plugins.handlers.Alpha158\n        # The same",
-)
+_, _, STRATEGY = re.findall(r'{% if engine == "fast" %}.*?{% endif %}', BUILT_IN)
+"""The last of the conditions within a line."""
+QLIBS_FEATURES = handler("qlib.contrib.data.handler.Alpha158")
+OUR_FEATURES = handler("qlib_shadow_runner.plugins.handlers.Alpha158")
+DOTTED = (HANDLER, "        class: qlib_shadow_runner.plugins.handlers.Alpha158\n        module_path: qlib\n")
 QLIBS_STRATEGY = (STRATEGY, "qlib.contrib.strategy.signal_strategy")
 PARTS = ("features", "analysis", "strategy", "executor", "exchange")
 CLASSES = (
@@ -91,6 +88,6 @@ def test_template_with_parts_of_another_engine_is_refused(
     assert caught.value.reason is Reason.INVALID_WORKFLOW
     assert caught.value.message == (
         f'spec.workflow.engine is {asked}, and ConfigMap "mine", key "workflow.yaml" has another engine\'s '
-        f'{parts}; let each module_path follow {{% if engine == "fast" %}}, or remove engine from the '
+        f'{parts}; let each class path follow {{% if engine == "fast" %}}, or remove engine from the '
         "manifest. Nothing was run."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -47,10 +48,11 @@ def call(*words: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Run the sample once, on 12 symbols over 400 days."""
+    """Run the sample once, on 12 symbols over 400 days, for those who read no Parquet."""
     home = tmp_path_factory.mktemp("sample")
     template, run = yaml.safe_load_all(SAMPLE.read_text())
     run["spec"]["dataset"]["source"]["synthetic"] = {"symbols": 12, "days": 400}
+    run["spec"]["workflow"]["signalsFormat"] = "csv"
     file = home / "run.yaml"
     file.write_text(yaml.safe_dump_all([template, run]))
     done = call("run", file, "--data", home / "data")
@@ -62,6 +64,17 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def test_sample_passes_every_check(ran: Ran):
     """All checks, as for the built-in template."""
     assert "golden run: PASS (14/14)" in ran.output
+
+
+def test_signals_are_csv_where_asked(ran: Ran):
+    """The checklist holds for such a run too."""
+    [signals] = ran.folder.glob("signals_ranked.*")
+    header, first, *_ = signals.read_text().splitlines()
+    assert (signals.name, header) == (
+        "signals_ranked.csv",
+        '"date","instrument","score","rank","percentile"',
+    )
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d,"SYN\d{3}",-?[\d.e-]+,1,1', first)
 
 
 def test_metadata_has_the_templates_values(ran: Ran):

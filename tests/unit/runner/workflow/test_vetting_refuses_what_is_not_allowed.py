@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 from tests.unit.runner.workflow.workflow_builders import BUILT_IN, PrepareIt, own
+from tests.unit.runner.workflow.workflow_builders import HANDLER as HANDLER_CLASS
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
@@ -15,9 +16,7 @@ from qlib_shadow_runner.workflow.vetting import vet
 MODEL = """  model:
     class: LGBModel"""
 KWARGS = "      loss: mse\n"
-HANDLER = BUILT_IN[
-    BUILT_IN.index("        class: Alpha158\n") : BUILT_IN.index("          start_time: {{ segments.train")
-]
+HANDLER = BUILT_IN[BUILT_IN.index(HANDLER_CLASS) : BUILT_IN.index("          start_time: {{ segments.train")]
 PROCESSORS = HANDLER + "          learn_processors: "
 LABEL = HANDLER + "          label: "
 HANDLER_TO_FIT_TIMES = BUILT_IN[
@@ -75,8 +74,8 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
         "names None.LGBModel",
     ),
     "a known module's other class": (
-        (MODEL, "  model:\n    class: log_in_step"),
-        "names qlib_shadow_runner.plugins.lightgbm.log_in_step",
+        (MODEL, "  model:\n    class: log_synchronously"),
+        "names qlib_shadow_runner.plugins.lightgbm.log_synchronously",
     ),
     "a file as a module": (
         ("    module_path: qlib_shadow_runner.plugins.lightgbm", "    module_path: /tmp/x.py"),

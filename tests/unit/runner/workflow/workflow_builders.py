@@ -17,6 +17,17 @@ RenderIt = Callable[..., Workflow]
 PrepareIt = Callable[..., Research]
 ROOT = Path(__file__).resolve().parents[4]
 BUILT_IN = (ROOT / "config/qlib_shadow/workflow_us_lightgbm_alpha158_shadow.yaml").read_text()
+HANDLER = """\
+        class: {% if engine == "fast" %}Alpha158{% else %}QlibAlpha158{% endif %}
+        module_path: qlib_shadow_runner.plugins.handlers
+"""
+"""The handler of the built-in template."""
+
+
+def handler(path: str) -> tuple[str, str]:
+    """Return the change of the built-in template to another handler."""
+    module, _, name = path.rpartition(".")
+    return HANDLER, f"        class: {name}\n        module_path: {module}\n"
 
 
 def own(*changes: tuple[str, str]) -> Template:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from qlib_shadow_runner.workflow.allowed import plugins
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     DAY,
@@ -18,8 +19,7 @@ from qlib_shadow_runner.workflow.shapes import (
 )
 
 NULL: Final = exactly(None)
-FAST: Final = "qlib_shadow_runner.plugins.backtest"
-"""Our strategy, executor, exchange and analysis, which compute Qlib's figures on arrays."""
+
 DATASET_PLACEHOLDER: Final = exactly("<DATASET>")
 MODEL_PLACEHOLDER: Final = exactly("<MODEL>")
 STRATEGY: Final = Keys(
@@ -43,7 +43,7 @@ STRATEGIES: Final = Named(
         for module in (
             "qlib.contrib.strategy",
             "qlib.contrib.strategy.signal_strategy",
-            f"{FAST}.strategy",
+            plugins.STRATEGY,
         )
     },
 )
@@ -59,7 +59,7 @@ EXECUTORS: Final = Named(
             },
             frozenset({"time_per_step", "generate_portfolio_metrics"}),
         )
-        for module in ("qlib.backtest.executor", f"{FAST}.executor")
+        for module in ("qlib.backtest.executor", plugins.EXECUTOR)
     },
 )
 SHARE: Final = number(0, 0.5)
@@ -84,8 +84,8 @@ EXCHANGE: Final = Keys(
 EXCHANGES: Final = Named(
     "exchanges",
     {
-        (f"{FAST}.exchange", "Exchange"): Keys(
-            # Qlib passes the backtest's days only to its own exchange.
+        (plugins.EXCHANGE, "Exchange"): Keys(
+            # Qlib tells its own exchange the backtest's days, and no other.
             {**EXCHANGE.fields, "start_time": DAY, "end_time": DAY},
             EXCHANGE.needs | {"start_time", "end_time"},
         )
@@ -134,14 +134,14 @@ ANALYSIS: Final = Keys({"ana_long_short": BOOLEAN, "ann_scaler": number(1, 366),
 RECORDS: Final = Named(
     "records",
     {
-        # Only ours: on a busy machine Qlib's may read metrics before they are written.
-        ("qlib_shadow_runner.plugins.records", name): takes
+        # Ours alone: with Qlib's, a busy machine may read metrics that it has only begun to write.
+        (plugins.RECORDS, name): takes
         for name, takes in {
             "SignalRecord": Keys({"model": MODEL_PLACEHOLDER, "dataset": DATASET_PLACEHOLDER}),
             "SigAnaRecord": ANALYSIS,
             "PortAnaRecord": PORTFOLIO,
         }.items()
     }
-    | {(f"{FAST}.records", "SigAnaRecord"): ANALYSIS},
+    | {(plugins.ANALYSIS, "SigAnaRecord"): ANALYSIS},
     "qlib.workflow.record_temp",
 )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.spec.model import MODEL_PARAMETERS
+from qlib_shadow_runner.contract.fields import fields_of
+from qlib_shadow_runner.contract.kinds import Number, Whole
+from qlib_shadow_runner.contract.spec import ModelParameters
+from qlib_shadow_runner.workflow.allowed import plugins
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     Keys,
     Listed,
     Named,
+    Plain,
     Shape,
     exactly,
     number,
@@ -21,9 +25,10 @@ if TYPE_CHECKING:
 
 BOOSTING: Final[Mapping[str, Shape]] = {
     **{
-        name: whole(int(low), int(high)) if kind is int else number(low, high)
-        for name, (kind, low, high) in MODEL_PARAMETERS.items()
-        if name not in ("num_boost_round", "early_stopping_rounds")
+        one.name: Plain(one.kind.words, one.kind.fits)
+        for one in fields_of(ModelParameters)
+        if isinstance(one.kind, Whole | Number)
+        and one.name not in ("num_boost_round", "early_stopping_rounds")
     },
     "min_child_weight": number(0, 1e6),
     "feature_fraction_bynode": number(0.01, 1),
@@ -73,8 +78,8 @@ ENSEMBLE: Final = Keys(
 MODELS: Final = Named(
     "models",
     {
-        ("qlib_shadow_runner.plugins.lightgbm", "LGBModel"): BOOSTED,
-        # Qlib's own LGBModel computes the same, but may fail on a busy machine while it records metrics.
+        (plugins.MODEL, "LGBModel"): BOOSTED,
+        # Qlib's own LGBModel is this one, but may fail on a busy machine while its metrics are recorded.
         ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): ENSEMBLE,
     },
 )
