@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.dataset.synthetic.trading_days import trading_days
-from qlib_shadow_runner.workflow.allowed import plugins
+from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.templates import PUBLISHED_ROWS
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _model(way: Way, size: Size) -> dict[str, Any]:
     share = min(1.0, size.symbols * (size.days // 2) / PUBLISHED_ROWS)
     return {
         "class": "LGBModel",
-        "module_path": plugins.MODEL if way.ours else "qlib.contrib.model.gbdt",
+        "module_path": class_paths.MODEL if way.ours else "qlib.contrib.model.gbdt",
         "kwargs": {
             **PUBLISHED,
             **{name: round(value * share, 4) for name, value in PUBLISHED_PENALTIES.items()},
@@ -117,7 +117,7 @@ def _model(way: Way, size: Size) -> dict[str, Any]:
 def _handler(way: Way, segments: dict[str, list[str]]) -> dict[str, Any]:
     return {
         "class": "Alpha158",
-        "module_path": plugins.HANDLERS if way.ours else "qlib.contrib.data.handler",
+        "module_path": class_paths.HANDLERS if way.ours else "qlib.contrib.data.handler",
         "kwargs": {
             "start_time": segments["train"][0],
             "end_time": segments["test"][1],
@@ -143,7 +143,7 @@ def _records(way: Way, size: Size) -> list[dict[str, Any]]:
 def _module_of(record: str, way: Way) -> str:
     if not way.ours:
         return "qlib.workflow.record_temp"
-    return plugins.ANALYSIS if record == "SigAnaRecord" else plugins.RECORDS
+    return class_paths.ANALYSIS if record == "SigAnaRecord" else class_paths.RECORDS
 
 
 def _portfolio(way: Way, size: Size) -> dict[str, Any]:
@@ -159,17 +159,17 @@ def _portfolio(way: Way, size: Size) -> dict[str, Any]:
         "trade_unit": 1,
     }
     if way.ours:
-        module = plugins.EXCHANGE
+        module = class_paths.EXCHANGE
         exchange = {"exchange": {"class": "Exchange", "module_path": module, "kwargs": {**exchange, **span}}}
     return {
         "strategy": {
             "class": "TopkDropoutStrategy",
-            "module_path": plugins.STRATEGY if way.ours else "qlib.contrib.strategy",
+            "module_path": class_paths.STRATEGY if way.ours else "qlib.contrib.strategy",
             "kwargs": {"signal": "<PRED>", "topk": size.topk, "n_drop": max(1, size.topk // 10)},
         },
         "executor": {
             "class": "SimulatorExecutor",
-            "module_path": plugins.EXECUTOR if way.ours else "qlib.backtest.executor",
+            "module_path": class_paths.EXECUTOR if way.ours else "qlib.backtest.executor",
             "kwargs": {"time_per_step": "day", "generate_portfolio_metrics": True},
         },
         "backtest": {**span, "account": 100_000_000, "benchmark": BENCHMARK, "exchange_kwargs": exchange},

@@ -7,6 +7,6 @@
     records       Qlib's records, each with a checkpoint
     backtest      Qlib's daily backtest on arrays
 
-`qlib_shadow_runner.workflow.allowed.plugins` lists the classes. Everything else here is private, and so is
+`qlib_shadow_runner.workflow.class_paths` lists the classes. Everything else here is private, and so is
 every module whose name begins with an underscore.
 """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.engine.expressions import read
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
-from qlib_shadow_runner.workflow.allowed.plugins import engine_of
+from qlib_shadow_runner.workflow.class_paths import engine_of
 from qlib_shadow_runner.workflow.read_yaml import read_document
 from qlib_shadow_runner.workflow.shapes import class_path_of, expressions_in, reach_of
 

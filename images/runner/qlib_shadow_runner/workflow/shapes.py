@@ -13,7 +13,7 @@ from qlib_shadow_runner.contract.kinds import Number, Whole
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.engine.expressions import SHIFTS, ExpressionError, Node, read
 from qlib_shadow_runner.texts import did_you_mean
-from qlib_shadow_runner.workflow.allowed.plugins import ClassPath, advice_for
+from qlib_shadow_runner.workflow.class_paths import ClassPath, advice_for
 from qlib_shadow_runner.workflow.read_yaml import refuse
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tests.unit.runner.workflow.workflow_builders import BUILT_IN, HANDLER, Prep
 from qlib_shadow_runner import plugins
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.allowed.plugins import (
+from qlib_shadow_runner.workflow.class_paths import (
     ON_ARRAYS,
     PLUGINS,
     QLIBS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from qlib_shadow_runner.workflow.allowed import plugins
+from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     DAY,
@@ -43,7 +43,7 @@ STRATEGIES: Final = Named(
         for module in (
             "qlib.contrib.strategy",
             "qlib.contrib.strategy.signal_strategy",
-            plugins.STRATEGY,
+            class_paths.STRATEGY,
         )
     },
 )
@@ -59,7 +59,7 @@ EXECUTORS: Final = Named(
             },
             frozenset({"time_per_step", "generate_portfolio_metrics"}),
         )
-        for module in ("qlib.backtest.executor", plugins.EXECUTOR)
+        for module in ("qlib.backtest.executor", class_paths.EXECUTOR)
     },
 )
 SHARE: Final = number(0, 0.5)
@@ -84,7 +84,7 @@ EXCHANGE: Final = Keys(
 EXCHANGES: Final = Named(
     "exchanges",
     {
-        (plugins.EXCHANGE, "Exchange"): Keys(
+        (class_paths.EXCHANGE, "Exchange"): Keys(
             # Qlib tells its own exchange the backtest's days, and no other.
             {**EXCHANGE.fields, "start_time": DAY, "end_time": DAY},
             EXCHANGE.needs | {"start_time", "end_time"},
@@ -135,13 +135,13 @@ RECORDS: Final = Named(
     "records",
     {
         # Ours alone: with Qlib's, a busy machine may read metrics that it has only begun to write.
-        (plugins.RECORDS, name): takes
+        (class_paths.RECORDS, name): takes
         for name, takes in {
             "SignalRecord": Keys({"model": MODEL_PLACEHOLDER, "dataset": DATASET_PLACEHOLDER}),
             "SigAnaRecord": ANALYSIS,
             "PortAnaRecord": PORTFOLIO,
         }.items()
     }
-    | {(plugins.ANALYSIS, "SigAnaRecord"): ANALYSIS},
+    | {(class_paths.ANALYSIS, "SigAnaRecord"): ANALYSIS},
     "qlib.workflow.record_temp",
 )

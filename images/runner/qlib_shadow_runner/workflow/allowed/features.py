@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.workflow.allowed import plugins
+from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.allowed.alpha158 import FACTORS
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
@@ -94,12 +94,12 @@ HANDLERS: Final = Named(
     {
         **{
             (module, name): READY_MADE
-            for module in (HANDLER_MODULE, plugins.HANDLERS)
+            for module in (HANDLER_MODULE, class_paths.HANDLERS)
             for name in ("Alpha158", "Alpha158vwap", "Alpha360", "Alpha360vwap")
         },
-        **{(plugins.HANDLERS, name): CHOSEN for name in ("Alpha158", "Alpha158vwap", "QlibAlpha158")},
+        **{(class_paths.HANDLERS, name): CHOSEN for name in ("Alpha158", "Alpha158vwap", "QlibAlpha158")},
         ("qlib.data.dataset.handler", "DataHandlerLP"): OWN_FEATURES,
-        (plugins.HANDLERS, "DataHandlerLP"): OWN_FEATURES,
+        (class_paths.HANDLERS, "DataHandlerLP"): OWN_FEATURES,
     },
 )
 SPAN: Final = Listed(DAY, 2, 2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract.fields import fields_of
 from qlib_shadow_runner.contract.kinds import Number, Whole
 from qlib_shadow_runner.contract.spec import ModelParameters
-from qlib_shadow_runner.workflow.allowed import plugins
+from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     Keys,
@@ -78,7 +78,7 @@ ENSEMBLE: Final = Keys(
 MODELS: Final = Named(
     "models",
     {
-        (plugins.MODEL, "LGBModel"): BOOSTED,
+        (class_paths.MODEL, "LGBModel"): BOOSTED,
         # Qlib's own LGBModel is this one, but may fail on a busy machine while its metrics are recorded.
         ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): ENSEMBLE,
     },
