@@ -128,6 +128,7 @@ licences: .venv/.ready ## List the licences of what the images install, and refu
 		requirements/runner.lock requirements/operator.lock
 
 docs: .venv/.ready ## Write the pages that are generated from the code
+	@PYTHONPATH=. $(BIN)/python -m tests.contract.crd_file
 	@helm/copy
 	@for page in unit.operator.model.states_page contract.failures_page contract.values_page contract.api_page \
 		unit.runner.documents.commands_page; do \
@@ -140,7 +141,7 @@ CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_C
 chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; tell new mishaps
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/archive -k crash $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/prices -k "anything or come_back or give_back" $(ARGS)
-	$(CHAOS) $(BIN)/pytest tests/unit/runner/fast -k "any_expression or any_market" $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/plugins -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
 
 clean: ## Remove the environment and the caches of the checkout; never touches data/

@@ -1,65 +1,76 @@
-"""The CRD, the operator's types and the runner's spec name the same fields: none is idle, none is lost."""
+"""The CRD is what the table of fields says, and what the operator writes into the status."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 import yaml
-from tests.contract import api_page
+from tests.contract import api_page, crd_file
 
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.kube.status_document import render_status
 from qlib_shadow_operator.runs.names import GROUP, PLURAL, VERSION, ConditionType, StageState
 from qlib_shadow_operator.runs.reasons import MESSAGE_MAX
-from qlib_shadow_runner import spec as runner
-from qlib_shadow_runner.contract import RUN_ID_MAX, DatasetResult, Metrics, Stage
+from qlib_shadow_runner.contract import DatasetResult, Metrics, Stage
+from qlib_shadow_runner.contract.fields import fields_of
+from qlib_shadow_runner.contract.sources import Columns, SourceSpec
+from qlib_shadow_runner.contract.spec import CHECKS, NOT_WITH_VERSION, StagesSpec
 from qlib_shadow_runner.dataset.prices.column_roles import ROLES
 from qlib_shadow_runner.dataset.quality.checks import RULES
-from qlib_shadow_runner.dataset.quality.policy import EVERYTHING
-from qlib_shadow_runner.dataset.sources import SOURCES, archive, prices
+from qlib_shadow_runner.dataset.sources import SOURCES
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import dataset as dataset_spec
-
-CRD = Path(__file__).parents[2] / "manifests/crd/qlibshadowruns.yaml"
+from qlib_shadow_runner.spec import parse_spec
 
 
 @pytest.fixture(scope="module")
 def crd() -> dict[str, Any]:
-    """Read the CRD's spec."""
-    found: dict[str, Any] = yaml.safe_load(CRD.read_text())["spec"]
+    """Return the CRD's spec."""
+    found: dict[str, Any] = yaml.safe_load(crd_file.FILE.read_text())["spec"]
     return found
 
 
 @pytest.fixture(scope="module")
 def schema(crd: dict[str, Any]) -> dict[str, Any]:
-    """Give the schema of the served version."""
+    """Return the schema of the served version."""
     found: dict[str, Any] = crd["versions"][0]["schema"]["openAPIV3Schema"]
     return found
 
 
 def fields(schema: dict[str, Any], path: str) -> set[str]:
-    """Name the fields at a path."""
+    """Return the names of the fields at a path."""
     for part in path.split("."):
         schema = schema["properties"][part]
     return set(schema.get("properties") or schema["items"]["properties"])
 
 
-def test_the_names_are_the_operators(crd: dict[str, Any]):
-    """Group, version and plural stand in the code too."""
+def test_crd_names_equal_the_operators(crd: dict[str, Any]):
+    """Group, version and plural are the same in the code."""
     assert (crd["group"], crd["versions"][0]["name"], crd["names"]["plural"]) == (GROUP, VERSION, PLURAL)
     assert crd["names"]["shortNames"] == ["qsr"]
 
 
+def test_the_schema_of_the_spec_is_current():
+    """It is made from the table of fields."""
+    assert crd_file.FILE.read_text() == crd_file.file(), "run: make docs"
+
+
+def test_the_table_names_what_the_code_has():
+    """Stages, sources, checks and columns, which have their behaviour elsewhere."""
+    assert [one.key for one in fields_of(StagesSpec)] == list(Stage)
+    assert {one.key for one in fields_of(SourceSpec)} == set(SOURCES)
+    assert {one.key for one in fields_of(Columns)} == set(ROLES)
+    assert list(CHECKS) == list(RULES)
+
+
 def test_every_field_is_described(schema: dict[str, Any]):
-    """The docs' field table is made from the descriptions."""
+    """The field table of the docs is made from the descriptions."""
     assert sorted(undescribed(schema["properties"]["spec"], "spec")) == []
     assert sorted(undescribed(schema["properties"]["status"], "status")) == []
 
 
 def undescribed(schema: dict[str, Any], path: str) -> list[str]:
-    """Find fields without a description."""
+    """Return the fields without a description."""
     found = [] if schema.get("description") else [path]
     for name, field in (schema.get("properties") or schema.get("items", {}).get("properties") or {}).items():
         found += undescribed(field, f"{path}.{name}")
@@ -72,7 +83,7 @@ def test_every_text_and_list_of_the_status_is_bounded(schema: dict[str, Any]):
 
 
 def unbounded(schema: dict[str, Any], path: str) -> list[str]:
-    """Find texts and lists without a bound."""
+    """Return the texts and lists without a bound."""
     kind = schema.get("type")
     fixed = schema.get("format") == "date-time" or "enum" in schema
     missing = (kind == "string" and "maxLength" not in schema and not fixed) or (
@@ -85,134 +96,35 @@ def unbounded(schema: dict[str, Any], path: str) -> list[str]:
     return found
 
 
-def test_messages_fit(schema: dict[str, Any]):
-    """What the operator shortens to is below what the API server takes."""
+def test_messages_fit_into_the_crd(schema: dict[str, Any]):
+    """The operator's limit is below the API server's."""
     for part in ("conditions", "stages"):
         item = schema["properties"]["status"]["properties"][part]["items"]
         assert item["properties"]["message"]["maxLength"] > MESSAGE_MAX
 
 
-def test_the_runner_knows_every_field_of_the_spec(schema: dict[str, Any]):
-    """Its parser takes a spec with all of them; each is either the question's or the operator's."""
-    assert fields(schema, "spec") - {"runId", "dataset", "workflow", "reuse"} == set(runner.OPERATOR_KEYS)
-
-
-def test_the_sources_are_the_runners(schema: dict[str, Any]):
-    """A source comes into the CRD together with its code."""
-    assert fields(schema, "spec.dataset.source") == set(SOURCES)
-
-
-@pytest.mark.parametrize(
-    ("source", "keys"),
-    [("prices", prices.KEYS), ("archive", archive.KEYS), ("prices.columns", set(ROLES))],
-)
-def test_the_fields_of_sources_are_the_runners(schema: dict[str, Any], source: str, keys: set[str]):
-    """Name by name."""
-    assert fields(schema, f"spec.dataset.source.{source}") == set(keys)
-
-
-@pytest.mark.parametrize(
-    ("source", "given"),
-    [
-        ("synthetic", {"seed": 1, "symbols": 20, "start": "2019-01-02", "years": 3}),
-        ("qlib", {"region": "us", "interval": "1d", "version": "v2", "url": "https://mirror.example"}),
-        ("archive", {"url": "https://x.example/us.zip", "sha256": "0" * 64, "credentialsSecret": "s"}),
-        ("prices", {"path": "inbox/us.parquet", "adjust": "none", "duplicates": "last", "badRows": "drop"}),
-        ("existing", {}),
-    ],
-)
-def test_the_runner_takes_each_source(schema: dict[str, Any], source: str, given: dict[str, Any]):
-    """With fields of the CRD."""
-    declared = schema["properties"]["spec"]["properties"]["dataset"]["properties"]["source"]["properties"]
-    assert given.keys() <= declared[source].get("properties", {}).keys()
-    runner.parse_spec({"dataset": {"source": {source: given}}})
-
-
-def test_what_cannot_stand_beside_a_version_is_the_runners(schema: dict[str, Any]):
+def test_fields_excluded_by_a_version_equal_the_runners(schema: dict[str, Any]):
     """One rule and one sentence for each, on both sides."""
     dataset = schema["properties"]["spec"]["properties"]["dataset"]
     rules = {rule["rule"]: rule["message"] for rule in dataset["x-kubernetes-validations"]}
-    for name in dataset_spec.NOT_WITH_VERSION:
-        message = rules.pop(f"!has(self.version) || !has(self.{name})")
+    beside = {"source": {"existing": {}}, "refresh": "Never", "quality": {}, "maxAgeDays": 1}
+    assert tuple(beside) == NOT_WITH_VERSION
+    for name, value in beside.items():
+        message = rules.pop(f"!has(self.version) || (!has(self.{name}))")
         with pytest.raises(StageError) as caught:
-            runner.parse_spec({"dataset": {"version": "3f9c0a1b2c3d", name: {}}})
-        assert caught.value.message == f"spec.{message}"
-    assert rules == {}
-    [rule] = dataset["properties"]["version"]["x-kubernetes-validations"]
-    assert rule["rule"] == f"self.matches('^{dataset_spec.VERSION}$')"
-    assert runner.parse_spec({"dataset": {"version": "3f9c0a1b2c3d"}}).dataset.version == "3f9c0a1b2c3d"
+            parse_spec({"dataset": {"version": "3f9c0a1b2c3d", name: value}})
+        assert caught.value.message == message
+    assert parse_spec({"dataset": {"version": "3f9c0a1b2c3d"}}).dataset.version == "3f9c0a1b2c3d"
 
 
-def test_the_models_parameters_are_the_runners(schema: dict[str, Any]):
-    """Names, types and ranges."""
-    found = schema["properties"]["spec"]["properties"]["workflow"]["properties"]["model"]["properties"]
-    kinds = {"integer": int, "number": float}
-    assert {
-        name: (kinds[field["type"]], field["minimum"], field["maximum"]) for name, field in found.items()
-    } == dict(runner.MODEL_PARAMETERS)
-
-
-def test_the_runner_takes_a_spec_with_every_field():
-    """As the API server would let it in."""
-    runner.parse_spec(
-        {
-            "runId": "x",
-            "reuse": "IfIdentical",
-            "dataset": {
-                "path": "/data/qlib/qlib_data/us_data_1d",
-                "region": "us",
-                "interval": "1d",
-                "refresh": "Always",
-                "maxAgeDays": 3,
-                "source": {"synthetic": {"seed": 1, "symbols": 20, "start": "2019-01-02", "days": 600}},
-            },
-            "workflow": {
-                "template": "lightgbm-alpha158",
-                "engine": "fast",
-                "market": "auto",
-                "benchmark": "auto",
-                "segments": {
-                    "train": ["2019-01-02", "2020-01-02"],
-                    "valid": ["2020-01-03", "2020-06-02"],
-                    "test": ["2020-06-03", "2020-12-02"],
-                },
-                "model": {"learning_rate": 0.1},
-                "strategy": {"topk": 5, "nDrop": 1},
-                "exchange": {
-                    "openCost": 0,
-                    "closeCost": 0,
-                    "minCost": 0,
-                    "impactCost": 0,
-                    "account": 1,
-                    "dealPrice": "close",
-                },
-                "seed": 7,
-                "signalsFormat": "csv",
-            },
-        }
-    )
-
-
-@pytest.mark.parametrize("part", ["dataset", "workflow", "workflow.strategy", "workflow.exchange"])
-def test_the_runner_refuses_what_the_crd_does_not_know(part: str):
-    """The two lists of fields cannot drift apart unnoticed: an unknown one is an error on both sides."""
-    document: dict[str, Any] = {}
-    inner = document
-    for name in part.split("."):
-        inner = inner.setdefault(name, {})
-    inner["novelty"] = 1
-    with pytest.raises(Exception, match="novelty"):
-        runner.parse_spec(document)
-
-
-def test_what_a_result_holds_is_what_the_status_shows(schema: dict[str, Any]):
+def test_result_and_status_have_the_same_fields(schema: dict[str, Any]):
     """The contract's fields, one for one."""
     assert fields(schema, "status.dataset") == set(get_type_hints(DatasetResult))
     assert fields(schema, "status.metrics") == set(get_type_hints(Metrics))
 
 
-def test_the_status_that_is_written_is_the_one_that_is_declared(schema: dict[str, Any]):
-    """An undeclared field would be pruned in silence."""
+def test_written_status_has_the_declared_fields(schema: dict[str, Any]):
+    """An undeclared field would be pruned without notice."""
     raw: dict[str, Any] = {
         name: {"type": "object", "integer": 1, "string": "x"}.get(field["type"], [])
         for name, field in schema["properties"]["status"]["properties"].items()
@@ -234,7 +146,7 @@ def test_the_status_that_is_written_is_the_one_that_is_declared(schema: dict[str
 
 
 def test_the_names_of_stages_states_and_conditions_fit(schema: dict[str, Any]):
-    """Enumerations are left to the code; their lengths are not."""
+    """The CRD bounds the lengths; the values are the code's."""
     stages = schema["properties"]["status"]["properties"]["stages"]["items"]["properties"]
     assert max(map(len, StageState)) <= stages["state"]["maxLength"]
     assert max(map(len, Stage)) <= stages["name"]["maxLength"]
@@ -242,26 +154,6 @@ def test_the_names_of_stages_states_and_conditions_fit(schema: dict[str, Any]):
         kind in schema["properties"]["status"]["properties"]["conditions"]["description"]
         for kind in ConditionType
     )
-    assert set(fields(schema, "spec.stages")) == set(Stage)
-
-
-def test_the_run_ids_bound_is_the_contracts(schema: dict[str, Any]):
-    """The rule says what the runner says."""
-    rules = schema["properties"]["spec"]["properties"]["runId"]["x-kubernetes-validations"]
-    assert any(f"size(self) <= {RUN_ID_MAX}" in rule["rule"] for rule in rules)
-
-
-def test_a_started_runs_spec_is_frozen_field_by_field(schema: dict[str, Any]):
-    """A field that is added must be added to the rule, or to what may change."""
-    [rule] = [r["rule"] for r in schema["x-kubernetes-validations"] if "oldSelf" in r["rule"]]
-    for name in fields(schema, "spec") - {"suspend", "ttlSecondsAfterFinished"}:
-        assert f"self.spec.{name} == oldSelf.spec.{name})" in rule
-
-
-def test_the_checks_that_may_block_are_the_runners(schema: dict[str, Any]):
-    """A check that the CRD does not know could not be asked for in a cluster."""
-    dataset = schema["properties"]["spec"]["properties"]["dataset"]["properties"]
-    assert dataset["quality"]["properties"]["block"]["items"]["enum"] == [*RULES, EVERYTHING]
 
 
 def test_the_reference_is_current():

@@ -1,4 +1,4 @@
-"""From raw documents to the core's values. Tolerant: what is missing or odd becomes empty, never an error."""
+"""Parse raw documents into the core's values. Malformed parts become empty values, never errors."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from qlib_shadow_operator.kube.lenient import read_leniently
 from qlib_shadow_operator.kube.times import read_time
 from qlib_shadow_operator.runs.model import (
     Condition,
-    ConfigMapKey,
     Job,
     Pod,
     Run,
-    RunResourceSpec,
-    StageSpec,
     StageStatus,
     Status,
     Termination,
@@ -29,6 +27,7 @@ from qlib_shadow_operator.runs.names import (
 )
 from qlib_shadow_operator.runs.queries import WarningEvent
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.spec import QUESTION, RunFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,68 +35,27 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=StrEnum)
 V = TypeVar("V")
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-DEFAULT_TEMPLATE_KEY: Final = "workflow.yaml"
-QUESTION_KEYS: Final = ("dataset", "workflow", "reuse")
-"""What of the spec is the runner's business; runId is added when it is resolved."""
 
 
 def parse_run(raw: Mapping[str, Any]) -> Run:
-    """Read a QlibShadowRun."""
-    meta = raw.get("metadata") or {}
+    """Return a QlibShadowRun."""
+    meta, spec = raw.get("metadata") or {}, raw.get("spec") or {}
     return Run(
         name=meta.get("name", ""),
         namespace=meta.get("namespace", ""),
         uid=meta.get("uid", ""),
         resource_version=meta.get("resourceVersion", ""),
         generation=meta.get("generation", 0),
-        spec=_spec(raw.get("spec") or {}),
+        # The runId is added when it is resolved.
+        question={key: spec[key] for key in QUESTION if key != "runId" and spec.get(key) is not None},
+        spec=read_leniently(RunFields, spec) or RunFields(),
         status=parse_status(raw.get("status") or {}),
         deleting="deletionTimestamp" in meta,
     )
 
 
-def _spec(raw: Mapping[str, Any]) -> RunResourceSpec:
-    stages = raw.get("stages") or {}
-    return RunResourceSpec(
-        question={name: raw[name] for name in QUESTION_KEYS if raw.get(name) is not None},
-        run_id=raw.get("runId"),
-        claim_name=(raw.get("storage") or {}).get("claimName"),
-        stages={stage: _stage_spec(stages[stage]) for stage in Stage if stages.get(stage)},
-        image=raw.get("image"),
-        image_pull_policy=raw.get("imagePullPolicy"),
-        image_pull_secrets=tuple(one["name"] for one in raw.get("imagePullSecrets") or () if one.get("name")),
-        credentials_secret=_credentials_secret(raw),
-        template_from=_template_from(raw),
-        queue_name=raw.get("queueName") or None,
-        suspend=bool(raw.get("suspend")),
-        ttl_seconds_after_finished=raw.get("ttlSecondsAfterFinished"),
-    )
-
-
-def _credentials_secret(raw: Mapping[str, Any]) -> str | None:
-    source = (raw.get("dataset") or {}).get("source") or {}
-    found: str | None = (source.get("archive") or {}).get("credentialsSecret")
-    return found
-
-
-def _template_from(raw: Mapping[str, Any]) -> ConfigMapKey | None:
-    found = (raw.get("workflow") or {}).get("configMapRef") or {}
-    name = found.get("name")
-    return ConfigMapKey(name, found.get("key") or DEFAULT_TEMPLATE_KEY) if name else None
-
-
-def _stage_spec(raw: Mapping[str, Any]) -> StageSpec:
-    return StageSpec(
-        resources=raw.get("resources"),
-        node_selector=raw.get("nodeSelector") or {},
-        tolerations=tuple(raw.get("tolerations") or ()),
-        active_deadline_seconds=raw.get("activeDeadlineSeconds"),
-        retries=raw.get("retries"),
-    )
-
-
 def parse_status(raw: Mapping[str, Any]) -> Status:
-    """Read what the operator once wrote."""
+    """Return the status that the operator wrote before."""
     return Status(
         observed_generation=raw.get("observedGeneration", 0),
         phase=raw.get("phase"),
@@ -154,7 +112,7 @@ def _stage_status(raw: Mapping[str, Any]) -> StageStatus | None:
 
 
 def parse_job(raw: Mapping[str, Any]) -> Job:
-    """Read a Job."""
+    """Return a Job."""
     meta, spec, status = raw.get("metadata") or {}, raw.get("spec") or {}, raw.get("status") or {}
     true = {c.get("type"): c for c in status.get("conditions") or () if c.get("status") == "True"}
     end = true.get("Complete") or true.get("Failed") or {}
@@ -186,7 +144,7 @@ def _controller(meta: Mapping[str, Any]) -> str | None:
 
 
 def parse_pod(raw: Mapping[str, Any]) -> Pod:
-    """Read a stage's Pod."""
+    """Return a stage's Pod."""
     meta, spec, status = raw.get("metadata") or {}, raw.get("spec") or {}, raw.get("status") or {}
     container: Mapping[str, Any] = _named(spec.get("containers"))
     seen = _named(status.get("containerStatuses"))
@@ -216,7 +174,7 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
 
 
 def parse_warning_event(raw: Mapping[str, Any]) -> WarningEvent:
-    """Read an Event, whichever recorder wrote it: each keeps the time of its last sight elsewhere."""
+    """Return an Event with the time when it was last seen, which each recorder keeps in another field."""
     meta, series = raw.get("metadata") or {}, raw.get("series") or {}
     times = (
         series.get("lastObservedTime"),
@@ -265,12 +223,12 @@ def _termination(raw: Mapping[str, Any] | None) -> Termination | None:
 
 
 def stage_of(raw: Mapping[str, Any]) -> Stage | None:
-    """Say which stage a Job or Pod belongs to."""
+    """Return the stage that a Job or Pod belongs to."""
     return _member(Stage, _labels(raw).get(LABEL_STAGE))
 
 
 def run_name_of(raw: Mapping[str, Any]) -> str | None:
-    """Say which run a Job or Pod belongs to."""
+    """Return the name of the run that a Job or Pod belongs to."""
     return _labels(raw).get(LABEL_RUN)
 
 

@@ -1,4 +1,4 @@
-"""The Jobs: what a pod may do, what it is told, and what its failure policy says."""
+"""The Jobs: pod security, environment, mounts and the pod failure policy."""
 
 from __future__ import annotations
 
@@ -11,20 +11,31 @@ from tests.unit.operator.builders import UID, a_run
 from qlib_shadow_operator.runs.decisions import CreateJob
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
-from qlib_shadow_operator.runs.model import ConfigMapKey, StageSpec
 from qlib_shadow_operator.runs.names import child_labels, job_name
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.sources import ArchiveSpec, SourceSpec
+from qlib_shadow_runner.contract.spec import (
+    ConfigMapRef,
+    DatasetFields,
+    ImagePullSecret,
+    StageSpec,
+    StagesSpec,
+    StorageSpec,
+    WorkflowSpec,
+)
 
 RESOLVED = "/data/qlib/qlib_data/us_data_1d@3f9c"
+WITH_SECRET = DatasetFields(sources=SourceSpec(archive=ArchiveSpec(credentials_secret="archive")))
+WITH_TEMPLATE = WorkflowSpec(config_map=ConfigMapRef("mine", "a.yaml"))
 
 
 def job(stage: Stage = Stage.QRUN, **spec: Any) -> dict[str, Any]:
-    """Build a Job."""
+    """Return a Job."""
     return build_job(a_run(**spec).run, stage, Defaults(), RESOLVED)
 
 
 def pod(stage: Stage = Stage.QRUN, **spec: Any) -> dict[str, Any]:
-    """Build a Job's pod."""
+    """Return a Job's pod spec."""
     found: dict[str, Any] = job(stage, **spec)["spec"]["template"]["spec"]
     return found
 
@@ -35,7 +46,7 @@ def test_a_pod_has_no_token_no_root_and_no_privileges(stage: Stage):
     spec = pod(stage)
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
-    assert spec["shareProcessNamespace"] is True  # SIGTERM is heeded from the first moment
+    assert spec["shareProcessNamespace"] is True  # SIGTERM works from the first moment
     assert spec["restartPolicy"] == "Never"
     assert spec["securityContext"] == {
         "runAsNonRoot": True,
@@ -73,10 +84,10 @@ def test_disruption_is_ignored_before_exit_codes_are_read():
     assert job()["spec"]["backoffLimit"] == 2
 
 
-def test_the_pod_is_told_its_request_and_its_places():
-    """The question, the run id, and nothing that is the operator's."""
+def test_pod_gets_its_request_and_paths():
+    """The question and the run id, but nothing of the operator's."""
     question = {"workflow": {"market": "auto"}}
-    [container] = pod(question=question, image="r/qlib-runner:1", claim_name="c")["containers"]
+    [container] = pod(question=question, image="r/qlib-runner:1", storage=StorageSpec("c"))["containers"]
     env = {one["name"]: one["value"] for one in container["env"]}
     assert json.loads(env.pop("QLIB_SHADOW_REQUEST")) == {
         "name": "demo",
@@ -97,14 +108,14 @@ def test_the_pod_is_told_its_request_and_its_places():
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
-def test_the_kubelet_expands_nothing_in_a_request():
+def test_kubelet_expands_no_variable_in_a_request():
     """A $(VAR) in a spec arrives as it was written."""
     [container] = pod(question={"workflow": {"market": "$(QLIB_SHADOW_DATA)"}})["containers"]
     assert "$$(QLIB_SHADOW_DATA)" in container["env"][0]["value"]
 
 
-def test_only_qrun_mounts_the_dataset_once_more_and_read_only():
-    """The resolved version itself, because a subPath is no place for links."""
+def test_only_qrun_mounts_the_dataset_read_only():
+    """The resolved version itself, because a subPath must not be a link."""
     [mount] = [m for m in pod()["containers"][0]["volumeMounts"] if m.get("readOnly")]
     assert mount == {
         "name": "data",
@@ -115,7 +126,7 @@ def test_only_qrun_mounts_the_dataset_once_more_and_read_only():
     assert not [m for m in pod(Stage.DOWNLOAD)["containers"][0]["volumeMounts"] if m.get("readOnly")]
 
 
-def test_scratch_dies_with_the_pod():
+def test_scratch_volumes_are_deleted_with_the_pod():
     """Work, temporary files and shared memory are bounded emptyDirs; only the claim stays."""
     kinds = {volume["name"]: next(k for k in volume if k != "name") for volume in pod()["volumes"]}
     assert kinds == {
@@ -127,7 +138,7 @@ def test_scratch_dies_with_the_pod():
     assert all("sizeLimit" in volume["emptyDir"] for volume in pod()["volumes"] if "emptyDir" in volume)
 
 
-def test_the_run_owns_its_jobs_and_no_finalizer_is_needed():
+def test_run_owns_its_jobs_without_finalizer():
     """Deleting a run deletes its Jobs."""
     metadata = job()["metadata"]
     assert metadata["ownerReferences"] == [
@@ -164,11 +175,11 @@ def test_names_are_deterministic_and_short_enough(name: str, stage: Stage):
     assert all(len(value) <= 63 for value in child_labels(name, UID, stage).values())
 
 
-def test_only_the_download_is_given_the_archives_credentials():
+def test_only_the_download_gets_the_archive_credentials():
     """By the kubelet: the operator has no right to read Secrets."""
 
     def from_secret(stage: Stage) -> dict[str, tuple[str, str]]:
-        env = pod(stage, credentials_secret="archive")["containers"][0]["env"]
+        env = pod(stage, dataset=WITH_SECRET)["containers"][0]["env"]
         refs = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in env if "valueFrom" in one}
         return {name: (ref["name"], ref["key"]) for name, ref in refs.items()}
 
@@ -180,8 +191,8 @@ def test_only_the_download_is_given_the_archives_credentials():
     assert from_secret(Stage.QRUN) == {}
 
 
-def test_a_version_that_the_spec_names_is_mounted_read_only_at_once():
-    """Nobody has to resolve it: its folder follows from the spec."""
+def test_named_version_is_mounted_read_only():
+    """No stage needs to resolve it: its folder follows from the spec."""
     scene = a_run(question={"dataset": {"path": "/data/mine", "version": "3f9c0a1b2c3d" + "0" * 52}})
     [create] = scene.decide().actions
     assert isinstance(create, CreateJob)
@@ -200,8 +211,8 @@ def test_a_version_that_the_spec_names_is_mounted_read_only_at_once():
     )
 
 
-def test_what_a_run_says_of_a_stage_replaces_the_defaults():
-    """Resources are replaced altogether, so that no forgotten limit is below a request."""
+def test_stage_settings_of_a_run_replace_the_defaults():
+    """Resources are replaced as a whole, so that no default limit is below a request."""
     asked = StageSpec(
         resources={"requests": {"memory": "1Gi"}},
         node_selector={"disk": "ssd"},
@@ -209,7 +220,11 @@ def test_what_a_run_says_of_a_stage_replaces_the_defaults():
         active_deadline_seconds=60,
         retries=0,
     )
-    found = job(stages={Stage.QRUN: asked}, image_pull_secrets=("registry",), image_pull_policy="Always")
+    found = job(
+        stages=StagesSpec(qrun=asked),
+        image_pull_secrets=(ImagePullSecret("registry"),),
+        image_pull_policy="Always",
+    )
     spec = found["spec"]["template"]["spec"]
     assert found["spec"]["backoffLimit"] == 0
     assert found["spec"]["activeDeadlineSeconds"] == 60
@@ -221,8 +236,8 @@ def test_what_a_run_says_of_a_stage_replaces_the_defaults():
     assert pod(Stage.DOWNLOAD)["containers"][0]["resources"]["limits"] == {"memory": "2Gi"}
 
 
-def test_only_the_download_is_told_the_way_out():
-    """The training stage has no use for a proxy."""
+def test_only_the_download_gets_the_proxies():
+    """The training stage needs no proxy."""
     defaults = Defaults(proxies={"HTTPS_PROXY": "http://proxy:3128"})
 
     def told(stage: Stage) -> bool:
@@ -233,8 +248,8 @@ def test_only_the_download_is_told_the_way_out():
 
 
 @pytest.mark.parametrize("given", ["", "0", "1000000000"])
-def test_the_training_alone_is_told_what_may_stay_for_other_runs(given: str):
-    """Where nobody has said it the runner has a default of its own, and 0 is a number."""
+def test_only_qrun_gets_the_features_cache_limit(given: str):
+    """Without a setting the runner has its own default; 0 is a valid limit."""
     defaults = Defaults(features_cache_bytes=given)
 
     def told(stage: Stage) -> list[str]:
@@ -247,7 +262,7 @@ def test_the_training_alone_is_told_what_may_stay_for_other_runs(given: str):
 
 
 def test_a_queued_job_waits_for_kueue():
-    """Created suspended, with Kueue's label on the Job and not on its pods."""
+    """Created suspended, with Kueue's label on the Job but not on its pods."""
     queued = job(queue_name="nightly")
     assert queued["spec"]["suspend"] is True
     assert queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "nightly"
@@ -255,11 +270,11 @@ def test_a_queued_job_waits_for_kueue():
     assert "suspend" not in job()["spec"]
 
 
-def test_only_the_training_is_given_the_template():
-    """By the kubelet, which says in the pod's status what is missing."""
+def test_only_qrun_gets_the_template():
+    """By the kubelet, whose pod status says what is missing."""
 
     def told(stage: Stage) -> list[dict[str, Any]]:
-        env = pod(stage, template_from=ConfigMapKey("mine", "a.yaml"))["containers"][0]["env"]
+        env = pod(stage, workflow=WITH_TEMPLATE)["containers"][0]["env"]
         return [one for one in env if one["name"] == "QLIB_SHADOW_TEMPLATE"]
 
     reference = {"name": "mine", "key": "a.yaml"}
@@ -269,11 +284,9 @@ def test_only_the_training_is_given_the_template():
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_a_report_is_a_small_job_that_reads_the_folder(stage: Stage):
-    """The same request in the same kind of pod, and nothing that only the stage itself needs."""
-    run = a_run(
-        template_from=ConfigMapKey("mine", "a.yaml"), credentials_secret="archive", queue_name="q"
-    ).run
+def test_recovery_job_is_small_and_reads_the_run_folder(stage: Stage):
+    """The same request and kind of pod, without what only the stage itself needs."""
+    run = a_run(workflow=WITH_TEMPLATE, dataset=WITH_SECRET, queue_name="q").run
     told, whole = build_recovery_job(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
     [container] = told["spec"]["template"]["spec"]["containers"]
     [of_stage] = whole["spec"]["template"]["spec"]["containers"]
@@ -291,7 +304,7 @@ def test_a_report_is_a_small_job_that_reads_the_folder(stage: Stage):
 
 
 @pytest.mark.parametrize("name", ["a", "n" * 63, "n" * 38 + ".tail"])
-def test_a_reports_name_is_short_enough_and_not_the_stages(name: str):
+def test_recovery_job_name_is_short_and_distinct(name: str):
     """However long the run's name is."""
     found = job_name(name, UID, Stage.DOWNLOAD, "report")
     assert len(found) <= 63

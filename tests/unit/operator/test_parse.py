@@ -1,4 +1,4 @@
-"""Reading raw documents: what matters is found, and what is odd does no harm."""
+"""Parsing raw documents: the needed fields are found, and malformed documents raise no error."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.unit.operator.builders import NOW, UID
 from tests.unit.operator.documents import MADE, a_job_document, a_pod_document, a_run_document
 
 from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, parse_warning_event
-from qlib_shadow_operator.runs.model import ConfigMapKey
 from qlib_shadow_operator.runs.names import child_labels
 from qlib_shadow_operator.runs.queries import WarningEvent
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.spec import ConfigMapRef, ImagePullSecret, RunFields
 
 
-def test_a_run_is_read():
-    """What the operator acts on is taken apart; the question passes through."""
+def test_run_is_parsed():
+    """The operator's fields are parsed; the question is passed on."""
     spec = {
         "runId": "mine",
         "dataset": {"source": {"synthetic": {}}},
@@ -29,17 +29,17 @@ def test_a_run_is_read():
         "ttlSecondsAfterFinished": 0,
     }
     run = parse_run(a_run_document(spec=spec))
-    assert run.spec.question == {"dataset": spec["dataset"], "workflow": spec["workflow"]}
-    assert (run.spec.run_id, run.spec.claim_name, run.spec.suspend) == ("mine", "c", True)
-    assert run.spec.stage(Stage.QRUN).retries == 0
-    assert run.spec.stage(Stage.DOWNLOAD).retries is None
-    assert run.spec.image_pull_secrets == ("s",)
+    assert run.question == {"dataset": spec["dataset"], "workflow": spec["workflow"]}
+    assert (run.spec.run_id, run.spec.storage.claim_name, run.spec.suspend) == ("mine", "c", True)
+    assert run.spec.stages.of(Stage.QRUN).retries == 0
+    assert run.spec.stages.of(Stage.DOWNLOAD).retries is None
+    assert run.spec.image_pull_secrets == (ImagePullSecret("s"),)
     assert run.spec.ttl_seconds_after_finished == 0
     assert run.resource_version == "1"
 
 
-def test_a_job_is_read():
-    """Its end is the time of the condition that says so."""
+def test_job_is_parsed():
+    """It ended at the transition time of its condition."""
     condition = {
         "type": "Failed",
         "status": "True",
@@ -51,14 +51,14 @@ def test_a_job_is_read():
     assert (job.failure_reason, job.ended_at) == ("BackoffLimitExceeded", NOW)
 
 
-def test_a_pod_that_cannot_be_scheduled_is_read():
-    """The scheduler's words."""
+def test_unschedulable_pod_is_parsed():
+    """With the scheduler's message."""
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "full"}
     assert parse_pod(a_pod_document(conditions=[condition])).unschedulable == "full"
 
 
-def test_a_pod_that_ended_is_read():
-    """The runner's words."""
+def test_ended_pod_is_parsed():
+    """With the runner's message."""
     ended = {"exitCode": 10, "reason": "Error", "message": "{}", "finishedAt": MADE}
     state = {"name": "stage", "imageID": "sha", "state": {"terminated": ended}}
     pod = parse_pod(a_pod_document(phase="Failed", containerStatuses=[{"name": "sidecar"}, state]))
@@ -67,18 +67,19 @@ def test_a_pod_that_ended_is_read():
     assert (pod.image_id, pod.memory_limit) == ("sha", "2Gi")
 
 
-def test_a_template_and_a_queue_of_ones_own_are_read():
-    """The key's default is the CRD's."""
+def test_own_template_and_queue_are_parsed():
+    """The key's default is that of the CRD."""
     spec = {"workflow": {"configMapRef": {"name": "mine"}}, "queueName": "nightly"}
-    found = parse_run(a_run_document(spec=spec)).spec
-    assert found.template_from == ConfigMapKey("mine", "workflow.yaml")
-    assert found.queue_name == "nightly"
+    found = parse_run(a_run_document(spec=spec))
+    assert found.spec.workflow.config_map == ConfigMapRef("mine", "workflow.yaml")
+    assert found.spec.queue_name == "nightly"
     assert found.question == {"workflow": spec["workflow"]}
     with_key = {"workflow": {"configMapRef": {"name": "mine", "key": "a.yaml"}}}
-    assert parse_run(a_run_document(spec=with_key)).spec.template_from == ConfigMapKey("mine", "a.yaml")
+    again = parse_run(a_run_document(spec=with_key)).spec.workflow
+    assert again.config_map == ConfigMapRef("mine", "a.yaml")
 
 
-def test_a_report_is_told_from_the_stages_job():
+def test_recovery_job_is_distinguished_from_the_stage_job():
     """By its label."""
     document = a_job_document()
     assert parse_job(document).purpose is None
@@ -97,8 +98,8 @@ def test_a_report_is_told_from_the_stages_job():
         ({"status": "False", "reason": "EvictionByEvictionAPI"}, ""),
     ],
 )
-def test_a_disruption_is_read(condition: dict[str, str], disruption: str):
-    """Who took the pod away, and why."""
+def test_disruption_is_parsed(condition: dict[str, str], disruption: str):
+    """Who disrupted the pod, and why."""
     pod = a_pod_document(conditions=[{"type": "DisruptionTarget", **condition}])
     assert parse_pod(pod).disruption == disruption
 
@@ -115,8 +116,8 @@ LATER = "2026-11-21T10:00:05Z"
         {"metadata": {"creationTimestamp": LATER}},
     ],
 )
-def test_an_event_is_read_whoever_recorded_it(times: dict[str, Any]):
-    """Each recorder keeps the time of its last sight elsewhere."""
+def test_event_of_any_recorder_is_parsed(times: dict[str, Any]):
+    """Each recorder keeps the last time in another field."""
     found = parse_warning_event({"reason": "FailedCreate", "note": "no", **times})
     assert found == WarningEvent("FailedCreate", "no", NOW + timedelta(seconds=5))
 
@@ -127,14 +128,38 @@ ODD: dict[str, dict[str, Any]] = {
     "strange members": {
         "status": {"conditions": [{"type": "New", "status": "Maybe"}], "stages": [{"name": "x"}]}
     },
+    "a spec of other types": {
+        "spec": {
+            "stages": [1],
+            "storage": {"claimName": ["c"]},
+            "imagePullSecrets": [{}, "s", None],
+            "workflow": {"configMapRef": {"key": "k"}, "market": 3},
+            "dataset": {"source": {"archive": "us.zip"}},
+            "runId": 7,
+        }
+    },
     "bad times": {"metadata": {"creationTimestamp": "yesterday"}, "status": {"startTime": 3}},
 }
 
 
 @pytest.mark.parametrize("document", ODD.values(), ids=ODD.keys())
-def test_odd_documents_do_no_harm(document: dict[str, Any]):
-    """An operator that crashes on one document serves nobody."""
+def test_malformed_documents_raise_no_error(document: dict[str, Any]):
+    """The operator must not crash on one document."""
     parse_run(document)
     parse_job(document)
     parse_pod(document)
     parse_warning_event(document)
+
+
+def test_what_is_odd_in_a_spec_is_as_if_left_out():
+    """The runner refuses what is its own; the API server should have refused the rest."""
+    found = parse_run(ODD["a spec of other types"]).spec
+    assert found == RunFields(image_pull_secrets=())
+
+
+def test_the_secret_of_an_archive_is_read():
+    """The one field inside the source that is the operator's."""
+    source = {"archive": {"path": "inbox/us.zip", "credentialsSecret": "archive"}}
+    run = parse_run(a_run_document(spec={"dataset": {"source": source}}))
+    assert run.credentials_secret == "archive"
+    assert run.spec.dataset.path == RunFields().dataset.path

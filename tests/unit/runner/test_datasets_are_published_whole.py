@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +20,10 @@ from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import DatasetSpec, parse_spec
+from qlib_shadow_runner.spec import parse_spec
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.dataset.asked import DatasetSpec
 
 MakeDataset = Callable[..., Dataset]
 
@@ -239,7 +243,7 @@ def test_a_copied_volume_is_verified_once_and_goes_on(canonical: Path):
 FAULT_POINTS = {
     "while building": "sources.synthetic.Synthetic.build = "
     "lambda self, folder: (folder / 'x').mkdir() or die()",
-    "before the manifest": "manifest.Manifest.write = die",
+    "before the manifest": "manifest.DatasetManifest.write = die",
     "before the rename": "Path.rename = die",
     "before the name points at it": "Path.symlink_to = die",
     "before the link is in place": "real = Path.replace; Path.replace = "

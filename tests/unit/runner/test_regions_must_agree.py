@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.unit.runner.conftest import MakeDataset
 
-    from qlib_shadow_runner.spec import DatasetSpec
+    from qlib_shadow_runner.dataset.asked import DatasetSpec
 
 
 def dataset(**fields: object) -> DatasetSpec:
@@ -48,11 +48,11 @@ def test_one_of_the_two_is_enough(fields: dict[str, object], region: str):
     [
         (
             {"source": {"qlib": {"region": "cn"}}, "region": "us"},
-            "spec.dataset.region is us, but spec.dataset.source is of the region cn",
+            "us or cn, and the same where both are written; write one of them",
         ),
         (
             {"source": {"qlib": {}}, "region": "tw"},
-            "spec.dataset.source.qlib.region must be one of us, cn, not 'tw'",
+            "spec.dataset must have a region that source.qlib has, us or cn",
         ),
         ({"source": {"qlib": {"interval": "1min"}}}, "spec.dataset.source.qlib.interval must be one of 1d"),
         ({"interval": "1min"}, "spec.dataset.interval must be one of 1d"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.contract.spec import SignalsFormat
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import SignalsFormat, parse_spec
+from qlib_shadow_runner.spec import parse_spec
 
 
 def test_an_empty_spec_asks_for_what_is_there_with_every_default():
@@ -30,7 +31,8 @@ def test_what_the_operator_reads_is_accepted_and_ignored():
         "suspend": True,
         "ttlSecondsAfterFinished": 5,
     }
-    assert parse_spec(operators) == parse_spec({})
+    found, nothing = parse_spec(operators), parse_spec({})
+    assert (found.dataset, found.workflow) == (nothing.dataset, nothing.workflow)
 
 
 def test_years_are_another_way_to_say_days():
@@ -55,20 +57,20 @@ FAULTS = {
     "a path that climbs": ({"dataset": {"path": "/data/../etc"}}, "must lie under /data"),
     "two sources": (
         {"dataset": {"source": {"synthetic": {}, "existing": {}}}},
-        "must name exactly one source, not existing and synthetic",
+        "spec.dataset.source must name exactly one of synthetic, prices, archive, qlib and existing",
     ),
-    "no source": ({"dataset": {"source": {}}}, "must name exactly one source, not none"),
+    "no source": ({"dataset": {"source": {}}}, "spec.dataset.source must name exactly one of synthetic"),
     "a source of the future": (
         {"dataset": {"source": {"kdb": {}}}},
-        'spec.dataset.source "kdb" is not available in this version; available here: archive, existing',
+        'spec.dataset.source has no field "kdb"; known here: archive, existing, prices, qlib, synthetic',
     ),
     "a misspelt source": (
         {"dataset": {"source": {"synthetc": {}}}},
-        'is not available in this version; did you mean "synthetic"? Available here: archive, existing',
+        'spec.dataset.source has no field "synthetc"; did you mean "synthetic"?',
     ),
     "days and years": (
         {"dataset": {"source": {"synthetic": {"days": 300, "years": 2}}}},
-        "has both days and years; give one",
+        "takes days or years, not both; remove one",
     ),
     "too few symbols": (
         {"dataset": {"source": {"synthetic": {"symbols": 2}}}},
@@ -87,7 +89,7 @@ FAULTS = {
     "minute bars": ({"dataset": {"interval": "1min"}}, "spec.dataset.interval must be one of 1d, not '1min'"),
     "a date that is none": (
         {"workflow": {"segments": {"train": ["x", "y"], "valid": ["x", "y"], "test": ["x", "y"]}}},
-        'spec.workflow.segments.train: "x" is not a date; write it as 2022-12-30',
+        'spec.workflow.segments.train[0] "x" is not a date; write it as 2022-12-30',
     ),
     "a segment too few": (
         {"workflow": {"segments": {"train": ["2020-01-01", "2020-02-01"]}}},
@@ -100,7 +102,7 @@ FAULTS = {
     "a truth that is a number": ({"workflow": {"seed": True}}, "spec.workflow.seed must be a whole number"),
     "more dropped than held": (
         {"workflow": {"strategy": {"topk": 5, "nDrop": 6}}},
-        "spec.workflow.strategy.nDrop is 6, more than topk, which is 5",
+        "spec.workflow.strategy must have an nDrop of at most topk; lower it",
     ),
     "a reserved run id": ({"runId": "catalog"}, 'runId "catalog" is reserved on the volume'),
     "a template mark": ({"workflow": {"market": "{{ x }}"}}, "must be a name of letters, digits"),
@@ -108,14 +110,28 @@ FAULTS = {
 }
 
 
-NO_VERSIONS = ("", "latest", "808737D06485", "808737d0648", "0" * 65, 808737006485, None)
+FINGERPRINT = (
+    "must be the fingerprint of a version, 12 to 64 of the digits 0-9 and a-f in quotes, "
+    'such as "808737d06485"'
+)
 FAULTS |= {
     f"a version that is {version!r}": (
         {"dataset": {"version": version}},
-        f'12 to 64 of the digits 0-9 and a-f in quotes, such as "808737d06485", not {version!r}',
+        f'version "{version}" {FINGERPRINT}',
     )
-    for version in NO_VERSIONS
+    for version in ("latest", "808737D06485", "808737d0648")
 }
+FAULTS |= {
+    f"a version that is {version!r}": (
+        {"dataset": {"version": version}},
+        f"version {FINGERPRINT}, not {version!r}",
+    )
+    for version in ("", 808737006485)
+}
+FAULTS["a version that is too long"] = (
+    {"dataset": {"version": "0" * 65}},
+    f'spec.dataset.version "{"0" * 65}" has 65 characters; at most 64 are allowed',
+)
 
 
 @pytest.mark.parametrize(("spec", "sentence"), FAULTS.values(), ids=FAULTS)
@@ -131,6 +147,6 @@ def test_a_fault_is_named_with_its_remedy(spec: object, sentence: str):
 def test_a_segment_that_ends_before_it_begins_has_its_own_reason():
     """The operator shows it as SegmentsInvalid."""
     backwards = {"train": ["2021-01-01", "2020-01-01"], "valid": ["x", "y"], "test": ["x", "y"]}
-    with pytest.raises(StageError, match="begins on 2021-01-01, after its end 2020-01-01") as caught:
+    with pytest.raises(StageError, match=r"not after the last, .* not \[2021-01-01, 2020-01-01\]") as caught:
         parse_spec({"workflow": {"segments": backwards}})
     assert caught.value.reason is Reason.SEGMENTS_INVALID

@@ -1,16 +1,16 @@
-"""`qlib-shadow validate`: every fault of a manifest that shows without the data, not the first alone."""
+"""`qlib-shadow validate`: print every fault of a manifest that can be found without the data."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cli.faults import spec_faults
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.run_manifest import manifest_faults, manifest_of, read_documents, the_run
 from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import spec_faults
 from qlib_shadow_runner.workflow.prepare import render_without_data
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def print_validation(file: Path, template: Path | None, *, as_json: bool) -> int:
-    """Print what is wrong, or that nothing is."""
+    """Print that the manifest is valid, or raise all of its faults as one error."""
     documents = read_documents(file)
     faults = find_faults(file, documents, template)
     if faults:
-        raise _together(file, faults)
+        raise _as_one_error(file, faults)
     name = manifest_of(file, documents).name
     if as_json:
         print_json({"file": str(file), "name": name, "valid": True})
@@ -33,7 +33,7 @@ def print_validation(file: Path, template: Path | None, *, as_json: bool) -> int
 
 
 def find_faults(file: Path, documents: list[Mapping[str, object]], template: Path | None) -> list[StageError]:
-    """Look at the frame, then at each field, and only at a sound spec as a whole."""
+    """Return the faults outside of the spec and of each field; without any, those of the whole spec."""
     document = the_run(file, documents)
     faults = manifest_faults(file, document)
     spec = document.get("spec", {})
@@ -49,8 +49,8 @@ def find_faults(file: Path, documents: list[Mapping[str, object]], template: Pat
     return []
 
 
-def _together(file: Path, faults: list[StageError]) -> StageError:
-    """Say one fault as always, several as a list; the first decides the reason."""
+def _as_one_error(file: Path, faults: list[StageError]) -> StageError:
+    """Return one error for all faults; its reason is that of the first."""
     if len(faults) == 1:
         return faults[0]
     listed = "".join(f"\n  - {fault.message}" for fault in faults)

@@ -5,13 +5,14 @@ Standard library only, and no I/O: the operator imports this package and no othe
 
 from __future__ import annotations
 
-import re
 from enum import IntEnum, StrEnum
 from pathlib import PurePosixPath
 from typing import Final, TypedDict
 
 API_VERSION: Final = "qlibshadow.io/v1alpha1"
 KIND: Final = "QlibShadowRun"
+LOCAL_NAMESPACE: Final = "local"
+"""The namespace of a run that was made without a cluster."""
 
 # --- stages ----------------------------------------------------------------------------------
 
@@ -85,20 +86,6 @@ REPORT_FILE: Final = "report.html"
 RUN_ID_MAX: Final = 52
 RUN_ID_PATTERN: Final = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 RESERVED_RUN_IDS: Final = frozenset({"catalog", "cache"})
-
-
-def run_id_fault(run_id: str) -> str | None:
-    """Say what is wrong with a run id, or None."""
-    if len(run_id) > RUN_ID_MAX:
-        return f'runId "{run_id}" has {len(run_id)} characters; at most {RUN_ID_MAX} are allowed'
-    if run_id in RESERVED_RUN_IDS:
-        return f'runId "{run_id}" is reserved on the volume; choose another'
-    if not re.fullmatch(RUN_ID_PATTERN, run_id):
-        return (
-            f'runId "{run_id}" must be lower-case letters, digits, "-" and ".", '
-            "and begin and end with a letter or digit"
-        )
-    return None
 
 
 def run_id_for(name: str, uid: str) -> str:

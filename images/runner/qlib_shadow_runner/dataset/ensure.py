@@ -10,6 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.spec import Refresh
 from qlib_shadow_runner.dataset.manifest import (
     DatasetManifest,
     DatasetOrigin,
@@ -30,7 +31,6 @@ from qlib_shadow_runner.dataset.qlib_layout import Dataset, looks_like_dataset
 from qlib_shadow_runner.dataset.quality.assess import reassess
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import refuse
-from qlib_shadow_runner.spec import Refresh
 from qlib_shadow_runner.storage.lock import locked
 from qlib_shadow_runner.texts import print_line
 
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from qlib_shadow_runner.dataset.asked import DatasetSpec
     from qlib_shadow_runner.dataset.quality.assess import Quality
     from qlib_shadow_runner.dataset.quality.policy import Policy
-    from qlib_shadow_runner.spec import DatasetSpec
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ A crash at any instant leaves the old dataset or the new one, never a mixture; s
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
@@ -32,6 +31,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import sync_folder
 from qlib_shadow_runner.storage.lock import lock_lost
+from qlib_shadow_runner.storage.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,8 +41,13 @@ if TYPE_CHECKING:
 
 LINKS: Final = ".{}.link-*"
 DOWNLOADS: Final = ".{}.download-*"
-SWEPT: Final = ".{}.swept-"
-LEFT_BY_A_CRASH: Final = (".{}.staging-*", f"{SWEPT}*", LINKS, ".{}@*.tmp", "..{}.lease.*.tmp")
+LEFT_BY_A_CRASH: Final = (
+    ".{}.staging-*",
+    "..{}.staging-*.removed-*.tmp",
+    LINKS,
+    ".{}@*.tmp",
+    "..{}.lease.*.tmp",
+)
 
 
 def build_and_publish(canonical: Path, source: Source, still_held: Callable[[], None]) -> Path:
@@ -194,18 +199,10 @@ def _staging(canonical: Path) -> str:
 
 
 def _sweep(canonical: Path, *patterns: str) -> None:
-    """Remove what an interrupted builder left; the lock says that it is nobody's, or of one who lost it."""
+    """Remove what an interrupted builder left, or one that has lost the lock and is about to rename it."""
     for pattern in patterns or LEFT_BY_A_CRASH:
         for path in canonical.parent.glob(pattern.format(canonical.name)):
             if path.is_dir() and not path.is_symlink():
-                _remove(canonical, path)
+                remove(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def _remove(canonical: Path, folder: Path) -> None:
-    """Take a folder's name away first: whoever is about to rename it gets the whole of it, or nothing."""
-    grave = canonical.with_name(f"{SWEPT.format(canonical.name)}{secrets.token_hex(4)}")
-    with contextlib.suppress(OSError):
-        folder.rename(grave)
-    shutil.rmtree(grave, ignore_errors=True)

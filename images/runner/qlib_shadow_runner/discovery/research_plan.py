@@ -1,4 +1,4 @@
-"""The three findings together: what a run researches in one dataset."""
+"""Market, benchmark and segments of a run on one dataset."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from qlib_shadow_runner.discovery.market import Market, describe_market, find_ma
 from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, SegmentPlan, plan_segments
 
 if TYPE_CHECKING:
+    from qlib_shadow_runner.contract.spec import WorkflowSpec
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
-    from qlib_shadow_runner.spec import WorkflowSpec
 
 
 @dataclass(frozen=True)
 class ResearchPlan:
-    """Everything that `auto` stood for."""
+    """Market, benchmark and segments, as asked or as found for `auto`."""
 
     market: Market
     benchmark: Benchmark
@@ -24,7 +24,7 @@ class ResearchPlan:
 
 
 def make_plan(dataset: Dataset, workflow: WorkflowSpec, reach: Reach = ALPHA158) -> ResearchPlan:
-    """Find market, benchmark and segments, or refuse with the first that cannot be."""
+    """Return market, benchmark and segments, or refuse the first one that cannot be found."""
     name, chosen_by = find_market(dataset, workflow.market)
     benchmark = find_benchmark(dataset, workflow.benchmark, name)
     market = describe_market(dataset, name, chosen_by, benchmark.symbol)

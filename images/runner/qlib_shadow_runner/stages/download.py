@@ -15,6 +15,7 @@ from qlib_shadow_runner.dataset.ensure import (
 )
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
+from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.stages.dataset import dataset_sentence, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 
@@ -28,7 +29,7 @@ def download(context: StageContext) -> Outcome:
     resolved = find_fresh(canonical, spec.at(volume)) or _ensure(context, canonical)
     check_claims(resolved.manifest, spec)
     warning = check_age(resolved.manifest, spec.max_age_days, today)
-    quality = check_quality(resolved.manifest, spec.quality, today)
+    quality = check_quality(resolved.manifest, Policy.of(spec.quality), today)
     found = introduce_dataset(context, resolved, quality, warning)
     return Outcome(dataset_sentence(found), dataset=found)
 

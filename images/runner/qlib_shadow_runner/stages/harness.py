@@ -29,6 +29,7 @@ from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.provenance import provenance
 from qlib_shadow_runner.runs.request import StageInput, scratch_parent
 from qlib_shadow_runner.runs.result import make_result, now
+from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.download import download
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.qrun import qrun
@@ -131,7 +132,7 @@ def _work(stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, te
     try:
         context = StageContext(
             stage_input=stage_input,
-            spec=stage_input.spec(),
+            spec=parse_spec(stage_input.raw_spec),
             folder=folder,
             supervisor=supervisor,
             tee=tee,

@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, DatasetResult, Metrics, Reason
+from qlib_shadow_runner.contract import (
+    ENV_TEMPLATE,
+    REPORT_FILE,
+    WORKFLOW_FILE,
+    DatasetResult,
+    Metrics,
+    Reason,
+)
 from qlib_shadow_runner.contract.stages import leaving
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.dataset.ensure import ResolvedDataset, check_claims
@@ -13,6 +20,7 @@ from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, man
 from qlib_shadow_runner.dataset.pinned import find_pinned
 from qlib_shadow_runner.dataset.publish import folder_of
 from qlib_shadow_runner.dataset.quality.assess import reassess
+from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.environment import drawing_environment
 from qlib_shadow_runner.stages.dataset import dataset_metadata, dataset_result, introduce_dataset
@@ -36,9 +44,8 @@ def qrun(context: StageContext) -> Outcome:
     """Do the research and leave everything that a golden run needs."""
     resolved, found = find_dataset(context)
     research = _prepare(context, resolved)
-    workflow = research.workflow
-    write_atomically(context.folder.path / WORKFLOW_FILE, workflow.text.encode())
-    asked = computation(workflow.config_hash, context.spec.workflow.seed, context.folder.metadata)
+    write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
+    asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
     context.folder.update_metadata(
         **_research_metadata(context, research, resolved.manifest), computation=asked
     )
@@ -47,7 +54,7 @@ def qrun(context: StageContext) -> Outcome:
     metrics = _publish(context, recorded)
     metadata = context.folder.metadata
     message = headline(metrics) + reuse_sentence(metadata) + report_sentence(metadata)
-    return Outcome(message, dataset=found, metrics=metrics, config_hash=workflow.config_hash)
+    return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
 
 
 def _publish(context: StageContext, recorded: MlflowRun) -> Metrics:
@@ -75,7 +82,9 @@ def find_dataset(context: StageContext) -> tuple[ResolvedDataset, DatasetResult]
         return resolved, found
     resolved = find_pinned(context.stage_input.volume.locate(spec.path), spec.version)
     check_claims(resolved.manifest, spec)
-    return resolved, introduce_dataset(context, resolved, reassess(resolved.manifest.quality, spec.quality))
+    return resolved, introduce_dataset(
+        context, resolved, reassess(resolved.manifest.quality, Policy.of(spec.quality))
+    )
 
 
 def resolve_dataset(context: StageContext) -> ResolvedDataset:
@@ -108,15 +117,13 @@ def _found_before(context: StageContext) -> object:
 
 def _prepare(context: StageContext, resolved: ResolvedDataset) -> Research:
     # The stage starts without Jinja.
-    from qlib_shadow_runner.workflow.prepare import prepare  # noqa: PLC0415
-    from qlib_shadow_runner.workflow.render import RenderContext  # noqa: PLC0415
+    from qlib_shadow_runner.workflow.prepare import RenderContext, prepare  # noqa: PLC0415
     from qlib_shadow_runner.workflow.templates import find_template  # noqa: PLC0415
 
-    render_context = RenderContext(
-        str(resolved.folder), resolved.manifest.fingerprint, context.limits.threads
-    )
-    template = find_template(context.spec.workflow, context.stage_input.environ)
-    return prepare(context.spec, template, resolved.dataset, render_context)
+    template = find_template(context.spec.workflow, context.stage_input.environ.get(ENV_TEMPLATE))
+    dataset, threads = resolved.dataset, context.limits.threads
+    facts = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, threads)
+    return prepare(context.spec, template, dataset, facts)
 
 
 def _research_metadata(

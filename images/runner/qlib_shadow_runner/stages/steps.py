@@ -25,9 +25,10 @@ def dataset(arguments: Mapping[str, object]) -> dict[str, object]:
     """Build or verify the dataset under its lock."""
     from qlib_shadow_runner.dataset.ensure import ensure  # noqa: PLC0415 - each step pays for its own imports
     from qlib_shadow_runner.runs.request import requested_spec  # noqa: PLC0415
+    from qlib_shadow_runner.spec import parse_spec  # noqa: PLC0415
     from qlib_shadow_runner.storage.volume import Volume  # noqa: PLC0415
 
-    spec = requested_spec(os.environ).dataset.at(Volume(Path(str(arguments["mount"]))))
+    spec = parse_spec(requested_spec(os.environ)).dataset.at(Volume(Path(str(arguments["mount"]))))
     resolved = ensure(Path(str(arguments["canonical"])), spec)
     return {"folder": str(resolved.folder)}
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
 from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
+from qlib_shadow_runner.contract.spec import Reuse
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
-from qlib_shadow_runner.spec import Reuse
 from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, code_is_known
 from qlib_shadow_runner.training.failure import training_error
 from qlib_shadow_runner.training.reuse import IdenticalRun, copy_training, find_identical_run

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.sources import parse_source
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from tests.unit.runner.archive.conftest import Files, Step, Web
 
+    from qlib_shadow_runner.dataset.sources import Source
+
 DIGEST = "ab" * 32
+
+
+def source(**asked: object) -> Source:
+    """Read `spec.dataset.source`."""
+    return parse_spec({"dataset": {"source": asked}}).dataset.source
 
 
 @pytest.mark.parametrize(
@@ -26,7 +33,7 @@ DIGEST = "ab" * 32
     [
         ({}, "must have one of url"),
         ({"url": "https://example.com/us.zip", "path": "inbox/us.zip"}, "must have one of url"),
-        ({"url": "https://example.com/us.zip"}, "sha256 is needed with a url"),
+        ({"url": "https://example.com/us.zip"}, "needs sha256 with a url"),
         ({"url": "http://example.com/us.zip", "sha256": DIGEST}, "must begin with https://"),
         ({"url": "ftp://example.com/us.zip", "sha256": DIGEST}, "must begin with https://"),
         ({"url": "file:///etc/passwd", "sha256": DIGEST}, "names no host"),
@@ -42,7 +49,7 @@ DIGEST = "ab" * 32
 def test_what_cannot_work_is_refused_with_a_sentence(archive: dict[str, Any], said: str):
     """Before anything is fetched."""
     with pytest.raises(StageError) as caught:
-        parse_source({"archive": archive})
+        source(archive=archive)
     assert caught.value.reason is Reason.INVALID_SPEC
     assert said in caught.value.message
 
@@ -59,7 +66,7 @@ def test_what_cannot_work_is_refused_with_a_sentence(archive: dict[str, Any], sa
 def test_the_public_set_takes_what_qlib_knows(qlib: dict[str, Any], said: str):
     """And nothing that would end in the command's traceback."""
     with pytest.raises(StageError) as caught:
-        parse_source({"qlib": qlib})
+        source(qlib=qlib)
     assert said in caught.value.message
     assert "secret" not in caught.value.message
 
@@ -72,9 +79,9 @@ def test_the_question_is_the_content(tmp_path: Path):
         {"url": "https://two.example.com/other.zip", "sha256": f"sha256:{DIGEST.upper()}"},
         {"path": "inbox/us.zip", "sha256": DIGEST},
     ]
-    found = {parse_source({"archive": one}).at(volume).identity for one in asked}
+    found = {source(archive=one).at(volume).identity for one in asked}
     assert found == {f"archive sha256={DIGEST}"}
-    public = parse_source({"qlib": {"url": "https://mirror.example.com/base/"}}).identity
+    public = source(qlib={"url": "https://mirror.example.com/base/"}).identity
     assert public == "qlib region=us interval=1d version=v2 url=https://mirror.example.com/base"
 
 
@@ -147,7 +154,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(
 
     monkeypatch.setattr(unpacking, "unpack", interrupted)
     with pytest.raises(StageError, match="changed while it was read") as caught:
-        parse_source({"archive": {"path": "us.zip"}}).at(Volume(tmp_path)).build(folder)
+        source(archive={"path": "us.zip"}).at(Volume(tmp_path)).build(folder)
     assert caught.value.reason is Reason.ARCHIVE_INVALID
 
 

@@ -10,8 +10,8 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.archive.credentials import Credentials
 from qlib_shadow_runner.dataset.archive.network_variables import download_environment, network_environment
 from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
-from qlib_shadow_runner.dataset.sources import parse_source
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +108,17 @@ def test_half_a_secret_is_refused_without_showing_it(environ: dict[str, str], sa
 def test_a_url_with_a_user_in_it_is_refused_without_repeating_it():
     """It would be in etcd for everybody who may read runs."""
     with pytest.raises(StageError, match="credentialsSecret") as caught:
-        parse_source(
-            {"archive": {"url": f"https://reader:{PASSWORD}@example.com/us.zip", "sha256": "0" * 64}}
+        parse_spec(
+            {
+                "dataset": {
+                    "source": {
+                        "archive": {
+                            "url": f"https://reader:{PASSWORD}@example.com/us.zip",
+                            "sha256": "0" * 64,
+                        }
+                    }
+                }
+            }
         )
     assert caught.value.reason is Reason.INVALID_SPEC
     assert PASSWORD not in caught.value.message

@@ -13,11 +13,12 @@ from typing import Final
 import pytest
 import yaml
 
+from qlib_shadow_runner.contract.sources import Adjust, BadRows, Duplicates, PricesSpec
+from qlib_shadow_runner.contract.spec import Refresh
 from qlib_shadow_runner.dataset.prices.column_roles import ROLES
-from qlib_shadow_runner.dataset.prices.options import Adjust, BadRows, Duplicates, Options
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL
 from qlib_shadow_runner.dataset.sources import SOURCES
-from qlib_shadow_runner.spec import Refresh, parse_spec
+from qlib_shadow_runner.spec import parse_spec
 
 PAGE: Final = Path(__file__).parents[4] / "docs" / "data.md"
 TEXT: Final = PAGE.read_text()
@@ -90,13 +91,13 @@ def test_the_options_have_the_values_and_defaults_that_are_told():
     """Each word of the code is on the page."""
     told = {row[0]: row for row in rows(TEXT.partition("### What the options mean")[2].partition("###")[0])}
     for name, kinds, default in (
-        ("`adjust`", Adjust, Options().adjust),
-        ("`duplicates`", Duplicates, Options().duplicates),
-        ("`badRows`", BadRows, Options().bad_rows),
+        ("`adjust`", Adjust, PricesSpec.adjust),
+        ("`duplicates`", Duplicates, PricesSpec.duplicates),
+        ("`badRows`", BadRows, PricesSpec.bad_rows),
     ):
         assert set(re.findall(r"`(\w+)`", told[name][1])) >= set(kinds)
         assert told[name][2] == f"`{default}`"
-    assert told["`universe`"][2] == f"`{Options().universe}`"
+    assert told["`universe`"][2] == f"`{PricesSpec.universe}`"
 
 
 def test_the_words_for_refresh_and_quality_are_the_codes():

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from qlib_shadow_runner.contract.sources import PricesSpec
 from qlib_shadow_runner.dataset.prices.ingest import ingest
-from qlib_shadow_runner.dataset.prices.options import Options
 from qlib_shadow_runner.dataset.verification import verify_dataset
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ class Converter:
         self.place = place
         self.out = place / "out"
 
-    def __call__(self, *files: Path, options: Options | None = None) -> Notes:
+    def __call__(self, *files: Path, options: PricesSpec | None = None) -> Notes:
         """Convert."""
         self.out.mkdir()
-        notes = ingest(list(files), [file.name for file in files], self.out, options or Options())
+        notes = ingest(list(files), [file.name for file in files], self.out, options or PricesSpec("inbox"))
         verify_dataset(self.out)
         return notes
 

@@ -11,8 +11,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qlib_shadow_runner.contract.sources import BadRows, Duplicates, PricesSpec
 from qlib_shadow_runner.dataset.prices.ingest import ingest
-from qlib_shadow_runner.dataset.prices.options import BadRows, Duplicates, Options
 from qlib_shadow_runner.dataset.verification import verify_dataset
 from qlib_shadow_runner.errors import StageError
 
@@ -55,10 +55,15 @@ CELLS = [
     "9" * 400,
 ]
 
-options = st.builds(Options, duplicates=st.sampled_from(Duplicates), bad_rows=st.sampled_from(BadRows))
+options = st.builds(
+    PricesSpec,
+    path=st.just("inbox"),
+    duplicates=st.sampled_from(Duplicates),
+    bad_rows=st.sampled_from(BadRows),
+)
 
 
-def try_it(name: str, content: bytes, chosen: Options) -> None:
+def try_it(name: str, content: bytes, chosen: PricesSpec) -> None:
     """Convert; what is converted must verify."""
     with tempfile.TemporaryDirectory() as place, contextlib.suppress(StageError):
         source, folder = Path(place, name), Path(place, "out")
@@ -78,7 +83,7 @@ def try_it(name: str, content: bytes, chosen: Options) -> None:
     ),
     chosen=options,
 )
-def test_any_cell_may_be_anything(changes: list[tuple[int, int, str]], chosen: Options):
+def test_any_cell_may_be_anything(changes: list[tuple[int, int, str]], chosen: PricesSpec):
     """A text file with a few cells replaced."""
     rows = [line.split(",") for line in CSV.splitlines()]
     for row, column, cell in changes:
@@ -96,7 +101,7 @@ def test_any_cell_may_be_anything(changes: list[tuple[int, int, str]], chosen: O
     chosen=options,
 )
 def test_any_byte_may_be_anything(
-    changes: list[tuple[float, int]], length: float, kind: str, chosen: Options
+    changes: list[tuple[float, int]], length: float, kind: str, chosen: PricesSpec
 ):
     """A file with a few bytes replaced, or cut short."""
     content = bytearray(CSV.encode() if kind == "csv" else PARQUET)

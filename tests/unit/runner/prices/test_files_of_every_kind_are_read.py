@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from qlib_shadow_runner.contract.sources import Adjust, Duplicates, PricesSpec
 from qlib_shadow_runner.dataset.prices.column_roles import map_columns
-from qlib_shadow_runner.dataset.prices.options import Adjust, Duplicates, Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from conftest import Converter  # type: ignore[import-not-found]
 
-PLAIN = Options(adjust=Adjust.NONE)
+PLAIN = PricesSpec("inbox", adjust=Adjust.NONE)
 HEADERS = {
     "as Yahoo writes them": "Date,Open,High,Low,Close,Adj Close,Volume,Ticker",
     "in angle brackets": "<TICKER>,<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>",
@@ -158,7 +158,7 @@ def test_a_folder_of_one_file_for_each_year(convert: Converter, bars: Callable[.
     """Symbols of several files are joined; the last of two rows stays where that is asked for."""
     first = bars("AAA", days=3)
     second = first.iloc[2:].assign(close=99.0)
-    options = Options(adjust=Adjust.NONE, duplicates=Duplicates.LAST)
+    options = PricesSpec("inbox", adjust=Adjust.NONE, duplicates=Duplicates.LAST)
     notes = convert(
         convert.parquet(first, "1.parquet"), convert.parquet(second, "2.parquet"), options=options
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from qlib_shadow_runner.dataset.prices.options import Adjust, BadRows, Options
+from qlib_shadow_runner.contract.sources import Adjust, BadRows, PricesSpec
 from qlib_shadow_runner.dataset.prices.symbols import clean
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import find_benchmark
@@ -47,7 +47,7 @@ def test_without_an_adjustment_prices_are_scaled_alone(convert: Converter, bars:
 
 def test_adjust_none_takes_prices_as_they_are(convert: Converter):
     """Also where there is something to adjust by."""
-    convert(convert.csv(SPLIT), options=Options(adjust=Adjust.NONE))
+    convert(convert.csv(SPLIT), options=PricesSpec("inbox", adjust=Adjust.NONE))
     assert convert.field("aaa", "close") == (0, [100.0, 60.0])
 
 
@@ -74,7 +74,7 @@ def test_a_day_without_volume_or_close_is_no_bar(convert: Converter, bars: Calla
     mine = frame["symbol"] == "AAA"
     frame.loc[mine & (frame["close"] == 11), "volume"] = 0
     frame.loc[mine & (frame["close"] == 12), "close"] = np.nan
-    notes = convert(convert.parquet(frame), options=Options(adjust=Adjust.NONE))
+    notes = convert(convert.parquet(frame), options=PricesSpec("inbox", adjust=Adjust.NONE))
     assert (notes.suspended, notes.without_close) == (1, 1)
     assert str(convert.field("aaa", "close")) == "(0, [10.0, nan, nan, 13.0, 14.0])"
     assert str(convert.field("aaa", "open")) == "(0, [10.0, nan, nan, 10.0, 10.0])"
@@ -104,7 +104,9 @@ def test_bad_rows_are_dropped_where_that_is_asked_for(convert: Converter, bars: 
     """Dropped, counted, and named."""
     frame = bars("AAA BBB", days=4)
     frame.loc[2, "low"] = -1.0
-    notes = convert(convert.parquet(frame), options=Options(bad_rows=BadRows.DROP, adjust=Adjust.NONE))
+    notes = convert(
+        convert.parquet(frame), options=PricesSpec("inbox", bad_rows=BadRows.DROP, adjust=Adjust.NONE)
+    )
     assert (notes.rejected.count, notes.rejected.examples) == (1, ["AAA 2024-01-03 (row 3)"])
     assert str(convert.field("aaa", "close")) == "(0, [10.0, nan, 12.0, 13.0])"
 
@@ -113,7 +115,7 @@ def test_indices_are_compared_with_and_never_held(convert: Converter, bars: Call
     """An index needs no volume; it is in `all`, has prices, and is not in the universe that is held."""
     frame = bars("AAA ^GSPC SPY .DJI")
     frame.loc[frame["symbol"] == "^GSPC", "volume"] = np.nan
-    notes = convert(convert.parquet(frame), options=Options(benchmarks=("spy",), universe="mine"))
+    notes = convert(convert.parquet(frame), options=PricesSpec("inbox", benchmarks=("spy",), universe="mine"))
     assert notes.benchmarks == ["SPY", "^DJI", "^GSPC"]
     assert [line.split("\t")[0] for line in convert.lines("instruments/mine.txt")] == ["AAA"]
     dataset = Dataset(convert.out)

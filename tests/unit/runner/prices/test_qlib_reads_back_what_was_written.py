@@ -12,8 +12,8 @@ import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qlib_shadow_runner.contract.sources import Adjust, PricesSpec
 from qlib_shadow_runner.dataset.prices.ingest import ingest
-from qlib_shadow_runner.dataset.prices.options import Adjust, Options
 from qlib_shadow_runner.dataset.quality.survey import survey
 from qlib_shadow_runner.dataset.verification import verify_dataset
 
@@ -51,7 +51,7 @@ def markets(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(draw(st.permutations(rows)))
 
 
-def convert(frame: pd.DataFrame, options: Options, shape: str) -> Path:
+def convert(frame: pd.DataFrame, options: PricesSpec, shape: str) -> Path:
     """Convert a market and verify what came out."""
     place = Path(tempfile.mkdtemp())
     files = write(frame, place / "in", *shape.split())
@@ -112,7 +112,7 @@ def test_unadjusted_prices_come_back_to_the_bit(
     frame: pd.DataFrame, shape: str, read_by_qlib: Callable[[Path], pd.DataFrame]
 ):
     """With adjust: none, every figure is the input's, as float32."""
-    folder = convert(frame, Options(adjust=Adjust.NONE), shape)
+    folder = convert(frame, PricesSpec("inbox", adjust=Adjust.NONE), shape)
     found, bars = aligned(read_by_qlib(folder), frame)
     for field in [*PRICES, "volume"]:
         np.testing.assert_array_equal(found[field], bars[field].astype("float32"), err_msg=field)
@@ -127,7 +127,7 @@ def test_adjusted_prices_give_back_raw_ones_and_true_returns(
     """Dividing by the factor gives the raw price; change is the adjusted return; the first close is 1."""
     with_both = frame.assign(adj_close=frame["close"] * frame["factor"])
     told = with_both.drop(columns="factor") if by is Adjust.ADJ_CLOSE else frame
-    folder = convert(told, Options(), shape)
+    folder = convert(told, PricesSpec("inbox"), shape)
     found, bars = aligned(read_by_qlib(folder), frame)
     for field in PRICES:
         np.testing.assert_allclose(found[field] / found["factor"], bars[field], rtol=1e-6, err_msg=field)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.sources import Adjust, BadRows, Duplicates, PricesSpec
 from qlib_shadow_runner.dataset.ensure import ensure, find_fresh
 from qlib_shadow_runner.dataset.prices.grid import make_grid
-from qlib_shadow_runner.dataset.prices.options import Adjust, BadRows, Duplicates, Options
 from qlib_shadow_runner.dataset.sources.prices import Prices
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.spec import DatasetSpec, parse_spec
+from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
@@ -24,12 +24,20 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from qlib_shadow_runner.dataset.asked import DatasetSpec
+    from qlib_shadow_runner.dataset.sources import Source
+
 WHERE = "spec.dataset.source.prices"
+
+
+def prices(raw: Mapping[str, object]) -> Source:
+    """Read `spec.dataset.source.prices`."""
+    return parse_spec({"dataset": {"source": {"prices": raw}}}).dataset.source
 
 
 def test_every_field_is_read():
     """A relative path is relative to the volume."""
-    source = Prices.parse(
+    source = prices(
         {
             "path": "inbox/us.parquet",
             "columns": {"close": "px"},
@@ -40,15 +48,25 @@ def test_every_field_is_read():
             "badRows": "drop",
         }
     )
-    assert source.path == "/data/inbox/us.parquet"
-    assert source.options == Options(
-        {"close": "px"}, Adjust.ADJ_CLOSE, ("SPY",), "mine", Duplicates.LAST, BadRows.DROP
+    assert source == Prices(
+        path="/data/inbox/us.parquet",
+        columns={"close": "px"},
+        adjust=Adjust.ADJ_CLOSE,
+        benchmarks=("SPY",),
+        universe="mine",
+        duplicates=Duplicates.LAST,
+        bad_rows=BadRows.DROP,
     )
 
 
 def test_little_is_needed():
     """A path is enough."""
-    assert Prices.parse({"path": "/data/inbox"}) == Prices("/data/inbox")
+    assert prices({"path": "/data/inbox"}) == Prices("/data/inbox")
+
+
+def test_one_benchmark_is_a_list_of_one():
+    """However it is written."""
+    assert PricesSpec("inbox", benchmark="SPY").indices == PricesSpec("inbox", benchmarks=("SPY",)).indices
 
 
 FAULTS: Mapping[str, tuple[Mapping[str, object], str]] = {
@@ -72,12 +90,18 @@ FAULTS: Mapping[str, tuple[Mapping[str, object], str]] = {
         {"path": "a", "adjust": "adj-close"},
         f"{WHERE}.adjust must be one of auto, factor, adj_close",
     ),
-    "a universe of all": ({"path": "a", "universe": "all"}, "and not be all, which holds the benchmarks too"),
+    "a universe of all": (
+        {"path": "a", "universe": "all"},
+        "must not be all, which holds the benchmarks",
+    ),
     "a universe in capitals": ({"path": "a", "universe": "SP500"}, "must be made of lower-case letters"),
-    "benchmarks as a word": ({"path": "a", "benchmarks": "SPY"}, f"{WHERE}.benchmarks must be a list"),
+    "benchmarks as a word": (
+        {"path": "a", "benchmarks": "SPY"},
+        "must be a list of at most 100 symbols, for example [SPY]",
+    ),
     "both benchmarks": (
         {"path": "a", "benchmark": "A", "benchmarks": ["B"]},
-        "has both benchmark and benchmarks",
+        "takes benchmark or benchmarks, not both; remove one",
     ),
 }
 
@@ -86,7 +110,7 @@ FAULTS: Mapping[str, tuple[Mapping[str, object], str]] = {
 def test_a_fault_in_the_spec_is_told(raw: Mapping[str, object], sentence: str):
     """Each fault names its field."""
     with pytest.raises(StageError) as caught:
-        Prices.parse(raw)
+        prices(raw)
     assert sentence in caught.value.message
     assert caught.value.reason is Reason.INVALID_SPEC
 

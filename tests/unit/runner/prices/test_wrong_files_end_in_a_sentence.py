@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.prices.options import Adjust, Options
+from qlib_shadow_runner.contract.sources import Adjust, PricesSpec
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -175,17 +175,17 @@ def test_a_column_that_the_spec_names_and_nobody_has(convert: Converter):
     with pytest.raises(
         StageError, match=r'columns\.close is "Clse", which bars\.csv does not have; did you mean "close"\?'
     ):
-        convert(convert.csv(HEAD + ROW), options=Options(columns={"close": "Clse"}))
+        convert(convert.csv(HEAD + ROW), options=PricesSpec("inbox", columns={"close": "Clse"}))
 
 
 def test_a_benchmark_that_nobody_has(convert: Converter):
     """The nearest symbol is offered."""
     with pytest.raises(StageError, match=r'benchmarks: no file has "AAB"; did you mean "AAA"\?') as caught:
-        convert(convert.csv(HEAD + ROW), options=Options(benchmarks=("AAB",)))
+        convert(convert.csv(HEAD + ROW), options=PricesSpec("inbox", benchmarks=("AAB",)))
     assert caught.value.reason is Reason.BENCHMARK_NOT_FOUND
 
 
 def test_an_adjustment_that_nobody_has(convert: Converter):
     """Asking for adj_close needs such a column."""
     with pytest.raises(StageError, match=r"adjust is adj_close, but no file has such a column"):
-        convert(convert.csv(HEAD + ROW), options=Options(adjust=Adjust.ADJ_CLOSE))
+        convert(convert.csv(HEAD + ROW), options=PricesSpec("inbox", adjust=Adjust.ADJ_CLOSE))

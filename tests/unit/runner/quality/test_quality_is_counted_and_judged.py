@@ -14,10 +14,11 @@ from qlib_shadow_runner.dataset.prices.conversion_notes import Count, Notes
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.quality.assess import age, assess, reassess
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, CheckKind, Finding, State
-from qlib_shadow_runner.dataset.quality.policy import Policy, parse_policy
+from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.dataset.quality.survey import survey
 from qlib_shadow_runner.dataset.synthetic import write_market
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,7 +197,7 @@ def test_what_the_policy_blocks_fails():
 def test_every_check_blocks_where_the_policy_says_so_and_only_there(name: str):
     """By its own code, and with its own advice."""
     rule, findings = RULES[name], [Finding(name, 3, ["here"])]
-    blocked = assess(findings, parse_policy({"block": [name]}))
+    blocked = assess(findings, policy({"block": [name]}))
     assert (blocked.policy_state, blocked.overall_state) == (State.FAIL, State.FAIL)
     assert (blocked.reason_code, blocked.action_hint) == (rule.reason, rule.hint)
     assert blocked.refusal is not None
@@ -239,11 +240,17 @@ def test_the_manifest_carries_the_states(folder: Path):
     assert quality["overall_state"] == "ok"
 
 
+def policy(raw: object) -> Policy:
+    """Read `spec.dataset.quality`."""
+    return Policy.of(parse_spec({"dataset": {"quality": raw}}).dataset.quality)
+
+
 def test_the_policy_is_read():
     """Names add to what blocks anyhow; `all` is everything."""
-    assert parse_policy({}) == Policy(STRUCTURAL)
-    assert set(parse_policy({"block": ["split_jumps"]}).block) == {*STRUCTURAL, "split_jumps"}
-    assert parse_policy({"block": ["all"]}).block == tuple(RULES)
+    assert policy({}) == Policy(STRUCTURAL)
+    assert set(policy({"block": ["split_jumps"]}).block) == {*STRUCTURAL, "split_jumps"}
+    assert policy({"block": ["all"]}).block == tuple(RULES)
+    assert policy({"block": ["split_jumps", "all"]}).block == tuple(RULES)
 
 
 @pytest.mark.parametrize(
@@ -251,17 +258,20 @@ def test_the_policy_is_read():
     [
         (
             {"block": ["split_jump"]},
-            'spec.dataset.quality.block has no check "split_jump"; did you mean "split_jumps"?',
+            "stale_end, all, not 'split_jump'; did you mean \"split_jumps\"?",
         ),
-        ({"block": "split_jumps"}, "spec.dataset.quality.block must be a list of checks"),
+        (
+            {"block": "split_jumps"},
+            "spec.dataset.quality.block must be a list of at most 16 checks, such as",
+        ),
         ({"blocks": []}, 'spec.dataset.quality has no field "blocks"; did you mean "block"?'),
-        ({"block": [["x"]]}, "spec.dataset.quality.block has no check"),
+        ({"block": [["x"]]}, "spec.dataset.quality.block[0] must be one of calendar_order, bin_bounds"),
     ],
 )
 def test_a_fault_in_the_policy_is_told(raw: object, sentence: str):
     """Unknown names are refused with the nearest known one."""
     with pytest.raises(StageError) as caught:
-        parse_policy(raw)
+        policy(raw)
     assert sentence in caught.value.message
 
 

@@ -18,7 +18,7 @@ from urllib.request import (
 )
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.archive.url import is_encrypted_or_local, is_loopback
+from qlib_shadow_runner.contract.urls import is_encrypted_or_local, is_loopback
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.fields import refuse
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.storage.listed_files import sha256_of
 from qlib_shadow_runner.texts import nearest
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def stamp(file: Path) -> str:
 def content_digest(file: Path) -> str:
     """Hash the whole file."""
     try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(file)
     except OSError as error:
         raise from_os_error(error) from error
 

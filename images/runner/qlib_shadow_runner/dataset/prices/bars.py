@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from qlib_shadow_runner.contract.sources import BadRows, Duplicates
 from qlib_shadow_runner.dataset.prices.column_roles import PRICES
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, listed
 from qlib_shadow_runner.dataset.prices.fault_texts import rows as counted
-from qlib_shadow_runner.dataset.prices.options import BadRows, Duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from qlib_shadow_runner.contract.sources import PricesSpec
     from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
     from qlib_shadow_runner.dataset.prices.grid import Grid
-    from qlib_shadow_runner.dataset.prices.options import Options
     from qlib_shadow_runner.dataset.prices.price_rows import PriceRows
 
     Mask = NDArray[np.bool_]
@@ -30,7 +30,7 @@ MOST: Final = 1e18
 """Beyond these, float32 has no room for what an adjustment makes of a figure."""
 
 
-def bars_of(part: PriceRows, indices: Mask, names: Sequence[str], options: Options, notes: Notes) -> Mask:
+def bars_of(part: PriceRows, indices: Mask, names: Sequence[str], options: PricesSpec, notes: Notes) -> Mask:
     """Say which rows are bars; `indices` tells, by symbol, which are not traded and need no volume."""
     close, volume = part.numbers("close"), part.numbers("volume")
     index = indices[part.codes]
@@ -53,7 +53,7 @@ def _bad(part: PriceRows, volume: NDArray[np.float64]) -> Mask:
     return bad
 
 
-def _count_bad(part: PriceRows, bad: Mask, names: Sequence[str], options: Options, notes: Notes) -> None:
+def _count_bad(part: PriceRows, bad: Mask, names: Sequence[str], options: PricesSpec, notes: Notes) -> None:
     rows = np.flatnonzero(bad)
     examples = [f"{_key(part, int(row), names)} ({part.where(int(row))})" for row in rows[:EXAMPLES]]
     notes.rejected.add(len(rows), examples)
@@ -71,7 +71,7 @@ def check_duplicates(
     names: Sequence[str],
     *,
     file: str | None,
-    options: Options,
+    options: PricesSpec,
     notes: Notes,
 ) -> None:
     """Refuse a second bar for a symbol's day, or count it where the last one is to be kept."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.sources import Adjust
 from qlib_shadow_runner.dataset.prices.adjust import Adjustment, change, scaled
 from qlib_shadow_runner.dataset.prices.bars import LEAST, MOST, bars_of, check_duplicates
 from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, rows
 from qlib_shadow_runner.dataset.prices.grid import make_grid
-from qlib_shadow_runner.dataset.prices.options import Adjust
 from qlib_shadow_runner.dataset.prices.price_rows import read_part
 from qlib_shadow_runner.dataset.prices.symbols import Symbols, clean
 from qlib_shadow_runner.dataset.prices.write_qlib import Writer
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from qlib_shadow_runner.contract.sources import PricesSpec
     from qlib_shadow_runner.dataset.prices.grid import Grid
-    from qlib_shadow_runner.dataset.prices.options import Options
     from qlib_shadow_runner.dataset.prices.price_rows import PriceRows
 
     Floats = NDArray[np.float64]
@@ -37,11 +37,11 @@ INDEX: Final = "^"
 WHERE: Final = "spec.dataset.source.prices"
 
 
-def ingest(files: Sequence[Path], names: Sequence[str], folder: Path, options: Options) -> Notes:
+def ingest(files: Sequence[Path], names: Sequence[str], folder: Path, options: PricesSpec) -> Notes:
     """Write the files' bars into an empty folder; `names` are the files as people know them."""
     symbols, notes = Symbols(), Notes(files=len(files))
     parts = [read_part(path, name, options.columns, symbols) for path, name in zip(files, names, strict=True)]
-    indices = find_indices(symbols.names, options.benchmarks)
+    indices = find_indices(symbols.names, options.indices)
     bars = [bars_of(part, indices, symbols.names, options, notes) for part in parts]
     _check_some(parts, bars, indices, notes)
     kept = list(zip(parts, bars, strict=True))
@@ -105,7 +105,7 @@ class _Columns:
         return values
 
 
-def _write(columns: _Columns, writer: Writer, indices: Mask, options: Options, notes: Notes) -> None:
+def _write(columns: _Columns, writer: Writer, indices: Mask, options: PricesSpec, notes: Notes) -> None:
     grid, close = columns.grid, columns.spread("close")
     adjustment = _adjustment(columns, close, options, notes)
     adjustment.price(close)
@@ -122,7 +122,7 @@ def _write(columns: _Columns, writer: Writer, indices: Mask, options: Options, n
     writer.calendar_and_universes(options.universe, indices)
 
 
-def _adjustment(columns: _Columns, close: Floats, options: Options, notes: Notes) -> Adjustment:
+def _adjustment(columns: _Columns, close: Floats, options: PricesSpec, notes: Notes) -> Adjustment:
     given = [role for role in (Adjust.FACTOR, Adjust.ADJ_CLOSE) if columns.has(role)]
     wanted = options.adjust
     if wanted is Adjust.AUTO:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, listed
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.storage.listed_files import sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +87,5 @@ def content_digest(files: list[Path]) -> str:
     """Hash every byte, and the names, which may be symbols."""
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as stream:
-            one = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{path.name} {one}\n".encode(errors="surrogateescape"))
+        digest.update(f"{path.name} {sha256_of(path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

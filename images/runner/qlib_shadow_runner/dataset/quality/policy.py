@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
+from qlib_shadow_runner.contract.spec import EVERYTHING
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL
-from qlib_shadow_runner.fields import check_keys, mapping, refuse
-from qlib_shadow_runner.texts import did_you_mean
 
-WHERE = "spec.dataset.quality"
-EVERYTHING = "all"
+if TYPE_CHECKING:
+    from qlib_shadow_runner.contract.spec import QualitySpec
 
 
 @dataclass(frozen=True)
@@ -18,19 +18,8 @@ class Policy:
 
     block: tuple[str, ...] = STRUCTURAL
 
-
-def parse_policy(value: object) -> Policy:
-    """Read `{block: [names…]}`; the structural checks block in any case, `[all]` is every check."""
-    raw = mapping(value, WHERE)
-    check_keys(raw, {"block"}, WHERE)
-    names = raw.get("block", [])
-    if not isinstance(names, list | tuple):
-        refuse(
-            f"{WHERE}.block must be a list of checks, such as [split_jumps, missing_days], or [{EVERYTHING}]"
-        )
-    if list(names) == [EVERYTHING]:
-        return Policy(tuple(RULES))
-    for name in names:
-        if not isinstance(name, str) or name not in RULES:
-            refuse(f'{WHERE}.block has no check "{name}"; {did_you_mean(str(name), RULES)}')
-    return Policy(tuple(name for name in RULES if name in names or name in STRUCTURAL))
+    @classmethod
+    def of(cls, asked: QualitySpec) -> Self:
+        """Add what is named to the structural checks, which block in any case."""
+        named = tuple(RULES) if EVERYTHING in asked.block else asked.block
+        return cls(tuple(name for name in RULES if name in named or name in STRUCTURAL))

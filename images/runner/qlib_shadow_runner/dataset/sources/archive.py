@@ -8,16 +8,15 @@ the environment (see archive/credentials); `credentialsSecret` is the operator's
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.sources import ArchiveSpec
 from qlib_shadow_runner.dataset.archive import on_volume as local
-from qlib_shadow_runner.dataset.archive.url import ArchiveAddress, parse_address
+from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fields import check_keys, on_volume, refuse, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,45 +24,16 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.storage.volume import Volume
 
-WHERE: Final = "spec.dataset.source.archive"
-KEYS: Final = frozenset({"url", "path", "sha256", "credentialsSecret"})
-
 
 @dataclass(frozen=True)
-class Archive:
+class Archive(ArchiveSpec):
     """Either an address with its checksum, or a path on the volume."""
 
-    address: ArchiveAddress | None = None
-    path: str | None = None
-    """As the cluster sees it, beginning with /data."""
-    sha256: str | None = None
     volume: Volume | None = None
     builds: bool = True
     synthetic: bool = False
     pinned: bool = True
     claims: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def default(cls) -> Self:
-        """Refuse: there is no archive that everybody has."""
-        return cls.parse({})
-
-    @classmethod
-    def parse(cls, raw: Mapping[str, object]) -> Self:
-        """Read one of url and path."""
-        check_keys(raw, KEYS, WHERE)
-        if ("url" in raw) == ("path" in raw):
-            refuse(f"{WHERE} must have one of url (https://…) and path (on the volume, such as inbox/us.zip)")
-        if "credentialsSecret" in raw:
-            text(raw["credentialsSecret"], f"{WHERE}.credentialsSecret")
-        sha256 = _sha256(raw["sha256"]) if "sha256" in raw else None
-        if "path" in raw:
-            return cls(path=on_volume(raw["path"], f"{WHERE}.path", example="inbox/us.zip"), sha256=sha256)
-        if sha256 is None:
-            refuse(
-                f"{WHERE}.sha256 is needed with a url: it is what the file is held to (sha256sum prints it)"
-            )
-        return cls(address=parse_address(raw["url"], f"{WHERE}.url"), sha256=sha256)
 
     def at(self, volume: Volume) -> Self:
         """Bind the path to this machine's volume."""
@@ -83,8 +53,8 @@ class Archive:
         """Bring the file here, if it is not, and unpack it."""
         from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415 - only when building
 
-        if self.address is not None and self.sha256 is not None:
-            self._fetch_and_unpack(self.address, self.sha256, folder)
+        if self.url is not None and self.sha256 is not None:
+            self._fetch_and_unpack(ArchiveAddress(self.url), self.sha256, folder)
             return
         file, before, _ = self._file, local.stamp(self._file), self.identity
         if self.sha256 is not None:
@@ -120,10 +90,3 @@ class Archive:
     def _file(self) -> Path:
         assert self.volume is not None, "bound by `at` before it is asked anything"
         return local.locate(self.volume, str(self.path))
-
-
-def _sha256(value: object) -> str:
-    digest = text(value, f"{WHERE}.sha256").strip().lower().removeprefix("sha256:")
-    if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        refuse(f"{WHERE}.sha256 must be 64 hexadecimal digits, as sha256sum prints them")
-    return digest

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from qlib_shadow_runner.storage.volume import Volume
@@ -47,13 +46,3 @@ class Source(Protocol):
 
     def build(self, folder: Path) -> None:
         """Fill an empty folder with calendars, features and instruments."""
-
-
-@dataclass(frozen=True)
-class SourceKind:
-    """One entry of the table of sources."""
-
-    default: Callable[[], Source]
-    parse: Callable[[Mapping[str, object]], Source]
-    inherits: tuple[str, ...] = ()
-    """Fields of the dataset that hold for the source too, where it does not say otherwise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from qlib_shadow_runner.fields import check_keys
+from qlib_shadow_runner.contract.sources import ExistingSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Existing:
+class Existing(ExistingSpec):
     """Whatever lies at the dataset's path."""
 
     builds: bool = False
@@ -23,12 +23,6 @@ class Existing:
     pinned: bool = False
     claims: Mapping[str, str] = field(default_factory=dict)
     identity: str = "existing"
-
-    @classmethod
-    def parse(cls, raw: Mapping[str, object]) -> Self:
-        """Accept no parameter."""
-        check_keys(raw, set(), "spec.dataset.source.existing")
-        return cls()
 
     @property
     def inputs(self) -> str:

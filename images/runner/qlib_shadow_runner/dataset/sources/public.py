@@ -7,12 +7,10 @@ verification that every dataset goes through vouches for it.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
-from qlib_shadow_runner.dataset.archive.url import parse_address
-from qlib_shadow_runner.fields import check_keys, choice, refuse, text
+from qlib_shadow_runner.contract.sources import QlibSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,17 +18,11 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.storage.volume import Volume
 
-WHERE: Final = "spec.dataset.source.qlib"
-
 
 @dataclass(frozen=True)
-class PublicSet:
+class PublicSet(QlibSpec):
     """Which of Qlib's datasets, and from where if not from its home."""
 
-    region: str = "us"
-    interval: str = "1d"
-    version: str = "v2"
-    url: str | None = None
     builds: bool = True
     synthetic: bool = False
     pinned: bool = False
@@ -45,17 +37,6 @@ class PublicSet:
         """Name the set; a mirror may hold something else."""
         mirror = f" url={self.url}" if self.url else ""
         return f"qlib region={self.region} interval={self.interval} version={self.version}{mirror}"
-
-    @classmethod
-    def parse(cls, raw: Mapping[str, object]) -> Self:
-        """Read the parameters; all have defaults."""
-        check_keys(raw, {"region", "interval", "version", "url"}, WHERE)
-        return cls(
-            region=choice(raw.get("region", cls.region), ("us", "cn"), f"{WHERE}.region"),
-            interval=choice(raw.get("interval", cls.interval), ("1d",), f"{WHERE}.interval"),
-            version=_version(raw.get("version", cls.version)),
-            url=_mirror(raw["url"]) if raw.get("url") is not None else None,
-        )
 
     @property
     def inputs(self) -> str:
@@ -72,18 +53,3 @@ class PublicSet:
 
         arguments = {"region": self.region, "interval": self.interval, "version": self.version}
         run_qlib_data(folder, arguments, self.url)
-
-
-def _version(value: object) -> str:
-    version = text(value, f"{WHERE}.version")
-    if not re.fullmatch(r"v[0-9]{1,3}", version):
-        refuse(f'{WHERE}.version "{version[:20]}" must be v and a number, such as v2')
-    return version
-
-
-def _mirror(value: object) -> str:
-    """Take the base of a mirror that has the same files under <version>/."""
-    address = parse_address(value, f"{WHERE}.url")
-    if address.plain != address.url:
-        refuse(f"{WHERE}.url must be the base of a mirror, without ? and #")
-    return address.url.rstrip("/")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.spec.model import MODEL_PARAMETERS
+from qlib_shadow_runner.contract.fields import fields_of
+from qlib_shadow_runner.contract.kinds import Number, Whole
+from qlib_shadow_runner.contract.spec import ModelParameters
+from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     Keys,
     Listed,
     Named,
+    Plain,
     Shape,
     exactly,
     number,
@@ -21,9 +25,10 @@ if TYPE_CHECKING:
 
 BOOSTING: Final[Mapping[str, Shape]] = {
     **{
-        name: whole(int(low), int(high)) if kind is int else number(low, high)
-        for name, (kind, low, high) in MODEL_PARAMETERS.items()
-        if name not in ("num_boost_round", "early_stopping_rounds")
+        one.name: Plain(one.kind.words, one.kind.fits)
+        for one in fields_of(ModelParameters)
+        if isinstance(one.kind, Whole | Number)
+        and one.name not in ("num_boost_round", "early_stopping_rounds")
     },
     "min_child_weight": number(0, 1e6),
     "feature_fraction_bynode": number(0.01, 1),
@@ -40,7 +45,7 @@ BOOSTING: Final[Mapping[str, Shape]] = {
 }
 """LightGBM's parameters, without those that open files or sockets, such as machines."""
 REPEATABLE: Final = frozenset({"seed", "deterministic", "force_col_wise"})
-"""Without these, the same question has another answer on a machine with other cores."""
+"""Without these, the result depends on the number of cores."""
 ROUNDS: Final = whole(1, 100_000)
 BOOSTED: Final = Keys(
     {
@@ -57,7 +62,7 @@ ENSEMBLE: Final = Keys(
         "loss": exactly("mse"),
         "num_models": whole(1, 50),
         "enable_sr": BOOLEAN,
-        # Qlib's selection of features draws from a generator that nobody seeds.
+        # Qlib's selection of features uses random numbers without a seed.
         "enable_fs": exactly(False),  # noqa: FBT003
         "alpha1": number(0, 100),
         "alpha2": number(0, 100),
@@ -73,7 +78,7 @@ ENSEMBLE: Final = Keys(
 MODELS: Final = Named(
     "models",
     {
-        ("qlib_shadow_runner.plugins.lightgbm", "LGBModel"): BOOSTED,
+        (class_paths.MODEL, "LGBModel"): BOOSTED,
         # Qlib's own LGBModel is this one, but may fail on a busy machine while its metrics are recorded.
         ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): ENSEMBLE,
     },

@@ -1,0 +1,304 @@
+"""What the value of a field may be: each kind reads a value, or says what is wrong with it.
+
+A kind knows what the JSON schema needs (bounds, choices, rules in CEL), and checks the same in Python.
+"""
+
+# A kind returns what `refuse` returns.
+# mypy: disable-error-code="func-returns-value"
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from math import isfinite
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+
+from qlib_shadow_runner.contract import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+S = TypeVar("S", bound=str)
+DAY: Final = r"\d{4}-\d{2}-\d{2}"
+SPAN: Final = (
+    "must be [first day, last day], the first not after the last, for example [2019-01-02, 2022-12-30]"
+)
+SHOWN: Final = 60
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong: the place, the rest of the sentence, and a hint for a misspelt word."""
+
+    where: str
+    what: str
+    word: str = ""
+    """What may be misspelt."""
+    among: tuple[str, ...] = ()
+    """The words that would be right there."""
+    listed: bool = False
+    """The sentence names them already."""
+    reason: Reason = Reason.INVALID_SPEC
+
+
+class Place:
+    """Where a value stands in the document; collects the faults that are found there."""
+
+    def __init__(self, where: str, faults: list[Fault] | None = None) -> None:
+        self.where = where
+        self.faults: list[Fault] = [] if faults is None else faults
+
+    def inside(self, name: str) -> Place:
+        """Return the place of a part; its faults are collected with the others."""
+        return Place(f"{self.where}{name}", self.faults)
+
+    def refuse(self, what: str, **more: Any) -> None:
+        """Note a fault; return None, which is no value of any kind."""
+        self.faults.append(Fault(self.where, what, **more))
+
+
+class Kind(Generic[T_co]):
+    """A kind of value."""
+
+    json: ClassVar[tuple[type, ...]] = (str,)
+    """What JSON makes of a value of this kind."""
+
+    def read(self, value: object, place: Place) -> T_co | None:
+        """Return the value as Python has it; None after a fault was noted."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a text must fulfil besides its length; without a rule in CEL, only the runner checks it."""
+
+    must: str
+    holds: Callable[[str], object]
+    cel: str = ""
+
+
+def matches(pattern: str, must: str) -> Check:
+    """Return the check that a whole text matches a pattern, which RE2 and Python read alike."""
+    return Check(must, lambda value: re.fullmatch(pattern, value), f"self.matches('^{pattern}$')")
+
+
+@dataclass(frozen=True)
+class Text(Kind[str]):
+    """A text of bounded length."""
+
+    most: int
+    checks: tuple[Check, ...] = ()
+    least: int = 1
+    words: str = "a non-empty string"
+    """What a value that is no text should be."""
+    secret: bool = False
+    """It may hold what no sentence repeats."""
+    clean: Callable[[str], str] = str
+
+    def read(self, value: object, place: Place) -> str | None:
+        """Return the text as one spelling."""
+        if not isinstance(value, str) or len(value.strip()) < self.least:
+            return place.refuse(f"must be {self.words}, not {shown(value)}")
+        named = "" if self.secret else f'"{value}" '
+        if len(value) > self.most:
+            return place.refuse(f"{named}has {len(value)} characters; at most {self.most} are allowed")
+        for check in self.checks:
+            if not check.holds(value):
+                return place.refuse(named + check.must)
+        return self.clean(value)
+
+
+class _Plain(Kind[T]):
+    """A kind that is checked by one predicate."""
+
+    words: str
+    among: tuple[str, ...] = ()
+
+    def fits(self, value: object) -> bool:
+        """Say whether a value is of this kind."""
+        raise NotImplementedError
+
+    def made(self, value: T) -> T:
+        """Return the value as Python has it."""
+        return value
+
+    def read(self, value: object, place: Place) -> T | None:
+        """Return the value where it fits."""
+        if self.fits(value):
+            return self.made(value)  # type: ignore[arg-type]
+        what = f"must be {self.words}, not {shown(value)}"
+        return place.refuse(what, word=str(value), among=self.among, listed=True)
+
+
+@dataclass(frozen=True)
+class Whole(_Plain[int]):
+    """A whole number within a range."""
+
+    low: int
+    high: int
+    json = (int,)
+
+    @property
+    def words(self) -> str:  # type: ignore[override]
+        """Say it in the middle of a sentence."""
+        return f"a whole number from {self.low:,} to {self.high:,}"
+
+    def fits(self, value: object) -> bool:
+        """Say whether a value is one; true is not 1."""
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Number(_Plain[float]):
+    """A finite number within a range."""
+
+    low: float
+    high: float
+    json = (int, float)
+
+    @property
+    def words(self) -> str:  # type: ignore[override]
+        """Say it in the middle of a sentence."""
+        return f"a number from {self.low:g} to {self.high:g}"
+
+    def fits(self, value: object) -> bool:
+        """Say whether a value is one."""
+        good = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+        return good and self.low <= value <= self.high  # type: ignore[operator]
+
+    def made(self, value: float) -> float:
+        """Return a float."""
+        return float(value)
+
+
+class Flag(_Plain[bool]):
+    """True or false."""
+
+    json = (bool,)
+    words = "true or false"
+
+    def fits(self, value: object) -> bool:
+        """Say whether a value is one of the two."""
+        return isinstance(value, bool)
+
+
+class Choice(_Plain[S]):
+    """One of a few words: of an enumeration, or of plain ones."""
+
+    def __init__(self, options: Iterable[S]) -> None:
+        self.options = tuple(options)
+        self.among = tuple(map(str, self.options))
+        self.words = f"one of {', '.join(self.among)}"
+
+    def fits(self, value: object) -> bool:
+        """Say whether a value is one of the words."""
+        return isinstance(value, str) and value in self.among
+
+    def made(self, value: S) -> S:
+        """Return the option itself."""
+        return self.options[self.among.index(value)]
+
+
+class Quantity(_Plain[object]):
+    """An amount as Kubernetes writes it: a number, or a text such as 4Gi."""
+
+    json = (int, str)
+    words = 'a quantity such as "4Gi"'
+    pattern = (
+        r"(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+        r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?"
+    )
+
+    def fits(self, value: object) -> bool:
+        """Say whether a value is one."""
+        good = isinstance(value, int | float | str) and not isinstance(value, bool)
+        return good and re.fullmatch(self.pattern, str(value)) is not None
+
+
+@dataclass(frozen=True)
+class Day(Kind[date]):
+    """A day."""
+
+    first: date = date.min
+    last: date = date.max
+
+    def read(self, value: object, place: Place) -> date | None:
+        """Return the day."""
+        day = _day(value)
+        if day is None:
+            return place.refuse(f'"{value}" is not a date; write it as 2022-12-30')
+        if not self.first <= day <= self.last:
+            return place.refuse(self.must)
+        return day
+
+    @property
+    def must(self) -> str:
+        """Say the bounds."""
+        return f"must lie from {self.first} to {self.last}"
+
+
+class Span(Kind[tuple[date, date]]):
+    """Two days and all between them, written as a list."""
+
+    json = (list,)
+
+    def read(self, value: object, place: Place) -> tuple[date, date] | None:
+        """Return both ends."""
+        if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - a span has two ends
+            return place.refuse(f"{SPAN}, not {shown(value)}")
+        first, last = (Day().read(end, place.inside(f"[{number}]")) for number, end in enumerate(value))
+        if first is None or last is None:
+            return None
+        if first > last:
+            return place.refuse(f"{SPAN}, not [{first}, {last}]", reason=Reason.SEGMENTS_INVALID)
+        return first, last
+
+
+@dataclass(frozen=True)
+class Listed(Kind[tuple[T, ...]]):
+    """A list of values of one kind."""
+
+    of: Kind[T]
+    most: int
+    words: str
+    """What the values are, in the middle of a sentence, with an example."""
+    json = (list,)
+
+    def read(self, value: object, place: Place) -> tuple[T, ...] | None:
+        """Return the values that are right."""
+        if not isinstance(value, list | tuple) or len(value) > self.most:
+            return place.refuse(f"must be a list of at most {self.most} {self.words}, not {shown(value)}")
+        found = (self.of.read(one, place.inside(f"[{number}]")) for number, one in enumerate(value))
+        return tuple(one for one in found if one is not None)
+
+
+@dataclass(frozen=True)
+class Map(Kind[Mapping[str, T]]):
+    """A mapping of words of the user's own to values of one kind."""
+
+    of: Kind[T]
+    most: int
+    json = (dict,)
+
+    def read(self, value: object, place: Place) -> Mapping[str, T] | None:
+        """Return the values that are right."""
+        if not isinstance(value, Mapping) or len(value) > self.most:
+            return place.refuse(f"must be a mapping of at most {self.most} names, not {shown(value)}")
+        found = {str(name): self.of.read(one, place.inside(f".{name}")) for name, one in value.items()}
+        return {name: one for name, one in found.items() if one is not None}
+
+
+def shown(value: object) -> str:
+    """Return a value as a sentence shows it, in one line's worth."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _day(value: object) -> date | None:
+    try:
+        return date.fromisoformat(str(value)) if re.fullmatch(DAY, str(value)) else None
+    except ValueError:
+        return None

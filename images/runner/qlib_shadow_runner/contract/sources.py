@@ -1,0 +1,267 @@
+"""The table of fields of `spec.dataset.source`: one class for each source of a dataset."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import DEFAULT_DATA
+from qlib_shadow_runner.contract.fields import (
+    Given,
+    Object,
+    Reader,
+    Record,
+    Rule,
+    defaulted,
+    exactly_one,
+    excludes,
+    needs,
+    optional,
+    required,
+)
+from qlib_shadow_runner.contract.kinds import Check, Choice, Day, Listed, Text, Whole, matches
+from qlib_shadow_runner.contract.urls import url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SYMBOL: Final = Text(40)
+COLUMN: Final = Text(128)
+
+
+def _on_volume(example: str) -> Text:
+    """Return the kind of a path on the volume, which reads as /data/… however it was written."""
+    return Text(
+        512,
+        (
+            Check(
+                f'must lie on the volume, without "..": relative to it, such as {example}, '
+                f"or as {DEFAULT_DATA}/{example}",
+                lambda path: _lies_on_volume(path, PurePosixPath(DEFAULT_DATA, path).parts),
+                "!self.split('/').exists(part, part == '..') && "
+                f"(!self.startsWith('/') || self.startsWith('{DEFAULT_DATA}/'))",
+            ),
+        ),
+        clean=lambda path: str(PurePosixPath(DEFAULT_DATA, path)),
+    )
+
+
+def _lies_on_volume(path: str, parts: tuple[str, ...]) -> bool:
+    inside = parts[:2] == ("/", DEFAULT_DATA[1:]) and len(parts) > 2  # noqa: PLR2004 - /, data, something
+    return inside and ".." not in parts and "\0" not in path
+
+
+@dataclass(frozen=True)
+class SyntheticSpec(Record):
+    """How many symbols over how many days, from which seed."""
+
+    seed: int = defaulted(Whole(0, 2**32 - 1), "Seed of the market.", 7)
+    symbols: int = defaulted(Whole(10, 999), "How many instruments.", 60)
+    start: date = defaulted(Day(date(1990, 1, 1), date(2099, 12, 31)), "First day.", date(2019, 1, 2))
+    days: int = defaulted(Whole(250, 10_000), "How many trading days.", 1512)
+    years: int | None = optional(Whole(1, 39), "How many years of 252 trading days, instead of days.")
+
+    RULES = (excludes("days", "years", must="takes days or years, not both; remove one"),)
+
+
+class Adjust(StrEnum):
+    """Where the adjustment for splits and dividends comes from."""
+
+    AUTO = "auto"
+    FACTOR = "factor"
+    ADJ_CLOSE = "adj_close"
+    NONE = "none"
+
+
+class Duplicates(StrEnum):
+    """What becomes of a second row for one symbol and day."""
+
+    REFUSE = "refuse"
+    LAST = "last"
+
+
+class BadRows(StrEnum):
+    """What becomes of a bar with a price of zero or less, or an infinite one."""
+
+    REFUSE = "refuse"
+    DROP = "drop"
+
+
+@dataclass(frozen=True)
+class Columns(Record):
+    """What files of prices call their columns."""
+
+    VERBATIM = True
+    date: str | None = optional(COLUMN, "Column of the day.")
+    symbol: str | None = optional(COLUMN, "Column of the instrument; files without one are named after it.")
+    open: str | None = optional(COLUMN, "Column of the opening price.")
+    high: str | None = optional(COLUMN, "Column of the highest price.")
+    low: str | None = optional(COLUMN, "Column of the lowest price.")
+    close: str | None = optional(COLUMN, "Column of the closing price.")
+    volume: str | None = optional(COLUMN, "Column of the shares traded.")
+    adj_close: str | None = optional(COLUMN, "Column of the adjusted closing price.")
+    factor: str | None = optional(COLUMN, "Column of the adjustment factor.")
+    vwap: str | None = optional(COLUMN, "Column of the volume-weighted average price.")
+
+    RULES = (
+        Rule(
+            "gives one column two meanings; name another",
+            lambda values: len(set(values.values()) - {None}) == sum(map(bool, values.values())),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class PricesSpec(Record):
+    """Files on the volume, and how they become bars."""
+
+    path: str = required(
+        _on_volume("inbox/us_daily.parquet"),
+        "A file or a folder of files on the volume: relative to it, such as inbox/us_daily.parquet, or as "
+        "/data/inbox/us_daily.parquet.",
+    )
+    columns: Mapping[str, str] = defaulted(
+        Given(Columns), "What the files call their columns, where it cannot be seen from the names.", {}
+    )
+    adjust: Adjust = defaulted(
+        Choice(Adjust), "Where the adjustment for splits and dividends comes from.", Adjust.AUTO
+    )
+    benchmark: str | None = optional(SYMBOL, "The symbol that is a benchmark and not traded.")
+    benchmarks: tuple[str, ...] = defaulted(
+        Listed(SYMBOL, 100, "symbols, for example [SPY]"),
+        "Several symbols that are benchmarks and not traded.",
+        (),
+    )
+    universe: str = defaulted(
+        Text(
+            40,
+            (
+                matches("[a-z0-9][a-z0-9_-]*", 'must be made of lower-case letters, digits, "_" and "-"'),
+                Check(
+                    "must not be all, which holds the benchmarks too",
+                    lambda name: name != "all",
+                    "self != 'all'",
+                ),
+            ),
+        ),
+        "Name of the market made of all other symbols.",
+        "tradable",
+    )
+    duplicates: Duplicates = defaulted(
+        Choice(Duplicates), "What becomes of a second row for one symbol and day.", Duplicates.REFUSE
+    )
+    bad_rows: BadRows = defaulted(
+        Choice(BadRows), "What becomes of a bar with an impossible price.", BadRows.REFUSE
+    )
+
+    RULES = (excludes("benchmark", "benchmarks", must="takes benchmark or benchmarks, not both; remove one"),)
+
+    @property
+    def indices(self) -> tuple[str, ...]:
+        """Return the symbols that are benchmarks, however they are written."""
+        return self.benchmarks if self.benchmark is None else (self.benchmark,)
+
+
+@dataclass(frozen=True)
+class ArchiveSpec(Record):
+    """Either an address with its checksum, or a path on the volume."""
+
+    url: str | None = optional(url(), "Where the file is fetched from.")
+    path: str | None = optional(
+        _on_volume("inbox/us.zip"),
+        "The file on the volume: relative to it, such as inbox/us.zip, or as /data/inbox/us.zip.",
+    )
+    sha256: str | None = optional(
+        Text(
+            71,
+            (
+                matches(
+                    "(sha256:)?[0-9a-fA-F]{64}", "must be 64 hexadecimal digits, as sha256sum prints them"
+                ),
+            ),
+            clean=lambda digest: digest.lower().removeprefix("sha256:"),
+        ),
+        "Checksum of the file, as sha256sum prints it; needed with a url.",
+    )
+    credentials_secret: str | None = optional(
+        Text(253),
+        "Secret in the run's namespace with either token, or username and password, for the url.",
+        reader=Reader.OPERATOR,
+    )
+
+    RULES = (
+        exactly_one(
+            *("url", "path"),
+            must="must have one of url (https://…) and path (on the volume, such as inbox/us.zip)",
+        ),
+        needs(
+            *("url", "sha256"),
+            must="needs sha256 with a url: it is what the file is held to (sha256sum prints it)",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class QlibSpec(Record):
+    """Which of Qlib's datasets, and from where if not from its home."""
+
+    region: str = defaulted(Choice(("us", "cn")), "Which market.", "us")
+    interval: str = defaulted(Choice(("1d",)), "Bar length.", "1d")
+    version: str = defaulted(
+        Text(4, (matches("v[0-9]{1,3}", "must be v and a number, such as v2"),)),
+        "Version of the dataset.",
+        "v2",
+    )
+    url: str | None = optional(
+        url(
+            Check("must be the base of a mirror, without ? and #", lambda base: not re.search("[?#]", base)),
+            clean=lambda base: base.rstrip("/"),
+        ),
+        "Base of a mirror. Default: the dataset's home.",
+    )
+
+
+@dataclass(frozen=True)
+class ExistingSpec(Record):
+    """Nothing is said of a dataset that is there."""
+
+
+@dataclass(frozen=True)
+class SourceSpec(Record):
+    """Where a dataset comes from."""
+
+    synthetic: SyntheticSpec | None = optional(
+        Object(SyntheticSpec),
+        "Made-up prices, the same ones from the same parameters everywhere; for demos and tests.",
+    )
+    prices: PricesSpec | None = optional(
+        Object(PricesSpec), "Your own daily bars, as Parquet or CSV files on the volume."
+    )
+    archive: ArchiveSpec | None = optional(
+        Object(ArchiveSpec), "A file that holds a dataset, fetched by https or taken from the volume."
+    )
+    qlib: QlibSpec | None = optional(
+        Object(QlibSpec), "The public dataset of Qlib's documentation, which ends in November 2020."
+    )
+    existing: ExistingSpec | None = optional(
+        Object(ExistingSpec),
+        "The dataset that somebody put at dataset.path. Written as existing, with {} as its value.",
+    )
+
+    RULES = (
+        exactly_one(
+            *("synthetic", "prices", "archive", "qlib", "existing"),
+            must="must name exactly one of synthetic, prices, archive, qlib and existing; to use two, write "
+            "two runs with different dataset.path",
+        ),
+    )
+
+    def allows_region(self, region: str) -> bool:
+        """Say whether a dataset from here can be of a region."""
+        if self.qlib is None:
+            return True
+        return self.qlib.region == region if "region" in self.qlib.given else region in {"us", "cn"}
