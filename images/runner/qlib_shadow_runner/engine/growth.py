@@ -89,7 +89,7 @@ def describe(inputs: Inputs, memory: RunningMemory, last: int) -> dict[str, obje
         "last": last,
         "symbols": list(inputs.symbols),
         "settled": memory.settled.tolist(),
-        "files": inputs.signed(),
+        "inputs": inputs.signed(),
     }
 
 
@@ -97,7 +97,7 @@ def match_previous(about: Content, inputs: Inputs, ahead: int) -> PreviousMatrix
     """Compare an earlier matrix's description with the files of now; None if no instrument can continue."""
     then = {symbol: number for number, symbol in enumerate(about["symbols"])}
     order = np.array([then.get(symbol, NOTHING) for symbol in inputs.symbols], np.int64)
-    begun, same = inputs.begin_with(about["files"], order)
+    begun, same = inputs.begin_with(about["inputs"], order)
     settled = np.where(begun, np.array(about["settled"], np.int64)[order], NOTHING)
     if (settled == NOTHING)[inputs.present].all():
         return None
