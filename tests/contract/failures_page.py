@@ -112,7 +112,7 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.RESULT_MISSING: (
         "The stage ended well, its pod is gone, and the run folder does not tell its result.",
-        "Apply the run again under a new name; a dataset that is there is used again.",
+        "Apply the run again under a new name; its dataset is used again.",
     ),
     Reason.SHADOW_PROMISE_BROKEN: (
         "Something tried to trade or to reach the network.",

@@ -30,7 +30,7 @@ from qlib_shadow_runner.dataset.publish import (
 from qlib_shadow_runner.dataset.qlib_layout import Dataset, looks_like_dataset
 from qlib_shadow_runner.dataset.quality.assess import reassess
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.refusals import refuse
 from qlib_shadow_runner.storage.lock import locked
 from qlib_shadow_runner.texts import print_line
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.contract import ENV_ARCHIVE_PASSWORD, ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME
-from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.refusals import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

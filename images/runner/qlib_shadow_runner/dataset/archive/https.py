@@ -20,7 +20,7 @@ from urllib.request import (
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.urls import is_encrypted_or_local, is_loopback
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.refusals import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

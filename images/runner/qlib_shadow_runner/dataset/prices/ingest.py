@@ -16,7 +16,7 @@ from qlib_shadow_runner.dataset.prices.grid import make_grid
 from qlib_shadow_runner.dataset.prices.price_rows import read_part
 from qlib_shadow_runner.dataset.prices.symbols import Symbols, clean
 from qlib_shadow_runner.dataset.prices.write_qlib import Writer
-from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.refusals import refuse
 from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ FINE: Final = "Ok"
 STALE_DAYS: Final = 10
 
 
-class Check(TypedDict):
+class AssessedCheck(TypedDict):
     """One check as it is written down."""
 
     name: str
@@ -35,7 +35,7 @@ class Quality:
     overall_state: State
     reason_code: str
     action_hint: str
-    checks: list[Check] = field(default_factory=list)
+    checks: list[AssessedCheck] = field(default_factory=list)
 
     def document(self) -> dict[str, object]:
         """Give the verdict as JSON has it."""
@@ -90,28 +90,28 @@ def age(end: date, today: date) -> Finding:
     return Finding("stale_end", abs(days) if odd else 0, [f"the last bar is of {end}"] if odd else [])
 
 
-def _recorded(document: Mapping[str, object]) -> list[Check]:
+def _recorded(document: Mapping[str, object]) -> list[AssessedCheck]:
     checks = document.get("checks")
     return checks if isinstance(checks, list) else []
 
 
-def _assessed(finding: Finding, *, blocks: bool) -> Check:
+def _assessed(finding: Finding, *, blocks: bool) -> AssessedCheck:
     state = State.OK if not finding.count else State.FAIL if blocks else State.WARN
-    return Check(name=finding.name, state=state, count=finding.count, examples=finding.examples)
+    return AssessedCheck(name=finding.name, state=state, count=finding.count, examples=finding.examples)
 
 
-def _worst(checks: Iterable[Check]) -> Check | None:
+def _worst(checks: Iterable[AssessedCheck]) -> AssessedCheck | None:
     """Find what stands worst; of equals the first in the order of the rules."""
     odd = [check for check in checks if check["state"] != State.OK]
     return next((check for check in odd if check["state"] == State.FAIL), odd[0] if odd else None)
 
 
-def _state_of(checks: Iterable[Check], kind: CheckKind) -> State:
+def _state_of(checks: Iterable[AssessedCheck], kind: CheckKind) -> State:
     worst = _worst(check for check in checks if RULES[check["name"]].kind is kind)
     return State(worst["state"]) if worst else State.OK
 
 
-def _as_document(check: Check) -> str:
+def _as_document(check: AssessedCheck) -> str:
     shown = ", ".join(check["examples"][:3])
     return f"{check['name']} found {check['count']} {RULES[check['name']].finds}" + (
         f" ({shown})" if shown else ""

@@ -71,7 +71,7 @@ class Archive(ArchiveSpec):
     def _fetch_and_unpack(address: ArchiveAddress, sha256: str, folder: Path) -> None:
         from qlib_shadow_runner.dataset.archive import partial  # noqa: PLC0415 - only when building
         from qlib_shadow_runner.dataset.archive.credentials import Credentials  # noqa: PLC0415
-        from qlib_shadow_runner.dataset.archive.download import fetch  # noqa: PLC0415
+        from qlib_shadow_runner.dataset.archive.fetch import fetch  # noqa: PLC0415
         from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415
 
         file = partial.partial_path(folder, address.plain, sha256)
