@@ -48,7 +48,7 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.DATASET_INVALID: (
         "The dataset, or what it is made from, is broken or empty.",
-        "Mend the file that the message names, or take the check out of `dataset.quality.block`.",
+        "Correct the file that the message names, or take the check out of `dataset.quality.block`.",
     ),
     Reason.DATASET_STALE: (
         "The dataset's last day is older than `dataset.maxAgeDays`.",

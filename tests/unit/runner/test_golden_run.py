@@ -198,7 +198,7 @@ def test_the_summary_warns_that_the_prices_are_made_up(golden: Golden):
 
 def test_the_summary_repeats_what_was_noted_of_the_data(golden: Golden):
     """Whoever reads of a symbol must know that the files call it otherwise."""
-    note = "symbols called otherwise than in the files (1): NA is NA_"
+    note = "symbols renamed from the files (1): NA is NA_"
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
     signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")

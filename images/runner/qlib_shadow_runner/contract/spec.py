@@ -148,12 +148,7 @@ class DatasetFields(Record):
     version: str | None = optional(
         Text(
             64,
-            (
-                matches(
-                    VERSION,
-                    f"must be {FINGERPRINT}",
-                ),
-            ),
+            (matches(VERSION, f"must be {FINGERPRINT}"),),
             words=FINGERPRINT,
         ),
         "Fingerprint of a version of the dataset that is on the volume, or its first 12 or more digits: the "

@@ -1,4 +1,4 @@
-"""From counts to states that programs read, by one run's policy; standard library only, pure."""
+"""Assess findings by a run's policy; pure functions that use only the standard library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STALE_DAYS: Final = 10
 
 
 class AssessedCheck(TypedDict):
-    """One check as it is written down."""
+    """One assessed check as the manifest records it."""
 
     name: str
     state: str
@@ -27,7 +27,7 @@ class AssessedCheck(TypedDict):
 
 @dataclass(frozen=True)
 class Quality:
-    """The verdict. engineering and source say where the trouble is, policy whether it is let pass."""
+    """The assessment: where the faults are (engineering or source) and whether the policy accepts them."""
 
     engineering_state: State
     source_state: State
@@ -38,12 +38,12 @@ class Quality:
     checks: list[AssessedCheck] = field(default_factory=list)
 
     def document(self) -> dict[str, object]:
-        """Give the verdict as JSON has it."""
+        """Return the assessment as a JSON object."""
         return asdict(self)
 
     @property
     def refusal(self) -> str | None:
-        """Say why the run must not use this data, or None."""
+        """Return why the run must not use this data, or None."""
         return self._sentence(State.FAIL) if self.policy_state is State.FAIL else None
 
     @property
@@ -76,7 +76,7 @@ def assess(findings: Iterable[Finding], policy: Policy | None = None) -> Quality
 def reassess(
     recorded: Mapping[str, object], policy: Policy, *, end: date | None = None, today: date | None = None
 ) -> Quality:
-    """Judge by another policy what a manifest has recorded, with the age that the data has by now."""
+    """Return the assessment of a manifest's findings by another policy, with the data's age today."""
     findings = [Finding(check["name"], check["count"], check["examples"]) for check in _recorded(recorded)]
     if end is not None and today is not None:
         findings.append(age(end, today))
@@ -84,9 +84,9 @@ def reassess(
 
 
 def age(end: date, today: date) -> Finding:
-    """Count the days since the last bar, where they are too many, or not yet there."""
+    """Return the finding about the last bar's age; data from the future counts too."""
     days = (today - end).days
-    odd = days > STALE_DAYS or days < -1  # in the east it is tomorrow already
+    odd = days > STALE_DAYS or days < -1  # a market in the east may already have tomorrow's bar
     return Finding("stale_end", abs(days) if odd else 0, [f"the last bar is of {end}"] if odd else [])
 
 
@@ -101,7 +101,7 @@ def _assessed(finding: Finding, *, blocks: bool) -> AssessedCheck:
 
 
 def _worst(checks: Iterable[AssessedCheck]) -> AssessedCheck | None:
-    """Find what stands worst; of equals the first in the order of the rules."""
+    """Return the worst check, and of equal ones the first, or None."""
     odd = [check for check in checks if check["state"] != State.OK]
     return next((check for check in odd if check["state"] == State.FAIL), odd[0] if odd else None)
 
