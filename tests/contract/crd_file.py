@@ -152,7 +152,7 @@ def _(kind: kinds.Span, where: str) -> dict[str, Any]:  # noqa: ARG001
 
 
 @schema.register
-def _(kind: kinds.Listed, where: str) -> dict[str, Any]:  # type: ignore[type-arg]
+def _(kind: kinds.ListOf, where: str) -> dict[str, Any]:  # type: ignore[type-arg]
     return {"type": "array", "maxItems": kind.most, "items": schema(kind.of, f"{where}[]")}
 
 

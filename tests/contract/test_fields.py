@@ -11,7 +11,7 @@ from qlib_shadow_operator.kube.lenient import read_leniently
 from qlib_shadow_runner.contract.fields import Object, Reader, Record, excludes, fields_of, optional
 from qlib_shadow_runner.contract.kinds import Place, Whole
 from qlib_shadow_runner.contract.spec import WorkflowSpec
-from qlib_shadow_runner.fields import fault_of
+from qlib_shadow_runner.refusals import fault_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qlib_shadow_runner.contract.fields import Object, Reader, Record, fields_of
-from qlib_shadow_runner.contract.kinds import Listed
+from qlib_shadow_runner.contract.kinds import ListOf
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.contract.kinds import Kind
@@ -37,6 +37,6 @@ def _value(kind: Kind[Any], raw: object, *, mine: bool) -> Any:
         return read_leniently(kind.cls, raw, all_of_it=mine)
     if not mine or not isinstance(raw, kind.json):
         return None
-    if isinstance(kind, Listed):
+    if isinstance(kind, ListOf):
         return tuple(one for item in raw if (one := _value(kind.of, item, mine=mine)) is not None)  # type: ignore[attr-defined]
     return raw

@@ -309,7 +309,7 @@ def test_old_data_is_refused_only_when_asked_and_only_if_it_is_real(canonical: P
     assert check_age(manifest, None, today) is None
     warning = check_age(manifest, 3, today)
     assert warning is not None
-    assert "which synthetic data does not heed" in warning
+    assert "which does not apply to synthetic data" in warning
     real = DatasetManifest(**{**vars(manifest), "synthetic": False})
     with pytest.raises(StageError, match=r"the dataset ends on .* days ago; maxAgeDays is 3") as caught:
         check_age(real, 3, today)

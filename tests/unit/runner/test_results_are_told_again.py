@@ -71,7 +71,7 @@ def test_a_stage_that_was_done_is_told_again_and_nothing_changes(tmp_path: Path,
     before = files(tmp_path / "data")
     done = report("download", environ)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("told again: download ended with Succeeded: synthetic")
+    assert done.stdout.startswith("recovered: download ended with Succeeded: synthetic")
     assert message(tmp_path) == first
     assert files(tmp_path / "data") == before
 
@@ -98,7 +98,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "a code no process has": (json.dumps({**RECORDED, "exitCode": 256}), "its exitCode is 256"),
     "a success that failed": (json.dumps({**RECORDED, "exitCode": 1}), "contradict each other"),
     "a failure that succeeded": (json.dumps({**RECORDED, "reason": "OutOfDisk"}), "contradict each other"),
-    "a figure that is none": (json.dumps({**RECORDED, "metrics": {"ic": float("nan")}}), "is no number"),
+    "a figure that is none": (json.dumps({**RECORDED, "metrics": {"ic": float("nan")}}), "is not a number"),
     "no message": (json.dumps({**RECORDED, "message": 1}), "message is not text"),
 }
 

@@ -102,7 +102,7 @@ FAULTS = {
     "a truth that is a number": ({"workflow": {"seed": True}}, "spec.workflow.seed must be a whole number"),
     "more dropped than held": (
         {"workflow": {"strategy": {"topk": 5, "nDrop": 6}}},
-        "spec.workflow.strategy must have an nDrop of at most topk; lower it",
+        "spec.workflow.strategy must have an nDrop of at most topk (topk is 5, nDrop is 6); lower it",
     ),
     "a reserved run id": ({"runId": "catalog"}, 'runId "catalog" is reserved on the volume'),
     "a template mark": ({"workflow": {"market": "{{ x }}"}}, "must be a name of letters, digits"),
@@ -149,4 +149,16 @@ def test_a_segment_that_ends_before_it_begins_has_its_own_reason():
     backwards = {"train": ["2021-01-01", "2020-01-01"], "valid": ["x", "y"], "test": ["x", "y"]}
     with pytest.raises(StageError, match=r"not after the last, .* not \[2021-01-01, 2020-01-01\]") as caught:
         parse_spec({"workflow": {"segments": backwards}})
+    assert caught.value.reason is Reason.SEGMENTS_INVALID
+
+
+def test_an_error_between_fields_shows_only_plain_values():
+    """The periods of a spec would fill the line."""
+    overlapping = dict.fromkeys(("train", "valid", "test"), ["2020-01-01", "2020-02-01"])
+    with pytest.raises(StageError) as caught:
+        parse_spec({"workflow": {"segments": overlapping}})
+    assert caught.value.message == (
+        "spec.workflow.segments must follow one another: train ends before valid begins, and valid ends before "
+        "test begins; correct the dates, or leave segments out"
+    )
     assert caught.value.reason is Reason.SEGMENTS_INVALID

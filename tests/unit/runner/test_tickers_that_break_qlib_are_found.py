@@ -115,7 +115,7 @@ def test_prices_are_mapped_and_the_run_says_so(tmp_path: Path, stage_environ: Ca
     assert done.returncode == 0, done.stderr
     renamed = "NA is NA_, null is NULL_, NaN is NAN_, BRK/B is BRK-B"
     notes = [
-        f"symbols called otherwise than in the files (4): {renamed}",
+        f"symbols renamed from the files (4): {renamed}",
         "symbols left out because they have no bar (1): GONE",
         "rows left out because they have no volume (28)",
     ]

@@ -15,7 +15,7 @@ import yaml
 from qlib_shadow_runner.contract import API_VERSION, KIND, LOCAL_NAMESPACE, RUN_ID_MAX, Reason, Request
 from qlib_shadow_runner.contract.spec import QUESTION
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fields import mapping
+from qlib_shadow_runner.refusals import mapping
 from qlib_shadow_runner.spec import RunSpec, parse_spec
 from qlib_shadow_runner.texts import did_you_mean, nearest
 

@@ -1,9 +1,9 @@
-"""What the value of a field may be: each kind reads a value, or says what is wrong with it.
+"""The kinds of values that a field can have; each kind reads a value or reports what is wrong with it.
 
-A kind knows what the JSON schema needs (bounds, choices, rules in CEL), and checks the same in Python.
+A kind holds what the JSON schema needs (bounds, choices, rules in CEL) and checks the same in Python.
 """
 
-# A kind returns what `refuse` returns.
+# Place.refuse returns None, and the read methods return its result.
 # mypy: disable-error-code="func-returns-value"
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ SHOWN: Final = 60
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong: the place, the rest of the sentence, and a hint for a misspelt word."""
+    """One error in a document: the place, the rest of the sentence, and suggestions for a misspelt word."""
 
     where: str
     what: str
     word: str = ""
-    """What may be misspelt."""
+    """The word that may be misspelt."""
     among: tuple[str, ...] = ()
-    """The words that would be right there."""
+    """The words that are valid there."""
     listed: bool = False
-    """The sentence names them already."""
+    """Whether the sentence lists the valid words already."""
     reason: Reason = Reason.INVALID_SPEC
 
 
 class Place:
-    """Where a value stands in the document; collects the faults that are found there."""
+    """The place of a value in the document, with the list that collects all faults."""
 
     def __init__(self, where: str, faults: list[Fault] | None = None) -> None:
         self.where = where
         self.faults: list[Fault] = [] if faults is None else faults
 
     def inside(self, name: str) -> Place:
-        """Return the place of a part; its faults are collected with the others."""
+        """Return the place of a part, which shares this place's list of faults."""
         return Place(f"{self.where}{name}", self.faults)
 
     def refuse(self, what: str, **more: Any) -> None:
-        """Note a fault; return None, which is no value of any kind."""
+        """Record a fault and return None."""
         self.faults.append(Fault(self.where, what, **more))
 
 
@@ -64,25 +64,25 @@ class Kind(Generic[T_co]):
     """A kind of value."""
 
     json: ClassVar[tuple[type, ...]] = (str,)
-    """What JSON makes of a value of this kind."""
+    """The Python types to which JSON decodes a value of this kind."""
 
     def read(self, value: object, place: Place) -> T_co | None:
-        """Return the value as Python has it; None after a fault was noted."""
+        """Return the value as a Python object; None where a fault was recorded."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Check:
-    """What a text must fulfil besides its length; without a rule in CEL, only the runner checks it."""
+class Condition:
+    """A condition on a text besides its length; without a rule in CEL, only the runner checks it."""
 
     must: str
     holds: Callable[[str], object]
     cel: str = ""
 
 
-def matches(pattern: str, must: str) -> Check:
-    """Return the check that a whole text matches a pattern, which RE2 and Python read alike."""
-    return Check(must, lambda value: re.fullmatch(pattern, value), f"self.matches('^{pattern}$')")
+def matches(pattern: str, must: str) -> Condition:
+    """Return the check that the whole text matches a pattern, which RE2 and Python must read alike."""
+    return Condition(must, lambda value: re.fullmatch(pattern, value), f"self.matches('^{pattern}$')")
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,16 @@ class Text(Kind[str]):
     """A text of bounded length."""
 
     most: int
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Condition, ...] = ()
     least: int = 1
     words: str = "a non-empty string"
-    """What a value that is no text should be."""
+    """The description of a valid text, for a value that is not one."""
     secret: bool = False
-    """It may hold what no sentence repeats."""
+    """Whether error sentences must not repeat the text."""
     clean: Callable[[str], str] = str
 
     def read(self, value: object, place: Place) -> str | None:
-        """Return the text as one spelling."""
+        """Return the text in its normal spelling."""
         if not isinstance(value, str) or len(value.strip()) < self.least:
             return place.refuse(f"must be {self.words}, not {shown(value)}")
         named = "" if self.secret else f'"{value}" '
@@ -112,21 +112,21 @@ class Text(Kind[str]):
 
 
 class _Plain(Kind[T]):
-    """A kind that is checked by one predicate."""
+    """A kind that one predicate checks."""
 
     words: str
     among: tuple[str, ...] = ()
 
     def fits(self, value: object) -> bool:
-        """Say whether a value is of this kind."""
+        """Return whether a value is of this kind."""
         raise NotImplementedError
 
     def made(self, value: T) -> T:
-        """Return the value as Python has it."""
+        """Return the value as a Python object."""
         return value
 
     def read(self, value: object, place: Place) -> T | None:
-        """Return the value where it fits."""
+        """Return the value; None where it is not of this kind."""
         if self.fits(value):
             return self.made(value)  # type: ignore[arg-type]
         what = f"must be {self.words}, not {shown(value)}"
@@ -143,17 +143,17 @@ class Whole(_Plain[int]):
 
     @property
     def words(self) -> str:  # type: ignore[override]
-        """Say it in the middle of a sentence."""
+        """Return the description for the middle of a sentence."""
         return f"a whole number from {self.low:,} to {self.high:,}"
 
     def fits(self, value: object) -> bool:
-        """Say whether a value is one; true is not 1."""
+        """Return whether a value is a whole number in the range; true does not count as 1."""
         return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
 class Number(_Plain[float]):
-    """A finite number within a range."""
+    """A finite number within a range, read as a float."""
 
     low: float
     high: float
@@ -161,7 +161,7 @@ class Number(_Plain[float]):
 
     @property
     def words(self) -> str:  # type: ignore[override]
-        """Say it in the middle of a sentence."""
+        """Return the description for the middle of a sentence."""
         return f"a number from {self.low:g} to {self.high:g}"
 
     def fits(self, value: object) -> bool:
@@ -175,18 +175,18 @@ class Number(_Plain[float]):
 
 
 class Flag(_Plain[bool]):
-    """True or false."""
+    """A boolean."""
 
     json = (bool,)
     words = "true or false"
 
     def fits(self, value: object) -> bool:
-        """Say whether a value is one of the two."""
+        """Return whether a value is true or false."""
         return isinstance(value, bool)
 
 
 class Choice(_Plain[S]):
-    """One of a few words: of an enumeration, or of plain ones."""
+    """One of a few words, from an enumeration or a list of strings."""
 
     def __init__(self, options: Iterable[S]) -> None:
         self.options = tuple(options)
@@ -194,16 +194,16 @@ class Choice(_Plain[S]):
         self.words = f"one of {', '.join(self.among)}"
 
     def fits(self, value: object) -> bool:
-        """Say whether a value is one of the words."""
+        """Return whether a value is one of the words."""
         return isinstance(value, str) and value in self.among
 
     def made(self, value: S) -> S:
-        """Return the option itself."""
+        """Return the option that the word names."""
         return self.options[self.among.index(value)]
 
 
 class Quantity(_Plain[object]):
-    """An amount as Kubernetes writes it: a number, or a text such as 4Gi."""
+    """A Kubernetes quantity: a number, or a text such as 4Gi."""
 
     json = (int, str)
     words = 'a quantity such as "4Gi"'
@@ -220,7 +220,7 @@ class Quantity(_Plain[object]):
 
 @dataclass(frozen=True)
 class Day(Kind[date]):
-    """A day."""
+    """A day within bounds."""
 
     first: date = date.min
     last: date = date.max
@@ -236,18 +236,18 @@ class Day(Kind[date]):
 
     @property
     def must(self) -> str:
-        """Say the bounds."""
+        """Return the bounds for a sentence."""
         return f"must lie from {self.first} to {self.last}"
 
 
 class Span(Kind[tuple[date, date]]):
-    """Two days and all between them, written as a list."""
+    """A period, written as a list of its first and last day."""
 
     json = (list,)
 
     def read(self, value: object, place: Place) -> tuple[date, date] | None:
         """Return both ends."""
-        if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - a span has two ends
+        if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - first and last day
             return place.refuse(f"{SPAN}, not {shown(value)}")
         first, last = (Day().read(end, place.inside(f"[{number}]")) for number, end in enumerate(value))
         if first is None or last is None:
@@ -258,17 +258,17 @@ class Span(Kind[tuple[date, date]]):
 
 
 @dataclass(frozen=True)
-class Listed(Kind[tuple[T, ...]]):
+class ListOf(Kind[tuple[T, ...]]):
     """A list of values of one kind."""
 
     of: Kind[T]
     most: int
     words: str
-    """What the values are, in the middle of a sentence, with an example."""
+    """The description of the values for the middle of a sentence, with an example."""
     json = (list,)
 
     def read(self, value: object, place: Place) -> tuple[T, ...] | None:
-        """Return the values that are right."""
+        """Return the valid values."""
         if not isinstance(value, list | tuple) or len(value) > self.most:
             return place.refuse(f"must be a list of at most {self.most} {self.words}, not {shown(value)}")
         found = (self.of.read(one, place.inside(f"[{number}]")) for number, one in enumerate(value))
@@ -277,14 +277,14 @@ class Listed(Kind[tuple[T, ...]]):
 
 @dataclass(frozen=True)
 class Map(Kind[Mapping[str, T]]):
-    """A mapping of words of the user's own to values of one kind."""
+    """A mapping from the user's own names to values of one kind."""
 
     of: Kind[T]
     most: int
     json = (dict,)
 
     def read(self, value: object, place: Place) -> Mapping[str, T] | None:
-        """Return the values that are right."""
+        """Return the valid values."""
         if not isinstance(value, Mapping) or len(value) > self.most:
             return place.refuse(f"must be a mapping of at most {self.most} names, not {shown(value)}")
         found = {str(name): self.of.read(one, place.inside(f".{name}")) for name, one in value.items()}
@@ -292,7 +292,7 @@ class Map(Kind[Mapping[str, T]]):
 
 
 def shown(value: object) -> str:
-    """Return a value as a sentence shows it, in one line's worth."""
+    """Return a value for a sentence, cut to a readable length."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 

@@ -1,6 +1,6 @@
 """The table of fields: every field of a QlibShadowRun's spec, described once.
 
-The CRD, docs/api.md, what the runner refuses and what the operator reads are made from it.
+The CRD, docs/api.md, the runner's checks and the operator's reader are made from it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from qlib_shadow_runner.contract.fields import (
     required,
 )
 from qlib_shadow_runner.contract.kinds import (
-    Check,
     Choice,
+    Condition,
     Flag,
-    Listed,
+    ListOf,
     Map,
     Number,
     Place,
@@ -52,25 +52,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME: Final = Text(253)
-"""Of an object in Kubernetes."""
+"""The name of a Kubernetes object."""
 SYMBOL: Final = Text(
     40, (matches(r"[A-Za-z0-9^._=-]+", "must be a name of letters, digits and ^ . _ = -, or auto"),)
 )
 AUTO: Final = "auto"
 REGIONS: Final = ("us", "cn", "tw")
-"""What Qlib knows trading rules for."""
+"""The regions whose trading rules Qlib knows."""
 CHECKS: Final = (
     *("calendar_order", "bin_bounds", "invalid_prices", "missing_days", "high_low", "split_jumps"),
     *("partial_end", "duplicate_rows", "rejected_rows", "stale_end"),
 )
-"""What can be found about a dataset: see dataset/quality."""
+"""The names of the checks in dataset/quality."""
 EVERYTHING: Final = "all"
 VERSION: Final = rf"[0-9a-f]{{{SHORT_FINGERPRINT},64}}"
 FINGERPRINT: Final = (
     'the fingerprint of a version, 12 to 64 of the digits 0-9 and a-f in quotes, such as "808737d06485"'
 )
 NOT_WITH_VERSION: Final = ("source", "refresh", "quality", "maxAgeDays")
-"""What says where data comes from and which data will do: a version has its own answers."""
+"""The fields that select or check data; a version already fixes all of that."""
 RUN_ID: Final = Text(
     RUN_ID_MAX,
     (
@@ -79,7 +79,7 @@ RUN_ID: Final = Text(
             'must be lower-case letters, digits, "-" and ".", and begin and end with a letter or digit, '
             "for example us-2026-11-20",
         ),
-        Check(
+        Condition(
             f"is reserved on the volume, as {' and '.join(sorted(RESERVED_RUN_IDS))} are; choose another one",
             lambda run_id: run_id not in RESERVED_RUN_IDS,
             f"!(self in {sorted(RESERVED_RUN_IDS)})",
@@ -89,7 +89,7 @@ RUN_ID: Final = Text(
 
 
 def run_id_fault(run_id: str) -> str | None:
-    """Say what is wrong with a run id, or None."""
+    """Return what is wrong with a run id, or None."""
     place = Place("runId")
     RUN_ID.read(run_id, place)
     return f"{place.where} {place.faults[0].what}" if place.faults else None
@@ -99,7 +99,7 @@ def run_id_fault(run_id: str) -> str | None:
 
 
 class Refresh(StrEnum):
-    """When a dataset is built although one is there."""
+    """When a dataset is built although one exists."""
 
     IF_MISSING = "IfMissing"
     ALWAYS = "Always"
@@ -108,10 +108,10 @@ class Refresh(StrEnum):
 
 @dataclass(frozen=True)
 class QualitySpec(Record):
-    """Which findings end a run."""
+    """The findings that end a run."""
 
     block: tuple[str, ...] = defaulted(
-        Listed(
+        ListOf(
             Choice((*CHECKS, EVERYTHING)),
             16,
             f"checks, such as [split_jumps, missing_days], or [{EVERYTHING}]",
@@ -123,7 +123,7 @@ class QualitySpec(Record):
 
 @dataclass(frozen=True)
 class DatasetFields(Record):
-    """Which data, and how fresh."""
+    """The dataset of a run and how recent it must be."""
 
     path: str = defaulted(
         Text(
@@ -134,7 +134,7 @@ class DatasetFields(Record):
                     'must lie under /data, of letters, digits, ".", "_" and "-", '
                     f"for example {DEFAULT_DATASET_PATH}",
                 ),
-                Check(
+                Condition(
                     "must not lie in /data/artifacts, where runs write their results; "
                     f"use for example {DEFAULT_DATASET_PATH}",
                     lambda path: not f"{path}/".startswith("/data/artifacts/"),
@@ -148,12 +148,7 @@ class DatasetFields(Record):
     version: str | None = optional(
         Text(
             64,
-            (
-                matches(
-                    VERSION,
-                    f"must be {FINGERPRINT}",
-                ),
-            ),
+            (matches(VERSION, f"must be {FINGERPRINT}"),),
             words=FINGERPRINT,
         ),
         "Fingerprint of a version of the dataset that is on the volume, or its first 12 or more digits: the "
@@ -207,14 +202,14 @@ class DatasetFields(Record):
 
 
 class Engine(StrEnum):
-    """What computes features: the same bits, and the time."""
+    """The code that computes features; both engines compute the same bits."""
 
     FAST = "fast"
     QLIB = "qlib"
 
 
 class SignalsFormat(StrEnum):
-    """How the ranked signals are written."""
+    """The file format of the ranked signals."""
 
     PARQUET = "parquet"
     CSV = "csv"
@@ -225,7 +220,7 @@ DEFAULT_ENGINE: Final = Engine.FAST
 
 @dataclass(frozen=True)
 class ConfigMapRef(Record):
-    """A template of the user's own."""
+    """The user's own template in a ConfigMap."""
 
     name: str = required(NAME, "Name of the ConfigMap.")
     key: str = defaulted(
@@ -240,7 +235,7 @@ class ConfigMapRef(Record):
 
 @dataclass(frozen=True)
 class Segments(Record):
-    """Three spans of trading days, both ends included."""
+    """The three periods of trading days, each with both ends included."""
 
     train: tuple[Any, Any] = required(Span(), "What the model learns from.")
     valid: tuple[Any, Any] = required(Span(), "What decides when learning stops.")
@@ -261,7 +256,7 @@ class Segments(Record):
 
 @dataclass(frozen=True)
 class ModelParameters(Record):
-    """LightGBM's parameters that a run may set; threads, seeds and devices are ours."""
+    """The LightGBM parameters that a run can set; the runner sets threads, seeds and devices."""
 
     VERBATIM = True
     learning_rate: float | None = optional(Number(1e-5, 1), "Step of each round.")
@@ -283,7 +278,7 @@ class ModelParameters(Record):
 
 @dataclass(frozen=True)
 class Strategy(Record):
-    """TopkDropout: hold `topk`, replace at most `n_drop` a day."""
+    """The TopkDropout strategy: hold `topk` instruments and replace at most `n_drop` a day."""
 
     topk: int | None = optional(Whole(1, 10_000), "How many instruments are held.")
     n_drop: int | None = optional(Whole(0, 10_000), "How many are replaced a day, at most.")
@@ -300,7 +295,7 @@ class Strategy(Record):
 
 @dataclass(frozen=True)
 class ExchangeCosts(Record):
-    """What a simulated trade costs; the defaults are the ones Qlib's examples use."""
+    """The costs of a simulated trade; the defaults are those of Qlib's examples."""
 
     open_cost: float = defaulted(Number(0, 0.5), "Cost of buying, as a share.", 0.0005)
     close_cost: float = defaulted(Number(0, 0.5), "Cost of selling, as a share.", 0.0015)
@@ -316,7 +311,7 @@ class ExchangeCosts(Record):
 
 @dataclass(frozen=True)
 class WorkflowSpec(Record):
-    """What is researched."""
+    """The workflow that a run executes."""
 
     template: str = defaulted(Text(63), "Name of a built-in workflow.", "lightgbm-alpha158")
     config_map: ConfigMapRef | None = optional(
@@ -374,7 +369,7 @@ class WorkflowSpec(Record):
 
 @dataclass(frozen=True)
 class Resources(Record):
-    """What a stage's container may use."""
+    """The resources of a stage's container."""
 
     requests: Mapping[str, Any] = defaulted(Map(Quantity(), 8), "What is reserved.", {})
     limits: Mapping[str, Any] = defaulted(Map(Quantity(), 8), "What is not exceeded.", {})
@@ -382,7 +377,7 @@ class Resources(Record):
 
 @dataclass(frozen=True)
 class Toleration(Record):
-    """A taint that does not keep a stage away."""
+    """A toleration of a stage's pod."""
 
     key: str | None = optional(Text(317, least=0), "The taint's key; empty is all.")
     operator: str | None = optional(Choice(("Exists", "Equal")), "How the value is compared. Default: Equal.")
@@ -395,7 +390,7 @@ class Toleration(Record):
 
 @dataclass(frozen=True)
 class StageSpec(Record):
-    """What a run says of one stage's Job; None leaves it to the operator's settings."""
+    """The settings of one stage's Job; None means the operator's setting."""
 
     resources: Mapping[str, Any] | None = optional(
         Given(Resources),
@@ -405,7 +400,7 @@ class StageSpec(Record):
         Map(Text(63, least=0), 16), "Labels of the nodes that may run the stage.", {}
     )
     tolerations: tuple[Mapping[str, Any], ...] = defaulted(
-        Listed(Given(Toleration), 16, "tolerations"), "Taints of nodes that do not keep the stage away.", ()
+        ListOf(Given(Toleration), 16, "tolerations"), "Taints of nodes that do not keep the stage away.", ()
     )
     active_deadline_seconds: int | None = optional(
         Whole(1, 30 * 86_400),
@@ -420,13 +415,13 @@ class StageSpec(Record):
 
 @dataclass(frozen=True)
 class StagesSpec(Record):
-    """What a run says of each stage's Job."""
+    """The settings of each stage's Job."""
 
     download: StageSpec = part(StageSpec, "The stage that provides and verifies the dataset.")
     qrun: StageSpec = part(StageSpec, "The stage that trains, predicts, backtests and reports.")
 
     def of(self, stage: Stage) -> StageSpec:
-        """Return what is said of a stage."""
+        """Return the settings of a stage."""
         found: StageSpec = getattr(self, stage)
         return found
 
@@ -444,7 +439,7 @@ class StorageSpec(Record):
 
 @dataclass(frozen=True)
 class ImagePullSecret(Record):
-    """A Secret with credentials of a registry."""
+    """A Secret with credentials for a registry."""
 
     name: str = required(NAME, "Name of the Secret.")
 
@@ -453,7 +448,7 @@ class ImagePullSecret(Record):
 
 
 class Reuse(StrEnum):
-    """What becomes of a question that a finished run has answered already."""
+    """Whether a run takes over the training of an identical run."""
 
     NEVER = "Never"
     IF_IDENTICAL = "IfIdentical"
@@ -461,7 +456,7 @@ class Reuse(StrEnum):
 
 @dataclass(frozen=True)
 class RunFields(Record):
-    """The whole spec."""
+    """The whole spec of a run."""
 
     run_id: str | None = optional(
         RUN_ID,
@@ -484,7 +479,7 @@ class RunFields(Record):
         reader=Reader.OPERATOR,
     )
     image_pull_secrets: tuple[ImagePullSecret, ...] = defaulted(
-        Listed(Object(ImagePullSecret), 8, "Secrets, for example [{name: registry}]"),
+        ListOf(Object(ImagePullSecret), 8, "Secrets, for example [{name: registry}]"),
         "Secrets in the run's namespace with credentials of the image's registry.",
         (),
         reader=Reader.OPERATOR,
@@ -528,4 +523,4 @@ class RunFields(Record):
 
 
 QUESTION: Final = tuple(one.key for one in fields_of(RunFields) if Reader.RUNNER in one.reader)
-"""The parts of the spec that the runner reads."""
+"""The fields of the spec that the runner reads and that determine its work."""

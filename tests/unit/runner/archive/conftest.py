@@ -20,7 +20,7 @@ import pytest
 
 from qlib_shadow_runner.contract import ENV_REQUEST
 from qlib_shadow_runner.dataset.archive.credentials import Credentials
-from qlib_shadow_runner.dataset.archive.download import RetryPolicy, fetch
+from qlib_shadow_runner.dataset.archive.fetch import RetryPolicy, fetch
 from qlib_shadow_runner.dataset.archive.network_variables import NETWORK
 from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 from qlib_shadow_runner.dataset.ensure import ensure

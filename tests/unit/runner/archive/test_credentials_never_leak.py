@@ -95,7 +95,7 @@ def test_an_object_does_not_show_what_it_holds():
     [
         ({"QLIB_SHADOW_ARCHIVE_USERNAME": "reader"}, "must have username and password, or token"),
         ({"QLIB_SHADOW_ARCHIVE_TOKEN": TOKEN, "QLIB_SHADOW_ARCHIVE_USERNAME": "x"}, "keep one kind"),
-        ({"QLIB_SHADOW_ARCHIVE_TOKEN": f"{TOKEN}\nX-Header: 1"}, "characters that no token has"),
+        ({"QLIB_SHADOW_ARCHIVE_TOKEN": f"{TOKEN}\nX-Header: 1"}, "characters that a token cannot have"),
     ],
 )
 def test_half_a_secret_is_refused_without_showing_it(environ: dict[str, str], said: str):

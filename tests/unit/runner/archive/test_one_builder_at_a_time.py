@@ -102,7 +102,7 @@ def test_a_build_under_way_answers_always_only_where_the_source_is_pinned(
     assert second.stdout.readline().startswith("waiting for ")
     web.go_on.set()
     assert step.finish(first) == step.finish(second) != {}
-    taken = sum("another run has just made this dataset" in output for output in step.outputs)
+    taken = sum("another run built this dataset" in output for output in step.outputs)
     assert 2 - taken == builds
 
 

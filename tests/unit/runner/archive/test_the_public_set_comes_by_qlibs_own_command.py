@@ -126,7 +126,7 @@ def test_the_last_words_are_the_exception():
     ]
     assert last_words(tail) == tail[2]
     assert last_words(["only this"]) == "only this"
-    assert last_words([]) == "it said nothing"
+    assert last_words([]) == "no output"
 
 
 def test_signatures_in_its_output_are_cut():

@@ -61,7 +61,7 @@ def test_terminal_shows_one_line_that_is_redrawn(place: Path):
     plain = [ESCAPES.sub("", line).rstrip() for line in re.split(r"[\r\n]+", drawn)]
     assert code == 0, drawn
     assert "\x1b[2K" in drawn  # the line is erased before it is redrawn
-    note = "  download   note: symbols called otherwise than in the files (1): NA is NA_"
+    note = "  download   note: symbols renamed from the files (1): NA is NA_"
     assert note in plain
     end = [line for line in plain if line.startswith("  download   prices 1 ")]
     assert re.fullmatch(r".* fingerprint [0-9a-f]{12}  \d+\.\d s", end[-1])
@@ -87,7 +87,7 @@ def test_pipe_gets_plain_lines(place: Path):
     *remarks, end = done.stdout.splitlines()
     note, warning = sorted(remarks)  # they come through two pipes, in either order
     assert warning.startswith("  download   warning: the dataset's quality: stale_end found ")
-    assert note == "  download   note: symbols called otherwise than in the files (1): NA is NA_"
+    assert note == "  download   note: symbols renamed from the files (1): NA is NA_"
     assert re.fullmatch(
         r"  download   done: prices 1 .* to 2024-01-29, fingerprint [0-9a-f]{12}  \d+\.\d s", end
     )

@@ -59,7 +59,7 @@ def test_every_fault_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixtu
         'spec.workflow has no field "markt"; did you mean "market"?',
         "spec.workflow.model.learning_rate must be a number from",
         'spec.workflow.model has no field "num_leafs"; did you mean "num_leaves"?',
-        "spec.workflow.strategy must have an nDrop of at most topk; lower it",
+        "spec.workflow.strategy must have an nDrop of at most topk (topk is 5, nDrop is 9); lower it",
         "spec.workflow.segments lacks test",
         "spec.workflow.segments.train must be [first day, last day], the first not after the last",
         "spec.workflow.segments.valid must be [first day, last day]",

@@ -46,7 +46,7 @@ CSV_FAULTS = {
     ),
     "an American date": (
         HEAD + ROW + "01/03/2024,AAA,1,2,1,2,5\n",
-        'has "01/03/2024" as the date in line 3, which is none',
+        'has "01/03/2024" as the date in line 3, which is not a date',
     ),
     "a day that never was": (HEAD + "2024-02-30,AAA,1,2,1,2,5\n", 'has "2024-02-30" as the date in line 2'),
     "no date": (HEAD + ",AAA,1,2,1,2,5\n", 'has "" as the date in line 2'),
@@ -82,7 +82,7 @@ CSV_FAULTS = {
     ),
     "only an index": (
         HEAD + "2024-01-02,^GSPC,1,2,1,2,5\n",
-        "has no bar of anything that can be held: of 1 row, 0 lack",
+        "has no bar of a symbol that can be held: of 1 row, 0 lack",
     ),
     "only days without volume": (HEAD + "2024-01-02,AAA,1,2,1,2,0\n", "0 lack a close, 1 a volume"),
     "a row too short": (
@@ -115,9 +115,12 @@ PARQUET_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "seconds as dates": (
         {"date": range(1704153600, 1704153606)},
-        'has "1704153600" as the date in row 1, which is none',
+        'has "1704153600" as the date in row 1, which is not a date',
     ),
-    "a fraction as a date": ({"date": [0.5] * 6}, "has a date column of the type double, which is no date."),
+    "a fraction as a date": (
+        {"date": [0.5] * 6},
+        "has a date column of the type double, which is not a date.",
+    ),
     "words as prices": (
         {"close": ["1", "2", "x", "4", "5", "6"]},
         'has "x" in the column "close", row 3, which is not',

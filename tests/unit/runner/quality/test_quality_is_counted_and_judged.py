@@ -177,7 +177,7 @@ def test_by_default_only_structure_blocks():
     assert quality.refusal is None
     assert quality.warning == (
         "the dataset's quality: split_jumps found 2 closes that moved by a whole multiple while the factor "
-        "stayed: splits that nobody adjusted for (AAA 2020-01-01). "
+        "stayed: unadjusted splits (AAA 2020-01-01). "
         "Deliver adj_close or factor with the prices, or adjusted prices."
     )
 

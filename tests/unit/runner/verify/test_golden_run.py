@@ -198,7 +198,7 @@ def test_summary_warns_of_synthetic_prices(golden: Golden):
 
 def test_summary_has_the_notes_on_the_data(golden: Golden):
     """A renamed symbol is listed with its name in the source files."""
-    note = "symbols called otherwise than in the files (1): NA is NA_"
+    note = "symbols renamed from the files (1): NA is NA_"
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
     signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")

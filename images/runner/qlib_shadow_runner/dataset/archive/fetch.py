@@ -1,4 +1,4 @@
-"""Fetching a file whose checksum is known: over any number of cut lines, never twice what has arrived."""
+"""Fetch a file with a known checksum; a new attempt continues where the connection was lost."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ RANGE_NOT_SATISFIABLE: Final = 416
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to bear with a bad line; the Job's retries come on top."""
+    """The limits for retries within one attempt of the stage."""
 
     tries: int = 5
-    """In a row without a new byte."""
+    """The number of consecutive tries without a new byte."""
     timeout: float = 60.0
     longest_pause: float = 60.0
     pause: Callable[[float], None] = time.sleep
     random_fraction: Callable[[], float] = random.random
 
     def delay(self, stalled: int, wanted: float | None) -> None:
-        """Wait: what the server asked for, else longer each time, never in step with others."""
+        """Wait as long as the server asked for, else longer after each try, with a random part."""
         backoff = min(2.0**stalled, self.longest_pause) * (0.5 + self.random_fraction() / 2)
         self.pause(backoff if wanted is None else min(wanted, self.longest_pause))
 
 
 @dataclass
 class _Fetch:
-    """One file on its way."""
+    """The download of one file."""
 
     connection: Connection
     sha256: str
@@ -62,7 +62,7 @@ class _Fetch:
         return self.connection.address
 
     def attempt(self) -> bool:
-        """Ask once; say whether the whole file is there and right."""
+        """Make one request and return whether the whole file has arrived with the right checksum."""
         if self.partial.size and self.partial.sha256 == self.sha256:
             return True
         try:
@@ -82,7 +82,7 @@ class _Fetch:
         return self.connection.get(headers)
 
     def _read_retry_after(self, error: Exception) -> None:
-        """Look for what an error answer asks of us besides its code."""
+        """Handle the headers and the status of an HTTP error."""
         if not isinstance(error, HTTPError):
             return
         after = error.headers.get("Retry-After", "")
@@ -91,7 +91,7 @@ class _Fetch:
             self.partial.begin(None)
             error.close()
             raise failed(
-                f"{self.address.shown}: the file there has become shorter; it is fetched anew."
+                f"{self.address.shown}: the file there has become shorter; it is fetched again."
             ) from error
 
     def _receive(self, response: HTTPResponse) -> None:
@@ -114,7 +114,7 @@ class _Fetch:
             )
 
     def _align(self, response: HTTPResponse) -> int | None:
-        """Begin where the answer begins; give the size of the whole file, if it is told."""
+        """Position the partial file at the response's start and return the whole size, or None."""
         length = response.headers.get("Content-Length", "")
         if response.status == PARTIAL_CONTENT:
             return self._continue(response.headers.get("Content-Range", ""))
@@ -133,16 +133,16 @@ class _Fetch:
             self.partial.begin(None)
             raise failed(f"{self.address.shown}: the server sent another part than the one asked for.")
         self.partial.resumed = True
-        print_line(f"download {self.address.shown}, going on after {format_size(self.partial.size)}")
+        print_line(f"download {self.address.shown}, continuing after {format_size(self.partial.size)}")
         return None if match[2] == "*" else int(match[2])
 
     def _check(self) -> bool:
         found, size = self.partial.sha256, self.partial.size
         if found == self.sha256:
             return True
-        if self.partial.resumed:  # two answers of two files: ours to mend
+        if self.partial.resumed:  # the parts may come from two files, so start again
             self.partial.begin(None)
-            raise failed(f"{self.address.shown} changed between two attempts; it is fetched anew.")
+            raise failed(f"{self.address.shown} changed between two attempts; it is fetched again.")
         self.partial.drop()
         raise StageError(
             Reason.CHECKSUM_MISMATCH,
@@ -159,7 +159,7 @@ def fetch(
     credentials: Credentials,
     retry_policy: RetryPolicy | None = None,
 ) -> None:
-    """Bring the whole file to the path; what has arrived stays there when this attempt fails."""
+    """Fetch the whole file to the path; the part that has arrived stays there after a failure."""
     retry_policy = retry_policy or RetryPolicy()
     with Partial(path) as partial:
         job = _Fetch(Connection(address, credentials, retry_policy.timeout), sha256, partial)
@@ -167,13 +167,13 @@ def fetch(
             _fetch_with_retries(job, retry_policy)
         except StageError as failure:
             if failure.reason is Reason.OUT_OF_DISK:
-                partial.drop()  # a full volume stops everybody who shares it
+                partial.drop()  # a full volume stops every run on it
             raise
     fault_point("download-done")
 
 
 def _fetch_with_retries(job: _Fetch, retry_policy: RetryPolicy) -> None:
-    """Try until it is there or nothing has moved for long."""
+    """Try until the file is complete or no try brings new bytes."""
     stalled, furthest = 0, job.partial.size
     while True:
         try:
@@ -192,7 +192,7 @@ def _fetch_with_retries(job: _Fetch, retry_policy: RetryPolicy) -> None:
 
 
 def _validator(response: HTTPResponse) -> str | None:
-    """Take what If-Range accepts: a strong ETag, or the date."""
+    """Return a value that If-Range accepts, a strong ETag or the date, or None."""
     etag = response.headers.get("ETag", "")
     if etag and not etag.startswith("W/"):
         return etag

@@ -1,4 +1,4 @@
-"""What a stage writes down and reports of the dataset that its run uses."""
+"""Record and describe the dataset that a run uses, in the log, the metadata and the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def introduce_dataset(
     context: StageContext, resolved: ResolvedDataset, quality: Quality, warning: str | None = None
 ) -> DatasetResult:
-    """Print what is odd about the dataset, write down what is known of it, and return that for the result."""
+    """Log warnings and notes about the dataset, record its facts, and return them for the result."""
     for oddity in (warning, quality.warning):
         if oddity:
             sys.stderr.write(f"warning: {oddity}\n")
@@ -33,7 +33,7 @@ def introduce_dataset(
 
 
 def dataset_sentence(found: DatasetResult) -> str:
-    """Return in one line what the dataset is."""
+    """Return a one-line description of the dataset."""
     source = found["source"].partition(" ")[0]
     return (
         f"{source} {found['instruments']} \N{MULTIPLICATION SIGN} {found['days']:,} days "
@@ -42,7 +42,7 @@ def dataset_sentence(found: DatasetResult) -> str:
 
 
 def dataset_result(context: StageContext, resolved: ResolvedDataset) -> DatasetResult:
-    """Say what is known of the dataset, with paths as the cluster sees them."""
+    """Return the facts about the dataset, with paths as in the cluster."""
     manifest = resolved.manifest
     return DatasetResult(
         path=context.spec.dataset.path,
@@ -58,7 +58,7 @@ def dataset_result(context: StageContext, resolved: ResolvedDataset) -> DatasetR
 
 
 def quality_result(quality: Quality) -> DatasetResult:
-    """Say how good the dataset is, as far as the resource shows it."""
+    """Return the part of the quality assessment that the resource's status shows."""
     return DatasetResult(
         engineeringState=quality.engineering_state,
         sourceState=quality.source_state,
@@ -70,7 +70,7 @@ def quality_result(quality: Quality) -> DatasetResult:
 
 
 def dataset_metadata(found: DatasetResult) -> dict[str, object]:
-    """Say the same in RUN_METADATA.json's spelling."""
+    """Return the facts under their names in RUN_METADATA.json."""
     return {
         "dataset_path": found["path"],
         "dataset_resolved_path": found["resolvedPath"],

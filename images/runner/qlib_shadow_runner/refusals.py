@@ -1,4 +1,4 @@
-"""Refusing what the user wrote, in a sentence that names the field and what would be right."""
+"""Errors about what the user wrote; each names the field and a value that would be valid."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def refuse(message: str, reason: Reason = Reason.INVALID_SPEC) -> NoReturn:
-    """End the stage over what the user wrote."""
+    """Raise an error that ends the stage because of what the user wrote."""
     raise StageError(reason, message)
 
 
 def mapping(value: object, where: str) -> Mapping[str, object]:
-    """Take a mapping."""
+    """Return the value; refuse it where it is not a mapping."""
     if not isinstance(value, Mapping):
         refuse(f"{where} must be a mapping of fields, not {shown(value)}")
     return value
 
 
 def fault_of(fault: Fault) -> StageError:
-    """Return the whole sentence of a fault, with the word that may be meant."""
+    """Return a fault as an error, with the field name or value that was probably meant."""
     sentence = f"{fault.where} {fault.what}"
     if fault.among and (not fault.listed or nearest(fault.word, fault.among)):
         sentence = f"{sentence}; {did_you_mean(fault.word, fault.among)}"
