@@ -17,7 +17,7 @@ from qlib_shadow_runner.contract.fields import Field, Given, Object, Record, fie
 from qlib_shadow_runner.contract.spec import RunFields
 
 FILE: Final = Path(__file__).parents[2] / "manifests/crd/qlibshadowruns.yaml"
-MARK: Final = "# Below: made by `make docs` from images/runner/qlib_shadow_runner/contract/spec.py.\n"
+MARK: Final = "# Below: made by `make docs` from images/runner/qlib_shadow_runner/contract/spec/.\n"
 ABOUT: Final = "What is to be researched, and how its Jobs are run. Everything has a default."
 NAME_RULE: Final = {
     "rule": "size(self.metadata.name) <= 63",

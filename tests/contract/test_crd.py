@@ -14,8 +14,9 @@ from qlib_shadow_operator.runs.names import GROUP, PLURAL, VERSION, ConditionTyp
 from qlib_shadow_operator.runs.reasons import MESSAGE_MAX
 from qlib_shadow_runner.contract import DatasetResult, Metrics, Stage
 from qlib_shadow_runner.contract.fields import fields_of
-from qlib_shadow_runner.contract.sources import Columns, SourceSpec
-from qlib_shadow_runner.contract.spec import CHECKS, NOT_WITH_VERSION, StagesSpec
+from qlib_shadow_runner.contract.spec.dataset import CHECKS, NOT_WITH_VERSION
+from qlib_shadow_runner.contract.spec.jobs import StagesSpec
+from qlib_shadow_runner.contract.spec.sources import Columns, SourceSpec
 from qlib_shadow_runner.dataset.prices.column_roles import ROLES
 from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.dataset.sources import SOURCES

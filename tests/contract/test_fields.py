@@ -9,8 +9,9 @@ from tests.contract import api_page, crd_file
 
 from qlib_shadow_operator.kube.lenient import read_leniently
 from qlib_shadow_runner.contract.fields import Object, Reader, Record, excludes, fields_of, optional
-from qlib_shadow_runner.contract.kinds import Place, Whole
-from qlib_shadow_runner.contract.spec import WorkflowSpec
+from qlib_shadow_runner.contract.kinds import Whole
+from qlib_shadow_runner.contract.place import Place
+from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
 from qlib_shadow_runner.refusals import fault_of
 
 

@@ -11,7 +11,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.contract.kinds import Fault
+    from qlib_shadow_runner.contract.place import Fault
 
 
 def refuse(message: str, reason: Reason = Reason.INVALID_SPEC) -> NoReturn:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract.fields import Object
-from qlib_shadow_runner.contract.kinds import Place
+from qlib_shadow_runner.contract.place import Place
 from qlib_shadow_runner.contract.spec import RunFields
 from qlib_shadow_runner.dataset.asked import DatasetSpec
 from qlib_shadow_runner.refusals import fault_of

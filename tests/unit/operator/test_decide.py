@@ -14,7 +14,7 @@ from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
 from qlib_shadow_runner.contract import Stage
-from qlib_shadow_runner.contract.spec import ConfigMapRef, WorkflowSpec
+from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, WorkflowSpec
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import Decision

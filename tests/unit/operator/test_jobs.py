@@ -13,16 +13,10 @@ from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.names import child_labels, job_name
 from qlib_shadow_runner.contract import Stage
-from qlib_shadow_runner.contract.sources import ArchiveSpec, SourceSpec
-from qlib_shadow_runner.contract.spec import (
-    ConfigMapRef,
-    DatasetFields,
-    ImagePullSecret,
-    StageSpec,
-    StagesSpec,
-    StorageSpec,
-    WorkflowSpec,
-)
+from qlib_shadow_runner.contract.spec.dataset import DatasetFields
+from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, StageSpec, StagesSpec, StorageSpec
+from qlib_shadow_runner.contract.spec.sources import ArchiveSpec, SourceSpec
+from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, WorkflowSpec
 
 RESOLVED = "/data/qlib/qlib_data/us_data_1d@3f9c"
 WITH_SECRET = DatasetFields(sources=SourceSpec(archive=ArchiveSpec(credentials_secret="archive")))

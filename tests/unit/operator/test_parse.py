@@ -13,7 +13,9 @@ from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, par
 from qlib_shadow_operator.runs.names import child_labels
 from qlib_shadow_operator.runs.queries import WarningEvent
 from qlib_shadow_runner.contract import Stage
-from qlib_shadow_runner.contract.spec import ConfigMapRef, ImagePullSecret, RunFields
+from qlib_shadow_runner.contract.spec import RunFields
+from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret
+from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef
 
 
 def test_run_is_parsed():

@@ -52,8 +52,10 @@ def test_one_of_the_two_is_enough(fields: dict[str, object], region: str):
         ),
         (
             {"source": {"qlib": {}}, "region": "tw"},
-            "spec.dataset must have a region that source.qlib has, us or cn, and the same where both are written "
-            "(region is tw); write one of them",
+            (
+                "spec.dataset must have a region that source.qlib has, us or cn, and the same where both are "
+                "written (region is tw); write one of them"
+            ),
         ),
         ({"source": {"qlib": {"interval": "1min"}}}, "spec.dataset.source.qlib.interval must be one of 1d"),
         ({"interval": "1min"}, "spec.dataset.interval must be one of 1d"),

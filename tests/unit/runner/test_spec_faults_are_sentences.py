@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qlib_shadow_runner.contract import ExitCode, Reason
-from qlib_shadow_runner.contract.spec import SignalsFormat
+from qlib_shadow_runner.contract.spec.workflow import SignalsFormat
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 
@@ -154,11 +154,11 @@ def test_a_segment_that_ends_before_it_begins_has_its_own_reason():
 
 def test_an_error_between_fields_shows_only_plain_values():
     """The periods of a spec would fill the line."""
-    overlapping = dict.fromkeys(("train", "valid", "test"), ["2020-01-01", "2020-02-01"])
+    overlapping = {key: ["2020-01-01", "2020-02-01"] for key in ("train", "valid", "test")}
     with pytest.raises(StageError) as caught:
         parse_spec({"workflow": {"segments": overlapping}})
     assert caught.value.message == (
-        "spec.workflow.segments must follow one another: train ends before valid begins, and valid ends before "
-        "test begins; correct the dates, or leave segments out"
+        "spec.workflow.segments must follow one another: train ends before valid begins, and valid ends "
+        "before test begins; correct the dates, or leave segments out"
     )
     assert caught.value.reason is Reason.SEGMENTS_INVALID

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.cli.run_manifest import RunManifest
-    from qlib_shadow_runner.contract.spec import ConfigMapRef
+    from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef
 
 
 def user_template_text(manifest: RunManifest, file: Path | None) -> str | None:

@@ -15,10 +15,12 @@ from enum import auto
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.kinds import Kind, Place, shown
+from qlib_shadow_runner.contract.kinds import Kind, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from qlib_shadow_runner.contract.place import Place
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Record")

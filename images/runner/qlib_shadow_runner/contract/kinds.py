@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from math import isfinite
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
 from qlib_shadow_runner.contract import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from qlib_shadow_runner.contract.place import Place
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -27,37 +29,6 @@ SPAN: Final = (
     "must be [first day, last day], the first not after the last, for example [2019-01-02, 2022-12-30]"
 )
 SHOWN: Final = 60
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One error in a document: the place, the rest of the sentence, and suggestions for a misspelt word."""
-
-    where: str
-    what: str
-    word: str = ""
-    """The word that may be misspelt."""
-    among: tuple[str, ...] = ()
-    """The words that are valid there."""
-    listed: bool = False
-    """Whether the sentence lists the valid words already."""
-    reason: Reason = Reason.INVALID_SPEC
-
-
-class Place:
-    """The place of a value in the document, with the list that collects all faults."""
-
-    def __init__(self, where: str, faults: list[Fault] | None = None) -> None:
-        self.where = where
-        self.faults: list[Fault] = [] if faults is None else faults
-
-    def inside(self, name: str) -> Place:
-        """Return the place of a part, which shares this place's list of faults."""
-        return Place(f"{self.where}{name}", self.faults)
-
-    def refuse(self, what: str, **more: Any) -> None:
-        """Record a fault and return None."""
-        self.faults.append(Fault(self.where, what, **more))
 
 
 class Kind(Generic[T_co]):
@@ -302,3 +273,7 @@ def _day(value: object) -> date | None:
         return date.fromisoformat(str(value)) if re.fullmatch(DAY, str(value)) else None
     except ValueError:
         return None
+
+
+NAME: Final = Text(253)
+"""The name of a Kubernetes object."""

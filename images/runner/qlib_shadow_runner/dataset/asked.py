@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from qlib_shadow_runner.contract.spec import DatasetFields
+from qlib_shadow_runner.contract.spec.dataset import DatasetFields
 from qlib_shadow_runner.dataset.sources import Source, source_of
 from qlib_shadow_runner.dataset.sources.existing import Existing
 

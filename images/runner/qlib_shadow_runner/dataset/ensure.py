@@ -10,7 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec import Refresh
+from qlib_shadow_runner.contract.spec.dataset import Refresh
 from qlib_shadow_runner.dataset.manifest import (
     DatasetManifest,
     DatasetOrigin,

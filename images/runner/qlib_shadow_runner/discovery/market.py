@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec import AUTO
+from qlib_shadow_runner.contract.spec.workflow import AUTO
 from qlib_shadow_runner.dataset.qlib_layout import ALL, Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import and_then, did_you_mean

@@ -10,7 +10,7 @@ from qlib_shadow_runner.discovery.market import Market, describe_market, find_ma
 from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, SegmentPlan, plan_segments
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.contract.spec import WorkflowSpec
+    from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec import Segments
+from qlib_shadow_runner.contract.spec.workflow import Segments
 from qlib_shadow_runner.dataset.qlib_layout import CALENDAR
 from qlib_shadow_runner.errors import StageError
 

@@ -16,7 +16,7 @@ from qlib_shadow_runner.workflow.shapes import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qlib_shadow_runner.contract.spec import Segments, WorkflowSpec
+    from qlib_shadow_runner.contract.spec.workflow import Segments, WorkflowSpec
     from qlib_shadow_runner.discovery.research_plan import ResearchPlan
     from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.filling import Filled

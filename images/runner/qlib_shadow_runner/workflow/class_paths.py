@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract.spec import Engine
+from qlib_shadow_runner.contract.spec.workflow import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

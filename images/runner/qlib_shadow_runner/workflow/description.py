@@ -13,7 +13,7 @@ from qlib_shadow_runner.workflow.parsed import class_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.contract.spec import WorkflowSpec
+    from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
     from qlib_shadow_runner.workflow.parsed import Workflow
     from qlib_shadow_runner.workflow.prepare import Research
 

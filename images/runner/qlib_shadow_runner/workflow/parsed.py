@@ -18,7 +18,7 @@ from qlib_shadow_runner.workflow.shapes import class_path_of, expressions_in, re
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.contract.spec import Engine
+    from qlib_shadow_runner.contract.spec.workflow import Engine
 
 Part = dict[str, Any]
 MACHINE_DEPENDENT: Final = (

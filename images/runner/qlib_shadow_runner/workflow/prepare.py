@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec import AUTO
+from qlib_shadow_runner.contract.spec.workflow import AUTO
 from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, feature_folder
 from qlib_shadow_runner.discovery.benchmark import Benchmark
 from qlib_shadow_runner.discovery.market import Market
@@ -29,7 +29,7 @@ from qlib_shadow_runner.workflow.vetting import vet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qlib_shadow_runner.contract.spec import Segments
+    from qlib_shadow_runner.contract.spec.workflow import Segments
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
     from qlib_shadow_runner.discovery.segments import Reach
     from qlib_shadow_runner.spec import RunSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec import DEFAULT_ENGINE
+from qlib_shadow_runner.contract.spec.workflow import DEFAULT_ENGINE
 from qlib_shadow_runner.dataset.qlib_layout import ALL
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean
@@ -15,7 +15,7 @@ from qlib_shadow_runner.texts import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.contract.spec import ConfigMapRef, Strategy, WorkflowSpec
+    from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, Strategy, WorkflowSpec
     from qlib_shadow_runner.discovery.research_plan import ResearchPlan
     from qlib_shadow_runner.spec import RunSpec
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from tests.unit.runner.conftest import write_bin
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec import Segments, WorkflowSpec
+from qlib_shadow_runner.contract.spec.workflow import Segments, WorkflowSpec
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import describe_market, find_market

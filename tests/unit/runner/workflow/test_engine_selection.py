@@ -9,7 +9,7 @@ import pytest
 from tests.unit.runner.workflow.workflow_builders import BUILT_IN, HANDLER, PrepareIt, RenderIt, handler, own
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec import DEFAULT_ENGINE, Engine
+from qlib_shadow_runner.contract.spec.workflow import DEFAULT_ENGINE, Engine
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow.description import describe_research

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec import Engine
+from qlib_shadow_runner.contract.spec.workflow import Engine
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow import templates

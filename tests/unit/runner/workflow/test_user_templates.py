@@ -12,7 +12,7 @@ import yaml
 from tests.unit.runner.workflow.workflow_builders import BUILT_IN, ROOT, own
 
 from qlib_shadow_runner.contract import ExitCode, Reason
-from qlib_shadow_runner.contract.spec import ConfigMapRef
+from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow.prepare import render_without_data

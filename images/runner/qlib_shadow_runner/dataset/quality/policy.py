@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from qlib_shadow_runner.contract.spec import EVERYTHING
+from qlib_shadow_runner.contract.spec.dataset import EVERYTHING
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.contract.spec import QualitySpec
+    from qlib_shadow_runner.contract.spec.dataset import QualitySpec
 
 
 @dataclass(frozen=True)

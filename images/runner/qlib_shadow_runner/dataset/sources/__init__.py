@@ -1,6 +1,6 @@
 """The sources of datasets, one module each.
 
-To add a source, describe its fields in contract/sources.py, write a class that adds the members of
+To add a source, describe its fields in contract/spec/sources.py, write a class that adds the members of
 base.Source to them, and put it into SOURCES.
 """
 
@@ -19,7 +19,7 @@ from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.contract.spec import DatasetFields
+    from qlib_shadow_runner.contract.spec.dataset import DatasetFields
 
 SOURCES: Final[Mapping[str, Any]] = MappingProxyType(
     {"synthetic": Synthetic, "archive": Archive, "qlib": PublicSet, "prices": Prices, "existing": Existing}

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.sources import ArchiveSpec
+from qlib_shadow_runner.contract.spec.sources import ArchiveSpec
 from qlib_shadow_runner.dataset.archive import on_volume as local
 from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 from qlib_shadow_runner.errors import StageError

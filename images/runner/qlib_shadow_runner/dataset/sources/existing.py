@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from qlib_shadow_runner.contract.sources import ExistingSpec
+from qlib_shadow_runner.contract.spec.sources import ExistingSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

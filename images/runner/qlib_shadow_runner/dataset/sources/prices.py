@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.contract.sources import PricesSpec
+from qlib_shadow_runner.contract.spec.sources import PricesSpec
 from qlib_shadow_runner.dataset.prices.fault_texts import broken
 from qlib_shadow_runner.dataset.prices.price_files import content_digest, price_files, stamp
 

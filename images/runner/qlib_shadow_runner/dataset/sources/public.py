@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from qlib_shadow_runner.contract.sources import QlibSpec
+from qlib_shadow_runner.contract.spec.sources import QlibSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

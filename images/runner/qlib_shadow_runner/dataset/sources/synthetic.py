@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.contract.sources import SyntheticSpec
+from qlib_shadow_runner.contract.spec.sources import SyntheticSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract.fields import fields_of
 from qlib_shadow_runner.contract.kinds import Number, Whole
-from qlib_shadow_runner.contract.spec import ModelParameters
+from qlib_shadow_runner.contract.spec.workflow import ModelParameters
 from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
