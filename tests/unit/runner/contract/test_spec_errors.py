@@ -1,4 +1,4 @@
-"""What a user may write wrongly, and the sentence that comes back."""
+"""Errors in a spec and their sentences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qlib_shadow_runner.spec import parse_spec
 
 
 def test_empty_spec_has_all_defaults():
-    """Nothing but the dataset has to be said."""
+    """All fields may be left out."""
     spec = parse_spec({})
     assert spec.dataset.path == "/data/qlib/qlib_data/us_data_1d"
     assert spec.dataset.source.identity == "existing"

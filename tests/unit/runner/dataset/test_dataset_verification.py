@@ -1,4 +1,4 @@
-"""A dataset with any fault is refused, and the file is named."""
+"""A dataset with any fault is refused with the name of the file."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_missing_calendar_says_what_a_dataset_needs(tmp_path: Path):
 
 
 def test_fingerprint_is_a_hash_of_sorted_paths_and_hashes(make_dataset: MakeDataset):
-    """Anybody can reproduce it with sha256sum."""
+    """Every user can reproduce it with sha256sum."""
     folder = make_dataset(5).folder
     lines = [
         f"{name} {hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n"

@@ -1,4 +1,4 @@
-"""A run whose data is there and unchanged: no library, no step of its own, and no work to speak of."""
+"""A run whose dataset is unchanged imports no large library and starts no step."""
 
 from __future__ import annotations
 

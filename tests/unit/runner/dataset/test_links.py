@@ -1,4 +1,4 @@
-"""A symbolic link on the way to the data is followed inside the volume; one that leaves it is refused."""
+"""Symbolic links are followed inside the volume and refused where they leave it."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def test_link_that_leaves_the_volume_is_refused(
     outside = make_dataset(folder=tmp_path / "home" / "us").folder
     (existing.mount / "qlib" / "us").symlink_to(outside)
     done = existing.stage("download")
-    told = json.loads((tmp_path / "termination-log").read_bytes())
-    assert (done.returncode, told["reason"]) == (10, Reason.INVALID_SPEC)
-    assert told["message"] == (
+    reported = json.loads((tmp_path / "termination-log").read_bytes())
+    assert (done.returncode, reported["reason"]) == (10, Reason.INVALID_SPEC)
+    assert reported["message"] == (
         f"a link leads to {outside}, which leaves the volume {existing.mount}. Put the data itself there."
     )
     assert not manifest_path(outside).exists()

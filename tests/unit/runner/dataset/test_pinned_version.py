@@ -1,4 +1,4 @@
-"""A run that names the version of its dataset: no download, the same question, a sentence if it is gone."""
+"""A run that names a dataset version needs no download and fails with a remedy where it is missing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
-    """Run once on a volume that nobody changes."""
+    """Run once on a volume that no test changes."""
     volume = LocalVolume(tmp_path_factory.mktemp("first"))
     volume.run("first")
     return volume
@@ -91,8 +91,8 @@ def test_pinned_run_needs_no_download_and_is_identical(volume: LocalVolume):
     assert volume.faults("second") == []
     [line] = [one for one in verify_run(volume.folder("second"), volume.mount) if one.name == "stages"]
     assert line.detail == "qrun"
-    told = volume.result("second")["dataset"]
-    assert told == volume._document("first", "results/download.json")["dataset"]
+    reported = volume.result("second")["dataset"]
+    assert reported == volume._document("first", "results/download.json")["dataset"]
     assert "fingerprint " + fingerprint(volume)[:12] in volume.log(run_id="second")
 
 
@@ -135,8 +135,8 @@ def test_validate_render_and_download_accept_a_version(downloaded: LocalVolume):
         0,
         f"there is nothing to download: spec.dataset.version names {version(downloaded)}, which is there\n",
     )
-    told = json.loads(command(downloaded, "download", "--json").stdout)
-    assert (told["reason"], told["exitCode"]) == ("Succeeded", 0)
+    reported = json.loads(command(downloaded, "download", "--json").stdout)
+    assert (reported["reason"], reported["exitCode"]) == ("Succeeded", 0)
     downloaded.spec["dataset"] = {"version": UNKNOWN}
     missing = command(downloaded, "download")
     assert (missing.returncode, missing.stderr[:28]) == (11, "qlib-shadow: DatasetMissing:")
@@ -170,13 +170,13 @@ def test_dataset_without_versions_is_reported(tmp_path: Path, make_dataset: Make
 
 
 def longer(folder: Path) -> None:
-    """Append a day that nobody verified."""
+    """Append a day without verification."""
     with (folder / "calendars/day.txt").open("a") as calendar:
         calendar.write("2030-01-01\n")
 
 
 def forget(folder: Path) -> None:
-    """Remove what is known of the version."""
+    """Remove the manifest of the version."""
     manifest_path(folder).unlink()
 
 
@@ -197,12 +197,12 @@ def empty(folder: Path) -> None:
 def test_changed_version_is_not_used_for_training(
     downloaded: LocalVolume, damage: Callable[[Path], None], reason: str, words: str
 ):
-    """Whatever became of it."""
+    """Each kind of change has its reason and sentence."""
     damage(version(downloaded))
     downloaded.spec["dataset"] = {"version": fingerprint(downloaded)}
     assert downloaded.stage("qrun", "second").returncode == 11
-    told = downloaded.result("second")
-    assert (told["reason"], words in told["message"]) == (reason, True), told["message"]
+    reported = downloaded.result("second")
+    assert (reported["reason"], words in reported["message"]) == (reason, True), reported["message"]
 
 
 def test_empty_version_folder_is_replaced_by_a_build(downloaded: LocalVolume):
@@ -213,7 +213,7 @@ def test_empty_version_folder_is_replaced_by_a_build(downloaded: LocalVolume):
 
 
 def test_stage_that_the_run_does_not_have_is_refused(downloaded: LocalVolume):
-    """A download would take whatever the name means now."""
+    """A download would use the current version instead."""
     downloaded.spec["dataset"] = {"version": fingerprint(downloaded)}
     done = downloaded.stage("download", "second")
     assert (done.returncode, done.stderr) == (

@@ -1,4 +1,4 @@
-"""A crash, a race or a refresh never shows a mixture, and nobody's folder is deleted."""
+"""A crash, a race or a refresh never shows a partial dataset, and a user's folder is never deleted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ EXISTING: dict[str, object] = {"existing": {}}
 
 @pytest.fixture
 def canonical(tmp_path: Path) -> Path:
-    """Give the name that runs use."""
+    """Return the name that runs use."""
     return tmp_path / "volume" / "us_data_1d"
 
 
@@ -89,7 +89,7 @@ def test_fresh_dataset_is_found_without_numpy_pandas_and_qlib(canonical: Path):
 
 
 def test_other_parameters_build_another_version(canonical: Path):
-    """A demo must not feed somebody else's question."""
+    """A run must not use data from other parameters."""
     ours, theirs = ensure(canonical, spec()), ensure(canonical, spec(seeded(8)))
     assert ours.folder != theirs.folder
     assert canonical.resolve() == theirs.folder
@@ -97,7 +97,7 @@ def test_other_parameters_build_another_version(canonical: Path):
 
 
 def test_earlier_version_is_used_again_and_pointed_at(canonical: Path):
-    """Two questions that alternate build twice, not every time."""
+    """Two specs that alternate build twice, not every time."""
     first = ensure(canonical, spec())
     built = first.folder.stat().st_ino
     ensure(canonical, spec(seeded(8)))
@@ -141,7 +141,7 @@ def test_users_folder_is_adopted_as_it_is(make_dataset: MakeDataset, canonical: 
 
 
 def test_users_folder_that_changed_is_verified_again(make_dataset: MakeDataset, canonical: Path):
-    """It is the user's right to change it, and ours to look."""
+    """The user may change the folder, so it is verified again."""
     make_dataset(5, folder=canonical)
     first = ensure(canonical, spec(EXISTING))
     (canonical / "instruments" / "few.txt").write_text("AAA\t2020-01-01\t2020-01-07\n")
@@ -211,7 +211,7 @@ def test_empty_folder_is_not_a_dataset(canonical: Path):
 
 
 def test_changed_version_is_refused(canonical: Path):
-    """Its name promises its bytes."""
+    """The name of a version fixes its bytes."""
     resolved = ensure(canonical, spec())
     with (resolved.folder / "calendars" / "day.txt").open("a") as stream:
         stream.write("2030-01-02\n")
@@ -221,7 +221,7 @@ def test_changed_version_is_refused(canonical: Path):
 
 
 def test_build_refuses_a_changed_version_with_its_fingerprint(canonical: Path):
-    """Building the same content again must not bless what lies under its name by now."""
+    """Building the same content again must not accept the changed files of the version."""
     resolved = ensure(canonical, spec())
     with (resolved.folder / "features" / "syn001" / "close.day.bin").open("r+b") as stream:
         stream.seek(8)
@@ -256,7 +256,7 @@ FAULT_POINTS = {
 def test_kill_at_any_crash_point_leaves_the_old_or_the_new_version(
     canonical: Path, fault: str, before: int | None
 ):
-    """And the next run gets through, and sweeps."""
+    """The next run succeeds and removes temporary files."""
     old = ensure(canonical, spec(seeded(before))).folder if before else None
     code = f"""
         import os, signal

@@ -1,4 +1,4 @@
-"""`dataset.region` and `interval` against what the source, or a dataset that is there, is known to be."""
+"""The region and interval of the spec must agree with those that the source or the dataset declares."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_dataset_of_another_region_is_refused(make_dataset: MakeDataset, tmp_pat
     folder = tmp_path / "us_data_1d"
     make_dataset(5, folder=folder)
     known = ensure(folder, dataset(source={"existing": {}})).manifest
-    check_claims(known, dataset(region="cn"))  # nobody knows what it is
+    check_claims(known, dataset(region="cn"))  # it declares no region
     claims = {"region": "cn", "interval": "1d"}
     chinese = replace(known, claims=claims, source="qlib region=cn interval=1d version=v2")
     chinese.write(manifest_path(folder))
@@ -86,6 +86,6 @@ def test_dataset_of_another_region_is_refused(make_dataset: MakeDataset, tmp_pat
         "(qlib region=cn interval=1d version=v2). Set spec.dataset.region to cn, or name another dataset."
     )
     (folder / "instruments" / "few.txt").write_text("AAA\t2020-01-01\t2020-01-07\n")
-    again = ensure(folder, dataset(source={"existing": {}}))  # verified anew, it is still known
+    again = ensure(folder, dataset(source={"existing": {}}))  # still declared after a new verification
     assert again.manifest.claims == claims
     assert DatasetManifest.read(manifest_path(folder)) == again.manifest

@@ -1,4 +1,4 @@
-"""The demo's data: its bytes are pinned, its market is believable."""
+"""The synthetic dataset has the same bytes on every machine and a plausible market."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_demo_data_has_a_fixed_fingerprint(tmp_path: Path):
 
 
 def test_demo_data_is_valid_and_its_benchmark_outside_the_universe(tmp_path: Path):
-    """It passes the same verification as anybody's data."""
+    """It passes the same verification as every dataset."""
     Synthetic(symbols=20, days=300).build(tmp_path)
     dataset = Dataset(tmp_path)
     assert verify_dataset(tmp_path).files == 21 * 8 + 3
@@ -35,7 +35,7 @@ def test_demo_data_is_valid_and_its_benchmark_outside_the_universe(tmp_path: Pat
 
 
 def test_some_symbols_are_listed_late_or_delisted_early(tmp_path: Path):
-    """A pipeline that works only with whole lives is not tested by the demo."""
+    """The demo must include symbols without a complete history."""
     Synthetic().build(tmp_path)
     dataset = Dataset(tmp_path)
     first, last = dataset.calendar[0], dataset.calendar[-1]
@@ -47,7 +47,7 @@ def test_some_symbols_are_listed_late_or_delisted_early(tmp_path: Path):
     "change", [{"seed": 8}, {"symbols": 61}, {"days": 1511}, {"start": date(2019, 1, 3)}]
 )
 def test_every_parameter_is_part_of_the_identity(change: dict[str, int]):
-    """Other data never answers in the place of what was asked for."""
+    """A version from other parameters is never used."""
     assert Synthetic(**change).identity != Synthetic().identity  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Tickers that Qlib cannot read: mapped and told in prices, refused in lists that others wrote."""
+"""Tickers that Qlib cannot read are renamed in prices and refused in a user's dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A result that was lost with its pod is told once more from the run folder; nothing is done again."""
+"""A recovery delivers the recorded result from the run folder and repeats no work."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RECORDED: dict[str, object] = {
 
 
 def report(stage: str, environ: dict[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
-    """Call for the result as the operator's Job does."""
+    """Recover a result as the operator's Job does."""
     command = [sys.executable, *flags, "-m", "qlib_shadow_runner", "stage", stage, "--report"]
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
@@ -56,13 +56,13 @@ def message(tmp_path: Path) -> dict[str, object]:
 
 
 def files(folder: Path) -> dict[Path, tuple[int, bytes]]:
-    """Take everything down that could change."""
+    """Return the content and time of every file."""
     found = [path for path in folder.rglob("*") if path.is_file()]
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
 
 
 def test_recorded_result_is_delivered_and_nothing_changes(tmp_path: Path, stage_environ: StageEnviron):
-    """The very result of the real stage, by a process that writes nothing on the volume."""
+    """The result equals that of the stage, and the process writes nothing on the volume."""
     environ = stage_environ(SMALL)
     command = [sys.executable, "-m", "qlib_shadow_runner", "stage", "download"]
     subprocess.run(command, env=environ, check=True, capture_output=True)
@@ -77,7 +77,7 @@ def test_recorded_result_is_delivered_and_nothing_changes(tmp_path: Path, stage_
 
 
 def test_recorded_failure_is_delivered_with_its_exit_code(tmp_path: Path, stage_environ: StageEnviron):
-    """A Job that tells of a failure fails with the code of the failure."""
+    """A recovery Job ends with the exit code of the recorded failure."""
     failed = {**RECORDED, "reason": "DatasetStale", "message": "too old", "exitCode": 11}
     record(tmp_path, json.dumps(failed))
     done = report("qrun", stage_environ())
@@ -110,16 +110,16 @@ def test_document_that_is_not_this_runs_result_is_refused(
     """In one sentence, with a code that is not tried again."""
     record(tmp_path, content)
     done = report("qrun", stage_environ())
-    told = message(tmp_path)
-    assert (done.returncode, told["exitCode"], told["reason"]) == (11, 11, "ResultMissing")
-    assert fault in str(told["message"])
-    assert "results/qrun.json" in str(told["message"])
-    assert (told["uid"], told["stage"]) == ("uid-1", "qrun")
+    reported = message(tmp_path)
+    assert (done.returncode, reported["exitCode"], reported["reason"]) == (11, 11, "ResultMissing")
+    assert fault in str(reported["message"])
+    assert "results/qrun.json" in str(reported["message"])
+    assert (reported["uid"], reported["stage"]) == ("uid-1", "qrun")
     assert "Traceback" not in done.stderr
 
 
 def test_missing_folder_is_not_created(tmp_path: Path, stage_environ: StageEnviron):
-    """Nothing is there to tell, and telling is all that this does."""
+    """A recovery only reads."""
     done = report("qrun", stage_environ())
     assert (done.returncode, message(tmp_path)["reason"]) == (ExitCode.BAD_DATA, Reason.RESULT_MISSING)
     assert "qrun.json is not there" in str(message(tmp_path)["message"])
@@ -141,7 +141,7 @@ def test_invalid_environment_is_reported(
 
 
 def test_recovery_imports_no_large_library(tmp_path: Path, stage_environ: StageEnviron):
-    """It is a Job of a second, on a node that may be full."""
+    """The Job must be short and small."""
     record(tmp_path, json.dumps(RECORDED))
     done = report("qrun", stage_environ(), "-X", "importtime")
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}

@@ -1,4 +1,4 @@
-"""However a stage ends, its exit code, its result and its metadata say the same."""
+"""Exit code, result and metadata of a stage agree, however it ends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def start(name: str, environ: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def folder(tmp_path: Path) -> Path:
-    """Give the run folder."""
+    """Return the run folder."""
     return tmp_path / "data/artifacts/trading-ops/qlib-shadow/demo-1"
 
 
@@ -153,7 +153,7 @@ def hold_lock(tmp_path: Path) -> int:
 
 
 def test_sigterm_ends_a_stage_with_143_and_a_result(tmp_path: Path, stage_environ: StageEnviron):
-    """The disruption is not the run's fault, and the folder says what happened."""
+    """The folder records the interruption."""
     descriptor = hold_lock(tmp_path)
     with start("download", stage_environ(SMALL)) as process:
         process.send_signal(signal.SIGTERM)
@@ -167,7 +167,7 @@ def test_sigterm_ends_a_stage_with_143_and_a_result(tmp_path: Path, stage_enviro
 
 
 def test_sigterm_ends_a_stage_whose_child_ignores_it(tmp_path: Path, stage_environ: StageEnviron):
-    """The child is killed after its grace, and the folder says the same as of one that heeds."""
+    """The child is killed after the grace period, and the result is the same."""
     descriptor = hold_lock(tmp_path)
     with start("download", stage_environ(SMALL)) as process:
         child = step_of(process.pid)

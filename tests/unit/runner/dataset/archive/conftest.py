@@ -1,4 +1,4 @@
-"""A web server that misbehaves on request, archives of every kind, and the dataset step as a real process."""
+"""A web server that fails on request, archives of all formats, and the dataset step as a real process."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ PIECE = 16_384
 
 @dataclass(frozen=True)
 class Answer:
-    """How one request is answered; the default is how a good server does it."""
+    """The answer to one request; the default is that of a correct server."""
 
     status: int = 200
     cut_after: int | None = None
-    """Bytes of the body; then the line is dead."""
+    """Bytes of the body before the connection is cut."""
     honours_range: bool = True
     tells_length: bool = True
     silent: bool = False
@@ -59,7 +59,7 @@ class Asked:
     if_range: str | None
     authorization: str | None
     sent: int = 0
-    """Counted before they go, so that whoever has them finds them counted."""
+    """Counted before they are sent, so that the client's bytes are always counted."""
 
 
 class Web(ThreadingHTTPServer):
@@ -79,7 +79,7 @@ class Web(ThreadingHTTPServer):
 
     @property
     def base(self) -> str:
-        """Give the URL of the root."""
+        """Return the URL of the root."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def url(self, name: str, content: bytes | None = None) -> str:
@@ -103,7 +103,7 @@ class Web(ThreadingHTTPServer):
             assert self.guard.wait_for(lambda: self.asked, timeout=60)
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing: a client that was killed hangs up."""
+        """Log nothing: a client that was killed hangs up."""
 
 
 class Page(BaseHTTPRequestHandler):
@@ -164,12 +164,12 @@ class Page(BaseHTTPRequestHandler):
             self.wfile.write(piece)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(autouse=True)
 def plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the proxies and authorities of the machine that the tests run on."""
+    """Remove the proxies and authorities of the machine that the tests run on."""
     for name in NETWORK:
         monkeypatch.delenv(name, raising=False)
 
@@ -189,7 +189,7 @@ def web() -> Iterator[Web]:
 
 @pytest.fixture
 def noise() -> bytes:
-    """Give three megabytes that no compression shortens."""
+    """Return three megabytes that no compression shortens."""
     return random.Random(7).randbytes(3_000_000)
 
 
@@ -245,7 +245,7 @@ def files_of(folder: Path) -> Files:
 
 @pytest.fixture
 def dataset_files(tmp_path: Path, make_dataset: Callable[..., Any]) -> Files:
-    """Give the files of a small sound dataset."""
+    """Return the files of a small sound dataset."""
     folder = tmp_path / "packed"
     make_dataset(folder=folder)
     return files_of(folder)
@@ -299,7 +299,7 @@ class Step:
 
     @property
     def reports(self) -> Path:
-        """Give a folder beside the volume, where whoever is killed while writing may leave half a report."""
+        """Return a folder beside the volume, where a killed process may leave a partial report."""
         return self.volume.with_name("reports")
 
     def start(self, source: Mapping[str, object], **dataset: object) -> subprocess.Popen[str]:
@@ -340,7 +340,7 @@ class Step:
         return self.finish(self.start(source, **dataset))
 
     def here(self, source: Mapping[str, object], **dataset: object) -> Path:
-        """Do the same in this process, where nothing will kill it."""
+        """Run the step in this process, where it is never killed."""
         spec = parse_spec({"dataset": {"source": source, **dataset}}).dataset.at(Volume(self.volume))
         return ensure(self.canonical, spec).folder
 

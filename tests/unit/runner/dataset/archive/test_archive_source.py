@@ -1,4 +1,4 @@
-"""The sources `archive` and `qlib`: what may be asked, what is the same question, and what comes of it."""
+"""The sources `archive` and `qlib`: their fields, their identity and the datasets that they build."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_invalid_archive_source_is_refused(archive: dict[str, Any], said: str):
     ],
 )
 def test_public_source_takes_only_what_qlib_knows(qlib: dict[str, Any], said: str):
-    """And nothing that would end in the command's traceback."""
+    """Other values would end in the command's traceback."""
     with pytest.raises(StageError) as caught:
         source(qlib=qlib)
     assert said in caught.value.message
@@ -72,7 +72,7 @@ def test_public_source_takes_only_what_qlib_knows(qlib: dict[str, Any], said: st
 
 
 def test_identity_is_the_content_of_the_archive(tmp_path: Path):
-    """Another mirror or a new signature asks the same; the identity shows no URL."""
+    """Another mirror or a new signature has the same identity, which shows no URL."""
     volume = Volume(tmp_path)
     asked = [
         {"url": "https://one.example.com/us.zip?sig=1", "sha256": DIGEST},
@@ -141,7 +141,7 @@ def test_file_that_grows_while_it_is_read_is_refused(
     pack_zip: Callable[[Files], bytes],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """Half of one upload and half of the next are no dataset."""
+    """Parts of two uploads are not a dataset."""
     from qlib_shadow_runner.dataset.archive import unpack as unpacking  # noqa: PLC0415 - to come in between
 
     archive, folder, real = tmp_path / "us.zip", tmp_path / "staging", unpacking.unpack
@@ -199,7 +199,7 @@ def test_valid_archive_of_an_invalid_dataset_is_refused(
     pack_zip: Callable[[Files], bytes],
     sha256: Callable[[bytes], str],
 ):
-    """Whatever brought it, a dataset is verified before anybody sees it."""
+    """Every dataset is verified before it is published."""
     content = pack_zip({**dataset_files, "calendars/day.txt": b"never\n"})
     found = step.run({"archive": {"url": web.url("us.zip", content), "sha256": sha256(content)}})
     assert found["reason"] == Reason.DATASET_INVALID

@@ -1,6 +1,6 @@
-"""SIGKILL at any instant: what is published is whole, and running it again completes it.
+"""After SIGKILL at any time the published dataset is complete, and the next run finishes the build.
 
-Four random instants by default; QLIB_SHADOW_CHAOS_ROUNDS asks for more.
+Four random times by default; QLIB_SHADOW_CHAOS_ROUNDS sets more.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def two_sources(
     pack_zip: Callable[[Files], bytes],
     sha256: Callable[[bytes], str],
 ) -> list[dict[str, object]]:
-    """Serve two datasets that differ in a file; each is large enough to be met on its way."""
+    """Serve two datasets that differ in one file; each is large enough to be interrupted."""
     bulk = {"extra.bin": noise * 2}  # fetched, and left out when unpacked
     close = "features/aaa/close.day.bin"
     sources: list[dict[str, object]] = []
@@ -59,7 +59,7 @@ def two_sources(
 
 
 def published(step: Step) -> str | None:
-    """Give the fingerprint of what the name means, held to the name of its version."""
+    """Return the fingerprint of the published dataset, checked against the name of its version."""
     if not step.canonical.exists():
         return None
     found = fingerprint(step.canonical)
@@ -68,12 +68,12 @@ def published(step: Step) -> str | None:
 
 
 def left_over(folder: Path) -> set[str]:
-    """List what no reader looks at."""
+    """Return the names of temporary files."""
     return {path.name for path in folder.glob(".*")} - {".us_data_1d.lock"}
 
 
 def test_every_crash_point_of_the_code_is_tested():
-    """A new one without a test fails this one."""
+    """A new crash point without a test fails this test."""
     code = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
     named = set(re.findall(r'fault_point\("([^"]+)"\)', code))
     assert named == {*ARCHIVE, *EVERYWHERE, PUBLIC_SET}
@@ -83,7 +83,7 @@ def test_every_crash_point_of_the_code_is_tested():
 def test_next_run_recovers_from_a_kill_at_each_crash_point(
     point: str, web: Web, step: Step, two_sources: list[dict[str, object]]
 ):
-    """First the old dataset is there; at no point is there anything between it and the new one."""
+    """At every point either the old or the new dataset is published."""
     old, new = two_sources
     step.here(old)
     before = published(step)
@@ -102,7 +102,7 @@ def test_next_run_recovers_from_a_kill_at_each_crash_point(
 def test_public_source_recovers_from_a_kill(
     web: Web, step: Step, dataset_files: Files, pack_zip: Callable[[Files], bytes]
 ):
-    """It comes by another program, into the same staging folder."""
+    """Another program writes it into the same staging folder."""
     web.url("v2/qlib_data_us_1d_latest.zip", pack_zip(dataset_files))
     source = {"qlib": {"url": web.base}}
     kill_at(PUBLIC_SET, step, source)
@@ -115,7 +115,7 @@ def test_public_source_recovers_from_a_kill(
 @pytest.mark.parametrize("point", EVERYWHERE)
 @pytest.mark.parametrize("kind", ["prices", "synthetic"])
 def test_synthetic_and_prices_recover_from_a_kill(point: str, kind: str, step: Step):
-    """Conversions are killed as downloads are."""
+    """Builds without a download recover in the same way."""
     bars = "".join(f"2024-01-{day:02},AAA,1,2,1,2,5\n" for day in range(2, 30))
     (step.volume / "us.csv").write_text("date,symbol,open,high,low,close,volume\n" + bars)
     old = {"synthetic": {"symbols": 10, "days": 250, "seed": 8}}
@@ -134,7 +134,7 @@ def test_synthetic_and_prices_recover_from_a_kill(point: str, kind: str, step: S
 
 
 def kill_at(point: str, step: Step, source: Mapping[str, object]) -> None:
-    """Let the step die at a named point."""
+    """Kill the step at a named crash point."""
     step.environ[ENV_FAULT] = point
     doomed = step.start(source)
     assert step.finish(doomed) == {}
@@ -144,7 +144,7 @@ def kill_at(point: str, step: Step, source: Mapping[str, object]) -> None:
 def test_kills_at_random_times_never_show_a_partial_dataset(
     web: Web, step: Step, two_sources: list[dict[str, object]]
 ):
-    """One after another on the same volume, while the two datasets take turns."""
+    """The two datasets are built in turn on the same volume."""
     dice = random.Random(5)
     step.here(two_sources[0])
     known = {published(step)}

@@ -1,4 +1,4 @@
-"""What a Secret holds goes into one header of requests to one host, and nowhere else."""
+"""Credentials are sent in one header to one host and appear nowhere else."""
 
 from __future__ import annotations
 

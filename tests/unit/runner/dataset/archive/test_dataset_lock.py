@@ -1,4 +1,4 @@
-"""The dataset's lock: many ask, one builds, the others know for whom they wait, and the dead block nobody."""
+"""The lock of a dataset: one run builds, the others wait, and a dead holder blocks no run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_eight_concurrent_runs_download_once(
     pack_zip: Callable[[Files], bytes],
     sha256: Callable[[bytes], str],
 ):
-    """Take the lock, then look again; whoever waits with Always takes what was made meanwhile."""
+    """A run looks again after taking the lock; one with Always takes the version built meanwhile."""
     content = pack_zip(dataset_files)
     source = {"archive": {"url": web.url("us.zip", content), "sha256": sha256(content)}}
     racers = race(step, source, refresh)
@@ -58,7 +58,7 @@ def test_eight_concurrent_runs_download_once(
 def test_eight_concurrent_runs_fetch_the_public_set_once(
     refresh: str, web: Web, step: Step, dataset_files: Files, pack_zip: Callable[[Files], bytes]
 ):
-    """It has no checksum, so that only a build which began after a run asked will do: all had asked."""
+    """It has no checksum, so only a build that began after a run's start counts; all had started."""
     web.url("v2/qlib_data_us_1d_latest.zip", pack_zip(dataset_files))
     racers = race(step, {"qlib": {"url": web.base}}, refresh)
     assert len({step.finish(racer)["folder"] for racer in racers}) == 1
@@ -66,7 +66,7 @@ def test_eight_concurrent_runs_fetch_the_public_set_once(
 
 
 def race(step: Step, source: Mapping[str, object], refresh: str) -> list[subprocess.Popen[str]]:
-    """Start eight runs behind a closed door, and open it when all of them stand there."""
+    """Hold the lock, start eight runs, and release it when all of them wait."""
     with locked(step.canonical):
         racers = [step.start(source, refresh=refresh) for _ in range(8)]
         for racer in racers:
@@ -86,7 +86,7 @@ def test_running_build_satisfies_always_only_for_a_pinned_source(
     pack_zip: Callable[[Files], bytes],
     sha256: Callable[[bytes], str],
 ):
-    """What a checksum names is the same at any time; what a server has by now may not be."""
+    """A checksum fixes the content; without one the server may have newer data."""
     content = pack_zip(dataset_files)
     name = "us.zip" if kind == "archive" else "v2/qlib_data_us_1d_latest.zip"
     url = web.url(name, content)

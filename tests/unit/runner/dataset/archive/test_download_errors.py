@@ -1,4 +1,4 @@
-"""Whatever stops a download ends in a reason and in what to do; trying again is kept for what may pass."""
+"""Every download error has a reason and a remedy; only temporary errors are retried."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_client_error_is_not_retried(status: int, advice: str, web: Web, fetcher
 
 
 def test_wrong_checksum_error_names_both_checksums(web: Web, fetcher: Fetcher, noise: bytes, sha256: Sha):
-    """The file is not kept: it is not the one that was meant."""
+    """The wrong file is not kept."""
     error = failure(fetcher, web.url("us.zip", noise))
     assert error.reason is Reason.CHECKSUM_MISMATCH
     assert error.exit_code is ExitCode.BAD_DATA
@@ -75,7 +75,7 @@ def test_truncated_download_error_shows_both_sizes(web: Web, fetcher: Fetcher, n
 
 
 def test_silent_server_times_out(web: Web, fetcher: Fetcher):
-    """Nothing hangs for ever."""
+    """No request waits for ever."""
     fetcher.timeout = 0.05
     for _ in range(5):
         web.will(silent=True)
@@ -108,7 +108,7 @@ def test_dns_failure_is_retried(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Make a certificate that nobody signed."""
+    """Make a self-signed certificate."""
     path = tmp_path / "server.pem"
     command = [
         "openssl",
@@ -176,7 +176,7 @@ def test_private_authority_is_trusted_by_the_usual_variables(
 
 
 def test_missing_certificate_bundle_is_named(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch):
-    """A typo in a variable is the user's to mend."""
+    """The user must correct a typo in a variable."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     error = failure(fetcher, "https://localhost/us.zip")
     assert error.reason is Reason.INVALID_SPEC
@@ -216,7 +216,7 @@ def test_file_larger_than_the_disk_is_not_fetched(
 def test_partial_file_is_removed_when_the_disk_is_full(
     web: Web, small_volume: Path, fetcher: Fetcher, noise: bytes
 ):
-    """Without a length it is noticed late; the part is removed, because others live on the volume too."""
+    """Without a length it is noticed late; the part is removed, because other runs share the volume."""
     fetcher.folder = small_volume
     web.will(tells_length=False)
     error = failure(fetcher, web.url("us.zip", noise * 4))

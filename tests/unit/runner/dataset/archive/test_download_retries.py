@@ -1,4 +1,4 @@
-"""A file arrives over cut, slow, busy and changing servers, and nothing is fetched twice."""
+"""Downloads continue after lost connections and busy servers, and no byte is fetched twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_interrupted_download_is_resumed(web: Web, fetcher: Fetcher, noise: byte
 
 
 def test_next_attempt_resumes_the_download(web: Web, fetcher: Fetcher, noise: bytes, sha256: Sha):
-    """What a dead process left on the volume is hashed again and not fetched again."""
+    """The part on the volume is hashed again and not fetched again."""
     web.will(cut_after=2_000_000)
     for _ in range(5):
         web.will(status=503)
@@ -65,7 +65,7 @@ def test_server_without_ranges_sends_the_whole_file_again(
 
 
 def test_retries_end_without_progress_and_ranges(web: Web, fetcher: Fetcher, noise: bytes, sha256: Sha):
-    """Going over the same bytes again is no progress."""
+    """Fetching the same bytes again is not progress."""
     for _ in range(20):
         web.will(cut_after=1_000_000, honours_range=False)
     with pytest.raises(StageError, match="Nothing more arrived in 5 attempts") as caught:
@@ -91,7 +91,7 @@ def test_file_that_changed_is_fetched_again(web: Web, fetcher: Fetcher, noise: b
 
 
 def test_parts_of_two_files_with_one_etag_are_detected(web: Web, fetcher: Fetcher, noise: bytes, sha256: Sha):
-    """A server may lie about its ETag; the checksum does not, and the mixture is not blamed on the user."""
+    """A server may reuse an ETag; the checksum shows the mixture, which is not reported as the user's error."""
     new = noise[::-1]
     url = web.url("us.zip", noise)
     web.will(cut_after=1_000_000)
@@ -104,7 +104,7 @@ def test_parts_of_two_files_with_one_etag_are_detected(web: Web, fetcher: Fetche
 
 
 def test_file_that_became_shorter_is_fetched_again(web: Web, fetcher: Fetcher, noise: bytes, sha256: Sha):
-    """416 is not the end."""
+    """Status 416 is retried from the beginning."""
     short = noise[:500_000]
     web.will(cut_after=1_000_000)
     for _ in range(5):
@@ -132,7 +132,7 @@ def test_retry_after_header_sets_the_pause(web: Web, fetcher: Fetcher, noise: by
 
 
 def test_pauses_grow_with_each_retry(web: Web, fetcher: Fetcher, noise: bytes, sha256: Sha):
-    """Nobody is helped by five requests in a second."""
+    """Five requests in a second would not help."""
     for _ in range(4):
         web.will(status=503)
     fetcher(web.url("us.zip", noise), sha256(noise))
@@ -156,7 +156,7 @@ def test_redirects_are_followed_with_the_range(web: Web, fetcher: Fetcher, noise
 
 
 def test_progress_logs_at_most_one_line_in_ten_seconds():
-    """A log is read by people: at most one line in ten seconds, with what is left."""
+    """Each line shows the time that is left."""
     now, said = [0.0], list[str]()
     progress = ProgressLog("download us.zip", 100 << 20, clock=lambda: now[0], log=said.append)
     for second in range(26):

@@ -1,4 +1,4 @@
-"""A volume that fills up at any stage of making a dataset: OutOfDisk, and nothing half made is left."""
+"""A full volume during any step of a build ends in OutOfDisk and leaves no partial files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_full_disk_while_synthetic_data_is_written(full: Step):
 
 
 def test_full_disk_while_prices_are_converted(full: Step):
-    """The file fits, what it becomes does not."""
+    """The file fits on the volume, the converted dataset does not."""
     days = [f"{year}-{month:02}-{day:02}" for year in range(1990, 2020) for month in (1, 2) for day in (3, 4)]
     rows = (f"{days[n % 120]},S{n // 120},1,2,1,2,5" for n in range(120 * 600))
     text = "date,symbol,open,high,low,close,volume\n" + "\n".join(rows) + "\n"
@@ -81,7 +81,7 @@ def test_full_disk_while_an_archive_is_fetched_or_unpacked(
 
 
 def test_full_disk_while_a_version_is_published(full: Step, monkeypatch: pytest.MonkeyPatch):
-    """The data fits to the last page, the manifest beside it does not."""
+    """The data fits exactly, the manifest beside it does not."""
     before, filler = full.canonical.resolve(), full.volume / "filler"
 
     def fill_up(folder: Path) -> None:
@@ -102,7 +102,7 @@ def test_full_disk_while_a_version_is_published(full: Step, monkeypatch: pytest.
 
 
 def test_partial_download_is_removed_when_another_source_succeeds(step: Step):
-    """Nobody will ask for it again."""
+    """No later run needs it."""
     for name in (".us_data_1d.download-0123", ".us_data_1d.download-0123.json", ".eu.download-0123"):
         (step.volume / name).touch()
     step.here(SMALL)

@@ -1,4 +1,4 @@
-"""What points outside, is no file, is damaged or does not fit is refused before anything is written."""
+"""An archive that is invalid, damaged or too large is refused before anything is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def refusal(tmp_path: Path) -> Callable[[bytes], StageError]:
-    """Unpack what must be refused, and see that nothing was written anywhere."""
+    """Unpack an archive that must be refused, and check that nothing was written."""
 
     def refuse(content: bytes) -> StageError:
         archive, folder = tmp_path / "us.zip", tmp_path / "volume" / "staging"
@@ -89,7 +89,7 @@ def test_links_and_devices_in_a_tar_are_refused(
     pack_tar: Callable[..., bytes],
     refusal: Callable[[bytes], StageError],
 ):
-    """A link is how a later member is made to land elsewhere."""
+    """A link can redirect a later member to a path outside."""
     link = tarfile.TarInfo("features/aaa")
     link.type, link.linkname = kind, "/etc"
     error = refusal(pack_tar(dataset_files, extra=(link,)))
@@ -112,7 +112,7 @@ def test_symbolic_link_in_a_zip_is_refused(
 def test_zip_bomb_is_not_unpacked(
     small_volume: Path, pack_zip: Callable[[Files], bytes], dataset_files: Files
 ):
-    """Sixteen megabytes of nothing pack into sixteen kilobytes; the volume has room for eight megabytes."""
+    """Sixteen megabytes of zeros pack into sixteen kilobytes; the volume has eight megabytes free."""
     archive, folder = small_volume / "us.zip", small_volume / "staging"
     archive.write_bytes(pack_zip({**dataset_files, "features/aaa/bomb.day.bin": bytes(16 << 20)}))
     folder.mkdir()
@@ -126,7 +126,7 @@ def test_zip_bomb_is_not_unpacked(
 def test_tar_bomb_is_not_unpacked(
     tmp_path: Path, pack_tar: Callable[..., bytes], dataset_files: Files, monkeypatch: pytest.MonkeyPatch
 ):
-    """Reading stops at the header that does not fit, on a volume that only claims to be small."""
+    """Reading stops at the header that does not fit; the volume's size is simulated."""
     real = os.statvfs(tmp_path)
     small = os.statvfs_result((4096, 4096, 1000, 100, 100, *tuple(real)[5:]))
     monkeypatch.setattr(os, "statvfs", lambda _: small)

@@ -1,6 +1,6 @@
-"""A real https server whose authority nobody knows, behind a real proxy that wants a password.
+"""A real https server with a private authority, behind a real proxy with a password.
 
-The host's name is one that no DNS has: only the proxy knows the way, so that an arrival proves its use.
+No DNS server knows the host's name, so a successful request proves that the proxy was used.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def secure(web: Web, authority: Path) -> Web:
 
 
 class Proxy(ThreadingTCPServer):
-    """Tunnels to one port, whatever host it is asked for, for those who know the password."""
+    """Tunnels every host to one port, for clients with the right password."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -68,7 +68,7 @@ class Proxy(ThreadingTCPServer):
         """The first line of each request."""
 
     def url(self, password: str = PASSWORD) -> str:
-        """Give the value of HTTPS_PROXY."""
+        """Return the value of HTTPS_PROXY."""
         return f"http://me:{password}@127.0.0.1:{self.server_address[1]}"
 
 
@@ -143,7 +143,7 @@ def everything(step: Step) -> bytes:
 
 
 def process_list() -> bytes:
-    """Read what everybody on this machine may see of every process."""
+    """Read the command lines that every user of this machine can see."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it has just ended
@@ -156,7 +156,7 @@ def process_list() -> bytes:
 def test_usual_variables_set_proxy_and_authority_without_leaking(
     *, kind: str, variable: str, step: Step, secure: Web, proxy: Proxy, delivery: Delivery, authority: Path
 ):
-    """Neither in the log, nor on the volume, nor in the list of processes while it is fetched."""
+    """No secret is in the log, on the volume or in the process list."""
     step.environ = {
         variable: str(authority / "ca.pem"),
         "HTTPS_PROXY": proxy.url(),
@@ -182,7 +182,7 @@ def test_usual_variables_set_proxy_and_authority_without_leaking(
 def test_unknown_authority_is_refused_with_the_remedy(
     kind: str, step: Step, proxy: Proxy, delivery: Delivery
 ):
-    """No retry mends it."""
+    """It is not retried."""
     step.environ = {"HTTPS_PROXY": proxy.url()}
     found = step.run(delivery.sources[kind])
     assert found["reason"] == Reason.DOWNLOAD_REFUSED
@@ -193,7 +193,7 @@ def test_unknown_authority_is_refused_with_the_remedy(
 def test_wrong_proxy_password_is_reported(
     *, kind: str, step: Step, proxy: Proxy, delivery: Delivery, authority: Path
 ):
-    """Without repeating the one that was wrong."""
+    """The error does not show the wrong password."""
     step.environ = {"SSL_CERT_FILE": str(authority / "ca.pem"), "HTTPS_PROXY": proxy.url("wrong-1234")}
     found = step.run(delivery.sources[kind])
     assert found["reason"] == Reason.DOWNLOAD_REFUSED
@@ -211,7 +211,7 @@ def test_no_proxy_variable_bypasses_the_proxy(
     sha256: Callable[[bytes], str],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """The name is looked up here, and the server asked straight."""
+    """The name is looked up locally, and the server is asked directly."""
     real = socket.getaddrinfo
 
     def look_up(host: Any, *rest: Any, **options: Any) -> Any:
@@ -227,7 +227,7 @@ def test_no_proxy_variable_bypasses_the_proxy(
 
 
 def test_qlib_command_respects_no_proxy(step: Step, proxy: Proxy, delivery: Delivery):
-    """Nobody knows the host's name but the proxy, which is not asked."""
+    """Only the proxy knows the host's name, and it is not asked."""
     step.environ = {"HTTPS_PROXY": proxy.url(), "NO_PROXY": HOST}
     assert step.run(delivery.sources["qlib"])["reason"] == Reason.DOWNLOAD_FAILED
     assert proxy.asked == []

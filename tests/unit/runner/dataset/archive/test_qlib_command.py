@@ -1,7 +1,7 @@
 """`source: qlib` runs the real `qlib.cli.data`, which is pointed at a server on this machine.
 
 Qlib has no option for that; `spec.dataset.source.qlib.url` sets GetData.REMOTE_URL before the same
-command line is run, and it is this that the tests use.
+command line is run, and the tests use that setting.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def test_failure_shows_the_last_error_line_of_the_command(
 def test_lost_connection_is_retried(
     web: Web, step: Step, dataset_files: Files, noise: bytes, pack_zip: Callable[[Files], bytes]
 ):
-    """The command itself neither resumes nor checks; the Job's next attempt begins anew."""
+    """The command cannot resume; the Job's next attempt starts again."""
     web.url(NAME, pack_zip({**dataset_files, "noise": noise}))
     web.will(status=404)  # it looks for a file of its own version first
     web.will(cut_after=1_000_000)

@@ -1,4 +1,4 @@
-"""However the dataset was packed, what comes out is calendars, features and instruments."""
+"""Every archive format and layout is unpacked to calendars, features and instruments."""
 
 from __future__ import annotations
 

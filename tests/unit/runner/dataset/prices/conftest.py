@@ -1,4 +1,4 @@
-"""Small files of prices, and Qlib itself to read back what became of them."""
+"""Small price files, and a child process in which Qlib reads the converted dataset."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Converter:
 
 
 def make_bars(symbols: str = "AAA BBB", days: int = 3, **columns: Any) -> Frame:
-    """Give bars of a few symbols, day after day; `columns` replaces or adds."""
+    """Return bars of a few symbols, day after day; `columns` replaces or adds."""
     dates = pd.bdate_range("2024-01-02", periods=days)
     rows = [
         {

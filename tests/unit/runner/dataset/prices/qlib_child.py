@@ -1,4 +1,4 @@
-"""Reads folders' names from stdin; answers each with a Parquet file of what Qlib finds in it."""
+"""Read folder names from stdin and answer each with a Parquet file of what Qlib reads there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes that change on the way: a sentence, or a dataset that verifies; never a traceback, never silence."""
+"""A damaged price file ends in an error sentence or in a valid dataset, never in a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names, types, separators and folders as they come; what is meant is found without being told."""
+"""Column names, types, separators and folders of price files are detected."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_date_formats_are_read(column: list[Any], convert: Converter):
     ids=["int", "float", "decimal", "text", "int16", "float32"],
 )
 def test_number_formats_are_read(column: list[Any], convert: Converter):
-    """Whatever is a number is taken for one."""
+    """Every type of number is accepted."""
     path = convert.place / "AAA.parquet"
     prices = {name: [7.0] for name in ("open", "high", "low", "volume")}
     pq.write_table(pa.table({"date": ["2024-01-02"], "close.price": column, **prices}), path)
@@ -96,7 +96,7 @@ def test_number_formats_are_read(column: list[Any], convert: Converter):
 
 
 def test_index_of_a_frame_may_be_the_date(convert: Converter, bars: Callable[..., pd.DataFrame]):
-    """`to_parquet` of a frame with dates as its index is the most usual file of all."""
+    """`to_parquet` of a frame with dates as its index is the most common file."""
     frame = bars("AAA").drop(columns="symbol").set_index("date")
     frame.index.name = None
     convert(convert.parquet(frame, "AAA.parquet", index=True))
@@ -123,14 +123,14 @@ def test_gzipped_csv_is_read(convert: Converter):
 
 
 def test_quotes_and_unused_columns_are_accepted(convert: Converter):
-    """Names in quotes with commas in them disturb nobody, nor do two columns of one name."""
+    """Quoted names with commas and two unused columns of one name are allowed."""
     text = 'date,note,symbol,note,open,high,low,close,volume\n2024-01-02,"a, b",AAA,x,1,2,1,2,5\n'
     convert(convert.csv(text), options=PLAIN)
     assert convert.field("aaa", "close") == (0, [2.0])
 
 
 def test_ticker_na_is_not_a_missing_value(convert: Converter):
-    """In a CSV, NA is nothing among prices and a company among symbols, whom Qlib must be able to load."""
+    """In a CSV, NA is a missing price but a valid symbol, which Qlib must be able to load."""
     text = "date,symbol,open,high,low,close,volume\n2024-01-02,NA,NA,2,1,2,5\n2024-01-02,null,1,2,1,2,5\n"
     notes = convert(convert.csv(text), options=PLAIN)
     assert notes.renamed == {"NA": "NA_", "null": "NULL_"}

@@ -1,4 +1,4 @@
-"""A volume that is full at any byte ends the conversion; no file is published shorter than it was meant."""
+"""A full volume ends the conversion, and no truncated file is published."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_partly_written_file_is_reported_as_a_full_disk(
 
 
 def test_lost_bytes_are_reported(convert: Converter, bars: Bars, monkeypatch: pytest.MonkeyPatch):
-    """Whatever was lost on the way, the file is not described."""
+    """A file that lost bytes is never published."""
 
     class Lossy(io.FileIO):
         """Keeps all but the last value."""

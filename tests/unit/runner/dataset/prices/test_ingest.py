@@ -1,4 +1,4 @@
-"""Adjustment, benchmarks, and which rows are bars."""
+"""The conversion of prices: adjustment, benchmarks, and which rows are bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with somebody's files is said with file, place and remedy; nothing ends in a traceback."""
+"""Errors of price files give file, place and remedy, never a traceback."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ CSV_FAULTS = {
 
 @pytest.mark.parametrize(("text", "sentence"), CSV_FAULTS.values(), ids=CSV_FAULTS)
 def test_csv_errors_give_file_place_and_remedy(text: str, sentence: str, convert: Converter):
-    """Every fault of a text file is told."""
+    """Every fault of a text file is reported."""
     with pytest.raises(StageError) as caught:
         convert(convert.csv(text))
     assert sentence in caught.value.message
@@ -142,7 +142,7 @@ PARQUET_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_parquet_errors_give_file_place_and_remedy(
     columns: dict[str, Any], sentence: str, convert: Converter, bars: Callable[..., pd.DataFrame]
 ):
-    """Every fault of a typed file is told."""
+    """Every fault of a typed file is reported."""
     with pytest.raises(StageError) as caught:
         convert(convert.parquet(bars(**columns)))
     assert sentence in caught.value.message
@@ -168,7 +168,7 @@ def test_incomplete_gzip_file_is_reported(convert: Converter):
 
 
 def test_csv_file_with_a_parquet_name_is_reported(convert: Converter):
-    """The name decides how a file is read, so a wrong one is told."""
+    """The name decides how a file is read, so a wrong name is reported."""
     with pytest.raises(StageError, match="is not a whole Parquet file"):
         convert(convert.csv(HEAD + ROW, "bars.parquet"))
 

@@ -1,4 +1,4 @@
-"""`spec.dataset.source.prices`: its fields, its place on the volume, and when a dataset is built anew."""
+"""The source `prices`: its fields, its files on the volume, and when a dataset is built again."""
 
 from __future__ import annotations
 
@@ -117,19 +117,19 @@ def test_invalid_prices_spec_is_refused(raw: Mapping[str, object], sentence: str
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Volume:
-    """Give a volume with an empty inbox."""
+    """Return a volume with an empty inbox."""
     (tmp_path / "data" / "inbox").mkdir(parents=True)
     return Volume(tmp_path / "data")
 
 
 @pytest.fixture
 def inbox(volume: Volume) -> Path:
-    """Give the inbox."""
+    """Return the inbox."""
     return volume.mount / "inbox"
 
 
 def asked(volume: Volume, **source: object) -> DatasetSpec:
-    """Give the spec of a dataset made of the inbox."""
+    """Return the spec of a dataset made of the inbox."""
     return parse_spec({"dataset": {"source": {"prices": {"path": "inbox", **source}}}}).dataset.at(volume)
 
 
@@ -153,7 +153,7 @@ def test_unchanged_files_are_not_read(volume: Volume, inbox: Path, bars: Callabl
 def test_touched_files_are_hashed_and_not_built_again(
     volume: Volume, inbox: Path, bars: Callable[..., pd.DataFrame], monkeypatch: pytest.MonkeyPatch
 ):
-    """A copy of the same content under the same name answers the same question."""
+    """A copy of the same content under the same name has the same identity."""
     bars().to_parquet(inbox / "us.parquet")
     before = made(volume)[0]
     bars().to_parquet(inbox / "us.parquet")
@@ -184,7 +184,7 @@ def test_other_options_change_the_identity(volume: Volume, inbox: Path, bars: Ca
 def test_file_that_changes_while_it_is_read_is_refused(
     volume: Volume, inbox: Path, bars: Callable[..., pd.DataFrame], monkeypatch: pytest.MonkeyPatch
 ):
-    """Half of one file and half of another would be nobody's prices."""
+    """Parts of two files are not valid prices."""
     bars().to_parquet(inbox / "us.parquet")
 
     def disturbed(*arguments: object) -> object:
@@ -220,7 +220,7 @@ def test_file_of_another_kind_is_refused(volume: Volume, inbox: Path):
 
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_link_out_of_the_volume(what: str, volume: Volume, inbox: Path, tmp_path: Path):
-    """What lies elsewhere is not reached through a link."""
+    """A link cannot reach files outside the volume."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "us.csv").touch()
@@ -233,5 +233,5 @@ def test_link_out_of_the_volume(what: str, volume: Volume, inbox: Path, tmp_path
 def test_stamp_needs_no_numpy():
     """The spec and the stamp are read by a process that must stay small."""
     code = "import sys, qlib_shadow_runner.dataset.ensure; print({'numpy', 'pyarrow'} & sys.modules.keys())"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert told.stdout.strip() == "set()"
+    reported = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert reported.stdout.strip() == "set()"

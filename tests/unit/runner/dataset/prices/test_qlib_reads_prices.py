@@ -1,4 +1,4 @@
-"""The one property that matters: Qlib's own reader gives back the input, wherever bars are missing."""
+"""Qlib's own reader returns the input prices, whichever bars are missing."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def test_qlib_reads_random_adjusted_prices_and_returns(
 ):
     """Dividing by the factor gives the raw price; change is the adjusted return; the first close is 1."""
     with_both = frame.assign(adj_close=frame["close"] * frame["factor"])
-    told = with_both.drop(columns="factor") if by is Adjust.ADJ_CLOSE else frame
-    folder = convert(told, PricesSpec("inbox"), shape)
+    reported = with_both.drop(columns="factor") if by is Adjust.ADJ_CLOSE else frame
+    folder = convert(reported, PricesSpec("inbox"), shape)
     found, bars = aligned(read_by_qlib(folder), frame)
     for field in PRICES:
         np.testing.assert_allclose(found[field] / found["factor"], bars[field], rtol=1e-6, err_msg=field)

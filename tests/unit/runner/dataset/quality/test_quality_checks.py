@@ -1,4 +1,4 @@
-"""Oddities of finished datasets are counted by name; what they mean for a run is the policy's to say."""
+"""Quality checks count findings in a dataset, and a run's policy assesses them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAYS = 60
 
 @pytest.fixture
 def folder(make_dataset: Callable[..., Dataset]) -> Path:
-    """Give a dataset without a fault: constant prices, four symbols."""
+    """Return a dataset without a fault: constant prices, four symbols."""
     return make_dataset(DAYS, {"all": ("AAA", "BBB", "CCC", "^GSPC")}).folder
 
 
@@ -45,7 +45,7 @@ def counted(folder: Path) -> dict[str, Finding]:
 
 
 def ones(count: int = DAYS) -> np.ndarray:
-    """Give a constant price."""
+    """Return a constant price."""
     return np.ones(count)
 
 
@@ -69,7 +69,7 @@ def test_synthetic_data_has_no_findings(tmp_path: Path):
 
 
 def test_calendar_out_of_order_is_counted(folder: Path):
-    """A calendar that goes back is told by its day."""
+    """The day that is out of order is the example."""
     path = folder / "calendars" / "day.txt"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:10], lines[3], *lines[11:]]) + "\n")
@@ -135,14 +135,14 @@ def test_unadjusted_split_is_counted(folder: Path):
 
 
 def test_partial_last_day_is_counted(folder: Path):
-    """Where many stop a day early, the delivery is at fault; who stopped long ago was delisted."""
+    """Many symbols that end a day early count; those that ended long ago were delisted."""
     put(folder, "aaa", "close", ones(DAYS - 1))
     put(folder, "bbb", "close", ones(DAYS - 20))
     assert counted(folder)["partial_end"] == Finding("partial_end", 1, ["AAA"])
 
 
 def test_rows_changed_by_the_conversion_are_counted(folder: Path):
-    """The notes beside the data tell of rows that are not in it."""
+    """The notes beside the data count rows that are not in it."""
     Notes(duplicates=Count(3, ["AAA 2020-01-01"]), rejected=Count(2, ["BBB 2020-01-02"])).write(folder)
     found = counted(folder)
     assert found["duplicate_rows"] == Finding("duplicate_rows", 3, ["AAA 2020-01-01"])
@@ -150,7 +150,7 @@ def test_rows_changed_by_the_conversion_are_counted(folder: Path):
 
 
 def test_number_of_examples_is_limited(folder: Path):
-    """However much is wrong, the manifest stays small."""
+    """The manifest stays small."""
     put(folder, "aaa", "close", -ones())
     put(folder, "bbb", "close", -ones())
     found = counted(folder)["invalid_prices"]
@@ -169,7 +169,7 @@ ZERO = Finding("invalid_prices", 1, ["BBB 2020-01-02"])
 
 
 def test_only_structural_checks_block_by_default():
-    """What is merely odd warns."""
+    """The other checks warn."""
     quality = assess([SPLIT])
     assert (quality.engineering_state, quality.source_state) == (State.OK, State.WARN)
     assert (quality.policy_state, quality.overall_state) == (State.OK, State.WARN)
@@ -183,7 +183,7 @@ def test_only_structural_checks_block_by_default():
 
 
 def test_what_the_policy_blocks_fails():
-    """The failure comes first, whatever else is odd."""
+    """The failure comes before any warning."""
     quality = assess([SPLIT, Finding("missing_days", 1)], Policy((*STRUCTURAL, "split_jumps")))
     assert (quality.policy_state, quality.overall_state) == (State.FAIL, State.FAIL)
     assert quality.reason_code == "UnadjustedSplits"
