@@ -212,7 +212,7 @@ class QlibSpec(Record):
     region: str = defaulted(Choice(("us", "cn")), "Which market.", "us")
     interval: str = defaulted(Choice(("1d",)), "Bar length.", "1d")
     version: str = defaulted(
-        Text(4, (matches("v[0-9]{1,3}", "must be v and a number, such as v2"),)),
+        Text(16, (matches("v[0-9]{1,3}", "must be v and a number, such as v2"),)),
         "Version of the dataset.",
         "v2",
     )
