@@ -43,7 +43,7 @@ class Kind(Generic[T_co]):
 
 
 @dataclass(frozen=True)
-class Condition:
+class TextCheck:
     """A condition on a text besides its length; without a rule in CEL, only the runner checks it."""
 
     must: str
@@ -51,9 +51,9 @@ class Condition:
     cel: str = ""
 
 
-def matches(pattern: str, must: str) -> Condition:
+def matches(pattern: str, must: str) -> TextCheck:
     """Return the check that the whole text matches a pattern, which RE2 and Python must read alike."""
-    return Condition(must, lambda value: re.fullmatch(pattern, value), f"self.matches('^{pattern}$')")
+    return TextCheck(must, lambda value: re.fullmatch(pattern, value), f"self.matches('^{pattern}$')")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Text(Kind[str]):
     """A text of bounded length."""
 
     most: int
-    checks: tuple[Condition, ...] = ()
+    checks: tuple[TextCheck, ...] = ()
     least: int = 1
     words: str = "a non-empty string"
     """The description of a valid text, for a value that is not one."""

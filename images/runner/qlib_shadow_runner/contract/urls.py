@@ -9,7 +9,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from qlib_shadow_runner.contract.kinds import Condition, Text, matches
+from qlib_shadow_runner.contract.kinds import Text, TextCheck, matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,17 +36,17 @@ def _is_url(url: str) -> bool:
     return True
 
 
-def url(*more: Condition, clean: Callable[[str], str] = str) -> Text:
+def url(*more: TextCheck, clean: Callable[[str], str] = str) -> Text:
     """Return the kind of a URL; error sentences do not repeat it, because its query may hold a signature."""
     checks = (
         matches(r"[!-~]+", "must be printable ASCII without spaces; percent-encode the rest"),
-        Condition("is not a URL; write it as https://host/path", _is_url),
-        Condition("names no host; write it as https://host/path", lambda url: urlsplit(url).hostname),
-        Condition(
+        TextCheck("is not a URL; write it as https://host/path", _is_url),
+        TextCheck("names no host; write it as https://host/path", lambda url: urlsplit(url).hostname),
+        TextCheck(
             "carries a user name; put it and the password into a Secret, named in credentialsSecret",
             lambda url: urlsplit(url).username is None,
         ),
-        Condition(
+        TextCheck(
             "must begin with https://; http:// is for this machine alone (localhost)",
             lambda url: is_encrypted_or_local(urlsplit(url)),
             "self.startsWith('https://')",

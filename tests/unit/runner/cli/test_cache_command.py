@@ -66,7 +66,7 @@ def test_incomplete_entry_of_a_killed_run_is_listed_and_removed(
     """It takes space and is of no use."""
     (Path(data) / FEATURES_CACHE / f"{STAGING}cccc-0").mkdir()
     assert main(["cache", "ls", "--data", data]) == ExitCode.DONE
-    assert capsys.readouterr().out.startswith(".making-cccc  half made ")
+    assert capsys.readouterr().out.startswith(".making-cccc  incomplete ")
     assert main(["cache", "clear", "--data", data, "--max-size", "1G"]) == ExitCode.DONE
     assert capsys.readouterr().out.endswith("1 removed, 0 B\n")
 

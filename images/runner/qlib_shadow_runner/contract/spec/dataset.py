@@ -8,7 +8,7 @@ from typing import Final
 
 from qlib_shadow_runner.contract import DEFAULT_DATASET_PATH, SHORT_FINGERPRINT
 from qlib_shadow_runner.contract.fields import Object, Record, between, defaulted, excludes, optional, part
-from qlib_shadow_runner.contract.kinds import Choice, Condition, ListOf, Text, Whole, matches
+from qlib_shadow_runner.contract.kinds import Choice, ListOf, Text, TextCheck, Whole, matches
 from qlib_shadow_runner.contract.spec.sources import SourceSpec
 
 REGIONS: Final = ("us", "cn", "tw")
@@ -73,7 +73,7 @@ class DatasetFields(Record):
                     'must lie under /data, of letters, digits, ".", "_" and "-", '
                     f"for example {DEFAULT_DATASET_PATH}",
                 ),
-                Condition(
+                TextCheck(
                     "must not lie in /data/artifacts, where runs write their results; "
                     f"use for example {DEFAULT_DATASET_PATH}",
                     lambda path: not f"{path}/".startswith("/data/artifacts/"),

@@ -23,7 +23,7 @@ from qlib_shadow_runner.contract.fields import (
     optional,
     required,
 )
-from qlib_shadow_runner.contract.kinds import Choice, Condition, Day, ListOf, Text, Whole, matches
+from qlib_shadow_runner.contract.kinds import Choice, Day, ListOf, Text, TextCheck, Whole, matches
 from qlib_shadow_runner.contract.urls import url
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _on_volume(example: str) -> Text:
     return Text(
         512,
         (
-            Condition(
+            TextCheck(
                 f'must lie on the volume, without "..": relative to it, such as {example}, '
                 f"or as {DEFAULT_DATA}/{example}",
                 lambda path: _lies_on_volume(path, PurePosixPath(DEFAULT_DATA, path).parts),
@@ -141,7 +141,7 @@ class PricesSpec(Record):
             40,
             (
                 matches("[a-z0-9][a-z0-9_-]*", 'must be made of lower-case letters, digits, "_" and "-"'),
-                Condition(
+                TextCheck(
                     "must not be all, which holds the benchmarks too",
                     lambda name: name != "all",
                     "self != 'all'",
@@ -212,13 +212,13 @@ class QlibSpec(Record):
     region: str = defaulted(Choice(("us", "cn")), "Which market.", "us")
     interval: str = defaulted(Choice(("1d",)), "Bar length.", "1d")
     version: str = defaulted(
-        Text(4, (matches("v[0-9]{1,3}", "must be v and a number, such as v2"),)),
+        Text(16, (matches("v[0-9]{1,3}", "must be v and a number, such as v2"),)),
         "Version of the dataset.",
         "v2",
     )
     url: str | None = optional(
         url(
-            Condition(
+            TextCheck(
                 "must be the base of a mirror, without ? and #", lambda base: not re.search("[?#]", base)
             ),
             clean=lambda base: base.rstrip("/"),

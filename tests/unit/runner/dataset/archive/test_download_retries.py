@@ -91,7 +91,7 @@ def test_file_that_changed_is_fetched_again(web: Web, fetcher: Fetcher, noise: b
 
 
 def test_parts_of_two_files_with_one_etag_are_detected(web: Web, fetcher: Fetcher, noise: bytes, sha256: Sha):
-    """A server may reuse an ETag; the checksum shows the mixture, which is not a user error."""
+    """A server may reuse an ETag; the checksum shows the mixture, which is not called the user's error."""
     new = noise[::-1]
     url = web.url("us.zip", noise)
     web.will(cut_after=1_000_000)
