@@ -139,9 +139,9 @@ CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_C
 	QLIB_SHADOW_CHAOS_FILES=500
 
 chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; tell new mishaps
-	$(CHAOS) $(BIN)/pytest tests/unit/runner/archive -k crash $(ARGS)
-	$(CHAOS) $(BIN)/pytest tests/unit/runner/prices -k "anything or come_back or give_back" $(ARGS)
-	$(CHAOS) $(BIN)/pytest tests/unit/runner/fast -k "any_expression or any_market" $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/archive/test_crashes.py $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/prices -k random $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/plugins -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
 
 clean: ## Remove the environment and the caches of the checkout; never touches data/

@@ -30,11 +30,11 @@ logger = logging.getLogger("qlib_shadow_operator")
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 CRD_TIMEOUT_SECONDS: Final = 5.0
-"""Seconds between two looks for the CRD."""
+"""Seconds between two checks for the CRD."""
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Run until told to stop."""
+    """Run the operator until it is told to stop, and return its exit code."""
     try:
         settings = read_settings(environ)
         logs.configure(settings.log_level, settings.log_format)
@@ -51,7 +51,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def health(settings: Settings) -> Health:
-    """Know what has to be heard of, and how often."""
+    """Return the health record with its limits and the watches that it expects."""
     limits = HealthLimits(
         settings.watch_limit_seconds, settings.stall_limit_seconds, settings.contact_limit_seconds
     )
@@ -60,7 +60,7 @@ def health(settings: Settings) -> Health:
 
 
 def serve(settings: Settings, telemetry: Telemetry) -> None:
-    """Answer Prometheus and the kubelet, from the first moment on."""
+    """Serve metrics and probes, from before the CRD exists."""
     pages = {
         "/metrics": metrics_page(telemetry.metrics.registry),
         "/healthz": report_page(telemetry.health.alive),
@@ -71,7 +71,7 @@ def serve(settings: Settings, telemetry: Telemetry) -> None:
 
 
 def wait_for_crd(cluster: Cluster, health: Health) -> None:
-    """Wait until the API server knows QlibShadowRun: kopf would look once, find nothing and watch nothing."""
+    """Wait until the CRD is installed: kopf looks for it only once, at its start."""
     while True:
         try:
             if cluster.crd_is_there():
@@ -86,21 +86,21 @@ def wait_for_crd(cluster: Cluster, health: Health) -> None:
 
 
 def run(settings: Settings, cluster: Cluster, telemetry: Telemetry) -> int:
-    """Hand over to kopf."""
+    """Run the operator under kopf, and return the exit code."""
     where = ", ".join(settings.namespaces) or "the whole cluster"
     image, claim = settings.defaults.image, settings.defaults.claim_name
     logger.info("watching %s", where, extra={"image": image, "claim": claim})
     try:
         asyncio.run(operate(settings, cluster, telemetry))
     except Exception:
-        logger.critical("the operator cannot go on; it starts anew", exc_info=True)
+        logger.critical("the operator cannot continue; exiting so that it is restarted", exc_info=True)
         return EXIT_FAILED
     logger.info("stopped")
     return 0
 
 
 async def operate(settings: Settings, cluster: Cluster, telemetry: Telemetry) -> None:
-    """Do as kopf.run does, but with signal handlers of our own in place of kopf's."""
+    """Do what kopf.run does, but with our own signal handlers."""
     ours = asyncio.all_tasks()
     registry = kopf.get_default_registry()
     shutdown = register(registry, settings, cluster, telemetry)

@@ -1,8 +1,8 @@
-"""What kopf calls. A handler only remembers what it is told and asks for a look; the looking is elsewhere.
+"""The handlers that kopf calls. They update the cache and enqueue the run; the workers reconcile it.
 
-No finalizer, no annotation, no status of kopf's own: `on.event` handlers write nothing. Nothing is looked at
-before the cache was held against full lists: kopf's own way to that, its indices, holds every object in
-memory until the last one is in.
+Our handlers are `on.event` handlers, for which kopf writes no finalizer, annotation or status. No run is
+reconciled before the cache was compared with full lists. kopf's own means for that, its indices, would hold
+every object in memory until the last one is listed.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.telemetry.wiring import Telemetry
 
 LOOP_POLL_SECONDS: Final = 30.0
-"""Between two questions whether the API server is there."""
+"""Seconds between two requests that check whether the API server answers."""
 OBJECT_IDLE: Final = 0.05
-"""Seconds that kopf's task for an object outlives its last news, and holds it: a first list is all news."""
+"""Seconds without events after which kopf ends the task for an object, which holds it in memory."""
 RESOURCES: Final = {
     "runs": (GROUP, VERSION, PLURAL),
     "jobs": ("batch", "v1", "jobs"),
@@ -55,7 +55,7 @@ RESOURCES: Final = {
 def register(
     registry: kopf.OperatorRegistry, settings: Settings, cluster: Cluster, telemetry: Telemetry
 ) -> Shutdown:
-    """Build the parts and tie them to kopf's registry."""
+    """Build the operator's parts and register their handlers with kopf."""
     cache = ClusterCache()
     queue: WorkQueue[Key] = WorkQueue(_call_later, random.random, time.monotonic, telemetry.queue_waited)
     reconciler = Reconciler(
@@ -110,7 +110,7 @@ def register(
 
 
 async def log_in(observer: RequestObserver, **given: Any) -> kopf.AiohttpSession:
-    """Log in as kopf does, with a session of our own."""
+    """Log in as kopf does, but with our own HTTP session."""
     found = await asyncio.to_thread(kopf.login_via_client, **given)
     if found is None:  # only where the client is not installed
         raise kopf.LoginError("the Kubernetes client gives no credentials")
@@ -147,7 +147,7 @@ def _call_later(delay: float, ring: Callable[[], None]) -> asyncio.TimerHandle:
 
 
 def kopf_settings() -> kopf.OperatorSettings:
-    """Configure kopf as a source of events and nothing else."""
+    """Return settings that make kopf deliver events and write nothing."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
     found.persistence.diffbase_storage = NoDiffs()

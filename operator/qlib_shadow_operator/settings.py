@@ -1,4 +1,4 @@
-"""The operator's settings, from environment variables. A wrong one is one sentence, before all else."""
+"""The operator's settings from environment variables. A wrong one stops the process with one sentence."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMATS: Final = ("json", "text")
 SERVICE_LINK: Final = r"_(SERVICE_(HOST|PORT)|PORT)(_|$)"
-"""Variables that Kubernetes adds for Services whose name begins like ours."""
+"""Variables that Kubernetes adds for Services whose names begin with the same prefix."""
 FOREIGN: Final = frozenset(getattr(contract, name) for name in dir(contract) if name.startswith("ENV_"))
-"""Variables of the runner, which may be set beside ours, and do nothing here."""
+"""Variables of the runner: allowed in the operator's environment, and ignored."""
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 QUANTITY: Final = r"[0-9]+(\.[0-9]+)?([EPTGMk]i?|m)?"
 
@@ -39,15 +39,15 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that may be set."""
+    """All settings of the operator."""
 
     defaults: Defaults = field(default_factory=Defaults)
     namespaces: tuple[str, ...] = ()
-    """Empty: the whole cluster."""
+    """Namespaces to watch; empty means the whole cluster."""
     workers: int = 8
     resync_seconds: float = 600.0
     health_port: int = 8080
-    """Of /metrics, /healthz and /readyz."""
+    """The port of /metrics, /healthz and /readyz."""
     watch_limit_seconds: float = 300.0
     stall_limit_seconds: float = 300.0
     contact_limit_seconds: float = 90.0
@@ -56,7 +56,7 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the environment, or raise a SettingsError."""
+    """Return the settings from the environment, or raise a SettingsError."""
     env = _Environment(environ)
     settings = _read(env)
     env.check_all_known()
@@ -64,7 +64,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def default_settings() -> dict[str, str]:
-    """Name every variable, and what it holds where nothing is set, as one would write it."""
+    """Return the name of every variable with its default, written as a user would write it."""
     env = _Environment({})
     _read(env)
     return {name: _written(default) for name, default in env.known.items()}
@@ -136,12 +136,12 @@ def _stage(env: _Environment, stage: Stage, base: StageDefaults) -> StageDefault
 
 
 class _Environment:
-    """Reads variables by name and remembers which there are."""
+    """Reads variables by name, and records which names exist."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.known: dict[str, object] = {}
-        """Every variable that was asked for, with its default."""
+        """Every variable that was read, with its default."""
 
     def get(self, name: str, read: Callable[[str], T], default: T) -> T:
         name = PREFIX + name

@@ -1,6 +1,6 @@
-"""`python -m qlib_shadow_operator.trial`: a tiny run on made-up prices, to its end; what `helm test` starts.
+"""`python -m qlib_shadow_operator.trial`: the tiny run on synthetic prices that `helm test` starts.
 
-It proves an installation as a user would: by making a run, and watching what the operator says of it.
+It tests an installation as a user would: it creates a run and watches its status.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 ENV_NAMESPACE: Final = "QLIB_SHADOW_NAMESPACE"
 ENV_NAME: Final = "QLIB_SHADOW_TRIAL"
-"""What the run is called."""
+"""The name of the run."""
 PATIENCE: Final = 1200.0
-"""Seconds; well within `helm test --timeout 30m`, or helm gives up first and nobody is told why."""
+"""Seconds to wait for the run, less than `helm test --timeout 30m`, so that the cause is printed."""
 PAUSE: Final = 1.0
 LASTING: Final = frozenset(
     {
@@ -36,12 +36,12 @@ LASTING: Final = frozenset(
         OperatorReason.POD_REFUSED,
     }
 )
-"""Why a stage waits that somebody has to mend; a full cluster, a quota or another node's volume may pass."""
+"""Waiting reasons that need a person to fix something; a full cluster or a quota may pass by itself."""
 LASTING_FOR: Final = 120.0
-"""Seconds after which it is believed: a registry may hiccup, and a volume may be on its way."""
+"""Seconds that such a reason must last before the trial gives up: a registry may fail briefly."""
 SPEC: Final[Mapping[str, Any]] = {
     "dataset": {
-        # Apart from everybody's: a trial leaves the dataset of a real run alone.
+        # A path of its own, so that the trial never replaces the dataset of a real run.
         "path": "/data/qlib/qlib_data/trial",
         "source": {"synthetic": {"symbols": 20, "days": 400}},
     },
@@ -50,20 +50,20 @@ SPEC: Final[Mapping[str, Any]] = {
 
 
 class TrialApi(Protocol):
-    """What is asked of the API server; see kube.cluster.Cluster."""
+    """The calls of kube.cluster.Cluster that the trial uses."""
 
     def create_run(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Make a run."""
+        """Create a run."""
 
     def list_runs(self, namespace: str, **selectors: str) -> list[dict[str, Any]]:
-        """List runs."""
+        """Return the runs that match the selectors."""
 
     def delete_run(self, run: Run) -> None:
-        """Remove a run."""
+        """Delete a run."""
 
 
 def main(environ: Mapping[str, str], connect: Callable[[], TrialApi], pause: Callable[[], None]) -> ExitCode:
-    """Make the run, wait, and say how it ended; a run that failed is left for `kubectl describe`."""
+    """Create the run and wait for its end; return the exit code. A failed run is kept for the user."""
     namespace, name = environ.get(ENV_NAMESPACE, ""), environ.get(ENV_NAME, "")
     if not namespace or not name:
         sys.stderr.write(f"{ENV_NAMESPACE} and {ENV_NAME} must be set: where the run is made, and its name\n")
@@ -79,7 +79,7 @@ def main(environ: Mapping[str, str], connect: Callable[[], TrialApi], pause: Cal
 
 
 def document(namespace: str, name: str) -> dict[str, Any]:
-    """Write the run."""
+    """Return the run manifest."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -89,7 +89,7 @@ def document(namespace: str, name: str) -> dict[str, Any]:
 
 
 def wait(api: TrialApi, namespace: str, name: str, pause: Callable[[], None]) -> Run | None:
-    """Look until the run has ended, or will not by itself; say each change. None: somebody removed it."""
+    """Return the run once it has finished or is stuck, or None if it was deleted. Print each change."""
     told, run, stuck = "", None, 0.0
     for _ in range(int(PATIENCE / PAUSE)):
         found = api.list_runs(namespace, field_selector=f"metadata.name={name}")
@@ -107,20 +107,20 @@ def wait(api: TrialApi, namespace: str, name: str, pause: Callable[[], None]) ->
 
 
 def under_way(run: Run) -> StageStatus | None:
-    """Find the stage that the run is at."""
+    """Return the stage that the run is at."""
     return next((stage for stage in run.status.stages if not stage.finished), None)
 
 
 def is_stuck(run: Run | None) -> bool:
-    """Say whether the run waits for somebody to mend something."""
+    """Return whether the run waits for something that a person must fix."""
     stage = under_way(run) if run else None
     return stage is not None and stage.reason in LASTING
 
 
 def progress(run: Run | None) -> str:
-    """Say how far a run is, and what keeps it, in one line."""
+    """Return one line that says how far the run is and what it waits for."""
     if run is None:
-        return "the run is gone; somebody deleted it"
+        return "the run was deleted"
     if run.status.phase is None:
         return "waiting for the operator to notice it"
     far = f"{run.status.phase} {run.status.summary.get('stage', '')}".strip()
@@ -130,7 +130,7 @@ def progress(run: Run | None) -> str:
 
 
 def final_state(api: TrialApi, run: Run | None) -> ExitCode:
-    """Say the figures and clean up, or say why it failed."""
+    """Print the run's figures and delete it, or print why it failed; return the exit code."""
     if run is None:
         return ExitCode.INTERNAL
     if run.status.is_true(ConditionType.COMPLETE):
@@ -143,12 +143,12 @@ def final_state(api: TrialApi, run: Run | None) -> ExitCode:
 
 
 def failure_text(run: Run) -> str:
-    """Say why a run is not complete."""
+    """Return why the run is not complete."""
     failed = run.status.condition(ConditionType.FAILED)
     if failed is not None and failed.status:
         return f"{failed.reason}: {failed.message}"
     if is_stuck(run):
-        return f"given up, since this will not mend itself: {progress(run)}"
+        return f"given up, because this needs a person to fix it: {progress(run)}"
     if run.status.phase is None:
         return f"not finished after {PATIENCE:.0f} s; is the operator running?"
     return f"not finished after {PATIENCE:.0f} s: {progress(run)}"

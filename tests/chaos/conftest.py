@@ -1,4 +1,4 @@
-"""A control plane to be hurt, a place in it, and operators that die."""
+"""A control plane for faults, a namespace in it, and operators that are killed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Hire(Protocol):
 
 @pytest.fixture(scope="session")
 def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
-    """Start a control plane of the chaos tests' own: others must not suffer with them."""
+    """Start a control plane for the chaos tests only, so that other tests are not disturbed."""
     cluster = start_control_plane()
     define_runs(cluster)
     return cluster
@@ -37,7 +37,7 @@ def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
 
 @pytest.fixture
 def place(control_plane: Cluster) -> Iterator[str]:
-    """Lend a namespace with a volume."""
+    """Yield a namespace with a volume."""
     name = f"chaos-{uuid4().hex[:8]}"
     control_plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     account = ("serviceaccount", "default", f"--namespace={name}")
@@ -49,7 +49,7 @@ def place(control_plane: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def node(control_plane: Cluster, place: str) -> Iterator[FakeNode]:
-    """Lend a node on which pods end well within a second."""
+    """Yield a node on which pods succeed within a second."""
     node = FakeNode(control_plane.kubeconfig, place)
     node.start()
     yield node
@@ -58,14 +58,14 @@ def node(control_plane: Cluster, place: str) -> Iterator[FakeNode]:
 
 @pytest.fixture
 def theatre(control_plane: Cluster, place: str, node: FakeNode) -> Theatre:
-    """Lend a namespace whose pods have a node."""
+    """Return a namespace whose pods have a node."""
     del node
     return Theatre(control_plane, place)
 
 
 @pytest.fixture
 def hire(theatre: Theatre, tmp_path: Path) -> Iterator[Hire]:
-    """Start operators, and see at the end that none of them found a defect in itself."""
+    """Start operators, and check at the end that none logged a defect."""
     hired: list[Operator] = []
 
     def start(kubeconfig: Path | None = None, **settings: str) -> Operator:

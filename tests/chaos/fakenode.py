@@ -1,7 +1,7 @@
-"""A node without a kubelet: pods that the real scheduler puts there begin and end within moments.
+"""A node without a kubelet: the real scheduler assigns pods to it, and they start and end within moments.
 
-Everything else is real: the API server, the Job controller, the scheduler and the operator. Of a stage
-nothing runs; a result as the runner writes it is put into the pod's status, by the API calls of a kubelet.
+Everything else is real: the API server, the Job controller, the scheduler and the operator. No stage runs; a
+result as the runner writes it is written to the pod's status by the API calls of a kubelet.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Document = dict[str, Any]
 NAME = "fake"
 ROOM = {"cpu": "1000", "memory": "1000Gi", "pods": "1000", "ephemeral-storage": "1000Gi"}
 PERIOD = 0.25
-"""Seconds between two looks at the pods; a pod takes three looks from being scheduled to its end."""
+"""Seconds between two checks of the pods; a pod needs three from scheduling to its end."""
 HEARTBEAT = 5.0
-"""Seconds between two signs of life, however long the looks take; one that failed is made up for at once."""
+"""Seconds between two heartbeats, however long the checks take; a failed heartbeat is repeated at once."""
 OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "lost", "effect": "NoExecute"}
-"""What an administrator puts on a node that will not come back by itself."""
+"""The taint that an administrator sets on a node that will not return by itself."""
 DATASET = {
     "path": "/data/qlib/qlib_data/us_data_1d",
     "resolvedPath": "/data/qlib/qlib_data/us_data_1d@3f9c",
@@ -41,23 +41,23 @@ METRICS = {"ic": 0.04, "rankIc": 0.04, "annualizedReturn": 0.09, "maxDrawdown": 
 
 
 def now() -> str:
-    """Write the time as the API does."""
+    """Return the time as the API writes it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass
 class FakeNode:
-    """Moves the pods of one namespace, and tells that it lives; outages of the API server are sat out."""
+    """Moves the pods of one namespace and sends heartbeats; outages of the API server are tolerated."""
 
     kubeconfig: Path
     namespace: str
     defects: list[Exception] = field(default_factory=list)
-    """What ended the threads, if anything did."""
+    """The errors that ended the threads."""
     holds: bool = False
-    """Pods that run go on."""
+    """Whether running pods continue to run."""
     is_lost: bool = False
     due: float = 0.0
-    """When the next sign of life is, by the monotonic clock."""
+    """When the next heartbeat is due, by the monotonic clock."""
 
     def __post_init__(self) -> None:
         configuration = client.Configuration()
@@ -72,7 +72,7 @@ class FakeNode:
         ]
 
     def start(self) -> None:
-        """Join the cluster and begin."""
+        """Join the cluster and start."""
         self._core.create_node({"metadata": {"name": NAME}})
         self._beat()
         for thread in self._threads:
@@ -87,14 +87,14 @@ class FakeNode:
         assert not self.defects, self.defects
 
     def lose(self) -> None:
-        """Fall silent, as a node that burns; its administrator says so to the cluster."""
+        """Stop reporting, as a lost node does, and set the administrator's taint."""
         with self._telling:
             self.is_lost = True
             self._report("Unknown", "NodeStatusUnknown")
         self._core.patch_node(NAME, {"spec": {"taints": [OUT_OF_SERVICE]}})
 
     def come_back(self) -> None:
-        """Be as new."""
+        """Return as a working node."""
         self._core.patch_node(NAME, {"spec": {"taints": None}})
         self.is_lost, self.due = False, 0.0
         self._beat()
@@ -117,7 +117,7 @@ class FakeNode:
                 self._move(pod)
 
     def _beat(self) -> None:
-        with self._telling:  # what was begun before the loss must not be told after it
+        with self._telling:  # an earlier report must not arrive after the loss
             if not self.is_lost and time.monotonic() >= self.due:
                 self._report("True", "KubeletReady")
                 self.due = time.monotonic() + HEARTBEAT
@@ -128,7 +128,7 @@ class FakeNode:
         self._core.patch_node_status(NAME, {"status": told}, _request_timeout=5)
 
     def _move(self, pod: Document) -> None:
-        """Take one step of a pod's life."""
+        """Move a pod one step."""
         phase = pod["status"]["phase"]
         if phase in {"Succeeded", "Failed"}:
             if "deletionTimestamp" in pod["metadata"]:
@@ -167,7 +167,7 @@ class FakeNode:
 
 
 def result_of(pod: Document) -> str:
-    """Write what the runner would: a good result of the pod's own stage and run."""
+    """Return the successful result of the pod's stage and run."""
     labels = pod["metadata"]["labels"]
     content = {
         "stage": labels["qlibshadow.io/stage"],

@@ -1,4 +1,4 @@
-"""The operator as a process of its own, that may be killed at any instant and started again."""
+"""The operator as a process that may be killed at any instant and restarted."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OURS = "QLIB_SHADOW_"
-"""The prefix of the operator's settings: what the tests are told by such names is not for it."""
+"""The prefix of the operator's settings; those of the tests are not passed to it."""
 
 LONGEST_LIFE = 3.0
-"""Seconds, counted from when it works or, for those that die young, from its start."""
+"""Seconds from when it watches or, for early kills, from its start."""
 AT_WORK_SHARE = 0.75
 AT_WORK = '"message": "watching '
 
 
 @dataclass
 class Operator:
-    """One operator and its successors; all of them write into one log."""
+    """An operator and its successors; all write to one log."""
 
     kubeconfig: Path
     namespace: str
@@ -34,7 +34,7 @@ class Operator:
     settings: dict[str, str] = field(default_factory=dict)
     starts: int = 0
     beginnings: int = 0
-    """How many of those before it came so far as to watch."""
+    """How many of the earlier processes started to watch."""
 
     def start(self) -> None:
         """Start it as a container would."""
@@ -55,15 +55,15 @@ class Operator:
             )
 
     def works(self) -> bool:
-        """Whether it has begun to watch."""
+        """Return whether it has started to watch."""
         return self.log.read_text().count(AT_WORK) >= self.beginnings + 1
 
     def lives(self) -> bool:
-        """Whether it is still there."""
+        """Return whether it still runs."""
         return self.process.poll() is None
 
     def live_for(self, seconds: float) -> None:
-        """Let it work for so long; an end of its own would be a defect."""
+        """Let it run; if it ends by itself, the test fails."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -71,7 +71,7 @@ class Operator:
         raise AssertionError(f"the operator ended by itself with {code}; see {self.log}")
 
     def die(self, chance: random.Random) -> None:
-        """Be killed at a random instant, mostly of its work, sometimes of its beginning, and come back."""
+        """Kill it at a random instant, mostly while it works, sometimes while it starts, and restart it."""
         if chance.random() < AT_WORK_SHARE:
             wait_for(self.works, PATIENCE, "an operator to begin to watch")
         self.live_for(chance.uniform(0, LONGEST_LIFE))
@@ -79,12 +79,12 @@ class Operator:
         self.start()
 
     def kill(self) -> None:
-        """End it as the kernel does: without a word."""
+        """Kill it as the kernel does."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> None:
-        """End it if it lives, and see that nothing went wrong that it calls a defect."""
+        """Stop it if it runs, and check that it logged no defect."""
         if self.lives():
             self.process.terminate()
             self.process.wait(PATIENCE)

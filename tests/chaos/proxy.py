@@ -1,7 +1,7 @@
-"""A line between the operator and the API server that can be cut without a word.
+"""A proxy between the operator and the API server whose connections can be cut without notice.
 
-What was connected when it is cut stays connected, and hears nothing ever again: both sides' kernels go on
-confirming packets, so that only silence tells. New connections work.
+A cut connection stays open but delivers nothing more: both kernels still acknowledge packets, so that only
+the silence shows it. New connections work.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Line:
     is_cut: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Carry both ways."""
+        """Forward both ways."""
         for source, target in ((self.near, self.far), (self.far, self.near)):
             threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        """Carry until one side ends; what comes after the cut is swallowed, the end too."""
+        """Forward until one side ends; after the cut drop everything, including the end."""
         with suppress(OSError):
             while data := source.recv(CHUNK):
                 if not self.is_cut.is_set():
@@ -42,7 +42,7 @@ class Line:
             self.close()
 
     def close(self) -> None:
-        """Hang up on both sides."""
+        """Close both sides."""
         for end in (self.near, self.far):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -50,7 +50,7 @@ class Line:
 
 
 class Proxy:
-    """Listens on this machine and carries to an API server."""
+    """Listens on this machine and forwards to an API server."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
@@ -60,7 +60,7 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """Give the port to connect to."""
+        """Return the port to connect to."""
         return int(self._door.getsockname()[1])
 
     def _serve(self) -> None:
@@ -72,25 +72,25 @@ class Proxy:
                 line.start()
 
     def open_lines(self) -> int:
-        """Count the lines that carry something."""
+        """Return the number of open connections that are not cut."""
         return sum(line.near.fileno() >= 0 and not line.is_cut.is_set() for line in self._lines)
 
     def cut(self) -> int:
-        """Swallow everything on the lines that there are, and say how many they are."""
+        """Cut all open connections, and return how many there were."""
         standing = [line for line in self._lines if line.near.fileno() >= 0 and not line.is_cut.is_set()]
         for line in standing:
             line.is_cut.set()
         return len(standing)
 
     def close(self) -> None:
-        """Hang up everywhere."""
+        """Close everything."""
         self._door.close()
         for line in self._lines:
             line.close()
 
 
 def through(proxy: Proxy, kubeconfig: Path, copy: Path) -> Path:
-    """Write a kubeconfig that leads through the proxy; the certificate is good for this machine too."""
+    """Return a kubeconfig for the proxy; the certificate is valid for this machine, too."""
     document = json.loads(kubeconfig.read_text())
     document["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
     copy.write_text(json.dumps(document))
@@ -98,7 +98,7 @@ def through(proxy: Proxy, kubeconfig: Path, copy: Path) -> Path:
 
 
 def address_of(kubeconfig: Path) -> tuple[str, int]:
-    """Give the API server's host and port."""
+    """Return the API server's host and port."""
     server = json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     host, _, port = server.removeprefix("https://").rpartition(":")
     return host, int(port)

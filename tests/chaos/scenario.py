@@ -1,4 +1,4 @@
-"""Where chaos happens: a namespace of a real control plane, its runs, and what must be true at the end."""
+"""The namespace of a chaos test, its runs, and what must hold at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Theatre:
 
     @property
     def kubeconfig(self) -> Path:
-        """Give the way to the cluster."""
+        """Return the cluster's kubeconfig."""
         return self.cluster.kubeconfig
 
     def apply(self, *names: str, **more: Any) -> None:
@@ -38,12 +38,12 @@ class Theatre:
         self.cluster.apply(*runs, namespace=self.namespace)
 
     def list(self, kind: str) -> list[Document]:
-        """List what is there of a kind."""
+        """Return the objects of a kind."""
         found: list[Document] = self.cluster.get(kind, f"--namespace={self.namespace}").get("items", [])
         return found
 
     def has_begun(self, name: str) -> bool:
-        """Whether an operator has looked at a run."""
+        """Return whether an operator has reconciled a run."""
         found = self.cluster.get("qsr", name, f"--namespace={self.namespace}")
         return bool(found.get("status", {}).get("startTime"))
 
@@ -59,7 +59,7 @@ class Theatre:
         wait_for(all_over, timeout, "all runs to end")
 
     def check(self, *names: str) -> None:
-        """Every run is Complete, by one Job and one pod of each stage, and nothing was told twice."""
+        """Check that every run is Complete, with one Job and one pod per stage, without repeated Events."""
         runs = {run["metadata"]["name"]: run for run in self.list("qsr")}
         assert set(runs) == set(names)
         for name, run in runs.items():
@@ -73,7 +73,7 @@ class Theatre:
         self._check_events()
 
     def _check_jobs(self, runs: dict[str, Document]) -> None:
-        """One Job of each stage, which is the one in the status; the Job controller made one pod for each."""
+        """Check that each stage has one Job, the one in its status, with one pod."""
         expected = Counter((name, stage) for name in runs for stage in STAGES)
         jobs = self.list("jobs")
         assert Counter(map(place, jobs)) == expected
@@ -82,7 +82,7 @@ class Theatre:
         assert Counter(map(place, self.list("pods"))) == expected
 
     def _check_events(self) -> None:
-        """No transition is told twice; one may be lost with an operator that is killed before it can tell."""
+        """Check that no Event is repeated; one may be lost with a killed operator."""
         ours = [e for e in self.list("events.events.k8s.io") if e["regarding"].get("kind") == "QlibShadowRun"]
         told = Counter((e["regarding"]["uid"], e["reason"], e["note"]) for e in ours)
         twice = {key: count for key, count in told.items() if count > 1}
@@ -90,11 +90,11 @@ class Theatre:
 
 
 def conditions(run: Document) -> dict[str, str]:
-    """Give the conditions as type → status."""
+    """Return the conditions as type → status."""
     return {one["type"]: one["status"] for one in run["status"]["conditions"]}
 
 
 def place(child: Document) -> tuple[str, str]:
-    """Say to which run and stage a Job or Pod belongs."""
+    """Return the run and stage that a Job or Pod belongs to."""
     labels = child["metadata"]["labels"]
     return labels["qlibshadow.io/run"], labels["qlibshadow.io/stage"]

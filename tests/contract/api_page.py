@@ -26,7 +26,7 @@ TABLE: Final = "| field | type | meaning |\n|---|---|---|\n"
 
 
 def page() -> str:
-    """Write the page."""
+    """Return the page."""
     crd = yaml.safe_load((ROOT / "manifests/crd/qlibshadowruns.yaml").read_text())
     root = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     parts = [HEAD]
@@ -42,7 +42,7 @@ def page() -> str:
 
 
 def rows(schema: dict[str, Any], prefix: str) -> Iterator[str]:
-    """Write a row for each field, and for those inside it."""
+    """Yield a row for each field and the fields inside it."""
     for name, field in schema["properties"].items():
         path = f"{prefix}{name}"
         yield f"| `{path}` | {kind(field)} | {' '.join(field['description'].split())} |".replace(
@@ -56,7 +56,7 @@ def rows(schema: dict[str, Any], prefix: str) -> Iterator[str]:
 
 
 def kind(field: dict[str, Any]) -> str:
-    """Say a field's type with its bounds."""
+    """Return a field's type with its bounds."""
     if "enum" in field:
         return ", ".join(f"`{one}`" for one in field["enum"])
     name = field.get("type", "text or number")
@@ -71,7 +71,7 @@ def kind(field: dict[str, Any]) -> str:
 
 
 def messages(schema: dict[str, Any]) -> Iterator[str]:
-    """Find the sentences of all rules."""
+    """Yield the messages of all rules."""
     for rule in schema.get("x-kubernetes-validations", ()):
         yield " ".join(rule["message"].split())
     inner = schema.get("properties", {}).values()

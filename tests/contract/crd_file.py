@@ -1,4 +1,4 @@
-"""Writes the schema of `spec` into the CRD from the table of fields; what stands above it is written by hand.
+"""Writes the schema of `spec` into the CRD from the table of fields; the text above it is written by hand.
 
 Run it with `python -m tests.contract.crd_file`.
 """
@@ -66,7 +66,7 @@ def schema_of(cls: type[Record], where: str) -> dict[str, Any]:
 
 
 def field_schema(field: Field, where: str) -> dict[str, Any]:
-    """Return the schema of a field with what it means."""
+    """Return the schema of a field with its description."""
     found = schema(field.kind, f"{where}.{field.key}")
     return {"type": found.pop("type"), "description": field.description, **found}
 
@@ -152,7 +152,7 @@ def _(kind: kinds.Span, where: str) -> dict[str, Any]:  # noqa: ARG001
 
 
 @schema.register
-def _(kind: kinds.Listed, where: str) -> dict[str, Any]:  # type: ignore[type-arg]
+def _(kind: kinds.ListOf, where: str) -> dict[str, Any]:  # type: ignore[type-arg]
     return {"type": "array", "maxItems": kind.most, "items": schema(kind.of, f"{where}[]")}
 
 
@@ -163,7 +163,7 @@ def _(kind: kinds.Map, where: str) -> dict[str, Any]:  # type: ignore[type-arg]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a field without parts in one line, where it fits into one."""
+    """Writes a field without parts in one line, if it fits."""
 
     def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:  # noqa: FBT001 - the library's
         scalar = not any(isinstance(one, dict | list) for one in mapping.values())

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 PAGE: Final = Path(__file__).parents[2] / "docs" / "failures.md"
 
 STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
-    Reason.INVALID_SPEC: ("The spec asks for what cannot be.", "Correct the field that the message names."),
+    Reason.INVALID_SPEC: (
+        "The spec is contradictory or out of range.",
+        "Correct the field that the message names.",
+    ),
     Reason.INVALID_WORKFLOW: (
-        "The workflow template, or what it renders to, is not one that may be run.",
+        "The workflow template, or the workflow rendered from it, is not allowed.",
         "Correct the template at the place that the message names; `qlib-shadow run` tries it without a cluster.",
     ),
     Reason.TEMPLATE_NOT_FOUND: (
@@ -35,7 +38,7 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Set `workflow.benchmark` to one that it has, or leave it to `auto`.",
     ),
     Reason.MARKET_NOT_FOUND: (
-        "The dataset has no such file of instruments.",
+        "The dataset has no such instruments file.",
         "Set `workflow.market` to one that it has, or leave it to `auto`.",
     ),
     Reason.SEGMENTS_INVALID: (
@@ -43,52 +46,52 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Correct the dates, or leave the segments out.",
     ),
     Reason.DATASET_MISSING: (
-        "There is no dataset, and nothing that would bring one.",
+        "There is no dataset, and no source for one.",
         "Put one at `dataset.path`, or name a `dataset.source`. Of a `dataset.version`, the message lists those that are there.",
     ),
     Reason.DATASET_INVALID: (
         "The dataset, or what it is made from, is broken or empty.",
-        "Mend the file that the message names, or take the check out of `dataset.quality.block`.",
+        "Correct the file that the message names, or remove the check from `dataset.quality.block`.",
     ),
     Reason.DATASET_STALE: (
         "The dataset's last day is older than `dataset.maxAgeDays`.",
-        "Bring newer data, or raise `dataset.maxAgeDays`.",
+        "Provide newer data, or raise `dataset.maxAgeDays`.",
     ),
     Reason.DATASET_TOO_SHORT: (
-        "The calendar leaves no room for training, validation and test.",
-        "Bring a longer history, or set `workflow.segments`.",
+        "The calendar is too short for training, validation and test.",
+        "Provide a longer history, or set `workflow.segments`.",
     ),
     Reason.DATASET_LOCKED: (
         "Another run has been building the same dataset for longer than this one waits.",
         "Look at the run that the message names.",
     ),
     Reason.DOWNLOAD_FAILED: (
-        "The network, or the server, did not deliver.",
-        "If it stays so: check the address, the proxy and the server.",
+        "The network or the server failed.",
+        "If it persists: check the address, the proxy and the server.",
     ),
     Reason.DOWNLOAD_REFUSED: (
-        "The server said no, or is not whom it claims to be.",
+        "The server refused the request, or its certificate is not trusted.",
         "Correct the address, the Secret of `credentialsSecret`, or the certificates.",
     ),
     Reason.CHECKSUM_MISMATCH: (
-        "What was delivered is not what `sha256` promises.",
+        "The downloaded file does not match `sha256`.",
         "Correct `sha256` if you trust the file, else the address.",
     ),
     Reason.ARCHIVE_INVALID: (
-        "The archive cannot be unpacked, or holds what no dataset holds.",
+        "The archive cannot be unpacked, or is not a dataset.",
         "Pack calendars, features and instruments into a zip or tar file.",
     ),
     Reason.VOLUME_NOT_WRITABLE: (
         "The user that the stages run as cannot write to the volume.",
-        "Give the volume to the UID:GID that the message names.",
+        "Make the UID:GID that the message names the owner of the volume.",
     ),
     Reason.RUN_FOLDER_TAKEN: (
         "The run's folder belongs to another run.",
         "Choose another `runId`, or move the folder away.",
     ),
     Reason.SUPERSEDED: (
-        "Another attempt has taken the run's folder over, while this one was thought to be gone.",
-        "Nothing: the run goes on there.",
+        "Another attempt has taken over the run's folder, because this one was assumed to have ended.",
+        "Nothing: the run continues there.",
     ),
     Reason.OUT_OF_DISK: (
         "The volume is full.",
@@ -107,23 +110,23 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Read the log; correct the template or the model's parameters.",
     ),
     Reason.OUTPUT_INCOMPLETE: (
-        "qrun ended well but did not leave what a run must leave.",
+        "qrun succeeded but did not write all required outputs.",
         "A template must keep the records of signal, signal analysis and portfolio analysis.",
     ),
     Reason.RESULT_MISSING: (
-        "The stage ended well, its pod is gone, and the run folder does not tell its result.",
-        "Apply the run again under a new name; a dataset that is there is used again.",
+        "The stage succeeded, its pod is gone, and the run folder has no result.",
+        "Apply the run again under a new name; an existing dataset is reused.",
     ),
     Reason.SHADOW_PROMISE_BROKEN: (
         "Something tried to trade or to reach the network.",
         "Remove it from the image or the template; the message names the program. There is no way to allow it.",
     ),
     Reason.INTERNAL_ERROR: (
-        "A defect of qlib-shadow, or one that looks like it.",
+        "Probably a defect of qlib-shadow.",
         "Report it with stderr.log.",
     ),
 }
-"""What a stage itself reports."""
+"""Reasons that a stage itself reports."""
 
 OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.UNSCHEDULABLE: (
@@ -140,7 +143,7 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     ),
     OperatorReason.VOLUME_NOT_MOUNTED: (
         "The node cannot attach or mount the volume.",
-        "Correct the volume, or wait until another node lets go of it.",
+        "Correct the volume, or wait until another node releases it.",
     ),
     OperatorReason.IMAGE_UNAVAILABLE: (
         "The node cannot pull the image.",
@@ -151,91 +154,94 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "The message quotes the kubelet.",
     ),
     OperatorReason.QUOTA_EXCEEDED: (
-        "A ResourceQuota leaves no room for the Job or its pod.",
+        "A ResourceQuota has no room for the Job or its pod.",
         "Lower `stages.<stage>.resources`, delete what is no longer needed, or raise the quota.",
     ),
     OperatorReason.POD_REFUSED: (
         "The namespace does not admit the pod: Pod Security, a LimitRange, an admission policy.",
-        "Change the namespace, or what the run asks for.",
+        "Change the namespace, or what the run requests.",
     ),
     OperatorReason.JOB_REJECTED: (
-        "The API server refuses the Job; where that is for ever, the run fails at once.",
+        "The API server refuses the Job; if the refusal is permanent, the run fails at once.",
         "Correct what the message quotes.",
     ),
     OperatorReason.NO_POD: (
-        "The Job has no pod, and nothing tells why.",
-        "`kubectl describe job`; see whether the Job controller works.",
+        "The Job has no pod, for no known cause.",
+        "`kubectl describe job`; check whether the Job controller works.",
     ),
     OperatorReason.START_TIMED_OUT: (
-        "The pod has a node, does not start, and nothing tells why.",
-        "`kubectl describe pod`; see to the node.",
+        "The pod has a node but does not start, for no known cause.",
+        "`kubectl describe pod`; check the node.",
     ),
 }
-"""What keeps a stage from starting."""
+"""Reasons that keep a stage from starting."""
 
 ENDLESS: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.POD_DOES_NOT_END: (
-        "The pod was deleted, and its node does not say that it has ended. Kubernetes makes no other one beside it.",
+        "The pod was deleted, and its node does not report that it has stopped. Until then Kubernetes creates no other one.",
         "If the node is lost: `kubectl delete node`, or `kubectl delete pod --force`.",
     ),
 }
-"""What keeps a stage from ending."""
+"""Reasons that keep a stage from ending."""
 
 ENDED: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.DEADLINE_EXCEEDED: (
-        "The stage did not finish within its deadline, all attempts together.",
+        "The stage did not finish within its deadline, which covers all attempts.",
         "Raise `stages.<stage>.activeDeadlineSeconds`, or give the stage more CPU.",
     ),
     OperatorReason.EVICTED: (
-        "The cluster took the pod away: eviction, preemption, a lost node. Not counted.",
+        "The cluster removed the pod: eviction, preemption, a lost node. Not counted.",
         "Nothing: another attempt is made.",
     ),
     OperatorReason.CONTAINER_FAILED: (
-        "The process ended badly and left no result; the message quotes its log's last lines.",
+        "The process failed and left no result; the message quotes the end of its log.",
         "Read them. Often `spec.image` is not a qlib-runner.",
     ),
     OperatorReason.JOB_FAILED: (
-        "The Job failed and its pod is gone: the message says what the Job and the run folder tell.",
+        "The Job failed and its pod is gone: the message quotes the Job and the run folder.",
         "Read the log on the volume.",
     ),
     OperatorReason.JOB_DELETED: (
-        "Somebody deleted the stage's Job, and then the one that took its place.",
-        "Apply the run again under a new name; `spec.suspend` holds a run up.",
+        "The stage's Job was deleted, and the recreated Job, too.",
+        "Apply the run again under a new name; `spec.suspend` pauses a run.",
     ),
     OperatorReason.RESULT_MALFORMED: (
-        "The stage ended well but what it told is no result of this run.",
+        "The stage succeeded but its termination message is not a result of this run.",
         "Set `spec.image` to a qlib-runner of the operator's version.",
     ),
 }
-"""How a stage ends without telling why."""
+"""Reasons for a stage that ended without a result."""
 
 NO_FAILURES: Final[Mapping[OperatorReason, tuple[str, str]]] = {
-    OperatorReason.RETRYING: ("An attempt failed, or its Job was deleted, and another one is made.", ""),
+    OperatorReason.RETRYING: ("An attempt failed, or its Job was deleted; another attempt is made.", ""),
     OperatorReason.QUEUED: (
-        "Kueue has not admitted the Job yet; nobody's patience runs out.",
+        "Kueue has not admitted the Job yet; the start timeout does not count.",
         "`kubectl get localqueues,workloads`; without Kueue, leave `queueName` out.",
     ),
     OperatorReason.RECOVERING_RESULT: (
-        "A small Job reads the result of a stage that ended well from the run folder.",
+        "A recovery Job reads the result of a finished stage from the run folder.",
         "",
     ),
     OperatorReason.NETWORK_POLICY_PRESENT: (
-        "`NetworkClosed`: a NetworkPolicy keeps qrun from the network.",
+        "`NetworkClosed`: a NetworkPolicy blocks the network for qrun.",
         "",
     ),
     OperatorReason.NETWORK_POLICY_MISSING: (
-        "`NetworkClosed`: none does; the runner's own guard is what is left. The run goes on.",
+        "`NetworkClosed`: no NetworkPolicy does; only the runner's own guard. The run continues.",
         "`kubectl apply -n NAMESPACE -f manifests/network-policy/qrun.yaml`",
     ),
     OperatorReason.DATASET_VERIFIED: ("`DatasetReady`: the dataset was verified.", ""),
-    OperatorReason.DATASET_NOT_CHECKED: ("`DatasetReady`: the download stage is not done.", ""),
-    OperatorReason.SUSPEND_REQUESTED: ("`Suspended`: `spec.suspend` is true.", "Set it to false to go on."),
-    OperatorReason.NOT_SUSPENDED: ("`Suspended`: it is not.", ""),
-    OperatorReason.IN_PROGRESS: ("`Complete` and `Failed`: neither yet.", ""),
+    OperatorReason.DATASET_NOT_CHECKED: ("`DatasetReady`: the dataset is not verified yet.", ""),
+    OperatorReason.SUSPEND_REQUESTED: (
+        "`Suspended`: `spec.suspend` is true.",
+        "Set it to false to continue.",
+    ),
+    OperatorReason.NOT_SUSPENDED: ("`Suspended`: `spec.suspend` is not true.", ""),
+    OperatorReason.IN_PROGRESS: ("`Complete` and `Failed`: neither is True yet.", ""),
     OperatorReason.RUN_COMPLETE: ("All stages succeeded.", ""),
-    OperatorReason.RUN_FAILED: ("`Complete`: never; see `Failed`.", ""),
+    OperatorReason.RUN_FAILED: ("`Complete`: the run failed; see `Failed`.", ""),
 }
-"""What is no failure."""
+"""Reasons that are not failures."""
 
 TEXT: Final = """\
 # Reasons
@@ -243,27 +249,27 @@ TEXT: Final = """\
 Generated by `python -m tests.contract.failures_page` from the constants of the runner and the operator.
 
 A failed run says in `kubectl describe qsr`, in the condition `Failed` and in an Event: the reason, and a sentence
-with the cause, the place, the remedy, and where the whole log is. The log lies on the volume for good, in the
-run's folder; `kubectl logs` has it while the pod is there.
+with the cause, the place, the remedy, and where the whole log is. The log stays on the volume, in the
+run's folder; `kubectl logs` has it while the pod exists.
 
 ## A stage says why it failed
 
-| reason | tried again | what it means | what to do |
+| reason | retried | what it means | what to do |
 |---|---|---|---|
 {stage}
 
-"Tried again" is by the stage's Job, `stages.<stage>.retries` times, each time later.
+"Retried" means by the stage's Job, `stages.<stage>.retries` times with backoff.
 
 ## A stage does not start
 
-The stage is `Waiting` for this reason and goes on by itself when the cause is gone. Past the operator's start
-timeout (`QLIB_SHADOW_START_TIMEOUT_SECONDS`, 30 minutes) the run fails for it.
+The stage is `Waiting` for this reason and continues by itself when the cause is gone. After the operator's start
+timeout (`QLIB_SHADOW_START_TIMEOUT_SECONDS`, 30 minutes) the run fails with it.
 
 | reason | what it means | what to do |
 |---|---|---|
 {waits}
 
-## A stage does not end
+## A stage does not stop
 
 The stage is `Waiting` for this reason from a minute past its pod's grace period until the pod is gone; then another
 attempt is made. Past the stage's deadline the run fails with `DeadlineExceeded`, whether the pod is gone or not.
@@ -272,34 +278,34 @@ attempt is made. Past the stage's deadline the run fails with `DeadlineExceeded`
 |---|---|---|
 {endless}
 
-## A stage ends without saying why
+## A stage ends without a result
 
 | reason | what it means | what to do |
 |---|---|---|
 {ended}
 
-## What is no failure
+## Reasons that are not failures
 
 | reason | what it means | what to do |
 |---|---|---|
 {others}
 
-## What is taken away
+## Deletions and lost nodes
 
 | what | what happens |
 |---|---|
 | a pod is deleted, evicted or preempted | another attempt, which does not count as a retry |
-| a node is lost | the same, once its pods are gone: by themselves where the node leaves the cluster, else see `PodDoesNotEnd` |
-| a stage's Job is deleted | it is made once more; the second time the run fails with `JobDeleted` |
-| a finished stage's pod is deleted before its result was read | one short Job reads the result from the run folder |
-| a finished stage's Job is deleted | nothing; what the status once said of a stage stays |
-| the run is deleted | its Jobs and pods go with it; what is on the volume stays |
-| the namespace is deleted | everything goes with it; the operator leaves the runs in it alone |
+| a node is lost | the same, once its pods are gone: automatically when the node leaves the cluster, else see `PodDoesNotEnd` |
+| a stage's Job is deleted | it is recreated once; the second time the run fails with `JobDeleted` |
+| a finished stage's pod is deleted before its result was read | a recovery Job reads the result from the run folder |
+| a finished stage's Job is deleted | nothing; a finished stage stays finished |
+| the run is deleted | its Jobs and pods are deleted; the files on the volume stay |
+| the namespace is deleted | everything in it is deleted; the operator leaves its runs alone |
 """
 
 
 def page() -> str:
-    """Write the page."""
+    """Return the page."""
     return TEXT.format(
         stage="\n".join(_stage_row(*one) for one in STAGE.items()),
         waits=_rows(OPERATOR),
@@ -314,7 +320,7 @@ def _stage_row(reason: Reason, told: tuple[str, str]) -> str:
 
 
 def tried_again(code: ExitCode) -> str:
-    """Say what the Jobs' podFailurePolicy makes of an exit code."""
+    """Return how the Jobs' podFailurePolicy treats an exit code."""
     if code in USER_ERRORS:
         return "no"
     return "always" if code is ExitCode.INTERRUPTED else "yes"

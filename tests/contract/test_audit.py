@@ -1,4 +1,4 @@
-"""`make audit` asks about the locks, tells what it learns, and does not take silence for an answer."""
+"""`make audit` queries and reports the advisories of all locked packages; no answer is reported as such."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ FLAW = {
 
 
 class Advisories(BaseHTTPRequestHandler):
-    """Answers as OSV does: there is a flaw in `b`, where `flaws` says so."""
+    """Answers as OSV does, with a vulnerability in `b` if `flaws` is set."""
 
     flaws = True
 
     def do_POST(self) -> None:
-        """Answer one question."""
+        """Answer one request."""
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         flawed = self.flaws and asked["package"]["name"] == "b"
         answer = json.dumps({"vulns": [FLAW]} if flawed else {}).encode()
@@ -46,18 +46,18 @@ class Advisories(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Sound(Advisories):
-    """Knows of no flaw."""
+    """Has no advisories."""
 
     flaws = False
 
 
 @pytest.fixture
 def advisories(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Lend an advisory service."""
+    """Yield the address of an advisory service."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), request.param)
     Thread(target=server.serve_forever).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -66,7 +66,7 @@ def advisories(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def audit(url: str, *arguments: object) -> tuple[int, str, str]:
-    """Run it as make does."""
+    """Run the script as make does."""
     command = [sys.executable, str(ROOT / "requirements/audit.py"), f"--osv-url={url}", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
@@ -74,28 +74,28 @@ def audit(url: str, *arguments: object) -> tuple[int, str, str]:
 
 @pytest.fixture
 def lock(tmp_path: Path) -> Path:
-    """Give a lock of two packages."""
+    """Return a lock of two packages."""
     (tmp_path / "two.lock").write_text(LOCK)
     return tmp_path / "two.lock"
 
 
 @pytest.mark.parametrize("advisories", [Advisories], indirect=True)
-def test_a_known_flaw_is_told_with_its_remedy(advisories: str, lock: Path):
-    """The package, the flaw, the version that mends it and the command."""
+def test_known_vulnerability_is_reported_with_its_remedy(advisories: str, lock: Path):
+    """The package, the advisory, the fixed version and the command."""
     sentence = "two.lock: b 2.0 has OSV-1; mended in 2.1: make lock ARGS='--upgrade-package b'\n"
     assert audit(advisories, lock) == (1, sentence, "")
 
 
 @pytest.mark.parametrize("advisories", [Sound], indirect=True)
-def test_no_known_flaw_is_told_with_the_number_of_packages(advisories: str, lock: Path):
-    """So that an empty lock does not look like a sound one."""
+def test_clean_lock_is_reported_with_the_number_of_packages(advisories: str, lock: Path):
+    """So that an empty lock does not look like a clean one."""
     told = "two.lock: 2 packages, no known vulnerability\n"
     assert audit(advisories, "--answer-required", lock) == (0, told, "")
 
 
 @pytest.mark.parametrize("required", [(), ("--answer-required",)])
-def test_silence_is_said_in_one_sentence_and_breaks_no_work(required: tuple[str, ...]):
-    """All three locks, offline; only who asks for an answer gets another exit code."""
+def test_unreachable_service_is_one_sentence_and_no_failure(required: tuple[str, ...]):
+    """All three locks, offline; only `--answer-required` changes the exit code."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"

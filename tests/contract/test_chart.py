@@ -1,4 +1,4 @@
-"""The chart's copies are the manifests, its values are all described and all checked."""
+"""The chart's copies equal the manifests; its values are all described and all checked."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ CHART = ROOT / "helm/qlib-shadow-operator"
 
 @pytest.fixture(scope="module")
 def values() -> dict[str, Any]:
-    """Read the defaults."""
+    """Return the default values."""
     found: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
     return found
 
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    """Read the schema of the values."""
+    """Return the schema of the values."""
     found: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
     return found
 
 
 def test_the_copies_are_current(tmp_path: Path):
-    """helm/copy, run elsewhere, makes what is here."""
+    """helm/copy, run in another folder, produces the same files."""
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     (tmp_path / "helm").mkdir()
     shutil.copy(ROOT / "helm/copy", tmp_path / "helm/copy")
@@ -48,20 +48,20 @@ def test_the_readme_is_current():
 
 
 def test_the_versions_are_the_projects():
-    """One number, everywhere."""
+    """One version number, everywhere."""
     [version] = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (version, version)
 
 
-def test_every_value_has_a_schema_and_every_schema_a_value(values: dict[str, Any], schema: dict[str, Any]):
-    """A value that the schema forgets would take any typo."""
+def test_values_and_schema_have_the_same_fields(values: dict[str, Any], schema: dict[str, Any]):
+    """A value missing from the schema would accept any typo."""
     known = {path for path in paths_of_schema(schema) if not path.startswith(("global", "schedules."))}
     assert known == set(paths_of_values(values, schema))
 
 
 def paths_of_schema(schema: dict[str, Any], prefix: str = "") -> list[str]:
-    """Name every field that the schema knows."""
+    """Return every field of the schema."""
     found = []
     for name, field in schema["properties"].items():
         path = f"{prefix}{name}"
@@ -71,7 +71,7 @@ def paths_of_schema(schema: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def paths_of_values(values: dict[str, Any], schema: dict[str, Any], prefix: str = "") -> list[str]:
-    """Name every default, down to where the schema ends; an empty object stands for its fields."""
+    """Return every default, down to where the schema ends; an empty object stands for its fields."""
     found = []
     for name, value in values.items():
         field = schema["properties"][name]
@@ -86,7 +86,7 @@ def paths_of_values(values: dict[str, Any], schema: dict[str, Any], prefix: str 
 
 
 def test_every_value_is_described():
-    """Each stands below a line that begins with `# --`, which the chart's README is made from."""
+    """Each follows a line that begins with `# --`, from which the chart's README is made."""
     lines = (CHART / "values.yaml").read_text().splitlines()
     undescribed = []
     for number, line in enumerate(lines):
@@ -97,8 +97,8 @@ def test_every_value_is_described():
     assert undescribed == []
 
 
-def test_alerts_and_dashboard_ask_for_metrics_that_exist():
-    """A misspelt name would be silence, which looks like good news."""
+def test_alerts_and_dashboard_use_existing_metrics():
+    """A misspelt name would never alert, without notice."""
     documented = set(
         re.findall(r"^\| `(qlib_shadow_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
     )

@@ -1,4 +1,4 @@
-"""images/compose.yaml and its targets: what the file promises, and what is said where there is no Docker."""
+"""images/compose.yaml and its make targets: what the file declares, and the message without Docker."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ ARTIFACTS = "artifacts/trading-ops/qlib-shadow"
 
 @pytest.fixture(scope="module")
 def service() -> dict[str, Any]:
-    """Read the service."""
+    """Return the service."""
     [(name, found)] = yaml.safe_load(FILE.read_text())["services"].items()
     assert name == "qlib-runner"
     return dict(found)
 
 
 def check(*files: Path) -> subprocess.CompletedProcess[str]:
-    """Hold files to the schema of Compose files, which comes with the checker."""
+    """Check files against the schema of Compose files, which is part of the checker."""
     command = (sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec")
     return subprocess.run([*command, *files], capture_output=True, text=True, check=False)
 
 
 def make(target: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Call make as a user does."""
+    """Run make as a user does."""
     command = ("make", "--no-print-directory", target, *arguments)
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_the_file_follows_the_schema(tmp_path: Path):
-    """And one with a typo does not."""
+    """A file with a typo does not."""
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(FILE.read_text().replace("cap_drop", "capdrop"))
     told = check(FILE, wrong)
@@ -47,16 +47,16 @@ def test_the_file_follows_the_schema(tmp_path: Path):
     assert str(FILE) not in told.stdout
 
 
-def test_whoever_starts_it_owns_what_it_writes(service: dict[str, Any]):
-    """The user's numbers, the working folder, and a login shell that is given one command line."""
+def test_service_runs_as_the_user_who_starts_it(service: dict[str, Any]):
+    """The user's ids, the working folder, and a login shell that gets one command line."""
     user, _, group = service["user"].partition("}:")
     assert (user.split(":?")[0], group.split(":?")[0]) == ("${UID", "${GID")
     assert (service["working_dir"], service["entrypoint"]) == ("/work", ["bash", "-lc"])
     assert "TZ=${TZ:-UTC}" in service["environment"]
 
 
-def test_it_writes_to_data_and_nowhere_else(service: dict[str, Any]):
-    """Dataset and artifacts are the host's folders; the repository and the inbox are to be read."""
+def test_service_writes_only_to_data(service: dict[str, Any]):
+    """Dataset and artifacts are the host's folders; the repository and the inbox are read-only."""
     places = {one["target"]: (one["source"], one.get("read_only", False)) for one in service["volumes"]}
     assert places == {
         "/data/qlib": (f"{DATA}/qlib", False),
@@ -71,7 +71,7 @@ def test_it_writes_to_data_and_nowhere_else(service: dict[str, Any]):
 
 
 def test_arguments_are_passed_through():
-    """The command line inside is the one that is typed outside; the training has no network."""
+    """The command line inside equals the one typed outside; the training has no network."""
 
     def line(target: str) -> str:
         return make(target, "--dry-run", "RUN=my/run.yaml", "ARGS=--json", "DATA=/srv/data").stdout
@@ -88,16 +88,16 @@ def test_arguments_are_passed_through():
     assert "qlib-shadow run my/run.yaml --data /srv/data --json" in line("demo")
 
 
-def test_quotes_arrive_as_they_were_typed(tmp_path: Path):
-    """The line is one word, whatever is in it."""
+def test_quotes_are_passed_through(tmp_path: Path):
+    """The whole line is one argument."""
     typed = """echo "it's" 'one, two' $$HOME | wc"""
     told = make("compose-shell", "COMPOSE=echo", f"ARGS={typed}", f"DATA={tmp_path}")
     assert told.stdout == f"-f images/compose.yaml run --rm -T qlib-runner {typed.replace('$$', '$')}\n"
 
 
 @pytest.mark.parametrize("target", ["compose-run", "compose-download", "compose-qrun", "compose-shell"])
-def test_without_docker_there_is_a_sentence(target: str, tmp_path: Path):
-    """It says what to install, and what needs no container; nothing was made."""
+def test_compose_without_docker_is_one_sentence(target: str, tmp_path: Path):
+    """It names what to install, and what needs no container; no folder was created."""
     refused = make(target, "COMPOSE=no-such-docker compose", f"DATA={tmp_path}/data")
     assert refused.returncode == 2
     assert refused.stderr.splitlines()[0] == (

@@ -14,37 +14,39 @@ from qlib_shadow_operator.runs.names import GROUP, PLURAL, VERSION, ConditionTyp
 from qlib_shadow_operator.runs.reasons import MESSAGE_MAX
 from qlib_shadow_runner.contract import DatasetResult, Metrics, Stage
 from qlib_shadow_runner.contract.fields import fields_of
-from qlib_shadow_runner.contract.spec.dataset import CHECKS
+from qlib_shadow_runner.contract.spec.dataset import CHECKS, NOT_WITH_VERSION
 from qlib_shadow_runner.contract.spec.jobs import StagesSpec
 from qlib_shadow_runner.contract.spec.sources import Columns, SourceSpec
 from qlib_shadow_runner.dataset.prices.column_roles import ROLES
 from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.dataset.sources import SOURCES
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import parse_spec
 
 
 @pytest.fixture(scope="module")
 def crd() -> dict[str, Any]:
-    """Read the CRD's spec."""
+    """Return the CRD's spec."""
     found: dict[str, Any] = yaml.safe_load(crd_file.FILE.read_text())["spec"]
     return found
 
 
 @pytest.fixture(scope="module")
 def schema(crd: dict[str, Any]) -> dict[str, Any]:
-    """Give the schema of the served version."""
+    """Return the schema of the served version."""
     found: dict[str, Any] = crd["versions"][0]["schema"]["openAPIV3Schema"]
     return found
 
 
 def fields(schema: dict[str, Any], path: str) -> set[str]:
-    """Name the fields at a path."""
+    """Return the names of the fields at a path."""
     for part in path.split("."):
         schema = schema["properties"][part]
     return set(schema.get("properties") or schema["items"]["properties"])
 
 
-def test_the_names_are_the_operators(crd: dict[str, Any]):
-    """Group, version and plural stand in the code too."""
+def test_crd_names_equal_the_operators(crd: dict[str, Any]):
+    """Group, version and plural are the same in the code."""
     assert (crd["group"], crd["versions"][0]["name"], crd["names"]["plural"]) == (GROUP, VERSION, PLURAL)
     assert crd["names"]["shortNames"] == ["qsr"]
 
@@ -63,13 +65,13 @@ def test_the_table_names_what_the_code_has():
 
 
 def test_every_field_is_described(schema: dict[str, Any]):
-    """The docs' field table is made from the descriptions."""
+    """The field table of the docs is made from the descriptions."""
     assert sorted(undescribed(schema["properties"]["spec"], "spec")) == []
     assert sorted(undescribed(schema["properties"]["status"], "status")) == []
 
 
 def undescribed(schema: dict[str, Any], path: str) -> list[str]:
-    """Find fields without a description."""
+    """Return the fields without a description."""
     found = [] if schema.get("description") else [path]
     for name, field in (schema.get("properties") or schema.get("items", {}).get("properties") or {}).items():
         found += undescribed(field, f"{path}.{name}")
@@ -82,7 +84,7 @@ def test_every_text_and_list_of_the_status_is_bounded(schema: dict[str, Any]):
 
 
 def unbounded(schema: dict[str, Any], path: str) -> list[str]:
-    """Find texts and lists without a bound."""
+    """Return the texts and lists without a bound."""
     kind = schema.get("type")
     fixed = schema.get("format") == "date-time" or "enum" in schema
     missing = (kind == "string" and "maxLength" not in schema and not fixed) or (
@@ -95,21 +97,35 @@ def unbounded(schema: dict[str, Any], path: str) -> list[str]:
     return found
 
 
-def test_messages_fit(schema: dict[str, Any]):
-    """What the operator shortens to is below what the API server takes."""
+def test_messages_fit_into_the_crd(schema: dict[str, Any]):
+    """The operator's limit is below the API server's."""
     for part in ("conditions", "stages"):
         item = schema["properties"]["status"]["properties"][part]["items"]
         assert item["properties"]["message"]["maxLength"] > MESSAGE_MAX
 
 
-def test_what_a_result_holds_is_what_the_status_shows(schema: dict[str, Any]):
+def test_fields_excluded_by_a_version_equal_the_runners(schema: dict[str, Any]):
+    """One rule and one sentence for each, on both sides."""
+    dataset = schema["properties"]["spec"]["properties"]["dataset"]
+    rules = {rule["rule"]: rule["message"] for rule in dataset["x-kubernetes-validations"]}
+    beside = {"source": {"existing": {}}, "refresh": "Never", "quality": {}, "maxAgeDays": 1}
+    assert tuple(beside) == NOT_WITH_VERSION
+    for name, value in beside.items():
+        message = rules.pop(f"!has(self.version) || (!has(self.{name}))")
+        with pytest.raises(StageError) as caught:
+            parse_spec({"dataset": {"version": "3f9c0a1b2c3d", name: value}})
+        assert caught.value.message == message
+    assert parse_spec({"dataset": {"version": "3f9c0a1b2c3d"}}).dataset.version == "3f9c0a1b2c3d"
+
+
+def test_result_and_status_have_the_same_fields(schema: dict[str, Any]):
     """The contract's fields, one for one."""
     assert fields(schema, "status.dataset") == set(get_type_hints(DatasetResult))
     assert fields(schema, "status.metrics") == set(get_type_hints(Metrics))
 
 
-def test_the_status_that_is_written_is_the_one_that_is_declared(schema: dict[str, Any]):
-    """An undeclared field would be pruned in silence."""
+def test_written_status_has_the_declared_fields(schema: dict[str, Any]):
+    """An undeclared field would be pruned without notice."""
     raw: dict[str, Any] = {
         name: {"type": "object", "integer": 1, "string": "x"}.get(field["type"], [])
         for name, field in schema["properties"]["status"]["properties"].items()
@@ -131,7 +147,7 @@ def test_the_status_that_is_written_is_the_one_that_is_declared(schema: dict[str
 
 
 def test_the_names_of_stages_states_and_conditions_fit(schema: dict[str, Any]):
-    """Enumerations are left to the code; their lengths are not."""
+    """The CRD bounds the lengths; the values are the code's."""
     stages = schema["properties"]["status"]["properties"]["stages"]["items"]["properties"]
     assert max(map(len, StageState)) <= stages["state"]["maxLength"]
     assert max(map(len, Stage)) <= stages["name"]["maxLength"]

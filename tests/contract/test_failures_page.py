@@ -1,4 +1,4 @@
-"""docs/failures.md names every reason there is, once, and says what the constants say."""
+"""docs/failures.md explains every reason once, and is current."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason
 
 
-def test_the_page_is_current():
-    """The tables and the constants are on it."""
+def test_failures_page_is_current():
+    """It contains the tables and the constants."""
     assert PAGE.read_text() == page(), (
         "docs/failures.md is stale; run: python -m tests.contract.failures_page"
     )
 
 
 def test_every_reason_of_the_runner_is_explained():
-    """All but the one that is no failure."""
+    """All but Succeeded."""
     assert set(STAGE) == set(Reason) - {Reason.SUCCEEDED}
 
 
 def test_every_reason_of_the_operator_is_explained_once():
-    """In the one table where it belongs."""
+    """In exactly one table."""
     assert sorted([*OPERATOR, *ENDLESS, *ENDED, *NO_FAILURES]) == sorted(OperatorReason)
 
 

@@ -12,7 +12,7 @@ from qlib_shadow_runner.contract.fields import Object, Reader, Record, excludes,
 from qlib_shadow_runner.contract.kinds import Whole
 from qlib_shadow_runner.contract.place import Place
 from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
-from qlib_shadow_runner.fields import fault_of
+from qlib_shadow_runner.refusals import fault_of
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Patient(WorkflowSpec):
 
 
 def said(cls: type[Record], value: object) -> list[str]:
-    """Give the sentences that refuse a value."""
+    """Return the sentences that refuse a value."""
     place = Place("spec.workflow")
     Object(cls).read(value, place)
     return [fault_of(fault).message for fault in place.faults]
 
 
 def test_the_schema_has_it():
-    """With its type, bounds and description, beside the fields that were there."""
+    """With its type, bounds and description, beside the existing fields."""
     found = crd_file.schema_of(Patient, "spec.workflow")["properties"]
     assert found["mostDays"] == {
         "type": "integer",
@@ -49,7 +49,7 @@ def test_the_reference_has_it():
 
 
 def test_it_is_read():
-    """As Python names it; and whether it was given."""
+    """Under its Python name, and whether it was given."""
     found = Object(Patient).read({"mostDays": 3}, Place("spec.workflow"))
     assert found is not None
     assert (found.most_days, found.given) == (3, frozenset({"most_days"}))
@@ -64,12 +64,12 @@ def test_it_is_read():
     ],
 )
 def test_it_is_refused(value: object, sentence: str):
-    """With its place, and what is right there."""
+    """With its place and the valid values."""
     assert said(Patient, value) == [sentence]
 
 
 def test_the_operator_reads_it():
-    """Where it is the operator's too; what is odd is left out."""
+    """If it is the operator's, too; malformed fields are left out."""
     assert read_leniently(Patient, {"mostDays": 3, "seed": 9}) == Patient(most_days=3)
     assert read_leniently(Patient, {"mostDays": "three", "configMapRef": [], "seed": 9}) is None
 
@@ -96,14 +96,14 @@ def test_a_rule_is_one_for_both_sides():
     assert said(Versioned, {"refresh": 1, "maxAge": 2}) == said(Versioned, {"version": 1}) == []
 
 
-def test_what_is_left_out_has_its_default():
-    """A null too, as the API server has it."""
+def test_omitted_field_has_its_default():
+    """A null, too, as in the API server."""
     found = Object(WorkflowSpec).read({"seed": None, "market": None}, Place("spec.workflow"))
     assert found == WorkflowSpec()
     assert found.given == frozenset()
 
 
 def test_a_description_says_the_default():
-    """Where it is one value."""
+    """If it is a single value."""
     about = {one.key: one.description for one in fields_of(WorkflowSpec)}
     assert about["seed"] == "Seed of the model. Default: 7."

@@ -1,4 +1,4 @@
-"""What the images install may be passed on: a licence that nobody has agreed to is refused, by name."""
+"""Every package in the images has an approved licence; any other is refused by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOCKS = (ROOT / "requirements/runner.lock", ROOT / "requirements/operator.lock")
 
 
 def licences(folder: str | Path, *locks: Path) -> tuple[int, str, str]:
-    """Run the check as make and the images' builds do."""
+    """Run the check as make and the image builds do."""
     command = [sys.executable, ROOT / "images/build/licences.py", folder, *locks]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
@@ -23,7 +23,7 @@ def licences(folder: str | Path, *locks: Path) -> tuple[int, str, str]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """Give a folder with one package of each way to tell a licence."""
+    """Return a folder with one package for each way to declare a licence."""
     told = {
         "spdx": "License-Expression: MIT OR (Apache-2.0 AND BSD-3-Clause)",
         "short": "License: Apache 2.0",
@@ -36,21 +36,21 @@ def site(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, name: str, lines: str) -> None:
-    """Install a package that has nothing but its metadata."""
+    """Install a package that has only its metadata."""
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{lines}\n")
 
 
-def test_every_package_of_the_images_has_a_licence_that_is_agreed_to():
-    """No copyleft comes in unseen with a new version, and no exception outlives its need."""
+def test_every_package_of_the_images_has_an_approved_licence():
+    """A new version brings no copyleft unnoticed, and no exception remains without need."""
     code, table, faults = licences(sysconfig.get_path("purelib"), *LOCKS)
     assert (code, faults) == (0, "")
     assert table.count("\n| ") > 80
 
 
-def test_a_licence_is_read_from_wherever_a_package_tells_it(site: Path):
-    """As an expression, a word, a classifier; a whole text is no name."""
+def test_licence_is_read_from_any_kind_of_metadata(site: Path):
+    """As an expression, a name, a classifier; a whole text is not a name."""
     code, table, _ = licences(site)
     assert code == 0
     rows = dict(line.strip("| ").split(" | 1.0 | ") for line in table.splitlines()[2:])
@@ -77,8 +77,8 @@ def test_a_licence_is_read_from_wherever_a_package_tells_it(site: Path):
         ("License: UNKNOWN", "nothing that it tells"),
     ],
 )
-def test_what_nobody_has_agreed_to_is_refused(site: Path, lines: str, said: str):
-    """The package, its licence and the file to write it into, in one sentence."""
+def test_unapproved_licence_is_refused(site: Path, lines: str, said: str):
+    """One sentence with the package, its licence and the file to write it into."""
     write(site, "surprise", lines)
     code, _, faults = licences(site)
     assert code == 1
@@ -88,7 +88,7 @@ def test_what_nobody_has_agreed_to_is_refused(site: Path, lines: str, said: str)
 
 
 def test_an_exception_is_for_one_package_with_one_licence(site: Path):
-    """Certifi may be MPL-2.0; nothing else may, and certifi may be nothing else."""
+    """Certifi may be MPL-2.0; no other package may, and certifi may have no other licence."""
     write(site, "certifi", "License: MPL-2.0")
     assert licences(site)[0] == 0
     write(site, "other", "License: MPL-2.0")
@@ -97,8 +97,8 @@ def test_an_exception_is_for_one_package_with_one_licence(site: Path):
     assert "certifi 1.0 is licensed as 'GPL'" in licences(site)[2]
 
 
-def test_an_exception_that_nothing_needs_is_refused(site: Path, tmp_path: Path):
-    """Where everything that is locked is there to be looked at."""
+def test_unused_exception_is_refused(site: Path, tmp_path: Path):
+    """If all locked packages are installed."""
     write(site, "certifi", "License: MIT")
     (tmp_path / "some.lock").write_text("certifi==1.0 \\\nshort==1.0 \\\n")
     code, _, faults = licences(site, tmp_path / "some.lock")

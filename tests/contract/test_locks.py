@@ -1,4 +1,4 @@
-"""The locks are complete, hashed and name no index."""
+"""The locks are complete, have hashes and name no index."""
 
 import re
 import tomllib
@@ -17,13 +17,13 @@ EVERY = [*LOCKS, "build"]
 
 
 def names_in(lines: list[str]) -> set[str]:
-    """Give the normalised project names that requirement lines begin with."""
+    """Return the normalised project names of requirement lines."""
     found = (re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line) for line in lines)
     return {re.sub(r"[-_.]+", "-", match.group()).lower() for match in found if match}
 
 
 def declared(groups: list[str]) -> set[str]:
-    """Give what pyproject.toml asks for in these extras and groups."""
+    """Return the requirements of these extras and groups in pyproject.toml."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     both = document["project"]["optional-dependencies"] | document["dependency-groups"]
     return names_in([line for group in groups for line in both[group]])
@@ -31,20 +31,20 @@ def declared(groups: list[str]) -> set[str]:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_declared_dependency_is_locked(lock: str):
-    """A dependency added without `make lock` is found here, not in an image."""
+    """A dependency added without `make lock` is detected here, not in an image."""
     locked = names_in((ROOT / f"requirements/{lock}.lock").read_text().splitlines())
     assert declared(LOCKS[lock]) <= locked
 
 
 def pins(name: str) -> set[str]:
-    """Give the versions of a lock, without what they depend on."""
+    """Return the versions of a lock."""
     return set(
         re.findall(r"^[a-z0-9.-]+==\S+", (ROOT / f"requirements/{name}.lock").read_text(), re.MULTILINE)
     )
 
 
-def test_what_builds_the_images_is_locked_at_the_versions_that_are_tested():
-    """What is in both locks has one version: an image's bill is written by the tool that the tests use."""
+def test_build_lock_has_the_tested_versions():
+    """An image's bill of materials is written by the tested version of its tool."""
     build, dev = pins("build"), pins("dev")
     assert names_in((ROOT / "requirements/build.in").read_text().splitlines()) <= names_in([*build])
     shared = {pin for pin in build if names_in([pin]) <= names_in([*dev])}
@@ -54,20 +54,20 @@ def test_what_builds_the_images_is_locked_at_the_versions_that_are_tested():
 
 @pytest.mark.parametrize("lock", EVERY)
 def test_every_locked_package_has_a_hash(lock: str):
-    """Pip's --require-hashes would refuse the lock otherwise."""
+    """Otherwise --require-hashes would refuse the lock."""
     entries = re.split(r"\n(?=[a-z0-9])", (ROOT / f"requirements/{lock}.lock").read_text())
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
 
 
 @pytest.mark.parametrize("lock", EVERY)
 def test_no_lock_names_an_index(lock: str):
-    """Where packages come from is the machine's business."""
+    """Each machine chooses its own index."""
     assert not re.search(r"https?://|--(extra-)?index-url", (ROOT / f"requirements/{lock}.lock").read_text())
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_what_qrun_never_imports_stays_out(lock: str):
-    """A gigabyte of notebooks and plotting would come back unseen."""
+def test_excluded_packages_are_not_locked(lock: str):
+    """They would add a gigabyte of notebooks and plotting to the image."""
     lines = (ROOT / "requirements/excludes.txt").read_text().splitlines()
     excluded = names_in([line for line in lines if not line.startswith("#")])
     locked = names_in((ROOT / f"requirements/{lock}.lock").read_text().splitlines())

@@ -17,7 +17,7 @@ EVERYTHING = ROOT / "tests/everything.py"
 
 
 def command(lint: str, unit: str, cluster: str) -> list[str]:
-    """Give the command line that runs three shell scripts as the suites."""
+    """Return the command line that runs three shell scripts as the suites."""
     scripts = {"lint": lint, "unit": unit, "cluster-test": cluster}
     given = [f"--{name}=sh -c {shlex.quote(script)}" for name, script in scripts.items()]
     return [sys.executable, str(EVERYTHING), *given]
@@ -38,7 +38,7 @@ def command(lint: str, unit: str, cluster: str) -> list[str]:
     ],
 )
 def test_every_suite_runs_and_any_failure_fails_the_whole(codes: tuple[int, int, int], expected: int):
-    """Pytest's 5 means that no test is selected, which fails only where no suite has one."""
+    """Pytest's 5 means that no test is selected, which fails only if no suite has one."""
     scripts = [f"echo all of {name}; exit {code}" for name, code in zip("abc", codes, strict=True)]
     done = subprocess.run(command(*scripts), capture_output=True, text=True, check=False)
     assert done.returncode == expected, done.stderr
@@ -68,7 +68,7 @@ def test_the_clusters_tests_run_beside_the_others(tmp_path: Path):
 
 
 def test_ending_it_ends_the_suites(tmp_path: Path):
-    """A suite takes down its fixtures when it is asked to end, and is waited for."""
+    """A suite removes its fixtures after SIGTERM, and is waited for."""
     script = f"trap 'echo down >> {tmp_path}/log; exit 3' TERM; echo up >> {tmp_path}/log; sleep 600 & wait"
     with subprocess.Popen(command("true", script, script), stdout=subprocess.PIPE) as process:
         while not (tmp_path / "log").exists() or (tmp_path / "log").read_text().count("up") < 2:
@@ -78,14 +78,14 @@ def test_ending_it_ends_the_suites(tmp_path: Path):
     assert sorted((tmp_path / "log").read_text().split()) == ["down", "down", "up", "up"]
 
 
-def test_no_test_that_needs_a_cluster_is_forgotten():
-    """The cluster's suite does not look into tests/unit."""
+def test_no_unit_test_needs_a_cluster():
+    """The cluster's suite does not collect tests/unit."""
     found = [path for path in (ROOT / "tests/unit").rglob("*.py") if "mark.cluster" in path.read_text()]
     assert found == []
 
 
-def test_make_hands_its_arguments_on():
-    """To both test suites, spaces and quotes and all, and without running anything when asked to show it."""
+def test_make_passes_its_arguments_on():
+    """To both test suites, with spaces and quotes, and without running anything in a dry run."""
     typed = ("make", "--dry-run", "--jobs=4", "test", "ARGS=-k 'this or that'")
     done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, check=True)
     _, *words = shlex.split(done.stdout.replace("\\\n", ""))

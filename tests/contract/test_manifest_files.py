@@ -17,13 +17,13 @@ FOLDERS = [path.parent for path in sorted(MANIFESTS.rglob("kustomization.yaml"))
 
 
 def load(path: str) -> Any:
-    """Read a manifest."""
+    """Return a manifest."""
     return yaml.safe_load((MANIFESTS / path).read_text())
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.relative_to(MANIFESTS).as_posix())
-def test_a_kustomization_names_what_is_there(folder: Path):
-    """Files, and folders that have a kustomization of their own."""
+def test_kustomization_names_existing_files(folder: Path):
+    """Files, and folders that have their own kustomization."""
     for name in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]:
         path = folder / name
         assert path.is_file() or (path / "kustomization.yaml").is_file()
@@ -32,13 +32,13 @@ def test_a_kustomization_names_what_is_there(folder: Path):
 @pytest.mark.parametrize(
     "folder", [f for f in FOLDERS if f.name in {"crd", "operator", "rbac", "network-policy"}]
 )
-def test_no_manifest_is_left_out(folder: Path):
+def test_every_manifest_is_in_its_kustomization(folder: Path):
     """Each file of a component is in its kustomization."""
     listed = set(yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"])
     assert {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"} == listed
 
 
-def test_the_operator_may_do_what_it_must_and_no_more():
+def test_operator_role_is_minimal():
     """No Secrets, no exec, no wildcards."""
     rights = {
         (group, resource): set(rule["verbs"])
@@ -56,8 +56,8 @@ def test_the_operator_may_do_what_it_must_and_no_more():
     }
 
 
-def test_the_cluster_wide_rights_are_the_same():
-    """Only their reach differs."""
+def test_cluster_wide_role_has_the_same_rules():
+    """Only their scope differs."""
     assert load("overlays/cluster-wide/clusterrole.yaml")["rules"] == load("rbac/role.yaml")["rules"]
 
 

@@ -21,7 +21,7 @@ from qlib_shadow_runner.dataset.archive.credentials import VARIABLES
 from qlib_shadow_runner.errors import EXIT_CODES
 
 
-def test_the_contract_needs_nothing_but_python():
+def test_contract_imports_only_the_standard_library():
     """The operator's image has neither Qlib nor pandas."""
     for file in Path(contract.__file__).parent.rglob("*.py"):
         nodes = list(ast.walk(ast.parse(file.read_text())))
@@ -31,13 +31,13 @@ def test_the_contract_needs_nothing_but_python():
         assert {name.partition(".")[0] for name in foreign} <= sys.stdlib_module_names
 
 
-def test_an_archives_secret_reaches_the_runner_under_its_names():
+def test_archive_secret_has_the_variables_of_the_runner():
     """The operator sets what the runner reads."""
     assert (ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME, ENV_ARCHIVE_PASSWORD) == VARIABLES
 
 
-def test_the_jobs_fail_at_once_on_what_the_contract_calls_the_users_error():
-    """And on nothing else."""
+def test_jobs_fail_at_once_on_user_errors():
+    """And on no other exit code."""
     [rule] = [rule for rule in POD_FAILURE_POLICY["rules"] if rule["action"] == "FailJob"]
     assert rule["onExitCodes"] == {
         "containerName": "stage",
@@ -48,17 +48,17 @@ def test_the_jobs_fail_at_once_on_what_the_contract_calls_the_users_error():
 
 
 def test_every_reason_of_the_runner_has_an_exit_code():
-    """A reason without one would end as a defect."""
+    """A reason without one would end as InternalError."""
     assert set(EXIT_CODES) == set(Reason)
 
 
-def test_a_reason_means_one_thing():
-    """The operator's own reasons are none of the runner's."""
+def test_reasons_of_operator_and_runner_are_disjoint():
+    """No reason is both the operator's and the runner's."""
     assert {str(one) for one in OperatorReason}.isdisjoint({str(one) for one in Reason})
 
 
 def test_reasons_are_one_word():
-    """As Kubernetes has them, and short enough for an Event."""
+    """As Kubernetes requires, and short enough for an Event."""
     for one in (*OperatorReason, *EventReason, *Reason):
         assert one.isalnum()
         assert one[0].isupper()

@@ -1,4 +1,4 @@
-"""The samples: each can be read by a person, is listed, and has no fault to be found."""
+"""The samples: each has a comment for its user, is listed in the docs, and is valid."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SAMPLES = sorted((ROOT / "manifests/samples").glob("*.yaml"))
 
 
 def documents(sample: Path) -> list[dict[str, Any]]:
-    """Read a sample."""
+    """Return a sample's documents."""
     return list(yaml.safe_load_all(sample.read_text()))
 
 
 def runs() -> list[Path]:
-    """Give the samples that are runs."""
+    """Return the samples that are runs."""
     return [path for path in SAMPLES if any(one["kind"] == "QlibShadowRun" for one in documents(path))]
 
 
 def pod(sample: str, stage: Stage) -> dict[str, Any]:
-    """Build a stage's pod as the operator does for a sample."""
+    """Return a stage's pod as the operator builds it for a sample."""
     [run] = documents(ROOT / f"manifests/samples/{sample}.yaml")
     run["metadata"] |= {"uid": "a1b2c3d4-0000-4000-8000-000000000000", "namespace": "research"}
     found: dict[str, Any] = build_job(parse_run(run), stage, Defaults())["spec"]["template"]["spec"]
@@ -39,13 +39,13 @@ def pod(sample: str, stage: Stage) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("sample", runs(), ids=lambda path: path.stem)
-def test_a_run_has_no_fault(sample: Path, capsys: pytest.CaptureFixture[str]):
-    """As `qlib-shadow validate` sees it."""
+def test_sample_run_is_valid(sample: Path, capsys: pytest.CaptureFixture[str]):
+    """As `qlib-shadow validate` checks it."""
     assert main(["validate", str(sample)]) == 0, capsys.readouterr().err
     assert "is valid" in capsys.readouterr().out
 
 
-def test_what_the_nightly_one_makes_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_run_of_the_nightly_sample_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """The run inside the CronJob."""
     [job] = documents(ROOT / "manifests/samples/nightly.yaml")
     [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
@@ -57,16 +57,16 @@ def test_what_the_nightly_one_makes_has_no_fault(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_a_sample_speaks_to_a_person(sample: Path):
-    """It begins with what it is for and how to apply it, and is listed in the page about installing."""
+def test_sample_is_explained_and_listed(sample: Path):
+    """It begins with its purpose and how to apply it, and the installation page lists it."""
     head = re.match(r"(#.*\n)+", sample.read_text())
     assert head is not None
     assert f"kubectl apply -f {sample.name}" in head[0].replace("-n qlib-shadow ", "")
     assert f"samples/{sample.name}" in (ROOT / "docs/install.md").read_text()
 
 
-def test_the_one_for_gpus_trains_there_and_downloads_elsewhere():
-    """A download would hold a GPU and not use it."""
+def test_gpu_sample_uses_the_gpu_only_for_training():
+    """A download would hold a GPU without using it."""
     train, download = pod("gpu-node", Stage.QRUN), pod("gpu-node", Stage.DOWNLOAD)
     [container] = train["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
@@ -75,8 +75,8 @@ def test_the_one_for_gpus_trains_there_and_downloads_elsewhere():
     assert not {"nodeSelector", "tolerations"} & set(download)
 
 
-def test_the_one_for_spot_nodes_tolerates_their_taint():
-    """By the key of the label that it asks for."""
+def test_spot_sample_tolerates_the_taint():
+    """By the key of its node label."""
     train = pod("spot-nodes", Stage.QRUN)
     [toleration] = train["tolerations"]
     assert train["nodeSelector"] == {toleration["key"]: toleration["value"]}

@@ -1,4 +1,4 @@
-"""The table of stages, and what repeats its names: CRD, chart, policies, settings and docs."""
+"""The table of stages, and the places that repeat its names: CRD, chart, policies, settings and docs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_stage_has_one_row():
 
 
 def test_a_stage_leaves_keys_of_a_result():
-    """And no two stages are the first to tell of the same."""
+    """Each key is first left by one stage only."""
     for row in STAGES.values():
         assert set(row.leaves) <= set(Result.__annotations__)
     assert (leaving("dataset", Stage), leaving("metrics", Stage)) == (Stage.DOWNLOAD, Stage.QRUN)
@@ -57,26 +57,26 @@ def test_a_stage_leaves_keys_of_a_result():
 
 
 def test_a_closed_stage_has_no_secret_and_changes_no_data():
-    """Whatever stages are added."""
+    """This holds for any stage that is added."""
     for row in STAGES.values():
         assert row.network is Network.OPEN or not row.secrets
         assert row.network is Network.OPEN or row.dataset is not Access.WRITTEN
 
 
 @pytest.mark.parametrize("spec", [{}, {"dataset": {}}, {"dataset": None}, {"dataset": "x"}, None, "x", []])
-def test_a_spec_that_says_nothing_of_it_has_both_stages(spec: object):
-    """A wrong one too: the first stage is where the fault is told."""
+def test_spec_without_version_has_both_stages(spec: object):
+    """A malformed spec has both, too: the first stage reports the fault."""
     assert stages_of(spec) == (Stage.DOWNLOAD, Stage.QRUN)
 
 
 @pytest.mark.parametrize("version", ["3f9c0a1b2c3d", "wrong", "", 5])
 def test_a_spec_that_names_a_version_has_no_download(version: object):
-    """A wrong one neither: the training says what is wrong with it."""
+    """A malformed version has none, too: the training reports the fault."""
     assert stages_of({"dataset": {"version": version}}) == (Stage.QRUN,)
 
 
 def test_the_folder_of_a_version_follows_from_the_spec():
-    """From as much of the fingerprint as its name has."""
+    """The folder's name has the first characters of the fingerprint."""
     whole = "3f9c0a1b2c3d" + "0" * 52
     assert pinned_path({"dataset": {"version": whole}}) == "/data/qlib/qlib_data/us_data_1d@3f9c0a1b2c3d"
     assert pinned_path({"dataset": {"path": "/data/x", "version": whole[:12]}}) == "/data/x@3f9c0a1b2c3d"
@@ -84,8 +84,8 @@ def test_the_folder_of_a_version_follows_from_the_spec():
         assert pinned_path(spec) is None
 
 
-def test_a_run_folder_tells_the_runs_stages():
-    """By the records that are kept of them; without any, those of a run that says nothing."""
+def test_stages_are_read_from_the_run_folder():
+    """By their records; without any, the stages of an empty spec."""
     assert recorded_stages({"stages": {"qrun": {}}}) == (Stage.QRUN,)
     assert recorded_stages({"stages": {"qrun": {}, "download": {"attempts": 1}, "x": {}}}) == tuple(Stage)
     nothing: object
@@ -134,7 +134,7 @@ def test_a_policy_closes_the_stages_without_a_network_and_no_other(stage: Stage)
 
 
 def policy_files() -> list[Path]:
-    """List the policies."""
+    """Return the policies."""
     folder = ROOT / "manifests/network-policy"
     return [path for path in folder.glob("*.yaml") if path.name != "kustomization.yaml"]
 

@@ -1,4 +1,4 @@
-"""The workflows of CI and release are ones: schema, expressions, scripts; and do what pages promise."""
+"""The CI and release workflows are valid, and do what the docs promise."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), r
 
 
 def jobs(name: str) -> dict[str, Any]:
-    """Read a workflow's jobs."""
+    """Return a workflow's jobs."""
     found: dict[str, Any] = yaml.safe_load((ROOT / f".github/workflows/{name}.yaml").read_text())["jobs"]
     return found
 
 
 def steps(job: dict[str, Any]) -> str:
-    """Give everything that a job does, as one text."""
+    """Return everything that a job does, as one text."""
     return "\n".join(
         f"{step.get('uses', '')} {step.get('with', '')} {step.get('run', '')}" for step in job["steps"]
     )
 
 
-def test_the_workflows_fit_the_schema():
-    """The one that editors use, without asking any network."""
+def test_workflows_fit_the_schema():
+    """The schema that editors use, without network access."""
     checker = Path(sys.executable).parent / "check-jsonschema"
     command = [str(checker), "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -50,8 +50,8 @@ def test_actionlint_finds_nothing_wrong():
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_may_do_no_more_than_it_must(path: Path):
-    """Reading is the default; no third party's code gets the checkout's token; nothing runs for ever."""
+def test_workflow_permissions_are_minimal(path: Path):
+    """Read-only by default; no third-party code gets the checkout's token; every job has a time limit."""
     document = yaml.safe_load(path.read_text())
     assert document["permissions"] == {"contents": "read"}
     for job in document["jobs"].values():
@@ -65,7 +65,7 @@ def test_a_workflow_may_do_no_more_than_it_must(path: Path):
             )
 
 
-def test_ci_runs_what_a_contributor_runs():
+def test_ci_runs_make_test():
     """Make test on both Pythons; the harness, advisories and licences beside it."""
     test, audit = jobs("ci")["test"], jobs("ci")["audit"]
     assert test["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
@@ -76,7 +76,7 @@ def test_ci_runs_what_a_contributor_runs():
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_the_tests_are_root_and_know_that_this_is_ci(path: Path, tmp_path: Path):
+def test_tests_run_as_root_with_ci_set(path: Path, tmp_path: Path):
     """With the workflow's Python on the path, and a cache that the user can pack: sudo keeps neither."""
     scripts = [step.get("run", "") for step in jobs(path.stem)["test"]["steps"]]
     [script] = [script for script in scripts if "make test" in script]
@@ -95,7 +95,7 @@ def test_the_tests_are_root_and_know_that_this_is_ci(path: Path, tmp_path: Path)
     assert (tmp_path / "given").read_text() == f"yes -R {os.getuid()}:{os.getgid()} /home/runner/.cache\n"
 
 
-def test_a_release_is_tested_built_for_both_processors_described_and_signed():
+def test_release_is_tested_multi_arch_described_and_signed():
     """In this order: no image without the tests, no chart without the images."""
     found = jobs("release")
     assert "make test" in steps(found["test"])
@@ -109,13 +109,13 @@ def test_a_release_is_tested_built_for_both_processors_described_and_signed():
 
 
 def only(steps: list[dict[str, Any]], action: str) -> dict[str, Any]:
-    """Find the step that uses an action."""
+    """Return the step that uses an action."""
     [found] = [step for step in steps if f"/{action}@" in step.get("uses", "")]
     return found
 
 
-def test_a_release_attaches_what_it_has_made_and_no_record_of_a_build():
-    """Such a record is uploaded by default; downloading it fails, or it is published."""
+def test_release_attaches_no_build_record():
+    """A build record is uploaded by default; downloading it fails, or it is published."""
     image, chart = jobs("release")["image"]["steps"], jobs("release")["chart"]["steps"]
     assert only(image, "build-push-action")["env"]["DOCKER_BUILD_RECORD_UPLOAD"] == "false"
     uploaded = only(image, "upload-artifact")["with"]["name"].partition("${{")[0]
@@ -123,8 +123,8 @@ def test_a_release_attaches_what_it_has_made_and_no_record_of_a_build():
     assert only(chart, "download-artifact")["with"]["pattern"] == f"{uploaded}*"
 
 
-def test_the_chart_is_told_the_digests_of_the_images():
-    """They are among what the images' job hands on, and are there before the chart is packed."""
+def test_chart_gets_the_digests_of_the_images():
+    """They are among the artifacts of the images' job, and exist before the chart is packed."""
     image, chart = jobs("release")["image"]["steps"], jobs("release")["chart"]["steps"]
     [noted] = [step for step in image if '> "$NAME.digest"' in step.get("run", "")]
     assert noted["env"]["DIGEST"] == "${{ steps.build.outputs.digest }}"
@@ -134,8 +134,8 @@ def test_the_chart_is_told_the_digests_of_the_images():
 
 
 @pytest.mark.parametrize("folder", ["runner", "operator"])
-def test_a_release_tells_the_images_all_that_their_labels_say(folder: str):
-    """Each argument of the labels, and no argument that there is not."""
+def test_release_sets_every_label_argument(folder: str):
+    """Each argument of the labels, and no unknown argument."""
     dockerfile = (ROOT / f"images/{folder}/Dockerfile").read_text()
     arguments = set(re.findall(r"^ARG (\w+)", dockerfile, re.MULTILINE))
     build = only(jobs("release")["image"]["steps"], "build-push-action")

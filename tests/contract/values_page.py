@@ -30,7 +30,7 @@ FIELD: Final = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z]+):")
 
 
 def page() -> str:
-    """Write the page."""
+    """Return the page."""
     text = (CHART / "values.yaml").read_text()
     values = yaml.safe_load(text)
     rows = (f"| `{path}` | {default(values, path)} | {meaning} |" for path, meaning in described(text))
@@ -38,7 +38,7 @@ def page() -> str:
 
 
 def described(text: str) -> Iterator[tuple[str, str]]:
-    """Find each value with the comment above it, which begins with `# --`."""
+    """Yield each value with the comment above it, which begins with `# --`."""
     path: list[str] = []
     comment: list[str] = []
     for line in text.splitlines():
@@ -56,7 +56,7 @@ def described(text: str) -> Iterator[tuple[str, str]]:
 
 
 def default(values: Any, path: str) -> str:
-    """Write a default as one would write it on the command line."""
+    """Return a default as a user would write it on the command line."""
     for name in path.split("."):
         values = values[name]
     return f"`{json.dumps(values)}`"

@@ -1,4 +1,4 @@
-"""The installation, and the runs that the tests look at."""
+"""The installation, and the runs that the tests inspect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def installation(
     cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    """Install the operator and a claim; take both away afterwards."""
+    """Install the operator and a claim; remove both afterwards."""
     folder = overlay(tmp_path_factory.mktemp("overlay"), images)
     rendered = cluster.kubectl("kustomize", str(folder))
     cluster.kubectl("apply", "-f", "-", input=rendered)

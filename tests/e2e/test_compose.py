@@ -1,4 +1,4 @@
-"""The service of images/compose.yaml, really run: by Docker where it answers, by Podman otherwise."""
+"""The service of images/compose.yaml, run by Docker if it answers, else by Podman."""
 
 from __future__ import annotations
 
@@ -35,44 +35,42 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def compose(built_images: Images, tmp_path_factory: pytest.TempPathFactory) -> Composer:
-    """Lend what understands the file."""
+    """Return the Compose program."""
     return composer(tmp_path_factory.mktemp("compose"), built_images)
 
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> dict[str, str]:
-    """Make folders that belong to somebody; give what the file asks for."""
+    """Create folders of another user; return the variables that the file needs."""
     for name in ("qlib", "inbox", "artifacts/trading-ops/qlib-shadow"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name).chmod(0o777)
     return {"UID": SOMEBODY, "GID": SOMEBODY, "QLIB_SHADOW_DATA": str(tmp_path)}
 
 
-def test_it_is_somebody_who_can_write_to_the_data_alone(
-    compose: Composer, theirs: dict[str, str], tmp_path: Path
-):
-    """No root, no capabilities, one time zone, and Qlib on the login shell's path."""
+def test_service_user_can_write_only_to_the_data(compose: Composer, theirs: dict[str, str], tmp_path: Path):
+    """No root, no capabilities, the time zone, and Qlib on the login shell's path."""
     line = (
         "id -u; pwd; date +%Z; grep CapBnd /proc/self/status; command -v qrun;"
         " touch /data/qlib/mine /tmp/x /work/x; touch /x /repo/x /data/x /data/inbox/x 2>&1 | grep -c Read-o"
     )
     told = compose.run(line, **theirs, TZ="America/New_York").split()
-    told = told[told.index(SOMEBODY) :]  # podman-compose says first what it makes for itself
+    told = told[told.index(SOMEBODY) :]  # podman-compose first prints what it creates
     assert told[1] == "/work"
     assert told[2] in {"EST", "EDT"}
     assert told[3:] == ["CapBnd:", "0000000000000000", "/opt/venv/bin/qrun", "4"]
     assert (tmp_path / "qlib/mine").stat().st_uid == int(SOMEBODY)
 
 
-def test_nobody_in_particular_is_refused(compose: Composer, theirs: dict[str, str]):
-    """Without a user, a container would be root's; the message says where to look."""
+def test_missing_user_is_refused(compose: Composer, theirs: dict[str, str]):
+    """Without a user, the container would run as root; the message says where to look."""
     with pytest.raises(CommandError, match=r"see the top of images/compose\.yaml"):
         compose.run("true", **theirs | {"UID": ""})
 
 
 @pytest.fixture
 def manifest() -> Iterator[str]:
-    """Write a tiny run below the repository, which is all that the container sees of the host's files."""
+    """Write a tiny run below the repository, which the container can read."""
     file = ROOT / "data/tiny-in-compose.yaml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(yaml.safe_dump(TINY))
@@ -80,8 +78,8 @@ def manifest() -> Iterator[str]:
     file.unlink()
 
 
-def test_the_stages_run_one_after_the_other(compose: Composer, manifest: str, tmp_path: Path):
-    """The targets make the folders; what they leave lies on the host and is held to every promise."""
+def test_stages_run_in_order(compose: Composer, manifest: str, tmp_path: Path):
+    """The targets create the folders; the outputs are on the host and are verified."""
     data = tmp_path / "data"
     told = compose.make("compose-download", RUN=manifest, DATA=str(data))
     assert "synthetic 21" in told

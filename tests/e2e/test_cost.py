@@ -1,4 +1,4 @@
-"""What a run costs, where it can be counted and not only timed: calls to the API server, and Jobs.
+"""What a run costs in API calls and Jobs.
 
 The stages end at once (tests/cluster/go/stage). Times are in docs/benchmarks.md.
 """
@@ -20,17 +20,17 @@ pytestmark = pytest.mark.cluster
 
 RUNS = 20
 CALLS = 8
-"""Reads and writes that a run may cost, Events apart."""
+"""Reads and writes that a run may cost, without Events."""
 TROUBLE = 2
-"""What more it may cost to ask why a pod is ten seconds late: to say so, and to take it back."""
+"""Calls to query why a pod is late, to report it, and to clear it."""
 SMALL = {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "64Mi"}}
-"""So that none waits for room, which would be told, too."""
+"""So small that none waits for room, which would be reported, too."""
 SHARED = {f"{verb} {kind}" for verb in ("watch", "list") for kind in ("runs", "jobs", "pods")}
-"""What grows with time, and not with the number of runs."""
+"""Calls that grow with time, not with the number of runs."""
 
 
 def run(number: int) -> dict[str, Any]:
-    """Describe a run of stages that end at once."""
+    """Return a run whose stages end at once."""
     return {
         "apiVersion": "qlibshadow.io/v1alpha1",
         "kind": "QlibShadowRun",
@@ -43,7 +43,7 @@ def run(number: int) -> dict[str, Any]:
 
 
 def calls(installation: Installation) -> Counter[str]:
-    """Read from the operator's metrics what it has asked of the API server."""
+    """Return the operator's API calls, from its metrics."""
     selector = "app.kubernetes.io/component=operator"
     [pod] = json.loads(installation.kubectl("get", "pods", "-l", selector, "-o", "json"))["items"]
     where = f"/api/v1/namespaces/{installation.namespace}/pods/{pod['metadata']['name']}:8080/proxy/metrics"
@@ -58,7 +58,7 @@ def calls(installation: Installation) -> Counter[str]:
 
 @pytest.fixture(scope="module")
 def spent(installation: Installation) -> Counter[str]:
-    """Let twenty runs begin at once and complete; give the calls that they took."""
+    """Let twenty runs start at once and complete; return the calls that they took."""
     try:
         installation.cluster.load_image(binaries.stage(), binaries.STAGE)
     except UnavailableError as why:
@@ -69,8 +69,8 @@ def spent(installation: Installation) -> Counter[str]:
     return calls(installation) - before
 
 
-def test_a_run_costs_few_calls(spent: Counter[str]):
-    """Each look writes at most once; what happens at the same time is told together."""
+def test_calls_per_run_are_bounded(spent: Counter[str]):
+    """Each pass writes at most once; simultaneous changes are written together."""
     ours = {name: count for name, count in spent.items() if name not in SHARED}
     total = sum(count for name, count in ours.items() if not name.endswith(" events"))
     assert total <= CALLS * RUNS + TROUBLE * spent["list events"], spent
@@ -78,7 +78,7 @@ def test_a_run_costs_few_calls(spent: Counter[str]):
 
 
 def test_a_run_has_one_job_a_stage(installation: Installation, spent: Counter[str]):
-    """However many looks were taken at it."""
+    """However many passes there were."""
     del spent
     jobs = installation.cluster.get("jobs", f"--namespace={installation.namespace}")["items"]
     labels = [job["metadata"]["labels"] for job in jobs]
@@ -90,7 +90,7 @@ def test_a_run_has_one_job_a_stage(installation: Installation, spent: Counter[st
     assert made == {(f"cost-{n}", stage): 1 for n in range(RUNS) for stage in ("download", "qrun")}
 
 
-def test_runs_take_their_jobs_and_pods_with_them(installation: Installation, spent: Counter[str]):
+def test_deleted_runs_leave_no_jobs_and_pods(installation: Installation, spent: Counter[str]):
     """Deleting twenty runs leaves nothing in the namespace."""
     del spent
     installation.kubectl("delete", "qsr", "-l", "test=cost")

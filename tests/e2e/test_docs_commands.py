@@ -1,7 +1,7 @@
-"""What pages show for kubectl and helm is typed at a real control plane, block by block, page by page.
+"""The kubectl and helm blocks of the docs, run on a real control plane, page by page.
 
-There is no node, so that no pod ever starts: where a page waits for a run, a stand-in for the operator gives
-it the status that tests/e2e/test_run.py gets from the real one.
+There is no node, so that no pod starts: where a page waits for a run, a substitute for the operator writes
+the status that tests/e2e/test_run.py gets from the real one.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ MAY_WORK = (
     "timeout 60 sh -c 'until kubectl auth can-i create jobs -n qlib-shadow"
     " --as=system:serviceaccount:qlib-shadow:qlib-shadow-operator; do sleep 0.2; done'"
 )
-"""The API server takes a moment to know of a new role."""
+"""The API server needs a moment to apply a new role."""
 COUNTED = """
 timeout 120 sh -c 'until kubectl create quota probe -n research --hard=count/qlibshadowruns.qlibshadow.io=1 &&
   kubectl wait -n research resourcequota/probe --for="jsonpath={.status.used}" --timeout=3s; do
   kubectl delete quota probe -n research; done; kubectl delete quota probe -n research'
 """
-"""The controller of quotas takes half a minute to know of a new kind."""
+"""The quota controller needs half a minute to learn of a new kind."""
 BEFORE = {
     "docs/cleaning-up.md": "kubectl apply -n research -f manifests/samples/demo.yaml",
     "docs/large-clusters.md": COUNTED,
@@ -48,12 +48,12 @@ BEFORE = {
     "docs/upgrading.md": "helm install qlib-shadow helm/qlib-shadow-operator -n research",
     "docs/waiting.md": "kubectl apply -n research -f manifests/samples/demo.yaml",
 }
-"""What a reader of a page has done already."""
+"""What the reader of a page has done before."""
 WITHOUT_STATUS = '{.metadata.namespace}/{.metadata.name}/{.status.phase}{"\\n"}'
 
 
 def here(block: Block) -> bool:
-    """Whether a block is to be typed at a cluster."""
+    """Return whether a block needs a cluster."""
     return block.is_run and block.wants_a_cluster
 
 
@@ -61,10 +61,10 @@ SHOWN = [page for page in PAGES if any(here(block) for block in read(page))]
 
 
 class Terminal:
-    """A shell in a copy of the checkout's files, with a cluster to talk to."""
+    """A shell in a copy of the repository's files, with a cluster."""
 
     def __init__(self, cluster: Cluster, helm: Path, folder: Path) -> None:
-        """Bring the files that pages name."""
+        """Copy the files that pages name."""
         self.cluster = cluster
         self.folder = folder
         for entry in ("manifests", "helm"):
@@ -74,7 +74,7 @@ class Terminal:
         self.environment = {"PATH": path, "HOME": str(folder), "KUBECONFIG": str(cluster.kubeconfig)}
 
     def type(self, commands: str) -> subprocess.CompletedProcess[str]:
-        """Type commands, and stop at the first that fails."""
+        """Run commands, and stop at the first that fails."""
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             cwd=self.folder,
@@ -85,13 +85,13 @@ class Terminal:
         )
 
     def must(self, commands: str) -> None:
-        """Type what has to work."""
+        """Run commands that must succeed."""
         done = self.type(commands)
         assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
 
 
 def status(condition: str) -> str:
-    """Write what the operator writes at the end of a run."""
+    """Return the final status that the operator writes."""
     now = "2026-01-02T03:04:05Z"
     reason = {"Complete": "Succeeded", "Failed": "DatasetStale"}[condition]
     told = {"type": condition, "status": "True", "reason": reason, "message": "a sentence"}
@@ -106,7 +106,7 @@ def status(condition: str) -> str:
 
 @contextmanager
 def stand_in(cluster: Cluster, condition: str) -> Iterator[None]:
-    """Let every run end in this way as soon as it is there."""
+    """Let every run end in this way as soon as it exists."""
     where = f"--kubeconfig={cluster.kubeconfig}"
     what = ("get", "qsr", "--all-namespaces", "--watch", f"--output=jsonpath={WITHOUT_STATUS}")
     command = [str(cluster.kubectl_program), where, *what]
@@ -130,7 +130,7 @@ def stand_in(cluster: Cluster, condition: str) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
-    """Lend a control plane, with the namespaces that pages speak of."""
+    """Return a control plane with the namespaces that pages name."""
     cluster = start_control_plane()
     for namespace in NAMESPACES:
         cluster.kubectl("create", "namespace", namespace)
@@ -139,7 +139,7 @@ def plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
 
 @pytest.fixture
 def terminal(plane: Cluster, helm: Path, tmp_path: Path) -> Iterator[Terminal]:
-    """Lend a shell and the CRD; what was made in the namespaces is removed."""
+    """Yield a shell with the CRD; delete what the blocks created in the namespaces."""
     terminal = Terminal(plane, helm, tmp_path)
     terminal.must("kubectl apply -f manifests/crd/qlibshadowruns.yaml")
     plane.wait_until_served(CRD)
@@ -152,8 +152,8 @@ def terminal(plane: Cluster, helm: Path, tmp_path: Path) -> Iterator[Terminal]:
 
 
 @pytest.mark.parametrize("page", SHOWN, ids=name)
-def test_what_is_typed_at_a_cluster_works(page: Path, terminal: Terminal):
-    """All of a page's blocks for a cluster, in their order."""
+def test_commands_of_a_page_work(page: Path, terminal: Terminal):
+    """All blocks of a page, in order."""
     write_files(page, terminal.folder)
     terminal.must(BEFORE.get(name(page), "true"))
     with stand_in(terminal.cluster, "Complete"):
@@ -161,14 +161,14 @@ def test_what_is_typed_at_a_cluster_works(page: Path, terminal: Terminal):
             terminal.must(block.commands)
 
 
-def test_the_pages_are_found():
-    """A pattern that finds nothing would pass all of the above."""
+def test_pages_are_found():
+    """A pattern that matches no page would pass all of the above."""
     assert {"README.md", "docs/install.md", "docs/waiting.md"} <= {name(page) for page in SHOWN}
     assert BEFORE.keys() <= {name(page) for page in SHOWN}
 
 
-def test_waiting_tells_a_failed_run_from_a_complete_one(terminal: Terminal):
-    """The page's whole point: the same lines end with 1 at once, and tell the reason and the sentence."""
+def test_waiting_distinguishes_failed_from_complete(terminal: Terminal):
+    """For a failed run, the page's commands end with 1 at once, and print the reason and the sentence."""
     wait, why, *_ = (block for block in read(ROOT / "docs/waiting.md") if here(block))
     terminal.must(BEFORE["docs/waiting.md"])
     with stand_in(terminal.cluster, "Failed"):

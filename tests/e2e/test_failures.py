@@ -1,8 +1,7 @@
-"""Every way in which a stage does not start or ends badly: the reason, and the words, on a real node.
+"""Every way in which a stage does not start or fails: the reason and the message, on a real node.
 
-All runs are applied at once, for two operators: a patient one, and a hasty one that soon gives up what does
-not start. What is asserted of each is what its user reads in `kubectl describe qsr`. What the hasty one says
-is read last: it has given up by then.
+All runs are applied at once, for two operators: a patient one, and a hasty one with a short start timeout.
+The tests assert what the user reads in `kubectl describe qsr`. The runs of the hasty one are checked last.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ pytestmark = pytest.mark.cluster
 HASTY_SECONDS = QUERY_AFTER_SECONDS * (1 + 4 * NO_WARNING_LIFETIME)
 """Events are asked for four times before it: a busy kubelet may have nothing to say at first."""
 PYTHON = "docker.io/library/python:3.12-slim"
-"""The base of both images where Docker is."""
+"""The base of both images with Docker."""
 BOTCHED = """
 FROM {base}
 ENTRYPOINT ["sh", "-c", "case $QLIB_SHADOW_REQUEST in *nonsense*) echo all good > /dev/termination-log; esac"]
@@ -56,7 +55,7 @@ TOO_SMALL = {
 
 @pytest.fixture(scope="module")
 def botched(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Make an image that ends well and tells nothing, or nonsense."""
+    """Return an image that succeeds without a result, or with a malformed one."""
     folder, version = tmp_path_factory.mktemp("botched"), images.runner.reference.rpartition(":")[2]
     reference = f"localhost/qlib-botched:{version}"
     (folder / "Dockerfile").write_text(BOTCHED.format(base=engine().base() or PYTHON))
@@ -78,12 +77,12 @@ class Case:
 
 
 def stages(**download: Any) -> dict[str, Any]:
-    """Say how the download is run."""
+    """Return the settings of the download stage."""
     return {"stages": {"download": download}}
 
 
 def existing(path: str) -> dict[str, Any]:
-    """Use a dataset that nobody put there."""
+    """Return an existing dataset that is missing."""
     return {"path": f"/data/qlib/{path}", "source": {"existing": {}}}
 
 
@@ -91,7 +90,7 @@ OLD_PRICES = {"path": "/data/qlib/old", "source": {"prices": {"path": "inbox/old
 
 
 def write_old_prices(data: Path) -> None:
-    """Put a user's own file on the volume: 260 days of 12 symbols, and they end in 2019."""
+    """Write a user's price file to the volume: 260 days of 12 symbols that end in 2019."""
     days = [date(2019, 1, 1) + timedelta(days=n) for n in range(364)]
     rows = [
         f"{day},S{symbol:02},10,11,9,{10 + (day.day + symbol) % 7 / 10},1000"
@@ -144,7 +143,7 @@ HASTY: dict[str, Case] = {
         ("the API server refuses the stage's Job", "less than or equal to memory limit"),
     ),
 }
-"""Nothing of these ever runs."""
+"""Runs that never start."""
 
 PATIENT: dict[str, Case] = {
     "no-dataset": Case(
@@ -187,12 +186,12 @@ PATIENT: dict[str, Case] = {
         ("exit code 2 without a result; the log ends with: no cluster to talk to",),
     ),
 }
-"""These run, and end badly."""
+"""Runs that start and fail."""
 
 
 @pytest.fixture(scope="module")
 def hasty(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    """Let the hasty operator have its runs."""
+    """Let the hasty operator work on its runs."""
     define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("hasty"), images.runner.reference
     timeout = {"START_TIMEOUT_SECONDS": str(HASTY_SECONDS)}
@@ -204,7 +203,7 @@ def hasty(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFac
 
 
 def broken_claims(namespace: str) -> tuple[dict[str, Any], ...]:
-    """Describe a claim without a volume, and one whose volume is a folder that is not there."""
+    """Return a claim without a volume, and one whose volume is a missing folder."""
 
     def claim(name: str, volume: str) -> dict[str, Any]:
         spec = {"accessModes": ["ReadWriteMany"], "storageClassName": "", "volumeName": volume}
@@ -237,7 +236,7 @@ class Patient:
     full: Workshop
     """Has no room for pods, and no NetworkPolicy."""
     strict: Workshop
-    """Has no room for Jobs, and then for no pod as large as ours."""
+    """Has no room for Jobs, and later none for pods of our size."""
     operator: Process
 
 
@@ -245,7 +244,7 @@ class Patient:
 def patient(
     cluster: Cluster, images: Images, botched: str, hasty: Workshop, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Patient]:
-    """Let the patient operator have its runs, while the hasty one waits for its own."""
+    """Let the patient operator work on its runs, while the hasty one waits."""
     del hasty
     define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("patient"), images.runner.reference
@@ -267,7 +266,7 @@ def patient(
 
 
 def check(shop: Workshop, name: str, case: Case) -> None:
-    """Hold what a user reads against what is to be read."""
+    """Check what a user reads."""
     failed = shop.failure(name)
     assert failed["reason"] == case.reason, failed
     for words in case.words:
@@ -282,8 +281,8 @@ def check(shop: Workshop, name: str, case: Case) -> None:
     assert shop.told(name, case.reason) == failed["message"]
 
 
-# First: whoever is refused tries again later each time, and the tests would wait as long.
-def test_pods_that_a_quota_refuses_are_explained_and_made_when_there_is_room(patient: Patient):
+# First, because a refused Job is retried with backoff, and later tests would wait for it.
+def test_pods_refused_by_a_quota_are_explained_and_created_later(patient: Patient):
     """The Job controller's Event is read: the Job itself says nothing."""
     full = patient.full
     waiting = full.wait_for_stage("waits", "download", reason="QuotaExceeded")
@@ -295,8 +294,8 @@ def test_pods_that_a_quota_refuses_are_explained_and_made_when_there_is_room(pat
     full.wait("waits", "DatasetReady")
 
 
-def test_jobs_that_a_quota_refuses_are_explained_and_made_when_there_is_room(patient: Patient):
-    """And pods that a LimitRange does not let in are explained too."""
+def test_jobs_refused_by_a_quota_are_explained_and_created_later(patient: Patient):
+    """Pods that a LimitRange refuses are explained, too."""
     strict = patient.strict
     waiting = strict.wait_for_stage("refused", "download", reason="QuotaExceeded")
     assert waiting["state"] == "Waiting"
@@ -314,8 +313,8 @@ def test_jobs_that_a_quota_refuses_are_explained_and_made_when_there_is_room(pat
     strict.wait("refused", "DatasetReady")
 
 
-def test_a_namespace_without_a_network_policy_is_told_and_not_refused(patient: Patient):
-    """Policies of other kinds cannot be seen, and the runner's own guard needs none."""
+def test_missing_network_policy_is_reported_but_not_refused(patient: Patient):
+    """Policies of other kinds are not visible, and the runner's own guard needs none."""
     full, shop = patient.full, patient.shop
     full.kubectl("wait", "--for=condition=NetworkClosed=False", "qsr/waits", f"--timeout={PATIENCE}s")
     told = full.condition("waits", "NetworkClosed")
@@ -328,20 +327,20 @@ def test_a_namespace_without_a_network_policy_is_told_and_not_refused(patient: P
 
 
 @pytest.mark.parametrize("name", PATIENT)
-def test_what_ends_badly_says_why(patient: Patient, name: str):
-    """Cause, log and remedy; only what may pass by itself is tried again."""
+def test_failed_run_says_why(patient: Patient, name: str):
+    """Cause, log and remedy; only transient failures are retried."""
     check(patient.shop, name, PATIENT[name])
 
 
-def test_what_the_log_says_is_on_the_volume(patient: Patient):
-    """Where the message points to, the attempts and their end are to be read."""
+def test_log_is_on_the_volume(patient: Patient):
+    """The file that the message names has the attempts and their ends."""
     patient.shop.wait("no-dataset", "Failed")
     path = patient.shop.status("no-dataset")["artifactPath"]
     log = patient.shop.data / path.removeprefix("/data/") / "stderr.log"
     assert "DatasetMissing" in log.read_text() or "nowhere" in log.read_text()
 
 
-def test_a_folder_of_another_run_is_not_touched(patient: Patient):
+def test_run_folder_of_another_run_is_refused(patient: Patient):
     """Two runs cannot share a runId."""
     shop = patient.shop
     shop.wait("no-dataset", "Failed")
@@ -353,8 +352,8 @@ def test_a_folder_of_another_run_is_not_touched(patient: Patient):
     assert "Choose another spec.runId" in failed["message"]
 
 
-def test_a_template_that_is_missing_is_waited_for(patient: Patient):
-    """The training waits for its ConfigMap, and goes on when it is there: here, to its faults."""
+def test_missing_template_is_waited_for(patient: Patient):
+    """The training waits for its ConfigMap, and continues when it exists: here, to its own errors."""
     shop = patient.shop
     waiting = shop.wait_for_stage("no-template", "qrun", reason="TemplateNotFound")
     assert waiting["state"] == "Waiting"
@@ -368,7 +367,7 @@ def test_a_template_that_is_missing_is_waited_for(patient: Patient):
 
 
 def test_failed_runs_are_found_by_their_phase(patient: Patient):
-    """selectableFields: nobody has to read all runs to find the failed ones."""
+    """By selectableFields, without listing all runs."""
     shop = patient.shop
     for name in ("no-dataset", "silent"):
         shop.wait(name, "Failed")
@@ -401,22 +400,22 @@ def test_failed_runs_are_found_by_their_phase(patient: Patient):
         ),
     ],
 )
-def test_what_cannot_work_is_refused_at_once(patient: Patient, spec: dict[str, Any], sentence: str):
+def test_invalid_spec_is_refused_at_once(patient: Patient, spec: dict[str, Any], sentence: str):
     """By the API server, before anything runs."""
     with pytest.raises(Exception, match=r"is invalid|error validating") as refused:
         patient.shop.run("wrong", **spec)
     assert sentence in str(refused.value)
 
 
-def test_the_queue_of_a_run_that_has_started_stays(patient: Patient):
-    """Its Jobs stand there already."""
+def test_queue_of_a_started_run_is_frozen(patient: Patient):
+    """Its Jobs exist already."""
     patient.shop.wait("no-dataset", "Failed")
     with pytest.raises(Exception, match="the run has started"):
         patient.shop.change("no-dataset", queueName="other")
 
 
-def test_the_operator_had_all_the_rights_it_needed(patient: Patient):
-    """Nothing was forbidden, and nothing was a defect."""
+def test_operator_had_all_needed_rights(patient: Patient):
+    """No request was forbidden, and no defect was logged."""
     patient.shop.wait("flaky", "Failed")
     lines = patient.operator.lines()
     assert lines
@@ -424,8 +423,8 @@ def test_the_operator_had_all_the_rights_it_needed(patient: Patient):
 
 
 @pytest.mark.parametrize("name", HASTY)
-def test_what_cannot_start_says_why(hasty: Workshop, name: str):
-    """Past the start timeout it fails, and its Job is stopped."""
+def test_run_that_cannot_start_says_why(hasty: Workshop, name: str):
+    """After the start timeout the run fails, and its Job is deleted."""
     case = HASTY[name]
     failed = hasty.failure(name)
     assert failed["reason"] == case.reason, failed

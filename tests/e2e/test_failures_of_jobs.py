@@ -1,4 +1,4 @@
-"""What is taken away while a run is at work: its Job, its pod, its result, its namespace; on a cluster."""
+"""Deletions during a run: its Job, its pod, its result, its namespace; on a cluster."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Make a namespace and run an operator for it."""
+    """Create a namespace and run an operator for it."""
     define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("jobs"), images.runner.reference
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image) as process:
@@ -53,14 +53,14 @@ def place(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFac
 
 
 def job_of(shop: Workshop, run: str, stage: str = "download") -> dict[str, Any]:
-    """Give a stage's own Job."""
+    """Return a stage's own Job."""
     selector = f"--selector=qlibshadow.io/run={run},qlibshadow.io/stage={stage},!qlibshadow.io/purpose"
     items = shop.objects("jobs", selector)
     return dict(items[0]) if items else {}
 
 
 def another_job(shop: Workshop, run: str, uid: str) -> dict[str, Any]:
-    """Wait for the Job that takes a deleted one's place."""
+    """Return the Job that replaces a deleted one."""
 
     def found() -> dict[str, Any]:
         job = job_of(shop, run)
@@ -69,8 +69,8 @@ def another_job(shop: Workshop, run: str, uid: str) -> dict[str, Any]:
     return wait_for(found, PATIENCE, f"another Job of {run}")
 
 
-def test_a_job_that_is_deleted_by_hand_is_made_once_more_and_no_oftener(place: Place):
-    """The second time, somebody means it."""
+def test_job_deleted_by_hand_is_recreated_once_on_a_cluster(place: Place):
+    """The second deletion is taken as intended."""
     shop = place.shop
     shop.run("deleted", dataset=synthetic("deleted"), stages=NO_DATASET)
     seen = shop.wait_for_stage("deleted", "download", reason="Unschedulable")
@@ -90,8 +90,8 @@ def test_a_job_that_is_deleted_by_hand_is_made_once_more_and_no_oftener(place: P
     assert job_of(shop, "deleted") == {}
 
 
-def test_a_pod_that_is_deleted_by_hand_is_no_failed_attempt(place: Place):
-    """With no retry to spare, another attempt is made, and what it ends with counts."""
+def test_pod_deleted_by_hand_does_not_count_as_a_retry(place: Place):
+    """With no retry left another attempt is made, and its outcome counts."""
     shop = place.shop
     shop.run("pod-deleted", dataset=unreachable("busy"), stages={"download": {"retries": 0}})
     shop.kubectl("delete", "pod", shop.running_pod("pod-deleted"))
@@ -102,8 +102,8 @@ def test_a_pod_that_is_deleted_by_hand_is_no_failed_attempt(place: Place):
     assert job_of(shop, "pod-deleted")["status"]["failed"] == 1
 
 
-def test_an_eviction_is_no_failed_attempt(place: Place):
-    """As a drained node does it: by the Eviction API."""
+def test_eviction_does_not_count_as_a_retry(place: Place):
+    """By the Eviction API, as when a node is drained."""
     shop = place.shop
     shop.run("evicted", dataset=unreachable("busy"), stages={"download": {"retries": 0}})
     pod = shop.running_pod("evicted")
@@ -118,7 +118,7 @@ def test_an_eviction_is_no_failed_attempt(place: Place):
 
 
 def lose_results(place: Place, ends: dict[str, str]) -> dict[str, str]:
-    """Let downloads end so, and their pods be gone, while no operator looks; give the Jobs' uids."""
+    """Let downloads end and delete their pods while no operator runs; return the Jobs' uids."""
     shop = place.shop
     jobs: dict[str, dict[str, Any]] = {}
     for run, end in ends.items():
@@ -133,8 +133,8 @@ def lose_results(place: Place, ends: dict[str, str]) -> dict[str, str]:
     return {run: job["uid"] for run, job in jobs.items()}
 
 
-def test_a_result_that_was_lost_is_told_again_and_nothing_is_done_again(place: Place):
-    """One small Job reads it from the run folder; where it is not there either, the run says so."""
+def test_lost_result_is_recovered_without_repeating_the_stage(place: Place):
+    """A recovery Job reads it from the run folder; if it is missing there, too, the run says so."""
     shop = place.shop
     uids = lose_results(place, {"told-again": "Complete", "untold": "Complete"})
     [kept] = shop.data.glob("artifacts/trading-ops/qlib-shadow/untold-*/results/download.json")
@@ -161,8 +161,8 @@ def test_a_result_that_was_lost_is_told_again_and_nothing_is_done_again(place: P
     assert job_of(shop, "untold")["metadata"]["uid"] == uids["untold"]
 
 
-def test_a_cause_that_was_lost_is_told_again(place: Place):
-    """The run folder keeps why a stage failed, too."""
+def test_lost_cause_is_recovered(place: Place):
+    """The run folder has the cause of a failed stage, too."""
     shop = place.shop
     uids = lose_results(place, {"told-why": "Failed"})
     place.operator.start()
@@ -193,8 +193,8 @@ def everywhere(
             cluster.kubectl("delete", "clusterrole,clusterrolebinding", home.namespace)
 
 
-def test_a_namespace_goes_without_noise(cluster: Cluster, everywhere: tuple[Workshop, Process]):
-    """Nothing holds it up, and of each run that goes with it the operator says at most one word."""
+def test_namespace_deletion_logs_little(cluster: Cluster, everywhere: tuple[Workshop, Process]):
+    """Nothing delays the deletion, and the operator logs at most one line per run."""
     doomed, process = everywhere
     runs = [doomed.run(f"doomed-{number}", dataset=unreachable("busy")) for number in range(3)]
     runs.append(doomed.run("doomed-idle", dataset=unreachable("busy"), stages=NO_DATASET))

@@ -29,7 +29,7 @@ NEW_FIELD = {"workflow": {"model": {"num_boost_round": 20}, "exchange": {"impact
 
 @pytest.fixture(scope="module")
 def apart(cluster: Cluster, images: Images) -> Iterator[Cluster]:
-    """Lend a cluster of its own: a CRD belongs to a whole cluster, and here it comes and goes."""
+    """Yield a separate cluster: a CRD belongs to a whole cluster, and here it is installed and removed."""
     if isinstance(cluster.machine, Borrowed):
         yield cluster
         return
@@ -48,26 +48,26 @@ def brief(apart: Cluster) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def folder(us: Release) -> Path:
-    """Give the volume of the first release."""
+    """Return the volume of the first release."""
     return us.prepare()
 
 
 @pytest.fixture(scope="module")
 def us(apart: Cluster, helm: Path, images: Images) -> Release:
-    """Name the first release, which makes the CRD."""
+    """Return the first release, which installs the CRD."""
     return Release(apart, helm, images, "us")
 
 
 @pytest.fixture(scope="module")
 def eu(apart: Cluster, helm: Path, images: Images) -> Release:
-    """Name the second release, which finds it there."""
+    """Return the second release, which finds the CRD installed."""
     release = Release(apart, helm, images, "eu")
     release.prepare()
     return release
 
 
-def test_an_installation_tries_itself(us: Release, folder: Path, tmp_path: Path):
-    """An earlier version is installed; then `helm test` makes a tiny run, and its figures are in the log."""
+def test_helm_test_runs_the_trial(us: Release, folder: Path, tmp_path: Path):
+    """An earlier version is installed; `helm test` creates a tiny run, and its figures are in the log."""
     us.put(older_chart(tmp_path))
     told = us.helm("test", us.name, "--timeout=10m", "--logs")
     assert "Phase:          Succeeded" in told
@@ -77,8 +77,8 @@ def test_an_installation_tries_itself(us: Release, folder: Path, tmp_path: Path)
     assert us.kubectl("get", "qsr", "--output=name") == "", "the trial cleans up after itself"
 
 
-def test_an_upgrade_brings_the_new_fields_of_the_crd(us: Release):
-    """What the earlier version refused is let in; a crds/ folder would have stayed as it was."""
+def test_upgrade_adds_new_fields_to_the_crd(us: Release):
+    """What the earlier version refused is accepted; a crds/ folder would not have been upgraded."""
     with pytest.raises(CommandError, match="impactCost"):
         us.run("early", **NEW_FIELD)
     us.put(CHART)
@@ -87,7 +87,7 @@ def test_an_upgrade_brings_the_new_fields_of_the_crd(us: Release):
 
 
 def test_a_second_release_shares_the_crd(eu: Release, us: Release, brief: dict[str, Any]):
-    """It leaves the first one's CRD alone, and its runs, here a schedule's, are its own namespace's only."""
+    """It leaves the first one's CRD alone, and runs its own namespace's runs only, here of a schedule."""
     before = us.cluster.get("crd", CRD)
     schedules = [SCHEDULE | {"run": {"spec": TINY | brief}}]
     eu.put(CHART, f"--set-json=schedules={json.dumps(schedules)}")
@@ -102,8 +102,8 @@ def test_a_second_release_shares_the_crd(eu: Release, us: Release, brief: dict[s
     assert "eu/second" not in log
 
 
-def test_a_rollback_keeps_what_was_run(us: Release, brief: dict[str, Any]):
-    """The CRD is the earlier one again; the run that it does not know all of is still there to read."""
+def test_rollback_keeps_runs(us: Release, brief: dict[str, Any]):
+    """The earlier CRD is restored; the run with an unknown field can still be read."""
     us.helm("rollback", us.name, "1", "--wait", f"--timeout={PATIENCE}s")
     with pytest.raises(CommandError, match="impactCost"):
         us.run("late", **NEW_FIELD)
@@ -113,7 +113,7 @@ def test_a_rollback_keeps_what_was_run(us: Release, brief: dict[str, Any]):
 
 
 def test_removal_leaves_crd_runs_claim_and_artifacts(us: Release, folder: Path):
-    """And waits for nothing: a run has no finalizer, so it can be deleted with no operator about."""
+    """And waits for nothing: a run has no finalizer, so it can be deleted without an operator."""
     us.helm("uninstall", us.name, "--wait", f"--timeout={PATIENCE}s")
     assert us.kubectl("get", "deployments,roles,networkpolicies", "--output=name") == ""
     assert us.cluster.get("crd", CRD)
@@ -126,8 +126,8 @@ def test_removal_leaves_crd_runs_claim_and_artifacts(us: Release, folder: Path):
     assert (artifacts / "metrics.json").is_file()
 
 
-def test_another_release_can_take_the_crd_over(eu: Release, brief: dict[str, Any]):
-    """When the one that made it is gone."""
+def test_another_release_can_take_over_the_crd(eu: Release, brief: dict[str, Any]):
+    """After the release that installed it is removed."""
     eu.put(CHART, "--set=crd.manage=always", "--take-ownership")
     owner = eu.cluster.get("crd", CRD)["metadata"]["annotations"]["meta.helm.sh/release-name"]
     assert owner == eu.name
@@ -135,8 +135,8 @@ def test_another_release_can_take_the_crd_over(eu: Release, brief: dict[str, Any
     eu.wait_for("third")
 
 
-def test_everything_goes_when_that_is_asked_for(eu: Release):
-    """With one word each for the CRD, and with it every run, and for the claim; nothing holds them up."""
+def test_removal_deletes_everything_on_request(eu: Release):
+    """By one value each for the CRD with all runs, and for the claim."""
     eu.put(CHART, "--set=crd.manage=always", "--set=crd.keep=false", "--set=storage.keep=false")
     eu.helm("uninstall", eu.name, "--wait", f"--timeout={PATIENCE}s")
     assert eu.cluster.get("crd", CRD) == {}

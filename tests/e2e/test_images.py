@@ -1,4 +1,4 @@
-"""The images hold what they promise, and nothing that they need not."""
+"""The images contain what they promise, and nothing unneeded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODULES = {
     "pyyaml": "yaml",
     "prometheus-client": "prometheus_client",
 }
-"""Packages that are imported by another name than they are installed by."""
+"""Packages whose import name differs from their project name."""
 QLIB = (
     "qlib.backtest",
     "qlib.cli.data",
@@ -43,7 +43,7 @@ QLIB = (
     "qlib.contrib.strategy",
     "qlib.workflow.record_temp",
 )
-"""What a workflow's qrun imports by name."""
+"""The modules that a workflow's qrun imports by name."""
 STRIPPED_BUT_ALIVE = (
     "numpy.testing",
     "pandas.testing",
@@ -51,42 +51,43 @@ STRIPPED_BUT_ALIVE = (
     "pyarrow.dataset",
     "scipy.optimize",
 )
-"""Close neighbours of what the Dockerfile throws out."""
+"""Modules next to the ones that the Dockerfile removes."""
 BUILD_TOOLS = ("cc", "gcc", "c++", "make", "git", "curl")
 GROWTH = 0.15
-"""What the README says of an image's size may be wrong by this much; then say it anew, or find what grew."""
+"""The README's size of an image may be wrong by this share; beyond it, update the README or find what grew.
+"""
 
 
 def modules(extra: str) -> list[str]:
-    """List the modules that an image promises by its extra."""
+    """Return the modules that an image promises by its extra."""
     names = [re.split(r"[<>=!~\[ ]", requirement)[0] for requirement in EXTRAS[extra]]
     return [MODULES.get(name, name) for name in names]
 
 
 @pytest.fixture(scope="module")
 def runner(built_images: Images) -> Iterator[Container]:
-    """Lend a container of the runner's image."""
+    """Yield a container of the runner's image."""
     with engine().container(built_images.runner.reference) as container:
         yield container
 
 
 @pytest.fixture(scope="module")
 def operator(built_images: Images) -> Iterator[Container]:
-    """Lend a container of the operator's image."""
+    """Yield a container of the operator's image."""
     with engine().container(built_images.operator.reference) as container:
         yield container
 
 
 @pytest.fixture(params=["runner", "operator"])
 def either(request: pytest.FixtureRequest) -> Container:
-    """Lend a container of each image in turn."""
+    """Yield a container of each image in turn."""
     container: Container = request.getfixturevalue(request.param)
     return container
 
 
 @pytest.fixture(params=["runner", "operator"])
 def config(request: pytest.FixtureRequest, built_images: Images) -> dict[str, Any]:
-    """Give each image's settings in turn."""
+    """Return each image's settings in turn."""
     return engine().config(getattr(built_images, request.param).reference)
 
 
@@ -103,29 +104,29 @@ print(json.dumps(failures))
 
 
 def failed_imports(container: Container, wanted: list[str]) -> dict[str, str]:
-    """Import modules in an image, and give the errors of those that fail."""
+    """Import modules in an image; return the errors of those that fail."""
     found: dict[str, str] = json.loads(container.run("python", "-c", IMPORT_EACH, *wanted).splitlines()[-1])
     return found
 
 
-def test_the_runner_imports_what_it_promises(runner: Container) -> None:
-    """Each package of the extra, and each part of Qlib that a workflow names, is there and loads."""
+def test_runner_imports_its_packages(runner: Container) -> None:
+    """Each package of the extra, and each part of Qlib that a workflow names."""
     ours = ["qlib_shadow_runner.contract", "qlib_shadow_runner.__main__"]
     assert failed_imports(runner, [*modules("runner"), *QLIB, *STRIPPED_BUT_ALIVE, *ours]) == {}
 
 
-def test_the_operator_imports_what_it_promises(operator: Container) -> None:
-    """Each package of the extra is there and loads."""
+def test_operator_imports_its_packages(operator: Container) -> None:
+    """Each package of the extra."""
     assert failed_imports(operator, [*modules("operator"), "qlib_shadow_operator.handlers"]) == {}
 
 
-def test_the_operator_carries_none_of_the_runners_weight(operator: Container) -> None:
-    """The image is small because it has no research in it, and of the runner only the contract."""
+def test_operator_has_no_packages_of_the_runner(operator: Container) -> None:
+    """The image is small because it contains no research packages, and of the runner only the contract."""
     weight = ["qlib_shadow_runner.spec", "qlib", "pandas", "numpy", "lightgbm", "mlflow", "pyarrow"]
     assert sorted(failed_imports(operator, weight)) == sorted(weight)
 
 
-def test_the_runner_carries_nothing_of_the_operator(runner: Container) -> None:
+def test_runner_has_no_packages_of_the_operator(runner: Container) -> None:
     """A run knows nothing of Kubernetes."""
     weight = ["qlib_shadow_operator", "kopf", "kubernetes"]
     assert sorted(failed_imports(runner, weight)) == sorted(weight)
@@ -143,13 +144,13 @@ def test_the_runner_carries_nothing_of_the_operator(runner: Container) -> None:
     ],
     ids=" ".join,
 )
-def test_the_runners_commands_answer(runner: Container, command: tuple[str, ...]) -> None:
-    """Commands work by name, in a login shell too, which forgets the image's PATH."""
+def test_commands_of_the_runner_work(runner: Container, command: tuple[str, ...]) -> None:
+    """Commands work by name, also in a login shell, which resets the image's PATH."""
     runner.run(*command)
 
 
 def test_the_runner_works_as_any_user(runner: Container) -> None:
-    """A claim may belong to a UID that no image knows: home and names must not fail."""
+    """A claim may belong to a UID that no image has: home and user name must work."""
     ask = "import getpass, pathlib as p; p.Path('probe').touch(); print(getpass.getuser(), p.Path.home())"
     assert runner.run("python", "-c", ask, user="4711:4711").split() == ["qlib", "/work"]
 
@@ -160,7 +161,7 @@ SHELLS = {"plain": "-c", "login": "-lc", "interactive": "-ic", "both": "-lic"}
 @pytest.mark.parametrize("how", SHELLS)
 @pytest.mark.parametrize("user", ["", "4711:4711"])
 def test_every_shell_finds_the_commands_and_a_home(runner: Container, how: str, user: str) -> None:
-    """A plain one, a login one that forgets the image's PATH, and the one that somebody types into."""
+    """A plain shell, a login shell that resets the image's PATH, and an interactive one."""
     ask = "command -v qlib-shadow qrun python; cd && touch probe-$$ && pwd && rm probe-$$; "
     ask += "echo $QLIB_SHADOW_DATA"
     told = runner.run("bash", SHELLS[how], ask, user=user).split()
@@ -168,8 +169,8 @@ def test_every_shell_finds_the_commands_and_a_home(runner: Container, how: str, 
     assert told == [*commands, "/work", "/data"]
 
 
-def test_a_shell_that_somebody_types_into_completes(runner: Container) -> None:
-    """And one that runs a script does not even read how."""
+def test_interactive_shell_has_completion(runner: Container) -> None:
+    """A shell that runs a script does not load the completion."""
     assert "_qlib_shadow" in runner.run("bash", "-ic", "complete -p qlib-shadow")
     with pytest.raises(CommandError, match="no completion specification"):
         runner.run("bash", "-c", "complete -p qlib-shadow")
@@ -184,7 +185,7 @@ spec: {dataset: {source: {synthetic: {symbols: 10, days: 250}}}}
 
 
 def test_the_entry_point_takes_commands(runner: Container, built_images: Images) -> None:
-    """What follows the image's name in `docker run` is what follows qlib-shadow on a laptop."""
+    """The arguments after the image's name in `docker run` equal those of qlib-shadow on a laptop."""
     [entry] = engine().config(built_images.runner.reference)["Entrypoint"]
     piped = f"printf '%s' '{MANIFEST}' | {entry}"
     assert json.loads(runner.run("sh", "-c", f"{piped} validate - --json"))["valid"]
@@ -194,8 +195,8 @@ def test_the_entry_point_takes_commands(runner: Container, built_images: Images)
     assert [run["status"] for run in listed] == ["downloaded"]
 
 
-def test_the_doctor_finds_nothing_wrong_with_the_image(runner: Container) -> None:
-    """What depends on the machine (memory, space, its kernel) is the machine's; the rest is ours."""
+def test_doctor_finds_no_fault_of_the_image(runner: Container) -> None:
+    """Checks of the machine (memory, space, its kernel) are left out."""
     told = json.loads(runner.run("sh", "-c", "qlib-shadow doctor --json; true"))
     ours = {"python", "packages", "libgomp", "volume", "time zone"}
     checks = {check["name"]: check for check in told["checks"] if check["name"] in ours}
@@ -204,12 +205,12 @@ def test_the_doctor_finds_nothing_wrong_with_the_image(runner: Container) -> Non
 
 
 def test_time_zones_are_known(runner: Container) -> None:
-    """TZ and zoneinfo work: calendars are read in the market's time."""
+    """Calendars are read in the market's time zone."""
     ask = "import zoneinfo; print(zoneinfo.ZoneInfo('America/New_York'))"
     assert runner.run("python", "-c", ask).strip() == "America/New_York"
 
 
-def test_the_bytecode_is_there(either: Container) -> None:
+def test_bytecode_is_compiled(either: Container) -> None:
     """The root is read-only: what is not compiled in the image is compiled at every start."""
     ask = "import pathlib, yaml, qlib_shadow_runner as ours; "
     ask += "print(*(pathlib.Path(module.__cached__).exists() for module in (yaml, ours)))"
@@ -229,8 +230,8 @@ print(len(loops), sum(hits), sum(misses))
 """
 
 
-def test_the_loops_of_the_fast_engine_are_compiled(runner: Container) -> None:
-    """All of them are found and none is compiled, by a user who can write nothing into the image."""
+def test_numba_loops_are_compiled(runner: Container) -> None:
+    """All of them are in the cache, for a user who cannot write to the image."""
     loops, hits, misses = map(int, runner.run("python", "-c", COUNT_LOOPS).splitlines()[-1].split())
     assert loops >= 4
     assert (hits, misses) == (loops, 0)
@@ -238,7 +239,7 @@ def test_the_loops_of_the_fast_engine_are_compiled(runner: Container) -> None:
 
 LOOK_FOR_FONTS = """
 import os, pathlib
-from qlib_shadow_runner.environment import drawing_environment
+from qlib_shadow_runner.process.environment import drawing_environment
 os.environ |= drawing_environment(os.environ, "/work")
 made = [path.stat().st_ino for path in pathlib.Path("/work").glob("fontlist-*.json")]
 import matplotlib.font_manager
@@ -246,29 +247,29 @@ print(len(made), made == [path.stat().st_ino for path in pathlib.Path("/work").g
 """
 
 
-def test_the_list_of_fonts_is_made(runner: Container) -> None:
-    """Matplotlib takes the image's, and writes none of its own."""
+def test_font_list_is_cached(runner: Container) -> None:
+    """Matplotlib uses the image's list, and writes none of its own."""
     assert runner.run("python", "-c", LOOK_FOR_FONTS).split() == ["1", "True"]
 
 
-def test_no_tool_of_the_build_is_left(either: Container) -> None:
-    """A final image has no compiler, and nothing to fetch more with."""
+def test_no_build_tool_is_left(either: Container) -> None:
+    """A final image has no compiler and no downloader."""
     ask = f"for tool in {' '.join(BUILD_TOOLS)}; do command -v $tool; done; true"
     assert either.run("sh", "-c", ask) == ""
 
 
 def test_the_environment_has_no_installer(either: Container) -> None:
-    """Pip stays in the build."""
+    """The installer stays in the build."""
     with pytest.raises(CommandError, match="No module named pip"):
         either.run("python", "-m", "pip", "--version")
 
 
-def test_the_user_is_nobody_special(either: Container) -> None:
+def test_default_user_is_not_root(either: Container) -> None:
     """Processes run as 10001:10001 by default."""
     assert either.run("sh", "-c", "id -u; id -g").split() == ["10001", "10001"]
 
 
-def test_the_settings_are_those_that_the_jobs_rely_on(config: dict[str, Any]) -> None:
+def test_image_settings_fit_the_jobs(config: dict[str, Any]) -> None:
     """User, safe module path, no bytecode written, and the commit that provenance records."""
     environment = dict(pair.split("=", 1) for pair in config["Env"])
     assert config["User"] == "10001:10001"
@@ -277,7 +278,7 @@ def test_the_settings_are_those_that_the_jobs_rely_on(config: dict[str, Any]) ->
     assert environment["QLIB_SHADOW_GIT_COMMIT"] == config["Labels"]["org.opencontainers.image.revision"]
 
 
-def test_the_labels_say_what_it_is(config: dict[str, Any]) -> None:
+def test_labels_describe_the_image(config: dict[str, Any]) -> None:
     """The annotations that registries and scanners read."""
     labels = {
         name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()
@@ -291,7 +292,7 @@ def test_the_labels_say_what_it_is(config: dict[str, Any]) -> None:
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels["revision"])
 
 
-def test_the_runner_knows_its_places(built_images: Images) -> None:
+def test_runner_has_its_paths(built_images: Images) -> None:
     """Entry point, working folder and the two variables of the contract."""
     settings = engine().config(built_images.runner.reference)
     assert settings["Entrypoint"] == ["qlib-shadow"]
@@ -307,15 +308,15 @@ def test_the_runner_knows_its_places(built_images: Images) -> None:
 
 
 def stated_megabytes() -> dict[str, int]:
-    """Read what the README says of the images' sizes."""
+    """Return the image sizes in the README."""
     rows = re.findall(r"^\| (qlib-[a-z-]+) \| ([\d,]+) MB \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     return {name: int(size.replace(",", "")) for name, size in rows}
 
 
-def test_the_images_are_as_large_as_the_readme_says(
+def test_image_sizes_match_the_readme(
     built_images: Images, record_property: Any, request: pytest.FixtureRequest
 ) -> None:
-    """So that nobody finds out from a full node that they have grown, and the table stays true."""
+    """So that growth is noticed before a node is full, and the table stays true."""
     sizes = {
         "qlib-runner": round(built_images.runner.megabytes),
         "qlib-shadow-operator": round(built_images.operator.megabytes),
@@ -329,13 +330,13 @@ def test_the_images_are_as_large_as_the_readme_says(
 
 
 def bill(container: Container) -> dict[str, Any]:
-    """Read an image's bill of materials."""
+    """Return an image's bill of materials."""
     found: dict[str, Any] = json.loads(container.run("cat", "/usr/share/qlib-shadow/sbom.cdx.json"))
     return found
 
 
 def parts(container: Container, kind: str) -> dict[str, str]:
-    """Give the names and versions on the bill of one kind of package."""
+    """Return the names and versions of one kind of package on the bill."""
     listed = [one for one in bill(container)["components"] if one["purl"].startswith(f"pkg:{kind}/")]
     return {one["name"]: one["version"] for one in listed}
 
@@ -357,7 +358,7 @@ for name in ("rolling", "expanding"):
 
 
 def test_pyqlib_can_be_compiled_where_there_is_no_wheel(runner: Container, built_images: Images) -> None:
-    """As it is for arm64, but here: what is compiled computes what the wheel does, bit for bit."""
+    """As for arm64, but here: the compiled package computes the same as the wheel, bit for bit."""
     assert built_images
     reference, arguments = "localhost/qlib-runner-wheels:source", {"PYQLIB": "source"}
     arguments |= {"BASE_IMAGE": base} if (base := engine().base()) else {}
@@ -372,7 +373,7 @@ def test_pyqlib_can_be_compiled_where_there_is_no_wheel(runner: Container, built
 
 
 def test_the_bill_of_materials_is_valid(either: Container) -> None:
-    """CycloneDX's own schema, read strictly; with the image as its subject."""
+    """By the strict CycloneDX schema, with the image as its subject."""
     text = either.run("cat", "/usr/share/qlib-shadow/sbom.cdx.json")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     subject = json.loads(text)["metadata"]["component"]
@@ -381,7 +382,7 @@ def test_the_bill_of_materials_is_valid(either: Container) -> None:
 
 
 def test_the_bill_lists_every_python_package_and_no_other(either: Container) -> None:
-    """As the image's own interpreter sees them, besides this project."""
+    """As the image's own interpreter lists them, besides this project."""
     ask = "import importlib.metadata as m, json; "
     ask += "print(json.dumps({d.name: d.version for d in m.distributions()}))"
     installed = json.loads(either.run("python", "-c", ask))
@@ -390,13 +391,13 @@ def test_the_bill_lists_every_python_package_and_no_other(either: Container) -> 
 
 
 def test_the_bill_lists_every_debian_package_and_no_other(either: Container) -> None:
-    """What the base brings is in the image as well."""
+    """The packages of the base image, too."""
     told = either.run("dpkg-query", "--show", "--showformat=${Package} ${Version}\\n").splitlines()
     assert parts(either, "deb") == dict(line.split() for line in told)
 
 
 def test_every_package_on_the_bill_has_a_licence(either: Container) -> None:
-    """One that somebody has agreed to: the list beside it says the same, and the build refuses others."""
+    """An approved one: the licence list has the same, and the build refuses others."""
     licences = {
         one["name"].lower().replace("_", "-").replace(".", "-"): one["licenses"][0]["expression"]
         for one in bill(either)["components"]
@@ -408,8 +409,8 @@ def test_every_package_on_the_bill_has_a_licence(either: Container) -> None:
     assert "GPL" not in table
 
 
-def test_bytecode_carries_no_time(either: Container) -> None:
-    """Layers lose times, and a layer that holds one is another layer tomorrow."""
+def test_bytecode_has_no_timestamps(either: Container) -> None:
+    """Times would make a rebuilt layer differ."""
     ask = "import pathlib, sysconfig; site = pathlib.Path(sysconfig.get_path('purelib')); "
     ask += "print({file.read_bytes()[4] for file in site.rglob('*.pyc')})"
     assert either.run("python", "-c", ask).strip() == "{1}", "1 is: by hash, not checked"

@@ -1,4 +1,4 @@
-"""What lies in manifests/, given to a real API server: every kustomization and every sample is let in."""
+"""Every kustomization and every sample in manifests/ is accepted by a real API server."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ pytestmark = pytest.mark.cluster
 MANIFESTS = ROOT / "manifests"
 STRICT = ("--dry-run=server", "--validate=strict", "--warnings-as-errors")
 WHOLE = (".", "overlays/namespaced", "overlays/cluster-wide", "overlays/development")
-"""What installs an operator."""
+"""Kustomizations that install an operator."""
 RESOLVED = "/data/qlib/qlib_data/us_data_1d@3f9c"
 PARTS = ("crd", "network-policy", "schedules")
-"""What is also applied by itself."""
+"""Kustomizations that are also applied by themselves."""
 
 
 def build(cluster: Cluster, folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Build a kustomization with kubectl's own kustomize; give its objects by kind and name."""
+    """Build a kustomization with kubectl's own kustomize; return its objects by kind and name."""
     built = yaml.safe_load_all(cluster.kubectl("kustomize", str(folder)))
     return {(one["kind"], one["metadata"]["name"]): one for one in built}
 
 
-def test_no_kustomization_is_forgotten():
-    """Each is one that is applied here, or a piece of one."""
+def test_every_kustomization_is_tested():
+    """Each is applied here, or is part of one that is."""
     found = {path.parent.relative_to(MANIFESTS).as_posix() for path in MANIFESTS.rglob("kustomization.yaml")}
     assert found == {*WHOLE, *PARTS, "base", "operator", "rbac"}
 
 
 @pytest.mark.parametrize("folder", [*WHOLE, *PARTS])
-def test_a_kustomization_is_let_in(installation: Installation, folder: str):
-    """Every field exists, and the namespace, which enforces "restricted", has no word to say."""
+def test_kustomization_is_accepted(installation: Installation, folder: str):
+    """Every field exists, and the namespace, which enforces "restricted", gives no warning."""
     built = installation.cluster.kubectl("kustomize", str(MANIFESTS / folder)).split("\n---\n")
-    # What an overlay claims cannot take the place of the claim that is there.
+    # The claim of an overlay must not replace the existing one.
     given = [one.replace(" name: qlib-shadow-data", " name: another") for one in built]
     said = installation.cluster.kubectl("apply", *STRICT, "--filename=-", input="\n---\n".join(given))
     assert said.count("(server dry run)") == len(built)
 
 
-def test_what_the_overlays_differ_in(cluster: Cluster):
-    """Whose runs are watched; and for development, where the images and the data come from."""
+def test_differences_of_the_overlays(cluster: Cluster):
+    """The watched namespaces; for development, also the origin of images and data."""
     rights = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
     def of(folder: str) -> tuple[set[str], dict[str, Any]]:
@@ -75,8 +75,8 @@ def test_what_the_overlays_differ_in(cluster: Cluster):
     assert (settings["policy"], settings["QLIB_SHADOW_RUNNER_IMAGE_PULL_POLICY"]) == ("Never", "Never")
 
 
-def test_an_overlay_of_ones_own_is_the_page(cluster: Cluster, tmp_path: Path):
-    """The one in docs/install.md: another namespace, images from a registry, one setting more."""
+def test_users_overlay_of_the_docs_works(cluster: Cluster, tmp_path: Path):
+    """The one in docs/install.md: another namespace, images from a registry, one more setting."""
     page = (ROOT / "docs/install.md").read_text()
     (tmp_path / "manifests").symlink_to(MANIFESTS)
     [written] = re.findall(r"```yaml own/kustomization\.yaml\n(.*?)```", page, re.DOTALL)
@@ -95,15 +95,15 @@ def test_an_overlay_of_ones_own_is_the_page(cluster: Cluster, tmp_path: Path):
 
 @pytest.fixture
 def made(installation: Installation, namespace: str) -> list[dict[str, Any]]:
-    """Give the samples as the API server would store them."""
+    """Return the samples as the API server would store them."""
     folder = f"--filename={MANIFESTS / 'samples'}"
     apply = ("apply", f"--namespace={namespace}", *STRICT, folder, "--output=json")
     found: list[dict[str, Any]] = json.loads(installation.cluster.kubectl(*apply))["items"]
     return found
 
 
-def test_every_sample_is_let_in(installation: Installation, namespace: str, made: list[dict[str, Any]]):
-    """And so are the Jobs that the operator makes of it: placement is the API server's to judge."""
+def test_every_sample_is_accepted(installation: Installation, namespace: str, made: list[dict[str, Any]]):
+    """So are the Jobs that the operator creates for it, with their placement."""
     given = [
         one for path in (MANIFESTS / "samples").glob("*.yaml") for one in yaml.safe_load_all(path.read_text())
     ]

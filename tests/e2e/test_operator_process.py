@@ -1,4 +1,4 @@
-"""The operator as a process, on a control plane of its own: what it says and answers, and how it ends."""
+"""The operator as a process on its own control plane: its log, its endpoint, and how it ends."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ class Operator:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Read the log; a line that is no JSON fails the test."""
+        """Return the log; a line that is not JSON fails the test."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def said(self, beginning: str) -> bool:
-        """Whether some line begins so."""
+        """Return whether a log message begins like this."""
         return any(line["message"].startswith(beginning) for line in self.lines)
 
     @property
     def port(self) -> int:
-        """Find the port in the log, where it stands when it was free to choose."""
+        """Return the port from the log."""
         wait_for(lambda: self.said("serving "), PATIENCE, "the port")
         port: int = next(line["port"] for line in self.lines if "port" in line)
         return port
 
     def ask(self, path: str) -> tuple[int, str]:
-        """Ask as a probe does."""
+        """Send a request as a probe does."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
@@ -69,7 +69,7 @@ class Operator:
                 return error.code, error.read().decode()
 
     def reasons(self, path: str) -> list[str]:
-        """Say what is wrong."""
+        """Return the reasons of a probe."""
         status, body = self.ask(path)
         report = json.loads(body)
         assert (status, report["ok"]) in {(200, True), (503, False)}
@@ -81,7 +81,7 @@ class Operator:
         wait_for(lambda: not self.reasons("/readyz"), PATIENCE, f"readiness; see {self.log}")
 
     def metric(self, sample: str) -> float:
-        """Read one sample, named as it is scraped; 0 where there is none."""
+        """Return one sample by its scraped name; 0 if there is none."""
         _, text = self.ask("/metrics")
         found = [line for line in text.splitlines() if line.startswith(f"{sample} ")]
         return float(found[0].rpartition(" ")[2]) if found else 0.0
@@ -89,13 +89,13 @@ class Operator:
 
 @pytest.fixture(scope="module")
 def control_plane(start_control_plane: Callable[[], Cluster]) -> Cluster:
-    """Lend a control plane whose CRD may come and go."""
+    """Return a control plane whose CRD may be deleted."""
     return start_control_plane()
 
 
 @pytest.fixture
 def research(control_plane: Cluster) -> Iterator[str]:
-    """Lend a namespace, and the CRD."""
+    """Yield a namespace, with the CRD."""
     control_plane.kubectl("apply", "-f", str(CRD))
     control_plane.wait_until_served("qlibshadowruns.qlibshadow.io")
     control_plane.kubectl("create", "namespace", "research")
@@ -105,7 +105,7 @@ def research(control_plane: Cluster) -> Iterator[str]:
 
 @contextmanager
 def operator(kubeconfig: Path, log: Path, **settings: str) -> Iterator[Operator]:
-    """Start an operator, and end it."""
+    """Start an operator, and stop it."""
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     settings = {"HEALTH_PORT": "0", "QUERY_AFTER_SECONDS": "3", **settings}
     environ = {**keep, "KUBECONFIG": str(kubeconfig)}
@@ -122,7 +122,7 @@ def operator(kubeconfig: Path, log: Path, **settings: str) -> Iterator[Operator]
 
 @contextmanager
 def relay_to(cluster: Cluster, folder: Path) -> Iterator[tuple[Relay, Path]]:
-    """Lay a line to the API server, and write the kubeconfig that leads over it."""
+    """Yield a proxy to the API server and its kubeconfig."""
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     [entry] = config["clusters"]
     server = urlsplit(entry["cluster"]["server"])
@@ -139,7 +139,7 @@ def relay_to(cluster: Cluster, folder: Path) -> Iterator[tuple[Relay, Path]]:
 
 
 def a_run(name: str) -> dict[str, Any]:
-    """Describe a run that waits for a node, of which there is none."""
+    """Return a run that waits for a node, of which there is none."""
     return {
         "apiVersion": "qlibshadow.io/v1alpha1",
         "kind": "QlibShadowRun",
@@ -148,8 +148,8 @@ def a_run(name: str) -> dict[str, Any]:
     }
 
 
-def test_it_waits_for_the_crd(control_plane: Cluster, tmp_path: Path):
-    """Alive, not ready, and it says why; then it begins by itself."""
+def test_operator_waits_for_the_crd(control_plane: Cluster, tmp_path: Path):
+    """Alive but not ready, with the reason; then it starts by itself."""
     control_plane.kubectl("delete", "-f", str(CRD), "--ignore-not-found", "--wait=true")
     with operator(control_plane.kubeconfig, tmp_path / "log") as one:
         wanted = ["the CRD qlibshadowruns.qlibshadow.io is not installed; waiting for it"]
@@ -161,8 +161,8 @@ def test_it_waits_for_the_crd(control_plane: Cluster, tmp_path: Path):
         assert one.process.wait(PATIENCE) == 0
 
 
-def test_it_ends_in_order_while_it_waits_for_the_crd(control_plane: Cluster, tmp_path: Path):
-    """A pod that is deleted again at once."""
+def test_operator_stops_while_it_waits_for_the_crd(control_plane: Cluster, tmp_path: Path):
+    """As a pod that is deleted again at once."""
     control_plane.kubectl("delete", "-f", str(CRD), "--ignore-not-found", "--wait=true")
     with operator(control_plane.kubeconfig, tmp_path / "log") as one:
         wait_for(lambda: one.said("the CRD "), PATIENCE, "the wait")
@@ -170,8 +170,8 @@ def test_it_ends_in_order_while_it_waits_for_the_crd(control_plane: Cluster, tmp
         assert one.process.wait(PATIENCE) == 0
 
 
-def test_a_run_is_seen_in_metrics_and_log(control_plane: Cluster, research: str, tmp_path: Path):
-    """Every line about it says which run and which stage; every metric is documented."""
+def test_run_appears_in_metrics_and_log(control_plane: Cluster, research: str, tmp_path: Path):
+    """Every line about it has run and stage; every metric is documented."""
     with operator(control_plane.kubeconfig, tmp_path / "log", NAMESPACES=research) as one:
         one.wait_until_ready()
         control_plane.apply(a_run("demo"), namespace=research)
@@ -193,7 +193,7 @@ def test_a_run_is_seen_in_metrics_and_log(control_plane: Cluster, research: str,
         wait_for(lambda: one.metric(sample) == 0, PATIENCE, "the run to be gone")
 
 
-def test_it_ends_when_asked(control_plane: Cluster, research: str, tmp_path: Path):
+def test_operator_stops_on_sigterm(control_plane: Cluster, research: str, tmp_path: Path):
     """Code 0, and the last line says so."""
     with operator(control_plane.kubeconfig, tmp_path / "log", NAMESPACES=research) as one:
         one.wait_until_ready()
@@ -204,10 +204,10 @@ def test_it_ends_when_asked(control_plane: Cluster, research: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("signals", "code"), [(1, 0), (2, KILLED_AT_ONCE)])
-def test_a_look_that_hangs_does_not_hold_up_the_end(
+def test_hanging_pass_does_not_delay_the_stop(
     control_plane: Cluster, research: str, tmp_path: Path, signals: int, code: int
 ):
-    """It is waited for a while, and not at all when asked twice; meanwhile the operator is not ready."""
+    """It is waited for briefly, and not at all after a second signal; meanwhile the operator is not ready."""
     with (
         relay_to(control_plane, tmp_path) as (relay, kubeconfig),
         operator(kubeconfig, tmp_path / "log", NAMESPACES=research) as one,

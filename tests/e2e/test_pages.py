@@ -1,4 +1,4 @@
-"""The pages in a cluster, by the chart: runs that have left nothing yet are shown; none can be changed."""
+"""The pages in a cluster, installed by the chart: runs without output are shown; none can be changed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUES = ("crd.manage=never", "ui.enabled=true", "ui.showResources=true", "ui.to
 
 
 class Answer(NamedTuple):
-    """What the pages answered."""
+    """A page's status and text."""
 
     status: int
     text: str
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
 
 @pytest.fixture(scope="module")
 def release(cluster: Cluster, helm: Path, images: Images) -> Iterator[Release]:
-    """Install the chart with the pages, and make a run that is held up before it has begun."""
+    """Install the chart with the pages, and create a run that is suspended before it starts."""
     define_runs(cluster)
     release = Release(cluster, helm, images, "pages")
     release.prepare()
@@ -52,7 +52,7 @@ def release(cluster: Cluster, helm: Path, images: Images) -> Iterator[Release]:
 
 @pytest.fixture(scope="module")
 def port(release: Release) -> Iterator[int]:
-    """Reach the pages as docs/ui.md says: through kubectl port-forward, to the Service."""
+    """Yield a port to the pages as docs/ui.md says: through kubectl port-forward, to the Service."""
     release.kubectl("rollout", "status", f"deployment/{NAME}", f"--timeout={PATIENCE}s")
     with forwarded(release) as found:
         yield found
@@ -76,15 +76,15 @@ def forwarded(release: Release) -> Iterator[int]:
 
 
 def ask(port: int, method: str = "GET", path: str = "/", token: str = TOKEN) -> Answer:
-    """Ask for a page, with the token that a program sends."""
+    """Request a page, with the token that a program sends."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()
         return Answer(answer.status, answer.read().decode())
 
 
-def test_a_run_that_has_left_nothing_is_shown(port: int):
-    """With its state, and with the resource's own words; there is no page of it to follow."""
+def test_run_without_output_is_shown(port: int):
+    """With its state and the resource's message; there is no page of it to follow."""
     status, text = ask(port)
     assert status == 200
     assert re.search(r'<th scope="row">held-[0-9a-f]{8}</th>', text), text
@@ -94,15 +94,15 @@ def test_a_run_that_has_left_nothing_is_shown(port: int):
     assert ask(port, path="/runs/held").status == 404
 
 
-def test_nobody_sees_it_without_the_token(port: int):
-    """Nor with another one."""
+def test_token_is_required(port: int):
+    """Nor with another token."""
     for token in ("", "of-somebody-else-entirely"):
         status, text = ask(port, token=token)
         assert (status, "held" in text) == (401, False)
 
 
-def test_the_pages_can_change_nothing(port: int, release: Release):
-    """They answer no other method, and their account may list runs and nothing more."""
+def test_pages_are_read_only(port: int, release: Release):
+    """They answer no other method, and their account may only list runs."""
     assert ask(port, "POST").status == 405
     account = f"--as=system:serviceaccount:{release.name}:{NAME}"
 
@@ -116,8 +116,8 @@ def test_the_pages_can_change_nothing(port: int, release: Release):
     assert not [what for what in ("secrets", "pods", "jobs.batch", "configmaps") if may("get", what)]
 
 
-def test_without_its_right_the_page_is_there_and_says_so(port: int, release: Release):
-    """What was known is still shown, under what went wrong."""
+def test_missing_right_is_shown_on_the_page(port: int, release: Release):
+    """The known runs are still shown, below the error."""
     release.kubectl("delete", "rolebinding", NAME)
 
     def told() -> str:

@@ -1,4 +1,4 @@
-"""A more important pod takes a run's place on a full node: no attempt is counted, and the run goes on."""
+"""A pod of higher priority preempts a run on a full node: no attempt is counted, and the run continues."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 SHARE = 0.6
-"""Of a node's memory; two such do not fit."""
+"""Of a node's memory; two such pods do not fit."""
 HOST = "kubernetes.io/hostname"
 
 
 @pytest.fixture(scope="module")
 def shop(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    """Make a namespace, run an operator for it, and say that some pods are more important."""
+    """Create a namespace with an operator and a priority class."""
     define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("preemption"), images.runner.reference
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image):
@@ -34,14 +34,14 @@ def shop(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFact
 
 
 def a_node(cluster: Cluster) -> tuple[dict[str, str], str]:
-    """Select a node, and give so much memory that it has room for one such pod, and not for two."""
+    """Return a node, and an amount of memory of which it has room for one pod, not for two."""
     [node, *_] = cluster.get("nodes")["items"]
     kilobytes = int(node["status"]["allocatable"]["memory"].removesuffix("Ki"))
     return {HOST: node["metadata"]["labels"][HOST]}, f"{int(kilobytes * SHARE)}Ki"
 
 
 def important_pod(shop: Workshop, image: str, node: dict[str, str], memory: str) -> dict[str, Any]:
-    """Describe a pod that others must make room for."""
+    """Return a pod of higher priority."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container = {
         "name": "sleep",
@@ -61,8 +61,8 @@ def important_pod(shop: Workshop, image: str, node: dict[str, str], memory: str)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "important"}, "spec": spec}
 
 
-def test_a_preemption_is_no_failed_attempt(shop: Workshop, images: Images):
-    """With no retry to spare; while the other one is there, the run says that it waits for room."""
+def test_preemption_does_not_count_as_a_retry(shop: Workshop, images: Images):
+    """With no retry left; while the other pod exists, the run says that it waits for room."""
     node, memory = a_node(shop.cluster)
     resources = {"requests": {"cpu": "10m", "memory": memory}, "limits": {"memory": memory}}
     limits = {"download": {"retries": 0, "resources": resources, "nodeSelector": node}}
@@ -76,7 +76,7 @@ def test_a_preemption_is_no_failed_attempt(shop: Workshop, images: Images):
     assert "waits: Unschedulable" in shop.told("preempted", "StageWaiting")
     shop.kubectl("delete", "pod", "important", "--wait=false")
     shop.running_pod("preempted")
-    failed = shop.failure("preempted")  # of itself, and not for having been preempted
+    failed = shop.failure("preempted")  # by its own failure, not by the preemption
     assert failed["reason"] == "DownloadFailed"
     [job] = shop.jobs("preempted").values()
     assert job["status"]["failed"] == 1

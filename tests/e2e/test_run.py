@@ -28,7 +28,7 @@ QLIB_SHADOW = Path(sys.executable).with_name("qlib-shadow")
 
 
 def plain_environment() -> dict[str, str]:
-    """Give what a login shell has: some libraries behave differently under CI or pytest."""
+    """Return the variables of a login shell: some libraries behave differently under CI or pytest."""
     keep = ("PATH", "HOME", "LANG", "TZ")
     return {name: os.environ[name] for name in keep if name in os.environ}
 
@@ -42,26 +42,31 @@ def qlib_shadow(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def without_run_id(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Give the figures alone."""
+    """Return the metrics without the run id."""
     return {name: value for name, value in metrics.items() if name != "runId"}
 
 
 def conditions(run: dict[str, Any]) -> dict[str, str]:
-    """Give the conditions as type → status."""
+    """Return the conditions as type → status."""
     return {condition["type"]: condition["status"] for condition in run["status"]["conditions"]}
+
+
+def metadata_of(folder: Path) -> dict[str, Any]:
+    """Read a run folder's metadata."""
+    document: dict[str, Any] = json.loads((folder / "RUN_METADATA.json").read_text())
+    return document
 
 
 @pytest.fixture(scope="module")
 def folder(installation: Installation, finished_demo: dict[str, Any]) -> Path:
-    """Give the run folder as this machine sees it."""
+    """Return the run folder as this machine sees it."""
     return installation.on_host(finished_demo["status"]["artifactPath"])
 
 
 @pytest.fixture(scope="module")
 def metadata(folder: Path) -> dict[str, Any]:
-    """Read the cluster run's RUN_METADATA.json."""
-    document: dict[str, Any] = json.loads((folder / "RUN_METADATA.json").read_text())
-    return document
+    """Return the cluster run's RUN_METADATA.json."""
+    return metadata_of(folder)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +83,7 @@ def asked_here(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def run_in_the_image(images: Images) -> dict[str, Any]:
-    """Run the same file without Kubernetes but in the image: equal Python, equal packages."""
+    """Run the same file in the image without Kubernetes: equal Python, equal packages."""
     script = """
         cd /tmp && printf %s "$1" > demo.yaml && qlib-shadow run demo.yaml --data data >&2 &&
         cd data/artifacts/trading-ops/qlib-shadow/demo-* &&
@@ -90,8 +95,8 @@ def run_in_the_image(images: Images) -> dict[str, Any]:
     return documents
 
 
-def test_the_sample_runs_to_complete(finished_demo: dict[str, Any]):
-    """`kubectl wait --for=condition=Complete` has succeeded; nothing says otherwise."""
+def test_sample_run_completes(finished_demo: dict[str, Any]):
+    """`kubectl wait --for=condition=Complete` has succeeded; no condition contradicts it."""
     assert finished_demo["status"]["phase"] == "Complete"
     found = conditions(finished_demo)
     assert found["Complete"] == "True"
@@ -100,7 +105,7 @@ def test_the_sample_runs_to_complete(finished_demo: dict[str, Any]):
 
 
 def test_each_stage_took_one_job_and_one_attempt(installation: Installation, finished_demo: dict[str, Any]):
-    """Nothing was retried on the quiet."""
+    """Nothing was retried unnoticed."""
     stages = finished_demo["status"]["stages"]
     assert [stage["name"] for stage in stages] == ["download", "qrun"]
     assert {stage["state"] for stage in stages} == {"Succeeded"}
@@ -112,13 +117,13 @@ def test_each_stage_took_one_job_and_one_attempt(installation: Installation, fin
 
 
 def test_the_run_folder_passes_verify(installation: Installation, folder: Path):
-    """The golden-run checklist holds for what the cluster wrote, read on another machine."""
+    """The golden-run checklist holds for the cluster's files, read on another machine."""
     done = qlib_shadow("verify", folder, "--data", installation.data)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_status_holds_the_metrics_of_the_run_folder(finished_demo: dict[str, Any], folder: Path):
-    """The resource says what the files say, to the last digit."""
+    """The resource has the figures of the files, to the last digit."""
     written = json.loads((folder / "metrics.json").read_text())
     reported = finished_demo["status"]["metrics"]
     assert reported
@@ -138,10 +143,8 @@ def test_the_status_identifies_dataset_and_configuration(
     assert status["runId"] == metadata["run_id"] == f"demo-{finished_demo['metadata']['uid'][:8]}"
 
 
-def test_the_pods_ran_as_nobody_special(
-    installation: Installation, finished_demo: dict[str, Any], folder: Path
-):
-    """Non-root, no token, nothing writable but the volume and scratch; seen from the files too."""
+def test_pods_ran_without_privileges(installation: Installation, finished_demo: dict[str, Any], folder: Path):
+    """Non-root, no token, writable only on the volume and scratch; the files show it, too."""
     pods = installation.pods_of(finished_demo["metadata"]["name"])
     assert len(pods) == 2
     for pod in pods:
@@ -160,17 +163,15 @@ def test_the_pods_ran_as_nobody_special(
 def test_the_dataset_is_mounted_read_only_while_training(
     installation: Installation, finished_demo: dict[str, Any]
 ):
-    """Training cannot change what it is trained on."""
+    """Training cannot change its dataset."""
     _, qrun = installation.pods_of(finished_demo["metadata"]["name"])
     mounts = qrun["spec"]["containers"][0]["volumeMounts"]
     resolved = finished_demo["status"]["dataset"]["resolvedPath"]
     assert [m for m in mounts if m["mountPath"] == resolved and m.get("readOnly")], mounts
 
 
-def test_the_default_engine_computed_features_and_keeps_them(
-    installation: Installation, metadata: dict[str, Any]
-):
-    """Every part on arrays, in the pod's one attempt; what is kept is for all pods of the group."""
+def test_default_engine_computed_and_cached_features(installation: Installation, metadata: dict[str, Any]):
+    """Every part uses our engine, in the pod's one attempt; the cache belongs to the group of all pods."""
     assert set(metadata["engines"].values()) == {"fast"}
     features = metadata["features"]
     assert (features["engine"], features["attempt"], features["columns"]) == ("fast", 1, 159)
@@ -186,7 +187,7 @@ def test_the_default_engine_computed_features_and_keeps_them(
 def test_the_pods_log_is_the_run_folders_log(
     installation: Installation, finished_demo: dict[str, Any], folder: Path
 ):
-    """`kubectl logs` and the files tell the same story, over all stages."""
+    """`kubectl logs` and the files have the same lines, over all stages."""
     kept = (folder / "stdout.log").read_text() + (folder / "stderr.log").read_text()
     for pod in installation.pods_of(finished_demo["metadata"]["name"]):
         shown = installation.kubectl("logs", pod["metadata"]["name"]).splitlines()
@@ -196,7 +197,7 @@ def test_the_pods_log_is_the_run_folders_log(
 
 
 def test_kubectl_get_shows_the_figures(installation: Installation, finished_demo: dict[str, Any]):
-    """The table is what people look at first."""
+    """Users look at the table first."""
     header, row = installation.kubectl("get", "qsr", "demo").splitlines()
     for column in ("PHASE", "IC", "ANN.RET", "AGE"):
         assert column in header
@@ -204,9 +205,7 @@ def test_kubectl_get_shows_the_figures(installation: Installation, finished_demo
     assert finished_demo["status"]["dataset"]["calendarEnd"] in row
 
 
-def test_the_same_file_gives_the_same_question_on_a_laptop(
-    metadata: dict[str, Any], asked_here: dict[str, Any]
-):
+def test_same_file_has_the_same_hashes_on_a_laptop(metadata: dict[str, Any], asked_here: dict[str, Any]):
     """Dataset fingerprint and config hash are the same with and without a cluster."""
     assert asked_here["fingerprint"] == metadata["dataset_fingerprint"]
     assert asked_here["configHash"] == metadata["config_hash"]
@@ -225,7 +224,7 @@ def test_equal_versions_give_equal_metrics(
 
 
 def test_a_second_apply_changes_nothing(installation: Installation, finished_demo: dict[str, Any]):
-    """The same file again is no new run."""
+    """The same file again is not a new run."""
     assert "unchanged" in installation.kubectl("apply", "-f", str(DEMO))
     assert installation.get("qsr", "demo")["status"] == finished_demo["status"]
 
@@ -241,7 +240,7 @@ def a_run_of_version(name: str, version: str) -> str:
 def test_a_run_that_names_the_version_of_an_earlier_run_needs_no_download(
     installation: Installation, finished_demo: dict[str, Any], metadata: dict[str, Any]
 ):
-    """One Job, on the same data mounted read-only; the same question, and a resource that tells as much."""
+    """One Job, on the same data mounted read-only; the same question, and as many figures on the resource."""
     demo = finished_demo["status"]
     installation.kubectl(
         "apply", "-f", "-", input=a_run_of_version("again", demo["dataset"]["fingerprint"][:12])
@@ -261,7 +260,7 @@ def test_a_run_that_names_the_version_of_an_earlier_run_needs_no_download(
     _, row = installation.kubectl("get", "qsr", "again").splitlines()
     assert demo["dataset"]["calendarEnd"] in row
     folder = installation.on_host(status["artifactPath"])
-    told = metadata_of(folder)
+    told = json.loads((folder / "RUN_METADATA.json").read_text())
     assert told["dataset_source"] == metadata["dataset_source"]
     assert list(told["stages"]) == ["qrun"]
     done = qlib_shadow("verify", folder, "--data", installation.data)
@@ -298,8 +297,8 @@ def test_a_run_over_a_missing_dataset_fails_with_a_remedy(installation: Installa
     assert "DatasetMissing" in described
 
 
-def test_deleting_a_run_takes_its_jobs_and_leaves_its_artifacts(installation: Installation, folder: Path):
-    """No finalizer holds the run; ownership cleans up; what is on the volume stays."""
+def test_deleted_run_loses_its_jobs_but_not_its_artifacts(installation: Installation, folder: Path):
+    """No finalizer blocks the deletion; Kubernetes deletes what the run owns; files on the volume stay."""
     second = yaml.safe_load(DEMO.read_text())
     second["metadata"]["name"] = "short-lived"
     installation.kubectl("apply", "-f", "-", input=yaml.safe_dump(second))

@@ -1,4 +1,4 @@
-"""Schedules on a real cluster: CronJobs of the sample, with the rights of manifests/schedules and no more."""
+"""Schedules on a real cluster: CronJobs of the sample, with exactly the rights of manifests/schedules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SPEC = {"dataset": {"source": {"prices": {"path": "inbox/us_daily.parquet"}}}}
 
 
 def cronjob(image: str, **changes: Any) -> dict[str, Any]:
-    """Read the sample, with the image under test and another schedule in it."""
+    """Return the sample with the image under test and another schedule."""
     found: dict[str, Any] = yaml.safe_load((ROOT / "manifests/samples/nightly.yaml").read_text())
     [container] = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     container["image"] = image
@@ -41,7 +41,7 @@ def cronjob(image: str, **changes: Any) -> dict[str, Any]:
 
 
 def rights(namespace: str) -> list[dict[str, Any]]:
-    """Read manifests/schedules, for a namespace."""
+    """Return the objects of manifests/schedules for a namespace."""
     files = ("serviceaccount", "role", "rolebinding")
     found = [yaml.safe_load((ROOT / f"manifests/schedules/{name}.yaml").read_text()) for name in files]
     found[0]["metadata"]["namespace"] = found[2]["subjects"][0]["namespace"] = namespace
@@ -50,7 +50,7 @@ def rights(namespace: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Schedules:
-    """A namespace in which CronJobs may make runs, and nobody runs them."""
+    """A namespace in which CronJobs may create runs, without an operator."""
 
     cluster: Cluster
     namespace: str
@@ -77,7 +77,7 @@ class Schedules:
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     def finish(self, run: str, condition: str = "Complete") -> None:
-        """End a run as the operator would."""
+        """Finish a run as the operator would."""
         made = {
             "status": "True",
             "reason": "Test",
@@ -89,12 +89,12 @@ class Schedules:
         self.kubectl("patch", "qsr", run, "--subresource=status", "--type=merge", f"--patch={patch}")
 
     def runs(self) -> list[str]:
-        """Name the runs."""
+        """Return the names of the runs."""
         listed = self.cluster.get("qsr", f"--namespace={self.namespace}").get("items", [])
         return sorted(run["metadata"]["name"] for run in listed)
 
     def trigger(self, job: str, **changes: Any) -> dict[str, Any]:
-        """Apply a CronJob that never fires by itself, fire it by hand, and give the pod when it has ended."""
+        """Apply a suspended CronJob, fire it by hand, and return its pod when it has ended."""
         self.cluster.apply(cronjob(self.image, suspend=True, **changes), namespace=self.namespace)
         self.kubectl("create", "job", "--from=cronjob/nightly", job)
         pods = (f"--selector=batch.kubernetes.io/job-name={job}", f"--namespace={self.namespace}")
@@ -110,13 +110,13 @@ class Schedules:
 
 
 def told(pod: dict[str, Any]) -> tuple[int, str]:
-    """Give what a container left behind."""
+    """Return a container's exit code and termination message."""
     end = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     return end["exitCode"], end["message"]
 
 
 def kubeconfig_of(cluster: Cluster, namespace: str, account: str) -> dict[str, Any]:
-    """Make a kubeconfig for a service account: the administrator's, with another user."""
+    """Return a kubeconfig for a service account: the administrator's, with another user."""
     token = cluster.kubectl("create", "token", account, f"--namespace={namespace}").strip()
     found: dict[str, Any] = json.loads(
         cluster.kubectl("config", "view", "--raw", "--flatten", "--minify", "--output=json")
@@ -127,7 +127,7 @@ def kubeconfig_of(cluster: Cluster, namespace: str, account: str) -> dict[str, A
 
 @pytest.fixture
 def schedules(installation: Installation, images: Images, namespace: str, tmp_path: Path) -> Schedules:
-    """Lend a namespace with the rights of schedules; the operator looks elsewhere."""
+    """Return a namespace with the rights of schedules and without an operator."""
     cluster = installation.cluster
     cluster.apply(*rights(namespace), namespace=namespace)
     kubeconfig = tmp_path / "kubeconfig"
@@ -137,7 +137,7 @@ def schedules(installation: Installation, images: Images, namespace: str, tmp_pa
 
 @pytest.fixture
 def every_minute(installation: Installation, images: Images) -> Iterator[Installation]:
-    """Apply a CronJob that fires at the next full minute, where the operator looks."""
+    """Apply a CronJob that fires at the next full minute, in the operator's namespace."""
     namespace = installation.namespace
     made = [*rights(namespace), cronjob(images.operator.reference, schedule="* * * * *")]
     installation.cluster.apply(*made, namespace=namespace)
@@ -146,8 +146,8 @@ def every_minute(installation: Installation, images: Images) -> Iterator[Install
     installation.kubectl("delete", "qsr", "--selector=qlibshadow.io/schedule=nightly")
 
 
-def test_the_clock_makes_a_run_that_the_operator_begins(every_minute: Installation):
-    """Named after the time that was due, which the CronJob wrote on the Job."""
+def test_cronjob_creates_a_run_that_the_operator_starts(every_minute: Installation):
+    """Named after the time that was due, which the CronJob writes on the Job."""
     cluster, inside = every_minute.cluster, f"--namespace={every_minute.namespace}"
 
     def first() -> Any:
@@ -170,9 +170,9 @@ def test_the_clock_makes_a_run_that_the_operator_begins(every_minute: Installati
 
 
 def test_a_cronjob_can_be_fired_by_hand(schedules: Schedules):
-    """In a namespace that admits restricted pods alone; the pod says what it did."""
+    """In a namespace that admits only restricted pods; the pod says what it did."""
     pod = schedules.trigger("manual-1")
-    assert told(pod) == (0, "schedule nightly: made run manual-1")
+    assert told(pod) == (0, "schedule nightly: created run manual-1")
     assert schedules.runs() == ["manual-1"]
 
 
@@ -191,10 +191,10 @@ def test_a_cronjob_can_be_fired_by_hand(schedules: Schedules):
     ],
     ids=["schedule", "field", "value"],
 )
-def test_a_mistake_fails_at_once_and_is_read_on_the_pod(
+def test_mistake_fails_at_once_and_is_shown_on_the_pod(
     schedules: Schedules, document: dict[str, Any], sentence: str
 ):
-    """The Job does not try again what cannot become better."""
+    """The Job does not retry a permanent error."""
     code, message = told(schedules.trigger("manual-1", document=document))
     assert code == 10
     assert sentence in message
@@ -206,11 +206,11 @@ def test_a_mistake_fails_at_once_and_is_read_on_the_pod(
     assert schedules.runs() == []
 
 
-def test_policies_hold_for_runs_on_the_real_api_server(schedules: Schedules):
-    """Forbid skips and tells, Replace deletes and makes, Allow makes; each as the service account."""
+def test_concurrency_policies_on_the_real_api_server(schedules: Schedules):
+    """Forbid skips and reports, Replace deletes and creates, Allow creates; each as the service account."""
     assert schedules.fire("one").returncode == 0
     again = schedules.fire("one")
-    assert (again.returncode, again.stdout) == (0, "schedule nightly: run one was made already\n")
+    assert (again.returncode, again.stdout) == (0, "schedule nightly: run one exists already\n")
     skipped = schedules.fire("two")
     assert (skipped.returncode, skipped.stderr) == (0, "")
     assert skipped.stdout == (
@@ -225,8 +225,8 @@ def test_policies_hold_for_runs_on_the_real_api_server(schedules: Schedules):
     assert schedules.runs() == ["four"]
 
 
-def test_history_is_kept_by_count_on_the_real_api_server(schedules: Schedules):
-    """The oldest go first, and only finished ones of this schedule."""
+def test_history_is_pruned_on_the_real_api_server(schedules: Schedules):
+    """The oldest are deleted first, and only finished ones of this schedule."""
     for name in ("a", "b", "c"):
         assert schedules.fire(name, keepFinished=9).returncode == 0
         schedules.finish(name, "Failed" if name == "b" else "Complete")
@@ -238,19 +238,20 @@ def test_history_is_kept_by_count_on_the_real_api_server(schedules: Schedules):
     assert schedules.runs() == ["by-hand", "c", "d"]
 
 
-def test_a_name_that_is_taken_is_refused_on_the_real_api_server(schedules: Schedules):
-    """A run that a person made is never mistaken for the schedule's."""
+def test_taken_name_is_refused_on_the_real_api_server(schedules: Schedules):
+    """A user's run is never mistaken for the schedule's."""
     run = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "spec": {}}
     schedules.cluster.apply(run | {"metadata": {"name": "mine"}}, namespace=schedules.namespace)
     done = schedules.fire("mine")
     assert done.returncode == 10
     assert done.stderr == (
-        "schedule nightly: a run mine is there already, not of this schedule; delete or rename one of them\n"
+        "schedule nightly: a run mine exists already and is not of this schedule; "
+        "delete or rename one of them\n"
     )
 
 
-def test_without_its_rights_a_schedule_says_what_it_lacks(schedules: Schedules):
-    """Somebody applied the CronJob alone."""
+def test_schedule_without_rights_says_what_it_lacks(schedules: Schedules):
+    """For example if only the CronJob was applied."""
     schedules.kubectl("delete", "rolebinding", "qlib-shadow-schedule")
 
     def refused() -> bool:
@@ -260,8 +261,8 @@ def test_without_its_rights_a_schedule_says_what_it_lacks(schedules: Schedules):
     assert "cannot list resource" in schedules.fire("one").stderr
 
 
-def test_a_time_zone_that_does_not_exist_is_refused_when_applied(schedules: Schedules):
-    """By the API server, and not at half past six."""
+def test_unknown_time_zone_is_refused_when_applied(schedules: Schedules):
+    """By the API server, not at the scheduled time."""
     with pytest.raises(Exception, match="unknown time zone America/New_Yorck"):
         schedules.cluster.apply(
             cronjob(schedules.image, timeZone="America/New_Yorck"), namespace=schedules.namespace

@@ -1,7 +1,7 @@
-"""A training that tries to reach the network ends the run, on a real node and through the operator.
+"""A training that tries to reach the network ends the run, on a real node and with the operator.
 
-The workflow's vetting refuses foreign code, so the attempts come in an image of their own: the runner's, with
-a library that misbehaves inside the process of qrun. An image is the one way in that is left.
+The vetting of workflows refuses foreign code, so the attempts are in a separate image: the runner's, with a
+hostile library inside the process of qrun. An image is the only remaining way in.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ RUN cp /hostile/hostile.* \\
 USER 10001:10001
 """
 SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}
-"""All at once on the one node."""
+"""So small that all fit on the one node."""
 ATTACKS = ("python", "child", "native", "udp")
 
 
 @pytest.fixture(scope="module")
 def address(cluster: Cluster) -> str:
-    """Give an address that every pod can reach: the API server's."""
+    """Return an address that every pod can reach: the API server's."""
     service = cluster.get("service", "kubernetes", "--namespace=default")["spec"]
     return f"{service['clusterIP']} {service['ports'][0]['port']}"
 
 
 @pytest.fixture(scope="module")
 def hostile_image(cluster: Cluster, address: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Build the runner's image with an attack in it, and bring it onto the node."""
+    """Build the runner's image with the attack in it, and load it onto the node."""
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "Dockerfile").write_text(DOCKERFILE)
     (folder / "hostile.py").write_bytes(HOSTILE.read_bytes())
     (folder / "hostile.pth").write_text("import hostile\n")
     (folder / "address").write_text(address)
     (folder / "qrun").write_text("import qlib\n")
-    # Its layers may have made room for a newer build since; the one on the node stays as it is.
+    # A newer build may have removed its layers since; the image on the node stays as it is.
     base = project_images.build().runner.reference
     reference = f"localhost/qlib-runner-hostile:{cache.digest([base, address, HOSTILE, DOCKERFILE])}"
     engine().build(folder, folder / "Dockerfile", reference, {"BASE_IMAGE": base})
@@ -66,7 +66,7 @@ def hostile_image(cluster: Cluster, address: str, tmp_path_factory: pytest.TempP
 
 
 def run_of(name: str, image: str, **qrun: Any) -> dict[str, Any]:
-    """Write a small run in the hostile image."""
+    """Return a small run in the hostile image."""
     run: dict[str, Any] = yaml.safe_load(DEMO.read_text())
     run["metadata"]["name"] = name
     run["spec"]["image"] = image
@@ -76,7 +76,7 @@ def run_of(name: str, image: str, **qrun: Any) -> dict[str, Any]:
 
 
 def failure(installation: Installation, name: str) -> dict[str, Any]:
-    """Wait until a run has failed, and give its status."""
+    """Wait until a run has failed, and return its status."""
     installation.kubectl("wait", "--for=condition=Failed", f"qsr/{name}", "--timeout=600s")
     status: dict[str, Any] = installation.get("qsr", name)["status"]
     return status
@@ -84,7 +84,7 @@ def failure(installation: Installation, name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def broken(installation: Installation, hostile_image: str) -> dict[str, dict[str, Any]]:
-    """Apply one run for each attack, all at once, and give their ends."""
+    """Apply one run for each attack, all at once, and return their final statuses."""
     for attack in ATTACKS:
         manifest = yaml.safe_dump(run_of(f"{attack}-attack", hostile_image))
         installation.kubectl("apply", "-f", "-", input=manifest)
@@ -92,7 +92,7 @@ def broken(installation: Installation, hostile_image: str) -> dict[str, dict[str
 
 
 def control_pod(attack: str, image: str) -> dict[str, Any]:
-    """Describe a pod that does the same as the run, without the guard."""
+    """Return a pod that does the same as the run, without the guard."""
     container = {
         "name": "attack",
         "image": image,
@@ -112,10 +112,8 @@ def control_pod(attack: str, image: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_the_promise_is_kept_and_the_resource_says_who_broke_it(
-    broken: dict[str, dict[str, Any]], address: str, attack: str
-):
-    """Python, a child that takes nothing over, native code, UDP: each ends the run, none is tried again."""
+def test_attack_ends_the_run_and_is_named(broken: dict[str, dict[str, Any]], address: str, attack: str):
+    """Python, an isolated child process, native code, UDP: each ends the run, and none is retried."""
     status = broken[attack]
     [failed] = [found for found in status["conditions"] if found["type"] == "Failed"]
     assert (failed["status"], failed["reason"]) == ("True", "ShadowPromiseBroken")
@@ -126,7 +124,7 @@ def test_the_promise_is_kept_and_the_resource_says_who_broke_it(
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_nothing_was_reached(installation: Installation, broken: dict[str, dict[str, Any]], attack: str):
-    """The attack itself says so, where it lived long enough to say anything."""
+    """The log of the attack shows it, if it lived long enough."""
     folder = installation.on_host(broken[attack]["artifactPath"])
     log = (folder / "stdout.log").read_text()
     assert "REACHED" not in log
@@ -134,15 +132,13 @@ def test_nothing_was_reached(installation: Installation, broken: dict[str, dict[
     metadata = json.loads((folder / "RUN_METADATA.json").read_text())
     assert {"seccomp-notify", "audit-hook"} <= set(metadata["network_guard"])
     assert metadata["status"] == "failed"
-    # The node's container, and not what one process of it took.
+    # The node's container, not only one process of it.
     assert metadata["stages"]["qrun"]["peak_memory_source"].startswith("cgroup v")
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_without_the_guard_the_same_attack_succeeds(
-    cluster: Cluster, namespace: str, hostile_image: str, attack: str
-):
-    """The address can be reached from a pod of this image; so the two tests above mean something."""
+def test_attack_succeeds_without_the_guard(cluster: Cluster, namespace: str, hostile_image: str, attack: str):
+    """The address can be reached from a pod of this image, so the tests above prove something."""
     cluster.apply(control_pod(attack, hostile_image), namespace=namespace)
 
     def ended() -> bool:
@@ -156,7 +152,7 @@ def test_without_the_guard_the_same_attack_succeeds(
 
 @pytest.fixture(scope="module")
 def seen(installation: Installation, hostile_image: str) -> dict[str, Any]:
-    """Let the process of qrun itself look at what it may do."""
+    """Return what the process of qrun itself finds that it may do."""
     manifest = run_of("look-around", hostile_image, retries=0)
     installation.kubectl("apply", "-f", "-", input=yaml.safe_dump(manifest))
     status = failure(installation, "look-around")
@@ -166,19 +162,19 @@ def seen(installation: Installation, hostile_image: str) -> dict[str, Any]:
     return found
 
 
-def test_qrun_cannot_change_what_it_is_trained_on(seen: dict[str, Any]):
-    """Although the files belong to its own user: the mount is read-only."""
+def test_qrun_cannot_change_its_dataset(seen: dict[str, Any]):
+    """The mount is read-only, although the files belong to its own user."""
     assert (seen["dataset"], seen["beside_the_dataset"]) == (errno.EROFS, errno.EROFS)
 
 
 def test_qrun_has_no_power_over_the_cluster_or_the_node(seen: dict[str, Any]):
-    """No token, no root, no capability, no way to gain one, nothing to write to but what it was given."""
+    """No token, no root, no capability, no way to gain one, and write access only to its volumes."""
     assert seen["token"] is False
     assert seen["uid"] == 10001
     assert (seen["capabilities"], seen["no_new_privileges"]) == (0, 1)
     assert seen["root_is_read_only"] is True
 
 
-def test_qrun_is_told_of_no_service_and_no_request(seen: dict[str, Any]):
-    """The environment is a list of what is allowed."""
+def test_environment_of_qrun_is_minimal(seen: dict[str, Any]):
+    """The environment is a list of allowed variables."""
     assert not [name for name in seen["variables"] if name.startswith(("KUBERNETES_", "QLIB_SHADOW_REQ"))]

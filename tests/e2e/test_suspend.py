@@ -1,4 +1,4 @@
-"""Holding runs up, by the user and by a queue: before, between and during stages, on a real cluster."""
+"""Suspending runs, by the user and by a queue: before, between and during stages, on a real cluster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.cluster
 def operated(
     cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Workshop, Process]]:
-    """Make a namespace and run an operator for it."""
+    """Create a namespace and run an operator for it."""
     define_runs(cluster)
     folder, image = tmp_path_factory.mktemp("suspend"), images.runner.reference
     with workshop(cluster) as shop, operating(cluster, folder, (shop.namespace,), image) as process:
@@ -32,18 +32,18 @@ def operated(
 
 @pytest.fixture(scope="module")
 def shop(operated: tuple[Workshop, Process]) -> Workshop:
-    """Give the namespace alone."""
+    """Return the namespace alone."""
     return operated[0]
 
 
 def job_of(shop: Workshop, run: str, stage: str) -> dict[str, Any]:
-    """Give a stage's Job, if there is one."""
+    """Return a stage's Job, or an empty dict."""
     items = shop.objects("jobs", f"--selector=qlibshadow.io/run={run},qlibshadow.io/stage={stage}")
     return dict(items[0]) if items else {}
 
 
 def wait_for_job(shop: Workshop, run: str, stage: str, other_than: str = "") -> dict[str, Any]:
-    """Wait for a stage's Job, other than one that was there before."""
+    """Wait for a stage's Job, other than an earlier one."""
 
     def found() -> dict[str, Any]:
         job = job_of(shop, run, stage)
@@ -58,7 +58,7 @@ def play_kueue(shop: Workshop, job: dict[str, Any], *, suspend: bool) -> None:
     shop.kubectl("patch", "job", job["metadata"]["name"], f"--patch={patch}")
 
 
-def test_a_run_that_is_suspended_from_the_beginning_begins_when_it_is_resumed(shop: Workshop):
+def test_run_suspended_from_the_start_starts_when_resumed(shop: Workshop):
     """No Job, no folder, no start; its spec may still be changed."""
     shop.run("before", suspend=True, dataset=synthetic("before", seed=1))
     shop.wait("before", "Suspended")
@@ -74,8 +74,8 @@ def test_a_run_that_is_suspended_from_the_beginning_begins_when_it_is_resumed(sh
     shop.kubectl("delete", "qsr", "before")
 
 
-def test_a_stage_that_is_held_up_stops_and_has_its_whole_deadline_again(shop: Workshop):
-    """Its pod goes without being counted as failed; the Job's time begins anew."""
+def test_suspended_stage_stops_and_gets_a_new_deadline(shop: Workshop):
+    """Its pod stops without being counted as failed; the Job's deadline starts again."""
     limits = {"download": {"retries": 0, "activeDeadlineSeconds": 900}}
     shop.run("during", dataset=unreachable("busy"), stages=limits)
     pod = shop.running_pod("during")
@@ -90,15 +90,15 @@ def test_a_stage_that_is_held_up_stops_and_has_its_whole_deadline_again(shop: Wo
     job = job_of(shop, "during", "download")
     assert job["status"]["startTime"] > began
     assert job["spec"]["activeDeadlineSeconds"] == 900
-    failed = shop.failure("during")  # of itself, and not for having been stopped
+    failed = shop.failure("during")  # by its own failure, not by the suspension
     assert failed["reason"] == "DownloadFailed"
     assert job_of(shop, "during", "download")["status"]["failed"] == 1
 
 
-def test_a_run_that_is_suspended_between_its_stages_does_not_begin_the_next(
+def test_run_suspended_between_stages_does_not_start_the_next(
     operated: tuple[Workshop, Process],
 ):
-    """What is done stays done; the rest waits."""
+    """The finished stage stays finished; the next one waits."""
     shop, process = operated
     download = shop.run_held_back("between", dataset=synthetic("between"))["metadata"]
     process.kill()
@@ -117,7 +117,7 @@ def test_a_run_that_is_suspended_between_its_stages_does_not_begin_the_next(
     shop.kubectl("delete", "qsr", "between")
 
 
-def test_a_queue_alone_decides_when_jobs_start(shop: Workshop):
+def test_only_the_queue_decides_when_jobs_start(shop: Workshop):
     """The operator neither resumes a queued Job nor calls the run suspended, however long it takes."""
     shop.run("queued", queueName="nightly", dataset=synthetic("queued"))
     waiting = shop.wait_for_stage("queued", "download", reason="QueuedByKueue")
@@ -137,8 +137,8 @@ def test_a_queue_alone_decides_when_jobs_start(shop: Workshop):
     shop.wait_for_stage("queued", "qrun", reason="QueuedByKueue")
 
 
-def test_a_run_that_is_suspended_in_a_queue_gives_its_place_up_and_queues_anew(shop: Workshop):
-    """A Job that the operator deleted was not deleted by hand."""
+def test_run_suspended_in_a_queue_is_queued_again(shop: Workshop):
+    """A Job that the operator deleted does not count as deleted by hand."""
     first = wait_for_job(shop, "queued", "qrun")["metadata"]
     shop.change("queued", suspend=True)
     held = shop.wait_for_stage("queued", "qrun", state="Suspended")
@@ -152,7 +152,7 @@ def test_a_run_that_is_suspended_in_a_queue_gives_its_place_up_and_queues_anew(s
     assert "recreations" not in waiting
 
 
-def test_a_job_that_the_queue_preempts_waits_again(shop: Workshop):
+def test_preempted_job_waits_again(shop: Workshop):
     """Neither the run nor the Job has failed."""
     qrun = wait_for_job(shop, "queued", "qrun")
     play_kueue(shop, qrun, suspend=False)

@@ -1,4 +1,4 @@
-"""Named points at which a test may let a process die, as a node without power or memory lets it.
+"""Named points at which a test may kill a process, as a node without power or memory does.
 
 Nothing happens unless QLIB_SHADOW_FAULT names the point. `NAME` alone kills this process, as the kernel does
 when memory runs out; a second word says what happens instead (see MANNERS).
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ENV_FAULT: Final = "QLIB_SHADOW_FAULT"
 REACHED: Final = "fault point reached: "
-"""What is printed before waiting there."""
+"""Printed before the process waits at a point."""
 
 
 class QrunPoint(StrEnum):
@@ -54,7 +54,7 @@ class ReportPoint(StrEnum):
 
 
 class ReusePoint(StrEnum):
-    """Every point of taking over what another run has trained, in order."""
+    """Every point of reusing the training of another run, in order."""
 
     COPIED = "reuse-copied"
     PLACED = "reuse-placed"
@@ -62,14 +62,14 @@ class ReusePoint(StrEnum):
 
 
 def fault_point(name: str) -> None:
-    """Fail here, if that is what the environment asks for."""
+    """Fail here if the environment names this point."""
     wanted, _, manner = os.environ.get(ENV_FAULT, "").partition(" ")
     if wanted == name:
         ACTIONS[manner](name)
 
 
 def for_children(environ: Mapping[str, str]) -> dict[str, str]:
-    """Hand the wish on to a child of the stage, whose environment is an allow-list."""
+    """Return the variable for a child of the stage, whose environment is an allow-list."""
     return {ENV_FAULT: environ[ENV_FAULT]} if ENV_FAULT in environ else {}
 
 
@@ -78,7 +78,7 @@ def _kill_process(_name: str) -> None:
 
 
 def _wait(name: str) -> None:
-    """Say that the point is reached, and go on after the next signal, if that leaves anything to go on."""
+    """Print that the point is reached, and continue after the next signal, if the process survives it."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing)
@@ -97,5 +97,5 @@ ACTIONS: Final[Mapping[str, Callable[[str], None]]] = {
     "wait": _wait,
     "memory": _exceed_memory,
 }
-"""`wait` lets a test cut the power of everything at this instant, or stop the stage as the kubelet does.
-`memory` asks for more than there is."""
+"""`wait` lets a test kill all processes at this instant, or stop the stage as the kubelet does.
+`memory` asks for more memory than there is."""

@@ -1,7 +1,7 @@
-"""The one error that a stage may end with: a typed reason, an exit code and a sentence for the user.
+"""The error that a stage ends with: a reason, an exit code and a message for the user.
 
-Knows the contract only. Everything that can be foreseen is raised as a StageError; whatever else
-escapes is a defect of ours and becomes InternalError at the edge.
+Knows the contract only. Every expected failure is raised as a StageError; any other exception is a defect of
+this project and becomes InternalError in the harness.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ EXIT_CODES: Final[Mapping[Reason, ExitCode]] = {
     Reason.DOWNLOAD_REFUSED: ExitCode.BAD_CONFIG,
     Reason.CHECKSUM_MISMATCH: ExitCode.BAD_DATA,
     Reason.ARCHIVE_INVALID: ExitCode.BAD_DATA,
-    # Somebody has to change the volume's owner, which no retry does.
+    # A person has to change the volume's owner, which no retry does.
     Reason.VOLUME_NOT_WRITABLE: ExitCode.BAD_CONFIG,
     Reason.RUN_FOLDER_TAKEN: ExitCode.BAD_CONFIG,
-    # As if it had been told to stop: its replacement is at work.
+    # As after SIGTERM: its replacement is at work.
     Reason.SUPERSEDED: ExitCode.INTERRUPTED,
     Reason.OUT_OF_DISK: ExitCode.OUT_OF_DISK,
     Reason.OUT_OF_MEMORY: ExitCode.OUT_OF_MEMORY,
     Reason.INTERRUPTED: ExitCode.INTERRUPTED,
     Reason.TRAINING_FAILED: ExitCode.INTERNAL,
     Reason.OUTPUT_INCOMPLETE: ExitCode.INTERNAL,
-    # Telling it again finds the same folder.
+    # Another recovery Job finds the same folder.
     Reason.RESULT_MISSING: ExitCode.BAD_DATA,
     Reason.SHADOW_PROMISE_BROKEN: ExitCode.PROMISE_BROKEN,
     Reason.INTERNAL_ERROR: ExitCode.INTERNAL,
 }
-"""How each reason leaves the process."""
+"""The exit code of each reason."""
 
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class StageError(Exception):
-    """A foreseen end: what happened, where, and what to do about it, in one sentence or two."""
+    """An expected failure: what happened, where, and what to do about it, in one sentence or two."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         message = message.encode(errors="backslashreplace").decode()  # a file's name need not be text
@@ -65,12 +65,12 @@ class StageError(Exception):
 
     @property
     def exit_code(self) -> ExitCode:
-        """Give the code that the process leaves with."""
+        """Return the exit code of the process."""
         return EXIT_CODES[self.reason]
 
 
 def volume_not_writable(path: str) -> StageError:
-    """Name the ids that must be able to write, because the person who reads this must set them."""
+    """Return the error that names the ids to which the volume must belong."""
     ids = f"{os.getuid()}:{os.getgid()}"
     return StageError(
         Reason.VOLUME_NOT_WRITABLE,
@@ -80,9 +80,9 @@ def volume_not_writable(path: str) -> StageError:
 
 
 def from_os_error(error: OSError, path: object = "the volume") -> StageError:
-    """Turn what the filesystem said into a reason, for the errors whose remedy is the user's.
+    """Return the reason for an error of the filesystem, where the user can remedy it.
 
-    `path` is for a write, which does not say where it failed.
+    `path` is for a write, whose error names no file.
     """
     where = str(error.filename or path)
     if error.errno in DISK_FULL:
@@ -96,7 +96,7 @@ def from_os_error(error: OSError, path: object = "the volume") -> StageError:
 
 
 def unexpected(error: BaseException) -> StageError:
-    """Admit a defect without showing a traceback; the log keeps it."""
+    """Return the error for a defect; the traceback is in the log alone."""
     return StageError(
         Reason.INTERNAL_ERROR,
         f"unexpected {type(error).__name__}: {error}. "

@@ -1,4 +1,4 @@
-"""The manifest's spec as frozen values, or every fault in it as a sentence with its remedy."""
+"""Read a run manifest's spec into frozen values, or report each of its faults with the remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qlib_shadow_runner.contract.fields import Object
 from qlib_shadow_runner.contract.place import Place
 from qlib_shadow_runner.contract.spec import RunFields
 from qlib_shadow_runner.dataset.asked import DatasetSpec
-from qlib_shadow_runner.fields import fault_of
+from qlib_shadow_runner.refusals import fault_of
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.errors import StageError
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunSpec(RunFields):
-    """The table's fields, with the source that the dataset comes from."""
+    """The spec with defaults filled in and the dataset's source resolved."""
 
     dataset: DatasetSpec = field(default_factory=DatasetSpec)
 
 
 def parse_spec(document: object) -> RunSpec:
-    """Read a whole spec, or refuse its first fault."""
+    """Return the spec of a document; raise its first fault."""
     found, faults = _read(document)
     if found is None:
         raise faults[0]
@@ -31,7 +31,7 @@ def parse_spec(document: object) -> RunSpec:
 
 
 def spec_faults(document: object) -> list[StageError]:
-    """Return every fault, in the table's order."""
+    """Return every fault of the spec, in the order of the table of fields."""
     return _read(document)[1]
 
 

@@ -1,4 +1,4 @@
-"""The nearest known name for a misspelt one, as the tail of a sentence, and how to go on from there."""
+"""Parts of sentences for users: the nearest known name, sizes, lines in the log."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """Find the closest known name, ignoring case."""
+    """Return the closest known name, ignoring case, or None."""
     by_lower = {name.lower(): name for name in known}
     found = get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Give `did you mean "x"?`, or the list of what is there when nothing is close."""
+    """Return `did you mean "x"?`, or the list of known names when none is close."""
     names = sorted(known)
     found = nearest(word, names)
     if found is not None:
@@ -27,12 +27,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def and_then(sentence: str, more: str) -> str:
-    """Go on after such a tail: by a new sentence where it was a question."""
+    """Return both joined: as two sentences where the first is a question, else by a semicolon."""
     return f"{sentence} {more[0].upper()}{more[1:]}" if sentence.endswith("?") else f"{sentence}; {more}"
 
 
 def ended(sentence: str) -> str:
-    """End such a sentence, unless its question has done so."""
+    """Return the sentence with a full stop, unless it is a question."""
     return sentence if sentence.endswith("?") else f"{sentence.rstrip('.')}."
 
 
@@ -40,13 +40,13 @@ KIB: Final = 1024
 
 
 def print_line(line: str) -> None:
-    """Write one line into the log, at once."""
+    """Print one line at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def format_size(size: float) -> str:
-    """Write a size as people read it."""
+    """Return a size with its unit, such as 1.5 MiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < KIB:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

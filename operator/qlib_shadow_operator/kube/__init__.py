@@ -1,1 +1,1 @@
-"""The API server's side: documents in, documents out. The only code that talks to a cluster."""
+"""Access to the API server: documents in, documents out. No other package talks to a cluster."""

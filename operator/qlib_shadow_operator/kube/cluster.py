@@ -1,4 +1,4 @@
-"""The calls to the API server, each with a timeout. They block: threads make them, the loop never does."""
+"""The calls to the API server, each with a timeout. They block, so only threads make them."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 CONFLICT: Final = 409
 GONE: Final = 404
 FORBIDDEN: Final = 403
-"""Quota, policy or rights: somebody may change it."""
+"""Refused by a quota, a policy or missing rights, which a user can change."""
 PERMANENT: Final = frozenset({400, 413, 422})
-"""The same request will be refused for ever."""
+"""The API server will refuse the same request every time."""
 
 TERMINATING: Final = "because it is being terminated"
-"""What the API server says of a namespace."""
+"""Part of the API server's message about a namespace that is being deleted."""
 
 NOTE_MAX: Final = 1000
-"""Characters; the API takes 1,024."""
+"""Characters of an Event's note; the API accepts 1,024."""
 
 Document = dict[str, Any]
 
@@ -57,11 +57,11 @@ class ClusterError(Exception):
 
 
 class ConflictError(ClusterError):
-    """The object is not what it was thought to be; look again."""
+    """The object has changed or is gone; it must be read again."""
 
 
 class RefusedError(ClusterError):
-    """The API server says no, and why."""
+    """The API server refused a request; the message says why."""
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
@@ -69,7 +69,7 @@ class RefusedError(ClusterError):
 
 
 class NamespaceTerminatingError(ClusterError):
-    """The namespace is being deleted: nothing can be made in it any more."""
+    """The namespace is being deleted, so nothing can be created in it."""
 
 
 class NoClusterError(Exception):
@@ -87,18 +87,18 @@ POLICIES: Final = {"group": "networking.k8s.io", "version": "v1", "plural": "net
 class Cluster:
     """One connection pool to one API server.
 
-    CustomObjectsApi serves every API group with plain documents; building typed models only to take them
-    apart again would cost more than the rest of a look.
+    CustomObjectsApi serves every API group with plain documents. Typed models would cost more than the rest
+    of a reconcile pass.
     """
 
     objects: Any
     core: Any
     close_connections: Callable[[], None]
-    """Drops the idle connections: where one was cut, the others were too."""
+    """Closes the idle connections: where one was cut, the others probably were too."""
 
     @classmethod
     def connect(cls, pool: int, observer: RequestObserver = lambda *_: None) -> Cluster:
-        """Use the pod's service account, or else the kubeconfig of whoever runs this."""
+        """Connect with the pod's service account, or else with the user's kubeconfig."""
         configuration = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
@@ -108,10 +108,10 @@ class Cluster:
 
     @classmethod
     def over(cls, configuration: Any, pool: int, observer: RequestObserver = lambda *_: None) -> Cluster:
-        """Use what is configured, over lines that do not die in silence."""
+        """Return a connection by this configuration, with socket options that detect a dead connection."""
         configuration.connection_pool_maxsize = pool
         configuration.socket_options = SOCKET_OPTIONS
-        # The queue tries again, later each time; here a dead line would only be waited for four times over.
+        # The work queue retries with backoff; retries here would wait for a dead connection four times.
         configuration.retries = False
         api = client.ApiClient(configuration)
         close_connections = api.rest_client.pool_manager.clear
@@ -119,15 +119,15 @@ class Cluster:
         return cls(client.CustomObjectsApi(api), client.CoreV1Api(api), close_connections)
 
     def crd_is_there(self) -> bool:
-        """Ask whether QlibShadowRun is known to the API server."""
+        """Return whether the API server knows QlibShadowRun."""
         try:
             found = self._call(self.objects.get_api_resources, GROUP, VERSION)
-        except ConflictError:  # 404: not even the group
+        except ConflictError:  # 404: the group does not exist either
             return False
         return any(one.name == PLURAL for one in found.resources)
 
     def create_job(self, namespace: str, body: Document) -> Document:
-        """Make a Job; the one that is there already is as good, if it has the same owner."""
+        """Create a Job and return it; return the existing Job of that name if it has the same owner."""
         try:
             return self._call_for(
                 self.objects.create_namespaced_custom_object, **BATCH, namespace=namespace, body=body
@@ -140,7 +140,7 @@ class Cluster:
             return _require_same(there, body)
 
     def get_job(self, namespace: str, name: str) -> Document | None:
-        """Read a Job as it is now, or None where there is none."""
+        """Return a Job as it is now, or None if there is none."""
         try:
             return self._call_for(
                 self.objects.get_namespaced_custom_object, **BATCH, namespace=namespace, name=name
@@ -149,23 +149,23 @@ class Cluster:
             return None
 
     def get_run(self, namespace: str, name: str) -> Document:
-        """Read a run as it is now."""
+        """Return a run as it is now."""
         get = self.objects.get_namespaced_custom_object
         return self._call_for(get, **RUNS, namespace=namespace, name=name)
 
     def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[Document]:
-        """List the pods of a run's stage, as they are now."""
+        """Return the pods of a run's stage as they are now."""
         selector = f"{LABEL_RUN_UID}={run_uid},{LABEL_STAGE}={stage}"
         page = self._read_pods(partial(self.core.list_namespaced_pod, namespace), selector)
         items: list[Document] = page["items"]
         return items
 
     def list_warnings(self, namespace: str, uid: str) -> list[Document]:
-        """List the Events of type Warning about an object."""
+        """Return the Events of type Warning about an object."""
         return self._list(EVENTS, namespace, field_selector=f"regarding.uid={uid},type=Warning")
 
     def list_network_policies(self, namespace: str) -> list[Document]:
-        """List the NetworkPolicies of a namespace."""
+        """Return the NetworkPolicies of a namespace."""
         return self._list(POLICIES, namespace)
 
     def _list(self, which: dict[str, str], namespace: str, **selectors: str) -> list[Document]:
@@ -175,28 +175,28 @@ class Cluster:
         return items
 
     def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> Document:
-        """Pause or resume a Job."""
+        """Suspend or resume a Job, and return it."""
         body = {"spec": {"suspend": suspended}}
         patch = self.objects.patch_namespaced_custom_object
         return self._call_for(patch, **BATCH, namespace=namespace, name=name, body=body)
 
     def delete_job(self, namespace: str, name: str, uid: str) -> None:
-        """Remove a Job and its pods; without the policy, the API would leave the pods behind."""
+        """Delete a Job and its pods; without a propagation policy the API would keep the pods."""
         self._delete(BATCH, namespace, name, uid)
 
     def patch_status(self, run: Run, change: Document) -> Document:
-        """Change the status of exactly the version that was looked at."""
+        """Patch the status of exactly the version that was read."""
         body = {"metadata": {"resourceVersion": run.resource_version, "uid": run.uid}, "status": change}
         patch = self.objects.patch_namespaced_custom_object_status
         return self._call_for(patch, **RUNS, namespace=run.namespace, name=run.name, body=body)
 
     def create_run(self, namespace: str, body: Document) -> Document:
-        """Make a run; a field that the CRD does not know is refused, where the default is to drop it."""
+        """Create a run; a field that the CRD does not know is refused, not dropped."""
         create = self.objects.create_namespaced_custom_object
         return self._call_for(create, **RUNS, namespace=namespace, body=body, field_validation="Strict")
 
     def list_runs(self, namespace: str, **selectors: str) -> list[Document]:
-        """List the runs that a label_selector or a field_selector picks."""
+        """Return the runs that a label_selector or a field_selector matches."""
         found = self._call_for(
             self.objects.list_namespaced_custom_object, **RUNS, namespace=namespace, **selectors
         )
@@ -204,23 +204,23 @@ class Cluster:
         return items
 
     def delete_run(self, run: Run) -> None:
-        """Remove a run; its Jobs follow."""
+        """Delete a run; Kubernetes then deletes its Jobs."""
         self._delete(RUNS, run.namespace, run.name, run.uid)
 
     def post_event(self, run: Run, note: Event, now: datetime) -> None:
-        """Tell what happened to whoever describes the run."""
+        """Post an Event about a run."""
         body = event(run, note, now)
         self._call(self.objects.create_namespaced_custom_object, **EVENTS, namespace=run.namespace, body=body)
 
     def list_documents(self, kind: str, namespace: str | None) -> Iterator[Document]:
-        """List runs, jobs or pods as they are now; in pages, never ten thousand at a time."""
+        """Yield runs, jobs or pods as they are now, listed in pages to limit memory."""
         ask = self._pods(namespace) if kind == "pods" else self._objects(kind, namespace)
         token: str | None = ""
         while token is not None:
             page = ask(limit=LIST_CHUNK, **({"_continue": token} if token else {}))
             token = page.get("metadata", {}).get("continue") or None
             items = page.pop("items")
-            # One object at a time is let go: two pages, or one page twice, is what memory is measured by.
+            # Release each object as soon as it is yielded: holding two pages would double the peak memory.
             while items:
                 yield items.pop(0)
 
@@ -247,7 +247,7 @@ class Cluster:
         options = client.V1DeleteOptions(
             propagation_policy="Background", preconditions=client.V1Preconditions(uid=uid)
         )
-        # Gone, or another object of the same name: either way the one that was meant is no more.
+        # 404 or a uid conflict both mean that the intended object no longer exists.
         with contextlib.suppress(ConflictError):
             delete = self.objects.delete_namespaced_custom_object
             self._call(delete, **which, namespace=namespace, name=name, body=options)
@@ -267,7 +267,7 @@ class Cluster:
 
 
 def _require_same(there: Document, wanted: Document) -> Document:
-    """Accept a Job that was made for the same run, and no other."""
+    """Return the existing Job if it has the same owner, else raise a RefusedError."""
     owner = wanted["metadata"]["ownerReferences"][0]["uid"]
     meta = there["metadata"]
     if any(one.get("uid") == owner for one in meta.get("ownerReferences", [])):
@@ -300,7 +300,7 @@ def _error_text(error: Any) -> str:
 
 
 def event(run: Run, note: Event, now: datetime) -> Document:
-    """Write an Event about a run."""
+    """Return an Event about a run."""
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",

@@ -1,6 +1,7 @@
-"""The operator's fields of a spec, by the table that describes them. What is odd is left out, never an error.
+"""Read the operator's fields of a spec, by the table that describes them.
 
-Values are the API server's to refuse: only their types are looked at, so that nothing here can crash on one.
+Malformed fields are left out, never an error: the API server refuses wrong values, and only types are checked
+here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qlib_shadow_runner.contract.fields import Object, Reader, Record, fields_of
-from qlib_shadow_runner.contract.kinds import Listed
+from qlib_shadow_runner.contract.kinds import ListOf
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.contract.kinds import Kind
@@ -18,7 +19,7 @@ R = TypeVar("R", bound=Record)
 
 
 def read_leniently(cls: type[R], raw: object, *, all_of_it: bool = False) -> R | None:
-    """Return what the operator reads of an object; None where that is nothing, or its name is missing."""
+    """Return the operator's part of an object; None if it is empty, or its name is missing."""
     if not isinstance(raw, Mapping):
         return None
     found: dict[str, Any] = {}
@@ -36,6 +37,6 @@ def _value(kind: Kind[Any], raw: object, *, mine: bool) -> Any:
         return read_leniently(kind.cls, raw, all_of_it=mine)
     if not mine or not isinstance(raw, kind.json):
         return None
-    if isinstance(kind, Listed):
+    if isinstance(kind, ListOf):
         return tuple(one for item in raw if (one := _value(kind.of, item, mine=mine)) is not None)  # type: ignore[attr-defined]
     return raw

@@ -1,4 +1,4 @@
-"""From raw documents to the core's values. Tolerant: what is missing or odd becomes empty, never an error."""
+"""Parse raw documents into the core's values. Malformed parts become empty values, never errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_run(raw: Mapping[str, Any]) -> Run:
-    """Read a QlibShadowRun."""
+    """Return a QlibShadowRun."""
     meta, spec = raw.get("metadata") or {}, raw.get("spec") or {}
     return Run(
         name=meta.get("name", ""),
@@ -55,7 +55,7 @@ def parse_run(raw: Mapping[str, Any]) -> Run:
 
 
 def parse_status(raw: Mapping[str, Any]) -> Status:
-    """Read what the operator once wrote."""
+    """Return the status that the operator wrote before."""
     return Status(
         observed_generation=raw.get("observedGeneration", 0),
         phase=raw.get("phase"),
@@ -112,7 +112,7 @@ def _stage_status(raw: Mapping[str, Any]) -> StageStatus | None:
 
 
 def parse_job(raw: Mapping[str, Any]) -> Job:
-    """Read a Job."""
+    """Return a Job."""
     meta, spec, status = raw.get("metadata") or {}, raw.get("spec") or {}, raw.get("status") or {}
     true = {c.get("type"): c for c in status.get("conditions") or () if c.get("status") == "True"}
     end = true.get("Complete") or true.get("Failed") or {}
@@ -144,7 +144,7 @@ def _controller(meta: Mapping[str, Any]) -> str | None:
 
 
 def parse_pod(raw: Mapping[str, Any]) -> Pod:
-    """Read a stage's Pod."""
+    """Return a stage's Pod."""
     meta, spec, status = raw.get("metadata") or {}, raw.get("spec") or {}, raw.get("status") or {}
     container: Mapping[str, Any] = _named(spec.get("containers"))
     seen = _named(status.get("containerStatuses"))
@@ -174,7 +174,7 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
 
 
 def parse_warning_event(raw: Mapping[str, Any]) -> WarningEvent:
-    """Read an Event, whichever recorder wrote it: each keeps the time of its last sight elsewhere."""
+    """Return an Event with the time when it was last seen, which each recorder keeps in another field."""
     meta, series = raw.get("metadata") or {}, raw.get("series") or {}
     times = (
         series.get("lastObservedTime"),
@@ -223,12 +223,12 @@ def _termination(raw: Mapping[str, Any] | None) -> Termination | None:
 
 
 def stage_of(raw: Mapping[str, Any]) -> Stage | None:
-    """Say which stage a Job or Pod belongs to."""
+    """Return the stage that a Job or Pod belongs to."""
     return _member(Stage, _labels(raw).get(LABEL_STAGE))
 
 
 def run_name_of(raw: Mapping[str, Any]) -> str | None:
-    """Say which run a Job or Pod belongs to."""
+    """Return the name of the run that a Job or Pod belongs to."""
     return _labels(raw).get(LABEL_RUN)
 
 

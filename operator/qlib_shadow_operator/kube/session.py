@@ -1,4 +1,4 @@
-"""The session that kopf lists and watches over: as patient as all other connections, and looked at."""
+"""The HTTP session for kopf's lists and watches, with our socket options and observed requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def open_session(
     headers: dict[str, str], trust: ssl.SSLContext, observer: RequestObserver
 ) -> aiohttp.ClientSession:
-    """Open it; compressed lists would cost both sides more than the network saves."""
+    """Return the session. It asks for no compression, which would cost more time than the network saves."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=trust, socket_factory=_socket),
         headers={"Accept-Encoding": "identity", **headers},

@@ -1,4 +1,4 @@
-"""From the core's status to the document that the API keeps, and the smallest patch between two of them."""
+"""Render the core's status as the API's document, and compute the smallest patch between two documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def render_status(status: Status) -> dict[str, Any]:
-    """Write a status; what is not known is left out."""
+    """Return the status document without unknown values."""
     return _known(
         {
             "observedGeneration": status.observed_generation,
@@ -68,7 +68,7 @@ def _known(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what must change, as RFC 7386 has it: null removes, lists are replaced whole."""
+    """Return the RFC 7386 merge patch from old to new: null removes a field, a list is replaced whole."""
     gone = {name: None for name in old if name not in new}
     return gone | {
         name: _change(old.get(name), value) for name, value in new.items() if old.get(name) != value

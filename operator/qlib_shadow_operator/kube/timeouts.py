@@ -1,12 +1,11 @@
-"""How patient the connections to the API server are. A line that was cut without a word must be noticed.
+"""Timeouts of the connections to the API server. They detect a connection that was cut without notice.
 
-A firewall that forgets a connection, or a node that is gone, sends no goodbye: packets are swallowed, and
-whoever only listens would listen for ever. What notices it, in the order of how soon:
-
+A firewall that drops a connection, or a lost node, sends no FIN: a client that only reads would wait for
+ever. What detects it, fastest first:
 - TCP itself, where nothing answers at all (SOCKET_OPTIONS);
-- a request's own limit (CONNECT_SECONDS, READ_SECONDS), after which the whole pool is renewed;
-- for a watch, silence. The API server is asked to end each watch after WATCH_SECONDS, so that one that has
-  been silent for WATCH_SILENCE_LIMIT is dead for certain, and another one is opened.
+- a request's own timeout (CONNECT_SECONDS, READ_SECONDS), after which the whole pool is replaced;
+- for a watch, silence. The API server is asked to end each watch after WATCH_SECONDS, so that a watch that
+was silent for WATCH_SILENCE_LIMIT is certainly dead, and another one is opened.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ import socket
 from typing import Final
 
 CONNECT_SECONDS: Final = 5.0
-"""To connect, and to agree on a key."""
+"""To connect, including the TLS handshake."""
 READ_SECONDS: Final = 30.0
-"""For an answer: an admission webhook may take as long."""
+"""To answer: an admission webhook may take this long."""
 
 LIST_CHUNK: Final = 100
-"""Objects in one answer: a parsed pod takes 50 kB, and what was once needed stays the process's."""
+"""Objects per page of a list: a parsed pod takes 50 kB, and the process keeps the peak memory."""
 
 WATCH_SECONDS: Final = 45
-"""How long one watch lasts; the next goes on where it ended."""
+"""How long one watch lasts; the next one continues where it ended."""
 WATCH_SILENCE_LIMIT: Final = 60.0
 """Seconds of silence after which a watch is given up.
 
-Whatever happened meanwhile is heard of within RECOVERY_LIMIT of the cut, or of the end of an outage.
+Changes during a cut or an outage are seen within RECOVERY_LIMIT of its end.
 """
 WATCH_BACKOFFS: Final = (0.5, 1, 2, *[4] * 72)
 """Seconds between attempts to open a watch: five minutes in all, and never a long pause."""
@@ -41,4 +40,4 @@ SOCKET_OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
 )
-"""Ask whether the other side is there once nothing was heard for 15 s, and give up half a minute later."""
+"""Send keepalive probes after 15 s of silence, and give up half a minute later."""

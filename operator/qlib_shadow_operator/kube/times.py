@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def read_time(value: object) -> datetime | None:
-    """Read a time; anything else is none."""
+    """Return the time, or None if the value is not one."""
     if not isinstance(value, str):
         return None
     try:
@@ -17,5 +17,5 @@ def read_time(value: object) -> datetime | None:
 
 
 def write_time(value: datetime | None) -> str | None:
-    """Write a time for the API."""
+    """Return the time as the API writes it."""
     return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""What a request to the API server is about, whoever sent it: verb, resource and namespace."""
+"""What a request to the API server is about: verb, resource and namespace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATH: Final = re.compile(
     r"(?:/namespaces/(?P<namespace>[^/]+))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<subresource>[^/]+))?$"
 )
-"""After whatever prefix the server's address has."""
+"""Matches after any prefix that the server's address has."""
 RESOURCES: Final = {
     (GROUP, PLURAL): "runs",
     ("batch", "jobs"): "jobs",
@@ -25,7 +25,7 @@ RESOURCES: Final = {
 OTHER: Final = "other"
 VERBS: Final = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
 UNREACHABLE: Final = "unreachable"
-"""Stands for the code where no answer came."""
+"""Stands for the status code when no answer came."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Call:
 
 
 RequestObserver = Callable[[Call, str, float], None]
-"""Is told of every request: what it was, the code of its answer, and the seconds until that came."""
+"""Is called for every request with the request, the answer's status code, and the seconds until it came."""
 
 
 def describe(method: str, path: str, *, watch: bool = False) -> Call:
-    """Say what a request is about."""
+    """Return what a request is about."""
     found = PATH.search(path)
     if found is None:
         return Call("get", "discovery", None)
@@ -54,18 +54,18 @@ def describe(method: str, path: str, *, watch: bool = False) -> Call:
 
 
 class ObservedRequests:
-    """The client's sender of requests, and somebody who looks on."""
+    """Wraps the client's request sender, and reports each request to an observer."""
 
     def __init__(self, sender: Any, observer: RequestObserver) -> None:
         self._sender = sender
-        self._witness = observer
+        self._observer = observer
 
     def request(self, method: str, url: str, **options: Any) -> Any:
-        """Send a request."""
+        """Send a request and return the answer."""
         call, begun, code = describe(method, url.partition("?")[0]), time.monotonic(), UNREACHABLE
         try:
             answer = self._sender.request(method, url, **options)
             code = str(answer.status)
         finally:
-            self._witness(call, code, time.monotonic() - begun)
+            self._observer(call, code, time.monotonic() - begun)
         return answer

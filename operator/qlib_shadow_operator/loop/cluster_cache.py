@@ -1,4 +1,4 @@
-"""What the watches have told so far: runs, and the Jobs and Pods of each. Looking here costs no API call."""
+"""The cache of runs and their Jobs and Pods, filled by the watches. Reading it costs no API call."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("runs", "jobs", "pods")
 DELETED_KEPT_MAX: Final = 10_000
-"""Objects that are remembered to be gone: an answer that was under way may still speak of them."""
+"""The number of deleted objects that are remembered, because a late answer may still contain one."""
 DEFAULT_SERIES: Final = "default"
-"""Runs that name neither schedule nor template."""
+"""The series of runs that name neither a schedule nor a template."""
 
 
 PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Run | Job | Pod]]] = {
@@ -31,7 +31,7 @@ PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Run | Job | Pod]]] = {
 
 
 class Key(NamedTuple):
-    """A run's place."""
+    """The namespace and name of a run."""
 
     namespace: str
     name: str
@@ -39,17 +39,17 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CachedObject:
-    """One object: where it belongs, which version it is, and what it says."""
+    """A cached object with its run's key and its version."""
 
     key: Key
     version: str
     value: Run | Job | Pod
     series: str = ""
-    """What a run has in common with those before and after it: its schedule, or else its template."""
+    """What a run shares with the runs before and after it: its schedule, or else its template."""
 
 
 def parse_object(kind: str, raw: Mapping[str, Any]) -> CachedObject | None:
-    """Parse an object; None where it belongs to no run."""
+    """Parse an object; return None if it belongs to no run."""
     meta = raw.get("metadata") or {}
     name = meta.get("name") if kind == "runs" else run_name_of(raw)
     if not name or not meta.get("uid"):
@@ -59,7 +59,7 @@ def parse_object(kind: str, raw: Mapping[str, Any]) -> CachedObject | None:
 
 
 def series_of(raw: Mapping[str, Any]) -> str:
-    """Name the schedule that a run is of; without one its ConfigMap or template."""
+    """Return the schedule of a run, or else its ConfigMap or template."""
     schedule = ((raw.get("metadata") or {}).get("labels") or {}).get(LABEL_SCHEDULE)
     workflow = (raw.get("spec") or {}).get("workflow") or {}
     own = (workflow.get("configMapRef") or {}).get("name")
@@ -68,16 +68,16 @@ def series_of(raw: Mapping[str, Any]) -> str:
 
 @dataclass
 class ClusterCache:
-    """Objects by kind and uid, and by run. Threads read while the loop writes."""
+    """Objects by kind and uid, and by run. Threads read while the event loop writes."""
 
     _objects: dict[str, dict[str, CachedObject]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     _by_run: dict[Key, dict[str, set[str]]] = field(default_factory=dict)
     _deleted: dict[str, str] = field(default_factory=dict, compare=False)
-    """The version at which an object was deleted, by uid; the latest ones."""
+    """The version at which an object was deleted, by uid; the latest ones only."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
-        """Remember an object, unless this version of it is known, or a newer one."""
+        """Store an object, unless this version or a newer one is known, and return its run's key."""
         if key := self._known(kind, raw):
             return key
         entry = parse_object(kind, raw)
@@ -89,7 +89,7 @@ class ClusterCache:
         return entry.key
 
     def drop(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
-        """Forget an object that is gone."""
+        """Remove a deleted object, and return its run's key."""
         entry = parse_object(kind, raw)
         if entry is None:
             return None
@@ -101,16 +101,16 @@ class ClusterCache:
         return entry.key
 
     def snapshot(self, kind: str) -> dict[str, CachedObject]:
-        """Give everything of a kind as it is known now."""
+        """Return all objects of a kind as they are known now."""
         with self._lock:
             return dict(self._objects[kind])
 
     def correct(
         self, kind: str, before: Mapping[str, CachedObject], raws: Iterable[Mapping[str, Any]]
     ) -> None:
-        """Repair what the watch missed: a full list stands against what was known when it was asked for.
+        """Correct what the watch missed, from a full list and the snapshot taken before it was requested.
 
-        What has changed since the asking is left alone: the watch knew better.
+        Objects that changed after the snapshot are left alone: the watch has newer data.
         """
         listed = {e.value.uid: e for raw in raws if (e := _listed(kind, raw, before))}
         with self._lock:
@@ -124,12 +124,12 @@ class ClusterCache:
                     self._store(kind, entry)
 
     def keys(self) -> list[Key]:
-        """Name all runs."""
+        """Return the keys of all runs."""
         with self._lock:
             return [entry.key for entry in self._objects["runs"].values()]
 
     def gather(self, key: Key) -> tuple[Run | None, Observed]:
-        """Collect everything known of a run; what belonged to an earlier run of the same name stays out."""
+        """Return a run and all that exists for it, without objects of an earlier run of the same name."""
         with self._lock:
             runs, jobs, pods = (self._of(kind, key) for kind in KINDS)
         run = max(
@@ -147,14 +147,14 @@ class ClusterCache:
         )
 
     def _known(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
-        """Find what need not be read again: the watch repeats what our own calls have been answered."""
+        """Return the key of an already cached version: the watch repeats the answers to our own calls."""
         meta = raw.get("metadata") or {}
         with self._lock:
             entry = self._objects[kind].get(meta.get("uid", ""))
         return entry.key if entry and entry.version and entry.version == meta.get("resourceVersion") else None
 
     def _is_newer(self, kind: str, entry: CachedObject) -> bool:
-        """Say whether it is later than what is known, be it that the object is gone."""
+        """Return whether the entry is newer than what is known, which may be that the object is deleted."""
         uid = entry.value.uid
         known = self._objects[kind].get(uid)
         latest = known.version if known else self._deleted.get(uid)
@@ -191,12 +191,12 @@ def _pods_of(jobs: Mapping[Stage, Job], pods: Iterable[Run | Job | Pod]) -> dict
 
 
 def _is_older(one: str, other: str) -> bool:
-    """Compare versions where they are numbers, as every API server so far makes them."""
+    """Compare versions that are numbers, as on every API server so far."""
     return one.isdigit() and other.isdigit() and int(one) < int(other)
 
 
 def _listed(kind: str, raw: Mapping[str, Any], before: Mapping[str, CachedObject]) -> CachedObject | None:
-    """Read what is listed; what is known in this version is neither read nor held twice."""
+    """Return the listed object; a version that is already known is neither parsed nor held twice."""
     meta = raw.get("metadata") or {}
     known = before.get(meta.get("uid", ""))
     same = known is not None and known.version == str(meta.get("resourceVersion", ""))

@@ -1,4 +1,4 @@
-"""Asks the API server what a decision rests on and no cache tells: one read each, in rare states only."""
+"""Runs the queries whose answers the cache lacks: one read each, in rare states only."""
 
 from __future__ import annotations
 
@@ -26,40 +26,40 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 POLICIES_KEPT: Final = timedelta(minutes=1)
-"""How long a policy that was found is believed in."""
+"""How long a NetworkPolicy that was found is trusted."""
 
 
 class QueryApi(Protocol):
-    """What is asked of the API server; see kube.cluster.Cluster."""
+    """The calls of kube.cluster.Cluster that queries use."""
 
     def get_job(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """Read a Job, or None where there is none."""
+        """Return a Job, or None if there is none."""
 
     def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[dict[str, Any]]:
-        """List the pods of a run's stage."""
+        """Return the pods of a run's stage."""
 
     def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
-        """List the Events of type Warning about an object."""
+        """Return the Events of type Warning about an object."""
 
     def list_network_policies(self, namespace: str) -> list[dict[str, Any]]:
-        """List the NetworkPolicies of a namespace."""
+        """Return the NetworkPolicies of a namespace."""
 
 
 @dataclass
 class QueryRunner:
-    """Asks, and remembers for a while what Events said: a stage that waits is looked at often."""
+    """Runs queries, and keeps what Events said for a while, because a waiting stage is reconciled often."""
 
     api: QueryApi
     cache: ClusterCache
     query_after: timedelta
     """How long a pod may take to start; an answer is good for some times as long."""
     _kept: dict[str, dict[Query, tuple[datetime, Any]]] = field(default_factory=dict)
-    """By uid of the run. Lost with the process, and asked again."""
+    """Answers by uid of the run. Lost when the process ends, and then read again."""
     _policies: dict[str, tuple[datetime, list[dict[str, Any]]]] = field(default_factory=dict)
-    """By namespace: a hundred runs that start together need one answer."""
+    """Policies by namespace: a hundred runs that start together need one answer."""
 
     def known(self, run: Run, now: datetime) -> dict[Query, Any]:
-        """Give the answers that are still good."""
+        """Return the answers that are not expired."""
         fresh = {
             query: (at, answer)
             for query, (at, answer) in self._kept.get(run.uid, {}).items()
@@ -72,7 +72,7 @@ class QueryRunner:
         return {query: answer for query, (_, answer) in fresh.items()}
 
     def ask(self, run: Run, query: Query, now: datetime) -> Any:
-        """Find out. What a run may fail for must be known; the rest is a courtesy."""
+        """Return the answer; None if a read failed on which no failure depends."""
         if isinstance(query, FindJob):
             return self._find_job(run, query.name)
         if isinstance(query, FindPods):
@@ -87,12 +87,12 @@ class QueryRunner:
         try:
             return look()
         except ClusterError as error:
-            # An older Role may not allow it; the run goes on without.
-            logger.warning("could not be asked: %s", error, extra={"run": f"{run.namespace}/{run.name}"})
+            # An older Role may not allow this read; the run continues without it.
+            logger.warning("a query failed: %s", error, extra={"run": f"{run.namespace}/{run.name}"})
             return None
 
     def forget(self, uid: str) -> None:
-        """Drop what is remembered of a run that is gone."""
+        """Drop the answers of a deleted run."""
         self._kept.pop(uid, None)
 
     def _find_job(self, run: Run, name: str) -> bool:
@@ -115,9 +115,9 @@ class QueryRunner:
         at, policies = self._policies.get(run.namespace, (now - POLICIES_KEPT, []))
         if now - at < POLICIES_KEPT and egress_is_closed(policies, labels):
             return True
-        # A missing policy is looked for each time: somebody may be about to apply it.
+        # A missing policy is looked for each time, because a user may be about to apply it.
         policies = self.api.list_network_policies(run.namespace)
-        known = tuple(self._policies.items())  # at once: others ask at the same time
+        known = tuple(self._policies.items())  # copied at once: other threads ask at the same time
         self._policies = {name: one for name, one in known if now - one[0] < POLICIES_KEPT}
         self._policies[run.namespace] = (now, policies)
         return egress_is_closed(policies, labels)

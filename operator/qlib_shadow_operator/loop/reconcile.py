@@ -1,9 +1,8 @@
-"""One look at one run: gather, decide, apply. Blocking, so it runs in a thread; one thread per run at a time.
+"""One reconcile pass over one run: gather, decide, apply. It blocks, so it runs in a thread, one per run.
 
-The status is written before anything is done: its resourceVersion proves that what was looked at is current,
-a run's spec is frozen (by startTime) before its first Job exists, and a failure is on record before its
-Job is stopped. Where nothing is to be written, a read proves it before a Job is made or a run is removed.
-Whatever is lost in between is found missing at the next look.
+The status is written before any action. Its resourceVersion proves that the cached run is current; the spec
+is frozen (by startTime) before the first Job exists; a failure is recorded before its Job is stopped. If the
+status does not change, a read proves it instead. The next pass repeats what was lost in between.
 """
 
 from __future__ import annotations
@@ -41,49 +40,52 @@ logger = logging.getLogger(__name__)
 
 
 class ReconcilerApi(QueryApi, Protocol):
-    """What is asked of the API server; see kube.cluster.Cluster."""
+    """The calls of kube.cluster.Cluster that reconciling uses."""
 
     def get_run(self, namespace: str, name: str) -> dict[str, Any]:
-        """Read a run as it is now."""
+        """Return a run as it is now."""
 
     def create_job(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Make a Job, or give the one that has its name already."""
+        """Create a Job and return it, or return the existing one of that name."""
 
     def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> dict[str, Any]:
-        """Pause or resume a Job."""
+        """Suspend or resume a Job, and return it."""
 
     def delete_job(self, namespace: str, name: str, uid: str) -> None:
-        """Remove a Job and its pods."""
+        """Delete a Job and its pods."""
 
     def patch_status(self, run: Run, change: dict[str, Any]) -> dict[str, Any]:
-        """Change the status of exactly the version that was looked at."""
+        """Patch the status of exactly the version that was read."""
 
     def delete_run(self, run: Run) -> None:
-        """Remove a run."""
+        """Delete a run."""
 
     def post_event(self, run: Run, note: Event, now: datetime) -> None:
-        """Tell what happened."""
+        """Post an Event about a run."""
 
 
 def utc_now() -> datetime:
-    """Look at the clock."""
+    """Return the current time."""
     return datetime.now(UTC)
 
 
 @dataclass
 class Reconciler:
-    """Looks at runs."""
+    """Reconciles runs."""
 
     cache: ClusterCache
     api: ReconcilerApi
     defaults: Defaults
     clock: Callable[[], datetime] = utc_now
     changed: Callable[[Status, Status], None] = lambda _old, _new: None
-    """Is told of each status that has landed."""
+    """Is called after each status update with the old and the new status."""
     posted: Callable[[str], None] = lambda _outcome: None
-    """Is told of each Event."""
+    """Is called for each Event with its outcome."""
     _refusals: dict[str, dict[Stage, Rejection]] = field(default_factory=dict)
-    """By uid of the run: why a stage's Job was last refused. Lost with the process, and found again."""
+    """Why a stage's Job was last refused, by uid of the run.
+
+    Lost and found again when the process restarts.
+    """
     _terminating: set[str] = field(default_factory=set)
     """Uids of runs whose namespace is being deleted."""
 
@@ -91,7 +93,7 @@ class Reconciler:
         self._query_runner = QueryRunner(self.api, self.cache, self.defaults.query_after)
 
     def reconcile(self, key: Key) -> float | None:
-        """Look at a run, and say in how many seconds to look again, if time alone can change it."""
+        """Reconcile a run; return the seconds until the next pass if time alone can change it."""
         run, observed = self.cache.gather(key)
         if run is None or run.uid in self._terminating:
             return None
@@ -100,8 +102,8 @@ class Reconciler:
             decision = self._decide(run, observed, now)
             self._apply(run, decision, now)
         except NamespaceTerminatingError as error:
-            # The run goes with its namespace, in a moment; to try again would only make noise.
-            logger.info("left alone: %s", error, extra=about(run, current_stage(run.status)))
+            # The run is deleted with its namespace in a moment; retrying would only fill the log.
+            logger.info("the run is left alone: %s", error, extra=about(run, current_stage(run.status)))
             self._terminating.add(run.uid)
             return None
         if decision.requeue_at is None:
@@ -109,7 +111,7 @@ class Reconciler:
         return max((decision.requeue_at - now).total_seconds(), 0) + 1
 
     def _decide(self, run: Run, observed: Observed, now: datetime) -> Decision:
-        """Decide; where it rests on what no cache tells, ask and decide again."""
+        """Return the decision; run the queries that it needs, and decide again with their answers."""
         answers = self._query_runner.known(run, now)
         while True:
             refusals = self._refusals.get(run.uid, {})
@@ -130,13 +132,13 @@ class Reconciler:
         except NamespaceTerminatingError:
             raise
         except ClusterError:
-            # The status tells of it already: no later look will find that it has just happened.
+            # The status has the change already, so no later pass would post these Events.
             self._post_events(run, decision, now)
             raise
         self._post_events(run, decision, now)
 
     def _write_status(self, run: Run, decision: Decision) -> bool:
-        """Write what has changed, if anything; say whether that has proved the run to be current."""
+        """Write what has changed; return whether that proved that the cached run is current."""
         change = merge_patch(render_status(run.status), render_status(decision.status))
         if not change:
             return False
@@ -147,12 +149,12 @@ class Reconciler:
         return True
 
     def _prove_current(self, run: Run) -> None:
-        """Look first: a late cache knows neither of a Job that ended and was deleted, nor of a new TTL."""
+        """Read the run first: a late cache misses a Job that ended and was deleted, or a new TTL."""
         raw = self.api.get_run(run.namespace, run.name)
         self.cache.put("runs", raw)
         found = parse_run(raw)
         if (found.uid, found.resource_version) != (run.uid, run.resource_version):
-            raise ConflictError(f"the run {run.name} has changed since it was looked at")
+            raise ConflictError(f"the run {run.name} has changed since it was read")
 
     def _act(self, run: Run, action: Action) -> None:
         if isinstance(action, CreateJob):
@@ -186,7 +188,7 @@ class Reconciler:
         except NamespaceTerminatingError:
             raise
         except ClusterError as error:
-            # The status says it all; an Event is a courtesy.
+            # The status has the same text; an Event is optional.
             self.posted("failed")
             logger.warning(
                 "an Event could not be posted: %s", error, extra=about(run, current_stage(run.status))
@@ -195,24 +197,24 @@ class Reconciler:
             self.posted("posted")
 
     def about(self, key: Key) -> dict[str, str]:
-        """Say what is known of a run that could not be looked at."""
+        """Return log fields for a run that could not be reconciled."""
         run, _ = self.cache.gather(key)
         if run is None:
             return {"run": f"{key.namespace}/{key.name}", "stage": NONE}
         return about(run, current_stage(run.status))
 
     def forget(self, uid: str) -> None:
-        """Drop what is remembered of a run that is gone."""
+        """Drop what is remembered of a deleted run."""
         self._refusals.pop(uid, None)
         self._terminating.discard(uid)
         self._query_runner.forget(uid)
 
 
 def about(run: Run, stage: str) -> dict[str, str]:
-    """Say, in a line of the log, what it is about."""
+    """Return the log fields of a run."""
     return {"run": f"{run.namespace}/{run.name}", "runId": run.run_id, "stage": stage}
 
 
 def current_stage(status: Status) -> str:
-    """Name the stage that a run is in; before and after all of them, NONE."""
+    """Return the stage that a run is in; NONE before and after all of them."""
     return status.summary.get("stage", NONE)

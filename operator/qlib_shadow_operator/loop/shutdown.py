@@ -1,4 +1,4 @@
-"""How the process ends: asked once, in order; asked twice, at once; never later than in ten seconds."""
+"""Ends the process: in order at the first signal, at once at the second, after ten seconds at the latest."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STOP_DEADLINE_SECONDS: Final = 9.0
-"""Seconds after the first signal. What is cut off then is found undone by whoever looks next."""
+"""Seconds after the first signal. What is cut off then is repeated by the next process."""
 EXIT_AT_ONCE: Final = 128 + signal.SIGTERM
 
 
 class Shutdown:
-    """Raises kopf's flag once the looks under way have ended."""
+    """Sets kopf's stop flag once the passes in progress have ended."""
 
     def __init__(self, health: Health, workers: Workers) -> None:
         self.flag = asyncio.Event()
@@ -32,16 +32,16 @@ class Shutdown:
         self._end: asyncio.Task[None] | None = None
 
     def listen(self) -> None:
-        """Take the signals over from kopf, which takes a second one for a mistake."""
+        """Replace kopf's signal handlers; kopf treats a second signal as an error."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.ask)
 
     def ask(self) -> None:
-        """End in order; end at once when asked again."""
+        """Stop in order; exit at once when called again."""
         if self._end:
             os._exit(EXIT_AT_ONCE)
-        logger.info("stopping: the looks under way are seen to their end")
+        logger.info("stopping once the reconcile passes in progress have ended")
         self._health.startup_blocker = STOPPING
         watchdog = threading.Timer(STOP_DEADLINE_SECONDS, os._exit, (0,))
         watchdog.daemon = True

@@ -1,8 +1,8 @@
-"""What kopf would remember of objects, on them and in memory, were it asked to handle changes: nothing, here.
+"""Stores for kopf that keep nothing, neither on objects nor in memory.
 
-Its watching handlers need none of it, but kopf copies and compares every object for it, a sixth of all work;
-what has no store can never be written on somebody's Job; and a record of each object would take as much
-memory as all that the operator itself knows of a finished run.
+Handlers of kind `on.event` need no stored state, but kopf would copy and compare every object for it, a sixth
+of all work. Without a store, nothing can ever be written to another owner's Job. A record of each object
+would take as much memory as all that the operator itself keeps of a finished run.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ class NoDiffs(kopf.DiffBaseStorage):
     """Finds no difference between any two versions."""
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
-        """Give the essence of an object: none."""
+        """Return an empty essence of an object."""
         del body, extra_fields
         return kopf.BodyEssence()
 
     def fetch(self, **_: Any) -> None:
-        """Give the essence that was handled last: none."""
+        """Return no last-handled essence."""
 
     def store(self, **_: Any) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
 
 class NoProgress(kopf.ProgressStorage):
-    """Knows of no handler that was begun."""
+    """Records no handler progress."""
 
     def fetch(self, **_: Any) -> None:
-        """Give what a handler has reached: nothing."""
+        """Return no progress."""
 
     def store(self, **_: Any) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
     def purge(self, **_: Any) -> None:
         """Remove nothing."""
@@ -49,16 +49,16 @@ class NoProgress(kopf.ProgressStorage):
         """Mark nothing."""
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
-        """Take out nothing."""
+        """Return the essence unchanged."""
         return essence
 
 
 class NoMemories(ResourceMemories):
-    """Gives each event a record of its own, as kopf itself does for objects that are only about to exist.
+    """Returns a new record for each event, as kopf does for objects that are about to exist.
 
-    kopf takes another inventory as an argument, but does not export the class.
+    kopf accepts another inventory as an argument, but does not export the class.
     """
 
     async def recall(self, raw_body: kopf.RawBody, **how: Any) -> ResourceMemory:
-        """Make a record, and do not keep it."""
+        """Return a new record without keeping it."""
         return await super().recall(raw_body, **{**how, "ephemeral": True})

@@ -1,6 +1,6 @@
-"""Notices when a watch could not go on where it ended, and began anew with a list.
+"""Detects a watch that could not continue where it ended and started again with a list.
 
-What was deleted in between it will never tell. So the cache is then held against full lists, as at the start.
+Deletions in between are never delivered, so the cache is then compared with full lists, as at the start.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Gaps:
-    """Is told of every request of the watches; belongs to their event loop."""
+    """Observes every request of the watches; belongs to their event loop."""
 
     def __init__(self) -> None:
         self.found = asyncio.Event()
         self._listed: set[tuple[str, str | None]] = set()
 
     def answered(self, call: Call, code: str) -> None:
-        """Note a list, and the watch that follows it: from then on, deletions are told again."""
+        """Record a list and the watch that follows it: from then on, deletions are delivered again."""
         place = (call.resource, call.namespace)
         if code != OK:
             return

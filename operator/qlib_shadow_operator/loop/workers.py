@@ -1,4 +1,4 @@
-"""The tasks that look at runs, in threads, and now and then compare the cache with the truth."""
+"""The tasks that reconcile runs in threads, and that compare the cache with full lists from time to time."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT_SECONDS: Final = 6.0
-"""Seconds that a look under way may take to end when the operator stops."""
+"""Seconds that a pass in progress may take to end when the operator stops."""
 WATCHED_POLL: Final = 0.05
 RESYNC_RETRY_SECONDS: Final = 5.0
-"""Seconds until a resync that failed is tried again."""
+"""Seconds until a failed resync is tried again."""
 HEARTBEAT_SECONDS: Final = 1.0
 LOOP_TIMEOUT_SECONDS: Final = 60.0
-"""Seconds that the loop may take to come round: the first list of ten thousand objects keeps it busy."""
+"""Seconds that one round of the event loop may take: the first list of ten thousand objects is slow."""
 
 
 class Lister(Protocol):
-    """Lists what exists."""
+    """Lists existing objects."""
 
     def list_documents(self, kind: str, namespace: str | None) -> Iterable[dict[str, Any]]:
-        """List runs, jobs or pods as they are now."""
+        """Return runs, jobs or pods as they are now."""
 
 
 class Workers:
-    """A bounded number of looks at a time."""
+    """Reconciles a bounded number of runs at a time."""
 
     def __init__(
         self,
@@ -62,18 +62,18 @@ class Workers:
         self._stopping = False
 
     def start(self, *more: asyncio.Task[None]) -> None:
-        """Stand ready, together with other tasks that end when this ends."""
+        """Start the tasks, together with other tasks that end with them; passes wait for `begin`."""
         self._last_heartbeat = time.monotonic()
         self._tasks = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(self._count)]
         self._tasks.append(asyncio.create_task(self._heartbeat(), name="beat"))
         self._tasks.extend(more)
 
     def begin(self) -> None:
-        """Look from now on: nothing is decided while half of the world is still unknown."""
+        """Start reconciling, once the cache is complete."""
         self._may_start.set()
 
     async def stop(self) -> None:
-        """Let looks under way end; begin none."""
+        """Let the passes in progress end, and start no more."""
         self._stopping = True
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         for task in self._tasks:
@@ -84,14 +84,14 @@ class Workers:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def loop_problem(self) -> str | None:
-        """Say, to another thread, what is wrong with the tasks, if anything."""
+        """Return, to another thread, what is wrong with the tasks, if anything."""
         if self._last_heartbeat is None or self._stopping:
             return None
         dead = [task.get_name() for task in self._tasks if task.done()]
         if dead:
             return f"these tasks have ended: {', '.join(dead)}"
         age = time.monotonic() - self._last_heartbeat
-        return f"the event loop hangs for {age:.0f} s" if age > LOOP_TIMEOUT_SECONDS else None
+        return f"the event loop has hung for {age:.0f} s" if age > LOOP_TIMEOUT_SECONDS else None
 
     async def _heartbeat(self) -> None:
         while True:
@@ -108,13 +108,13 @@ class Workers:
                 self._queue.done(key)
 
     async def reconcile_key(self, key: Key) -> None:
-        """Look once; whatever goes wrong is tried again later."""
+        """Reconcile once; after any error, schedule a retry."""
         begun = time.monotonic()
         look = asyncio.get_running_loop().run_in_executor(self._threads, self._look, key)
         try:
             again = await asyncio.shield(look)
         except asyncio.CancelledError:
-            # Stopping: the thread cannot be interrupted, so its last look is seen to its end.
+            # Stopping: a thread cannot be interrupted, so its last pass runs to its end.
             await asyncio.gather(look, return_exceptions=True)
             raise
         except Exception as error:  # noqa: BLE001 - also our own defects: the others' runs go on
@@ -129,7 +129,7 @@ class Workers:
     def _retry_later(self, key: Key, error: Exception) -> str:
         delay = self._queue.retry(key)
         if isinstance(error, ConflictError):
-            # What was looked at has changed; the news is on its way, this is in case it is not.
+            # The run has changed; its event is on its way, and this retry is for the case that it is not.
             logger.debug("conflict: %s", error, extra=self._about(key))
             return "conflict"
         if isinstance(error, ClusterError):
@@ -150,19 +150,19 @@ async def resync(
     gap: asyncio.Event,
     compared: Callable[[], None],
 ) -> None:
-    """For ever: repair what the watches missed, then look at every run.
+    """Correct what the watches missed, then enqueue every run, for ever.
 
-    The first time as soon as all watches are open: what is deleted after that, they will tell. Then after
-    each gap in what they tell, and now and then in any case.
+    The first time as soon as all watches are open, because later deletions are delivered. Then after each gap
+    in a watch, and periodically in any case.
     """
-    while not watched():  # noqa: ASYNC110 - the loop is not all that is told of the watches
+    while not watched():  # noqa: ASYNC110 - threads change the answer, too
         await asyncio.sleep(WATCHED_POLL)
     while True:
         gap.clear()
         try:
             await asyncio.to_thread(compare, cache, lister, namespaces)
         except ClusterError as error:
-            logger.warning("the resync found no answer: %s", error)
+            logger.warning("the resync failed: %s", error)
             await asyncio.sleep(min(period, RESYNC_RETRY_SECONDS))
             continue
         for key in cache.keys():  # noqa: SIM118 - not a mapping
@@ -174,7 +174,7 @@ async def resync(
 
 
 async def poll_api_server(ask: Callable[[], object], period: float) -> None:
-    """For ever: hear of the API server from somebody else than the watches, who may be deaf."""
+    """Contact the API server periodically, independently of the watches, which may receive nothing."""
     while True:
         try:
             await asyncio.to_thread(ask)
@@ -184,7 +184,7 @@ async def poll_api_server(ask: Callable[[], object], period: float) -> None:
 
 
 def compare(cache: ClusterCache, lister: Lister, namespaces: Sequence[str | None]) -> None:
-    """Hold the cache against full lists; in a thread, for it waits."""
+    """Compare the cache with full lists. It blocks, so it runs in a thread."""
     for kind in KINDS:
         before = cache.snapshot(kind)
         found = (lister.list_documents(kind, namespace) for namespace in namespaces)

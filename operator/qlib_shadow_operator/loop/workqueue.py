@@ -1,6 +1,6 @@
-"""Keys that wait to be looked at: each at most once in the line and at most once at work.
+"""A queue of keys to reconcile, each queued at most once and in progress at most once.
 
-The idea is client-go's workqueue. Belongs to one event loop; time and chance are passed in.
+It follows client-go's workqueue. It belongs to one event loop; clock and random numbers are passed in.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ K = TypeVar("K", bound=Hashable)
 
 BACKOFF_FIRST: Final = 0.5
 BACKOFF_MAX: Final = 40.0
-"""With chance on top a minute: so soon is noticed that a quota has room again."""
+"""With jitter one minute: this is how soon a retry notices that a quota has room again."""
 JITTER: Final = 0.5
-"""The share of a delay that chance may add, so that a thousand failures do not come back together."""
+"""The maximum random share of a delay, so that a thousand failures do not retry together."""
 
 
 class Handle(Protocol):
-    """A timer that can be stopped."""
+    """A timer that can be cancelled."""
 
     def cancel(self) -> None:
-        """Stop it."""
+        """Cancel it."""
 
 
 class WorkQueue(Generic[K]):
-    """Adding a key that waits does nothing; adding one that is at work brings it back afterwards."""
+    """Adding a queued key does nothing; adding a key in progress queues it again when it is done."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class WorkQueue(Generic[K]):
         self._key_added = asyncio.Event()
 
     def add(self, key: K) -> None:
-        """Ask for a look at a key."""
+        """Enqueue a key."""
         if key in self._waiting_since:
             return
         self._waiting_since[key] = self._clock()
@@ -57,7 +57,7 @@ class WorkQueue(Generic[K]):
             self._key_added.set()
 
     def add_after(self, key: K, delay: float) -> None:
-        """Ask for a look in a while; of several whiles the shortest counts."""
+        """Enqueue a key after a delay; of several delays the shortest counts."""
         due = self._clock() + max(delay, 0)
         known = self._timers.get(key)
         if known and known[0] <= due:
@@ -71,7 +71,7 @@ class WorkQueue(Generic[K]):
         self.add(key)
 
     async def get(self) -> K:
-        """Take the next key to work; `done` must follow."""
+        """Return the next key; the caller must call `done` afterwards."""
         while not self._queue:
             self._key_added.clear()
             await self._key_added.wait()
@@ -81,14 +81,14 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """Give a key back; if it was asked for meanwhile, it stands in line again."""
+        """Mark a key as done; queue it again if it was added meanwhile."""
         self._in_progress.discard(key)
         if key in self._waiting_since:
             self._queue.append(key)
             self._key_added.set()
 
     def retry(self, key: K) -> float:
-        """Ask again after a failure, each time later; say how much later."""
+        """Enqueue a key again after a failure, with exponential backoff; return the delay."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay: float = min(BACKOFF_FIRST * 2 ** min(failures, 20), BACKOFF_MAX) * (
@@ -98,13 +98,13 @@ class WorkQueue(Generic[K]):
         return delay
 
     def reset_failures(self, key: K) -> None:
-        """Forget the failures of a key."""
+        """Reset the backoff of a key."""
         self._failures.pop(key, None)
 
     @property
     def oldest_wait(self) -> float:
-        """Seconds that the longest-waiting key has been asking for a look."""
-        since = self._waiting_since.copy()  # asked for by other threads, too
+        """The seconds that the oldest key has waited."""
+        since = self._waiting_since.copy()  # a copy, because other threads read this, too
         return self._clock() - min(since.values()) if since else 0.0
 
     def __len__(self) -> int:

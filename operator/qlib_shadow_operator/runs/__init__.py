@@ -1,1 +1,1 @@
-"""What the operator decides, as pure functions: no cluster, no clock, no environment, no I/O."""
+"""The operator's decisions about runs, as pure functions: no cluster, clock, environment or I/O."""

@@ -1,4 +1,4 @@
-"""Why a pod waits, and why an attempt failed: from what the kubelet and the scheduler say to a reason."""
+"""Why a pod waits and why an attempt failed: maps what the kubelet and the scheduler say to a reason."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ START_REASONS: Final = frozenset(
 MOUNT_REASONS: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
 """Reasons of Events about a pod's volumes."""
 TAIL_MAX: Final = 400
-"""Characters of a log's end that a failure shows."""
+"""Characters of the log's end that a failure message quotes."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """A typed reason and its sentence."""
+    """A reason and its sentence."""
 
     reason: ReasonText
     message: str
     permanent: bool = False
-    """Waiting changes nothing."""
+    """Whether waiting cannot help."""
 
 
 def why_waiting(pod: Pod, run: Run, stage: Stage, claim: str) -> Cause | None:
-    """Say what keeps a pod from starting, or None while it is simply on its way."""
+    """Return what keeps a pod from starting, or None if it starts normally."""
     if pod.unschedulable:
         return _why_unschedulable(pod.unschedulable, run, stage, claim)
     detail = pod.waiting_message or pod.waiting_reason
@@ -81,7 +81,7 @@ def _why_not_startable(detail: str, run: Run, stage: Stage) -> Cause:
 
 
 def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
-    """Say why the API server takes neither a Job nor its pod, where the words are known."""
+    """Return why the API server refuses a Job or its pod, if the message is a known one."""
     detail = _without_name(detail)
     if "exceeded quota" in detail or "failed quota" in detail:
         return Cause(OperatorReason.QUOTA_EXCEEDED, reasons.quota_exceeded(stage, run.namespace, detail))
@@ -89,21 +89,21 @@ def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
 
 
 def why_no_pod(warning_event: WarningEvent, run: Run, stage: Stage) -> Cause:
-    """Say why the Job controller could make no pod: its Event quotes the API server."""
+    """Return why the Job controller could not create a pod; its Event quotes the API server."""
     detail = _without_name(warning_event.message)
     refused = Cause(OperatorReason.POD_REFUSED, reasons.pod_refused(run.namespace, detail))
     return why_refused(detail, run, stage) or refused
 
 
 def _without_name(detail: str) -> str:
-    """Leave out which object was refused: each pod that is tried has another name, the cause is the same."""
+    """Drop the refused object's name: each new pod has another name for the same cause."""
     return re.sub(
         r'^([^"]*"[^"]*" is forbidden|(\(combined from similar events\): )?Error creating): ', "", detail
     )
 
 
 def why_starting(warning_event: WarningEvent, claim: str) -> Cause:
-    """Say what an Event tells of a pod that has a node, and no container."""
+    """Return the cause from an Event about a pod that has a node but no container."""
     if warning_event.reason in MOUNT_REASONS:
         message = reasons.volume_not_mounted(claim, warning_event.message)
         return Cause(OperatorReason.VOLUME_NOT_MOUNTED, message)
@@ -112,7 +112,7 @@ def why_starting(warning_event: WarningEvent, claim: str) -> Cause:
 
 
 def why_failed(pod: Pod, run: Run, stage: Stage) -> Cause:
-    """Say why an attempt ended badly: what the runner says comes first, then what the node says."""
+    """Return why an attempt failed; the runner's result takes precedence over the node's."""
     end = pod.termination
     result = _result(end, run, stage) if end else None
     if result and not result.succeeded and result.reason != Reason.INTERRUPTED:
@@ -125,7 +125,7 @@ def why_failed(pod: Pod, run: Run, stage: Stage) -> Cause:
 
 
 def _why_killed(end: Termination, stage: Stage, pod: Pod) -> Cause:
-    """Say why a process left nothing behind."""
+    """Return why a process left no result."""
     tail = end.message.strip()[-TAIL_MAX:]
     slow_to_stop = pod.deleting and end.exit_code == ExitCode.OUT_OF_MEMORY  # SIGKILL after the grace period
     if end.exit_code == ExitCode.INTERRUPTED or (slow_to_stop and end.reason != "OOMKilled"):

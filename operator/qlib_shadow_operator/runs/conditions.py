@@ -1,4 +1,4 @@
-"""The conditions of a run. Complete and Failed come from one verdict, so that never both are True."""
+"""The conditions of a run. Complete and Failed come from one rule result, so they are never both True."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NewCondition:
-    """A condition before it has a time."""
+    """A condition without a time."""
 
     type: ConditionType
     status: bool
@@ -39,7 +39,7 @@ def _false(kind: ConditionType, reason: str, message: str) -> NewCondition:
 def compose_conditions(
     view: RunView, rule_result: RuleResult, stages: tuple[StageStatus, ...], dataset: Figures
 ) -> tuple[Condition, ...]:
-    """Give all conditions, always in the same order."""
+    """Return all conditions, always in the same order."""
     provider = leaving("dataset", view.run.stages)
     current = next((one for one in stages if one.state is not StageState.SUCCEEDED), None)
     claims = (
@@ -66,7 +66,7 @@ def _with_transition_time(claim: NewCondition, view: RunView) -> Condition:
 
 
 def _dataset_ready(provider: StageStatus, dataset: Figures) -> NewCondition:
-    """Say whether the first stage that tells of the dataset has found it good."""
+    """Return whether the dataset was verified, by the first stage that leaves one."""
     kind = ConditionType.DATASET_READY
     if provider.state is StageState.SUCCEEDED:
         return _true(kind, OperatorReason.DATASET_VERIFIED, _describe(dataset))
@@ -86,12 +86,12 @@ def _describe(dataset: Figures) -> str:
 
 
 def network_query(run: Run, stage: Stage) -> FindEgressPolicy:
-    """Ask whether anything keeps a stage of a run from the network."""
+    """Return the query for a NetworkPolicy that blocks the stage's egress."""
     return FindEgressPolicy(frozenset(child_labels(run.name, run.uid, stage).items()))
 
 
 def _network_closed(view: RunView) -> tuple[NewCondition, ...]:
-    """Say what was found once; where it could not be found out, nothing is said."""
+    """Return the condition as it was found once; nothing if it could not be found."""
     kind = ConditionType.NETWORK_CLOSED
     before = view.run.status.condition(kind)
     closed = (stage for stage in view.run.stages if STAGES[stage].is_closed)
@@ -131,7 +131,7 @@ def _failed(rule_result: RuleResult, current: StageStatus | None) -> NewConditio
 
 
 def _progress(current: StageStatus | None) -> tuple[str, str]:
-    """Say how far the run is; what a stage waits for stands once, with the stage."""
+    """Return how far the run is; the waiting cause is only in the stage's status."""
     if current is None:
         return OperatorReason.IN_PROGRESS, "the last stage is done"
     return current.reason or OperatorReason.IN_PROGRESS, f"stage {current.name}: {current.state}"

@@ -1,4 +1,4 @@
-"""Answer the one question that the operator asks: what is to be done about this run, as things are now."""
+"""Decide what to do about a run, from what exists now."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def decide(run: Run, observed: Observed, defaults: Defaults, now: datetime) -> Decision:
-    """Answer from what exists; times in the answer have whole seconds, as the API keeps them."""
+    """Return the decision; its times have whole seconds, as the API stores them."""
     now = now.replace(microsecond=0)
     check_results = tuple(check_stage(run, observed, stage, defaults, now) for stage in run.stages)
     view = RunView(run, observed, check_results, defaults, now)

@@ -1,4 +1,4 @@
-"""What can come of a look at a run: a status, actions, notes, and a time to look again."""
+"""The outcome of a reconcile pass: a status, actions, Events, and when to reconcile again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CreateJob:
-    """Make a Job of a stage; one that is there already is as good."""
+    """Create a stage's Job, unless it exists already."""
 
     stage: Stage
     body: dict[str, Any]
@@ -28,7 +28,7 @@ class CreateJob:
 
 @dataclass(frozen=True)
 class SetJobSuspended:
-    """Pause or resume a Job; pausing stops its pods without counting them as failed."""
+    """Suspend or resume a Job; suspending stops its pods without counting them as failed."""
 
     stage: Stage
     name: str
@@ -37,7 +37,7 @@ class SetJobSuspended:
 
 @dataclass(frozen=True)
 class DeleteJob:
-    """Remove exactly this Job, and its pods."""
+    """Delete exactly this Job, and its pods."""
 
     stage: Stage
     name: str
@@ -46,7 +46,7 @@ class DeleteJob:
 
 @dataclass(frozen=True)
 class DeleteRun:
-    """Remove the run, whose time to live is over; its artifacts stay."""
+    """Delete the run after its time to live; its artifacts stay on the volume."""
 
 
 Action = CreateJob | SetJobSuspended | DeleteJob | DeleteRun
@@ -54,7 +54,7 @@ Action = CreateJob | SetJobSuspended | DeleteJob | DeleteRun
 
 @dataclass(frozen=True)
 class Event:
-    """An Event to post once the status has landed."""
+    """An Event to post after the status is written."""
 
     reason: str
     message: str
@@ -63,12 +63,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Decision:
-    """The outcome of one look at a run. The status is written first, then the actions, then the notes."""
+    """The outcome of one reconcile pass. The status is written first, then the actions, then the Events."""
 
     rule: str
     status: Status
     queries: tuple[Query, ...] = ()
-    """What is to be asked, and decided again, before any of it is done."""
+    """Reads that are needed before any of this is done; then the decision is made again."""
     actions: tuple[Action, ...] = ()
     notes: tuple[Event, ...] = ()
     requeue_at: datetime | None = None
@@ -76,7 +76,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run, what exists for it, and what was found of each stage, at one moment."""
+    """A run, what exists for it, and the state of each stage, at one moment."""
 
     run: Run
     observed: Observed
@@ -86,27 +86,27 @@ class RunView:
 
     @property
     def current(self) -> CheckResult | None:
-        """The stage that the run is at: the first one that has not succeeded."""
+        """The first stage that has not succeeded, or None."""
         return next((f for f in self.check_results if f.status.state is not StageState.SUCCEEDED), None)
 
     @property
     def dataset(self) -> Figures:
-        """What is known of the dataset, from now or from before."""
+        """The figures of the dataset, from this pass or from the status."""
         found = [f.result.dataset for f in self.check_results if f.result and f.result.dataset]
         return {**self.run.status.dataset, **(found[-1] if found else {})}
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What a rule says."""
+    """What a rule decides."""
 
     actions: tuple[Action, ...] = ()
     failure: Cause | None = None
     complete: bool = False
     suspended: bool = False
     keep_status: bool = False
-    """The status stays as it is."""
+    """Whether the status stays as it is."""
     stage: StageStatus | None = None
-    """The current stage's status, where the rule changes it."""
+    """The current stage's status, if the rule changes it."""
     requeue_at: datetime | None = None
     queries: tuple[Query, ...] = ()

@@ -1,4 +1,4 @@
-"""What the operator's settings say of Jobs, where a run says nothing."""
+"""The operator's default settings for Jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageDefaults:
-    """One stage's Job."""
+    """The defaults of one stage's Job."""
 
     resources: Document
     active_deadline_seconds: int
@@ -41,7 +41,7 @@ STAGE_DEFAULTS: Final[Mapping[Stage, StageDefaults]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Defaults:
-    """All stages' Jobs."""
+    """The defaults of all stages' Jobs."""
 
     image: str = "qlib-runner:0.1.0"
     image_pull_policy: str = "IfNotPresent"
@@ -53,17 +53,17 @@ class Defaults:
     work_size: str = "4Gi"
     shared_memory_size: str = "1Gi"
     features_cache_bytes: str = ""
-    """What may stay for other runs; empty is the runner's own default."""
+    """The size limit of the feature cache; empty means the runner's own default."""
     proxies: Mapping[str, str] = field(default_factory=dict)
-    """How a download gets out, by the usual variables; qrun is never told."""
+    """Proxy variables for the download stage; qrun never gets them."""
     start_timeout: timedelta = timedelta(minutes=30)
     """How long a stage may wait for its pod to start."""
     query_after: timedelta = timedelta(seconds=20)
     """How long a pod may take to start before the operator asks why; other waits are multiples of it."""
     result_timeout: timedelta = timedelta(seconds=30)
-    """How long the news of a pod may come after the news of its Job."""
+    """How long a pod's update may arrive after that of its Job."""
     stages: Mapping[Stage, StageDefaults] = field(default_factory=lambda: STAGE_DEFAULTS)
 
     def stage(self, stage: Stage) -> StageDefaults:
-        """Give a stage's defaults."""
+        """Return a stage's defaults."""
         return self.stages[stage]

@@ -1,4 +1,4 @@
-"""Which Events a change of status deserves: each transition once, and none for what merely continues."""
+"""Which Events a status change causes: one per transition, none for an unchanged state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def events_between(old: Status, new: Status) -> tuple[Event, ...]:
-    """Tell what happened from one status to the next."""
+    """Return the Events for the change from one status to the next."""
     stages = (note for one in new.stages if (note := _stage_event(old.stage(one.name), one)))
     return (*stages, *_run_events(old, new))
 

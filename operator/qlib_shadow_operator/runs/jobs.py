@@ -1,4 +1,4 @@
-"""Build a stage's Job, as a plain document. What a pod may do is in podspec."""
+"""Build a stage's Job as a plain document. The pod's spec is in podspec."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 POD_FAILURE_POLICY: Final[Document] = {
     "rules": [
-        # First: a drained node is not the run's fault, whatever code the process left with.
+        # First: a disruption is not the run's fault, whatever the exit code.
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        # Nor is a pod that somebody deleted; the stage's deadline ends it if they never stop.
+        # Nor is a deleted pod; the stage's deadline limits the repetitions.
         {
             "action": "Ignore",
             "onExitCodes": {
@@ -37,17 +37,17 @@ POD_FAILURE_POLICY: Final[Document] = {
         },
     ]
 }
-"""The rest is counted against backoffLimit and tried again."""
+"""Other failures count against backoffLimit and are retried."""
 
 
 RECOVERY_DEADLINE_SECONDS: Final = 600
-"""For reading one small file, on a node that may first have to pull the image."""
+"""For reading one small file, on a node that may have to pull the image first."""
 
 
 def build_job(
     run: Run, stage: Stage, defaults: Defaults, resolved_dataset: str | None = None
 ) -> dict[str, Any]:
-    """Make the Job of a stage; the dataset is known once the download stage has resolved it."""
+    """Return the Job of a stage; the dataset is known once the download stage has resolved it."""
     return _job(
         run,
         stage,
@@ -61,7 +61,7 @@ def build_job(
 
 
 def build_recovery_job(run: Run, stage: Stage, defaults: Defaults) -> dict[str, Any]:
-    """Make the Job that tells again, from the run folder, how a stage ended; it does nothing else."""
+    """Return the recovery Job, which only reads how a stage ended from the run folder."""
     return _job(
         run,
         stage,
@@ -77,7 +77,7 @@ def build_recovery_job(run: Run, stage: Stage, defaults: Defaults) -> dict[str, 
 def _job(run: Run, stage: Stage, purpose: str | None, pod: dict[str, Any], **spec: Any) -> dict[str, Any]:
     labels = child_labels(run.name, run.uid, stage, purpose)
     queue = run.spec.queue_name
-    # Kueue resumes the Job when there is room for it; created otherwise, its pod would start at once.
+    # Kueue resumes the Job when there is room; created otherwise, its pod would start at once.
     queued = {"suspend": True} if queue else {}
     return {
         "apiVersion": "batch/v1",
@@ -99,31 +99,31 @@ def _job(run: Run, stage: Stage, purpose: str | None, pod: dict[str, Any], **spe
 
 
 def owner_reference(run: Run) -> dict[str, Any]:
-    """Tie a Job to its run, so that deleting the run deletes the Job; no finalizer is involved."""
+    """Return the reference that deletes the Job with its run; no finalizer is involved."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "name": run.name,
         "uid": run.uid,
         "controller": True,
-        # True would need the right to update finalizers of runs.
+        # True would require the right to update finalizers of runs.
         "blockOwnerDeletion": False,
     }
 
 
 def request(run: Run) -> str:
-    """Tell the runner everything that it may know of the run."""
+    """Return the request: everything that the runner may know of the run."""
     question: dict[str, object] = {**run.question, "runId": run.run_id}
     content = Request(name=run.name, namespace=run.namespace, uid=run.uid, runId=run.run_id, spec=question)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def retries(run: Run, stage: Stage, defaults: Defaults) -> int:
-    """Count how often a stage may be tried again."""
+    """Return how often a stage is retried."""
     asked = run.spec.stages.of(stage).retries
     return defaults.stage(stage).retries if asked is None else asked
 
 
 def active_deadline_seconds(run: Run, stage: Stage, defaults: Defaults) -> int:
-    """Limit a stage's time, all attempts together."""
+    """Return a stage's time limit, all attempts together."""
     return run.spec.stages.of(stage).active_deadline_seconds or defaults.stage(stage).active_deadline_seconds

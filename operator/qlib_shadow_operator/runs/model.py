@@ -1,4 +1,4 @@
-"""What the core knows of a run and of what exists for it: frozen values, parsed by kube/ from documents."""
+"""What the core knows of a run and of what exists for it: frozen values, parsed from documents by kube/."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.queries import Answers
 
 Document = Mapping[str, Any]
-"""A piece of an API document that passes through unread."""
+"""A part of an API document that is passed on unread."""
 Figures = Mapping[str, str | int | float]
-"""Named values of a result, as contract.DatasetResult and contract.Metrics name them."""
+"""Named values of a result, as contract.DatasetResult and contract.Metrics define them."""
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -41,32 +41,32 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """One stage, as the status shows it."""
+    """The status of one stage."""
 
     name: Stage
     state: StageState = StageState.PENDING
     job_name: str | None = None
     job_uid: str | None = None
-    """Set once the Job was seen: a Job that was made and is not there was deleted."""
+    """Set once the Job was seen: a missing Job with a known uid was deleted."""
     recreations: int = 0
-    """How often another Job took the place of one that was deleted by hand."""
+    """How often the Job was recreated after it was deleted by hand."""
     attempts: int = 0
     start_time: datetime | None = None
     completion_time: datetime | None = None
     last_transition_time: datetime | None = None
-    """Since when this attempt is in this state for this reason: how long it may wait counts from then."""
+    """Since when the attempt has this state and reason; the start timeout counts from then."""
     reason: str | None = None
     message: str | None = None
 
     @property
     def finished(self) -> bool:
-        """Nothing changes any more."""
+        """Whether the stage has ended for good."""
         return self.state in FINISHED
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole status, bounded in size."""
+    """The whole status; its size is bounded."""
 
     observed_generation: int = 0
     phase: str | None = None
@@ -84,21 +84,21 @@ class Status:
     image_id: str | None = None
 
     def condition(self, kind: ConditionType) -> Condition | None:
-        """Find a condition."""
+        """Return a condition, or None."""
         return next((one for one in self.conditions if one.type is kind), None)
 
     def is_true(self, kind: ConditionType) -> bool:
-        """Say whether a condition holds."""
+        """Return whether a condition is True."""
         found = self.condition(kind)
         return found is not None and found.status
 
     def stage(self, stage: Stage) -> StageStatus:
-        """Give a stage's status, also before there is one."""
+        """Return a stage's status, or Pending if it has none yet."""
         return next((one for one in self.stages if one.name is stage), StageStatus(stage))
 
     @property
     def finished(self) -> bool:
-        """One of the two terminal conditions holds."""
+        """Whether Complete or Failed is True."""
         return self.is_true(ConditionType.COMPLETE) or self.is_true(ConditionType.FAILED)
 
 
@@ -120,9 +120,14 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        """Name the run on the volume: once started, for good."""
+        """The run's name on the volume; frozen once the run has started."""
         told = self.status.run_id if self.status.start_time else None
         return told or self.spec.run_id or run_id_for(self.name, self.uid)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the run's stages, in the order in which they run."""
+        return stages_of(self.question)
 
     @property
     def credentials_secret(self) -> str | None:
@@ -131,22 +136,17 @@ class Run:
         return sources.archive.credentials_secret if sources and sources.archive else None
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
-        """Return the run's stages, in the order in which they run."""
-        return stages_of(self.question)
-
-    @property
     def fault(self) -> str | None:
-        """Say what makes the run impossible although the API server let it in."""
+        """Return why the run cannot work although the API server accepted it, or None."""
         return run_id_fault(self.run_id)
 
     @property
     def artifact_path(self) -> str:
-        """Give the run folder."""
+        """Return the run folder."""
         return artifact_path(self.run_id)
 
     def job_name(self, stage: Stage, purpose: str | None = None) -> str:
-        """Name a stage's Job."""
+        """Return the name of a stage's Job."""
         return job_name(self.name, self.uid, stage, purpose)
 
 
@@ -172,7 +172,7 @@ class Job:
     is_complete: bool = False
     is_failed: bool = False
     is_failing: bool = False
-    """It will be failed once its pods have ended; it makes no more of them."""
+    """Whether it will fail once its pods have ended; it creates no more pods."""
     failure_reason: str = ""
     failure_message: str = ""
     active_deadline_seconds: int | None = None
@@ -180,7 +180,7 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """The Job controller is done with it."""
+        """Whether the Job controller has finished it."""
         return self.is_complete or self.is_failed
 
 
@@ -208,7 +208,7 @@ class Pod:
     reason: str = ""
     message: str = ""
     disruption: str = ""
-    """Why the cluster, and not the run, is to blame for the attempt's end."""
+    """The disruption by the cluster that ended the attempt, if any."""
     unschedulable: str = ""
     waiting_reason: str = ""
     waiting_message: str = ""
@@ -219,31 +219,31 @@ class Pod:
     memory_limit: str | None = None
     node: str = ""
     ends_by: datetime | None = None
-    """Set once it was deleted: when the node must have ended it."""
+    """Set once the pod is deleted: when the node must have stopped it."""
 
     @property
     def deleting(self) -> bool:
-        """Somebody, or something, wants it gone."""
+        """Whether the pod is being deleted."""
         return self.ends_by is not None
 
     @property
     def ended(self) -> bool:
-        """The attempt is over."""
+        """Whether the attempt has ended."""
         return self.phase in {"Succeeded", "Failed"} or self.termination is not None
 
     @property
     def has_succeeded(self) -> bool:
-        """The attempt ended well."""
+        """Whether the attempt ended with exit code 0."""
         return self.termination is not None and self.termination.exit_code == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """What the API server said when a stage's Job was last refused."""
+    """The API server's last refusal of a stage's Job."""
 
     message: str
     permanent: bool = False
-    """The same Job will be refused for ever."""
+    """Whether the same Job will be refused every time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +253,8 @@ class Observed:
     jobs: Mapping[Stage, Job] = field(default_factory=dict)
     pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
     recovery_jobs: Mapping[Stage, Job] = field(default_factory=dict)
-    """The Jobs that tell again how a stage ended."""
+    """The Jobs that read a finished stage's result from the run folder."""
     recovery_pods: Mapping[Stage, tuple[Pod, ...]] = field(default_factory=dict)
     rejections: Mapping[Stage, Rejection] = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
-    """What was asked of the API server."""
+    """The answers of the API server to queries."""

@@ -13,7 +13,7 @@ VERSION: Final = API_VERSION.partition("/")[2]
 PLURAL: Final = "qlibshadowruns"
 
 MANAGER: Final = "qlib-shadow-operator"
-"""Who made an object: the value of app.kubernetes.io/managed-by, and the reporter of Events."""
+"""The value of app.kubernetes.io/managed-by, and the reporter of Events."""
 
 LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
@@ -22,21 +22,21 @@ LABEL_RUN: Final = f"{GROUP}/run"
 LABEL_RUN_UID: Final = f"{GROUP}/run-uid"
 LABEL_STAGE: Final = f"{GROUP}/stage"
 LABEL_PURPOSE: Final = f"{GROUP}/purpose"
-"""What a Job of a stage is for, where it is not the stage itself."""
+"""The purpose of a Job that is not the stage itself."""
 PURPOSE_RECOVERY: Final = "report"
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
-"""Kueue's: the LocalQueue that decides when a Job starts."""
+"""Kueue's label for the LocalQueue that decides when a Job starts."""
 LABEL_SCHEDULE: Final = f"{GROUP}/schedule"
-"""Which schedule made a run."""
+"""The schedule that created a run."""
 
 ANNOTATION_SCHEDULED_FOR: Final = f"{GROUP}/scheduled-for"
 """The time that a scheduled run was due."""
 ANNOTATION_JOB_UID: Final = f"{GROUP}/created-by-job"
-"""The uid of the Job that made a scheduled run."""
+"""The uid of the Job that created a scheduled run."""
 
 APP_NAME: Final = "qlib-shadow"
 CHILD_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_RUN_UID}"
-"""Selects the Jobs and Pods of runs; all else in the cluster is never sent to the operator."""
+"""Selects the Jobs and Pods of runs; the API server sends the operator no others."""
 
 CONTAINER: Final = "stage"
 
@@ -45,7 +45,7 @@ UID_CHARACTERS: Final = 8
 
 
 class ConditionType(StrEnum):
-    """The conditions of a run; of Complete and Failed, at most one ever turns True."""
+    """The conditions of a run; at most one of Complete and Failed ever becomes True."""
 
     DATASET_READY = "DatasetReady"
     NETWORK_CLOSED = "NetworkClosed"
@@ -55,7 +55,7 @@ class ConditionType(StrEnum):
 
 
 class Phase(StrEnum):
-    """The conditions in one word, for people; no code reads it."""
+    """A one-word summary of the conditions for users; no code reads it."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -65,7 +65,7 @@ class Phase(StrEnum):
 
 
 class StageState(StrEnum):
-    """Where one stage is."""
+    """The state of one stage."""
 
     PENDING = "Pending"
     STARTING = "Starting"
@@ -80,14 +80,14 @@ FINISHED: Final = frozenset({StageState.SUCCEEDED, StageState.FAILED})
 
 
 def job_name(run_name: str, uid: str, stage: Stage, purpose: str | None = None) -> str:
-    """Name a stage's Job: the same at every look, and a valid label and host name."""
+    """Return the name of a stage's Job: always the same, and a valid label and host name."""
     suffix = "-".join(("", uid[:UID_CHARACTERS], stage, *([purpose] if purpose else [])))
     stem = re.sub(r"[^a-z0-9-]", "-", run_name)[: JOB_NAME_MAX - len(suffix)].rstrip("-")
     return stem + suffix
 
 
 def child_labels(run_name: str, uid: str, stage: Stage, purpose: str | None = None) -> dict[str, str]:
-    """Label a Job and its Pods, so that they are found by run, by stage and by who made them."""
+    """Return the labels of a Job and its Pods: run, stage and manager."""
     return ({LABEL_PURPOSE: purpose} if purpose else {}) | {
         LABEL_NAME: APP_NAME,
         LABEL_MANAGED_BY: MANAGER,

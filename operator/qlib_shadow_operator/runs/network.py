@@ -1,4 +1,4 @@
-"""Whether a NetworkPolicy keeps pods from reaching anything: what policies select, and what they let out."""
+"""Whether NetworkPolicies block all egress of a pod."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def egress_is_closed(policies: Iterable[Document], labels: Mapping[str, str]) -> bool:
-    """Say whether pods with these labels are kept in, and by no other policy let out: policies add up."""
+    """Return whether a policy blocks egress of pods with these labels, and no other policy allows any."""
     chosen = [policy["spec"] for policy in policies if _selects(policy["spec"].get("podSelector"), labels)]
     limiting = [spec for spec in chosen if "Egress" in spec.get("policyTypes", ())]
     return bool(limiting) and not any(spec.get("egress") for spec in limiting)

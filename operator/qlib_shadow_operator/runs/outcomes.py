@@ -1,4 +1,4 @@
-"""What a stage ended with: well, and read from its pod; or told again from the run folder."""
+"""The outcome of a stage: its result from its pod, or else from the run folder through a recovery Job."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.stage_view import StageView
 
 NO_POD_LEFT: Final = "the pod that read it is gone too"
-RUN_FOLDER_UNREADABLE: Final = "the run folder could not be asked why"
+RUN_FOLDER_UNREADABLE: Final = "the run folder could not be read"
 POD_FAILURE_POLICY_REASON: Final = "PodFailurePolicy"
-"""Why a Job failed whose last attempt left with a code of its own, and so with a result in the run folder."""
+"""The reason of a Job whose last attempt ended with an exit code of the runner, and so left a result."""
 
 
 def pod_has_succeeded(view: StageView) -> CheckResult | None:
-    """See that the stage is done, and with what; the Job's own word comes about a second later."""
+    """A pod of the stage has succeeded; the stage takes its result."""
     done = latest_pod(tuple(pod for pod in view.pods if pod.has_succeeded))
     return _read_result(view, done) if done else None
 
 
 def result_is_missing(view: StageView) -> CheckResult | None:
-    """See that the stage is done, but not the pod that could tell with what: a small Job tells it again."""
+    """The Job is complete but its pod is gone; a recovery Job reads the result from the run folder."""
     if view.job is None or not view.job.is_complete:
         return None
     if view.recovery_job is None:
@@ -55,7 +55,7 @@ def result_is_missing(view: StageView) -> CheckResult | None:
 
 
 def failure_cause_is_missing(view: StageView, job: Job) -> CheckResult:
-    """See that the stage failed, but not the pod that could tell why: the run folder may know."""
+    """Return the failure of a stage whose pod is gone; a recovery Job reads the cause from the run folder."""
     recovery_job = view.recovery_job
     if recovery_job is None:
         refused = why_rejected(view)
@@ -72,14 +72,15 @@ def failure_cause_is_missing(view: StageView, job: Job) -> CheckResult:
 
 
 def _recorded_cause(view: StageView, job: Job, pod: Pod) -> Cause:
-    """Take the run folder's word for the last attempt only where that attempt must have written it."""
+    """Use the recorded cause only if the last attempt must have written it."""
     recorded_cause = why_failed(pod, view.run, view.stage)
     if pod.has_succeeded or recorded_cause.reason == Reason.RESULT_MISSING:
-        return _failed_with(job, "the run folder does not tell why")
+        return _failed_with(job, "the run folder does not say why")
     if job.failure_reason == POD_FAILURE_POLICY_REASON:
         return recorded_cause
     return _failed_with(
-        job, f"the last attempt that could tell ended with {recorded_cause.reason}: {recorded_cause.message}"
+        job,
+        f"the last recorded attempt ended with {recorded_cause.reason}: {recorded_cause.message}",
     )
 
 
@@ -95,13 +96,13 @@ def _recovery_in_progress(view: StageView, recovery_job: Job) -> CheckResult:
 
 
 def queued(view: StageView) -> Cause:
-    """Say that Kueue has the Job."""
+    """Return that Kueue has not admitted the Job."""
     queue = view.run.spec.queue_name or ""
     return Cause(OperatorReason.QUEUED, reasons.queued(queue, view.run.namespace))
 
 
 def why_rejected(view: StageView) -> Cause | None:
-    """Say what the API server had against the stage's Job, if it was refused."""
+    """Return why the API server refused the stage's Job, or None."""
     if view.rejection is None:
         return None
     detail = view.rejection.message
@@ -125,7 +126,7 @@ def _recovery_status(view: StageView) -> StageStatus:
 
 
 def _recovery_failure(view: StageView, recovery_job: Job) -> Cause:
-    """Say why the second telling failed; what the run folder says of the stage comes first."""
+    """Return why the recovery Job failed; the run folder's record takes precedence."""
     ended = latest_pod(tuple(pod for pod in view.recovery_pods if pod.ended))
     if ended is None or ended.has_succeeded:
         return _missing(view, recovery_job.failure_message or NO_POD_LEFT)

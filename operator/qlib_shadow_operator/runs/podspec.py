@@ -1,4 +1,4 @@
-"""What a stage's pod is and may do: no token, no root, no writing but to the volume and to scratch."""
+"""The spec of a stage's pod: no token, no root, writing only to the volume and to scratch space."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SECRET_KEYS: Final = {
     "username": ENV_ARCHIVE_USERNAME,
     "password": ENV_ARCHIVE_PASSWORD,
 }
-"""Keys of an archive's Secret; which of them must be there is the runner's to say."""
+"""Keys of an archive's Secret; the runner checks which of them must exist."""
 VOLUME_DATA: Final = "data"
 VOLUME_WORK: Final = "work"
 VOLUME_TMP: Final = "tmp"
@@ -49,12 +49,12 @@ VOLUME_SHM: Final = "shm"
 def build(
     run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
 ) -> dict[str, Any]:
-    """Make the pod's spec, within the "restricted" Pod Security Standard."""
+    """Return the pod's spec, within the "restricted" Pod Security Standard."""
     return _pod(run, stage, defaults, container(run, stage, defaults, request, resolved_dataset))
 
 
 def build_recovery_pod(run: Run, stage: Stage, defaults: Defaults, request: str) -> dict[str, Any]:
-    """Make the pod's spec that only reads a stage's result: the same pod, without what the stage needs."""
+    """Return the spec of a pod that only reads a stage's result, without what the stage itself needs."""
     image = run.spec.image or defaults.image
     told = {
         **container(run, stage, defaults, request, None),
@@ -72,8 +72,8 @@ def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) 
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        # Process 1 ignores SIGTERM until it listens for it: a pod that was deleted while Python starts was
-        # killed half a minute later, and counted as an attempt that failed. So the pause process is 1.
+        # Process 1 ignores SIGTERM until it has a handler: a pod deleted while Python starts would be killed
+        # after the grace period and counted as a failed attempt. So the pause process is process 1.
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
         "securityContext": pod_security(defaults),
@@ -89,7 +89,7 @@ def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) 
 
 
 def pod_security(defaults: Defaults) -> dict[str, Any]:
-    """Run as the ids that own the volume, never as root."""
+    """Return a security context that runs as the owner of the volume, never as root."""
     return {
         "runAsNonRoot": True,
         "runAsUser": defaults.uid,
@@ -104,7 +104,7 @@ def pod_security(defaults: Defaults) -> dict[str, Any]:
 def container(
     run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
 ) -> dict[str, Any]:
-    """Make the one container."""
+    """Return the pod's only container."""
     row = STAGES[stage]
     image = run.spec.image or defaults.image
     return {
@@ -130,7 +130,7 @@ def container(
 
 
 def environment(image: str, defaults: Defaults, request: str) -> list[dict[str, str]]:
-    """Tell the runner its request and where things are."""
+    """Return the variables that give the runner its request and paths."""
     values = {
         ENV_REQUEST: request,
         ENV_DATA: DEFAULT_DATA,
@@ -143,24 +143,24 @@ def environment(image: str, defaults: Defaults, request: str) -> list[dict[str, 
 
 
 def literal(values: Mapping[str, str]) -> list[dict[str, str]]:
-    """Write variables; "$(X)" in a value would be expanded by the kubelet, "$$" is its escape."""
+    """Return variables with "$" escaped as "$$", because the kubelet expands "$(X)" in values."""
     return [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
 
 
 def proxies(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
-    """Tell a stage that has the network how to get out."""
+    """Return the proxy variables of a stage that has a network."""
     return [] if STAGES[stage].is_closed else literal(defaults.proxies)
 
 
 def of_some_stages(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
-    """Return the variables that not every stage is given; the table of stages says which stage is."""
+    """Return the variables that only some stages get, by the table of stages."""
     told = defaults.features_cache_bytes
     limit = literal({ENV_FEATURES_CACHE_BYTES: told} if told else {})
     return [*limit, *credentials(run), *template(run)]
 
 
 def credentials(run: Run) -> list[dict[str, Any]]:
-    """Let the kubelet hand out the archive's credentials; the operator never reads a Secret."""
+    """Return references to the archive's Secret; the kubelet reads it, the operator never does."""
     secret = run.credentials_secret
     if not secret:
         return []
@@ -171,7 +171,7 @@ def credentials(run: Run) -> list[dict[str, Any]]:
 
 
 def template(run: Run) -> list[dict[str, Any]]:
-    """Let the kubelet hand out the user's own template; the operator never reads a ConfigMap."""
+    """Return a reference to the user's template; the kubelet reads the ConfigMap, the operator never does."""
     found = run.spec.workflow.config_map
     if not found:
         return []
@@ -180,7 +180,7 @@ def template(run: Run) -> list[dict[str, Any]]:
 
 
 def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
-    """Mount the volume, and the dataset once more, over itself, where a stage only reads it."""
+    """Return the mounts: the volume, and the dataset read-only over it for a stage that only reads it."""
     found: list[dict[str, Any]] = [
         {"name": VOLUME_DATA, "mountPath": DEFAULT_DATA},
         {"name": VOLUME_WORK, "mountPath": DEFAULT_WORK},
@@ -188,7 +188,7 @@ def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
         {"name": VOLUME_SHM, "mountPath": "/dev/shm"},  # noqa: S108 - in the container
     ]
     if STAGES[stage].dataset is Access.READ_ONLY and resolved_dataset:
-        # The resolved version's folder: the canonical name is a link, and a subPath is no place for links.
+        # The resolved version's folder, because the dataset's name is a link, which a subPath must not be.
         inside = resolved_dataset.removeprefix(DEFAULT_DATA).strip("/")
         found.append(
             {"name": VOLUME_DATA, "mountPath": resolved_dataset, "subPath": inside, "readOnly": True}
@@ -197,7 +197,7 @@ def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
 
 
 def volumes(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
-    """List the claim, and scratch that dies with the pod."""
+    """Return the claim, and scratch volumes that are deleted with the pod."""
     claim = run.spec.storage.claim_name or defaults.claim_name
     return [
         {"name": VOLUME_DATA, "persistentVolumeClaim": {"claimName": claim}},

@@ -1,4 +1,4 @@
-"""The figures that `kubectl get` prints, rounded for people; the exact ones are in status.metrics."""
+"""The rounded figures that `kubectl get` prints; the exact ones are in status.metrics."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COLUMNS: Final[tuple[tuple[str, str, Callable[[float], str]], ...]] = (
 
 
 def summarize(stage: str | None, dataset: Figures, metrics: Figures) -> dict[str, str]:
-    """Fill every column, so that none looks forgotten."""
+    """Return a value for every column; an unknown one is "-"."""
     figures = {column: _formatted(metrics.get(metric), form) for column, metric, form in COLUMNS}
     return {"stage": stage or NONE, "dataEnd": str(dataset.get("calendarEnd", NONE)), **figures}
 

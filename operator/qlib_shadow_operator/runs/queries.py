@@ -1,7 +1,7 @@
-"""What the caches do not tell, and a decision rests on: asked of the API server, one read each, and rarely.
+"""Queries: rare reads from the API server for what a decision needs and the caches lack.
 
-A question is a value; whoever decides names it, the reconciler asks it, and the decision is made once more.
-What could not be found out is None, and the decision is made without it.
+A query is a value. A check returns it, the reconciler runs it, and the decision is made again with the
+answer. An answer of None means that the read failed; the decision is then made without it.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Stage
 
 NO_WARNING_LIFETIME: Final = 6
-"""How long silence is good for, in times of `query_after`."""
+"""How long the answer "no warning" is kept, in multiples of `query_after`."""
 WARNING_LIFETIME: Final = 15
-"""How long an answer is good for: the API server reads a namespace's Events to find those of one object."""
+"""How long a warning is kept, in multiples of `query_after`; reading Events is costly."""
 
 
 @dataclass(frozen=True)
 class FindStartupWarning:
-    """What do Events say of a Job without a pod, or of a pod that does not start? Answered by a Warning."""
+    """Which Warning explains why a Job has no pod, or a pod does not start? Answered by a WarningEvent."""
 
     uid: str
 
 
 @dataclass(frozen=True)
 class FindJob:
-    """Is a Job there although the cache has none? Answered by True or False."""
+    """Does a Job exist although the cache has none? Answered by True or False."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class FindPods:
-    """Which pods has a stage although the cache has none at work? Answered by True, and in the cache."""
+    """Which pods does a stage have that the cache lacks? Answered by True; the cache then has them."""
 
     stage: Stage
 
 
 @dataclass(frozen=True)
 class FindEgressPolicy:
-    """Does a NetworkPolicy keep the stage from the network? Answered by True or False."""
+    """Does a NetworkPolicy block the stage's egress? Answered by True or False."""
 
     labels: frozenset[tuple[str, str]]
-    """Of the stage's pods."""
+    """The labels of the stage's pods."""
 
 
 Query = FindStartupWarning | FindJob | FindPods | FindEgressPolicy
@@ -62,14 +62,14 @@ class WarningEvent:
     at: datetime
 
     def is_current(self, since: datetime) -> bool:
-        """Say whether it is about what happens now, not about an earlier attempt."""
+        """Return whether it is about the current attempt, not an earlier one."""
         return self.at >= since
 
 
 def answer_lifetime(warning_event: WarningEvent | None, query_after: timedelta) -> timedelta:
-    """Return how long an answer is good for: what was silent may soon be told, what was told lasts."""
+    """Return how long an answer is kept: a warning lasts longer than its absence."""
     return query_after * (WARNING_LIFETIME if warning_event else NO_WARNING_LIFETIME)
 
 
 Answers = Mapping[Query, Any]
-"""A Trouble, True, False or None by question."""
+"""A WarningEvent, True, False or None by query."""

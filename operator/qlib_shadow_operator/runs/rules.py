@@ -1,6 +1,6 @@
-"""What to do about a run: a chain of named facts, of which the first that holds decides.
+"""What to do about a run: an ordered chain of rules, of which the first that applies decides.
 
-Nothing here remembers: a fact is read from the run, its Jobs and Pods, and the time.
+Rules keep no state: they read the run, its Jobs and Pods, and the time.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 
 def run_is_being_deleted(view: RunView) -> RuleResult | None:
-    """Leave the rest to the garbage collector."""
+    """The run is being deleted: leave the rest to the garbage collector."""
     return RuleResult(keep_status=True) if view.run.deleting else None
 
 
 def run_has_finished(view: RunView) -> RuleResult | None:
-    """Start nothing any more; stop what is left over, and in time remove the run itself."""
+    """The run has finished: stop Jobs that are left, and delete the run after its TTL."""
     status, ttl = view.run.status, view.run.spec.ttl_seconds_after_finished
     if not status.finished:
         return None
@@ -54,9 +54,9 @@ def run_has_finished(view: RunView) -> RuleResult | None:
 
 
 def _stop_jobs(view: RunView) -> tuple[Action, ...]:
-    """Stop what may still run; one whose pod ended well is left to its Job controller, a moment behind."""
+    """Delete the Jobs that may still run, except one whose pod has succeeded: its Job completes by itself."""
     left = [(f.status.name, f.job) for f in view.check_results if f.job and not _has_succeeded(view, f)]
-    # A report that is told to stop and does not: its pod is on a node that is lost.
+    # A recovery Job that fails but does not end has its pod on a lost node.
     left += [(stage, job) for stage, job in view.observed.recovery_jobs.items() if job.is_failing]
     return tuple(
         DeleteJob(stage, job.name, job.uid) for stage, job in left if not job.finished and not job.deleting
@@ -69,13 +69,13 @@ def _has_succeeded(view: RunView, found: CheckResult) -> bool:
 
 
 def run_is_invalid(view: RunView) -> RuleResult | None:
-    """Fail what the API server let in although it can never work."""
+    """The spec cannot work although the API server accepted it: the run fails."""
     fault = view.run.fault
     return RuleResult(failure=Cause(Reason.INVALID_SPEC, fault)) if fault else None
 
 
 def stage_has_failed(view: RunView) -> RuleResult | None:
-    """Fail the run with its stage, and stop a Job that was given up."""
+    """A stage has failed: the run fails, and a Job that was given up is deleted."""
     found = view.current
     if found is None or found.status.state is not StageState.FAILED:
         return None
@@ -84,12 +84,12 @@ def stage_has_failed(view: RunView) -> RuleResult | None:
 
 
 def every_stage_has_succeeded(view: RunView) -> RuleResult | None:
-    """Call the run complete."""
+    """Every stage has succeeded: the run is complete."""
     return RuleResult(complete=True) if view.current is None else None
 
 
 def run_is_suspended(view: RunView) -> RuleResult | None:
-    """Begin no stage, and pause the one that runs."""
+    """`spec.suspend` is true: start no stage, and suspend the running Job."""
     if not view.run.spec.suspend:
         return None
     found = view.current
@@ -100,7 +100,7 @@ def run_is_suspended(view: RunView) -> RuleResult | None:
     if job.finished:
         return RuleResult(suspended=True, stage=stage, requeue_at=found.requeue_at)
     if view.run.spec.queue_name:
-        # Only Kueue may resume the Jobs of a queue, so that a held one is not paused but removed.
+        # Only Kueue may resume the Jobs of a queue, so the Job is deleted instead of suspended.
         stop = () if job.deleting else (DeleteJob(stage.name, job.name, job.uid),)
         return RuleResult(suspended=True, stage=replace(stage, job_uid=None), actions=stop)
     if job.suspended:
@@ -110,14 +110,14 @@ def run_is_suspended(view: RunView) -> RuleResult | None:
 
 
 def _suspended_status(status: StageStatus) -> StageStatus:
-    """Write down that a stage that was begun is held up."""
+    """Return the stage as Suspended if it was started."""
     if status.state is StageState.PENDING:
         return status
     return replace(status, state=StageState.SUSPENDED, reason=None, message=None)
 
 
 def stage_result_is_missing(view: RunView) -> RuleResult | None:
-    """Have the result of a stage that is over told again; nothing is ever trained again for it."""
+    """Create the recovery Job for a finished stage whose result was lost. Never retrains."""
     found = view.current
     assert found is not None
     if not found.needs_recovery:
@@ -128,7 +128,7 @@ def stage_result_is_missing(view: RunView) -> RuleResult | None:
 
 
 def stage_has_no_job(view: RunView) -> RuleResult | None:
-    """Begin the next stage."""
+    """The current stage has no Job: create it."""
     found = view.current
     assert found is not None
     if found.job is not None:
@@ -145,7 +145,7 @@ def stage_has_no_job(view: RunView) -> RuleResult | None:
 
 
 def _is_still_rejected(view: RunView, status: StageStatus) -> bool:
-    """See that the stage waits for its Job to be let in; one whose Job is gone begins anew, and says so."""
+    """Whether the stage still waits for its Job to be accepted; a deleted Job is recreated instead."""
     was_there = status.job_uid is not None and status.name not in view.observed.rejections
     return status.state is StageState.WAITING and not was_there
 
@@ -165,7 +165,7 @@ def _started_status(view: RunView, status: StageStatus) -> StageStatus:
 
 
 def _network_queries(view: RunView, stage: Stage) -> tuple[Query, ...]:
-    """Ask once for each run, before a stage without a network begins."""
+    """Query once per run, before a stage without a network starts."""
     if not STAGES[stage].is_closed or view.run.status.condition(ConditionType.NETWORK_CLOSED):
         return ()
     query = network_query(view.run, stage)
@@ -173,7 +173,7 @@ def _network_queries(view: RunView, stage: Stage) -> tuple[Query, ...]:
 
 
 def stage_is_suspended(view: RunView) -> RuleResult | None:
-    """Resume the Job of a run that is no longer suspended."""
+    """The run is no longer suspended: resume the Job."""
     found = view.current
     assert found is not None
     if found.job is None or not found.job.suspended or view.run.spec.queue_name:
@@ -183,7 +183,7 @@ def stage_is_suspended(view: RunView) -> RuleResult | None:
 
 
 def stage_is_in_progress(view: RunView) -> RuleResult | None:
-    """Do nothing but say how far it is."""
+    """The stage is in progress: only update the status."""
     found = view.current
     assert found is not None
     return RuleResult(requeue_at=found.requeue_at, queries=found.queries)
@@ -201,4 +201,4 @@ RULES: Final[tuple[Callable[[RunView], RuleResult | None], ...]] = (
     stage_is_suspended,
     stage_is_in_progress,
 )
-"""Asked in this order; the last one always answers."""
+"""In this order; the last one always applies."""

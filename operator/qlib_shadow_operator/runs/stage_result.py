@@ -1,4 +1,4 @@
-"""Read a stage's result from a termination message, which anybody's image may have written."""
+"""Parse a stage's result from a termination message, which any image may have written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REASON_MAX: Final = 64
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage reports, of it what is well-formed."""
+    """The well-formed parts of a stage's result."""
 
     reason: str
     message: str
@@ -30,16 +30,16 @@ class StageResult:
 
     @property
     def succeeded(self) -> bool:
-        """The stage says that it is done."""
+        """Whether the stage reports success."""
         return self.reason == Reason.SUCCEEDED
 
 
 class MalformedResultError(ValueError):
-    """The message is there but is no result of this run's stage."""
+    """The message is not a result of this run's stage."""
 
 
 def parse_result(message: str, *, stage: Stage, uid: str) -> StageResult:
-    """Read a result, or raise a MalformedResultError that says what is wrong."""
+    """Return the result, or raise a MalformedResultError that says what is wrong."""
     document = _document(message)
     _check_origin(document, stage, uid)
     return StageResult(
@@ -87,7 +87,7 @@ def _text(document: dict[str, Any], name: str) -> str | None:
 
 
 def _figures(raw: object, fields: dict[str, Any]) -> Figures:
-    """Take the known fields of the right type; what a newer runner adds is left out, not refused."""
+    """Return the known fields of the right type; unknown fields of a newer runner are ignored."""
     if raw is None:
         return NOTHING
     if not isinstance(raw, dict):

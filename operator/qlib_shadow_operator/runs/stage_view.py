@@ -1,4 +1,4 @@
-"""What is looked at for one stage, what can be found, and how a finding is written down."""
+"""What is known of one stage, what a check returns, and how its status is built."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Stage
 
 END_GRACE_PERIOD: Final = 3
-"""How long a node may take to report an end that is due, in times of `query_after`."""
+"""How long a node may take to report an end that is due, in multiples of `query_after`."""
 
 
 @dataclass(frozen=True)
 class StageView:
-    """Everything that is looked at for one stage."""
+    """Everything that the checks of one stage read."""
 
     run: Run
     stage: Stage
@@ -47,7 +47,7 @@ class StageView:
 
     @property
     def last_ended_pod(self) -> Pod | None:
-        """The latest attempt that is over."""
+        """The latest attempt that has ended."""
         return latest_pod(tuple(pod for pod in self.pods if pod.ended))
 
     @property
@@ -57,13 +57,13 @@ class StageView:
 
     @property
     def pod_is_due(self) -> bool:
-        """The Job controller makes a pod as soon as there is none."""
+        """Whether the Job controller must create a pod, because there is none."""
         job = self.job
         return job is not None and not (job.finished or job.is_failing or job.suspended or job.active)
 
     @property
     def attempt_vanished(self) -> bool:
-        """The status says that a pod runs, and there is none: it was deleted, or went with its node."""
+        """Whether the status says that a pod runs, and there is none: it was deleted, or its node is lost."""
         job, pod = self.job, self.newest_pod
         if job is None or job.finished or job.suspended or job.uid != self.previous.job_uid:
             return False
@@ -76,12 +76,12 @@ class StageView:
 
     @property
     def pod_is_stuck(self) -> bool:
-        """The latest attempt was told to end, and its node does not say that it has."""
+        """Whether the latest attempt was told to stop, and its node does not report that it has."""
         return self._is_past_end_deadline(self.pods)
 
     @property
     def recovery_job_is_over(self) -> bool:
-        """The Job that tells again will tell no more."""
+        """Whether the recovery Job has ended, or will report nothing more."""
         job = self.recovery_job
         return job is not None and (
             job.finished or (job.is_failing and self._is_past_end_deadline(self.recovery_pods))
@@ -92,7 +92,7 @@ class StageView:
         return limit is not None and self.now >= limit
 
     def _end_deadline(self, pods: tuple[Pod, ...]) -> datetime | None:
-        """Return when the latest attempt should be over, if it was deleted at work and is not."""
+        """Return when the latest attempt should have ended if it was deleted while running, else None."""
         pod = latest_pod(pods)
         if pod is None or pod.ended or pod.running_since is None or pod.ends_by is None:
             return None
@@ -100,25 +100,25 @@ class StageView:
 
     @property
     def end_deadlines(self) -> list[datetime]:
-        """When pods should be over that were told to end."""
+        """When the pods that were told to stop should have ended."""
         limits = (self._end_deadline(self.pods), self._end_deadline(self.recovery_pods))
         return [limit for limit in limits if limit and limit > self.now]
 
     @property
     def recreations(self) -> int:
-        """How often a Job took another one's place, this one included."""
+        """How often the Job was recreated, this Job included."""
         is_another = self.job and self.previous.job_uid and self.job.uid != self.previous.job_uid
         return self.previous.recreations + (1 if is_another else 0)
 
 
 def latest_pod(pods: tuple[Pod, ...]) -> Pod | None:
-    """Give the youngest pod; of those made in the same second, the one that is not over."""
+    """Return the youngest pod; among pods of the same second, one that has not ended."""
     return max(pods, key=lambda pod: (pod.created_at, not pod.ended, pod.name), default=None)
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was found: the stage's new status, its result if there is one, and when time alone changes it."""
+    """The outcome of a check: the stage's new status and result, and when time alone may change it."""
 
     status: StageStatus
     job: Job | None = None
@@ -126,13 +126,13 @@ class CheckResult:
     image_id: str | None = None
     requeue_at: datetime | None = None
     needs_recovery: bool = False
-    """The result is to be read again from the run folder."""
+    """Whether the result must be read from the run folder."""
     queries: tuple[Query, ...] = ()
 
 
 @dataclass(frozen=True)
 class StartupCheck:
-    """What is known, and what is to be asked, of something that should have started by now."""
+    """What is known of a Job or pod that should have started, and what must be queried."""
 
     again_at: datetime
     warning_event: WarningEvent | None = None
@@ -140,9 +140,9 @@ class StartupCheck:
 
 
 def check_startup(view: StageView, uid: str, since: datetime, events_since: datetime) -> StartupCheck:
-    """Wonder about what should have started, once it has been on its way for long.
+    """Look for the Warning that explains a late start, once it is late.
 
-    Events from before `events_since` are of an earlier attempt.
+    Events from before `events_since` belong to an earlier attempt.
     """
     ask_at = since + view.defaults.query_after
     if view.now < ask_at:
@@ -158,7 +158,7 @@ def check_startup(view: StageView, uid: str, since: datetime, events_since: date
 
 
 def next_status(view: StageView, state: StageState, cause: Cause | None = None) -> StageStatus:
-    """Write down where a stage is."""
+    """Return the stage's status in a new state."""
     job = view.job
     return replace(
         view.previous,
@@ -174,9 +174,9 @@ def next_status(view: StageView, state: StageState, cause: Cause | None = None) 
 
 
 def attempts(view: StageView) -> int:
-    """Count how often the stage was begun, as far as anybody still knows."""
+    """Return how many attempts the stage has had, as far as is known."""
     job = view.job
-    # A Job has begun an attempt before anybody sees the pod: the first, or the one after those that failed.
+    # A Job has an attempt before its pod is visible: the first one, or the one after those that failed.
     counted = max(job.active + job.succeeded + job.failed, len(view.pods), 1) if job else 0
     counted += 1 if job and job.failed and view.newest_pod is None and view.pod_is_due else 0
     begun = view.previous.attempts + (1 if view.attempt_vanished else 0)
@@ -184,7 +184,7 @@ def attempts(view: StageView) -> int:
 
 
 def since(view: StageView, status: StageStatus) -> datetime:
-    """Say since when the attempt has been in a state for a reason; now, if it is about to be."""
+    """Return since when the attempt has had this state and reason; now, if they are new."""
     previous = view.previous
     same = (previous.state, previous.reason, previous.attempts) == (
         status.state,
@@ -195,7 +195,7 @@ def since(view: StageView, status: StageStatus) -> datetime:
 
 
 def waiting_for(view: StageView, cause: Cause, begun: datetime | None = None) -> CheckResult:
-    """Say what a stage waits for, but not for ever."""
+    """Return a stage that waits for a cause, or its failure after the start timeout."""
     status = next_status(view, StageState.WAITING, cause)
     limit = (begun or since(view, status)) + view.defaults.start_timeout
     if view.now >= limit:
@@ -204,16 +204,16 @@ def waiting_for(view: StageView, cause: Cause, begun: datetime | None = None) ->
 
 
 def start_timed_out(view: StageView, cause: Cause) -> CheckResult:
-    """Fail what has waited for too long."""
+    """Return the failure of a stage that did not start in time."""
     seconds = int(view.defaults.start_timeout.total_seconds())
     return failed(view, Cause(cause.reason, reasons.timed_out(seconds, cause.message)), log=False)
 
 
 def failed(view: StageView, cause: Cause, *, log: bool = True) -> CheckResult:
-    """Say why a stage failed, and where more is to be read."""
+    """Return the failure of a stage, with the place of its log."""
     message = cause.message
     if log and "Log:" not in message:
-        # Only a pod that is still there has a log in the cluster.
+        # `kubectl logs` works only while the pod exists.
         job = view.run.job_name(view.stage) if view.pods else None
         place = reasons.log_location(view.run.artifact_path, job, view.run.namespace)
         message = reasons.sentences(message, place)
@@ -222,12 +222,12 @@ def failed(view: StageView, cause: Cause, *, log: bool = True) -> CheckResult:
 
 
 def ended_at(view: StageView) -> datetime:
-    """Say when the stage ended, as its Job has it."""
+    """Return when the stage ended, by its Job."""
     return (view.job and view.job.ended_at) or view.now
 
 
 def wait_for_pod_update(view: StageView, job: Job) -> CheckResult | None:
-    """Wait a little for the news of a pod, which may come after that of its Job."""
+    """Wait briefly for a pod's update, which may arrive after that of its Job."""
     limit = (job.ended_at or view.now) + view.defaults.result_timeout
     if view.now >= limit or job.ended_at is None:
         return None
@@ -235,7 +235,7 @@ def wait_for_pod_update(view: StageView, job: Job) -> CheckResult | None:
 
 
 def retry_cause(view: StageView) -> Cause | None:
-    """Say why this attempt is not the first one."""
+    """Return why this is not the first attempt, or None if it is."""
     before = view.last_ended_pod
     if before is not None:
         cause = why_failed(before, view.run, view.stage)
@@ -243,7 +243,7 @@ def retry_cause(view: StageView) -> Cause | None:
         return Cause(OperatorReason.RETRYING, text)
     if view.attempt_vanished:
         return Cause(OperatorReason.RETRYING, reasons.attempt_vanished(attempts(view)))
-    if view.previous.reason == OperatorReason.RETRYING:  # its pod is gone meanwhile, its cause is not
+    if view.previous.reason == OperatorReason.RETRYING:  # the pod is gone by now, the cause still holds
         return Cause(OperatorReason.RETRYING, view.previous.message or "")
     if view.recreations:
         return Cause(OperatorReason.RETRYING, reasons.job_recreated(view.run.job_name(view.stage)))

@@ -1,6 +1,6 @@
-"""Where one stage is: a chain of checks over its Job and Pods; the first that applies answers.
+"""Determine the state of one stage by an ordered list of checks; the first that applies answers.
 
-What the status once called finished stays so, whatever becomes of the Job.
+A stage that the status calls finished stays finished, whatever happens to its Job.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Stage
 
 REFUSALS: Final = frozenset({OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED})
-"""Why a Job has no pod."""
+"""Reasons why a Job has no pod."""
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
-"""What the Job controller calls it."""
+"""The Job controller's reason for a passed deadline."""
 RECREATIONS_MAX: Final = 1
-"""How often a Job that was deleted by hand is made again."""
+"""How often a Job that was deleted by hand is recreated."""
 
 
 def check_stage(run: Run, observed: Observed, stage: Stage, defaults: Defaults, now: datetime) -> CheckResult:
-    """Look at one stage."""
+    """Return the result of the first check that applies to a stage."""
     view = StageView(
         run=run,
         stage=stage,
@@ -67,18 +67,18 @@ def check_stage(run: Run, observed: Observed, stage: Stage, defaults: Defaults, 
         now=now,
     )
     checked = next(found for check in CHECKS if (found := check(view)))
-    # A pod that was told to end may be silent for ever: then time alone has something to say.
+    # A pod that was told to stop may never report it, so its deadline must wake the run.
     looks = [*view.end_deadlines, *([checked.requeue_at] if checked.requeue_at else [])]
     return replace(checked, job=view.job, requeue_at=min(looks, default=None))
 
 
 def is_already_finished(view: StageView) -> CheckResult | None:
-    """See that it is history, which does not change when Jobs are cleaned away."""
+    """The status says that the stage has finished. That never changes, even if its Job is deleted."""
     return CheckResult(view.previous) if view.previous.finished else None
 
 
 def job_was_deleted_again(view: StageView) -> CheckResult | None:
-    """See that somebody deletes Jobs faster than they end; a Job that was never seen was never made."""
+    """The Job was deleted again after it was recreated; the stage fails."""
     if view.job is not None or view.previous.job_uid is None or view.previous.recreations < RECREATIONS_MAX:
         return None
     name = view.run.job_name(view.stage)
@@ -89,7 +89,7 @@ def job_was_deleted_again(view: StageView) -> CheckResult | None:
 
 
 def job_is_absent(view: StageView) -> CheckResult | None:
-    """See that no Job was made yet, or that it was refused, or that somebody deleted it."""
+    """The Job does not exist: it was not created yet, was refused, or was deleted."""
     if view.job is not None:
         return None
     cause = why_rejected(view)
@@ -101,7 +101,7 @@ def job_is_absent(view: StageView) -> CheckResult | None:
 
 
 def job_is_failed(view: StageView) -> CheckResult | None:
-    """See that the Job controller gave up."""
+    """The Job has failed."""
     job = view.job
     if job is None or not job.is_failed:
         return None
@@ -124,9 +124,9 @@ def _deadline_cause(view: StageView, stuck: str | None) -> Cause:
 
 
 def job_is_failing(view: StageView) -> CheckResult | None:
-    """See that the Job controller will give up once the pods have ended; nothing is said until it has.
+    """The Job will fail once its pods have stopped; the status stays until then.
 
-    Unless they do not end: it would wait for them for ever.
+    A pod that does not stop would be waited for without end, so the stage then fails without it.
     """
     job = view.job
     if job is None or not job.is_failing:
@@ -147,7 +147,7 @@ def _stuck_pod_cause(view: StageView) -> Cause:
 
 
 def attempt_has_vanished(view: StageView) -> CheckResult | None:
-    """See that a pod ran that nobody sees; another operator's look may be ahead of this one's cache."""
+    """A running pod is missing from the cache; it is looked up, because the cache may be behind."""
     query = FindPods(view.stage)
     if not view.attempt_vanished or query in view.answers:
         return None
@@ -155,7 +155,7 @@ def attempt_has_vanished(view: StageView) -> CheckResult | None:
 
 
 def job_is_suspended(view: StageView) -> CheckResult | None:
-    """See that the run, or a queue, holds the Job back; no patience runs out meanwhile."""
+    """The Job is suspended by the run or by Kueue; no start timeout counts meanwhile."""
     if view.job is None or not view.job.suspended:
         return None
     if view.run.spec.queue_name:
@@ -164,7 +164,7 @@ def job_is_suspended(view: StageView) -> CheckResult | None:
 
 
 def pod_does_not_end(view: StageView) -> CheckResult | None:
-    """See that the attempt is over for everybody but its node; the Job's deadline ends the wait."""
+    """The pod was told to stop but has not; the Job's deadline limits the wait."""
     return (
         CheckResult(next_status(view, StageState.WAITING, _stuck_pod_cause(view)))
         if view.pod_is_stuck
@@ -173,7 +173,7 @@ def pod_does_not_end(view: StageView) -> CheckResult | None:
 
 
 def pod_is_running(view: StageView) -> CheckResult | None:
-    """See that the stage is at work."""
+    """The container is running."""
     pod = view.newest_pod
     if pod is None or pod.ended or pod.running_since is None:
         return None
@@ -181,7 +181,7 @@ def pod_is_running(view: StageView) -> CheckResult | None:
 
 
 def pod_cannot_start(view: StageView) -> CheckResult | None:
-    """See what has a name that the pod waits for."""
+    """The pod waits for a known cause, such as an image pull."""
     pod = view.newest_pod
     if pod is None or pod.ended:
         return None
@@ -192,7 +192,7 @@ def pod_cannot_start(view: StageView) -> CheckResult | None:
 
 
 def pod_is_starting(view: StageView) -> CheckResult | None:
-    """See that there is a pod, and that it is on its way."""
+    """The pod exists and is starting."""
     pod = view.newest_pod
     if pod is None or pod.ended:
         return None
@@ -210,15 +210,15 @@ def pod_is_starting(view: StageView) -> CheckResult | None:
 
 
 def pod_is_absent(view: StageView) -> CheckResult | None:
-    """See that the Job controller is about to make a pod, or to say that it will make no more."""
+    """The Job has no pod now: the Job controller creates one, or is about to fail the Job."""
     pod, job = view.newest_pod, view.job
     assert job is not None
-    # Whether the last attempt was the last one is not known yet, so nothing new is said of it.
+    # Whether the Job controller makes another attempt is not known yet, so the status stays.
     is_known = pod is not None and not _is_from_earlier_attempt(pod, view)
     status = view.previous
     if not is_known:
         status = _without_minor_changes(view, next_status(view, StageState.STARTING, retry_cause(view)))
-    # Not from the Job's times alone: its pod may have vanished after hours, or it was paused for days.
+    # The Job's own times are not enough: its pod may have vanished after hours, or it was suspended for days.
     begun = max(since(view, status), job.started_at or job.created_at)
     if pod:
         begun = max(begun, _ended_at(pod, view))
@@ -233,13 +233,13 @@ def pod_is_absent(view: StageView) -> CheckResult | None:
 
 
 def _without_minor_changes(view: StageView, status: StageStatus) -> StageStatus:
-    """Leave a new Job's uid to be written with what comes next: most pods start before anybody wonders."""
+    """Omit a new Job's uid until the next change: most pods start within QUERY_AFTER."""
     is_new = view.job is not None and view.now < view.job.created_at + view.defaults.query_after
     return replace(status, job_uid=None) if is_new and view.previous.job_uid is None else status
 
 
 def _is_from_earlier_attempt(pod: Pod, view: StageView) -> bool:
-    """See that the attempt that the status tells of is a later one, whose pod is gone already."""
+    """Whether the status describes a later attempt, whose pod is gone already."""
     begun = view.previous.last_transition_time
     return view.previous.state is StageState.RUNNING and begun is not None and _ended_at(pod, view) < begun
 
@@ -249,7 +249,7 @@ def _ended_at(pod: Pod, view: StageView) -> datetime:
 
 
 def _check_missing_pod(view: StageView, job: Job, begun: datetime) -> StartupCheck:
-    """Give a new Job a moment, but ask at once where it is known that pods are refused."""
+    """Give a new Job time to create a pod, but query at once if its pods were refused before."""
     previous, pod = view.previous, view.newest_pod
     known = (
         previous.state is StageState.WAITING and previous.reason in REFUSALS and previous.job_uid == job.uid
@@ -285,4 +285,4 @@ CHECKS: Final[tuple[Callable[[StageView], CheckResult | None], ...]] = (
     pod_is_starting,
     pod_is_absent,
 )
-"""Asked in this order; the last one always answers."""
+"""In this order; the last one always applies."""

@@ -1,4 +1,4 @@
-"""Compose a run's new status from what was found and what was decided."""
+"""Compose a run's new status from the check results and the rule result."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def compose(view: RunView, rule_result: RuleResult) -> Status:
-    """Give the status that should be; it may be the one that is."""
+    """Return the new status, which may equal the old one."""
     old = view.run.status
     if rule_result.keep_status:
-        # Only suspend and ttlSecondsAfterFinished can have changed, and they were seen.
+        # Only suspend and ttlSecondsAfterFinished can have changed, and the rules have read them.
         return replace(old, observed_generation=view.run.generation) if not view.run.deleting else old
     stages = _stages(view, rule_result)
     over = rule_result.complete or rule_result.failure is not None

@@ -1,6 +1,6 @@
-"""Which ways a stage may go, as data: docs/states.md is drawn from it, and the tests hold `decide` to it.
+"""The allowed transitions of a stage, as data for docs/states.md and for the tests of `decide`.
 
-A status may skip states, since it is written from what exists at a look: a quick pod is never seen Running.
+A status may skip states, because it is written from what exists: a quick pod is never seen Running.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ PENDING, STARTING, WAITING, RUNNING, SUSPENDED, SUCCEEDED, FAILED = StageState
 STAGE_TRANSITIONS: Final[Mapping[StageState, Mapping[StageState, str]]] = MappingProxyType(
     {
         PENDING: {
-            STARTING: "the stage before it has succeeded, and its Job is made",
+            STARTING: "the previous stage has succeeded, and the Job is created",
         },
         STARTING: {
-            WAITING: "a queue holds the Job, or it is refused, or its pod cannot start, and it is known why",
+            WAITING: "Kueue has not admitted the Job, or it is refused, or its pod waits for a known cause",
             RUNNING: "the container runs",
-            SUSPENDED: "the run is suspended, or somebody pauses the Job",
-            SUCCEEDED: "a pod ended well and its result was read",
-            FAILED: "the Job failed, or the pod has not started in time",
+            SUSPENDED: "the run is suspended, or a user suspends the Job",
+            SUCCEEDED: "a pod succeeded and its result was read",
+            FAILED: "the Job failed, or the start timeout has passed",
         },
         WAITING: {
-            STARTING: "what it waited for is there, or its Job is made anew",
+            STARTING: "the cause is gone, or the Job is recreated",
             RUNNING: "the container runs",
-            SUSPENDED: "the run is suspended, or somebody pauses the Job",
-            SUCCEEDED: "a pod ended well and its result was read",
-            FAILED: "it has waited for too long, or waiting changes nothing",
+            SUSPENDED: "the run is suspended, or a user suspends the Job",
+            SUCCEEDED: "a pod succeeded and its result was read",
+            FAILED: "the start timeout has passed, or the cause is permanent",
         },
         RUNNING: {
-            STARTING: "the attempt is over and another one begins, or the Job is made anew",
-            WAITING: "its pod does not end, or a queue takes the Job back, or the next cannot start",
-            SUSPENDED: "the run is suspended, or somebody pauses the Job",
-            SUCCEEDED: "a pod ended well and its result was read",
+            STARTING: "the attempt has ended and another one starts, or the Job is recreated",
+            WAITING: "the pod does not stop, or Kueue evicts the Job, or the next pod cannot start",
+            SUSPENDED: "the run is suspended, or a user suspends the Job",
+            SUCCEEDED: "a pod succeeded and its result was read",
             FAILED: "the Job failed",
         },
         SUSPENDED: {
-            STARTING: "the Job is resumed, with its deadline afresh",
-            WAITING: "the Job is resumed, and its pod cannot start, or a queue holds the Job",
-            RUNNING: "the Job is resumed, and its container runs already",
-            SUCCEEDED: "the pod was done before it could be paused",
-            FAILED: "the Job failed before it could be paused, or since it was resumed",
+            STARTING: "the Job is resumed, and its deadline starts again",
+            WAITING: "the Job is resumed, and its pod cannot start or Kueue has not admitted it",
+            RUNNING: "the Job is resumed, and its container runs",
+            SUCCEEDED: "the pod succeeded before it was suspended",
+            FAILED: "the Job failed before it was suspended, or after it was resumed",
         },
         SUCCEEDED: {},
         FAILED: {},
     }
 )
-"""From, to, and what is seen then. What is finished never changes."""
+"""From, to, and the condition. Succeeded and Failed are final."""
 
 
 def is_legal(before: StageState, after: StageState) -> bool:
-    """Say whether a stage may be in one state at one look and in the other at the next."""
+    """Return whether a stage may have these states in two consecutive passes."""
     return before is after or after in STAGE_TRANSITIONS[before]

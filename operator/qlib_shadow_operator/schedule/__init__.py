@@ -1,5 +1,5 @@
-"""Runs by the clock: what a CronJob's Job does. `python -m qlib_shadow_operator.schedule` makes one run.
+"""Scheduled runs: what the Job of a CronJob does. `python -m qlib_shadow_operator.schedule` creates one run.
 
-The CronJob knows when; this knows what, how many at a time, and how many are kept. It is not kopf's and does
-not need the operator to be up.
+The CronJob decides when. This package decides what is created, how many runs at a time, and how many are
+kept. It neither uses kopf nor needs the operator to run.
 """

@@ -1,4 +1,4 @@
-"""`python -m qlib_shadow_operator.schedule`: one firing of a schedule, and a sentence about it."""
+"""`python -m qlib_shadow_operator.schedule`: carry out one firing of a schedule, and print what was done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(environ: Mapping[str, str], connect: Callable[[], FiringApi]) -> ExitCode:
-    """Fire, and say what became of it where a person looks: in the log, and on the pod."""
+    """Carry out the firing; write the outcome to the log and to the pod's termination message."""
     code, message = attempt(environ, connect)
     (sys.stderr if code else sys.stdout).write(f"{message}\n")
     if place := environ.get(ENV_TERMINATION_LOG):
@@ -31,7 +31,7 @@ def main(environ: Mapping[str, str], connect: Callable[[], FiringApi]) -> ExitCo
 
 
 def attempt(environ: Mapping[str, str], connect: Callable[[], FiringApi]) -> tuple[ExitCode, str]:
-    """Fire once; the CronJob's Job tries again what may pass by itself."""
+    """Carry out the firing once; return the outcome, and the exit code by which the Job may retry."""
     try:
         schedule = parse_schedule(environ.get(ENV_SCHEDULE, ""))
         firing = Firing.from_environ(environ)

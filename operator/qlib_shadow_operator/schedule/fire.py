@@ -1,4 +1,4 @@
-"""Carry out a firing: look, decide, create, prune. Every step may be done twice."""
+"""Carry out a firing: list, decide, create, prune. Every step may be repeated."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 class FiringApi(Protocol):
-    """What is asked of the API server; see kube.cluster.Cluster."""
+    """The calls of kube.cluster.Cluster that a firing uses."""
 
     def create_run(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Make a run."""
+        """Create a run."""
 
     def list_runs(self, namespace: str, **selectors: str) -> list[dict[str, Any]]:
-        """List runs."""
+        """Return the runs that match the selectors."""
 
     def delete_run(self, run: Run) -> None:
-        """Remove a run."""
+        """Delete a run."""
 
     def post_event(self, run: Run, note: Event, now: datetime) -> None:
-        """Tell what happened."""
+        """Post an Event about a run."""
 
 
 def fire(api: FiringApi, schedule: Schedule, firing: Firing, now: datetime) -> list[str]:
-    """Do what is due, and say what was done."""
+    """Carry out the firing, and return what was done."""
     runs = _list(api, firing.namespace, label_selector=f"{LABEL_SCHEDULE}={schedule.name}")
     todo = plan(schedule, firing, runs)
     said = [*_replace(api, todo), _create(api, schedule, firing, todo)]
@@ -67,7 +67,7 @@ def _replace(api: FiringApi, todo: FiringPlan) -> list[str]:
 def _create(api: FiringApi, schedule: Schedule, firing: Firing, todo: FiringPlan) -> str:
     name = firing.run_name(schedule.name)
     if todo.made:
-        return f"run {name} was made already"
+        return f"run {name} exists already"
     if todo.blocked_by:
         other = todo.blocked_by.run
         return (
@@ -78,20 +78,20 @@ def _create(api: FiringApi, schedule: Schedule, firing: Firing, todo: FiringPlan
         api.create_run(firing.namespace, describe(schedule, firing))
     except ConflictError as error:
         return _created_by_another_try(api, schedule, firing, error)
-    return f"made run {name}"
+    return f"created run {name}"
 
 
 def _created_by_another_try(api: FiringApi, schedule: Schedule, firing: Firing, error: ConflictError) -> str:
-    """Look at who has the name: without the schedule's label, the list did not show it."""
+    """Check the run that has the name: without the schedule's label, the list did not contain it."""
     name = firing.run_name(schedule.name)
     for found in _list(api, firing.namespace, field_selector=f"metadata.name={name}"):
         check_is_ours(found, schedule, firing)
-        return f"run {name} was made already"
+        return f"run {name} exists already"
     raise error
 
 
 def _post_skipped(api: FiringApi, run: Run, message: str, now: datetime) -> list[str]:
-    """Leave word at the run that stands in the way; an Event is a courtesy, and its loss no failure."""
+    """Post an Event at the blocking run; the firing succeeds even if the Event is lost."""
     try:
         api.post_event(run, Event(EventReason.SCHEDULE_SKIPPED, message, warning=True), now)
     except ClusterError as error:

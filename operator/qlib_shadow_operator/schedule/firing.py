@@ -1,7 +1,7 @@
-"""One firing of a schedule: the Job that the CronJob made, when it was due, and how its run is called.
+"""One firing of a schedule: the CronJob's Job, when it was due, and the name of its run.
 
 The CronJob names a Job `<its name>-<minutes since 1970>` after the time that was due, however late it starts;
-`kubectl create job --from=cronjob/…` gives any other name. So a firing has the same name at every try.
+`kubectl create job --from=cronjob/…` uses other names. So a firing's run has the same name at every retry.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ ENV_SCHEDULE: Final = "QLIB_SHADOW_SCHEDULE"
 ENV_NAMESPACE: Final = "QLIB_SHADOW_NAMESPACE"
 ENV_JOB: Final = "QLIB_SHADOW_JOB"
 ENV_JOB_UID: Final = "QLIB_SHADOW_JOB_UID"
-"""Where the pod runs and whose it is, from its own labels."""
+"""The namespace and the Job of the pod, from its own labels."""
 
 
 class FiringError(ValueError):
-    """The pod was not told what it needs; the message says by what."""
+    """The pod lacks a variable; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Firing:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Firing:
-        """Read what the CronJob passes on; see manifests/samples/nightly.yaml."""
+        """Return the firing from the variables that the CronJob sets; see manifests/samples/nightly.yaml."""
         values = [environ.get(name, "") for name in (ENV_NAMESPACE, ENV_JOB, ENV_JOB_UID)]
         if not all(values):
             missing = (ENV_NAMESPACE, ENV_JOB, ENV_JOB_UID)[values.index("")]
@@ -59,18 +59,18 @@ class Firing:
         return cls(*values)
 
     def due(self, schedule: str) -> datetime | None:
-        """Give the time that the CronJob meant; none where a person made the Job."""
+        """Return the time that the CronJob meant; None if a user created the Job."""
         found = re.fullmatch(rf"{re.escape(schedule)}-([1-9][0-9]{{7}})", self.job)
         return datetime.fromtimestamp(int(found[1]) * 60, UTC) if found else None
 
     def run_name(self, schedule: str) -> str:
-        """Name the run: after the time, or after the Job that a person named."""
+        """Return the run's name: after the time, or after the user's Job."""
         due = self.due(schedule)
         return f"{schedule}-{due:%Y%m%d-%H%M}" if due else self.job
 
 
 def describe(schedule: Schedule, firing: Firing) -> dict[str, Any]:
-    """Write the run of a firing."""
+    """Return the run manifest of a firing."""
     due = write_time(firing.due(schedule.name))
     ours = {ANNOTATION_JOB_UID: firing.job_uid} | ({ANNOTATION_SCHEDULED_FOR: due} if due else {})
     return {

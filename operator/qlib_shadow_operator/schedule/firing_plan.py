@@ -1,4 +1,4 @@
-"""What a firing does, given the runs of its schedule that exist: pure, and the same at every try."""
+"""Plan a firing from the existing runs of its schedule. Pure, and the same at every retry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class NameTakenError(ValueError):
-    """The run's name belongs to another run; trying again changes nothing."""
+    """The run's name belongs to another run; retrying does not help."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class ExistingRun:
 
     @property
     def unfinished(self) -> bool:
-        """It may still start Jobs. A suspended run counts, as a suspended Job does for a CronJob."""
+        """Whether it may still start Jobs. A suspended run counts, as a suspended Job does for a CronJob."""
         return not self.run.status.finished and not self.run.deleting
 
 
 def parse_existing_run(raw: Mapping[str, Any]) -> ExistingRun:
-    """Read a run as the API server gives it."""
+    """Return a run as the API server lists it."""
     meta = raw["metadata"]
     return ExistingRun(
         run=parse_run(raw),
@@ -53,7 +53,7 @@ def parse_existing_run(raw: Mapping[str, Any]) -> ExistingRun:
 
 @dataclass(frozen=True)
 class FiringPlan:
-    """What is done, in this order; nothing is created where a run was made already or stands in the way."""
+    """The steps of a firing, in order. Nothing is created if the run exists or another one blocks it."""
 
     made: ExistingRun | None = None
     blocked_by: ExistingRun | None = None
@@ -62,12 +62,12 @@ class FiringPlan:
 
     @property
     def creates(self) -> bool:
-        """A run is made."""
+        """Whether a run is created."""
         return self.made is None and self.blocked_by is None
 
 
 def plan(schedule: Schedule, firing: Firing, runs: Iterable[ExistingRun]) -> FiringPlan:
-    """Decide; a run that an earlier try has made is no obstacle to itself."""
+    """Return the plan; a run that an earlier try created does not block itself."""
     newest_first = sorted(runs, key=lambda one: (one.created_at, one.run.name), reverse=True)
     name = firing.run_name(schedule.name)
     prune = tuple([one for one in newest_first if one.run.status.finished][schedule.keep_finished :])
@@ -82,19 +82,19 @@ def plan(schedule: Schedule, firing: Firing, runs: Iterable[ExistingRun]) -> Fir
 
 
 def check_is_ours(found: ExistingRun, schedule: Schedule, firing: Firing) -> None:
-    """Accept a run that this Job made, or that was made for the same time with the same question."""
+    """Raise a NameTakenError unless this Job created the run, or it has the same time and spec."""
     name = found.run.name
     if found.schedule != schedule.name:
         raise NameTakenError(
-            f"a run {name} is there already, not of this schedule; delete or rename one of them"
+            f"a run {name} exists already and is not of this schedule; delete or rename one of them"
         )
     if found.job_uid == firing.job_uid:
         return
     if firing.due(schedule.name) is None:
         raise NameTakenError(
-            f"the run {name} is there already, from an earlier Job of that name; give the Job another name"
+            f"the run {name} exists already, from an earlier Job of that name; give the Job another name"
         )
     if found.spec != schedule.spec:
         raise NameTakenError(
-            f"the run {name} is there already, with another spec; delete it to have this time run again"
+            f"the run {name} exists already, with another spec; delete it to repeat the run of this time"
         )

@@ -1,7 +1,4 @@
-"""A schedule, as the CronJob's variable holds it in YAML: what is run, how many at a time, how many are kept.
-
-Only the shape is checked here; whether a run's spec makes sense is the API server's to say.
-"""
+"""Parse a schedule from YAML. Only its shape is checked; the API server validates the run's spec."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ E = TypeVar("E", bound=StrEnum)
 
 NAME: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 NAME_MAX: Final = 49
-"""With the time behind it, a run's name has at most 63 characters."""
+"""With the time appended, a run's name has at most 63 characters."""
 KEEP_DEFAULT: Final = 30
 KEEP_MAX: Final = 10_000
 KEYS: Final = ("name", "concurrencyPolicy", "keepFinished", "run")
@@ -37,7 +34,7 @@ class ScheduleError(ValueError):
 
 
 class Concurrency(StrEnum):
-    """What becomes of a new run while an earlier one of its schedule is not finished."""
+    """What happens to a new run while an earlier one of its schedule is not finished."""
 
     ALLOW = "Allow"
     FORBID = "Forbid"
@@ -46,7 +43,7 @@ class Concurrency(StrEnum):
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a CronJob is for."""
+    """What to run, how many at a time, and how many finished runs to keep."""
 
     name: str
     spec: Mapping[str, Any]
@@ -57,7 +54,7 @@ class Schedule:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as the API server takes it: dates are words, and a key that stands twice is a mistake."""
+    """YAML as the API server reads it: dates are strings, and a duplicate key is an error."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class has it
         first: [one for one in found if one[0] != "tag:yaml.org,2002:timestamp"]
@@ -68,13 +65,15 @@ class _Loader(yaml.SafeLoader):
         seen: set[object] = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f'"{key.value}" stands twice', problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f'"{key.value}" appears twice', problem_mark=key.start_mark
+                )
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Read a schedule, or raise a ScheduleError."""
+    """Return the schedule, or raise a ScheduleError."""
     document = _mapping(_load(text), "the schedule", KEYS)
     run = _mapping(document.get("run"), "run", RUN_KEYS)
     _check_kind(run)
@@ -92,7 +91,7 @@ def parse_schedule(text: str) -> Schedule:
 def _load(text: str) -> object:
     try:
         found = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-        # What JSON cannot say (dates, sets, bytes, not-a-number) cannot be sent to the API server.
+        # Values that JSON cannot express (dates, sets, bytes, NaN) cannot be sent to the API server.
         return json.loads(json.dumps(found, allow_nan=False))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -121,7 +120,7 @@ def _kind(raw: object) -> str:
 def _hint(key: str, known: Iterable[str]) -> str:
     close = get_close_matches(key.lower(), {name.lower(): name for name in known}, n=1)
     by_lower = {name.lower(): name for name in known}
-    return f'did you mean "{by_lower[close[0]]}"?' if close else f"there are {', '.join(known)}"
+    return f'did you mean "{by_lower[close[0]]}"?' if close else f"the fields are {', '.join(known)}"
 
 
 def _check_kind(run: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""One small server for /metrics, /healthz and /readyz, in threads: it answers also when the loop does not."""
+"""The HTTP server for metrics and probes, in threads, so that it answers even if the event loop hangs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.loop.probes import ProbeResult
 
 Page = Callable[[], tuple[HTTPStatus, str, bytes]]
-"""Gives a status, a content type and a body."""
+"""Returns a status, a content type and a body."""
 PATIENCE: Final = 10.0
-"""Seconds that a visitor may take to say what is wanted."""
+"""Seconds that a client may take to send its request."""
 
 
 class PortTakenError(Exception):
-    """The port cannot be had; the message is for the person who set it."""
+    """The port cannot be used; the message is for the person who set it."""
 
 
 class Endpoint(ThreadingHTTPServer):
-    """Answers at a port of all addresses, of both families where there are two."""
+    """Listens on all addresses, IPv4 and IPv6 where both exist."""
 
     daemon_threads = True
 
@@ -45,7 +45,7 @@ class Endpoint(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, name="endpoint", daemon=True).start()
 
     def server_bind(self) -> None:
-        """Take connections of the older family, too."""
+        """Accept IPv4 connections, too."""
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
@@ -69,16 +69,16 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
 
 def _not_found(pages: Mapping[str, Page]) -> tuple[HTTPStatus, str, bytes]:
-    return HTTPStatus.NOT_FOUND, "text/plain", f"there are {', '.join(pages)}\n".encode()
+    return HTTPStatus.NOT_FOUND, "text/plain", f"the pages are {', '.join(pages)}\n".encode()
 
 
 def metrics_page(registry: CollectorRegistry) -> Page:
-    """Serve what the registry gives."""
+    """Return a page that serves the registry's metrics."""
     return lambda: (HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry))
 
 
 def report_page(report: Callable[[], ProbeResult]) -> Page:
-    """Serve a report as JSON; its status is all that a probe reads."""
+    """Return a page that serves a probe's answer as JSON; the kubelet reads only the HTTP status."""
 
     def page() -> tuple[HTTPStatus, str, bytes]:
         found = report()

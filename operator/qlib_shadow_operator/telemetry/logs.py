@@ -1,4 +1,4 @@
-"""The log: one JSON object a line, or one line of text; what a line is about are fields of it."""
+"""The log format: one JSON object per line, or text; what a line is about is in its fields."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final
 
 STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 FOREIGN: Final = {"k8s_ref": "object", "k8s_skip": None, "settings": None}
-"""What kopf adds to a record, and what becomes of it."""
+"""The fields that kopf adds to a record, and the names they get here; None drops the field."""
 
 
 def configure(level: str, style: str) -> None:
-    """Send every line of this process to stderr; the libraries speak up when something is wrong."""
+    """Send all log lines of this process to stderr; libraries log warnings and errors only."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
     root = logging.getLogger()
@@ -25,7 +25,7 @@ def configure(level: str, style: str) -> None:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Give what a line is about, besides its message."""
+    """Return a record's fields besides its message."""
     extra = {name: value for name, value in vars(record).items() if name not in STANDARD}
     return {known: value for name, value in extra.items() if (known := FOREIGN.get(name, name)) is not None}
 
@@ -36,10 +36,10 @@ def _time(record: logging.LogRecord) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """For machines."""
+    """Formats a record as JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one object; a traceback is a field like any other."""
+        """Return one JSON object; a traceback is a field of it."""
         line = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -53,10 +53,10 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """For people."""
+    """Formats a record as text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the message, then what it is about."""
+        """Return the message, followed by the fields."""
         about = "".join(f"  {name}={value}" for name, value in fields_of(record).items())
         line = f"{_time(record)} {record.levelname:<8} {record.getMessage()}{about}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line

@@ -1,7 +1,7 @@
-"""Every metric of the operator: one table that the registry and docs/metrics.md are made from.
+"""All metrics of the operator: one table, from which the registry and docs/metrics.md are made.
 
-No label has more values than this project gives it: none is a run's name. What can be read off the cache is
-counted when somebody asks (figures), so that nothing is left behind by a run that is gone.
+Label values are a closed set and never contain a run's name. What the cache shows is counted at each scrape
+(FIGURES), so that a deleted run leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Definition:
 
     @property
     def full_name(self) -> str:
-        """Give the name as it is scraped."""
+        """Return the name under which it is scraped."""
         return PREFIX + self.name
 
 
 SERIES: Final = ("namespace", "series")
-"""Which runs: those of a schedule, or else of a workflow template; see docs/metrics.md."""
+"""A series of runs: those of a schedule, or else of a workflow template; see docs/metrics.md."""
 
 FIGURES: Final = (
     Definition("runs", "gauge", ("phase", "reason"), "Runs that exist, by phase and reason."),
@@ -70,7 +70,7 @@ FIGURES: Final = (
         "The last day of the data of that run, at midnight UTC, in seconds since 1970.",
     ),
     Definition("series_left_out", "gauge", (), "Series beyond the 200 newest, not shown."),
-    Definition("queue_depth", "gauge", (), "Runs that wait to be looked at."),
+    Definition("queue_depth", "gauge", (), "Runs that wait to be reconciled."),
     Definition("queue_oldest_wait_seconds", "gauge", (), "How long the first of them has waited."),
     Definition(
         "watch_contact_timestamp_seconds",
@@ -89,10 +89,10 @@ FIGURES: Final = (
         "pass_contact_timestamp_seconds",
         "gauge",
         (),
-        "When a look or a resync last came to its end, in seconds since 1970.",
+        "When a reconcile pass or a resync last ended, in seconds since 1970.",
     ),
 )
-"""What is read off the cache, the queue and the clockwork at each scrape."""
+"""Metrics read from the cache, the queue and the health record at each scrape."""
 
 EVENTS: Final = (
     Definition(
@@ -109,16 +109,16 @@ EVENTS: Final = (
         "reconcile_duration_seconds",
         "histogram",
         ("outcome",),
-        "Looks at runs: done, conflict (looked at again), failed (the API server), defect (ours).",
+        "Reconcile passes: done, conflict (repeated), failed (by the API server), defect (a bug).",
         QUICK,
     ),
-    Definition("queue_wait_seconds", "histogram", (), "From asking for a look to its begin.", WAITS),
-    Definition("queue_retries_total", "counter", (), "Looks that were put off after a failure."),
+    Definition("queue_wait_seconds", "histogram", (), "From enqueueing a run to its reconcile pass.", WAITS),
+    Definition("queue_retries_total", "counter", (), "Reconcile passes that were postponed after a failure."),
     Definition(
         "api_requests_total",
         "counter",
         ("verb", "resource", "code"),
-        "Requests to the API server; code is unreachable where no answer came.",
+        "Requests to the API server; code is unreachable if no answer came.",
     ),
     Definition(
         "api_request_duration_seconds",
@@ -132,20 +132,20 @@ EVENTS: Final = (
         "watch_events_total",
         "counter",
         ("kind", "type"),
-        "News from the watches; LISTED is what a first list told.",
+        "Events from the watches; LISTED are objects of a first list.",
     ),
     Definition(
         "build_info", "gauge", ("version", "commit", "python", "kopf"), "Always 1; the labels say what runs."
     ),
 )
-"""What is counted as it happens."""
+"""Metrics counted as events happen."""
 
 
 class OperatorMetrics:
-    """The registry and what is counted as it happens; `metrics["queue_wait_seconds"].observe(1)`."""
+    """The registry and the event metrics: `metrics["queue_wait_seconds"].observe(1)`."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside each, which nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside each, which is never read
         self.registry = CollectorRegistry()
         self._made = {one.name: self._make(one) for one in EVENTS}
         ProcessCollector(registry=self.registry)
@@ -164,10 +164,10 @@ class OperatorMetrics:
         return self._made[name]
 
     def add(self, collector: Collector) -> None:
-        """Let a collector answer, too, when somebody asks."""
+        """Add a collector, which is read at each scrape."""
         self.registry.register(collector)
 
 
 def families() -> dict[str, GaugeMetricFamily]:
-    """Give an empty family for each of the figures."""
+    """Return an empty metric family for each of FIGURES."""
     return {one.name: GaugeMetricFamily(one.full_name, one.meaning, labels=one.labels) for one in FIGURES}

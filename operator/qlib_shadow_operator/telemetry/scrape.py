@@ -1,4 +1,4 @@
-"""What is counted at the moment of a scrape: off the cache, the queue and the operator's health."""
+"""The metrics that are computed at each scrape, from the cache, the queue and the health record."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 KNOWN_REASONS: Final = frozenset(map(str, [*Reason, *OperatorReason]))
 OTHER: Final = "Other"
-"""Stands for a reason that some other image made up: the labels stay a closed set."""
+"""Stands for the reasons of foreign images, so that the labels stay a closed set."""
 SERIES_MAX: Final = 200
 Series = tuple[str, str]
-"""Namespace, and what the runs have in common."""
+"""A namespace, and the schedule or template that the runs share."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class LastSuccess:
     data_end: float | None
 
 
-@dataclass(eq=False)  # the registry takes what can be hashed
+@dataclass(eq=False)  # the registry needs a hashable collector
 class ScrapeCollector(Collector):
-    """Answers a scrape."""
+    """Computes the metrics of a scrape."""
 
     cache: ClusterCache
     health: Health
     waiting: Callable[[], int]
     _successes: dict[Series, LastSuccess] = field(default_factory=dict)
-    """Kept when the run is gone: a schedule that has stopped must still be seen to have."""
+    """Kept after the run is deleted, so that a schedule that has stopped is still visible."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Count."""
+        """Return the metrics."""
         found = families()
         entries = self.cache.snapshot("runs").values()
         for label, count in Counter(phase_and_reason(status_of(one.value)) for one in entries).items():
@@ -68,11 +68,11 @@ class ScrapeCollector(Collector):
         return found.values()
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Name what will be counted, without counting."""
+        """Return the metrics' names without values."""
         return families().values()
 
     def keep(self, raw: Mapping[str, Any]) -> None:
-        """Remember a run that is gone, if it was a success."""
+        """Keep the success of a deleted run."""
         entry = parse_object("runs", raw)
         if entry:
             with self._lock:
@@ -107,12 +107,12 @@ class ScrapeCollector(Collector):
 
 
 def status_of(value: Run | Job | Pod) -> Status | None:
-    """Give a run's status."""
+    """Return a run's status."""
     return value.status if isinstance(value, Run) else None
 
 
 def phase_and_reason(status: Status | None) -> tuple[str, str]:
-    """Say how a run is, in words of a closed set."""
+    """Return a run's phase and reason, from a closed set of values."""
     if status is None or status.phase is None:
         return "Pending", ""
     kind = ConditionType.FAILED if status.is_true(ConditionType.FAILED) else ConditionType.COMPLETE
@@ -121,7 +121,7 @@ def phase_and_reason(status: Status | None) -> tuple[str, str]:
 
 
 def known_reason(reason: str) -> str:
-    """Keep the reasons that this project knows."""
+    """Return a reason of this project, or OTHER."""
     return reason if reason in KNOWN_REASONS or not reason else OTHER
 
 

@@ -1,4 +1,4 @@
-"""Who is told what happens: the metrics, and the operator's health. Called by the loop and by threads."""
+"""Passes what happens to the metrics and the health record. Called by the event loop and by threads."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.model import StageStatus, Status
 
 LISTED = "LISTED"
-"""Stands for what a list told, which has no type."""
+"""The type label of objects from a list, which have no event type."""
 
 
 @dataclass(frozen=True)
 class Telemetry:
-    """Tells both."""
+    """Informs the metrics and the health record."""
 
     health: Health
     metrics: OperatorMetrics = field(default_factory=OperatorMetrics)
 
     def answered(self, call: Call, code: str, seconds: float) -> None:
-        """Tell of a request to the API server."""
+        """Record a request to the API server."""
         self.metrics["api_requests_total"].labels(call.verb, call.resource, code).inc()
         self.metrics["api_request_duration_seconds"].labels(call.verb, call.resource).observe(seconds)
         self.health.answered(call, code)
 
     def watch_event(self, kind: str, namespace: str | None, type_: str | None) -> None:
-        """Tell of news from a watch."""
+        """Record an event from a watch."""
         self.metrics["watch_events_total"].labels(kind, type_ or LISTED).inc()
         self.health.watch_delivered(kind, namespace)
 
     def queue_waited(self, seconds: float) -> None:
-        """Tell how long a run has waited for a look."""
+        """Record how long a run waited in the queue."""
         self.metrics["queue_wait_seconds"].observe(seconds)
 
     def reconciled(self, outcome: str, seconds: float) -> None:
-        """Tell of a look that came to its end."""
+        """Record the end of a reconcile pass."""
         self.metrics["reconcile_duration_seconds"].labels(outcome).observe(seconds)
         if outcome != "done":
             self.metrics["queue_retries_total"].inc()
         self.health.reconcile_ended()
 
     def posted(self, outcome: str) -> None:
-        """Tell of an Event."""
+        """Record an Event's outcome."""
         self.metrics["events_total"].labels(outcome).inc()
 
     def changed(self, old: Status, new: Status) -> None:
-        """Tell of a status that has landed."""
+        """Record a status update."""
         for stage in new.stages:
             if stage.finished and not old.stage(stage.name).finished:
                 self._stage_ended(stage)

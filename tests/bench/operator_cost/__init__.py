@@ -1,4 +1,4 @@
-"""What the operator costs: time, API calls, processor and memory, beside two Jobs made by hand.
+"""What the operator costs: time, API calls, processor and memory, compared with two Jobs created by hand.
 
-`make bench-operator`. Nothing here is asserted; what must never grow is asserted in tests/e2e/test_cost.py.
+`make bench-operator`. Nothing here is asserted; limits are asserted in tests/e2e/test_cost.py.
 """

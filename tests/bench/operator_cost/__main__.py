@@ -1,4 +1,4 @@
-"""`python -m tests.bench.operator_cost`: print each line as it is known, and the table at the end."""
+"""`python -m tests.bench.operator_cost`: print each line when it is known, and the table at the end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="bench-operator", description=__doc__)
     parser.add_argument("--runs", type=int, default=1000, help="so many at once (default 1000)")
     parser.add_argument("--steady", type=int, default=200, help="so many at a steady pace (default 200)")
@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace) -> Iterator[Row]:
-    """Measure on pretended nodes, then on a real one."""
+    """Measure on simulated nodes, then on a real one."""
     if options.only != "real":
         with place(node=False) as here, pretend(here):
             yield from on_pretended_nodes(here, options)
@@ -62,7 +62,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def on_pretended_nodes(here: Place, options: argparse.Namespace) -> Iterator[Row]:
-    """Measure loads that no single machine could really run."""
+    """Measure loads that no single machine could run."""
     there = 0
     resolved = str(DATASET["resolvedPath"])
     existing = sorted(options.existing)
@@ -82,7 +82,7 @@ def on_pretended_nodes(here: Place, options: argparse.Namespace) -> Iterator[Row
 
 
 def grown(sizes: list[growth.Size], first: growth.Size | None) -> Iterator[Row]:
-    """Say what so many finished runs cost."""
+    """Yield what this many finished runs cost."""
     for size in sizes:
         text = (
             f"{report.megabytes(size.resident)} after the start (peak {report.megabytes(size.peak)}); start "
@@ -133,7 +133,7 @@ def load(here: Place, name: str, count: int, rate: float | None, resolved: str) 
 
 
 def costs(what: str, calls: list[audit.Call], count: int) -> Iterator[Row]:
-    """Say what was asked of the API server, and how soon it knew."""
+    """Yield the API calls of a load, and how soon the operator reacted."""
     late = audit.delays(calls)
     text = (
         f"p50 {report.seconds(audit.quantile(late, 0.5))}, p99 {report.seconds(audit.quantile(late, 0.99))}"

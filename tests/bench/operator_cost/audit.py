@@ -1,4 +1,4 @@
-"""What the API server wrote down: every call of the operator, and every pod that kwok ended."""
+"""The API server's audit log: every call of the operator, and every pod that kwok ended."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ class Call:
 
 @dataclass
 class Log:
-    """Reads on where it stopped."""
+    """Reads the log from where it stopped."""
 
     path: Path
     position: int = 0
 
     def skip(self) -> None:
-        """Leave out what was done so far."""
+        """Skip what was logged so far."""
         self.position = self.path.stat().st_size
 
     def read(self) -> list[Call]:
-        """Read everything since the last skip."""
+        """Return everything since the last skip."""
         with self.path.open("rb") as file:
             file.seek(self.position)
             return [parse(json.loads(line)) for line in file if line.endswith(b"\n")]
 
 
 def parse(event: dict[str, object]) -> Call:
-    """Read one line."""
+    """Return one line as a call."""
     about, user, answer = (event.get(name) or {} for name in ("objectRef", "user", "responseStatus"))
     assert isinstance(about, dict)
     assert isinstance(user, dict)
@@ -69,36 +69,36 @@ def parse(event: dict[str, object]) -> Call:
 
 
 def seconds(time: object) -> float:
-    """Read a time stamp."""
+    """Return a time stamp in seconds."""
     return datetime.fromisoformat(str(time)).timestamp()
 
 
 def of(calls: Iterable[Call], user: str, verb: str = "", what: str = "") -> list[Call]:
-    """Pick calls, in the order in which they ended."""
+    """Return the matching calls, in the order in which they ended."""
     found = [c for c in calls if c.user == user and verb in {"", c.verb} and what in {"", c.what}]
     return sorted(found, key=lambda call: call.ended)
 
 
 def calls_per_run(calls: Iterable[Call], runs: int) -> dict[str, float]:
-    """Count the operator's calls by verb and resource; watches that ended are counted too."""
+    """Return the operator's calls per run by verb and resource, with watches that ended."""
     counts = Counter(f"{call.verb} {call.what}" for call in of(calls, "operator"))
     return {name: count / runs for name, count in counts.most_common()}
 
 
 def reads_and_writes(per_run: dict[str, float]) -> float:
-    """Add them up, Events apart."""
+    """Return their sum without Events."""
     return sum(count for name, count in per_run.items() if not name.endswith(" events"))
 
 
 def spans(calls: list[Call]) -> dict[str, tuple[float, float]]:
-    """Give each run's beginning, when it was created, and its end, the last change of its status."""
+    """Return each run's creation, and the last change of its status."""
     made = {c.name: c.ended for c in of(calls, "person", "create", "qlibshadowruns")}
     last = {c.name: c.ended for c in of(calls, "operator", "patch", "qlibshadowruns/status")}
     return {name: (began, last[name]) for name, began in made.items() if name in last}
 
 
 def delays(calls: list[Call]) -> list[float]:
-    """Give for each pod the time from its end to the next change of its run's status."""
+    """Return for each pod the time from its end to the next change of its run's status."""
     ends: dict[str, float] = {c.name: c.ended for c in of(calls, "kwok", "patch", "pods/status")}
     changes = defaultdict(list)
     for call in of(calls, "operator", "patch", "qlibshadowruns/status"):
@@ -113,17 +113,17 @@ def delays(calls: list[Call]) -> list[float]:
 
 
 def refused(calls: list[Call]) -> int:
-    """Count the operator's calls that failed."""
+    """Return the number of the operator's calls that failed."""
     return sum(1 for call in of(calls, "operator") if call.code >= REFUSED)
 
 
 def rounds(calls: list[Call], quiet: float = 3.0) -> list[list[Call]]:
-    """Group the operator's lists into resyncs."""
+    """Return the operator's lists grouped into resyncs."""
     lists = of(calls, "operator", "list")
     cuts = [i for i, (a, b) in enumerate(pairwise(lists), 1) if b.began - a.ended > quiet]
     return [lists[a:b] for a, b in pairwise([0, *cuts, len(lists)])]
 
 
 def quantile(values: list[float], share: float) -> float:
-    """Give a quantile of sorted values."""
+    """Return a quantile of sorted values."""
     return values[min(int(len(values) * share), len(values) - 1)] if values else float("nan")

@@ -1,7 +1,7 @@
-"""Where it is measured: a cluster of one's own whose controllers do not hold back, with an audit log.
+"""The cluster for measurements: its controllers have no rate limits, and it writes an audit log.
 
-The audit log names who called what and when, on the API server's own clock, so that nothing has to watch
-while something is measured.
+The audit log has user, call and time by the API server's clock, so that nothing needs to watch during a
+measurement.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ MANIFESTS: Final = Path(__file__).parents[3] / "manifests"
 NAMESPACE: Final = "bench"
 CLAIM: Final = "qlib-shadow-data"
 WITH_US: Final = ("setpriv", "--pdeathsig=TERM")
-"""Before a command: it ends with this process, whatever ends that."""
+"""A command prefix: the command ends with this process, however that ends."""
 PART: Final = "/O=system:serviceaccounts/CN="
-"""The group gives them the same place in the API server's queues as an operator in a pod."""
+"""The group gives them the same priority in the API server's queues as an operator in a pod."""
 USERS: Final = {
     "operator": f"{PART}operator",
     "floor": f"{PART}floor",
@@ -46,7 +46,7 @@ UNHURRIED: Final = {
     ),
     "kube-scheduler": ("--kube-api-qps=1000", "--kube-api-burst=2000"),
 }
-"""By default they make 20 to 50 calls a second, and that would be all that is measured."""
+"""By default they make 20 to 50 calls a second, which would dominate the measurement."""
 AUDIT_POLICY: Final = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -73,11 +73,11 @@ class Place:
 
     @property
     def audit_log(self) -> Path:
-        """Give the file that the API server writes."""
+        """Return the file that the API server writes."""
         return self.state / "audit.log"
 
     def kubeconfig(self, user: str) -> Path:
-        """Give a user's."""
+        """Return a user's kubeconfig."""
         return self.pki.kubeconfig(user)
 
     def api(self, user: str, pool: int = 8) -> Api:
@@ -91,7 +91,7 @@ class Place:
 
 @contextmanager
 def place(*, node: bool) -> Iterator[Place]:
-    """Make a cluster, with a real node or with none."""
+    """Create a cluster, with or without a real node."""
     cluster = local.up(node=node)
     try:
         assert isinstance(cluster.machine, local.Local)
@@ -105,13 +105,13 @@ def place(*, node: bool) -> Iterator[Place]:
 
 
 def server_of(cluster: Cluster) -> str:
-    """Read the API server's address from the administrator's kubeconfig."""
+    """Return the API server's address from the administrator's kubeconfig."""
     server: str = json.loads(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     return server
 
 
 def reconfigure(place: Place) -> None:
-    """Start the parts of the control plane again, with an audit log and without speed limits."""
+    """Restart the control plane's components with an audit log and without rate limits."""
     policy = place.state / "audit-policy.json"
     policy.write_text(json.dumps(AUDIT_POLICY))
     audit = (f"--audit-policy-file={policy}", f"--audit-log-path={place.audit_log}")
@@ -120,12 +120,12 @@ def reconfigure(place: Place) -> None:
         commands[part] += flags
     (place.state / "commands.json").write_text(json.dumps(commands))
     for part in ("kube-apiserver", *UNHURRIED):
-        place.cluster.kill(part)  # asked nicely, an API server waits for its watches to end
+        place.cluster.kill(part)  # after SIGTERM an API server waits for its watches to end
         place.cluster.start(part)
 
 
 def furnish(place: Place) -> None:
-    """Make what an installation has: the CRD, a namespace, a policy, a claim, and the operator's rights."""
+    """Create what an installation has: the CRD, a namespace, a policy, a claim, and the operator's rights."""
     for user, subject in USERS.items():
         place.pki.issue(user, subject)
     place.cluster.kubectl("apply", "--filename", str(MANIFESTS / "crd/qlibshadowruns.yaml"))
@@ -145,7 +145,7 @@ def furnish(place: Place) -> None:
 
 
 def bind(kind: str, role: str, user: str) -> dict[str, Any]:
-    """Give a user the rights of a role, in the namespace."""
+    """Return a binding of a role to a user, in the namespace."""
     group = "rbac.authorization.k8s.io"
     return {
         "apiVersion": f"{group}/v1",
@@ -157,5 +157,5 @@ def bind(kind: str, role: str, user: str) -> dict[str, Any]:
 
 
 def load_stage_image(place: Place) -> None:
-    """Bring the image whose stages do nothing onto the node."""
+    """Load the image whose stages do nothing onto the node."""
     place.cluster.load_image(binaries.stage(), binaries.STAGE)

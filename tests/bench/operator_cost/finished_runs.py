@@ -1,7 +1,7 @@
-"""Finished runs in great number: copies of one that the operator has really finished, with its Jobs and pods.
+"""Many finished runs: copies of one that the operator has really finished, with its Jobs and pods.
 
-Only names and uids are others. The Job controller stands still meanwhile, or it would do the work of each Job
-that is about to be called done; kwok plays the pods as ever.
+Only names and uids differ. The Job controller is stopped meanwhile, or it would process each Job that is
+about to be marked done; kwok simulates the pods.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RUNS: Final = {"group": GROUP, "version": VERSION, "namespace": NAMESPACE, "plur
 
 
 def fill(place: Place, load: str, count: int) -> None:
-    """Let so many more finished runs exist."""
+    """Create this many more finished runs."""
     if count <= 0:
         return
     with operator(place):
@@ -50,10 +50,10 @@ def fill(place: Place, load: str, count: int) -> None:
 
 
 class Copies:
-    """Makes copies of the first run of a load."""
+    """Creates copies of the first run of a load."""
 
     def __init__(self, place: Place, load: str) -> None:
-        """Read what there is to copy."""
+        """Read the objects to copy."""
         self.cluster, self.load = place.cluster, load
         self.objects = place.api("person", HANDS).objects
         self.pods: Any = client.CoreV1Api(self.objects.api_client)
@@ -68,7 +68,7 @@ class Copies:
         return found
 
     def make(self, number: int) -> None:
-        """Make one copy, whole."""
+        """Create one whole copy."""
         names = {self.run["metadata"]["name"]: f"{self.load}-copy-{number:04}"}
         run = self._finished(RUNS, self.run, names)
         self._rename(names, self.run, run)
@@ -84,7 +84,7 @@ class Copies:
         names |= {before: after, before[:UID_CHARACTERS]: after[:UID_CHARACTERS]}
 
     def _finished(self, kind: dict[str, str], document: Document, names: dict[str, str]) -> Document:
-        """Create an object; then give it its status, which creation leaves out."""
+        """Create an object, then its status, which creation ignores."""
         body = copied(document, names)
         status = body.pop("status")
         made: Document = self.objects.create_namespaced_custom_object(**kind, body=body)
@@ -94,7 +94,7 @@ class Copies:
         return done
 
     def ended(self) -> int:
-        """Count the pods of copies that have ended."""
+        """Return the number of copied pods that have ended."""
         shown = self.cluster.kubectl(
             "get",
             "pods",
@@ -106,7 +106,7 @@ class Copies:
 
 
 def copied(document: Document, names: dict[str, str]) -> Document:
-    """Write a document for other names, without what the API server adds by itself."""
+    """Return a document with other names, without the fields that the API server adds."""
     text = json.dumps(document)
     for old, new in names.items():
         text = text.replace(old, new)

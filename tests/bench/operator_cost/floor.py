@@ -1,6 +1,6 @@
-"""The floor: two Jobs made by hand, the second when the first is done, by the least program that can do it.
+"""The floor: two Jobs in a row, created by the smallest program that can do it.
 
-The Jobs are the operator's own, so that a node has the same work; nobody owns them.
+The Jobs are the operator's own, so that a node has the same work, but without owner.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OF_THE_FLOOR = "bench=floor"
 
 
 def job(run: Run, stage: Stage, resolved: str) -> dict[str, Any]:
-    """Make a stage's Job as the operator does, and take from it what is the operator's."""
+    """Return a stage's Job as the operator builds it, without owner and manager."""
     body = build_job(run, stage, Defaults(image=binaries.STAGE, claim_name=CLAIM), resolved)
     del body["metadata"]["ownerReferences"]
     labels = {name: text for name, text in body["metadata"]["labels"].items() if name != LABEL_MANAGED_BY}
@@ -51,7 +51,7 @@ def job(run: Run, stage: Stage, resolved: str) -> dict[str, Any]:
 
 @dataclass
 class Floor:
-    """Pairs of Jobs under way."""
+    """Pairs of Jobs in progress."""
 
     place: Place
     resolved: str
@@ -60,13 +60,13 @@ class Floor:
     ended: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Connect as somebody who may make Jobs."""
+        """Connect as a user who may create Jobs."""
         self.jobs = self.place.api("floor", 2 * HANDS).objects
         self.batch = client.BatchV1Api(self.jobs.api_client)
         self.hands = ThreadPoolExecutor(HANDS)
 
     def measure(self, count: int, rate: float | None) -> dict[str, float | list[float]]:
-        """Do so many pairs; say how long all took and each."""
+        """Run this many pairs; return how long all took and each."""
         done = threading.Thread(target=self._watch, args=(count, self._begin_watch()), daemon=True)
         done.start()
         cpu = time.process_time()
@@ -111,7 +111,7 @@ class Floor:
                 return
 
     def cleared(self) -> bool:
-        """Remove all Jobs and their pods; a busy API server stops half-way, and is asked again."""
+        """Delete all Jobs and their pods; a busy API server stops half-way, and is asked again."""
         left = self.jobs.list_namespaced_custom_object(**JOBS, label_selector=OF_THE_FLOOR, limit=1)["items"]
         if left:
             with suppress(ApiException):
@@ -122,7 +122,7 @@ class Floor:
 
 
 def events(answer: Any) -> Iterator[dict[str, Any]]:
-    """Read a watch line by line."""
+    """Yield a watch's events, line by line."""
     rest = b""
     for piece in answer.stream(None):
         *lines, rest = (rest + piece).split(b"\n")
@@ -131,12 +131,12 @@ def events(answer: Any) -> Iterator[dict[str, Any]]:
 
 
 def floor(place: Place, count: int, rate: float | None, resolved: str) -> dict[str, Any]:
-    """Measure once, and clear away."""
+    """Measure once, and delete the Jobs."""
     under_way = Floor(place, resolved)
     try:
         return under_way.measure(count, rate)
     finally:
-        # What is left would be in the way of what comes next.
+        # Jobs that are left would disturb the next measurement.
         wait_for(under_way.cleared, 600, "the Jobs of the floor to be gone")
         pods = ("pods", f"--selector={OF_THE_FLOOR}", f"--namespace={NAMESPACE}")
         place.cluster.kubectl("wait", "--for=delete", *pods, "--timeout=600s")

@@ -1,4 +1,4 @@
-"""What finished runs cost an operator that remembers them: memory, its start, and each resync."""
+"""What finished runs cost an operator: memory, start, and each resync."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: Final = 3
 
 @dataclass(frozen=True)
 class Size:
-    """An operator among so many finished runs, each with two Jobs and two pods."""
+    """An operator with this many finished runs, each with two Jobs and two pods."""
 
     runs: int
     start_cpu: float
@@ -32,7 +32,7 @@ class Size:
 
 
 def measure(place: Place, runs: int) -> Size:
-    """Start an operator, and watch two of its resyncs."""
+    """Start an operator, and measure two of its resyncs."""
     log = audit.Log(place.audit_log)
     log.skip()
     with operator(place, resync=RESYNC) as process:
@@ -52,13 +52,13 @@ def measure(place: Place, runs: int) -> Size:
 
 
 def after_resync(log: audit.Log, process: Process, before: int) -> tuple[float, list[list[audit.Call]]]:
-    """Wait for one more resync and for what follows from it; give the processor seconds so far."""
+    """Wait for one more resync and its consequences; return the processor seconds so far."""
     wait_for(lambda: resyncs(log) > before, 120, "a resync")
     process.wait_until_idle()
     return process.cpu, audit.rounds(log.read())
 
 
 def resyncs(log: audit.Log) -> int:
-    """Count the resyncs, the first lists of the watches included."""
+    """Return the number of resyncs, including the watches' first lists."""
     time.sleep(0.5)
     return len(audit.rounds(log.read()))

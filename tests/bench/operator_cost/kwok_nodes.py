@@ -1,4 +1,4 @@
-"""Nodes and pods played by kwok: a pod runs at once, ends a second later, and leaves a stage's result."""
+"""Nodes and pods simulated by kwok: a pod runs at once, ends a second later, and leaves a stage's result."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ MESSAGES: Final = {
         "gitCommit": "9" * 40,
     },
 }
-"""As long as real ones: their size is what the operator remembers of a run."""
+"""As long as real ones: their size determines the operator's memory for a run."""
 
 
 def result(stage: Stage) -> str:
-    """Write a stage's termination message; kwok fills in whose it is."""
+    """Return a stage's termination message; kwok fills in the run's uid."""
     uid = f"{{{{ index .metadata.labels `{LABEL_RUN_UID}` }}}}"
     return json.dumps({"stage": stage, "uid": uid, "reason": "Succeeded", **MESSAGES[stage]})
 
 
 def behaviour(name: str, kind: str, when: dict[str, str | None], then: dict[str, Any]) -> dict[str, Any]:
-    """Describe to kwok what becomes of an object; None stands for what must not be there."""
+    """Return a kwok stage: when it applies, and what follows; None means that a field must be absent."""
     selector = [
         {"key": key, "operator": "In", "values": [value]}
         if value
@@ -84,7 +84,7 @@ def behaviour(name: str, kind: str, when: dict[str, str | None], then: dict[str,
 
 
 def become(status: dict[str, Any], after: int = 0) -> dict[str, Any]:
-    """Describe a new status, after so many milliseconds; JSON is YAML, which kwok expects."""
+    """Return a new status, after some milliseconds; JSON is valid YAML, which kwok expects."""
     return {"delay": {"durationMilliseconds": after}, "next": {"statusTemplate": json.dumps(status)}}
 
 
@@ -95,7 +95,7 @@ ALIVE: Final[dict[str, str | None]] = {".metadata.deletionTimestamp": None}
 
 
 def behaviours() -> list[dict[str, Any]]:
-    """Describe a node that is ready, and pods that run and end."""
+    """Return the stages of a ready node, and of pods that run and end."""
     ready: dict[str, Any] = {"phase": "Running", "conditions": [READY]}
     state = {"running": {"startedAt": "{{ Now }}"}}
     running = ready | {
@@ -112,7 +112,7 @@ def behaviours() -> list[dict[str, Any]]:
 
 
 def end(stage: Stage) -> dict[str, Any]:
-    """Describe how a stage's pod ends."""
+    """Return how a stage's pod ends."""
     when = ALIVE | {".status.phase": "Running", f'.metadata.labels["{LABEL_STAGE}"]': str(stage)}
     over = {
         "exitCode": 0,
@@ -128,7 +128,7 @@ def end(stage: Stage) -> dict[str, Any]:
 
 @contextmanager
 def pretend(place: Place) -> Iterator[None]:
-    """Play nodes and pods while something is measured."""
+    """Simulate nodes and pods during a measurement."""
     settings = place.state / "kwok.yaml"
     settings.write_text("\n---\n".join(json.dumps(one) for one in behaviours()))
     command = (*WITH_US, binaries.kwok(), f"--kubeconfig={place.kubeconfig('kwok')}", f"--config={settings}")

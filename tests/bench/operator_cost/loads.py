@@ -1,4 +1,4 @@
-"""Runs as people and schedules make them: many at once, or one after the other at a steady pace."""
+"""Runs as users and schedules create them: many at once, or at a steady pace."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 LABEL: Final = "bench"
 HANDS: Final = 8
 PATIENCE: Final = 600
-"""Seconds for the first, and one more for each: a measure of a busy machine is better than none."""
+"""Seconds for the first, and one more for each: a slow measurement is better than none."""
 SMALL: Final = {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "64Mi"}}
 SPEC: Final = {
     "dataset": {"source": {"synthetic": {}}},
     "workflow": {"template": "lightgbm-alpha158"},
     "stages": {stage: {"resources": SMALL} for stage in Stage},
 }
-"""So small that none waits for room, which would be all that is measured."""
+"""So small that none waits for room, which would dominate the measurement."""
 
 
 def run(load: str, number: int) -> dict[str, Any]:
-    """Describe a run of a load."""
+    """Return a run of a load."""
     metadata = {"name": f"{load}-{number:04}", "namespace": NAMESPACE, "labels": {LABEL: load}}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": SPEC}
 
 
 def paced(count: int, rate: float | None, begin: Callable[[int], object]) -> None:
-    """Begin so many things, at once or so many a second, by a few hands."""
+    """Start this many actions, at once or at a rate, with a few threads."""
     started = time.monotonic()
     begun = []
     with ThreadPoolExecutor(HANDS) as hands:
@@ -57,7 +57,7 @@ def make(place: Place, load: str, count: int, rate: float | None = None) -> None
 
 
 def complete(place: Place, load: str) -> int:
-    """Count the complete runs of a load, from the API server's cache; ask no more than once a second."""
+    """Return the number of complete runs of a load, from the API server's cache, at most once a second."""
     time.sleep(1)
     selectors = {"label_selector": f"{LABEL}={load}", "field_selector": "status.phase=Complete"}
     try:

@@ -1,4 +1,4 @@
-"""The operator's process: started as in its image, and what the kernel says of it."""
+"""The operator's process, started as in its image, and its figures from the kernel."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 QUIET_FOR: Final = 1.5
 """Seconds without work after which a process counts as idle."""
 QUIET: Final = 0.05
-"""Processor seconds in that time that are no work."""
+"""Processor seconds in that time that count as idle."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class Process:
 
     @property
     def cpu(self) -> float:
-        """Give the processor seconds so far."""
+        """Return the processor seconds so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def resident(self) -> int:
-        """Give the bytes in memory now."""
+        """Return the bytes in memory now."""
         return self._memory("VmRSS")
 
     @property
     def peak(self) -> int:
-        """Give the most bytes that were ever in memory."""
+        """Return the peak of the bytes in memory."""
         return self._memory("VmHWM")
 
     def _memory(self, name: str) -> int:
@@ -69,7 +69,7 @@ class Process:
 
 @contextmanager
 def operator(place: Place, *, resync: int = 86_400) -> Iterator[Process]:
-    """Run the operator with the rights of its Role, until something was measured."""
+    """Run the operator with the rights of its Role during a measurement."""
     port = free_port()
     env = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     settings = {
@@ -96,7 +96,7 @@ def operator(place: Place, *, resync: int = 86_400) -> Iterator[Process]:
 
 
 def answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Ask whether it is well."""
+    """Return whether it is ready."""
     if process.poll() is not None:
         raise TestClusterError(f"the operator ended with {process.returncode}")
     try:
@@ -107,7 +107,7 @@ def answers(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         number: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The figures side by side, as a table that docs/benchmarks.md can hold."""
+"""The figures as a table for docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ HEADER: Final[Row] = ("", "operator", "floor", "ratio")
 
 
 def seconds(value: float) -> str:
-    """Write a time."""
+    """Return a time as text."""
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
 
 
 def megabytes(value: float) -> str:
-    """Write an amount of memory."""
+    """Return an amount of memory as text."""
     return f"{value / 1e6:.0f} MB"
 
 
 def versus(what: str, ours: float, floor: float) -> Row:
-    """Compare two times."""
+    """Return a row that compares two times."""
     return what, seconds(ours), seconds(floor), f"{ours / floor:.2f}"
 
 
 def fact(what: str, value: str, aim: str = "") -> Row:
-    """Give a figure that has no floor, with what is aimed at."""
+    """Return a row of a figure without floor, with its target."""
     return what, value, aim, ""
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Write Markdown."""
+    """Return a Markdown table."""
     lines = [HEADER, ("---",) * 4, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def machine() -> str:
-    """Describe what it ran on, and how busy that was."""
+    """Return a description of the machine and its load."""
     info = Path("/proc/cpuinfo").read_text()
     models = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20

@@ -22,7 +22,7 @@ from tests.bench.operator_cost.results_table import machine
 from tests.bench.run import report
 from tests.bench.run.measure import ARTIFACTS, Figures, measure
 from tests.bench.run.workflow import PUBLISHED_HELD, PUBLISHED_THREADS, Size, Way
-from tests.unit.runner.fast.backtest.likeness import differences
+from tests.unit.runner.plugins.backtest.differences import differences
 
 from qlib_shadow_runner.dataset.synthetic.write_market import write_market
 from qlib_shadow_runner.process.limits import read_limits

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.dataset.synthetic.trading_days import trading_days
+from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.templates import PUBLISHED_ROWS
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ PUBLISHED: Final = {
 PUBLISHED_PENALTIES: Final = {"lambda_l1": 205.6999, "lambda_l2": 580.9768}
 PUBLISHED_THREADS: Final = 20
 PUBLISHED_HELD: Final = 50
-FAST: Final = "qlib_shadow_runner.plugins"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _model(way: Way, size: Size) -> dict[str, Any]:
     share = min(1.0, size.symbols * (size.days // 2) / PUBLISHED_ROWS)
     return {
         "class": "LGBModel",
-        "module_path": "qlib_shadow_runner.plugins.lightgbm" if way.ours else "qlib.contrib.model.gbdt",
+        "module_path": class_paths.MODEL if way.ours else "qlib.contrib.model.gbdt",
         "kwargs": {
             **PUBLISHED,
             **{name: round(value * share, 4) for name, value in PUBLISHED_PENALTIES.items()},
@@ -117,7 +117,7 @@ def _model(way: Way, size: Size) -> dict[str, Any]:
 def _handler(way: Way, segments: dict[str, list[str]]) -> dict[str, Any]:
     return {
         "class": "Alpha158",
-        "module_path": f"{FAST}.handlers" if way.ours else "qlib.contrib.data.handler",
+        "module_path": class_paths.HANDLERS if way.ours else "qlib.contrib.data.handler",
         "kwargs": {
             "start_time": segments["train"][0],
             "end_time": segments["test"][1],
@@ -143,7 +143,7 @@ def _records(way: Way, size: Size) -> list[dict[str, Any]]:
 def _module_of(record: str, way: Way) -> str:
     if not way.ours:
         return "qlib.workflow.record_temp"
-    return f"{FAST}.backtest.records" if record == "SigAnaRecord" else "qlib_shadow_runner.plugins.records"
+    return class_paths.ANALYSIS if record == "SigAnaRecord" else class_paths.RECORDS
 
 
 def _portfolio(way: Way, size: Size) -> dict[str, Any]:
@@ -159,17 +159,17 @@ def _portfolio(way: Way, size: Size) -> dict[str, Any]:
         "trade_unit": 1,
     }
     if way.ours:
-        module = f"{FAST}.backtest.exchange"
+        module = class_paths.EXCHANGE
         exchange = {"exchange": {"class": "Exchange", "module_path": module, "kwargs": {**exchange, **span}}}
     return {
         "strategy": {
             "class": "TopkDropoutStrategy",
-            "module_path": f"{FAST}.backtest.strategy" if way.ours else "qlib.contrib.strategy",
+            "module_path": class_paths.STRATEGY if way.ours else "qlib.contrib.strategy",
             "kwargs": {"signal": "<PRED>", "topk": size.topk, "n_drop": max(1, size.topk // 10)},
         },
         "executor": {
             "class": "SimulatorExecutor",
-            "module_path": f"{FAST}.backtest.executor" if way.ours else "qlib.backtest.executor",
+            "module_path": class_paths.EXECUTOR if way.ours else "qlib.backtest.executor",
             "kwargs": {"time_per_step": "day", "generate_portfolio_metrics": True},
         },
         "backtest": {**span, "account": 100_000_000, "benchmark": BENCHMARK, "exchange_kwargs": exchange},

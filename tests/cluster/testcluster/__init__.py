@@ -1,7 +1,7 @@
-"""A real Kubernetes cluster for tests, on a machine with Docker, without it, or somewhere else.
+"""A real Kubernetes cluster for tests, on a machine with or without Docker, or an existing one.
 
-Standard library only: it runs before anything is installed. Knows nothing of the project but
-where its Dockerfiles are.
+Standard library only: it runs before anything is installed. Of the project it knows only where the
+Dockerfiles are.
 """
 
 from testcluster.cluster import Cluster, Volume

@@ -28,7 +28,7 @@ def build(_: argparse.Namespace) -> None:
 
 
 def build_images(options: argparse.Namespace) -> None:
-    """Build both images where they have changed; name them for a registry, and push them there."""
+    """Build both images if they have changed; tag them for a registry, and push them there."""
     publish.check(options.registry, options.push)
     built = images.build()
     for image in (built.runner, built.operator):
@@ -39,21 +39,21 @@ def build_images(options: argparse.Namespace) -> None:
 
 
 def up(options: argparse.Namespace) -> None:
-    """Start a cluster and leave it running; one that runs already is kept."""
+    """Start a cluster and leave it running; keep one that runs already."""
     running = provider.left_running()
     cluster = running[0] if running else provider.up(node=options.node, left_running=True)
     show(f"export KUBECONFIG={cluster.kubeconfig}")
 
 
 def the_cluster() -> Cluster:
-    """Give the cluster that was left running."""
+    """Return the cluster that was left running."""
     if running := provider.left_running():
         return running[0]
     raise TestClusterError("no cluster is running; start one: make cluster-up")
 
 
 def load(options: argparse.Namespace) -> None:
-    """Bring an image archive into the running cluster."""
+    """Load an image archive into the running cluster."""
     the_cluster().machine.load_image(options.archive)
 
 
@@ -71,7 +71,7 @@ def down(_: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line; each verb's help is its function's first line."""
+    """Return the command line's parser; each verb's help is its function's first line."""
     top = argparse.ArgumentParser(prog="testcluster", description="A real Kubernetes cluster for tests.")
     verbs = top.add_subparsers(required=True, metavar="VERB")
     acts = {"build": build, "images": build_images, "up": up, "load": load, "env": env, "down": down}
@@ -90,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what was asked; a failure is one sentence."""
+    """Run the command; a failure is one sentence."""
     options = parser().parse_args(arguments)
     try:
         options.act(options)

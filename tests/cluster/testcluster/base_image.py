@@ -1,6 +1,6 @@
-"""The base image where no registry can be reached: Debian with its Python, by debootstrap.
+"""A base image for machines that reach no registry: Debian with its Python, by debootstrap.
 
-Stands in for docker.io/library/python:3.12-slim, which Dockerfiles name by default.
+It replaces docker.io/library/python:3.12-slim, which Dockerfiles name by default.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ UNREAD = (
     *("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man"),
     *("var/cache/apt", "var/lib/apt/lists"),
 )
-"""What the slim images leave out, too."""
+"""Files that the slim images leave out, too."""
 ARCHIVE = "rootfs.tar"
 
 
 def key() -> str:
-    """Name what the base depends on."""
+    """Return the hash of what the base depends on."""
     return cache.digest([SUITE, *PACKAGES, *UNREAD])
 
 
 def archive() -> Path:
-    """Give the root file system as an archive."""
+    """Return the root file system as an archive."""
     return cache.keep("base", key(), make) / ARCHIVE
 
 
 def make(folder: Path) -> None:
-    """Install a minimal Debian into a folder, thin it out and pack it."""
+    """Install a minimal Debian into a folder, remove unneeded files and pack it."""
     say(f"making a base image from Debian {SUITE}; one to two minutes, then kept")
     tree = Path(tempfile.mkdtemp(dir=folder)) / "rootfs"
     run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, tree)
@@ -48,5 +48,5 @@ def make(folder: Path) -> None:
 
 
 def without_devices(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Leave device files out: every container gets its own."""
+    """Skip device files: every container gets its own."""
     return None if entry.isdev() else entry

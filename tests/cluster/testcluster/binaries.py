@@ -17,12 +17,12 @@ MODULES = Path(__file__).parent.parent / "go"
 PAUSE = "localhost/pause:1"
 STAGE = "localhost/stage:1"
 X86_64 = b"\x3e\x00"
-"""How a program's header names its processor."""
+"""The processor's number in a program's header."""
 PAUSE_ARCHIVE = "pause.tar"
 
 
 def kubernetes() -> Path:
-    """Give the folder with kube-apiserver, its companions, kubelet and kubectl."""
+    """Return the folder with kube-apiserver, its companions, kubelet and kubectl."""
 
     def make(folder: Path) -> None:
         say("compiling Kubernetes; 5 to 9 minutes the first time, then kept")
@@ -32,7 +32,7 @@ def kubernetes() -> Path:
 
 
 def etcd() -> Path:
-    """Give the folder with etcd; Debian's own lacks what recent clients wait for."""
+    """Return the folder with etcd; Debian's own lacks features that recent clients need."""
 
     def make(folder: Path) -> None:
         say("compiling etcd; under a minute, then kept")
@@ -42,7 +42,7 @@ def etcd() -> Path:
 
 
 def helm() -> Path:
-    """Give the helm program, for the chart."""
+    """Return the helm program, for the chart."""
 
     def make(folder: Path) -> None:
         say("compiling helm; two to three minutes the first time, then kept")
@@ -52,7 +52,7 @@ def helm() -> Path:
 
 
 def actionlint() -> Path:
-    """Give actionlint, which reads the workflows of CI and release."""
+    """Return actionlint, which reads the workflows of CI and release."""
 
     def make(folder: Path) -> None:
         say("compiling actionlint; under a minute, then kept")
@@ -63,7 +63,7 @@ def actionlint() -> Path:
 
 
 def promql() -> Path:
-    """Give a program that asks Prometheus' own engine, for the chart's alerts and dashboard."""
+    """Return a program that asks Prometheus' own engine, for the chart's alerts and dashboard."""
 
     def make(folder: Path) -> None:
         say("compiling Prometheus' query engine; under a minute, then kept")
@@ -73,7 +73,7 @@ def promql() -> Path:
 
 
 def kwok() -> Path:
-    """Give kwok, which plays nodes and pods, for the operator's benchmark."""
+    """Return kwok, which plays nodes and pods, for the operator's benchmark."""
 
     def make(folder: Path) -> None:
         say("compiling kwok; two to five minutes the first time, then kept")
@@ -83,7 +83,7 @@ def kwok() -> Path:
 
 
 def pause() -> Path:
-    """Give the archive of the image that holds a pod's namespaces; no registry needed."""
+    """Return the archive of the pause image, which needs no registry."""
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -95,7 +95,7 @@ def pause() -> Path:
 
 
 def stage() -> Path:
-    """Give the archive of an image whose stages end well and at once."""
+    """Return the archive of an image whose stages succeed at once."""
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -107,12 +107,12 @@ def stage() -> Path:
 
 
 def key(module: str) -> str:
-    """Name what a module's binaries depend on: its sources and their checksums."""
+    """Return the hash of what a module's binaries depend on: its sources and their checksums."""
     return cache.digest([VERSION, *sorted(path for path in (MODULES / module).iterdir() if path.is_file())])
 
 
 def stamps() -> str:
-    """Give the linker the version that `kubectl version` and the node report."""
+    """Return linker flags for the version that `kubectl version` and the node report."""
     major, minor, _ = VERSION.removeprefix("v").split(".")
     values = {"gitVersion": VERSION, "gitMajor": major, "gitMinor": minor}
     return " ".join(
@@ -141,7 +141,7 @@ def write_image(archive: Path, program: Path, reference: str) -> None:
 
 
 def tar(files: dict[str, bytes]) -> bytes:
-    """Pack files, all executable."""
+    """Return an archive of the files, all executable."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content in files.items():

@@ -1,4 +1,4 @@
-"""What is made once and kept: folders named after what they were made from, each complete or absent."""
+"""Cached build results: folders named after their inputs, each complete or absent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def root() -> Path:
-    """Give the cache's folder: the user's, or where XDG_CACHE_HOME points."""
+    """Return the cache's folder: the user's, or the one in XDG_CACHE_HOME."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home) / "qlib-shadow-operator"
     folder.mkdir(parents=True, exist_ok=True)
@@ -25,14 +25,14 @@ def root() -> Path:
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Let one process at a time do the named work; the kernel lets go when its holder dies."""
+    """Hold a lock for the named work; the kernel releases it when the holder dies."""
     with (root() / f"{name}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def keep(name: str, key: str, make: Callable[[Path], None]) -> Path:
-    """Give the folder `<name>-<key>`, made by `make` in a temporary one if it is not there yet."""
+    """Return the folder `<name>-<key>`; if it is missing, create it by `make` in a temporary folder."""
     folder = root() / f"{name}-{key}"
     if folder.is_dir():
         return folder
@@ -50,7 +50,7 @@ def keep(name: str, key: str, make: Callable[[Path], None]) -> Path:
 
 
 def digest(parts: Iterable[bytes | str | Path]) -> str:
-    """Hash files (by content) and words into a short key."""
+    """Return a short hash of files (by content) and words."""
     total = hashlib.sha256()
     for part in parts:
         content = part.read_bytes() if isinstance(part, Path) else part

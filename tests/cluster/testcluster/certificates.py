@@ -1,4 +1,4 @@
-"""The cluster's keys, certificates and kubeconfigs; elliptic curves, because they take no time to make."""
+"""The cluster's keys, certificates and kubeconfigs, with elliptic curves, which are created quickly."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ DAYS = ("-days", "30")
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority in a folder, and the API server that its kubeconfigs point at."""
+    """A certificate authority in a folder, and the API server in its kubeconfigs."""
 
     folder: Path
     server: str
 
     @property
     def certificate(self) -> Path:
-        """Give the file that clients trust."""
+        """Return the file that clients trust."""
         return self.folder / "ca.crt"
 
     @classmethod
     def make(cls, folder: Path, server: str) -> Authority:
-        """Make an authority and the key that signs service-account tokens."""
+        """Create an authority and the key that signs service-account tokens."""
         folder.mkdir(mode=0o700)
         ca = ("-subj", "/CN=testcluster", "-keyout", folder / "ca.key", "-out", folder / "ca.crt")
         run("openssl", "req", "-x509", *NEW_KEY, *DAYS, *ca)
@@ -48,7 +48,7 @@ class Authority:
         self.kubeconfig(name).write_text(json.dumps(self._kubeconfig(name), indent=1))
 
     def kubeconfig(self, name: str) -> Path:
-        """Give the kubeconfig of the named identity."""
+        """Return the kubeconfig of the named identity."""
         return self.folder / f"{name}.conf"
 
     def _kubeconfig(self, name: str) -> dict[str, object]:
@@ -68,5 +68,5 @@ class Authority:
 
 
 def embedded(file: Path) -> str:
-    """Write a file as a kubeconfig embeds it, so that the kubeconfig works wherever it is copied to."""
+    """Return a file as a kubeconfig embeds it, so that the kubeconfig can be copied anywhere."""
     return base64.b64encode(file.read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""What tests hold in their hands: one cluster, whatever it runs on."""
+"""A cluster as tests use it, wherever it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Machine(Protocol):
-    """What differs between the places where a cluster can run."""
+    """The operations that differ by where the cluster runs."""
 
     @property
     def volumes(self) -> tuple[Path, str]:
@@ -25,23 +25,23 @@ class Machine(Protocol):
         ...
 
     def load_image(self, archive: Path) -> None:
-        """Bring an image archive onto the node."""
+        """Load an image archive onto the node."""
         ...
 
     def has_image(self, reference: str) -> bool:
-        """Whether the node has the image."""
+        """Return whether the node has the image."""
         ...
 
     def kill(self, component: str, number: int) -> None:
-        """Send a signal to a part of the cluster, and wait for its end."""
+        """Send a signal to a component, and wait for its end."""
         ...
 
     def start(self, component: str) -> None:
-        """Start a part of the cluster that has ended."""
+        """Start a component that has ended."""
         ...
 
     def keep_logs(self, folder: Path) -> None:
-        """Copy what the parts and the pods have written."""
+        """Copy the logs of components and pods."""
         ...
 
     def down(self) -> None:
@@ -71,7 +71,7 @@ class Cluster:
         return run(self.kubectl_program, where, *arguments, stdin=input, check=check)
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """Read an object, or a list of them, as the API gives it; {} when it is not there."""
+        """Return an object, or a list of them, as the API returns it; {} if it does not exist."""
         answer = self.kubectl("get", "--output=json", "--ignore-not-found", *arguments)
         return dict(json.loads(answer)) if answer else {}
 
@@ -82,34 +82,34 @@ class Cluster:
         self.kubectl("apply", *where, "--filename=-", input=text)
 
     def load_image(self, archive: Path, reference: str) -> None:
-        """Bring an image onto the node, unless it is there."""
+        """Load an image onto the node, unless it is there."""
         if not self.machine.has_image(reference):
             self.machine.load_image(archive)
 
     def kill(self, component: str, number: int = signal.SIGKILL) -> None:
-        """End a part of the cluster (`kube-apiserver`, `kubelet`, ...) and leave it dead."""
+        """Kill a component (`kube-apiserver`, `kubelet`, ...) and leave it stopped."""
         self.machine.kill(component, number)
 
     def start(self, component: str) -> None:
-        """Start a part again that was killed."""
+        """Start a killed component."""
         self.machine.start(component)
         self.wait_until_ready()
 
     def restart(self, component: str) -> None:
-        """End a part of the cluster in an orderly way, start it again and wait until the API answers."""
+        """Stop a component in order, start it again and wait until the API answers."""
         self.machine.kill(component, signal.SIGTERM)
         self.start(component)
 
     def wait_until_ready(self, timeout: float = PATIENCE) -> None:
-        """Wait until the API server says that it is ready."""
+        """Wait until the API server is ready."""
         wait_for(lambda: self.kubectl("get", "--raw=/readyz") == "ok", timeout, "the API server")
 
     def wait_until_served(self, definition: str, timeout: float = PATIENCE) -> None:
-        """Wait until a resource is served; `kubectl wait` gives up on one without conditions."""
+        """Wait until a resource is served; `kubectl wait` fails for one without conditions."""
         wait_for(lambda: self.is_served(definition), timeout, f"{definition} to be served")
 
     def is_served(self, definition: str) -> bool:
-        """Whether objects of a custom resource can be made, and who asks what there is is told of it."""
+        """Return whether objects of a custom resource can be created, and discovery lists it."""
         crd = self.get("crd", definition)
         conditions = crd.get("status", {}).get("conditions") or ()
         if not any((one["type"], one["status"]) == ("Established", "True") for one in conditions):
@@ -118,28 +118,28 @@ class Cluster:
         return all(self.is_discovered(crd["spec"]["group"], version, definition) for version in versions)
 
     def is_discovered(self, group: str, version: str, definition: str) -> bool:
-        """Whether the API server lists a resource among those of its group; it is told a moment later."""
+        """Return whether the API server lists a resource in its group, which happens a moment later."""
         listed = json.loads(self.kubectl("get", f"--raw=/apis/{group}/{version}"))
         return any(f"{one['name']}.{group}" == definition for one in listed["resources"])
 
     def volume(
         self, namespace: str, name: str = "data", size: str = "10Gi", uid: int = 10001, gid: int = 10001
     ) -> Volume:
-        """Make a folder on the node that belongs to uid:gid, and a bound claim of that name on it."""
+        """Create a folder on the node that belongs to uid:gid, and a bound claim of that name on it."""
         here, on_node = self.machine.volumes
         folder = here / namespace / name
         folder.mkdir(parents=True)
         if os.geteuid() == 0:
             os.chown(folder, uid, gid)
             folder.chmod(0o770)
-        else:  # on kind, whose user cannot give files away
+        else:  # on kind, whose user cannot change owners
             folder.chmod(0o777)
         self.apply(*claim_and_volume(namespace, name, size, f"{on_node}/{namespace}/{name}"))
         wait_for(lambda: self.is_bound(namespace, name), PATIENCE, f"the claim {name} to be bound")
         return Volume(name, folder)
 
     def is_bound(self, namespace: str, claim: str) -> bool:
-        """Whether a claim has its volume."""
+        """Return whether a claim has its volume."""
         found = self.get("pvc", claim, f"--namespace={namespace}")
         return bool(found) and found["status"].get("phase") == "Bound"
 
@@ -149,7 +149,7 @@ class Cluster:
 
 
 def claim_and_volume(namespace: str, name: str, size: str, path: str) -> tuple[dict[str, Any], ...]:
-    """Describe a volume in a folder of the node and the one claim that may have it."""
+    """Return a volume in a folder of the node and the only claim that may have it."""
     shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
     labels = {"qlibshadow.io/test-namespace": namespace}
     volume = {
@@ -175,7 +175,7 @@ def claim_and_volume(namespace: str, name: str, size: str, path: str) -> tuple[d
 
 @dataclass(frozen=True)
 class Borrowed:
-    """The machine of a cluster that was given by its kubeconfig: not ours to change."""
+    """An existing cluster, given by its kubeconfig; the tests do not change it."""
 
     kubeconfig: Path
 
@@ -184,15 +184,15 @@ class Borrowed:
 
     @property
     def volumes(self) -> tuple[Path, str]:
-        """Refuse: the node's disk is not within reach."""
+        """Refuse: the tests cannot reach the node's disk."""
         raise self._refuse("a volume that the tests can read")
 
     def load_image(self, archive: Path) -> None:
-        """Refuse: there is no way to the node but a registry."""
+        """Refuse: images reach the node only by a registry."""
         raise self._refuse(f"loading {archive.name}")
 
     def has_image(self, reference: str) -> bool:
-        """Trust the registry of an image that has one."""
+        """Return whether the image's name has a registry, which is assumed to have it."""
         return not reference.startswith("localhost/")
 
     def kill(self, component: str, number: int) -> None:
@@ -204,7 +204,7 @@ class Borrowed:
         raise self._refuse(f"starting {component}")
 
     def keep_logs(self, folder: Path) -> None:
-        """Keep none: they are where the cluster's owner keeps them."""
+        """Keep none: the cluster's owner has them."""
 
     def down(self) -> None:
         """Leave it as it is."""

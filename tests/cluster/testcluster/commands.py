@@ -1,4 +1,4 @@
-"""Running other programs: their output, or a sentence about their failure."""
+"""Run other programs; a failure is a sentence."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(
 
 
 def succeeds(*command: str | Path) -> bool:
-    """Whether a command exists and ends with 0."""
+    """Return whether a command exists and ends with 0."""
     try:
         run(*command)
     except (CommandError, UnavailableError):
@@ -55,11 +55,11 @@ def succeeds(*command: str | Path) -> bool:
 
 
 def missing(program: str) -> UnavailableError:
-    """Say that a program is not installed."""
+    """Return the error for a program that is not installed."""
     return UnavailableError(f"{program} is not installed; install it and put it on PATH")
 
 
 def say(text: str) -> None:
-    """Tell whoever waits what takes long; standard output stays for results."""
+    """Tell the user what takes long; standard output stays for results."""
     sys.stderr.write(f"testcluster: {text}\n")
     sys.stderr.flush()

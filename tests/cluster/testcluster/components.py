@@ -1,4 +1,4 @@
-"""The command line of each part of the cluster: settings only, and the reason for the unusual ones."""
+"""The command lines of the cluster's components, with reasons for unusual settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Commands = dict[str, list[str]]
 
 
 def control_plane(state: Path, pki: Authority, address: IPv4Address) -> Commands:
-    """Give the control plane's commands; it listens on the sandbox's own addresses alone."""
+    """Return the control plane's commands; it listens only on the sandbox's own addresses."""
     return {
         "etcd": [
             f"--data-dir={state}/scratch/etcd",
@@ -65,7 +65,7 @@ def control_plane(state: Path, pki: Authority, address: IPv4Address) -> Commands
 
 
 def node(state: Path, pki: Authority, address: IPv4Address) -> Commands:
-    """Write the node's configuration files and give its commands."""
+    """Write the node's configuration files and return its commands."""
     (state / "resolv.conf").write_text("")
     (state / "cni").mkdir()
     (state / "cni" / "10-pods.conflist").write_text(json.dumps(pod_network()))
@@ -87,7 +87,7 @@ def node(state: Path, pki: Authority, address: IPv4Address) -> Commands:
 
 
 def containerd(state: Path) -> str:
-    """Configure containerd to keep everything in the sandbox's folder."""
+    """Return a containerd configuration that keeps everything in the sandbox's folder."""
     return f"""
 version = 2
 root = "{state}/scratch/containerd"
@@ -111,7 +111,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
 
 
 def pod_network() -> dict[str, object]:
-    """Configure one bridge for all pods; the sandbox has no way out, so neither have they."""
+    """Return one bridge for all pods; the sandbox has no external network, so pods have none."""
     ipam = {"type": "host-local", "ranges": [[{"subnet": PODS}]], "routes": [{"dst": "0.0.0.0/0"}]}
     bridge: dict[str, object] = {
         "type": "bridge",
@@ -126,7 +126,7 @@ def pod_network() -> dict[str, object]:
 
 
 def kubelet(state: Path, pki: Authority) -> dict[str, object]:
-    """Configure the kubelet for either version of control groups and for a nearly full disk."""
+    """Return a kubelet configuration for both versions of control groups and a nearly full disk."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -154,13 +154,13 @@ def kubelet(state: Path, pki: Authority) -> dict[str, object]:
         "volumePluginDir": f"{state}/kubelet/plugins-of-volumes",
         "tlsCertFile": f"{pki.folder}/kubelet.crt",
         "tlsPrivateKeyFile": f"{pki.folder}/kubelet.key",
-        # Kernel settings and limits that may not be changed here are passed over, not died of.
+        # Kernel settings and limits that may not be changed here are ignored instead of fatal.
         "featureGates": {"KubeletInUserNamespace": True},
     }
 
 
 def kube_proxy(pki: Authority) -> dict[str, object]:
-    """Configure the proxy behind service addresses; it leaves the connection table as it is."""
+    """Return a kube-proxy configuration that leaves the connection table unchanged."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

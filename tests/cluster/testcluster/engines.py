@@ -1,4 +1,4 @@
-"""What builds images and runs commands in them: Docker where it answers, buildah otherwise."""
+"""Image builders that also run commands in images: Docker if it answers, else buildah."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MACHINE_FILES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf"))
-"""What a build needs of the machine behind a company's proxy or package mirror."""
+"""Files of the machine that a build needs behind a company's proxy or package mirror."""
 
 
 class Container(Protocol):
-    """A container of an image, to run commands in."""
+    """A container in which commands run."""
 
     def run(self, *command: str, user: str = "") -> str:
         """Run a command as the image's user or as another, without its entry point."""
@@ -31,16 +31,16 @@ class Container(Protocol):
 
 
 class Engine(Protocol):
-    """Something that builds images."""
+    """A program that builds images."""
 
     def build(
         self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
     ) -> None:
-        """Build an image; `how` is said to the builder as it stands."""
+        """Build an image; `how` is passed to the builder unchanged."""
         ...
 
     def has(self, reference: str) -> bool:
-        """Whether the image was built already."""
+        """Return whether the image was built already."""
         ...
 
     def remove_others(self, reference: str) -> None:
@@ -52,24 +52,24 @@ class Engine(Protocol):
         ...
 
     def tag(self, reference: str, name: str) -> None:
-        """Give an image another name, which an earlier build may have."""
+        """Tag an image with another name, which an earlier build may have."""
         ...
 
     def push(self, name: str) -> None:
-        """Push an image to the registry that its name begins with."""
+        """Push an image to the registry in its name."""
         ...
 
     def config(self, reference: str) -> dict[str, Any]:
-        """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
+        """Return the image's User, Env, Labels, Entrypoint and WorkingDir."""
         ...
 
     def base(self) -> str:
-        """Give the base image that builds start from, or nothing for the Dockerfiles' own."""
+        """Return the base image that builds start from, or nothing for the Dockerfiles' own."""
         ...
 
     @contextmanager
     def container(self, reference: str) -> Iterator[Container]:
-        """Lend a container."""
+        """Yield a container."""
         ...
 
 
@@ -87,16 +87,16 @@ class DockerContainer:
 
 
 class Docker:
-    """Docker's own builder. Not proved by the project's own runs, which have no Docker."""
+    """Docker's own builder. Not tested in the project's own environment, which has no Docker."""
 
     def build(
         self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
     ) -> None:
-        """Build an image; `how` is said to the builder as it stands."""
+        """Build an image; `how` is passed to the builder unchanged."""
         run("docker", "build", *build_arguments(arguments), *how, "-f", dockerfile, "-t", reference, context)
 
     def has(self, reference: str) -> bool:
-        """Whether the image was built already."""
+        """Return whether the image was built already."""
         return succeeds("docker", "image", "inspect", reference)
 
     def remove_others(self, reference: str) -> None:
@@ -111,29 +111,29 @@ class Docker:
         run("docker", "save", "-o", archive, reference)
 
     def tag(self, reference: str, name: str) -> None:
-        """Give an image another name, which an earlier build may have."""
+        """Tag an image with another name, which an earlier build may have."""
         run("docker", "tag", reference, name)
 
     def push(self, name: str) -> None:
-        """Push an image to the registry that its name begins with."""
+        """Push an image to the registry in its name."""
         run("docker", "push", "--quiet", name)
 
     def config(self, reference: str) -> dict[str, Any]:
-        """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
+        """Return the image's User, Env, Labels, Entrypoint and WorkingDir."""
         return dict(json.loads(run("docker", "image", "inspect", reference))[0]["Config"])
 
     def base(self) -> str:
-        """Leave it to the Dockerfiles: Docker can reach a registry."""
+        """Return nothing: Docker can reach a registry."""
         return ""
 
     @contextmanager
     def container(self, reference: str) -> Iterator[Container]:
-        """Lend a container."""
+        """Yield a container."""
         yield DockerContainer(reference)
 
 
 TO_FILES = 'exec "$@" >/out/stdout 2>/out/stderr'
-"""Under load buildah loses the end of what a command prints to it."""
+"""Under load buildah loses the end of a command's output."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class BuildahContainer:
 
 
 class Buildah:
-    """Buildah without a daemon, its images in the project's cache and not among the user's."""
+    """Buildah without a daemon, with its images in the project's cache, apart from the user's."""
 
     def __init__(self) -> None:
         packages.require(packages.IMAGES)
@@ -167,17 +167,17 @@ class Buildah:
     def build(
         self, context: Path, dockerfile: Path, reference: str, arguments: dict[str, str], *how: str
     ) -> None:
-        """Build an image; `how` is said to the builder as it stands."""
+        """Build an image; `how` is passed to the builder unchanged."""
         mounts = [f"--volume={file}:{file}:ro" for file in MACHINE_FILES if file.exists()]
         always = ("--isolation=chroot", "--layers", "--format=docker", *mounts, *build_arguments(arguments))
         run(*self.command, "bud", *always, *how, "-f", dockerfile, "-t", reference, context)
 
     def has(self, reference: str) -> bool:
-        """Whether the image was built already."""
+        """Return whether the image was built already."""
         return succeeds(*self.command, "inspect", "--type=image", reference)
 
     def remove_others(self, reference: str) -> None:
-        """Remove the image's earlier builds, and not the layers that later ones share."""
+        """Remove the image's earlier builds, but not the layers that later ones share."""
         name = reference.rpartition(":")[0]
         found = run(*self.command, "images", "--format", "{{.Name}}:{{.Tag}}").split()
         for other in {image for image in found if image.startswith(f"{name}:")} - {reference}:
@@ -188,17 +188,17 @@ class Buildah:
         run(*self.command, "push", "--quiet", reference, f"docker-archive:{archive}:{reference}")
 
     def tag(self, reference: str, name: str) -> None:
-        """Give an image another name, which an earlier build may have."""
-        if self.has(name):  # or that build would stay, without any name
+        """Tag an image with another name, which an earlier build may have."""
+        if self.has(name):  # otherwise that build would stay without a name
             run(*self.command, "rmi", name, check=False)
         run(*self.command, "tag", reference, name)
 
     def push(self, name: str) -> None:
-        """Push an image to the registry that its name begins with."""
+        """Push an image to the registry in its name."""
         run(*self.command, "push", "--quiet", name, f"docker://{name}")
 
     def config(self, reference: str) -> dict[str, Any]:
-        """Give the image's User, Env, Labels, Entrypoint and WorkingDir."""
+        """Return the image's User, Env, Labels, Entrypoint and WorkingDir."""
         found = json.loads(run(*self.command, "inspect", "--type=image", reference))
         return dict(found["Docker"]["config"])
 
@@ -213,7 +213,7 @@ class Buildah:
 
     @contextmanager
     def container(self, reference: str) -> Iterator[Container]:
-        """Lend a container."""
+        """Yield a container."""
         name = run(*self.command, "from", reference).strip()
         try:
             yield BuildahContainer(self.command, name)
@@ -222,11 +222,11 @@ class Buildah:
 
 
 def build_arguments(arguments: dict[str, str]) -> list[str]:
-    """Write a build's arguments as both builders take them."""
+    """Return a build's arguments for either builder."""
     return [f"--build-arg={name}={value}" for name, value in arguments.items()]
 
 
 @cache
 def engine() -> Engine:
-    """Choose what this machine has."""
+    """Return what this machine has."""
     return Docker() if kind.docker_answers() else Buildah()

@@ -1,14 +1,14 @@
-"""What can go wrong, as sentences that say what to do."""
+"""The harness's errors, as sentences that say what to do."""
 
 
 class TestClusterError(Exception):
-    """Something failed; the message is all that a user needs to read."""
+    """A failure; the message is all that a user needs."""
 
     __test__ = False  # pytest collects classes by this prefix
 
 
 class UnavailableError(TestClusterError):
-    """This machine cannot have it: tests skip, and fail in CI. The sentence says what to install."""
+    """This machine lacks something: tests skip, and fail in CI. The sentence says what to install."""
 
 
 class CommandError(TestClusterError):

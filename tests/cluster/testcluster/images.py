@@ -1,4 +1,4 @@
-"""The project's two images, built only when what they are made of has changed."""
+"""The project's two images, built only when their inputs have changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHARED = (
 )
 MEGABYTE = 1_000_000
 LOADED_WITHIN = 3600
-"""Seconds within which a test session that has built an image brings it onto its nodes."""
+"""Seconds within which a test session loads an image that it has built."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Recipe:
     sources: tuple[str, ...]
 
     def inputs(self) -> list[Path]:
-        """List every file that the image depends on."""
+        """Return every file that the image depends on."""
         named = [REPOSITORY / name for name in (self.dockerfile, self.lock, *SHARED)]
         sources = [REPOSITORY / source for source in self.sources]
         trees = [path for source in sources for path in (source, *source.rglob("*"))]
         return named + sorted(filter(is_source, trees))
 
     def reference(self, base: str) -> str:
-        """Name the image after its content, and after what this module says to the builder."""
+        """Return the image's name, by its content and by this module's build settings."""
         inputs = self.inputs()
         names = [str(path.relative_to(REPOSITORY)) for path in inputs]
         return f"localhost/{self.name}:{cache.digest([base, Path(__file__), *names, *inputs])}"
@@ -55,7 +55,7 @@ class Image:
 
     @property
     def megabytes(self) -> float:
-        """Give the size on a node's disk: the archive is not compressed."""
+        """Return the size on a node's disk: the archive is not compressed."""
         return self.archive.stat().st_size / MEGABYTE
 
 
@@ -87,7 +87,7 @@ OPERATOR = Recipe(
 
 
 def is_source(path: Path) -> bool:
-    """Whether a file goes into an image."""
+    """Return whether a file is part of an image."""
     return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
 
 
@@ -98,7 +98,7 @@ def build() -> Images:
 
 
 def build_one(recipe: Recipe, builder: Engine) -> Image:
-    """Build an image unless one of this very content exists."""
+    """Build an image unless one of the same content exists."""
     base = builder.base()
     reference = recipe.reference(base)
     archive = cache.root() / f"{recipe.name}-{reference.rpartition(':')[2]}.tar"
@@ -114,7 +114,7 @@ def build_one(recipe: Recipe, builder: Engine) -> Image:
 
 
 def save(builder: Engine, reference: str, archive: Path) -> None:
-    """Write an image's archive in one step, and remove earlier ones that nobody can be about to load."""
+    """Write an image's archive in one step, and remove earlier ones that no session is about to load."""
     with tempfile.TemporaryDirectory(dir=archive.parent) as draft:
         builder.save(reference, Path(draft) / archive.name)
         (Path(draft) / archive.name).rename(archive)
@@ -124,7 +124,7 @@ def save(builder: Engine, reference: str, archive: Path) -> None:
 
 
 def commit(recipe: Recipe) -> str:
-    """Name the commit that the sources are at, and say so where they have changed since."""
+    """Return the sources' commit, with a mark if they have changed since."""
     if not succeeds("git", "-C", REPOSITORY, "rev-parse", "HEAD"):
         return "unknown"
     head = run("git", "-C", REPOSITORY, "rev-parse", "HEAD").strip()
@@ -133,7 +133,7 @@ def commit(recipe: Recipe) -> str:
 
 
 def committed() -> str:
-    """Say when the last commit was made, as labels do."""
+    """Return the time of the last commit, as labels do."""
     asked = ("log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd")
     if not succeeds("git", "-C", REPOSITORY, "rev-parse", "HEAD"):
         return "1970-01-01T00:00:00Z"
@@ -141,5 +141,5 @@ def committed() -> str:
 
 
 def version() -> str:
-    """Read the project's version."""
+    """Return the project's version."""
     return str(tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"])

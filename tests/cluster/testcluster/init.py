@@ -1,8 +1,8 @@
-"""Process 1 of a test cluster: while it lives the cluster lives, and when it dies everything goes.
+"""Process 1 of a test cluster: the cluster lives as long as it does.
 
-Started by sandbox.py inside new network, mount and process namespaces. The kernel ends every
-process, mount, bridge and firewall rule of the cluster with it, however it ends: there is no
-clean-up code to forget. Runs as a plain file, so it imports nothing of the package.
+Started by sandbox.py inside new network, mount and process namespaces. When it ends, in any way, the kernel
+ends every process, mount, bridge and firewall rule of the cluster, so no clean-up code is needed. It runs as
+a plain file, so it imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 PRIVATE = ("/run", "/var/log")
-"""What the node's parts write by fixed names; nobody else's business."""
+"""Folders that the node's components write under fixed names."""
 PRIVATE_IN_VAR_LIB = ("cni", "kubelet")
 
 KUBELET_SETTINGS = (
@@ -23,7 +23,7 @@ KUBELET_SETTINGS = (
 """The machine's memory and panic settings, which the kubelet insists on writing."""
 
 MEMORY_TO_SPARE_KB = 12 * 2**20
-"""With this much available, images and etcd live in memory: loading and removing them costs no disk."""
+"""With this much available, images and etcd are in memory: loading and removing them costs no disk."""
 
 
 def mount(*arguments: str) -> None:
@@ -49,13 +49,13 @@ def hide_the_machine(state: Path) -> None:
 
 
 def available_memory_kb() -> int:
-    """Ask the kernel how much memory can be had without swapping."""
+    """Return how much memory is available without swapping."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
 
 
 def fake_settings(folder: Path) -> None:
-    """Let nobody in here change the kernel's settings, but for the network's, which are per namespace."""
+    """Make the kernel's settings read-only in here, except the network's, which are per namespace."""
     mount("--bind", "/proc/sys", "/proc/sys")
     mount("--bind", "/proc/sys/net", "/proc/sys/net")
     for setting in KUBELET_SETTINGS:
@@ -67,10 +67,10 @@ def fake_settings(folder: Path) -> None:
 
 
 def main() -> None:
-    """Prepare, say so, and live until told to stop or until the owner's end of the pipe closes."""
+    """Prepare, report it, and live until told to stop or until the owner's end of the pipe closes."""
     state, owner = Path(sys.argv[1]), sys.argv[2]
     hide_the_machine(state)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans are buried by the kernel
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans are reaped by the kernel
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     sys.stdout.write("ready\n")
     sys.stdout.flush()

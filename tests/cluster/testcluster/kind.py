@@ -1,6 +1,6 @@
-"""A cluster by kind, where Docker answers: what most contributors have.
+"""A cluster by kind, for machines with Docker, as most contributors have.
 
-Written from kind's documentation and not proved by the project's own runs, which have no Docker.
+Written from kind's documentation and not tested in the project's own environment, which has no Docker.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from testcluster.errors import UnavailableError
 
 CONFIGURATIONS = Path(__file__).parent.parent / "kind"
 MOUNTED = "data/kind"
-"""What the configurations mount into each node, seen from the repository's root."""
+"""The folder that the configurations mount into each node, relative to the repository's root."""
 ON_NODE = "/qlib-shadow-volumes"
-"""And where."""
+"""Its path in the node."""
 PREFIX = "qlib-shadow-"
 LEFT_RUNNING = "left"
 BACK_BY_THEMSELVES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
-"""Static pods and a daemon set: the kubelet starts them again."""
+"""Static pods and a daemon set: the kubelet restarts them."""
 
 
 def docker_answers() -> bool:
-    """Whether there is a Docker engine, not only its command."""
+    """Return whether a Docker engine answers, not only its command exists."""
     return shutil.which("docker") is not None and succeeds("docker", "info")
 
 
 def require_docker() -> None:
-    """Refuse what only Docker can do, before anything long is begun."""
+    """Refuse what only Docker can do, before anything that takes long."""
     if not docker_answers():
         raise UnavailableError(
             "kind needs Docker, and Docker does not answer; start or install it, or do without:"
@@ -44,7 +44,7 @@ def require_docker() -> None:
 
 
 def program() -> Path:
-    """Give kind: the one on PATH, or the pinned one."""
+    """Return kind: the one on PATH, or the pinned one."""
     found = shutil.which("kind")
     return Path(found) if found else pinned()
 
@@ -60,14 +60,14 @@ def pinned() -> Path:
 
 
 def configuration(name: str, folder: Path) -> str:
-    """Read a configuration, with another folder mounted into its nodes."""
+    """Return a configuration, with another folder mounted into its nodes."""
     return (
         (CONFIGURATIONS / f"{name}.yaml").read_text().replace(f"hostPath: {MOUNTED}", f"hostPath: {folder}")
     )
 
 
 def kubectl() -> Path:
-    """Give kubectl: the one on PATH, or the one built with the local cluster's programs."""
+    """Return kubectl: the one on PATH, or the one built with the local cluster's programs."""
     found = shutil.which("kubectl")
     return Path(found) if found else binaries.kubernetes() / "kubectl"
 
@@ -81,12 +81,12 @@ class Kind:
 
     @property
     def node(self) -> str:
-        """Give the name of the node's container."""
+        """Return the name of the node's container."""
         return f"{self.name}-control-plane"
 
     @property
     def volumes(self) -> tuple[Path, str]:
-        """Give the folder that is mounted into the node."""
+        """Return the folder that is mounted into the node."""
         return self.folder / "volumes", ON_NODE
 
     def execute(self, *command: str) -> str:
@@ -98,23 +98,23 @@ class Kind:
         run(program(), "load", "image-archive", archive, "--name", self.name)
 
     def has_image(self, reference: str) -> bool:
-        """Whether the node's containerd has the image."""
+        """Return whether the node's containerd has the image."""
         return reference in self.execute("ctr", "--namespace=k8s.io", "images", "list", "--quiet")
 
     def kill(self, component: str, number: int) -> None:
-        """Send a signal to a part; the kubelet is stopped as a service, or it would come back at once."""
+        """Send a signal to a component; the kubelet is stopped as a service, or it would restart at once."""
         if component == "kubelet":
             self.execute("systemctl", "stop", "kubelet")
         else:
             self.execute("pkill", f"-{signal.Signals(number).name[3:]}", "-x", component[:15])
 
     def start(self, component: str) -> None:
-        """Start a part, unless the kubelet does."""
+        """Start a component, unless the kubelet does."""
         if component not in BACK_BY_THEMSELVES:
             self.execute("systemctl", "start", component)
 
     def keep_logs(self, folder: Path) -> None:
-        """Have kind export what it knows."""
+        """Export the logs that kind collects."""
         run(program(), "export", "logs", folder, "--name", self.name)
 
     def down(self) -> None:
@@ -124,7 +124,7 @@ class Kind:
 
 
 def up(*, left_running: bool = False) -> Cluster:
-    """Create a cluster; earlier ones whose owner is gone are deleted first."""
+    """Create a cluster; delete earlier ones whose owner is gone."""
     remove_leftovers()
     folder = Path(tempfile.mkdtemp(prefix="qlib-shadow-kind-"))
     (folder / "volumes").mkdir()
@@ -139,13 +139,13 @@ def up(*, left_running: bool = False) -> Cluster:
 
 
 def create(name: str, kubeconfig: Path, config: str) -> None:
-    """Have kind create a cluster, and wait until it is ready."""
+    """Create a cluster by kind, and wait until it is ready."""
     names = ("--name", name, "--kubeconfig", kubeconfig)
     run(program(), "create", "cluster", *names, "--wait=180s", "--config=-", stdin=config)
 
 
 def clusters() -> list[str]:
-    """Name the kind clusters that this module has made."""
+    """Return the names of the kind clusters of this module."""
     return [name for name in run(program(), "get", "clusters").split() if name.startswith(PREFIX)]
 
 
@@ -158,7 +158,7 @@ def remove_leftovers() -> None:
 
 
 def left_running() -> list[Cluster]:
-    """Find the cluster that was left running; its folder is where its node's mount comes from."""
+    """Return the cluster that was left running; its folder is its node's mount."""
     name = f"{PREFIX}{LEFT_RUNNING}"
     if name not in clusters():
         return []

@@ -1,6 +1,6 @@
 """The operator of this checkout on a kind cluster: `make kind-up`, `make kind-demo`, `make kind-down`.
 
-What it installs is manifests/overlays/development, with the images of this checkout in it.
+It installs manifests/overlays/development with the images of this checkout.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME = "qlib-shadow"
-"""Of the cluster; and of the namespace, unless another one is asked for."""
+"""The name of the cluster, and of the namespace by default."""
 OVERLAY = REPOSITORY / "manifests/overlays/development"
 FOLDER = REPOSITORY / kind.MOUNTED
 CLAIM = "qlib-shadow-data"
 
 
 def up(options: argparse.Namespace) -> None:
-    """Create the cluster if it is not there, bring the images of this checkout, and install the operator."""
+    """Create the cluster if needed, load the images of this checkout, and install the operator."""
     configuration = kind.configuration(options.configuration, FOLDER)
     make_folder(FOLDER)
     if NAME not in run(kind.program(), "get", "clusters").split():
@@ -51,24 +51,24 @@ def down(_: argparse.Namespace) -> None:
 
 
 def check(_: argparse.Namespace) -> None:
-    """Say nothing where Docker answers."""
+    """Do nothing if Docker answers."""
 
 
 def the_cluster() -> Cluster:
-    """Give the cluster that is running."""
+    """Return the cluster that is running."""
     if NAME not in run(kind.program(), "get", "clusters").split():
         raise TestClusterError(f"there is no kind cluster {NAME}; create it: make kind-up")
     return Cluster(FOLDER / "kubeconfig", kind.kubectl(), kind.Kind(NAME, FOLDER))
 
 
 def make_folder(folder: Path) -> None:
-    """Make what the volume is, for stages that are nobody on this machine."""
+    """Create the volume's folder, writable for the stages' user, which this machine does not have."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "data").chmod(0o777)
 
 
 def install(cluster: Cluster, built: Images, folder: Path, namespace: str = NAME) -> None:
-    """Install the overlay for development with the images that were built, and wait until it is ready."""
+    """Install the development overlay with the built images, and wait until it is ready."""
     for image in (built.runner, built.operator):
         cluster.load_image(image.archive, image.reference)
     _, on_node = cluster.machine.volumes
@@ -79,7 +79,7 @@ def install(cluster: Cluster, built: Images, folder: Path, namespace: str = NAME
 
 
 def kustomization(built: Images, folder: Path, namespace: str, volume: str) -> str:
-    """Say what is different from the overlay: images, and for tests the namespace and the volume's folder."""
+    """Return the changes to the overlay: images, and for tests the namespace and the volume's folder."""
     repository, _, tag = built.operator.reference.rpartition(":")
     runner = {"name": "QLIB_SHADOW_RUNNER_IMAGE", "value": built.runner.reference}
     container = {"name": "operator", "env": [runner]}
@@ -101,12 +101,12 @@ def kustomization(built: Images, folder: Path, namespace: str, volume: str) -> s
 
 
 def patch(version: str, of: str, name: str, change: Mapping[str, object]) -> dict[str, str]:
-    """Write a patch of one object."""
+    """Return a patch of one object."""
     return {"patch": json.dumps({"apiVersion": version, "kind": of, "metadata": {"name": name}, **change})}
 
 
 def try_out(cluster: Cluster, manifest: Path, namespace: str = NAME) -> str:
-    """Apply a run, wait for its end, and give it as kubectl prints it; a failure is its own sentence."""
+    """Apply a run, wait for its end, and return it as kubectl prints it; a failure is its own sentence."""
     where, file = f"--namespace={namespace}", f"--filename={manifest}"
     cluster.kubectl("apply", where, file)
     names = cluster.kubectl("get", where, file, "--output=name").split()
@@ -122,7 +122,7 @@ def try_out(cluster: Cluster, manifest: Path, namespace: str = NAME) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line; each verb's help is its function's first line."""
+    """Return the command line's parser; each verb's help is its function's first line."""
     top = argparse.ArgumentParser(prog="kind_development", description="The operator on a kind cluster.")
     verbs = top.add_subparsers(required=True, metavar="VERB")
     for act in (up, demo, down, check):
@@ -137,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what was asked; a failure is one sentence."""
+    """Run the command; a failure is one sentence."""
     options = parser().parse_args(arguments)
     try:
         kind.require_docker()

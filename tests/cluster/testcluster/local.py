@@ -33,16 +33,16 @@ class Local:
 
     @property
     def state(self) -> Path:
-        """Give the folder that holds everything of this cluster."""
+        """Return the folder that holds everything of this cluster."""
         return self.sandbox.state
 
     @property
     def volumes(self) -> tuple[Path, str]:
-        """Give the folder for volumes; node and tests see the same."""
+        """Return the folder for volumes; node and tests see the same."""
         return self.state / "volumes", f"{self.state}/volumes"
 
     def ctr(self, *arguments: str | Path) -> list[str]:
-        """Give the command line of containerd's own client."""
+        """Return the command line of containerd's own client."""
         where = (f"--address={self.state}/containerd.sock", "--namespace=k8s.io")
         return self.sandbox.inside("ctr", *where, *arguments)
 
@@ -55,7 +55,7 @@ class Local:
         return bool(run(*self.ctr("images", "list", "--quiet", f"name=={reference}")).strip())
 
     def start(self, component: str) -> None:
-        """Start a part; its output goes on in the same log."""
+        """Start a component; its output continues in the same log."""
         arguments = json.loads((self.state / "commands.json").read_text())[component]
         with (self.state / "logs" / f"{component}.log").open("a") as log:
             process = subprocess.Popen(
@@ -68,7 +68,7 @@ class Local:
         STARTED.append(process)
 
     def kill(self, component: str, number: int) -> None:
-        """Send a signal to a part, and wait for its end."""
+        """Send a signal to a component, and wait for its end."""
         numbers = self.processes(component)
         if not numbers:
             raise TestClusterError(
@@ -80,12 +80,12 @@ class Local:
         wait_for(lambda: all(map(has_ended, numbers)), PATIENCE, f"the end of {component}")
 
     def running(self) -> list[str]:
-        """Name the parts that run."""
+        """Return the names of the running components."""
         parts = (*components.CONTROL_PLANE, *components.NODE)
         return [name for name in parts if self.processes(name)]
 
     def processes(self, component: str) -> list[int]:
-        """Find a part's processes by the path that only this cluster starts it from."""
+        """Return a component's processes, by the path that only this cluster starts it from."""
         own = os.fsencode(self.program(component)) + b"\0"
         found = []
         for line in Path("/proc").glob("[0-9]*/cmdline"):
@@ -95,11 +95,11 @@ class Local:
         return found
 
     def program(self, component: str) -> Path:
-        """Give the path of a part's program, the cluster's own link to it."""
+        """Return the path of a component's program, the cluster's own link to it."""
         return self.state / "bin" / component
 
     def keep_logs(self, folder: Path) -> None:
-        """Copy what the parts and the pods have written."""
+        """Copy the logs of components and pods."""
         shutil.copytree(self.state / "logs", folder, dirs_exist_ok=True, ignore_dangling_symlinks=True)
 
     def down(self) -> None:
@@ -111,7 +111,7 @@ class Local:
 
 
 def has_ended(process: int) -> bool:
-    """Whether a process is gone with all it held.
+    """Return whether a process is gone with everything that it held.
 
     Its command line goes first, and its first thread may be dead (Z) while others still hold its sockets.
     """
@@ -124,7 +124,7 @@ def has_ended(process: int) -> bool:
 
 
 STARTED: list[subprocess.Popen[bytes]] = []
-"""The parts that this process started, to bury when they have ended."""
+"""The components that this process started, to reap when they have ended."""
 
 
 def up(*, node: bool = True, left_running: bool = False) -> Cluster:
@@ -141,7 +141,7 @@ def up(*, node: bool = True, left_running: bool = False) -> Cluster:
 
 
 def boot(machine: Local, folders: tuple[Path, ...], *, node: bool) -> Cluster:
-    """Start the parts in the order in which they need each other: too early makes them wait longer."""
+    """Start the components in the order in which they need each other: too early makes them wait longer."""
     state, address = machine.state, machine.sandbox.address
     prepare(state, folders)
     pki = identities(state, str(address))
@@ -168,7 +168,7 @@ def boot(machine: Local, folders: tuple[Path, ...], *, node: bool) -> Cluster:
 
 
 def prepare(state: Path, folders: tuple[Path, ...]) -> None:
-    """Make the cluster's folders, and its own links to the programs."""
+    """Create the cluster's folders, and its own links to the programs."""
     for name in ("bin", "logs", "volumes"):
         (state / name).mkdir()
     for program in (program for folder in folders for program in folder.iterdir()):
@@ -177,7 +177,7 @@ def prepare(state: Path, folders: tuple[Path, ...]) -> None:
 
 
 def identities(state: Path, address: str) -> Authority:
-    """Make everyone's certificate and kubeconfig."""
+    """Create all certificates and kubeconfigs."""
     pki = Authority.make(state / "pki", f"https://{address}:{components.API_PORT}")
     served = ("DNS:localhost", "DNS:kubernetes.default.svc", "IP:127.0.0.1", f"IP:{components.API_SERVICE}")
     pki.issue("apiserver", "/CN=kube-apiserver", *served, f"IP:{address}")
@@ -191,7 +191,7 @@ def identities(state: Path, address: str) -> Authority:
 
 
 def is_ready(pki: Authority) -> bool:
-    """Ask the API server without kubectl: starting that over and over would take the processor from it."""
+    """Return whether the API server is ready, without kubectl, whose repeated start takes processor time."""
     try:
         trusted = ssl.create_default_context(cafile=pki.certificate)
         with urllib.request.urlopen(f"{pki.server}/readyz", context=trusted, timeout=2) as answer:
@@ -201,7 +201,7 @@ def is_ready(pki: Authority) -> bool:
 
 
 def left_running() -> list[Cluster]:
-    """Find the clusters that were started earlier and left running."""
+    """Return the clusters that were left running."""
     return [
         Cluster(box.state / "pki" / "admin.conf", box.state / "bin" / "kubectl", Local(box))
         for box in sandbox.find()

@@ -1,4 +1,4 @@
-"""The Debian packages that a node and its images need, installed where that is possible."""
+"""The Debian packages that a node and its images need, installed if possible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NODE = {
     "nsenter": "util-linux",
     "unshare": "util-linux",
 }
-"""Program → the package that brings it."""
+"""Program → the package that contains it."""
 IMAGES = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",
@@ -30,7 +30,7 @@ IMAGES = {
 
 
 def require(programs: dict[str, str]) -> None:
-    """Make sure that the programs are there; install their packages if this is root on a Debian."""
+    """Make sure that the programs exist; install their packages if this is root on a Debian."""
     packages = absent(programs)
     if not packages:
         return
@@ -46,14 +46,14 @@ def require(programs: dict[str, str]) -> None:
 
 
 def absent(programs: dict[str, str]) -> list[str]:
-    """Name the packages whose programs are not there."""
+    """Return the packages whose programs are missing."""
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     found = {program for program in programs if shutil.which(program, os.F_OK, path)}
     return sorted({package for program, package in programs.items() if program not in found})
 
 
 def install(packages: list[str]) -> None:
-    """Install Debian packages, with a second look after renewing the lists."""
+    """Install Debian packages; retry after renewing the lists."""
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     command = ("apt-get", "install", "--yes", "--no-install-recommends", *packages)
     try:

@@ -1,4 +1,4 @@
-"""Which cluster the tests get: the one that was named, kind's where Docker answers, or one built here."""
+"""Which cluster the tests get: the given one, kind's if Docker answers, or one built here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KUBECONFIG = "QLIB_SHADOW_TEST_KUBECONFIG"
-"""The environment's word for `--kubeconfig`."""
+"""The environment variable for `--kubeconfig`."""
 
 
 def up(*, node: bool = True, left_running: bool = False) -> Cluster:
@@ -26,18 +26,18 @@ def up(*, node: bool = True, left_running: bool = False) -> Cluster:
 
 
 def left_running() -> list[Cluster]:
-    """Find the clusters that `up` has left running on this machine."""
+    """Return the clusters that `up` has left running on this machine."""
     by_kind = kind.left_running() if kind.docker_answers() else []
     return by_kind + (local.left_running() if is_root() else [])
 
 
 def is_root() -> bool:
-    """Whether this process may look into sandboxes."""
+    """Return whether this process may inspect sandboxes."""
     return os.geteuid() == 0
 
 
 def given(kubeconfig: Path) -> Cluster:
-    """Take the cluster of a kubeconfig: one of ours that was left running, or a stranger's."""
+    """Return the cluster of a kubeconfig: one of ours that was left running, or a foreign one."""
     if not kubeconfig.is_file():
         raise TestClusterError(f"there is no kubeconfig at {kubeconfig}; name an existing file, or none")
     ours = [cluster for cluster in left_running() if cluster.kubeconfig == kubeconfig.resolve()]
@@ -48,7 +48,7 @@ def given(kubeconfig: Path) -> Cluster:
 
 @contextmanager
 def obtain(kubeconfig: Path | None = None) -> Iterator[Cluster]:
-    """Lend a cluster, and end it afterwards if it was made for this."""
+    """Yield a cluster, and end it afterwards if it was created for this."""
     if kubeconfig:
         yield given(kubeconfig)
         return

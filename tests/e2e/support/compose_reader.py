@@ -1,4 +1,4 @@
-"""What reads images/compose.yaml: Docker where it answers, otherwise Podman, on the images of buildah."""
+"""The Compose program for images/compose.yaml: Docker if it answers, else Podman with buildah's images."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ additionalimagestores = ["{images}"]
 [storage.options.overlay]
 skip_mount_home = "true"
 """
-"""Of its own, so that nothing is written to the images; without a mount that would be left behind."""
+"""A separate store, so that nothing is written to the images; without a mount that would be left behind."""
 LIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]\n'
-"""Podman's own cannot be had where rlimits may not be raised."""
+"""Podman's own limits cannot be set where rlimits may not be raised."""
 
 
 @dataclass(frozen=True)
 class Composer:
-    """A program that understands the file, and the environment that it needs."""
+    """A Compose program, and the environment that it needs."""
 
     program: str
     env: dict[str, str] = field(default_factory=dict)
 
     def make(self, target: str, **variables: str) -> str:
-        """Make a target, as a user does."""
+        """Run a make target, as a user does."""
         given = [f"COMPOSE={self.program}", *(f"{name}={value}" for name, value in variables.items())]
         return run("make", "--no-print-directory", target, *given, cwd=ROOT, env=self.env)
 
@@ -51,7 +51,7 @@ class Composer:
 
 
 def composer(scratch: Path, images: Images) -> Composer:
-    """Choose what this machine has; no network, since nothing here needs one."""
+    """Return what this machine has; without network, which no test here needs."""
     env = {"QLIB_SHADOW_RUNNER_IMAGE": images.runner.reference, "QLIB_SHADOW_NETWORK": "none"}
     if kind.docker_answers():
         return Composer("docker compose", env)

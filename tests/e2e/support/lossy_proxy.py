@@ -1,4 +1,4 @@
-"""A line between two programs that can be made to swallow what one of them says."""
+"""A proxy between two programs that can drop what one of them sends."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Relay:
-    """Passes everything on between whoever connects and a server, until told to swallow."""
+    """Forwards everything between clients and a server, until told to drop it."""
 
     server: tuple[str, int]
     swallows: bool = False
-    """What the clients say gets lost; what the server says still arrives."""
+    """Whether requests are dropped; answers still arrive."""
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
 
     def __post_init__(self) -> None:
@@ -27,12 +27,12 @@ class Relay:
 
     @property
     def port(self) -> int:
-        """Where to connect."""
+        """Return the port to connect to."""
         port: int = self._listener.getsockname()[1]
         return port
 
     def close(self) -> None:
-        """Take no more connections, and see those that are there to their end."""
+        """Accept no more connections, and wait for the end of the open ones."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -55,7 +55,7 @@ class Relay:
 
 
 def pass_on(source: socket.socket, goal: socket.socket, lost: Callable[[], bool] = lambda: False) -> None:
-    """Hand on whatever comes, or lose it, until one side hangs up; then hang up on the other."""
+    """Forward or drop data until one side closes; then close the other."""
     with suppress(OSError):
         while data := source.recv(65_536):
             if not lost():

@@ -1,4 +1,4 @@
-"""Operators of one's own: processes with the rights of manifests/rbac alone, in namespaces of one's own."""
+"""Operators as local processes with exactly the rights of manifests/rbac, in their own namespaces."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ SMALL = json.dumps({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"me
 
 
 QUERY_AFTER_SECONDS = 3
-"""How long a pod may be on its way before the operator says what it waits for: the tests wait as long."""
+"""How late a pod may start before the operator queries the cause: the tests wait as long."""
 ALARMING = ("defect", "traceback", "forbidden", "is invalid")
-"""What the API server refuses is asked for in error; that it is slow is nobody's fault."""
+"""Words of a defect or of a refused request; a slow API server is not a fault."""
 TRIED_AGAIN = "Request attempt #"
-"""Where kopf calls an error what it tries again."""
+"""kopf logs a retry as an error."""
 
 
 def synthetic(path: str, **more: Any) -> dict[str, Any]:
-    """Ask for a small made-up market."""
+    """Return a small synthetic dataset."""
     source = {"synthetic": {"symbols": 10, "days": 260, **more}}
     return {"path": f"/data/qlib/{path}", "source": source}
 
 
 def unreachable(path: str) -> dict[str, Any]:
-    """Ask for an archive that nobody serves: at work for a while, and then a fault that may pass."""
+    """Return an archive that is not served: the download runs for a while, and then fails transiently."""
     source = {"archive": {"url": "https://127.0.0.1:9/us.zip", "sha256": "0" * 64}}
     return {"path": f"/data/qlib/{path}", "source": source}
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """One namespace with a volume, as a user of it sees it."""
+    """One namespace with a volume, as its user sees it."""
 
     cluster: Cluster
     namespace: str
@@ -62,11 +62,11 @@ class Workshop:
         return self.cluster.kubectl(f"--namespace={self.namespace}", *args, **kwargs)
 
     def get(self, kind: str, *args: str) -> dict[str, Any]:
-        """Read an object, or several."""
+        """Return an object, or several."""
         return self.cluster.get(kind, *args, f"--namespace={self.namespace}")
 
     def objects(self, kind: str, *args: str) -> list[dict[str, Any]]:
-        """Read objects; there may be none."""
+        """Return objects; there may be none."""
         found: list[dict[str, Any]] = self.get(kind, *args).get("items", [])
         return found
 
@@ -81,7 +81,7 @@ class Workshop:
         self.kubectl("patch", "qsr", run, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
 
     def run_held_back(self, name: str, **spec: Any) -> dict[str, Any]:
-        """Apply a run whose download no node may begin yet; wait until that is told, and give its Job."""
+        """Apply a run whose download fits no node yet; wait until it is reported, and return its Job."""
         gate = {"download": {"nodeSelector": {f"{self.namespace}/{name}": "open"}}}
         self.run(name, **spec, stages=gate)
         self.wait_for_stage(name, "download", reason="Unschedulable")
@@ -89,7 +89,7 @@ class Workshop:
         return job
 
     def let_in(self, run: str) -> None:
-        """Let the nodes take a run that was held back."""
+        """Let a held-back run start."""
         self.cluster.kubectl("label", "nodes", "--all", f"{self.namespace}/{run}=open")
 
     def wait(self, run: str, condition: str) -> None:
@@ -97,42 +97,42 @@ class Workshop:
         self.kubectl("wait", f"--for=condition={condition}", f"qsr/{run}", f"--timeout={PATIENCE}s")
 
     def wait_for_stage(self, run: str, stage: str, **values: str) -> dict[str, Any]:
-        """Wait until a stage's status shows some values, and give it."""
+        """Wait until a stage's status has some values, and return it."""
         for name, value in values.items():
             path = f"{{.status.stages[?(@.name=='{stage}')].{name}}}"
             self.kubectl("wait", f"--for=jsonpath={path}={value}", f"qsr/{run}", f"--timeout={PATIENCE}s")
         return self.stage(run, stage)
 
     def status(self, run: str) -> dict[str, Any]:
-        """Read a run's status."""
+        """Return a run's status."""
         found: dict[str, Any] = self.get("qsr", run)["status"]
         return found
 
     def stage(self, run: str, stage: str) -> dict[str, Any]:
-        """Read a stage's status."""
+        """Return a stage's status."""
         return next(one for one in self.status(run)["stages"] if one["name"] == stage)
 
     def condition(self, run: str, kind: str) -> dict[str, Any]:
-        """Read a condition."""
+        """Return a condition."""
         return next(one for one in self.status(run)["conditions"] if one["type"] == kind)
 
     def failure(self, run: str) -> dict[str, Any]:
-        """Wait for a run to fail, and give the condition that says why."""
+        """Wait for a run to fail, and return the condition Failed."""
         self.wait(run, "Failed")
         return self.condition(run, "Failed")
 
     def jobs(self, run: str) -> dict[str, dict[str, Any]]:
-        """Give the Jobs of a run by name."""
+        """Return the Jobs of a run by name."""
         found = self.objects("jobs", f"--selector=qlibshadow.io/run={run}")
         return {job["metadata"]["name"]: job for job in found}
 
     def pods(self, run: str) -> list[dict[str, Any]]:
-        """Give the pods of a run, oldest first."""
+        """Return the pods of a run, oldest first."""
         found = self.objects("pods", f"--selector=qlibshadow.io/run={run}")
         return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
     def running_pod(self, run: str) -> str:
-        """Wait until a run has a pod at work, and name it."""
+        """Wait until a run has a running pod, and return its name."""
         selector = (f"--selector=qlibshadow.io/run={run}", "--field-selector=status.phase=Running")
 
         def found() -> str:
@@ -142,7 +142,7 @@ class Workshop:
         return wait_for(found, PATIENCE, f"a running pod of {run}")
 
     def events(self, run: str) -> dict[str, str]:
-        """Give what Events say of a run, by reason."""
+        """Return the Events of a run, by reason."""
         found = self.objects("events.events.k8s.io", f"--field-selector=regarding.name={run}")
         return {one["reason"]: one["note"] for one in found}
 
@@ -153,16 +153,16 @@ class Workshop:
 
 @dataclass
 class Process:
-    """An operator that can be killed and started again."""
+    """An operator that can be killed and restarted."""
 
     environment: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = field(default=None)
     seen: int = 0
-    """How much of the log is an earlier life's."""
+    """How much of the log is from an earlier process."""
 
     def start(self) -> None:
-        """Start it, and wait until it is well."""
+        """Start it, and wait until it watches."""
         with self.log.open("ab") as log:
             self.seen = log.tell()
             command = (sys.executable, "-m", "qlib_shadow_operator")
@@ -170,24 +170,24 @@ class Process:
         wait_for(self.is_watching, PATIENCE, "the operator to watch")
 
     def is_watching(self) -> bool:
-        """Whether it says so; a dead one is an error."""
+        """Return whether it watches; a dead process is an error."""
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()[-2000:]
         return b"watching" in self.log.read_bytes()[self.seen :]
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill it."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Read its log."""
+        """Return its log."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
 
 def alarms(lines: list[dict[str, Any]], *words: str) -> list[str]:
-    """Give what an operator says of defects, of refusals, or in such words; a slow API server is neither."""
+    """Return the log messages about defects, refusals, or such words; a slow API server is neither."""
     found = []
     for line in lines:
         message, level = line["message"], line["level"]
@@ -200,7 +200,7 @@ def alarms(lines: list[dict[str, Any]], *words: str) -> list[str]:
 
 @contextmanager
 def workshop(cluster: Cluster, *, policy: bool = True) -> Iterator[Workshop]:
-    """Make a namespace with a volume, and take it away."""
+    """Create a namespace with a volume, and delete it afterwards."""
     name = f"test-{uuid4().hex[:8]}"
     make_namespace(cluster, name)
     if policy:
@@ -220,7 +220,7 @@ def define_runs(cluster: Cluster) -> None:
 
 
 def make_namespace(cluster: Cluster, name: str) -> None:
-    """Make a namespace that admits restricted pods alone."""
+    """Create a namespace that admits only restricted pods."""
     metadata = {"name": name, "labels": RESTRICTED}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     account = ("serviceaccount/default", f"--namespace={name}")
@@ -228,7 +228,7 @@ def make_namespace(cluster: Cluster, name: str) -> None:
 
 
 def remove_namespace(cluster: Cluster, name: str) -> None:
-    """Take a namespace away with its volumes; nobody waits for it."""
+    """Delete a namespace with its volumes, without waiting."""
     cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
     cluster.kubectl("delete", "pv", f"--selector=qlibshadow.io/test-namespace={name}", "--wait=false")
 
@@ -256,11 +256,11 @@ def operating(
         yield process
     finally:
         process.kill()
-        sys.stdout.write(log.read_text()[-20_000:])  # pytest shows it where a test failed
+        sys.stdout.write(log.read_text()[-20_000:])  # pytest shows it if a test failed
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as lent:
         lent.bind(("127.0.0.1", 0))
         return int(lent.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Releases of the chart, as a platform engineer makes them: by helm, into a cluster of their own."""
+"""Releases of the chart, installed by helm as a platform engineer does."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Release:
         return self.cluster.kubectl(f"--namespace={self.name}", *arguments, **more)
 
     def values(self) -> list[str]:
-        """Name the images under test, and a volume that was made by hand."""
+        """Return the values of the images under test and of an existing volume."""
 
         def image(part: str, reference: str) -> list[str]:
             repository, _, tag = reference.rpartition(":")
@@ -67,7 +67,7 @@ class Release:
         ]
 
     def prepare(self) -> Path:
-        """Make the namespace, which admits restricted pods alone, and a volume; give the volume's folder."""
+        """Create a restricted namespace and a volume; return the volume's folder."""
         restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
         metadata = {"name": self.name, "labels": restricted}
         here, on_node = self.cluster.machine.volumes
@@ -84,7 +84,7 @@ class Release:
         self.helm("upgrade", "--install", self.name, chart, *patient, *self.values(), *arguments)
 
     def run(self, name: str, **spec: Any) -> None:
-        """Make a tiny run."""
+        """Create a tiny run."""
         document = {
             "apiVersion": "qlibshadow.io/v1alpha1",
             "kind": "QlibShadowRun",
@@ -100,7 +100,7 @@ class Release:
 
 
 def older_chart(folder: Path) -> Path:
-    """Copy the chart as an earlier version would have been: without a field that has come since."""
+    """Return a copy of the chart in an earlier version: without a field that was added since."""
     chart = folder / "older"
     shutil.copytree(CHART, chart)
     path = chart / "files/crd.yaml"

@@ -66,7 +66,7 @@ def test_what_is_typed_on_a_laptop_works(page: Path, folder: Path):
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
-def test_the_pages_are_found():
+def test_pages_are_found():
     """A pattern that finds nothing would pass all of the above."""
     assert {"docs/first-run.md", "docs/commands.md", "docs/cleaning-up.md"} <= {name(page) for page in LAPTOP}
     assert sum(block.is_run for block in all_blocks()) > 20

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.docs.blocks import PAGES, ROOT, name
 
-from qlib_shadow_runner.cli.parser import build_parser
-from qlib_shadow_runner.cli.words.shared import subcommands
+from qlib_shadow_runner.cli.parser import build_parser, subcommands
 
 if TYPE_CHECKING:
     from pathlib import Path

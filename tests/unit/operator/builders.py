@@ -1,4 +1,4 @@
-"""Runs and what exists for them, built so that a test reads like a story."""
+"""Builds runs and what exists for them, for readable tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ METRICS: Figures = {"ic": 0.04123, "rankIc": 0.0441, "annualizedReturn": 0.0891,
 
 
 def result(stage: Stage, reason: str = "Succeeded", message: str = "done", **more: Any) -> str:
-    """Write a result as the runner does."""
+    """Return a result as the runner writes it."""
     content: dict[str, Any] = {
         "stage": stage,
         "uid": UID,
@@ -61,15 +61,15 @@ class Scene:
         return replace(self, run=run)
 
     def named(self, name: str) -> Scene:
-        """Name the run."""
+        """Rename the run."""
         return replace(self, run=replace(self.run, name=name))
 
     def deleted(self) -> Scene:
-        """Ask for the run's deletion."""
+        """Mark the run as being deleted."""
         return replace(self, run=replace(self.run, deleting=True))
 
     def job(self, stage: Stage, **fields: Any) -> Scene:
-        """Let a stage's Job exist."""
+        """Add or change a stage's Job."""
         known = self.observed.jobs.get(stage) or Job(
             name=self.run.job_name(stage),
             uid=f"job-{stage}",
@@ -82,18 +82,18 @@ class Scene:
         return replace(self, observed=replace(self.observed, jobs=jobs))
 
     def without_job(self, stage: Stage) -> Scene:
-        """Let a stage's Job, and its pods, be gone."""
+        """Remove a stage's Job and its pods."""
         jobs = {s: job for s, job in self.observed.jobs.items() if s is not stage}
         pods = {s: found for s, found in self.observed.pods.items() if s is not stage}
         return replace(self, observed=replace(self.observed, jobs=jobs, pods=pods))
 
     def without_pods(self, stage: Stage) -> Scene:
-        """Let a stage's pods be gone, and its Job be there."""
+        """Remove a stage's pods, but not its Job."""
         pods = {s: found for s, found in self.observed.pods.items() if s is not stage}
         return replace(self, observed=replace(self.observed, pods=pods))
 
     def pod(self, stage: Stage, name: str = "pod-1", **fields: Any) -> Scene:
-        """Let a pod of a stage exist, or be otherwise."""
+        """Add or change a pod of a stage."""
         scene = self if stage in self.observed.jobs else self.job(stage, active=1)
         others = tuple(pod for pod in scene.observed.pods.get(stage, ()) if pod.name != name)
         fresh = Pod(
@@ -103,28 +103,28 @@ class Scene:
         return replace(scene, observed=replace(scene.observed, pods=pods))
 
     def made_at_once(self, stage: Stage) -> Scene:
-        """Let all pods of a stage be of the same second."""
+        """Give all pods of a stage the same creation time."""
         pods = tuple(replace(pod, created_at=NOW) for pod in self.observed.pods[stage])
         return replace(self, observed=replace(self.observed, pods={**self.observed.pods, stage: pods}))
 
     def without_pod(self, stage: Stage, name: str) -> Scene:
-        """Let a pod be gone."""
+        """Remove a pod."""
         kept = tuple(pod for pod in self.observed.pods[stage] if pod.name != name)
         pods = {**self.observed.pods, stage: kept}
         return replace(self, observed=replace(self.observed, pods=pods))
 
     def pod_is(self, stage: Stage, **fields: Any) -> Scene:
-        """Let a stage's pods be otherwise."""
+        """Change all pods of a stage."""
         changed = tuple(replace(pod, **fields) for pod in self.observed.pods[stage])
         pods = {**self.observed.pods, stage: changed}
         return replace(self, observed=replace(self.observed, pods=pods))
 
     def running(self, stage: Stage, name: str = "pod-1") -> Scene:
-        """Let a stage be at work."""
+        """Add a running pod of a stage."""
         return self.pod(stage, name, phase="Running", running_since=NOW)
 
     def succeeded(self, stage: Stage, message: str | None = None) -> Scene:
-        """Let a stage end well."""
+        """Add a complete Job of a stage, with its pod and result."""
         end = Termination(0, "Completed", result(stage) if message is None else message, finished_at=NOW)
         scene = self.job(stage, is_complete=True, active=0, succeeded=1, ended_at=NOW)
         return scene.pod(stage, phase="Succeeded", termination=end, image_id="sha256:1")
@@ -132,31 +132,31 @@ class Scene:
     def attempt_failed(
         self, stage: Stage, code: int, message: str = "", *, kill: str = "Error", name: str = "pod-1"
     ) -> Scene:
-        """Let one attempt end badly; the Job goes on."""
+        """Add a failed pod; the Job continues."""
         end = Termination(code, kill, message, finished_at=NOW)
         return self.pod(stage, name, phase="Failed", termination=end, memory_limit="2Gi")
 
     def failed(self, stage: Stage, code: int, message: str = "", *, kill: str = "Error") -> Scene:
-        """Let a stage end badly, for good."""
+        """Add a failed Job of a stage with its failed pod."""
         scene = self.attempt_failed(stage, code, message, kill=kill)
         return scene.job_failed(stage, "BackoffLimitExceeded")
 
     def job_failed(self, stage: Stage, reason: str) -> Scene:
-        """Let the Job controller give up."""
+        """Mark a stage's Job as failed."""
         return self.job(stage, is_failed=True, active=0, failed=1, failure_reason=reason, ended_at=NOW)
 
     def rejected(self, stage: Stage, message: str, *, permanent: bool = False) -> Scene:
-        """Let the API server refuse the stage's Job."""
+        """Add a refusal of the stage's Job by the API server."""
         rejections = {stage: Rejection(message, permanent)}
         return replace(self, observed=replace(self.observed, rejections=rejections))
 
     def replaced(self, stage: Stage) -> Scene:
-        """Let another Job of the same name stand where one was deleted."""
+        """Replace a stage's Job by another one of the same name."""
         scene = self.without_job(stage)
         return scene.job(stage, uid=f"another-job-{stage}", active=1)
 
     def report(self, stage: Stage, **fields: Any) -> Scene:
-        """Let the Job exist that tells a stage's result again."""
+        """Add or change the recovery Job of a stage."""
         known = self.observed.recovery_jobs.get(stage) or Job(
             name=self.run.job_name(stage, PURPOSE_RECOVERY),
             uid=f"report-{stage}",
@@ -169,36 +169,36 @@ class Scene:
         return replace(self, observed=replace(self.observed, recovery_jobs=recovery_jobs))
 
     def told(self, stage: Stage, code: int, message: str, **fields: Any) -> Scene:
-        """Let the report's pod end."""
+        """Add an ended pod of the recovery Job."""
         end = Termination(code, "Completed", message, finished_at=NOW)
         pod = Pod(name="r", uid="r", created_at=NOW, stage=stage, termination=end, **fields)
         pods = {**self.observed.recovery_pods, stage: (pod,)}
         return replace(self, observed=replace(self.observed, recovery_pods=pods))
 
     def untold(self, stage: Stage) -> Scene:
-        """Let the report's pod be at work on a node that is lost."""
+        """Add a recovery pod that runs on a lost node."""
         pod = Pod(name="r", uid="r", created_at=NOW, stage=stage, running_since=NOW, ends_by=NOW)
         pods = {**self.observed.recovery_pods, stage: (pod,)}
         return replace(self, observed=replace(self.observed, recovery_pods=pods))
 
     def answered(self, question: Query, answer: Any) -> Scene:
-        """Let the API server have been asked."""
+        """Add an answer to a query."""
         answers = {**self.observed.answers, question: answer}
         return replace(self, observed=replace(self.observed, answers=answers))
 
     def decide(self, *, minutes: float = 0) -> Decision:
-        """Look, some minutes after the story began; the API server has no other pods than the cache."""
+        """Return the decision some minutes after NOW; the API server has no other pods than the cache."""
         asked: dict[Query, Any] = {FindPods(stage): True for stage in Stage}
         observed = replace(self.observed, answers={**asked, **self.observed.answers})
         return decide(self.run, observed, self.defaults, NOW + timedelta(minutes=minutes))
 
     def seen(self, *, minutes: float = 0) -> Scene:
-        """Let the operator look and write down what it found, as the API server keeps it."""
+        """Apply the status of the decision, as the API server stores it."""
         status = parse_status(render_status(self.decide(minutes=minutes).status))
         return replace(self, run=replace(self.run, status=status))
 
 
 def a_run(name: str = "demo", question: Document | None = None, **spec: Any) -> Scene:
-    """Begin with a run that nobody has looked at."""
+    """Return a run that was never reconciled."""
     fields = RunFields(**spec)
     return Scene(Run(name, "research", UID, "1", generation=1, question=question or {}, spec=fields))

@@ -1,4 +1,4 @@
-"""Raw documents, as the API server gives them."""
+"""Raw documents, as the API server returns them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MADE = "2026-11-21T10:00:00Z"
 
 
 def a_run_document(version: int = 1, **fields: Any) -> dict[str, Any]:
-    """Give a run."""
+    """Return a run."""
     meta = {
         "name": "demo",
         "namespace": "research",
@@ -25,7 +25,7 @@ def a_run_document(version: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def a_job_document(version: int = 2, stage: Stage = Stage.DOWNLOAD, **status: Any) -> dict[str, Any]:
-    """Give a stage's Job."""
+    """Return a stage's Job."""
     return {
         "metadata": {
             "name": f"demo-a1b2c3d4-{stage}",
@@ -42,7 +42,7 @@ def a_job_document(version: int = 2, stage: Stage = Stage.DOWNLOAD, **status: An
 
 
 def a_pod_document(version: int = 3, stage: Stage = Stage.DOWNLOAD, **status: Any) -> dict[str, Any]:
-    """Give a stage's Pod."""
+    """Return a stage's Pod."""
     return {
         "metadata": {
             "name": "pod-1",

@@ -1,4 +1,4 @@
-"""The cache: what the watches told, and how a full list repairs what they missed."""
+"""The cache: what the watches deliver, and how a full list corrects it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = Key("research", "demo")
 
 
 def full() -> ClusterCache:
-    """Fill a cache with a run, a Job and a Pod."""
+    """Return a cache with a run, a Job and a Pod."""
     cache = ClusterCache()
     cache.put("runs", a_run_document(1))
     cache.put("jobs", a_job_document(2))
@@ -26,7 +26,7 @@ def full() -> ClusterCache:
 
 
 def test_a_run_is_gathered_with_its_jobs_and_pods():
-    """By the labels on them."""
+    """They are found by their labels."""
     run, observed = full().gather(KEY)
     assert run is not None
     assert run.name == "demo"
@@ -34,8 +34,8 @@ def test_a_run_is_gathered_with_its_jobs_and_pods():
     assert [pod.name for pod in observed.pods[Stage.DOWNLOAD]] == ["pod-1"]
 
 
-def test_the_order_of_news_does_not_matter():
-    """A Pod may be heard of before its Job, and a Job before its run."""
+def test_order_of_events_does_not_matter():
+    """A Pod may arrive before its Job, and a Job before its run."""
     cache = ClusterCache()
     assert cache.put("pods", a_pod_document(3)) == KEY
     assert cache.put("jobs", a_job_document(2)) == KEY
@@ -45,22 +45,22 @@ def test_the_order_of_news_does_not_matter():
 
 
 def test_an_older_version_does_not_replace_a_newer_one():
-    """What a write returned is newer than what the watch still has to tell."""
+    """The answer to a write is newer than pending watch events."""
     cache = full()
     cache.put("jobs", a_job_document(20, succeeded=1))
     cache.put("jobs", a_job_document(11, active=1))
     assert cache.gather(KEY)[1].jobs[Stage.DOWNLOAD].succeeded == 1
 
 
-def test_a_version_that_is_known_is_not_read_again():
-    """The watch repeats what our own calls have been answered."""
+def test_known_version_is_not_parsed_again():
+    """The watch repeats the answers to our own calls."""
     cache = full()
     before = cache.gather(KEY)[0]
     assert cache.put("runs", a_run_document(1)) == KEY
     assert cache.gather(KEY)[0] is before
 
 
-def test_an_earlier_run_of_the_same_name_leaves_nothing_to_the_next():
+def test_objects_of_an_earlier_run_of_the_same_name_are_ignored():
     """Ownership is by uid."""
     cache = full()
     cache.drop("runs", a_run_document(1))
@@ -73,7 +73,7 @@ def test_an_earlier_run_of_the_same_name_leaves_nothing_to_the_next():
 
 
 def test_a_pod_of_a_replaced_job_is_not_counted():
-    """A Job that was deleted and made again begins anew."""
+    """A recreated Job has a new uid."""
     cache = full()
     again = a_job_document(9)
     again["metadata"]["uid"] = "second"
@@ -82,7 +82,7 @@ def test_a_pod_of_a_replaced_job_is_not_counted():
     assert cache.gather(KEY)[1].pods == {}
 
 
-def test_what_is_dropped_is_gone():
+def test_dropped_objects_leave_nothing():
     """Nothing of it stays in memory."""
     cache = full()
     for kind, document in (
@@ -94,7 +94,7 @@ def test_what_is_dropped_is_gone():
     assert cache == ClusterCache(_lock=cache._lock)
 
 
-def test_a_list_repairs_what_the_watch_missed():
+def test_list_corrects_what_the_watch_missed():
     """A deletion, a change and a creation."""
     cache = full()
     cache.correct("pods", cache.snapshot("pods"), [])
@@ -107,8 +107,8 @@ def test_a_list_repairs_what_the_watch_missed():
     assert Stage.QRUN in observed.jobs
 
 
-def test_a_list_does_not_undo_what_the_watch_told_meanwhile():
-    """The list was asked for before."""
+def test_list_does_not_undo_newer_watch_events():
+    """The list was requested before the watch events."""
     cache = full()
     before = cache.snapshot("jobs")
     cache.put("jobs", a_job_document(9, succeeded=1))
@@ -119,8 +119,8 @@ def test_a_list_does_not_undo_what_the_watch_told_meanwhile():
     assert Stage.QRUN in observed.jobs
 
 
-def test_what_is_gone_does_not_come_back_with_a_late_answer():
-    """The watch told of a Job's deletion before the call that had changed it was answered."""
+def test_deleted_object_does_not_return_with_a_late_answer():
+    """The watch delivered a Job's deletion before an earlier call that changed it was answered."""
     cache = full()
     cache.drop("jobs", a_job_document(9))
     assert cache.put("jobs", a_job_document(7, succeeded=1)) == KEY
@@ -128,16 +128,16 @@ def test_what_is_gone_does_not_come_back_with_a_late_answer():
     assert cache.gather(KEY)[1].jobs == {}
 
 
-def test_what_gets_its_labels_back_comes_back():
-    """To a watch, an object that was left out and is taken in again is another one of the same uid."""
+def test_object_that_regains_its_labels_returns():
+    """For a watch with a selector, an object that matches again is a new object with the same uid."""
     cache = full()
     cache.drop("jobs", a_job_document(9))
     cache.put("jobs", a_job_document(10))
     assert Stage.DOWNLOAD in cache.gather(KEY)[1].jobs
 
 
-def test_only_so_many_are_remembered_to_be_gone(monkeypatch: pytest.MonkeyPatch):
-    """The latest ones: an answer is not under way for long."""
+def test_number_of_remembered_deletions_is_limited(monkeypatch: pytest.MonkeyPatch):
+    """Only the latest ones: answers are not delayed for long."""
     monkeypatch.setattr(cache_module, "DELETED_KEPT_MAX", 1)
     cache = full()
     cache.drop("jobs", a_job_document(9))
@@ -148,16 +148,16 @@ def test_only_so_many_are_remembered_to_be_gone(monkeypatch: pytest.MonkeyPatch)
     assert (len(observed.jobs), len(observed.pods)) == (1, 0)
 
 
-def test_a_list_of_what_is_known_is_not_read_again():
-    """Thousands of finished runs are listed every ten minutes, and none of them changes."""
+def test_known_objects_of_a_list_are_not_parsed_again():
+    """Thousands of unchanged finished runs are listed every ten minutes."""
     cache = full()
     before = cache.snapshot("jobs")
     cache.correct("jobs", before, [a_job_document(2)])
     assert [id(one) for one in cache.snapshot("jobs").values()] == [id(one) for one in before.values()]
 
 
-def test_strangers_are_not_taken_in():
-    """A Job without our labels is none of ours."""
+def test_foreign_objects_are_ignored():
+    """A Job without the operator's labels is ignored."""
     cache = ClusterCache()
     assert cache.put("jobs", {"metadata": {"name": "x", "uid": "y"}}) is None
     assert cache == ClusterCache(_lock=cache._lock)

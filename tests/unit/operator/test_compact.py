@@ -1,4 +1,4 @@
-"""Thousands of finished runs in the cache: equal values are kept once, and nothing else is changed."""
+"""Compact values: equal parts are shared, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SPEC = {
 
 
 def read(document: dict[str, Any]) -> dict[str, Any]:
-    """Give a copy that shares nothing, as a watch does."""
+    """Return a copy that shares nothing, as a watch does."""
     found: dict[str, Any] = json.loads(json.dumps(document))
     return found
 
 
 def finished_run(number: int) -> list[tuple[str, dict[str, Any]]]:
-    """Give the documents of a run that is complete, and of all that it left."""
+    """Return the documents of a complete run, its Jobs and its Pods."""
     meta = {"name": f"run-{number}", "uid": f"uid-{number}"}
     found = [("runs", a_run_document(metadata=meta, spec=SPEC, status=STATUS))]
     for stage in Stage:
@@ -55,29 +55,29 @@ def finished_run(number: int) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_a_compact_value_is_equal():
-    """Of a run and of a pod, with all that they hold."""
+    """For a run and a pod with all their fields."""
     for kind, document in finished_run(1):
         parse = {"runs": parse_run, "pods": parse_pod}.get(kind)
         if parse:
             assert compact(parse(document)) == parse(document)
 
 
-def test_equal_values_are_one():
-    """Texts and keys of two runs; times of one."""
+def test_equal_values_are_shared():
+    """Texts and keys of two runs; times within one."""
     one, other = (compact(parse_run(finished_run(number)[0][1])) for number in (1, 2))
     assert one.status.conditions[0].message is other.status.conditions[0].message
     assert next(iter(one.status.dataset)) is next(iter(other.status.dataset))
     assert one.status.completion_time is one.status.stages[-1].completion_time
 
 
-def test_long_texts_are_left_alone():
+def test_long_texts_are_not_interned():
     """They are hardly ever equal."""
     text = "x" * (SHARED_MAX + 1)
     assert compact(text) is text
 
 
-def test_a_finished_run_takes_little_memory():
-    """Ten thousand of them fit into the operator's limit, with room to work."""
+def test_memory_per_finished_run_is_bounded():
+    """Ten thousand of them fit into the operator's memory limit, with room to work."""
     documents = [one for number in range(RUNS) for one in finished_run(number)]
     cache = ClusterCache()
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""A line that was cut without a word: noticed, given up, and never waited for twice."""
+"""A connection that was cut without notice is detected, given up, and not waited for twice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ApiServer(ThreadingHTTPServer):
-    """Answers every list, until its lines are cut: then those that are open hear no more."""
+    """Answers every list, until its connections are cut: then the open ones receive nothing more."""
 
     daemon_threads = True
     block_on_close = False
@@ -43,21 +43,21 @@ class ApiServer(ThreadingHTTPServer):
         self.items: list[dict[str, Any]] = []
         self.end = threading.Event()
         self.meeting = threading.Barrier(1)
-        """Holds answers back until so many are asked for at a time."""
+        """Holds answers back until as many requests are waiting."""
 
     def cut_the_lines(self) -> None:
-        """Swallow whatever comes over the lines that are open now."""
+        """Answer nothing more on the connections that are open now."""
         self.cut = set(range(1, self.lines + 1))
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One line."""
+    """One connection."""
 
     server: ApiServer
     protocol_version = "HTTP/1.1"
 
     def setup(self) -> None:
-        """Count the lines."""
+        """Count the connections."""
         super().setup()
         self.server.lines += 1
         self.line = self.server.lines
@@ -81,12 +81,12 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
-    """Lend an API server."""
+    """Yield a running API server."""
     server = ApiServer()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -99,17 +99,17 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def cluster(server: ApiServer) -> Cluster:
-    """Connect to it."""
+    """Return a client of it."""
     return Cluster.over(client.Configuration(host=f"http://127.0.0.1:{server.server_port}"), pool=4)
 
 
 def list_runs(cluster: Cluster) -> list[dict[str, Any]]:
-    """Ask for something."""
+    """Send a request."""
     return list(cluster.list_documents("runs", None))
 
 
-def test_calls_share_their_lines(server: ApiServer, cluster: Cluster):
-    """One after the other needs one."""
+def test_calls_share_connections(server: ApiServer, cluster: Cluster):
+    """Sequential calls need only one."""
     for kind in ("runs", "jobs", "pods"):
         assert list(cluster.list_documents(kind, None)) == []
     assert server.lines == 1
@@ -117,13 +117,13 @@ def test_calls_share_their_lines(server: ApiServer, cluster: Cluster):
 
 @pytest.mark.parametrize("kind", ["runs", "jobs", "pods"])
 @pytest.mark.parametrize("namespace", ["research", None])
-def test_a_list_comes_in_pages(server: ApiServer, cluster: Cluster, kind: str, namespace: str | None):
-    """To the last one."""
+def test_list_is_read_in_pages(server: ApiServer, cluster: Cluster, kind: str, namespace: str | None):
+    """All pages are read."""
     server.items = [{"number": number} for number in range(2 * LIST_CHUNK + 1)]
     assert list(cluster.list_documents(kind, namespace)) == server.items
 
 
-def test_a_cut_line_is_given_up_and_not_used_again(
+def test_cut_connection_is_closed_and_not_reused(
     server: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ):
     """Nor are the others that were open when it was cut: each would cost the same wait."""
@@ -144,30 +144,30 @@ def test_a_cut_line_is_given_up_and_not_used_again(
     assert list_runs(cluster) == []
 
 
-def test_an_api_server_that_is_gone_is_a_sentence(cluster: Cluster, server: ApiServer):
-    """No traceback, and another try later."""
+def test_unreachable_api_server_raises_cluster_error(cluster: Cluster, server: ApiServer):
+    """No traceback; the call is retried later."""
     server.socket.close()
     with pytest.raises(ClusterError, match=r"^the API server does not answer: "):
         list_runs(cluster)
 
 
-def test_a_dead_watch_is_noticed_in_time():
-    """The API server ends a healthy watch well before silence would; what follows a cut is bounded."""
+def test_dead_watch_is_detected_in_time():
+    """The API server ends a healthy watch well before the silence limit; recovery time is bounded."""
     watching = kopf_settings().watching
     assert watching.server_timeout == WATCH_SECONDS < WATCH_SILENCE_LIMIT == watching.inactivity_timeout
     assert RECOVERY_LIMIT == WATCH_SILENCE_LIMIT + CONNECT_SECONDS + max(WATCH_BACKOFFS) <= 70
 
 
-def test_a_list_that_is_swallowed_is_given_up_too():
-    """Kopf's own limit would be five minutes."""
+def test_kopf_requests_have_timeouts():
+    """Without them, kopf would wait for five minutes."""
     networking = kopf_settings().networking
     assert (networking.connect_timeout, networking.request_timeout) == (CONNECT_SECONDS, READ_SECONDS)
     assert networking.error_backoffs == WATCH_BACKOFFS
     assert 240 < sum(WATCH_BACKOFFS) < 360
 
 
-def test_the_kernel_takes_the_options():
-    """On every line."""
+def test_kernel_accepts_the_socket_options():
+    """On every connection."""
     with socket.socket() as one:
         for level, option, value in SOCKET_OPTIONS:
             one.setsockopt(level, option, value)

@@ -30,13 +30,13 @@ UNMOUNTED = WarningEvent("FailedMount", "hostPath type check failed", NOW)
 
 
 class Expected(NamedTuple):
-    """What must come of a scene."""
+    """The expected outcome of a scene."""
 
     rule: str
     phase: str
     actions: tuple[str, ...] = ()
     reason: str | None = None
-    """Of the condition Failed, or while there is none, of the stage that the run is at."""
+    """The reason of the condition Failed, or else of the current stage."""
 
 
 begun = a_run().seen().job(DOWNLOAD, active=1)
@@ -53,194 +53,194 @@ NOT_THERE = result(QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d of 
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
 
 CASES: dict[str, tuple[Scene, float, Expected]] = {
-    "a new run begins with the download": (
+    "a new run starts with the download": (
         a_run(), 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
     ),
-    "a run that was looked at begins again if its Job is not there": (
+    "a run whose first Job is missing creates it again": (
         a_run().seen(), 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
     ),
-    "a Job without a pod is on its way": (
+    "a Job without a pod is starting": (
         begun, 1, Expected("stage_is_in_progress", "Pending"),
     ),
-    "a Job that never gets a pod is given up in the end": (
+    "a Job that never gets a pod fails after the start timeout": (
         begun, 31, Expected("stage_has_failed", "Failed", ("DeleteJob",), "NoPod"),
     ),
-    "a pod that pulls its image is on its way": (
+    "a pod that pulls its image is starting": (
         begun.pod(DOWNLOAD, waiting_reason="ContainerCreating"), 1, Expected("stage_is_in_progress", "Pending"),
     ),
-    "a pod that silently does not start is given up in the end": (
+    "a pod that does not start without a known cause fails after the start timeout": (
         begun.pod(DOWNLOAD), 31, Expected("stage_has_failed", "Failed", ("DeleteJob",), "StartTimedOut"),
     ),
-    "a running pod makes a running run": (
+    "a run with a running pod is Running": (
         begun.running(DOWNLOAD), 1, Expected("stage_is_in_progress", "Running"),
     ),
-    "a running pod may run for longer than one may wait": (
+    "a running pod may run for longer than the start timeout": (
         begun.running(DOWNLOAD), 300, Expected("stage_is_in_progress", "Running"),
     ),
-    "a pod that was told to end may take its time": (
+    "a pod that was told to stop has its grace period": (
         begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW), 0.9, Expected("stage_is_in_progress", "Running"),
     ),
-    "a pod that does not end is a readable reason": (
+    "a pod that does not stop has its own reason": (
         begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW), 1,
         Expected("stage_is_in_progress", "Pending", (), "PodDoesNotEnd"),
     ),
-    "a pod that does not end is waited for until the deadline": (
+    "a pod that does not stop is waited for until the deadline": (
         begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW).seen(minutes=1), 300,
         Expected("stage_is_in_progress", "Pending", (), "PodDoesNotEnd"),
     ),
-    "a Job past its deadline gives its pod time to end": (
+    "a Job past its deadline gives its pod time to stop": (
         begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW)
         .job(DOWNLOAD, is_failing=True, failure_reason="DeadlineExceeded"), 0.9,
         Expected("stage_is_in_progress", "Running"),
     ),
-    "a Job past its deadline whose pod does not end fails without it": (
+    "a Job past its deadline fails although its pod does not stop": (
         begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW)
         .job(DOWNLOAD, is_failing=True, failure_reason="DeadlineExceeded"), 1,
         Expected("stage_has_failed", "Failed", ("DeleteJob",), "DeadlineExceeded"),
     ),
-    "a Job that will fail for something else fails without a pod that does not end": (
+    "a failing Job fails although its pod does not stop": (
         begun.running(DOWNLOAD).seen().pod_is(DOWNLOAD, ends_by=NOW)
         .job(DOWNLOAD, is_failing=True, failure_reason="BackoffLimitExceeded"), 1,
         Expected("stage_has_failed", "Failed", ("DeleteJob",), "PodDoesNotEnd"),
     ),
-    "a pod that did not end and is gone at last is followed by another attempt": (
+    "a pod that did not stop and is gone at last is followed by another attempt": (
         begun.running(DOWNLOAD).pod_is(DOWNLOAD, ends_by=NOW).seen(minutes=1).without_pods(DOWNLOAD), 2,
         Expected("stage_is_in_progress", "Pending", (), "Retrying"),
     ),
-    "no node for the pod is a readable reason": (
+    "a pod without a node is Unschedulable": (
         begun.pod(DOWNLOAD, unschedulable="0/1 nodes are available"), 1,
         Expected("stage_is_in_progress", "Pending", (), "Unschedulable"),
     ),
-    "no node for the pod is a failure in the end, and its Job is stopped": (
+    "a pod without a node fails after the start timeout, and its Job is deleted": (
         begun.pod(DOWNLOAD, unschedulable="0/1 nodes are available"), 31,
         Expected("stage_has_failed", "Failed", ("DeleteJob",), "Unschedulable"),
     ),
-    "a missing claim is told from a full cluster": (
+    "a missing claim is distinguished from a full cluster": (
         begun.pod(DOWNLOAD, unschedulable='persistentvolumeclaim "x" not found'), 1,
         Expected("stage_is_in_progress", "Pending", (), "VolumeClaimMissing"),
     ),
-    "an image that cannot be pulled is a readable reason": (
+    "an image that cannot be pulled has its own reason": (
         begun.pod(DOWNLOAD, waiting_reason="ImagePullBackOff"), 1,
         Expected("stage_is_in_progress", "Pending", (), "ImageUnavailable"),
     ),
-    "an image name that cannot be one fails at once": (
+    "an invalid image name fails at once": (
         begun.pod(DOWNLOAD, waiting_reason="InvalidImageName"), 0,
         Expected("stage_has_failed", "Failed", ("DeleteJob",), "ImageUnavailable"),
     ),
-    "a container that cannot be configured is a readable reason": (
+    "a container that cannot be configured has its own reason": (
         begun.pod(DOWNLOAD, waiting_reason="CreateContainerConfigError"), 1,
         Expected("stage_is_in_progress", "Pending", (), "ContainerCannotStart"),
     ),
-    "a Job that is refused for now is tried again": (
+    "a refused Job is created again": (
         a_run().seen().rejected(DOWNLOAD, "exceeded quota"), 1,
         Expected("stage_has_no_job", "Pending", ("CreateJob",), "QuotaExceeded"),
     ),
-    "a Job that is refused for long fails": (
+    "a Job that is refused past the start timeout fails": (
         a_run().seen().rejected(DOWNLOAD, "exceeded quota").seen(), 31,
         Expected("stage_has_failed", "Failed", (), "QuotaExceeded"),
     ),
-    "a Job that is refused only now is not yet refused for long": (
+    "the start timeout of a refused Job counts from the refusal": (
         a_run().seen().rejected(DOWNLOAD, "exceeded quota"), 300,
         Expected("stage_has_no_job", "Pending", ("CreateJob",), "QuotaExceeded"),
     ),
-    "a pod that vanishes after hours is replaced, not given up": (
+    "a pod that vanishes after hours is replaced": (
         begun.running(DOWNLOAD).seen().without_job(DOWNLOAD).job(DOWNLOAD, failed=1), 120,
         Expected("stage_is_in_progress", "Pending", (), "Retrying"),
     ),
-    "an attempt whose pod vanished is told of while the next one runs": (
+    "a vanished attempt is reported while the next one runs": (
         begun.running(DOWNLOAD).seen().without_pods(DOWNLOAD).seen().running(DOWNLOAD, "pod-2"), 1,
         Expected("stage_is_in_progress", "Running", (), "Retrying"),
     ),
-    "a second attempt whose pod nobody has seen has time to start": (
+    "a second attempt without a visible pod has time to start": (
         begun.job(DOWNLOAD, active=0, failed=1), 31, Expected("stage_is_in_progress", "Pending"),
     ),
-    "pods that a failing Job removes are no attempt that vanished": (
+    "pods that a failing Job deletes are not vanished attempts": (
         begun.running(DOWNLOAD).seen().without_pods(DOWNLOAD).job(DOWNLOAD, is_failing=True), 1,
         Expected("stage_is_in_progress", "Running"),
     ),
-    "pods that a preempted Job removes are no attempt that vanished": (
+    "pods that a preempted Job deletes are not vanished attempts": (
         queued.seen().job(DOWNLOAD, suspended=False).running(DOWNLOAD).seen().without_pods(DOWNLOAD)
         .job(DOWNLOAD, suspended=True), 1,
         Expected("stage_is_in_progress", "Pending", (), "QueuedByKueue"),
     ),
-    "a second attempt whose pod vanishes after hours is replaced too": (
+    "a second attempt whose pod vanishes after hours is replaced, too": (
         begun.attempt_failed(DOWNLOAD, 13).running(DOWNLOAD, "pod-2").seen(minutes=1).without_pod(DOWNLOAD, "pod-2"),
         120, Expected("stage_is_in_progress", "Pending", (), "Retrying"),
     ),
-    "of two pods made in the same second, the one that is not over counts": (
+    "of two pods created in the same second, the one that has not ended counts": (
         begun.attempt_failed(DOWNLOAD, 13, name="pod-z").running(DOWNLOAD, "pod-a").made_at_once(DOWNLOAD),
         120, Expected("stage_is_in_progress", "Running", (), "Retrying"),
     ),
-    "an evicted pod that ran for hours is replaced, not given up": (
+    "an evicted pod that ran for hours is replaced": (
         begun.running(DOWNLOAD).seen().pod(DOWNLOAD, phase="Failed", reason="Evicted"), 120,
         Expected("stage_is_in_progress", "Running"),
     ),
-    "a Job that was made late has its time to start": (
+    "a Job that was created late has its whole start timeout": (
         a_run().seen().job(DOWNLOAD, created_at=NOW + timedelta(hours=2), started_at=None), 121,
         Expected("stage_is_in_progress", "Pending"),
     ),
-    "a resumed Job has time to start again": (
+    "a resumed Job has a new start timeout": (
         begun.attempt_failed(DOWNLOAD, 13).spec(suspend=True).job(DOWNLOAD, suspended=True).seen()
         .spec(suspend=False).seen(minutes=90).job(DOWNLOAD, suspended=False), 91,
         Expected("stage_is_in_progress", "Pending"),
     ),
-    "a Job that will always be refused fails at once": (
+    "a permanently refused Job fails at once": (
         a_run().seen().rejected(DOWNLOAD, "invalid", permanent=True), 0,
         Expected("stage_has_failed", "Failed", (), "JobRejected"),
     ),
-    "a download that is done begins the training": (
+    "a succeeded download starts the training": (
         begun.succeeded(DOWNLOAD), 1, Expected("stage_has_no_job", "Running", ("CreateJob",)),
     ),
-    "a pod that ended well need not wait for its Job to say so": (
+    "a succeeded pod completes the stage before its Job is complete": (
         begun.succeeded(DOWNLOAD).job(DOWNLOAD, is_complete=False, active=1), 1,
         Expected("stage_has_no_job", "Running", ("CreateJob",)),
     ),
-    "a download that is gone after it was seen is not repeated": (
+    "a succeeded download whose Job is deleted is not repeated": (
         downloaded.without_job(DOWNLOAD), 60, Expected("stage_has_no_job", "Running", ("CreateJob",)),
     ),
-    "a training that is gone before it ended begins again": (
+    "a training whose Job is deleted before its end starts again": (
         training.without_job(QRUN), 5, Expected("stage_has_no_job", "Running", ("CreateJob",), "Retrying"),
     ),
-    "a Job that was made again after it was deleted is the stage's": (
+    "a recreated Job belongs to the stage": (
         training.replaced(QRUN), 5, Expected("stage_is_in_progress", "Running", (), "Retrying"),
     ),
-    "a Job that is deleted while it waits is made again, and that is told": (
+    "a Job that is deleted while it waits is recreated and reported": (
         begun.pod(DOWNLOAD, unschedulable="full").seen().without_job(DOWNLOAD), 1,
         Expected("stage_has_no_job", "Pending", ("CreateJob",), "Retrying"),
     ),
-    "a Job that is deleted for the second time fails the run": (
+    "a Job that is deleted a second time fails the run": (
         training.replaced(QRUN).seen().without_job(QRUN), 5,
         Expected("stage_has_failed", "Failed", (), "JobDeleted"),
     ),
-    "a Job that nobody has seen was never made, however often it is looked for": (
+    "a Job that was never seen is created, however often it was attempted": (
         a_run().seen().seen().seen(), 1, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
     ),
-    "pods that a quota refuses are a readable reason": (
+    "pods that a quota refuses have their own reason": (
         begun.answered(NO_POD, QUOTA).seen(), 2, Expected("stage_is_in_progress", "Pending", (), "QuotaExceeded"),
     ),
-    "pods that a quota refuses for long are a failure": (
+    "pods that a quota refuses past the start timeout fail the run": (
         begun.answered(NO_POD, QUOTA).seen(minutes=1), 40,
         Expected("stage_has_failed", "Failed", ("DeleteJob",), "QuotaExceeded"),
     ),
-    "pods of a Job that was refused itself are given their moment": (
+    "pods of a Job that was refused before have time to start": (
         a_run().seen().rejected(DOWNLOAD, "exceeded quota").seen().job(DOWNLOAD, created_at=NOW + timedelta(minutes=9)), 9,
         Expected("stage_is_in_progress", "Pending"),
     ),
-    "pods that are not admitted are a readable reason": (
+    "pods that are not admitted have their own reason": (
         begun.answered(NO_POD, FORBIDDEN).seen(), 2, Expected("stage_is_in_progress", "Pending", (), "PodRefused"),
     ),
-    "what an Event said of an earlier attempt is no news": (
+    "an Event about an earlier attempt is ignored": (
         begun.answered(NO_POD, OLD).seen(), 2, Expected("stage_is_in_progress", "Pending"),
     ),
-    "a volume that cannot be mounted is a readable reason": (
+    "a volume that cannot be mounted has its own reason": (
         begun.pod(DOWNLOAD).answered(NOT_STARTING, UNMOUNTED), 2,
         Expected("stage_is_in_progress", "Pending", (), "VolumeNotMounted"),
     ),
-    "a claim without a volume is told from a full cluster": (
+    "a claim without a volume is distinguished from a full cluster": (
         begun.pod(DOWNLOAD, unschedulable="pod has unbound immediate PersistentVolumeClaims"), 1,
         Expected("stage_is_in_progress", "Pending", (), "VolumeClaimUnusable"),
     ),
-    "a template that is not there is told from other causes": (
+    "a missing template is distinguished from other causes": (
         templated.pod(QRUN, waiting_reason="CreateContainerConfigError", waiting_message='configmap "mine" not found'),
         1, Expected("stage_is_in_progress", "Running", (), "TemplateNotFound"),
     ),
@@ -250,20 +250,20 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a Job that Kueue admitted has time to start": (
         queued.seen().job(DOWNLOAD, suspended=False, active=1), 600, Expected("stage_is_in_progress", "Pending"),
     ),
-    "a run that is suspended in a queue gives its place up": (
+    "a run that is suspended in a queue deletes its Job": (
         queued.seen().spec(suspend=True), 1, Expected("run_is_suspended", "Suspended", ("DeleteJob",)),
     ),
     "a run that was suspended in a queue has no Job": (
         queued.seen().spec(suspend=True).seen().without_job(DOWNLOAD), 600, Expected("run_is_suspended", "Suspended"),
     ),
-    "a run that is resumed queues anew, and nobody has deleted anything": (
+    "a resumed run is queued again, which does not count as a deleted Job": (
         queued.seen().spec(suspend=True).seen().without_job(DOWNLOAD).spec(suspend=False), 600,
         Expected("stage_has_no_job", "Pending", ("CreateJob",)),
     ),
-    "two stages that are done complete the run": (
+    "two succeeded stages complete the run": (
         training.succeeded(QRUN), 5, Expected("every_stage_has_succeeded", "Complete"),
     ),
-    "a complete run stays complete when its Jobs are gone": (
+    "a complete run stays complete when its Jobs are deleted": (
         complete.without_job(QRUN).without_job(DOWNLOAD), 600, Expected("run_has_finished", "Complete"),
     ),
     "a complete run is kept without a time to live": (
@@ -285,120 +285,120 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.failed(DOWNLOAD, 12, TRADED).seen().succeeded(DOWNLOAD), 9,
         Expected("run_has_finished", "Failed", (), "ShadowPromiseBroken"),
     ),
-    "a Job of a failed run is stopped also after a restart": (
+    "a Job of a failed run is deleted also after a restart": (
         begun.pod(DOWNLOAD).seen(minutes=31), 32,
         Expected("run_has_finished", "Failed", ("DeleteJob",), "StartTimedOut"),
     ),
     "a killed container ran out of memory": (
         begun.failed(DOWNLOAD, 137, kill="OOMKilled"), 1, Expected("stage_has_failed", "Failed", (), "OutOfMemory"),
     ),
-    "a killed child ran out of memory too, and says so itself": (
+    "a killed child process reports that it ran out of memory": (
         begun.failed(DOWNLOAD, 137, result(DOWNLOAD, "OutOfMemory", "a child was killed")), 1,
         Expected("stage_has_failed", "Failed", (), "OutOfMemory"),
     ),
-    "a process that only leaves a log is a failed container": (
+    "a process that only leaves a log has ContainerFailed": (
         begun.failed(DOWNLOAD, 1, "Traceback: boom"), 1, Expected("stage_has_failed", "Failed", (), "ContainerFailed"),
     ),
     "a container that cannot be executed says so": (
         begun.failed(DOWNLOAD, 128, "exec: not found", kill="StartError"), 1,
         Expected("stage_has_failed", "Failed", (), "ContainerCannotStart"),
     ),
-    "a pod that was deleted was interrupted": (
+    "a deleted pod was interrupted": (
         begun.failed(DOWNLOAD, 143), 1, Expected("stage_has_failed", "Failed", (), "Interrupted"),
     ),
     "an evicted pod says so": (
         begun.pod(DOWNLOAD, phase="Failed", reason="Evicted", message="low on memory").job_failed(DOWNLOAD, "x"), 1,
         Expected("stage_has_failed", "Failed", (), "Evicted"),
     ),
-    "a deadline is told from other failures": (
+    "a passed deadline is distinguished from other failures": (
         begun.attempt_failed(DOWNLOAD, 143).job_failed(DOWNLOAD, "DeadlineExceeded"), 1,
         Expected("stage_has_failed", "Failed", (), "DeadlineExceeded"),
     ),
     "a failed attempt is not yet a failed stage": (
         begun.running(DOWNLOAD).seen().attempt_failed(DOWNLOAD, 13), 1, Expected("stage_is_in_progress", "Running"),
     ),
-    "the next attempt says why there is one": (
+    "the next attempt says why the previous one failed": (
         begun.attempt_failed(DOWNLOAD, 13).running(DOWNLOAD, "pod-2"), 1,
         Expected("stage_is_in_progress", "Running", (), "Retrying"),
     ),
-    "a failed Job waits a moment for the news of its pod": (
+    "a failed Job waits briefly for its pod's update": (
         begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded"), 0.4, Expected("stage_is_in_progress", "Pending"),
     ),
-    "of a failed Job whose pod is gone the run folder is asked": (
+    "the cause of a failed Job without a pod is read from the run folder": (
         UNTOLD, 1, Expected("stage_result_is_missing", "Running", ("CreateJob",), "ReportingAgain"),
     ),
-    "while the run folder is asked why a Job failed, the run waits": (
+    "the run waits while the cause is read from the run folder": (
         UNTOLD.report(DOWNLOAD, active=1), 9, Expected("stage_is_in_progress", "Running", (), "ReportingAgain"),
     ),
-    "a Job that failed at once failed for what the run folder tells": (
+    "a Job failed by its failure policy has the recorded cause": (
         UNTOLD.job_failed(DOWNLOAD, "PodFailurePolicy").report(DOWNLOAD, is_failed=True, ended_at=NOW).told(DOWNLOAD, 11, STALE), 9,
         Expected("stage_has_failed", "Failed", (), "DatasetStale"),
     ),
-    "a Job that failed after many attempts may have failed for something else than the run folder tells": (
+    "a Job failed by its backoff limit may have another cause than the recorded one": (
         UNTOLD.report(DOWNLOAD, is_failed=True, ended_at=NOW).told(DOWNLOAD, 11, STALE), 9,
         Expected("stage_has_failed", "Failed", (), "JobFailed"),
     ),
-    "a Job failed although the run folder tells of a success": (
+    "a failed Job with a recorded success is JobFailed": (
         UNTOLD.report(DOWNLOAD, is_complete=True, ended_at=NOW).told(DOWNLOAD, 0, result(DOWNLOAD)), 9,
         Expected("stage_has_failed", "Failed", (), "JobFailed"),
     ),
-    "a Job failed although the pod that read the run folder is gone too": (
+    "a failed Job whose recovery pod is gone, too, is JobFailed": (
         UNTOLD.report(DOWNLOAD, is_failed=True, ended_at=NOW), 9,
         Expected("stage_has_failed", "Failed", (), "JobFailed"),
     ),
-    "a Job failed although a quota keeps the run folder from being asked": (
+    "a failed Job whose recovery Job is refused is JobFailed": (
         UNTOLD.rejected(DOWNLOAD, "exceeded quota"), 9, Expected("stage_has_failed", "Failed", (), "JobFailed"),
     ),
-    "a queue may hold back the Job that asks the run folder why another failed": (
+    "a recovery Job of a failed stage waits in its queue": (
         UNTOLD.spec(queue_name="nightly").report(DOWNLOAD, suspended=True), 90,
         Expected("stage_is_in_progress", "Pending", (), "QueuedByKueue"),
     ),
-    "a run that was suspended after its Job failed asks when it is resumed": (
+    "a run that was suspended after its Job failed recovers the cause when it is resumed": (
         UNTOLD.spec(suspend=True), 9, Expected("run_is_suspended", "Suspended"),
     ),
-    "a complete Job waits a moment for the news of its pod": (
+    "a complete Job waits briefly for its pod's update": (
         begun.seen().job(DOWNLOAD, is_complete=True, ended_at=begun.observed.jobs[DOWNLOAD].created_at), 0.4,
         Expected("stage_is_in_progress", "Pending"),
     ),
-    "a complete Job whose pod is gone waits for the pod's own news": (
+    "a complete Job whose pod is gone waits for the pod's update": (
         LOST, 0, Expected("stage_is_in_progress", "Running"),
     ),
-    "a complete Job whose pod is gone is asked for its result again": (
+    "the result of a complete Job without a pod is recovered": (
         LOST, 1, Expected("stage_result_is_missing", "Running", ("CreateJob",), "ReportingAgain"),
     ),
-    "a result that is being told again is waited for": (
+    "a result that is being recovered is waited for": (
         LOST.report(QRUN, active=1), 9, Expected("stage_is_in_progress", "Running", (), "ReportingAgain"),
     ),
-    "a result that was told again completes the stage": (
+    "a recovered result completes the stage": (
         LOST.report(QRUN).told(QRUN, 0, result(QRUN)), 9, Expected("every_stage_has_succeeded", "Complete"),
     ),
-    "a result that cannot be told again fails the run": (
+    "a result that cannot be recovered fails the run": (
         LOST.report(QRUN, is_failed=True, ended_at=NOW).told(QRUN, 11, result(QRUN, "ResultMissing", "no file")), 9,
         Expected("stage_has_failed", "Failed", (), "ResultMissing"),
     ),
-    "a result whose second telling was lost too fails the run": (
+    "a result whose recovery is lost, too, fails the run": (
         LOST.report(QRUN, is_complete=True, ended_at=NOW), 9,
         Expected("stage_has_failed", "Failed", (), "ResultMissing"),
     ),
-    "a result that is never told, since the pod that would does not end, fails the run and stops the Job": (
+    "a recovery pod that does not stop fails the run, and its Job is deleted": (
         LOST.report(QRUN, is_failing=True, failure_reason="DeadlineExceeded").untold(QRUN), 9,
         Expected("stage_has_failed", "Failed", ("DeleteJob",), "ResultMissing"),
     ),
-    "a result is not told again while the run is suspended": (
+    "no result is recovered while the run is suspended": (
         LOST.spec(suspend=True), 9, Expected("run_is_suspended", "Suspended"),
     ),
-    "a report that is refused is tried again": (
+    "a refused recovery Job is created again": (
         LOST.rejected(QRUN, "exceeded quota"), 9,
         Expected("stage_result_is_missing", "Running", ("CreateJob",), "QuotaExceeded"),
     ),
-    "a report that waits in a queue waits there": (
+    "a recovery Job waits in its queue": (
         LOST.spec(queue_name="nightly").report(QRUN, suspended=True), 90,
         Expected("stage_is_in_progress", "Running", (), "QueuedByKueue"),
     ),
-    "a result that is none is malformed": (
+    "a termination message without a result is malformed": (
         begun.succeeded(DOWNLOAD, "all good"), 1, Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
     ),
-    "a Job whose result is malformed is left to end by itself, with its log": (
+    "a Job with a malformed result completes by itself and keeps its log": (
         begun.succeeded(DOWNLOAD, "all good").job(DOWNLOAD, is_complete=False, active=1), 1,
         Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
     ),
@@ -406,22 +406,22 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.succeeded(DOWNLOAD, result(DOWNLOAD, uid="other")), 1,
         Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
     ),
-    "a dataset outside of the volume is malformed": (
+    "a dataset outside the volume is malformed": (
         begun.succeeded(DOWNLOAD, result(DOWNLOAD, dataset={"resolvedPath": "/data/../etc"})), 1,
         Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
     ),
-    "a suspended run does not begin": (
+    "a suspended run does not start": (
         a_run(suspend=True), 0, Expected("run_is_suspended", "Suspended"),
     ),
-    "a run that is suspended at work pauses its Job": (
+    "a run that is suspended while running suspends its Job": (
         begun.running(DOWNLOAD).seen().spec(suspend=True), 1,
         Expected("run_is_suspended", "Suspended", ("SetJobSuspended",)),
     ),
-    "a paused Job is left alone": (
+    "a suspended Job is left alone": (
         begun.spec(suspend=True).seen().job(DOWNLOAD, suspended=True, active=0), 90,
         Expected("run_is_suspended", "Suspended"),
     ),
-    "a run that is suspended between stages does not begin the next one": (
+    "a run that is suspended between stages does not start the next one": (
         begun.spec(suspend=True).seen().succeeded(DOWNLOAD), 1, Expected("run_is_suspended", "Suspended"),
     ),
     "a run that is suspended too late completes": (
@@ -431,16 +431,16 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.spec(suspend=True).job(DOWNLOAD, suspended=True).seen().spec(suspend=False), 90,
         Expected("stage_is_suspended", "Pending", ("SetJobSuspended",)),
     ),
-    "a run that names its version begins with the training": (
+    "a run that names its version starts with the training": (
         pinned, 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
     ),
     "a run that names its version is complete with its training": (
         pinned.seen().succeeded(QRUN), 1, Expected("every_stage_has_succeeded", "Complete"),
     ),
-    "a run whose version is not there fails with the training's reason": (
+    "a run whose version is missing fails with the training's reason": (
         pinned.seen().failed(QRUN, 11, NOT_THERE), 1, Expected("stage_has_failed", "Failed", (), "DatasetMissing"),
     ),
-    "a training that tells of no dataset is malformed where no download did": (
+    "a training result without a dataset is malformed in a run without download": (
         pinned.seen().succeeded(QRUN, result(QRUN, dataset={})), 1,
         Expected("stage_has_failed", "Failed", (), "ResultMalformed"),
     ),
@@ -454,7 +454,7 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
 
 
 @pytest.mark.parametrize(("scene", "minutes", "expected"), CASES.values(), ids=CASES.keys())
-def test_the_chain(scene: Scene, minutes: float, expected: Expected):
+def test_decision(scene: Scene, minutes: float, expected: Expected):
     """Each sentence of the table holds."""
     scene = scene if scene.run.status.phase or not scene.run.deleting else scene.seen()
     decision = scene.decide(minutes=minutes)
@@ -462,8 +462,8 @@ def test_the_chain(scene: Scene, minutes: float, expected: Expected):
 
 
 @pytest.mark.parametrize(("scene", "minutes"), [case[:2] for case in CASES.values()], ids=CASES.keys())
-def test_what_always_holds(scene: Scene, minutes: float):
-    """Complete and Failed are never both True, and looking twice at the same things says nothing new."""
+def test_invariants_of_every_decision(scene: Scene, minutes: float):
+    """Complete and Failed are never both True, and a second pass over the same state changes nothing."""
     decision = scene.decide(minutes=minutes)
     true = [c.type for c in decision.status.conditions if c.status]
     assert not {ConditionType.COMPLETE, ConditionType.FAILED} <= set(true)
@@ -473,7 +473,7 @@ def test_what_always_holds(scene: Scene, minutes: float):
 
 
 def outcome(decision: Decision) -> Expected:
-    """Read a decision as the table writes it."""
+    """Return a decision in the form of the table."""
     status = decision.status
     failed = status.condition(ConditionType.FAILED)
     current = next((one for one in status.stages if one.state != "Succeeded"), None)
@@ -487,8 +487,8 @@ def outcome(decision: Decision) -> Expected:
 
 
 @pytest.mark.parametrize("seconds", [20, 5])
-def test_how_soon_the_operator_asks_is_a_setting(seconds: int):
-    """About a pod that does not start, and about one that does not end after three times as long."""
+def test_delay_of_queries_is_a_setting(seconds: int):
+    """For a pod that does not start, and for one that does not stop after three times as long."""
     defaults = Defaults(query_after=timedelta(seconds=seconds))
     starting = replace(begun.pod(DOWNLOAD), defaults=defaults)
     asked = [starting.decide(minutes=(seconds + late) / 60).queries for late in (-1, 0)]

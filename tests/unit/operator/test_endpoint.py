@@ -1,4 +1,4 @@
-"""The one port: what Prometheus scrapes, and what the kubelet asks."""
+"""The HTTP endpoint for Prometheus and the kubelet's probes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPORTS = {"/well": ProbeResult((), {"api": 1.5}), "/ill": ProbeResult(("it hurt
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """Serve two reports and one metric at any free port."""
+    """Serve two probe answers and one metric at a free port."""
     registry = CollectorRegistry()
     Counter("things", "Things.", registry=registry).inc()
     pages = {path: report_page(partial(REPORTS.__getitem__, path)) for path in REPORTS}
@@ -34,7 +34,7 @@ def address() -> Iterator[str]:
 
 
 def get(address: str) -> tuple[int, str, str]:
-    """Ask as a probe does."""
+    """Send a request as a probe does."""
     try:
         with urllib.request.urlopen(address, timeout=10) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
@@ -43,40 +43,40 @@ def get(address: str) -> tuple[int, str, str]:
             return error.code, error.headers["Content-Type"], error.read().decode()
 
 
-def test_a_good_report_is_200(address: str):
-    """With the ages."""
+def test_healthy_probe_is_200(address: str):
+    """The body has the ages."""
     status, kind, body = get(f"{address}/well")
     assert (status, kind) == (200, "application/json")
     assert json.loads(body) == {"ok": True, "reasons": [], "secondsSince": {"api": 1.5}}
 
 
-def test_a_bad_report_is_503_and_says_why(address: str):
-    """`curl` shows the sentence; the query does not matter."""
+def test_unhealthy_probe_is_503_with_reasons(address: str):
+    """`curl` shows the sentence; the URL's query does not matter."""
     status, _, body = get(f"{address}/ill?verbose")
     assert status == 503
     assert json.loads(body) == {"ok": False, "reasons": ["it hurts"], "secondsSince": {}}
 
 
 def test_metrics_are_in_the_text_format(address: str):
-    """The one that every scraper reads."""
+    """The format that every scraper reads."""
     status, kind, body = get(f"{address}/metrics")
     assert status == 200
     assert kind.startswith("text/plain; version=0.0.4")
     assert "things_total 1.0" in body
 
 
-def test_another_path_names_those_that_are_there(address: str):
-    """404."""
-    assert get(f"{address}/") == (404, "text/plain", "there are /well, /ill, /metrics\n")
+def test_unknown_path_lists_the_pages(address: str):
+    """A 404 that lists the pages."""
+    assert get(f"{address}/") == (404, "text/plain", "the pages are /well, /ill, /metrics\n")
 
 
-def test_it_answers_in_every_family_that_there_is(address: str):
-    """A cluster may have either."""
+def test_endpoint_listens_on_ipv4_and_ipv6(address: str):
+    """A cluster may use IPv4 or IPv6."""
     hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
     assert [get(address.replace("127.0.0.1", host) + "/well")[0] for host in hosts] == [200] * len(hosts)
 
 
-def test_a_port_that_is_taken_is_one_sentence():
+def test_taken_port_is_one_sentence():
     """It names the setting."""
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]

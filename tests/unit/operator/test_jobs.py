@@ -1,4 +1,4 @@
-"""The Jobs: what a pod may do, what it is told, and what its failure policy says."""
+"""The Jobs: pod security, environment, mounts and the pod failure policy."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ WITH_TEMPLATE = WorkflowSpec(config_map=ConfigMapRef("mine", "a.yaml"))
 
 
 def job(stage: Stage = Stage.QRUN, **spec: Any) -> dict[str, Any]:
-    """Build a Job."""
+    """Return a Job."""
     return build_job(a_run(**spec).run, stage, Defaults(), RESOLVED)
 
 
 def pod(stage: Stage = Stage.QRUN, **spec: Any) -> dict[str, Any]:
-    """Build a Job's pod."""
+    """Return a Job's pod spec."""
     found: dict[str, Any] = job(stage, **spec)["spec"]["template"]["spec"]
     return found
 
@@ -40,7 +40,7 @@ def test_a_pod_has_no_token_no_root_and_no_privileges(stage: Stage):
     spec = pod(stage)
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
-    assert spec["shareProcessNamespace"] is True  # SIGTERM is heeded from the first moment
+    assert spec["shareProcessNamespace"] is True  # SIGTERM works from the first moment
     assert spec["restartPolicy"] == "Never"
     assert spec["securityContext"] == {
         "runAsNonRoot": True,
@@ -78,8 +78,8 @@ def test_disruption_is_ignored_before_exit_codes_are_read():
     assert job()["spec"]["backoffLimit"] == 2
 
 
-def test_the_pod_is_told_its_request_and_its_places():
-    """The question, the run id, and nothing that is the operator's."""
+def test_pod_gets_its_request_and_paths():
+    """The question and the run id, but nothing of the operator's."""
     question = {"workflow": {"market": "auto"}}
     [container] = pod(question=question, image="r/qlib-runner:1", storage=StorageSpec("c"))["containers"]
     env = {one["name"]: one["value"] for one in container["env"]}
@@ -102,14 +102,14 @@ def test_the_pod_is_told_its_request_and_its_places():
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
-def test_the_kubelet_expands_nothing_in_a_request():
+def test_kubelet_expands_no_variable_in_a_request():
     """A $(VAR) in a spec arrives as it was written."""
     [container] = pod(question={"workflow": {"market": "$(QLIB_SHADOW_DATA)"}})["containers"]
     assert "$$(QLIB_SHADOW_DATA)" in container["env"][0]["value"]
 
 
-def test_only_qrun_mounts_the_dataset_once_more_and_read_only():
-    """The resolved version itself, because a subPath is no place for links."""
+def test_only_qrun_mounts_the_dataset_read_only():
+    """The resolved version itself, because a subPath must not be a link."""
     [mount] = [m for m in pod()["containers"][0]["volumeMounts"] if m.get("readOnly")]
     assert mount == {
         "name": "data",
@@ -120,7 +120,7 @@ def test_only_qrun_mounts_the_dataset_once_more_and_read_only():
     assert not [m for m in pod(Stage.DOWNLOAD)["containers"][0]["volumeMounts"] if m.get("readOnly")]
 
 
-def test_scratch_dies_with_the_pod():
+def test_scratch_volumes_are_deleted_with_the_pod():
     """Work, temporary files and shared memory are bounded emptyDirs; only the claim stays."""
     kinds = {volume["name"]: next(k for k in volume if k != "name") for volume in pod()["volumes"]}
     assert kinds == {
@@ -132,7 +132,7 @@ def test_scratch_dies_with_the_pod():
     assert all("sizeLimit" in volume["emptyDir"] for volume in pod()["volumes"] if "emptyDir" in volume)
 
 
-def test_the_run_owns_its_jobs_and_no_finalizer_is_needed():
+def test_run_owns_its_jobs_without_finalizer():
     """Deleting a run deletes its Jobs."""
     metadata = job()["metadata"]
     assert metadata["ownerReferences"] == [
@@ -169,7 +169,7 @@ def test_names_are_deterministic_and_short_enough(name: str, stage: Stage):
     assert all(len(value) <= 63 for value in child_labels(name, UID, stage).values())
 
 
-def test_only_the_download_is_given_the_archives_credentials():
+def test_only_the_download_gets_the_archive_credentials():
     """By the kubelet: the operator has no right to read Secrets."""
 
     def from_secret(stage: Stage) -> dict[str, tuple[str, str]]:
@@ -185,8 +185,8 @@ def test_only_the_download_is_given_the_archives_credentials():
     assert from_secret(Stage.QRUN) == {}
 
 
-def test_a_version_that_the_spec_names_is_mounted_read_only_at_once():
-    """Nobody has to resolve it: its folder follows from the spec."""
+def test_named_version_is_mounted_read_only():
+    """No stage needs to resolve it: its folder follows from the spec."""
     scene = a_run(question={"dataset": {"path": "/data/mine", "version": "3f9c0a1b2c3d" + "0" * 52}})
     [create] = scene.decide().actions
     assert isinstance(create, CreateJob)
@@ -205,8 +205,8 @@ def test_a_version_that_the_spec_names_is_mounted_read_only_at_once():
     )
 
 
-def test_what_a_run_says_of_a_stage_replaces_the_defaults():
-    """Resources are replaced altogether, so that no forgotten limit is below a request."""
+def test_stage_settings_of_a_run_replace_the_defaults():
+    """Resources are replaced as a whole, so that no default limit is below a request."""
     asked = StageSpec(
         resources={"requests": {"memory": "1Gi"}},
         node_selector={"disk": "ssd"},
@@ -230,8 +230,8 @@ def test_what_a_run_says_of_a_stage_replaces_the_defaults():
     assert pod(Stage.DOWNLOAD)["containers"][0]["resources"]["limits"] == {"memory": "2Gi"}
 
 
-def test_only_the_download_is_told_the_way_out():
-    """The training stage has no use for a proxy."""
+def test_only_the_download_gets_the_proxies():
+    """The training stage needs no proxy."""
     defaults = Defaults(proxies={"HTTPS_PROXY": "http://proxy:3128"})
 
     def told(stage: Stage) -> bool:
@@ -242,8 +242,8 @@ def test_only_the_download_is_told_the_way_out():
 
 
 @pytest.mark.parametrize("given", ["", "0", "1000000000"])
-def test_the_training_alone_is_told_what_may_stay_for_other_runs(given: str):
-    """Where nobody has said it the runner has a default of its own, and 0 is a number."""
+def test_only_qrun_gets_the_features_cache_limit(given: str):
+    """Without a setting the runner has its own default; 0 is a valid limit."""
     defaults = Defaults(features_cache_bytes=given)
 
     def told(stage: Stage) -> list[str]:
@@ -256,7 +256,7 @@ def test_the_training_alone_is_told_what_may_stay_for_other_runs(given: str):
 
 
 def test_a_queued_job_waits_for_kueue():
-    """Created suspended, with Kueue's label on the Job and not on its pods."""
+    """Created suspended, with Kueue's label on the Job but not on its pods."""
     queued = job(queue_name="nightly")
     assert queued["spec"]["suspend"] is True
     assert queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "nightly"
@@ -264,8 +264,8 @@ def test_a_queued_job_waits_for_kueue():
     assert "suspend" not in job()["spec"]
 
 
-def test_only_the_training_is_given_the_template():
-    """By the kubelet, which says in the pod's status what is missing."""
+def test_only_qrun_gets_the_template():
+    """By the kubelet, whose pod status says what is missing."""
 
     def told(stage: Stage) -> list[dict[str, Any]]:
         env = pod(stage, workflow=WITH_TEMPLATE)["containers"][0]["env"]
@@ -278,8 +278,8 @@ def test_only_the_training_is_given_the_template():
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_a_report_is_a_small_job_that_reads_the_folder(stage: Stage):
-    """The same request in the same kind of pod, and nothing that only the stage itself needs."""
+def test_recovery_job_is_small_and_reads_the_run_folder(stage: Stage):
+    """The same request and kind of pod, without what only the stage itself needs."""
     run = a_run(workflow=WITH_TEMPLATE, dataset=WITH_SECRET, queue_name="q").run
     told, whole = build_recovery_job(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
     [container] = told["spec"]["template"]["spec"]["containers"]
@@ -298,7 +298,7 @@ def test_a_report_is_a_small_job_that_reads_the_folder(stage: Stage):
 
 
 @pytest.mark.parametrize("name", ["a", "n" * 63, "n" * 38 + ".tail"])
-def test_a_reports_name_is_short_enough_and_not_the_stages(name: str):
+def test_recovery_job_name_is_short_and_distinct(name: str):
     """However long the run's name is."""
     found = job_name(name, UID, Stage.DOWNLOAD, "report")
     assert len(found) <= 63

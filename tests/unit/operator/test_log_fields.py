@@ -1,4 +1,4 @@
-"""Every line about a run says which run and which stage: what nobody can filter by, nobody reads."""
+"""Every log line about a run has the run and the stage as fields."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ RUN = "research/demo"
 
 
 def fields(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Give run and stage of each line."""
+    """Return run and stage of each line."""
     return [(record.__dict__["run"], record.__dict__["stage"]) for record in caplog.records]
 
 
-def test_what_is_written_and_done_is_told_with_run_and_stage(caplog: pytest.LogCaptureFixture):
+def test_writes_are_logged_with_run_and_stage(caplog: pytest.LogCaptureFixture):
     """The status, then the Job."""
     world = World()
     world.cache.put("runs", world.api.run)
@@ -31,8 +31,8 @@ def test_what_is_written_and_done_is_told_with_run_and_stage(caplog: pytest.LogC
     assert fields(caplog) == [(RUN, "download"), (RUN, "download")]
 
 
-def test_an_event_that_cannot_be_posted_is_told_so_too(caplog: pytest.LogCaptureFixture):
-    """Not a failure, and still a line about a run."""
+def test_failed_event_is_logged_with_run_and_stage(caplog: pytest.LogCaptureFixture):
+    """The line is a warning about a run."""
     world = World()
     world.cache.put("runs", world.api.run)
     world.api.faults["post_event"] = ClusterError("busy")
@@ -42,8 +42,8 @@ def test_an_event_that_cannot_be_posted_is_told_so_too(caplog: pytest.LogCapture
     assert {run for run, _ in fields(caplog)} == {RUN}
 
 
-def test_a_look_that_failed_can_be_described():
-    """By the name alone where the run is not known, and by its stage where it is."""
+def test_failed_pass_has_log_fields():
+    """By the name alone for an unknown run, and with its stage for a known one."""
     world = World()
     world.look()
     assert world.reconciler.about(KEY) == {"run": RUN, "stage": "-"}

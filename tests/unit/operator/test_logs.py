@@ -1,4 +1,4 @@
-"""The log: one line for one thing, and what it is about in fields."""
+"""The log: one line per message, with fields."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    """Give the log back as it was."""
+    """Restore the logging configuration."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield
@@ -24,14 +24,14 @@ def restored() -> Iterator[None]:
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """Read the one line."""
+    """Return the one line that was logged."""
     [line] = capsys.readouterr().err.splitlines()
     found: dict[str, Any] = json.loads(line)
     return found
 
 
-def test_a_line_is_one_object_with_fields(capsys: pytest.CaptureFixture[str]):
-    """Time in UTC, level, logger, message, and what was given besides."""
+def test_line_is_one_json_object_with_fields(capsys: pytest.CaptureFixture[str]):
+    """Time in UTC, level, logger, message, and the extra fields."""
     logs.configure("INFO", "json")
     logging.getLogger("x").info("rule: %s", "Pending", extra={"run": "research/demo", "stage": "download"})
     line = said(capsys)
@@ -53,7 +53,7 @@ def test_a_traceback_stays_in_its_line(capsys: pytest.CaptureFixture[str]):
 
 
 def test_kopfs_lines_name_their_object(capsys: pytest.CaptureFixture[str]):
-    """Without its settings, which are long."""
+    """Without kopf's settings, which are long."""
     logs.configure("INFO", "json")
     extra = {"k8s_ref": {"name": "demo"}, "k8s_skip": False, "settings": object()}
     logging.getLogger("kopf.other").warning("hm", extra=extra)
@@ -62,15 +62,15 @@ def test_kopfs_lines_name_their_object(capsys: pytest.CaptureFixture[str]):
     assert not {"k8s_ref", "k8s_skip", "settings"} & line.keys()
 
 
-def test_text_has_the_fields_behind_the_message(capsys: pytest.CaptureFixture[str]):
-    """For whoever reads along."""
+def test_text_has_the_fields_after_the_message(capsys: pytest.CaptureFixture[str]):
+    """For interactive use."""
     logs.configure("INFO", "text")
     logging.getLogger("x").info("done", extra={"run": "research/demo"})
     assert capsys.readouterr().err.rstrip().endswith(" INFO     done  run=research/demo")
 
 
-def test_libraries_are_quiet_and_levels_hold(capsys: pytest.CaptureFixture[str]):
-    """Only warnings of theirs are news."""
+def test_libraries_log_warnings_only_and_levels_apply(capsys: pytest.CaptureFixture[str]):
+    """Only their warnings are logged."""
     logs.configure("WARNING", "json")
     logging.getLogger("kopf").info("chat")
     logging.getLogger("x").info("chat")

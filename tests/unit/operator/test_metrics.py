@@ -1,4 +1,4 @@
-"""The metrics: documented, bounded, and right."""
+"""The metrics: documented, bounded, and correct."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WAITING = a_run().pod(Stage.DOWNLOAD, unschedulable="0/1 nodes are available").s
 
 
 class Operator:
-    """What a scrape looks at."""
+    """The parts that a scrape reads."""
 
     def __init__(self) -> None:
         health = Health(HealthLimits(1, 1, 1), [("runs", None)])
@@ -38,29 +38,29 @@ class Operator:
         self.telemetry.metrics.add(self.figures)
 
     def run(self, number: int, status: Status | None = None, **fields: Any) -> dict[str, Any]:
-        """Let a run exist."""
+        """Add a run to the cache."""
         meta = {"name": f"run-{number}", "uid": f"uid-{number}"} | fields.pop("metadata", {})
         document = a_run_document(metadata=meta, status=render_status(status or Status()), **fields)
         self.cache.put("runs", document)
         return document
 
     def sample(self, name: str, **labels: str) -> float | None:
-        """Read one value of the registry."""
+        """Return one value of the registry."""
         return self.telemetry.metrics.registry.get_sample_value(PREFIX + name, labels)
 
 
 def later(status: Status, **difference: float) -> Status:
-    """Let a run have ended later."""
+    """Return a status with a later completion time."""
     assert status.completion_time
     return replace(status, completion_time=status.completion_time + timedelta(**difference))
 
 
 def scheduled(name: str) -> dict[str, Any]:
-    """Label a run as one of a schedule."""
+    """Return the metadata of a scheduled run."""
     return {"labels": {"qlibshadow.io/schedule": name}}
 
 
-def test_the_documentation_names_every_metric():
+def test_every_metric_is_documented():
     """Name, kind, labels and meaning, in the order of the code."""
     rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith(f"| `{PREFIX}")]
     wanted = []
@@ -70,8 +70,8 @@ def test_the_documentation_names_every_metric():
     assert rows == wanted
 
 
-def test_the_registry_has_what_is_documented_and_no_more():
-    """Besides the process's own figures."""
+def test_registry_has_exactly_the_documented_metrics():
+    """Besides the process's own metrics."""
     metrics = OperatorMetrics()
     metrics.add(ScrapeCollector(ClusterCache(), Health(HealthLimits(1, 1, 1), []), lambda: 0))
     text = generate_latest(metrics.registry).decode()
@@ -81,7 +81,7 @@ def test_the_registry_has_what_is_documented_and_no_more():
 
 
 def test_runs_are_counted_by_phase_and_reason():
-    """As they are at the moment; what is gone is not counted."""
+    """The current ones; deleted runs are not counted."""
     operator = Operator()
     operator.run(0)
     operator.run(1, WAITING)
@@ -97,8 +97,8 @@ def test_runs_are_counted_by_phase_and_reason():
     assert operator.sample("runs", phase="Failed", reason=failure) == 1
 
 
-def test_ten_thousand_runs_make_no_more_series_than_one():
-    """No label is a run's name, and a reason that some other image made up is Other."""
+def test_number_of_series_does_not_grow_with_runs():
+    """No label is a run's name, and an unknown reason becomes Other."""
     operator = Operator()
     for number in range(10_000):
         conditions = tuple(
@@ -110,8 +110,8 @@ def test_ten_thousand_runs_make_no_more_series_than_one():
     assert len([line for line in text.splitlines() if line.startswith(f"{PREFIX}runs{{")]) == 1
 
 
-def test_a_series_tells_its_last_success_and_how_far_its_data_go():
-    """The newest complete run counts, whenever it is heard of; a failed one does not."""
+def test_series_has_its_last_success_and_data_end():
+    """The newest complete run counts, in any order of arrival; a failed one does not."""
     operator = Operator()
     operator.run(1, later(COMPLETE, hours=24), metadata=scheduled("nightly"))
     operator.run(2, COMPLETE, metadata=scheduled("nightly"))
@@ -132,8 +132,8 @@ def test_a_run_without_a_schedule_belongs_to_its_template():
         assert operator.sample("last_success_timestamp_seconds", namespace="research", series=series)
 
 
-def test_a_success_is_remembered_when_its_run_is_gone():
-    """A schedule that has stopped must still be seen to have, although its runs were removed."""
+def test_success_is_kept_after_its_run_is_deleted():
+    """A schedule that has stopped stays visible although its runs were deleted."""
     operator = Operator()
     gone = operator.run(1, COMPLETE, metadata=scheduled("nightly"))
     operator.cache.drop("runs", gone)
@@ -143,7 +143,7 @@ def test_a_success_is_remembered_when_its_run_is_gone():
 
 
 def test_series_are_limited():
-    """The newest stay; how many do not is told."""
+    """The newest ones stay; the number of the others is a metric."""
     operator = Operator()
     for number in range(SERIES_MAX + 3):
         operator.run(number, later(COMPLETE, minutes=number), metadata=scheduled(f"s{number}"))
@@ -153,8 +153,8 @@ def test_series_are_limited():
     assert operator.sample("last_success_timestamp_seconds", series="s3", **where)
 
 
-def test_a_stage_that_ends_is_timed_once():
-    """By the times in the status, when the status has landed."""
+def test_stage_duration_is_observed_once():
+    """By the times in the status, when the status is written."""
     operator = Operator()
     before = a_run().running(Stage.DOWNLOAD).seen().run.status
     operator.telemetry.changed(before, COMPLETE)
@@ -166,7 +166,7 @@ def test_a_stage_that_ends_is_timed_once():
     assert operator.sample("runs_finished_total", phase="Complete", reason="RunComplete") == 1
 
 
-def test_a_stage_that_fails_is_another_outcome():
+def test_failed_stage_has_its_own_outcome():
     """And its run is counted under its reason."""
     operator = Operator()
     operator.telemetry.changed(a_run().running(Stage.DOWNLOAD).seen().run.status, FAILED)
@@ -175,7 +175,7 @@ def test_a_stage_that_fails_is_another_outcome():
     assert operator.sample("runs_finished_total", phase=phase, reason=reason) == 1
 
 
-def test_requests_news_looks_and_events_are_counted():
+def test_requests_watch_events_passes_and_events_are_counted():
     """Where they happen."""
     telemetry = (operator := Operator()).telemetry
     telemetry.answered(Call("patch", "runs/status", "research"), "409", 0.02)

@@ -1,4 +1,4 @@
-"""NetworkPolicies, as the API adds them up: which pods they select, and what they let out."""
+"""NetworkPolicies: which pods they select, and which egress they allow together."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ OURS: dict[str, Any] = yaml.safe_load(
 
 
 def policy(selector: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    """Write a policy that closes egress, unless it says otherwise."""
+    """Return a policy that closes egress by default."""
     return {"spec": {"podSelector": selector or {}, "policyTypes": ["Egress"], **spec}}
 
 
 def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
-    """Write a selector of one expression."""
+    """Return a selector with one expression."""
     return {"matchExpressions": [{"key": key, "operator": operator, "values": list(values)}]}
 
 
@@ -48,10 +48,10 @@ CASES: dict[str, tuple[list[dict[str, Any]], bool]] = {
 
 @pytest.mark.parametrize(("policies", "closed"), CASES.values(), ids=CASES.keys())
 def test_egress_is_closed(policies: list[dict[str, Any]], *, closed: bool):
-    """Or it is not."""
+    """For each combination of policies."""
     assert egress_is_closed(policies, QRUN) is closed
 
 
-def test_the_download_stays_free():
-    """The project's own policy selects the training alone."""
+def test_own_policy_does_not_select_the_download():
+    """The project's own policy selects only the training."""
     assert not egress_is_closed([OURS], child_labels("demo", UID, Stage.DOWNLOAD))

@@ -1,4 +1,4 @@
-"""Reading raw documents: what matters is found, and what is odd does no harm."""
+"""Parsing raw documents: the needed fields are found, and malformed documents raise no error."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret
 from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef
 
 
-def test_a_run_is_read():
-    """What the operator acts on is taken apart; the question passes through."""
+def test_run_is_parsed():
+    """The operator's fields are parsed; the question is passed on."""
     spec = {
         "runId": "mine",
         "dataset": {"source": {"synthetic": {}}},
@@ -40,8 +40,8 @@ def test_a_run_is_read():
     assert run.resource_version == "1"
 
 
-def test_a_job_is_read():
-    """Its end is the time of the condition that says so."""
+def test_job_is_parsed():
+    """It ended at the transition time of its condition."""
     condition = {
         "type": "Failed",
         "status": "True",
@@ -53,14 +53,14 @@ def test_a_job_is_read():
     assert (job.failure_reason, job.ended_at) == ("BackoffLimitExceeded", NOW)
 
 
-def test_a_pod_that_cannot_be_scheduled_is_read():
-    """The scheduler's words."""
+def test_unschedulable_pod_is_parsed():
+    """With the scheduler's message."""
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "full"}
     assert parse_pod(a_pod_document(conditions=[condition])).unschedulable == "full"
 
 
-def test_a_pod_that_ended_is_read():
-    """The runner's words."""
+def test_ended_pod_is_parsed():
+    """With the runner's message."""
     ended = {"exitCode": 10, "reason": "Error", "message": "{}", "finishedAt": MADE}
     state = {"name": "stage", "imageID": "sha", "state": {"terminated": ended}}
     pod = parse_pod(a_pod_document(phase="Failed", containerStatuses=[{"name": "sidecar"}, state]))
@@ -69,8 +69,8 @@ def test_a_pod_that_ended_is_read():
     assert (pod.image_id, pod.memory_limit) == ("sha", "2Gi")
 
 
-def test_a_template_and_a_queue_of_ones_own_are_read():
-    """The key's default is the CRD's."""
+def test_own_template_and_queue_are_parsed():
+    """The key's default is that of the CRD."""
     spec = {"workflow": {"configMapRef": {"name": "mine"}}, "queueName": "nightly"}
     found = parse_run(a_run_document(spec=spec))
     assert found.spec.workflow.config_map == ConfigMapRef("mine", "workflow.yaml")
@@ -81,7 +81,7 @@ def test_a_template_and_a_queue_of_ones_own_are_read():
     assert again.config_map == ConfigMapRef("mine", "a.yaml")
 
 
-def test_a_report_is_told_from_the_stages_job():
+def test_recovery_job_is_distinguished_from_the_stage_job():
     """By its label."""
     document = a_job_document()
     assert parse_job(document).purpose is None
@@ -100,8 +100,8 @@ def test_a_report_is_told_from_the_stages_job():
         ({"status": "False", "reason": "EvictionByEvictionAPI"}, ""),
     ],
 )
-def test_a_disruption_is_read(condition: dict[str, str], disruption: str):
-    """Who took the pod away, and why."""
+def test_disruption_is_parsed(condition: dict[str, str], disruption: str):
+    """Who disrupted the pod, and why."""
     pod = a_pod_document(conditions=[{"type": "DisruptionTarget", **condition}])
     assert parse_pod(pod).disruption == disruption
 
@@ -118,8 +118,8 @@ LATER = "2026-11-21T10:00:05Z"
         {"metadata": {"creationTimestamp": LATER}},
     ],
 )
-def test_an_event_is_read_whoever_recorded_it(times: dict[str, Any]):
-    """Each recorder keeps the time of its last sight elsewhere."""
+def test_event_of_any_recorder_is_parsed(times: dict[str, Any]):
+    """Each recorder keeps the last time in another field."""
     found = parse_warning_event({"reason": "FailedCreate", "note": "no", **times})
     assert found == WarningEvent("FailedCreate", "no", NOW + timedelta(seconds=5))
 
@@ -145,8 +145,8 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("document", ODD.values(), ids=ODD.keys())
-def test_odd_documents_do_no_harm(document: dict[str, Any]):
-    """An operator that crashes on one document serves nobody."""
+def test_malformed_documents_raise_no_error(document: dict[str, Any]):
+    """The operator must not crash on one document."""
     parse_run(document)
     parse_job(document)
     parse_pod(document)

@@ -1,4 +1,4 @@
-"""One look, with a fake API server: what is written, in which order, and what a failure leaves behind."""
+"""One reconcile pass with a fake API server: what is written, in which order, and what a failure leaves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ COMPLETED = {
 
 @dataclass
 class FakeApi:
-    """Remembers calls, and keeps one run and its Jobs."""
+    """Records calls, and holds one run and its Jobs."""
 
     run: dict[str, Any] = field(default_factory=lambda: a_run_document(1))
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -58,12 +58,12 @@ class FakeApi:
             raise self.faults[name]
 
     def get_run(self, namespace: str, name: str) -> dict[str, Any]:
-        """Read the run."""
+        """Return the run."""
         self._called("get_run", f"{namespace}/{name}")
         return self.run
 
     def create_job(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Make a Job, or give the one that is there."""
+        """Create a Job, or return the existing one."""
         name = body["metadata"]["name"]
         self._called("create_job", f"{namespace}/{name}")
         self.version += 1
@@ -76,37 +76,37 @@ class FakeApi:
         return self.jobs.setdefault(name, {**body, "metadata": meta})
 
     def get_job(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """Read a Job."""
+        """Return a Job, or None."""
         self._called("get_job", f"{namespace}/{name}")
         return self.jobs.get(name)
 
     def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[dict[str, Any]]:
-        """List the pods of a stage."""
+        """Return the pods of a stage."""
         assert run_uid == UID
         self._called("list_pods", f"{namespace}/{stage}")
         return self.pods
 
     def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
-        """List what Events warn of."""
+        """Return the warnings."""
         self._called("list_warnings", f"{namespace}/{uid}")
         return self.warnings
 
     def list_network_policies(self, namespace: str) -> list[dict[str, Any]]:
-        """List the policies."""
+        """Return the policies."""
         self._called("list_network_policies", namespace)
         return self.policies
 
     def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> dict[str, Any]:
-        """Pause or resume."""
+        """Return the Job, suspended or resumed."""
         self._called("set_job_suspended", f"{namespace}/{name} {suspended}")
         return {**self.jobs[name], "spec": {"suspend": suspended}}
 
     def delete_job(self, namespace: str, name: str, uid: str) -> None:
-        """Remove a Job."""
+        """Record the deletion of a Job."""
         self._called("delete_job", f"{namespace}/{name} {uid}")
 
     def patch_status(self, run: Run, change: dict[str, Any]) -> dict[str, Any]:
-        """Merge, if the version is the newest."""
+        """Merge a status change."""
         self._called("patch_status", run.resource_version)
         self.version += 1
         status = {k: v for k, v in {**self.run.get("status", {}), **change}.items() if v is not None}
@@ -115,11 +115,11 @@ class FakeApi:
         return self.run
 
     def delete_run(self, run: Run) -> None:
-        """Remove a run."""
+        """Record the deletion of the run."""
         self._called("delete_run", run.name)
 
     def post_event(self, run: Run, note: Event, now: datetime) -> None:
-        """Note an Event."""
+        """Record an Event."""
         assert (run.name, now.tzinfo) == ("demo", UTC)
         self._called("post_event", str(note.reason))
 
@@ -133,7 +133,7 @@ class World:
     minutes: float = 0
 
     def look(self) -> float | None:
-        """Look once, and forget the calls before."""
+        """Reconcile once, after clearing the recorded calls."""
         self.api.calls.clear()
         clock = lambda: NOW + timedelta(minutes=self.minutes)  # noqa: E731
         self.reconciler = getattr(self, "reconciler", None) or Reconciler(
@@ -145,7 +145,7 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    """Begin with a run that was just applied."""
+    """Return a world with a run that was just applied."""
     world = World()
     world.cache.put("runs", world.api.run)
     return world
@@ -161,8 +161,8 @@ def test_a_new_run_costs_three_calls(world: World):
     ]
 
 
-def test_nothing_new_costs_no_call(world: World):
-    """What the writes returned is in the cache; the Job's uid is written down when one may wonder."""
+def test_unchanged_run_costs_no_call(world: World):
+    """The cache has the writes' answers; a new Job's uid is written only once the start is late."""
     world.look()
     again = world.look()
     assert world.api.calls == []
@@ -174,15 +174,15 @@ def test_nothing_new_costs_no_call(world: World):
     assert world.api.calls == []
 
 
-def test_a_conflict_stops_the_look_before_anything_is_done(world: World):
-    """Somebody changed the run since."""
+def test_conflict_stops_the_pass_before_any_action(world: World):
+    """The run was changed since it was read."""
     world.api.faults["patch_status"] = ConflictError("changed")
     with pytest.raises(ConflictError):
         world.look()
     assert world.api.calls == ["patch_status 1"]
 
 
-def test_a_crash_after_the_status_is_made_good_at_the_next_look(world: World):
+def test_next_pass_completes_after_a_crash(world: World):
     """The Job is found missing."""
     world.api.faults["create_job"] = ClusterError("gone away")
     with pytest.raises(ClusterError):
@@ -192,18 +192,18 @@ def test_a_crash_after_the_status_is_made_good_at_the_next_look(world: World):
     assert world.api.calls == ["get_run research/demo", "create_job research/demo-a1b2c3d4-download"]
 
 
-def test_a_second_operator_changes_nothing(world: World):
-    """The Job is there already, under the same name."""
+def test_second_operator_changes_nothing(world: World):
+    """The Job exists already, under the same name."""
     world.look()
     other = World(api=world.api)
-    other.cache.put("runs", world.api.run)  # its cache has not heard of the Job
+    other.cache.put("runs", world.api.run)  # its cache does not have the Job yet
     other.look()
     assert other.api.calls == ["get_run research/demo", "create_job research/demo-a1b2c3d4-download"]
     assert len(world.api.jobs) == 1
 
 
 def the_download_runs(world: World) -> dict[str, Any]:
-    """Let the first stage's pod run, and be looked at."""
+    """Reconcile until the first stage's pod runs."""
     world.look()
     world.cache.put("jobs", world.api.jobs[the_download(world)])
     running = a_pod_document(501, phase="Running", **_state({"running": {"startedAt": MADE}}))
@@ -215,8 +215,8 @@ def the_download_runs(world: World) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("heard", [True, False], ids=["heard of the pod", "did not hear of it"])
-def test_a_second_operator_with_a_late_cache_counts_no_attempt(world: World, *, heard: bool):
-    """It has heard that the first one saw the pod run, and not that it does: it asks, once."""
+def test_late_cache_counts_no_attempt(world: World, *, heard: bool):
+    """It knows from the status that the pod runs, but its cache has no such pod: it queries once."""
     running = the_download_runs(world)
     other = World(api=world.api)
     other.cache.put("runs", world.api.run)
@@ -232,8 +232,8 @@ def test_a_second_operator_with_a_late_cache_counts_no_attempt(world: World, *, 
     assert world.api.run["status"]["stages"][0]["attempts"] == 1
 
 
-def test_an_attempt_whose_pod_is_gone_is_counted_once_the_api_server_says_so(world: World):
-    """No answer, no count."""
+def test_vanished_attempt_is_counted_after_a_query(world: World):
+    """Without an answer, nothing is counted."""
     world.cache.drop("pods", the_download_runs(world))
     world.api.faults["list_pods"] = ClusterError("the API server does not answer")
     with pytest.raises(ClusterError):
@@ -245,23 +245,23 @@ def test_an_attempt_whose_pod_is_gone_is_counted_once_the_api_server_says_so(wor
     assert world.api.run["status"]["stages"][0]["attempts"] == 2
 
 
-def test_a_second_operator_with_a_late_cache_makes_no_job_of_a_run_that_ended(world: World):
-    """It has heard that the Job is gone, and not that the run has failed."""
+def test_late_cache_creates_no_job_for_a_finished_run(world: World):
+    """It knows that the Job is gone, but not that the run has failed."""
     world.look()
     other = World(api=world.api)
     other.cache.put("runs", world.api.run)
     world.minutes = 40
     world.look()
     assert world.api.run["status"]["phase"] == "Failed"
-    with pytest.raises(ConflictError, match="the run demo has changed since it was looked at"):
+    with pytest.raises(ConflictError, match="the run demo has changed since it was read"):
         other.look()
     assert other.api.calls == ["get_run research/demo"]
-    other.look()  # the read has told it
+    other.look()  # the read has shown the failure
     assert "create_job" not in " ".join(other.api.calls)
 
 
-def test_an_event_that_cannot_be_posted_is_no_failure(world: World):
-    """The status says it all."""
+def test_failed_event_is_not_an_error(world: World):
+    """The status has the same text."""
     world.api.faults["post_event"] = ClusterError("busy")
     world.look()
     world.look()
@@ -269,8 +269,8 @@ def test_an_event_that_cannot_be_posted_is_no_failure(world: World):
     assert world.api.calls == []
 
 
-def test_a_refusal_shows_in_the_status_once_and_goes_away(world: World):
-    """Quota is full, then it is not."""
+def test_refusal_is_in_the_status_until_it_passes(world: World):
+    """The quota is full, then it is not."""
     world.api.faults["create_job"] = RefusedError("exceeded quota")
     for _ in range(2):
         with pytest.raises(RefusedError):
@@ -289,8 +289,8 @@ def test_a_refusal_shows_in_the_status_once_and_goes_away(world: World):
     assert world.api.run["status"]["stages"][0]["state"] == "Starting"
 
 
-def test_a_job_that_can_never_be_made_fails_the_run(world: World):
-    """Its resources contradict each other, say."""
+def test_permanently_refused_job_fails_the_run(world: World):
+    """For example when its resources contradict each other."""
     world.api.faults["create_job"] = RefusedError(
         "must be less than or equal to memory limit", permanent=True
     )
@@ -301,15 +301,15 @@ def test_a_job_that_can_never_be_made_fails_the_run(world: World):
     assert world.api.calls == ["patch_status 101", "post_event JobRejected"]
 
 
-def test_a_run_that_is_gone_is_none(world: World):
-    """The watch told of its deletion."""
+def test_deleted_run_is_ignored(world: World):
+    """The watch delivered its deletion."""
     world.cache.drop("runs", world.api.run)
     assert world.look() is None
     assert world.api.calls == []
 
 
-def test_a_whole_run(world: World):
-    """From the first look to the time to live: which calls, in which order."""
+def test_calls_of_a_whole_run(world: World):
+    """From the first pass to the time to live: which calls, in which order."""
     calls: list[str] = []
 
     def look() -> None:
@@ -331,9 +331,9 @@ def test_a_whole_run(world: World):
         world.cache.put("pods", done)
         look()
     assert calls == [
-        *("patch_status", "create_job", "post_event"),  # the download begins
+        *("patch_status", "create_job", "post_event"),  # the download starts
         "patch_status",  # it runs
-        # It is done, and qrun begins, with nothing to keep it from the network but its own guard.
+        # It is done, and qrun starts, without a NetworkPolicy.
         *("list_network_policies", "patch_status", "create_job", "post_event", "post_event", "post_event"),
         "patch_status",  # it runs
         *("patch_status", "post_event", "post_event"),  # complete
@@ -351,8 +351,8 @@ def _state(state: dict[str, Any]) -> dict[str, Any]:
     return {"containerStatuses": [{"name": "stage", "state": state}]}
 
 
-def test_a_time_to_live_that_was_taken_back_removes_nothing(world: World):
-    """The cache may be a minute late; what it tells of a run's end is proved first."""
+def test_removed_ttl_deletes_nothing(world: World):
+    """The cache may be a minute late; a read proves the end of a run first."""
     world.look()
     ended = {**world.api.run["status"], "completionTime": MADE, "conditions": [COMPLETED]}
     late = {**world.api.run, "status": ended, "spec": {"ttlSecondsAfterFinished": 60}}
@@ -370,10 +370,8 @@ def test_a_time_to_live_that_was_taken_back_removes_nothing(world: World):
     ("minutes", "call", "told"),
     [(0, "create_job", ["StageStarted"]), (40, "delete_job", ["NoPod"])],
 )
-def test_an_event_is_posted_although_what_was_to_be_done_fails(
-    world: World, minutes: float, call: str, told: list[str]
-):
-    """Its transition is in the status: no later look would find it."""
+def test_event_is_posted_although_the_action_fails(world: World, minutes: float, call: str, told: list[str]):
+    """Its transition is in the status, so no later pass would post it."""
     if minutes:
         world.look()
         world.minutes = minutes
@@ -387,7 +385,7 @@ def test_an_event_is_posted_although_what_was_to_be_done_fails(
     assert not [one for one in world.api.calls if one.startswith("post_event")]
 
 
-def test_the_uid_guards_what_is_deleted(world: World):
+def test_job_is_deleted_by_uid(world: World):
     """Not another Job of the same name."""
     world.look()
     world.minutes = 40
@@ -398,21 +396,21 @@ def test_the_uid_guards_what_is_deleted(world: World):
 
 
 def the_download(world: World) -> str:
-    """Name the first stage's Job."""
+    """Return the name of the first stage's Job."""
     assert world.api.jobs.keys() == {"demo-a1b2c3d4-download"}
     return "demo-a1b2c3d4-download"
 
 
 def delete_the_job(world: World) -> None:
-    """Delete it by hand; the watch tells."""
+    """Delete the Job by hand; the watch delivers it."""
     world.minutes += 0.4
-    world.look()  # it was seen, and its uid written down
+    world.look()  # it was seen, and its uid written
     world.cache.drop("jobs", world.api.jobs.pop(the_download(world)))
     world.api.deletions += 1
 
 
-def test_a_job_that_was_deleted_is_made_once_more_and_no_oftener(world: World):
-    """The API server is asked before a run fails for it: a second operator's cache may be late."""
+def test_job_deleted_by_hand_is_recreated_once(world: World):
+    """A query confirms it before the run fails: a second operator's cache may be late."""
     world.look()
     delete_the_job(world)
     world.look()
@@ -434,7 +432,7 @@ def test_a_job_that_was_deleted_is_made_once_more_and_no_oftener(world: World):
     assert world.api.calls[-1] == "post_event JobDeleted"
 
 
-def test_a_job_without_a_pod_is_explained_by_its_events(world: World):
+def test_job_without_pod_is_explained_by_its_events(world: World):
     """They are read every five minutes, and only while there is no pod."""
     note = 'Error creating: pods "x" is forbidden: exceeded quota: q, requested: limits.memory=2Gi'
     world.api.warnings = [{"reason": "FailedCreate", "note": note, "deprecatedLastTimestamp": MADE}]
@@ -453,8 +451,8 @@ def test_a_job_without_a_pod_is_explained_by_its_events(world: World):
     assert world.api.calls == ["list_warnings research/demo-a1b2c3d4-download"]
 
 
-def test_silence_is_listened_to_again_before_what_was_told(world: World):
-    """Events may come late; until then, the stage is simply starting."""
+def test_no_warning_is_queried_again_sooner_than_a_warning(world: World):
+    """Events may come late; until then, the stage is Starting."""
     world.look()
     world.minutes = 0.4
     world.look()
@@ -470,8 +468,8 @@ def test_silence_is_listened_to_again_before_what_was_told(world: World):
     assert world.api.run["status"]["stages"][0]["reason"] == "QuotaExceeded"
 
 
-def test_events_that_may_not_be_read_are_done_without(world: World):
-    """An older Role."""
+def test_forbidden_event_reads_are_tolerated(world: World):
+    """An older Role does not allow it."""
     world.api.faults["list_warnings"] = RefusedError("events is forbidden")
     world.look()
     world.look()
@@ -482,8 +480,8 @@ def test_events_that_may_not_be_read_are_done_without(world: World):
     assert world.api.calls == []
 
 
-def test_a_namespace_that_ends_is_left_alone(world: World):
-    """One refused call, no Event, no second try."""
+def test_terminating_namespace_is_left_alone(world: World):
+    """One refused call, no Event, no second attempt."""
     world.api.faults["create_job"] = NamespaceTerminatingError("because it is being terminated")
     assert world.look() is None
     assert world.api.calls == ["patch_status 1", "create_job research/demo-a1b2c3d4-download"]

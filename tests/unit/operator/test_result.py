@@ -1,4 +1,4 @@
-"""A termination message may be anything: any image may run as a stage."""
+"""Parsing termination messages, which any image may write."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize(("message", "fault"), GARBAGE.items(), ids=lambda text: str(text)[:40])
-def test_garbage_is_refused_with_what_is_wrong(message: str, fault: str):
+def test_malformed_result_says_what_is_wrong(message: str, fault: str):
     """One sentence, no traceback."""
     with pytest.raises(MalformedResultError, match="^" + fault.replace("(", r"\(")):
         parse_result(message, stage=Stage.QRUN, uid=UID)
 
 
-def test_a_good_result_is_read():
+def test_well_formed_result_is_parsed():
     """Everything that the status shows."""
     found = parse_result(result(Stage.QRUN, gitCommit="abc"), stage=Stage.QRUN, uid=UID)
     assert found.succeeded
@@ -48,7 +48,7 @@ def test_a_good_result_is_read():
     assert (found.config_hash, found.git_commit) == ("c0ffee", "abc")
 
 
-def test_what_a_newer_runner_adds_is_left_out():
-    """An old operator and a new image work together."""
+def test_unknown_fields_of_a_newer_runner_are_ignored():
+    """An old operator works with a new image."""
     text = result(Stage.QRUN, metrics={"ic": 1, "novelty": 2}, surprise="!")
     assert dict(parse_result(text, stage=Stage.QRUN, uid=UID).metrics) == {"ic": 1.0}

@@ -1,4 +1,4 @@
-"""The session that kopf lists and watches over: looked at like every other request, and never compressed."""
+"""The HTTP session for kopf's lists and watches: observed like every other request, never compressed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Told = list[tuple[Call, str]]
 
 
 async def visit(path: str, status: int = 200) -> tuple[Told, dict[str, str]]:
-    """Ask a server; give what was told, and the headers that it saw."""
+    """Send a request; return the observed calls, and the headers that the server received."""
     told: Told = []
     headers: dict[str, str] = {}
 
@@ -40,34 +40,34 @@ async def visit(path: str, status: int = 200) -> tuple[Told, dict[str, str]]:
 
 
 def session(told: Told, headers: dict[str, str] | None = None) -> aiohttp.ClientSession:
-    """Open a session that somebody looks on."""
+    """Return an observed session."""
     trust = ssl.create_default_context()
     return open_session(headers or {}, trust, lambda call, code, _seconds: told.append((call, code)))
 
 
-def test_a_watch_is_told_of_as_one():
-    """When its answer begins; what it says later comes by kopf's handlers."""
+def test_watch_is_observed_as_watch():
+    """When its answer begins; its events are delivered by kopf's handlers."""
     told, headers = asyncio.run(visit(f"{PATH}?watch=true&timeoutSeconds=45"))
     assert told == [(Call("watch", "runs", "research"), "200")]
     assert (headers["Authorization"], headers["Accept-Encoding"]) == ("Bearer x", "identity")
 
 
-def test_its_lines_notice_when_nobody_answers():
-    """By the options that all lines have."""
+def test_session_sets_the_socket_options():
+    """By the same socket options as all connections."""
     with _socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))) as line:
         assert [line.getsockopt(level, option) for level, option, _ in SOCKET_OPTIONS] == [
             value for _, _, value in SOCKET_OPTIONS
         ]
 
 
-def test_a_refusal_has_its_code():
-    """It is an answer."""
+def test_refusal_is_observed_with_its_code():
+    """A refusal is an answer."""
     told, _ = asyncio.run(visit(f"{PATH}?limit=500", 403))
     assert told == [(Call("list", "runs", "research"), "403")]
 
 
-def test_no_answer_is_told_too():
-    """And a request that we gave up ourselves is none."""
+def test_missing_answer_is_observed():
+    """A request that we cancelled is not reported."""
     told: Told = []
 
     async def ask(port: int) -> None:

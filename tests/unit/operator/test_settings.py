@@ -1,4 +1,4 @@
-"""A wrong setting is one sentence that names the variable, what it holds and what it may hold."""
+"""A wrong setting is one sentence that names the variable, its value and the valid values."""
 
 # ruff: noqa: E501 - a table reads best in rows
 from __future__ import annotations
@@ -60,15 +60,15 @@ def test_a_wrong_setting_is_one_sentence(variable: tuple[str, str], sentence: st
     assert str(raised.value) == sentence
 
 
-def test_a_misspelt_setting_is_refused():
-    """It would otherwise be silently without effect."""
+def test_misspelt_setting_is_refused():
+    """It would otherwise have no effect, without notice."""
     with pytest.raises(
         SettingsError, match=r"^QLIB_SHADOW_CLAIM is not a setting of the operator; there are QLIB_"
     ):
         read_settings({"QLIB_SHADOW_CLAIM": "x"})
 
 
-def test_the_process_says_the_sentence_and_exits_2(
+def test_process_prints_the_sentence_and_exits_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """No traceback."""
@@ -80,7 +80,7 @@ def test_the_process_says_the_sentence_and_exits_2(
 
 
 def test_nothing_needs_to_be_set():
-    """Empty is the same as absent, and variables of others are left alone."""
+    """Empty is the same as absent, and foreign variables are ignored."""
     environ = {
         "QLIB_SHADOW_WORKERS": "",
         "QLIB_SHADOW_IMAGE": "the runner's own",
@@ -93,7 +93,7 @@ def test_nothing_needs_to_be_set():
     assert settings.defaults.image == Defaults().image
 
 
-def test_every_kind_of_setting_is_read():
+def test_every_kind_of_setting_is_parsed():
     """Names, numbers, lists, quantities, JSON."""
     settings = read_settings(
         {
@@ -125,13 +125,13 @@ def test_every_setting_is_documented_with_its_default():
     assert all(rows)
 
 
-def test_the_defaults_are_what_one_would_write():
+def test_written_defaults_equal_unset_variables():
     """Setting every variable to its default changes nothing."""
     assert read_settings(default_settings()) == read_settings({})
 
 
 def test_the_documented_limits_hold():
-    """The smallest that the table names are taken, and less is refused."""
+    """The documented minimum is accepted, and less is refused."""
     least = {
         name: found[1]
         for line in DOCUMENT.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""kopf keeps nothing on the objects that it watches."""
+"""kopf stores nothing on the objects that it watches."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.unit.operator.documents import a_job_document
 from qlib_shadow_operator.handlers import kopf_settings
 
 
-def test_kopf_has_nowhere_to_write():
-    """By itself it writes annotations: what it saw last, and which handlers it has begun."""
+def test_kopf_writes_nothing():
+    """By default it writes annotations: the last-handled state and the handlers' progress."""
     stores, patch = kopf_settings().persistence, kopf.Patch()
     body = kopf.Body(cast("Any", a_job_document()))
     essence = stores.diffbase_storage.build(body=body)

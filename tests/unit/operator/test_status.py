@@ -1,4 +1,4 @@
-"""The status: what it shows of a complete run, how it reads in a table, and that nothing makes it grow."""
+"""The status: what it shows of a complete run, how it is printed, and that its size is bounded."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ complete = (
 )
 
 
-def test_a_complete_run_shows_what_was_found():
-    """Exact figures, rounded figures, places and hashes."""
+def test_status_of_a_complete_run():
+    """Exact figures, rounded figures, paths and hashes."""
     document = render_status(complete)
     assert document["metrics"] == METRICS
     assert document["dataset"] == DATASET
@@ -37,7 +37,7 @@ def test_a_complete_run_shows_what_was_found():
 
 
 def test_figures_are_rounded_for_people():
-    """No column is ever empty."""
+    """No column is empty."""
     assert summarize(None, DATASET, METRICS) == {
         "stage": "-",
         "dataEnd": "2024-10-17",
@@ -57,22 +57,22 @@ def test_a_condition_keeps_its_time_until_its_status_changes():
     assert later.conditions[2].message == "stage download: Running"
 
 
-def test_an_edit_after_the_end_is_observed():
-    """ObservedGeneration follows, and nothing else changes."""
+def test_edit_of_a_finished_run_is_observed():
+    """Only observedGeneration changes."""
     scene = a_run().seen().failed(Stage.DOWNLOAD, 10).seen(minutes=1).spec(ttl_seconds_after_finished=9999)
     decision = scene.decide(minutes=2)
     change = merge_patch(render_status(scene.run.status), render_status(decision.status))
     assert change == {"observedGeneration": 2}
 
 
-def test_a_run_id_may_change_until_the_run_starts_and_never_after():
-    """The status remembers the name of the folder."""
+def test_run_id_is_frozen_once_the_run_starts():
+    """The status keeps the folder's name."""
     suspended = a_run(suspend=True, run_id="one").seen()
     assert suspended.spec(run_id="two").decide().status.run_id == "two"
     assert a_run(run_id="one").seen().spec(run_id="two").decide().status.run_id == "one"
 
 
-def test_the_status_is_bounded_whatever_pods_say():
+def test_size_of_the_status_is_bounded():
     """Ten thousand runs fit into etcd: no status has more than 8,000 characters."""
     noise = "ä" * 20_000
     loud = result(
@@ -87,7 +87,7 @@ def test_the_status_is_bounded_whatever_pods_say():
 
 
 def size(scene: Scene) -> int:
-    """Count the characters of the status."""
+    """Return the number of characters of the status."""
     return len(json.dumps(render_status(scene.decide(minutes=1).status), ensure_ascii=False))
 
 
@@ -104,7 +104,7 @@ def test_an_event_is_posted_once_for_each_transition():
     assert notes == ["StageStarted", "StageSucceeded", "StageStarted", "StageSucceeded", "Complete"]
 
 
-def test_a_patch_is_the_smallest_that_does():
+def test_patch_is_minimal():
     """RFC 7386: null removes, objects merge, lists are replaced."""
     old = {"a": 1, "b": {"c": 1, "d": 2}, "e": [1], "f": 0}
     new = {"a": 1, "b": {"c": 1, "d": 3}, "e": [1, 2]}
@@ -113,7 +113,7 @@ def test_a_patch_is_the_smallest_that_does():
 
 
 def test_the_newest_attempt_counts():
-    """An old attempt that ended badly does not make a stage fail that ended well later."""
+    """An old failed attempt does not fail a stage that succeeded later."""
     scene = a_run().seen().attempt_failed(Stage.DOWNLOAD, 13)
     end = Termination(0, "Completed", result(Stage.DOWNLOAD), finished_at=NOW)
     done = scene.pod(Stage.DOWNLOAD, "pod-2", phase="Succeeded", termination=end)
@@ -122,8 +122,8 @@ def test_the_newest_attempt_counts():
     assert status.stages[0].attempts == 2
 
 
-def test_a_run_that_names_its_version_has_one_stage():
-    """The training tells of the dataset: the condition, the figures and the printed column come from it."""
+def test_run_that_names_its_version_has_one_stage():
+    """The training reports the dataset for the condition, the figures and the printed column."""
     scene = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}}).seen()
     begun, done = scene.decide().status, scene.succeeded(Stage.QRUN).decide(minutes=1).status
     assert [one.name for one in begun.stages] == [one.name for one in done.stages] == [Stage.QRUN]
@@ -137,8 +137,8 @@ def test_a_run_that_names_its_version_has_one_stage():
     assert done.summary["dataEnd"] == done.dataset["calendarEnd"] == "2024-10-17"
 
 
-def test_a_version_that_is_not_there_is_a_dataset_that_is_not_ready():
-    """With the reason of the stage that looked for it."""
+def test_missing_version_is_a_dataset_that_is_not_ready():
+    """With the reason of the stage that needed it."""
     message = result(Stage.QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d")
     scene = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}}).seen().failed(Stage.QRUN, 11, message)
     found = scene.decide(minutes=1).status.condition(ConditionType.DATASET_READY)

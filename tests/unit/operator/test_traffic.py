@@ -1,4 +1,4 @@
-"""What a request is about, read off its address; few words, whatever is asked for."""
+"""What a request is about, parsed from its URL, in few distinct values."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize(("request_", "call"), ADDRESSES.items(), ids=str)
-def test_an_address_says_what_is_asked(request_: tuple[str, str], call: Call):
-    """Of kopf's requests and of ours alike."""
+def test_request_is_described_by_its_url(request_: tuple[str, str], call: Call):
+    """For kopf's requests and ours alike."""
     assert describe(*request_) == call
 
 
-def test_a_watch_is_no_list():
-    """Only its query tells them apart."""
+def test_watch_is_not_a_list():
+    """Only the URL's query distinguishes them."""
     assert describe("GET", "/apis/batch/v1/jobs", watch=True) == Call("watch", "jobs", None)

@@ -1,4 +1,4 @@
-"""The trial run of `helm test`: ends well, ends badly, is removed, is never noticed."""
+"""The trial run of `helm test`: it completes, fails, is deleted, or is never noticed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENVIRON = {"QLIB_SHADOW_NAMESPACE": "research", "QLIB_SHADOW_TRIAL": "trial-1"}
 
 
 class Script:
-    """An API server whose run passes through the statuses of a script; the last one stays."""
+    """An API server whose run has the statuses of a script in turn; the last one stays."""
 
     def __init__(self, *statuses: dict[str, Any] | None) -> None:
         self.statuses = list(statuses)
@@ -27,29 +27,29 @@ class Script:
         self.pauses = 0
 
     def create_run(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Make the run."""
+        """Create the run."""
         assert body["metadata"]["namespace"] == namespace
         self.made.append(body)
         return body
 
     def list_runs(self, namespace: str, **selectors: str) -> list[dict[str, Any]]:
-        """Show the run as it is now."""
+        """Return the run with its current status."""
         assert namespace == "research"
         assert selectors == {"field_selector": "metadata.name=trial-1"}
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         return [] if status is None else [{**self.made[0], "status": status}]
 
     def delete_run(self, run: Any) -> None:
-        """Remove it."""
+        """Record the deletion."""
         self.deleted.append(run.name)
 
     def pause(self) -> None:
-        """Let no time pass."""
+        """Count a pause without waiting."""
         self.pauses += 1
 
 
 def ended(condition: str, **more: Any) -> dict[str, Any]:
-    """Write a terminal status."""
+    """Return a terminal status."""
     conditions = [
         {"type": condition, "status": "True", "reason": "ImageUnavailable", "message": "cannot be pulled"}
     ]
@@ -57,7 +57,7 @@ def ended(condition: str, **more: Any) -> dict[str, Any]:
 
 
 def waits(reason: str, message: str = "cannot be\npulled") -> dict[str, Any]:
-    """Write the status of a run whose first stage waits."""
+    """Return the status of a run whose first stage waits."""
     stages = [{"name": "download", "state": "Waiting", "reason": reason, "message": message}]
     in_progress = {"type": "Failed", "status": "False", "reason": "InProgress", "message": ""}
     summary = {"stage": "download"}
@@ -69,8 +69,8 @@ def attempt(script: Script) -> ExitCode:
     return trial.main(ENVIRON, lambda: script, script.pause)
 
 
-def test_a_run_that_completes_is_reported_and_removed(capsys: pytest.CaptureFixture[str]):
-    """Its figures are said, each change once, and its artifacts stay."""
+def test_complete_run_is_reported_and_deleted(capsys: pytest.CaptureFixture[str]):
+    """Its figures and each change are printed once, and its artifacts stay."""
     running = {"phase": "Running", "summary": {"stage": "download"}}
     done = ended("Complete", summary={"ic": "0.031"}, artifactPath="/data/x")
     script = Script({}, running, running, done)
@@ -84,42 +84,42 @@ def test_a_run_that_completes_is_reported_and_removed(capsys: pytest.CaptureFixt
     ]
 
 
-def test_a_run_that_fails_says_why_and_stays(capsys: pytest.CaptureFixture[str]):
-    """For whoever wants to describe it."""
+def test_failed_run_is_explained_and_kept(capsys: pytest.CaptureFixture[str]):
+    """So that the user can describe it."""
     script = Script(ended("Failed"))
     assert attempt(script) is ExitCode.INTERNAL
     assert script.deleted == []
     assert "trial-1: ImageUnavailable: cannot be pulled" in capsys.readouterr().err
 
 
-def test_a_run_that_nobody_notices_ends_the_patience(capsys: pytest.CaptureFixture[str]):
-    """An operator that watches other namespaces."""
+def test_unnoticed_run_times_out(capsys: pytest.CaptureFixture[str]):
+    """The operator watches other namespaces."""
     assert attempt(Script({})) is ExitCode.INTERNAL
     assert "trial-1: not finished after 1200 s; is the operator running?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("reason", sorted(trial.LASTING))
-def test_what_does_not_mend_itself_is_said_at_once_and_given_up_soon(
+def test_lasting_cause_is_printed_at_once_and_ends_the_trial_early(
     reason: str, capsys: pytest.CaptureFixture[str]
 ):
-    """Two minutes, in case that it does; nobody waits for half an hour to read of a wrong registry."""
+    """After two minutes, in case that it passes; half an hour would be too long for a wrong registry."""
     script = Script({}, waits(reason))
     assert attempt(script) is ExitCode.INTERNAL
     assert script.pauses * trial.PAUSE == pytest.approx(120, abs=5)
     told = capsys.readouterr()
     said = f"Pending download: {reason}: cannot be pulled"
     assert told.out.splitlines()[1:] == [f"trial-1: {said}"]
-    assert told.err == f"trial-1: given up, since this will not mend itself: {said}\n"
+    assert told.err == f"trial-1: given up, because this needs a person to fix it: {said}\n"
 
 
-def test_what_mends_itself_in_time_is_no_failure():
-    """A registry that hiccups now and then: only what has stood for long ends the trial."""
+def test_passing_cause_is_not_a_failure():
+    """A registry that fails briefly: only a lasting cause ends the trial."""
     hiccup = [*[waits("ImageUnavailable")] * 100, {"phase": "Running"}]
     assert attempt(Script(*hiccup, *hiccup, ended("Complete"))) is ExitCode.DONE
 
 
-def test_what_may_pass_is_waited_for_and_told_at_the_end(capsys: pytest.CaptureFixture[str]):
-    """Each new reason on a line of its own; a node may still come."""
+def test_cause_that_may_pass_is_waited_for(capsys: pytest.CaptureFixture[str]):
+    """Each new reason is a line; a node may still be added."""
     script = Script(waits("QuotaExceeded", "no room"), waits("Unschedulable", "no node"))
     assert attempt(script) is ExitCode.INTERNAL
     told = capsys.readouterr()
@@ -131,7 +131,7 @@ def test_what_may_pass_is_waited_for_and_told_at_the_end(capsys: pytest.CaptureF
 
 
 def test_the_trial_ends_before_helm_gives_up():
-    """Or all that anybody reads is helm's own "timed out waiting for the condition"."""
+    """Otherwise the user only reads helm's own "timed out waiting for the condition"."""
     pages = [ROOT / "README.md", ROOT / "docs/install.md"]
     pages.append(ROOT / "helm/qlib-shadow-operator/templates/NOTES.txt")
     for page in pages:
@@ -140,14 +140,14 @@ def test_the_trial_ends_before_helm_gives_up():
         assert 60 * int(minutes) * 2 / 3 >= trial.PATIENCE, page
 
 
-def test_a_run_that_somebody_removes_is_a_failure(capsys: pytest.CaptureFixture[str]):
-    """It is never said to have ended well."""
+def test_deleted_trial_run_is_a_failure(capsys: pytest.CaptureFixture[str]):
+    """It is never reported as complete."""
     assert attempt(Script({}, None)) is ExitCode.INTERNAL
-    assert "the run is gone" in capsys.readouterr().out
+    assert "the run was deleted" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [ClusterError("no answer"), NoClusterError("no cluster")])
-def test_without_an_api_server_there_is_a_sentence(error: Exception, capsys: pytest.CaptureFixture[str]):
+def test_missing_api_server_is_one_sentence(error: Exception, capsys: pytest.CaptureFixture[str]):
     """And no traceback."""
 
     def connect() -> Script:
@@ -165,6 +165,6 @@ def test_a_missing_variable_is_named(missing: str, capsys: pytest.CaptureFixture
     assert missing in capsys.readouterr().err
 
 
-def test_the_runner_takes_the_trials_spec():
-    """As it would take a user's."""
+def test_runner_accepts_the_trial_spec():
+    """As it would parse a user's."""
     assert parse_spec(trial.SPEC).dataset.path == "/data/qlib/qlib_data/trial"

@@ -1,4 +1,4 @@
-"""The workers: serial for one run, parallel for several, patient with failures, honest about their health."""
+"""The workers: serial for one run, parallel for several, retrying after failures, with a liveness check."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def drive(
     keys: tuple[Key, ...] = (A,),
     reconciled: Callable[[str, float], None] = lambda _outcome, _seconds: None,
 ) -> Workers:
-    """Run workers until something holds, with timers that ring at once."""
+    """Run workers until a condition holds, with timers that fire at once."""
 
     async def main() -> Workers:
         loop = asyncio.get_running_loop()
@@ -48,8 +48,8 @@ def drive(
     return asyncio.run(main())
 
 
-def test_looks_at_one_run_never_overlap():
-    """Each look asks for the next one at once, by four workers."""
+def test_passes_over_one_run_never_overlap():
+    """Each pass requests the next one at once, with four workers."""
     at_work: Counter[Key] = Counter()
     overlaps, looks = [], []
 
@@ -65,8 +65,8 @@ def test_looks_at_one_run_never_overlap():
     assert set(looks) == {A, B}
 
 
-def test_looks_at_two_runs_do_overlap():
-    """One slow run does not hold up the others."""
+def test_passes_over_two_runs_overlap():
+    """One slow run does not block the others."""
     meeting = threading.Barrier(2, timeout=10)
     met = []
 
@@ -79,8 +79,8 @@ def test_looks_at_two_runs_do_overlap():
 
 
 @pytest.mark.parametrize("error", [ClusterError("busy"), ZeroDivisionError("a defect")])
-def test_a_failed_look_is_repeated(error: Exception):
-    """Whatever it was."""
+def test_failed_pass_is_repeated(error: Exception):
+    """After any error."""
     looks = []
 
     def look(key: Key) -> float | None:
@@ -92,7 +92,7 @@ def test_a_failed_look_is_repeated(error: Exception):
     drive(look, until=lambda: len(looks) == 3)
 
 
-def test_a_look_under_way_is_seen_to_its_end():
+def test_pass_in_progress_runs_to_its_end():
     """Stopping interrupts no write."""
     begun, may_end = threading.Event(), threading.Event()
     ended = []
@@ -108,7 +108,7 @@ def test_a_look_under_way_is_seen_to_its_end():
     assert ended == [A]
 
 
-def test_a_dead_task_is_an_illness():
+def test_dead_task_is_reported():
     """The liveness probe restarts the process."""
 
     async def main() -> tuple[str | None, str | None]:
@@ -126,8 +126,8 @@ def test_a_dead_task_is_an_illness():
     assert asyncio.run(main()) == (None, "these tasks have ended: resync")
 
 
-def test_a_loop_that_hangs_is_an_illness(monkeypatch: pytest.MonkeyPatch):
-    """Somebody called something slow where nobody may."""
+def test_hanging_loop_is_reported(monkeypatch: pytest.MonkeyPatch):
+    """Blocking code ran in the event loop."""
     monkeypatch.setattr(workers_module, "LOOP_TIMEOUT_SECONDS", 0.0)
     found = []
 
@@ -137,15 +137,15 @@ def test_a_loop_that_hangs_is_an_illness(monkeypatch: pytest.MonkeyPatch):
         workers.start()
         thread = threading.Thread(target=lambda: found.append(workers.loop_problem()))
         thread.start()
-        thread.join()  # the loop waits with it
+        thread.join()  # the event loop blocks with it
         await workers.stop()
 
     asyncio.run(main())
-    assert found == ["the event loop hangs for 0 s"]
+    assert found == ["the event loop has hung for 0 s"]
 
 
-def test_every_look_is_told_of_with_its_outcome():
-    """And what it was about, in the log."""
+def test_every_pass_is_reported_with_its_outcome():
+    """And the log has the run."""
     outcomes: list[str] = []
     errors = [ConflictError("409"), ClusterError("busy"), ZeroDivisionError("a defect"), None]
 
@@ -160,8 +160,8 @@ def test_every_look_is_told_of_with_its_outcome():
     assert outcomes == ["conflict", "failed", "defect", "done"]
 
 
-def test_a_resync_asks_for_each_kind_in_each_namespace():
-    """And repairs the cache."""
+def test_resync_lists_each_kind_in_each_namespace():
+    """And corrects the cache."""
 
     class Lists:
         asked: list[tuple[str, str | None]] = []  # noqa: RUF012
@@ -185,7 +185,7 @@ class Lists:
         self.failures = failures
 
     def list_documents(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
-        """List one run."""
+        """Return one run."""
         del namespace
         if self.failures:
             self.failures -= 1
@@ -193,8 +193,8 @@ class Lists:
         return [a_run_document(1)] if kind == "runs" else []
 
 
-def test_a_gap_in_what_a_watch_tells_is_mended_at_once():
-    """What was deleted meanwhile is found missing long before the next resync is due."""
+def test_watch_gap_causes_a_resync_at_once():
+    """Deletions in the gap are found long before the next periodic resync."""
     compared: list[int] = []
 
     async def main() -> None:
@@ -216,7 +216,7 @@ def test_a_gap_in_what_a_watch_tells_is_mended_at_once():
             for number in range(2):
                 await again.wait()
                 again.clear()
-                cache.put("jobs", a_job_document(3 + number))  # one whose deletion nobody will tell of
+                cache.put("jobs", a_job_document(3 + number))  # one whose deletion the watch does not deliver
                 gap.set()
             await again.wait()
         task.cancel()
@@ -226,8 +226,8 @@ def test_a_gap_in_what_a_watch_tells_is_mended_at_once():
     assert compared == [0, 0, 0]
 
 
-def test_nothing_is_looked_at_before_the_first_lists_are_in(monkeypatch: pytest.MonkeyPatch):
-    """However early a watch tells of a run, and however long the lists take."""
+def test_no_pass_before_the_first_lists_are_complete(monkeypatch: pytest.MonkeyPatch):
+    """However early a watch delivers a run, and however long the lists take."""
     monkeypatch.setattr(workers_module, "RESYNC_RETRY_SECONDS", 0.0)
     story: list[str] = []
 

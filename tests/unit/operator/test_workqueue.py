@@ -1,4 +1,4 @@
-"""The queue: a key is in line once, at work once, and later after each failure. No clock is waited for."""
+"""The queue: a key is queued once, in progress once, and retried with backoff. No test waits for a clock."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Clock:
-    """Time that a test moves."""
+    """A clock that a test moves."""
 
     now: float = 0.0
     timers: list[Timer] = field(default_factory=list)
 
     def call_later(self, delay: float, ring: Callable[[], None]) -> Timer:
-        """Remember a ring."""
+        """Record a timer."""
         timer = Timer(self.now + delay, ring)
         self.timers.append(timer)
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and everything ring that is due."""
+        """Advance the time, and fire every timer that is due."""
         self.now += seconds
         due = [timer for timer in self.timers if timer.due <= self.now and not timer.cancelled]
         self.timers = [timer for timer in self.timers if timer not in due]
@@ -37,29 +37,29 @@ class Clock:
             timer.ring()
 
     def read(self) -> float:
-        """Give the time."""
+        """Return the time."""
         return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Begin at zero."""
+    """Return a clock at zero."""
     return Clock()
 
 
 @pytest.fixture
 def queue(clock: Clock) -> WorkQueue[str]:
-    """Make a queue without chance."""
+    """Return a queue without jitter."""
     return WorkQueue(clock.call_later, lambda: 0.0, clock.read)
 
 
 def take(queue: WorkQueue[str]) -> str:
-    """Take the next key, which must be there."""
+    """Return the next key, which must be queued."""
     return asyncio.run(asyncio.wait_for(queue.get(), 1))
 
 
-def test_a_key_stands_in_line_once(queue: WorkQueue[str]):
-    """A hundred events are one look."""
+def test_key_is_queued_once(queue: WorkQueue[str]):
+    """A hundred events cause one pass."""
     for _ in range(100):
         queue.add("a")
     queue.add("b")
@@ -68,8 +68,8 @@ def test_a_key_stands_in_line_once(queue: WorkQueue[str]):
     assert len(queue) == 0
 
 
-def test_a_key_is_at_work_once(queue: WorkQueue[str]):
-    """News during a look leads to another look after it, not beside it."""
+def test_key_is_in_progress_once(queue: WorkQueue[str]):
+    """An event during a pass causes another pass after it, not beside it."""
     queue.add("a")
     take(queue)
     queue.add("a")
@@ -79,15 +79,15 @@ def test_a_key_is_at_work_once(queue: WorkQueue[str]):
     assert take(queue) == "a"
 
 
-def test_nothing_comes_back_without_news(queue: WorkQueue[str]):
-    """A look that is done is done."""
+def test_done_key_is_not_queued_again(queue: WorkQueue[str]):
+    """A finished pass is not repeated."""
     queue.add("a")
     queue.done(take(queue))
     assert len(queue) == 0
 
 
-def test_a_failure_comes_back_later_each_time(queue: WorkQueue[str]):
-    """Twice as late, up to a bound."""
+def test_backoff_doubles_after_each_failure(queue: WorkQueue[str]):
+    """The delay doubles, up to a maximum."""
     delays = [queue.retry("a") for _ in range(12)]
     assert delays[:4] == [0.5, 1.0, 2.0, 4.0]
     assert delays[-1] == BACKOFF_MAX
@@ -96,18 +96,18 @@ def test_a_failure_comes_back_later_each_time(queue: WorkQueue[str]):
 
 
 def test_a_minute_is_the_longest_delay():
-    """However often a Job was refused: a quota that has room again is noticed."""
+    """A quota that has room again is noticed within a minute."""
     assert BACKOFF_MAX * (1 + JITTER) == 60
 
 
-def test_chance_spreads_failures(clock: Clock):
-    """A thousand runs do not come back in the same moment."""
+def test_jitter_spreads_retries(clock: Clock):
+    """A thousand runs are not retried in the same moment."""
     lucky, unlucky = (WorkQueue[str](clock.call_later, lambda c=c: c, clock.read) for c in (0.0, 1.0))  # type: ignore[misc]
     assert unlucky.retry("a") == lucky.retry("a") * (1 + JITTER)
 
 
-def test_of_several_times_the_nearest_counts(queue: WorkQueue[str], clock: Clock):
-    """An earlier look includes a later one."""
+def test_shortest_of_several_delays_counts(queue: WorkQueue[str], clock: Clock):
+    """An earlier pass includes a later one."""
     queue.add_after("a", 60)
     queue.add_after("a", 10)
     queue.add_after("a", 30)
@@ -120,8 +120,8 @@ def test_of_several_times_the_nearest_counts(queue: WorkQueue[str], clock: Clock
     assert len(queue) == 0
 
 
-def test_the_queue_knows_how_long_it_keeps_somebody_waiting(queue: WorkQueue[str], clock: Clock):
-    """The health check asks."""
+def test_queue_knows_its_oldest_wait(queue: WorkQueue[str], clock: Clock):
+    """The health check reads it."""
     assert queue.oldest_wait == 0
     queue.add("a")
     clock.advance(5)

@@ -1,4 +1,4 @@
-"""What the simulated portfolio earned, day by day: the series that figures and charts are made of."""
+"""The simulated portfolio's returns, day by day: the series behind figures and charts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 YEAR = 252
-"""Days a year, as empyrical counts them; Qlib counts 238."""
+"""Trading days a year, as in empyrical; Qlib counts 238."""
 WINDOWS = (126, 63, 21)
-"""Days that a rolling figure looks back; the longest that leaves as many days to show."""
+"""Windows of rolling figures; the longest one that leaves as many days to show is used."""
 
 
 @dataclass(frozen=True)
 class Drawdown:
-    """A fall from a peak, and the way back if there was one."""
+    """A fall from a peak, and the recovery if there was one."""
 
     depth: float
     peak: pd.Timestamp
@@ -34,85 +34,85 @@ class Drawdown:
 
 @dataclass(frozen=True)
 class Backtest:
-    """Qlib's daily account, without the days on which it has no return."""
+    """Qlib's daily account of the portfolio, without days that have no return."""
 
     table: pd.DataFrame
 
     @classmethod
-    def of(cls, report: pd.DataFrame | None) -> Backtest | None:
-        """Take a report, if it tells anything."""
-        if report is None or not {"return", "cost"} <= set(report.columns):
+    def of(cls, account: pd.DataFrame | None) -> Backtest | None:
+        """Return the backtest of Qlib's daily account, or None if there is no return in it."""
+        if account is None or not {"return", "cost"} <= set(account.columns):
             return None
-        table = report[report["return"].notna()].astype("float64")
+        table = account[account["return"].notna()].astype("float64")
         return cls(table) if len(table) else None
 
     @property
     def days(self) -> int:
-        """Count the days."""
+        """Return the number of days."""
         return len(self.table)
 
     @cached_property
     def gross(self) -> pd.Series:
-        """Give the daily return before costs."""
+        """Return the daily return before costs."""
         return self.table["return"]
 
     @cached_property
     def cost(self) -> pd.Series:
-        """Give the daily cost as a share of the account."""
+        """Return the daily cost as a share of the account."""
         return self.table["cost"].fillna(0.0)
 
     @cached_property
     def net(self) -> pd.Series:
-        """Give the daily return after costs."""
+        """Return the daily return after costs."""
         return self.gross - self.cost
 
     @cached_property
     def benchmark(self) -> pd.Series | None:
-        """Give the benchmark's daily return; None where there is no benchmark that moves."""
+        """Return the benchmark's daily return; None where there is no benchmark that moves."""
         found = self.table.get("bench")
         return None if found is None or not found.fillna(0.0).any() else found.fillna(0.0)
 
     @cached_property
     def excess(self) -> pd.Series | None:
-        """Give the daily difference to the benchmark after costs, as Qlib has it."""
+        """Return the daily difference to the benchmark after costs, as Qlib has it."""
         return None if self.benchmark is None else self.net - self.benchmark
 
     @cached_property
     def turnover(self) -> pd.Series | None:
-        """Give what was traded each day as a share of the account."""
+        """Return what was traded each day as a share of the account."""
         return self.table.get("turnover")
 
     @cached_property
     def invested(self) -> pd.Series | None:
-        """Give the share of the account that was in shares at the end of each day."""
+        """Return the share of the account that was in shares at the end of each day."""
         if not {"value", "account"} <= set(self.table.columns):
             return None
         return self.table["value"] / self.table["account"]
 
     @cached_property
     def window(self) -> int | None:
-        """Choose how far rolling figures look back."""
+        """Return the window of rolling figures, or None if there are too few days."""
         return next((days for days in WINDOWS if self.days >= 2 * days), None)
 
     @property
     def underwater(self) -> pd.Series:
-        """Give how far below its last peak the portfolio is, after costs."""
+        """Return how far the portfolio is below its last peak, after costs."""
         return drawdowns_of(self.net)
 
     @cached_property
     def months(self) -> dict[int, dict[int, float]]:
-        """Give the compounded return of each month after costs, by year."""
+        """Return the compounded return of each month after costs, by year."""
         found: dict[int, dict[int, float]] = {}
         for (year, month), value in empyrical.aggregate_returns(self.net, "monthly").items():
             found.setdefault(int(year), {})[int(month)] = float(value)
         return found
 
     def worst(self, count: int = 5) -> list[Drawdown]:
-        """Find the deepest falls after costs."""
+        """Return the deepest falls, after costs."""
         return sorted(_falls(self.underwater), key=lambda fall: fall.depth)[:count]
 
     def rolling(self, name: str) -> pd.Series | None:
-        """Give empyrical's rolling figure of this name, at each window's last day."""
+        """Return empyrical's rolling figure of this name, at each window's last day."""
         if self.window is None:
             return None
         with undefined_is_nan():
@@ -121,19 +121,19 @@ class Backtest:
 
 
 def grown(returns: pd.Series) -> pd.Series:
-    """Compound daily returns into the total since the start."""
+    """Return the total return since the start, from daily returns."""
     found: pd.Series = empyrical.cum_returns(returns)
     return found
 
 
 def drawdowns_of(returns: pd.Series) -> pd.Series:
-    """Give the distance to the last peak, each day; the start is a peak too."""
+    """Return the distance to the last peak, each day; the start is a peak too."""
     wealth = 1 + grown(returns)
     return wealth / wealth.cummax().clip(lower=1.0) - 1
 
 
 def _falls(underwater: pd.Series) -> Iterator[Drawdown]:
-    """Cut the series where it is at a peak."""
+    """Yield the falls, by cutting the series where it is at a peak."""
     depths, days = underwater.to_numpy(), pd.DatetimeIndex(underwater.index)
     turns = np.flatnonzero(np.diff(depths < 0, prepend=False, append=False))
     for first, after in turns.reshape(-1, 2).tolist():

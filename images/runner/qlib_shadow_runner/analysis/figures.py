@@ -1,4 +1,4 @@
-"""Every figure that report.html and backtest_summary.md tell, worked out once."""
+"""Every figure in report.html and backtest_summary.md, computed once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN: Final = 10
 
 @dataclass(frozen=True)
 class Groups:
-    """What followed on the fifths of the scores; per day, the best fifth first."""
+    """The mean labels of the fifths of the scores; daily, the best fifth first."""
 
     days: int
     means: list[float | None]
@@ -32,7 +32,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class ReportFigures:
-    """The figures of one run; what cannot be told is None or empty, and missing says why."""
+    """The figures of one run; those that cannot be computed are None or empty, and `missing` says why."""
 
     summary: Summary | None
     ic: Correlation | None
@@ -42,7 +42,7 @@ class ReportFigures:
     groups: Groups | None
     persistence: float | None
     features: list[tuple[str, float]]
-    """The features that gained most, and their shares of all gain."""
+    """The features with the largest gain, and their shares of all gain."""
     last_day: str | None
     best: list[Ranked]
     worst: list[Ranked]
@@ -51,28 +51,28 @@ class ReportFigures:
 
 @dataclass(frozen=True)
 class ReportMaterial:
-    """What the recorder has, made into series once for figures and charts."""
+    """The recorder's outputs as series, shared by figures and charts."""
 
     outputs: Outputs
 
     @cached_property
     def backtest(self) -> Backtest | None:
-        """Give the backtest, if there is one."""
+        """Return the backtest, or None."""
         return Backtest.of(self.outputs.backtest)
 
     @cached_property
     def signals(self) -> Signals:
-        """Give the signals."""
+        """Return the signals."""
         return Signals(self.outputs)
 
     @cached_property
     def figures(self) -> ReportFigures:
-        """Give the figures, worked out once for whoever tells them."""
+        """Return the figures."""
         return compute_figures(self)
 
 
 def compute_figures(material: ReportMaterial) -> ReportFigures:
-    """Work them out from what the recorder has."""
+    """Return the figures, computed from the recorder's outputs."""
     outputs, backtest, signals = material.outputs, material.backtest, material.signals
     half = min(SHOWN, len(signals.today) // 2)
     return ReportFigures(
@@ -111,29 +111,29 @@ def _features(outputs: Outputs) -> list[tuple[str, float]]:
 
 
 def _missing(outputs: Outputs, backtest: Backtest | None, signals: Signals) -> list[str]:
-    """Say what is not shown, and why."""
-    said = [f"{name} {fault}." for name, fault in sorted(outputs.faults.items())]
+    """Return a sentence for each part that is missing."""
+    found = [f"{name} {fault}." for name, fault in sorted(outputs.faults.items())]
     if backtest is None:
-        said.append("There is no day with a return: nothing is said of performance.")
+        found.append("There is no day with a return: nothing is said of performance.")
     else:
-        said += _missing_of(backtest)
+        found += _missing_of(backtest)
     if Correlation.of(outputs.ic) is None:
-        said.append("No day has an information coefficient: it needs two instruments with different labels.")
+        found.append("No day has an information coefficient: it needs two instruments with different labels.")
     if signals.groups is None:
-        said.append("No day has ten instruments with score and label: there are no fifths to compare.")
+        found.append("No day has ten instruments with score and label: there are no fifths to compare.")
     if outputs.gains is None:
-        said.append("The model does not say what its features gained.")
+        found.append("The model does not say what its features gained.")
     elif not outputs.gains.sum():
-        said.append("The model's trees make no split: no feature gained anything.")
-    return said
+        found.append("The model's trees make no split: no feature gained anything.")
+    return found
 
 
 def _missing_of(backtest: Backtest) -> list[str]:
-    said = []
+    found = []
     if backtest.benchmark is None:
-        said.append("The benchmark has no returns: nothing is compared with it.")
+        found.append("The benchmark has no returns: nothing is compared with it.")
     if backtest.window is None:
-        said.append(f"{backtest.days} days are too few for rolling figures, which need 42.")
+        found.append(f"{backtest.days} days are too few for rolling figures, which need 42.")
     if not backtest.gross.any():
-        said.append("The portfolio never moved: nothing was bought, or no price changed.")
-    return said
+        found.append("The portfolio never moved: nothing was bought, or no price changed.")
+    return found

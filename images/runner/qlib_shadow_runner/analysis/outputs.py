@@ -1,4 +1,4 @@
-"""What a run left, as far as it is there; knows where Qlib's recorder puts things, and judges nothing."""
+"""Read the files that Qlib's recorder leaves of a run, as far as they exist."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PREDICTIONS: Final = "pred.pkl"
 IC: Final = "sig_analysis/ic.pkl"
 RANK_IC: Final = "sig_analysis/ric.pkl"
 PORTFOLIO: Final = "portfolio_analysis/port_analysis_1day.pkl"
-REPORT: Final = "portfolio_analysis/report_normal_1day.pkl"
+ACCOUNT: Final = "portfolio_analysis/report_normal_1day.pkl"
 
 
 def read_artifact(artifacts: Path, name: str) -> pd.DataFrame:
-    """Read one artifact as a table."""
+    """Return one artifact as a table."""
     path = artifacts / name
     try:
         value = read_opaquely(path)
@@ -48,57 +48,57 @@ MODEL: Final = "params.pkl"
 DATASET: Final = "dataset"
 POSITIONS: Final = "portfolio_analysis/positions_normal_1day.pkl"
 CASH: Final = frozenset({"cash", "now_account_value", "cash_delay"})
-"""What stands among a position's instruments without being one."""
+"""Keys of a position that are not instruments."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The recorder's artifacts of one run; what is missing or cannot be read is None, and noted."""
+    """The recorder's artifacts of one run; one that is missing or unreadable is None."""
 
     artifacts: Path
     faults: dict[str, str] = field(default_factory=dict)
-    """What could not be read, and why."""
+    """The artifacts that could not be read, and why."""
 
     @cached_property
     def backtest(self) -> pd.DataFrame | None:
-        """Read Qlib's daily account of the portfolio."""
-        return self._table(REPORT, _account)
+        """Return Qlib's daily account of the portfolio."""
+        return self._table(ACCOUNT, _account)
 
     @cached_property
     def ic(self) -> pd.Series | None:
-        """Read the daily information coefficient."""
+        """Return the daily information coefficient."""
         return self._table(IC, _by_day)
 
     @cached_property
     def rank_ic(self) -> pd.Series | None:
-        """Read the daily rank correlation."""
+        """Return the daily rank correlation."""
         return self._table(RANK_IC, _by_day)
 
     @cached_property
     def scores(self) -> pd.Series | None:
-        """Read the predictions, by day and instrument."""
+        """Return the predictions by day and instrument."""
         return self._table(PREDICTIONS, _by_day_and_instrument)
 
     @cached_property
     def labels(self) -> pd.Series | None:
-        """Read what was to be predicted, by day and instrument."""
+        """Return the labels by day and instrument."""
         return self._table(LABELS, _by_day_and_instrument)
 
     @cached_property
     def holdings(self) -> pd.DataFrame | None:
-        """Count what was held at the end of each day, and give the largest one's share of the account."""
+        """Return the number of instruments held at the end of each day, and the largest one's share."""
         return self._object(POSITIONS, _holdings)
 
     @cached_property
     def gains(self) -> pd.Series | None:
-        """Give each feature's total gain in the trained trees, the largest first."""
+        """Return each feature's total gain in the trained trees, the largest first."""
         gains = self._object(MODEL, _gains)
         if gains is None:
             return None
         return gains.rename(self._names(len(gains))).sort_values(ascending=False, kind="stable")
 
     def _names(self, count: int) -> dict[str, str]:
-        """Name the columns, which the model has by number, as the handler's loader does."""
+        """Return the names of the columns, which the model knows by number."""
         names = self._object(DATASET, _feature_names) or []
         return {f"Column_{i}": name for i, name in enumerate(names)} if len(names) == count else {}
 
@@ -109,7 +109,7 @@ class Outputs:
         return self._read(name, lambda: take(read_opaquely(self.artifacts / name)))
 
     def _read(self, name: str, read: Callable[[], T]) -> T | None:
-        """Read an artifact; that it is damaged, or holds something else than its name says, is noted."""
+        """Return an artifact, or None; a damaged one is recorded in `unreadable`."""
         try:
             return read()
         except (StageError, FileNotFoundError):
@@ -120,7 +120,7 @@ class Outputs:
 
 
 def _account(table: pd.DataFrame) -> pd.DataFrame:
-    """Take a table by day; what is infinite is no figure."""
+    """Return a table by day, with NaN for infinite values."""
     if not isinstance(table.index, pd.DatetimeIndex):
         raise TypeError("its rows are not days")
     return table.astype("float64").replace([np.inf, -np.inf], np.nan)
@@ -131,7 +131,7 @@ def _by_day(table: pd.DataFrame) -> pd.Series | None:
 
 
 def _by_day_and_instrument(table: pd.DataFrame) -> pd.Series | None:
-    """Take one figure a day and instrument; an infinite one has its rank, too."""
+    """Return one value for each day and instrument; an infinite one is kept, because it has a rank."""
     if table.empty:
         return None
     index = table.index
@@ -162,7 +162,7 @@ def _feature_names(dataset: Any) -> list[str]:
 
 
 def _gains(model: Any) -> pd.Series | None:
-    """Add up the gain of every split, tree by tree, from LightGBM's own text of the model."""
+    """Return the gain of each feature over all splits, read from LightGBM's text of the model."""
     booster = model.state.get("model") if isinstance(model, Opaque) else None
     text = booster.state.get("_handle") if isinstance(booster, Opaque) else None
     if not isinstance(text, str):
@@ -177,7 +177,7 @@ def _gains(model: Any) -> pd.Series | None:
 
 
 def read_metadata(folder: Path) -> dict[str, object]:
-    """Read what the run says of itself, which must be there."""
+    """Return the run's metadata, which must exist."""
     metadata = read_json_object(folder / METADATA_FILE)
     if metadata is None:
         raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")

@@ -1,4 +1,4 @@
-"""The backtest in figures: of the portfolio, of its benchmark, year by year, and what trading took."""
+"""The backtest in figures: the portfolio, its benchmark, each year, and the costs of trading."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qlib_shadow_runner.analysis.statistics import empyrical, finite, undefined_
 
 @dataclass(frozen=True)
 class Performance:
-    """Returns compounded, a year of 252 days, no risk-free rate; as empyrical defines each."""
+    """Figures of a series of daily returns, as empyrical defines them: 252 days a year, no risk-free rate."""
 
     total: float | None
     annual: float | None
@@ -28,7 +28,7 @@ class Performance:
 
     @classmethod
     def of(cls, returns: pd.Series | None) -> Performance | None:
-        """Work it out for a series of daily returns."""
+        """Return the figures of a series of daily returns, or None if there are none."""
         if returns is None:
             return None
         with undefined_is_nan():
@@ -55,19 +55,19 @@ class Year:
     strategy: float | None
     benchmark: float | None
     difference: float | None
-    """Of the two compounded returns."""
+    """The difference of the two compounded returns."""
     max_drawdown: float | None
     sharpe: float | None
 
 
 @dataclass(frozen=True)
 class Trading:
-    """What trading took, and what was held; means over all days."""
+    """Turnover, costs and holdings; means over all days."""
 
     turnover: float | None
-    """Traded in a year, in accounts; buying and selling both count."""
+    """Traded value a year as a multiple of the account; purchases and sales both count."""
     cost: float | None
-    """Paid in a year, as a share of the account."""
+    """Costs a year as a share of the account."""
     invested: float | None
     holdings: float | None
     largest: float | None
@@ -75,7 +75,7 @@ class Trading:
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything that is told of a backtest in figures."""
+    """All figures of a backtest."""
 
     first: str
     last: str
@@ -89,11 +89,11 @@ class Summary:
     years: list[Year]
     trading: Trading
     excess_t: float | None
-    """Of the daily excess return after costs against zero."""
+    """The t statistic of the daily excess return after costs."""
 
 
 def summarize(backtest: Backtest, holdings: pd.DataFrame | None) -> Summary:
-    """Put a backtest into figures."""
+    """Return the figures of a backtest."""
     alpha, beta = _against(backtest)
     index = backtest.table.index
     return Summary(
@@ -113,7 +113,7 @@ def summarize(backtest: Backtest, holdings: pd.DataFrame | None) -> Summary:
 
 
 def t_statistic(series: pd.Series | None) -> float | None:
-    """Hold the mean of independent days against zero: in standard errors of the mean."""
+    """Return the mean in standard errors of the mean, with days taken as independent."""
     if series is None:
         return None
     error: Any = series.sem()  # a number, which the stubs do not know

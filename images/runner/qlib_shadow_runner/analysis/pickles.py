@@ -1,6 +1,6 @@
-"""Reading what Qlib pickled without Qlib, and without running what a pickle asks for.
+"""Read Qlib's pickles without Qlib, and without running the code that a pickle names.
 
-Arrays, tables and dates come back as they are: what they are made with is listed here by its full name. An
+Arrays, tables and dates are restored: the functions that make them are listed here by full name. An
 object of any other class becomes an Opaque, of which only the state is kept: that is enough for positions and
 for the text of a trained model, and takes milliseconds where importing Qlib takes seconds.
 """
@@ -25,7 +25,7 @@ MOVED: Final[Mapping[str, str]] = {
     "pandas.core.indexes.range": "pandas",
     "pandas.core.series": "pandas",
 }
-"""Where older versions have what is listed below."""
+"""The modules in which older versions have the functions below."""
 KNOWN: Final[Mapping[str, frozenset[str]]] = {
     module: frozenset(names.split())
     for module, names in {
@@ -48,11 +48,11 @@ KNOWN: Final[Mapping[str, frozenset[str]]] = {
         "pyarrow.lib": "_restore_array chunked_array py_buffer type_for_alias",
     }.items()
 }
-"""What tables, arrays and dates are made with, by module; none of it does more than hold data."""
+"""The classes and functions that make tables, arrays and dates; they only hold data."""
 
 
 class Opaque:
-    """An object of a class that is not loaded."""
+    """The state of an object whose class is not loaded."""
 
     def __init__(self, *_: object, **__: object) -> None:
         self.state: dict[str, Any] = {}
@@ -63,12 +63,12 @@ class Opaque:
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Find what is listed; a name with dots, which would lead from there to anywhere, never is."""
+        """Return what is listed, else Opaque; a dotted name could reach anything and is never listed."""
         home = MOVED.get(module, module)
         return super().find_class(home, name) if name in KNOWN.get(home, ()) else Opaque
 
 
 def read_opaquely(path: Path) -> Any:
-    """Read a pickle."""
+    """Return the content of a pickle."""
     with path.open("rb") as stream:
         return _Unpickler(stream).load()

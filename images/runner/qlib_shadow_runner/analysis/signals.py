@@ -1,4 +1,4 @@
-"""How good the scores are as such, whatever a portfolio makes of them: IC, groups, persistence."""
+"""The quality of the scores, independent of any portfolio: IC, groups, persistence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GROUPS: Final = 5
 FEWEST: Final = 2
-"""Instruments of a group on a day that is counted."""
+"""The fewest instruments of a group on a day that counts."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Correlation:
 
     @classmethod
     def of(cls, series: pd.Series | None) -> Correlation | None:
-        """Work it out over the days that have one."""
+        """Return the figures of a daily correlation, or None if no day has one."""
         found = pd.Series(dtype="float64") if series is None else series.dropna()
         if found.empty:
             return None
@@ -50,7 +50,7 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Ranked:
-    """One instrument on the last day, and where it stood the day before."""
+    """One instrument's rank on the last day and on the day before."""
 
     rank: int
     instrument: str
@@ -60,13 +60,13 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Signals:
-    """The scores of the test segment, with what followed."""
+    """The scores of the test segment, with their labels."""
 
     outputs: Outputs
 
     @cached_property
     def groups(self) -> pd.DataFrame | None:
-        """Give the mean label of each fifth of the scores, day by day; column 1 is the best fifth."""
+        """Return the mean label of each fifth of the scores for each day; column 1 is the best fifth."""
         scores, labels = self.outputs.scores, self.outputs.labels
         if scores is None or labels is None:
             return None
@@ -75,12 +75,12 @@ class Signals:
 
     @cached_property
     def long_short(self) -> pd.Series | None:
-        """Give the best fifth less the worst."""
+        """Return the best fifth's label minus the worst fifth's."""
         return None if self.groups is None else self.groups[1] - self.groups[GROUPS]
 
     @cached_property
     def persistence(self) -> pd.Series | None:
-        """Correlate the ranks of each day with those of the day before, over what has a score on both."""
+        """Return the rank correlation of each day's scores with those of the day before."""
         scores = self.outputs.scores
         if scores is None:
             return None
@@ -92,13 +92,13 @@ class Signals:
 
     @cached_property
     def last_day(self) -> pd.Timestamp | None:
-        """Give the day of today's signals."""
+        """Return the last day that has scores."""
         scores = self.outputs.scores
         return None if scores is None else scores.index.get_level_values(0).max()
 
     @cached_property
     def today(self) -> list[Ranked]:
-        """Rank the last day as the signals file does; equal scores go by name."""
+        """Return the last day's ranking as in the signals file; equal scores are sorted by name."""
         scores = self.outputs.scores
         if scores is None:
             return []
@@ -114,7 +114,7 @@ def _ranks(scores: pd.Series) -> dict[str, int]:
 
 
 def _means_by_group(both: pd.DataFrame) -> pd.DataFrame | None:
-    """Sort each day by score and cut it into fifths; equal scores stay in their order."""
+    """Return the mean label of each fifth of each day; equal scores keep their order."""
     day, days = pd.factorize(both.index.get_level_values(0))
     order = np.lexsort((-both["score"].to_numpy(), day))
     day, label = day[order], both["label"].to_numpy()[order]
@@ -131,7 +131,7 @@ def _means_by_group(both: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def _rowwise_correlation(left: pd.DataFrame, right: pd.DataFrame) -> pd.Series:
-    """Rank both where both have a value, and correlate the ranks row by row."""
+    """Return the rank correlation of each row, over the columns with a value in both."""
     both = left.notna() & right.notna()
     a, b = (table.where(both).rank(axis=1).to_numpy() for table in (left, right))
     a = a - np.nanmean(a, axis=1, keepdims=True)
@@ -141,7 +141,7 @@ def _rowwise_correlation(left: pd.DataFrame, right: pd.DataFrame) -> pd.Series:
 
 
 def by_month(series: pd.Series) -> dict[int, dict[int, float]]:
-    """Give the mean of each month, by year."""
+    """Return the mean of each month, by year."""
     found: dict[int, dict[int, float]] = {}
     values = series.dropna()
     for key, value in values.groupby(pd.DatetimeIndex(values.index).strftime("%Y %m")).mean().items():

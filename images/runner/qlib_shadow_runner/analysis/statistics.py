@@ -1,7 +1,7 @@
-"""empyrical, without waiting for what none of the figures here is made with.
+"""Import empyrical without the parts of SciPy that our figures do not use.
 
 empyrical imports SciPy's statistics and optimizers, which take longer to load than Matplotlib, for a few
-functions that nobody calls here. While it is imported it gets stand-ins, which fetch the real function when
+functions that are not called here. While it is imported it gets stand-ins, which fetch the real function when
 they are called.
 """
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PUT_OFF: Final = ("stats", "optimize")
-"""What it imports from scipy."""
+"""What empyrical imports from SciPy."""
 
 
 class _StandIn(ModuleType):
-    """A module whose functions are found when they are called."""
+    """A module whose functions are imported when they are called."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
@@ -38,8 +38,8 @@ class _StandIn(ModuleType):
 
 
 @contextmanager
-def _retry_later() -> Iterator[None]:
-    """Let imports find the stand-ins, and nobody else afterwards."""
+def _stand_ins_for_scipy() -> Iterator[None]:
+    """Put the stand-ins into sys.modules for the time of an import."""
     found = [name for name in PUT_OFF if f"scipy.{name}" not in sys.modules]
     for name in found:
         stand_in = _StandIn(f"scipy.{name}")
@@ -53,20 +53,20 @@ def _retry_later() -> Iterator[None]:
             delattr(scipy, name)
 
 
-with _retry_later():
+with _stand_ins_for_scipy():
     import empyrical.stats as empyrical  # type: ignore[import-untyped]
 
 __all__ = ["empyrical"]
 
 
 def finite(value: float | None) -> float | None:
-    """Give the number, or None where there is none."""
+    """Return the number, or None if it is not finite."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
 @contextmanager
 def undefined_is_nan() -> Iterator[None]:
-    """Let figures of too few days be NaN without a warning for each."""
+    """Suppress the warnings about figures of too few days, which are NaN."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield

@@ -1,4 +1,4 @@
-"""The name of a matrix: everything that its values follow from, the code included."""
+"""The key of a matrix: the hash of everything that its values depend on, the engine's code included."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.engine.matrix import Universe
 
 MADE_WITH: Final = ("pyqlib", "pandas", "numpy", "numba")
+"""Libraries whose versions may change a value."""
 
 
 @dataclass(frozen=True)
 class MatrixIdentity:
-    """What is asked of a dataset."""
+    """What a matrix is computed from: dataset, instruments, days and columns."""
 
     root: Path
     universe: Universe
@@ -31,7 +32,7 @@ class MatrixIdentity:
     columns: tuple[tuple[str, str, str], ...]
 
     def key(self) -> str:
-        """Name the answer."""
+        """Return the key under which the matrix is kept."""
         return _hash(
             {
                 "dataset": fingerprint_of(self.root),
@@ -43,7 +44,7 @@ class MatrixIdentity:
         )
 
     def family(self) -> str:
-        """Name the answers that this one may go on from: other data, other instruments, another last day."""
+        """Return the hash that this matrix shares with those of other data, instruments and last days."""
         return _hash(self._without_data)
 
     @property
@@ -62,14 +63,14 @@ def _hash(document: dict[str, object]) -> str:
 
 
 def fingerprint_of(root: Path) -> str:
-    """Take the fingerprint from the manifest beside the dataset if it still holds, else read every file."""
+    """Return the fingerprint from the manifest beside the dataset if it is current, else read every file."""
     manifest = DatasetManifest.read(manifest_path(root))
     return manifest.fingerprint if manifest and is_current(manifest, root) else fingerprint(root)
 
 
 @functools.cache
 def code_version() -> str:
-    """Return the hash of the engine's code: another version of it never finds what this one kept."""
+    """Return the hash of the engine's source files, so that other code never finds these matrices."""
     digest = hashlib.sha256()
     root = Path(engine.__path__[0])
     for path in sorted(root.rglob("*.py")):

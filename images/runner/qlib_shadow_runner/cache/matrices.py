@@ -1,11 +1,12 @@
-"""Finished matrices on the shelf, for whoever asks the same of the same data.
+"""Finished matrices in the store, for later requests of the same columns of the same data.
 
     matrix.f32    the columns, one after another, float32
-    days.i32      each row's day, as its place in the calendar
-    symbols.i32   each row's instrument
-    memory.f64    what running sums remember, from which they can go on when the dataset has gained days
+    days.i32      the day of each row, as its position in the calendar
+    symbols.i32   the instrument of each row
+    memory.f64    the state of running sums, to continue from when the dataset has gained days
 
-A matrix is computed right into the file that will be kept, mapped; what cannot be kept is computed in memory.
+A matrix is computed in its mapped file, which is then published. Where there is no room for the file, it is
+computed in memory and not kept.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from qlib_shadow_runner.cache import store
-from qlib_shadow_runner.cache.store import NOT_KEPT, Store
+from qlib_shadow_runner.cache.store import NOT_KEPT, Store, StoreDraft
 from qlib_shadow_runner.engine.growth import StoredMatrix
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from qlib_shadow_runner.cache.store import Content
+    from qlib_shadow_runner.cache.content import Content
     from qlib_shadow_runner.engine.layout import Whole
 
     Floats = npt.NDArray[np.float64]
@@ -34,56 +34,56 @@ if TYPE_CHECKING:
 MATRIX, DAYS, SYMBOLS, MEMORY = "matrix.f32", "days.i32", "symbols.i32", "memory.f64"
 
 
-class MatrixDraft(store.StoreDraft):
-    """A matrix that is being made where it will lie."""
+class MatrixDraft(StoreDraft):
+    """A matrix that is being computed, in its file or in memory."""
 
-    def __init__(self, cache: MatrixStore, key: str) -> None:
-        super().__init__(cache.staging(key), key)
-        self._cache = cache
+    def __init__(self, store: MatrixStore, key: str) -> None:
+        super().__init__(store.staging(key), key)
+        self._store = store
         self.shape: tuple[int, int] | None = None
         self.about: Content = {}
-        """What will be asked of it when the dataset has gained days."""
+        """What a later request compares with when the dataset has gained days."""
         self.memory: Floats = np.zeros((0, 0, 0))
 
     def room(self, days: Whole, symbols: Whole, columns: int) -> Matrix | None:
-        """Give room for the columns, in a file; None where there is none for it."""
+        """Return an array in a file for the columns; None where there is no room for it."""
         size = len(days) * columns * 4
         try:
-            self._cache.make_room(size + 4 * len(days) + 4 * len(symbols))
+            self._store.make_room(size + 4 * len(days) + 4 * len(symbols))
             self.make_folder()
             days.astype("<i4").tofile(self.folder / DAYS)
             symbols.astype("<i4").tofile(self.folder / SYMBOLS)
             with (self.folder / MATRIX).open("wb") as stream:
-                # Room that is missing shows here; in a mapping it would end the process.
+                # Fails here where space is missing; a write into a mapping would kill the process.
                 os.posix_fallocate(stream.fileno(), 0, max(size, 1))
             room: Matrix = np.memmap(self.folder / MATRIX, "<f4", "r+", shape=(columns, len(days)))
         except (OSError, ValueError) as error:
-            self._cache.warn_not_kept(error)
+            self._store.warn_not_kept(error)
             self.discard()
             return None
         self.shape = (columns, len(days))
         return room
 
     def read_only(self) -> Matrix:
-        """Give the columns as whoever finds them has them: nobody changes what others read."""
+        """Return the columns read-only, as later readers get them."""
         return np.memmap(self.folder / MATRIX, "<f4", "r", shape=self.shape)
 
 
 class MatrixStore(Store):
-    """The matrices on a shelf."""
+    """The store's entries that hold matrices."""
 
     kind: ClassVar = "features"
 
     def find(self, key: str) -> StoredMatrix | None:
-        """Give the matrix that is kept under a key."""
+        """Return the matrix that is kept under a key, or None."""
         return self.read(key, _stored)
 
     def begin(self, key: str) -> MatrixDraft:
-        """Begin to make what belongs under a key."""
+        """Return a draft of the matrix that belongs under a key."""
         return MatrixDraft(self, key)
 
     def keep(self, draft: MatrixDraft) -> str:
-        """Publish what was made, and say what became of it."""
+        """Publish a matrix, and return `KEPT` or `NOT_KEPT`."""
         if draft.shape is None:
             return NOT_KEPT
         try:
@@ -95,9 +95,9 @@ class MatrixStore(Store):
         return self.publish(draft, {**draft.about, "shape": draft.shape, "memory": draft.memory.shape})
 
     def older(self, family: str, last: int, symbols: Iterable[str]) -> Iterator[tuple[str, Content]]:
-        """Say what there is of a family that ends on a day or before it, those of most of the symbols first.
+        """Return the descriptions of a family's matrices up to a day, those with most of the symbols first.
 
-        Unread: which of them is worth it follows from what they say of themselves.
+        Only descriptions are read here; the caller decides which matrix is worth reading.
         """
         wanted = set(symbols)
         found = [

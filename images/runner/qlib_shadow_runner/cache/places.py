@@ -1,4 +1,4 @@
-"""Where things of the fast engine lie, and which variables tell it; light enough for the stage to import."""
+"""Where the cache lies and how large it may be. Imports little, because the stage's process uses it too."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENV_CACHE: Final = "QLIB_SHADOW_FEATURES_CACHE"
-"""Names the folder of what is kept for other runs; with plain qrun there is none, and nothing is kept."""
+"""The cache's folder; under plain qrun it is not set, and nothing is kept."""
 ENV_LIMIT: Final = ENV_FEATURES_CACHE_BYTES
-"""Says how many bytes may stay there, where the default is not meant."""
+"""The number of bytes that may be kept, in the place of the default."""
 ENV_REPORT: Final = "QLIB_SHADOW_FEATURES_REPORT"
-"""Names the file for what became of the features; with plain qrun there is none."""
+"""The file for statistics of the features; under plain qrun it is not set."""
 FEATURES_CACHE: Final = ARTIFACTS / "cache" / "features"
-"""Relative to the volume; no run may be called cache."""
+"""Relative to the volume; `cache` is not a valid run id."""
 
 
 def limit_for_children(environ: Mapping[str, str]) -> dict[str, str]:
-    """Pass on how much may stay, if somebody has said so."""
+    """Return the size limit as a child's environment, empty if none is set; raise if it is not a number."""
     given = environ.get(ENV_LIMIT, "")
     if given and not (given.isascii() and given.isdigit()):
         raise StageError(
@@ -35,39 +35,39 @@ def limit_for_children(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 MOST: Final = 20 << 30
-"""Bytes that may stay: a dozen matrices of 500 symbols over 15 years."""
+"""Bytes that may be kept by default: about a dozen matrices of 500 symbols over 15 years."""
 SHARE: Final = 4
-"""And no more than a quarter of the filesystem."""
+"""By default at most a quarter of the filesystem."""
 RESERVE: Final = 1 << 30
-"""Bytes that stay free for what runs write; of a small filesystem, a twentieth."""
+"""Bytes left free for the output of runs; on a small filesystem a twentieth of it."""
 RESERVE_SHARE: Final = 20
-MEANT: Final = (
+LIMIT_RULE: Final = (
     "the smaller of 20 GiB and a quarter of the volume, or what QLIB_SHADOW_FEATURES_CACHE_BYTES says"
 )
 
 
-class NoRoom(OSError):  # noqa: N818 - it is a finding
-    """What cannot be kept, and why."""
+class NoRoomError(OSError):
+    """An entry is not kept because there is no room for it."""
 
 
 class Space(NamedTuple):
-    """Bytes of a filesystem, and those that are free."""
+    """The bytes of a filesystem, and those that are free."""
 
     total: int
     free: int
 
     @property
-    def usual_limit(self) -> int:
-        """Say how many bytes may be kept where nobody has said it."""
+    def default_limit(self) -> int:
+        """Return how many bytes may be kept if no limit is set."""
         return min(MOST, self.total // SHARE)
 
-    def lacks(self, size: int) -> int:
-        """Say how many bytes are to go before so many may be written."""
+    def missing_for(self, size: int) -> int:
+        """Return how many bytes must be removed before so many can be written."""
         return max(size + min(RESERVE, self.total // RESERVE_SHARE) - self.free, 0)
 
 
 def space_of(folder: Path) -> Space:
-    """Ask the filesystem; one that does not know has room."""
+    """Return the space of a folder's filesystem; one that does not say is taken to have enough."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:

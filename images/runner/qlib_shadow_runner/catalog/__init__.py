@@ -1,7 +1,7 @@
-"""One table over all runs, and one over all their signals: made from the run folders, never instead of them.
+"""Tables over all runs and all their signals, made from the run folders.
 
     <artifacts>/catalog/runs.parquet       a row for each run folder
-    <artifacts>/catalog/followup.parquet   what became of signals whose outcome the run could not know
+    <artifacts>/catalog/followup.parquet   the outcomes of signals that the run's data did not have yet
 
-Both are thrown away and made again without loss as long as the run folders are there.
+Both can be deleted; they are made again from the run folders.
 """

@@ -1,8 +1,8 @@
-"""What became of signals whose outcome their run could not know: computed when newer data has come.
+"""The followup: how the prices moved after signals whose outcome was not yet in their run's data.
 
-A run knows the outcome of its older signals and has reported on them. The last ones, made when their future
-was not in the data, are the only honest test, and they are judged here: by day and horizon, once, by the
-first data that holds the outcome. What has been judged stays, also when the run's folder is removed.
+A run's own report covers the signals whose outcome its data has. The last signals, whose outcome was not
+in the data, are the only unbiased test. They are evaluated here, once for each day and horizon, with the
+first data that has the outcome. The rows are kept when the run's folder is removed.
 """
 
 from __future__ import annotations
@@ -51,46 +51,46 @@ SCHEMA: Final = pa.schema(
     ]
 )
 TOP: Final = 20
-"""How many are the best where the run's strategy does not say."""
+"""The number of best instruments, if the run's strategy does not say it."""
 MARGIN: Final = timedelta(days=90)
-"""Closes are read from so long before a run's last day: more than the longest horizon, holidays included."""
+"""Closes are read from this long before a run's last day: longer than the longest horizon with holidays."""
 FEW: Final = 2
 """Fewer pairs than this have no correlation."""
 
 
 @dataclass(frozen=True)
 class DueOutcome:
-    """One day of one run's signals over one horizon, whose outcome has become known."""
+    """One day of one run's signals and one horizon, whose outcome is now known."""
 
     day: date
     horizon: int
     place: int
-    """The day's place among the closes."""
+    """The day's index in the closes."""
 
 
 def followup_file(volume: Volume) -> Path:
-    """Say where the table lies."""
+    """Return the table's file."""
     return catalog_folder(volume) / FILE
 
 
 def read_followup(volume: Volume) -> list[Row]:
-    """Read what has been judged so far."""
+    """Return the rows that exist."""
     return read_table(followup_file(volume), SCHEMA)
 
 
 def read_live(path: Path) -> pa.Table:
-    """Read what has been judged of signals of the last day that a run had data for."""
+    """Return the rows of `live` signals: those of the last day of their run's data."""
     return read_arrow(path, SCHEMA).filter(pc.field("live"))
 
 
 def rows_of(table: pa.Table, run_id: str) -> list[Row]:
-    """Give the rows of one run."""
+    """Return the rows of one run."""
     found: list[Row] = table.filter(pc.field("run_id") == run_id).to_pylist()
     return found
 
 
 def refresh_followup(volume: Volume, runs: Sequence[Row], limit: int | None = None) -> list[Row]:
-    """Judge what has become known, of the newest runs first; the caller holds the lock."""
+    """Write the outcomes that are now known, of the newest runs first; the caller holds the lock."""
     before = read_followup(volume)
     after = follow_up(volume, runs, before, limit)
     if after != before:
@@ -101,41 +101,41 @@ def refresh_followup(volume: Volume, runs: Sequence[Row], limit: int | None = No
 def follow_up(
     volume: Volume, runs: Sequence[Row], before: Sequence[Row], limit: int | None = None
 ) -> list[Row]:
-    """Give the rows that are there and still of the same signals, and the new ones."""
+    """Return the rows whose signals are unchanged, and the new ones."""
     hashes = {run["run_id"]: run["signals_sha256"] for run in runs}
     kept = [
         row for row in before if hashes.get(row["run_id"], row["signals_sha256"]) == row["signals_sha256"]
     ]
-    judged = {(row["run_id"], row["date"], row["horizon"]) for row in kept}
+    evaluated = {(row["run_id"], row["date"], row["horizon"]) for row in kept}
     found: list[Row] = []
-    for run, closes, due in _pending(volume, runs, judged, limit):
+    for run, closes, due in _pending(volume, runs, evaluated, limit):
         found += _score(volume, run, closes, due)
     return sorted([*kept, *found], key=lambda row: (row["date"], row["run_id"], row["horizon"]))
 
 
 def _pending(
-    volume: Volume, runs: Sequence[Row], judged: set[tuple[str, date, int]], limit: int | None
+    volume: Volume, runs: Sequence[Row], evaluated: set[tuple[str, date, int]], limit: int | None
 ) -> Iterator[tuple[Row, Closes, list[DueOutcome]]]:
-    """Find the runs that there is something to say about; `runs` is in the order of their age."""
+    """Yield the runs with outcomes that are now known; `runs` are sorted by age."""
     candidates = [run for run in runs if _is_candidate(volume, run)]
     closes = {
         path: _closes_for(volume, path, candidates) for path in {run["dataset_path"] for run in candidates}
     }
-    told = 0
+    yielded = 0
     for run in candidates:
         known = closes[run["dataset_path"]]
         if known is None or _kind(known.source) != _kind(run["dataset_source"]):
             continue
-        due = [one for one in _due(run, known) if (run["run_id"], one.day, one.horizon) not in judged]
-        if due and (limit is None or told < limit):
-            told += 1
+        due = [one for one in _due(run, known) if (run["run_id"], one.day, one.horizon) not in evaluated]
+        if due and (limit is None or yielded < limit):
+            yielded += 1
             yield run, known, due
 
 
 def _is_candidate(volume: Volume, run: Row) -> bool:
     path = signal_file(volume, run)
-    told = all(run[name] for name in ("dataset_path", "dataset_end", "signals_first", "signals_last"))
-    return path is not None and told and is_whole(path)
+    described = all(run[name] for name in ("dataset_path", "dataset_end", "signals_first", "signals_last"))
+    return path is not None and described and is_whole(path)
 
 
 def _closes_for(volume: Volume, path: str, runs: Iterable[Row]) -> Closes | None:
@@ -144,12 +144,12 @@ def _closes_for(volume: Volume, path: str, runs: Iterable[Row]) -> Closes | None
 
 
 def _kind(source: str | None) -> str:
-    """Take the kind of source; the data of another kind may be another market's."""
+    """Return the kind of source: data of another kind may be of another market."""
     return (source or "").partition(" ")[0]
 
 
 def _due(run: Row, closes: Closes) -> Iterator[DueOutcome]:
-    """Give the days whose outcome is in the closes, and was not in the run's data."""
+    """Yield the days whose outcome is in the closes and was not in the run's data."""
     end, last = closes.index(run["dataset_end"]), len(closes.calendar) - 1
     for horizon in HORIZONS:
         for place in range(max(0, end - horizon), min(end, last - 1 - horizon) + 1):
@@ -174,7 +174,7 @@ def _score(volume: Volume, run: Row, closes: Closes, due: Sequence[DueOutcome]) 
 
 @dataclass(frozen=True)
 class _ScoredSignals:
-    """One day's signals: where their instruments are among the closes, and what they say."""
+    """One day's signals, with the index of each instrument in the closes."""
 
     places: NDArray[np.int64]
     score: NDArray[np.float64]
@@ -219,7 +219,7 @@ def _figures(today: _ScoredSignals, outcome: NDArray[np.float64], topk: int) -> 
 
 
 def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rank them; equals share the mean of their places."""
+    """Return the ranks; equal values share their mean rank."""
     _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
     found: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[where]
     return found

@@ -1,8 +1,8 @@
-"""What a dataset's prices did after a day: read from its closes, in one convention for everything here.
+"""The returns after a day, from a dataset's closes, in one convention for the whole catalog.
 
-A signal of day t is known after t's close. So the returns that count begin at the close of t+1, as Qlib's own
-label does: over h days that is close(t+1+h) / close(t+1) - 1. What happened in between, from t to t+1, is
-`next_day`: what people ask for first, and what nobody could have earned.
+A signal of day t is known after the close of t. So returns begin at the close of t+1, as in Qlib's own
+label: over h days that is close(t+1+h) / close(t+1) - 1. The return from t to t+1 is `next_day`, which
+users ask for first, but which cannot be earned.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ HORIZONS: Final = (1, 5, 20)
 
 @dataclass(frozen=True)
 class Closes:
-    """The closes of every instrument of a dataset, from a day on."""
+    """The closes of every instrument of a dataset since a day."""
 
     calendar: Sequence[date]
     symbols: Sequence[str]
     values: NDArray[np.float64]
-    """One row a day, one column an instrument; NaN where there is no price."""
+    """A row for each day, a column for each instrument; NaN where there is no price."""
     fingerprint: str | None
     source: str
 
     @classmethod
     def of(cls, volume: Volume, dataset_path: str, since: date) -> Self | None:
-        """Read the version that the path names now; None where there is no sound dataset any more."""
+        """Return the closes of the version that the path names now, or None if it is not a valid dataset."""
         try:
             folder = volume.locate(dataset_path).resolve()
             dataset = Dataset(folder)
@@ -58,20 +58,20 @@ class Closes:
         return cls(calendar[first:], symbols, values, manifest.fingerprint if manifest else None, source)
 
     def index(self, day: date) -> int:
-        """Give the place of the last trading day up to this one; -1 where that is before all."""
+        """Return the index of the last trading day up to this one, or -1 before the first."""
         return bisect_right(self.calendar, day) - 1
 
     def after(self, horizon: int) -> NDArray[np.float64]:
-        """Give each day's return from the close of the next day on, over so many days."""
+        """Return each day's return over the horizon, from the next day's close."""
         return _ratio(self.values[1:], horizon, len(self.values))
 
     def outcome(self, place: int, horizon: int) -> NDArray[np.float64]:
-        """Give one day's row of the same."""
+        """Return one day's row of `after`."""
         found: NDArray[np.float64] = self.values[place + 1 + horizon] / self.values[place + 1] - 1
         return found
 
     def next_day(self) -> NDArray[np.float64]:
-        """Give each day's return until the close of the next day."""
+        """Return each day's return until the next day's close."""
         return _ratio(self.values, 1, len(self.values))
 
 

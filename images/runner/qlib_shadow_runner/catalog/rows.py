@@ -1,8 +1,8 @@
-"""The rows of the catalog, from the run folders; what is known already is read anew only where it changed.
+"""The rows of the catalog, from the run folders; a known folder is read again only if it has changed.
 
-A folder's stamp is the size and the time of the documents that its row is made from. They are replaced by
-rename, so that a changed document has another time. A run that has not ended is always looked at again: that
-its process has died shows in no document.
+A folder's stamp holds the sizes and times of the documents of its row. They are replaced by rename, so a
+changed document has another time. A run that has not ended is always read again: no document shows that
+its process has died.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DOCUMENTS: Final = (METADATA_FILE, METRICS_FILE, *(f"{RESULTS}/{stage}.json" for
 
 
 def scan(volume: Volume, known: Mapping[str, Row]) -> list[Row]:
-    """Give a row for each run on the volume, newest first."""
+    """Return a row for each run on the volume, newest first."""
     root = artifacts_root(volume)
     folders = root.iterdir() if root.is_dir() else ()
     rows = [row for folder in folders if (row := _row(folder, known)) is not None]
@@ -33,14 +33,14 @@ def scan(volume: Volume, known: Mapping[str, Row]) -> list[Row]:
 
 
 def by_run(rows: list[Row]) -> dict[str, Row]:
-    """Give the rows by their runs."""
+    """Return the rows by run id."""
     return {row["run_id"]: row for row in rows}
 
 
 def row_of(run: ListedRun) -> Row:
-    """Read everything that the catalog tells of a run."""
-    told = RunDocuments.by(run)
-    return {column.name: column.read(told) for column in COLUMNS}
+    """Return the catalog's row of a run."""
+    documents = RunDocuments.by(run)
+    return {column.name: column.read(documents) for column in COLUMNS}
 
 
 def _row(folder: Path, known: Mapping[str, Row]) -> Row | None:
@@ -53,7 +53,7 @@ def _row(folder: Path, known: Mapping[str, Row]) -> Row | None:
 
 
 def stamp(folder: Path) -> str:
-    """Say how the documents of a run look from outside; nothing where there is no run."""
+    """Return the stamp of a run folder; it is empty if there is no run."""
     parts = []
     for name in DOCUMENTS:
         try:

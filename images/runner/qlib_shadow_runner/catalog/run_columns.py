@@ -1,6 +1,6 @@
-"""What is told of each run in the catalog, column by column, and where in the run folder that stands.
+"""The columns of the table of runs, and where in the run folder each value is.
 
-Knows the run folder's documents, which anybody may have edited: what has another type than promised is empty.
+The documents may have been edited: a value of another type than promised is empty.
 Standard library only, because listing runs must be quick.
 """
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.runs.listing import ListedRun
 
 Row = dict[str, Any]
-"""One run, by the columns' names."""
+"""One run: its values by column."""
 
 
 @dataclass(frozen=True)
 class RunDocuments:
-    """What a run folder says, each document read once."""
+    """A run folder's documents, each read once."""
 
     run: ListedRun
     metadata: Mapping[str, object]
     results: Sequence[Mapping[str, object]]
-    """Of the run's stages, in order."""
+    """The results of the run's stages, in order."""
     metrics: Mapping[str, object]
-    """What the training's result says."""
+    """The metrics in the result of the training's stage."""
     figures: Mapping[str, float]
-    """Every number of metrics.json, by the names that it has there."""
+    """Every number of metrics.json, by its name there."""
 
     @classmethod
     def by(cls, run: ListedRun) -> Self:
-        """Read the folder."""
+        """Return the documents of a run folder."""
         document = read_json_object_of_others(run.folder / METRICS_FILE) or {}
         numbers = {name: number(value) for name, value in document.items()}
         results = [run.result(stage) for stage in run.stages]
@@ -52,18 +52,18 @@ class RunDocuments:
         )
 
     def metric(self, name: str) -> float | None:
-        """Give one figure of the last stage."""
+        """Return one figure of the last stage."""
         return number(self.metrics.get(name))
 
     @property
     def message(self) -> str | None:
-        """Give the sentence of the last stage that has ended."""
+        """Return the message of the last stage that has ended."""
         messages = [text(result.get("message")) for result in self.results]
         return next((message for message in reversed(messages) if message), None)
 
     @property
     def seconds(self) -> float | None:
-        """Add up what the stages took, without the waiting in between."""
+        """Return the sum of the stages' durations, without the waits between them."""
         stages = _mapping(self.metadata.get("stages")).values()
         taken = [number(_mapping(stage).get("seconds")) for stage in stages]
         known = [seconds for seconds in taken if seconds is not None]
@@ -72,7 +72,7 @@ class RunDocuments:
 
 @dataclass(frozen=True)
 class CatalogColumn:
-    """One column: its name, its type, and how it is read from a run."""
+    """A column: its name, its type, and the function that reads it."""
 
     name: str
     kind: str
@@ -81,7 +81,7 @@ class CatalogColumn:
 
 
 def snake(name: str) -> str:
-    """Spell a metric as SQL likes it: `rankIcir` is `rank_icir`."""
+    """Return a metric's name in SQL: `rankIcir` is `rank_icir`."""
     return re.sub(r"(?<!^)([A-Z])", lambda found: f"_{found[1].lower()}", name)
 
 
@@ -154,4 +154,4 @@ COLUMNS: Final[tuple[CatalogColumn, ...]] = (
     *_wholes("peak_memory_bytes"),
     CatalogColumn("metrics", "figures", lambda documents: documents.figures),
 )
-"""In the order of the table."""
+"""The columns in the order of the table."""

@@ -1,7 +1,7 @@
 """The signals of all runs as one table, read from the run folders' own files, Parquet and CSV alike.
 
-The run's id is in no row of these files. It comes from the folder, so that a question about one run opens one
-file.
+The rows of these files do not have the run's id. It comes from the folder, so that a query about one run
+opens one file.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ SIGNALS_SCHEMA: Final = pa.schema([("run_id", pa.string()), *SCHEMA])
 PARQUET: Final = f"{SIGNALS_STEM}.parquet"
 CSV: Final = f"{SIGNALS_STEM}.csv"
 MAGIC: Final = b"PAR1"
-"""What a whole Parquet file begins and ends with."""
+"""The first and last bytes of a complete Parquet file."""
 
 
 def signal_file(volume: Volume, row: Row) -> Path | None:
-    """Give the signals of a run that is complete."""
+    """Return the signal file of a run that is complete."""
     name = row["signals_file"]
     if row["status"] != "complete" or name not in (PARQUET, CSV):
         return None
@@ -41,14 +41,14 @@ def signal_file(volume: Volume, row: Row) -> Path | None:
 
 
 def signal_files(volume: Volume, rows: Iterable[Row]) -> tuple[list[Path], list[Path]]:
-    """Give the files that are there and whole, and those that should be."""
+    """Return the files that are complete, and those that are missing or damaged."""
     named = [path for row in rows if (path := signal_file(volume, row)) is not None]
     whole = [path for path in named if is_whole(path)]
     return whole, [path for path in named if path not in set(whole)]
 
 
 def is_whole(path: Path) -> bool:
-    """Look at both ends; a CSV file shows only when it is read whether it is one."""
+    """Return whether a file is complete, by its first and last bytes; a CSV file cannot be checked."""
     try:
         with path.open("rb") as stream:
             if path.name == CSV:
@@ -66,7 +66,7 @@ def _tail(path: Path) -> bytes:
 
 
 def signals_of(files: Sequence[Path]) -> pa_dataset.Dataset:
-    """Give the one table; nothing is read yet."""
+    """Return one table over the files; nothing is read yet."""
     options = pa_csv.ConvertOptions(column_types=SCHEMA)
     formats = {
         PARQUET: pa_dataset.ParquetFileFormat(),

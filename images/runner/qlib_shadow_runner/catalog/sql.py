@@ -1,6 +1,6 @@
-"""SQL over the catalog: one SELECT, on views that are given to it, with everything else locked.
+"""SQL over the catalog: one SELECT over a few views, with everything else of DuckDB disabled.
 
-Knows DuckDB. Files are opened here and handed over as Arrow data; DuckDB itself may open no file and no
+Files are opened here and passed on as Arrow data; DuckDB itself may open no file and no
 address, load no extension, spill to no disk and change no setting.
 """
 
@@ -52,7 +52,7 @@ TABLES: Final = {
     "followup": "SELECT * FROM given",
     "returns": "SELECT * FROM given",
 }
-"""What may be asked, and how it is made of what is given."""
+"""The views, and the SQL that makes each from the Arrow tables."""
 SIGNALS: Final = (
     "CREATE VIEW signals AS SELECT s.*, r.dataset_path, s.date = r.dataset_end AS live"
     " FROM signal_rows s JOIN runs r USING (run_id)"
@@ -64,16 +64,16 @@ BATCH: Final = 10_000
 
 @dataclass(frozen=True)
 class QueryResult:
-    """The rows of an answer, as they come."""
+    """The rows of a result."""
 
     columns: Sequence[str]
     rows: Iterator[Sequence[Any]]
     left_out: Sequence[Path]
-    """Signals that should be there and are not whole."""
+    """The signal files that are missing or damaged."""
 
 
 def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
-    """Answer one question, or say in a sentence why not."""
+    """Return the result of one SELECT, or refuse it."""
     _refuse_all_but_one_select(sql)
     files, broken = signal_files(volume, catalog.runs)
     connection = duckdb.connect(":memory:", config=CLOSED)
@@ -127,16 +127,16 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Sequence[Any]]:
 
 
 def _query_error(error: duckdb.Error) -> StageError:
-    """Say what DuckDB says, in one line, with the views where one was not found."""
-    said = " ".join(str(error).partition("\n\nLINE ")[0].split())
+    """Return DuckDB's message in one line; if a table was not found, with the names of the views."""
+    message = " ".join(str(error).partition("\n\nLINE ")[0].split())
     if isinstance(error, duckdb.PermissionException):
-        said = f"a query reads the views and nothing else ({said})"
+        message = f"a query reads the views and nothing else ({message})"
     hint = f"; there are the views {', '.join(VIEWS)}" if isinstance(error, duckdb.CatalogException) else ""
-    return StageError(Reason.INVALID_SPEC, f"the query cannot be answered: {said}{hint}")
+    return StageError(Reason.INVALID_SPEC, f"the query cannot be answered: {message}{hint}")
 
 
 def _returns(volume: Volume, runs: Sequence[Row], sql: str) -> pa.Table:
-    """Read the prices, but only for a question that speaks of them."""
+    """Return the returns if the query names them, else an empty table."""
     if not re.search(r"\breturns\b", sql, re.IGNORECASE):
         return RETURNS_SCHEMA.empty_table()
     known = [run for run in runs if run["dataset_path"] and run["signals_first"]]

@@ -1,7 +1,7 @@
-"""The catalog's tables on the volume: read as far as they are whole, and replaced by rename under one lock.
+"""The catalog's tables on the volume: read if they are complete, and replaced by rename under one lock.
 
-Whoever gets the lock looks at the run folders again. So of two runs that end together the one that writes
-last has seen the other, and nothing is ever appended to what a crash may have cut.
+The holder of the lock reads the run folders again. So if two runs end together, the one that writes last
+includes the other, and nothing is appended to a file that a crash may have truncated.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.storage.volume import Volume
 
 CATALOG: Final = "catalog"
-"""No run may be called so: see contract.RESERVED_RUN_IDS."""
+"""No run may have this name: see contract.RESERVED_RUN_IDS."""
 RUNS: Final = "runs.parquet"
 VERSION: Final = b"1"
-"""A catalog of another version is made anew."""
+"""A catalog of another version is made again."""
 VERSION_KEY: Final = b"qlib_shadow_catalog"
 KINDS: Final = {
     "text": pa.string(),
@@ -47,17 +47,17 @@ LOCK_TIMEOUT: Final = 60.0
 
 
 def catalog_folder(volume: Volume) -> Path:
-    """Say where the tables lie."""
+    """Return the folder of the tables."""
     return artifacts_root(volume) / CATALOG
 
 
 def current_runs(volume: Volume) -> list[Row]:
-    """Give the rows as the run folders are now, and write nothing."""
+    """Return the rows of the run folders as they are now, without writing."""
     return scan(volume, by_run(read_table(catalog_folder(volume) / RUNS, RUNS_SCHEMA)))
 
 
 def refresh_runs(volume: Volume) -> list[Row]:
-    """Bring the table of runs up to date; the caller holds the lock."""
+    """Write the table of runs if it has changed, and return its rows; the caller holds the lock."""
     path = catalog_folder(volume) / RUNS
     before = read_table(path, RUNS_SCHEMA)
     rows = scan(volume, by_run(before))
@@ -68,18 +68,18 @@ def refresh_runs(volume: Volume) -> list[Row]:
 
 @contextlib.contextmanager
 def catalog_lock(volume: Volume, lock_timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Be the only one who writes the catalog."""
+    """Hold the lock for writing the catalog."""
     with locked(catalog_folder(volume) / CATALOG, WaitOptions(limit=lock_timeout, log=lambda _line: None)):
         yield
 
 
 def read_table(path: Path, schema: pa.Schema) -> list[Row]:
-    """Read the rows of a table."""
+    """Return the rows of a table."""
     return [_as_written(row, schema) for row in read_arrow(path, schema).to_pylist()]
 
 
 def read_arrow(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a table; one that is not there, not whole or of another version is empty."""
+    """Return a table; one that is missing, damaged or of another version is empty."""
     nothing = schema.empty_table()
     try:
         content = path.read_bytes()
@@ -87,7 +87,7 @@ def read_arrow(path: Path, schema: pa.Schema) -> pa.Table:
         return nothing
     try:
         table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowException, OSError):  # whichever Arrow takes for what is cut or overwritten
+    except (pa.ArrowException, OSError):  # any that Arrow raises for a damaged file
         return nothing
     whole = (table.schema.metadata or {}).get(VERSION_KEY) == VERSION and table.schema.equals(schema)
     return table if whole else nothing
@@ -103,11 +103,11 @@ def write_table(path: Path, rows: list[Row], schema: pa.Schema) -> None:
 
 
 def as_table(rows: list[Row], schema: pa.Schema) -> pa.Table:
-    """Give the rows as Arrow has them."""
+    """Return the rows as an Arrow table."""
     return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _as_written(row: Row, schema: pa.Schema) -> Row:
-    """Give maps back as they were before Arrow made lists of pairs of them."""
+    """Return a row in which Arrow's lists of pairs are mappings again."""
     maps = {field.name for field in schema if pa.types.is_map(field.type)}
     return {name: dict(value or ()) if name in maps else value for name, value in row.items()}

@@ -1,6 +1,6 @@
-"""The track record: what the signals of each data's last day were worth, day after day, for a chart.
+"""The track record: the returns after each dataset's last day by its signals, day by day, for a chart.
 
-Only `live` signals count. Where several runs judged the same day, the day counts once, with their mean.
+Only `live` signals count. A day with the signals of several runs counts once, with their mean.
 Standard library only.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrackRecordDay:
-    """One day's signals, and what became of them."""
+    """One day's signals and their outcome."""
 
     day: date
     known_on: date
@@ -30,12 +30,12 @@ class TrackRecordDay:
     top_return: float | None
     all_return: float | None
     cumulative_ic: float
-    """Of this day and those before it; a day without an IC adds nothing."""
+    """The sum of the IC until this day; a day without an IC adds nothing."""
 
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """All such days of one dataset, over one horizon."""
+    """The days of one dataset and one horizon."""
 
     dataset_path: str
     horizon: int
@@ -43,32 +43,32 @@ class TrackRecord:
 
     @property
     def ic(self) -> float | None:
-        """Give the mean IC."""
+        """Return the mean IC."""
         return mean(day.ic for day in self.days)
 
     @property
     def rank_ic(self) -> float | None:
-        """Give the mean rank IC."""
+        """Return the mean rank IC."""
         return mean(day.rank_ic for day in self.days)
 
     @property
     def positive(self) -> float | None:
-        """Give the share of days on which the IC was above 0."""
+        """Return the share of days with an IC above 0."""
         return mean(None if day.ic is None else float(day.ic > 0) for day in self.days)
 
     @property
     def top_return(self) -> float | None:
-        """Give the mean return of the best."""
+        """Return the mean return of the best instruments."""
         return mean(day.top_return for day in self.days)
 
     @property
     def all_return(self) -> float | None:
-        """Give the mean return of all."""
+        """Return the mean return of all instruments."""
         return mean(day.all_return for day in self.days)
 
 
 def records(rows: Iterable[Row]) -> list[TrackRecord]:
-    """Sum up the rows of the followup."""
+    """Return the track records of the followup's rows."""
     live = sorted((row for row in rows if row["live"]), key=lambda row: (*_record(row), row["date"]))
     return [
         TrackRecord(path, horizon, _days(list(group))) for (path, horizon), group in groupby(live, _record)
@@ -76,7 +76,7 @@ def records(rows: Iterable[Row]) -> list[TrackRecord]:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Take the mean of what is there."""
+    """Return the mean of the values that exist, or None."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 

@@ -1,4 +1,4 @@
-"""Bringing the catalog up to date: at the end of a run, and whenever somebody asks."""
+"""Update the catalog: at the end of a run, and when a command reads it."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.storage.volume import Volume
 
 FOLLOWUP_LIMIT_AT_RUN_END: Final = 50
-"""How many runs' outcomes a run looks up before it ends; nightly ones are 21, the rest waits for who asks."""
+"""The runs whose outcomes are updated at the end of a run: nightly runs need 21; commands update the rest."""
 
 SHORT_LOCK_TIMEOUT: Final = 20.0
-"""Seconds; a run that has ended must not wait for long: whoever comes next enters it as well."""
+"""Seconds; a finished run must not wait long, and the next update includes it as well."""
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """Both tables, as they are now."""
+    """Both tables as they are now."""
 
     runs: list[Row]
     followup: list[Row]
 
 
 def add_finished_run(volume: Volume) -> Catalog:
-    """Write what has changed at the end of a run, without holding it up."""
+    """Update the catalog at the end of a run, without making it wait."""
     return update(volume, FOLLOWUP_LIMIT_AT_RUN_END, SHORT_LOCK_TIMEOUT)
 
 
 def update(volume: Volume, limit: int | None = None, lock_timeout: float = LOCK_TIMEOUT) -> Catalog:
-    """Write what has changed; whatever keeps it from that is raised."""
+    """Update the catalog and return it; an error is raised."""
     with catalog_lock(volume, lock_timeout):
         runs = refresh_runs(volume)
         return Catalog(runs, refresh_followup(volume, runs, limit))
 
 
 def read_catalog(volume: Volume) -> Catalog:
-    """Give the tables as they should be, and write them where that is possible.
+    """Return the updated tables, and write them if that is possible.
 
-    Where it is not, what is asked for can be told all the same.
+    If it is not, the caller can still show them.
     """
     try:
         return update(volume)

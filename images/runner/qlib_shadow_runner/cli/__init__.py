@@ -1,7 +1,11 @@
-"""`qlib-shadow`: the same runs without a cluster, and a look at what a run left."""
+"""`qlib-shadow`: runs without a cluster, and commands that read what runs left on the volume.
+
+`commands` is the table of all commands. Each row names the function that does the work, and that function's
+module is imported only when its command is called.
+"""
 
 from __future__ import annotations
 
-from qlib_shadow_runner.cli.commands import main
+from qlib_shadow_runner.cli.command_line import main
 
 __all__ = ["main"]

@@ -1,4 +1,4 @@
-"""Numbers and sizes as people type them."""
+"""Parse the numbers and sizes that options take."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ DAYS: Final = re.compile(r"\d{1,6}(?:\.\d{1,9})?", re.ASCII)
 COUNT: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 
-def count(text: str, option: str) -> int:
-    """Read a whole number."""
+def count(text: str | None, option: str) -> int | None:
+    """Return a whole number; None where the option is not given."""
+    if text is None:
+        return None
     if not COUNT.fullmatch(text):
         raise StageError(Reason.INVALID_SPEC, f'{option} must be a whole number from 0 on, not "{text}"')
     return int(text)
 
 
-def days(text: str, option: str) -> timedelta:
-    """Read a number of days."""
+def days(text: str | None, option: str) -> timedelta | None:
+    """Return a number of days; None where the option is not given."""
+    if text is None:
+        return None
     if not DAYS.fullmatch(text):
         raise StageError(Reason.INVALID_SPEC, f'{option} must be a number of days from 0 on, not "{text}"')
     return timedelta(days=float(text))
 
 
-def size(text: str, option: str) -> int:
-    """Read a size in bytes; the units are powers of 1024."""
+def size(text: str | None, option: str) -> int | None:
+    """Return a size in bytes, whose units are powers of 1024; None where the option is not given."""
+    if text is None:
+        return None
     found = SIZE.fullmatch(text)
     if not found:
         raise StageError(Reason.INVALID_SPEC, f'{option} must be a size such as 500M or 10G, not "{text}"')

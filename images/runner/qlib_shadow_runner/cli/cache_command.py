@@ -1,4 +1,4 @@
-"""`qlib-shadow cache`: what features and binned datasets are kept on the volume, and removing them."""
+"""`qlib-shadow cache`: list or remove the features and binned data that are kept on the volume."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cache.places import FEATURES_CACHE
 from qlib_shadow_runner.cache.store import Store, StoreEntry
+from qlib_shadow_runner.cli.amounts import size
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
@@ -19,31 +20,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHOWN: int = 12
-"""Letters of a key: as many as a dataset's version shows."""
+"""Characters of a key that are shown, as many as of a dataset's version."""
 
 
-def print_cache(data: Path, *, as_json: bool) -> int:
-    """List what is kept, and what a killed run has left half made: what would go first comes first."""
-    store = _store(data)
+def use_cache(action: str, data: Path, max_size: str | None, *, as_json: bool) -> int:
+    """List the entries in the order of their removal, or remove the longest unused until the rest fits."""
+    limit = size(max_size, "--max-size")
+    store = Store(existing_volume(data).mount / FEATURES_CACHE)
+    if action == "clear":
+        _print(store.shrink(limit or 0), "removed", as_json=as_json)
+        return ExitCode.DONE
+    if limit is not None:
+        raise StageError(
+            Reason.INVALID_SPEC, "--max-size chooses what cache clear removes; leave it out with ls"
+        )
     _print([*store.abandoned(), *store.entries()], "kept", as_json=as_json)
     return ExitCode.DONE
-
-
-def clear_cache(data: Path, max_size: int | None, *, as_json: bool) -> int:
-    """Remove everything, or the longest unused until the rest fits; whoever reads one goes on reading it."""
-    _print(_store(data).shrink(max_size or 0), "removed", as_json=as_json)
-    return ExitCode.DONE
-
-
-def refuse_size() -> StageError:
-    """Say that there is nothing to choose in a list."""
-    return StageError(
-        Reason.INVALID_SPEC, "--max-size chooses what cache clear removes; leave it out with ls"
-    )
-
-
-def _store(data: Path) -> Store:
-    return Store(existing_volume(data).mount / FEATURES_CACHE)
 
 
 def _print(entries: Sequence[StoreEntry], done: str, *, as_json: bool) -> None:

@@ -1,220 +1,248 @@
-"""From what was typed to what is done; each command's work is elsewhere and imported when it is called."""
+"""The table of commands: what is printed about each, its options, and the function that does its work.
+
+A new command is one module and one row here. Nothing that a command needs is imported for the table, so that
+`qlib-shadow --help` and the quick commands start fast.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import TYPE_CHECKING, Final
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from qlib_shadow_runner.cli.parser import PROGRAM, build_parser
-from qlib_shadow_runner.cli.printing import print_json
-from qlib_shadow_runner.cli.words.shared import UsageError, data_folder
-from qlib_shadow_runner.contract import ExitCode, Reason, Stage
-from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
+from qlib_shadow_runner.cli.options import (
+    DATA,
+    DATA_IF_GIVEN,
+    FILE,
+    JSON,
+    RUN,
+    TEMPLATE,
+    one_of,
+    option,
+    output,
+)
+from qlib_shadow_runner.contract import Metrics, Stage
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-WRONG_USAGE: Final = 2
-WRONG_USAGE_REASON: Final = "WrongUsage"
-INTERRUPTED_BY_HAND: Final = 130
+    from qlib_shadow_runner.cli.options import AddOption
 
-
-def main(arguments: Sequence[str]) -> int:
-    """Run one command; every failure is a sentence and an exit code."""
-    as_json = "--json" in arguments
-    try:
-        options = build_parser().parse_args(arguments)
-        return COMMANDS[options.command](options)
-    except UsageError as error:
-        sys.stderr.write("" if as_json else error.usage)
-        return _fail(WRONG_USAGE_REASON, error.message, WRONG_USAGE, as_json=as_json)
-    except StageError as error:
-        failure = error
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
-    except OSError as error:
-        failure = from_os_error(error)
-    except KeyboardInterrupt:
-        return _fail(Reason.INTERRUPTED, "interrupted by hand", INTERRUPTED_BY_HAND, as_json=as_json)
-    except Exception as error:  # noqa: BLE001 - the edge of the process
-        failure = unexpected(error)
-    return _fail(failure.reason, failure.message, failure.exit_code, as_json=as_json)
+SORTS: Final = ("started", "size", *Metrics.__annotations__)
+SHELLS: Final = ("bash", "zsh", "fish")
 
 
-def _fail(reason: str, message: str, code: int, *, as_json: bool) -> int:
-    if as_json:
-        print_json({"reason": reason, "message": message, "exitCode": code})
-    else:
-        sys.stderr.write(f"{PROGRAM}: {reason}: {message}\n")
-    return code
+class Command(NamedTuple):
+    """One row of the table."""
+
+    function: str
+    """module:function below qlib_shadow_runner; called with the options' values as keyword arguments."""
+    summary: str
+    options: tuple[AddOption, ...]
+    details: str = ""
 
 
-def _run(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.local_run import run_locally  # noqa: PLC0415
-
-    return run_locally(
-        options.file, data_folder(options.data), template=options.template, as_json=options.json
-    )
-
-
-def _download(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.download import download_here  # noqa: PLC0415
-
-    return download_here(options.file, data_folder(options.data), as_json=options.json)
-
-
-def _validate(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.validate import print_validation  # noqa: PLC0415
-
-    return print_validation(options.file, options.template, as_json=options.json)
-
-
-def _render(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.preview import print_preview  # noqa: PLC0415
-    from qlib_shadow_runner.cli.run_manifest import load_manifest  # noqa: PLC0415
-    from qlib_shadow_runner.cli.user_template import template_of  # noqa: PLC0415
-
-    manifest = load_manifest(options.file)
-    template = template_of(manifest, options.template)
-    return print_preview(manifest, template, data_folder(options.data), as_json=options.json)
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.verify import print_verification  # noqa: PLC0415
-
-    return print_verification(options.run, options.data, as_json=options.json)
-
-
-def _runs(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.runs import print_runs  # noqa: PLC0415
-
-    return print_runs(data_folder(options.data), options.sort, as_json=options.json)
-
-
-def _show(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.show import print_run  # noqa: PLC0415
-
-    return print_run(options.run, data_folder(options.data), as_json=options.json)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.report import ReportOutput, print_report  # noqa: PLC0415
-
-    wanted = ReportOutput(options.output, options.png)
-    return print_report(options.run, data_folder(options.data), options.data, wanted, as_json=options.json)
-
-
-def _compare(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.compare import print_comparison  # noqa: PLC0415
-
-    return print_comparison(options.runs, data_folder(options.data), options.output, as_json=options.json)
-
-
-def _prune(options: argparse.Namespace) -> int:
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    from qlib_shadow_runner.cli import amounts  # noqa: PLC0415
-    from qlib_shadow_runner.cli.prune import Criteria, prune  # noqa: PLC0415
-
-    keep, older_than, max_size = options.keep, options.older_than, options.max_size
-    criteria = Criteria(
-        keep=None if keep is None else amounts.count(keep, "--keep"),
-        older_than=None if older_than is None else amounts.days(older_than, "--older-than"),
-        max_size=None if max_size is None else amounts.size(max_size, "--max-size"),
-    )
-    return prune(
-        data_folder(options.data),
-        criteria,
-        datetime.now(UTC),
-        datasets=not options.run_folders,
-        run_folders=not options.datasets,
-        dry_run=options.dry_run,
-        as_json=options.json,
-    )
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.doctor import print_health  # noqa: PLC0415
-
-    return print_health(data_folder(options.data), as_json=options.json)
-
-
-def _cache(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.amounts import size  # noqa: PLC0415
-    from qlib_shadow_runner.cli.cache_command import clear_cache, print_cache, refuse_size  # noqa: PLC0415
-
-    data, wanted = data_folder(options.data), options.max_size
-    if options.action == "clear":
-        limit = None if wanted is None else size(wanted, "--max-size")
-        return clear_cache(data, limit, as_json=options.json)
-    if wanted is not None:
-        raise refuse_size()
-    return print_cache(data, as_json=options.json)
-
-
-def _query(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.query import print_answer  # noqa: PLC0415
-
-    form = "json" if options.json else "csv" if options.csv else "table"
-    return print_answer(options.sql, data_folder(options.data), form)
-
-
-def _followup(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.followup import print_followup  # noqa: PLC0415
-
-    return print_followup(data_folder(options.data), as_json=options.json)
-
-
-def _ui(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.ui.server import serve  # noqa: PLC0415
-
-    return serve(
-        data_folder(options.data),
-        host=options.host,
-        port=options.port,
-        token_file=options.token_file,
-        resources=options.resources,
-        as_json=options.json,
-    )
-
-
-def _stage(options: argparse.Namespace) -> int:
-    if options.report:
-        from qlib_shadow_runner.stages.result_delivery import recover_result  # noqa: PLC0415
-
-        return recover_result(Stage(options.stage), os.environ)
-    from qlib_shadow_runner.stages.harness import run_stage  # noqa: PLC0415
-
-    return run_stage(Stage(options.stage), os.environ)
-
-
-def _completion(options: argparse.Namespace) -> int:
-    from qlib_shadow_runner.cli.completion import script  # noqa: PLC0415
-
-    sys.stdout.write(script(options.shell, build_parser()))
-    return ExitCode.DONE
-
-
-COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
-    "run": _run,
-    "download": _download,
-    "validate": _validate,
-    "render": _render,
-    "verify": _verify,
-    "runs": _runs,
-    "show": _show,
-    "report": _report,
-    "compare": _compare,
-    "prune": _prune,
-    "cache": _cache,
-    "query": _query,
-    "followup": _followup,
-    "ui": _ui,
-    "doctor": _doctor,
-    "stage": _stage,
-    "completion": _completion,
+COMMANDS: Final[Mapping[str, Command]] = {
+    "run": Command(
+        "cli.local_run:run_locally",
+        "run a QlibShadowRun here, without a cluster",
+        (FILE, TEMPLATE, DATA, JSON),
+        """\
+A runId in the spec names the run folder. The same manifest can be run again with the same runId: the run
+continues where it was interrupted. A changed manifest needs another runId.""",
+    ),
+    "download": Command(
+        "cli.download:download_here",
+        "make or verify the dataset of a QlibShadowRun, without training",
+        (FILE, DATA, JSON),
+        "The log is kept in a run folder of its own; the spec's runId stays free for the run.",
+    ),
+    "validate": Command(
+        "cli.validate:print_validation",
+        "check a QlibShadowRun without running it",
+        (FILE, TEMPLATE, JSON),
+        "Prints every fault that can be found without the data, with the nearest valid word.",
+    ),
+    "render": Command(
+        "cli.render:print_preview",
+        "print the workflow that qrun would be given",
+        (FILE, TEMPLATE, DATA, JSON),
+        "Needs a dataset that is there and verified: see qlib-shadow download.",
+    ),
+    "verify": Command(
+        "cli.verify:print_verification",
+        "check every promise about a run",
+        (RUN, DATA_IF_GIVEN, JSON),
+        """\
+Recomputes hashes and figures from what the run left. Reads the recorder's pickles: verify only runs that
+you trust.""",
+    ),
+    "runs": Command(
+        "cli.runs:print_runs",
+        "list the runs, newest first",
+        (
+            DATA,
+            option(
+                "--sort",
+                choices=SORTS,
+                metavar="FIGURE",
+                default=SORTS[0],
+                help="the best first, by ic, rankIc, informationRatio or another figure of metrics.json, "
+                "or by size",
+            ),
+            JSON,
+        ),
+    ),
+    "show": Command(
+        "cli.show:print_run", "show one run: metadata, metrics, files and logs", (RUN, DATA, JSON)
+    ),
+    "report": Command(
+        "cli.report:print_report",
+        "make a run's report.html again",
+        (
+            RUN,
+            DATA_IF_GIVEN,
+            output("report.html in the run folder"),
+            option("--png", type=Path, metavar="FOLDER", help="write each chart as a PNG into FOLDER too"),
+            JSON,
+        ),
+        """\
+A run makes its own report. This makes it again, with the whole checklist of verify, for a run that is older
+than reports or has lost its report.""",
+    ),
+    "compare": Command(
+        "cli.compare:print_comparison",
+        "put runs side by side: figures, curves, differences",
+        (
+            option("runs", nargs="+", metavar="RUN", help="ids, beginnings of ids, or folders"),
+            DATA,
+            output("./compare.html"),
+            JSON,
+        ),
+        "Two runs or more. The table is printed; the page holds the curves too.",
+    ),
+    "prune": Command(
+        "cli.prune:prune_command",
+        "remove old run folders and unused dataset versions",
+        (
+            DATA,
+            option(
+                "--keep", metavar="N", help="never remove the N newest runs; alone, remove all the others"
+            ),
+            option("--older-than", metavar="DAYS", help="remove runs that started more than DAYS ago"),
+            option("--max-size", metavar="SIZE", help="remove the oldest runs until all fit, such as 10G"),
+            one_of(
+                option("--datasets", action="store_true", help="only dataset versions"),
+                option("--run-folders", action="store_true", help="only run folders"),
+            ),
+            option("--dry-run", action="store_true", help="print the same and remove nothing"),
+            JSON,
+        ),
+        """\
+Runs that have not ended, the dataset versions they use, the versions that a name points at, and whatever
+qlib-shadow did not make are never removed. A run that was interrupted, or failed where another attempt may
+help, counts as one that has not ended, for seven days.""",
+    ),
+    "cache": Command(
+        "cli.cache_command:use_cache",
+        "list or remove the features and binned data that are kept",
+        (
+            option("action", choices=("ls", "clear")),
+            DATA,
+            option("--max-size", metavar="SIZE", help="with clear: keep the last used that fit, such as 10G"),
+            JSON,
+        ),
+        """\
+Features are kept by the hash of the data, the request and the code, and LightGBM's binned data by the hash of
+the values, so that each is computed once. What is removed is computed again when it is needed; a run that is
+reading it continues. The longest unused entries are removed automatically.""",
+    ),
+    "query": Command(
+        "cli.query:print_answer",
+        "ask about all runs and their signals in SQL",
+        (
+            option("sql", metavar="SQL", help="one SELECT, or - for stdin"),
+            DATA,
+            one_of(option("--csv", dest="as_csv", action="store_true", help="print CSV"), JSON),
+        ),
+        """\
+The views are runs, signals, metrics, followup and returns: see docs/catalog.md, or ask "show tables" and
+"describe runs". A query can read only these: no files and no addresses.""",
+    ),
+    "followup": Command(
+        "cli.followup:print_followup",
+        "compute the outcome of past signals from newer data",
+        (DATA, JSON),
+        """\
+Only signals count whose outcome was not in the data of their run: those of its last days. The results are
+kept beside the run folders, in catalog/followup.parquet.""",
+    ),
+    "ui": Command(
+        "ui.server:serve",
+        "show the runs as web pages that change nothing",
+        (
+            DATA,
+            option(
+                "--host",
+                metavar="ADDRESS",
+                default="127.0.0.1",
+                help="where to listen (default: %(default)s)",
+            ),
+            option(
+                "--port",
+                metavar="N",
+                default="8321",
+                help="which port, or 0 for a free one (default: %(default)s)",
+            ),
+            option(
+                "--token-file",
+                type=Path,
+                metavar="FILE",
+                help="require the token in FILE (default: QLIB_SHADOW_UI_TOKEN)",
+            ),
+            option(
+                "--resources",
+                action="store_true",
+                help="in a pod: show the QlibShadowRun resources of its namespace too",
+            ),
+            JSON,
+        ),
+        """\
+On 127.0.0.1 no other machine can reach the pages. On any other address a token is required: that of FILE or
+of QLIB_SHADOW_UI_TOKEN, or one that is generated and printed.""",
+    ),
+    "doctor": Command("cli.doctor:print_health", "check whether runs can be done here", (DATA, JSON)),
+    "stage": Command(
+        "cli.stage:run_one_stage",
+        "run one stage, as its Job does",
+        (
+            option("stage", choices=[str(stage) for stage in Stage]),
+            option(
+                "--report",
+                action="store_true",
+                help="do not run it; deliver its result again, from the run folder",
+            ),
+        ),
+        """\
+The environment says which run: QLIB_SHADOW_REQUEST holds it as JSON, QLIB_SHADOW_DATA is the volume (default
+/data), QLIB_SHADOW_WORK a folder for temporary files (default /work), and QLIB_SHADOW_TERMINATION_LOG a file
+that gets the result too.""",
+    ),
+    "completion": Command(
+        "cli.completion:print_script",
+        "print a script for completion in a shell",
+        (option("shell", choices=SHELLS),),
+        """\
+bash:  source <(qlib-shadow completion bash)                       in ~/.bashrc
+zsh:   source <(qlib-shadow completion zsh)                        in ~/.zshrc, after compinit
+fish:  qlib-shadow completion fish | source                        in ~/.config/fish/config.fish""",
+    ),
 }
-"""What each command does."""
+"""Every command, in the order of the help."""
+
+
+def load_command(name: str) -> Callable[..., int]:
+    """Import and return the function that does a command's work."""
+    module, _, function = COMMANDS[name].function.partition(":")
+    work: Any = getattr(import_module(f"qlib_shadow_runner.{module}"), function)
+    return work  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""`qlib-shadow compare`: runs side by side, in the terminal and as a page."""
+"""`qlib-shadow compare`: print runs side by side, and write them as a page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.printing import print_json
-from qlib_shadow_runner.cli.report import refuse_folder
+from qlib_shadow_runner.cli.report import require_writable_file
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import find_run
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.report.comparison import Compared
 
-MOST: Final = 8
-"""Runs that can be told from each other on a chart."""
+RUNS_MAX: Final = 8
+"""More curves cannot be told apart on a chart."""
 PAGE: Final = "compare.html"
-CELL: Final = 40
+SETTING_WIDTH: Final = 40
 """Characters of a setting that a terminal has room for."""
 
 
-def print_comparison(names: Sequence[str], data: Path, output: Path | None, *, as_json: bool) -> int:
-    """Compare the runs that are meant."""
-    folders = _folders(names, data)
+def print_comparison(runs: Sequence[str], data: Path, output: Path | None, *, as_json: bool) -> int:
+    """Print how runs differ, and write the page."""
+    folders = _folders(runs, data)
     target = output or Path(PAGE)
-    refuse_folder(target)
+    require_writable_file(target)
     from qlib_shadow_runner.report.comparison import Compared  # noqa: PLC0415
     from qlib_shadow_runner.report.comparison_page import render_comparison  # noqa: PLC0415 - takes seconds
 
-    runs = [Compared.read(folder) for folder in folders]
-    write_atomically(target, render_comparison(runs).encode())
+    compared = [Compared.read(folder) for folder in folders]
+    write_atomically(target, render_comparison(compared).encode())
     if as_json:
-        print_json({**document(runs), "page": str(target)})
+        print_json({**document(compared), "page": str(target)})
     else:
-        _print_tables(runs)
+        _print_tables(compared)
         sys.stdout.write(f"{target}\n")
     return ExitCode.DONE
 
 
 def _folders(names: Sequence[str], data: Path) -> list[Path]:
-    if len(names) < 2:  # noqa: PLR2004 - one is not compared
+    if len(names) < 2:  # noqa: PLR2004 - one run cannot be compared
         raise StageError(Reason.INVALID_SPEC, "name two runs or more; see: qlib-shadow runs")
-    if len(names) > MOST:
+    if len(names) > RUNS_MAX:
         raise StageError(
             Reason.INVALID_SPEC,
-            f"{len(names)} runs are more than can be told apart; name at most {MOST}, "
+            f"{len(names)} runs are more than can be told apart; name at most {RUNS_MAX}, "
             "or sort all of them with: qlib-shadow runs --sort ic",
         )
     found = [find_run(data, name).folder for name in names]
@@ -62,7 +62,7 @@ def _folders(names: Sequence[str], data: Path) -> list[Path]:
 
 
 def document(runs: Sequence[Compared]) -> dict[str, object]:
-    """Say it to a program."""
+    """Return what the JSON output says of the runs."""
     from qlib_shadow_runner.report.comparison import cautions, differences, rows  # noqa: PLC0415
 
     ids = [run.run_id for run in runs]
@@ -93,8 +93,8 @@ def _print_tables(runs: Sequence[Compared]) -> None:
     for number, run in enumerate(runs, start=1):
         console.print(f"{number}  {run.run_id}", soft_wrap=True)
     console.print(_figures(runs))
-    for said in cautions(runs):
-        console.print(f"note: {said}", soft_wrap=True)
+    for caution in cautions(runs):
+        console.print(f"note: {caution}", soft_wrap=True)
     console.print(_differences(runs))
 
 
@@ -120,12 +120,18 @@ def _differences(runs: Sequence[Compared]) -> Table | str:
 
     found = differences(runs)
     if not found:
-        return "nothing differs: the same question, of the same data, with the same code"
+        return "nothing differs: the same spec, the same data and the same code"
     table = _table("what differs", len(runs), justify="left")
     for one in found:
-        shown = (value if len(value) <= CELL else f"{value[: CELL - 1]}…" for value in one.values)
+        shown = (
+            value if len(value) <= SETTING_WIDTH else f"{value[: SETTING_WIDTH - 1]}…" for value in one.values
+        )
         table.add_row(Text(one.name), *map(Text, shown))
     return table
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= SETTING_WIDTH else f"{value[: SETTING_WIDTH - 1]}…"
 
 
 def _table(head: str, count: int, *, justify: str) -> Table:

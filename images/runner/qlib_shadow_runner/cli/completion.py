@@ -1,23 +1,30 @@
-"""Completion scripts for bash, zsh and fish, made from the parser's own tree: never out of step with it."""
+"""`qlib-shadow completion`: scripts for bash, zsh and fish, made from the parser."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.parser import PROGRAM
-from qlib_shadow_runner.cli.words.shared import Commands, all_options, subcommands
+from qlib_shadow_runner.cli.parser import PROGRAM, Subparsers, all_options, build_parser, subcommands
+from qlib_shadow_runner.contract import ExitCode
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping
 
 RUNS: Final = f"{PROGRAM} runs 2>/dev/null | awk 'NR > 1 {{print $1}}'"
-"""Lists the ids of the runs that are there, as a shell does it."""
+"""The shell command that lists the ids of the runs."""
 FOLDERS: Final = ("FOLDER",)
 
 
+def print_script(shell: str) -> int:
+    """Print the script for one shell."""
+    sys.stdout.write(script(shell, build_parser()))
+    return ExitCode.DONE
+
+
 def script(shell: str, parser: argparse.ArgumentParser) -> str:
-    """Give the script for one shell."""
+    """Return the script for one shell."""
     return SCRIPTS[shell](parser)
 
 
@@ -64,7 +71,7 @@ def _bash_words(command: argparse.ArgumentParser) -> str:
 
 
 def _valued(command: argparse.ArgumentParser, kinds: tuple[str, ...] | None = None) -> list[str]:
-    """Name the options that a value follows, of some kinds."""
+    """Return the options that take a value; only those of some kinds, if any are given."""
     found = {name: action for name, action in all_options(command).items() if _takes_value(action)}
     return [name for name, action in found.items() if kinds is None or action.metavar in kinds]
 
@@ -145,15 +152,15 @@ def _fish_arguments(command: argparse.ArgumentParser) -> list[str]:
 
 
 def _help(parser: argparse.ArgumentParser, name: str) -> str:
-    """Give a command's line in the list of commands."""
+    """Return a command's summary in the list of commands."""
     [commands] = [action for action in parser._actions if action.choices and not action.option_strings]  # noqa: SLF001
-    assert isinstance(commands, Commands), "only commands have choices and no dashes"
+    assert isinstance(commands, Subparsers), "only commands have choices and no dashes"
     listed = commands._get_subactions()  # noqa: SLF001
     return _plain(next(action.help for action in listed if action.dest == name))
 
 
 def _plain(text: str | None) -> str:
-    """Take out what means something to a shell's description."""
+    """Return the text without the characters that have a meaning in a shell's description."""
     return (
         (text or "")
         .replace("[", "(")

@@ -1,4 +1,4 @@
-"""`qlib-shadow download`: the dataset of a manifest, made or verified by the same stage as in a run."""
+"""`qlib-shadow download`: make or verify the dataset of a manifest, by the same stage as in a run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def download_here(file: Path, data: Path, *, as_json: bool) -> int:
-    """Do the download stage alone, in a run folder of its own that keeps the log."""
+    """Run the download stage alone, in a run folder of its own that keeps the log."""
     manifest, now = load_manifest(file), datetime.now(UTC)
     stage = next((one for one in stages_of(manifest.spec) if STAGES[one].dataset is Access.WRITTEN), None)
     if stage is None:
         return _nothing_to_do(manifest.parse().dataset, Volume(data.absolute()), as_json=as_json)
     request = manifest.request(now)
-    # Never the spec's runId: that folder is for the run that is still to come.
+    # Not the spec's runId: that folder is for the run itself.
     request["runId"] = local_run_id(f"download-{manifest.name}", now)
     volume = Volume(data.absolute())
     make_folder(volume.mount)
@@ -47,7 +47,7 @@ def download_here(file: Path, data: Path, *, as_json: bool) -> int:
 
 
 def _nothing_to_do(spec: DatasetSpec, volume: Volume, *, as_json: bool) -> int:
-    """Say that the version which the manifest names is there; a missing one is an error."""
+    """Print that the version which the manifest names is on the volume; a missing one is an error."""
     assert spec.version is not None, "only such a run has no stage that writes the dataset"
     folder = find_pinned(volume.locate(spec.path), spec.version).folder
     message = f"there is nothing to download: spec.dataset.version names {folder}, which is there"

@@ -1,4 +1,4 @@
-"""`qlib-shadow followup`: how past signals did, whose outcome their runs could not know."""
+"""`qlib-shadow followup`: how past signals did, for days that their runs had no data of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.catalog.update import update
-from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.printing import NOTHING, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.runs.listing import existing_volume
 
@@ -16,24 +16,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEADS: Final = ("HORIZON", "DAYS", "IC", "RANK IC", "IC > 0", "BEST", "ALL", "KNOWN UP TO", "DATASET")
-NOTHING: Final = "-"
 
 
 def print_followup(data: Path, *, as_json: bool) -> int:
-    """Judge what has become known, and sum it up."""
+    """Score the signals whose outcome newer data shows, and print the track record."""
     found = records(update(existing_volume(data)).followup)
     if as_json:
         print_json([{**asdict(record), "ic": record.ic, "rank_ic": record.rank_ic} for record in found])
     elif not found:
         sys.stdout.write(
-            f"nothing is known yet of what became of the signals in {data}: "
-            "that takes data which ends later than that of a run\n"
+            f"no outcome of the signals in {data} is known yet: "
+            "that needs data that ends later than the data of a run\n"
         )
     else:
-        rows = [HEADS, *map(_row, found)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        print_table([HEADS, *map(_row, found)])
     return ExitCode.DONE
 
 

@@ -1,4 +1,4 @@
-"""A whole run on this machine: the same stages, as processes instead of Jobs."""
+"""`qlib-shadow run`: all stages of a run on this machine, as processes instead of Jobs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
+from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.run_folder_lock import is_continued, locked_run_folder
 from qlib_shadow_runner.cli.run_manifest import load_manifest
 from qlib_shadow_runner.cli.stage_progress import display_for
-from qlib_shadow_runner.cli.user_template import own_text
+from qlib_shadow_runner.cli.user_template import user_template_text
 from qlib_shadow_runner.cli.verify import all_passed, as_document, verdict
 from qlib_shadow_runner.contract import (
     ENV_DATA,
@@ -46,11 +47,9 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.cli.stage_progress import Display
     from qlib_shadow_runner.contract import Request
 
-INTERRUPTED_BY_HAND: Final = 130
-
 
 class Interruption:
-    """Ctrl-C and SIGTERM, handed on to the stage that is running."""
+    """Passes Ctrl-C and SIGTERM on to the stage that is running."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -68,12 +67,12 @@ class Interruption:
 
     @property
     def exit_code(self) -> int:
-        """Give the code that shells expect."""
+        """Return the exit code that shells expect."""
         return INTERRUPTED_BY_HAND if self.number == signal.SIGINT else ExitCode.INTERRUPTED
 
     @contextlib.contextmanager
     def reaches(self, child: subprocess.Popen[str]) -> Iterator[None]:
-        """Stop this child when somebody asks, or has asked already."""
+        """Stop this child when a signal comes, or has come already."""
         self._child = child
         if self.number:
             child.terminate()
@@ -88,10 +87,10 @@ class Interruption:
 
 
 def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool) -> int:
-    """Run every stage of a manifest, then hold the run to its promises."""
+    """Run every stage of a manifest, then verify the run."""
     manifest = load_manifest(file)
-    own = own_text(manifest, template)
-    request = manifest.request(datetime.now(UTC), own)
+    own_template = user_template_text(manifest, template)
+    request = manifest.request(datetime.now(UTC), own_template)
     volume = Volume(data.absolute())
     make_folder(volume.mount)
     folder = volume.run_folder(request["runId"])
@@ -99,21 +98,21 @@ def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool)
         if not as_json:
             sys.stdout.write(f"{request['runId']}{'  continued' if is_continued(folder) else ''}\n")
             sys.stdout.flush()
-        return _all_stages(request, volume, LocalRunOptions(as_json, own, lock))
+        return _all_stages(request, volume, LocalRunOptions(as_json, own_template, lock))
 
 
 @dataclass(frozen=True)
 class LocalRunOptions:
-    """How stages are run here."""
+    """How the stages of one run are run."""
 
     quiet: bool
     template: str | None = None
     lock: int | None = None
-    """A descriptor that the stages hold on to."""
+    """The descriptor of the run folder's lock, which the stages inherit."""
 
     @property
     def inherited(self) -> tuple[int, ...]:
-        """Give the descriptors that a stage takes over."""
+        """Return the descriptors that a stage inherits."""
         return () if self.lock is None else (self.lock,)
 
 
@@ -133,7 +132,7 @@ def _all_stages(request: Request, volume: Volume, options: LocalRunOptions) -> i
 def run_stage_here(
     stage: Stage, request: Request, volume: Volume, interruption: Interruption, options: LocalRunOptions
 ) -> Mapping[str, object]:
-    """Run one stage as a process, as a Job would, and give the result that it left."""
+    """Run one stage as a process, as a Job would, and return its result."""
     with tempfile.TemporaryDirectory(prefix="qlib-shadow-") as temporary:
         message = Path(temporary, "result.json")
         environ = {
@@ -161,21 +160,21 @@ def _start(stage: Stage, environ: Mapping[str, str], options: LocalRunOptions) -
         text=True,
         errors="replace",
         pass_fds=options.inherited,
-        start_new_session=True,  # Ctrl-C reaches it through us, once
+        start_new_session=True,  # so that it gets a Ctrl-C once, from this process
     )
 
 
 def _watch(child: subprocess.Popen[str], display: Display, interruption: Interruption) -> int:
-    """Show what a stage prints until it has ended; give its code."""
+    """Show what a stage prints until it ends; return its exit code."""
     with child, interruption.reaches(child):
-        assert child.stdout is not None, "it is a pipe"
+        assert child.stdout is not None, "stdout is a pipe"
         for line in child.stdout:
             display.line(line)
     return child.returncode
 
 
 def _without_result(stage: Stage, code: int) -> dict[str, object]:
-    """Speak for a stage that was killed before it could."""
+    """Return a result for a stage that was killed before it wrote one."""
     if code == -signal.SIGKILL:
         killed = out_of_memory(f"the stage {stage}")
         return {"reason": killed.reason, "message": killed.message, "exitCode": killed.exit_code}
@@ -186,13 +185,13 @@ def _without_result(stage: Stage, code: int) -> dict[str, object]:
 def report_failure(
     result: Mapping[str, object], folder: Path, interruption: Interruption, *, as_json: bool
 ) -> int:
-    """Say why it failed and where the log is; give the stage's code."""
+    """Print why the stage failed and where its log is; return the exit code."""
     code = interruption.exit_code if interruption.number else int(str(result["exitCode"]))
     log = folder / STDERR_FILE
     if as_json:
         print_json({**result, "exitCode": code, "folder": str(folder)})
     else:
-        where = f"\n  log: {_near(log)}" if log.exists() else ""
+        where = f"\n  log: {_short_path(log)}" if log.exists() else ""
         sys.stderr.write(f"{result['reason']}: {result['message']}{where}\n")
     return code
 
@@ -206,10 +205,11 @@ def _report_success(
     failed = "".join(f"  {line}\n" for line in lines if not line.passed)
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
-    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_near(page)}\n")
+    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_short_path(page)}\n")
 
 
-def _near(path: Path) -> str:
-    """Name a path from here, where it lies below here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+def _short_path(path: Path) -> str:
+    """Return the path relative to the working directory, if it is below it."""
+    working_directory = Path.cwd()
+    below = path.is_relative_to(working_directory)
+    return str(path.relative_to(working_directory) if below else path)

@@ -1,75 +1,107 @@
-"""The tree of everything that may be typed: the families of commands put together, in the order of the help.
+"""The argument parser: one subparser for each row of the table of commands.
 
-The completion scripts and docs/commands.md are made from this tree.
+The completion scripts and docs/commands.md are made from it.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import Final, NoReturn
 
-from qlib_shadow_runner.cli.words import looking, research, upkeep
-from qlib_shadow_runner.cli.words.shared import Parser
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from qlib_shadow_runner.cli.words.shared import Commands
+from qlib_shadow_runner.cli.commands import COMMANDS, Command
+from qlib_shadow_runner.cli.exit_codes import EXIT_CODES
+from qlib_shadow_runner.texts import nearest
 
 PROGRAM: Final = "qlib-shadow"
-EXIT_CODES: Final = {
-    0: "done",
-    1: "a check failed, or a defect of qlib-shadow",
-    2: "wrong usage",
-    10: "the manifest, or what was typed, must be corrected",
-    11: "the data is missing, broken, too old or too short",
-    12: "something tried to trade or to reach the network",
-    13: "may pass: network, lock, busy volume; try again",
-    14: "the volume is full",
-    130: "interrupted by hand (Ctrl-C)",
-    137: "out of memory",
-    143: "told to stop (SIGTERM)",
-}
-"""What the process ends with; a stage and a whole run end with the same codes."""
-COMMANDS: Final[tuple[Callable[[Commands[Parser]], None], ...]] = (
-    research.add_run,
-    research.add_download,
-    research.add_validate,
-    research.add_render,
-    looking.add_verify,
-    looking.add_runs,
-    looking.add_show,
-    looking.add_report,
-    looking.add_compare,
-    upkeep.add_prune,
-    upkeep.add_cache,
-    looking.add_query,
-    looking.add_followup,
-    looking.add_ui,
-    upkeep.add_doctor,
-    research.add_stage,
-    upkeep.add_completion,
-)
+
+
+class UsageError(Exception):
+    """The arguments are not those of a command."""
+
+    def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
+        super().__init__(message)
+        self.usage = parser.format_usage()
+        self.message = message
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps each option on one line with its help, on a terminal of usual width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+        self._action_max_length = 14  # argparse forgets that the names of commands are indented
+
+
+class Parser(argparse.ArgumentParser):
+    """Accepts options by their full names only, and raises instead of ending the process."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong; suggest the nearest known word instead of listing all of them."""
+        found = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
+        close = nearest(found[1] or found[2], self._known_words()) if found else None
+        if close:
+            message = re.sub(r" \(choose from [^)]*\)", "", message) + f'; did you mean "{close}"?'
+        raise UsageError(self, message)
+
+    def _known_words(self) -> set[str]:
+        words = set(all_options(self))
+        for name, command in subcommands(self).items():
+            words |= {name, *all_options(command)}
+        return words | {str(choice) for action in self._actions for choice in action.choices or ()}
+
+
+Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse gives its type no other name
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the commands of a parser by name."""
+    found = (action.choices for action in parser._actions if isinstance(action, Subparsers))  # noqa: SLF001
+    return next((dict(choices) for choices in found), {})
+
+
+def all_options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Return the options of one parser by their long names."""
+    actions = parser._actions  # noqa: SLF001 - there is no public way to ask
+    return {name: action for action in actions for name in action.option_strings if name.startswith("--")}
 
 
 def build_parser() -> Parser:
-    """Give the whole tree."""
+    """Return the parser of all commands."""
     codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser = Parser(
         prog=PROGRAM,
         description="Reproducible Qlib research that never trades.",
         epilog=f"exit codes:\n{codes}",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        dest=argparse.SUPPRESS,
+        default=argparse.SUPPRESS,
+        help="print the version and exit",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command", title="commands")
-    for add in COMMANDS:
-        add(commands)
+    for name, command in COMMANDS.items():
+        _add_command(commands, name, command)
     return parser
 
 
+def _add_command(commands: Subparsers[Parser], name: str, command: Command) -> None:
+    sentence = f"{command.summary[0].upper()}{command.summary[1:]}."
+    description = "\n\n".join(filter(None, (sentence, command.details)))
+    subparser = commands.add_parser(name, help=command.summary, description=description)
+    for add_option in command.options:
+        add_option(subparser)
+
+
 class _Version(argparse.Action):
-    """Look the version up only when asked: it costs a tenth of a second."""
+    """Reads the version only when it is asked for, because that takes a tenth of a second."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version  # noqa: PLC0415

@@ -1,11 +1,13 @@
-"""`qlib-shadow prune`: remove run folders by age, number or size, and dataset versions that nobody uses."""
+"""`qlib-shadow prune`: remove run folders by age, number or size, and unused dataset versions."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.cli import amounts
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.versions import canonical_of, find_datasets, find_users, why_kept
 from qlib_shadow_runner.contract import ExitCode, Reason
@@ -26,18 +28,18 @@ from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
     from pathlib import Path
 
     from qlib_shadow_runner.storage.volume import Volume
 
 LOCK_TIMEOUT: Final = 60.0
-"""Seconds that a removal waits for whoever builds this dataset."""
+"""Seconds that a removal waits for another process that builds the dataset."""
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """Which run folders may go: `keep` protects the newest, the others choose; alone, it chooses the rest."""
+    """Which run folders to remove; `keep` protects the newest, and alone it selects all others."""
 
     keep: int | None = None
     older_than: timedelta | None = None
@@ -45,22 +47,22 @@ class Criteria:
 
     @property
     def given(self) -> bool:
-        """Say whether anything was asked for."""
+        """Return whether any criterion is given."""
         return (self.keep, self.older_than, self.max_size) != (None, None, None)
 
 
 @dataclass(frozen=True)
 class PruneItem:
-    """One thing on the volume."""
+    """Something on the volume that is removed or kept."""
 
     kind: str
-    """run, dataset, or leftover: what an interrupted removal left."""
+    """run, dataset, or leftover (of an interrupted removal)."""
     path: str
     size: int
     why: str = ""
 
     def __str__(self) -> str:
-        """Show it as people read it."""
+        """Return the line that is printed."""
         return f"{self.kind:<8}  {format_size(self.size):>10}  {self.path}" + (
             f"  ({self.why})" if self.why else ""
         )
@@ -68,7 +70,7 @@ class PruneItem:
 
 @dataclass
 class PruneSummary:
-    """What was removed, or would be, and which dataset versions stay."""
+    """What was removed, or in a dry run would be, and which dataset versions are kept."""
 
     dry_run: bool
     as_json: bool
@@ -76,26 +78,54 @@ class PruneSummary:
     kept: list[PruneItem] = field(default_factory=list)
 
     def add(self, item: PruneItem) -> None:
-        """Tell of a removal."""
+        """Record and print one removal."""
         self.removed.append(item)
         if not self.as_json:
             sys.stdout.write(f"{item}\n")
 
     def close(self, failure: StageError | None = None) -> None:
-        """Sum up what was done, whether or not it was all."""
+        """Print the total, also after a failure."""
         total = sum(item.size for item in self.removed)
         if self.as_json:
             removed, kept = ([asdict(item) for item in items] for items in (self.removed, self.kept))
             document = {"dryRun": self.dry_run, "size": total, "removed": removed, "kept": kept}
-            print_json({**document, **(_as_sentence(failure) if failure else {})})
+            print_json({**document, **(_failure_document(failure) if failure else {})})
             return
         sys.stdout.write("".join(f"kept: {item}\n" for item in self.kept))
         done = "would be removed" if self.dry_run else "removed"
         sys.stdout.write(f"{len(self.removed)} {done}, {format_size(total)}\n")
 
 
-def _as_sentence(failure: StageError) -> dict[str, object]:
+def _failure_document(failure: StageError) -> dict[str, object]:
     return {"reason": failure.reason, "message": failure.message, "exitCode": failure.exit_code}
+
+
+def prune_command(
+    data: Path,
+    keep: str | None,
+    older_than: str | None,
+    max_size: str | None,
+    *,
+    datasets: bool,
+    run_folders: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Parse the amounts, then prune."""
+    criteria = Criteria(
+        amounts.count(keep, "--keep"),
+        amounts.days(older_than, "--older-than"),
+        amounts.size(max_size, "--max-size"),
+    )
+    return prune(
+        data,
+        criteria,
+        datetime.now(UTC),
+        datasets=not run_folders,
+        run_folders=not datasets,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
 
 
 def prune(
@@ -108,32 +138,31 @@ def prune(
     dry_run: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Remove what may go; a dry run only tells."""
+    """Remove what the criteria select; a dry run only prints it."""
     _refuse_contradictions(criteria, run_folders=run_folders)
     volume = existing_volume(data)
-    report = PruneSummary(dry_run, as_json)
+    summary = PruneSummary(dry_run, as_json)
     try:
         if run_folders:
-            _prune_runs(volume, criteria, now, report)
+            _prune_runs(volume, criteria, now, summary)
         if datasets:
-            _prune_datasets(volume, now, report)
+            _prune_datasets(volume, now, summary)
     except StageError as failure:
-        report.close(failure)
+        summary.close(failure)
         if as_json:
             return failure.exit_code
         raise
-    report.close()
+    summary.close()
     return ExitCode.DONE
 
 
 def choose(
     runs: Sequence[tuple[ListedRun, int]], criteria: Criteria, now: datetime
 ) -> list[tuple[ListedRun, int]]:
-    """Choose among all the runs and their sizes, newest first, those that go."""
+    """Return the runs to remove out of all runs and their sizes, which come newest first."""
     chosen = []
-    room = criteria.max_size
     only_keep = criteria.older_than is None and criteria.max_size is None
-    excess = 0 if room is None else sum(size for _, size in runs) - room
+    excess = 0 if criteria.max_size is None else sum(size for _, size in runs) - criteria.max_size
     for place, (run, size) in reversed(list(enumerate(runs))):
         if run.is_needed(now) or run.started == LONG_AGO or place < (criteria.keep or 0):
             continue
@@ -158,67 +187,67 @@ def _refuse_contradictions(criteria: Criteria, *, run_folders: bool) -> None:
         )
 
 
-def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, report: PruneSummary) -> None:
+def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, summary: PruneSummary) -> None:
     root = artifacts_root(volume)
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         name = name_before_removal(path)
         if name is not None and run_id_fault(name) is None:
-            _remove_leftover(path, report)
+            _remove_leftover(path, summary)
     runs = [(run, run.size) for run in all_runs(volume)]
     for run, size in choose(runs, criteria, now):
-        if not report.dry_run:
-            again = ListedRun.at(run.folder)
-            if again is None or again.is_needed(now):  # it was started again in the meantime
+        if not summary.dry_run:
+            current = ListedRun.at(run.folder)
+            if current is None or current.is_needed(now):  # started again in the meantime
                 continue
             delete(move_aside(run.folder))
-        report.add(PruneItem("run", str(run.folder), size))
+        summary.add(PruneItem("run", str(run.folder), size))
 
 
-def _prune_datasets(volume: Volume, now: datetime, report: PruneSummary) -> None:
+def _prune_datasets(volume: Volume, now: datetime, summary: PruneSummary) -> None:
     datasets, users = find_datasets(volume), find_users(volume, now)
     for path in datasets.leftovers:
-        if report.dry_run:
-            _remove_leftover(path, report)
+        if summary.dry_run:
+            _remove_leftover(path, summary)
             continue
         with locked(canonical_of(path), _lock_options()):
             if path in find_datasets(volume).leftovers:
-                _remove_leftover(path, report)
+                _remove_leftover(path, summary)
     for version in datasets.versions:
         reason = why_kept(version, datasets, users)
-        if reason is None and not report.dry_run:
-            reason = _remove_version(volume, version, now, report)
+        if reason is None and not summary.dry_run:
+            reason = _remove_version(volume, version, now, summary)
         elif reason is None:
-            report.add(PruneItem("dataset", str(version), folder_size(version)))
+            summary.add(PruneItem("dataset", str(version), folder_size(version)))
         if reason is not None:
-            report.kept.append(PruneItem("dataset", str(version), folder_size(version), reason))
+            summary.kept.append(PruneItem("dataset", str(version), folder_size(version), reason))
 
 
-def _remove_version(volume: Volume, version: Path, now: datetime, report: PruneSummary) -> str | None:
-    """Look again under the lock, then remove; give the reason where it has to stay after all."""
+def _remove_version(volume: Volume, version: Path, now: datetime, summary: PruneSummary) -> str | None:
+    """Check again under the lock, then remove; return the reason if the version must be kept."""
     with locked(canonical_of(version), _lock_options()):
         datasets = find_datasets(volume)
         reason = why_kept(version, datasets, find_users(volume, now))
         if reason is None and version in datasets.versions:
             size = folder_size(version)
-            grave = move_aside(version)
+            removed = move_aside(version)
             manifest_path(version).unlink(missing_ok=True)
-            delete(grave)
-            report.add(PruneItem("dataset", str(version), size))
+            delete(removed)
+            summary.add(PruneItem("dataset", str(version), size))
         return reason
 
 
-def _remove_leftover(path: Path, report: PruneSummary) -> None:
+def _remove_leftover(path: Path, summary: PruneSummary) -> None:
     size = folder_size(path) if path.is_dir() else path.stat().st_size
-    if not report.dry_run:
+    if not summary.dry_run:
         if path.is_dir():
             delete(path)
         else:
             path.unlink(missing_ok=True)
-    report.add(PruneItem("leftover", str(path), size))
+    summary.add(PruneItem("leftover", str(path), size))
 
 
 def _lock_options() -> WaitOptions:
-    """Wait for a builder, and say so where it does not mix with the report."""
+    """Return how long to wait for a builder; messages go to stderr, apart from the summary."""
     return WaitOptions(limit=LOCK_TIMEOUT, log=_print_line)
 
 

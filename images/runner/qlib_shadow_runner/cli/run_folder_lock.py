@@ -1,18 +1,18 @@
-"""One command at a time in a run folder, and only the one whose question it answers.
+"""A lock on a run folder: one command at a time works there, and only for the manifest that it belongs to.
 
-A run that names its runId is the same run when its manifest is run again: an interrupted one goes on.
+A manifest with a runId is the same run when it is run again: an interrupted run continues.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.folder import OWNER_FILE, read_owner
+from qlib_shadow_runner.storage.held import lock_folder
 from qlib_shadow_runner.storage.volume import make_folder
 
 if TYPE_CHECKING:
@@ -24,19 +24,26 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def locked_run_folder(folder: Path, request: Request) -> Iterator[int]:
-    """Hold the folder; the stages inherit the descriptor, and with it the lock, should this process die."""
+    """Hold the folder; the stages inherit the descriptor, and with it the lock, should this process die.
+
+    On a filesystem that cannot lock folders it is the user who must not start two at once.
+    """
     _refuse_another_spec(folder, request)
     make_folder(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = lock_folder(folder)
+    if descriptor is None:
+        raise StageError(
+            Reason.RUN_FOLDER_TAKEN,
+            f"another qlib-shadow run is at work in {folder}. Wait until it has ended, or stop it.",
+        )
     try:
-        _lock(descriptor, folder)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
 def is_continued(folder: Path) -> bool:
-    """Say whether somebody has begun here before."""
+    """Return whether an earlier attempt used the folder."""
     return (folder / OWNER_FILE).exists()
 
 
@@ -45,19 +52,7 @@ def _refuse_another_spec(folder: Path, request: Request) -> None:
     if owner is not None and owner.get("uid") != request["uid"]:
         raise StageError(
             Reason.RUN_FOLDER_TAKEN,
-            f'spec.runId "{request["runId"]}" is taken: {folder} is of another manifest, or of this one '
-            "before it was changed. Choose another spec.runId, leave it out, or remove the folder to begin "
-            "anew.",
+            f'spec.runId "{request["runId"]}" is taken: {folder} belongs to another manifest, or to this one '
+            "before it was changed. Choose another spec.runId, leave it out, or remove the folder to start "
+            "again.",
         )
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StageError(
-            Reason.RUN_FOLDER_TAKEN,
-            f"another qlib-shadow run is at work in {folder}. Wait until it has ended, or stop it.",
-        ) from error
-    except OSError:  # a filesystem that cannot lock folders: two at once are then the user's to avoid
-        return

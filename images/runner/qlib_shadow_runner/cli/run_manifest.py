@@ -1,4 +1,4 @@
-"""The manifest file, the same one that kubectl takes."""
+"""Read a run's manifest, the same file that kubectl applies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from qlib_shadow_runner.contract import API_VERSION, KIND, RUN_ID_MAX, Reason, Request
+from qlib_shadow_runner.contract import API_VERSION, KIND, LOCAL_NAMESPACE, RUN_ID_MAX, Reason, Request
 from qlib_shadow_runner.contract.spec import QUESTION
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fields import mapping
+from qlib_shadow_runner.refusals import mapping
 from qlib_shadow_runner.spec import RunSpec, parse_spec
 from qlib_shadow_runner.texts import did_you_mean, nearest
 
@@ -23,17 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
     from pathlib import Path
 
-TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+TOP_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 NAME: Final = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 NAME_MAX: Final = 253
-LOCAL: Final = "local"
-"""Stands for a namespace where there is none."""
 
 
-class _Strict(yaml.SafeLoader):
-    """Refuses a key that is there twice, as the API server does; PyYAML would drop the first in silence."""
+class _StrictLoader(yaml.SafeLoader):
+    """Rejects a key that is there twice, as the API server does; PyYAML would silently drop the first."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
@@ -45,20 +43,20 @@ class _Strict(yaml.SafeLoader):
 
 @dataclass(frozen=True)
 class RunManifest:
-    """One QlibShadowRun, and what lies beside it in its file."""
+    """One QlibShadowRun, and the other documents of its file."""
 
     name: str
     namespace: str
     spec: Mapping[str, object]
     path: Path
-    neighbours: tuple[Mapping[str, object], ...] = ()
+    other_documents: tuple[Mapping[str, object], ...] = ()
 
     def parse(self) -> RunSpec:
-        """Check the spec as a stage will."""
+        """Return the spec, checked as a stage checks it."""
         return parse_spec(self.spec)
 
     def request(self, now: datetime, template: str | None = None) -> Request:
-        """Make a run of it: one that nobody made before, unless the spec names it."""
+        """Return the request for a run of this manifest: a new run, unless the spec names a runId."""
         named = self.parse().run_id
         return Request(
             name=self.name,
@@ -69,25 +67,25 @@ class RunManifest:
         )
 
     def _uid(self, template: str | None) -> str:
-        """Give the same question the same uid, so that an interrupted run goes on; another gets another."""
+        """Return one uid for one spec, so that an interrupted run continues; a changed spec gets another."""
         asked = {key: value for key, value in self.spec.items() if key in QUESTION}
         question = [API_VERSION, self.namespace, self.name, asked, template]
         return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(question, sort_keys=True)))
 
 
 def local_run_id(name: str, now: datetime) -> str:
-    """Name a run `<name>-<UTC time>-<4 hex>`, the name shortened to fit."""
+    """Return a run id `<name>-<UTC time>-<4 hex digits>`, with the name shortened to fit."""
     suffix = f"{now.astimezone(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(2)}"
     return f"{name[: RUN_ID_MAX - len(suffix) - 1].rstrip('-.')}-{suffix}"
 
 
 def load_manifest(path: Path) -> RunManifest:
-    """Read the one QlibShadowRun of a file; of other kinds, ConfigMaps may hold its template."""
+    """Return the QlibShadowRun of a file; the file may hold a ConfigMap with its template too."""
     return manifest_of(path, read_documents(path))
 
 
 def manifest_of(path: Path, documents: list[Mapping[str, object]]) -> RunManifest:
-    """Take the run out of a file that has been read."""
+    """Return the run from the documents of a file."""
     document = the_run(path, documents)
     faults = manifest_faults(path, document)
     if faults:
@@ -95,7 +93,7 @@ def manifest_of(path: Path, documents: list[Mapping[str, object]]) -> RunManifes
     metadata = mapping(document["metadata"], "metadata")
     return RunManifest(
         str(metadata["name"]),
-        str(metadata.get("namespace", LOCAL)),
+        str(metadata.get("namespace", LOCAL_NAMESPACE)),
         mapping(document.get("spec", {}), "spec"),
         path,
         tuple(other for other in documents if other is not document),
@@ -103,7 +101,7 @@ def manifest_of(path: Path, documents: list[Mapping[str, object]]) -> RunManifes
 
 
 def the_run(path: Path, documents: list[Mapping[str, object]]) -> Mapping[str, object]:
-    """Find the one QlibShadowRun of a file."""
+    """Return the document of the one QlibShadowRun in a file."""
     ours = [document for document in documents if document.get("kind") == KIND]
     if len(ours) != 1:
         kinds = ", ".join(str(document.get("kind")) for document in documents) or "nothing"
@@ -112,32 +110,32 @@ def the_run(path: Path, documents: list[Mapping[str, object]]) -> Mapping[str, o
 
 
 def manifest_faults(path: Path, document: Mapping[str, object]) -> list[StageError]:
-    """List what is wrong around the spec."""
-    said = [
-        f'has no field "{key}" at its top; {did_you_mean(key, TOP)}'
+    """Return the faults outside of the spec."""
+    sentences = [
+        f'has no field "{key}" at its top; {did_you_mean(key, TOP_FIELDS)}'
         for key in map(str, document)
-        if key not in TOP
+        if key not in TOP_FIELDS
     ]
     if document.get("apiVersion") != API_VERSION:
-        said.append(f'has apiVersion "{document.get("apiVersion")}"; write {API_VERSION}')
+        sentences.append(f'has apiVersion "{document.get("apiVersion")}"; write {API_VERSION}')
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(name, str) or len(name) > NAME_MAX or not re.fullmatch(NAME, name):
-        said.append(f'has metadata.name "{name}"; it must be lower-case letters, digits, "-" and "."')
+        sentences.append(f'has metadata.name "{name}"; it must be lower-case letters, digits, "-" and "."')
     if not isinstance(document.get("spec", {}), dict):
-        said.append("has a spec that is no mapping of fields")
-    return [_fault(path, sentence) for sentence in said]
+        sentences.append("has a spec that is no mapping of fields")
+    return [_fault(path, sentence) for sentence in sentences]
 
 
 def read_documents(path: Path) -> list[Mapping[str, object]]:
-    """Read every document of a file, which may be a pipe: it can be read once."""
+    """Return every document of a file; the file may be a pipe, which can be read only once."""
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not text"
         raise _fault(path, f"cannot be read: {what}") from error
     try:
-        documents = [document for document in yaml.load_all(content, _Strict) if document is not None]
+        documents = [document for document in yaml.load_all(content, _StrictLoader) if document is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -154,7 +152,7 @@ def read_documents(path: Path) -> list[Mapping[str, object]]:
 
 
 def _plain(value: object) -> object:
-    """Undo YAML's dates: in JSON, and so in a cluster, they are words."""
+    """Return the value with YAML's dates as strings, because JSON, and so a cluster, has no dates."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):

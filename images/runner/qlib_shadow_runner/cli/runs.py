@@ -1,4 +1,4 @@
-"""`qlib-shadow runs`: what was run, newest first."""
+"""`qlib-shadow runs`: list the runs, newest first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.printing import in_one_line, print_json
+from qlib_shadow_runner.cli.printing import NOTHING, in_one_line, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode, Metrics
 from qlib_shadow_runner.runs.listing import LONG_AGO, ListedRun, all_runs, existing_volume
 from qlib_shadow_runner.texts import format_size
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 HEADS: Final = ("RUN", "STATUS", "DATASET END", "IC", "ANN. RETURN", "STARTED (UTC)", "SIZE")
 SHOWN: Final = ("ic", "annualizedReturn")
-NOTHING: Final = "-"
 
 
 def print_runs(data: Path, sort: str, *, as_json: bool) -> int:
-    """Print one line for each run, or one object."""
+    """Print one line for each run, or as JSON one object for each."""
     runs = _sorted(all_runs(existing_volume(data)), sort)
     more = sort if sort in Metrics.__annotations__ and sort not in SHOWN else None
     if as_json:
@@ -32,12 +31,12 @@ def print_runs(data: Path, sort: str, *, as_json: bool) -> int:
         rows = [HEADS, *map(_row, runs)]
         if more:
             rows = [[*row[:-2], cell, *row[-2:]] for row, cell in zip(rows, _column(runs, more), strict=True)]
-        sys.stdout.write(_table(rows))
+        print_table(rows)
     return ExitCode.DONE
 
 
 def _sorted(runs: list[ListedRun], sort: str) -> list[ListedRun]:
-    """Put the best first; runs without the figure come last, the newest first among equals."""
+    """Return the best runs first and those without the figure last; equal ones stay newest first."""
 
     def figure(run: ListedRun) -> float:
         found = run.size if sort == "size" else run.metric(sort)
@@ -52,7 +51,7 @@ def _column(runs: Sequence[ListedRun], name: str) -> list[str]:
 
 
 def document(run: ListedRun) -> dict[str, object]:
-    """Say it to a program."""
+    """Return what the JSON output says of one run."""
     return {
         "runId": run.run_id,
         "status": run.status,
@@ -76,9 +75,3 @@ def _row(run: ListedRun) -> Sequence[str]:
         NOTHING if run.started == LONG_AGO else f"{run.started:%Y-%m-%d %H:%M}",
         format_size(run.size),
     )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "".join(f"{line.rstrip()}\n" for line in lines)

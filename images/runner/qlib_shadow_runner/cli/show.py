@@ -1,4 +1,4 @@
-"""`qlib-shadow show`: one run, its figures, its files and its logs."""
+"""`qlib-shadow show`: print one run with its metadata, metrics, files and logs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.printing import in_one_line, print_json
+from qlib_shadow_runner.cli.printing import NOTHING, in_one_line, print_json
 from qlib_shadow_runner.contract import (
     METRICS_FILE,
     MLRUNS,
@@ -36,21 +36,21 @@ FILES: Final = {
     "stdout": STDOUT_FILE,
     "stderr": STDERR_FILE,
 }
-"""What a run may have left, by the name that is printed for it."""
+"""The files that a run may have, by the names that are printed for them."""
 
 
-def print_run(name: str, data: Path, *, as_json: bool) -> int:
-    """Print everything about the one run that is meant."""
-    run = find_run(data, name)
+def print_run(run: str, data: Path, *, as_json: bool) -> int:
+    """Print everything about one run."""
+    found = find_run(data, run)
     if as_json:
-        print_json(document(run))
+        print_json(document(found))
     else:
-        sys.stdout.write(_page(run))
+        sys.stdout.write(_text(found))
     return ExitCode.DONE
 
 
 def document(run: ListedRun) -> dict[str, object]:
-    """Say it to a program."""
+    """Return what the JSON output says of one run."""
     return {
         "folder": str(run.folder),
         "size": run.size,
@@ -61,10 +61,10 @@ def document(run: ListedRun) -> dict[str, object]:
     }
 
 
-def _page(run: ListedRun) -> str:
-    plain = {key: _words(value) for key, value in run.metadata.items()}
+def _text(run: ListedRun) -> str:
+    plain = {key: _as_text(value) for key, value in run.metadata.items()}
     metrics = run.left("metrics")
-    figures = {key: _words(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
+    figures = {key: _as_text(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
     title = f"{run.folder}  {in_one_line(run.status)}  {format_size(run.size)}"
     parts = {title: _messages(run), "metadata": plain, "metrics": figures, "files": _files(run)}
     return "\n".join(_part(head, lines) for head, lines in parts.items() if lines)
@@ -75,7 +75,7 @@ def _part(head: str, lines: Mapping[str, str]) -> str:
 
 
 def _messages(run: ListedRun) -> dict[str, str]:
-    """Give the sentence that each stage ended with."""
+    """Return the reason and message that each stage ended with."""
     results = {str(stage): run.result(stage) for stage in run.stages}
     return {
         name: in_one_line(f"{found.get('reason')}: {found.get('message')}")
@@ -89,9 +89,9 @@ def _files(run: ListedRun) -> dict[str, str]:
     return {name: str(paths[0]) for name, paths in found.items() if paths}
 
 
-def _words(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
-    return "-" if value is None else in_one_line(str(value))
+    return NOTHING if value is None else in_one_line(str(value))

@@ -1,6 +1,6 @@
-"""Showing a stage's progress: one living line on a terminal, plain lines elsewhere.
+"""Show the progress of a stage: one line that is redrawn on a terminal, plain lines elsewhere.
 
-The steps are read from what the stage prints; nothing is reported that it does not print anyway.
+The steps are recognised in what the stage prints; a stage reports nothing else.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ STEPS: Final[Mapping[Stage, Sequence[tuple[str, ...]]]] = {
     Stage.QRUN: (
         ("features", "qlib successfully initialized"),
         ("train", "Training until validation scores"),
-        # Qlib announces its own exchange before it reads quotes for it; of another it says nothing.
+        # Qlib logs the creation of its own exchange, which comes before it reads quotes, but of no other.
         ("backtest", "Create new exchange", "backtest loop"),
         ("export", "exporting signals"),
         ("report", "making the report"),
     ),
 }
-"""Each step of a stage, and what is printed when it begins, the one or the other."""
+"""The steps of each stage, each with the texts of which one is printed when it begins."""
 MOVING: Final = ("download ", "unpack ", "running: ", "waiting for ", "another run ")
 """How the lines begin that say how far a download is; see dataset/archive/progress."""
 REMARKS: Final = ("warning: ", "note: ")
-"""How the lines begin that somebody should see, whatever comes of the run."""
+"""How the lines begin that are always shown."""
 NAME_WIDTH: Final = 10
 
 
 def remark(line: str) -> str | None:
-    """Give a line that somebody should see."""
+    """Return the line if it is always shown."""
     return line.rstrip() if line.startswith(REMARKS) else None
 
 
@@ -52,7 +52,7 @@ class StageProgress:
     started: float = field(default_factory=time.monotonic)
 
     def read(self, line: str) -> str | None:
-        """Take one line of the stage's output; give the step that begins with it, if one does."""
+        """Read one line of the stage's output; return the step that begins with it, if any."""
         steps = STEPS.get(self.stage, ())
         for number in range(self.begun, len(steps)):
             name, *marks = steps[number]
@@ -62,13 +62,13 @@ class StageProgress:
         return None
 
     def moving(self, line: str) -> str | None:
-        """Give a line that says how far a download is."""
+        """Return the line if it says how far a download is."""
         moves = STAGES[self.stage].dataset is Access.WRITTEN and line.startswith(MOVING)
         return line.rstrip() if moves else None
 
     @property
     def seconds(self) -> float:
-        """Say how long it has taken."""
+        """Return the seconds since the stage started."""
         return time.monotonic() - self.started
 
 
@@ -80,10 +80,10 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
     def line(self, text: str) -> None:
-        """Take a line of the stage's output."""
+        """Show what one line of the stage's output says."""
 
     def close(self, message: str, *, failed: bool) -> None:
-        """End the stage's line."""
+        """Show how the stage ended."""
 
 
 class SilentDisplay:
@@ -96,24 +96,24 @@ class SilentDisplay:
         pass
 
     def line(self, text: str) -> None:
-        """Ignore it."""
+        """Show nothing."""
 
     def close(self, message: str, *, failed: bool) -> None:
-        """Ignore it."""
+        """Show nothing."""
 
 
 class PlainDisplay(SilentDisplay):
-    """One line for each step as it begins, one for the end: for logs and pipes."""
+    """Prints one line when a step begins, and one at the end: for logs and pipes."""
 
     def __init__(self, stage: Stage) -> None:
         self._progress = StageProgress(stage)
 
     def line(self, text: str) -> None:
-        """Print the step that begins, and what is told of the way."""
+        """Print the step that begins, how far a download is, and remarks."""
         step = self._progress.read(text)
-        told = f"{step} …" if step else self._progress.moving(text) or remark(text)
-        if told:
-            self._print(told)
+        shown = f"{step} …" if step else self._progress.moving(text) or remark(text)
+        if shown:
+            self._print(shown)
 
     def close(self, message: str, *, failed: bool) -> None:
         """Print the end."""
@@ -125,7 +125,7 @@ class PlainDisplay(SilentDisplay):
 
 
 class LiveDisplay:
-    """One line that is drawn anew while the stage runs."""
+    """One line that is redrawn while the stage runs."""
 
     def __init__(self, stage: Stage) -> None:
         from rich.live import Live  # noqa: PLC0415 - only for a terminal
@@ -146,12 +146,12 @@ class LiveDisplay:
         self._live.stop()
 
     def line(self, text: str) -> None:
-        """Move on if a step begins; keep remarks above the living line."""
+        """Redraw when a step begins; print remarks above the line."""
         self._progress.read(text)
         self._moving = self._progress.moving(text) or self._moving
-        if (told := remark(text)) is not None:
+        if (shown := remark(text)) is not None:
             name = f"  {self._progress.stage:<{NAME_WIDTH}} "
-            self._live.console.print(name + told, markup=False, highlight=False)
+            self._live.console.print(name + shown, markup=False, highlight=False)
 
     def close(self, message: str, *, failed: bool) -> None:
         """Draw the last state."""
@@ -177,7 +177,7 @@ class LiveDisplay:
 
 
 def display_for(stage: Stage, *, quiet: bool) -> Display:
-    """Choose by where the output goes."""
+    """Return the display that fits where the output goes."""
     if quiet:
         return SilentDisplay()
     return LiveDisplay(stage) if sys.stdout.isatty() else PlainDisplay(stage)

@@ -1,14 +1,13 @@
-"""The text of a template of one's own: from the ConfigMap in the manifest's file, or from --template.
+"""The text of a user's template: from the ConfigMap in the manifest's file, or from --template.
 
-The same file that kubectl would apply is enough: the ConfigMap lies in it, beside the run.
+The same file that kubectl would apply is enough, because it holds the ConfigMap too.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from qlib_shadow_runner.cli.run_manifest import LOCAL
-from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason
+from qlib_shadow_runner.contract import LOCAL_NAMESPACE, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean, ended
 from qlib_shadow_runner.workflow.templates import Template, find_template, own_template
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef
 
 
-def own_text(manifest: RunManifest, file: Path | None) -> str | None:
-    """Give the text that the cluster would hand to the stage, or None where a built-in one is meant."""
+def user_template_text(manifest: RunManifest, file: Path | None) -> str | None:
+    """Return the text that the cluster would pass to the stage; None for a built-in template."""
     ref = manifest.parse().workflow.config_map
     if ref is None:
         if file is not None:
@@ -31,17 +30,16 @@ def own_text(manifest: RunManifest, file: Path | None) -> str | None:
                 "Write configMapRef: {name: my-template} there, instead of template."
             )
         return None
-    text = _text_of(file) if file is not None else _text_beside(manifest, ref)
+    text = _read(file) if file is not None else _text_in_manifest_file(manifest, ref)
     return own_template(ref, text).text
 
 
 def template_of(manifest: RunManifest, file: Path | None) -> Template:
-    """Give the template that the stage would fill in."""
-    text = own_text(manifest, file)
-    return find_template(manifest.parse().workflow, {} if text is None else {ENV_TEMPLATE: text})
+    """Return the template that the stage would fill in."""
+    return find_template(manifest.parse().workflow, user_template_text(manifest, file))
 
 
-def _text_of(file: Path) -> str:
+def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -49,8 +47,8 @@ def _text_of(file: Path) -> str:
         _refuse(f"--template {file} cannot be read: {what}.")
 
 
-def _text_beside(manifest: RunManifest, ref: ConfigMapRef) -> str:
-    found = [document for document in manifest.neighbours if _is(document, ref.name, manifest.namespace)]
+def _text_in_manifest_file(manifest: RunManifest, ref: ConfigMapRef) -> str:
+    found = [document for document in manifest.other_documents if _is(document, ref.name, manifest.namespace)]
     if len(found) != 1:
         many = f"{len(found)} ConfigMaps" if found else "no ConfigMap"
         _refuse(
@@ -75,7 +73,7 @@ def _is(document: Mapping[str, object], name: str, namespace: str) -> bool:
     metadata = document.get("metadata")
     if document.get("kind") != "ConfigMap" or not isinstance(metadata, dict):
         return False
-    same_namespace = metadata.get("namespace", namespace) == namespace or namespace == LOCAL
+    same_namespace = metadata.get("namespace", namespace) == namespace or namespace == LOCAL_NAMESPACE
     return bool(metadata.get("name") == name and same_namespace)
 
 

@@ -1,4 +1,4 @@
-"""`qlib-shadow validate`: every fault of a manifest that shows without the data, not the first alone."""
+"""`qlib-shadow validate`: print every fault of a manifest that can be found without the data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def print_validation(file: Path, template: Path | None, *, as_json: bool) -> int:
-    """Print what is wrong, or that nothing is."""
+    """Print that the manifest is valid, or raise all of its faults as one error."""
     documents = read_documents(file)
     faults = find_faults(file, documents, template)
     if faults:
-        raise _together(file, faults)
+        raise _as_one_error(file, faults)
     name = manifest_of(file, documents).name
     if as_json:
         print_json({"file": str(file), "name": name, "valid": True})
@@ -33,7 +33,7 @@ def print_validation(file: Path, template: Path | None, *, as_json: bool) -> int
 
 
 def find_faults(file: Path, documents: list[Mapping[str, object]], template: Path | None) -> list[StageError]:
-    """Look at the frame, then at each field, and only at a sound spec as a whole."""
+    """Return the faults outside of the spec and of each field; without any, those of the whole spec."""
     document = the_run(file, documents)
     faults = manifest_faults(file, document)
     spec = document.get("spec", {})
@@ -49,8 +49,8 @@ def find_faults(file: Path, documents: list[Mapping[str, object]], template: Pat
     return []
 
 
-def _together(file: Path, faults: list[StageError]) -> StageError:
-    """Say one fault as always, several as a list; the first decides the reason."""
+def _as_one_error(file: Path, faults: list[StageError]) -> StageError:
+    """Return one error for all faults; its reason is that of the first."""
     if len(faults) == 1:
         return faults[0]
     listed = "".join(f"\n  - {fault.message}" for fault in faults)

@@ -1,4 +1,4 @@
-"""Showing a verification to a person or a program."""
+"""`qlib-shadow verify`: check every promise about a run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cli.options import default_data
 from qlib_shadow_runner.cli.printing import print_json
-from qlib_shadow_runner.cli.words.shared import data_folder
 from qlib_shadow_runner.contract import RESULTS, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import find_run
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def print_verification(run: str, data: Path | None, *, as_json: bool) -> int:
-    """Print every line; 0 only when all of them hold."""
+    """Print every check; return 0 only when all of them pass."""
     lines = verify_run(_folder_of(run, data), data)
     if as_json:
         print_json(as_document(lines))
@@ -30,7 +30,7 @@ def print_verification(run: str, data: Path | None, *, as_json: bool) -> int:
 
 
 def _folder_of(run: str, data: Path | None) -> Path:
-    """Find a run by its folder, which need not be sound, or by its id."""
+    """Return the run's folder, found by its path, which need not be complete, or by its id."""
     folder = Path(run)
     if folder.is_dir():
         if not any((folder / name).exists() for name in (*REQUIRED_FILES, RESULTS)):
@@ -38,20 +38,20 @@ def _folder_of(run: str, data: Path | None) -> Path:
         return folder
     if "/" in run:
         raise StageError(Reason.INVALID_SPEC, f"{folder} is not a folder; give a run folder or a run's id")
-    return find_run(data_folder(data), run).folder
+    return find_run(data or default_data(), run).folder
 
 
 def all_passed(lines: Sequence[AcceptanceLine]) -> bool:
-    """Say whether this is a golden run."""
+    """Return whether this is a golden run."""
     return all(line.passed for line in lines)
 
 
 def verdict(lines: Sequence[AcceptanceLine]) -> str:
-    """Say it in one line."""
+    """Return the result of all checks in one line."""
     passed = sum(line.passed for line in lines)
     return f"golden run: {'PASS' if all_passed(lines) else 'FAIL'} ({passed}/{len(lines)})"
 
 
 def as_document(lines: Sequence[AcceptanceLine]) -> dict[str, object]:
-    """Say it to a program."""
+    """Return what the JSON output says of the checks."""
     return {"passed": all_passed(lines), "checks": [asdict(line) for line in lines]}

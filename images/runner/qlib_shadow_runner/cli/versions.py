@@ -1,7 +1,7 @@
 """The dataset versions on a volume, and why each of them is kept.
 
-Only what `publish` made is a version: a folder whose name ends in its own fingerprint, with a manifest
-beside it that says so and names a source. A folder that a user put there is never one.
+A version is a folder that `publish` made: its name ends in its fingerprint, and the manifest beside it has
+the same fingerprint and names a source. A folder that a user put there is never a version.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ADOPTED: Final = "existing"
 
 @dataclass
 class Datasets:
-    """What a walk over the volume found."""
+    """What is on the volume."""
 
     versions: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
@@ -42,24 +42,24 @@ class Datasets:
 
 @dataclass(frozen=True)
 class VersionUsers:
-    """The runs that are at work, or may go on."""
+    """Which versions are used by runs that work, or may continue."""
 
-    of: dict[Path, str]
-    """Which version is used by which run."""
-    unknown_users: str | None
-    """A run that has not written down yet which version it uses."""
+    run_of: dict[Path, str]
+    """The run that uses a version."""
+    undecided_run: str | None
+    """A run that has not recorded yet which version it uses."""
 
 
 def canonical_of(path: Path) -> Path:
-    """Give the name that a version belongs to; its lock is the version's."""
+    """Return the path of the dataset that a version belongs to; the lock of that path guards the version."""
     name = name_before_removal(path) or path.name.removesuffix(SUFFIX)
     found = VERSION.fullmatch(name)
-    assert found is not None, "only versions are asked for"
+    assert found is not None, "the path is that of a version"
     return path.with_name(found[1])
 
 
 def find_datasets(volume: Volume) -> Datasets:
-    """Walk over the volume, into nothing that is a dataset, a run or hidden."""
+    """Return what is on the volume; datasets, run folders and hidden folders are not searched."""
     found = Datasets()
     runs = artifacts_root(volume)
     for parent, folders, files in os.walk(volume.mount):
@@ -76,30 +76,30 @@ def find_datasets(volume: Volume) -> Datasets:
 
 
 def find_users(volume: Volume, now: datetime) -> VersionUsers:
-    """Ask every run that is needed for the version it uses."""
+    """Return the versions that the runs which are still needed use."""
     used: dict[Path, str] = {}
-    unknown_users: str | None = None
+    undecided_run: str | None = None
     for run in all_runs(volume):
         if not run.is_needed(now):
             continue
         folders = _used_by(run, volume)
         used |= dict.fromkeys(folders, run.run_id)
-        if not folders and not run.ended:  # one that goes on chooses anew
-            unknown_users = run.run_id
-    return VersionUsers(used, unknown_users)
+        if not folders and not run.ended:  # a run that continues selects again
+            undecided_run = run.run_id
+    return VersionUsers(used, undecided_run)
 
 
 def why_kept(version: Path, datasets: Datasets, users: VersionUsers) -> str | None:
-    """Say why a version must stay; None where nobody needs it."""
+    """Return why a version must be kept; None where nothing needs it."""
     real = version.resolve()
     for link in datasets.links:
         target = link.resolve()
         if target == real or real in target.parents:
             return f"{link.name} points at it"
-    if real in users.of:
-        return f"run {users.of[real]} uses it"
-    if users.unknown_users:
-        return f"run {users.unknown_users} has not said yet which version it uses"
+    if real in users.run_of:
+        return f"run {users.run_of[real]} uses it"
+    if users.undecided_run:
+        return f"run {users.undecided_run} has not recorded yet which version it uses"
     return None
 
 
@@ -110,7 +110,7 @@ def _used_by(run: ListedRun, volume: Volume) -> set[Path]:
     for path in [*named, run.metadata.get("dataset_resolved_path")]:
         try:
             folders |= {volume.locate(path).resolve()} if isinstance(path, str) else set()
-        except StageError:  # no path of this volume
+        except StageError:  # not a path on this volume
             continue
     return folders
 

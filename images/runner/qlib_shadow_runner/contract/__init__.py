@@ -1,6 +1,6 @@
-"""What the operator and the runner agree on: names, paths, exit codes, the shape of a result.
+"""What the operator and the runner share: names, paths, exit codes, the fields of a result.
 
-Standard library only, and no I/O: the operator imports this package and no other of the runner's.
+Standard library only and no I/O: this is the only package of the runner that the operator imports.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import Final, TypedDict
 
 API_VERSION: Final = "qlibshadow.io/v1alpha1"
 KIND: Final = "QlibShadowRun"
+LOCAL_NAMESPACE: Final = "local"
+"""The namespace of a run that was made without a cluster."""
 
 # --- stages ----------------------------------------------------------------------------------
 
 
 class Stage(StrEnum):
-    """A stage has this one name everywhere: command, Job suffix, status, docs; see contract.stages."""
+    """A stage's name in commands, Job names, status and docs; contract.stages describes each."""
 
     DOWNLOAD = "download"
     QRUN = "qrun"
@@ -25,26 +27,26 @@ class Stage(StrEnum):
 # --- how a stage is started ---------------------------------------------------------------------
 
 ENV_REQUEST: Final = "QLIB_SHADOW_REQUEST"
-"""The Request as JSON: everything that a stage knows about its run."""
+"""The Request of the run, as JSON."""
 ENV_DATA: Final = "QLIB_SHADOW_DATA"
-"""Where the volume is mounted; /data in the cluster."""
+"""The mount point of the volume; /data in the cluster."""
 ENV_WORK: Final = "QLIB_SHADOW_WORK"
-ENV_FEATURES_CACHE_BYTES: Final = "QLIB_SHADOW_FEATURES_CACHE_BYTES"
-"""How many bytes of features may stay for other runs, where the default is not meant."""
 """A writable scratch folder, the working directory of qrun; /work in the image."""
+ENV_FEATURES_CACHE_BYTES: Final = "QLIB_SHADOW_FEATURES_CACHE_BYTES"
+"""The size limit of the feature cache in bytes, where it is not the default."""
 ENV_TERMINATION_LOG: Final = "QLIB_SHADOW_TERMINATION_LOG"
-"""Where the result goes besides the run folder; unset without a cluster."""
+"""The file that also receives the result, besides the run folder; unset without a cluster."""
 ENV_GIT_COMMIT: Final = "QLIB_SHADOW_GIT_COMMIT"
 """The commit that the image was built from."""
 ENV_IMAGE: Final = "QLIB_SHADOW_IMAGE"
-"""The image that the stage runs in, as the operator asked for it."""
+"""The image of the stage's container, as the operator wrote it into the Job."""
 ENV_TEMPLATE: Final = "QLIB_SHADOW_TEMPLATE"
-"""The text of the user's own workflow template, where the spec names a ConfigMap; a variable and not a file,
-because the kubelet says at once, and in the pod's status, which ConfigMap or entry is missing."""
+"""The text of the user's own workflow template, where the spec names a ConfigMap. A variable and not a file,
+because the kubelet then names a missing ConfigMap or key at once in the pod's status."""
 ENV_ARCHIVE_TOKEN: Final = "QLIB_SHADOW_ARCHIVE_TOKEN"  # noqa: S105 - the variable's name
 ENV_ARCHIVE_USERNAME: Final = "QLIB_SHADOW_ARCHIVE_USERNAME"
 ENV_ARCHIVE_PASSWORD: Final = "QLIB_SHADOW_ARCHIVE_PASSWORD"  # noqa: S105 - the variable's name
-"""What a Secret named in `credentialsSecret` holds, as token, username and password."""
+"""The token, username and password from the Secret that `credentialsSecret` names."""
 
 DEFAULT_DATA: Final = "/data"
 DEFAULT_WORK: Final = "/work"
@@ -52,7 +54,7 @@ DEFAULT_TERMINATION_LOG: Final = "/dev/termination-log"
 
 
 class Request(TypedDict):
-    """One run, as a stage is told of it: the manifest's spec, and who it belongs to."""
+    """One run as a stage receives it: its identity and its spec."""
 
     name: str
     namespace: str
@@ -65,11 +67,11 @@ class Request(TypedDict):
 
 DEFAULT_DATASET_PATH: Final = "/data/qlib/qlib_data/us_data_1d"
 SHORT_FINGERPRINT: Final = 12
-"""How many digits of a fingerprint name a version: 48 bits, plenty among the versions of one dataset."""
+"""The number of fingerprint digits in a version's folder name; 48 bits tell all versions apart."""
 ARTIFACTS: Final = PurePosixPath("artifacts/trading-ops/qlib-shadow")
-"""Where run folders live, relative to the volume."""
+"""The parent of all run folders, relative to the volume."""
 RESULTS: Final = "results"
-"""The folder inside a run folder that keeps each stage's result."""
+"""The folder inside a run folder that holds each stage's result."""
 
 WORKFLOW_FILE: Final = "workflow.yaml"
 STDOUT_FILE: Final = "stdout.log"
@@ -87,18 +89,18 @@ RESERVED_RUN_IDS: Final = frozenset({"catalog", "cache"})
 
 
 def run_id_for(name: str, uid: str) -> str:
-    """Name the run of a resource that gives no runId: `<name>-<first 8 of uid>`, shortened to fit."""
+    """Return the run id of a resource without runId: `<name>-<first 8 of uid>`, shortened to fit."""
     suffix = uid[:8]
     return f"{name[: RUN_ID_MAX - len(suffix) - 1].rstrip('-.')}-{suffix}"
 
 
 def version_path(path: str, fingerprint: str) -> str:
-    """Return where a version of a dataset lies, from the dataset's path and the version's fingerprint."""
+    """Return the path of the version of a dataset that has this fingerprint."""
     return f"{path}@{fingerprint[:SHORT_FINGERPRINT]}"
 
 
 def artifact_path(run_id: str) -> str:
-    """Give the run folder as the cluster sees it."""
+    """Return the path of a run folder in the cluster."""
     return str(PurePosixPath(DEFAULT_DATA) / ARTIFACTS / run_id)
 
 
@@ -106,25 +108,25 @@ def artifact_path(run_id: str) -> str:
 
 
 class ExitCode(IntEnum):
-    """What a stage's process returns; the Jobs' podFailurePolicy acts on it."""
+    """The exit code of a stage's process; the podFailurePolicy of its Job acts on it."""
 
     DONE = 0
-    INTERNAL = 1  # a defect of ours: retried, because it may be the node's
+    INTERNAL = 1  # a defect of this project: retried, because the node may be the cause
     BAD_CONFIG = 10  # spec, template or flags: never retried
     BAD_DATA = 11  # dataset missing, empty, broken or too short: never retried
-    PROMISE_BROKEN = 12  # something tried to trade or to reach the network: never retried
+    PROMISE_BROKEN = 12  # code tried to trade or to reach the network: never retried
     TRANSIENT = 13  # network, lock, busy volume: retried
-    OUT_OF_DISK = 14  # the volume is full: retried, space may return
-    INTERRUPTED = 143  # SIGTERM: the disruption is not the run's fault
-    OUT_OF_MEMORY = 137  # as the kernel's killer leaves it; a killed child is reported the same way
+    OUT_OF_DISK = 14  # the volume is full: retried, because space may be freed
+    INTERRUPTED = 143  # SIGTERM: a disruption that the run did not cause
+    OUT_OF_MEMORY = 137  # the kernel's OOM killer ended the process or a child
 
 
 USER_ERRORS: Final = (ExitCode.BAD_CONFIG, ExitCode.BAD_DATA, ExitCode.PROMISE_BROKEN)
-"""Trying again changes nothing."""
+"""The codes of errors that a retry cannot solve."""
 
 
 class Reason(StrEnum):
-    """Typed causes that a stage reports; the operator passes them on."""
+    """The causes that a stage reports and the operator passes on."""
 
     SUCCEEDED = "Succeeded"
     INVALID_SPEC = "InvalidSpec"
@@ -156,16 +158,16 @@ class Reason(StrEnum):
 
 
 TERMINATION_MESSAGE_BYTES: Final = 3500
-"""The kubelet keeps 4,096; the rest is room for what it adds."""
+"""The kubelet keeps 4,096 bytes, including what it adds itself."""
 
 
 class DatasetResult(TypedDict, total=False):
-    """What is known of the dataset that a run uses."""
+    """The facts about the dataset that a run uses."""
 
     path: str
-    """As the spec names it, always beginning with /data."""
+    """The path in the spec, always below /data."""
     resolvedPath: str
-    """The immutable version behind the name."""
+    """The path of the immutable version that the run uses."""
     fingerprint: str
     source: str
     calendarStart: str
@@ -176,12 +178,12 @@ class DatasetResult(TypedDict, total=False):
     engineeringState: str
     """ok, warn or fail: whether the files are sound."""
     sourceState: str
-    """Whether what was delivered is."""
+    """Whether the delivered data is sound."""
     policyState: str
-    """Whether the run's policy lets it pass."""
+    """Whether the run's policy accepts the data."""
     overallState: str
     reasonCode: str
-    """The worst check's, or Ok."""
+    """The code of the worst finding, or Ok."""
     actionHint: str
 
 

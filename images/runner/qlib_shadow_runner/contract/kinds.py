@@ -1,9 +1,9 @@
-"""What the value of a field may be: each kind reads a value, or says what is wrong with it.
+"""The kinds of values that a field can have; each kind reads a value or reports what is wrong with it.
 
-A kind knows what the JSON schema needs (bounds, choices, rules in CEL), and checks the same in Python.
+A kind holds what the JSON schema needs (bounds, choices, rules in CEL) and checks the same in Python.
 """
 
-# A kind returns what `refuse` returns.
+# Place.refuse returns None, and the read methods return its result.
 # mypy: disable-error-code="func-returns-value"
 from __future__ import annotations
 
@@ -35,72 +35,69 @@ class Kind(Generic[T_co]):
     """A kind of value."""
 
     json: ClassVar[tuple[type, ...]] = (str,)
-    """What JSON makes of a value of this kind."""
+    """The Python types to which JSON decodes a value of this kind."""
 
     def read(self, value: object, place: Place) -> T_co | None:
-        """Return the value as Python has it; None after a fault was noted."""
+        """Return the value as a Python object; None where a fault was recorded."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Check:
-    """What a text must fulfil besides its length; without a rule in CEL, only the runner checks it."""
+class TextCheck:
+    """A condition on a text besides its length; without a rule in CEL, only the runner checks it."""
 
     must: str
     holds: Callable[[str], object]
     cel: str = ""
 
 
-def matches(pattern: str, must: str) -> Check:
-    """Return the check that a whole text matches a pattern, which RE2 and Python read alike."""
-    return Check(must, lambda value: re.fullmatch(pattern, value), f"self.matches('^{pattern}$')")
+def matches(pattern: str, must: str) -> TextCheck:
+    """Return the check that the whole text matches a pattern, which RE2 and Python must read alike."""
+    return TextCheck(must, lambda value: re.fullmatch(pattern, value), f"self.matches('^{pattern}$')")
 
 
+@dataclass(frozen=True)
 class Text(Kind[str]):
-    """A text of bounded length; one that is secret is repeated by no sentence."""
+    """A text of bounded length."""
 
-    def __init__(
-        self,
-        most: int,
-        *checks: Check,
-        least: int = 1,
-        secret: bool = False,
-        clean: Callable[[str], str] = str,
-    ) -> None:
-        self.most, self.checks, self.least, self.secret, self.clean = most, checks, least, secret, clean
+    most: int
+    checks: tuple[TextCheck, ...] = ()
+    least: int = 1
+    words: str = "a non-empty string"
+    """The description of a valid text, for a value that is not one."""
+    secret: bool = False
+    """Whether error sentences must not repeat the text."""
+    clean: Callable[[str], str] = str
 
     def read(self, value: object, place: Place) -> str | None:
-        """Return the text as one spelling."""
+        """Return the text in its normal spelling."""
         if not isinstance(value, str) or len(value.strip()) < self.least:
-            musts = [
-                one.must for one in self.checks[:1] if not self.secret and one.must.startswith("must be ")
-            ]
-            return place.refuse(f"{musts[0] if musts else 'must be a non-empty string'}, not {shown(value)}")
+            return place.refuse(f"must be {self.words}, not {shown(value)}")
         named = "" if self.secret else f'"{value}" '
+        if len(value) > self.most:
+            return place.refuse(f"{named}has {len(value)} characters; at most {self.most} are allowed")
         for check in self.checks:
             if not check.holds(value):
                 return place.refuse(named + check.must)
-        if len(value) > self.most:
-            return place.refuse(f"{named}has {len(value)} characters; at most {self.most} are allowed")
         return self.clean(value)
 
 
 class _Plain(Kind[T]):
-    """A kind that is checked by one predicate."""
+    """A kind that one predicate checks."""
 
     words: str
     among: tuple[str, ...] = ()
 
     def fits(self, value: object) -> bool:
-        """Say whether a value is of this kind."""
+        """Return whether a value is of this kind."""
         raise NotImplementedError
 
     def made(self, value: T) -> T:
-        """Return the value as Python has it."""
+        """Return the value as a Python object."""
         return value
 
     def read(self, value: object, place: Place) -> T | None:
-        """Return the value where it fits."""
+        """Return the value; None where it is not of this kind."""
         if self.fits(value):
             return self.made(value)  # type: ignore[arg-type]
         what = f"must be {self.words}, not {shown(value)}"
@@ -117,17 +114,17 @@ class Whole(_Plain[int]):
 
     @property
     def words(self) -> str:  # type: ignore[override]
-        """Say it in the middle of a sentence."""
+        """Return the description for the middle of a sentence."""
         return f"a whole number from {self.low:,} to {self.high:,}"
 
     def fits(self, value: object) -> bool:
-        """Say whether a value is one; true is not 1."""
+        """Return whether a value is a whole number in the range; true does not count as 1."""
         return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
 class Number(_Plain[float]):
-    """A finite number within a range."""
+    """A finite number within a range, read as a float."""
 
     low: float
     high: float
@@ -135,7 +132,7 @@ class Number(_Plain[float]):
 
     @property
     def words(self) -> str:  # type: ignore[override]
-        """Say it in the middle of a sentence."""
+        """Return the description for the middle of a sentence."""
         return f"a number from {self.low:g} to {self.high:g}"
 
     def fits(self, value: object) -> bool:
@@ -149,18 +146,18 @@ class Number(_Plain[float]):
 
 
 class Flag(_Plain[bool]):
-    """True or false."""
+    """A boolean."""
 
     json = (bool,)
     words = "true or false"
 
     def fits(self, value: object) -> bool:
-        """Say whether a value is one of the two."""
+        """Return whether a value is true or false."""
         return isinstance(value, bool)
 
 
 class Choice(_Plain[S]):
-    """One of a few words: of an enumeration, or of plain ones."""
+    """One of a few words, from an enumeration or a list of strings."""
 
     def __init__(self, options: Iterable[S]) -> None:
         self.options = tuple(options)
@@ -168,16 +165,16 @@ class Choice(_Plain[S]):
         self.words = f"one of {', '.join(self.among)}"
 
     def fits(self, value: object) -> bool:
-        """Say whether a value is one of the words."""
+        """Return whether a value is one of the words."""
         return isinstance(value, str) and value in self.among
 
     def made(self, value: S) -> S:
-        """Return the option itself."""
+        """Return the option that the word names."""
         return self.options[self.among.index(value)]
 
 
 class Quantity(_Plain[object]):
-    """An amount as Kubernetes writes it: a number, or a text such as 4Gi."""
+    """A Kubernetes quantity: a number, or a text such as 4Gi."""
 
     json = (int, str)
     words = 'a quantity such as "4Gi"'
@@ -194,7 +191,7 @@ class Quantity(_Plain[object]):
 
 @dataclass(frozen=True)
 class Day(Kind[date]):
-    """A day."""
+    """A day within bounds."""
 
     first: date = date.min
     last: date = date.max
@@ -210,18 +207,18 @@ class Day(Kind[date]):
 
     @property
     def must(self) -> str:
-        """Say the bounds."""
+        """Return the bounds for a sentence."""
         return f"must lie from {self.first} to {self.last}"
 
 
 class Span(Kind[tuple[date, date]]):
-    """Two days and all between them, written as a list."""
+    """A period, written as a list of its first and last day."""
 
     json = (list,)
 
     def read(self, value: object, place: Place) -> tuple[date, date] | None:
         """Return both ends."""
-        if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - a span has two ends
+        if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - first and last day
             return place.refuse(f"{SPAN}, not {shown(value)}")
         first, last = (Day().read(end, place.inside(f"[{number}]")) for number, end in enumerate(value))
         if first is None or last is None:
@@ -232,17 +229,17 @@ class Span(Kind[tuple[date, date]]):
 
 
 @dataclass(frozen=True)
-class Listed(Kind[tuple[T, ...]]):
+class ListOf(Kind[tuple[T, ...]]):
     """A list of values of one kind."""
 
     of: Kind[T]
     most: int
     words: str
-    """What the values are, in the middle of a sentence, with an example."""
+    """The description of the values for the middle of a sentence, with an example."""
     json = (list,)
 
     def read(self, value: object, place: Place) -> tuple[T, ...] | None:
-        """Return the values that are right."""
+        """Return the valid values."""
         if not isinstance(value, list | tuple) or len(value) > self.most:
             return place.refuse(f"must be a list of at most {self.most} {self.words}, not {shown(value)}")
         found = (self.of.read(one, place.inside(f"[{number}]")) for number, one in enumerate(value))
@@ -251,14 +248,14 @@ class Listed(Kind[tuple[T, ...]]):
 
 @dataclass(frozen=True)
 class Map(Kind[Mapping[str, T]]):
-    """A mapping of words of the user's own to values of one kind."""
+    """A mapping from the user's own names to values of one kind."""
 
     of: Kind[T]
     most: int
     json = (dict,)
 
     def read(self, value: object, place: Place) -> Mapping[str, T] | None:
-        """Return the values that are right."""
+        """Return the valid values."""
         if not isinstance(value, Mapping) or len(value) > self.most:
             return place.refuse(f"must be a mapping of at most {self.most} names, not {shown(value)}")
         found = {str(name): self.of.read(one, place.inside(f".{name}")) for name, one in value.items()}
@@ -266,7 +263,7 @@ class Map(Kind[Mapping[str, T]]):
 
 
 def shown(value: object) -> str:
-    """Return a value as a sentence shows it, in one line's worth."""
+    """Return a value for a sentence, cut to a readable length."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
@@ -276,3 +273,7 @@ def _day(value: object) -> date | None:
         return date.fromisoformat(str(value)) if re.fullmatch(DAY, str(value)) else None
     except ValueError:
         return None
+
+
+NAME: Final = Text(253)
+"""The name of a Kubernetes object."""

@@ -1,4 +1,4 @@
-"""A place in a document, and what is wrong there."""
+"""Where a value is in a manifest, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from qlib_shadow_runner.contract import Reason
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong: the place, the rest of the sentence, and a hint for a misspelt word."""
+    """One error in a document: the place, the rest of the sentence, and suggestions for a misspelt word."""
 
     where: str
     what: str
     word: str = ""
-    """What may be misspelt."""
+    """The word that may be misspelt."""
     among: tuple[str, ...] = ()
-    """The words that would be right there."""
+    """The words that are valid there."""
     listed: bool = False
-    """The sentence names them already."""
+    """Whether the sentence lists the valid words already."""
     reason: Reason = Reason.INVALID_SPEC
 
 
 class Place:
-    """Where a value stands in the document; collects the faults that are found there."""
+    """The place of a value in the document, with the list that collects all faults."""
 
     def __init__(self, where: str, faults: list[Fault] | None = None) -> None:
         self.where = where
         self.faults: list[Fault] = [] if faults is None else faults
 
     def inside(self, name: str) -> Place:
-        """Return the place of a part; its faults are collected with the others."""
+        """Return the place of a part, which shares this place's list of faults."""
         return Place(f"{self.where}{name}", self.faults)
 
     def refuse(self, what: str, **more: Any) -> None:
-        """Note a fault; return None, which is no value of any kind."""
+        """Record a fault and return None."""
         self.faults.append(Fault(self.where, what, **more))

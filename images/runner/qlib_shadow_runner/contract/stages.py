@@ -1,7 +1,7 @@
-"""The table of stages: which there are, in order, what each may do and what it leaves.
+"""The table of stages: their order, what each stage can access and what its result holds.
 
-Everything that is true of a stage alone is a field of its row, so that nothing else asks which stage it is.
-Standard library only, and no I/O: the operator imports this module too.
+Code asks the stage's row and never compares stage names. Standard library only and no I/O, because the
+operator imports this module too.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 
 class Network(StrEnum):
-    """Whether a stage reaches the network."""
+    """Whether a stage can reach the network."""
 
     OPEN = "open"
     CLOSED = "closed"
-    """By a NetworkPolicy from outside and by the guard from inside."""
+    """A NetworkPolicy closes it from outside, the guard from inside."""
 
 
 class Access(StrEnum):
-    """How a stage sees the dataset."""
+    """A stage's access to the dataset."""
 
     WRITTEN = "written"
     READ_ONLY = "read-only"
@@ -44,20 +44,20 @@ class Access(StrEnum):
 
 @dataclass(frozen=True)
 class StageRow:
-    """What is true of one stage, whatever the run."""
+    """The properties of one stage that are the same in every run."""
 
     does: str
-    """Its task; a sentence that begins with "The stage that"."""
+    """The stage's task, as the end of a sentence that begins with "The stage that"."""
     network: Network
     dataset: Access
     leaves: tuple[str, ...]
-    """The keys of its Result, besides those that every stage leaves."""
+    """The keys that its Result has besides the common ones."""
     secrets: frozenset[str] = frozenset()
-    """The variables that hold credentials and that this stage is given."""
+    """The variables with credentials that this stage receives."""
     variables: frozenset[str] = frozenset()
-    """The other variables that not every stage is given."""
+    """The other variables that this stage receives and not every stage."""
     when: str = "always"
-    """Which runs have the stage, in words."""
+    """The runs that have the stage, in words."""
     belongs: Callable[[Mapping[str, object]], bool] = lambda _spec: True
     """Whether a run with this spec has the stage."""
 
@@ -94,24 +94,24 @@ STAGES: Final[Mapping[Stage, StageRow]] = {
         variables=frozenset({ENV_TEMPLATE, ENV_FEATURES_CACHE_BYTES}),
     ),
 }
-"""In the order in which they run."""
+"""The stages in the order in which they run."""
 
 
 def stages_of(spec: object) -> tuple[Stage, ...]:
-    """Return the stages of a run, in order, from its spec as it was written; a wrong spec has some too."""
+    """Return the stages of a run, in order, from its unchecked spec; an invalid spec has stages too."""
     raw = spec if isinstance(spec, Mapping) else {}
     return tuple(stage for stage, row in STAGES.items() if row.belongs(raw))
 
 
 def pinned_path(spec: object) -> str | None:
-    """Return where the version lies that a spec names in `dataset.version`; None where it names none."""
+    """Return the path of the version that a spec names in `dataset.version`, or None."""
     dataset = _dataset(spec) if isinstance(spec, Mapping) else {}
     path, version = dataset.get("path", DEFAULT_DATASET_PATH), dataset.get("version")
     return version_path(path, version) if isinstance(path, str) and isinstance(version, str) else None
 
 
 def recorded_stages(metadata: Mapping[str, object]) -> tuple[Stage, ...]:
-    """Return the stages of a run from its RUN_METADATA.json, which keeps a record of each, begun or not."""
+    """Return the stages of a run from its RUN_METADATA.json, which has a record of each from the start."""
     records = metadata.get("stages")
     known = records if isinstance(records, Mapping) else {}
     return tuple(stage for stage in STAGES if stage in known) or stages_of({})

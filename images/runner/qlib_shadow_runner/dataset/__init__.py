@@ -1,1 +1,1 @@
-"""Datasets in Qlib's binary layout: reading, verifying, making and publishing them."""
+"""Datasets in Qlib's binary layout: read, verify, build and publish them."""

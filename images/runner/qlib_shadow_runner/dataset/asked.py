@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DatasetSpec(DatasetFields):
-    """Which data, from where, and how fresh."""
+    """The `spec.dataset` of a run with its source resolved."""
 
     source: Source = field(default_factory=Existing)
 
     @classmethod
     def of(cls, asked: DatasetFields) -> Self:
-        """Add the source, and take the region that it is known to have where the spec says none."""
+        """Return the spec with its source, and with the source's region where the spec gives none."""
         source = source_of(asked)
         region = asked.region if "region" in asked.given else source.claims.get("region", asked.region)
         return cls(**{**vars(asked), "region": region, "source": source})
 
     def at(self, volume: Volume) -> Self:
-        """Bind the source to this machine's volume."""
+        """Return the spec with its source's paths resolved on a volume."""
         return replace(self, source=self.source.at(volume))

@@ -1,6 +1,6 @@
-"""The download stage's question, answered: which version of the dataset does this run use.
+"""Find or build the dataset version that a run uses.
 
-Cheap when the answer is yes: no numpy, no hashing, no lock. Only a build or a changed folder costs.
+Where the version exists this needs no numpy, no hashing and no lock; only a build or a changed folder does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from qlib_shadow_runner.dataset.publish import (
 from qlib_shadow_runner.dataset.qlib_layout import Dataset, looks_like_dataset
 from qlib_shadow_runner.dataset.quality.assess import reassess
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.refusals import refuse
 from qlib_shadow_runner.storage.lock import locked
 from qlib_shadow_runner.texts import print_line
 
@@ -45,19 +45,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResolvedDataset:
-    """One immutable folder of data, and what is known of it."""
+    """One immutable folder of data with its manifest."""
 
     folder: Path
     manifest: DatasetManifest
 
     @property
     def dataset(self) -> Dataset:
-        """Give access to the data."""
+        """Return a reader of the data."""
         return Dataset(self.folder)
 
 
 def find_fresh(canonical: Path, spec: DatasetSpec) -> ResolvedDataset | None:
-    """Answer without work where nothing has to be built, verified or re-pointed."""
+    """Return the current version where it can be used without a build or a verification, or None."""
     if spec.refresh is Refresh.ALWAYS or not canonical.exists():
         return None
     folder = folder_of(canonical)
@@ -68,7 +68,7 @@ def find_fresh(canonical: Path, spec: DatasetSpec) -> ResolvedDataset | None:
 
 
 def ensure(canonical: Path, spec: DatasetSpec) -> ResolvedDataset:
-    """Take the lock, look again, and do what is missing."""
+    """Return the version for this spec; verify or build it under the lock where that is necessary."""
     _refuse_early(canonical, spec)
     known = _builds_that_began(canonical, spec)
     with locked(canonical) as still_held:
@@ -81,7 +81,7 @@ def ensure(canonical: Path, spec: DatasetSpec) -> ResolvedDataset:
 
 
 def check_claims(manifest: DatasetManifest, spec: DatasetSpec) -> None:
-    """Refuse data that is known to be of another region or interval than the run says."""
+    """Refuse a dataset that declares another region or interval than the spec."""
     asked = {"region": spec.region, "interval": spec.interval}
     for name, value in manifest.claims.items():
         if asked.get(name, value) != value:
@@ -92,13 +92,13 @@ def check_claims(manifest: DatasetManifest, spec: DatasetSpec) -> None:
 
 
 def check_age(manifest: DatasetManifest, max_age_days: int | None, today: date) -> str | None:
-    """Refuse data that is too old; say so instead where the figures are made up and have no age."""
+    """Refuse data that is too old; for synthetic data return a warning instead, or None."""
     age = manifest.age_days(today)
     if max_age_days is None or age <= max_age_days:
         return None
     sentence = f"the dataset ends on {manifest.calendar_end}, {age} days ago; maxAgeDays is {max_age_days}"
     if manifest.synthetic:
-        return f"{sentence}, which synthetic data does not heed"
+        return f"{sentence}, which does not apply to synthetic data"
     raise StageError(
         Reason.DATASET_STALE,
         f"{sentence}. Bring newer data, or raise spec.dataset.maxAgeDays or leave it out.",
@@ -106,7 +106,7 @@ def check_age(manifest: DatasetManifest, max_age_days: int | None, today: date) 
 
 
 def check_quality(manifest: DatasetManifest, policy: Policy, today: date) -> Quality:
-    """Judge the data by this run's policy; refuse what it does not let pass."""
+    """Return the quality of the data by this run's policy; refuse data that the policy blocks."""
     end = None if manifest.synthetic else date.fromisoformat(manifest.calendar_end)
     quality = reassess(manifest.quality, policy, end=end, today=today)
     if quality.refusal:
@@ -115,19 +115,19 @@ def check_quality(manifest: DatasetManifest, policy: Policy, today: date) -> Qua
 
 
 def _satisfies_without_build(manifest: DatasetManifest, spec: DatasetSpec) -> bool:
-    """Say whether nothing changed since this version was built for this question."""
+    """Return whether the source is unchanged since this version was built from it."""
     return not spec.source.builds or manifest.inputs == spec.source.inputs
 
 
 def satisfies(manifest: DatasetManifest, spec: DatasetSpec) -> bool:
-    """Say whether this version is what the run asks for; `existing` asks for whatever is there."""
+    """Return whether this version comes from the spec's source; every version fits `existing`."""
     return not spec.source.builds or manifest.source == spec.source.identity
 
 
 def _builds_that_began(canonical: Path, spec: DatasetSpec) -> frozenset[str]:
-    """Name the builds that are too old for `refresh: Always`, looked up before any waiting.
+    """Return the builds that are too old for `refresh: Always`, read before waiting for the lock.
 
-    One that is under way may have asked the world before this run did; where the source is pinned to its
+    A build that is running may have read its source before this run started; where the source fixes its
     content, that makes no difference.
     """
     ended = frozenset(manifest.build for _, manifest in versions(canonical))
@@ -135,19 +135,19 @@ def _builds_that_began(canonical: Path, spec: DatasetSpec) -> frozenset[str]:
 
 
 def _built_meanwhile(canonical: Path, spec: DatasetSpec, known: frozenset[str]) -> ResolvedDataset | None:
-    """Take what another run built while this one waited: N runs with Always fetch once, not N times."""
+    """Return the version that another run built during the wait, so that N runs with Always fetch once."""
     if spec.refresh is not Refresh.ALWAYS or not spec.source.builds:
         return None
     for folder, manifest in versions(canonical):
         if manifest.build not in known and satisfies(manifest, spec) and is_current(manifest, folder):
-            print_line("another run has just made this dataset while this one waited; it is used")
+            print_line("another run built this dataset while this one waited; it is used")
             point_to(canonical, folder)
             return ResolvedDataset(folder, manifest)
     return None
 
 
 def _refuse_early(canonical: Path, spec: DatasetSpec) -> None:
-    """Refuse before anything is made or locked."""
+    """Refuse what can be refused before anything is created or locked."""
     if spec.source.builds:
         refuse_foreign(canonical)
         return
@@ -161,7 +161,7 @@ def _refuse_early(canonical: Path, spec: DatasetSpec) -> None:
 
 
 def _adopt(canonical: Path) -> ResolvedDataset:
-    """Verify what a user put there, and take it as it is."""
+    """Verify the folder that a user put there and return it unchanged."""
     folder = folder_of(canonical)
     if not looks_like_dataset(folder):
         raise StageError(
@@ -177,7 +177,7 @@ def _adopt(canonical: Path) -> ResolvedDataset:
 
 
 def _reuse(canonical: Path, spec: DatasetSpec) -> ResolvedDataset | None:
-    """Find a version among the siblings that answers the same question, and point the name at it."""
+    """Return an earlier version from the same source after pointing the name at it, or None."""
     if spec.refresh is Refresh.ALWAYS:
         return None
     for folder, manifest in versions(canonical):
@@ -190,7 +190,7 @@ def _reuse(canonical: Path, spec: DatasetSpec) -> ResolvedDataset | None:
 
 
 def _with_inputs(resolved: ResolvedDataset, inputs: str) -> ResolvedDataset:
-    """Remember files that were touched and found unchanged, so that they are not read again."""
+    """Return the version with the source's new stamp recorded, so that the files are not hashed again."""
     if resolved.manifest.inputs == inputs:
         return resolved
     manifest = replace(resolved.manifest, inputs=inputs)

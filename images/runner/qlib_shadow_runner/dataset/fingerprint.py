@@ -1,4 +1,4 @@
-"""One hash for a whole dataset, and a cheap stamp that tells whether files were touched since.
+"""The fingerprint of a whole dataset, and a cheap stamp that shows whether files may have changed.
 
 The fingerprint is a Merkle root: the SHA-256 over sorted lines of "path sha256-of-content", so that
 `find … | sort | sha256sum` can reproduce it without this project.
@@ -24,20 +24,20 @@ SHORT: Final = SHORT_FINGERPRINT
 
 
 def merkle_root(digests: Mapping[str, str]) -> str:
-    """Combine the files' digests."""
+    """Return the fingerprint for the files' digests."""
     lines = "".join(f"{name} {digests[name]}\n" for name in sorted(digests))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def fingerprint(folder: Path) -> str:
-    """Read and hash every file."""
+    """Return the fingerprint of a folder after hashing every file."""
     return merkle_root(
         {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in dataset_files(folder)}
     )
 
 
 def stamp(folder: Path) -> str:
-    """Hash names, sizes and times only: enough to notice that somebody wrote here."""
+    """Return the hash of names, sizes and times, which changes when a file is written."""
     digest = hashlib.sha256()
     for name in dataset_files(folder):
         try:
@@ -49,7 +49,7 @@ def stamp(folder: Path) -> str:
 
 
 def dataset_files(folder: Path) -> list[str]:
-    """List the files that make the dataset, by path relative to it, sorted."""
+    """Return the dataset's files, by path relative to its folder, sorted."""
     try:
         return sorted(name for part in PARTS for name in _walk(str(folder / part), part))
     except OSError as error:
@@ -59,7 +59,7 @@ def dataset_files(folder: Path) -> list[str]:
 
 
 def is_text(name: str) -> bool:
-    """Say whether a file's name is UTF-8, as whatever is hashed and written down must be."""
+    """Return whether a file's name is UTF-8, which hashing and JSON require."""
     try:
         name.encode()
     except UnicodeEncodeError:

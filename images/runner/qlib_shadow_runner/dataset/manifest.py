@@ -1,6 +1,6 @@
-"""The manifest beside a dataset: where it came from, what it holds, and what it hashed to.
+"""The dataset manifest: the source, content and fingerprint of a dataset version.
 
-It lies outside the dataset's folder, so that writing it never changes the data.
+It lies beside the dataset's folder, so that writing it never changes the data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SUFFIX: Final = ".manifest.json"
 
 @dataclass(frozen=True)
 class DatasetManifest:
-    """What is known of one immutable version, or of an adopted folder."""
+    """The facts about one immutable version, or about a user's folder."""
 
     source: str
     synthetic: bool
@@ -39,20 +39,20 @@ class DatasetManifest:
     stamp: str
     created_utc: str
     inputs: str = ""
-    """What the source looked like when it was read, so that the next run need not read it."""
+    """The source's stamp when it was read; while it stays equal the source is not read again."""
     quality: dict[str, object] = field(default_factory=dict)
-    """What was counted, judged as strictly as when a spec says nothing."""
+    """The findings of the quality checks, assessed by the default policy."""
     build: str = ""
-    """Which build it was: tells a run that waited whether this one began after it had asked."""
+    """The id of the build; a run that waited sees from it whether the build began after its own start."""
     claims: dict[str, str] = field(default_factory=dict)
-    """What the source is known to hold, by the spec's names: region and interval, or nothing."""
+    """The region and interval that the source declares, by the names of the spec's fields; may be empty."""
     notes: list[str] = field(default_factory=list)
-    """What the conversion changed that a reader would not expect, as sentences."""
+    """Sentences about changes by the conversion that a reader would not expect."""
     schema: int = SCHEMA
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a manifest; one of another schema, or half of one, counts as none."""
+        """Return the manifest, or None where it is missing, incomplete or of another schema."""
         document = read_json_object(path)
         if document is None or document.get("schema") != SCHEMA:
             return None
@@ -66,13 +66,13 @@ class DatasetManifest:
         write_json(path, asdict(self))
 
     def age_days(self, today: date) -> int:
-        """Count the days since the last bar."""
+        """Return the number of days since the last bar."""
         return (today - date.fromisoformat(self.calendar_end)).days
 
 
 @dataclass(frozen=True)
 class DatasetOrigin:
-    """Where a dataset came from, as its manifest will say."""
+    """The part of a dataset manifest that describes the source."""
 
     source: str
     synthetic: bool = False
@@ -82,23 +82,23 @@ class DatasetOrigin:
 
     @classmethod
     def of(cls, manifest: DatasetManifest) -> Self:
-        """Give what an earlier manifest says."""
+        """Return the origin that an earlier manifest records."""
         return cls(manifest.source, manifest.synthetic, manifest.inputs, manifest.build, manifest.claims)
 
 
 def manifest_path(dataset: Path) -> Path:
-    """Say where a dataset's manifest lies."""
+    """Return the path of a dataset's manifest."""
     return dataset.with_name(dataset.name + SUFFIX)
 
 
 def is_current(manifest: DatasetManifest, folder: Path) -> bool:
-    """Say whether nobody touched the files since the manifest was written."""
+    """Return whether the files are unchanged since the manifest was written."""
     return stamp(folder) == manifest.stamp
 
 
 def describe(folder: Path, origin: DatasetOrigin) -> DatasetManifest:
-    """Verify a dataset wholly and write down what was found; needs numpy."""
-    from qlib_shadow_runner.dataset import verification  # noqa: PLC0415 - the fresh path must not pay for numpy
+    """Verify a whole dataset and return its manifest; this needs numpy."""
+    from qlib_shadow_runner.dataset import verification  # noqa: PLC0415 - loads numpy
     from qlib_shadow_runner.dataset.prices.conversion_notes import Notes  # noqa: PLC0415
     from qlib_shadow_runner.dataset.quality.assess import assess  # noqa: PLC0415
     from qlib_shadow_runner.dataset.quality.survey import Survey  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""A version of a dataset that is on the volume already, found by its fingerprint; it is never made here."""
+"""Find a dataset version on the volume by its fingerprint; this never builds one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHOWN: Final = 5
-"""How many versions a sentence lists."""
+"""The number of versions that an error sentence lists."""
 
 
 def find_pinned(canonical: Path, fingerprint: str) -> ResolvedDataset:
-    """Return the version with this fingerprint, or say what is there instead and how to get it."""
+    """Return the version with this fingerprint, or raise which versions exist and how to get it."""
     folder = Path(version_path(str(canonical), fingerprint))
     manifest = DatasetManifest.read(manifest_path(folder))
     if manifest is None or not has_content(folder) or not manifest.fingerprint.startswith(fingerprint):
@@ -50,6 +50,6 @@ def _missing(canonical: Path, fingerprint: str) -> StageError:
 
 
 def _listed(canonical: Path) -> Iterator[str]:
-    """Name the newest versions that are there."""
+    """Yield descriptions of the newest versions."""
     for _, found in list(versions(canonical))[:SHOWN]:
         yield f"{found.fingerprint[:SHORT_FINGERPRINT]} (to {found.calendar_end})"

@@ -1,16 +1,15 @@
-"""Making a dataset visible: an immutable version under its fingerprint, and a name that points at it.
+"""Publish a dataset: an immutable version named by its fingerprint, and a link that points at it.
 
     us_data_1d -> us_data_1d@3f9c0a1b2c3d        the canonical name, a relative symlink
     us_data_1d@3f9c0a1b2c3d/                     a version, never changed after its rename
     us_data_1d@3f9c0a1b2c3d.manifest.json        written before the version appears
-    .us_data_1d.staging-…/                       under the lock (see lock.py); what a crash leaves is swept
+    .us_data_1d.staging-…/                       used under the lock; removed after a crash
 
-A crash at any instant leaves the old dataset or the new one, never a mixture; so do two who hold the lock.
+A crash leaves the old dataset or the new one, never a mixture; so do two processes that both hold the lock.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
@@ -32,6 +31,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import sync_folder
 from qlib_shadow_runner.storage.lock import lock_lost
+from qlib_shadow_runner.storage.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,12 +41,17 @@ if TYPE_CHECKING:
 
 LINKS: Final = ".{}.link-*"
 DOWNLOADS: Final = ".{}.download-*"
-SWEPT: Final = ".{}.swept-"
-LEFT_BY_A_CRASH: Final = (".{}.staging-*", f"{SWEPT}*", LINKS, ".{}@*.tmp", "..{}.lease.*.tmp")
+LEFT_BY_A_CRASH: Final = (
+    ".{}.staging-*",
+    "..{}.staging-*.removed-*.tmp",
+    LINKS,
+    ".{}@*.tmp",
+    "..{}.lease.*.tmp",
+)
 
 
 def build_and_publish(canonical: Path, source: Source, still_held: Callable[[], None]) -> Path:
-    """Build a version in a staging folder, verify it, publish it; the lock is held, or it ends here."""
+    """Build, verify and publish a version and return its path; raise where the lock is lost meanwhile."""
     _sweep(canonical)
     build = secrets.token_hex(4)
     staging = canonical.with_name(f"{_staging(canonical)}{build}")
@@ -66,7 +71,7 @@ def build_and_publish(canonical: Path, source: Source, still_held: Callable[[], 
         version = publish(canonical, staging, describe(staging, origin), still_ours)
         fault_point("publish-version")
         still_held()
-        _sweep(canonical, DOWNLOADS)  # of a question that is no longer asked
+        _sweep(canonical, DOWNLOADS)  # partial files of other sources
         point_to(canonical, version)
         return version
     finally:
@@ -76,7 +81,7 @@ def build_and_publish(canonical: Path, source: Source, still_held: Callable[[], 
 def publish(
     canonical: Path, staging: Path, manifest: DatasetManifest, still_ours: Callable[[], None]
 ) -> Path:
-    """Turn a verified staging folder into a version."""
+    """Turn a verified staging folder into a version and return its path."""
     version = canonical.with_name(f"{canonical.name}@{manifest.fingerprint[:SHORT]}")
     if has_content(version):
         manifest = replace(manifest, stamp=_stamp_of_the_same(version))
@@ -97,7 +102,7 @@ def publish(
 
 
 def _unpublish(manifest: DatasetManifest, version: Path) -> None:
-    """Leave no manifest of ours without its version; another's, which may be about to come, is let be."""
+    """Remove this build's manifest where its version is missing; another build's manifest stays."""
     path = manifest_path(version)
     written = DatasetManifest.read(path)
     if written is not None and written.build == manifest.build and not has_content(version):
@@ -105,7 +110,7 @@ def _unpublish(manifest: DatasetManifest, version: Path) -> None:
 
 
 def _stamp_of_the_same(version: Path) -> str:
-    """Stamp the version that has this content already, if it still has."""
+    """Return the stamp of the existing version; refuse it where its content has changed."""
     before, known = stamp(version), DatasetManifest.read(manifest_path(version))
     if known is None or known.stamp != before:
         refuse_changed(version, fingerprint(version))
@@ -113,7 +118,7 @@ def _stamp_of_the_same(version: Path) -> str:
 
 
 def refuse_changed(version: Path, found: str) -> None:
-    """Hold a version to the fingerprint in its name."""
+    """Refuse a version whose fingerprint differs from the one in its name."""
     _, at, short = version.name.partition("@")
     if at and not found.startswith(short):
         raise invalid(
@@ -124,26 +129,26 @@ def refuse_changed(version: Path, found: str) -> None:
 
 
 def has_content(version: Path) -> bool:
-    """Return whether a version is there; where a pod mounts a missing one, the kubelet makes it, empty."""
+    """Return whether a version has files; the kubelet makes an empty folder for a missing one."""
     return version.is_dir() and any(version.iterdir())
 
 
 def named_version(canonical: Path) -> Path | None:
-    """Give the version that our own link names; None where there is no such link."""
-    target = os.readlink(canonical) if canonical.is_symlink() else ""  # noqa: PTH115 - the bare name
+    """Return the version that our own link names; None where there is no such link."""
+    target = os.readlink(canonical) if canonical.is_symlink() else ""  # noqa: PTH115 - the name as it is stored
     ours = re.fullmatch(rf"{re.escape(canonical.name)}@[0-9a-f]{{{SHORT}}}", target, re.ASCII)
     return canonical.with_name(target) if ours else None
 
 
 def folder_of(canonical: Path) -> Path:
-    """Say which folder the name means now, by the way that led here: no link above it is followed."""
+    """Return the folder that the name means now, without resolving links in its parent folders."""
     if not canonical.is_symlink():
         return canonical
     return named_version(canonical) or canonical.resolve()
 
 
 def refuse_foreign(canonical: Path) -> None:
-    """Refuse to build where something lies that we did not make."""
+    """Refuse to build where there is something that qlib-shadow did not make."""
     if not os.path.lexists(canonical) or named_version(canonical):
         return
     kind = "link" if canonical.is_symlink() else "folder" if canonical.is_dir() else "file"
@@ -157,7 +162,7 @@ def refuse_foreign(canonical: Path) -> None:
 
 
 def point_to(canonical: Path, version: Path) -> None:
-    """Let the canonical name mean this version, at one instant."""
+    """Point the canonical name at this version by one atomic rename."""
     if named_version(canonical) == version:
         return
     _sweep(canonical, LINKS)
@@ -165,7 +170,7 @@ def point_to(canonical: Path, version: Path) -> None:
     temporary.symlink_to(version.name)
     fault_point("publish-link")
     try:
-        refuse_foreign(canonical)  # once more: it may have come while the source was building
+        refuse_foreign(canonical)  # again: a user may have put something there during the build
         temporary.replace(canonical)
     finally:
         temporary.unlink(missing_ok=True)
@@ -173,13 +178,13 @@ def point_to(canonical: Path, version: Path) -> None:
 
 
 def builds_under_way(canonical: Path) -> frozenset[str]:
-    """Name the builds that have begun and not ended; what a crash left counts too, and harms nobody."""
+    """Return the builds that have begun and not ended; crashed builds are included, which is harmless."""
     begun = canonical.parent.glob(f"{_staging(canonical)}*")
     return frozenset(path.name.removeprefix(_staging(canonical)) for path in begun)
 
 
 def versions(canonical: Path) -> Iterator[tuple[Path, DatasetManifest]]:
-    """Give the published versions that have a manifest, newest first."""
+    """Return the published versions that have a manifest, newest first."""
     found = []
     for path in canonical.parent.glob(f"{canonical.name}@*{SUFFIX}"):
         folder = path.with_name(path.name.removesuffix(SUFFIX))
@@ -194,18 +199,10 @@ def _staging(canonical: Path) -> str:
 
 
 def _sweep(canonical: Path, *patterns: str) -> None:
-    """Remove what an interrupted builder left; the lock says that it is nobody's, or of one who lost it."""
+    """Remove what an interrupted builder left, or one that has lost the lock and is about to rename it."""
     for pattern in patterns or LEFT_BY_A_CRASH:
         for path in canonical.parent.glob(pattern.format(canonical.name)):
             if path.is_dir() and not path.is_symlink():
-                _remove(canonical, path)
+                remove(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def _remove(canonical: Path, folder: Path) -> None:
-    """Take a folder's name away first: whoever is about to rename it gets the whole of it, or nothing."""
-    grave = canonical.with_name(f"{SWEPT.format(canonical.name)}{secrets.token_hex(4)}")
-    with contextlib.suppress(OSError):
-        folder.rename(grave)
-    shutil.rmtree(grave, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Qlib's binary layout, read with the standard library: what a dataset says about itself.
+"""Read a dataset in Qlib's binary layout with the standard library.
 
 calendars/day.txt               one ISO date a line
 instruments/<universe>.txt      SYMBOL<TAB>first day<TAB>last day
-features/<symbol lower>/<field>.day.bin   little-endian float32: start index, then one value a day
+features/<symbol in lower case>/<field>.day.bin   little-endian float32: start index, one value a day
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARTS: Final = ("calendars", "features", "instruments")
-"""The folders that make a dataset; whatever else lies beside them is not part of it."""
+"""The folders that make up a dataset; other files beside them are not part of it."""
 CALENDAR: Final = "calendars/day.txt"
 FLOAT_BYTES: Final = 4
 BIN_SUFFIX: Final = ".day.bin"
@@ -29,12 +29,12 @@ ALL: Final = "all"
 DEVICES: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 )
-"""Names that are devices on Windows; Qlib puts a prefix before their folders."""
+"""The names of devices on Windows; Qlib adds a prefix to their folders."""
 
 
 @dataclass(frozen=True)
 class ListedSpan:
-    """One instrument's life in a universe."""
+    """The period in which a universe lists an instrument."""
 
     symbol: str
     first: date
@@ -43,37 +43,37 @@ class ListedSpan:
 
 @dataclass(frozen=True)
 class BinSpan:
-    """Which days of the calendar a bin file covers."""
+    """The days of the calendar that a bin file covers."""
 
     start: int
     count: int
 
     @property
     def end(self) -> int:
-        """Give the index just past the last day."""
+        """Return the index after the last day."""
         return self.start + self.count
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset's folder and what can be read there cheaply."""
+    """A dataset's folder and the parts of it that are cheap to read."""
 
     folder: Path
 
     @cached_property
     def calendar(self) -> tuple[date, ...]:
-        """Give the trading days."""
+        """Return the trading days."""
         return tuple(_days(self.folder / CALENDAR))
 
     @cached_property
     def universes(self) -> Mapping[str, tuple[ListedSpan, ...]]:
-        """Give every universe by name."""
+        """Return every universe by name."""
         files = sorted((self.folder / "instruments").glob("*.txt"))
         return {file.stem: tuple(_spans(file)) for file in files if not file.name.startswith(".")}
 
     @cached_property
     def symbols(self) -> Mapping[str, str]:
-        """Give every listed symbol by its lower-case spelling, `all`'s spelling first."""
+        """Return every listed symbol by its lower-case name, preferably as `all` spells it."""
         names: dict[str, str] = {}
         for universe in sorted(self.universes, key=lambda name: (name != ALL, name)):
             for span in self.universes[universe]:
@@ -81,7 +81,7 @@ class Dataset:
         return names
 
     def bin_span(self, symbol: str, field: str = "close") -> BinSpan | None:
-        """Say which days a symbol's field covers, or None where there is no such file."""
+        """Return the days that a symbol's field covers, or None where there is no such file."""
         path = self.folder / "features" / feature_folder(symbol) / f"{field}{BIN_SUFFIX}"
         try:
             with path.open("rb") as stream:
@@ -95,18 +95,18 @@ class Dataset:
 
 
 def feature_folder(symbol: str) -> str:
-    """Name a symbol's folder as Qlib does: `code_to_fname`, in lower case."""
+    """Return the name of a symbol's folder, as Qlib's `code_to_fname` gives it, in lower case."""
     lower = symbol.lower()
     return f"_qlib_{lower}" if lower in DEVICES else lower
 
 
 def looks_like_dataset(folder: Path) -> bool:
-    """Tell a dataset from an empty or foreign folder."""
+    """Return whether a folder seems to be a dataset."""
     return (folder / CALENDAR).is_file() or all((folder / part).is_dir() for part in PARTS)
 
 
 def invalid(path: Path, message: str) -> StageError:
-    """Name the file that is wrong."""
+    """Return the error that a file of a dataset is invalid."""
     return StageError(Reason.DATASET_INVALID, f"{path} {message}")
 
 

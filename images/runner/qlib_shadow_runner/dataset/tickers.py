@@ -1,4 +1,4 @@
-"""Tickers in lists that others wrote: which of them Qlib cannot read, or reads as something else."""
+"""Find tickers in a dataset's lists that Qlib cannot read or reads as something else."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ READ_AS_MISSING: Final = frozenset(
         "null",
     }
 )
-"""What pandas, which reads Qlib's lists, takes for "nothing"; Qlib then fails on the whole universe."""
+"""The texts that pandas reads as missing in Qlib's lists; Qlib then fails on the whole universe."""
 
 
 def ticker_fault(symbol: str) -> str | None:
-    """Say what is wrong with a ticker, or None."""
+    """Return what is wrong with a ticker, or None."""
     if symbol in READ_AS_MISSING:
         return "which Qlib reads as missing"
     if "/" in symbol or "\\" in symbol or symbol in {".", ".."}:
@@ -46,7 +46,7 @@ def ticker_fault(symbol: str) -> str | None:
 
 
 def same_but_for_case(symbols: Iterable[str]) -> tuple[str, str] | None:
-    """Find two tickers that share a folder: Qlib writes all of them in lower case."""
+    """Return two tickers that share a folder because Qlib ignores case, or None."""
     seen: dict[str, str] = {}
     for symbol in symbols:
         other = seen.setdefault(symbol.lower(), symbol)

@@ -1,4 +1,4 @@
-"""Whether a dataset can be trusted: every file read once, checked and hashed in the same pass."""
+"""Verify a dataset: read every file once, and check and hash it in the same pass."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REMEDY: Final = "Rename it in every list, and its folder in features/."
 
 @dataclass(frozen=True)
 class Verified:
-    """What a sound dataset holds."""
+    """The size and the fingerprint of a valid dataset."""
 
     fingerprint: str
     rows: int
@@ -40,9 +40,9 @@ class Verified:
 
 
 def verify_dataset(folder: Path, look: Callable[[str, bytes], None] | None = None) -> Verified:
-    """Check everything; raise over the first fault, naming the file.
+    """Check every file of a dataset; raise the first fault with the file's name.
 
-    `look` sees every file that has passed, so that others need not read them once more.
+    `look` receives each valid file, so that the quality checks do not read it again.
     """
     dataset = Dataset(folder)
     _check_calendar(dataset)
@@ -101,7 +101,7 @@ def _check_tickers(path: Path, symbols: list[str]) -> None:
 
 
 def _check_bin(path: Path, content: bytes, days: int) -> int:
-    """Check one file; give the rows that it adds (counted once per symbol, by its close)."""
+    """Check one file and return the rows that it adds; only a symbol's close adds rows."""
     if not path.name.endswith(BIN_SUFFIX):
         return 0
     if len(content) % FLOAT_BYTES or len(content) < 2 * FLOAT_BYTES:
@@ -145,10 +145,10 @@ def _check_features(dataset: Dataset, files: dict[str, str]) -> None:
 
 
 def universe_counts(dataset: Dataset) -> dict[str, int]:
-    """Count the distinct symbols of each universe."""
+    """Return the number of distinct symbols in each universe."""
     return {name: len({span.symbol for span in spans}) for name, spans in dataset.universes.items()}
 
 
 def instrument_count(dataset: Dataset) -> int:
-    """Count the symbols of the whole dataset."""
+    """Return the number of symbols in the whole dataset."""
     return universe_counts(dataset).get(ALL) or len(dataset.symbols)

@@ -1,1 +1,1 @@
-"""What the manifest leaves to `auto`, found in the dataset and never guessed: market, benchmark, segments."""
+"""What the spec leaves to `auto`, found in the dataset: market, benchmark, segments."""

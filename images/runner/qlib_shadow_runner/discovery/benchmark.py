@@ -1,4 +1,4 @@
-"""What the portfolio is measured against."""
+"""The benchmark that the portfolio is compared with."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ PREFERRED: Final = ("^GSPC", "SPY", "^SPX", "^NDX", "QQQ", "^DJI", "SH000300", "
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A symbol as the dataset spells it, or the average of several, and why it was taken."""
+    """A symbol as the dataset spells it, or the average of several, and why it was chosen."""
 
     symbol: str
     chosen_by: str
     members: tuple[str, ...] = ()
-    """Whose equal-weighted average it is, where it is no symbol of its own."""
+    """The symbols whose equal-weighted average it is, if it is not one symbol."""
 
     @property
     def value_for_qlib(self) -> str | list[str]:
-        """Say it as Qlib's backtest takes it."""
+        """Return the benchmark as Qlib's backtest takes it."""
         return list(self.members) or self.symbol
 
 
 def find_benchmark(dataset: Dataset, wanted: str, market: str) -> Benchmark:
-    """Find the benchmark among the instruments, whatever its case, with prices behind it."""
+    """Return an instrument that has prices as the benchmark; upper and lower case are equal."""
     if wanted != AUTO:
         symbol = _usable(dataset, wanted)
         return Benchmark(symbol, "spec") if symbol else _refuse(dataset, wanted)
@@ -58,7 +58,7 @@ def _longest_index(dataset: Dataset) -> Benchmark | None:
 
 
 def _average(dataset: Dataset, market: str) -> Benchmark:
-    """Compare with doing nothing clever: a little of everything."""
+    """Return the average of all instruments, to which a strategy without skill is equal."""
     listed = sorted({span.symbol for span in dataset.universes[market]})
     members = tuple(symbol for symbol in listed if dataset.bin_span(symbol))
     if not members:
@@ -72,7 +72,7 @@ def _average(dataset: Dataset, market: str) -> Benchmark:
 
 
 def check_coverage(dataset: Dataset, benchmark: Benchmark, first: date, last: date) -> None:
-    """Refuse a benchmark whose prices do not reach over the backtest: Qlib would fail late and darkly."""
+    """Refuse a benchmark without prices for the whole backtest: Qlib would fail late and without a cause."""
     if benchmark.members:
         return
     span = dataset.bin_span(benchmark.symbol)

@@ -1,4 +1,4 @@
-"""Which universe is researched, and how it is told to Qlib without the benchmark in it."""
+"""The market: the universe of instruments that a run researches, without the benchmark."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFERRED: Final = ("sp500", "csi300", "nasdaq100", "csi500", "djia", "russell1000")
-"""Universes that a researcher means when nothing is said, best known first."""
+"""The universes that `auto` prefers, best known first."""
 
 
 @dataclass(frozen=True)
 class Market:
-    """A universe, its tradable symbols, and why it was taken."""
+    """A universe, its tradable symbols, and why it was chosen."""
 
     name: str
     symbols: tuple[str, ...]
     excluded: str | None
-    """The benchmark, where the universe's file lists it."""
+    """The benchmark, if the universe's file lists it."""
     chosen_by: str
 
     @property
     def instruments(self) -> str | Mapping[str, object]:
-        """Say it to Qlib: by name, with a filter only where the benchmark must be left out."""
+        """Return the universe as Qlib takes it: its name, or a filter that leaves the benchmark out."""
         if self.excluded is None:
             return self.name
         rule = f"(?!{re.escape(self.excluded)}$)"
@@ -45,7 +45,7 @@ class Market:
 
 
 def find_market(dataset: Dataset, wanted: str) -> tuple[str, str]:
-    """Give the universe's name and how it was chosen."""
+    """Return the universe's name and how it was chosen."""
     known = {name: len(spans) for name, spans in dataset.universes.items() if spans}
     if wanted != AUTO:
         if wanted not in known:
@@ -68,7 +68,7 @@ def find_market(dataset: Dataset, wanted: str) -> tuple[str, str]:
 
 
 def describe_market(dataset: Dataset, name: str, chosen_by: str, benchmark: str) -> Market:
-    """Collect the symbols that may be held."""
+    """Return the universe with the symbols that may be held."""
     listed = sorted({span.symbol for span in dataset.universes[name]})
     held = tuple(symbol for symbol in listed if symbol.lower() != benchmark.lower())
     if not held:

@@ -1,4 +1,4 @@
-"""The three findings together: what a run researches in one dataset."""
+"""Market, benchmark and segments of a run on one dataset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResearchPlan:
-    """Everything that `auto` stood for."""
+    """Market, benchmark and segments, as asked or as found for `auto`."""
 
     market: Market
     benchmark: Benchmark
@@ -24,7 +24,7 @@ class ResearchPlan:
 
 
 def make_plan(dataset: Dataset, workflow: WorkflowSpec, reach: Reach = ALPHA158) -> ResearchPlan:
-    """Find market, benchmark and segments, or refuse with the first that cannot be."""
+    """Return market, benchmark and segments, or refuse the first one that cannot be found."""
     name, chosen_by = find_market(dataset, workflow.market)
     benchmark = find_benchmark(dataset, workflow.benchmark, name)
     market = describe_market(dataset, name, chosen_by, benchmark.symbol)

@@ -1,4 +1,4 @@
-"""Which days train, which validate, which test; pure arithmetic on the calendar."""
+"""The days of train, valid and test, computed from the calendar."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reach:
-    """Trading days that are needed before a day, and after it."""
+    """The trading days that a day's values need before it and after it."""
 
     back: int = 0
     ahead: int = 0
 
     @classmethod
     def widest(cls, several: Iterable[Reach]) -> Reach:
-        """Give the reach that covers them all."""
+        """Return the smallest reach that covers all of them."""
         found = list(several)
         return cls(max((one.back for one in found), default=0), max((one.ahead for one in found), default=0))
 
@@ -42,7 +42,7 @@ SHORTEST: Final = {"train": 120, "valid": 20, "test": 20}
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """The segments as trading days, and the backtest inside the test segment."""
+    """The segments in trading days, and the backtest within the test segment."""
 
     segments: Segments
     backtest: tuple[date, date]
@@ -54,10 +54,10 @@ class SegmentPlan:
 def plan_segments(
     calendar: Sequence[date], wanted: Segments | None, where: str, reach: Reach = ALPHA158
 ) -> SegmentPlan:
-    """Take the segments that were asked for, or divide the calendar.
+    """Return the segments that the spec asks for, or divide the calendar.
 
-    Before the features' longest window is filled they are not what they claim to be. And between segments
-    lies as much as the label looks ahead, or else training would see what validation is asked.
+    Train begins where the features' longest window is filled. Between segments lie as many days as the label
+    looks ahead, because otherwise training would see prices that validation must predict.
     """
     segments = _divide(calendar, where, reach) if wanted is None else _snap(calendar, wanted)
     counts = {name: _count(calendar, getattr(segments, name)) for name in SHORTEST}
@@ -88,7 +88,7 @@ def _divide(calendar: Sequence[date], where: str, reach: Reach) -> Segments:
 
 
 def _snap(calendar: Sequence[date], wanted: Segments) -> Segments:
-    """Move the asked ends onto trading days inside them."""
+    """Return the segments that the spec asks for, with their ends moved inward to trading days."""
     first, last = calendar[0], calendar[-1]
     for name in SHORTEST:
         begin, end = getattr(wanted, name)
@@ -110,7 +110,7 @@ def _inside(calendar: Sequence[date], name: str, span: tuple[date, date]) -> tup
 
 
 def _backtest(calendar: Sequence[date], test: tuple[date, date]) -> tuple[date, date]:
-    """End a day before the calendar does: the last decision must have a day on which it is settled."""
+    """Return the backtest's days; the last order needs one more day of the calendar to settle."""
     return (test[0], calendar[-2]) if test[1] == calendar[-1] else test
 
 

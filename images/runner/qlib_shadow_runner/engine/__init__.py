@@ -1,6 +1,6 @@
 """An array engine that computes Qlib's expressions, bit for bit, in a fraction of the time. Imports no Qlib.
 
-    expressions   Qlib's expression syntax as a tree; an unknown expression raises Unsupported
+    expressions   Qlib's expression syntax as a tree, and which operators are computed here
     layout        which days each instrument has; all instruments lie on one flat array
     bins          the dataset's binary files
     kernels       compiled loops, where pandas has no fast one

@@ -8,7 +8,7 @@ from qlib_shadow_runner.engine import compiling
 
 
 def main() -> None:
-    """Compile the kernels, which happens when their modules are imported."""
+    """Compile the kernels by importing their modules."""
     compiling.IN_IMAGE.mkdir(exist_ok=True)
     os.environ[compiling.ENV_CACHE] = str(compiling.IN_IMAGE)
     from qlib_shadow_runner.engine import kernels, running  # noqa: F401, PLC0415 - the folder is set first

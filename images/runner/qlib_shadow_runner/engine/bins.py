@@ -1,7 +1,7 @@
-"""The dataset's bin files, read as Qlib reads them, for all instruments at once.
+"""The dataset's binary files, read as Qlib reads them, for all instruments at once.
 
-A file is float32: the place in the calendar of its first value, then the values. A missing file is a field
-without days. A file that cannot be read so makes its instrument irregular: Qlib shall say what it says to it.
+A file is float32: the position in the calendar of its first value, then the values. A missing file is a field
+without days. A file of another form makes its instrument irregular, and Qlib handles it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTHING: Final = np.empty(0, np.float32)
 
 
 class Bins:
-    """The fields of some instruments; each is read once, when somebody asks for it."""
+    """The fields of some instruments; each is read once, when it is first needed."""
 
     def __init__(self, root: Path, folders: Sequence[str], layouts: Layouts) -> None:
         self._features, self._folders, self._layouts = root / "features", folders, layouts
@@ -36,12 +36,12 @@ class Bins:
         self.irregular: set[int] = set()
 
     def layout(self, name: str, first: int, last: int) -> Layout:
-        """Give the days of a field between two days of the calendar, both included."""
+        """Return the layout of a field between two days of the calendar, both included."""
         field = self._field(name)
         return self._layouts.of(np.maximum(field.starts, first), np.minimum(field.ends, last + 1))
 
     def values(self, name: str, layout: Layout) -> Values:
-        """Give a field's values on a layout that was given for it."""
+        """Return a field's values on a layout that `layout` returned for it."""
         field = self._field(name)
         parts = [
             values[first - start : end - start]
@@ -53,11 +53,11 @@ class Bins:
         return np.concatenate(parts) if parts else NOTHING
 
     def ends(self, name: str) -> Whole:
-        """Give the day after each instrument's last one."""
+        """Return the day after each instrument's last one."""
         return self._field(name).ends
 
     def contents(self, name: str) -> list[bytes]:
-        """Give the bytes of a field's files; none for a file that is not there."""
+        """Return the bytes of a field's files; empty bytes for a missing file."""
         return self._field(name).contents
 
     def _field(self, name: str) -> _Field:

@@ -1,10 +1,10 @@
-"""Where compiled kernels are kept: beside the source, or in the image, compiled when it was built.
+"""Where numba keeps compiled kernels: beside the source, or in the image, compiled when the image was built.
 
-numba keeps what it compiles in a folder that it must be able to write to. In the image nothing is writable
-but the scratch folder, so what was compiled for the image is copied there first, 200 KB. Without it
-every pod would compile for ten seconds. The code is compiled for the platform and not for the machine at
-hand: what was compiled on one machine is valid on another, and on x86-64 no multiplication and addition are
-joined into one operation with other last bits.
+numba needs a writable folder for what it compiles. In a container only the scratch folder is writable, so the
+image's compiled kernels are copied there first, 200 KB. Without them every pod would compile for ten seconds.
+The code is compiled for the platform and not for the processor at hand: what was compiled on one machine is
+valid on another, and on x86-64 no multiplication and addition are fused into one operation with other last
+bits.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ ENV_PROCESSOR: Final = "NUMBA_CPU_NAME"
 
 
 def compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile a loop when its module is imported, or take what was compiled before."""
-    _settle()
-    import numba  # noqa: PLC0415 - after its environment is settled, and only where something is computed
+    """Return a decorator that compiles a loop when its module is imported, or loads it compiled."""
+    _set_environment()
+    import numba  # noqa: PLC0415 - after its environment is set, and only where something is computed
 
     return numba.njit(signature, nogil=True, cache=True, error_model="numpy")
 
 
-def _settle() -> None:
+def _set_environment() -> None:
     os.environ.setdefault(ENV_PROCESSOR, "generic")
     if ENV_CACHE in os.environ or not IN_IMAGE.is_dir():
         return

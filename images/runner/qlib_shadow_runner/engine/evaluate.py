@@ -1,8 +1,8 @@
 """One expression over all instruments: operator by operator, each common part computed once.
 
 Qlib loads each feature from as many days before the first as the expression looks back, and its operators
-begin there. So a part belongs to a `Span` of days, and the same part in an expression that looks back farther
-is another one, with other last bits.
+begin there. So a part belongs to a `DaySpan`: the same part in an expression that looks back further begins
+on an earlier day, and has other last bits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Values = npt.NDArray[Any]
 
 ALIGNING: Final = frozenset({"Add", "Sub", "Mul", "Div", "Power", "Greater", "Less"})
-"""What pandas does with two Series of other days; it refuses the rest, or Qlib does."""
+"""Operators for which pandas aligns two Series with different days; for all others pandas or Qlib raises."""
 PAIRS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "Add": operator.add,
     "Sub": operator.sub,
@@ -59,16 +59,16 @@ SINGLES: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 class Shapes:
-    """Says which days each part has, without computing it."""
+    """Determines the days of each part without computing it."""
 
     def __init__(self, bins: Bins, layouts: Layouts) -> None:
         self._bins, self._layouts = bins, layouts
         self._known: dict[ExpressionPart, Layout] = {}
         self.irregular = bins.irregular
-        """Instruments whose days do not fit together: Qlib's to deal with."""
+        """Instruments whose fields have gaps between their days; Qlib handles them."""
 
     def of(self, part: ExpressionPart) -> Layout:
-        """Give a part's days."""
+        """Return the days of a part."""
         if part not in self._known:
             self._known[part] = self._find(part)
         return self._known[part]
@@ -87,10 +87,10 @@ class Shapes:
 
 
 class Evaluator:
-    """Computes parts, in any number of threads, and forgets each when nobody needs it any more."""
+    """Computes parts, in any number of threads, and frees each after its last use."""
 
     def __init__(self, bins: Bins, start_days: StartDays, wanted: Sequence[ExpressionPart]) -> None:
-        self._bins, self._tails = bins, start_days
+        self._bins, self._start_days = bins, start_days
         self._uses: Counter[ExpressionPart] = Counter()
         for part in wanted:
             self._count(part)
@@ -104,7 +104,7 @@ class Evaluator:
                 self._count(inner)
 
     def take(self, part: ExpressionPart) -> Values:
-        """Compute a part, or wait for who is computing it; each use that was announced is taken once."""
+        """Return a part's values, computed here or by the thread that began first; once for each use."""
         with self._lock:
             ours = part not in self._done
             future = self._done.setdefault(part, Future())
@@ -118,7 +118,7 @@ class Evaluator:
     def _compute(self, part: ExpressionPart, future: Future[Values]) -> None:
         try:
             with np.errstate(all="ignore"):
-                future.set_result(self._values(part, self._tails.worked(part)))
+                future.set_result(self._values(part, self._start_days.needed_by_operator(part)))
         except BaseException as error:
             future.set_exception(error)
             raise
@@ -128,14 +128,14 @@ class Evaluator:
         if node.operator == "Field":
             return self._bins.values(node.name, layout)
         sides = [self._side(part, operand, layout) for operand in node.operands]
-        track = self._tails.memory.track(part, layout) if node.operator in REMEMBERING else None
-        return fit(_apply(node, sides, layout, track), layout, self._tails.of(part))
+        track = self._start_days.memory.track(part, layout) if node.operator in REMEMBERING else None
+        return fit(_apply(node, sides, layout, track), layout, self._start_days.of(part))
 
     def _side(self, part: ExpressionPart, operand: Node, layout: Layout) -> Any:
         if operand.kind is ValueKind.NUMBER:
             return operand.number
         inner = ExpressionPart(operand, part.span)
-        return fit(self.take(inner), self._tails.of(inner), layout)
+        return fit(self.take(inner), self._start_days.of(inner), layout)
 
 
 def _apply(  # noqa: PLR0911 - a table
@@ -183,7 +183,7 @@ def _remembered(node: Node, sides: Sequence[Values], layout: Layout, track: Trac
 
 
 def shift(values: Values, layout: Layout, days: int) -> Values:
-    """Give each day what was `days` before, within its instrument."""
+    """Return for each day the value `days` before it, within its instrument."""
     shifted = np.full(values.size, np.nan, values.dtype)
     if 0 < days < values.size:
         shifted[days:] = values[:-days]
@@ -195,17 +195,17 @@ def shift(values: Values, layout: Layout, days: int) -> Values:
 
 
 class StartDays:
-    """The days on which parts are computed, and those of them that are right."""
+    """The days on which each part is computed, and the days on which its values are valid."""
 
     def __init__(self, shapes: Shapes, layouts: Layouts, memory: RunningMemory) -> None:
         self._shapes, self._layouts, self.memory = shapes, layouts, memory
 
     def of(self, part: ExpressionPart) -> Layout:
-        """Give the days that others may look at."""
+        """Return the days on which a part's values are valid."""
         return self._from(part, self.memory.lags[part])
 
-    def worked(self, part: ExpressionPart) -> Layout:
-        """Give the days that an operator needs for them."""
+    def needed_by_operator(self, part: ExpressionPart) -> Layout:
+        """Return the days that an operator needs as input for them."""
         return self._from(part, self.memory.lags[part] + part.node.reach)
 
     def _from(self, part: ExpressionPart, lag: int) -> Layout:

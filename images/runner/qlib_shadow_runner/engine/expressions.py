@@ -1,8 +1,7 @@
-"""Qlib's expressions as trees: which are understood here, of what kind they are, and which days they need.
+"""Qlib's expressions as trees: the one parser, for what may be evaluated as for what is computed here.
 
-Qlib makes Python of an expression and evaluates it. Here the same text is parsed, and what Python would do to
-Qlib's objects is done to the tree. Whatever is not certain to be the same is `Unsupported`, and left to Qlib.
-Pure: knows no data.
+Qlib makes Python of an expression and calls `eval` on it. So only numbers, arithmetic, $fields and Qlib's own
+operators pass, each with the arguments that it takes. Knows no data.
 """
 
 from __future__ import annotations
@@ -12,22 +11,29 @@ import operator
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
-FIELD: Final = re.compile(r"(?<!\$)\$(\w+)", re.ASCII)
-MARK: Final = "field__"
+LONGEST: Final = 2_000
+LONGEST_WINDOW: Final = 2_500
 LARGEST_NUMBER: Final = 1 << 53
-ARITHMETIC: Final[Mapping[type[ast.operator], str]] = {
+ALPHABET: Final = re.compile(r"[A-Za-z0-9_$ .,()+\-*/<>=!&|]+")
+WORD: Final = re.compile(r"(?<![\w.$])(\$?)([A-Za-z_]\w*)", re.ASCII)
+MARK: Final = "field_"
+"""Stands for $ while Python's parser reads the expression."""
+INFIX: Final[Mapping[type[ast.operator], str]] = {
     ast.Add: "Add",
     ast.Sub: "Sub",
     ast.Mult: "Mul",
     ast.Div: "Div",
     ast.Pow: "Power",
+    ast.BitAnd: "And",
+    ast.BitOr: "Or",
 }
-LOGIC: Final[Mapping[type[ast.operator], str]] = {ast.BitAnd: "And", ast.BitOr: "Or"}
 COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
     ast.Gt: "Gt",
     ast.GtE: "Ge",
@@ -37,44 +43,65 @@ COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
     ast.NotEq: "Ne",
 }
 MIRRORED: Final = {"Gt": "Lt", "Ge": "Le", "Lt": "Gt", "Le": "Ge", "Eq": "Eq", "Ne": "Ne"}
-"""Python asks the right side where the left one is a number."""
+"""The comparison that Python evaluates when the left side is a number."""
 FOLDED: Final[Mapping[str, Callable[[float, float], float]]] = {
     "Add": operator.add,
     "Sub": operator.sub,
     "Mul": operator.mul,
     "Div": operator.truediv,
 }
-PAIRS: Final = frozenset({*ARITHMETIC.values(), "Greater", "Less"})
-SINGLES: Final = frozenset({"Abs", "Log", "Sign"})
+"""Python computes these of two numbers before Qlib sees them."""
+PAIRS: Final = frozenset({"Add", "Sub", "Mul", "Div", "Power", "Greater", "Less"})
+LOGIC: Final = frozenset({"And", "Or", "Not"})
 SHIFTS: Final = frozenset({"Ref", "Delta"})
+"""The operators whose number of days may be negative: they look ahead."""
 REGRESSIONS: Final = frozenset({"Slope", "Rsquare", "Resi"})
 WINDOWS: Final = frozenset(
     {"Mean", "Sum", "Std", "Var", "Max", "Min", "Med", "Count", "IdxMax", "IdxMin", "Rank"}
 )
 PAIRED_WINDOWS: Final = frozenset({"Corr", "Cov"})
+OF_FLOATS: Final = SHIFTS | REGRESSIONS | PAIRED_WINDOWS | {"Abs", "Log", "Sign", "Quantile"}
 ORDERED: Final = frozenset({"Med", "Quantile"})
-"""They keep their window in order, and of zeros with other signs any."""
+"""Operators that keep their window sorted, so that zeros with different signs lose their order."""
 REMEMBERING: Final = ORDERED | PAIRED_WINDOWS | REGRESSIONS | {"Mean", "Sum", "Count", "Std", "Var"}
 """What does not follow from its window alone."""
+OPERATORS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("Abs", "Sign", "Log", "Not"), "x"),
+    **dict.fromkeys(("Power", "Add", "Sub", "Mul", "Div", "Greater", "Less"), "xx"),
+    **dict.fromkeys(("Gt", "Ge", "Lt", "Le", "Eq", "Ne", "And", "Or"), "xx"),
+    "If": "xxx",
+    **dict.fromkeys(("Ref", "Delta", "Mean", "Sum", "Std", "Var", "Skew", "Kurt", "Max", "Min"), "xn"),
+    **dict.fromkeys(("IdxMax", "IdxMin", "Med", "Mad", "Rank", "Count", "Slope", "Rsquare", "Resi"), "xn"),
+    **dict.fromkeys(("WMA", "EMA"), "xn"),
+    "Quantile": "xnq",
+    **dict.fromkeys(("Corr", "Cov"), "xxn"),
+}
+"""Qlib's operators with their arguments: x an expression, n a number of days, q a share."""
+
+
+class ExpressionError(ValueError):
+    """Why a text is not an expression, as the second half of a sentence."""
 
 
 class Unsupported(Exception):  # noqa: N818 - it is a finding, and Qlib's to deal with
-    """What an expression holds that is left to Qlib."""
+    """The part of an expression that is left to Qlib."""
 
 
 class ValueKind(Enum):
-    """What an expression gives for each day."""
+    """The type of the values that an expression gives for each day."""
 
     NUMBER = auto()
     FLOAT = auto()
     TRUTH = auto()
     WHOLE = auto()
     """Whole numbers of 64 bits, as two numbers of an If make them."""
+    QLIB = auto()
+    """Left to Qlib: it is not certain that it would be the same here."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One operator with its operands; a field has a name, a number its value, a window its days."""
+    """An operator with its operands; a field has a name, a number its value, a window its days."""
 
     operator: str
     kind: ValueKind
@@ -87,7 +114,7 @@ class Node:
         return self._hash
 
     def __post_init__(self) -> None:
-        # A tree is looked up as often as it is computed, and hashing it anew would walk through it.
+        # Nodes are dictionary keys, and hashing a tree each time would walk through all of it.
         parts = (self.operator, self.operands, self.name, self.number, self.days)
         object.__setattr__(self, "_hash", hash(parts))
 
@@ -95,12 +122,12 @@ class Node:
 
     @property
     def arrays(self) -> tuple[Node, ...]:
-        """Give the operands that are not plain numbers."""
+        """Return the operands that are not plain numbers."""
         return tuple(operand for operand in self.operands if operand.kind is not ValueKind.NUMBER)
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Say how many days before and after Qlib loads for this; not always what the result depends on."""
+        """Return how many days Qlib loads before and after; the result may depend on fewer."""
         inner = [operand.extent for operand in self.arrays] or [(0, 0)]
         before, after = max(one for one, _ in inner), max(one for _, one in inner)
         if self.operator == "Ref":
@@ -109,12 +136,12 @@ class Node:
 
     @property
     def reach(self) -> int:
-        """Say how many days back this operator looks, one more than a window has for who leaves it."""
+        """Return how many days back this operator looks, the day that leaves a window included."""
         return max(self.days, 0)
 
     @property
     def ahead(self) -> int:
-        """Say how many days after a day its value may depend on, whatever Qlib loads."""
+        """Return how many days after a day its value may depend on."""
         inner = max([operand.ahead for operand in self.arrays], default=0)
         if self.operator == "Ref":
             return max(inner - self.days, 0)
@@ -122,151 +149,164 @@ class Node:
 
     @property
     def fields(self) -> frozenset[str]:
-        """Name the fields of the dataset that it is made of."""
+        """Return the dataset's fields that the expression reads."""
         inner = frozenset[str]().union(*(operand.fields for operand in self.arrays))
         return inner | {self.name} if self.operator == "Field" else inner
 
 
 def parse(text: str) -> Node:
-    """Make a tree of an expression, or say what of it is left to Qlib."""
-    if MARK in text:
-        raise Unsupported(f"the name {MARK}")
+    """Return the tree of an expression that can be computed here; any other is Unsupported."""
     try:
-        tree = ast.parse(FIELD.sub(rf"{MARK}\1", text).strip(), mode="eval").body
-        node = _node(tree)
-    except (SyntaxError, RecursionError, ZeroDivisionError, OverflowError) as error:
-        raise Unsupported("what cannot be read") from error
-    if node.kind is ValueKind.NUMBER:
-        raise Unsupported("a number alone")
+        node = read(text)
+    except ExpressionError as error:
+        raise Unsupported(str(error)) from error
+    if node.kind is ValueKind.QLIB:
+        raise Unsupported(text)
     return node
 
 
-def _node(tree: ast.expr) -> Node:  # noqa: PLR0911, RET503 - a table, whose end does not return
+def read(text: str) -> Node:
+    """Return the tree of an expression that Qlib may evaluate."""
+    if not ALPHABET.fullmatch(text) or len(text) > LONGEST:
+        raise ExpressionError(
+            f"may hold letters, digits and $ _ . , ( ) + - * / < > = ! & | and {LONGEST:,} characters"
+        )
+    try:
+        node = _node(ast.parse(WORD.sub(_known_word, text.strip()), mode="eval").body)
+        fields = node.fields
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ExpressionError(
+            "cannot be read: see that its brackets are right, and quote it where it stands in a list of [ ]"
+        ) from error
+    if not fields:
+        raise ExpressionError("names no field such as $close")
+    return node
+
+
+def _known_word(match: re.Match[str]) -> str:
+    dollar, word = match.groups()
+    if dollar:
+        return MARK + word
+    if word not in OPERATORS:
+        raise ExpressionError(f'uses "{word}", which is no operator; {did_you_mean(word, OPERATORS)}')
+    return word
+
+
+def _node(tree: ast.expr) -> Node:
     match tree:
         case ast.Name(id=name) if name.startswith(MARK):
             return Node("Field", ValueKind.FLOAT, name=name.removeprefix(MARK).lower())
-        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            return _number(value)
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _number(-_plain(_node(operand)))
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC:
-            return _arithmetic(ARITHMETIC[type(op)], _node(left), _node(right))
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in LOGIC:
-            return _call(LOGIC[type(op)], [_node(left), _node(right)])
+        case ast.Constant() | ast.UnaryOp():
+            return _signed(tree)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in INFIX:
+            return _arithmetic(tree, INFIX[type(op)], _node(left), _node(right))
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in COMPARISONS:
             return _comparison(COMPARISONS[type(op)], _node(left), _node(right))
-        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
-            return _call(name, [_node(argument) for argument in arguments])
-    _leave_to_qlib(ast.unparse(tree).replace(MARK, "$")[:40])
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in OPERATORS:
+            return _call(name, arguments)
+    raise _foreign(tree)
+
+
+def _foreign(tree: ast.expr) -> ExpressionError:
+    return ExpressionError(
+        f'holds "{_shown(tree)}", which is neither a number, a $field, arithmetic nor an operator of Qlib\'s'
+    )
+
+
+def _shown(tree: ast.expr) -> str:
+    return ast.unparse(tree).replace(MARK, "$")[:40]
+
+
+def _signed(tree: ast.expr) -> Node:
+    match tree:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return _number(value)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            node = _node(operand)
+            if node.operator != "Number":
+                raise ExpressionError(f'puts a sign before "{_shown(operand)}"; write -1 * instead')
+            return _number(-node.number if isinstance(sign, ast.USub) else node.number)
+    raise _foreign(tree)
 
 
 def _number(value: float) -> Node:
-    if abs(value) > LARGEST_NUMBER:
-        _leave_to_qlib(f"the number {value}")
     # 1 is 1.0 and 0.0 is -0.0 for Python, and numpy makes something else of each: the name tells them apart.
-    return Node("Number", ValueKind.NUMBER, name=f"{type(value).__name__} {value!r}", number=value)
+    kind = ValueKind.NUMBER if abs(value) <= LARGEST_NUMBER else ValueKind.QLIB
+    return Node("Number", kind, name=f"{type(value).__name__} {value!r}", number=value)
 
 
-def _plain(node: Node) -> float:
-    if node.kind is not ValueKind.NUMBER:
-        _leave_to_qlib("a sign before an expression")
-    return node.number
-
-
-def _arithmetic(name: str, left: Node, right: Node) -> Node:
-    if left.kind is right.kind is ValueKind.NUMBER:
-        if name not in FOLDED:
-            _leave_to_qlib("a power of numbers")
+def _arithmetic(tree: ast.expr, name: str, left: Node, right: Node) -> Node:
+    if name == "Power" and not (left.fields or right.fields):
+        raise _foreign(tree)  # Python would compute it, which may take for ever
+    if name not in FOLDED or not left.operator == right.operator == "Number":
+        return _applied(name, (left, right))
+    try:
         return _number(FOLDED[name](left.number, right.number))
-    return _call(name, [left, right])
+    except ArithmeticError as error:
+        raise _foreign(tree) from error
 
 
 def _comparison(name: str, left: Node, right: Node) -> Node:
     if left.kind is ValueKind.NUMBER:
         name, left, right = MIRRORED[name], right, left
-    return _call(name, [left, right])
+    return _applied(name, (left, right))
 
 
-def _call(name: str, given: list[Node]) -> Node:  # noqa: PLR0911 - a table
-    kinds = [node.kind for node in given]
-    if name in PAIRS and _are_floats(kinds, 2):
-        return Node(name, ValueKind.FLOAT, tuple(given))
-    if name in MIRRORED and _are_floats(kinds, 2):
-        return Node(name, ValueKind.TRUTH, tuple(given))
-    if name in {"And", "Or"} and kinds == [ValueKind.TRUTH, ValueKind.TRUTH]:
-        return Node(name, ValueKind.TRUTH, tuple(given))
-    if name == "Not" and kinds == [ValueKind.TRUTH]:
-        return Node(name, ValueKind.TRUTH, tuple(given))
-    if name in SINGLES and kinds == [ValueKind.FLOAT]:
-        return Node(name, ValueKind.FLOAT, tuple(given))
-    if name == "If" and len(kinds) == 3:  # noqa: PLR2004 - the condition and both sides
-        return _choice(given)
-    return _over_days(name, given, kinds)
+def _call(name: str, arguments: list[ast.expr]) -> Node:
+    wanted = OPERATORS[name]
+    if len(arguments) != len(wanted):
+        raise ExpressionError(f"gives {name} {len(arguments)} arguments; it takes {len(wanted)}")
+    given = list(zip(wanted, arguments, strict=True))
+    operands = tuple(_node(one) for kind, one in given if kind == "x")
+    days = next((_days(name, one) for kind, one in given if kind == "n"), 0)
+    share = next((_plain(name, one) for kind, one in given if kind == "q"), 0)
+    if not 0 <= share <= 1:
+        raise ExpressionError(f"gives {name} a share outside of 0 to 1")
+    return _applied(name, operands, days, share)
 
 
-def _are_floats(kinds: list[ValueKind], count: int) -> bool:
-    return (
-        len(kinds) == count
-        and ValueKind.FLOAT in kinds
-        and all(kind in (ValueKind.FLOAT, ValueKind.NUMBER) for kind in kinds)
-    )
+def _days(name: str, tree: ast.expr) -> int:
+    days = _plain(name, tree)
+    least = -LONGEST_WINDOW if name in SHIFTS else 1
+    if not isinstance(days, int) or not least <= days <= LONGEST_WINDOW or days == 0:
+        raise ExpressionError(
+            f"gives {name} {days} days; write a whole number from {least} to {LONGEST_WINDOW}, not 0"
+        )
+    return days
 
 
-def _choice(given: list[Node]) -> Node:
-    condition, *sides = given
-    if condition.kind is ValueKind.NUMBER or any(
-        side.kind not in (ValueKind.FLOAT, ValueKind.NUMBER) for side in sides
-    ):
-        _leave_to_qlib("an If of such parts")
+def _plain(name: str, tree: ast.expr) -> float:
+    if not isinstance(tree.operand if isinstance(tree, ast.UnaryOp) else tree, ast.Constant):
+        raise ExpressionError(f"gives {name} something else than a plain number where one is needed")
+    return _signed(tree).number
+
+
+def _applied(name: str, operands: tuple[Node, ...], days: int = 0, share: float = 0) -> Node:
+    return Node(name, _kind(name, operands, share), operands, days=days, number=share)
+
+
+def _kind(name: str, operands: tuple[Node, ...], share: float) -> ValueKind:
+    kinds = {operand.kind for operand in operands}
+    if name == "If":
+        return _kind_of_if(*operands)
+    if name == "Quantile" and share in (0, 1):
+        return ValueKind.QLIB
+    return next((kind for names, fit, kind in KINDS if name in names and fit(kinds)), ValueKind.QLIB)
+
+
+def _kind_of_if(condition: Node, *sides: Node) -> ValueKind:
+    if condition.kind in (ValueKind.NUMBER, ValueKind.QLIB) or not {side.kind for side in sides} <= FLOATS:
+        return ValueKind.QLIB
     whole = all(side.kind is ValueKind.NUMBER and isinstance(side.number, int) for side in sides)
-    return Node("If", ValueKind.WHOLE if whole else ValueKind.FLOAT, tuple(given))
+    return ValueKind.WHOLE if whole else ValueKind.FLOAT
 
 
-def _over_days(name: str, given: list[Node], kinds: list[ValueKind]) -> Node:  # noqa: RET503
-    one = kinds == [given[0].kind, ValueKind.NUMBER] if given else False
-    if name in SHIFTS and kinds == [ValueKind.FLOAT, ValueKind.NUMBER]:
-        return Node(name, ValueKind.FLOAT, (given[0],), days=_shift(given[1]))
-    if name in REGRESSIONS and kinds == [ValueKind.FLOAT, ValueKind.NUMBER]:
-        return Node(name, ValueKind.FLOAT, (given[0],), days=_window(given[1]))
-    if name in WINDOWS and one and kinds[0] is not ValueKind.NUMBER:
-        return Node(name, ValueKind.FLOAT, (given[0],), days=_window(given[1]))
-    if name == "Quantile" and kinds == [ValueKind.FLOAT, ValueKind.NUMBER, ValueKind.NUMBER]:
-        return Node(name, ValueKind.FLOAT, (given[0],), days=_window(given[1]), number=_share(given[2]))
-    if name in PAIRED_WINDOWS and kinds == [ValueKind.FLOAT, ValueKind.FLOAT, ValueKind.NUMBER]:
-        return Node(name, ValueKind.FLOAT, (given[0], given[1]), days=_window(given[2]))
-    _leave_to_qlib(f"{name} of what it is given here" if name in KNOWN else name)
-
-
-def _window(node: Node) -> int:
-    if not isinstance(node.number, int) or node.number < 1:
-        _leave_to_qlib(f"a window of {node.number} days")
-    return node.number
-
-
-def _shift(node: Node) -> int:
-    if not isinstance(node.number, int) or node.number == 0:
-        _leave_to_qlib(f"a shift by {node.number} days")
-    return node.number
-
-
-def _share(node: Node) -> float:
-    if not 0 < node.number < 1:
-        _leave_to_qlib(f"a quantile of {node.number}")
-    return node.number
-
-
-def _leave_to_qlib(what: str) -> NoReturn:
-    raise Unsupported(what)
-
-
-KNOWN: Final = (
-    PAIRS
-    | SINGLES
-    | SHIFTS
-    | REGRESSIONS
-    | WINDOWS
-    | PAIRED_WINDOWS
-    | MIRRORED.keys()
-    | {"And", "Or", "Not", "If", "Quantile"}
+FLOATS: Final = frozenset({ValueKind.FLOAT, ValueKind.NUMBER})
+KINDS: Final[tuple[tuple[Container[str], Callable[[set[ValueKind]], bool], ValueKind], ...]] = (
+    (PAIRS, lambda kinds: ValueKind.FLOAT in kinds and kinds <= FLOATS, ValueKind.FLOAT),
+    (COMPARISONS.values(), lambda kinds: ValueKind.FLOAT in kinds and kinds <= FLOATS, ValueKind.TRUTH),
+    (LOGIC, lambda kinds: kinds == {ValueKind.TRUTH}, ValueKind.TRUTH),
+    (OF_FLOATS, lambda kinds: kinds == {ValueKind.FLOAT}, ValueKind.FLOAT),
+    (WINDOWS, lambda kinds: kinds.isdisjoint({ValueKind.NUMBER, ValueKind.QLIB}), ValueKind.FLOAT),
 )
-"""The operators that are computed here."""
+"""Operators, the kinds of operands of which they are computed here, and what they give."""

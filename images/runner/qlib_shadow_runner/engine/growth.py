@@ -1,8 +1,8 @@
-"""What of a finished matrix is still true when the dataset has gained days, and what is to be computed.
+"""Which part of an earlier matrix is still valid after the dataset gained days, and what must be computed.
 
-An instrument goes on where it was left if its files are what they were and something appended, and no row is
-missing; another one, new or with another past, is computed wholly. Knows what was kept and what is asked;
-computes no expression.
+An instrument continues from its saved state if its files are unchanged but for appended days, and no row is
+missing. An instrument that is new, or whose past has changed, is computed wholly. This module compares what
+was kept with what is requested, and computes no expression.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Growth:
-    """An earlier matrix, and how far it holds."""
+    """An earlier matrix, and which of its rows are reused."""
 
     stored: StoredMatrix
     settled: Whole
-    """The day up to which each instrument goes on from what is remembered; -1 for who is computed wholly."""
+    """For each instrument the last day of its saved state, or -1 if it is computed wholly."""
     kept: Floats
-    """What is remembered, for the instruments of now."""
+    """The saved state of running sums, for the requested instruments."""
     source: Whole
-    """For each row of now its row then, or any."""
+    """For each requested row the number of the same row in the earlier matrix, or any number."""
     shared: int
-    """So many rows at the beginning are the same."""
+    """The number of first rows that are the same in both."""
     moved: Whole
-    """Rows after those that are taken from elsewhere."""
+    """Later rows that are copied from other positions."""
     computed: Whole
     """Rows that are computed."""
     days: int
-    """New days."""
+    """The number of new days."""
 
     @property
     def recomputed_instruments(self) -> int:
-        """Count the instruments that are computed wholly."""
+        """Return the number of instruments that are computed wholly."""
         return int((self.settled == NOTHING).sum())
 
     def missing(self, rows: Rows) -> Rows:
-        """Give the rows that are computed."""
+        """Return the rows that are computed."""
         return Rows(rows.days[self.computed], rows.instruments[self.computed])
 
     def copy(self, numbers: Sequence[int], matrix: Matrix, threads: int) -> None:
-        """Take over what is still true of some columns."""
+        """Copy the valid rows of some columns."""
 
         def column(number: int) -> None:
             old, new = self.stored.matrix[number], matrix[number]
@@ -73,31 +73,31 @@ class Growth:
 
 
 class PreviousMatrix(NamedTuple):
-    """What each instrument of now has in an earlier matrix, if every row of it is there."""
+    """What an earlier matrix holds of each requested instrument, if it has every row."""
 
     order: Whole
-    """Its number then; -1 for none."""
+    """The instrument's number in the earlier matrix; -1 if it is not there."""
     settled: Whole
-    """The day up to which it goes on from what is remembered; -1 for who is computed wholly."""
+    """The last day of its saved state, or -1 if it is computed wholly."""
     until: Whole
-    """The day up to which its values are what they were."""
+    """The last day whose values are unchanged."""
 
 
 def describe(inputs: Inputs, memory: RunningMemory, last: int) -> dict[str, object]:
-    """Say of a matrix what will be asked when the dataset has grown."""
+    """Return what a later request compares with: the files, the symbols and their last final days."""
     return {
         "last": last,
         "symbols": list(inputs.symbols),
         "settled": memory.settled.tolist(),
-        "files": inputs.signed(),
+        "inputs": inputs.signed(),
     }
 
 
 def match_previous(about: Content, inputs: Inputs, ahead: int) -> PreviousMatrix | None:
-    """Say who may go on from an earlier matrix, by what it says of itself; None where nobody may."""
+    """Compare an earlier matrix's description with the files of now; None if no instrument can continue."""
     then = {symbol: number for number, symbol in enumerate(about["symbols"])}
     order = np.array([then.get(symbol, NOTHING) for symbol in inputs.symbols], np.int64)
-    begun, same = inputs.begin_with(about["files"], order)
+    begun, same = inputs.begin_with(about["inputs"], order)
     settled = np.where(begun, np.array(about["settled"], np.int64)[order], NOTHING)
     if (settled == NOTHING)[inputs.present].all():
         return None
@@ -106,7 +106,7 @@ def match_previous(about: Content, inputs: Inputs, ahead: int) -> PreviousMatrix
 
 
 def grow(stored: StoredMatrix, before: PreviousMatrix, rows: Rows, last: int) -> Growth | None:
-    """Say what an earlier matrix gives for these rows; None where that is nothing."""
+    """Return what an earlier matrix gives for these rows; None if that is nothing."""
     order, settled, until = before.order, before.settled.copy(), before.until.copy()
     until[settled == NOTHING] = NOTHING
     source, there = _sources(stored, order, rows, stored.about["last"])
@@ -126,7 +126,7 @@ def grow(stored: StoredMatrix, before: PreviousMatrix, rows: Rows, last: int) ->
 def _sources(
     stored: StoredMatrix, order: Whole, rows: Rows, last: int
 ) -> tuple[Whole, npt.NDArray[np.bool_]]:
-    """Find each row among the earlier ones; both are by day, then by symbol."""
+    """Return each row's number in the earlier matrix, and whether it is there; both are sorted alike."""
     width = len(order)
     now = np.full(stored.memory.shape[1], NOTHING)
     now[order[order >= 0]] = np.flatnonzero(order >= 0)
@@ -153,7 +153,7 @@ def _prefix(source: Whole, there: npt.NDArray[np.bool_]) -> int:
 
 @dataclass(frozen=True)
 class StoredMatrix:
-    """A matrix that was found, mapped and not read."""
+    """A kept matrix, mapped into memory and not yet read."""
 
     days: Whole
     instruments: Whole

@@ -1,4 +1,4 @@
-"""Which files a matrix is made of, how long they were, and up to which day they were final."""
+"""The files from which a matrix is computed: their hashes, lengths, and last final days."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     Truths = npt.NDArray[np.bool_]
     Signed = list[tuple[int, str]]
-    """A file's bytes and their SHA-256; none for a file that is not there."""
+    """The size of each file and the SHA-256 of its bytes; size 0 for a missing file."""
 
 
 class Inputs:
-    """Some fields' files of some instruments, looked at up to a day of the calendar."""
+    """The files of some fields and instruments, considered up to a day of the calendar."""
 
     def __init__(self, bins: Bins, fields: Sequence[str], symbols: Sequence[str], last: int) -> None:
         self._bins, self.fields, self.symbols, self._last = bins, fields, symbols, last
 
     @cached_property
     def settled(self) -> Whole:
-        """Give the last day of each instrument on which no file of it can gain anything."""
+        """Return each instrument's last day on which none of its files can still gain a value."""
         settled = np.full(len(self.symbols), self._last)
         for field in self.fields:
             there = self._sizes(field) > 0
@@ -41,23 +41,23 @@ class Inputs:
 
     @property
     def present(self) -> Truths:
-        """Say which instruments have any file."""
+        """Return which instruments have any file."""
         present: Truths = np.max([self._sizes(field) for field in self.fields], axis=0) > 0
         return present
 
     def ended(self, last: int) -> Truths:
-        """Say which instruments have no file that goes on after a day."""
+        """Return which instruments have no file that continues after a day."""
         ended: Truths = np.max([self._bins.ends(name) for name in self.fields], axis=0) <= last + 1
         return ended
 
     def signed(self) -> dict[str, Signed]:
-        """Sign every file, by field, in the instruments' order."""
+        """Return size and hash of every file, by field, in the order of the instruments."""
         return {field: self._digests(field, self._sizes(field).tolist()) for field in self.fields}
 
     def begin_with(self, signed: Mapping[str, Signed], order: Whole) -> tuple[Truths, Truths]:
-        """Say whose files begin with those that were signed, and whose are just those.
+        """Return which instruments' files begin with the signed files, and which equal them.
 
-        `order` says for each instrument which of the signed ones it is; -1 for none.
+        `order` gives for each instrument its number among the signed ones; -1 if it is not there.
         """
         begun = order >= 0
         same = begun.copy()

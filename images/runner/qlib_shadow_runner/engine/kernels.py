@@ -1,6 +1,6 @@
-"""Compiled loops for what pandas and Qlib do with a Python function for each day, or slowly.
+"""Compiled loops for operators that pandas and Qlib compute slowly or by calling Python for each day.
 
-Each repeats the order of operations of what it stands for, so that the results are the same to the last bit.
+Each performs the operations of the original in the same order, so that the results have the same bits.
 `slope`, `rsquare` and `resi` follow the order of Qlib's `qlib/data/_libs/rolling.pyx`:
 
     Copyright (c) Microsoft Corporation.
@@ -84,7 +84,7 @@ def rank(values: Floats, starts: Whole, out: Floats) -> None:
 
 @compiled("i8(f8[::1], i8, f8, b1)")
 def _place(ordered: Floats, count: int, value: float, after: bool) -> int:  # noqa: FBT001
-    # Zeros of both signs are equal: who comes goes after its equals, who leaves is the first of them.
+    # Zeros of both signs are equal: a new value goes after its equals, and the first of them leaves.
     low, high = 0, count
     while low < high:
         middle = (low + high) >> 1
@@ -102,7 +102,7 @@ def quantile(values: Floats, starts: Whole, window: int, share: float, out: Floa
     count, before = 0, 0
     for i in range(values.size):
         start = starts[i]
-        if start >= i:  # the first of an instrument, or a window of one
+        if start >= i:  # the first day of an instrument, or a window of one
             count, before = 0, start
         for j in range(before, start):
             leaver = values[j]
@@ -144,7 +144,7 @@ def regress(  # noqa: PLR0917
 ) -> None:
     """Qlib's sums of a regression on the days: 0 for the slope, 1 for R squared, 2 for the last residual.
 
-    What is skipped, saved and remembered is as in `running`.
+    `skip`, `save` and `memory` have the meaning that they have in `running`.
     """
     for number in range(offsets.size - 1):
         begin = offsets[number]

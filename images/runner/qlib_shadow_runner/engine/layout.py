@@ -1,7 +1,7 @@
 """Which days each instrument has: all instruments one after another on one flat array.
 
-A `Layout` is what pandas' index is to a Series, for all instruments at once. Two values with the same layout
-are combined position by position. Knows numpy alone.
+A `Layout` is for all instruments at once what an index is for a pandas Series. Two values with the same
+layout are combined position by position. Depends on numpy alone.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Whole = npt.NDArray[np.int64]
-    import numpy.typing as npt
 
 MISSING: Final = -1
 
 
 class Layout:
-    """The days `first` to before `end` of the calendar, for each instrument; made by `Layouts` alone."""
+    """The days from `first` to before `end` of the calendar, for each instrument; `Layouts` creates it."""
 
     def __init__(self, first: Whole, end: Whole) -> None:
         self.first, self.end = first, end
@@ -32,48 +31,48 @@ class Layout:
 
     @cached_property
     def counts(self) -> Whole:
-        """Count each instrument's days."""
+        """Return the number of days of each instrument."""
         return self.end - self.first
 
     @cached_property
     def offsets(self) -> Whole:
-        """Say where each instrument begins on the flat array; one more for its end."""
+        """Return where each instrument begins on the flat array, and the length of the array."""
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts)])
 
     @property
     def size(self) -> int:
-        """Give the length of the flat array."""
+        """Return the length of the flat array."""
         return int(self.offsets[-1])
 
     @cached_property
     def positions(self) -> Whole:
-        """Give 0, 1, 2 and so on."""
+        """Return 0, 1, 2 and so on."""
         return np.arange(self.size, dtype=np.int64)
 
     @cached_property
     def ends(self) -> Whole:
-        """Give the end of the window that ends with each position."""
+        """Return the end of the window that ends with each position."""
         return self.positions + 1
 
     @cached_property
     def beginnings(self) -> Whole:
-        """Say for each position where its instrument begins."""
+        """Return for each position where its instrument begins."""
         return np.repeat(self.offsets[:-1], self.counts)
 
     @cached_property
     def endings(self) -> Whole:
-        """Say for each position where its instrument ends."""
+        """Return for each position where its instrument ends."""
         return np.repeat(self.offsets[1:], self.counts)
 
     @cached_property
     def days(self) -> Whole:
-        """Give each position's day, as its place in the calendar."""
+        """Return the day of each position, as its position in the calendar."""
         return self.positions + np.repeat(self.first - self.offsets[:-1], self.counts)
 
     def starts(self, window: int) -> Whole:
-        """Give the start of the window that ends with each position, within its instrument.
+        """Return the start of the window that ends with each position, within its instrument.
 
-        pandas' kernels begin anew where a window does not overlap the one before, as the first of an
+        pandas' kernels start again where a window does not overlap the one before, as the first window of an
         instrument does not: so one call for all instruments gives what one call for each gives.
         """
         if window not in self._starts:
@@ -82,19 +81,19 @@ class Layout:
 
 
 class Layouts:
-    """Gives equal layouts as one object, so that comparing them costs nothing."""
+    """Returns equal layouts as the same object, so that comparing them is cheap."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bytes], Layout] = {}
 
     def of(self, first: Whole, end: Whole) -> Layout:
-        """Give the layout of these days; who has none has none from day 0 on."""
+        """Return the layout of these days; an instrument without days begins on day 0."""
         empty = first >= end
         first, end = np.where(empty, 0, first), np.where(empty, 0, end)
         return self._known.setdefault((first.tobytes(), end.tobytes()), Layout(first, end))
 
     def union(self, one: Layout, other: Layout) -> tuple[Layout, Whole]:
-        """Give the days of either, and the instruments that would have a gap between them."""
+        """Return the days of either layout, and the instruments with a gap between them."""
         if one is other:
             return one, np.empty(0, np.int64)
         no_one, no_other = one.counts == 0, other.counts == 0
@@ -106,16 +105,16 @@ class Layouts:
         return self.of(first, end), np.flatnonzero(apart)
 
     def since(self, layout: Layout, first: Whole) -> Layout:
-        """Give the days of a layout from a day of each instrument on."""
+        """Return the days of a layout from one day of each instrument on."""
         return self.of(np.maximum(layout.first, first), layout.end)
 
     def within(self, layout: Layout, first: int, end: int) -> Layout:
-        """Give the days of a layout that lie in a span."""
+        """Return the days of a layout that lie in a span."""
         return self.of(np.maximum(layout.first, first), np.minimum(layout.end, end))
 
 
 def fit(values: npt.NDArray[np.generic], layout: Layout, wanted: Layout) -> npt.NDArray[np.generic]:
-    """Put values where they belong in another layout, NaN on its other days: as pandas' alignment does."""
+    """Return values aligned to another layout as pandas aligns: NaN on the days that they do not have."""
     if layout is wanted:
         return values
     first, end = np.maximum(layout.first, wanted.first), np.minimum(layout.end, wanted.end)
@@ -132,7 +131,7 @@ def fit(values: npt.NDArray[np.generic], layout: Layout, wanted: Layout) -> npt.
 
 
 def places(layout: Layout, instruments: Whole, days: Whole) -> Whole:
-    """Say where instruments and days are on a layout's flat array, or `MISSING`."""
+    """Return the positions of instruments and days on a layout's flat array, or `MISSING`."""
     first, end = layout.first[instruments], layout.end[instruments]
     there = (days >= first) & (days < end)
     return np.where(there, layout.offsets[:-1][instruments] + days - first, MISSING)
@@ -140,17 +139,16 @@ def places(layout: Layout, instruments: Whole, days: Whole) -> Whole:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows, as places in the calendar and among the universe's instruments."""
+    """The rows of a matrix, as positions in the calendar and in the universe's instruments."""
 
     days: Whole
     instruments: Whole
 
 
 def release_pages(values: npt.NDArray[Any]) -> None:
-    """Give the pages of an array back, if it lies in a mapped file.
+    """Let the kernel reuse the pages of an array if it is mapped from a file; other arrays are unchanged.
 
-    What was written stays in the kernel's copy of the file; whoever looks again finds it there. Memory of
-    this process does nothing.
+    Written values stay in the kernel's copy of the file, and a later access reads them again.
     """
     owner: Any = values
     while isinstance(owner, np.ndarray):

@@ -1,7 +1,7 @@
 """Many expressions over all instruments: one row for each day and instrument, one column for each expression.
 
-The rows are in the order of Qlib's handlers: by day, then by instrument. The columns lie where the caller
-says: in memory, or in a file.
+The rows are in the order of Qlib's handlers: by day, then by instrument. The caller provides the columns, in
+memory or in a mapped file.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.float32]
 
 KEPT: Final = 8
-"""Layouts whose rows' places are remembered; each costs 8 bytes a row."""
+"""The number of layouts whose row positions are kept; each costs 8 bytes a row."""
 
 
 @dataclass(frozen=True)
 class Universe:
-    """Instruments in order, the folders of their files, and their spans; none where all days count."""
+    """Sorted instruments, the folders of their files, and their listed spans; None if every day counts."""
 
     symbols: tuple[str, ...]
     folders: tuple[str, ...]
@@ -55,11 +55,11 @@ class ExpressionMatrix:
 
     @property
     def irregular(self) -> list[str]:
-        """Name the instruments that were left out, because Qlib has a way of its own with them."""
+        """Return the instruments that are left out because their files need Qlib's own handling."""
         return [self._universe.symbols[number] for number in sorted(self._shapes.irregular)]
 
     def rows(self, nodes: Sequence[Node]) -> Rows:
-        """Find the rows: the days on which any expression has a place, within the spans."""
+        """Return the rows: the days on which any expression has a value, within the listed spans."""
         whole = self._hull(nodes)
         keep = self._kept(whole)
         grid = np.zeros((self._last + 1 - self._first, len(self._universe.symbols)), np.bool_)
@@ -69,7 +69,7 @@ class ExpressionMatrix:
         return Rows(days + self._first, instruments)
 
     def inputs(self, nodes: Sequence[Node]) -> Inputs:
-        """Say which files the expressions are made of."""
+        """Return the files that the expressions read."""
         fields = sorted(frozenset[str]().union(*(node.fields for node in nodes)))
         return Inputs(self._bins, fields, self._universe.symbols, self._last)
 
@@ -81,7 +81,7 @@ class ExpressionMatrix:
         threads: int,
         growth: Growth | None = None,
     ) -> RunningMemory:
-        """Compute each expression into its column, or what an earlier one lacks; say what is remembered."""
+        """Compute each expression's column, or the rows that `growth` lacks; return the new state."""
         parts = [self._part(node) for node in nodes]
         memory = self._memory(nodes, growth)
         start_days = StartDays(self._shapes, self._layouts, memory)
@@ -89,20 +89,20 @@ class ExpressionMatrix:
         if growth:
             rows = growth.missing(rows)
         where = growth.computed if growth else slice(None)
-        remembered: dict[Layout, tuple[Whole, bool]] = {}
+        gathers: dict[Layout, tuple[Whole, bool]] = {}
 
         def column(number: int) -> None:
             part = parts[number]
             layout = start_days.of(part)
-            if layout not in remembered:
-                for forgotten in list(remembered)[: 1 - KEPT]:
-                    remembered.pop(forgotten, None)
-                remembered[layout] = _gather(layout, rows)
-            gather, some_missing = remembered.get(layout) or _gather(layout, rows)
+            if layout not in gathers:
+                for oldest in list(gathers)[: 1 - KEPT]:
+                    gathers.pop(oldest, None)
+                gathers[layout] = _gather(layout, rows)
+            gather, some_missing = gathers.get(layout) or _gather(layout, rows)
             columns[number][where] = _rows(evaluator.take(part), gather, some_missing=some_missing)
             release_pages(columns[number])
 
-        # Those of one window share most of their parts, which are forgotten when the last of them is done.
+        # Expressions of the same window share most of their parts, which are freed after the last one.
         order = sorted(range(len(nodes)), key=lambda number: _widest(nodes[number]))
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(column, order))
@@ -127,16 +127,16 @@ class ExpressionMatrix:
                 whole = own
             whole, apart = self._layouts.union(whole, own)
             self._shapes.irregular.update(apart.tolist())
-        assert whole is not None, "somebody asked for nothing"
+        assert whole is not None, "a request has at least one expression"
         return whole
 
     def _kept(self, whole: Layout) -> npt.NDArray[np.bool_]:
         spans = self._universe.spans
         keep = np.full(whole.size, spans is None)
-        for number, lives in enumerate(spans or ()):
+        for number, listed_spans in enumerate(spans or ()):
             begin, first, end = whole.offsets[number], whole.first[number], whole.end[number]
-            for born, died in lives:
-                low, high = max(born, first), min(died + 1, end)
+            for listed, delisted in listed_spans:
+                low, high = max(listed, first), min(delisted + 1, end)
                 keep[begin + low - first : begin + max(high, low) - first] = True
         for number in self._shapes.irregular:
             keep[whole.offsets[number] : whole.offsets[number + 1]] = False

@@ -1,11 +1,11 @@
-"""From which day on each part is computed, and what its running sums remember of the days before.
+"""From which day on each part is computed, and the saved state of its running sums.
 
-A dataset that gained a day leaves what was computed as it was. `settled` is the last day of an instrument
-whose data were final then, or -1 where nothing is known: all its days are computed. Of a part that others
-look at `lag` days back, the values are wanted from `lag` days before the first unsettled day on. An operator
-that looks at its window alone is given the days of its window before that; one that remembers more (sums,
-deviations, correlations, regressions) goes on from what it remembered on the last day before. So the bits are
-those of a computation from nothing.
+When a dataset gains a day, the values of earlier days stay valid. `settled` is an instrument's last day whose
+values are final, or -1 where nothing is known and all days are computed. If others look at a part `lag` days
+back, its values are needed from `lag` days before the first new day on. An operator that reads only its
+window gets the days of its window before that. An operator that depends on more (sums, deviations,
+correlations, regressions) continues from its state on the last day before. So the bits equal those of a
+computation of all days.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 WIDTH: Final = 20
-"""Numbers for each part and instrument: a correlation remembers ten, and five for each side's deviation."""
+"""Numbers saved for each part and instrument: ten for a correlation, and five for each side's deviation."""
 NOTHING: Final = -1
 
 
 class Unsettled(Exception):  # noqa: N818 - it is a finding, and answered by a computation from nothing
-    """A part whose past matters and is not known."""
+    """A part that depends on earlier days whose state is not saved; all days must be computed."""
 
 
 class Track(NamedTuple):
-    """Days that are in what is remembered already, days after which it shall be kept, and what it is."""
+    """For each instrument: days already in the saved state, days after which to save it, and the state."""
 
     skip: Whole
     save: Whole
     kept: Floats
 
     def from_number(self, first: int) -> Track:
-        """Give another running sum of the same part its own numbers."""
+        """Return the track of another running sum of the same part, whose numbers begin at `first`."""
         return self._replace(kept=self.kept[:, first:])
 
 
 class RunningMemory:
-    """What the parts of some expressions remember, at `past`; once they are computed, at `now`."""
+    """The state of some expressions' running sums: at `past` before they are computed, then at `now`."""
 
     def __init__(self, parts: Iterable[ExpressionPart], past: Whole, now: Whole, ahead: int) -> None:
         self.lags: dict[ExpressionPart, int] = {}
@@ -60,7 +60,7 @@ class RunningMemory:
 
     @property
     def settled(self) -> Whole:
-        """Say up to which day each instrument can go on from what is remembered; -1 for who cannot."""
+        """Return the last day from which each instrument can continue; -1 if it cannot."""
         settled = self._now.copy()
         for part, number in self._numbers.items():
             if part.node.operator in ORDERED:
@@ -74,11 +74,11 @@ class RunningMemory:
                 self._lag(inner, lag + part.node.reach)
 
     def since(self, lag: int) -> Whole:
-        """Say from which day on each instrument is computed; from the first where nothing is settled."""
+        """Return each instrument's first day to compute; the very first where nothing is settled."""
         return np.where(self._past == NOTHING, 0, self._past + 1 - lag)
 
     def track(self, part: ExpressionPart, layout: Layout) -> Track:
-        """Say how far a part is remembered, on the layout that it is computed on."""
+        """Return what is saved of a part, for the layout on which it is computed."""
         lag = self.lags[part]
         skip = np.where(self._past == NOTHING, 0, self._past + 1 - lag - layout.first)
         save = self._now + 1 - lag - layout.first
@@ -94,18 +94,18 @@ class DaySpan(NamedTuple):
 
     @classmethod
     def of(cls, node: Node, first: int, last: int) -> DaySpan:
-        """Say which days Qlib loads to give an expression from the first to the last."""
+        """Return the days that Qlib loads to compute an expression from the first to the last day."""
         before, after = node.extent
         return cls(max(0, first - before), last + after)
 
 
 class ExpressionPart(NamedTuple):
-    """An expression that is computed from some days on."""
+    """An expression that is computed from a certain day on."""
 
     node: Node
     span: DaySpan
 
     @property
     def parts(self) -> tuple[ExpressionPart, ...]:
-        """Give what it is made of."""
+        """Return the parts of its operands."""
         return tuple(ExpressionPart(node, self.span) for node in self.node.arrays)

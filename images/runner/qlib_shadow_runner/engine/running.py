@@ -1,10 +1,10 @@
-"""pandas' running sums, which go on where they were left: what they remember is given, and taken back.
+"""pandas' running sums as compiled loops that can continue from a saved state.
 
-pandas' kernels keep a sum from day to day, add who comes and subtract who leaves, and so remember rounding
-from the first day on. These do the same operations in the same order, over all instruments one after another,
-and hold what is remembered in a row of numbers for each instrument. Instrument i begins at `offsets[i]`; its
-first `skip[i]` days are in what is remembered already, and what is remembered after `save[i]` days is kept.
-The loops follow pandas' `pandas/_libs/window/aggregations.pyx`:
+pandas' kernels keep a sum from day to day, add the entering and subtract the leaving value, so that rounding
+accumulates from the first day on. These do the same operations in the same order, over all instruments one
+after another. `memory` has a row of numbers for each instrument: the state to continue from, replaced by the
+new state. Instrument i begins at `offsets[i]`; its first `skip[i]` days are in the state already, and the
+state after `save[i]` days is saved. The loops follow pandas' `pandas/_libs/window/aggregations.pyx`:
 
     Copyright (c) 2008-2011, AQR Capital Management, LLC, Lambda Foundry, Inc. and PyData Development Team
     All rights reserved.
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     Whole = npt.NDArray[np.int64]
 
 ILL: Final = float(np.finfo(np.float64).eps) * 1e3
-"""Below this share of what it was, a sum of squares is mostly rounding: pandas begins anew."""
+"""Below this share of its earlier value, a sum of squares is mostly rounding: pandas starts again."""
 HUGE: Final = float(np.sqrt(np.finfo(np.float64).max))
 HALF: Final = 0.5
-"""pandas takes a power of a half, and a compiler that sees the number would take a root."""
+"""The exponent of pandas' power, passed as an argument: a compiler would make a root of a constant."""
 KNOWN, MEAN_X, MEAN_Y, ORIGIN_X, ORIGIN_Y, XY, XX, YY, PEAK_X, PEAK_Y = range(10)
 
 
@@ -157,12 +157,12 @@ def variance(  # noqa: PLR0917
         for at in range(begin, begin + skip[i]):
             out[at] = np.nan
         for at in range(begin + skip[i], offsets[i + 1]):
-            anew = at == begin or window == 1
-            if not anew:
+            restart = at == begin or window == 1
+            if not restart:
                 if at - window >= begin:
-                    anew = _remove(state, values[at - window])
-                anew = _add(state, values[at]) or anew
-            if anew:
+                    restart = _remove(state, values[at - window])
+                restart = _add(state, values[at]) or restart
+            if restart:
                 state[:] = 0.0
                 for j in range(max(begin, at - window + 1), at + 1):
                     _add(state, values[j])
@@ -255,12 +255,12 @@ def covariance(  # noqa: PLR0917
         for at in range(begin, begin + skip[i]):
             out[at] = np.nan
         for at in range(begin + skip[i], offsets[i + 1]):
-            anew = at == begin or window == 1
-            if not anew:
+            restart = at == begin or window == 1
+            if not restart:
                 if at - window >= begin:
-                    anew = _remove_pair(state, left[at - window], right[at - window])
-                anew = _add_pair(state, left[at], right[at]) or anew
-            if anew:
+                    restart = _remove_pair(state, left[at - window], right[at - window])
+                restart = _add_pair(state, left[at], right[at]) or restart
+            if restart:
                 state[:] = 0.0
                 for j in range(max(begin, at - window + 1), at + 1):
                     _add_pair(state, left[j], right[j])

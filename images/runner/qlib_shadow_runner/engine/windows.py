@@ -1,7 +1,7 @@
 """Rolling operators over all instruments at once, with the windows of each instrument.
 
-What `Series.rolling(days, min_periods=1)` does to one instrument, these do to all: by pandas' own kernels,
-by `running` where a sum remembers its past, and by `kernels` where pandas would call Python, or a slow
+They give what `Series.rolling(days, min_periods=1)` gives for each instrument: by pandas' own kernels, by
+`running` where a sum depends on earlier days, and by `kernels` where pandas would call Python or use a slow
 structure.
 """
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 FLAT: Final = 2e-5
-"""Qlib calls a deviation below this none."""
+"""Qlib treats a deviation up to this as zero."""
 NEEDED: Final = 1
-"""Values that a window must have: Qlib's min_periods."""
+"""The number of values that a window must have: Qlib's min_periods."""
 SUMS, PAIR, DEVIATION = 7, 10, 5
-"""How many numbers a regression, a correlation and a deviation remember."""
+"""The numbers that a regression, a correlation and a deviation save."""
 
 
 def roll(name: str, values: Values, layout: Layout, days: int, track: Track) -> Floats:
-    """Apply one of pandas' running sums."""
+    """Return one of pandas' running sums."""
     if name == "Count":
         return _total((~np.isnan(values)).astype(np.float64), layout, days, track, mean=False)
     prepared = prepare(values)
@@ -46,7 +46,7 @@ def roll(name: str, values: Values, layout: Layout, days: int, track: Track) -> 
 
 
 def _total(prepared: Floats, layout: Layout, days: int, track: Track, *, mean: bool) -> Floats:
-    from qlib_shadow_runner.engine import running  # noqa: PLC0415 - compiling is for who computes
+    from qlib_shadow_runner.engine import running  # noqa: PLC0415 - compiled only where it is used
 
     out = np.empty(layout.size)
     running.total(prepared, layout.offsets, track.skip, track.save, days, track.kept, mean, out)
@@ -54,7 +54,7 @@ def _total(prepared: Floats, layout: Layout, days: int, track: Track, *, mean: b
 
 
 def variance(prepared: Floats, layout: Layout, days: int, track: Track) -> Floats:
-    """Give `rolling.var()`."""
+    """Return `rolling.var()`."""
     from qlib_shadow_runner.engine import running  # noqa: PLC0415
 
     out = np.empty(layout.size)
@@ -63,7 +63,7 @@ def variance(prepared: Floats, layout: Layout, days: int, track: Track) -> Float
 
 
 def deviation(prepared: Floats, layout: Layout, days: int, track: Track) -> Floats:
-    """Give `rolling.std()`."""
+    """Return `rolling.std()`."""
     found = variance(prepared, layout, days, track)
     result: Floats = np.sqrt(found)
     result[found < 0] = 0
@@ -71,20 +71,20 @@ def deviation(prepared: Floats, layout: Layout, days: int, track: Track) -> Floa
 
 
 def extreme(name: str, values: Values, layout: Layout, days: int) -> Floats:
-    """Give the largest or the smallest of the window."""
+    """Return the largest or the smallest value of the window."""
     return _roll(EXTREMES[name], prepare(values), layout, days)
 
 
 def median(values: Values, layout: Layout, days: int, track: Track) -> Floats:
-    """Give the middle of the window."""
+    """Return the median of the window."""
     prepared = prepare(values)
     _mark_zeros(prepared, layout, track)
     return _roll(pandas_windows.roll_median_c, prepared, layout, days)
 
 
 def index_of_extreme(values: Values, layout: Layout, days: int, *, largest: bool) -> Floats:
-    """Say how many days into the window its extreme is."""
-    from qlib_shadow_runner.engine import kernels  # noqa: PLC0415 - compiling is for who computes
+    """Return the position in the window of its largest or smallest value, counted from 1."""
+    from qlib_shadow_runner.engine import kernels  # noqa: PLC0415 - compiled only where it is used
 
     out = np.empty(layout.size)
     kernels.index_of_extreme(prepare(values), layout.starts(days), out, largest)
@@ -92,7 +92,7 @@ def index_of_extreme(values: Values, layout: Layout, days: int, *, largest: bool
 
 
 def rank(values: Values, layout: Layout, days: int) -> Floats:
-    """Rank the last value in its window."""
+    """Return the rank of the last value in its window."""
     from qlib_shadow_runner.engine import kernels  # noqa: PLC0415
 
     out = np.empty(layout.size)
@@ -101,7 +101,7 @@ def rank(values: Values, layout: Layout, days: int) -> Floats:
 
 
 def quantile(values: Values, layout: Layout, days: int, share: float, track: Track) -> Floats:
-    """Give a quantile of the window."""
+    """Return a quantile of the window."""
     from qlib_shadow_runner.engine import kernels  # noqa: PLC0415
 
     prepared, out = prepare(values), np.empty(layout.size)
@@ -111,7 +111,7 @@ def quantile(values: Values, layout: Layout, days: int, share: float, track: Tra
 
 
 def regress(name: str, values: Values, layout: Layout, days: int, track: Track) -> Floats:
-    """Regress on the days, as Qlib does: on the values as they are, infinite ones too."""
+    """Return a regression on the days as Qlib computes it, infinite values included."""
     from qlib_shadow_runner.engine import kernels  # noqa: PLC0415
 
     out = np.empty(layout.size)
@@ -127,7 +127,7 @@ def regress(name: str, values: Values, layout: Layout, days: int, track: Track) 
 def correlate(  # noqa: PLR0917 - two sides
     name: str, left: Values, right: Values, layout: Layout, days: int, track: Track
 ) -> Floats:
-    """Give a correlation or a covariance of two in the window."""
+    """Return a correlation or a covariance of two sides in the window."""
     from qlib_shadow_runner.engine import running  # noqa: PLC0415
 
     out = np.empty(layout.size)
@@ -142,7 +142,7 @@ def correlate(  # noqa: PLR0917 - two sides
 
 
 def prepare(values: Values) -> Floats:
-    """Do what pandas does first: 64 bits, and NaN for infinite values."""
+    """Return the values as pandas prepares them: 64 bits, with NaN for infinite values."""
     prepared = values.astype(np.float64)
     infinite = np.isinf(prepared)
     if infinite.any():
@@ -155,7 +155,7 @@ def _roll(kernel: Callable[..., Floats], values: Floats, layout: Layout, days: i
 
 
 def _mark_zeros(prepared: Floats, layout: Layout, track: Track) -> None:
-    """Remember who has a zero with a sign: which of equal zeros is taken out of order is its history's."""
+    """Mark instruments with negative zeros: a sorted window's history decides which zero leaves it."""
     places = np.flatnonzero((prepared == 0) & np.signbit(prepared))
     owners = np.unique(np.searchsorted(layout.offsets, places, side="right") - 1)
     if (track.skip[owners] > 0).any():
@@ -164,11 +164,11 @@ def _mark_zeros(prepared: Floats, layout: Layout, track: Track) -> None:
 
 
 def _is_flat(deviations: Floats) -> npt.NDArray[np.bool_]:
-    return deviations <= FLAT  # what numpy.isclose(deviations, 0, atol=FLAT) comes to
+    return deviations <= FLAT  # equal to numpy.isclose(deviations, 0, atol=FLAT)
 
 
 EXTREMES: Final[Mapping[str, Callable[..., Floats]]] = {
     "Max": pandas_windows.roll_max,
     "Min": pandas_windows.roll_min,
 }
-"""Qlib's names for what pandas does alone."""
+"""The pandas kernels that depend on the window alone."""

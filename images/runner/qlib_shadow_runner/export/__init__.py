@@ -1,4 +1,10 @@
-"""What a run leaves for people and programs, made from the recorder's pickles. Needs pandas and pyarrow."""
+"""The files of a run for people and programs, made from the recorder's pickles. Needs pandas and pyarrow.
+
+metrics           the figures in metrics.json
+ranked_signals    the table of ranked signals
+summary           backtest_summary.md
+write_files       writes them, each of them whole
+"""
 
 from __future__ import annotations
 
@@ -12,7 +18,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.ranked_signals import encode_signals, rank_signals, signals_sha256
 from qlib_shadow_runner.export.summary import render_summary
-from qlib_shadow_runner.export.write_files import publish
+from qlib_shadow_runner.export.write_files import write_files
 from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
@@ -25,8 +31,8 @@ if TYPE_CHECKING:
 
 
 def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, object]:
-    """Write signals, metrics and summary; give back what the stage's result needs."""
-    # Those who only read signals need not wait for what statistics are made with.
+    """Write signals, metrics and summary; return what the stage's result needs."""
+    # Readers of signals need not import the libraries of the statistics.
     from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415
     from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
@@ -46,7 +52,7 @@ def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, 
         SUMMARY_FILE: render_summary(metadata, metrics, figures, signals, name).encode(),
     }
     fault_point(QrunPoint.EXPORT_MADE)
-    hashes = publish(folder, contents)
+    hashes = write_files(folder, contents)
     return {"metrics": dict(metrics), "outputs": hashes, **found}
 
 
@@ -60,7 +66,7 @@ def _describe(signals: pd.DataFrame) -> dict[str, object]:
 
 
 def _compare(signals: pd.DataFrame, metadata: Mapping[str, object]) -> dict[str, object]:
-    """Hold the signals against those of the run that answered the same."""
+    """Return whether the signals equal those of the identical run; warn where they do not."""
     identical_run = metadata.get("identical_to")
     if not identical_run:
         return {"identical_signals": None}

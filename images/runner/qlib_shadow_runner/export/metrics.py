@@ -18,11 +18,11 @@ RISKS: Final[Mapping[str, str]] = {
     "informationRatio": "information_ratio",
     "maxDrawdown": "max_drawdown",
 }
-"""Our names and Qlib's; all are of the return in excess of the benchmark."""
+"""Our names and Qlib's; all are of the return in excess of the benchmark's."""
 
 
 def compute_metrics(artifacts: Path) -> Metrics:
-    """Work out every figure anew from the pickles."""
+    """Return every metric, computed from the pickles."""
     figures: dict[str, float] = {}
     for name, file in (("ic", IC), ("rankIc", RANK_IC)):
         series = read_artifact(artifacts, file).iloc[:, 0].dropna()

@@ -30,13 +30,13 @@ SCHEMA: Final = pa.schema(
     ]
 )
 DAYS: Final = "datetime64[ms]"
-"""What Arrow's days are as numbers; as objects, they take longer than all the rest."""
+"""The unit of Arrow's days; as objects, days take longer than everything else."""
 METADATA_KEY: Final = b"qlib_shadow"
 IDENTITY: Final = ("run_id", "config_hash", "dataset_fingerprint", "git_commit")
 
 
 def rank_signals(artifacts: Path) -> pd.DataFrame:
-    """Rank the predictions of each day: 1 is best; equal scores go by name, so that order is total."""
+    """Return the predictions ranked by day: 1 is best; equal scores are ordered by name."""
     scores = read_artifact(artifacts, PREDICTIONS).iloc[:, 0].rename("score").astype("float64")
     table = scores.reset_index()
     table.columns = pd.Index(["date", "instrument", "score"])
@@ -56,7 +56,7 @@ def rank_signals(artifacts: Path) -> pd.DataFrame:
 
 
 def with_ranks(table: pd.DataFrame) -> pd.DataFrame:
-    """Add rank and percentile to rows that are sorted already; the best is at 1, the worst just above 0."""
+    """Return sorted rows with rank and percentile; the best percentile is 1, the worst just above 0."""
     days = table.groupby("date", sort=False)["score"]
     rank = days.cumcount() + 1
     count = days.transform("size")
@@ -64,9 +64,9 @@ def with_ranks(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def encode_signals(table: pd.DataFrame, name: str, metadata: Mapping[str, object]) -> bytes:
-    """Give the file: Parquet, with the run's identity in its schema, or CSV, which has no place for it.
+    """Return the file: Parquet, with the run's identity in its schema, or CSV, which has no place for it.
 
-    The identity is in Parquet's footer alone: what is before it is the same in every run of these signals.
+    Only Parquet's footer holds the identity: the bytes before it are the same in every run of these signals.
     """
     if name.endswith(".csv"):
         return _as_csv(table)
@@ -80,7 +80,7 @@ def encode_signals(table: pd.DataFrame, name: str, metadata: Mapping[str, object
 
 
 def signals_sha256(table: pd.DataFrame) -> str:
-    """Hash what the signals say, whoever says it: their CSV, every score to its last bit."""
+    """Return the hash of the signals as CSV, every score to its last bit, without the run's identity."""
     return hashlib.sha256(_as_csv(table)).hexdigest()
 
 
@@ -92,7 +92,7 @@ def _as_csv(table: pd.DataFrame) -> bytes:
 
 
 def read_signals(path: Path) -> tuple[pd.DataFrame, dict[str, object] | None]:
-    """Read them back, with the run's identity where the format keeps it."""
+    """Return the signals of a file, with the run's identity where the format keeps it."""
     if path.suffix == ".csv":
         options = pa_csv.ConvertOptions(column_types=SCHEMA)
         return pa_csv.read_csv(path, convert_options=options).to_pandas(date_as_object=False), None

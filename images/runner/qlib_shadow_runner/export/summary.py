@@ -1,4 +1,4 @@
-"""The page that a person reads: what was asked, of which data, and what came out, with its caveats."""
+"""The summary page: what was asked, of which data, and the figures, with their caveats."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def render_summary(
     signals: pd.DataFrame,
     signals_file: str,
 ) -> str:
-    """Fill in the page."""
+    """Return the page as Markdown."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("qlib_shadow_runner", "export"),
         undefined=jinja2.StrictUndefined,

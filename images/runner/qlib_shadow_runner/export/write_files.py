@@ -1,6 +1,6 @@
-"""Putting the files that belong together where readers look, in one go.
+"""Write the files of a run where readers look.
 
-Each appears whole. What a crash between two of them leaves out, the next attempt writes, byte for byte.
+Each appears whole. After a crash between two of them the next attempt writes the same bytes again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 POINTS = {METRICS_FILE: QrunPoint.EXPORT_METRICS, SUMMARY_FILE: QrunPoint.EXPORT_SUMMARY}
 
 
-def publish(folder: Path, contents: Mapping[str, bytes]) -> dict[str, str]:
-    """Write the files in this order, undisturbed by SIGTERM, and give their hashes."""
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> dict[str, str]:
+    """Write the files in this order, with any SIGTERM deferred, and return their hashes."""
     with sigterm_deferred():
         for name, content in contents.items():
             write_atomically(folder / name, content)

@@ -1,7 +1,7 @@
 """`python -P -m qlib_shadow_runner.guard [--channel FIFO --control FD] -- COMMAND…`, without a network.
 
-Closes the network for this process, says on the control socket which layers hold, hands over the descriptor
-on which the kernel asks, and becomes the command. Alone, without a supervisor, it refuses all the same.
+Closes the network for this process, sends the names of the layers and the descriptor of the kernel's
+notifications through the control socket, and becomes the command. It also refuses without a supervisor.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from qlib_shadow_runner.guard.layers import close_network
 from qlib_shadow_runner.guard.network_attempt import ENV_CHANNEL
 
 NOT_FOUND = 127
-"""As shells have it."""
+"""The exit code that shells use."""
 SITE = Path(__file__).with_name("site")
 
 
 def main(arguments: list[str]) -> None:
-    """Close the network, then become the command."""
+    """Close the network, then execute the command."""
     options = _options(arguments)
     _guard_pythons(options.channel)
     if options.control is None:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="qlib_shadow_runner.guard")
-    parser.add_argument("--channel", help="the pipe that Python's attempts are told through")
+    parser.add_argument("--channel", help="the pipe through which Python reports attempts")
     parser.add_argument("--control", type=int, help="a descriptor: the supervisor's socket")
     parser.add_argument("command", nargs="+")
     return parser.parse_args(arguments)
@@ -52,7 +52,7 @@ def _guard_pythons(channel: str | None) -> None:
 
 
 def _close_and_hand_over(control: int) -> None:
-    """Let another thread send the descriptor: once the filter holds, this one would have to ask for that."""
+    """Close the network; another thread sends the descriptor, since this one is filtered by then."""
     closed = threading.Event()
     found: list[tuple[list[str], int | None]] = []
 

@@ -1,6 +1,6 @@
 """No TCP for this process and what it starts, by Landlock; native code and io_uring included.
 
-Linux 6.7 and later. UDP is beyond it, so it is one layer of three.
+Linux 6.7 and later. It does not cover UDP, so it is one layer of three.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _RulesetAttributes(ctypes.Structure):
 
 
 def landlock_abi(call: Callable[..., int] = syscall) -> int:
-    """Ask which version the kernel has; 0 for none."""
+    """Return the version that the kernel has; 0 for none."""
     try:
         return call(LANDLOCK_CREATE_RULESET, None, 0, VERSION_FLAG)
     except OSError:
@@ -40,7 +40,7 @@ def landlock_abi(call: Callable[..., int] = syscall) -> int:
 
 
 def close_tcp(call: Callable[..., int] = syscall) -> str | None:
-    """Refuse TCP, and from 6.12 on abstract sockets and signals outwards; name the layer, or None."""
+    """Refuse TCP, and from 6.12 on abstract sockets and signals outwards; return the layer's name or None."""
     abi = landlock_abi(call)
     if abi < ABI_WITH_NETWORK:
         return None

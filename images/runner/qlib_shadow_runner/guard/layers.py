@@ -1,4 +1,4 @@
-"""Which layers there are here, and putting them on."""
+"""The layers that close the network: which of them this kernel has, and applying them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SECCOMP_REFUSING: Final = "seccomp"
 UNSUPPORTED: Final = frozenset(
     {errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.EACCES, errno.EBUSY}
 )
-"""How a kernel, or the filter that a container runtime has put around us, says that it will not."""
+"""Errors of a kernel, or of a container runtime's filter, that does not offer a layer."""
 
 
 def available_layers(call: Callable[..., int] = syscall) -> list[str]:
-    """Say which layers a run would have here."""
+    """Return the layers that a run would have on this machine."""
     abi = landlock_abi(call)
     found = [f"landlock-abi-{abi}"] if abi >= ABI_WITH_NETWORK else []
     if offers(ASK, call):
@@ -33,7 +33,7 @@ def available_layers(call: Callable[..., int] = syscall) -> list[str]:
 
 
 def close_network(*, asking: bool, call: Callable[..., int] = syscall) -> tuple[list[str], int | None]:
-    """Put on every layer that there is; name them, and give the descriptor on which the kernel asks."""
+    """Apply every layer; return their names, and the descriptor on which the kernel notifies, if it does."""
     give_up_privileges()
     found = _tcp(call)
     listener = _sockets(call, asking=True) if asking and offers(ASK, call) else None
@@ -45,7 +45,7 @@ def close_network(*, asking: bool, call: Callable[..., int] = syscall) -> tuple[
 
 
 def close_own_network(call: Callable[..., int] = syscall) -> None:
-    """Put on this process what it can bear that answers for the others: Landlock."""
+    """Apply to the supervisor itself the only layer that leaves its own sockets usable: Landlock."""
     give_up_privileges()
     _tcp(call)
 

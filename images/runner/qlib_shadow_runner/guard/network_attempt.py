@@ -1,4 +1,4 @@
-"""One attempt to reach the network: who, whereto, and the sentence that the user reads."""
+"""An attempt to reach the network: which process, which address, and the message for the user."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 
 ENV_CHANNEL: Final = "QLIB_SHADOW_GUARD"
-"""The pipe that Python's attempts are told through; site/sitecustomize.py has the name once more."""
+"""The pipe through which Python reports attempts; site/sitecustomize.py has the same name."""
 COMMAND_MAX: Final = 160
 
 
 @dataclass(frozen=True)
 class NetworkAttempt:
-    """What is known of it."""
+    """What is known of an attempt."""
 
     address: str
     pid: int
     program: str
     place: str = ""
-    """The line of code, where Python told."""
+    """The line of code, where Python reported it."""
 
     @classmethod
     def parse(cls, line: bytes) -> NetworkAttempt | None:
-        """Read what the audit hook wrote; None for what is no report."""
+        """Return the attempt that the audit hook wrote; None for anything else."""
         try:
-            told = json.loads(line)
-            pid = int(told["pid"])
-            return cls(str(told["address"]), pid, program_of(pid), str(told["place"]))
+            fields = json.loads(line)
+            pid = int(fields["pid"])
+            return cls(str(fields["address"]), pid, program_of(pid), str(fields["place"]))
         except (ValueError, TypeError, KeyError):
             return None
 
     @classmethod
     def of_process(cls, pid: int, address: str) -> NetworkAttempt:
-        """Ask the kernel who the process is."""
+        """Return the attempt of a process that the kernel names."""
         return cls(address, pid, program_of(pid))
 
     def error(self) -> StageError:
-        """Say what happened, and what to do."""
+        """Return the error that ends the run."""
         place = f", at {self.place}" if self.place else ""
         return StageError(
             Reason.SHADOW_PROMISE_BROKEN,
@@ -52,7 +52,7 @@ class NetworkAttempt:
 
 
 def program_of(pid: int) -> str:
-    """Name a process by its command line, or by what the kernel calls it."""
+    """Return a process's command line, or the kernel's name for it."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         line = b" ".join(words).decode(errors="replace").strip()

@@ -1,8 +1,8 @@
-"""What the kernel asks when a filter of `seccomp` says so: answered, and looked at for attempts.
+"""The kernel's notifications of system calls, as the filter of `seccomp` asks for: read, answered, checked.
 
-Whoever asks for an Internet socket gets a dead one instead: a local socket without a peer. So nothing that is
-told here decides whether the network is reached; it only tells a library that looks around from a program
-that connects, and whereto. Only the latter is an attempt.
+A process that asks for an Internet socket gets a dead one, a local socket without a peer. So no answer here
+decides whether the network is reached. The calls that follow only show whether a library looks around or a
+program connects, and to which address. The latter is an attempt.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ CONTINUE: Final = 1
 KIND: Final = 0xF
 ADDRESS_SIZE: Final = 28
 MESSAGE: Final = struct.Struct("=QI")
-"""How a msghdr begins: the address, and its length."""
+"""The beginning of a msghdr: the address, and its length."""
 GONE: Final = frozenset({errno.ENOENT, errno.EINTR})
 
 
 @dataclass(frozen=True)
 class Notification:
-    """One system call that waits for an answer."""
+    """A system call that waits for an answer."""
 
     id: int
     pid: int
@@ -45,7 +45,7 @@ class Notification:
 
 
 def next_notification(listener: int) -> Notification | None:
-    """Take the next one; None when whoever asked is gone."""
+    """Return the next notification; None when the process that made the call is gone."""
     buffer = bytearray(REQUEST.size)
     try:
         fcntl.ioctl(listener, RECEIVE, buffer)
@@ -58,19 +58,19 @@ def next_notification(listener: int) -> Notification | None:
 
 
 def address_of(notification: Notification) -> str | None:
-    """Give the Internet address that a call names; None where it names none."""
+    """Return the Internet address that a call names, if it names one."""
     here = ARCHITECTURES[machine()]
     if notification.number == here.socket:
         return None
     try:
         where, size = _address_place(notification)
         return _shown(_memory(notification.pid, where, min(size, ADDRESS_SIZE)))
-    except (OSError, struct.error):  # whoever asked is gone, or gave the kernel a wrong address
+    except (OSError, struct.error):  # the process is gone, or gave the kernel a wrong address
         return None
 
 
 def answer(listener: int, notification: Notification, *, refused: bool) -> None:
-    """Let the call fail, give it a dead socket, or let it go on."""
+    """Fail the call, return a dead socket to it, or let it continue."""
     if refused:
         _respond(listener, notification, error=-errno.EACCES)
     elif notification.number == ARCHITECTURES[machine()].socket:
@@ -96,7 +96,9 @@ def _give_dead_socket(listener: int, notification: Notification) -> None:
         dead.setblocking(not asked & socket.SOCK_NONBLOCK)
         try:
             request = bytearray(DESCRIPTOR.pack(notification.id, 0, dead.fileno(), 0, close))
-            given = fcntl.ioctl(listener, ADD_DESCRIPTOR, request)  # a number, for a buffer alone
+            given = fcntl.ioctl(
+                listener, ADD_DESCRIPTOR, request
+            )  # returns a number, although it takes a buffer
         except OSError:  # a kernel before 5.9
             _respond(listener, notification, error=-errno.EACCES)
             return

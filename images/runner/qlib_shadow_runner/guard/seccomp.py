@@ -1,8 +1,8 @@
 """No Internet sockets for this process and what it starts, by a system call filter.
 
-The filter looks at numbers only, which nobody can change behind its back: which family of socket is asked
-for. Where the kernel can ask a supervisor (5.9 and later) it does, so that somebody hears of every attempt;
-elsewhere the call fails with EACCES and that is all.
+The filter checks numbers only, such as the family of a socket, because no other thread can change them after
+the check. Where the kernel can notify a supervisor (5.9 and later), every attempt is reported; elsewhere the
+call fails with EACCES.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ ARGUMENTS_AT: Final = 16
 X32_BIT: Final = 0x40000000
 INSTRUCTION_SIZE: Final = 8
 Instruction = tuple[int, str, str, int]
-"""Operation, where to go when it holds, where when not, and its number."""
+"""The operation, the labels to jump to when it holds and when not, and its number."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What the filter must know of a machine."""
+    """The numbers of an architecture that the filter needs."""
 
     audit: int
     socket: int
@@ -60,7 +60,7 @@ ARCHITECTURES: Final = {
     "aarch64": Architecture(0xC00000B7, 198, 203, 206, 211, 269, 208),
 }
 INTERNET_LEVELS: Final = (socket.SOL_IP, socket.SOL_TCP, socket.SOL_UDP, socket.IPPROTO_IPV6)
-"""Whose options a dead socket does not have. Resolvers set them first, and stop when they cannot."""
+"""Levels of options that a dead socket lacks. Resolvers set them first, and stop when they cannot."""
 
 
 class _Program(ctypes.Structure):
@@ -68,16 +68,16 @@ class _Program(ctypes.Structure):
 
 
 def refuse(number: int) -> int:
-    """Let a call fail with this error."""
+    """Return the action that fails a call with this error."""
     return REFUSE | number
 
 
 def filter_source(here: Architecture, *, asking: bool) -> tuple[Instruction | str, ...]:
-    """Write the filter; a string is the label of what follows it, and the other branch goes on below."""
+    """Return the filter; a string is the label of what follows, and an empty label means the next line."""
     fifth_argument = ARGUMENTS_AT + 4 * 8
     return (
         (LOAD, "", "", ARCHITECTURE_AT),
-        (EQUAL, "", "kill", here.audit),  # 32-bit programs have other numbers, and no use here
+        (EQUAL, "", "kill", here.audit),  # 32-bit programs have other numbers, and are not needed
         (LOAD, "", "", NUMBER_AT),
         (AT_LEAST, "kill", "", X32_BIT),
         (EQUAL, "family", "", here.socket),
@@ -118,7 +118,7 @@ def filter_source(here: Architecture, *, asking: bool) -> tuple[Instruction | st
 
 
 def assemble(source: tuple[Instruction | str, ...]) -> bytes:
-    """Turn labels into distances, which is what the kernel reads."""
+    """Return the filter as the kernel reads it, with distances instead of labels."""
     labels: dict[str, int] = {}
     code: list[Instruction] = []
     for line in source:
@@ -137,7 +137,7 @@ def assemble(source: tuple[Instruction | str, ...]) -> bytes:
 
 
 def offers(action: int, call: Callable[..., int] = syscall) -> bool:
-    """Say whether the kernel has an action, ASK or REFUSE, for filters."""
+    """Return whether the kernel has an action for filters, ASK or REFUSE."""
     try:
         call(SECCOMP[machine()], GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(action)))
     except (OSError, KeyError):
@@ -146,7 +146,7 @@ def offers(action: int, call: Callable[..., int] = syscall) -> bool:
 
 
 def close_sockets(*, asking: bool, call: Callable[..., int] = syscall) -> int:
-    """Install the filter in this thread; where it asks, give the descriptor on which it does."""
+    """Install the filter in this thread; return the descriptor of its notifications, where it is asking."""
     content = assemble(filter_source(ARCHITECTURES[machine()], asking=asking))
     program = _Program(len(content) // INSTRUCTION_SIZE, content)
     flags = NEW_LISTENER if asking else 0

@@ -1,4 +1,4 @@
-"""System calls that Python has no words for, by number; the same on every architecture but two of them."""
+"""System calls that Python has no functions for, by number; only seccomp's depends on the architecture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def syscall(number: int, *arguments: object) -> int:
-    """Call the kernel; an error is an OSError."""
+    """Return the result of a system call; raise its error as OSError."""
     words = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
     answer = int(LIBC.syscall(ctypes.c_long(number), *words))
     if answer < 0:
@@ -24,11 +24,11 @@ def syscall(number: int, *arguments: object) -> int:
 
 
 def give_up_privileges() -> None:
-    """Promise never to gain privileges, which lets a process without any restrict itself."""
+    """Set no_new_privs, without which an unprivileged process may not restrict itself."""
     if LIBC.prctl(PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0))) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
 def machine() -> str:
-    """Name the architecture as the kernel does."""
+    """Return the kernel's name of the architecture."""
     return platform.machine()

@@ -1,4 +1,4 @@
-"""The supervisor's side of the guard: starts a command through the launcher and hears of every attempt."""
+"""The supervisor's side of the guard: starts a command through the launcher and receives every attempt."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ class Watch:
         self._path = folder / f"guard-{os.getpid()}-{id(self):x}"
         self._failure: Exception | None = None
         self._listener: int | None = None
-        self._told = b""
+        self._unparsed = b""
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> Self:
-        """Open the ways on which attempts are told."""
+        """Open the pipe and the sockets through which attempts arrive."""
         os.mkfifo(self._path, 0o600)
         self._channel = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._control, self._handed = socket.socketpair()
+        self._control, self._child_end = socket.socketpair()
         self._waker, self._wake = os.pipe()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hear the last word and close."""
+        """Read what is left and close."""
         os.close(self._wake)
         if self._thread.is_alive():
             self._thread.join()
-        self._handed.close()
+        self._child_end.close()
         self._control.close()
         for descriptor in (self._channel, self._waker):
             os.close(descriptor)
@@ -60,23 +60,23 @@ class Watch:
             raise self._failure
 
     @property
-    def handed(self) -> tuple[int]:
-        """Give the descriptor that the child inherits."""
-        return (self._handed.fileno(),)
+    def inherited(self) -> tuple[int]:
+        """Return the descriptor that the child inherits."""
+        return (self._child_end.fileno(),)
 
     def wrapped(self, command: Sequence[str]) -> Sequence[str]:
-        """Put the launcher before a command."""
+        """Return the command with the launcher before it."""
         launcher = [sys.executable, "-P", "-m", "qlib_shadow_runner.guard"]
-        ways = ["--channel", str(self._path), "--control", str(self._handed.fileno())]
-        return [*launcher, *ways, "--", *command]
+        channels = ["--channel", str(self._path), "--control", str(self._child_end.fileno())]
+        return [*launcher, *channels, "--", *command]
 
     def started(self) -> None:
-        """Listen, now that the child holds its end of the control socket."""
-        self._handed.close()
+        """Start listening, now that the child holds its end of the control socket."""
+        self._child_end.close()
         self._thread.start()
 
     def _listen(self) -> None:
-        """Answer until the child has ended; where nobody answers, the kernel refuses by itself."""
+        """Answer until the child has ended; without an answer, the kernel refuses the call."""
         try:
             self._loop()
         except Exception as error:  # noqa: BLE001 - raised again where the child is waited for
@@ -95,7 +95,7 @@ class Watch:
             ready = dict(poll.poll())
             if control in ready:
                 poll.unregister(control)
-                self._take_over(poll)
+                self._receive_layers(poll)
             if self._channel in ready:
                 self._read_channel()
             if self._listener in ready:
@@ -103,7 +103,7 @@ class Watch:
             if self._waker in ready and not ready.keys() & {control, self._channel, self._listener}:
                 return
 
-    def _take_over(self, poll: select.poll) -> None:
+    def _receive_layers(self, poll: select.poll) -> None:
         content, descriptors, _, _ = socket.recv_fds(self._control, CHUNK, 1)
         if content:
             self._on_closed(content.decode().split())
@@ -114,14 +114,14 @@ class Watch:
 
     def _read_channel(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._told += os.read(self._channel, CHUNK)
-        *lines, self._told = self._told.split(b"\n")
+            self._unparsed += os.read(self._channel, CHUNK)
+        *lines, self._unparsed = self._unparsed.split(b"\n")
         for attempt in filter(None, map(NetworkAttempt.parse, lines)):
             self._record(attempt)
 
     def _answer(self, poll: select.poll, state: int) -> None:
         assert self._listener is not None, "it is registered"
-        if not state & select.POLLIN:  # everybody who could ask is gone
+        if not state & select.POLLIN:  # all guarded processes are gone
             poll.unregister(self._listener)
             return
         notification = next_notification(self._listener)
@@ -135,7 +135,7 @@ class Watch:
         answer(self._listener, notification, refused=address is not None)
 
     def _record(self, attempt: NetworkAttempt) -> None:
-        """Keep the first; it ends the run."""
+        """Keep the first attempt, which ends the run."""
         if self.attempt is None:
             self.attempt = attempt
             self._end_run()

@@ -1,7 +1,8 @@
-"""Qlib's handlers over the fast loader: the same arguments, features, labels and processors.
+"""Qlib's handlers with the same arguments, features, labels and processors.
 
-Nothing is computed before somebody asks: a run whose model and predictions are there asks for nothing. Named
-in a workflow by class path; plain `qrun` in the same image runs the same file.
+`QlibAlpha158` computes by Qlib's own loader, all others by the array engine. None computes anything until a
+frame is requested: a run that finds its model and predictions in checkpoints needs no features. Plain `qrun`
+in the same image can run a workflow that names them.
 """
 
 from __future__ import annotations
@@ -9,26 +10,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib.contrib.data import handler
-from qlib.data import dataset as data
+from qlib.contrib.data.loader import Alpha158DL
 from qlib.data.dataset import handler as handlers
 from qlib.data.dataset import processor as qlibs_processors
 
 from qlib_shadow_runner.plugins import processors
-from qlib_shadow_runner.plugins.qlib_handlers import ChosenFactors
-from qlib_shadow_runner.plugins.training_data import (
+from qlib_shadow_runner.plugins._training_data import (
     LazyTrainingFrame,
-    TrainingData,
-    features_without_copy,
     has_separable_labels,
     labels_of,
     use_labels_only,
 )
+from qlib_shadow_runner.workflow.allowed.alpha158 import FACTORS
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from qlib.data.dataset import DatasetH
+    from collections.abc import Mapping
 
-    from qlib_shadow_runner.plugins.training_data import Floats
+    import pandas as pd
 
 LOADER: Final = {"class": "QlibDataLoader", "module_path": "qlib_shadow_runner.plugins.loader"}
 QLIBS_LOADERS: Final = (None, "qlib.data.dataset.loader")
@@ -36,8 +34,36 @@ REPLACED_PROCESSORS: Final = frozenset({"CSZScoreNorm", "ProcessInf"})
 PROCESSORS: Final = ("shared_processors", "infer_processors", "learn_processors")
 
 
+class _ChosenFactors:
+    """Adds the argument `features` to a handler of Qlib's; names and expressions stay Qlib's."""
+
+    def __init__(self, *given: Any, features: Mapping[str, Any] | None = None, **named: Any) -> None:
+        if features is not None:
+            FACTORS.check(features, "the handler's features")
+        self._chosen = features
+        super().__init__(*given, **named)
+
+    def get_feature_config(self) -> Any:
+        """Return the expressions and the names of their columns, for Qlib's handler."""
+        if self._chosen is None:
+            return super().get_feature_config()  # type: ignore[misc]
+        return Alpha158DL.get_feature_config(self._chosen)
+
+
+class QlibAlpha158(_ChosenFactors, handler.Alpha158):  # type: ignore[misc]
+    """Qlib's Alpha158 or some of its factors, by Qlib's own loader, but computed on the first request."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, init_data=False)
+
+    def _get_df_by_key(self, data_key: str = handler.DataHandlerLP.DK_I) -> Any:
+        if "_learn" not in self.__dict__:
+            self.setup_data()
+        return super()._get_df_by_key(data_key)
+
+
 class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
-    """Qlib's handler of own features, whose loader and processors are taken from here where we have them."""
+    """Qlib's handler of own features, with our loader and our processors in the place of Qlib's."""
 
     learn_processors: list[Any]
     _training_frame: pd.DataFrame | LazyTrainingFrame
@@ -51,13 +77,13 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
         super().__init__(*given, **{**named, "init_data": False})
 
     def _get_df_by_key(self, data_key: str = handlers.DataHandlerLP.DK_I) -> Any:
-        """Compute everything before the first look at anything."""
-        if "_learned" not in self.__dict__:
+        """Return the frame of a key; the first request computes all of them."""
+        if "_training_frame" not in self.__dict__:
             self.setup_data()
         return self._training_frame if data_key == self.DK_L else super()._get_df_by_key(data_key)
 
     def process_data(self, with_fit: bool = False) -> None:  # noqa: FBT001, FBT002 - Qlib's signature
-        """Process as Qlib does; steps that need no features get none."""
+        """Process as Qlib does; learn processors that need no features get the labels alone."""
         steps = self.learn_processors
         if not use_labels_only(steps):
             super().process_data(with_fit)
@@ -74,21 +100,17 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
     ) -> pd.DataFrame | LazyTrainingFrame:
         steps = self.learn_processors
         if has_separable_labels(whole):
-            return LazyTrainingFrame(
-                whole, self._run_proc_l(labels_of(whole), steps, with_fit, check_for_infer=False)
-            )
+            labels = self._run_proc_l(labels_of(whole), steps, with_fit, check_for_infer=False)
+            return LazyTrainingFrame(whole, labels)
         given = whole if self._is_proc_readonly(steps) else whole.copy()
         found: pd.DataFrame = self._run_proc_l(given, steps, with_fit, check_for_infer=False)
         return found
 
     @property
     def _learn(self) -> pd.DataFrame:
-        """Give what is learnt from as the frame that Qlib has under this name."""
-        return (
-            self._training_frame.frame()
-            if isinstance(self._training_frame, LazyTrainingFrame)
-            else self._training_frame
-        )
+        """Return the training data as the frame that Qlib keeps under this name."""
+        frame = self._training_frame
+        return frame.frame() if isinstance(frame, LazyTrainingFrame) else frame
 
     @_learn.setter
     def _learn(self, frame: pd.DataFrame) -> None:
@@ -96,17 +118,17 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
 
     @staticmethod
     def _is_proc_readonly(steps: list[Any]) -> bool:
-        """Spare a copy of the whole where the first step makes a frame of its own."""
+        """Return whether the steps leave their input unchanged, as a first step does that copies its rows."""
         own_frame = bool(steps) and isinstance(steps[0], qlibs_processors.DropnaProcessor)
         return own_frame or bool(handlers.DataHandlerLP._is_proc_readonly(steps))  # noqa: SLF001
 
 
-class Alpha158(ChosenFactors, handler.Alpha158, DataHandlerLP):  # type: ignore[misc]
-    """Qlib's Alpha158, or some of it."""
+class Alpha158(_ChosenFactors, handler.Alpha158, DataHandlerLP):  # type: ignore[misc]
+    """Qlib's Alpha158 or some of its factors."""
 
 
-class Alpha158vwap(ChosenFactors, handler.Alpha158vwap, DataHandlerLP):  # type: ignore[misc]
-    """Qlib's Alpha158 with a label of average prices."""
+class Alpha158vwap(_ChosenFactors, handler.Alpha158vwap, DataHandlerLP):  # type: ignore[misc]
+    """Qlib's Alpha158 or some of its factors, with a label of average prices."""
 
 
 class Alpha360(handler.Alpha360, DataHandlerLP):  # type: ignore[misc]
@@ -117,51 +139,15 @@ class Alpha360vwap(handler.Alpha360vwap, DataHandlerLP):  # type: ignore[misc]
     """Qlib's Alpha360 with a label of average prices."""
 
 
-def training_sets(dataset: DatasetH) -> dict[str, TrainingData]:
-    """Give what there is to learn from and to validate with; none where only Qlib knows."""
-    if not _plain(dataset):
-        return {}
-    learned = dataset.handler._get_df_by_key(DataHandlerLP.DK_L)  # noqa: SLF001 - Qlib gives frames alone
-    spans = {name: dataset.segments[name] for name in ("train", "valid") if name in dataset.segments}
-    if not isinstance(learned, LazyTrainingFrame) or not all(
-        isinstance(span, tuple | list) for span in spans.values()
-    ):
-        return {}
-    found = {name: learned.training_data(slice(*span)) for name, span in spans.items()}
-    whole = {
-        name: training_data
-        for name, training_data in found.items()
-        if training_data and len(training_data.rows)
-    }
-    # What is empty or has many labels, Qlib refuses in its own words.
-    return whole if "train" in whole and whole.keys() == spans.keys() else {}
-
-
-def features(dataset: DatasetH, segment: str | slice) -> tuple[Floats, pd.Index]:
-    """Give a segment's features and their rows; not a copy of them, where Qlib's `prepare` makes one."""
-    span = dataset.segments.get(segment) if isinstance(segment, str) else None
-    if _plain(dataset) and isinstance(span, tuple | list):
-        found = features_without_copy(dataset.handler._get_df_by_key(DataHandlerLP.DK_I), slice(*span))  # noqa: SLF001
-        if found:
-            return found
-    copied = dataset.prepare(segment, col_set="feature", data_key=DataHandlerLP.DK_I)
-    return copied.to_numpy(), copied.index
-
-
-def _plain(dataset: DatasetH) -> bool:
-    """Say whether a dataset asks its handler for nothing but days, and the handler is one of these."""
-    plain = type(dataset) is data.DatasetH and not dataset.fetch_kwargs
-    return plain and isinstance(dataset.handler, DataHandlerLP)
-
-
 def _loader(named: Any) -> Any:
-    """Put ours in the place of Qlib's; whatever else is named stays."""
+    """Return our loader's path in the place of Qlib's; any other loader stays."""
     if not isinstance(named, dict) or named.get("class") != LOADER["class"]:
         return named
     return {**named, **LOADER} if named.get("module_path") in QLIBS_LOADERS else named
 
 
 def _processor(named: Any) -> Any:
+    """Return our processor's path in the place of Qlib's; any other processor stays."""
     if isinstance(named, str):
         named = {"class": named}
     if not isinstance(named, dict) or named.get("module_path") not in (None, qlibs_processors.__name__):

@@ -1,11 +1,11 @@
-"""The model that the built-in template names: Qlib's LightGBM, trained once, its recorder in step.
+"""Qlib's LightGBM model with a checkpoint, synchronous metrics, and training data that is binned once.
 
-Qlib's recorder writes metrics in a thread of its own while the run goes on to save objects, for which
-MLflow reads every metric file. A file that exists but is still empty at that instant ends the run with
-"Metric 'IC' is malformed. No data found". It happens on busy machines, and costs the whole training.
-Loaded by qrun, by class path; knows Qlib and nothing of the stages.
+Qlib's recorder writes metrics in a thread of its own while the run goes on to save objects, for which MLflow
+reads every metric file. A file that exists but is still empty at that moment ends the run with "Metric 'IC'
+is malformed. No data found". It happens on busy machines, and costs the whole training. So metrics are
+written synchronously.
 
-With the fast engine's handlers, what is learnt from goes to LightGBM without Qlib's copies, binned once.
+With our handlers, the training data goes to LightGBM without Qlib's copies, and is binned once for all runs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from qlib.workflow import R
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.engine.layout import release_pages
-from qlib_shadow_runner.plugins.handlers import DataHandlerLP, features, training_sets
-from qlib_shadow_runner.plugins.lightgbm_bins import BinnedStore, are_supported, datasets
-from qlib_shadow_runner.plugins.records import log_in_step
+from qlib_shadow_runner.plugins._dataset import features_of, training_sets
+from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore, are_supported, datasets
+from qlib_shadow_runner.plugins.handlers import DataHandlerLP
+from qlib_shadow_runner.plugins.records import log_synchronously
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -32,18 +33,18 @@ if TYPE_CHECKING:
     from qlib.data.dataset import DatasetH
 
 MODEL_FILE: Final = "model.txt"
-"""LightGBM's own text. lightgbm.train ends by reading back this very text, so that nothing is lost in it."""
+"""LightGBM's own text. lightgbm.train itself ends by reading this text back, so nothing is lost in it."""
 
 BATCH_ROWS: Final = 1 << 16
-"""Rows at a time."""
+"""Rows for which predictions are made at a time."""
 
 
 class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
-    """Qlib's model, unchanged; training is the first that logs a metric."""
+    """Qlib's model with the same arguments and the same trees."""
 
     def fit(self, dataset: DatasetH, **kwargs: Any) -> None:
-        """Train, once the recorder is in step; or take what an earlier attempt trained."""
-        log_in_step(R.get_recorder())
+        """Train, or restore the model that an earlier attempt trained."""
+        log_synchronously(R.get_recorder())
         checkpoints = Checkpoints.from_environ()
         if checkpoints is None:
             super().fit(dataset, **kwargs)
@@ -61,22 +62,20 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         draft.keep({**best, "evaluations": evaluations})
 
     def _prepare_data(self, dataset: DatasetH, reweighter: Any = None) -> list[tuple[lightgbm.Dataset, str]]:
-        """Bin once what the fast engine's handlers give; all else is Qlib's."""
+        """Return LightGBM's datasets: binned once for data of our handlers, else as Qlib makes them."""
         found = training_sets(dataset) if reweighter is None and are_supported(self.params) else {}
         if found:
             return datasets(found, self.params, BinnedStore.from_environ())
         return super()._prepare_data(dataset, reweighter)  # type: ignore[no-any-return]
 
     def predict(self, dataset: DatasetH, segment: str | slice = "test") -> pd.Series:
-        """Predict some rows after others: LightGBM copies what it is given."""
+        """Predict in batches, since LightGBM copies the rows that it is given."""
         if self.model is None or not isinstance(dataset.handler, DataHandlerLP):
             return super().predict(dataset, segment)  # type: ignore[no-any-return]
-        values, rows = features(dataset, segment)
-        pieces = [
-            self._predict_values(values[at : at + BATCH_ROWS])
-            for at in range(0, max(len(values), 1), BATCH_ROWS)
-        ]
-        return pd.Series(np.concatenate(pieces), index=rows)
+        values, rows = features_of(dataset, segment)
+        starts = range(0, max(len(values), 1), BATCH_ROWS)
+        batches = [self._predict_values(values[start : start + BATCH_ROWS]) for start in starts]
+        return pd.Series(np.concatenate(batches), index=rows)
 
     def _predict_values(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         found = np.asarray(self.model.predict(values))
@@ -89,11 +88,11 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         self.model.best_iteration = found.details["best_iteration"]
         self.model.best_score = found.details["best_score"]
         _log_evaluations(found.details["evaluations"])
-        found.tell(TrainingStep.MODEL)
+        found.log_use(TrainingStep.MODEL)
 
 
 def _log_evaluations(evaluations: Mapping[str, Mapping[str, list[float]]]) -> None:
-    """Log what Qlib logs after training, by the same names."""
+    """Log what Qlib logs after training, under the same names."""
     for segment, curves in evaluations.items():
         for name, values in curves.items():
             for round_, value in enumerate(values):

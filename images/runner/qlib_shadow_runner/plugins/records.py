@@ -1,7 +1,7 @@
-"""Qlib's records, each a step that leaves a checkpoint and is restored from it instead of computed again.
+"""Qlib's records, each with a checkpoint: a later attempt restores its files instead of computing them again.
 
-What a record saves is written to the checkpoint first and given to the recorder from there, so that what is
-restored is the same bytes. Loaded by qrun, by class path; without checkpoints they are Qlib's own.
+What a record saves is written to the checkpoint first and given to the recorder from there, so that the
+restored files have the same bytes. Without checkpoints, as under plain `qrun`, the records are Qlib's own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RecordingRecorder:
-    """A recorder that also writes down what it is given."""
+    """A recorder that also writes the objects and metrics to a checkpoint."""
 
     def __init__(self, recorder: Any, draft: CheckpointDraft) -> None:
         self._recorder = recorder
@@ -29,7 +29,7 @@ class RecordingRecorder:
     def save_objects(
         self, local_path: Path | None = None, artifact_path: str | None = None, **objects: Any
     ) -> None:
-        """Save objects by way of the checkpoint."""
+        """Write objects to the checkpoint, and give those files to the recorder."""
         assert local_path is None, "records save objects, not files"
         for name, value in objects.items():
             path = self._draft.path(f"{artifact_path}/{name}" if artifact_path else name)
@@ -46,14 +46,14 @@ class RecordingRecorder:
 
 
 class CheckpointedRecord:
-    """A record that is done once, however many attempts the run takes."""
+    """A record that is computed once, even if the run takes several attempts."""
 
     step: ClassVar[TrainingStep]
     _recorder: Any
 
     def generate(self, **kwargs: Any) -> None:
-        """Restore what an earlier attempt made, or make it and keep it."""
-        log_in_step(self._recorder)  # not every model has seen to it
+        """Restore what an earlier attempt computed, or compute it and keep it."""
+        log_synchronously(self._recorder)  # our model has done so already, Qlib's models do not
         checkpoints = Checkpoints.from_environ()
         if checkpoints is None:
             self._compute(**kwargs)
@@ -80,7 +80,7 @@ def _restore(found: Checkpoint, step: TrainingStep, recorder: Any) -> None:
     recorder.save_objects(local_path=str(found.folder))
     for metrics in found.details["metrics"]:
         recorder.log_metrics(**metrics)
-    found.tell(step)
+    found.log_use(step)
 
 
 class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignore[misc]
@@ -90,19 +90,19 @@ class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignor
 
 
 class SigAnaRecord(CheckpointedRecord, record_temp.SigAnaRecord):  # type: ignore[misc]
-    """How well the predictions foresaw the labels."""
+    """The correlation of the predictions with the labels, computed by Qlib."""
 
     step = TrainingStep.ANALYSIS
 
 
 class PortAnaRecord(CheckpointedRecord, record_temp.PortAnaRecord):  # type: ignore[misc]
-    """What a portfolio would have done."""
+    """The backtest of a portfolio, and its risk figures."""
 
     step = TrainingStep.BACKTEST
 
 
-def log_in_step(recorder: Any) -> None:
-    """Let a recorder finish what it has queued, and write from now on before it goes on."""
+def log_synchronously(recorder: Any) -> None:
+    """Wait until a recorder has written its queued metrics, and let it write all others at once."""
     if recorder.async_log is not None:
         recorder.async_log.wait()
         recorder.async_log = None

@@ -1,4 +1,4 @@
-"""The environment that children see: an allow-list, because qrun renders its file from all of it."""
+"""The variables that children see: an allow-list, because qrun renders its file from all of them."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str) -> dict[str, str]:
-    """Give a child what it needs and nothing else."""
+    """Return the variables that a child needs, and no others."""
     return {
         "HOME": scratch,
         "LANG": "C.UTF-8",
         **inherited(environ),
         **dict.fromkeys(THREADS, str(threads)),
         "TMPDIR": scratch,
-        # On a busy node, threads that spin at every barrier keep those that work from working:
-        # boosting takes three times as long there, and as long as ever on a quiet one.
+        # On a busy node, threads that spin at a barrier take the CPU from those that work: boosting takes
+        # three times as long. On a quiet node passive waiting costs nothing.
         "OMP_WAIT_POLICY": "PASSIVE",
-        # Some of Qlib's processors start a process for each core by themselves, each with its own copy.
+        # Some of Qlib's processors start a process for each core, each with its own copy of the data.
         "LOKY_MAX_CPU_COUNT": "1",
         # The backtest's last bits follow the order of sets.
         "PYTHONHASHSEED": "0",
@@ -59,10 +59,10 @@ def child_environment(environ: Mapping[str, str], *, threads: int, scratch: str)
 
 
 def drawing_environment(environ: Mapping[str, str], scratch: str) -> dict[str, str]:
-    """Let Matplotlib find its list of fonts, which takes a second to make.
+    """Return the variable that lets Matplotlib find its list of fonts, which takes a second to make.
 
-    What somebody made beforehand is copied, since Matplotlib passes by a folder that it may not write to.
-    Where nobody did, it keeps one in the user's home.
+    An image brings the list in a folder that is read-only, which Matplotlib ignores; so the list is copied to
+    scratch. Without such a folder the variable is left out, and the list is in the user's home.
     """
     kept = environ.get(FONTS)
     if not kept:
@@ -73,9 +73,9 @@ def drawing_environment(environ: Mapping[str, str], scratch: str) -> dict[str, s
 
 
 def empty_repository(scratch: Path) -> Path:
-    """Give Qlib's questions to git a repository without history.
+    """Return an empty repository, for Qlib's calls of git.
 
-    Without one, git answers each with two pages of usage, and outside of scratch it might find a real one.
+    Without one, git prints two pages of usage at each call, or finds the repository of a checkout.
     """
     repository = scratch / ".git"
     for folder in ("objects", "refs"):

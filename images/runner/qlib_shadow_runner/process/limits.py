@@ -1,4 +1,4 @@
-"""What this process may really use, and has used: the container's limits and peak, not the node's."""
+"""The CPUs and the memory of the container, not of the node: the limits, and the peak that was used."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ class Limits:
 
     @property
     def threads(self) -> int:
-        """Give how many threads make sense: more than there are CPUs only slow each other down."""
+        """Return how many threads to start: more than there are CPUs slow each other down."""
         return max(1, math.ceil(self.cpus))
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The most memory that was used at once, and who counted it."""
+    """The most memory that was used at once, and where the figure is from."""
 
     size: int
     source: str
 
 
 def peak_memory(cgroup: Path = CGROUP) -> Peak:
-    """Ask the container's cgroup, which counts all processes; elsewhere add up what is known of ours."""
+    """Return the peak of the container's cgroup, which counts all processes, or else of our processes."""
     return _peak_v2(cgroup) or _peak_v1(cgroup) or _peak_of_processes()
 
 
 def _peak_v2(cgroup: Path) -> Peak | None:
-    """Read a file that the machine's own root does not have, so that it is a container's."""
+    """Return the peak from a file that only a container's cgroup has, not the machine's root."""
     found = _number(cgroup / "memory.peak")
     return Peak(int(found), "cgroup v2 memory.peak") if found and found > 0 else None
 
 
 def _peak_v1(cgroup: Path) -> Peak | None:
-    """Read the peak where memory is limited: without a limit it may be that of the whole machine."""
+    """Return the peak where memory is limited: without a limit it may be that of the whole machine."""
     limit = _number(cgroup / "memory" / "memory.limit_in_bytes")
     found = _number(cgroup / "memory" / "memory.max_usage_in_bytes")
     if not found or found <= 0 or not limit or limit >= NO_LIMIT:
@@ -56,7 +56,7 @@ def _peak_v1(cgroup: Path) -> Peak | None:
 
 
 def _peak_of_processes() -> Peak:
-    """Add this process's peak to that of its largest child."""
+    """Return this process's peak plus that of its largest child."""
     kilobytes = sum(
         resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
@@ -64,7 +64,7 @@ def _peak_of_processes() -> Peak:
 
 
 def read_limits(cgroup: Path = CGROUP, affinity: int | None = None) -> Limits:
-    """Read the limits of either cgroup version, the narrowest that applies."""
+    """Return the narrowest limits that apply, of either cgroup version."""
     cores = float(affinity if affinity is not None else len(os.sched_getaffinity(0)))
     quota = _quota_v2(cgroup) or _quota_v1(cgroup)
     memory = _number(cgroup / "memory.max") or _number(cgroup / "memory" / "memory.limit_in_bytes")

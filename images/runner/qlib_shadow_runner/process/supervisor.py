@@ -1,6 +1,6 @@
-"""Children of a stage: started in a group of their own, told of SIGTERM, and never left behind.
+"""The children of a stage: started in a process group of their own, ended with it, and never left behind.
 
-Where the stage is closed, they start without a network, and one that tries to reach it ends the run.
+The children of a closed stage start without a network, and one that tries to reach it ends the run.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 PR_SET_CHILD_SUBREAPER: Final = 36
 
 
-def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends; process 1 of a container is it anyway."""
+def become_subreaper() -> None:
+    """Become the parent of every descendant whose parent ends, as process 1 of a container is anyway."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, *map(ctypes.c_ulong, (1, 0, 0, 0)))
 
 
 def end_descendants() -> None:
-    """Kill and reap all children, until no orphan comes after them."""
+    """Kill and reap all children, until no descendant is left to become one."""
     while children := _children():
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
@@ -54,7 +54,7 @@ def _children() -> list[int]:
 
 
 GRACE_SECONDS: Final = 5
-"""How long a child may take to heed SIGTERM; the kubelet gives the whole pod 30."""
+"""How long a child may take to end after SIGTERM; the kubelet gives the whole pod 30."""
 
 
 class Supervisor:
@@ -63,22 +63,22 @@ class Supervisor:
     def __init__(self, *, closed: bool = False) -> None:
         self.interrupted = False
         self.layers: Sequence[str] = ()
-        """What keeps the children of a closed stage from the network."""
+        """What closes the network to the children of a closed stage."""
         self._closed = closed
         self._reaping = False
         self._fatal: StageError | None = None
         self._child: subprocess.Popen[bytes] | None = None
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGINT, and orphans; as process 1 of a container nobody else would."""
+        """Handle SIGTERM and SIGINT, and become the parent of orphaned descendants."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGALRM, self._kill)
-        adopt_orphans()
+        become_subreaper()
         self._reaping = True
 
     def run(self, command: Sequence[str], *, environ: Mapping[str, str], cwd: str) -> int:
-        """Run a child to its end and give its return code; raise when asked to stop meanwhile."""
+        """Return the exit code of a child that ran to its end; raise when the stage was asked to stop."""
         self.check()
         code = self._run_closed(command, environ, cwd) if self._closed else self._run(command, environ, cwd)
         self.check()
@@ -100,11 +100,11 @@ class Supervisor:
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            pass_fds=watch.handed if watch else (),
+            pass_fds=watch.inherited if watch else (),
         )
         if watch:
             watch.started()
-        if self._fatal is not None:  # between the check and the assignment
+        if self._fatal is not None:  # set between the check and the assignment
             self._send(signal.SIGKILL)
         if self.interrupted:  # as well
             self._stop(signal.SIGTERM, None)
@@ -120,7 +120,7 @@ class Supervisor:
     def step(
         self, name: str, arguments: object, *, environ: Mapping[str, str], cwd: str
     ) -> dict[str, object]:
-        """Run one of our own heavy steps in a child and take its report."""
+        """Return what one of our own steps reports, run in a child because it needs memory or libraries."""
         with tempfile.TemporaryDirectory(dir=cwd, prefix=f"{name}-") as scratch:
             report = Path(scratch, "report.json")
             command = [
@@ -141,12 +141,12 @@ class Supervisor:
         return content
 
     def end(self, error: StageError) -> None:
-        """End the child, from another thread, because the stage must not go on."""
+        """Kill the child and fail the stage with this error; called from another thread."""
         self._fatal = self._fatal or error
         self._send(signal.SIGKILL)
 
     def check(self) -> None:
-        """Stop here if somebody asked for it, or must not go on."""
+        """Raise if the stage was asked to stop or must not go on."""
         if self._fatal is not None:
             raise self._fatal
         if self.interrupted:
@@ -172,21 +172,21 @@ class Supervisor:
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        child = self._child  # one look, since it may end meanwhile
+        child = self._child  # read once, since another thread may set it to None
         if child is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, number)
 
 
 def fail_child(what: str, code: int) -> NoReturn:
-    """Say how a child ended that had no chance to say it itself."""
+    """Raise the error of a child that ended without one of its own."""
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         raise out_of_memory(what)
     raise StageError(Reason.INTERNAL_ERROR, f"{what} ended with code {code}; stderr.log holds the details.")
 
 
 def out_of_memory(what: str) -> StageError:
-    """Explain a SIGKILL that nobody here sent."""
+    """Return the error for a SIGKILL that the supervisor did not send."""
     return StageError(
         Reason.OUT_OF_MEMORY,
         f"{what} was killed (SIGKILL), as the kernel does when memory runs out. "

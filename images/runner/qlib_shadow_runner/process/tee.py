@@ -1,7 +1,7 @@
-"""Everything that this process and its children print, into the run folder as well as the pod's log.
+"""Copies what this process and its children print to the run folder, besides the pod's log.
 
-The file descriptors 1 and 2 themselves are replaced by pipes, so that native code and children are
-caught too. A full disk or a closed terminal never stops the work: the reader goes on reading.
+The file descriptors 1 and 2 are replaced by pipes, so that the output of native code and children is copied
+too. A full disk or a closed terminal never stops the work: the reader goes on reading.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DRAIN_SECONDS: Final = 5.0
 
 @dataclass
 class _Stream:
-    """One descriptor while it is diverted."""
+    """A descriptor that is diverted to a pipe."""
 
     descriptor: int
     log: int
@@ -35,7 +35,7 @@ class _Stream:
     thread: threading.Thread | None = None
 
     def divert(self) -> None:
-        """Put a pipe in the descriptor's place, and a reader at its end."""
+        """Replace the descriptor by a pipe, and start its reader."""
         reading, writing = os.pipe()
         os.dup2(writing, self.descriptor)
         os.close(writing)
@@ -43,7 +43,7 @@ class _Stream:
         self.thread.start()
 
     def restore(self) -> None:
-        """Put the original back and wait until all that was written is through."""
+        """Restore the descriptor and wait until everything that was written has been copied."""
         os.dup2(self.original, self.descriptor)
         if self.thread is not None:
             self.thread.join(DRAIN_SECONDS)
@@ -56,14 +56,14 @@ class _Stream:
         os.close(reading)
 
     def write_to_file(self, content: bytes) -> None:
-        """Write into the file, as long as it is ours to write into."""
+        """Write to the file, unless another attempt has taken the folder over."""
         with contextlib.suppress(OSError):
             if self.allowed():
                 _write_all(self.log, content)
 
 
 class Tee:
-    """Both streams, diverted while the context lasts."""
+    """Both streams, diverted until the block ends."""
 
     def __init__(self, folder: Path, allowed: Callable[[], bool] = lambda: True) -> None:
         self._streams = [
@@ -74,23 +74,23 @@ class Tee:
         self.errors_begin = self.errors.stat().st_size
 
     def header(self, line: str) -> None:
-        """Begin an attempt in both files and in the pod's log."""
+        """Write the first line of an attempt to both files and the pod's log."""
         for stream in self._streams:
             stream.write_to_file(f"=== {line} ===\n".encode())
         with contextlib.suppress(OSError):
             _write_all(self._streams[0].original, f"=== {line} ===\n".encode())
 
     def write_to_log(self, text: str) -> None:
-        """Write details to stderr.log alone, where a user looks only when told to."""
+        """Write details to stderr.log alone, to which error messages refer."""
         self._streams[1].write_to_file(text.encode(errors="replace"))
 
     def drain(self) -> None:
-        """Bring everything that was printed so far into the files."""
+        """Return when everything that was printed so far is in the files."""
         self._restore()
         self._divert()
 
     def error_tail(self, size: int = 16_384) -> str:
-        """Give the end of this attempt's stderr.log."""
+        """Return the end of this attempt's stderr.log."""
         self.drain()
         with self.errors.open("rb") as stream:
             stream.seek(max(self.errors_begin, stream.seek(0, 2) - size))

@@ -1,5 +1,5 @@
-"""What a person looks at: report.html of one run, and the page that compares several.
+"""The HTML pages: report.html of one run, and the page that compares several.
 
-Made from the recorder's outputs and the run's documents, and from nothing else: no network, no dataset. Only
-this package imports Matplotlib and empyrical, which take seconds to load.
+They are made from the recorder's outputs and the run's documents alone: no network, no dataset. Only
+this package imports Matplotlib, which takes seconds to load.
 """

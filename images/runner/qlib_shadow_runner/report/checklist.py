@@ -1,4 +1,4 @@
-"""The golden run's checklist as a report shows it: while a run is at work, some of it is still to come."""
+"""The golden run's checklist as the report shows it, before the run is complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChecklistItem:
-    """One line; passed is None where it cannot be told yet."""
+    """One line; `passed` is None if it cannot be checked yet."""
 
     name: str
     passed: bool | None
@@ -22,7 +22,7 @@ class ChecklistItem:
 
 
 def checklist(evidence: Evidence, *, ended: bool) -> list[ChecklistItem]:
-    """Check what can be checked; the report's own line cannot be, in the report."""
+    """Return the checklist; the report cannot contain the check of itself."""
     later = frozenset() if ended else AT_THE_END
     lines = check_all(evidence, without={*later, REPORT_CHECK})
     found = {line.name: ChecklistItem(line.name, line.passed, line.detail) for line in lines}

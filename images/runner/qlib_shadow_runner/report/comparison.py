@@ -1,4 +1,4 @@
-"""Several runs side by side: their figures with the best marked, and in what they differ."""
+"""Several runs side by side: their figures with the best one marked, and their differences."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ DESCRIBING: Final = (
     "dataset_source", "dataset_fingerprint", "dataset_start", "dataset_end", "dataset_days",
     "dataset_instruments", "dataset_quality", "git_commit", "image", "python", "packages", "config_hash",
 )  # fmt: skip
-"""What a run's metadata says of the question, the data and the code."""
+"""The keys of a run's metadata that identify configuration, data and code."""
 INCIDENTAL: Final = ("num_threads", "kernels", "provider_uri", "experiment_name")
-"""Ends of names in a workflow that make no other question."""
+"""Suffixes of a workflow's settings that do not change the result."""
 QUALITY: Final = "overall_state"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One run, as far as it is compared."""
+    """The parts of a run that are compared."""
 
     run_id: str
     metadata: Mapping[str, object]
@@ -45,11 +45,11 @@ class Compared:
     outputs: Outputs
     backtest: Backtest | None
     workflow: Mapping[str, str]
-    """Its settings by their paths."""
+    """The workflow's settings by path."""
 
     @classmethod
     def read(cls, folder: Path) -> Compared:
-        """Read a run folder."""
+        """Return the run of a folder."""
         metadata = read_metadata(folder)
         material = ReportMaterial(outputs_of(folder, metadata))
         return cls(
@@ -64,19 +64,19 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One figure of every run."""
+class ComparedFigure:
+    """One figure of each run."""
 
     name: str
     values: list[float | None]
     best: frozenset[int]
-    """Which runs have the best one, as it is shown; none where all are equal."""
+    """The indices of the runs with the best value as shown; empty if all are equal."""
     show: Callable[[object], str]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not the same in all runs."""
+    """One setting that differs between runs."""
 
     name: str
     values: list[str]
@@ -84,7 +84,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure that runs are compared by."""
+    """A figure to compare."""
 
     name: str
     read: Callable[[Compared], object]
@@ -134,40 +134,42 @@ MEASURES: Final = (
 )
 
 
-def rows(runs: Sequence[Compared]) -> list[Row]:
-    """Put the figures of the runs side by side."""
+def rows(runs: Sequence[Compared]) -> list[ComparedFigure]:
+    """Return each figure with its value in every run."""
     return [_row(measure, runs) for measure in MEASURES]
 
 
-def _row(measure: Measure, runs: Sequence[Compared]) -> Row:
+def _row(measure: Measure, runs: Sequence[Compared]) -> ComparedFigure:
     values = [number(measure.read(run)) for run in runs]
     there = [value for value in values if value is not None]
     best: frozenset[int] = frozenset()
     if measure.better and len({measure.show(value) for value in there}) > 1:
         shown = measure.show(measure.better(there))
         best = frozenset(place for place, value in enumerate(values) if measure.show(value) == shown)
-    return Row(measure.name, values, best, measure.show)
+    return ComparedFigure(measure.name, values, best, measure.show)
 
 
 def differences(runs: Sequence[Compared]) -> list[Difference]:
-    """Say in what the runs differ: question, data and code first, then the workflow's settings."""
+    """Return the differences: configuration, data and code first, then the workflow's settings."""
     described = [_described(run.metadata) for run in runs]
     return [*_differing(described), *_differing([run.workflow for run in runs])]
 
 
 def cautions(runs: Sequence[Compared]) -> list[str]:
-    """Say what makes the comparison one of unlike things."""
-    said = []
+    """Return the reasons why the runs are not directly comparable."""
+    sentences = []
     spans = {(run.figures.summary.first, run.figures.summary.last) for run in runs if run.figures.summary}
     if len(spans) > 1:
-        told = ", ".join(f"{first} to {last}" for first, last in sorted(spans))
-        said.append(f"The backtests are of different days ({told}): some of the difference is the market's.")
+        days = ", ".join(f"{first} to {last}" for first, last in sorted(spans))
+        sentences.append(
+            f"The backtests are of different days ({days}): some of the difference is the market's."
+        )
     if len({run.metadata.get("benchmark") for run in runs}) > 1:
-        said.append("The benchmarks differ: excess returns are against different things.")
+        sentences.append("The benchmarks differ: excess returns are against different things.")
     if len({run.metadata.get("dataset_fingerprint") for run in runs}) > 1:
-        said.append("The data differs: some of the difference is the data's.")
-    said += [f"{run.run_id}: {fault}" for run in runs for fault in run.figures.missing]
-    return said
+        sentences.append("The data differs: some of the difference is the data's.")
+    sentences += [f"{run.run_id}: {fault}" for run in runs for fault in run.figures.missing]
+    return sentences
 
 
 def _differing(sides: Sequence[Mapping[str, str]]) -> Iterator[Difference]:
@@ -188,7 +190,7 @@ def _described(metadata: Mapping[str, object]) -> dict[str, str]:
 
 
 def _workflow(folder: Path) -> dict[str, str]:
-    """Read the workflow that was run; a run that has none differs in everything."""
+    """Return the settings of the workflow that was run; they are empty if it cannot be read."""
     try:
         document = read_document((folder / WORKFLOW_FILE).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, StageError):
@@ -198,7 +200,7 @@ def _workflow(folder: Path) -> dict[str, str]:
 
 
 def _flat(name: str, value: object) -> dict[str, str]:
-    """Name each setting by its path."""
+    """Return each setting by its path."""
     if isinstance(value, dict):
         inner = [_flat(f"{name}.{key}" if name else str(key), part) for key, part in value.items()]
         return {key: part for found in inner for key, part in found.items()}

@@ -1,4 +1,4 @@
-"""compare.html: curves one over another, the table of figures, and the differences."""
+"""compare.html: charts with a curve for each run, a table of figures, and the differences."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.report.comparison import Compared
 
 DASHES: Final = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
-"""Runs differ by more than their colour."""
+"""Line styles, so that runs do not differ by colour alone."""
 
 
 def render_comparison(runs: Sequence[Compared]) -> str:
-    """Fill in the page."""
+    """Return the page."""
     return (
         environment()
         .get_template("compare.html.j2")
@@ -38,7 +38,7 @@ def render_comparison(runs: Sequence[Compared]) -> str:
 
 
 def comparison_charts(runs: Sequence[Compared]) -> Iterator[Chart]:
-    """Give every picture for which one run has data."""
+    """Return every chart for which at least one run has data."""
     growth = [None if run.backtest is None else grown(run.backtest.net) for run in runs]
     yield from _overlaid("compare-growth", "Cumulative return after costs", growth, shares=True, size=WIDE)
     excess = [

@@ -1,4 +1,4 @@
-"""What the figures come to, in words: fixed rules, so that equal figures read equal."""
+"""The conclusion in words, by fixed rules: equal figures give equal words."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.analysis.figures import ReportFigures
 
 BEYOND_CHANCE: Final = 2.0
-"""The t from which on one look at one run is not explained by luck; of twenty runs, one gets there."""
+"""The t statistic above which one run is not explained by chance; of twenty random runs, one reaches it."""
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """One line, and the sentences that bear it out."""
+    """One line, and the sentences that support it."""
 
     tone: str
-    """good, mixed or bad."""
+    """`good`, `mixed` or `bad`."""
     headline: str
     sentences: list[str]
 
 
 def conclude(figures: ReportFigures, metrics: Mapping[str, object]) -> Conclusion:
-    """Weigh the signal, what was earned with it, and what it cost."""
+    """Return the conclusion from the signal, the returns and the costs."""
     tone, headline = _headline(figures)
-    sentences = [said for said in (_signal(figures), _profit(figures, metrics), _cost(figures)) if said]
+    found = (_signal(figures), _profit(figures, metrics), _cost(figures))
+    sentences = [sentence for sentence in found if sentence]
     return Conclusion(tone, headline, sentences)
 
 
@@ -50,7 +51,7 @@ def _headline(figures: ReportFigures) -> tuple[str, str]:
 
 
 def _of_a_signal(profit: float) -> tuple[str, str]:
-    """Say what became of scores that do rank."""
+    """Return the conclusion for scores with a significant rank correlation."""
     if profit >= BEYOND_CHANCE:
         return "good", "Signal and profit are both beyond chance"
     if profit > 0:
@@ -61,8 +62,8 @@ def _of_a_signal(profit: float) -> tuple[str, str]:
 def _signal(figures: ReportFigures) -> str:
     if figures.ic is None or figures.ic.mean is None:
         return ""
-    told = f"Mean IC {figure(figures.ic.mean, 3)} over {figures.ic.days} days"
-    return told + (f" (t = {figure(figures.ic.t, 1)})." if figures.ic.t is not None else ".")
+    sentence = f"Mean IC {figure(figures.ic.mean, 3)} over {figures.ic.days} days"
+    return sentence + (f" (t = {figure(figures.ic.t, 1)})." if figures.ic.t is not None else ".")
 
 
 def _profit(figures: ReportFigures, metrics: Mapping[str, object]) -> str:
@@ -71,8 +72,8 @@ def _profit(figures: ReportFigures, metrics: Mapping[str, object]) -> str:
         return ""
     t = figures.summary.excess_t
     word = "more" if annual >= 0 else "less"
-    told = f"{percent(abs(annual))} a year {word} than the benchmark after costs"
-    return told + (f" (t = {figure(t, 1)})." if t is not None else ".")
+    sentence = f"{percent(abs(annual))} a year {word} than the benchmark after costs"
+    return sentence + (f" (t = {figure(t, 1)})." if t is not None else ".")
 
 
 def _cost(figures: ReportFigures) -> str:

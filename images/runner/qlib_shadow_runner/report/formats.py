@@ -1,4 +1,4 @@
-"""Numbers as people read them; what is not there is a dash."""
+"""Format values for people; a missing one is a dash."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ if TYPE_CHECKING:
 ABSENT: Final = "\N{EN DASH}"
 MINUS: Final = "\N{MINUS SIGN}"
 STEPS: Final = 5
-"""How many tints a heat map has on each side."""
+"""The number of tints of a heat map on each side of zero."""
 
 
 def percent(value: object, digits: int = 1) -> str:
-    """Show a share."""
+    """Return a share in percent."""
     return ABSENT if not _is_number(value) else _minus(f"{value * 100:.{digits}f}%")
 
 
 def signed(value: object, digits: int = 1) -> str:
-    """Show a share with its sign."""
+    """Return a share in percent with its sign."""
     return ABSENT if not _is_number(value) else _minus(f"{value * 100:+.{digits}f}%")
 
 
 def figure(value: object, digits: int = 2) -> str:
-    """Show a number."""
+    """Return a number."""
     return ABSENT if not _is_number(value) else _minus(f"{value:.{digits}f}")
 
 
 def points(value: object) -> str:
-    """Show a share in basis points."""
+    """Return a share in basis points."""
     return ABSENT if not _is_number(value) else _minus(f"{value * 1e4:+.1f}")
 
 
 def hundredths(value: object) -> str:
-    """Show a share in percent without its sign of percent, where there is no room for it."""
+    """Return a share in percent without the percent sign, for narrow cells."""
     return "" if not _is_number(value) else _minus(f"{value * 100:.1f}")
 
 
 def mean(row: Mapping[int, float]) -> float:
-    """Average the months of a year."""
+    """Return the mean of a year's months."""
     return sum(row.values()) / len(row)
 
 
 def heat(value: object, most: float) -> str:
-    """Name the tint of a cell: the further from zero, the stronger."""
+    """Return the CSS class of a heat map's cell: the farther from zero, the stronger."""
     if not _is_number(value) or not most:
         return ""
     step = min(STEPS, round(abs(value) / most * STEPS))
@@ -54,24 +54,24 @@ def heat(value: object, most: float) -> str:
 
 
 def tone(value: object) -> str:
-    """Tell gain from loss."""
+    """Return the CSS class of a gain or a loss."""
     return "" if not _is_number(value) or not value else "gain" if value > 0 else "loss"
 
 
 def span(seconds: object) -> str:
-    """Show how long something took."""
+    """Return a duration."""
     if not _is_number(seconds):
         return ABSENT
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"  # noqa: PLR2004
 
 
 def size(count: object) -> str:
-    """Show bytes."""
+    """Return a size in bytes with its unit."""
     return ABSENT if not isinstance(count, int) else f"{count / 2**20:,.0f} MiB"
 
 
 def day(value: object) -> str:
-    """Show a day, or that it has not come."""
+    """Return a day, or a dash."""
     return ABSENT if value is None else f"{value:%Y-%m-%d}"
 
 
@@ -80,7 +80,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _minus(text: str) -> str:
-    """Write a minus as one, and none where nothing is left to be less."""
+    """Replace the hyphen by a minus sign, and remove the sign of a rounded zero."""
     return text.replace("-", MINUS) if re.search("[1-9]", text) else text.lstrip("+-")
 
 

@@ -1,4 +1,4 @@
-"""Making report.html where the run lies, and writing down which one was made."""
+"""Make report.html in a run folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AT_WORK: Final = "running"
 
 
 def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
-    """Write report.html; give what the metadata is to say of it."""
+    """Write report.html, and return its fields for the metadata."""
     content = report_of(folder, mount).encode()
     fault_point(ReportPoint.MADE)
     write_atomically(folder / REPORT_FILE, content)
@@ -30,7 +30,7 @@ def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
 
 
 def report_of(folder: Path, mount: Path | None = None) -> str:
-    """Give the page."""
+    """Return the page of a run folder."""
     metadata = read_metadata(folder)
     material = ReportMaterial(outputs_of(folder, metadata))
     checks = checklist(Evidence(folder, mount, material), ended=metadata.get("status") != AT_WORK)

@@ -1,4 +1,4 @@
-"""report.html: one file with its style and its pictures, which asks nothing of any network."""
+"""report.html: one file with its style and its charts, which needs no network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", 
 
 @dataclass(frozen=True)
 class Report:
-    """What the page is made of."""
+    """The content of the page."""
 
     metadata: Mapping[str, object]
     metrics: Mapping[str, object]
@@ -42,7 +42,7 @@ class Report:
 def gather(
     folder: Path, metadata: Mapping[str, object], material: ReportMaterial, checks: Sequence[ChecklistItem]
 ) -> Report:
-    """Put together what the page tells."""
+    """Return the content of the page."""
     return Report(
         metadata=metadata,
         metrics=read_json_object(folder / METRICS_FILE) or {},
@@ -53,7 +53,7 @@ def gather(
 
 
 def charts_of(folder: Path) -> list[Chart]:
-    """Give the charts of a run alone."""
+    """Return the charts of one run."""
     return _charts(ReportMaterial(outputs_of(folder, read_metadata(folder))))
 
 
@@ -64,7 +64,7 @@ def _charts(material: ReportMaterial) -> list[Chart]:
 
 
 def outputs_of(folder: Path, metadata: Mapping[str, object]) -> Outputs:
-    """Find the recorder's artifacts: of the run that the metadata names, else of the last one finished."""
+    """Return the recorder's artifacts of the run that the metadata names, else of the last finished one."""
     mlruns = folder / MLRUNS
     named = [run for run in recorded_runs(mlruns) if run.run_id == metadata.get("mlflow_run_id")]
     found = named[0] if named else finished_run(mlruns, str(metadata.get("run_id")))
@@ -72,7 +72,7 @@ def outputs_of(folder: Path, metadata: Mapping[str, object]) -> Outputs:
 
 
 def render_report(report: Report) -> str:
-    """Fill in the page."""
+    """Return the page."""
     charts = {chart.name: drawn(chart) for chart in report.charts}
     return (
         environment()
@@ -93,7 +93,7 @@ def render_report(report: Report) -> str:
 
 
 def environment() -> jinja2.Environment:
-    """Give the templates; everything that a run says of itself is escaped."""
+    """Return the Jinja environment; all values from a run are escaped."""
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("qlib_shadow_runner", "report/templates"),
         undefined=jinja2.StrictUndefined,
@@ -109,7 +109,7 @@ def environment() -> jinja2.Environment:
 
 
 def drawn(chart: Chart) -> Mapping[str, Any]:
-    """Give a chart as the template takes it; a wide one has a second form for narrow screens."""
+    """Return a chart for the template; a wide one also has a form for narrow screens."""
     wide = chart.size == WIDE
     return {
         "name": chart.name,

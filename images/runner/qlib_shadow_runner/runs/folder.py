@@ -1,4 +1,4 @@
-"""A run's folder on the volume: claimed by one uid and one attempt, its metadata completed late."""
+"""A run folder on the volume: it belongs to one run uid, and one attempt at a time writes into it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ OWNER_FILE: Final = ".owner.json"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder, once it is known to be ours."""
+    """The folder of a run, once it is known to belong to it."""
 
     path: Path
     lease: Lease | None = None
-    """The attempt's right to write; those who only read have none."""
+    """The attempt's right to write; None for a reader."""
 
     @classmethod
     def claim(cls, path: Path, identity: Identity) -> RunFolder:
-        """Make the folder ours, or refuse where it is another run's."""
+        """Return the folder with a lease, or raise where it belongs to another run."""
         make_folder(path / RESULTS)
         owner = _claim_owner(path, identity)
         if owner.get("uid") != identity.uid:
@@ -46,55 +46,55 @@ class RunFolder:
 
     @property
     def attempt_path(self) -> Path:
-        """Give the folder by a path that ends when another attempt takes it over; children write there."""
+        """Return the path through which children write; it ends when another attempt takes over."""
         return self.lease.attempt_path if self.lease else self.path
 
     def superseded_error(self) -> StageError | None:
-        """Say who has taken the folder over, if somebody has; a volume that cannot be read tells nothing."""
+        """Return who has taken the folder over, if an attempt has and the volume can be read."""
         with contextlib.suppress(OSError):
             return self.lease.superseded_error() if self.lease else None
         return None
 
     @property
     def metadata(self) -> dict[str, object]:
-        """Read the run's metadata as far as it is written."""
+        """Return the run's metadata as far as it is written."""
         return read_json_object(self.path / METADATA_FILE) or {}
 
     def update_metadata(self, **fields: object) -> None:
-        """Add to the metadata, by rename."""
+        """Add fields to the metadata, by rename."""
         write_json(self.path / METADATA_FILE, {**self.metadata, **fields})
 
     def stage_record(self, stage: Stage) -> dict[str, object]:
-        """Read what the metadata say of a stage's last attempt."""
+        """Return what the metadata say of a stage's last attempt."""
         stages = self.metadata.get("stages")
         record = stages.get(stage) if isinstance(stages, dict) else None
         return record if isinstance(record, dict) else {}
 
     def attempts(self, stage: Stage) -> int:
-        """Count the attempts at a stage that have begun."""
+        """Return how many attempts at a stage have begun."""
         return int(str(self.stage_record(stage).get("attempts", 0)))
 
     def result(self, stage: Stage) -> dict[str, object] | None:
-        """Read what a stage left, if it has ended."""
+        """Return a stage's result, if it has ended."""
         return read_json_object(self.result_path(stage))
 
     def write_result(self, stage: Stage, result: Result) -> None:
-        """Keep a stage's result."""
+        """Write a stage's result."""
         write_json(self.result_path(stage), result)
 
     def result_path(self, stage: Stage) -> Path:
-        """Say where a stage's result lies."""
+        """Return where a stage's result lies."""
         return self.path / RESULTS / f"{stage}.json"
 
 
 def read_owner(path: Path) -> dict[str, object] | None:
-    """Say whose folder it is; a file that names nobody, as a power cut may leave one, is nobody's."""
+    """Return the owner of a folder; a file without a uid, as a power cut may leave one, names none."""
     owner = read_json_object(path / OWNER_FILE)
     return owner if owner and owner.get("uid") else None
 
 
 def _claim_owner(path: Path, identity: Identity) -> dict[str, object]:
-    """Write the owner's file, whole and only once; whoever comes second reads the first one's."""
+    """Write the owner's file, whole and only once; return the owner, which may be a run that came first."""
     target = path / OWNER_FILE
     mine: dict[str, object] = {"uid": identity.uid, "name": identity.name, "namespace": identity.namespace}
     if read_owner(path) is None:
@@ -114,7 +114,7 @@ def _claim_owner(path: Path, identity: Identity) -> dict[str, object]:
 
 
 def _put(temporary: Path, target: Path) -> None:
-    """Give the file its name, unless another one has it that names its owner."""
+    """Rename the file, unless there is one that names its owner."""
     try:
         os.link(temporary, target)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""The run folders on a volume, read without trusting that they are all runs."""
+"""All run folders on a volume; anything else that lies there is ignored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import ARTIFACTS, METADATA_FILE, USER_ERRORS, Reason, Stage
+from qlib_shadow_runner.contract import (
+    ARTIFACTS,
+    LOCAL_NAMESPACE,
+    METADATA_FILE,
+    USER_ERRORS,
+    Reason,
+    Stage,
+)
 from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.contract.stages import leaving, recorded_stages
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
@@ -25,17 +32,15 @@ if TYPE_CHECKING:
 STATUS_FAILED: Final = "failed"
 STATUS_INTERRUPTED: Final = "interrupted"
 STATUS_DOWNLOADED: Final = "downloaded"
-"""How a run ends that was only asked for its dataset."""
+"""The status of a finished run that was only asked for its dataset."""
 ENDED: Final = frozenset({"complete", STATUS_FAILED, STATUS_INTERRUPTED, STATUS_DOWNLOADED})
-"""Whoever writes another status may still be at work."""
-FINAL_STATUSES: Final = frozenset(reason for reason, code in EXIT_CODES.items() if code in USER_ERRORS)
-"""Reasons after which nobody tries again."""
+"""A run with another status may still be in progress."""
+FINAL_REASONS: Final = frozenset(reason for reason, code in EXIT_CODES.items() if code in USER_ERRORS)
+"""Reasons after which a run is not tried again."""
 GRACE: Final = timedelta(days=7)
-"""How long another attempt at a run is waited for."""
-LOCAL: Final = "local"
-"""The namespace of runs without one, as cli.manifest has it; listing runs need not load YAML."""
+"""How long a run may be continued by another attempt."""
 BETWEEN_STAGES: Final = 60.0
-"""Seconds in which the next stage of a run on this machine has begun."""
+"""Seconds within which the next stage of a run on this machine begins."""
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -48,7 +53,7 @@ class ListedRun:
 
     @classmethod
     def at(cls, folder: Path) -> ListedRun | None:
-        """Read a folder; None where it is not one that a run made under this name."""
+        """Return the run in a folder; None where no run has made the folder under this name."""
         if folder.is_symlink() or run_id_fault(folder.name) is not None:
             return None
         metadata = read_json_object_of_others(folder / METADATA_FILE)
@@ -58,45 +63,45 @@ class ListedRun:
 
     @property
     def run_id(self) -> str:
-        """Give the id, which is the folder's name."""
+        """Return the id, which is the folder's name."""
         return self.folder.name
 
     @property
     def status(self) -> str:
-        """Give the status as the run wrote it; interrupted, where whoever wrote it died over a stage."""
+        """Return the status as the run wrote it; interrupted where the process that wrote it was killed."""
         written = str(self.metadata.get("status"))
         return STATUS_INTERRUPTED if written not in ENDED and self._is_abandoned else written
 
     @property
     def _is_abandoned(self) -> bool:
-        """Say so of a stage that died; on this machine, where no pod is waited for, between stages too."""
-        dead_for = seconds_without_holder(self.folder)
-        if dead_for is None:
+        """Return whether a stage was killed, or a run of this machine between stages: it waits for no pod."""
+        unheld_for = seconds_without_holder(self.folder)
+        if unheld_for is None:
             return False
         stages = self.metadata.get("stages")
         records = list(stages.values()) if isinstance(stages, dict) else []
         if any(isinstance(record, dict) and record and "finished_at_utc" not in record for record in records):
             return True
-        return self.metadata.get("namespace") == LOCAL and dead_for > BETWEEN_STAGES
+        return self.metadata.get("namespace") == LOCAL_NAMESPACE and unheld_for > BETWEEN_STAGES
 
     @property
     def ended(self) -> bool:
-        """Say whether nobody is at work here any more."""
+        """Return whether no attempt is in progress."""
         return self.status in ENDED
 
     def is_needed(self, now: datetime) -> bool:
-        """Say whether somebody is at work here, or may soon be again: suspended, evicted, tried again."""
-        return not self.ended or (self._may_continue and now - self._seconds_left < GRACE)
+        """Return whether an attempt is in progress or may follow, as after an eviction or a failure."""
+        return not self.ended or (self._may_continue and now - self._last_seen < GRACE)
 
     @property
     def _may_continue(self) -> bool:
         if self.status == STATUS_FAILED:
-            return self.metadata.get("reason") not in FINAL_STATUSES
+            return self.metadata.get("reason") not in FINAL_REASONS
         return self.status == STATUS_INTERRUPTED
 
     @property
-    def _seconds_left(self) -> datetime:
-        """Give the time when the last attempt ended, or was last seen alive."""
+    def _last_seen(self) -> datetime:
+        """Return when the last attempt ended, or was last seen alive."""
         written = self._moment("finished_at_utc")
         if written != LONG_AGO:
             return written
@@ -107,7 +112,7 @@ class ListedRun:
 
     @property
     def started(self) -> datetime:
-        """Give the time of the start; long ago where it cannot be read."""
+        """Return when the run started; long ago where that cannot be read."""
         return self._moment("started_at_utc")
 
     def _moment(self, name: str) -> datetime:
@@ -116,11 +121,11 @@ class ListedRun:
 
     @property
     def size(self) -> int:
-        """Count the bytes of its files."""
+        """Return the size of its files in bytes."""
         return folder_size(self.folder)
 
     def metric(self, name: str) -> float | None:
-        """Give one figure of the last stage."""
+        """Return one metric of the run, if it has one."""
         metrics = self.left("metrics")
         return number(metrics.get(name)) if isinstance(metrics, dict) else None
 
@@ -135,12 +140,12 @@ class ListedRun:
         return self.result(stage).get(key) if stage else None
 
     def result(self, stage: Stage) -> Mapping[str, object]:
-        """Give what a stage left."""
+        """Return the result of a stage, empty where there is none."""
         return read_json_object_of_others(RunFolder(self.folder).result_path(stage)) or {}
 
 
 def existing_volume(data: Path) -> Volume:
-    """Take the volume, which must be there."""
+    """Return the volume in a data folder, which must exist."""
     if not data.is_dir():
         raise StageError(
             Reason.INVALID_SPEC,
@@ -150,12 +155,12 @@ def existing_volume(data: Path) -> Volume:
 
 
 def artifacts_root(volume: Volume) -> Path:
-    """Say where the run folders lie."""
+    """Return the folder of all run folders."""
     return volume.mount / ARTIFACTS
 
 
 def all_runs(volume: Volume) -> list[ListedRun]:
-    """Find the runs, newest first."""
+    """Return the runs, newest first."""
     root = artifacts_root(volume)
     folders = sorted(root.iterdir()) if root.is_dir() else []
     found = [run for folder in folders if (run := ListedRun.at(folder)) is not None]
@@ -163,7 +168,7 @@ def all_runs(volume: Volume) -> list[ListedRun]:
 
 
 def find_run(data: Path, name: str) -> ListedRun:
-    """Find the one run that is meant: by its folder, its id, or the beginning of its id."""
+    """Return the one run that a name means: its folder, its id, or the beginning of its id."""
     if "/" in name or name in {".", ".."}:
         return _run_in(Path(name))
     runs = all_runs(existing_volume(data))
@@ -188,12 +193,12 @@ def _run_in(folder: Path) -> ListedRun:
 
 
 def folder_size(folder: Path) -> int:
-    """Count the bytes of all files below, and of what links are themselves."""
+    """Return the size in bytes of all files below a folder, of links themselves and not of their targets."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
                 total += os.lstat(Path(parent, name)).st_size
-            except OSError:  # a run is writing here, or it is not ours to look at
+            except OSError:  # a run is writing here, or this user may not read it
                 continue
     return total

@@ -1,4 +1,4 @@
-"""MLflow's file store, read and mended with the standard library: which runs are there, and how they ended.
+"""MLflow's file store, read and repaired with the standard library: which runs there are, and their status.
 
 Inside files only meta.yaml's flat `key: value` lines are touched. `artifact_uri` is absolute and breaks when
 a folder moves, so artifacts are found beside the file instead.
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 META: Final = "meta.yaml"
 EXPERIMENT_META: Final = "experiment.yaml"
-"""What a copied run's experiment says of itself, beside the run's own record."""
+"""The record of a copied run's experiment, beside the record of the run."""
 EXPERIMENT: Final = re.compile(r"\d+")
 RUN: Final = re.compile(r"[0-9a-f]{32}")
-"""How MLflow names the folders of experiments and runs; what has another name is not looked at."""
+"""How MLflow names the folders of experiments and runs; folders with other names are ignored."""
 
 
 class RunStatus(IntEnum):
@@ -48,17 +48,17 @@ class MlflowRun:
 
     @property
     def run_id(self) -> str:
-        """Give MLflow's id."""
+        """Return MLflow's id."""
         return self.folder.name
 
     @property
     def artifacts(self) -> Path:
-        """Say where its pickles lie."""
+        """Return the folder of its pickles."""
         return self.folder / "artifacts"
 
 
 def recorded_runs(mlruns: Path) -> Iterator[MlflowRun]:
-    """Give every run of every experiment."""
+    """Return every run of every experiment."""
     for experiment in sorted(mlruns.glob(f"*/{META}")):
         name = _read(experiment).get("name", "")
         for path in sorted(experiment.parent.glob(f"*/{META}")):
@@ -67,7 +67,7 @@ def recorded_runs(mlruns: Path) -> Iterator[MlflowRun]:
 
 
 def finished_run(mlruns: Path, experiment: str) -> MlflowRun | None:
-    """Find the newest run of this experiment that came to its end."""
+    """Return the newest finished run of this experiment."""
     runs = [
         run
         for run in recorded_runs(mlruns)
@@ -77,7 +77,7 @@ def finished_run(mlruns: Path, experiment: str) -> MlflowRun | None:
 
 
 def settle(mlruns: Path, status: RunStatus) -> None:
-    """End the runs whose process is gone: nobody else will."""
+    """Set the status of runs whose process is gone, since no other process will."""
     for run in recorded_runs(mlruns):
         if run.status in (RunStatus.RUNNING, RunStatus.SCHEDULED):
             _rewrite(
@@ -86,7 +86,7 @@ def settle(mlruns: Path, status: RunStatus) -> None:
 
 
 def discard_broken(mlruns: Path) -> None:
-    """Remove what a killed process had only begun: MLflow stumbles over a record without its first file."""
+    """Remove records that a killed process had only begun: MLflow fails on one without its first file."""
     for experiment in _folders(mlruns, EXPERIMENT):
         if "name" not in _read_if_there(experiment / META):
             shutil.rmtree(experiment)
@@ -97,7 +97,7 @@ def discard_broken(mlruns: Path) -> None:
 
 
 def copy_run(run: MlflowRun, files: Iterable[str], target: Path) -> None:
-    """Copy files of a run, its record and its experiment's into a folder; the run is not needed again."""
+    """Copy files of a run, its record and its experiment's into a folder, which is enough for `place_run`."""
     for name in (META, *files):
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def copy_run(run: MlflowRun, files: Iterable[str], target: Path) -> None:
 
 
 def place_run(run: MlflowRun, copied: Path, mlruns: Path, experiment: str) -> MlflowRun:
-    """Make a copied run a run of this experiment, in another store; the last step makes it appear."""
+    """Make a copied run a run of this experiment, in another store; return it. A rename makes it appear."""
     home = _experiment_for(run, copied, mlruns, experiment)
     _rewrite(copied / META, {"experiment_id": f"'{home.name}'", "status": str(int(RunStatus.FINISHED))})
     (copied / EXPERIMENT_META).unlink()
@@ -118,7 +118,7 @@ def place_run(run: MlflowRun, copied: Path, mlruns: Path, experiment: str) -> Ml
 
 
 def _experiment_for(run: MlflowRun, copied: Path, mlruns: Path, experiment: str) -> Path:
-    """Find the experiment of this name, or make one like the run's own."""
+    """Return the folder of the experiment of this name; create one like the run's own if there is none."""
     for meta in mlruns.glob(f"*/{META}"):
         if _read(meta).get("name") == experiment:
             return meta.parent
@@ -130,7 +130,7 @@ def _experiment_for(run: MlflowRun, copied: Path, mlruns: Path, experiment: str)
 
 
 def rebase(mlruns: Path, seen_as: Path | None = None) -> None:
-    """Let the absolute addresses inside the store name the place where it lies, or the way there."""
+    """Set the absolute addresses in the store to the place where it lies, or to a path that leads there."""
     place = (seen_as or mlruns).absolute()
     for path in mlruns.glob(f"*/{META}"):
         _rewrite(path, {"artifact_location": (place / path.parent.name).as_uri()})

@@ -1,4 +1,4 @@
-"""What else makes a run repeatable: the commit, the versions, the image, the limits."""
+"""What makes a run repeatable besides spec and data: the commit, the versions, the image, the limits."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PACKAGES: Final = (
     "pyarrow",
     "scipy",
 )
-"""The packages whose versions may change an answer."""
+"""The packages whose versions may change a figure."""
 UNKNOWN: Final = "unknown"
 
 
 def git_commit(environ: Mapping[str, str]) -> str:
-    """Give the commit of this code: the image's, or the checkout's, `-dirty` where it was changed."""
+    """Return the commit of this code: the image's, or the checkout's, `-dirty` where it was changed."""
     given = environ.get(ENV_GIT_COMMIT)
     if given:
         return given
@@ -47,7 +47,7 @@ def git_commit(environ: Mapping[str, str]) -> str:
 
 
 def provenance(environ: Mapping[str, str], limits: Limits) -> dict[str, object]:
-    """Give the fields of RUN_METADATA.json that say what ran."""
+    """Return the fields of RUN_METADATA.json that describe the code and the machine."""
     return {
         "git_commit": git_commit(environ),
         "image": environ.get(ENV_IMAGE) or None,

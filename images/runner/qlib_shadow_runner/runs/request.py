@@ -1,4 +1,4 @@
-"""What a stage is told: the Request, from the environment, checked like anything that comes from outside."""
+"""What a stage is asked to do: the request in the environment, checked like all input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose run this is."""
+    """What identifies a run."""
 
     run_id: str
     uid: str
@@ -30,7 +30,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class StageInput:
-    """One stage of one run, and where it works."""
+    """One stage of one run, and the folders that it works in."""
 
     stage: Stage
     identity: Identity
@@ -41,7 +41,7 @@ class StageInput:
 
     @classmethod
     def from_environ(cls, stage: Stage, environ: Mapping[str, str]) -> Self:
-        """Read the request; the spec itself is parsed later, when there is a folder to report to."""
+        """Return what the environment asks for; the spec is parsed once there is a folder for its errors."""
         request = _request(environ)
         return cls(
             stage=stage,
@@ -59,12 +59,12 @@ class StageInput:
 
     @property
     def folder(self) -> Path:
-        """Give the run folder."""
+        """Return the run folder."""
         return self.volume.run_folder(self.identity.run_id)
 
 
 def requested_spec(environ: Mapping[str, str]) -> object:
-    """Return the spec that a child of the stage was handed on."""
+    """Return the spec as written, in a child of the stage."""
     return _request(environ).get("spec", {})
 
 
@@ -93,5 +93,5 @@ def _identity(request: Mapping[str, object]) -> Identity:
 
 
 def scratch_parent(work: str) -> str | None:
-    """Use the work folder where there is one to write to, else the system's temporary folder."""
+    """Return the work folder, or None for the system's temporary folder where it cannot be written."""
     return work if os.access(work, os.W_OK | os.X_OK) else None

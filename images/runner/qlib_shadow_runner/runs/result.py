@@ -1,4 +1,4 @@
-"""One stage's result, and the smaller copy that fits into a termination message."""
+"""A stage's result, and the shorter copy that fits into a termination message."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ELLIPSIS: Final = "…"
 
 
 def now() -> str:
-    """Give the time as everything here writes it."""
+    """Return the time in UTC, as all documents of a run write it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def make_result(
     stage: Stage, identity: Identity | None, ended: StageError | str, *, started_at: str
 ) -> Result:
-    """Say how a stage ended: the error, or the sentence of its success."""
+    """Return the result of a stage: its error, or the message of its success."""
     failure = ended if isinstance(ended, StageError) else None
     result = Result(
         stage=stage,
@@ -48,7 +48,7 @@ def make_result(
 
 
 def termination_message(result: Result, limit: int = TERMINATION_MESSAGE_BYTES) -> bytes:
-    """Fit the result into the limit: the message gives way first, then what the folder tells too."""
+    """Return the result within the limit: first the message is cut, then what the run folder has too."""
     content = _encode(result)
     if len(content) <= limit:
         return content

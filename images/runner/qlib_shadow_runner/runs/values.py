@@ -7,17 +7,17 @@ from datetime import UTC, date, datetime
 
 
 def text(value: object) -> str | None:
-    """Take what is text."""
+    """Return a text."""
     return value if isinstance(value, str) else None
 
 
 def whole(value: object) -> int | None:
-    """Take a whole number."""
+    """Return a whole number of 64 bits."""
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63 else None
 
 
 def number(value: object) -> float | None:
-    """Take a finite number."""
+    """Return a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -27,7 +27,7 @@ def number(value: object) -> float | None:
 
 
 def day(value: object) -> date | None:
-    """Take an ISO date."""
+    """Return the day of an ISO date."""
     try:
         return date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -35,7 +35,7 @@ def day(value: object) -> date | None:
 
 
 def moment(value: object) -> datetime | None:
-    """Take an ISO time, as UTC without saying so: SQL compares it with dates and literals."""
+    """Return an ISO time in UTC, without a time zone, so that SQL can compare it with dates and literals."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

@@ -1,1 +1,1 @@
-"""The stages of a run. What surrounds a stage is in `stage`, what it does in a module of its name."""
+"""The stages of a run: `harness` runs any stage; `download` and `qrun` do the work of theirs."""

@@ -1,4 +1,4 @@
-"""The download stage: the dataset is there, verified, and this run knows which version it uses."""
+"""The download stage: provide a verified dataset and record which version the run uses."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from qlib_shadow_runner.dataset.ensure import (
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
 from qlib_shadow_runner.dataset.publish import folder_of
 from qlib_shadow_runner.dataset.quality.policy import Policy
-from qlib_shadow_runner.stages.dataset import dataset_sentence, introduce_dataset
+from qlib_shadow_runner.stages.dataset_facts import dataset_sentence, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 
 
 def download(context: StageContext) -> Outcome:
-    """Find the dataset, or have it made in a child; then look at its age."""
+    """Find the dataset or build it in a child process, then check its region, age and quality."""
     volume, spec, today = context.stage_input.volume, context.spec.dataset, datetime.now(UTC).date()
     canonical = volume.locate(spec.path)
     if canonical.exists():
-        volume.name(folder_of(canonical))  # refuses what leaves the volume before it is read
+        volume.name(folder_of(canonical))  # refuses a link that leaves the volume before it is read
     resolved = find_fresh(canonical, spec.at(volume)) or _ensure(context, canonical)
     check_claims(resolved.manifest, spec)
     warning = check_age(resolved.manifest, spec.max_age_days, today)
@@ -37,7 +37,7 @@ def download(context: StageContext) -> Outcome:
 def _ensure(context: StageContext, canonical: Path) -> ResolvedDataset:
     volume = context.stage_input.volume
     arguments = {"canonical": str(canonical), "mount": str(volume.mount)}
-    # The spec travels in the environment: a signed URL in it must not be seen in the list of processes.
+    # The child reads the spec from the environment, so that a signed URL is not shown in the process list.
     environ = {**context.environ, **download_environment(context.stage_input.environ)}
     report = context.supervisor.step("dataset", arguments, environ=environ, cwd=str(context.scratch))
     folder = Path(str(report["folder"]))

@@ -1,7 +1,7 @@
-"""Around every stage: claim the folder, tee the output, heed SIGTERM, and always leave a result.
+"""Run a stage: take the run folder, log the output, handle SIGTERM, and always write a result.
 
-This process stays light, standard library only until a stage needs more, because it lives as long as
-the heavy children do and shares their memory limit.
+This process imports only the standard library until a stage needs more, because it lives as long as its
+heavy children and shares their memory limit.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ WORK: Final[Mapping[Stage, Callable[[StageContext], Outcome]]] = {
     Stage.DOWNLOAD: download,
     Stage.QRUN: qrun,
 }
-"""What each stage does."""
+"""The function that does each stage's work."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """When this attempt began."""
+    """The start time of this attempt."""
 
     started_at: str = field(default_factory=now)
     ticks: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
-        """Say how long it has taken."""
+        """Return how long the attempt has taken."""
         return round(time.monotonic() - self.ticks, 3)
 
 
 def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
-    """Do one stage and give the exit code of the process."""
+    """Run one stage and return the exit code of the process."""
     os.umask(0o002)  # other pods of the same group share the volume
     is_closed = STAGES[stage].is_closed
     supervisor, clock = Supervisor(closed=is_closed), Clock()
@@ -72,7 +72,7 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
     try:
         stage_input = StageInput.from_environ(stage, environ)
         folder = RunFolder.claim(stage_input.folder, stage_input.identity)
-    except Exception as error:  # noqa: BLE001 - the edge: no folder to report to
+    except Exception as error:  # noqa: BLE001 - without a folder only the log can say why
         failure = as_stage_error(error)
         result = _result(stage, clock, stage_input, failure)
         deliver_result(result, environ)
@@ -95,7 +95,7 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
 def _attempt(
     stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, tee: Tee, clock: Clock
 ) -> Result:
-    """Run the stage; whatever happens becomes a result and a status."""
+    """Run the stage and return its result; every exception becomes a result too."""
     outcome: Outcome | StageError
     attempt = folder.attempts(stage_input.stage) + 1
     tee.header(
@@ -146,14 +146,14 @@ def _work(stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, te
 
 
 def as_stage_error(error: Exception) -> StageError:
-    """Give every exception a reason."""
+    """Return an exception as an error with a reason."""
     if isinstance(error, StageError):
         return error
     return from_os_error(error) if isinstance(error, OSError) else unexpected(error)
 
 
 def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Clock) -> None:
-    """Write down what is known before anything can fail."""
+    """Record the run's identity and origin before the work starts."""
     identity, before, pinned = stage_input.identity, folder.metadata, pinned_path(stage_input.raw_spec)
     folder.update_metadata(
         schema=1,
@@ -166,7 +166,7 @@ def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Cloc
         started_at_utc=before.get("started_at_utc", clock.started_at),
         finished_at_utc=None,
         **provenance(stage_input.environ, read_limits()),
-        **({"dataset_resolved_path": pinned} if pinned else {}),  # prune keeps it from now on
+        **({"dataset_resolved_path": pinned} if pinned else {}),  # prune keeps this version from now on
         stages=_with_record(folder, stage_input, {"attempts": attempt, "started_at_utc": clock.started_at}),
     )
 
@@ -180,7 +180,7 @@ def _finish(
     *,
     layers: Sequence[str],
 ) -> None:
-    """Complete the metadata: with the last stage, or with the first failure."""
+    """Record the attempt; after the last stage or a failure, also the run's final status."""
     done = result["exitCode"] == ExitCode.DONE
     peak = peak_memory()
     record = {
@@ -208,7 +208,7 @@ def _finish(
 def _with_record(
     folder: RunFolder, stage_input: StageInput, record: Mapping[str, object]
 ) -> dict[str, object]:
-    """Return the records of all the run's stages, those that have not begun as well, with this one's."""
+    """Return the records of all the run's stages, started or not, with this stage's record replaced."""
     before = folder.metadata.get("stages")
     known = before if isinstance(before, dict) else {}
     return {**{str(stage): {} for stage in stage_input.stages}, **known, str(stage_input.stage): dict(record)}
@@ -245,7 +245,7 @@ def _findings(outcome: Outcome) -> Result:
 
 
 def _report(result: Result, folder: RunFolder, environ: Mapping[str, str]) -> None:
-    """Keep the result and tell it; a full disk must not hide the reason."""
+    """Write the result to the folder and deliver it; a full disk must not hide the reason."""
     with contextlib.suppress(OSError, StageError):
         folder.write_result(Stage(result["stage"]), result)
     deliver_result(result, environ)

@@ -1,4 +1,4 @@
-"""What a stage works with, and what it has found."""
+"""The inputs of a stage's work and its outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageContext:
-    """Everything that a stage may use."""
+    """Everything that a stage's work uses."""
 
     stage_input: StageInput
     spec: RunSpec
@@ -34,7 +34,7 @@ class StageContext:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stage that succeeded reports."""
+    """The findings of a stage that succeeded."""
 
     message: str
     dataset: DatasetResult = field(default_factory=DatasetResult)

@@ -1,11 +1,18 @@
-"""The qrun stage: plan, render, train and backtest with the real qrun, export."""
+"""The qrun stage: plan, render, train and backtest with Qlib's own qrun, and export."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import REPORT_FILE, WORKFLOW_FILE, DatasetResult, Metrics, Reason
+from qlib_shadow_runner.contract import (
+    ENV_TEMPLATE,
+    REPORT_FILE,
+    WORKFLOW_FILE,
+    DatasetResult,
+    Metrics,
+    Reason,
+)
 from qlib_shadow_runner.contract.stages import leaving
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.dataset.ensure import ResolvedDataset, check_claims
@@ -16,7 +23,7 @@ from qlib_shadow_runner.dataset.quality.assess import reassess
 from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.environment import drawing_environment
-from qlib_shadow_runner.stages.dataset import dataset_metadata, dataset_result, introduce_dataset
+from qlib_shadow_runner.stages.dataset_facts import dataset_metadata, dataset_result, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.training import identical_run_of, obtain_training
 from qlib_shadow_runner.storage.files import write_atomically
@@ -30,16 +37,15 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.prepare import Research
 
 FATAL_REASONS: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.SHADOW_PROMISE_BROKEN})
-"""What ends the stage, whatever it was doing."""
+"""The reasons that end the stage even where only the report fails."""
 
 
 def qrun(context: StageContext) -> Outcome:
-    """Do the research and leave everything that a golden run needs."""
+    """Train, backtest and export; return the metrics and the workflow's hash."""
     resolved, found = find_dataset(context)
     research = _prepare(context, resolved)
-    workflow = research.workflow
-    write_atomically(context.folder.path / WORKFLOW_FILE, workflow.text.encode())
-    asked = computation(workflow.config_hash, context.spec.workflow.seed, context.folder.metadata)
+    write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
+    asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
     context.folder.update_metadata(
         **_research_metadata(context, research, resolved.manifest), computation=asked
     )
@@ -48,11 +54,11 @@ def qrun(context: StageContext) -> Outcome:
     metrics = _publish(context, recorded)
     metadata = context.folder.metadata
     message = headline(metrics) + reuse_sentence(metadata) + report_sentence(metadata)
-    return Outcome(message, dataset=found, metrics=metrics, config_hash=workflow.config_hash)
+    return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
 
 
 def _publish(context: StageContext, recorded: MlflowRun) -> Metrics:
-    """Write what people and programs read; what led there is not needed any more."""
+    """Write the exported files and the report, then remove the checkpoints."""
     sys.stdout.write("exporting signals, metrics and summary\n")
     report = _export(context, recorded)
     fault_point(QrunPoint.EXPORTED)
@@ -67,7 +73,7 @@ def _publish(context: StageContext, recorded: MlflowRun) -> Metrics:
 
 
 def find_dataset(context: StageContext) -> tuple[ResolvedDataset, DatasetResult]:
-    """Return the dataset and what the result says of it; a pinned version no earlier stage has told of."""
+    """Return the dataset with its facts; a pinned version is described here, because no earlier stage did."""
     spec = context.spec.dataset
     if spec.version is None:
         resolved = resolve_dataset(context)
@@ -76,11 +82,13 @@ def find_dataset(context: StageContext) -> tuple[ResolvedDataset, DatasetResult]
         return resolved, found
     resolved = find_pinned(context.stage_input.volume.locate(spec.path), spec.version)
     check_claims(resolved.manifest, spec)
-    return resolved, introduce_dataset(context, resolved, reassess(resolved.manifest.quality, Policy()))
+    return resolved, introduce_dataset(
+        context, resolved, reassess(resolved.manifest.quality, Policy.of(spec.quality))
+    )
 
 
 def resolve_dataset(context: StageContext) -> ResolvedDataset:
-    """Take the version that the download stage recorded; without one, what the name means now."""
+    """Return the version that the download stage recorded; without a record, the current one."""
     found = _found_before(context)
     named = str(found["resolvedPath"]) if isinstance(found, dict) and "resolvedPath" in found else None
     path = context.stage_input.volume.locate(named or context.spec.dataset.path)
@@ -94,13 +102,13 @@ def resolve_dataset(context: StageContext) -> ResolvedDataset:
         raise StageError(
             Reason.DATASET_INVALID,
             f"{folder} was changed after it was verified. "
-            "Run the download stage again, so that it is verified anew.",
+            "Run the download stage again, which verifies it again.",
         )
     return ResolvedDataset(folder, manifest)
 
 
 def _found_before(context: StageContext) -> object:
-    """Return what an earlier stage of the run has found of the dataset."""
+    """Return the dataset in the result of an earlier stage of the run."""
     stage_input = context.stage_input
     earlier = leaving("dataset", stage_input.stages)
     before = context.folder.result(earlier) if earlier and earlier is not stage_input.stage else None
@@ -108,16 +116,14 @@ def _found_before(context: StageContext) -> object:
 
 
 def _prepare(context: StageContext, resolved: ResolvedDataset) -> Research:
-    # The stage starts without Jinja.
-    from qlib_shadow_runner.workflow.prepare import prepare  # noqa: PLC0415
-    from qlib_shadow_runner.workflow.render import RenderContext  # noqa: PLC0415
+    # Imported here, because the download stage must not load Jinja.
+    from qlib_shadow_runner.workflow.prepare import RenderContext, prepare  # noqa: PLC0415
     from qlib_shadow_runner.workflow.templates import find_template  # noqa: PLC0415
 
-    render_context = RenderContext(
-        str(resolved.folder), resolved.manifest.fingerprint, context.limits.threads
-    )
-    template = find_template(context.spec.workflow, context.stage_input.environ)
-    return prepare(context.spec, template, resolved.dataset, render_context)
+    template = find_template(context.spec.workflow, context.stage_input.environ.get(ENV_TEMPLATE))
+    dataset, threads = resolved.dataset, context.limits.threads
+    facts = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, threads)
+    return prepare(context.spec, template, dataset, facts)
 
 
 def _research_metadata(
@@ -129,7 +135,7 @@ def _research_metadata(
 
 
 def _origin(context: StageContext, asked: str) -> dict[str, object]:
-    """Say where features and training are from, and which other run answered the same."""
+    """Return where features and training came from, and the identical run if there is one."""
     identical_run, trained = identical_run_of(context, asked), Trained.read(context.folder.path)
     return {
         "features": trained.features if trained else None,
@@ -140,7 +146,7 @@ def _origin(context: StageContext, asked: str) -> dict[str, object]:
 
 
 def reuse_sentence(metadata: Mapping[str, object]) -> str:
-    """Say the same to people, at the end of the headline."""
+    """Return the note about reuse for the end of the result's message."""
     source, identical_run = metadata.get("reused_from"), metadata.get("identical_to")
     if identical_run and metadata.get("identical_signals") is False:
         return f" · NOT REPRODUCED: the identical run {identical_run} has other signals"
@@ -160,7 +166,7 @@ def _export(context: StageContext, recorded: MlflowRun) -> dict[str, object]:
 
 
 def _make_report(context: StageContext) -> dict[str, object]:
-    """Make the page that people look at, in a child of its own; a run without it is still a run."""
+    """Make report.html in a child process; the run succeeds even where that fails."""
     sys.stdout.write("making the report\n")
     arguments = {"folder": str(context.folder.attempt_path), "mount": str(context.stage_input.volume.mount)}
     scratch, around = str(context.scratch), context.stage_input.environ
@@ -176,12 +182,12 @@ def _make_report(context: StageContext) -> dict[str, object]:
 
 
 def report_sentence(metadata: Mapping[str, object]) -> str:
-    """Say at the end of the headline that there is no report."""
+    """Return the note about a missing report for the end of the result's message."""
     return f" · without {REPORT_FILE}, see stderr.log" if metadata.get("report_fault") else ""
 
 
 def headline(metrics: Metrics) -> str:
-    """Say the figures in one line."""
+    """Return the main figures in one line."""
     parts = [
         ("IC", "ic", "{:.3f}"),
         ("Rank IC", "rankIc", "{:.3f}"),

@@ -1,6 +1,6 @@
-"""Tell a stage's result to whoever waits for it; once more, from the run folder, where it was lost.
+"""Deliver a stage's result to the operator, also later from the run folder by a recovery Job.
 
-Knows where a result goes and where it lies. It never does a stage and imports nothing that one needs.
+This module never runs a stage and imports none of a stage's dependencies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXIT_CODE_MAX: Final = 255
 
 
 def deliver_result(result: Result, environ: Mapping[str, str]) -> None:
-    """Put the result where the kubelet looks; a log that cannot be written must not hide the reason."""
+    """Write the result to the termination log, and the reason of a failure to stderr as well."""
     if result["exitCode"] != ExitCode.DONE:
         sys.stderr.write(f"{result['reason']}: {result['message']}\n")
     log = environ.get(ENV_TERMINATION_LOG)
@@ -35,8 +35,8 @@ def deliver_result(result: Result, environ: Mapping[str, str]) -> None:
 
 
 def recover_result(stage: Stage, environ: Mapping[str, str]) -> int:
-    """Tell what the run folder keeps of a stage, and leave with the code that the stage left with."""
-    from qlib_shadow_runner.runs.request import StageInput  # noqa: PLC0415 - it reads the environment, others tell
+    """Deliver the stage's recorded result and return the exit code that it holds."""
+    from qlib_shadow_runner.runs.request import StageInput  # noqa: PLC0415 - only a recovery needs it
 
     began, identity = now(), None
     try:
@@ -46,13 +46,13 @@ def recover_result(stage: Stage, environ: Mapping[str, str]) -> int:
     except StageError as error:
         result = make_result(stage, identity, error, started_at=began)
     else:
-        sys.stdout.write(f"told again: {stage} ended with {result['reason']}: {result['message']}\n")
+        sys.stdout.write(f"recovered: {stage} ended with {result['reason']}: {result['message']}\n")
     deliver_result(result, environ)
     return result["exitCode"]
 
 
 def recorded_result(folder: RunFolder, stage: Stage, identity: Identity) -> Result:
-    """Read what this run's stage left, or say why that cannot be told."""
+    """Return the recorded result of a run's stage, or raise why there is no usable one."""
     path = folder.result_path(stage)
     try:
         found = folder.result(stage)
@@ -60,15 +60,15 @@ def recorded_result(folder: RunFolder, stage: Stage, identity: Identity) -> Resu
         raise from_os_error(error) from error
     if found is None:
         what = "is not a JSON object" if path.exists() else "is not there"
-        raise _missing(f"{path} {what}, so that nobody can tell how stage {stage} ended")
+        raise _missing(f"{path} {what}, so how stage {stage} ended is unknown")
     fault = result_fault(found, stage, identity)
     if fault:
-        raise _missing(f"{path} does not tell how stage {stage} ended: {fault}")
+        raise _missing(f"{path} does not say how stage {stage} ended: {fault}")
     return cast("Result", found)
 
 
 def result_fault(found: Mapping[str, object], stage: Stage, identity: Identity) -> str | None:
-    """Say what keeps a document from being the result of this run's stage, or None."""
+    """Return why a document is not the result of this run's stage, or None."""
     for name in TEXTS:
         if not isinstance(found.get(name), str):
             return f"{name} is not text"
@@ -88,12 +88,12 @@ def _unwritable(found: Result) -> str | None:
     try:
         termination_message(found)
     except ValueError:
-        return "it holds a figure that is no number"
+        return "it holds a figure that is not a number"
     return None
 
 
 def _missing(fault: str) -> StageError:
     return StageError(
         Reason.RESULT_MISSING,
-        f"{fault}. Apply the run again under a new name; a dataset that is there is used again.",
+        f"{fault}. Apply the run again under a new name; its dataset is used again.",
     )

@@ -1,7 +1,7 @@
-"""`python -m qlib_shadow_runner.stages.steps NAME ARGUMENTS REPORT`: heavy work, in a child of the stage.
+"""`python -m qlib_shadow_runner.stages.steps NAME ARGUMENTS REPORT`: heavy work in a child process.
 
-A step may take the memory and the imports it needs and give them back by ending. It reports by a
-file: its findings, or the reason and the sentence of its failure.
+A step frees its memory and imports by ending. It writes its findings, or the reason and message of its
+failure, to the file REPORT.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def dataset(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Build or verify the dataset under its lock."""
-    from qlib_shadow_runner.dataset.ensure import ensure  # noqa: PLC0415 - each step pays for its own imports
+    """Build or verify the dataset while holding its lock."""
+    from qlib_shadow_runner.dataset.ensure import ensure  # noqa: PLC0415 - each step loads only its own imports
     from qlib_shadow_runner.runs.request import requested_spec  # noqa: PLC0415
     from qlib_shadow_runner.spec import parse_spec  # noqa: PLC0415
     from qlib_shadow_runner.storage.volume import Volume  # noqa: PLC0415
@@ -34,7 +34,7 @@ def dataset(arguments: Mapping[str, object]) -> dict[str, object]:
 
 
 def export(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Turn the recorder's pickles into files for people and programs."""
+    """Export the recorder's pickles to files in open formats."""
     from qlib_shadow_runner.export import export_run  # noqa: PLC0415
 
     return export_run(
@@ -43,7 +43,7 @@ def export(arguments: Mapping[str, object]) -> dict[str, object]:
 
 
 def catalog(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Bring the catalog up to date."""
+    """Update the catalog of runs."""
     from qlib_shadow_runner.catalog.update import add_finished_run  # noqa: PLC0415
     from qlib_shadow_runner.storage.volume import Volume  # noqa: PLC0415
 
@@ -51,7 +51,7 @@ def catalog(arguments: Mapping[str, object]) -> dict[str, object]:
 
 
 def report(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Make report.html of what the run has left so far."""
+    """Make report.html from the files of the run so far."""
     from qlib_shadow_runner.report.make import make_report  # noqa: PLC0415
 
     return make_report(Path(str(arguments["folder"])), Path(str(arguments["mount"])))
@@ -66,10 +66,10 @@ STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] 
 
 
 def main(name: str, arguments: str, report: str) -> int:
-    """Run one step; never end without a report if there is any way to write one."""
+    """Run one step and write its findings or its failure."""
     try:
         findings = STEPS[name](json.loads(arguments))
-    except Exception as error:  # noqa: BLE001 - the edge of the process
+    except Exception as error:  # noqa: BLE001 - the stage needs a reason for every failure
         failure = _failure(error)
         if failure.reason is Reason.INTERNAL_ERROR:
             traceback.print_exc()

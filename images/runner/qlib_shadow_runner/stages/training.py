@@ -1,4 +1,4 @@
-"""Where the stage has its finished MLflow run from: an earlier attempt, an identical run, or qrun."""
+"""Obtain the finished MLflow run: from an earlier attempt, from an identical run, or by training."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def obtain_training(context: StageContext, computation: str) -> MlflowRun:
-    """Give the finished MLflow run of this computation, doing no more than what nobody has done."""
+    """Return the finished MLflow run of this computation; train only where no earlier one is usable."""
     mlruns = context.folder.path / MLRUNS
-    # An attempt that was killed outright could not do it itself.
+    # An attempt that was killed leaves unfinished MLflow runs.
     discard_broken(mlruns)
     settle(mlruns, RunStatus.KILLED)
     return (
@@ -36,14 +36,14 @@ def obtain_training(context: StageContext, computation: str) -> MlflowRun:
 
 
 def identical_run_of(context: StageContext, computation: str) -> IdenticalRun | None:
-    """Find another run that answered the same; code without a name is never the same."""
+    """Return the identical run, or None; without a known code version no run is identical."""
     if not code_is_known(context.folder.metadata):
         return None
     return find_identical_run(context.folder.path, computation)
 
 
 def _earlier_attempts(context: StageContext, computation: str) -> MlflowRun | None:
-    """Find what an earlier attempt of this stage finished, so that only the rest is done again."""
+    """Return the MLflow run that an earlier attempt of this stage finished, or None."""
     folder = context.folder.path
     trained = Trained.read(folder)
     if trained is None or trained.computation != computation:
@@ -61,7 +61,7 @@ def _earlier_attempts(context: StageContext, computation: str) -> MlflowRun | No
 
 
 def _identical_runs(context: StageContext, computation: str) -> MlflowRun | None:
-    """Take over what an identical run trained, where the spec asks for it."""
+    """Return a copy of the identical run's MLflow run where the spec allows reuse, or None."""
     identical_run = (
         identical_run_of(context, computation) if context.spec.reuse is Reuse.IF_IDENTICAL else None
     )
@@ -81,7 +81,7 @@ def _train(context: StageContext, computation: str) -> MlflowRun:
     mlruns = folder / MLRUNS
     mlruns.mkdir(exist_ok=True)
     _link_store(context.scratch, context.folder.attempt_path / MLRUNS)
-    # MLflow writes to where the store says it lies, even if it was moved since.
+    # MLflow writes to the path in the store's records, even after the store was moved.
     rebase(mlruns, context.folder.attempt_path / MLRUNS)
     status = RunStatus.KILLED
     try:
@@ -116,7 +116,7 @@ def _environ(context: StageContext, checkpoints: Path) -> dict[str, str]:
 
 
 def _command(context: StageContext) -> list[str]:
-    """Call the real qrun; quoted, because Fire reads a run id such as 2024 as a number."""
+    """Return the qrun command; the run id is quoted, because Fire reads 2024 as a number."""
     beside = Path(sys.executable).with_name("qrun")
     program = [sys.executable, str(beside)] if beside.is_file() else ["qrun"]
     return [
@@ -128,10 +128,10 @@ def _command(context: StageContext) -> list[str]:
 
 
 def _link_store(scratch: Path, mlruns: Path) -> None:
-    """Reach the store by a path without a folder named `artifacts`.
+    """Make a link to the store whose path has no folder named `artifacts`.
 
-    MLflow 3.17 takes every run below such a folder for a forgery and refuses it, and the volume's layout
-    has one. qrun resolves its working folder but not what is appended to it, so a link is enough.
+    MLflow 3.17 refuses every run below such a folder, and the volume's layout has one. qrun resolves its
+    working folder but not the path appended to it, so a link is enough.
     """
     link = scratch / MLRUNS
     link.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""What a stage does for the catalog once its run has ended: in a child, with nothing at stake.
+"""Update the catalog in a child process after the last stage of a run.
 
-The run's result is told already. Whatever happens here is a note in its log: the next run or query brings the
-catalog up to date. Standard library only, as all that a stage's own process imports.
+The result is already delivered, so a failure is only a note in the log: the next run or query updates the
+catalog. Standard library only, like everything that a stage's own process imports.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def update_catalog(stage_input: StageInput, supervisor: Supervisor) -> None:
-    """Let the catalog know that a run has ended."""
+    """Add the ended run to the catalog; a failure is logged and ignored."""
     try:
         _update(stage_input, supervisor)
     except (StageError, OSError) as error:

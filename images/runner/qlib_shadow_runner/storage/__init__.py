@@ -1,1 +1,11 @@
-"""The disk: files that are replaced whole, the volume, its locks, mounts, durability and removal."""
+"""What touches the disk. Imports nothing of the runner but errors, texts and crash points.
+
+files           write a file whole or not at all, read JSON
+durability      bring a folder's files to the disk
+removal         remove a folder so that half of it is never found
+listed_files    files with their hashes
+held            which process holds a file or folder
+lock            one builder at a time; the others wait
+mounts          the filesystem that a folder is on
+volume          `/data`, wherever it is mounted
+"""

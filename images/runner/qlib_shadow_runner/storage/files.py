@@ -1,4 +1,4 @@
-"""Writing that a crash cannot leave half done: temporary file beside the target, fsync, rename."""
+"""Write files so that a crash never leaves half of one: temporary file, fsync, rename."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FENCES: Final[list[Callable[[], None]]] = []
-"""What is asked before each write; it raises where this process may write no more."""
+"""Checks that run before each write; one raises when this process may write no more."""
 
 
 @contextlib.contextmanager
 def fenced(check: Callable[[], None]) -> Iterator[None]:
-    """Ask before each write of this process, whoever does it."""
+    """Run the check before each write of this process until the block ends."""
     FENCES.append(check)
     try:
         yield
@@ -27,7 +27,7 @@ def fenced(check: Callable[[], None]) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put the content at the path, wholly or not at all."""
+    """Write the file whole or not at all."""
     for check in FENCES:
         check()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -39,24 +39,24 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a write does not say where
+            error.filename = str(path)  # an error of a write names no file
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
 
 
 def write_json(path: Path, document: object) -> None:
-    """Write a document that people read too: indented, NaN refused."""
+    """Write a document, indented for readers; NaN is refused."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(path, text.encode() + b"\n")
 
 
 def read_json_object(path: Path) -> dict[str, object] | None:
-    """Read a JSON object, or None when there is none to read."""
+    """Return the JSON object in a file; None where there is no file, or something else in it."""
     try:
         content = path.read_bytes()
         document = json.loads(content)
-        if b"\\ud" in content.lower():  # half a pair is no text, and nobody could write it down
+        if b"\\ud" in content.lower():  # half a surrogate pair, which cannot be encoded again
             json.dumps(document, ensure_ascii=False).encode()
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
@@ -64,7 +64,7 @@ def read_json_object(path: Path) -> dict[str, object] | None:
 
 
 def read_json_object_of_others(path: Path) -> dict[str, object] | None:
-    """Read a document that anybody may have damaged: what is no file, or may not be read, is none either."""
+    """Return the JSON object in a file that a user may have damaged; None also where it cannot be read."""
     try:
         return read_json_object(path) if path.is_file() else None
     except OSError:
@@ -72,7 +72,7 @@ def read_json_object_of_others(path: Path) -> dict[str, object] | None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make renames inside the folder survive a power cut."""
+    """Return when renames in the folder will survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

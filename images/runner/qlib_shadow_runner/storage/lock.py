@@ -1,36 +1,31 @@
-"""One builder at a time for a dataset, across processes, pods and nodes; and who it is, for those who wait.
+"""One builder at a time for a dataset, across processes, pods and nodes; and who it is, for those that wait.
 
-    .us_data_1d.lock     held by flock, which the kernel (on NFS and CephFS the server) frees when its holder
-                         dies; its content is the holder's name
-    .us_data_1d.lease    only on filesystems that are not local: made exclusively and renewed while held
+    .us_data_1d.lock     held by flock; its content is the holder's name
+    .us_data_1d.lease    only on filesystems that are not local: created exclusively and renewed while held
 
-flock alone decides on a local filesystem. Elsewhere a mount may keep flock to the node (`local_lock`,
-`nolock`, many FUSE filesystems) or not have it, so that the lease is asked as well. A lease that a waiter
-has not seen change for EXPIRY seconds, by the waiter's own clock, is of a dead holder and is taken over.
+flock alone decides on a local filesystem (see held.py). Elsewhere it may not reach the other nodes, so that
+the lease is asked as well. It is taken over when a waiter has not seen it change for EXPIRY seconds of its
+own clock: not by its age, as in held.py, since clocks that differ would let two builders work at once.
 
 The lock saves work; that a dataset is never half there rests on publishing by rename. Two holders, which
 a holder that is paused for longer than EXPIRY can lead to, cost a second download and no data: the first one
-asks before it shows anything, and ends with DatasetLocked, whatever the second has made go wrong for it.
+asks before it shows anything, and ends with DatasetLocked, whatever errors the second has caused in it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
-import platform
 import random
 import secrets
-import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import ENV_REQUEST, Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import read_json_object, write_atomically
 from qlib_shadow_runner.storage.mounts import is_local
 from qlib_shadow_runner.storage.volume import make_folder
@@ -42,13 +37,12 @@ if TYPE_CHECKING:
 
 RENEWAL: Final = 5.0
 EXPIRY: Final = 45.0
-"""Longer than NFS clients keep file attributes at hand (acregmax is 60 s, but opening a file asks anew)."""
-NO_FLOCK: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+"""NFS clients cache file attributes for up to 60 s, but opening a file asks the server again."""
 
 
 @dataclass(frozen=True)
 class WaitOptions:
-    """How long to wait for another builder, how often to look, and how often to say so."""
+    """How long to wait for another builder, how often to look, and how often to log that it waits."""
 
     limit: float = 1800.0
     """Seconds; then DatasetLocked, and the Job's retries go on waiting."""
@@ -60,7 +54,7 @@ class WaitOptions:
 
 
 def lock_lost(canonical: Path) -> StageError:
-    """End whoever was away for so long that another holds the lock by now."""
+    """Return the error of a holder that was silent for so long that another holds the lock by now."""
     return StageError(
         Reason.DATASET_LOCKED,
         f"this run was silent for so long that another has taken over building {canonical.name}. "
@@ -69,18 +63,18 @@ def lock_lost(canonical: Path) -> StageError:
 
 
 @contextlib.contextmanager
-def locked(canonical: Path, waiting: WaitOptions | None = None) -> Iterator[Callable[[], None]]:
-    """Hold the dataset's lock, after waiting with patience; give a way to ask whether it is still held."""
+def locked(canonical: Path, options: WaitOptions | None = None) -> Iterator[Callable[[], None]]:
+    """Hold the dataset's lock, after waiting for it; yield a check that raises once the lock is lost."""
     make_folder(canonical.parent)
-    queue = _Waiter(canonical, waiting or WaitOptions())
+    waiter = _Waiter(canonical, options or WaitOptions())
     path = canonical.with_name(f".{canonical.name}.lock")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
     except OSError as error:
         raise from_os_error(error) from error
     try:
-        queue.until(lambda: _flock(descriptor), lambda: _holder(path))
-        with _write_holder_name(descriptor), _leased(canonical, queue) as still_held:
+        waiter.until(lambda: held.lock(descriptor), lambda: _holder(path))
+        with _holder_written(descriptor), _leased(canonical, waiter) as still_held:
             yield still_held
     finally:
         os.close(descriptor)
@@ -88,53 +82,40 @@ def locked(canonical: Path, waiting: WaitOptions | None = None) -> Iterator[Call
 
 @dataclass
 class _Waiter:
-    """One who waits."""
+    """A process that waits for the lock."""
 
     canonical: Path
-    waiting: WaitOptions
+    options: WaitOptions
     _since: float = field(init=False)
-    _next_report: float = field(init=False)
+    _next_message: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._since = self._next_report = self.waiting.clock()
+        self._since = self._next_message = self.options.clock()
 
     def until(self, taken: Callable[[], bool], holder: Callable[[], str]) -> None:
-        """Try again and again, and say for whom it waits."""
-        look = 0.02
+        """Try until it is taken, and log which holder it waits for."""
+        seconds = 0.02
         while not taken():
-            now = self.waiting.clock()
-            if now - self._since >= self.waiting.limit:
+            now = self.options.clock()
+            if now - self._since >= self.options.limit:
                 raise StageError(
                     Reason.DATASET_LOCKED,
                     f"{holder()} has been building {self.canonical.name} for longer than this run waits "
-                    f"({self.waiting.limit / 60:.0f} minutes). It is tried again; see what that run does.",
+                    f"({self.options.limit / 60:.0f} minutes). It is tried again; see what that run does.",
                 )
-            if now >= self._next_report:
-                self._next_report = now + self.waiting.message_seconds
-                self.waiting.log(f"waiting for {holder()}, which is building {self.canonical.name}")
-            self.waiting.pause(look * (0.5 + random.random() / 2))  # noqa: S311 - only to be out of step
-            look = min(look * 2, self.waiting.poll_seconds_max)
-
-
-def _flock(descriptor: int) -> bool:
-    """Take the lock if it is free; a filesystem that has none leaves the decision to the lease."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in NO_FLOCK:
-            return True
-        raise from_os_error(error) from error
-    return True
+            if now >= self._next_message:
+                self._next_message = now + self.options.message_seconds
+                self.options.log(f"waiting for {holder()}, which is building {self.canonical.name}")
+            self.options.pause(seconds * (0.5 + random.random() / 2))  # noqa: S311 - only to be out of step
+            seconds = min(seconds * 2, self.options.poll_seconds_max)
 
 
 @contextlib.contextmanager
-def _write_holder_name(descriptor: int) -> Iterator[None]:
+def _holder_written(descriptor: int) -> Iterator[None]:
     """Keep the holder's name in the lock file; a full disk is no reason not to build."""
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(_this_process()).encode(), 0)
+        os.pwrite(descriptor, json.dumps(_this_run()).encode(), 0)
     try:
         yield
     finally:
@@ -142,60 +123,59 @@ def _write_holder_name(descriptor: int) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
 
 
-def _this_process() -> dict[str, object]:
+def _this_run() -> dict[str, object]:
     try:
         run = json.loads(os.environ.get(ENV_REQUEST, "{}")).get("runId", "")
     except (ValueError, AttributeError):
         run = ""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"run": run, "host": platform.node(), "pid": os.getpid(), "since": now}
+    return {"run": run, **held.this_process()}
 
 
 def _holder(path: Path) -> str:
-    """Name whoever signed the file."""
+    """Return the name of the holder that a file states."""
     holder = read_json_object(path)
     if holder is None:
         return "another run"
-    run = f"run {holder['run']}" if holder.get("run") else "a run"
-    return f"{run} on {holder.get('host')} (process {holder.get('pid')}, since {holder.get('since')})"
+    return held.holder_name(f"run {holder['run']}" if holder.get("run") else "a run", holder)
 
 
 @contextlib.contextmanager
-def _leased(canonical: Path, queue: _Waiter) -> Iterator[Callable[[], None]]:
+def _leased(canonical: Path, waiter: _Waiter) -> Iterator[Callable[[], None]]:
     """Hold the lease too, where flock may not reach the other nodes."""
     if is_local(canonical.parent):
-        yield lambda: None  # nobody takes it but the kernel
+        yield lambda: None  # only the kernel can take the lock away
         return
-    lease = _Lease(canonical.with_name(f".{canonical.name}.lease"), queue.waiting.clock)
+    lease = _Lease(canonical.with_name(f".{canonical.name}.lease"), waiter.options.clock)
 
     def still_held() -> None:
         if not lease.is_mine():
             raise lock_lost(canonical)
 
-    queue.until(lease.take, lease.holder)
+    waiter.until(lease.take, lease.holder)
     with lease.renewed():
         try:
             yield still_held
         except Exception:
-            still_held()  # what went wrong may be the other's doing
+            still_held()  # the other holder may have caused the error
             raise
 
 
 @dataclass
 class _Lease:
-    """A file that exists while somebody builds, and changes while that somebody lives."""
+    """A file that exists while a holder builds, and changes while that holder lives."""
 
     path: Path
     clock: Callable[[], float]
     token: str = field(default_factory=lambda: secrets.token_hex(8))
+    _renewals: int = 0
     _seen: object = None
     _seen_at: float | None = None
 
     def take(self) -> bool:
-        """Make the file if there is none; take away one that has stopped changing."""
+        """Create the file if there is none; remove one that has stopped changing."""
         try:
             with self.path.open("xb") as stream:
-                stream.write(self._content(0))
+                stream.write(self._content())
         except FileExistsError:
             self._take_over_expired()
             return False
@@ -204,37 +184,31 @@ class _Lease:
         return True
 
     def holder(self) -> str:
-        """Name whoever holds it."""
+        """Return the holder's name."""
         return _holder(self.path)
 
     @contextlib.contextmanager
     def renewed(self) -> Iterator[None]:
-        """Change the file now and then until the work is done."""
-        done = threading.Event()
-        thread = threading.Thread(target=self._renew, args=(done,), daemon=True)
-        thread.start()
+        """Change the file at intervals until the work is done."""
         try:
-            yield
+            with held.repeated(self._renew, RENEWAL):
+                yield
         finally:
-            done.set()
-            thread.join()
             if self.is_mine():
                 self.path.unlink(missing_ok=True)
 
-    def _renew(self, done: threading.Event) -> None:
-        beat = 0
-        while not done.wait(RENEWAL):
-            beat += 1
-            with contextlib.suppress(OSError):
-                if not self.is_mine():
-                    return
-                write_atomically(self.path, self._content(beat))
+    def _renew(self) -> bool:
+        self._renewals += 1
+        if not self.is_mine():
+            return False
+        write_atomically(self.path, self._content())
+        return True
 
-    def _content(self, beat: int) -> bytes:
-        return json.dumps({**_this_process(), "token": self.token, "beat": beat}).encode()
+    def _content(self) -> bytes:
+        return json.dumps({**_this_run(), "token": self.token, "beat": self._renewals}).encode()
 
     def is_mine(self) -> bool:
-        """Say whether nobody else has taken it."""
+        """Return whether no other process has taken it."""
         return (read_json_object(self.path) or {}).get("token") == self.token
 
     def _take_over_expired(self) -> None:
@@ -247,7 +221,7 @@ class _Lease:
                 self._remove_expired()
 
     def _remove_expired(self) -> None:
-        """Take the lease away by a rename, in which one of several succeeds; give a living one back."""
+        """Remove the lease by a rename, in which one of several waiters succeeds; give a renewed one back."""
         removed_path = self.path.with_name(f"{self.path.name}.{self.token}")
         self.path.rename(removed_path)
         if read_json_object(removed_path) != self._seen:

@@ -1,4 +1,4 @@
-"""What kind of filesystem a folder is on: whether its locks concern this machine alone."""
+"""The kind of filesystem that a folder is on, and whether other machines may write there."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ MOUNTINFO: Final = Path("/proc/self/mountinfo")
 LOCAL: Final = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "ramfs", "overlay"}
 )
-"""Filesystems that one kernel writes at a time, so that its locks are everybody's."""
+"""Filesystems that one kernel writes at a time, so that its locks apply to every process."""
 
 
 def is_local(folder: Path) -> bool:
-    """Say whether only this machine's kernel writes here; not knowing is no."""
+    """Return whether only this machine's kernel writes here; False where that is unknown."""
     return filesystem_type(folder) in LOCAL
 
 
 def filesystem_type(folder: Path) -> str | None:
-    """Name the filesystem by the mount that lies nearest above the folder."""
+    """Return the type of the mount that is nearest above the folder."""
     try:
         table = MOUNTINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:

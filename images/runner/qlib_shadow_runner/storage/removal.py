@@ -1,7 +1,8 @@
-"""Removing a folder so that a crash never leaves half of it under its name."""
+"""Remove a folder so that no crash and no other process ever finds half of it under its name."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import shutil
@@ -14,11 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REMOVED_MARK: Final = re.compile(r"\.(.+)\.removed-[0-9a-f]{8}\.tmp")
-"""Ends as the names do that the next builder of a dataset sweeps away."""
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder; one that cannot be removed now, or that another process removes, is left."""
+    with contextlib.suppress(OSError):
+        delete(folder if name_before_removal(folder) else move_aside(folder))
 
 
 def move_aside(folder: Path) -> Path:
-    """Take the folder's name away, at one instant and for good."""
+    """Rename the folder, for good and at one instant; return the path that is left to delete."""
     removed_path = folder.with_name(f".{folder.name}.removed-{secrets.token_hex(4)}.tmp")
     folder.rename(removed_path)
     sync_folder(folder.parent)
@@ -27,13 +33,13 @@ def move_aside(folder: Path) -> Path:
 
 
 def name_before_removal(path: Path) -> str | None:
-    """Give the name that a removed folder had; None for what was not removed."""
+    """Return the name that a removed folder had; None for anything else."""
     found = REMOVED_MARK.fullmatch(path.name)
     return found[1] if found and path.is_dir() and not path.is_symlink() else None
 
 
 def delete(removed_path: Path) -> None:
-    """Delete what was buried; somebody else may be doing the same."""
+    """Delete a folder that was moved aside; another process may be deleting it too."""
     try:
         shutil.rmtree(removed_path)
     except FileNotFoundError:

@@ -25,11 +25,11 @@ class Volume:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Volume:
-        """Take the mount from the environment; the path is made absolute, links are left alone."""
+        """Return the volume that the environment names; the path is made absolute, links stay."""
         return cls(Path(os.path.abspath(environ.get(ENV_DATA) or DEFAULT_DATA)))  # noqa: PTH100 - keeps links
 
     def locate(self, path: str) -> Path:
-        """Find a `/data/…` path on this machine."""
+        """Return where a `/data/…` path lies on this machine."""
         inside = PurePosixPath(path)
         if inside.parts[:2] != ("/", DEFAULT_DATA[1:]) or ".." in inside.parts:
             raise StageError(
@@ -38,7 +38,7 @@ class Volume:
         return self.mount.joinpath(*inside.parts[2:])
 
     def name(self, path: Path) -> str:
-        """Give a path of this machine as the cluster sees it."""
+        """Return a path of this machine as the cluster sees it."""
         for mount in (self.mount, self.mount.resolve()):
             if path.is_relative_to(mount):
                 return str(PurePosixPath(DEFAULT_DATA) / path.relative_to(mount).as_posix())
@@ -48,12 +48,12 @@ class Volume:
         )
 
     def run_folder(self, run_id: str) -> Path:
-        """Say where a run's artifacts lie."""
+        """Return the folder of a run."""
         return self.mount / ARTIFACTS / run_id
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder on the volume, or say who must be able to."""
+    """Create a folder on the volume, or raise with which user must be able to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

@@ -1,1 +1,7 @@
-"""What qrun does, step by step: each leaves a checkpoint, so that a later attempt goes on where one ended."""
+"""The training in steps, and the reuse of a finished one.
+
+checkpoints    the files of each step, for a later attempt
+trained        the record of a finished training
+reuse          copy the training of an identical run
+failure        the reason for which qrun failed
+"""

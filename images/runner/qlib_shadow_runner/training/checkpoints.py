@@ -1,10 +1,10 @@
-"""What a step of the training made, kept in the run folder so that a later attempt need not make it again.
+"""The files of each training step, kept in the run folder so that a later attempt need not repeat the step.
 
     .checkpoints/<computation>/model/model.txt    what the step made
-    .checkpoints/<computation>/model.json         its files and their sha256; written last
+    .checkpoints/<computation>/model.json         its files with their hashes; written last
 
-The computation names the question, the data and the versions: another one never finds these. Nothing is read
-before its hash holds. Standard library only; knows nothing of Qlib.
+The computation is a hash over configuration, data and versions: another one never finds these files. Nothing
+is read before its hashes are checked. Standard library only; knows nothing of Qlib.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.runs.result import now
+from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_atomically
+from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ENV_CHECKPOINTS: Final = "QLIB_SHADOW_CHECKPOINTS"
-"""Tells the training where its checkpoints lie; without it, as with plain qrun, none are kept."""
+"""The folder of the checkpoints, for a child of the stage; without it, as with plain qrun, none are kept."""
 HOME: Final = ".checkpoints"
 
 
 class TrainingStep(StrEnum):
-    """What is done, in order."""
+    """The steps of a training, in order."""
 
     MODEL = "model"
     PREDICTION = "prediction"
@@ -45,37 +47,38 @@ class TrainingStep(StrEnum):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a step left."""
+    """The files of a finished step."""
 
     folder: Path
     details: Mapping[str, Any]
     kept_at: str
 
-    def tell(self, step: TrainingStep) -> None:
-        """Say what is not done again, and why it need not be."""
+    def log_use(self, step: TrainingStep) -> None:
+        """Print that the step is not repeated, and why it need not be."""
         sys.stdout.write(f"{step}: taken from the checkpoint of {self.kept_at}, whose hashes hold\n")
 
 
 @dataclass(frozen=True)
 class CheckpointDraft:
-    """What a step is about to leave."""
+    """The files of a step that is not finished."""
 
     step: TrainingStep
     folder: Path
     listing: Path
 
     def path(self, name: str) -> Path:
-        """Say where a file of this step goes."""
+        """Return where a file of this step is to be written."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def keep(self, details: Mapping[str, object]) -> None:
-        """Make it count: every byte on the disk, then the listing that says so."""
+        """Bring every byte to the disk, then write the listing that makes it a checkpoint."""
         with sigterm_deferred():
             fault_point(QrunPoint(f"{self.step}-written"))
-            hashes = hash_files(self.folder, durable=True)
-            document = {"step": self.step, "kept_at": now(), "files": hashes, "details": details}
+            sync_tree(self.folder)
+            files = hash_files(self.folder)
+            document = {"step": self.step, "kept_at": now(), "files": files, "details": details}
             # NaN is a figure here: a deviation of zero makes one.
             write_atomically(self.listing, json.dumps(document, indent=2).encode())
             sync_folder(self.listing.parent)
@@ -90,7 +93,7 @@ class Checkpoints:
 
     @classmethod
     def of(cls, folder: Path, computation: str) -> Self:
-        """Give a run's, and remove those of what it asked before."""
+        """Return a run's checkpoints of this computation, and remove those of any other."""
         home = folder / HOME / computation
         for other in (folder / HOME).glob("*"):
             if other != home:
@@ -100,12 +103,12 @@ class Checkpoints:
 
     @classmethod
     def from_environ(cls) -> Self | None:
-        """Find them in a child of the stage."""
+        """Return the checkpoints that the stage has named to this child."""
         home = os.environ.get(ENV_CHECKPOINTS)
         return cls(Path(home)) if home else None
 
     def begin(self, step: TrainingStep) -> CheckpointDraft:
-        """Clear the place for what a step makes."""
+        """Return an empty draft; the old listing goes first, so that half of its files count as none."""
         draft = CheckpointDraft(step, self.home / step, self._listing(step))
         draft.listing.unlink(missing_ok=True)
         shutil.rmtree(draft.folder, ignore_errors=True)
@@ -113,12 +116,11 @@ class Checkpoints:
         return draft
 
     def find(self, step: TrainingStep) -> Checkpoint | None:
-        """Give what an earlier attempt left, if every byte of it is still what was written."""
+        """Return the checkpoint of an earlier attempt, if every byte is still what was written."""
         listing = read_json_object(self._listing(step))
         if listing is None:
             return None
-        files = listing.get("files")
-        fault = first_fault(self.home / step, files if isinstance(files, dict) else {})
+        fault = first_fault(self.home / step, listed_in(listing))
         details = listing.get("details")
         if fault or not isinstance(details, dict):
             sys.stderr.write(
@@ -133,51 +135,21 @@ class Checkpoints:
 
 
 def clear(folder: Path) -> None:
-    """Remove a run's checkpoints: what they were for is done."""
+    """Remove a run's checkpoints: its outputs are written."""
     shutil.rmtree(folder / HOME, ignore_errors=True)
-
-
-def hash_files(folder: Path, *, durable: bool = False) -> dict[str, str]:
-    """Give the sha256 of every file below a folder, by its path inside."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    hashes = {path.relative_to(folder).as_posix(): _sha256(path, durable=durable) for path in files}
-    if durable:
-        for inside in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
-            sync_folder(inside)
-    return hashes
-
-
-def first_fault(folder: Path, hashes: Mapping[str, object]) -> str | None:
-    """Say which file is not what was written, or None."""
-    if not hashes:
-        return "its listing names no files"
-    for name, digest in hashes.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{path} is missing"
-        if _sha256(path) != digest:
-            return f"{path} is not what was written (its sha256 differs)"
-    return None
 
 
 @contextlib.contextmanager
 def sigterm_deferred() -> Iterator[None]:
-    """Let SIGTERM wait until a write is done."""
-    waiting: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: waiting.append(number))
+    """Deliver a SIGTERM only after the block, so that a write is not cut."""
+    deferred: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: deferred.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        if waiting:
+        if deferred:
             os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _sha256(path: Path, *, durable: bool = False) -> str:
-    with path.open("rb") as stream:
-        if durable:
-            os.fsync(stream.fileno())
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 MADE_WITH: Final = ("git_commit", "image", "python", "packages")
@@ -186,7 +158,7 @@ CHANGED: Final = "-dirty"
 
 
 def computation(config_hash: str, seed: int, metadata: Mapping[str, object]) -> str:
-    """Name a computation by all that its answer follows from; the data is in the configuration's hash."""
+    """Return the hash over all that the outcome follows from; the data is in the configuration's hash."""
     document = {
         "config_hash": config_hash,
         "seed": seed,
@@ -197,5 +169,5 @@ def computation(config_hash: str, seed: int, metadata: Mapping[str, object]) -> 
 
 
 def code_is_known(metadata: Mapping[str, object]) -> bool:
-    """Say whether the commit tells what ran; uncommitted changes have no name."""
+    """Return whether the commit identifies the code that ran; uncommitted changes have no name."""
     return not str(metadata.get("git_commit")).endswith(CHANGED)

@@ -1,4 +1,4 @@
-"""Why qrun failed, read from its exit code and from what it printed last: it has one code for everything."""
+"""The reason for which qrun failed, from its last output: it has one exit code for everything."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BAD_CONFIG: Final = re.compile(
     r"|LightGBMError: (?:Check failed|Unknown|Forced splits|.*\bparameter\b)"
     r"|ModuleNotFoundError: |AttributeError: module .* has no attribute"
 )
-"""What a workflow provokes that asks for something impossible: no retry makes it possible."""
+"""Errors of a workflow that asks for something impossible, which no retry changes."""
 
 
 def training_error(code: int, tail: str) -> StageError:
-    """Find the reason for qrun's failure in what it printed last."""
+    """Return the error for qrun's exit code and the end of its output."""
     line = last_error(tail)
     if code in SIGKILL_CODES:
         return out_of_memory("qrun")
@@ -45,7 +45,7 @@ def training_error(code: int, tail: str) -> StageError:
 
 
 def last_error(tail: str) -> str:
-    """Pick the line that says what happened: the last exception, else the last line."""
+    """Return the line of the last exception, else the last line."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", tail) if line.strip()]
     errors = [found[1] for line in lines if (found := ERROR_LINE.search(line))]
     return (errors or lines or ["it printed nothing"])[-1].rstrip(" .:")

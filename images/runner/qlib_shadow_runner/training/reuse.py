@@ -1,4 +1,4 @@
-"""Finished runs of the same computation: found on the volume, held to their hashes, taken over."""
+"""Finished runs of the same computation: find one on the volume, check its hashes, copy its training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAGING: Final = "taken-over"
 
 @dataclass(frozen=True)
 class IdenticalRun:
-    """A finished run that answered the same."""
+    """A finished run of the same computation."""
 
     folder: Path
     metadata: Mapping[str, object]
@@ -32,17 +32,17 @@ class IdenticalRun:
 
     @property
     def run_id(self) -> str:
-        """Give its id, which is its folder's name."""
+        """Return its id, which is its folder's name."""
         return self.folder.name
 
     @property
     def signals_sha256(self) -> str:
-        """Give the hash of its signals."""
+        """Return the hash of its signals."""
         return str(self.metadata.get("signals_sha256"))
 
 
 def find_identical_run(folder: Path, computation: str) -> IdenticalRun | None:
-    """Find the first run that finished this computation and of which every byte is still what it wrote."""
+    """Return the first run that finished this computation and whose files are still what it wrote."""
     for candidate, metadata in _candidates(folder, computation):
         try:
             return _examine(candidate, metadata, computation)
@@ -52,7 +52,7 @@ def find_identical_run(folder: Path, computation: str) -> IdenticalRun | None:
 
 
 def copy_training(identical_run: IdenticalRun, folder: Path) -> MlflowRun | None:
-    """Copy what it trained and evaluated; None where it went away or changed meanwhile."""
+    """Copy what it trained and evaluated; return None where it was removed or changed meanwhile."""
     staging = folder / HOME / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
@@ -71,7 +71,7 @@ def copy_training(identical_run: IdenticalRun, folder: Path) -> MlflowRun | None
 
 
 def _candidates(folder: Path, computation: str) -> Iterator[tuple[Path, Mapping[str, object]]]:
-    """Give the finished runs of this computation beside a run, the oldest first: it did the work."""
+    """Return the finished runs of this computation beside a run, the oldest first: it did the work."""
     found = []
     for path in folder.parent.glob(f"*/{METADATA_FILE}"):
         metadata = _metadata(path, computation)
@@ -81,7 +81,7 @@ def _candidates(folder: Path, computation: str) -> Iterator[tuple[Path, Mapping[
 
 
 def _metadata(path: Path, computation: str) -> Mapping[str, object]:
-    """Read a run's metadata if it is of this computation; most are not, and are told by a glance."""
+    """Return a run's metadata if it is of this computation; most are not, and need not be parsed."""
     try:
         if computation.encode() not in path.read_bytes():
             return {}

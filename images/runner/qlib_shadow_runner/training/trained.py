@@ -1,7 +1,7 @@
-"""What a finished training left: the MLflow run that answers a computation, and the hashes of its files.
+"""What a finished training left: the MLflow run of a computation, and the hashes of its files.
 
-It lies in the run folder's results, written when qrun has ended well. Nobody uses a recorded run again before
-its hashes hold.
+It lies in the results of the run folder, written when qrun has succeeded. A recorded run is used again only
+after its hashes were checked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import MLRUNS, RESULTS
 from qlib_shadow_runner.runs.mlruns import META, MlflowRun, finished_run
 from qlib_shadow_runner.storage.files import read_json_object, write_json
-from qlib_shadow_runner.training.checkpoints import first_fault, hash_files
+from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,12 +27,12 @@ class Unusable(Exception):  # noqa: N818 - it is a finding
 
 @dataclass(frozen=True)
 class Trained:
-    """The record of it."""
+    """The record of a finished training."""
 
     computation: str
     mlflow_run_id: str
     files: Mapping[str, str]
-    """The sha256 of each file of the MLflow run, but for what MLflow and its users change later."""
+    """The hash of each file of the MLflow run, except those that MLflow and its users change later."""
     reused_from: str | None = None
     """The run that did the training, where it was another."""
     features: Mapping[str, object] | None = None
@@ -47,33 +47,32 @@ class Trained:
         reused_from: str | None = None,
         features: Mapping[str, object] | None = None,
     ) -> Trained:
-        """Hash what was recorded."""
+        """Return the record of an MLflow run, with the hashes of its files as they are now."""
         files = hash_files(recorded.folder)
         kept = {name: digest for name, digest in files.items() if not _changes_later(name)}
         return cls(computation, recorded.run_id, kept, reused_from, features)
 
     @classmethod
     def read(cls, folder: Path) -> Trained | None:
-        """Read it from a run folder."""
+        """Return the record in a run folder, if there is one."""
         found = read_json_object(folder / RESULTS / TRAINED_FILE) or {}
-        files = found.get("files")
-        if not isinstance(files, dict):
+        if not isinstance(found.get("files"), dict):
             return None
         source, features = found.get("reused_from"), found.get("features")
         return cls(
             str(found.get("computation")),
             str(found.get("mlflow_run_id")),
-            {str(name): str(digest) for name, digest in files.items()},
+            listed_in(found),
             str(source) if source else None,
             features if isinstance(features, dict) else None,
         )
 
     def write(self, folder: Path) -> None:
-        """Write it into a run folder."""
+        """Write the record into a run folder."""
         write_json(folder / RESULTS / TRAINED_FILE, asdict(self))
 
     def recorded_in(self, folder: Path, experiment: str) -> MlflowRun:
-        """Find the MLflow run, every byte as it was written, or say what is wrong."""
+        """Return the MLflow run, every byte as it was written, or raise with what is wrong."""
         recorded = finished_run(folder / MLRUNS, experiment)
         if recorded is None or recorded.run_id != self.mlflow_run_id:
             raise Unusable(f"{folder / MLRUNS} has no finished run {self.mlflow_run_id}")
@@ -81,8 +80,8 @@ class Trained:
         return recorded
 
 
-def require_unchanged(folder: Path, files: Mapping[str, str]) -> None:
-    """Hold files to their hashes."""
+def require_unchanged(folder: Path, files: Mapping[str, object]) -> None:
+    """Raise where a file does not have its hash."""
     fault = first_fault(folder, files)
     if fault:
         raise Unusable(fault)
@@ -93,12 +92,12 @@ def _changes_later(name: str) -> bool:
 
 
 def report_path(home: Path, attempt: int) -> Path:
-    """Say where an attempt writes it down."""
+    """Return where an attempt writes what became of its features."""
     return home / f"features-{attempt}.json"
 
 
 def features_of_last_attempt(home: Path) -> dict[str, object] | None:
-    """Give the last attempt's that computed or found any, and which attempt that was."""
-    told = {int(path.stem.rpartition("-")[2]): path for path in home.glob("features-*.json")}
-    found = ((attempt, read_json_object(told[attempt])) for attempt in sorted(told, reverse=True))
+    """Return what the last attempt that computed or found features wrote, and which attempt that was."""
+    reports = {int(path.stem.rpartition("-")[2]): path for path in home.glob("features-*.json")}
+    found = ((attempt, read_json_object(reports[attempt])) for attempt in sorted(reports, reverse=True))
     return next(({**report, "attempt": attempt} for attempt, report in found if report), None)

@@ -1,5 +1,5 @@
-"""`qlib-shadow ui`: pages to look at runs with, made from the volume alone. They change nothing.
+"""`qlib-shadow ui`: web pages that show the runs on a volume and change nothing.
 
-Knows the run folders and the catalog. There is no path that writes: only GET and HEAD are answered, and
-whatever is read is chosen from a list of what is there, never by a path that came from outside.
+Knows the run folders and the catalog. Nothing is ever written: only GET and HEAD are answered. A file is read
+only if it is in a list of the existing files; a path from a request is never opened.
 """

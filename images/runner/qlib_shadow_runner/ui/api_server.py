@@ -1,7 +1,7 @@
-"""One question to the API server: which QlibShadowRun resources there are.
+"""The one request to the API server: list the QlibShadowRun resources of a namespace.
 
-It is asked from a pod, with the pod's own account, by the standard library, and never through a proxy or a
-redirect, since the account's token goes with it. What goes wrong is one sentence.
+It is made in a pod with the pod's service account, and never through a proxy or a redirect, because it
+carries the account's token. Every failure is one sentence.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its account's token, the API server's CA, and its own namespace."""
+"""The folder in a pod with its account's token, the API server's CA, and the namespace."""
 RESOURCES: Final = "/apis/qlibshadow.io/v1alpha1/namespaces/{}/qlibshadowruns"
-SECONDS: Final = 3
-"""That one answer may take: a page waits for it."""
-LIMIT: Final = 500
-PAGES: Final = 20
-"""So many of that many are asked for; nobody looks through more, and each page would wait for all of them."""
+TIMEOUT_SECONDS: Final = 3
+"""For one answer, which a web page waits for."""
+PAGE_LIMIT: Final = 500
+"""Resources that one answer lists."""
+PAGES_MAX: Final = 20
+"""More would be too many to look through, and every web page would wait for all of them."""
 
 
 class UnreachableError(Exception):
-    """The API server gave no list; the text says why."""
+    """The API server returned no list; the text says why."""
 
 
 @dataclass(frozen=True)
 class RunApi:
-    """An API server, and the account to ask it by."""
+    """An API server, and the account that the request is made with."""
 
     host: str
     port: int
@@ -47,7 +48,7 @@ class RunApi:
 
     @classmethod
     def of_pod(cls, environ: Mapping[str, str], account: Path = ACCOUNT) -> Self:
-        """Find it as every pod does, or say that this is none."""
+        """Return the API server of this pod, or raise that this is not a pod."""
         host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
         try:
             namespace = (account / "namespace").read_text(encoding="utf-8").strip()
@@ -56,50 +57,51 @@ class RunApi:
         if not host or not port.isdigit():
             raise StageError(
                 Reason.INVALID_SPEC,
-                "--resources asks the cluster that it runs in, and this is no pod with a service account "
-                f"(there is no KUBERNETES_SERVICE_HOST, or no {account}). Leave it out; "
+                "--resources asks the cluster that it runs in, and this is not a pod with a service account "
+                f"(there is no KUBERNETES_SERVICE_HOST, or no {account}). Leave it out: "
                 "without it, the pages show what is on the volume.",
             )
         return cls(host, int(port), namespace, account)
 
     def resources(self) -> list[Mapping[str, Any]]:
-        """List them, page by page."""
+        """Return all QlibShadowRuns of the namespace."""
         try:
             with contextlib.closing(self._connection()) as connection:
                 return self._all(connection)
         except (OSError, HTTPException) as error:
             raise UnreachableError(
-                f"the API server at {self.host}:{self.port} cannot be asked ({type(error).__name__}: {error})"
+                f"the API server at {self.host}:{self.port} cannot be reached "
+                f"({type(error).__name__}: {error})"
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnreachableError(
-                f"the API server at {self.host}:{self.port} gave something else than a list of runs"
+                f"the API server at {self.host}:{self.port} returned something other than a list of runs"
             ) from error
 
     def _connection(self) -> HTTPSConnection:
         context = ssl.create_default_context(cafile=str(self.account / "ca.crt"))
-        return HTTPSConnection(self.host, self.port, timeout=SECONDS, context=context)
+        return HTTPSConnection(self.host, self.port, timeout=TIMEOUT_SECONDS, context=context)
 
     def _all(self, connection: HTTPSConnection) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []
-        mark = ""
-        for _ in range(PAGES):
-            page = self._page(connection, mark)
+        continue_token = ""
+        for _ in range(PAGES_MAX):
+            page = self._page(connection, continue_token)
             found += [item for item in page["items"] if isinstance(item, dict)]
-            mark = page["metadata"].get("continue", "")
-            if not mark:
+            continue_token = page["metadata"].get("continue", "")
+            if not continue_token:
                 return found
         raise UnreachableError(
-            f"there are more than {PAGES * LIMIT:,} QlibShadowRuns in {self.namespace}, "
-            "too many to be asked for; give them a ttlSecondsAfterFinished"
+            f"there are more than {PAGES_MAX * PAGE_LIMIT:,} QlibShadowRuns in {self.namespace}, "
+            "too many to list here; set spec.ttlSecondsAfterFinished to remove finished ones"
         )
 
-    def _page(self, connection: HTTPSConnection, mark: str) -> dict[str, Any]:
-        asked = urlencode({"limit": LIMIT, **({"continue": mark} if mark else {})})
-        # Read each time: a token of a pod lives an hour, and the kubelet puts a new one in its place.
+    def _page(self, connection: HTTPSConnection, continue_token: str) -> dict[str, Any]:
+        query = urlencode({"limit": PAGE_LIMIT, **({"continue": continue_token} if continue_token else {})})
+        # Read each time: the token is valid for an hour, and the kubelet replaces the file before that.
         token = (self.account / "token").read_text(encoding="utf-8").strip()
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        connection.request("GET", f"{RESOURCES.format(quote(self.namespace))}?{asked}", headers=headers)
+        connection.request("GET", f"{RESOURCES.format(quote(self.namespace))}?{query}", headers=headers)
         answer = connection.getresponse()
         document: dict[str, Any] = json.loads(answer.read())
         if answer.status != HTTPStatus.OK:

@@ -1,4 +1,4 @@
-"""The pages by their addresses: each reads the volume, fills in a template, and changes nothing."""
+"""The web pages by their addresses: each reads the volume, fills in a template, and changes nothing."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.details import details
 from qlib_shadow_runner.ui.pages import page
-from qlib_shadow_runner.ui.resources import ListedResources, together
+from qlib_shadow_runner.ui.resources import ListedResources, join
 from qlib_shadow_runner.ui.run_files import LOGS, content, open_file, read_log, shown_files
-from qlib_shadow_runner.ui.run_table import PAGE, RUNNING, RunFilter, RunTable
+from qlib_shadow_runner.ui.run_table import PAGE_ROWS, RUNNING, RunFilter, RunTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.ui.resources import ResourceListing
 
 STATUSES: Final = ("pending", "suspended", RUNNING, *sorted(ENDED))
-"""Only a resource is pending or suspended: it has no folder yet."""
+"""Only a resource that has no folder yet is pending or suspended."""
 STATIC: Final = {"ui.css": "text/css; charset=utf-8", "ui.js": "text/javascript; charset=utf-8"}
 REPORT_POLICY: Final = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-"""A report is a run's output: it is shown without scripts, without an origin and without the network."""
-LONGEST: Final = 200
-"""Characters of what is searched for."""
+"""A report is the output of a run: it is shown without scripts, origin or network."""
+SEARCH_MAX: Final = 200
+"""Characters of the words to search for."""
 
 
 def application(volume: Volume, listing: ResourceListing | None = None) -> Starlette:
-    """Give the application for one volume, and for the cluster that makes runs on it."""
+    """Return the application for one volume, and for the cluster whose runs are on it."""
     pages = Pages(RunTable(volume), listing)
     routes = [
         Route("/", pages.runs),
@@ -67,27 +67,27 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
 
 @dataclass(frozen=True)
 class Pages:
-    """What is answered; each method is one address."""
+    """The answers; each method is one address."""
 
     run_table: RunTable
     listing: ResourceListing | None = None
-    """The runs as the cluster tells of them; None where nobody is asked."""
+    """The resources of the cluster; None where --resources is not given."""
 
     def runs(self, request: Request) -> Response:
-        """List the runs that were chosen."""
+        """Return the list of the runs that match the filter."""
         query = request.query_params
         number = query.get("page", "1")
-        choice = RunFilter(
+        run_filter = RunFilter(
             query.get("status", ""),
-            query.get("q", "")[:LONGEST],
+            query.get("q", "")[:SEARCH_MAX],
             max(1, int(number))
             if number.isascii() and number.isdigit() and len(number) < len("1000000")
             else 1,
         )
         current = self._resources()
-        rows = together(self.run_table.rows(), current.resources)
-        chosen = choice.of(rows)
-        first = (choice.page - 1) * PAGE
+        rows = join(self.run_table.rows(), current.resources)
+        chosen = run_filter.apply(rows)
+        first = (run_filter.page - 1) * PAGE_ROWS
         return HTMLResponse(
             page(
                 "runs.html.j2",
@@ -95,35 +95,35 @@ class Pages:
                 volume=self.run_table.volume.mount,
                 fault=current.fault,
                 in_cluster=self.listing is not None,
-                choice=choice,
+                run_filter=run_filter,
                 statuses=STATUSES,
                 counts={status: sum(row["status"] == status for row in rows) for status in STATUSES},
                 total=len(rows),
                 found=len(chosen),
-                rows=chosen[first : first + PAGE],
-                newer=_address(choice, -1) if choice.page > 1 else None,
-                older=_address(choice, 1) if len(chosen) > first + PAGE else None,
+                rows=chosen[first : first + PAGE_ROWS],
+                newer=_address(run_filter, -1) if run_filter.page > 1 else None,
+                older=_address(run_filter, 1) if len(chosen) > first + PAGE_ROWS else None,
             )
         )
 
     def run(self, request: Request) -> Response:
-        """Show one run."""
+        """Return the page of one run."""
         run = self._run(request)
-        judged = self.run_table.judged.of(run.run_id)
+        scores = self.run_table.followup.of(run.run_id)
         current, uid = self._resources(), run.metadata.get("uid")
         resource = next((one for one in current.resources if one.uid == uid), None)
         return HTMLResponse(
             page(
-                "run.html.j2", run=details(run, _now()), judged=judged, resource=resource, fault=current.fault
+                "run.html.j2", run=details(run, _now()), scores=scores, resource=resource, fault=current.fault
             )
         )
 
     def report(self, request: Request) -> Response:
-        """Give the run's report, for the frame that it is shown in."""
+        """Return the run's report, for the frame that shows it."""
         return self._file(self._run(request), REPORT_FILE, "text/html; charset=utf-8", REPORT_POLICY)
 
     def file(self, request: Request) -> Response:
-        """Give one of the run's files."""
+        """Return one of the run's files."""
         run, name = self._run(request), request.path_params["name"]
         found = next((file for file in shown_files(run.folder) if file.name == name), None)
         if found is None:
@@ -131,26 +131,24 @@ class Pages:
         return self._file(run, name, found.kind, "sandbox; default-src 'none'")
 
     def log(self, request: Request) -> Response:
-        """Show a log from its end, to be followed."""
+        """Return the page with the end of a log, which the script then follows."""
         run, name = self._run(request), self._log(request)
-        piece = read_log(run.folder / LOGS[name], None)
+        part = read_log(run.folder / LOGS[name], None)
         others = [log for log in LOGS if log != name]
         return HTMLResponse(
-            page(
-                "log.html.j2", run=details(run, _now()), log=name, others=others, piece=piece, file=LOGS[name]
-            )
+            page("log.html.j2", run=details(run, _now()), log=name, others=others, part=part, file=LOGS[name])
         )
 
     def log_from(self, request: Request) -> Response:
-        """Give what has been added to a log."""
+        """Return what was added to a log."""
         run, name = self._run(request), self._log(request)
-        piece = read_log(run.folder / LOGS[name], request.path_params["begin"])
-        return JSONResponse({"text": piece.text, "next": piece.next, "ended": run.ended})
+        part = read_log(run.folder / LOGS[name], request.path_params["begin"])
+        return JSONResponse({"text": part.text, "next": part.next, "ended": run.ended})
 
     def followup(self, request: Request) -> Response:
-        """Show what became of the signals."""
+        """Return the page with the track record of the signals."""
         del request
-        found = records(self.run_table.judged.rows())
+        found = records(self.run_table.followup.rows())
         paths = sorted({record.dataset_path for record in found})
         datasets = {path: [record for record in found if record.dataset_path == path] for path in paths}
         charts = {path: cumulative_ic(several) for path, several in datasets.items()}
@@ -180,7 +178,7 @@ class Pages:
 
 
 class FileAnswer(Response):
-    """A file, opened when it is sent and closed whenever whoever asked for it goes away."""
+    """A file that is opened when it is sent, and closed when it is sent or the client disconnects."""
 
     def __init__(self, path: Path, kind: str, policy: str, missing: str) -> None:
         self.path = path
@@ -189,7 +187,7 @@ class FileAnswer(Response):
         self.missing = missing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Send the file."""
         opened = await run_in_threadpool(open_file, self.path)
         if opened is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, self.missing)
@@ -203,7 +201,7 @@ class FileAnswer(Response):
 
 
 def static(request: Request) -> Response:
-    """Give the style or the script of the pages."""
+    """Return the style sheet or the script of the pages."""
     name = request.path_params["name"]
     if name not in STATIC:
         raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such file")
@@ -212,21 +210,22 @@ def static(request: Request) -> Response:
 
 
 def _now() -> datetime:
-    """Give the time as the catalog has times."""
+    """Return the time in UTC without a time zone, as the catalog has times."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _address(choice: RunFilter, step: int) -> str:
-    asked = {"status": choice.status, "q": choice.words, "page": choice.page + step}
+def _address(run_filter: RunFilter, step: int) -> str:
+    asked = {"status": run_filter.status, "q": run_filter.words, "page": run_filter.page + step}
     return "/?" + urlencode({name: value for name, value in asked.items() if value})
 
 
 def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException), "it handles no other"
-    said = error.detail if error.detail != HTTPStatus(error.status_code).phrase else "there is no such page"
-    return HTMLResponse(page("refused.html.j2", sentence=said), error.status_code)
+    assert isinstance(error, HTTPException), "registered for no other"
+    has_text = error.detail != HTTPStatus(error.status_code).phrase
+    sentence = error.detail if has_text else "there is no such page"
+    return HTMLResponse(page("refused.html.j2", sentence=sentence), error.status_code)
 
 
 def _failed(_request: Request, error: Exception) -> Response:
-    said = f"this page could not be made ({type(error).__name__}: {error}); the terminal has the details"
-    return HTMLResponse(page("refused.html.j2", sentence=said), HTTPStatus.INTERNAL_SERVER_ERROR)
+    sentence = f"this page could not be made ({type(error).__name__}: {error}); the terminal has the details"
+    return HTMLResponse(page("refused.html.j2", sentence=sentence), HTTPStatus.INTERNAL_SERVER_ERROR)

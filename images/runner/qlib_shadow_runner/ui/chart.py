@@ -1,6 +1,6 @@
-"""The followup as a drawing: the cumulative IC of live signals, one line for each horizon, as SVG points.
+"""The chart of the followup: the cumulative IC of live signals, one line for each horizon, as SVG points.
 
-Knows numbers and a canvas, no page: the template draws what is worked out here.
+Only computes the coordinates; the template draws them.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 WIDTH: Final = 720
 HEIGHT: Final = 260
 GAP: Final = 8
-LETTER: Final = 14
-"""As wide as a letter beside the grid is on a phone, where it must be large to be read."""
+LETTER_WIDTH: Final = 14
+"""Width of a letter beside the grid on a phone, where letters must be large."""
 RIGHT: Final = 16
 TOP: Final = 14
 BOTTOM: Final = 28
 STEPS: Final = (1.0, 2.0, 5.0, 10.0)
-LINES: Final = 5
-"""About how many lines of a grid are drawn."""
+GRID_LINES: Final = 5
+"""About how many lines of the grid are drawn."""
 
 
 @dataclass(frozen=True)
 class ChartLine:
-    """One horizon."""
+    """The line of one horizon."""
 
     name: str
     points: str
@@ -38,14 +38,14 @@ class ChartLine:
 
 @dataclass(frozen=True)
 class LineChart:
-    """What is drawn."""
+    """Everything that the template draws."""
 
     title: str
     lines: Sequence[ChartLine]
     grid: Sequence[tuple[float, str]]
-    """Heights, and what is written there."""
+    """Heights with their labels."""
     days: Sequence[tuple[float, str, str]]
-    """Places, what is written there, and how it is anchored."""
+    """Positions with their labels and text anchors."""
     left: int
     width: int = WIDTH
     height: int = HEIGHT
@@ -54,14 +54,14 @@ class LineChart:
 
 
 def cumulative_ic(records: Sequence[TrackRecord]) -> LineChart | None:
-    """Draw the records of one dataset; nothing where there is no line yet."""
+    """Return the chart of one dataset's records; None where there are not enough days for a line."""
     days = sorted({day.day for record in records for day in record.days})
     if len(days) <= 1:
         return None
     values = [0.0, *(day.cumulative_ic for record in records for day in record.days)]
     low, high, step = _bounds(min(values), max(values))
     heights = [low + step * place for place in range(round((high - low) / step) + 1)]
-    left = GAP + LETTER * max(len(_written(height)) for height in heights)
+    left = GAP + LETTER_WIDTH * max(len(_label(height)) for height in heights)
 
     def x(day: date) -> float:
         return round(left + (WIDTH - left - RIGHT) * days.index(day) / (len(days) - 1), 1)
@@ -70,10 +70,12 @@ def cumulative_ic(records: Sequence[TrackRecord]) -> LineChart | None:
         return round(TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low), 1)
 
     lines = [_line(record, [(x(day.day), y(day.cumulative_ic)) for day in record.days]) for record in records]
-    grid = [(y(height), _written(height)) for height in heights]
+    grid = [(y(height), _label(height)) for height in heights]
     ends = [(x(days[0]), str(days[0]), "start"), (x(days[-1]), str(days[-1]), "end")]
-    said = ", ".join(f"{record.days[-1].cumulative_ic:.2f} over {record.horizon} days" for record in records)
-    return LineChart(f"Cumulative IC from {days[0]} to {days[-1]}: {said}", lines, grid, ends, left)
+    summary = ", ".join(
+        f"{record.days[-1].cumulative_ic:.2f} over {record.horizon} days" for record in records
+    )
+    return LineChart(f"Cumulative IC from {days[0]} to {days[-1]}: {summary}", lines, grid, ends, left)
 
 
 def _line(record: TrackRecord, points: Sequence[tuple[float, float]]) -> ChartLine:
@@ -82,12 +84,12 @@ def _line(record: TrackRecord, points: Sequence[tuple[float, float]]) -> ChartLi
 
 
 def _bounds(low: float, high: float) -> tuple[float, float, float]:
-    """Take round numbers that the values lie between."""
+    """Return round numbers below and above the values, and the step between grid lines."""
     span = max(high - low, 1e-6)
     power = 1e-7
-    while power * STEPS[-1] * LINES < span:
+    while power * STEPS[-1] * GRID_LINES < span:
         power *= 10
-    step = next(step * power for step in STEPS if step * power * LINES >= span)
+    step = next(step * power for step in STEPS if step * power * GRID_LINES >= span)
     first = int(low // step) * step
     last = first
     while last < high:
@@ -95,5 +97,5 @@ def _bounds(low: float, high: float) -> tuple[float, float, float]:
     return first, last, step
 
 
-def _written(value: float) -> str:
+def _label(value: float) -> str:
     return f"{round(value, 8) + 0:.6g}".replace("-", "\N{MINUS SIGN}")

@@ -1,6 +1,6 @@
-"""What the page of one run tells: its documents, turned into lines and tables.
+"""What the page of one run shows, read from the documents in its folder.
 
-Anybody may have edited a document. What has another shape than promised is left out.
+The documents may have been edited by hand. A value of an unexpected type is left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.contract import REPORT_FILE, Stage
 from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.runs.values import moment, number, text, whole
-from qlib_shadow_runner.ui.run_files import LOGS, Shown, shown_files
+from qlib_shadow_runner.ui.run_files import LOGS, ShownFile, shown_files
 from qlib_shadow_runner.ui.run_table import RUNNING
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ FIGURES: Final = (
     ("Information ratio", "informationRatio", "figure"),
     ("Max drawdown", "maxDrawdown", "percent"),
 )
-"""What one looks at first: Qlib's figures of the return in excess of the benchmark, with cost."""
+"""The most important figures: Qlib's, of the return in excess of the benchmark, with cost."""
 WITHOUT_COST: Final = "WithoutCost"
 IDENTITY: Final = {
     "Run": ("name", "namespace", "uid", "started_at_utc", "finished_at_utc"),
@@ -55,14 +55,14 @@ IDENTITY: Final = {
 
 @dataclass(frozen=True)
 class StageLine:
-    """One stage: how it went, or how it stands."""
+    """The state of one stage."""
 
     name: str
     state: str
     attempts: int | None
     began: datetime | None
     seconds: float | None
-    goes_on: bool
+    is_running: bool
     message: str
 
 
@@ -89,7 +89,7 @@ class CheckLine:
 
 @dataclass(frozen=True)
 class Details:
-    """Everything that the page of a run shows, but for its logs."""
+    """Everything that the page of a run shows, except its logs."""
 
     run_id: str
     status: str
@@ -103,25 +103,25 @@ class Details:
     notes: Sequence[str]
     caveats: Sequence[str]
     identity: Mapping[str, Mapping[str, str]]
-    files: Sequence[Shown]
+    files: Sequence[ShownFile]
     logs: Sequence[str]
 
     @property
     def has_report(self) -> bool:
-        """Say whether there is a report to embed."""
+        """Return whether there is a report to embed."""
         return any(file.name == REPORT_FILE for file in self.files)
 
     @property
     def is_running(self) -> bool:
-        """Say whether the page will change by itself."""
+        """Return whether the page will still change."""
         return self.status == RUNNING
 
 
 def details(run: ListedRun, now: datetime) -> Details:
-    """Read a run's folder."""
-    told = run.metadata
+    """Return what the page of a run shows."""
+    metadata = run.metadata
     stages = [_stage(run, stage, now) for stage in run.stages]
-    quality = _mapping(told.get("dataset_quality"))
+    quality = _mapping(metadata.get("dataset_quality"))
     files = shown_files(run.folder)
     return Details(
         run_id=run.run_id,
@@ -129,14 +129,14 @@ def details(run: ListedRun, now: datetime) -> Details:
         message=next((stage.message for stage in reversed(stages) if stage.message), ""),
         stages=stages,
         tiles=[_tile(run, *one) for one in FIGURES],
-        dataset=_dataset(told),
+        dataset=_dataset(metadata),
         checks=[line for check in _list(quality.get("checks")) if (line := _check(_mapping(check)))],
         quality=text(quality.get("overall_state")) or "",
         hint=text(quality.get("action_hint")) or "",
-        notes=_texts(told.get("dataset_notes")),
-        caveats=_texts(told.get("caveats")),
+        notes=_texts(metadata.get("dataset_notes")),
+        caveats=_texts(metadata.get("caveats")),
         identity={
-            head: {name: str(told[name]) for name in names if told.get(name) not in (None, "")}
+            head: {name: str(metadata[name]) for name in names if metadata.get(name) not in (None, "")}
             for head, names in IDENTITY.items()
         },
         files=files,
@@ -147,20 +147,20 @@ def details(run: ListedRun, now: datetime) -> Details:
 def _stage(run: ListedRun, stage: Stage, now: datetime) -> StageLine:
     record = _mapping(_mapping(run.metadata.get("stages")).get(stage))
     state, began = _state(run, record), moment(record.get("started_at_utc"))
-    goes_on = state == RUNNING and began is not None
+    is_running = state == RUNNING and began is not None
     return StageLine(
         str(stage),
         state,
         whole(record.get("attempts")),
         began,
-        max(0.0, (now - began).total_seconds()) if goes_on and began else number(record.get("seconds")),
-        goes_on,
+        max(0.0, (now - began).total_seconds()) if is_running and began else number(record.get("seconds")),
+        is_running,
         (text(run.result(stage).get("message")) or "") if "finished_at_utc" in record else "",
     )
 
 
 def _state(run: ListedRun, record: Mapping[str, Any]) -> str:
-    """Say it in the words of a run's status."""
+    """Return the state of a stage in the words of a run's status."""
     if not record:
         return "waiting" if run.status == RUNNING else "not reached"
     if "finished_at_utc" not in record:
@@ -173,16 +173,16 @@ def _tile(run: ListedRun, name: str, key: str, form: str) -> Tile:
     return Tile(name, run.metric(key), run.metric(f"{key}{WITHOUT_COST}"), form)
 
 
-def _dataset(told: Mapping[str, object]) -> dict[str, object]:
-    first, last = told.get("dataset_start"), told.get("dataset_end")
+def _dataset(metadata: Mapping[str, object]) -> dict[str, object]:
+    first, last = metadata.get("dataset_start"), metadata.get("dataset_end")
     known: dict[str, object] = {
         "days": f"{first} to {last}" if first and last else None,
-        "trading days": told.get("dataset_days"),
-        "instruments": told.get("dataset_instruments"),
-        "source": told.get("dataset_source"),
-        "path": told.get("dataset_path"),
-        "version": told.get("dataset_resolved_path"),
-        "fingerprint": told.get("dataset_fingerprint"),
+        "trading days": metadata.get("dataset_days"),
+        "instruments": metadata.get("dataset_instruments"),
+        "source": metadata.get("dataset_source"),
+        "path": metadata.get("dataset_path"),
+        "version": metadata.get("dataset_resolved_path"),
+        "fingerprint": metadata.get("dataset_fingerprint"),
     }
     return {name: value for name, value in known.items() if value is not None}
 

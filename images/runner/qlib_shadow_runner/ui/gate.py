@@ -1,7 +1,7 @@
-"""What stands before every page: no method that could write, no foreign name, nobody without the token.
+"""Checks every request before a page is made: its method, its host name and its token.
 
-A page of another site can make a browser ask this server. It must get nothing: it has no token, its name is
-not ours (rebinding), and whatever it embeds is refused by the answer's own headers.
+A page of another site can make a browser send requests to this server. It learns nothing: such a request has
+no token, or another host name (DNS rebinding), and the headers of an answer forbid other sites to embed it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METHODS: Final = ("GET", "HEAD")
 PARAMETER: Final = "token"
 BEARER: Final = "Bearer "
 OPEN: Final = frozenset({"/healthz", "/static/ui.css"})
-"""What tells nothing about any run."""
+"""Addresses that say nothing about any run."""
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -45,17 +45,17 @@ HEADERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Gate:
-    """The application, behind its rules."""
+    """The application, behind these checks."""
 
     app: ASGIApp
     names: frozenset[str] | None
-    """The hosts that may be asked for; None where every request must show the token instead."""
+    """The host names that a request may have; None where every request must have the token instead."""
     token: Token | None
     cookie: str
-    """The cookie's name: a browser shares cookies among the ports of a host."""
+    """The cookie's name, with the port: a browser shares cookies among the ports of a host."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or let the application answer; either way with the headers."""
+        """Refuse the request or pass it to the application; add the headers to the answer."""
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -67,19 +67,19 @@ class Gate:
         await (self.refusal(scope) or self.app)(scope, receive, guarded)
 
     def refusal(self, scope: Scope) -> Response | None:
-        """Give the answer to who may not see more, or None."""
+        """Return the answer that refuses a request; None if it is allowed."""
         headers = Headers(scope=scope)
         if scope["method"] not in METHODS:
-            said = "These pages change nothing: only GET and HEAD are answered.\n"
-            return PlainTextResponse(said, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(METHODS)})
+            sentence = "These pages change nothing: only GET and HEAD are answered.\n"
+            return PlainTextResponse(sentence, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(METHODS)})
         if self.names is not None and _host(headers) not in self.names:
-            said = f"This server is called {', '.join(sorted(self.names))}, and nothing else.\n"
-            return PlainTextResponse(said, HTTPStatus.MISDIRECTED_REQUEST)
+            sentence = f"This server is called {', '.join(sorted(self.names))}, and nothing else.\n"
+            return PlainTextResponse(sentence, HTTPStatus.MISDIRECTED_REQUEST)
         if self.token is None or scope["path"] in OPEN:
             return None
-        return self._ask_for_token(scope, headers, self.token)
+        return self._check_token(scope, headers, self.token)
 
-    def _ask_for_token(self, scope: Scope, headers: Headers, token: Token) -> Response | None:
+    def _check_token(self, scope: Scope, headers: Headers, token: Token) -> Response | None:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         words = [value for name, value in query if name == PARAMETER]
         if words and token.matches(words[0]):
@@ -94,15 +94,15 @@ class Gate:
         return HTMLResponse(page("token.html.j2", wrong=bool(words)), HTTPStatus.UNAUTHORIZED)
 
     def _set_token_cookie(self, path: str, query: list[tuple[str, str]], token: Token) -> Response:
-        """Keep a stand-in for the token in the browser, and take the token out of the address."""
-        there = quote("/" + path.lstrip("/"))  # never //host, which is another site
-        answer = RedirectResponse(f"{there}?{urlencode(query)}" if query else there, HTTPStatus.SEE_OTHER)
+        """Set the cookie that replaces the token, and redirect to the address without the token."""
+        target = quote("/" + path.lstrip("/"))  # never //host, which is another site
+        answer = RedirectResponse(f"{target}?{urlencode(query)}" if query else target, HTTPStatus.SEE_OTHER)
         answer.set_cookie(self.cookie, token.cookie, httponly=True, samesite="lax", path="/")
         return answer
 
 
 def _host(headers: Headers) -> str:
-    """Give the name that was asked for, without the port."""
+    """Return the host name of the request, without the port."""
     hosts = headers.getlist("host")
     name, colon, port = hosts[0].rpartition(":") if len(hosts) == 1 else ("", "", "")
     whole = not colon or not port.isdigit()

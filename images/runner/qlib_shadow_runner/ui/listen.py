@@ -1,4 +1,4 @@
-"""Where the pages are served, and who may therefore reach them."""
+"""The address that the pages are served at, which decides who can reach them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCALHOST: Final = "localhost"
 
 @dataclass(frozen=True)
 class ListenAddress:
-    """A socket that listens, and its name."""
+    """A listening socket with its host and port."""
 
     listening: socket.socket
     host: str
@@ -28,7 +28,7 @@ class ListenAddress:
 
     @classmethod
     def bind(cls, host: str, port: str) -> Self:
-        """Listen there, or say why that cannot be."""
+        """Listen at an address, or raise why that is impossible."""
         number = _port(port)
         ip = _ip(host)
         try:
@@ -37,24 +37,24 @@ class ListenAddress:
                 family=socket.AF_INET6 if ip.version == 6 else socket.AF_INET,  # noqa: PLR2004
             )
         except OSError as error:
-            raise StageError(Reason.INVALID_SPEC, _why(error, host, number)) from error
+            raise StageError(Reason.INVALID_SPEC, _error_text(error, host, number)) from error
         return cls(listening, str(ip), listening.getsockname()[1])
 
     @property
     def is_loopback(self) -> bool:
-        """Say whether only this machine's own processes can reach it."""
+        """Return whether only processes on this machine can reach it."""
         return ipaddress.ip_address(self.host).is_loopback
 
     @property
     def url(self) -> str:
-        """Give what a browser on this machine opens."""
+        """Return the URL for a browser on this machine."""
         ip = ipaddress.ip_address(self.host)
         host = LOCALHOST if ip.is_unspecified else f"[{ip}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/"
 
     @property
     def names(self) -> frozenset[str]:
-        """Give the hosts that a browser may have asked for; another name leads here only by rebinding."""
+        """Return the host names that a request may have; another name leads here only by DNS rebinding."""
         shown = f"[{self.host}]" if ":" in self.host else self.host
         return frozenset({LOCALHOST, "127.0.0.1", "[::1]", shown})
 
@@ -77,13 +77,13 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
         ) from None
 
 
-def _why(error: OSError, host: str, port: int) -> str:
+def _error_text(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} of {host} is taken by another program; choose another with --port (0: a free one)"
         )
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine; see its own with: ip address"
+        return f"{host} is not an address of this machine; list its addresses with: ip address"
     if error.errno == errno.EACCES:
-        return f"port {port} is kept for root; choose one from 1024 on with --port"
+        return f"port {port} is reserved for root; choose one from 1024 on with --port"
     return f"cannot listen on port {port} of {host}: {error.strerror}"

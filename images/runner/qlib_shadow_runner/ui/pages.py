@@ -1,4 +1,4 @@
-"""Filling in the pages; knows how times and sizes are written, and nothing of where they come from."""
+"""Fill in the templates of the pages, and format times, sizes and figures for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOUR: Final = 3600
 
 
 def page(template: str, *, here: str = "", **values: object) -> str:
-    """Fill in one page; `here` is what the navigation marks as the place where one is."""
+    """Return one page; `here` is the entry that the navigation marks as current."""
     return _environment().get_template(template).render(here=here, **values)
 
 
@@ -36,14 +36,14 @@ def _environment() -> jinja2.Environment:
 
 
 def moment(value: datetime | None) -> str:
-    """Write a time, to the minute, in UTC."""
+    """Return a time in UTC, to the minute."""
     if value is None:
         return ABSENT
     return f"{value.astimezone(UTC) if value.tzinfo else value:%Y-%m-%d %H:%M}"
 
 
 def duration(seconds: float | None) -> str:
-    """Write how long something took."""
+    """Return a duration as text."""
     if seconds is None:
         return ABSENT
     if seconds < MINUTE:
@@ -54,15 +54,15 @@ def duration(seconds: float | None) -> str:
 
 
 def size(value: float) -> str:
-    """Write a number of bytes."""
+    """Return a number of bytes as text."""
     return format_size(value)
 
 
 def text(value: object) -> str:
-    """Write whatever it is, or the dash."""
+    """Return a value as text; a dash where there is none."""
     return ABSENT if value is None or value == "" else str(value)
 
 
 def short(value: object) -> str:
-    """Write the beginning of a hash."""
+    """Return the first characters of a hash."""
     return ABSENT if not value else str(value)[:12]

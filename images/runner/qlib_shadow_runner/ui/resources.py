@@ -1,7 +1,6 @@
-"""The runs as the cluster tells of them, beside what they left on the volume.
+"""The QlibShadowRun resources of the cluster, joined with the runs on the volume.
 
-Knows what a QlibShadowRun says of itself. A run without a folder waits, was refused, or was removed; its
-resource says which.
+A run without a folder waits, was rejected, or its folder was removed; its resource says which.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.ui.api_server import RunApi
 
-FRESH: Final = 2.0
-"""Seconds in which many open pages cost one question."""
-PAUSE: Final = 15.0
-"""Seconds until an API server that gave no answer is asked again; nobody waits for it meanwhile."""
-UNSEEN: Final = "The operator has not looked at it yet."
-TELLING: Final = ("Failed", "Complete", "Suspended")
-"""Conditions by which a run's state is explained, the weightiest first."""
+FRESH_SECONDS: Final = 2.0
+"""How long one list serves all pages."""
+RETRY_SECONDS: Final = 15.0
+"""How long the old list is shown after an API server did not answer, before it is asked again."""
+NOT_RECONCILED: Final = "The operator has not processed it yet."
+EXPLAINING_CONDITIONS: Final = ("Failed", "Complete", "Suspended")
+"""The conditions that explain a run's state, the most important first."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +45,26 @@ class Resource:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self | None:
-        """Read it; what has no name and uid is none."""
+        """Parse a resource; None where it has no name or uid."""
         metadata, status = _mapping(document.get("metadata")), _mapping(document.get("status"))
         name, uid = text(metadata.get("name")), text(metadata.get("uid"))
         if not name or not uid:
             return None
-        said = next(_explanations(status), {})
+        explanation = next(_explanations(status), {})
         return cls(
             name,
             text(metadata.get("namespace")) or "",
             uid,
             text(status.get("runId")),
             text(status.get("phase")) or "Pending",
-            text(said.get("reason")),
-            text(said.get("message")) or (None if status else UNSEEN),
+            text(explanation.get("reason")),
+            text(explanation.get("message")) or (None if status else NOT_RECONCILED),
             moment(metadata.get("creationTimestamp")),
         )
 
     @property
     def row(self) -> Row:
-        """Give it as a run of the list that has left nothing on the volume."""
+        """Return a row of the list of runs, for a resource without a run folder."""
         return {
             **dict.fromkeys(column.name for column in COLUMNS),
             "run_id": self.run_id or self.name,
@@ -81,7 +80,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class ListedResources:
-    """What the cluster told last, and why there is nothing newer."""
+    """The latest list, and why there is no newer one."""
 
     resources: Sequence[Resource] = ()
     fault: str | None = None
@@ -89,42 +88,42 @@ class ListedResources:
 
 @dataclass
 class ResourceListing:
-    """The list of one namespace, asked for no more often than it is worth."""
+    """The resources of one namespace, kept for some seconds."""
 
     api: RunApi
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _resources: ListedResources = field(default_factory=ListedResources)
+    _latest: ListedResources = field(default_factory=ListedResources)
     _until: float = float("-inf")
 
     def current(self) -> ListedResources:
-        """Give what is known; when the cluster does not answer, what it told before."""
+        """Return the resources; when the cluster does not answer, those of its last answer."""
         with self._lock:
             if self.clock() >= self._until:
-                self._resources = self._asked()
-                self._until = self.clock() + (PAUSE if self._resources.fault else FRESH)
-            return self._resources
+                self._latest = self._request()
+                self._until = self.clock() + (RETRY_SECONDS if self._latest.fault else FRESH_SECONDS)
+            return self._latest
 
-    def _asked(self) -> ListedResources:
+    def _request(self) -> ListedResources:
         try:
             documents = self.api.resources()
         except UnreachableError as error:
-            return ListedResources(self._resources.resources, str(error))
+            return ListedResources(self._latest.resources, str(error))
         return ListedResources([found for document in documents if (found := Resource.of(document))])
 
 
-def together(rows: Sequence[Row], resources: Sequence[Resource]) -> list[Row]:
-    """Put both into one list, newest first; each row has its resource, if there is one."""
-    waiting = {resource.uid: resource for resource in resources}
-    found = [{**row, "resource": waiting.pop(row["uid"], None), "folder": True} for row in rows]
-    found += [{**one.row, "resource": one, "folder": False} for one in waiting.values()]
+def join(rows: Sequence[Row], resources: Sequence[Resource]) -> list[Row]:
+    """Return rows and resources in one list, newest first; each row has its resource, if there is one."""
+    without_row = {resource.uid: resource for resource in resources}
+    found = [{**row, "resource": without_row.pop(row["uid"], None), "folder": True} for row in rows]
+    found += [{**one.row, "resource": one, "folder": False} for one in without_row.values()]
     return sorted(found, key=lambda row: (str(row["started_at"] or ""), row["run_id"]), reverse=True)
 
 
 def _explanations(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Give what explains a run's state: a condition that holds, else the stage that it is at."""
+    """Yield what explains a run's state: the true conditions, then the latest stage with a message."""
     conditions = [*map(_mapping, _list(status.get("conditions")))]
-    for kind in TELLING:
+    for kind in EXPLAINING_CONDITIONS:
         yield from (one for one in conditions if (one.get("type"), one.get("status")) == (kind, "True"))
     yield from (one for one in reversed([*map(_mapping, _list(status.get("stages")))]) if one.get("message"))
 

@@ -1,4 +1,4 @@
-"""The files of a run that are shown: chosen from a list of what is there, opened without following links."""
+"""The files of a run that the pages show; links are never followed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOGS: Final = {"stdout": STDOUT_FILE, "stderr": STDERR_FILE}
-"""Logs by the name that they have in an address."""
+"""The logs by their names in addresses."""
 TYPES: Final = {
     ".json": "application/json",
     ".png": "image/png",
@@ -23,14 +23,14 @@ TYPES: Final = {
     ".parquet": "application/vnd.apache.parquet",
 }
 TEXT: Final = "text/plain; charset=utf-8"
-"""What everything else is shown as, pages too: only the report is one."""
+"""The type of all other files, HTML too: only the report is shown as a page."""
 CHUNK: Final = 1 << 18
-SHOWN: Final = 1 << 16
-"""How much of a log's end a page begins with."""
+LOG_END: Final = 1 << 16
+"""Bytes of a log's end that its page shows at first."""
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownFile:
     """One file of a run."""
 
     name: str
@@ -38,39 +38,39 @@ class Shown:
 
     @property
     def kind(self) -> str:
-        """Say what a browser may take it for."""
-        return TYPES.get(os.path.splitext(self.name)[1], TEXT)  # noqa: PTH122 - a name, and no path
+        """Return the media type that a browser is told."""
+        return TYPES.get(os.path.splitext(self.name)[1], TEXT)  # noqa: PTH122 - a name, not a path
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of a log, and where the next one begins."""
+class LogPart:
+    """A part of a log, and where the next part begins."""
 
     text: str
     next: int
 
 
-def shown_files(folder: Path) -> list[Shown]:
-    """List the run's own files, and the results of its stages; no folder of others, nothing hidden."""
+def shown_files(folder: Path) -> list[ShownFile]:
+    """Return the files in the run folder and the results of its stages; no other folders, nothing hidden."""
     return [*_regular(folder, ""), *_regular(folder / RESULTS, f"{RESULTS}/")]
 
 
-def _regular(folder: Path, prefix: str) -> Iterator[Shown]:
+def _regular(folder: Path, prefix: str) -> Iterator[ShownFile]:
     try:
         paths = [] if folder.is_symlink() or not folder.is_dir() else sorted(folder.iterdir())
-    except OSError:  # it is not ours to look at
+    except OSError:  # this user may not read it
         return
     for path in paths:
         try:
             status = path.lstat()
-        except OSError:  # a run is writing here
+        except OSError:  # the run has just removed it
             continue
         if stat.S_ISREG(status.st_mode) and not path.name.startswith("."):
-            yield Shown(prefix + path.name, status.st_size)
+            yield ShownFile(prefix + path.name, status.st_size)
 
 
 def open_file(path: Path) -> tuple[int, int] | None:
-    """Give a descriptor and the size of a regular file; None for what is none."""
+    """Return a descriptor and the size of a regular file; None for anything else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -83,21 +83,21 @@ def open_file(path: Path) -> tuple[int, int] | None:
 
 
 def content(descriptor: int, size: int) -> Iterator[bytes]:
-    """Read so many bytes, as long as there are any."""
+    """Yield this many bytes of a file, or fewer where it ends before."""
     while size > 0 and (data := os.read(descriptor, min(CHUNK, size))):
         size -= len(data)
         yield data
 
 
-def read_log(path: Path, begin: int | None) -> Piece:
-    """Read a log from there on; its end where nothing is said, its beginning where it has become shorter."""
+def read_log(path: Path, begin: int | None) -> LogPart:
+    """Return a log from a position on: without one its end, and its start if it is now shorter than that."""
     opened = open_file(path)
     if opened is None:
-        return Piece("", 0)
+        return LogPart("", 0)
     descriptor, size = opened
     try:
         if begin is None:
-            begin = _line_start(descriptor, max(0, size - SHOWN))
+            begin = _line_start(descriptor, max(0, size - LOG_END))
         elif begin > size:
             begin = 0
         data = os.pread(descriptor, CHUNK, begin)
@@ -105,12 +105,12 @@ def read_log(path: Path, begin: int | None) -> Piece:
         os.close(descriptor)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     text = decoder.decode(data)
-    return Piece(text, begin + len(data) - len(decoder.getstate()[0]))
+    return LogPart(text, begin + len(data) - len(decoder.getstate()[0]))
 
 
 def _line_start(descriptor: int, begin: int) -> int:
-    """Go on to where a line begins, if one does soon."""
+    """Return the start of the next line, if it is near."""
     if begin == 0:
         return 0
-    found = os.pread(descriptor, SHOWN, begin).find(b"\n")
+    found = os.pread(descriptor, LOG_END, begin).find(b"\n")
     return begin if found < 0 else begin + found + 1

@@ -1,4 +1,4 @@
-"""The runs as the pages show them: rows of the catalog, kept in memory and read anew where they changed."""
+"""The runs as the pages show them: rows of the catalog, kept in memory and read again when they change."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.storage.volume import Volume
 
-FRESH: Final = 1.0
-"""Seconds in which many open pages cost one look at the volume."""
-PAGE: Final = 100
+FRESH_SECONDS: Final = 1.0
+"""How long one scan of the volume serves all pages."""
+PAGE_ROWS: Final = 100
 SEARCHED: Final = ("run_id", "name", "namespace", "market", "template", "dataset_path", "reason", "message")
 RUNNING: Final = "running"
 
 
 @dataclass
 class FollowupTable:
-    """What became of signals, kept in memory and read anew where the file has changed."""
+    """The scores of past signals, kept in memory and read again when the file changes."""
 
     volume: Volume
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -36,13 +36,13 @@ class FollowupTable:
     _table: pa.Table | None = None
 
     def rows(self) -> list[Row]:
-        """Give all that counts: of signals whose outcome nobody could know."""
+        """Return the rows of live signals: those of the last days of their run's data."""
         found: list[Row] = self._live().to_pylist()
         return found
 
     def of(self, run_id: str) -> list[Row]:
-        """Give one run's."""
-        from qlib_shadow_runner.catalog.followup import rows_of  # noqa: PLC0415 - it takes pandas
+        """Return the rows of one run."""
+        from qlib_shadow_runner.catalog.followup import rows_of  # noqa: PLC0415 - loads pandas
 
         return rows_of(self._live(), run_id)
 
@@ -67,7 +67,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 @dataclass
 class RunTable:
-    """One volume's runs."""
+    """The runs of one volume."""
 
     volume: Volume
     clock: Callable[[], float] = time.monotonic
@@ -76,19 +76,19 @@ class RunTable:
     _until: float = float("-inf")
 
     def __post_init__(self) -> None:
-        """Keep what became of their signals as well."""
-        self.judged = FollowupTable(self.volume)
+        """Add the scores of their signals."""
+        self.followup = FollowupTable(self.volume)
 
     def rows(self) -> list[Row]:
-        """Give all runs, newest first."""
+        """Return all runs, newest first."""
         with self._lock:
             if self.clock() >= self._until:
                 self._rows = scan(self.volume, by_run(self._rows))
-                self._until = self.clock() + FRESH
+                self._until = self.clock() + FRESH_SECONDS
             return self._rows
 
     def run(self, run_id: str) -> ListedRun | None:
-        """Find one run; a name that no run can have is none."""
+        """Return one run; None where there is no run of this id."""
         if not any(row["run_id"] == run_id for row in self.rows()):
             return None
         return ListedRun.at(artifacts_root(self.volume) / run_id)
@@ -96,18 +96,18 @@ class RunTable:
 
 @dataclass(frozen=True)
 class RunFilter:
-    """Which runs somebody wants to see."""
+    """Which runs are shown."""
 
     status: str = ""
     words: str = ""
     page: int = 1
 
-    def of(self, rows: Sequence[Row]) -> list[Row]:
-        """Choose; every word must stand somewhere."""
+    def apply(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows with this status that contain every word."""
         wanted = self.words.lower().split()
         return [row for row in rows if self.status in ("", row["status"]) and _has(row, wanted)]
 
 
 def _has(row: Row, words: Sequence[str]) -> bool:
-    told = " ".join(str(row[name] or "") for name in SEARCHED).lower()
-    return all(word in told for word in words)
+    text = " ".join(str(row[name] or "") for name in SEARCHED).lower()
+    return all(word in text for word in words)

@@ -1,4 +1,4 @@
-"""Serving the pages until somebody stops it."""
+"""Serve the pages until the process is told to stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
@@ -22,14 +22,14 @@ from qlib_shadow_runner.ui.tokens import Token
 if TYPE_CHECKING:
     from pathlib import Path
 
-STOPPING: int = 3
-"""Seconds that an answer may take to its end once the server is told to stop."""
+STOP_SECONDS: Final = 3
+"""How long an answer may still take after the server is told to stop."""
 
 
 def serve(
     data: Path, *, host: str, port: str, token_file: Path | None, resources: bool, as_json: bool
 ) -> int:
-    """Listen, say where, and answer until Ctrl-C or SIGTERM."""
+    """Listen, print the address, and answer until Ctrl-C or SIGTERM."""
     volume = existing_volume(data)
     listing = ResourceListing(RunApi.of_pod(os.environ)) if resources else None
     token = Token.find(token_file, os.environ)
@@ -46,11 +46,11 @@ def serve(
         ws="none",
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=STOPPING,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
-    url, mount = _shown(address, token), str(volume.mount)
-    said = json.dumps({"url": url, "data": mount}) if as_json else _sentence(url, mount)
-    sys.stdout.write(said + "\n")
+    url, mount = _printed_url(address, token), str(volume.mount)
+    line = json.dumps({"url": url, "data": mount}) if as_json else _sentence(url, mount)
+    sys.stdout.write(line + "\n")
     sys.stdout.flush()
     with address.listening, contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[address.listening])
@@ -61,6 +61,6 @@ def _sentence(url: str, mount: str) -> str:
     return f"the runs in {mount} are shown at {url} (Ctrl-C ends)"
 
 
-def _shown(address: ListenAddress, token: Token | None) -> str:
-    """Give the address; with the token only where nobody else knows it yet."""
-    return f"{address.url}?token={token.word}" if token and token.generated else address.url
+def _printed_url(address: ListenAddress, token: Token | None) -> str:
+    """Return the address; with the token only if it was made here and must be shown once."""
+    return f"{address.url}?token={token.text}" if token and token.generated else address.url

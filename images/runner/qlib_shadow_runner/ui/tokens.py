@@ -1,4 +1,4 @@
-"""The word that lets somebody in where others could reach the pages too."""
+"""The token that a request needs where other machines or users could reach the pages."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENV_TOKEN: Final = "QLIB_SHADOW_UI_TOKEN"  # noqa: S105 - the variable's name
-SHORTEST: Final = 16
-WRITTEN: Final = re.compile(r"[\x21-\x7e]+")
-"""What can be typed into an address: printable ASCII without spaces."""
+LENGTH_MIN: Final = 16
+ALLOWED: Final = re.compile(r"[\x21-\x7e]+")
+"""Printable ASCII without spaces, which can be typed into an address."""
 
 
 @dataclass(frozen=True, repr=False)
 class Token:
-    """What must be shown, and what a browser keeps instead of it."""
+    """The token, and the cookie that a browser keeps instead of it."""
 
-    word: str
+    text: str
     generated: bool = False
 
     @classmethod
     def find(cls, file: Path | None, environ: Mapping[str, str]) -> Self | None:
-        """Take the word from the file, else from the environment; None where there is neither."""
+        """Return the token of the file, else of the environment; None where there is neither."""
         if file is not None:
             try:
                 return cls._checked(file.read_text(encoding="utf-8").strip(), f"the token in {file}")
@@ -40,33 +40,33 @@ class Token:
                 raise StageError(
                     Reason.INVALID_SPEC, f"the token cannot be read from {file}: {reason}"
                 ) from error
-        word = environ.get(ENV_TOKEN, "")
-        return cls._checked(word.strip(), ENV_TOKEN) if word else None
+        text = environ.get(ENV_TOKEN, "")
+        return cls._checked(text.strip(), ENV_TOKEN) if text else None
 
     @classmethod
     def make(cls) -> Self:
-        """Make one that nobody guesses."""
+        """Return a new random token."""
         return cls(secrets.token_urlsafe(24), generated=True)
 
     @classmethod
-    def _checked(cls, word: str, what: str) -> Self:
-        if len(word) < SHORTEST or not WRITTEN.fullmatch(word):
+    def _checked(cls, text: str, what: str) -> Self:
+        if len(text) < LENGTH_MIN or not ALLOWED.fullmatch(text):
             raise StageError(
                 Reason.INVALID_SPEC,
-                f"{what} must have at least {SHORTEST} characters, without spaces or letters beyond ASCII; "
+                f"{what} must have at least {LENGTH_MIN} characters, without spaces or letters beyond ASCII; "
                 "make one with: openssl rand -hex 24",
             )
-        return cls(word)
+        return cls(text)
 
     @property
     def cookie(self) -> str:
-        """Give the word's stand-in, from which the word cannot be told."""
-        return hmac.new(self.word.encode(), b"qlib-shadow ui cookie", hashlib.sha256).hexdigest()
+        """Return the value of the cookie, from which the token cannot be computed."""
+        return hmac.new(self.text.encode(), b"qlib-shadow ui cookie", hashlib.sha256).hexdigest()
 
-    def matches(self, word: str) -> bool:
-        """Compare in a time that tells nothing."""
-        return hmac.compare_digest(word.encode(), self.word.encode())
+    def matches(self, text: str) -> bool:
+        """Return whether this is the token; the comparison takes the same time for every text."""
+        return hmac.compare_digest(text.encode(), self.text.encode())
 
     def matches_cookie(self, value: str) -> bool:
-        """Compare a browser's cookie."""
+        """Return whether this is the cookie."""
         return hmac.compare_digest(value.encode(), self.cookie.encode())

@@ -1,4 +1,4 @@
-"""The golden run: every promise about a run folder, checked by its content and not by its word."""
+"""The golden run: every promise about a run folder, checked against the content of its files."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AcceptanceLine:
-    """One acceptance line."""
+    """The result of one check."""
 
     name: str
     passed: bool
     detail: str
 
     def __str__(self) -> str:
-        """Show it as people read it."""
+        """Return the line that the command prints."""
         return f"{'✓' if self.passed else '✗'} {self.name}: {self.detail}"
 
 
 def verify_run(folder: Path, mount: Path | None = None) -> list[AcceptanceLine]:
-    """Check every line of a run folder."""
+    """Return the result of every check of a run folder."""
     return check_all(Evidence(folder, mount))
 
 
 def check_all(evidence: Evidence, *, without: Collection[str] = frozenset()) -> list[AcceptanceLine]:
-    """Check every line but those that cannot be told yet; one that fails does not hide the others."""
+    """Return the result of every check but those left out; one that fails does not hide the others."""
     return [_line(name, check, evidence) for name, check in CHECKS.items() if name not in without]
 
 

@@ -1,4 +1,4 @@
-"""The acceptance lines. Each gives what it found, or raises Broken with what is wrong."""
+"""The acceptance checks. Each returns what it found, or raises BrokenPromise with what is wrong."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ TOLERANCE: Final = 1e-12
 
 
 class BrokenPromise(Exception):  # noqa: N818 - it is a finding
-    """A promise that this folder does not keep."""
+    """A promise that a run folder does not keep."""
 
 
 def files_are_there(evidence: Evidence) -> str:
-    """Hold that every promised file is there and not empty."""
+    """Check that every promised file exists and is not empty."""
     missing = [name for name in REQUIRED_FILES if not _has_content(evidence, name)]
     if not any((evidence.folder / MLRUNS).glob("*/*/meta.yaml")):
         missing.append(f"{MLRUNS}/")
@@ -56,7 +56,7 @@ def files_are_there(evidence: Evidence) -> str:
 
 
 def metadata_is_complete(evidence: Evidence) -> str:
-    """Hold that the metadata was completed, by a run that was."""
+    """Check that the metadata has every field, and that the run is complete."""
     missing = [key for key in REQUIRED_METADATA if evidence.metadata.get(key) in (None, "", {}, [])]
     if missing:
         raise BrokenPromise(f"{METADATA_FILE} lacks {', '.join(missing)}")
@@ -68,7 +68,7 @@ def metadata_is_complete(evidence: Evidence) -> str:
 
 
 def stages_are_done(evidence: Evidence) -> str:
-    """Hold that every stage left a result that says so."""
+    """Check that every stage of the run has a result, and that it succeeded."""
     for stage in evidence.stages:
         code = evidence.result(stage).get("exitCode")
         if code != ExitCode.DONE:
@@ -77,28 +77,26 @@ def stages_are_done(evidence: Evidence) -> str:
 
 
 def workflow_is_the_one(evidence: Evidence) -> str:
-    """Hold that workflow.yaml is the file that was run, and one that may be run."""
+    """Check that workflow.yaml is the file that was run, and that it passes vetting."""
     from qlib_shadow_runner.workflow.vetting import vet  # noqa: PLC0415
 
     digest = hashlib.sha256(evidence.workflow_bytes).hexdigest()
     if digest != evidence.metadata.get("workflow_sha256"):
         raise BrokenPromise(f"{WORKFLOW_FILE} hashes to {digest[:12]}…, not to what {METADATA_FILE} says")
-    vet(evidence.workflow_bytes.decode())
+    vet(evidence.workflow)
     return f"sha256 {digest[:12]}…"
 
 
 def configuration_hash_holds(evidence: Evidence) -> str:
-    """Hold that the question hashes to what the run says."""
-    from qlib_shadow_runner.workflow.render import config_hash  # noqa: PLC0415
-
-    found = config_hash(evidence.workflow, str(evidence.metadata["dataset_fingerprint"]))
+    """Check the hash of the configuration."""
+    found = evidence.workflow.config_hash(str(evidence.metadata["dataset_fingerprint"]))
     if found != evidence.metadata.get("config_hash"):
         raise BrokenPromise(f"the configuration hashes to {found[:12]}…, not to what {METADATA_FILE} says")
     return f"{found[:12]}…"
 
 
 def dataset_is_unchanged(evidence: Evidence) -> str:
-    """Hold that the data is still the data: every byte is hashed again."""
+    """Check that the dataset is unchanged, by hashing every file again."""
     from qlib_shadow_runner.dataset.fingerprint import fingerprint  # noqa: PLC0415
 
     found = fingerprint(evidence.dataset)
@@ -108,7 +106,7 @@ def dataset_is_unchanged(evidence: Evidence) -> str:
 
 
 def recorder_is_finished(evidence: Evidence) -> str:
-    """Hold that MLflow's record came to its end, and none is left running."""
+    """Check that the MLflow run is finished, and that no other is marked as running."""
     running = [run.run_id for run in evidence.runs if run.status in (RunStatus.RUNNING, RunStatus.SCHEDULED)]
     if running:
         raise BrokenPromise(f"MLflow run {running[0]} is still marked as running")
@@ -120,7 +118,7 @@ def recorder_is_finished(evidence: Evidence) -> str:
 
 
 def metrics_are_recomputed(evidence: Evidence) -> str:
-    """Hold that metrics.json, the result and the recorder's pickles agree."""
+    """Check that metrics.json and the stage's result have the figures of the recorder's pickles."""
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
 
     expected: Mapping[str, object] = dict(compute_metrics(evidence.recorded.artifacts))
@@ -132,7 +130,7 @@ def metrics_are_recomputed(evidence: Evidence) -> str:
 
 
 def run_is_one(evidence: Evidence) -> str:
-    """Hold that every file is of the same run and configuration."""
+    """Check that every file is of the same run and configuration."""
     run_id, config = evidence.metadata.get("run_id"), evidence.metadata.get("config_hash")
     identity = evidence.signals[1]
     named = {
@@ -152,7 +150,7 @@ def run_is_one(evidence: Evidence) -> str:
 
 
 def summary_is_current(evidence: Evidence) -> str:
-    """Hold that the page says what the figures say: it is written again and compared."""
+    """Check the summary by rendering it again."""
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
     from qlib_shadow_runner.export.summary import render_summary  # noqa: PLC0415
 
@@ -169,7 +167,7 @@ def summary_is_current(evidence: Evidence) -> str:
 
 
 def logs_are_complete(evidence: Evidence) -> str:
-    """Hold that both logs cover every stage."""
+    """Check that both logs cover every stage."""
     for name in (STDOUT_FILE, STDERR_FILE):
         log = (evidence.folder / name).read_text(encoding="utf-8", errors="replace")
         for stage in evidence.stages:
@@ -179,7 +177,7 @@ def logs_are_complete(evidence: Evidence) -> str:
 
 
 def network_was_closed(evidence: Evidence) -> str:
-    """Hold that something kept the training from the network, and that metadata and log name the same."""
+    """Check that the training had no network, and that metadata and log name the same protection."""
     layers = evidence.metadata.get("network_guard")
     if not isinstance(layers, list) or AUDIT_HOOK not in layers:
         raise BrokenPromise(f"{METADATA_FILE} does not say what kept the training from the network")
@@ -192,7 +190,7 @@ def network_was_closed(evidence: Evidence) -> str:
 
 
 def signals_are_ranked(evidence: Evidence) -> str:
-    """Hold that the signals are the model's predictions, ranked, to the last day."""
+    """Check that the signals are the model's predictions, ranked, until the last day."""
     fault, found = check_signals(evidence)
     if fault:
         raise BrokenPromise(f"{evidence.signals_path.name}: {fault}")
@@ -200,7 +198,7 @@ def signals_are_ranked(evidence: Evidence) -> str:
 
 
 def report_is_the_one(evidence: Evidence) -> str:
-    """Hold that report.html is the one that was made of this run; a run may end without one, and says why."""
+    """Check that report.html is the one of this run; a run without one says why."""
     path, digest = evidence.folder / REPORT_FILE, evidence.metadata.get("report_sha256")
     if digest is None and not path.exists():
         return f"none: {evidence.metadata.get('report_fault') or 'the run is older than reports'}"
@@ -212,7 +210,7 @@ def report_is_the_one(evidence: Evidence) -> str:
 
 REPORT_CHECK: Final = "report"
 AT_THE_END: Final = frozenset({"metadata", "stages", "metrics", "identity", "network"})
-"""Lines about what a run writes down last, so that the report that it makes itself cannot tell them."""
+"""Checks of what a run writes last: the report is made before that and cannot show them."""
 CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "files": files_are_there,
     "metadata": metadata_is_complete,
@@ -229,7 +227,7 @@ CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "network": network_was_closed,
     REPORT_CHECK: report_is_the_one,
 }
-"""Every line of the golden run, in the order in which it is printed."""
+"""Every check, in the order in which it is printed."""
 
 
 def _has_content(evidence: Evidence, name: str) -> bool:
@@ -241,9 +239,9 @@ def _compare_metrics(name: str, document: object, expected: Mapping[str, object]
     if not isinstance(document, dict):
         raise BrokenPromise(f"{name} holds no metrics")
     for key in Metrics.__annotations__:
-        said, true = document.get(key), expected.get(key)
-        if said is None and true is None:
+        found, true = document.get(key), expected.get(key)
+        if found is None and true is None:
             continue
-        both = isinstance(said, int | float) and isinstance(true, int | float)
-        if not both or not math.isclose(said, true, rel_tol=TOLERANCE, abs_tol=TOLERANCE):  # type: ignore[arg-type]
-            raise BrokenPromise(f"{name} says {key} {said}; the recorder's pickles give {true}")
+        both = isinstance(found, int | float) and isinstance(true, int | float)
+        if not both or not math.isclose(found, true, rel_tol=TOLERANCE, abs_tol=TOLERANCE):  # type: ignore[arg-type]
+            raise BrokenPromise(f"{name} says {key} {found}; the recorder's pickles give {true}")

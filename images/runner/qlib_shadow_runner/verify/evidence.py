@@ -1,4 +1,4 @@
-"""What the checks look at, read once and only when asked for."""
+"""The files and figures that the checks need; each is read when first used, and once."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
+    from qlib_shadow_runner.workflow.parsed import Workflow
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A run folder, wherever it lies now, and the volume that its dataset is on."""
+    """A run folder, which may be a copy, and the volume of its dataset."""
 
     folder: Path
     mount: Path | None = None
     material: ReportMaterial | None = None
-    """What the recorder has, where somebody has read it already; reading it takes a second or two."""
+    """The recorder's outputs, if they are already read, which takes a second or two."""
 
     @cached_property
     def metadata(self) -> dict[str, object]:
-        """Read RUN_METADATA.json."""
+        """Return the content of RUN_METADATA.json."""
         return self._object(METADATA_FILE)
 
     @cached_property
     def metrics(self) -> dict[str, object]:
-        """Read metrics.json."""
+        """Return the content of metrics.json."""
         return self._object(METRICS_FILE)
 
     @property
@@ -51,24 +52,24 @@ class Evidence:
         return recorded_stages(self.metadata)
 
     def result(self, stage: str) -> dict[str, object]:
-        """Read a stage's result."""
+        """Return a stage's result."""
         return self._object(f"results/{stage}.json")
 
     @cached_property
     def workflow_bytes(self) -> bytes:
-        """Read workflow.yaml as it is."""
+        """Return the bytes of workflow.yaml."""
         return (self.folder / WORKFLOW_FILE).read_bytes()
 
     @cached_property
-    def workflow(self) -> dict[str, object]:
-        """Parse workflow.yaml."""
-        from qlib_shadow_runner.workflow.read_yaml import read_document  # noqa: PLC0415 - one parser for all
+    def workflow(self) -> Workflow:
+        """Return the parsed workflow.yaml, not vetted."""
+        from qlib_shadow_runner.workflow.parsed import parse  # noqa: PLC0415 - ruamel only when needed
 
-        return read_document(self.workflow_bytes.decode())
+        return parse(self.workflow_bytes.decode())
 
     @cached_property
     def signals_path(self) -> Path:
-        """Find the signals, Parquet or CSV."""
+        """Return the file of signals, Parquet or CSV."""
         found = sorted(
             path for path in self.folder.glob(f"{SIGNALS_STEM}.*") if path.suffix in (".parquet", ".csv")
         )
@@ -78,19 +79,19 @@ class Evidence:
 
     @cached_property
     def signals(self) -> tuple[pd.DataFrame, dict[str, object] | None]:
-        """Read the signals and the identity in their schema."""
+        """Return the signals, and the run's identity if the file has one."""
         from qlib_shadow_runner.export.ranked_signals import read_signals  # noqa: PLC0415 - pandas only when needed
 
         return read_signals(self.signals_path)
 
     @cached_property
     def runs(self) -> list[MlflowRun]:
-        """List what MLflow recorded."""
+        """Return every run that MLflow recorded."""
         return list(recorded_runs(self.folder / MLRUNS))
 
     @cached_property
     def recorded(self) -> MlflowRun:
-        """Find the recorded run that the metadata names."""
+        """Return the MLflow run that the metadata names."""
         wanted = self.metadata.get("mlflow_run_id")
         found = [run for run in self.runs if run.run_id == wanted]
         if not found:
@@ -99,7 +100,7 @@ class Evidence:
 
     @cached_property
     def figures(self) -> ReportFigures:
-        """Work out the report's figures from the recorder's pickles."""
+        """Return the report's figures, computed from the recorder's pickles."""
         from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415 - pandas only when needed
         from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
@@ -111,7 +112,7 @@ class Evidence:
 
     @cached_property
     def dataset(self) -> Path:
-        """Find the dataset's version: below --data, else beside the artifacts."""
+        """Return the dataset version's folder: below --data, else beside the artifacts."""
         inside = PurePosixPath(str(self.metadata["dataset_resolved_path"]))
         home = self.mount or self.folder.resolve().parents[len(ARTIFACTS.parts)]
         found = home.joinpath(*inside.parts[2:])

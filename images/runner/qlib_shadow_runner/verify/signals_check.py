@@ -1,4 +1,4 @@
-"""Whether the ranked signals are what they claim to be."""
+"""Check the ranked signals against the recorder's predictions and the dataset."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def check_signals(evidence: Evidence) -> tuple[str | None, str]:
-    """Give the first fault, or None, and what was found."""
+    """Return the first fault or None, and a description of the signals."""
     from qlib_shadow_runner.export.ranked_signals import rank_signals  # noqa: PLC0415 - pandas only when needed
 
     table = evidence.signals[0]
     if table.empty:
         return "it has no rows", "no rows"
     last = f"{table['date'].max():%Y-%m-%d}"
-    # What is ranked anew, row by row, has no fault of its own; looking for one takes as long again.
+    # A table that equals the ranked predictions has no other fault; looking for one takes as long again.
     same = table.equals(rank_signals(evidence.recorded.artifacts))
     fault = None if same else _own_fault(table)
     fault = fault or _other_end(last, evidence) or _strangers(table, evidence)
@@ -30,7 +30,7 @@ def check_signals(evidence: Evidence) -> tuple[str | None, str]:
 
 
 def _own_fault(table: pd.DataFrame) -> str | None:
-    """Say what is wrong with the table, whatever it was made of."""
+    """Return what is wrong within the table, or None."""
     from qlib_shadow_runner.export.ranked_signals import with_ranks  # noqa: PLC0415
 
     if not _is_sorted(table):
@@ -43,7 +43,7 @@ def _own_fault(table: pd.DataFrame) -> str | None:
 
 
 def _is_sorted(table: pd.DataFrame) -> bool:
-    """Compare each row with the one before it, which is quicker than to sort them again."""
+    """Compare each row with the one before it, which is faster than sorting."""
     (day, next_day), (score, next_score), (name, next_name) = (
         (column[:-1], column[1:])
         for column in (table[key].to_numpy() for key in ("date", "score", "instrument"))

@@ -1,25 +1,20 @@
-"""What RUN_METADATA.json says of the research: the plan, and what the vetted workflow really has.
+"""What RUN_METADATA.json says of the research: the plan, and the values that the workflow has.
 
-A template of one's own may hold costs or a portfolio of its own, so these are read from the workflow and not
-from the manifest.
+A user's template may have its own costs or strategy, so these are read from the workflow and not
+from the run manifest.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.workflow.parts import (
-    engines_of,
-    exchange_arguments_of,
-    handler_of,
-    model_of,
-    portfolio_of,
-)
+from qlib_shadow_runner.workflow.parsed import class_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
+    from qlib_shadow_runner.workflow.parsed import Workflow
     from qlib_shadow_runner.workflow.prepare import Research
 
 REGION_RULES: Final[Mapping[str, Mapping[str, float | None]]] = {
@@ -27,7 +22,7 @@ REGION_RULES: Final[Mapping[str, Mapping[str, float | None]]] = {
     "cn": {"limit_threshold": 0.095, "trade_unit": 100},
     "tw": {"limit_threshold": 0.1, "trade_unit": 1000},
 }
-"""What Qlib takes where a workflow says nothing."""
+"""Qlib's values where a workflow gives none."""
 COSTS: Final = ("open_cost", "close_cost", "min_cost", "deal_price")
 SURVIVORS: Final = (
     "A universe that lists only what is still traded today has survivorship bias; "
@@ -46,18 +41,18 @@ SYNTHETIC: Final = (
 
 
 def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: bool) -> dict[str, object]:
-    """Give the fields of RUN_METADATA.json that say what was researched."""
-    plan, document = research.plan, research.workflow.document
-    exchange = exchange_of(document)
+    """Return the fields of RUN_METADATA.json that describe the research."""
+    plan, workflow = research.plan, research.workflow
+    exchange = exchange_of(workflow)
     segments = {name: [str(day) for day in span] for name, span in plan.days.segments.values().items()}
     assumptions = SLIPPAGE if exchange["impact_cost"] else NO_SLIPPAGE
     return {
-        "config_hash": research.workflow.config_hash,
-        "workflow_sha256": research.workflow.sha256,
+        "config_hash": research.config_hash,
+        "workflow_sha256": workflow.sha256,
         "template": asked.template if asked.config_map is None else str(asked.config_map),
-        "model": _class_of(model_of(document)),
-        "handler": _class_of(handler_of(document)),
-        "engines": engines_of(document),
+        "model": class_of(workflow.model),
+        "handler": class_of(workflow.handler),
+        "engines": workflow.engines,
         "seed": asked.seed,
         "market": plan.market.name,
         "market_size": len(plan.market.symbols),
@@ -68,31 +63,27 @@ def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: boo
         "segments": segments,
         "segment_days": plan.days.counts,
         "segments_chosen_by": plan.days.chosen_by,
-        "label_looks_ahead_days": research.reach.ahead,
+        "label_looks_ahead_days": workflow.reach.ahead,
         "backtest": [str(day) for day in plan.days.backtest],
-        "strategy": strategy_of(document),
+        "strategy": strategy_of(workflow),
         "exchange": exchange,
         "caveats": [*([SYNTHETIC] if synthetic else []), SURVIVORS, assumptions, *plan.days.caveats],
     }
 
 
-def strategy_of(document: Mapping[str, Any]) -> dict[str, object]:
-    """Say how the portfolio is made."""
-    arguments = portfolio_of(document)["strategy"]["kwargs"]
+def strategy_of(workflow: Workflow) -> dict[str, object]:
+    """Return the arguments of the strategy."""
+    arguments = workflow.strategy["kwargs"]
     return {name: value for name, value in arguments.items() if name != "signal"}
 
 
-def exchange_of(document: Mapping[str, Any]) -> dict[str, object]:
-    """Say what a simulated trade costs, and by which rules it is made."""
-    account, exchange = portfolio_of(document)["backtest"]["account"], exchange_arguments_of(document)
-    rules = dict(REGION_RULES[document["qlib_init"]["region"]])
+def exchange_of(workflow: Workflow) -> dict[str, object]:
+    """Return what a simulated trade costs, and the rules of trading."""
+    account, exchange = workflow.backtest["account"], workflow.exchange
+    rules = dict(REGION_RULES[workflow.document["qlib_init"]["region"]])
     if exchange.get("limit_threshold") is not None:  # null means the region's to Qlib
         rules["limit_threshold"] = exchange["limit_threshold"]
     if "trade_unit" in exchange:  # null means none to Qlib
         rules["trade_unit"] = exchange["trade_unit"]
     costs = {name: exchange[name] for name in COSTS}
     return {**costs, "impact_cost": exchange.get("impact_cost", 0.0), "account": account, **rules}
-
-
-def _class_of(part: Mapping[str, Any]) -> str:
-    return str(part["class"]).rpartition(".")[2]

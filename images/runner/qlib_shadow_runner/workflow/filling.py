@@ -1,6 +1,6 @@
-"""Filling in a template: sandboxed, bounded, and with a note of what it took.
+"""Fill in a template: in a sandbox, with a limit on its size, and with a record of the parameters used.
 
-A template is somebody's text and is treated as such, whoever wrote it: the built-in one goes the same way.
+No template is trusted; the built-in one takes the same way.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LOOP: Final = "loop"
 
 
 class GrammarError(ValueError):
-    """What a template must not say, as a sentence without its end, and the line."""
+    """What a template may not contain, as a sentence without its full stop, and the line."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class GrammarError(ValueError):
 
 
 def check_grammar(tree: nodes.Template, parameters: Mapping[str, object]) -> None:
-    """Refuse what is not listed, and names that are no parameters."""
+    """Refuse Jinja that is not listed, and names that are not parameters."""
     targets = [target for loop in tree.find_all(nodes.For) for target in _with_parts(loop.target)]
     local = {target.name for target in targets if isinstance(target, nodes.Name)}
     for node in _with_parts(tree):
@@ -127,19 +127,22 @@ def _called(node: nodes.Node) -> str:
 
 
 TEMPLATE_FRAME: Final = "<template>"
-"""What Jinja calls a template without a file, in tracebacks."""
+"""Jinja's name in tracebacks for a template without a file."""
 
 
 @dataclass(frozen=True)
 class Filled:
-    """The text, and the parameters that it is made of, such as model.num_leaves."""
+    """A template's name, the text that came of it, its parameters, and which of them it used."""
 
+    template: str
     text: str
+    parameters: Mapping[str, Any]
     used: frozenset[str]
+    """Parameters that have parts, by part, such as model.num_leaves."""
 
 
 class Section(Mapping[str, object]):
-    """Parameters that belong together; remembers which were taken."""
+    """A parameter with parts; records which parts a template reads."""
 
     def __init__(self, name: str, values: Mapping[str, object], used: set[str]) -> None:
         self._name, self._values, self._used = name, values, used
@@ -160,19 +163,19 @@ class Section(Mapping[str, object]):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja without a way out, and without a way to make much of little."""
+    """Jinja without access to Python, and without operations that make a large text of a small one."""
 
     intercepted_binops = frozenset({"*"})
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Multiply numbers; a text times a million is a text of a million."""
+        """Multiply numbers only: a text times a million would fill the memory."""
         if not all(isinstance(value, int | float) for value in (left, right)):
             raise jinja2.TemplateRuntimeError("only numbers can be multiplied")
         return super().call_binop(context, operator, left, right)
 
 
 def fill(template: Template, parameters: Mapping[str, object]) -> Filled:
-    """Fill in the template, or say where it is wrong."""
+    """Return the filled-in template, or refuse it with the line that is wrong."""
     used: set[str] = set()
     context = {
         name: Section(name, value, used) if name in SECTIONS and isinstance(value, Mapping) else value
@@ -188,13 +191,13 @@ def fill(template: Template, parameters: Mapping[str, object]) -> Filled:
         _refuse(template, error.lineno, str(error.message))
     except Exception as error:  # noqa: BLE001 - whatever a template's own arithmetic comes to is its fault
         _refuse(template, _line(error), str(error) or type(error).__name__)
-    return Filled(text, frozenset(used))
+    return Filled(template.name, text, parameters, frozenset(used))
 
 
 def _environment() -> Sandbox:
     environment = Sandbox(
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # YAML, where tojson quotes; vetting follows
+        autoescape=False,  # YAML, in which tojson quotes; vetting follows
         keep_trailing_newline=True,
     )
     environment.policies["json.dumps_function"] = _dumps

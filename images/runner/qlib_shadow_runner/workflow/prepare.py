@@ -1,7 +1,7 @@
-"""From a run's question and its data to the file that qrun is given.
+"""From a run's spec and its dataset to the workflow that qrun is given.
 
-The label decides how much must lie between segments, and is known only when the template is filled in, for
-which the segments are needed. So it is done again where the label is another than the usual one.
+The label decides how many days must lie between segments, but it is known only after rendering, which needs
+the segments. So a workflow whose label differs from the usual one is planned and rendered again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, feature_folder
 from qlib_shadow_runner.discovery.benchmark import Benchmark
 from qlib_shadow_runner.discovery.market import Market
 from qlib_shadow_runner.discovery.research_plan import ResearchPlan, make_plan
-from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, plan_segments
+from qlib_shadow_runner.discovery.segments import ALPHA158, plan_segments
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean
-from qlib_shadow_runner.workflow.parts import workflow_fields, workflow_reach
-from qlib_shadow_runner.workflow.render import RenderContext, Workflow, render
+from qlib_shadow_runner.workflow.agreement import check_agreement
+from qlib_shadow_runner.workflow.filling import fill
+from qlib_shadow_runner.workflow.parsed import Workflow, parse
+from qlib_shadow_runner.workflow.read_yaml import refuse
+from qlib_shadow_runner.workflow.templates import template_parameters
+from qlib_shadow_runner.workflow.vetting import vet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,58 +35,73 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.templates import Template
 
-TRIES: Final = 3
+MOST_RENDERINGS: Final = 3
+
+
+@dataclass(frozen=True)
+class RenderContext:
+    """What a workflow depends on besides the spec."""
+
+    provider_uri: str
+    fingerprint: str
+    threads: int
 
 
 @dataclass(frozen=True)
 class Research:
-    """What is researched, and the workflow that does it."""
+    """What `auto` stands for in a run, the workflow, and the hash of its configuration."""
 
     plan: ResearchPlan
     workflow: Workflow
-    reach: Reach
+    config_hash: str
 
 
-def prepare(spec: RunSpec, template: Template, dataset: Dataset, render_context: RenderContext) -> Research:
-    """Plan, fill in the template, and plan again if its label or its features reach farther."""
-    research = settle(spec, template, render_context, lambda reach: make_plan(dataset, spec.workflow, reach))
-    for field in sorted(workflow_fields(research.workflow.document)):
+def prepare(spec: RunSpec, template: Template, dataset: Dataset, context: RenderContext) -> Research:
+    """Return the plan and the workflow of a run on a dataset."""
+    research = _render_until_stable(
+        spec, template, context, lambda reach: make_plan(dataset, spec.workflow, reach)
+    )
+    for field in sorted(research.workflow.fields):
         _check_field(dataset, research.plan.market.symbols, field)
     return research
 
 
-def _check_field(dataset: Dataset, symbols: tuple[str, ...], field: str) -> None:
-    """Refuse a field that nobody has: to Qlib it is a column without values, and no mistake."""
-    if any(dataset.bin_span(symbol, field) for symbol in symbols):
-        return
-    folder = dataset.folder / "features" / feature_folder(symbols[0])
-    known = [f"${path.name.removesuffix(BIN_SUFFIX)}" for path in folder.glob(f"*{BIN_SUFFIX}")]
-    raise StageError(
-        Reason.INVALID_WORKFLOW,
-        f"the workflow asks for ${field}, and no instrument of {dataset.folder.name} has "
-        f"features/<symbol>/{field}{BIN_SUFFIX}; {did_you_mean(f'${field}', known)}",
-    )
-
-
-def settle(
-    spec: RunSpec,
-    template: Template,
-    render_context: RenderContext,
-    plan_for: Callable[[Reach], ResearchPlan],
+def _render_until_stable(
+    spec: RunSpec, template: Template, context: RenderContext, plan_for: Callable[[Reach], ResearchPlan]
 ) -> Research:
-    """Plan and fill in until the plan keeps clear of what the workflow reaches for."""
+    """Plan and render until the plan leaves the days that the workflow needs."""
     reach = ALPHA158
-    for _ in range(TRIES):
+    for _ in range(MOST_RENDERINGS):
         plan = plan_for(reach)
-        workflow = render(spec, plan, template, render_context)
-        found = workflow_reach(workflow.document)
-        if found == reach:
-            return Research(plan, workflow, reach)
-        reach = found
+        workflow = render(spec, plan, template, context)
+        if workflow.reach == reach:
+            return Research(plan, workflow, workflow.config_hash(context.fingerprint))
+        reach = workflow.reach
     raise StageError(
         Reason.INVALID_WORKFLOW,
         f"{template.name} has another label or other features whenever the segments are others. "
         "Write both without the parameters segments and backtest.",
+    )
+
+
+def render(spec: RunSpec, plan: ResearchPlan, template: Template, context: RenderContext) -> Workflow:
+    """Return the workflow of a plan: filled in, parsed, vetted, and in agreement with the spec."""
+    filled = fill(template, template_parameters(spec, plan, context.provider_uri, context.threads))
+    workflow = parse(filled.text)
+    vet(workflow)
+    check_agreement(workflow, filled, spec, plan)
+    return workflow
+
+
+def _check_field(dataset: Dataset, symbols: tuple[str, ...], field: str) -> None:
+    """Refuse a field that no instrument has: Qlib would make it a column without values."""
+    if any(dataset.bin_span(symbol, field) for symbol in symbols):
+        return
+    folder = dataset.folder / "features" / feature_folder(symbols[0])
+    known = [f"${path.name.removesuffix(BIN_SUFFIX)}" for path in folder.glob(f"*{BIN_SUFFIX}")]
+    refuse(
+        f"the workflow asks for ${field}, and no instrument of {dataset.folder.name} has "
+        f"features/<symbol>/{field}{BIN_SUFFIX}; {did_you_mean(f'${field}', known)}"
     )
 
 
@@ -93,7 +112,7 @@ NO_DATASET: Final = RenderContext(provider_uri="/data/qlib/qlib_data/rehearsal",
 
 
 def render_without_data(spec: RunSpec, template: Template) -> Research:
-    """Do everything that is done before training, but for looking into a dataset."""
+    """Return the workflow for a made-up market, so that most mistakes show before any data is there."""
     asked = spec.workflow
     days = _calendar(asked.segments)
     market = Market("all" if asked.market == AUTO else asked.market, SYMBOLS, None, "rehearsal")
@@ -102,11 +121,11 @@ def render_without_data(spec: RunSpec, template: Template) -> Research:
     def plan_for(reach: Reach) -> ResearchPlan:
         return ResearchPlan(market, benchmark, plan_segments(days, asked.segments, "rehearsal", reach))
 
-    return settle(spec, template, NO_DATASET, plan_for)
+    return _render_until_stable(spec, template, NO_DATASET, plan_for)
 
 
 def _calendar(segments: Segments | None) -> list[date]:
-    """Give weekdays, enough for the segments and for what features look back."""
+    """Return weekdays, enough for the segments and for what features look back."""
     last = segments.test[1] if segments else LAST
     first = min(segments.train[0] if segments else last, last - timedelta(days=366 * YEARS))
     every = (first + timedelta(days=number) for number in range((last - first).days + 1))

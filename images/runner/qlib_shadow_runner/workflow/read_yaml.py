@@ -1,4 +1,4 @@
-"""Reading a workflow as qrun will read it, by the same parser, and only what a workflow needs of YAML.
+"""Read a workflow with the parser that qrun uses, and only the parts of YAML that a workflow needs.
 
 Two parsers that disagree about one character would let a file say one thing here and another there.
 """
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 MARKS: Final = ("{{", "{%", "{#")
 LARGEST: Final = 1 << 20
-"""Bytes; five thousand names make a twentieth of it."""
+"""Bytes; a list of five thousand symbols takes a twentieth of this."""
 DEEPEST: Final = 24
 
 
 def read_document(text: str) -> dict[str, object]:
-    """Parse a rendered workflow, or refuse it."""
+    """Return the content of a rendered workflow, or refuse it."""
     if len(text.encode()) > LARGEST:
         refuse(f"the rendered workflow is larger than {LARGEST:,} bytes")
     for mark in MARKS:
@@ -50,7 +50,7 @@ def read_document(text: str) -> dict[str, object]:
 
 
 def _check_events(text: str) -> None:
-    """Look at the structure before anything is built of it: a few lines can stand for gigabytes."""
+    """Check the structure before building objects: with anchors, a few lines can stand for gigabytes."""
     depth = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         if isinstance(event, CollectionStartEvent):
@@ -84,5 +84,5 @@ def _place(error: YAMLError) -> str:
 
 
 def refuse(message: str) -> NoReturn:
-    """End the stage over what the workflow says."""
+    """End the stage because of what the workflow says."""
     raise StageError(Reason.INVALID_WORKFLOW, f"{ended(message)} Nothing was run.")

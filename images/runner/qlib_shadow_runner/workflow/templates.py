@@ -1,4 +1,4 @@
-"""Finding a run's template: a built-in one by its name, or the text of the user's own."""
+"""A run's template, built-in or the user's own, and the parameters that it may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason
+from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.spec.workflow import DEFAULT_ENGINE
 from qlib_shadow_runner.dataset.qlib_layout import ALL
 from qlib_shadow_runner.errors import StageError
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 TEMPLATES: Final[Mapping[str, str]] = {
     "lightgbm-alpha158": "workflow_us_lightgbm_alpha158_shadow.yaml",
 }
-"""The name that a manifest uses, and its file."""
+"""The names of the built-in templates, and their files."""
 PACKAGE: Final = Path(__file__).resolve().parents[1]
 HOMES: Final = (PACKAGE / "workflows", PACKAGE.parents[2] / "config" / "qlib_shadow")
-"""Inside a wheel, and beside images/ in a checkout."""
+"""In an installed wheel, and in a checkout."""
 LARGEST: Final = 64 * 1024
-"""Bytes of a template of one's own; the kernel starts no process with a variable of more than twice that."""
+"""Bytes of a user's template; the kernel allows an environment variable twice that."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """A text to be filled in, and what to call it in a sentence."""
+    """A template's text, and its name in sentences."""
 
     name: str
     text: str
 
 
-def find_template(workflow: WorkflowSpec, environ: Mapping[str, str]) -> Template:
-    """Give the template that the spec names; one's own comes by the environment."""
+def find_template(workflow: WorkflowSpec, own_text: str | None) -> Template:
+    """Return the template that the spec names: a built-in one, or the text of the user's own."""
     if workflow.config_map is None:
         return Template(f"template {workflow.template}", read_template(workflow.template))
-    return own_template(workflow.config_map, environ.get(ENV_TEMPLATE))
+    return own_template(workflow.config_map, own_text)
 
 
 def own_template(ref: ConfigMapRef, text: str | None) -> Template:
-    """Take a template of the user's own, if there is one."""
+    """Return the user's own template, or refuse one that is missing, empty or too large."""
     if text is None:
         _refuse(
             f"{ref}, which spec.workflow.configMapRef names, was not handed to the stage. "
@@ -61,7 +61,7 @@ def own_template(ref: ConfigMapRef, text: str | None) -> Template:
 
 
 def read_template(name: str) -> str:
-    """Read a built-in template."""
+    """Return the text of a built-in template."""
     if name not in TEMPLATES:
         _refuse(f'spec.workflow.template "{name}" is unknown; {did_you_mean(name, TEMPLATES)}')
     for home in HOMES:
@@ -79,7 +79,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 PUBLISHED_ROWS: Final = 900_000
-"""The size of the training set that Qlib's published penalties were tuned on, roughly."""
+"""Roughly the rows of training data for which Qlib's published penalties were chosen."""
 PUBLISHED_LAMBDA_L1: Final = 205.7
 PUBLISHED_LAMBDA_L2: Final = 581.0
 DEFAULTS: Final[Mapping[str, float]] = {
@@ -103,7 +103,7 @@ SECTIONS: Final = frozenset({"model", "segments", "backtest", "strategy", "excha
 def template_parameters(
     spec: RunSpec, plan: ResearchPlan, provider_uri: str, threads: int
 ) -> dict[str, object]:
-    """Give the template's whole context; what is not here is an error when rendering."""
+    """Return every parameter that a template may use; any other name in it is an error."""
     segments = plan.days.segments
     return {
         "provider_uri": provider_uri,
@@ -123,7 +123,7 @@ def template_parameters(
 
 
 def model_parameters(spec: RunSpec, plan: ResearchPlan) -> dict[str, float]:
-    """Scale the penalties with the rows, so that one row weighs the same in every dataset."""
+    """Return the model's parameters, with penalties scaled to the number of training rows."""
     rows = plan.days.counts["train"] * len(plan.market.symbols)
     share = min(1.0, rows / PUBLISHED_ROWS)
     scaled = {
@@ -134,14 +134,14 @@ def model_parameters(spec: RunSpec, plan: ResearchPlan) -> dict[str, float]:
 
 
 def strategy_parameters(asked: Strategy, symbols: int) -> dict[str, int]:
-    """Hold a fifth of the universe, at most 50, and replace a tenth of that a day."""
+    """Return how many instruments to hold (a fifth, at most 50) and to replace a day (a tenth of them)."""
     topk = asked.topk if asked.topk is not None else max(1, min(LARGEST_PORTFOLIO, symbols // 5))
     n_drop = asked.n_drop if asked.n_drop is not None else max(1, topk // 10)
     return {"topk": topk, "n_drop": min(n_drop, topk)}
 
 
 def exchange_codes(plan: ResearchPlan) -> str | list[str]:
-    """Quote only what may be held; `all` by its name, because its spans are whole lives already."""
+    """Return the instruments that the exchange quotes: `all` by its name, else the market's symbols."""
     if plan.market.name == ALL and plan.market.excluded is None:
         return ALL
     return list(plan.market.symbols)

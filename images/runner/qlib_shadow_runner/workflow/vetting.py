@@ -1,19 +1,22 @@
-"""What qrun may be given: no template marks, no unknown section, no foreign class, no foreign argument.
+"""What qrun may be given: only the sections, classes and arguments of the allow-list.
 
 qrun renders its file with Jinja from the environment, takes `sys.path` from it, imports any module that it
-names, evaluates expressions and unpickles files. A workflow is code, then; this is the gate. It knows what is
-allowed (`classes`) and nothing of a run: whether the workflow answers the run's question is `agreement`'s.
+names, evaluates expressions and unpickles files. So a workflow is code, and this is its gate. It knows
+what is allowed and nothing of a run: `agreement` checks whether a workflow does what the spec asks.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
 from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS
 from qlib_shadow_runner.workflow.allowed.models import MODELS
-from qlib_shadow_runner.workflow.read_yaml import read_document, refuse
+from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import TEXT, Keys, Listed, exactly
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.workflow.parsed import Workflow
 
 WORKFLOW: Final = Keys(
     {
@@ -46,17 +49,13 @@ CLASSES: Final = frozenset(named for group in GROUPS_OF_CLASSES for named in gro
 
 
 ORDER: Final = ("SignalRecord", "SigAnaRecord", "PortAnaRecord")
-"""Each reads what the one before it has written; what a run exports is made of all three."""
+"""Each reads what the one before it wrote, and the export needs all three."""
 
 
-def vet(rendered: str) -> dict[str, object]:
-    """Parse a rendered workflow, or refuse it."""
-    document = read_document(rendered)
-    WORKFLOW.check(document, "workflow")
-    task = document["task"]
-    assert isinstance(task, dict), "it was checked"
-    _check_order(task["record"])
-    return document
+def vet(workflow: Workflow) -> None:
+    """Refuse a workflow that names anything that is not allowed."""
+    WORKFLOW.check(workflow.document, "workflow")
+    _check_order(workflow.document["task"]["record"])
 
 
 def _check_order(records: list[dict[str, object]]) -> None:

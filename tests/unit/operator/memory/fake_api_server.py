@@ -1,4 +1,4 @@
-"""An API server with a long past and no present: lists in pages, and watches in which nothing happens."""
+"""An API server with finished runs only: it lists them in pages, and its watches deliver nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VERBS: Final = ["create", "delete", "get", "list", "patch", "watch"]
 
 
 class Past(ThreadingHTTPServer):
-    """Serves so many finished runs."""
+    """Serves this many finished runs."""
 
     daemon_threads = True
     block_on_close = False
@@ -42,13 +42,13 @@ class Past(ThreadingHTTPServer):
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One line."""
+    """One connection."""
 
     server: Past
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Say what there is."""
+        """Answer a discovery, list or watch request."""
         path, asked = urlsplit(self.path).path.rstrip("/"), parse_qs(urlsplit(self.path).query)
         plural = path.rpartition("/")[2]
         if plural not in KINDS:
@@ -75,11 +75,11 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def page(plural: str, runs: int, asked: dict[str, list[str]]) -> dict[str, Any]:
-    """Give one page of a list."""
+    """Return one page of a list."""
     makers = KINDS[plural]
     begin, limit = int(asked.get("continue", ["0"])[0]), int(asked["limit"][0])
     end = min(begin + limit, runs * len(makers))
@@ -89,7 +89,7 @@ def page(plural: str, runs: int, asked: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def discovery(path: str) -> dict[str, Any]:
-    """Say which kinds there are."""
+    """Return the discovery document of a path."""
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
@@ -103,7 +103,7 @@ def discovery(path: str) -> dict[str, Any]:
 
 
 def group(version: str) -> dict[str, Any]:
-    """Describe an API group with one version."""
+    """Return an API group with one version."""
     name = version.partition("/")[0]
     about = {"groupVersion": version, "version": version.partition("/")[2]}
     return {"name": name, "versions": [about], "preferredVersion": about}

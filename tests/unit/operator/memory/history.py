@@ -1,4 +1,4 @@
-"""Finished runs as an API server keeps them: as large as real ones, each with two Jobs and two pods."""
+"""Finished runs as an API server stores them: as large as real ones, each with two Jobs and two pods."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ TOLD: Final = 1_500
 
 
 def finished_run(number: int) -> dict[str, Any]:
-    """Give the run of a night."""
+    """Return a nightly run."""
     meta = metadata(f"nightly-{number:05}", number, "run")
     run = {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": SPEC, "status": STATUS}
     return managed(run)
 
 
 def finished_job(number: int, stage: Stage) -> dict[str, Any]:
-    """Give a stage's Job, of which the Job controller has said the last word."""
+    """Return a stage's Job with its final conditions."""
     body = build_job(run_of(number), stage, Defaults())
     ended = moment(number, 9)
     conditions = [
@@ -49,7 +49,7 @@ def finished_job(number: int, stage: Stage) -> dict[str, Any]:
 
 
 def finished_pod(number: int, stage: Stage) -> dict[str, Any]:
-    """Give its pod, with the result in its termination message."""
+    """Return its pod, with the result in its termination message."""
     job = finished_job(number, stage)
     template = job["spec"]["template"]
     meta = metadata(f"{job['metadata']['name']}-x7k2p", number, f"pod-{stage}")
@@ -72,12 +72,12 @@ def finished_pod(number: int, stage: Stage) -> dict[str, Any]:
 
 
 def run_of(number: int) -> Run:
-    """Give the run as the operator reads it."""
+    """Return the run as the operator parses it."""
     return parse_run(finished_run(number))
 
 
 def metadata(name: str, number: int, kind: str) -> dict[str, Any]:
-    """Give what the API server adds to every object; no two have the same."""
+    """Return the metadata that the API server adds to every object; no two are the same."""
     return {
         "name": name,
         "namespace": NAMESPACE,
@@ -89,17 +89,17 @@ def metadata(name: str, number: int, kind: str) -> dict[str, Any]:
 
 
 def hash_of(kind: str) -> int:
-    """Tell kinds apart by a number."""
+    """Return a number that differs by kind."""
     return int.from_bytes(kind.encode()[-6:], "big")
 
 
 def moment(number: int, minute: int) -> str:
-    """Give a minute of a run's night."""
+    """Return a minute of a run's night."""
     return str(write_time(FIRST + timedelta(days=number, minutes=minute)))
 
 
 def managed(document: dict[str, Any]) -> dict[str, Any]:
-    """Add who set which field: a third of what an API server sends."""
+    """Add managedFields, a third of what an API server sends."""
     parts = {name: document[name] for name in ("spec", "status") if name in document}
     by = [
         {
@@ -114,7 +114,7 @@ def managed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """List fields as the API server does."""
+    """Return fields in the form of managedFields."""
     if isinstance(value, dict):
         return {f"f:{name}": fields_of(one) for name, one in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""An API server in memory: objects with versions, a log of changes that watches read, and what it refuses.
+"""An API server in memory: objects with versions, a log of changes for the watches, and refusals.
 
-Written from the Kubernetes API's rules, not from the operator's code. Stored documents are never changed in
-place: every change is a new document with a new version.
+Written from the rules of the Kubernetes API, not from the operator's code. Stored documents are never changed
+in place: every change is a new document with a new version.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Change(NamedTuple):
 
 
 def refusal(status: int, message: str) -> ApiException:
-    """Give the answer of an API server that says no."""
+    """Return the error for a refused request."""
     error = ApiException(status=status, reason="refused")
     error.body = json.dumps({"message": message})
     return error
 
 
 def merged(old: Any, change: Any) -> Any:
-    """Apply a merge patch, as RFC 7386 has it."""
+    """Return the result of an RFC 7386 merge patch."""
     if not isinstance(change, dict):
         return change
     base = old if isinstance(old, dict) else {}
@@ -47,12 +47,12 @@ def merged(old: Any, change: Any) -> Any:
 
 @dataclass
 class ApiServer:
-    """Everything that exists, by kind and name; all of it is in one namespace."""
+    """All objects, by kind and name; all are in one namespace."""
 
     clock: Callable[[], str]
-    """The time, as it is written into objects."""
+    """Returns the time as it is written into objects."""
     on_change: Callable[[Document | None, Document, str], None]
-    """Told of each change: the old document, the new one, the kind."""
+    """Is called for each change with the old document, the new one and the kind."""
     objects: dict[str, dict[str, Document]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     log: dict[str, list[Change]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     version: int = 0
@@ -61,10 +61,10 @@ class ApiServer:
     """Events of type Warning, by the uid of the object that they are about."""
     policies: list[Document] = field(default_factory=list)
     job_refusal: ApiException | None = None
-    """What every new Job is answered, while a quota is full or a policy forbids it."""
+    """The answer to every new Job, while a quota is full or a policy forbids it."""
 
     def create(self, kind: str, body: Document) -> Document:
-        """Make an object."""
+        """Create an object and return it."""
         if body["metadata"]["name"] in self.objects[kind]:
             raise refusal(409, "already exists")
         if kind == JOBS and self.job_refusal:
@@ -77,13 +77,13 @@ class ApiServer:
         return str(UUID(int=self.made << 96 | 0xABC))
 
     def read(self, kind: str, name: str) -> Document:
-        """Read an object."""
+        """Return an object."""
         if name not in self.objects[kind]:
             raise refusal(404, "not found")
         return self.objects[kind][name]
 
     def patch(self, kind: str, name: str, change: Document) -> Document:
-        """Change an object; a version or uid in the patch must be the object's own."""
+        """Change an object and return it; a version or uid in the patch must be the object's own."""
         old = self.read(kind, name)
         told = change.get("metadata", {})
         if any(told[one] != old["metadata"][one] for one in ("resourceVersion", "uid") if one in told):
@@ -94,11 +94,11 @@ class ApiServer:
         return self.replace(kind, old, new)
 
     def replace(self, kind: str, old: Document, new: Document) -> Document:
-        """Store an object anew; what is equal changes nothing, not even the version."""
+        """Store a new version and return it; an equal document changes nothing, not even the version."""
         return old if new == old else self._store(kind, old, new, "MODIFIED")
 
     def set_status(self, kind: str, name: str, **fields: Any) -> Document:
-        """Let a controller write a status."""
+        """Write a status, as a controller does."""
         old = self.read(kind, name)
         status = {k: v for k, v in {**old.get("status", {}), **fields}.items() if v is not None}
         return self.replace(kind, old, {**old, "status": status})
@@ -130,22 +130,22 @@ class ApiServer:
         return new
 
     def owned_by(self, kind: str, uid: str) -> list[Document]:
-        """List what an object owns, oldest first."""
+        """Return what an object owns, oldest first."""
         return [one for one in self.objects[kind].values() if owner_of(one) == uid]
 
 
 def owner_of(document: Document) -> str | None:
-    """Give the uid of an object's controller."""
+    """Return the uid of an object's controller."""
     owners = document["metadata"].get("ownerReferences") or ()
     return next((str(one["uid"]) for one in owners if one.get("controller")), None)
 
 
 def has_ended(pod: Document) -> bool:
-    """Say whether a pod's containers are over."""
+    """Return whether a pod's containers have ended."""
     return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
 
 
 def is_true(document: Document, kind: str) -> bool:
-    """Say whether a condition holds."""
+    """Return whether a condition is True."""
     found = document.get("status", {}).get("conditions") or ()
     return any(one["type"] == kind and one["status"] == "True" for one in found)

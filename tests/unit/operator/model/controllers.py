@@ -1,7 +1,7 @@
-"""The Job controller and the garbage collector, as Kubernetes documents them for what stages' Jobs ask for.
+"""The Job controller and the garbage collector, written from the Kubernetes documentation.
 
-podFailurePolicy, backoffLimit, podReplacementPolicy Failed, activeDeadlineSeconds and suspend are honoured as
-they stand in the Job that the operator made: what it promises by them is tested, not assumed.
+podFailurePolicy, backoffLimit, podReplacementPolicy Failed, activeDeadlineSeconds and suspend are read from
+the Job that the operator created, so their effect is tested, not assumed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ OVER = ("Complete", "Failed")
 
 
 def is_over(job: Document) -> bool:
-    """Say whether the controller is done with a Job."""
+    """Return whether the controller has finished a Job."""
     return any(is_true(job, kind) for kind in OVER)
 
 
 def exit_code(pod: Document) -> int | None:
-    """Give the code that a pod's container ended with."""
+    """Return the exit code of a pod's container."""
     statuses = pod.get("status", {}).get("containerStatuses") or ()
     ends = [one["state"]["terminated"] for one in statuses if "terminated" in one.get("state", {})]
     return int(ends[0]["exitCode"]) if ends else None
 
 
 def action_of(policy: Document, pod: Document) -> str:
-    """Give what the first matching rule of a podFailurePolicy says of a failed pod."""
+    """Return the action of the first rule of a podFailurePolicy that matches a failed pod."""
     code = exit_code(pod)
     for rule in policy.get("rules", ()):
         by_code = rule.get("onExitCodes")
@@ -48,14 +48,14 @@ def action_of(policy: Document, pod: Document) -> str:
 
 @dataclass
 class JobController:
-    """Looks at Jobs, one at a time."""
+    """Syncs Jobs, one at a time."""
 
     server: ApiServer
     clock: Clock
     refuses_pods: bool = False
-    """A quota, say, lets no pod be made."""
+    """Whether no pod can be created, for example because of a quota."""
     wake_at: dict[str, int] = field(default_factory=dict)
-    """By Job uid: when the next pod may be made."""
+    """By Job uid: when the next pod may be created."""
     pods_made: int = 0
 
     def sync(self, job: Document) -> None:
@@ -79,7 +79,7 @@ class JobController:
         return [pod for pod in self._pods(job) if not has_ended(pod)]
 
     def _count(self, job: Document) -> Document:
-        """Account for ended pods, each once: the finalizer says which were."""
+        """Count ended pods, each once: the finalizer marks the uncounted ones."""
         status = job.get("status", {})
         totals = {"succeeded": status.get("succeeded", 0), "failed": status.get("failed", 0)}
         doomed = None
@@ -118,14 +118,14 @@ class JobController:
         return end is not None and self.clock.now >= end
 
     def deadline(self, job: Document) -> int | None:
-        """Give when a Job's time is up, while it runs."""
+        """Return when a running Job reaches its deadline."""
         start = job.get("status", {}).get("startTime")
         if start is None or job["spec"].get("suspend") or is_over(job):
             return None
         return self.clock.read(start) + int(job["spec"]["activeDeadlineSeconds"])
 
     def _finish(self, job: Document, final: str, reason: str) -> None:
-        """Say what is coming, stop what still runs, and say that it is over once nothing does."""
+        """Set the target condition, stop running pods, and set the final condition once none runs."""
         target = "FailureTarget" if final == "Failed" else "SuccessCriteriaMet"
         if not is_true(job, target):
             job = self._mark(job, target, reason)
@@ -140,7 +140,7 @@ class JobController:
         self._mark(self._set(job, active=0), "Suspended", "JobSuspended")
 
     def _stop_pods(self, job: Document) -> None:
-        """Delete what runs; what the controller itself stops does not count as failed."""
+        """Delete running pods; pods that the controller stops do not count as failed."""
         for pod in self._active(job):
             self.server.delete(PODS, self._release(pod)["metadata"]["name"])
 
@@ -163,7 +163,7 @@ class JobController:
         template = job["spec"]["template"]
         owner = {"uid": job["metadata"]["uid"], "name": job["metadata"]["name"], "controller": True}
         meta = {
-            "name": f"pod-{self.pods_made * 7919 % 10_000:04}",  # in no order, as Kubernetes names them
+            "name": f"pod-{self.pods_made * 7919 % 10_000:04}",  # unordered, as Kubernetes names them
             "namespace": job["metadata"]["namespace"],
             "labels": template["metadata"]["labels"],
             "ownerReferences": [owner],
@@ -179,7 +179,7 @@ class JobController:
             told.append({"reason": "FailedCreate", "note": note, "eventTime": self.clock.text})
 
     def _release(self, pod: Document) -> Document:
-        """Take the finalizer off, which may be all that held the pod."""
+        """Remove the finalizer, which may be all that holds the pod."""
         meta = {**pod["metadata"], "finalizers": []}
         if "deletionTimestamp" in meta and has_ended(pod):
             return self.server.remove(PODS, meta["name"])
@@ -205,19 +205,19 @@ class JobController:
 
 
 def admit(server: ApiServer, job: Document) -> None:
-    """Let a queued Job start, as Kueue does."""
+    """Admit a queued Job, as Kueue does."""
     if LABEL_QUEUE in job["metadata"]["labels"] and job["spec"].get("suspend") and not is_over(job):
         server.patch(JOBS, job["metadata"]["name"], {"spec": {"suspend": False}})
 
 
 def preempt(server: ApiServer, job: Document) -> None:
-    """Take a queued Job's place away again, as Kueue does."""
+    """Preempt a queued Job, as Kueue does."""
     if LABEL_QUEUE in job["metadata"]["labels"] and not is_over(job):
         server.patch(JOBS, job["metadata"]["name"], {"spec": {"suspend": True}})
 
 
 def collect_garbage(server: ApiServer, controller: JobController) -> None:
-    """Remove what lost its owner; a pod is asked to stop first."""
+    """Delete objects without an owner; a pod is told to stop first."""
     for job in list(server.objects[JOBS].values()):
         if not any(run["metadata"]["uid"] == owner_of(job) for run in server.objects[RUNS].values()):
             server.delete(JOBS, job["metadata"]["name"])

@@ -1,6 +1,6 @@
-"""The API server as one operator's client sees it: over a line that loses requests and answers.
+"""The API server as one operator's client sees it: over a connection that loses requests and answers.
 
-Stands where the Kubernetes client's CustomObjectsApi and CoreV1Api stand, so that the operator's own
+It replaces the Kubernetes client's CustomObjectsApi and CoreV1Api, so that the operator's own
 kube.cluster.Cluster, with its translation of errors, is part of what is tested.
 """
 
@@ -29,14 +29,14 @@ REFUSALS = (FORBIDDEN, 422)
 
 
 class Refused(Protocol):
-    """Is told of a Job that was refused."""
+    """Is called for a refused Job."""
 
     def __call__(self, job: Document, *, permanent: bool) -> None:
-        """Take it down."""
+        """Record it."""
 
 
 class Killed(BaseException):
-    """The operator's process is no more: no handler may catch it."""
+    """The operator's process was killed: no handler may catch it."""
 
 
 class Mischief(Enum):
@@ -44,26 +44,26 @@ class Mischief(Enum):
 
     NONE = auto()
     BUSY = auto()
-    """The server answers that it cannot answer."""
+    """The server answers with an error."""
     REQUEST_LOST = auto()
     ANSWER_LOST = auto()
     KILLED_BEFORE = auto()
     KILLED_AFTER = auto()
     OVERTAKEN = auto()
-    """The watches tell everything before the answer of this call is in."""
+    """The watches deliver everything before the call's answer arrives."""
     BETWEEN = auto()
-    """The world goes on between the look and the call."""
+    """Something else happens between the decision and the call."""
 
 
 @dataclass
 class Endpoints:
-    """What the operator calls."""
+    """The calls of the operator."""
 
     server: ApiServer
     overtake: Callable[[], None]
-    """Let the watches tell everything."""
+    """Deliver all watch events."""
     go_on: Callable[[], None]
-    """Let somebody else act."""
+    """Let another actor act."""
     posted: Callable[[Document], None]
     refused: Refused
     plan: deque[Mischief] = field(default_factory=deque)
@@ -89,7 +89,7 @@ class Endpoints:
         return answer
 
     def create_namespaced_custom_object(self, *, plural: str, body: Document, **_: Any) -> Document:
-        """Make a Job or an Event."""
+        """Create a Job or an Event."""
         if plural == "events":
             self._call(lambda: self.posted(body))
             return body
@@ -105,12 +105,12 @@ class Endpoints:
             raise
 
     def get_namespaced_custom_object(self, *, name: str, plural: str, **_: Any) -> Document:
-        """Read a Job or a run."""
+        """Return a Job or a run."""
         found: Document = self._call(lambda: self.server.read(kind_of(plural), name))
         return found
 
     def patch_namespaced_custom_object(self, *, name: str, body: Document, plural: str, **_: Any) -> Document:
-        """Pause or resume a Job; one that has a queue is the queue's."""
+        """Suspend or resume a Job; only Kueue may do so for a queued Job."""
         labels = self.server.read(kind_of(plural), name)["metadata"]["labels"]
         assert LABEL_QUEUE not in labels, f"the operator meddles with the queued Job {name}: {body}"
         found: Document = self._call(lambda: self.server.patch(kind_of(plural), name, body))
@@ -129,12 +129,12 @@ class Endpoints:
         return found
 
     def delete_namespaced_custom_object(self, *, name: str, body: Any, plural: str, **_: Any) -> None:
-        """Delete a Job or a run, if it is the one that was meant."""
+        """Delete a Job or a run with this uid."""
         assert body.propagation_policy == "Background"
         self._call(lambda: self.server.delete(kind_of(plural), name, body.preconditions.uid))
 
     def list_namespaced_custom_object(self, *, plural: str, **selectors: Any) -> Document:
-        """List Events about an object, or NetworkPolicies."""
+        """Return Events about an object, or NetworkPolicies."""
         if plural == "events":
             uid = selectors["field_selector"].removeprefix("regarding.uid=").removesuffix(",type=Warning")
             found: Document = self._call(lambda: {"items": self.server.warnings.get(uid, [])})
@@ -144,16 +144,16 @@ class Endpoints:
         return policies
 
     def list_cluster_custom_object(self, *, plural: str, **_: Any) -> Document:
-        """List runs or Jobs."""
+        """Return runs or Jobs."""
         found: Document = self._call(lambda: {"items": list(self.server.objects[kind_of(plural)].values())})
         return found
 
     def list_pod_for_all_namespaces(self, **_: Any) -> Answer:
-        """List pods, unparsed."""
+        """Return all pods, unparsed."""
         return Answer(self._call(lambda: json.dumps({"items": list(self.server.objects[PODS].values())})))
 
     def list_namespaced_pod(self, _namespace: str, *, label_selector: str, **_: Any) -> Answer:
-        """List the pods that have some labels, unparsed."""
+        """Return the pods with these labels, unparsed."""
         wanted = dict(one.split("=") for one in label_selector.split(","))
         pods = self.server.objects[PODS].values()
         found = [pod for pod in pods if wanted.items() <= pod["metadata"]["labels"].items()]
@@ -162,11 +162,11 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response that nobody has parsed."""
+    """An unparsed response."""
 
     data: str
 
 
 def kind_of(plural: str) -> str:
-    """Name a kind as this model does."""
+    """Return the model's name of a kind."""
     return JOBS if plural == "jobs" else RUNS

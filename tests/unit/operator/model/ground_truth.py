@@ -1,4 +1,4 @@
-"""What really happened to each run, noted as it happened: the truth that a status is held against."""
+"""What really happened to each run, recorded as it happened, for comparison with its status."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ Place = tuple[str, Stage]
 
 
 def place_of(document: Document) -> Place:
-    """Say to which run and stage a Job or Pod belongs."""
+    """Return the run and stage that a Job or Pod belongs to."""
     labels = document["metadata"]["labels"]
     return labels[LABEL_RUN_UID], Stage(labels[LABEL_STAGE])
 
 
 def is_report(document: Document) -> bool:
-    """Say whether a Job or Pod only tells a result again."""
+    """Return whether a Job or Pod only recovers a result."""
     return LABEL_PURPOSE in document["metadata"]["labels"]
 
 
 def life_of(pod: Document | None) -> tuple[bool, list[str], bool]:
-    """Say how far a pod is."""
-    begun = [state for state in state_of(pod or {}) if state != "waiting"]  # that is no step further
+    """Return how far a pod is."""
+    begun = [state for state in state_of(pod or {}) if state != "waiting"]  # waiting is no progress
     return pod is not None, begun, has_ended(pod or {})
 
 
 @dataclass
 class Facts:
-    """The truth about all runs."""
+    """The facts about all runs."""
 
     clock: Clock
     failures: dict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """Reasons for which a stage may be called failed."""
+    """Reasons for which a stage may be failed."""
     ends: dict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))
     """How attempts ended."""
     successes: set[Place] = field(default_factory=set)
@@ -52,15 +52,15 @@ class Facts:
     failed: set[Place] = field(default_factory=set)
     """Stages of which a Job has failed."""
     moved_at: dict[Place, int] = field(default_factory=dict)
-    """When a Job or Pod was last made, resumed, started or ended."""
+    """When a Job or Pod was last created, resumed, started or ended."""
     refused_since: dict[Place, int] = field(default_factory=dict)
     jobs_made: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     jobs_deleted: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     hopeless_jobs: set[str | None] = field(default_factory=set)
-    """Uids of Jobs with an attempt that ended with an error that trying again does not mend."""
+    """Uids of Jobs with an attempt that ended with a permanent error."""
 
     def note(self, old: Document | None, new: Document, kind: str) -> None:
-        """Take down a change of a Job or Pod."""
+        """Record a change of a Job or Pod."""
         if kind != RUNS and is_report(new):
             self._note_report(new, kind)
         elif kind == JOBS:
@@ -69,7 +69,7 @@ class Facts:
             self._note_pod(old, new)
 
     def _note_report(self, new: Document, kind: str) -> None:
-        """Take down that a result is untold where its report fails or is deleted; so are failures told."""
+        """Record a lost result when a recovery Job fails or is deleted, and the failures that it reports."""
         if place_of(new) in self.failed and (told := result_of(new)):
             self.failures[place_of(new)].add(told)
         if kind == PODS and (result_of(new) or "deletionTimestamp" in new["metadata"]):
@@ -86,7 +86,7 @@ class Facts:
             self.refused_since.pop(place, None)
         begun = {**new.get("status", {}), "conditions": None}.get("startTime")
         before = (old or {}).get("status", {}).get("startTime")
-        # Not when it is paused or resumed: the controller says when it has seen that, by another start.
+        # Not when it is suspended or resumed: the controller then writes a new start time.
         if old is None or begun != before:
             self.moved_at[place] = self.clock.now
         if is_true(new, "Complete"):
@@ -104,7 +104,7 @@ class Facts:
         if life_of(old) != life_of(new):
             self.moved_at[place] = self.clock.now
         if state_of(new).get("waiting", {}).get("reason") == "InvalidImageName":
-            self.failures[place].add("ImageUnavailable")  # no waiting makes it a name
+            self.failures[place].add("ImageUnavailable")  # waiting does not make the name valid
         if old is None:
             assert owner_of(new) not in self.hopeless_jobs, (
                 "an error that trying again does not mend was tried again"
@@ -125,14 +125,14 @@ class Facts:
             self.hopeless_jobs.add(owner_of(pod))
 
     def note_deletion(self, job: Document) -> None:
-        """Take down that somebody deleted a Job by hand."""
+        """Record that a user deleted a Job."""
         place = place_of(job)
         self.jobs_deleted[place] += 1
         if self.jobs_deleted[place] > 1:
             self.failures[place].add("JobDeleted")
 
     def note_refusal(self, job: Document, *, permanent: bool) -> None:
-        """Take down that a Job was refused."""
+        """Record that a Job was refused."""
         place = place_of(job)
         self.refused_since.setdefault(place, self.clock.now)
         if permanent:

@@ -1,6 +1,6 @@
-"""What holds of every status that is ever written, whatever happens: each promise is one function.
+"""What holds for every status that is ever written; each invariant is one function.
 
-From the design, not from the code: a broken one is an AssertionError with a sentence.
+They follow from the design, not from the code. A violation is an AssertionError with a sentence.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 TERMINAL = ("Complete", "Failed")
 KEPT = ("runId", "artifactPath", "startTime")
-"""Once there, never changed."""
+"""Never changed once set."""
 GATHERED = ("dataset", "metrics", "configHash", "imageID")
-"""Once there, never lost."""
+"""Never lost once set."""
 MESSAGE_MAX = 1000
 STATUS_MAX = 8_000
 PATIENCE = int(Defaults().start_timeout.total_seconds())
@@ -35,58 +35,58 @@ IMPATIENT = frozenset(
         *("StartTimedOut", "NoPod", "QuotaExceeded", "PodRefused"),
     }
 )
-"""A stage may fail for these when it has waited for its whole start timeout."""
+"""A stage may fail for these reasons after its whole start timeout."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """A status that is being written over another."""
+    """A status that replaces another."""
 
     old: Document
     new: Document
     facts: Facts
     writer_is_current: bool
-    """The operator that writes has heard all that there is to hear."""
+    """Whether the writing operator has received all events."""
 
     @property
     def statuses(self) -> tuple[Document, Document]:
-        """Give both statuses."""
+        """Return both statuses."""
         return self.old.get("status") or {}, self.new.get("status") or {}
 
     @property
     def stages(self) -> list[tuple[Stage, Document, Document]]:
-        """Give each stage before and after."""
+        """Return each stage before and after."""
         old, new = ({one["name"]: one for one in status.get("stages", ())} for status in self.statuses)
         blank = {"state": "Pending"}
         return [(Stage(name), old.get(name, blank), new[name]) for name in new]
 
     def conditions(self) -> tuple[dict[str, Document], dict[str, Document]]:
-        """Give the conditions before and after, by type."""
+        """Return the conditions before and after, by type."""
         old, new = ({one["type"]: one for one in s.get("conditions", ())} for s in self.statuses)
         return old, new
 
 
 def true(conditions: dict[str, Document]) -> set[str]:
-    """Name the terminal conditions that hold."""
+    """Return the terminal conditions that are True."""
     return {kind for kind in TERMINAL if conditions.get(kind, {}).get("status") == "True"}
 
 
 def one_terminal_condition_turns_true_and_never_back(write: Write) -> None:
-    """Complete and Failed exclude each other for ever."""
+    """Check that at most one of Complete and Failed is ever True."""
     old, new = (true(one) for one in write.conditions())
     assert len(new) <= 1, f"{new} hold at once"
     assert old <= new, f"{old} was taken back"
 
 
 def stages_go_legal_ways(write: Write) -> None:
-    """Keep the table of transitions."""
+    """Check that every transition is in the table."""
     for name, old, new in write.stages:
         ways = StageState(old["state"]), StageState(new["state"])
         assert is_legal(*ways), f"stage {name} went from {ways[0]} to {ways[1]}"
 
 
 def what_is_finished_is_history(write: Write) -> None:
-    """Change no finished stage, uncount no attempt, move no beginning."""
+    """Check that a finished stage never changes, attempts never decrease, and a start time never moves."""
     for name, old, new in write.stages:
         assert old["state"] not in {"Succeeded", "Failed"} or old == new, f"finished stage {name} changed"
         assert old.get("attempts", 0) <= new.get("attempts", 0), f"attempts of {name} went down"
@@ -94,7 +94,7 @@ def what_is_finished_is_history(write: Write) -> None:
 
 
 def nothing_is_taken_back(write: Write) -> None:
-    """Stand by what was told once."""
+    """Check that what was written once is never removed."""
     old, new = write.statuses
     for name in KEPT:
         assert old.get(name) in {None, new.get(name)}, f"{name} changed"
@@ -104,12 +104,12 @@ def nothing_is_taken_back(write: Write) -> None:
 
 
 def generation_is_the_runs(write: Write) -> None:
-    """Who writes has seen the spec that there is."""
+    """Check that the writer has read the current spec."""
     assert write.new["status"]["observedGeneration"] == write.new["metadata"]["generation"]
 
 
 def times_tell_when_a_condition_turned(write: Write) -> None:
-    """Move no transition time but with its condition."""
+    """Check that a transition time changes only with its condition."""
     old, new = write.conditions()
     for kind in set(old) & set(new):
         same = old[kind]["status"] == new[kind]["status"]
@@ -118,7 +118,7 @@ def times_tell_when_a_condition_turned(write: Write) -> None:
 
 
 def texts_are_bounded(write: Write) -> None:
-    """Ten thousand of these fit into etcd."""
+    """Check that ten thousand statuses fit into etcd."""
     texts = [one.get("message") or "" for _, _, one in write.stages]
     texts += [one["message"] for one in write.conditions()[1].values()]
     longest = max(map(len, texts), default=0)
@@ -128,13 +128,13 @@ def texts_are_bounded(write: Write) -> None:
 
 
 def the_stages_are_the_runs(write: Write) -> None:
-    """List the stages that follow from the spec, no others, in their order."""
+    """Check that the status has exactly the stages that follow from the spec, in order."""
     names = tuple(name for name, _, _ in write.stages)
     assert names in {(), stages_of(write.new["spec"])}, f"the status has the stages {names}"
 
 
 def a_stage_waits_for_the_one_before(write: Write) -> None:
-    """Leave a stage Pending until the one before it has succeeded."""
+    """Check that a stage stays Pending until the one before it has succeeded."""
     states = [(name, new["state"]) for name, _, new in write.stages]
     for (before, first), (name, second) in pairwise(states):
         told = f"{name} is {second} while {before} is {first}"
@@ -142,7 +142,7 @@ def a_stage_waits_for_the_one_before(write: Write) -> None:
 
 
 def success_is_true(write: Write) -> None:
-    """Call no stage succeeded of which no pod was."""
+    """Check that a succeeded stage has a pod that succeeded."""
     uid = write.new["metadata"]["uid"]
     for name, _, new in write.stages:
         if new["state"] == "Succeeded":
@@ -150,7 +150,7 @@ def success_is_true(write: Write) -> None:
 
 
 def completeness_is_true(write: Write) -> None:
-    """Call a run complete with all its stages, and say when it ended."""
+    """Check that a complete run has only succeeded stages and a completion time."""
     holds = true(write.conditions()[1])
     if "Complete" in holds:
         assert {new["state"] for _, _, new in write.stages} == {"Succeeded"}
@@ -160,7 +160,7 @@ def completeness_is_true(write: Write) -> None:
 
 
 def failure_has_a_cause(write: Write) -> None:
-    """Call a stage failed for what happened, and not before its time was up."""
+    """Check that a failed stage has a real cause, and failed no earlier than its timeout."""
     uid, facts = write.new["metadata"]["uid"], write.facts
     for name, old, new in write.stages:
         if new["state"] != "Failed" or old["state"] == "Failed":
@@ -176,7 +176,7 @@ def failure_has_a_cause(write: Write) -> None:
 
 
 def since_when(facts: Facts, reason: str, place: Any) -> int | None:
-    """Say since when a stage has been waiting, for a reason that time alone makes a failure."""
+    """Return since when a stage has waited for a reason that becomes a failure after a timeout."""
     if reason in {"JobRejected", "QuotaExceeded"} and place in facts.refused_since:
         return facts.refused_since[place]
     return facts.moved_at.get(place) if reason in IMPATIENT else None

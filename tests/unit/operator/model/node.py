@@ -1,4 +1,4 @@
-"""The scheduler, the kubelet and the runner: everything that can become of a pod, one step at a time."""
+"""The scheduler, the kubelet and the runner: everything that can happen to a pod, one step at a time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REASONS = {
     ExitCode.OUT_OF_DISK: "OutOfDisk",
     ExitCode.INTERRUPTED: "Interrupted",
 }
-"""What the runner writes when it ends by itself."""
+"""The results that the runner writes when it ends by itself."""
 LONG = "the log says a lot and says it again; " * 80
 STEPS_ON_NODE = ("runs", *WAITING)
 ENDS = (
@@ -51,22 +51,22 @@ ENDS = (
     *("is evicted", "is preempted", "is lost with its node"),
 )
 UNCOUNTED = frozenset({f"exits with {int(ExitCode.INTERRUPTED)}", "is evicted", "is preempted"})
-"""Ends after which another attempt is made, however often; only the stage's deadline ends that."""
+"""Ends that are always retried; only the stage's deadline limits them."""
 LOST = "lost"
-"""Marks a pod whose node will never say another word of it."""
+"""Marks a pod whose node will never report again."""
 
 
 @dataclass
 class Node:
-    """Makes pods move."""
+    """Moves pods through their steps."""
 
     server: ApiServer
     clock: Clock
     is_reachable: bool = True
-    """A volume that is full, a registry that is down: what is stuck stays so until it is mended."""
+    """False for a full volume or an unreachable registry: pods stay stuck until it is fixed."""
 
     def steps(self, pod: Document) -> tuple[str, ...]:
-        """Name what can happen to a pod now."""
+        """Return what can happen to a pod now."""
         if has_ended(pod) or is_lost(pod):
             return ()
         if "deletionTimestamp" in pod["metadata"]:
@@ -78,7 +78,7 @@ class Node:
         return ("is scheduled", *UNSCHEDULABLE)
 
     def step(self, pod: Document, name: str) -> None:
-        """Let one of them happen."""
+        """Carry out one step."""
         if name == "is scheduled":
             self.server.replace(PODS, pod, {**pod, "spec": {**pod["spec"], "nodeName": "node0"}})
         elif name in UNSCHEDULABLE:
@@ -89,7 +89,7 @@ class Node:
             reason, message = WAITING[name]
             self._container(pod, "Pending", {"waiting": {"reason": reason, "message": message}})
         elif name == "runs":
-            self.clock.now += 1  # no container is at work in the second in which another one ended
+            self.clock.now += 1  # containers never start in the second in which another one ended
             self._container(pod, "Running", {"running": {"startedAt": self.clock.text}})
         elif name == "is gone":
             self._is_gone(pod)
@@ -109,7 +109,7 @@ class Node:
         self._terminate(pod, code, reason, message)
 
     def _disrupt(self, pod: Document, how: str) -> None:
-        """Take the pod off its node; Kubernetes says by a condition that it was not the pod's fault."""
+        """Evict the pod, with the condition by which Kubernetes marks a disruption."""
         disruption = [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}]
         if how == "is evicted":
             told = {"reason": "Evicted", "message": "The node was low on resource: memory."}
@@ -119,7 +119,7 @@ class Node:
         self.server.delete(PODS, pod["metadata"]["name"])
 
     def _is_gone(self, pod: Document) -> None:
-        """End a pod that was deleted: the process gets SIGTERM; the pod goes when nothing holds it."""
+        """End a deleted pod: the process gets SIGTERM; the pod is removed when nothing holds it."""
         if "running" in state_of(pod):
             self._terminate(pod, 143, "Error", said(pod, ExitCode.INTERRUPTED))
         else:
@@ -141,24 +141,24 @@ class Node:
 
 
 def is_lost(pod: Document) -> bool:
-    """Say whether nobody will ever end a pod."""
+    """Return whether a pod can never be ended by its node."""
     return LOST in pod["metadata"].get("annotations", {})
 
 
 def kept_conditions(pod: Document) -> list[Document] | None:
-    """Drop what the scheduler said: the pod has a node."""
+    """Drop the scheduler's condition, because the pod has a node."""
     found = [one for one in pod["status"].get("conditions") or () if one["type"] != "PodScheduled"]
     return found or None
 
 
 def state_of(pod: Document) -> Document:
-    """Give the state of a pod's container."""
+    """Return the state of a pod's container."""
     statuses = pod.get("status", {}).get("containerStatuses") or ()
     return next((dict(one["state"]) for one in statuses), {})
 
 
 def end_of(pod: Document, how: str) -> tuple[int, str, str]:
-    """Give the exit code, the kubelet's word and the termination message of an end."""
+    """Return exit code, reason and termination message of an end."""
     if how.startswith("exits with "):
         code = ExitCode(int(how.removeprefix("exits with ")))
         return int(code), "Completed" if code is ExitCode.DONE else "Error", said(pod, code)
@@ -172,7 +172,7 @@ def end_of(pod: Document, how: str) -> tuple[int, str, str]:
 
 
 def said(pod: Document, code: ExitCode, **more: Any) -> str:
-    """Write a result as the runner does."""
+    """Return a result as the runner writes it."""
     labels = pod["metadata"]["labels"]
     content = {
         "stage": labels[LABEL_STAGE],
@@ -186,7 +186,7 @@ def said(pod: Document, code: ExitCode, **more: Any) -> str:
 
 
 def result_of(pod: Document) -> str | None:
-    """Say how a pod ended, in the word that a failure may carry; None where it has not, or did well."""
+    """Return the reason of a pod's failure; None if it has not ended or has succeeded."""
     if not has_ended(pod):
         return None
     end = state_of(pod).get("terminated")

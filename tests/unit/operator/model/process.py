@@ -1,4 +1,4 @@
-"""One operator process: the real cache, queue, client and reconciler, with the model's time and watches."""
+"""One operator process: the real cache, queue, client and reconciler, with the model's clock and watches."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
 
 @dataclass
 class Timer:
-    """A look that is due at some time."""
+    """A pass that is due at some time."""
 
     due: float
     ring: Callable[[], None]
     cancelled: bool = False
 
     def cancel(self) -> None:
-        """Stop it."""
+        """Cancel it."""
         self.cancelled = True
 
 
 @dataclass
 class Process:
-    """What dies with a process is made anew by `start`."""
+    """An operator process; `start` recreates what is lost with a process."""
 
     server: ApiServer
     clock: Clock
     line: Endpoints
     heard: dict[str, int] = field(default_factory=dict)
-    """How many changes of each kind the watches have told."""
+    """How many changes of each kind the watches have delivered."""
     timers: list[Timer] = field(default_factory=list)
     deaths: int = 0
     has_gap: bool = False
-    """A watch began anew with a list; the cache is yet to be held against all of them."""
+    """A watch started again with a list, and the cache was not compared with full lists yet."""
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
-        """Begin with nothing but what the API server tells."""
+        """Start with nothing but what the API server has."""
         self.timers, self.has_gap = [], False
         self.cache = ClusterCache()
         self.queue: WorkQueue[Key] = WorkQueue(self._call_later, lambda: 0.0, lambda: float(self.clock.now))
@@ -65,7 +65,7 @@ class Process:
                 self._ask(self.cache.put(kind, document))
 
     def die(self) -> None:
-        """Be killed and started again."""
+        """Be killed and restarted."""
         self.deaths += 1
         self.start()
 
@@ -78,44 +78,44 @@ class Process:
         if key is not None:
             self.queue.add(key)
 
-    # --- what it hears -----------------------------------------------------------------------------
+    # --- what it receives ---------------------------------------------------------------------------
 
     def unheard(self, kind: str) -> int:
-        """Count what the watch of a kind has not told yet."""
+        """Return how many changes of a kind the watch has not delivered yet."""
         return len(self.server.log[kind]) - self.heard[kind]
 
     @property
     def is_current(self) -> bool:
-        """Everything was told."""
+        """Whether everything was delivered."""
         return not any(map(self.unheard, KINDS))
 
     def hear(self, kind: str, count: int = 1_000_000) -> None:
-        """Take the next changes of a kind, in their order."""
+        """Deliver the next changes of a kind, in order."""
         begin = self.heard[kind]
         self._take(self.server.log[kind][begin : begin + count])
         self.heard[kind] = min(begin + count, len(self.server.log[kind]))
 
     def hear_everything(self) -> None:
-        """Take all that is to be heard, and mend what cannot be heard any more."""
+        """Deliver everything, and correct gaps."""
         if self.has_gap:
             self.resync()
         for kind in KINDS:
             self.hear(kind)
 
     def hear_again(self, kind: str, count: int) -> None:
-        """Take changes of which the watch has told before, as after a reconnection."""
+        """Deliver changes again, as after a reconnection."""
         end = self.heard[kind]
         self._take(self.server.log[kind][max(end - count, 0) : end])
 
     def reconnect(self, kind: str) -> None:
-        """Take a list in the place of what happened meanwhile: deletions are never told of."""
+        """Deliver a list instead of the missed changes: deletions are never delivered."""
         self.has_gap = True
         self.heard[kind] = len(self.server.log[kind])
         for document in self.server.objects[kind].values():
             self._ask(self.cache.put(kind, document))
 
     def resync(self) -> None:
-        """Compare the cache with the truth and look at every run, as workers.resync does."""
+        """Compare the cache with full lists and enqueue every run, as workers.resync does."""
         self.has_gap = False
         for kind in KINDS:
             before = self.cache.snapshot(kind)
@@ -130,10 +130,10 @@ class Process:
                 self.reconciler.forget(document["metadata"]["uid"])
             self._ask(found)
 
-    # --- what it does ------------------------------------------------------------------------------
+    # --- what it does -------------------------------------------------------------------------------
 
     def ring(self) -> bool:
-        """Let the timers that are due ask for their looks."""
+        """Fire the timers that are due."""
         due = [timer for timer in self.timers if timer.due <= self.clock.now and not timer.cancelled]
         self.timers = [timer for timer in self.timers if timer not in due and not timer.cancelled]
         for timer in due:
@@ -142,11 +142,11 @@ class Process:
 
     @property
     def next_timer(self) -> float | None:
-        """Say when a timer is due."""
+        """Return when the next timer is due."""
         return min((timer.due for timer in self.timers if not timer.cancelled), default=None)
 
     def look(self, plan: Iterable[Mischief] = ()) -> bool:
-        """Look at the next run in line, as workers.Workers does; False if none waits."""
+        """Reconcile the next queued run, as workers.Workers does; return False if none is queued."""
         self.ring()
         if not len(self.queue):
             return False
@@ -169,7 +169,7 @@ class Process:
         return True
 
     def _next(self) -> Key:
-        """Take from the queue without a loop: where somebody waits, `get` does not."""
+        """Take a key without an event loop: `get` does not wait if one is queued."""
         waiting = self.queue.get()
         try:
             waiting.send(None)

@@ -1,4 +1,4 @@
-"""A cluster with users, controllers, one node and one or two operators: anything may happen, in any order."""
+"""A cluster with users, controllers, a node and one or two operators, whose actions come in any order."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 NAME, NAMESPACE = "demo", "research"
 REST_AFTER = 400
-"""Rounds after which a world that is left alone must have come to rest."""
+"""Rounds within which an undisturbed world must settle."""
 
 
 @dataclass
 class World:
-    """Everything, and what may be done to it."""
+    """The whole cluster, and what may happen to it."""
 
     clock: Clock = field(default_factory=Clock)
     events: list[Document] = field(default_factory=list)
     fate: str = "exits with 0"
-    """What becomes of pods that nobody disturbs any more."""
+    """How pods end that are not disturbed any more."""
 
     def __post_init__(self) -> None:
         self.facts = Facts(self.clock)
@@ -49,7 +49,7 @@ class World:
         line = Endpoints(self.server, self._overtake, self._meanwhile, self.events.append, self._refused)
         return Process(self.server, self.clock, line)
 
-    # --- what is watched --------------------------------------------------------------------------
+    # --- what is checked ----------------------------------------------------------------------------
 
     def _changed(self, old: Document | None, new: Document, kind: str) -> None:
         self.facts.note(old, new, kind)
@@ -66,13 +66,13 @@ class World:
                 raise
 
     def _check_job(self, job: Document) -> None:
-        """Make no Job before its stage is on record, and none before the stages before it are done."""
+        """Check that a Job's stage is in the status, and that the stages before it have succeeded."""
         run, (uid, stage) = self.run, place_of(job)
         if run is None or run["metadata"]["uid"] != uid:
-            return  # deleted meanwhile; the garbage collector takes the Job
+            return  # deleted meanwhile; the garbage collector deletes the Job
         if is_report(job):
             over = self.facts.complete | self.facts.failed
-            assert (uid, stage) in over, f"{stage} was to be told again before it was over"
+            assert (uid, stage) in over, f"the result of {stage} was to be recovered before it had ended"
             return
         states = {one["name"]: one["state"] for one in run["status"]["stages"]}
         assert states[stage] not in FINISHED, f"{stage} is {states[stage]}, and was begun anew"
@@ -85,41 +85,41 @@ class World:
         self.facts.note_refusal(job, permanent=permanent)
 
     def _overtake(self) -> None:
-        """Let the watches be quicker than the answer."""
+        """Deliver the watches' events before the call's answer."""
         if self.acting:
             self.acting.hear_everything()
 
     def _meanwhile(self) -> None:
-        """Let somebody change the run between a look and its call."""
+        """Change the run between a decision and its call."""
         if self.run:
             self.user_suspends(suspend=not self.run["spec"].get("suspend"))
 
-    # --- users ------------------------------------------------------------------------------------
+    # --- users --------------------------------------------------------------------------------------
 
     @property
     def run(self) -> Document | None:
-        """Give the run, if it is there."""
+        """Return the run, or None."""
         return self.server.objects[RUNS].get(NAME)
 
     def user_applies(self, **spec: Any) -> None:
-        """Make the run, again after it was deleted."""
+        """Create the run, again after it was deleted."""
         if self.run is None:
             meta = {"name": NAME, "namespace": NAMESPACE}
             body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": spec}
             self.server.create(RUNS, body)
 
     def user_suspends(self, *, suspend: bool) -> None:
-        """Suspend or resume."""
+        """Suspend or resume the run."""
         if self.run:
             self.server.patch(RUNS, NAME, {"spec": {"suspend": suspend}})
 
     def user_limits_life(self, seconds: int) -> None:
-        """Give the run a time to live."""
+        """Set the run's time to live."""
         if self.run:
             self.server.patch(RUNS, NAME, {"spec": {"ttlSecondsAfterFinished": seconds}})
 
     def user_deletes_run(self) -> None:
-        """Delete it."""
+        """Delete the run."""
         if self.run:
             self.server.delete(RUNS, NAME)
 
@@ -129,28 +129,28 @@ class World:
         self.server.delete(JOBS, job["metadata"]["name"])
 
     def user_deletes_pod(self, pod: Document) -> None:
-        """Delete a pod by hand; a result may go with it."""
+        """Delete a pod by hand; a result may be lost with it."""
         self.server.delete(PODS, pod["metadata"]["name"])
 
     @property
     def jobs(self) -> list[Document]:
-        """List the Jobs, in the order in which they were made."""
+        """Return the Jobs in order of creation."""
         return list(self.server.objects[JOBS].values())
 
     @property
     def pods(self) -> list[Document]:
-        """List the pods, in the order in which they were made."""
+        """Return the pods in order of creation."""
         return list(self.server.objects[PODS].values())
 
     @property
     def pods_of_nodes(self) -> list[Document]:
-        """List those that are not lost: nobody can end the others."""
+        """Return the pods that are not lost; the others can never end."""
         return [pod for pod in self.pods if not is_lost(pod)]
 
-    # --- the world goes on ------------------------------------------------------------------------
+    # --- progress -----------------------------------------------------------------------------------
 
     def look(self, operator: Process, plan: Iterable[Mischief] = ()) -> bool:
-        """Let an operator look once."""
+        """Let an operator reconcile one run."""
         self.acting = operator
         try:
             return operator.look(plan)
@@ -158,20 +158,20 @@ class World:
             self.acting = None
 
     def controllers_work(self) -> None:
-        """Let the Job controller and the garbage collector look at everything."""
+        """Let the Job controller and the garbage collector process everything."""
         for job in self.jobs:
             self.controller.sync(job)
         collect_garbage(self.server, self.controller)
 
     def node_works(self) -> None:
-        """Let every pod take the step that leads to its fate."""
+        """Move every pod one step towards its end."""
         for pod in self.pods:
             step = self._step_of(pod)
             if step:
                 self.node.step(pod, step)
 
     def kueue_admits(self) -> None:
-        """Let everything in that waits in a queue, unless its run is suspended."""
+        """Admit every queued Job whose run is not suspended."""
         for job in self.jobs:
             admit(self.server, job)
 
@@ -185,7 +185,7 @@ class World:
         return self.fate if self.fate in steps else None
 
     def round(self) -> bool:
-        """Let everybody do what there is to do; say whether anything was done."""
+        """Let every actor do what is due; return whether anything changed."""
         before = self.server.version, len(self.events)
         busy = False
         for operator in self.operators:
@@ -197,14 +197,14 @@ class World:
         return busy or before != (self.server.version, len(self.events))
 
     def everything_is_mended(self) -> None:
-        """End all mischief."""
+        """End all disturbances."""
         self.server.job_refusal = None
         self.controller.refuses_pods = False
         for operator in self.operators:
             operator.line.is_down = False
 
     def settles(self) -> None:
-        """Go on until nothing is left to do and no clock is set."""
+        """Continue until nothing is left to do and no timer is set."""
         for _ in range(REST_AFTER):
             if self.round():
                 continue
@@ -221,10 +221,10 @@ class World:
         wake = [self.controller.wake_at.get(job["metadata"]["uid"], 0) for job in open_jobs]
         return due + [at for at in wake if at > self.clock.now]
 
-    # --- at rest ----------------------------------------------------------------------------------
+    # --- settled ------------------------------------------------------------------------------------
 
     def check_settled(self) -> None:
-        """Nothing is half done: the run is over or suspended, and nothing of it works in secret."""
+        """Assert that the run has finished or is suspended, and that none of its pods runs."""
         if self.run is None:
             left = [*self.jobs, *self.pods_of_nodes]
             assert not left, f"something outlived its run: {self.tell()}"
@@ -239,7 +239,7 @@ class World:
         assert all(map(has_ended, self.pods_of_nodes)), f"a pod goes on: {self.tell()}"
 
     def tell(self) -> str:
-        """Describe where things are, for a failed test."""
+        """Return a description of the state, for a failed test."""
         run = self.run or {"spec": None}
         jobs = [(j["metadata"]["name"], j["spec"].get("suspend"), j.get("status")) for j in self.jobs]
         pods = [(p["metadata"]["name"], p["status"].get("phase"), state_of(p)) for p in self.pods]

@@ -1,4 +1,4 @@
-"""An API server that knows runs, and nothing else."""
+"""An API server that has only runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FakeRuns:
     calls: list[str] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
     faults: dict[str, Exception] = field(default_factory=dict)
-    """By the call that it befalls, after the call has had its effect."""
+    """By call; the error is raised after the call has had its effect."""
     clock: int = 0
 
     def _called(self, name: str, detail: str) -> None:
@@ -40,14 +40,14 @@ class FakeRuns:
             raise self.faults.pop(name)
 
     def put(self, name: str, *, ended: str | None = None, schedule: str = "nightly", **spec: Any) -> None:
-        """Let a run exist, younger than those before."""
+        """Add a run that is younger than those before."""
         labels = {"qlibshadow.io/schedule": schedule}
         self._store({"metadata": {"name": name, "namespace": "research", "labels": labels}, "spec": spec})
         if ended:
             self.finish(name, ended)
 
     def finish(self, name: str, condition: str = "Complete") -> None:
-        """End a run."""
+        """Finish a run."""
         conditions = [{"type": condition, "status": "True"}]
         self.runs[name]["status"] = {"phase": condition, "conditions": conditions}
 
@@ -58,7 +58,7 @@ class FakeRuns:
         self.runs[name] = {**body, "metadata": {**body["metadata"], **made}}
 
     def create_run(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Make a run, if its name is free."""
+        """Create a run, if its name is free."""
         assert namespace == body["metadata"]["namespace"] == "research"
         name = body["metadata"]["name"]
         if name in self.runs:
@@ -68,7 +68,7 @@ class FakeRuns:
         return self.runs[name]
 
     def list_runs(self, namespace: str, **selectors: str) -> list[dict[str, Any]]:
-        """List by label or by name."""
+        """Return runs by label or by name."""
         assert namespace == "research"
         [(kind, selector)] = selectors.items()
         self._called("list", selector)
@@ -80,13 +80,13 @@ class FakeRuns:
         return [run for run in self.runs.values() if field_of[kind](run["metadata"]) == value]
 
     def delete_run(self, run: Run) -> None:
-        """Remove a run."""
+        """Delete a run."""
         assert run.uid == f"uid-{run.name}"
         self.runs.pop(run.name, None)
         self._called("delete", run.name)
 
     def post_event(self, run: Run, note: Event, now: datetime) -> None:
-        """Note an Event."""
+        """Record an Event."""
         assert now.tzinfo
         self._called("event", run.name)
         self.events.append((run.name, str(note.reason), note.message))

@@ -34,7 +34,7 @@ class SmallVolume:
 
     @property
     def volume(self) -> Volume:
-        """Give it as the runner has it."""
+        """Return it as the runner has it."""
         return Volume(self.data)
 
     @property
@@ -113,13 +113,13 @@ class SmallVolume:
 
 
 def ended(day: date, seconds: float) -> dict[str, object]:
-    """Give the record of a stage that went well."""
+    """Return the record of a stage that went well."""
     times = {"started_at_utc": f"{day}T22:00:00.000Z", "finished_at_utc": f"{day}T22:10:00.500Z"}
     return {**times, "seconds": seconds, "attempts": 1, "reason": "Succeeded"}
 
 
 def closes(number: int, days: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Give one instrument's closes, as they are stored; one instrument lacks some."""
+    """Return one instrument's closes, as they are stored; one instrument lacks some."""
     steps = np.random.default_rng(number).normal(0.0005, 0.02, 1000)[:days]
     walk = (100 * np.exp(np.cumsum(steps))).astype(np.float32).astype(np.float64)
     return np.where((number == 7) & (np.arange(days) % 11 == 0), np.nan, walk)

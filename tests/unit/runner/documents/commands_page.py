@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
-from qlib_shadow_runner.cli.parser import EXIT_CODES, build_parser
-from qlib_shadow_runner.cli.words.shared import subcommands
+from qlib_shadow_runner.cli.exit_codes import EXIT_CODES
+from qlib_shadow_runner.cli.parser import build_parser, subcommands
 
 PAGE: Final = Path(__file__).parents[4] / "docs" / "commands.md"
 WIDTH: Final = "100"
@@ -32,13 +32,13 @@ qlib-shadow prune --keep 20 --dry-run    # what could go
 
 ## Where things are
 
-What is typed beats the environment, which beats the default.
+An option overrides the environment, which overrides the default.
 
-| what | typed | environment | default |
+| what | option | environment | default |
 |---|---|---|---|
 | the folder that stands for /data | `--data FOLDER` | `QLIB_SHADOW_DATA` | `./data`; `/data` for `stage` |
 | the text of `workflow.configMapRef` | `--template FILE` | | the ConfigMap in the manifest's file |
-| room to work in | | `QLIB_SHADOW_WORK` (`stage`) | `/work`, else the system's temporary folder |
+| folder for temporary files | | `QLIB_SHADOW_WORK` (`stage`) | `/work`, else the system's temporary folder |
 | bytes that are kept for other runs | | `QLIB_SHADOW_FEATURES_CACHE_BYTES` | 20 GiB, or [less](sizing.md) |
 
 ## For programs
@@ -49,8 +49,8 @@ With `--json` a command prints one JSON document on stdout and nothing else. A f
 {"reason": "InvalidSpec", "message": "what is wrong, where, and what to write instead", "exitCode": 10}
 ```
 
-and where a stage has failed, the stage's result around it. A verification or an examination that does not
-pass is no failure of the command: it prints its checks and ends with 1. `WrongUsage` is what was typed.
+and after a failed stage the rest of the stage's result too. When a check of `verify` or `doctor` fails, the
+command itself has not failed: it prints its checks and exits with 1. `WrongUsage` means wrong arguments.
 
 ## Exit codes
 
@@ -61,9 +61,10 @@ pass is no failure of the command: it prints its checks and ends with 1. `WrongU
 ## Running it again
 
 A manifest without `runId` makes a new run each time. One with `runId` has one folder: the same manifest, run
-again, goes on there with what an interrupted attempt had finished. After a change of the question (name,
-namespace, dataset, workflow or template; not what only the operator reads) the folder is refused with
-`RunFolderTaken`, because it answers another question. Two commands never work in one folder at a time.
+again, continues there with what an interrupted attempt had finished. After a change of its name, namespace,
+dataset, workflow or template (not of fields that only the operator reads) it is refused with
+`RunFolderTaken`, because the folder belongs to the manifest as it was. Two commands never work in one folder
+at a time.
 
 ## Completion
 
@@ -81,7 +82,7 @@ qlib-shadow completion fish | source          # in ~/.config/fish/config.fish
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     codes = "\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
     with patch.dict(os.environ, {"COLUMNS": WIDTH}):
         parser = build_parser()

@@ -8,8 +8,7 @@ import shlex
 import pytest
 from tests.unit.runner.documents.commands_page import PAGE, page
 
-from qlib_shadow_runner.cli.parser import build_parser
-from qlib_shadow_runner.cli.words.shared import subcommands
+from qlib_shadow_runner.cli.parser import build_parser, subcommands
 
 
 def test_the_page_is_current():

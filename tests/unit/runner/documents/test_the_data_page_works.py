@@ -52,7 +52,7 @@ def test_what_is_shown_is_what_happens(tmp_path: Path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert "note: symbols called otherwise than in the files (1): BRK/B is BRK-B" in done.stdout
+    assert "note: symbols renamed from the files (1): BRK/B is BRK-B" in done.stdout
     home = tmp_path / "data/qlib/qlib_data"
     version = (home / "us_data_1d").resolve()
     assert re.fullmatch(r"us_data_1d@[0-9a-f]{12}", version.name)

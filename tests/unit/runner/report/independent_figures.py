@@ -18,7 +18,7 @@ YEAR = 252
 
 
 def performance(returns: np.ndarray) -> list[float]:
-    """Give the lines of the table of compounded returns, in its order."""
+    """Return the lines of the table of compounded returns, in its order."""
     wealth = [1.0]
     for value in returns:
         wealth.append(wealth[-1] * (1 + value))
@@ -41,7 +41,7 @@ def performance(returns: np.ndarray) -> list[float]:
 
 
 def drawdowns(net: pd.Series) -> list[tuple[float, str, str, str]]:
-    """Give depth, peak, trough and recovery of the five worst, by walking day by day."""
+    """Return depth, peak, trough and recovery of the five worst, by walking day by day."""
     found: list[tuple[float, str, str, str]] = []
     wealth = top = 1.0
     days = [f"{day:%Y-%m-%d}" for day in net.index]
@@ -68,14 +68,14 @@ def compounded(returns: pd.Series, form: str) -> dict[str, float]:
     return total
 
 
-def beta_alpha(net: np.ndarray, context: np.ndarray) -> tuple[float, float]:
+def beta_alpha(net: np.ndarray, bench: np.ndarray) -> tuple[float, float]:
     """Fit a line through the daily returns; alpha is compounded to a year."""
-    slope, level = np.polyfit(context, net, 1)
+    slope, level = np.polyfit(bench, net, 1)
     return float(slope), float((1 + level) ** YEAR - 1)
 
 
 def correlations(artifacts: Path) -> dict[str, list[float]]:
-    """Give mean, deviation, ratio, t and the share above zero of the IC and the Rank IC, from the scores."""
+    """Return mean, deviation, ratio, t and share above zero of IC and Rank IC, from the scores."""
     both = pd.concat(
         [pd.read_pickle(artifacts / name).iloc[:, 0] for name in ("pred.pkl", "label.pkl")], axis=1
     )
@@ -95,7 +95,7 @@ def _told(values: np.ndarray) -> list[float]:
 
 
 def fifths(artifacts: Path) -> list[float]:
-    """Give the mean label of each fifth, the best first, from sorting each day by hand."""
+    """Return the mean label of each fifth, the best first, from sorting each day by hand."""
     scores, labels = (pd.read_pickle(artifacts / name).iloc[:, 0] for name in ("pred.pkl", "label.pkl"))
     days: list[list[float]] = []
     for day in scores.index.get_level_values(0).unique():

@@ -52,15 +52,15 @@ class Shape:
 
 
 def calendar(shape: Shape) -> pd.DatetimeIndex:
-    """Give the weekdays of a run."""
+    """Return the weekdays of a run."""
     return pd.bdate_range(shape.start, periods=shape.days, name="datetime")
 
 
 def report_table(shape: Shape) -> pd.DataFrame:
-    """Give a daily account as Qlib writes it."""
+    """Return a daily account as Qlib writes it."""
     random = np.random.default_rng(shape.seed)
-    context = random.normal(0.0004, 0.01, shape.days)
-    gross = context + random.normal(0.0005, 0.004, shape.days)
+    bench = random.normal(0.0004, 0.01, shape.days)
+    gross = bench + random.normal(0.0005, 0.004, shape.days)
     gross[0] = 0.0
     cost = np.where(np.arange(shape.days) > 0, 0.0002, 0.0)
     account = 1e8 * np.cumprod(1 + gross - cost)
@@ -72,14 +72,14 @@ def report_table(shape: Shape) -> pd.DataFrame:
             "cost": cost,
             "value": account * (invested := random.uniform(0.9, 0.99, shape.days)),
             "cash": account * (1 - invested),
-            "bench": context,
+            "bench": bench,
         },
         index=calendar(shape),
     )
 
 
 def scores_and_labels(shape: Shape) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give predictions, and what followed on them; the last two days have nothing to follow yet."""
+    """Return predictions, and what followed on them; the last two days have nothing to follow yet."""
     random = np.random.default_rng(shape.seed + 1)
     index = pd.MultiIndex.from_product(
         [calendar(shape), [f"S{i:03}" for i in range(shape.symbols)]], names=["datetime", "instrument"]
@@ -216,7 +216,7 @@ def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None
 
 
 def figures_of(report: pd.DataFrame, artifacts: Path) -> Mapping[str, float]:
-    """Give what the export writes into metrics.json."""
+    """Return what the export writes into metrics.json."""
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
 
     del report

@@ -1,4 +1,4 @@
-"""The pages as a user starts them: a process of its own, found by the line that it prints."""
+"""Starts the pages as a user does, in a process, whose port is read from the line that it prints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPORT = """<!doctype html><title>r</title><style>p{color:red}</style>
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered."""
+    """An answer of the server."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,26 +32,26 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """Give it as text."""
+        """Return the body as text."""
         return self.body.decode()
 
 
 @dataclass(frozen=True)
 class Served:
-    """A server that listens."""
+    """A running server."""
 
     small: SmallVolume
-    said: str
+    first_line: str
     port: int
     process: int
 
     @property
     def url(self) -> str:
-        """Say where."""
+        """Return the address of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """Ask for a path exactly as it stands, with nothing made nicer on the way."""
+        """Request a path exactly as it is written, without normalisation."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
@@ -66,7 +66,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(small: SmallVolume, *words: str, **environ: str) -> Iterator[Served]:
-    """Start `qlib-shadow ui` on a free port, and stop it."""
+    """Run `qlib-shadow ui` on a free port."""
     command = [
         sys.executable,
         "-m",
@@ -82,11 +82,11 @@ def served(small: SmallVolume, *words: str, **environ: str) -> Iterator[Served]:
         command, env={**os.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        found = re.search(r":(\d+)/", said)
-        assert found, said
+        first_line = process.stdout.readline()
+        found = re.search(r":(\d+)/", first_line)
+        assert found, first_line
         try:
-            yield Served(small, said, int(found[1]), process.pid)
+            yield Served(small, first_line, int(found[1]), process.pid)
         finally:
             process.terminate()
             _, errors = process.communicate()
@@ -95,7 +95,7 @@ def served(small: SmallVolume, *words: str, **environ: str) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> SmallVolume:
-    """Give a volume with runs that ended in every way, one of them with a report, and one at work."""
+    """Return a volume with runs in different states, one of them with a report."""
     volume = SmallVolume(tmp_path_factory.mktemp("pages") / "data")
     volume.add_dataset(64)
     for number in range(3):
@@ -111,12 +111,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallVolume:
 
 
 def start(small: SmallVolume, *words: str, **environ: str) -> AbstractContextManager[Served]:
-    """Start a server that a test needs for itself."""
+    """Start a server for one test."""
     return served(small, *words, **environ)
 
 
 @pytest.fixture(scope="module")
 def pages(small: SmallVolume) -> Iterator[Served]:
-    """Serve them, on this machine's own address."""
+    """Serve the pages on 127.0.0.1."""
     with served(small) as one:
         yield one

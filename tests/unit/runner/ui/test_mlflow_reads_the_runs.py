@@ -1,4 +1,4 @@
-"""MLflow reads what runs recorded, one by one and all together, by the links that the page tells of."""
+"""MLflow reads the records of one run and of all runs by the links that docs/ui.md describes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ for place in sys.argv[1:]:
 LOOK = """
 import json, sys
 from mlflow import MlflowClient
-told = []
+found = []
 for place in sys.argv[1:]:
     client = MlflowClient(tracking_uri=place)
     seen = {}
@@ -39,13 +39,13 @@ for place in sys.argv[1:]:
             history = client.get_metric_history(run.info.run_id, "l2.valid")
             files = [file.path for file in client.list_artifacts(run.info.run_id)]
             seen[experiment.name] = [again.info.status, [one.value for one in history], files]
-    told.append(seen)
-print(json.dumps(told))
+    found.append(seen)
+print(json.dumps(found))
 """
 
 
 def python(code: str, *words: str, **environ: str) -> str:
-    """Run something with MLflow, which warns of itself, apart from the tests."""
+    """Run code with MLflow in a process, because MLflow prints warnings."""
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", **environ}
     command = [sys.executable, "-c", code, *words]
     done = subprocess.run(command, env={**os.environ, **quiet}, capture_output=True, text=True, check=False)
@@ -54,7 +54,7 @@ def python(code: str, *words: str, **environ: str) -> str:
 
 
 def test_mlflow_reads_the_runs_by_links(tmp_path: Path):
-    """Runs, the course of their metrics, and their artifacts; where the volume's own path would not do."""
+    """It finds runs, their metrics and their artifacts; it would not find them by the path on the volume."""
     allowed = {"MLFLOW_ALLOW_FILE_STORE": "true"}
     runs = {name: tmp_path / "made" / name / "mlruns" for name in ("nightly-1", "nightly-2")}
     python(RECORD, *map(str, runs.values()), **allowed)

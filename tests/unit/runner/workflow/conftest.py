@@ -9,7 +9,7 @@ from tests.unit.runner.conftest import write_bin
 from tests.unit.runner.workflow.workflow_builders import MakeDataset, PrepareIt, RenderIt, preparer
 
 if TYPE_CHECKING:
-    from qlib_shadow_runner.workflow.render import Workflow
+    from qlib_shadow_runner.workflow.parsed import Workflow
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def prepare_it(make_dataset: MakeDataset) -> PrepareIt:
 
 @pytest.fixture
 def render_it(prepare_it: PrepareIt) -> RenderIt:
-    """Give the workflow alone."""
+    """Return the workflow alone."""
 
     def make(*arguments: object, **named: object) -> Workflow:
         return prepare_it(*arguments, **named).workflow

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.spec import RunSpec, parse_spec
-from qlib_shadow_runner.workflow.prepare import Research, prepare
-from qlib_shadow_runner.workflow.render import RenderContext, Workflow
+from qlib_shadow_runner.workflow.parsed import Workflow
+from qlib_shadow_runner.workflow.prepare import RenderContext, Research, prepare
 from qlib_shadow_runner.workflow.templates import Template, find_template
 
 MakeDataset = Callable[..., Dataset]
@@ -17,10 +17,21 @@ RenderIt = Callable[..., Workflow]
 PrepareIt = Callable[..., Research]
 ROOT = Path(__file__).resolve().parents[4]
 BUILT_IN = (ROOT / "config/qlib_shadow/workflow_us_lightgbm_alpha158_shadow.yaml").read_text()
+HANDLER = """\
+        class: {% if engine == "fast" %}Alpha158{% else %}QlibAlpha158{% endif %}
+        module_path: qlib_shadow_runner.plugins.handlers
+"""
+"""The handler of the built-in template."""
+
+
+def handler(path: str) -> tuple[str, str]:
+    """Return the change of the built-in template to another handler."""
+    module, _, name = path.rpartition(".")
+    return HANDLER, f"        class: {name}\n        module_path: {module}\n"
 
 
 def own(*changes: tuple[str, str]) -> Template:
-    """Give the built-in template as one of the user's own, with other words in places."""
+    """Return the built-in template as one of the user's own, with other words in places."""
     text = BUILT_IN
     for before, after in changes:
         assert before in text, before
@@ -40,8 +51,8 @@ def preparer(dataset: Dataset) -> PrepareIt:
         threads: int = 2,
     ) -> Research:
         run = spec if isinstance(spec, RunSpec) else parse_spec(spec or {})
-        here = RenderContext(provider_uri, fingerprint, threads)
-        return prepare(run, template or find_template(run.workflow, {}), dataset, here)
+        context = RenderContext(provider_uri, fingerprint, threads)
+        return prepare(run, template or find_template(run.workflow, None), dataset, context)
 
     return make
 

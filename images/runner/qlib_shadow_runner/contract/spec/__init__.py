@@ -1,6 +1,6 @@
 """The table of fields: every field of a QlibShadowRun's spec, described once.
 
-The CRD, docs/api.md, what the runner refuses and what the operator reads are made from it.
+The CRD, docs/api.md, the runner's checks and the operator's reader are made from it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from qlib_shadow_runner.contract import RESERVED_RUN_IDS, RUN_ID_MAX, RUN_ID_PATTERN
 from qlib_shadow_runner.contract.fields import Object, Reader, Record, defaulted, fields_of, optional, part
-from qlib_shadow_runner.contract.kinds import Check, Choice, Flag, Listed, Text, Whole, matches
+from qlib_shadow_runner.contract.kinds import Choice, Flag, ListOf, Text, TextCheck, Whole, matches
 from qlib_shadow_runner.contract.place import Place
 from qlib_shadow_runner.contract.spec.dataset import DatasetFields
 from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, StagesSpec, StorageSpec
@@ -19,28 +19,30 @@ from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
 
 RUN_ID: Final = Text(
     RUN_ID_MAX,
-    matches(
-        RUN_ID_PATTERN,
-        'must be lower-case letters, digits, "-" and ".", and begin and end with a letter or digit, '
-        "for example us-2026-11-20",
-    ),
-    Check(
-        f"is reserved on the volume, as {' and '.join(sorted(RESERVED_RUN_IDS))} are; choose another one",
-        lambda run_id: run_id not in RESERVED_RUN_IDS,
-        f"!(self in {sorted(RESERVED_RUN_IDS)})",
+    (
+        matches(
+            RUN_ID_PATTERN,
+            'must be lower-case letters, digits, "-" and ".", and begin and end with a letter or digit, '
+            "for example us-2026-11-20",
+        ),
+        TextCheck(
+            f"is reserved on the volume, as {' and '.join(sorted(RESERVED_RUN_IDS))} are; choose another one",
+            lambda run_id: run_id not in RESERVED_RUN_IDS,
+            f"!(self in {sorted(RESERVED_RUN_IDS)})",
+        ),
     ),
 )
 
 
 def run_id_fault(run_id: str) -> str | None:
-    """Say what is wrong with a run id, or None."""
+    """Return what is wrong with a run id, or None."""
     place = Place("runId")
     RUN_ID.read(run_id, place)
     return f"{place.where} {place.faults[0].what}" if place.faults else None
 
 
 class Reuse(StrEnum):
-    """What becomes of a question that a finished run has answered already."""
+    """Whether a run takes over the training of an identical run."""
 
     NEVER = "Never"
     IF_IDENTICAL = "IfIdentical"
@@ -48,7 +50,7 @@ class Reuse(StrEnum):
 
 @dataclass(frozen=True)
 class RunFields(Record):
-    """The whole spec."""
+    """The whole spec of a run."""
 
     run_id: str | None = optional(
         RUN_ID,
@@ -71,7 +73,7 @@ class RunFields(Record):
         reader=Reader.OPERATOR,
     )
     image_pull_secrets: tuple[ImagePullSecret, ...] = defaulted(
-        Listed(Object(ImagePullSecret), 8, "Secrets, for example [{name: registry}]"),
+        ListOf(Object(ImagePullSecret), 8, "Secrets, for example [{name: registry}]"),
         "Secrets in the run's namespace with credentials of the image's registry.",
         (),
         reader=Reader.OPERATOR,
@@ -79,9 +81,11 @@ class RunFields(Record):
     queue_name: str | None = optional(
         Text(
             63,
-            matches(
-                "[a-z0-9]([-a-z0-9.]*[a-z0-9])?",
-                'must be a name of lower-case letters, digits, "-" and "."',
+            (
+                matches(
+                    "[a-z0-9]([-a-z0-9.]*[a-z0-9])?",
+                    'must be a name of lower-case letters, digits, "-" and "."',
+                ),
             ),
         ),
         "Kueue's LocalQueue in the run's namespace, which then decides when the stages' Jobs start; waiting "
@@ -113,4 +117,4 @@ class RunFields(Record):
 
 
 QUESTION: Final = tuple(one.key for one in fields_of(RunFields) if Reader.RUNNER in one.reader)
-"""The parts of the spec that the runner reads."""
+"""The fields of the spec that the runner reads and that determine its work."""

@@ -1,4 +1,4 @@
-"""The table of fields of `spec.dataset`."""
+"""spec.dataset: which data, and how fresh."""
 
 from __future__ import annotations
 
@@ -8,21 +8,37 @@ from typing import Final
 
 from qlib_shadow_runner.contract import DEFAULT_DATASET_PATH, SHORT_FINGERPRINT
 from qlib_shadow_runner.contract.fields import Object, Record, between, defaulted, excludes, optional, part
-from qlib_shadow_runner.contract.kinds import Check, Choice, Listed, Text, Whole, matches
+from qlib_shadow_runner.contract.kinds import Choice, ListOf, Text, TextCheck, Whole, matches
 from qlib_shadow_runner.contract.spec.sources import SourceSpec
 
 REGIONS: Final = ("us", "cn", "tw")
-"""What Qlib knows trading rules for."""
+"""The regions whose trading rules Qlib knows."""
+
+
 CHECKS: Final = (
     *("calendar_order", "bin_bounds", "invalid_prices", "missing_days", "high_low", "split_jumps"),
     *("partial_end", "duplicate_rows", "rejected_rows", "stale_end"),
 )
-"""What can be found about a dataset: see dataset/quality."""
+"""The names of the checks in dataset/quality."""
+
+
 EVERYTHING: Final = "all"
 
 
+VERSION: Final = rf"[0-9a-f]{{{SHORT_FINGERPRINT},64}}"
+
+
+FINGERPRINT: Final = (
+    'the fingerprint of a version, 12 to 64 of the digits 0-9 and a-f in quotes, such as "808737d06485"'
+)
+
+
+NOT_WITH_VERSION: Final = ("source", "refresh", "quality", "maxAgeDays")
+"""The fields that select or check data; a version already fixes all of that."""
+
+
 class Refresh(StrEnum):
-    """When a dataset is built although one is there."""
+    """When a dataset is built although one exists."""
 
     IF_MISSING = "IfMissing"
     ALWAYS = "Always"
@@ -31,10 +47,10 @@ class Refresh(StrEnum):
 
 @dataclass(frozen=True)
 class QualitySpec(Record):
-    """Which findings end a run."""
+    """The findings that end a run."""
 
     block: tuple[str, ...] = defaulted(
-        Listed(
+        ListOf(
             Choice((*CHECKS, EVERYTHING)),
             16,
             f"checks, such as [split_jumps, missing_days], or [{EVERYTHING}]",
@@ -46,21 +62,23 @@ class QualitySpec(Record):
 
 @dataclass(frozen=True)
 class DatasetFields(Record):
-    """Which data, and how fresh."""
+    """The dataset of a run and how recent it must be."""
 
     path: str = defaulted(
         Text(
             200,
-            matches(
-                "/data(/[A-Za-z0-9_][A-Za-z0-9._-]*)+",
-                'must lie under /data, of letters, digits, ".", "_" and "-", '
-                f"for example {DEFAULT_DATASET_PATH}",
-            ),
-            Check(
-                "must not lie in /data/artifacts, where runs write their results; "
-                f"use for example {DEFAULT_DATASET_PATH}",
-                lambda path: not f"{path}/".startswith("/data/artifacts/"),
-                "!(self + '/').startsWith('/data/artifacts/')",
+            (
+                matches(
+                    "/data(/[A-Za-z0-9_][A-Za-z0-9._-]*)+",
+                    'must lie under /data, of letters, digits, ".", "_" and "-", '
+                    f"for example {DEFAULT_DATASET_PATH}",
+                ),
+                TextCheck(
+                    "must not lie in /data/artifacts, where runs write their results; "
+                    f"use for example {DEFAULT_DATASET_PATH}",
+                    lambda path: not f"{path}/".startswith("/data/artifacts/"),
+                    "!(self + '/').startsWith('/data/artifacts/')",
+                ),
             ),
         ),
         "Where the dataset is on the volume: a folder with calendars/, features/ and instruments/.",
@@ -69,15 +87,12 @@ class DatasetFields(Record):
     version: str | None = optional(
         Text(
             64,
-            matches(
-                f"[0-9a-f]{{{SHORT_FINGERPRINT},64}}",
-                "must be the fingerprint of a version, 12 to 64 of the digits 0-9 and a-f in quotes, "
-                'such as "808737d06485"',
-            ),
+            (matches(VERSION, f"must be {FINGERPRINT}"),),
+            words=FINGERPRINT,
         ),
         "Fingerprint of a version of the dataset that is on the volume, or its first 12 or more digits: the "
-        "run takes exactly this one and has no download stage. It takes the place of source, refresh, "
-        "quality and maxAgeDays.",
+        "run takes exactly this one and has no download stage. It takes the place of "
+        f"{', '.join(NOT_WITH_VERSION[:-1])} and {NOT_WITH_VERSION[-1]}.",
     )
     region: str = defaulted(Choice(REGIONS), "Qlib's region, which decides trading rules and limits.", "us")
     interval: str = defaulted(Choice(("1d",)), "Bar length.", "1d")
@@ -104,10 +119,12 @@ class DatasetFields(Record):
     RULES = (
         *(
             excludes(
-                *("version", name),
-                must=f"takes no {name} beside version, which names data that is there already; remove one",
+                "version",
+                name,
+                must=f"cannot have {name} beside version, which names data that is there already; "
+                "remove one of the two",
             )
-            for name in ("source", "refresh", "quality", "maxAgeDays")
+            for name in NOT_WITH_VERSION
         ),
         between(
             *("region", "source"),

@@ -1,25 +1,22 @@
-"""The table of the fields that say how a run's Jobs are run."""
+"""spec.stages, spec.storage and the image: how the Jobs are run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.fields import Given, Record, defaulted, optional, part, required
-from qlib_shadow_runner.contract.kinds import Choice, Listed, Map, Quantity, Text, Whole
-from qlib_shadow_runner.contract.stages import STAGES
+from qlib_shadow_runner.contract.kinds import NAME, Choice, ListOf, Map, Quantity, Text, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAME: Final = Text(253)
-"""Of an object in Kubernetes."""
+    from qlib_shadow_runner.contract import Stage
 
 
 @dataclass(frozen=True)
 class Resources(Record):
-    """What a stage's container may use."""
+    """The resources of a stage's container."""
 
     requests: Mapping[str, Any] = defaulted(Map(Quantity(), 8), "What is reserved.", {})
     limits: Mapping[str, Any] = defaulted(Map(Quantity(), 8), "What is not exceeded.", {})
@@ -27,7 +24,7 @@ class Resources(Record):
 
 @dataclass(frozen=True)
 class Toleration(Record):
-    """A taint that does not keep a stage away."""
+    """A toleration of a stage's pod."""
 
     key: str | None = optional(Text(317, least=0), "The taint's key; empty is all.")
     operator: str | None = optional(Choice(("Exists", "Equal")), "How the value is compared. Default: Equal.")
@@ -40,7 +37,7 @@ class Toleration(Record):
 
 @dataclass(frozen=True)
 class StageSpec(Record):
-    """What a run says of one stage's Job; None leaves it to the operator's settings."""
+    """The settings of one stage's Job; None means the operator's setting."""
 
     resources: Mapping[str, Any] | None = optional(
         Given(Resources),
@@ -50,7 +47,7 @@ class StageSpec(Record):
         Map(Text(63, least=0), 16), "Labels of the nodes that may run the stage.", {}
     )
     tolerations: tuple[Mapping[str, Any], ...] = defaulted(
-        Listed(Given(Toleration), 16, "tolerations"), "Taints of nodes that do not keep the stage away.", ()
+        ListOf(Given(Toleration), 16, "tolerations"), "Taints of nodes that do not keep the stage away.", ()
     )
     active_deadline_seconds: int | None = optional(
         Whole(1, 30 * 86_400),
@@ -65,13 +62,13 @@ class StageSpec(Record):
 
 @dataclass(frozen=True)
 class StagesSpec(Record):
-    """What a run says of each stage's Job."""
+    """The settings of each stage's Job."""
 
-    download: StageSpec = part(StageSpec, f"The stage that {STAGES[Stage.DOWNLOAD].does}.")
-    qrun: StageSpec = part(StageSpec, f"The stage that {STAGES[Stage.QRUN].does}.")
+    download: StageSpec = part(StageSpec, "The stage that provides and verifies the dataset.")
+    qrun: StageSpec = part(StageSpec, "The stage that trains, predicts, backtests and reports.")
 
     def of(self, stage: Stage) -> StageSpec:
-        """Return what is said of a stage."""
+        """Return the settings of a stage."""
         found: StageSpec = getattr(self, stage)
         return found
 
@@ -89,6 +86,6 @@ class StorageSpec(Record):
 
 @dataclass(frozen=True)
 class ImagePullSecret(Record):
-    """A Secret with credentials of a registry."""
+    """A Secret with credentials for a registry."""
 
     name: str = required(NAME, "Name of the Secret.")

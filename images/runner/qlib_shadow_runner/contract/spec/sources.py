@@ -23,7 +23,7 @@ from qlib_shadow_runner.contract.fields import (
     optional,
     required,
 )
-from qlib_shadow_runner.contract.kinds import Check, Choice, Day, Listed, Text, Whole, matches
+from qlib_shadow_runner.contract.kinds import Choice, Day, ListOf, Text, TextCheck, Whole, matches
 from qlib_shadow_runner.contract.urls import url
 
 if TYPE_CHECKING:
@@ -34,15 +34,17 @@ COLUMN: Final = Text(128)
 
 
 def _on_volume(example: str) -> Text:
-    """Return the kind of a path on the volume, which reads as /data/… however it was written."""
+    """Return the kind of a path on the volume, which is always read as an absolute path below /data."""
     return Text(
         512,
-        Check(
-            f'must lie on the volume, without "..": relative to it, such as {example}, '
-            f"or as {DEFAULT_DATA}/{example}",
-            lambda path: _lies_on_volume(path, PurePosixPath(DEFAULT_DATA, path).parts),
-            "!self.split('/').exists(part, part == '..') && "
-            f"(!self.startsWith('/') || self.startsWith('{DEFAULT_DATA}/'))",
+        (
+            TextCheck(
+                f'must lie on the volume, without "..": relative to it, such as {example}, '
+                f"or as {DEFAULT_DATA}/{example}",
+                lambda path: _lies_on_volume(path, PurePosixPath(DEFAULT_DATA, path).parts),
+                "!self.split('/').exists(part, part == '..') && "
+                f"(!self.startsWith('/') || self.startsWith('{DEFAULT_DATA}/'))",
+            ),
         ),
         clean=lambda path: str(PurePosixPath(DEFAULT_DATA, path)),
     )
@@ -55,7 +57,7 @@ def _lies_on_volume(path: str, parts: tuple[str, ...]) -> bool:
 
 @dataclass(frozen=True)
 class SyntheticSpec(Record):
-    """How many symbols over how many days, from which seed."""
+    """The size and the seed of a made-up market."""
 
     seed: int = defaulted(Whole(0, 2**32 - 1), "Seed of the market.", 7)
     symbols: int = defaulted(Whole(10, 999), "How many instruments.", 60)
@@ -67,7 +69,7 @@ class SyntheticSpec(Record):
 
 
 class Adjust(StrEnum):
-    """Where the adjustment for splits and dividends comes from."""
+    """The origin of the adjustment for splits and dividends."""
 
     AUTO = "auto"
     FACTOR = "factor"
@@ -76,14 +78,14 @@ class Adjust(StrEnum):
 
 
 class Duplicates(StrEnum):
-    """What becomes of a second row for one symbol and day."""
+    """The treatment of a second row for one symbol and day."""
 
     REFUSE = "refuse"
     LAST = "last"
 
 
 class BadRows(StrEnum):
-    """What becomes of a bar with a price of zero or less, or an infinite one."""
+    """The treatment of a bar with a price that is zero, negative or infinite."""
 
     REFUSE = "refuse"
     DROP = "drop"
@@ -91,7 +93,7 @@ class BadRows(StrEnum):
 
 @dataclass(frozen=True)
 class Columns(Record):
-    """What files of prices call their columns."""
+    """The names of the columns in price files."""
 
     VERBATIM = True
     date: str | None = optional(COLUMN, "Column of the day.")
@@ -115,7 +117,7 @@ class Columns(Record):
 
 @dataclass(frozen=True)
 class PricesSpec(Record):
-    """Files on the volume, and how they become bars."""
+    """Price files on the volume and how they are converted to daily bars."""
 
     path: str = required(
         _on_volume("inbox/us_daily.parquet"),
@@ -130,18 +132,20 @@ class PricesSpec(Record):
     )
     benchmark: str | None = optional(SYMBOL, "The symbol that is a benchmark and not traded.")
     benchmarks: tuple[str, ...] = defaulted(
-        Listed(SYMBOL, 100, "symbols, for example [SPY]"),
+        ListOf(SYMBOL, 100, "symbols, for example [SPY]"),
         "Several symbols that are benchmarks and not traded.",
         (),
     )
     universe: str = defaulted(
         Text(
             40,
-            matches("[a-z0-9][a-z0-9_-]*", 'must be made of lower-case letters, digits, "_" and "-"'),
-            Check(
-                "must not be all, which holds the benchmarks too",
-                lambda name: name != "all",
-                "self != 'all'",
+            (
+                matches("[a-z0-9][a-z0-9_-]*", 'must be made of lower-case letters, digits, "_" and "-"'),
+                TextCheck(
+                    "must not be all, which holds the benchmarks too",
+                    lambda name: name != "all",
+                    "self != 'all'",
+                ),
             ),
         ),
         "Name of the market made of all other symbols.",
@@ -158,13 +162,13 @@ class PricesSpec(Record):
 
     @property
     def indices(self) -> tuple[str, ...]:
-        """Return the symbols that are benchmarks, however they are written."""
+        """Return the symbols that are benchmarks, from either field."""
         return self.benchmarks if self.benchmark is None else (self.benchmark,)
 
 
 @dataclass(frozen=True)
 class ArchiveSpec(Record):
-    """Either an address with its checksum, or a path on the volume."""
+    """An archive at a URL with its checksum, or at a path on the volume."""
 
     url: str | None = optional(url(), "Where the file is fetched from.")
     path: str | None = optional(
@@ -174,7 +178,11 @@ class ArchiveSpec(Record):
     sha256: str | None = optional(
         Text(
             71,
-            matches("(sha256:)?[0-9a-fA-F]{64}", "must be 64 hexadecimal digits, as sha256sum prints them"),
+            (
+                matches(
+                    "(sha256:)?[0-9a-fA-F]{64}", "must be 64 hexadecimal digits, as sha256sum prints them"
+                ),
+            ),
             clean=lambda digest: digest.lower().removeprefix("sha256:"),
         ),
         "Checksum of the file, as sha256sum prints it; needed with a url.",
@@ -199,18 +207,20 @@ class ArchiveSpec(Record):
 
 @dataclass(frozen=True)
 class QlibSpec(Record):
-    """Which of Qlib's datasets, and from where if not from its home."""
+    """One of Qlib's public datasets and optionally the mirror that it comes from."""
 
     region: str = defaulted(Choice(("us", "cn")), "Which market.", "us")
     interval: str = defaulted(Choice(("1d",)), "Bar length.", "1d")
     version: str = defaulted(
-        Text(4, matches("v[0-9]{1,3}", "must be v and a number, such as v2")),
+        Text(16, (matches("v[0-9]{1,3}", "must be v and a number, such as v2"),)),
         "Version of the dataset.",
         "v2",
     )
     url: str | None = optional(
         url(
-            Check("must be the base of a mirror, without ? and #", lambda base: not re.search("[?#]", base)),
+            TextCheck(
+                "must be the base of a mirror, without ? and #", lambda base: not re.search("[?#]", base)
+            ),
             clean=lambda base: base.rstrip("/"),
         ),
         "Base of a mirror. Default: the dataset's home.",
@@ -219,12 +229,12 @@ class QlibSpec(Record):
 
 @dataclass(frozen=True)
 class ExistingSpec(Record):
-    """Nothing is said of a dataset that is there."""
+    """A dataset that is already on the volume; it has no fields."""
 
 
 @dataclass(frozen=True)
 class SourceSpec(Record):
-    """Where a dataset comes from."""
+    """The source of a dataset."""
 
     synthetic: SyntheticSpec | None = optional(
         Object(SyntheticSpec),
@@ -241,7 +251,7 @@ class SourceSpec(Record):
     )
     existing: ExistingSpec | None = optional(
         Object(ExistingSpec),
-        "The dataset that somebody put at dataset.path. Written as existing, with {} as its value.",
+        "The dataset that a user has put at dataset.path. Written as existing, with {} as its value.",
     )
 
     RULES = (
@@ -253,7 +263,7 @@ class SourceSpec(Record):
     )
 
     def allows_region(self, region: str) -> bool:
-        """Say whether a dataset from here can be of a region."""
+        """Return whether a dataset from this source can be of a region."""
         if self.qlib is None:
             return True
         return self.qlib.region == region if "region" in self.qlib.given else region in {"us", "cn"}

@@ -1,4 +1,4 @@
-"""The table of fields of `spec.workflow`."""
+"""spec.workflow: what is researched."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ from qlib_shadow_runner.contract.fields import (
     part,
     required,
 )
-from qlib_shadow_runner.contract.kinds import Choice, Number, Span, Text, Whole, matches
+from qlib_shadow_runner.contract.kinds import NAME, Choice, Number, Span, Text, Whole, matches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAME: Final = Text(253)
-"""Of an object in Kubernetes."""
+
 SYMBOL: Final = Text(
-    40, matches(r"[A-Za-z0-9^._=-]+", "must be a name of letters, digits and ^ . _ = -, or auto")
+    40, (matches(r"[A-Za-z0-9^._=-]+", "must be a name of letters, digits and ^ . _ = -, or auto"),)
 )
+
+
 AUTO: Final = "auto"
 
 
 class Engine(StrEnum):
-    """What computes features: the same bits, and the time."""
+    """The code that computes features; both engines compute the same bits."""
 
     FAST = "fast"
     QLIB = "qlib"
 
 
 class SignalsFormat(StrEnum):
-    """How the ranked signals are written."""
+    """The file format of the ranked signals."""
 
     PARQUET = "parquet"
     CSV = "csv"
@@ -51,11 +52,11 @@ DEFAULT_ENGINE: Final = Engine.FAST
 
 @dataclass(frozen=True)
 class ConfigMapRef(Record):
-    """A template of the user's own."""
+    """The user's own template in a ConfigMap."""
 
     name: str = required(NAME, "Name of the ConfigMap.")
     key: str = defaulted(
-        Text(253, matches("[-._a-zA-Z0-9]+", 'must be letters, digits, "-", "_" and "."')),
+        Text(253, (matches("[-._a-zA-Z0-9]+", 'must be letters, digits, "-", "_" and "."'),)),
         "Which of its entries.",
         WORKFLOW_FILE,
     )
@@ -66,7 +67,7 @@ class ConfigMapRef(Record):
 
 @dataclass(frozen=True)
 class Segments(Record):
-    """Three spans of trading days, both ends included."""
+    """The three periods of trading days, each with both ends included."""
 
     train: tuple[Any, Any] = required(Span(), "What the model learns from.")
     valid: tuple[Any, Any] = required(Span(), "What decides when learning stops.")
@@ -87,7 +88,7 @@ class Segments(Record):
 
 @dataclass(frozen=True)
 class ModelParameters(Record):
-    """LightGBM's parameters that a run may set; threads, seeds and devices are ours."""
+    """The LightGBM parameters that a run can set; the runner sets threads, seeds and devices."""
 
     VERBATIM = True
     learning_rate: float | None = optional(Number(1e-5, 1), "Step of each round.")
@@ -109,7 +110,7 @@ class ModelParameters(Record):
 
 @dataclass(frozen=True)
 class Strategy(Record):
-    """TopkDropout: hold `topk`, replace at most `n_drop` a day."""
+    """The TopkDropout strategy: hold `topk` instruments and replace at most `n_drop` a day."""
 
     topk: int | None = optional(Whole(1, 10_000), "How many instruments are held.")
     n_drop: int | None = optional(Whole(0, 10_000), "How many are replaced a day, at most.")
@@ -126,7 +127,7 @@ class Strategy(Record):
 
 @dataclass(frozen=True)
 class ExchangeCosts(Record):
-    """What a simulated trade costs; the defaults are the ones Qlib's examples use."""
+    """The costs of a simulated trade; the defaults are those of Qlib's examples."""
 
     open_cost: float = defaulted(Number(0, 0.5), "Cost of buying, as a share.", 0.0005)
     close_cost: float = defaulted(Number(0, 0.5), "Cost of selling, as a share.", 0.0015)
@@ -142,7 +143,7 @@ class ExchangeCosts(Record):
 
 @dataclass(frozen=True)
 class WorkflowSpec(Record):
-    """What is researched."""
+    """The workflow that a run executes."""
 
     template: str = defaulted(Text(63), "Name of a built-in workflow.", "lightgbm-alpha158")
     config_map: ConfigMapRef | None = optional(

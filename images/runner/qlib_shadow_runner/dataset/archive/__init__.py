@@ -1,1 +1,1 @@
-"""A dataset that comes as one file: fetching it, and taking the data out of it, trusting neither."""
+"""Fetch and unpack a dataset that comes as one archive file, trusting neither server nor archive."""

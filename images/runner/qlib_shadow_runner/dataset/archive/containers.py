@@ -1,4 +1,4 @@
-"""Zip and tar behind one face: list the files, then read those that are wanted."""
+"""One interface to zip and tar files: list the members, then read the ones that are needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAMAGE: Final = (
     OverflowError,
     RuntimeError,
 )
-"""What the standard library raises over bytes that are not what they say they are."""
+"""The exceptions that the standard library raises on a damaged archive."""
 ZIP_START: Final = b"PK\x03\x04"
 ZSTD_START: Final = b"\x28\xb5\x2f\xfd"
 ENCRYPTED: Final = 0x1
@@ -39,10 +39,10 @@ class Container(Protocol):
     """An open archive."""
 
     def members(self) -> Iterator[Member]:
-        """List the plain files; refuse whatever else it holds."""
+        """Yield the regular files; refuse links and special files."""
 
     def open_members(self) -> Iterator[tuple[Member, IO[bytes]]]:
-        """Give the same files to read, in the order that costs least."""
+        """Yield the same files opened for reading, in the cheapest order."""
 
 
 class Zip:
@@ -52,13 +52,13 @@ class Zip:
         self._archive = archive
 
     def members(self) -> Iterator[Member]:
-        """List by the directory at the file's end."""
+        """Yield the regular files in the archive's directory."""
         for info in self._archive.infolist():
             if (member := self._member(info)) is not None:
                 yield member
 
     def open_members(self) -> Iterator[tuple[Member, IO[bytes]]]:
-        """Read in the directory's order."""
+        """Yield the opened files in the directory's order."""
         for info in self._archive.infolist():
             if (member := self._member(info)) is not None:
                 with self._archive.open(info) as stream:
@@ -83,13 +83,13 @@ class Tar:
         self._archive = archive
 
     def members(self) -> Iterator[Member]:
-        """List by reading all headers."""
+        """Yield the regular files while reading all headers."""
         for info in self._archive:
             if (member := self._member(info)) is not None:
                 yield member
 
     def open_members(self) -> Iterator[tuple[Member, IO[bytes]]]:
-        """Read in the file's order."""
+        """Yield the opened files in the archive's order."""
         for info in self._archive:
             member = self._member(info)
             stream = None if member is None else self._archive.extractfile(info)
@@ -110,7 +110,7 @@ class Tar:
 
 @contextlib.contextmanager
 def open_container(path: Path, name: str) -> Iterator[Container]:
-    """Open an archive by what it is, not by its suffix; damage anywhere becomes one sentence."""
+    """Open an archive by its content, not by its suffix; any damage raises one error sentence."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -119,10 +119,10 @@ def open_container(path: Path, name: str) -> Iterator[Container]:
             with _open_tar(path, name) as tar:
                 yield Tar(tar)
     except DAMAGE as error:
-        raise archive_invalid(f"{name} is damaged ({_brief(error)}). Make or fetch it anew.") from error
+        raise archive_invalid(f"{name} is damaged ({_brief(error)}). Make or fetch it again.") from error
     except OSError as error:
-        if error.errno is None:  # gzip and bz2 say so
-            raise archive_invalid(f"{name} is damaged ({_brief(error)}). Make or fetch it anew.") from error
+        if error.errno is None:  # gzip and bz2 raise it for damage
+            raise archive_invalid(f"{name} is damaged ({_brief(error)}). Make or fetch it again.") from error
         raise from_os_error(error) from error
 
 
@@ -130,7 +130,7 @@ def _open_tar(path: Path, name: str) -> tarfile.TarFile:
     with path.open("rb") as stream:
         start = stream.read(4)
     if start == ZIP_START:
-        raise archive_invalid(f"{name} is a zip without its end: it was cut short. Make or fetch it anew.")
+        raise archive_invalid(f"{name} is a zip without its end: it was cut short. Make or fetch it again.")
     if start == ZSTD_START:
         raise archive_invalid(
             f"{name} is compressed with zstd, which is not read. Use zip, tar.gz or tar.xz."

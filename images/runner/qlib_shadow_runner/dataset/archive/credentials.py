@@ -1,6 +1,6 @@
-"""Credentials for an archive: from the environment, where a Secret puts them, and into one header.
+"""The credentials for an archive, read from the environment and sent in one header.
 
-Their values appear nowhere else: no message, log line, manifest or representation of an object.
+Their values appear in no message, log line, manifest or repr.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.contract import ENV_ARCHIVE_PASSWORD, ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME
-from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.refusals import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,13 +20,13 @@ VARIABLES: Final = (ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME, ENV_ARCHIVE_PASSWOR
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the server is shown, if anything."""
+    """The Authorization header for the server, if there is one."""
 
     authorization: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read a token, or a user and a password; the newline at the end of many a Secret is cut."""
+        """Return the credentials in the variables, without the newline at the end of many Secrets."""
         token, user, password = (environ.get(name, "").strip() for name in VARIABLES)
         if token and (user or password):
             refuse("the archive's Secret has both token and username or password; keep one kind")
@@ -42,5 +42,5 @@ class Credentials:
 
 def _bearer(token: str) -> str:
     if not token.isascii() or not token.isprintable() or " " in token:
-        refuse("the token in the archive's Secret holds characters that no token has")
+        refuse("the token in the archive's Secret holds characters that a token cannot have")
     return f"Bearer {token}"

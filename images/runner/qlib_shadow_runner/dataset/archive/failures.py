@@ -1,7 +1,7 @@
-"""What can go wrong on a line, each with its reason: DownloadFailed may be tried again, DownloadRefused not.
+"""Errors of a download: DownloadFailed is retried, DownloadRefused is not.
 
-The sentences name the address without its query and never repeat what a server or a library said at
-length: either may echo what was sent.
+The sentences show the URL without its query and never repeat long texts of a server or a library, which
+may contain credentials.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 
 LINE_ERRORS: Final = (OSError, HTTPException)
-"""What asking and reading may raise; URLError, timeouts and TLS errors are OSErrors."""
+"""The exceptions of a request; URLError, timeouts and TLS errors are OSErrors."""
 RETRYABLE_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 LOGIN_ADVICE: Final = (
     "Name a Secret with username and password, or token, in spec.dataset.source.archive.credentialsSecret "
@@ -49,17 +49,17 @@ TRANSIENT_ERRORS: Final = (
 
 
 def failed(message: str) -> StageError:
-    """Give a failure that may pass."""
+    """Return an error that is retried."""
     return StageError(Reason.DOWNLOAD_FAILED, message)
 
 
 def refused(message: str) -> StageError:
-    """Give a failure that stays until somebody changes something."""
+    """Return an error that is not retried, because only the user or the server's owner can solve it."""
     return StageError(Reason.DOWNLOAD_REFUSED, message)
 
 
 def explain(error: BaseException, address: ArchiveAddress) -> StageError:
-    """Turn what was raised on the line into a reason and a sentence."""
+    """Return an exception of a request as an error with reason and sentence."""
     if isinstance(error, HTTPError):
         return _answered(error, address)
     cause = error.reason if isinstance(error, URLError) else error
@@ -91,7 +91,7 @@ def _proxied(said: str, address: ArchiveAddress) -> StageError:
 
 
 def _transient_error(cause: object, address: ArchiveAddress) -> str:
-    """Describe what may be otherwise in a minute."""
+    """Return the description of an error that may be temporary."""
     known = (sentence for kind, sentence in TRANSIENT_ERRORS if isinstance(cause, kind))
     if sentence := next(known, None):
         return sentence.format(host=address.host)

@@ -1,4 +1,4 @@
-"""Whether something fits before it is written: asking costs nothing, a full volume costs every run on it."""
+"""Check the free space before writing, because a full volume stops every run on it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 def free_bytes(folder: Path) -> int:
-    """Say how much a user like us may still write."""
+    """Return how many bytes this user can still write."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
 
 
 def free_files(folder: Path) -> int | None:
-    """Say how many files may still be made, or None where the filesystem does not count them."""
+    """Return how many files can still be made, or None where the filesystem does not count them."""
     status = os.statvfs(folder)
     return status.f_favail if status.f_files else None
 
 
 def require_space(folder: Path, size: int, what: str) -> None:
-    """Refuse what cannot fit."""
+    """Raise where the free space is smaller than the size."""
     free = free_bytes(folder)
     if size > free:
         raise out_of_disk(f"{what} needs {format_size(size)}, but {format_size(free)} is free in {folder}")
 
 
 def out_of_disk(message: str) -> StageError:
-    """Give the reason with its remedy."""
+    """Return the error that the volume is full, with its remedy."""
     return StageError(Reason.OUT_OF_DISK, f"{message}. Free space on the volume or enlarge it.")

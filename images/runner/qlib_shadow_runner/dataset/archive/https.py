@@ -1,4 +1,4 @@
-"""Opening an URL: proxies and private authorities by the usual variables, redirects on a short leash."""
+"""Open a URL: proxies and private authorities from the usual variables, redirects only over https."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from urllib.request import (
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.urls import is_encrypted_or_local, is_loopback
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.refusals import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 
 CA_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Variables that other tools read; SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own."""
+"""The variables of other tools; OpenSSL itself reads SSL_CERT_FILE and SSL_CERT_DIR."""
 AUTHORIZATION: Final = "Authorization"
 USER_AGENT: Final = "qlib-shadow"
 
 
 class CautiousRedirects(HTTPRedirectHandler):
-    """Follows a redirect, but never to an open line, and never with credentials to another host."""
+    """Follows redirects, but never to plain http and never with credentials to another host."""
 
     def redirect_request(  # noqa: D102, PLR0917 - the library's hook
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -61,14 +61,14 @@ class CautiousRedirects(HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Connection:
-    """A way to ask for one address."""
+    """The settings for requests to one address."""
 
     address: ArchiveAddress
     credentials: Credentials
     timeout: float
 
     def get(self, headers: Mapping[str, str]) -> HTTPResponse:
-        """Ask; raise what urllib raises."""
+        """Send a request and return the response; raise what urllib raises."""
         wanted = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         request = Request(self.address.url, headers=wanted)  # noqa: S310 - the address was checked
         if self.credentials.authorization:
@@ -82,13 +82,13 @@ class Connection:
 
 
 def _trust(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust what the system does and every bundle that is named."""
+    """Return a TLS context that trusts the system's authorities and those in the named bundles."""
     context = ssl.create_default_context()
     for name in CA_BUNDLES:
         if bundle := environ.get(name):
             try:
                 context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
-            except OSError:  # SSLError is one
+            except OSError:  # includes SSLError
                 refuse(f"{name} is {bundle}, which holds no certificates in PEM form")
     return context
 

@@ -1,7 +1,7 @@
-"""What an archive says that it holds: names checked before anything is written, and where the data is.
+"""Check an archive's list of members before anything is written, and find the dataset in it.
 
-A name may not leave the target, and nothing but folders and plain files is taken: a link inside an
-archive is how a later member is made to land elsewhere.
+A name must not leave the target, and only folders and regular files are accepted, because a link can
+redirect a later member to a path outside.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ NAMES_SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class Member:
-    """One plain file in an archive."""
+    """One regular file in an archive."""
 
     parts: tuple[str, ...]
     size: int
 
     @property
     def name(self) -> str:
-        """Give the name as the archive's listing has it."""
+        """Return the name in the archive."""
         return "/".join(self.parts)
 
 
 def archive_invalid(message: str) -> StageError:
-    """Say what is wrong with the archive; a new one is the remedy."""
+    """Return the error that an archive is invalid."""
     return StageError(Reason.ARCHIVE_INVALID, message)
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
-    """Split a name, or refuse one that points outside the target."""
-    normal = name.replace("\\", "/")  # some Windows tools write it so
+    """Return a name's parts; refuse a name that points outside the target."""
+    normal = name.replace("\\", "/")  # some Windows tools write backslashes
     parts = tuple(part for part in normal.split("/") if part not in ("", "."))
     if normal.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", normal):
         raise archive_invalid(
@@ -52,14 +52,14 @@ def safe_parts(name: str) -> tuple[str, ...]:
 
 
 def refuse_kind(name: str, kind: str) -> StageError:
-    """Refuse a link, a device or whatever else is no file."""
+    """Return the error that an archive holds a link or a special file."""
     return archive_invalid(
         f'the archive holds {kind}, "{name[:80]}"; only folders and files are taken. Nothing was unpacked.'
     )
 
 
 def dataset_root(members: Iterable[Member]) -> tuple[str, ...]:
-    """Find the one folder, or the top, that has calendars, features and instruments."""
+    """Return the only folder, possibly the top, that has calendars, features and instruments."""
     roots: dict[str, set[tuple[str, ...]]] = {part: set() for part in PARTS}
     tops: set[str] = set()
     for member in members:
@@ -82,7 +82,7 @@ def dataset_root(members: Iterable[Member]) -> tuple[str, ...]:
 
 
 def wanted(member: Member, root: tuple[str, ...]) -> bool:
-    """Say whether a file belongs to the dataset; hidden files and what lies beside it do not."""
+    """Return whether a file belongs to the dataset; hidden files and files beside it do not."""
     inside = member.parts[len(root) :]
     return (
         member.parts[: len(root)] == root
@@ -92,7 +92,7 @@ def wanted(member: Member, root: tuple[str, ...]) -> bool:
 
 
 def check_names(chosen: Mapping[tuple[str, ...], Member]) -> None:
-    """Refuse names that a dataset cannot have, and one that is a file's and a folder's."""
+    """Refuse names that are not UTF-8, and a name of both a file and a folder."""
     for parts, member in chosen.items():
         if not is_text(member.name):
             raise archive_invalid(
@@ -102,5 +102,5 @@ def check_names(chosen: Mapping[tuple[str, ...], Member]) -> None:
             if parts[:depth] in chosen:
                 name = chosen[parts[:depth]].name
                 raise archive_invalid(
-                    f'the archive holds "{name[:80]}" as a file and as a folder. Make or fetch it anew.'
+                    f'the archive holds "{name[:80]}" as a file and as a folder. Make or fetch it again.'
                 )

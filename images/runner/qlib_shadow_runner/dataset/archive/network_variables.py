@@ -1,4 +1,4 @@
-"""The variables that a child which fetches may see, besides those that every child sees."""
+"""The network variables that a child process receives for a download."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NETWORK: Final = frozenset({*PROXIES, *(name.lower() for name in PROXIES), *AUTH
 
 
 def network_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Keep how to get out: proxies and authorities, without credentials for any archive.
+    """Return the variables for proxies and authorities, without credentials for an archive.
 
-    Qlib fetches with requests, which does not know OpenSSL's variables; it is told by a name that it knows.
+    Qlib fetches with requests, which ignores OpenSSL's variables; requests gets their value in its own one.
     """
     kept = {name: value for name, value in environ.items() if name in NETWORK and value}
     openssl = kept.get("SSL_CERT_FILE") or kept.get("SSL_CERT_DIR")
@@ -29,9 +29,9 @@ def network_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def download_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Keep what our own step needs to build a dataset from elsewhere; qrun never sees it.
+    """Return the variables that the dataset step needs for a download; qrun never receives them.
 
-    The request names the run, which the lock tells to those who wait.
+    The request names the run, which the lock shows to the runs that wait.
     """
     own = (*CREDENTIALS, ENV_REQUEST, ENV_FAULT)
     return {**network_environment(environ), **{name: environ[name] for name in own if name in environ}}

@@ -1,12 +1,12 @@
-"""An archive that somebody put on the volume: found, kept inside, and held to its checksum."""
+"""Find an archive on the volume and check its checksum."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.storage.listed_files import sha256_of
 from qlib_shadow_runner.texts import nearest
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def locate(volume: Volume, path: str) -> Path:
-    """Find the file, or say what lies beside it."""
+    """Return the archive's path, or raise with a similar name beside it."""
     file = volume.locate(path)
     if not file.resolve().is_relative_to(volume.mount.resolve()):
         raise StageError(
@@ -24,28 +24,27 @@ def locate(volume: Volume, path: str) -> Path:
         )
     if not file.is_file():
         raise StageError(
-            Reason.DATASET_MISSING, f"there is no file {path}{_digest_file(file)} Put the archive there."
+            Reason.DATASET_MISSING, f"there is no file {path}{_similar_name(file)} Put the archive there."
         )
     return file
 
 
 def stamp(file: Path) -> str:
-    """Tell cheaply whether the file is the one of last time."""
+    """Return the file's stamp."""
     status = file.stat()
     return f"size={status.st_size} modified={status.st_mtime_ns}"
 
 
 def content_digest(file: Path) -> str:
-    """Hash the whole file."""
+    """Return the SHA-256 of the whole file."""
     try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(file)
     except OSError as error:
         raise from_os_error(error) from error
 
 
 def check_digest(file: Path, path: str, sha256: str) -> None:
-    """Refuse a file that is not the one that was meant."""
+    """Refuse a file with another checksum than the spec's."""
     found = content_digest(file)
     if found != sha256:
         raise StageError(
@@ -55,7 +54,7 @@ def check_digest(file: Path, path: str, sha256: str) -> None:
         )
 
 
-def _digest_file(file: Path) -> str:
+def _similar_name(file: Path) -> str:
     try:
         names = sorted(entry.name for entry in file.parent.iterdir())
     except OSError:

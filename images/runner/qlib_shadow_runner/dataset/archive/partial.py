@@ -1,7 +1,7 @@
-"""The part of a file that has arrived: kept on the volume across attempts, hashed as it grows.
+"""A partially downloaded file, kept on the volume across attempts and hashed as it grows.
 
 .us_data_1d.download-<key>         the bytes; the key is of the URL without its query and the checksum
-.us_data_1d.download-<key>.json    the validator (ETag or date) of the file that they belong to
+.us_data_1d.download-<key>.json    the validator (ETag or date) of the file on the server
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ KEY_LENGTH: Final = 16
 
 
 class Partial:
-    """An open partial file; written without a buffer, so that a killed process loses nothing."""
+    """An open partial file, written without a buffer so that a killed process loses nothing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
         self.resumed = False
-        """Whether the bytes come from more than one answer, which may have been of different files."""
+        """Whether the bytes come from more than one response, possibly of different files."""
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> Self:
@@ -50,17 +50,17 @@ class Partial:
 
     @property
     def sha256(self) -> str:
-        """Give the hash of what has arrived."""
+        """Return the hash of the bytes that have arrived."""
         return self._digest.hexdigest()
 
     @property
     def validator(self) -> str | None:
-        """Give what proves to the server that we mean the same file."""
+        """Return the validator of the file that the bytes belong to, or None."""
         kept = (read_json_object(self._note) or {}).get("validator")
         return kept if isinstance(kept, str) else None
 
     def append(self, chunk: bytes) -> None:
-        """Write wholly, or raise with the file's name."""
+        """Append the whole chunk, or raise with the file's name."""
         view = memoryview(chunk)
         try:
             while view:
@@ -73,17 +73,17 @@ class Partial:
             raise from_os_error(error) from error
 
     def begin(self, validator: str | None) -> None:
-        """Forget what has arrived, and note which file arrives now."""
+        """Empty the file and record the validator of the new download."""
         self._stream.truncate(0)
         self.size, self.resumed, self._digest = 0, False, hashlib.sha256()
         try:
-            # Half of it is read as none, and then the checksum alone decides: no need to be atomic.
+            # Need not be atomic: without a readable validator the checksum alone decides.
             self._note.write_text(json.dumps({"validator": validator}), encoding="utf-8")
         except OSError as error:
             raise from_os_error(error) from error
 
     def drop(self) -> None:
-        """Leave nothing behind."""
+        """Remove the file and its validator."""
         remove(self.path)
 
     @property
@@ -92,13 +92,13 @@ class Partial:
 
 
 def partial_path(staging: Path, plain_url: str, sha256: str) -> Path:
-    """Name the partial file beside a staging folder, the same in every attempt."""
+    """Return the path of the partial file, which is the same in every attempt."""
     key = hashlib.sha256(f"{plain_url} {sha256}".encode()).hexdigest()[:KEY_LENGTH]
     return staging.with_name(f"{_stem(staging)}.download-{key}")
 
 
 def sweep_others(staging: Path, keep: Path) -> None:
-    """Remove what was fetched for a question that is no longer asked; the dataset's lock is held."""
+    """Remove partial files of other URLs or checksums; the caller holds the dataset's lock."""
     for path in staging.parent.glob(f"{_stem(staging)}.download-*"):
         if not path.name.startswith(keep.name):
             path.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ def _stem(staging: Path) -> str:
 
 
 def remove(path: Path) -> None:
-    """Remove a partial file with its note."""
+    """Remove a partial file with its validator."""
     for name in (path.name, path.name + ".json"):
         with contextlib.suppress(OSError):
             path.with_name(name).unlink(missing_ok=True)

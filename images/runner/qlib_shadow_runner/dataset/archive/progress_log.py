@@ -1,4 +1,4 @@
-"""Telling a person who reads a log how far the work is: a line at the start, then one now and then."""
+"""Log the progress of a long copy with one line every few seconds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 INTERVAL: Final = 10.0
-"""Seconds between lines: an hour's download is 360 of them."""
+"""Seconds between two lines; a download of an hour logs 360."""
 
 
 @dataclass
 class ProgressLog:
-    """Bytes done out of a total that may be unknown."""
+    """The progress of a copy whose total size may be unknown."""
 
     what: str
     total: int | None
@@ -32,7 +32,7 @@ class ProgressLog:
         self._next = self._started + INTERVAL
 
     def at(self, done: int) -> None:
-        """Note how far it is; mostly say nothing."""
+        """Log the progress if the last line is old enough."""
         now = self.clock()
         if now < self._next:
             return

@@ -1,9 +1,8 @@
-"""`python -m qlib.cli.data qlib_data` as a child process.
+"""Run `python -m qlib.cli.data qlib_data` as a child process.
 
-The command asks before it deletes, unpacks in place and checks nothing: so it gets a closed stdin, an
-empty staging folder and an allow-listed environment, and what it leaves is verified like anything else.
-Qlib has no option for a mirror; its class has the attribute GetData.REMOTE_URL, which is set before the
-same command line is run.
+The command prompts before it deletes, unpacks in place and checks nothing. It therefore gets a closed
+stdin, an empty staging folder and an allow-listed environment, and its output is verified like any dataset.
+Qlib has no option for a mirror, so a small program sets GetData.REMOTE_URL and runs the same command line.
 """
 
 from __future__ import annotations
@@ -40,24 +39,24 @@ GetData.REMOTE_URL = sys.argv.pop(1)
 fire.Fire(GetData)
 """
 BAR: Final = re.compile(r"\d+%\||\bit/s\]|\bs/it\]")
-"""tqdm's drawing of itself."""
+"""A progress bar of tqdm."""
 TAIL: Final = 20
 LONGEST: Final = 600
-"""Of last words: requests wraps an error three times, and what matters stands at the end."""
+"""The most characters of an error text; requests wraps errors, so the cause is at the end."""
 STATUS: Final = re.compile(r"\b([45]\d\d) (Client|Server) Error")
 FOR_GOOD: Final = {
     "Tunnel connection failed: 407": ADVICE[407],
     "Tunnel connection failed: 403": "The proxy does not let this host through.",
     "CERTIFICATE_VERIFY_FAILED": TRUST_ADVICE,
 }
-"""What requests says when no retry will help, and what will."""
+"""Texts of errors that a retry does not solve, with their remedies."""
 FINAL_LINE: Final = re.compile(
     r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Exit|Interrupt|BadZipFile)|BadZipFile)\b"
 )
 
 
 def run_qlib_data(folder: Path, arguments: Mapping[str, str], mirror: str | None) -> None:
-    """Fill the folder, or raise with what the command said last."""
+    """Fill the folder, or raise with the command's last error line."""
     options = [f"--{name}={value}" for name, value in arguments.items()]
     command = [sys.executable, "-P", *_program(mirror), "qlib_data", f"--target_dir={folder}", *options]
     print_line(f"running: python -m qlib.cli.data qlib_data {' '.join(options)}")
@@ -75,7 +74,7 @@ def _program(mirror: str | None) -> list[str]:
 
 
 def _run(command: list[str], environ: dict[str, str], cwd: str) -> tuple[int, list[str]]:
-    """Run the child with its output in our log: all of its lines, but few of its progress bars."""
+    """Run the child and return its exit code and last lines; log its output with few progress bars."""
     with subprocess.Popen(
         command,
         env=environ,
@@ -113,7 +112,7 @@ def _relay(output: IO[str]) -> list[str]:
 
 
 def redact(line: str) -> str:
-    """Cut users and queries out of the URLs in a line: redirects lead to signed ones."""
+    """Return a line without users and queries in its URLs, which may be signed."""
     line = re.sub(r"(https?://)[^/\s@]+@", r"\1", line)
     return re.sub(
         r"(https?://[^\s?'\"]+)\?[^\s'\")]*", r"\1?…", re.sub(r"(url: /[^\s?]*)\?[^\s)]*", r"\1?…", line)
@@ -121,7 +120,7 @@ def redact(line: str) -> str:
 
 
 def _failure(code: int, tail: list[str]) -> StageError:
-    """Give the reason that the last words allow."""
+    """Return the failure with the reason that the last error line shows."""
     words = last_words(tail)
     if code == -9:  # noqa: PLR2004 - SIGKILL
         return StageError(
@@ -146,14 +145,14 @@ def _failure(code: int, tail: list[str]) -> StageError:
 
 
 def last_words(tail: Iterable[str]) -> str:
-    """Find the exception at the end of a traceback, else the last line."""
+    """Return the exception at the end of a traceback, else the last line."""
     lines = [line for line in tail if not line.startswith(" ")]
     named = [line for line in lines if FINAL_LINE.match(line)]
-    return (named or lines or ["it said nothing"])[-1][:LONGEST]
+    return (named or lines or ["no output"])[-1][:LONGEST]
 
 
 def _keep_parts(folder: Path) -> None:
-    """Remove the zip that the command leaves beside what it unpacked."""
+    """Remove the zip file that the command leaves beside the dataset."""
     try:
         for path in folder.iterdir():
             if path.name in PARTS:

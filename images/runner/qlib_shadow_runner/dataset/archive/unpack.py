@@ -1,4 +1,4 @@
-"""Taking a dataset out of an archive: every name and size is looked at before the first byte is written."""
+"""Unpack a dataset from an archive; all names and sizes are checked before the first byte is written."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCK: Final = 4096
-"""What even a file of one byte takes on most filesystems."""
+"""The space that a file of one byte takes on most filesystems."""
 COPY: Final = 1 << 18
 
 
 def unpack(path: Path, folder: Path, name: str) -> None:
-    """Put calendars, features and instruments into an empty folder; `name` is the file as people know it."""
+    """Unpack calendars, features and instruments into an empty folder; messages show `name`."""
     with open_container(path, name) as container:
         members = _survey(container, folder)
         root = dataset_root(members)
@@ -43,7 +43,7 @@ def unpack(path: Path, folder: Path, name: str) -> None:
 
 
 def _survey(container: Container, folder: Path) -> list[Member]:
-    """List all members, and stop as soon as they cannot fit: a bomb is never lit."""
+    """Return all members; raise as soon as they cannot fit, so that an archive bomb is never unpacked."""
     free, files = free_bytes(folder), free_files(folder)
     members: list[Member] = []
     size = 0
@@ -80,7 +80,7 @@ def _write(
 
 
 def _write_one(member: Member, stream: IO[bytes], target: Path, made: set[Path]) -> None:
-    """Write one new file, which must be as long as the listing said."""
+    """Write one new file, which must have the size in the archive's list."""
     try:
         if target.parent not in made:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def _write_one(member: Member, stream: IO[bytes], target: Path, made: set[Path])
             shutil.copyfileobj(stream, out, COPY)
             written = out.tell()
     except FileExistsError as error:
-        raise archive_invalid(f'the archive holds "{member.name}" twice. Make or fetch it anew.') from error
+        raise archive_invalid(f'the archive holds "{member.name}" twice. Make or fetch it again.') from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise archive_invalid(

@@ -1,6 +1,6 @@
-"""Where an archive is: a URL, and how it may be shown.
+"""The URL of an archive and its printable forms.
 
-What follows a "?" may be a signature, so that it is never shown and is no part of what the archive is.
+The query may be a signature, so it is never shown and is not part of the archive's identity.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from urllib.parse import SplitResult, urlsplit
 
 @dataclass(frozen=True)
 class ArchiveAddress:
-    """One URL."""
+    """The URL of an archive."""
 
     url: str = field(repr=False)
 
     @property
     def parts(self) -> SplitResult:
-        """Give the URL in parts."""
+        """Return the URL in parts."""
         return urlsplit(self.url)
 
     @property
     def host(self) -> str:
-        """Give the host's name."""
+        """Return the host's name."""
         return self.parts.hostname or ""
 
     @property
     def plain(self) -> str:
-        """Give the URL without its query: what stays the same when a signature is renewed."""
+        """Return the URL without its query, which stays the same when a signature is renewed."""
         return self.parts._replace(query="", fragment="").geturl()
 
     @property
     def shown(self) -> str:
-        """Give the URL as logs and messages may have it."""
+        """Return the URL for logs and messages."""
         return self.plain + ("?…" if self.parts.query else "")
 
     @property
     def name(self) -> str:
-        """Give the file's name."""
+        """Return the file's name."""
         return self.parts.path.rpartition("/")[2] or self.host

@@ -1,7 +1,7 @@
-"""The user's own daily bars, from Parquet or CSV into Qlib's binary layout, without a loop over rows.
+"""Convert the user's daily bars from Parquet or CSV into Qlib's binary layout, without a loop over rows.
 
     files -> columns -> parts (one per file) -> bars -> grid -> adjusted columns -> features/*.day.bin
 
-`options` and `files` are standard library only, for the many moments when nothing has to be built;
-`ingest` is the way in to the rest. Which file and which options is the source's to say.
+`price_files` uses only the standard library, because it runs for every run; `ingest` is the entry point to
+the rest. The source chooses the files and options.
 """

@@ -1,12 +1,12 @@
-"""Prices as Qlib expects them, by the conventions of its own Yahoo collector.
+"""Adjust prices by the conventions of Qlib's Yahoo collector.
 
-    factor   = adjusted close / raw close        carried over days that lack it
+    factor   = adjusted close / raw close        a day without one has the day before's
     price    = raw price * factor                volume = raw volume / factor
     then every symbol is scaled so that its first close is 1: price, factor / base, volume * base
-    change   = close / the close before - 1
+    change   = close / previous close - 1
 
-So price / factor is the raw price again, and the history does not change with every new dividend. Unlike
-the collector's, `change` is of adjusted closes: a split must not look like a limit move.
+So price / factor is the raw price, and the history does not change with every new dividend. Unlike in the
+collector, `change` uses adjusted closes: a split must not look like a limit move.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """What multiplies prices and divides volume, slot by slot; None leaves both alone."""
+    """The factor that multiplies prices and divides volumes, slot by slot; None changes neither."""
 
     factor: Floats | None
 
     def price(self, values: Floats) -> Floats:
-        """Adjust prices in place."""
+        """Adjust prices in place and return them."""
         return values if self.factor is None else np.multiply(values, self.factor, out=values)
 
     def volume(self, values: Floats) -> Floats:
-        """Adjust volumes in place."""
+        """Adjust volumes in place and return them."""
         return values if self.factor is None else np.divide(values, self.factor, out=values)
 
 
 def scaled(grid: Grid, close: Floats, factor: Floats | None) -> Adjustment:
-    """Carry the factor over gaps, and scale it so that the first adjusted close of each symbol is 1."""
+    """Return the factor without gaps, scaled so that the first adjusted close of each symbol is 1."""
     carried = np.ones(grid.size) if factor is None else carry(grid, factor)
     base = np.ones(len(grid.heads))
-    starts = grid.heads[grid.alive] + 1  # a symbol begins with a bar, so there is a close
+    starts = grid.heads[grid.alive] + 1  # a symbol begins with a bar, so it has a close
     base[grid.alive] = close[starts] * carried[starts]
     carried /= np.repeat(base, grid.lengths)
     return Adjustment(carried)
 
 
 def carry(grid: Grid, values: Floats) -> Floats:
-    """Fill what is missing with the value before it, or, at a symbol's start, with its first one, or 1."""
+    """Fill gaps with the value before, and a gap at a symbol's start with its first value, or 1."""
     starts = grid.heads[grid.alive] + 1
     known = np.flatnonzero(~np.isnan(values))
     after = np.searchsorted(known, starts)
@@ -63,16 +63,16 @@ def carry(grid: Grid, values: Floats) -> Floats:
 
 
 def change(grid: Grid, close: Floats) -> Floats:
-    """Give the return since the last close there was, over gaps too."""
+    """Return the return since the previous close, which may be more than a day before."""
     before = np.empty(grid.size, np.int64)
     before[0] = 0
     before[1:] = _last_known(grid, close)[:-1]
-    # A symbol's first bar looks back at the slot of its start index, which holds nothing.
+    # The slot before a symbol's first bar is that of its start index and has no close.
     return close / close[before] - 1
 
 
 def _last_known(grid: Grid, values: Floats) -> Places:
-    """Give, for each slot, the latest slot of the same symbol that has a value; the head for none."""
+    """Return for each slot the latest slot of the same symbol with a value, or else the symbol's head."""
     places = np.arange(grid.size)
     places[np.isnan(values)] = 0
     places[grid.heads[grid.alive]] = grid.heads[grid.alive]

@@ -1,4 +1,4 @@
-"""Which rows are bars: the rest is left out and counted, or refused."""
+"""Decide which rows are bars; the other rows are left out and counted, or refused."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 EXAMPLES: Final = 3
 LEAST: Final = 1e-15
 MOST: Final = 1e18
-"""Beyond these, float32 has no room for what an adjustment makes of a figure."""
+"""Values outside these limits may not fit into float32 after an adjustment."""
 
 
 def bars_of(part: PriceRows, indices: Mask, names: Sequence[str], options: PricesSpec, notes: Notes) -> Mask:
-    """Say which rows are bars; `indices` tells, by symbol, which are not traded and need no volume."""
+    """Return which rows are bars; the symbols in `indices` are not traded and need no volume."""
     close, volume = part.numbers("close"), part.numbers("volume")
     index = indices[part.codes]
     traded = (volume > 0) | index
@@ -61,7 +61,7 @@ def _count_bad(part: PriceRows, bad: Mask, names: Sequence[str], options: Prices
         broken(
             part.file,
             f"has {counted(len(rows))} with an impossible price or volume (zero, negative, infinite): "
-            f"{listed(examples, len(rows))}. Mend them, or write badRows: drop to leave them out.",
+            f"{listed(examples, len(rows))}. Correct them, or write badRows: drop to leave them out.",
         )
 
 
@@ -74,7 +74,7 @@ def check_duplicates(
     options: PricesSpec,
     notes: Notes,
 ) -> None:
-    """Refuse a second bar for a symbol's day, or count it where the last one is to be kept."""
+    """Refuse a second bar for a symbol and day, or count it where the spec keeps the last one."""
     taken = np.zeros(grid.size, bool)
     for some in places:
         taken[some] = True
@@ -93,7 +93,7 @@ def check_duplicates(
             where,
             f"{counted(extra)} too many, with the symbol and day of another: {listed(examples, len(twice))}. "
             "One row is one day of one symbol; minute bars are not daily bars. "
-            "Mend them, or write duplicates: last to keep the last of each.",
+            "Correct them, or write duplicates: last to keep the last of each.",
         )
 
 

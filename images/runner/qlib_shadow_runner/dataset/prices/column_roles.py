@@ -1,4 +1,4 @@
-"""Which column means what: by the name that people give it, or as the spec says."""
+"""Find the role of each column, from its usual names or from the spec."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.refusals import refuse
 from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ SHOWN: Final = 20
 
 @dataclass(frozen=True)
 class Role:
-    """What a column may mean, and the names that say so; the weaker ones only where no other does."""
+    """A role of a column and its usual names; the weaker names count only where no other name matches."""
 
     names: frozenset[str]
     weaker: frozenset[str] = frozenset()
@@ -30,7 +30,7 @@ def _role(names: str, weaker: str = "", *, required: bool = False) -> Role:
 
 
 ROLES: Final[Mapping[str, Role]] = {
-    # A nameless first column is the index that pandas writes into a CSV or Parquet file.
+    # pandas writes its index as a first column without a name.
     "date": _role(
         "date datetime timestamp tradedate tradingdate tradingday day time",
         ",unnamed0,indexlevel0,index",
@@ -47,11 +47,11 @@ ROLES: Final[Mapping[str, Role]] = {
     "vwap": _role("vwap vw"),
 }
 PRICES: Final = ("open", "high", "low", "close", "vwap")
-"""The roles that are prices of the day; all but vwap are required."""
+"""The roles that are prices; all but vwap are required."""
 
 
 def map_columns(found: Sequence[str], wanted: Mapping[str, str], file: str) -> dict[str, str]:
-    """Give the file's column for every role that it has; `wanted` is the spec's own mapping."""
+    """Return the file's column for every role that it has; `wanted` is the mapping in the spec."""
     mapped = {role: _named(found, name, role, file) for role, name in wanted.items()}
     rest = [name for name in found if name not in mapped.values()]
     for role in ROLES:
@@ -101,7 +101,7 @@ def _only(alike: Sequence[str], role: str, file: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Take case, spaces and punctuation out of a name: `Adj Close` is adjclose."""
+    """Return a name without case, spaces and punctuation: `Adj Close` is adjclose."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 

@@ -1,6 +1,6 @@
-"""What the conversion did to the rows, for those who read the dataset later.
+"""The record of what the conversion did to the rows.
 
-Lies beside calendars, features and instruments as ingestion.json, which is no part of the dataset.
+It is ingestion.json beside calendars, features and instruments, and not part of the dataset.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ SHOWN: Final = 10
 
 @dataclass
 class Count:
-    """How often, and the first few places."""
+    """The number of occurrences with the first few examples."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
     def add(self, count: int, examples: Sequence[str]) -> None:
-        """Count more of it."""
+        """Add occurrences."""
         self.count += count
         self.examples = [*self.examples, *examples][:EXAMPLES]
 
 
 @dataclass
 class Notes:
-    """What happened between the files and the dataset."""
+    """The counts and lists of one conversion."""
 
     files: int = 0
     rows: int = 0
@@ -43,46 +43,46 @@ class Notes:
     adjusted_by: str = ""
     benchmarks: list[str] = field(default_factory=list)
     suspended: int = 0
-    """Rows without volume: no trading, so no bar, as in Qlib's own collector."""
+    """Rows without volume, which are not bars, as in Qlib's own collector."""
     without_close: int = 0
     duplicates: Count = field(default_factory=Count)
     rejected: Count = field(default_factory=Count)
     renamed: dict[str, str] = field(default_factory=dict)
     without_bars: list[str] = field(default_factory=list)
-    """Symbols of which nothing was left."""
+    """Symbols without any bar."""
 
     def write(self, folder: Path) -> None:
-        """Leave the notes beside the data."""
+        """Write the notes beside the data."""
         write_json(folder / FILE, {**asdict(self), "sentences": self.sentences})
 
     @property
     def sentences(self) -> list[str]:
-        """Say what somebody who looks for a symbol or a row of the files must know."""
+        """Return sentences about symbols and rows that differ from the files."""
         lines = {
-            "symbols called otherwise than in the files": [
-                f"{old} is {new}" for old, new in self.renamed.items()
-            ],
+            "symbols renamed from the files": [f"{old} is {new}" for old, new in self.renamed.items()],
             "symbols left out because they have no bar": self.without_bars,
         }
-        told = [
+        sentences = [
             f"{what} ({len(names):,}): {listed(names[:SHOWN], len(names))}"
             for what, names in lines.items()
             if names
         ]
         rows = {"volume": self.suspended, "close": self.without_close}
         without = [f"no {what} ({count:,})" for what, count in rows.items() if count]
-        return [*told, f"rows left out because they have {' or '.join(without)}"] if without else told
+        return (
+            [*sentences, f"rows left out because they have {' or '.join(without)}"] if without else sentences
+        )
 
     @classmethod
     def read_sentences(cls, folder: Path) -> list[str]:
-        """Read the same from the notes beside the data; none where no conversion left notes."""
+        """Return the sentences in the notes beside the data; empty where there are no notes."""
         document = read_json_object(folder / FILE) or {}
-        told = document.get("sentences")
-        return [str(sentence) for sentence in told] if isinstance(told, list) else []
+        recorded = document.get("sentences")
+        return [str(sentence) for sentence in recorded] if isinstance(recorded, list) else []
 
     @classmethod
     def read_counts(cls, folder: Path) -> dict[str, Count] | None:
-        """Read what was wrong with the rows; None where no conversion left notes."""
+        """Return the counts of duplicate and rejected rows; None where there are no notes."""
         document = read_json_object(folder / FILE)
         if document is None:
             return None

@@ -1,6 +1,6 @@
-"""CSV, plain or gzipped: separators and byte order marks are recognised, cells are never guessed.
+"""Read CSV files, plain or gzipped; separators and byte order marks are detected, cell types are not.
 
-A ticker `NA` stays a ticker: the words for "nothing" hold in columns of numbers only.
+A ticker `NA` stays a ticker, because the words for missing values apply only to columns of numbers.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ class CsvFile:
 
     @property
     def header(self) -> Sequence[str]:
-        """Give the names of the columns."""
+        """Return the names of the columns."""
         return self._header
 
     @staticmethod
     def where(row: int) -> str:
-        """Give the line of a row; the header is line 1."""
+        """Return the line of a row for a message; the header is line 1."""
         return f"line {row + 2}"
 
     def keys(self, columns: Mapping[str, str]) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
-        """Read all the columns at once, since a CSV has to be gone through from end to end."""
+        """Return dates and symbols; all columns are read at once, because a CSV file is read as a whole."""
         kinds = {columns[role]: TEXTS if role in KEYS else pa.float64() for role in columns}
         self._table = self._read(kinds)
         return self._table[columns["date"]], self._table[columns["symbol"]] if "symbol" in columns else None
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """Give a column of numbers."""
+        """Return a column of numbers."""
         return np.asarray(self._table[column].to_numpy(), np.float64)
 
     def _first_line(self) -> str:
@@ -115,7 +115,7 @@ class CsvFile:
             )
 
     def _find_cell(self, columns: Sequence[str]) -> None:
-        """Name the first cell that is no number; only reached when there is one."""
+        """Raise an error about the first cell that is not a number, if there is one."""
         table = self._read(dict.fromkeys(columns, TEXTS))
         for column in columns:
             encoded = table[column].unify_dictionaries().combine_chunks()
@@ -131,21 +131,17 @@ class CsvFile:
     def _unreadable(self, error: Exception) -> NoReturn:
         if "invalid UTF8" in str(error):
             broken(self._name, f"{NOT_UTF8} {cut_line(str(error))}.")
-        what = cut_line(str(error))
-        broken(
-            self._name,
-            f"cannot be read as CSV: {what}. Mend it, or copy it again.",
-        )
+        broken(self._name, f"cannot be read as CSV: {cut_line(str(error))}. Correct it, or copy it again.")
 
 
 def cut_line(message: str) -> str:
-    """Take the first line of somebody else's message, at a bearable length."""
+    """Return the first line of a library's message, cut to a readable length."""
     line = (message.splitlines() or ["unknown"])[0].rstrip(". ")
     return line if len(line) <= 160 else line[:159] + "…"  # noqa: PLR2004
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Tell columns of one name apart; those that are read have names of their own."""
+    """Return distinct names for columns that share a name; such columns are never read."""
     return [name if names.count(name) == 1 else f"{name}\0{place}" for place, name in enumerate(names)]
 
 

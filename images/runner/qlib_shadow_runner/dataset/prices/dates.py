@@ -1,4 +1,4 @@
-"""Days as whole numbers since 1970, from every way in which people write them."""
+"""Convert dates in all usual forms to days since 1970."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ EPOCH: Final = date(1970, 1, 1).toordinal()
 FIRST: Final = date(1900, 1, 1).toordinal() - EPOCH
 LAST: Final = date(2100, 1, 1).toordinal() - EPOCH
 WRITTEN: Final = re.compile(r"(\d{4})([-/.]?)(\d{2})\2(\d{2})(?:[T ].*)?", re.ASCII)
-"""2019-01-02, 2019/01/02, 20190102, with or without a time of day, which a daily bar does not need."""
+"""2019-01-02, 2019/01/02 or 20190102, optionally with a time of day, which is ignored."""
 REMEDY: Final = "Write days as 2019-01-02 or 20190102."
 
 
 def days_of(column: pa.ChunkedArray, file: str, where: Where) -> Days:
-    """Turn a column of dates, timestamps, numbers or texts into days since 1970."""
+    """Return a column of dates, timestamps, numbers or texts as days since 1970."""
     kind = column.type
     if column.null_count:
         row = int(np.asarray(column.is_null()).argmax())
@@ -39,12 +39,12 @@ def days_of(column: pa.ChunkedArray, file: str, where: Where) -> Days:
     elif pa.types.is_integer(kind) or is_text(kind):
         days = _by_value(column, file, where)
     else:
-        broken(file, f"has a date column of the type {kind}, which is no date. {REMEDY}")
+        broken(file, f"has a date column of the type {kind}, which is not a date. {REMEDY}")
     return _checked(days, file, where)
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Say whether a type holds texts, itself or by number."""
+    """Return whether a type holds texts, directly or as a dictionary."""
     inner = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(
         pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner)
@@ -52,7 +52,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def _local(column: pa.ChunkedArray, file: str) -> pa.ChunkedArray:
-    """Take the day of a moment where it was observed: midnight in New York is not yet midnight in UTC."""
+    """Return timestamps in their own time zone, because the day in New York may differ from that in UTC."""
     if not pa.types.is_timestamp(column.type) or column.type.tz in {None, "UTC"}:
         return column.cast(pa.timestamp("s"), safe=False) if pa.types.is_timestamp(column.type) else column
     try:
@@ -64,7 +64,7 @@ def _local(column: pa.ChunkedArray, file: str) -> pa.ChunkedArray:
 
 
 def _by_value(column: pa.ChunkedArray, file: str, where: Where) -> Days:
-    """Read each distinct text or number once: a market has few thousand days, however many rows."""
+    """Convert each distinct text or number once, because there are far fewer days than rows."""
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     encoded = encoded.unify_dictionaries().combine_chunks()
     values = encoded.dictionary.to_pylist()
@@ -76,7 +76,7 @@ def _by_value(column: pa.ChunkedArray, file: str, where: Where) -> Days:
             row = int(unreadable.argmax())
             broken(
                 file,
-                f'has "{cut(values[codes[row]])}" as the date in {where(row)}, which is none. {REMEDY}',
+                f'has "{cut(values[codes[row]])}" as the date in {where(row)}, which is not a date. {REMEDY}',
             )
     return np.array([day or 0 for day in known], np.int32)[codes]
 

@@ -1,4 +1,4 @@
-"""How the sentences about somebody's files begin."""
+"""Build the error sentences about price files."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 def broken(file: str, what: str) -> NoReturn:
-    """Name the file, then what is wrong with it and what to do."""
+    """Raise the error that a file is invalid; `what` gives the cause and the remedy."""
     raise StageError(Reason.DATASET_INVALID, f"{file} {what}")
 
 
 def listed(examples: Sequence[str], total: int) -> str:
-    """Show the first few of many."""
+    """Return the examples as a list, with an ellipsis where there are more."""
     shown = ", ".join(examples)
     return f"{shown}, …" if total > len(examples) else shown
 
 
 def rows(count: int) -> str:
-    """Count rows in words that fit the number."""
+    """Return a number of rows in words."""
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def cut(value: object) -> str:
-    """Show a cell without letting it fill the line."""
+    """Return a cell's text, cut to a readable length."""
     shown = str(value)
-    return shown if len(shown) <= 40 else shown[:39] + "…"  # noqa: PLR2004 - a glance's worth
+    return shown if len(shown) <= 40 else shown[:39] + "…"  # noqa: PLR2004

@@ -1,7 +1,7 @@
-"""Every bar's place in the output, found by arithmetic: no sorting, no loop over rows.
+"""Compute every bar's place in the output by arithmetic, without sorting and without a loop over rows.
 
-All symbols lie one after another, each as its slot for the start index and then one slot for every
-trading day from its first bar to its last. That is the bin files' content already.
+The symbols follow one another in one array: each has a slot for the start index and one slot for every
+trading day from its first bar to its last, which is the content of a bin file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grid:
-    """The shape of a dataset: its days, and each symbol's span of them."""
+    """The shape of a dataset: its days, and the first and last day of each symbol."""
 
     days: Days
     first: Places
@@ -32,31 +32,31 @@ class Grid:
 
     @cached_property
     def heads(self) -> Places:
-        """Give each symbol's slot for the start index; symbols without bars have none."""
+        """Return each symbol's slot for the start index; symbols without bars have none."""
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
 
     @cached_property
     def lengths(self) -> Places:
-        """Count each symbol's slots."""
+        """Return each symbol's number of slots."""
         return np.where(self.alive, self.last - self.first + 2, 0)
 
     @cached_property
     def alive(self) -> NDArray[np.bool_]:
-        """Say which symbols have bars."""
+        """Return which symbols have bars."""
         return self.last >= 0
 
     @property
     def size(self) -> int:
-        """Count all slots."""
+        """Return the number of all slots."""
         return int(self.lengths.sum())
 
     def places(self, days: Days, codes: Days) -> Places:
-        """Find the slots of bars, given by day since 1970 and symbol."""
+        """Return the slots of bars, which are given by day since 1970 and symbol."""
         places: Places = self.heads[codes] + 1 - self.first[codes] + self.index(days)
         return places
 
     def index(self, days: Days) -> Places:
-        """Give the days' numbers in the calendar."""
+        """Return the days' positions in the calendar."""
         index: Places = self._number[days - self.days[0]]
         return index
 
@@ -68,7 +68,7 @@ class Grid:
 
 
 def make_grid(keys: Sequence[tuple[Days, Days]], symbols: int) -> Grid:
-    """Find the calendar (the union of days) and the spans, from the days and symbols of all bars."""
+    """Return the grid for all bars; its calendar is the union of their days."""
     days = _union([days for days, _ in keys if len(days)])
     grid = Grid(days, np.full(symbols, len(days), np.int64), np.full(symbols, -1, np.int64))
     for bars, codes in keys:
@@ -79,7 +79,7 @@ def make_grid(keys: Sequence[tuple[Days, Days]], symbols: int) -> Grid:
 
 
 def _union(columns: Sequence[Days]) -> Days:
-    """Collect the distinct days, by marking them: all of history is a small table."""
+    """Return the distinct days, found by marking them in a table of all days."""
     first = min(int(days.min()) for days in columns)
     there = np.zeros(max(int(days.max()) for days in columns) - first + 1, bool)
     for days in columns:

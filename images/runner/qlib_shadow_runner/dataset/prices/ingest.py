@@ -1,4 +1,4 @@
-"""From files to a dataset: keys first, then one column after another, so that memory holds few of them."""
+"""Convert price files to a dataset: keys first, then one column at a time to save memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qlib_shadow_runner.dataset.prices.grid import make_grid
 from qlib_shadow_runner.dataset.prices.price_rows import read_part
 from qlib_shadow_runner.dataset.prices.symbols import Symbols, clean
 from qlib_shadow_runner.dataset.prices.write_qlib import Writer
-from qlib_shadow_runner.fields import refuse
+from qlib_shadow_runner.refusals import refuse
 from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ WHERE: Final = "spec.dataset.source.prices"
 
 
 def ingest(files: Sequence[Path], names: Sequence[str], folder: Path, options: PricesSpec) -> Notes:
-    """Write the files' bars into an empty folder; `names` are the files as people know them."""
+    """Write the files' bars into an empty folder and return the notes; messages show `names`."""
     symbols, notes = Symbols(), Notes(files=len(files))
     parts = [read_part(path, name, options.columns, symbols) for path, name in zip(files, names, strict=True)]
     indices = find_indices(symbols.names, options.indices)
@@ -59,7 +59,7 @@ def ingest(files: Sequence[Path], names: Sequence[str], folder: Path, options: P
 
 
 def find_indices(names: Sequence[str], benchmarks: Sequence[str]) -> Mask:
-    """Say which symbols are there to be compared with and never held: ^ in front, or named as a benchmark."""
+    """Return which symbols are benchmarks and never held: those with ^ in front and those in the spec."""
     indices = np.array([name.startswith(INDEX) for name in names], bool)
     for wanted in benchmarks:
         name = clean(wanted, f"{WHERE}.benchmarks")
@@ -81,24 +81,24 @@ def _check_some(parts: Sequence[PriceRows], bars: Sequence[Mask], indices: Mask,
     if not any((mask & ~indices[part.codes]).any() for part, mask in zip(parts, bars, strict=True)):
         broken(
             where,
-            f"has no bar of anything that can be held: of {rows(notes.rows)}, {notes.without_close} lack a "
-            f"close, {notes.suspended} a volume; what begins with {INDEX} or is a benchmark is never held.",
+            f"has no bar of a symbol that can be held: of {rows(notes.rows)}, {notes.without_close} lack a "
+            f"close, {notes.suspended} a volume; symbols with {INDEX} in front and benchmarks are not held.",
         )
 
 
 class _Columns:
-    """The columns of all files, each laid out on the grid when it is asked for."""
+    """The columns of all files, each placed on the grid on demand."""
 
     def __init__(self, parts: Sequence[tuple[PriceRows, Mask, Places]], grid: Grid) -> None:
         self.grid = grid
         self._parts = parts
 
     def has(self, role: str) -> bool:
-        """Say whether any file has it."""
+        """Return whether any file has the column."""
         return any(role in part.columns for part, _, _ in self._parts)
 
     def spread(self, role: str) -> Floats:
-        """Lay a column out; of two rows for one slot the later one stays."""
+        """Return a column on the grid; of two rows for one slot the later one is kept."""
         values = np.full(self.grid.size, np.nan)
         for part, mask, places in self._parts:
             values[places] = part.numbers(role)[mask]
@@ -153,7 +153,7 @@ def _factor(columns: _Columns, close: Floats, by: Adjust) -> Floats:
     if wrong.any():
         refuse(
             f"{WHERE}: {int(wrong.sum())} bars have {by} at zero, below, or infinite. "
-            "Mend them, or write adjust: none",
+            "Correct them, or write adjust: none",
             Reason.DATASET_INVALID,
         )
     return values

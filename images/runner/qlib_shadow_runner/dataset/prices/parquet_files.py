@@ -1,4 +1,4 @@
-"""Parquet, a column at a time: what is not asked for is not read."""
+"""Read Parquet files, one column at a time and only the columns that are needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, cut
 
 SMALL: Final = 200_000
-"""Rows up to which a file is held whole: one of a folder of many, as a rule."""
+"""The most rows of a file that is kept in memory as a whole."""
 KEYS: Final = ("date", "symbol")
 
 if TYPE_CHECKING:
@@ -37,16 +37,16 @@ class ParquetFile:
 
     @property
     def header(self) -> list[str]:
-        """Give the names of the columns."""
+        """Return the names of the columns."""
         return list(self._schema.names)
 
     @staticmethod
     def where(row: int) -> str:
-        """Give the number of a row, counted from 1."""
+        """Return the number of a row for a message, counted from 1."""
         return f"row {row + 1}"
 
     def keys(self, columns: Mapping[str, str]) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
-        """Read dates and symbols; of a small file everything, since opening it again would cost more."""
+        """Return dates and symbols; a small file is read as a whole, which is cheaper than reopening it."""
         small = self._rows <= SMALL
         table = self._read([name for role, name in columns.items() if small or role in KEYS])
         if small:
@@ -54,7 +54,7 @@ class ParquetFile:
         return table[columns["date"]], table[columns["symbol"]] if "symbol" in columns else None
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """Read a column of numbers."""
+        """Return a column of numbers."""
         values = self._read([column])[column]
         kind = values.type
         if pa.types.is_dictionary(kind):
@@ -76,7 +76,7 @@ class ParquetFile:
         try:
             with pq.ParquetFile(self._path, read_dictionary=texts) as file:
                 table = file.read(columns=columns)
-            table.validate(full=bool(texts))  # Parquet's own reader believes every number in a damaged file
+            table.validate(full=bool(texts))  # the Parquet reader does not check a damaged file
         except (pa.ArrowException, OSError, ValueError) as error:
             self._unreadable(error)
         return table
@@ -91,7 +91,7 @@ class ParquetFile:
                     f'has "{cut(value)}" in the column "{column}", {self.where(row)}, which is not a number.',
                 )
 
-        broken(self._name, f'has what is not a number in the column "{column}".')
+        broken(self._name, f'has a value that is not a number in the column "{column}".')
 
     def _unreadable(self, error: Exception) -> NoReturn:
         size = self._path.stat().st_size

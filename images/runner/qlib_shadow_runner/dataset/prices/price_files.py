@@ -1,6 +1,6 @@
-"""Which files hold the prices, what they hash to, and whether somebody touched them.
+"""List the price files, hash them, and stamp them to detect changes.
 
-Standard library only: this is asked on every run.
+Standard library only, because this runs for every run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, listed
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.storage.listed_files import sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,15 +26,12 @@ REMEDY: Final = (
 
 
 def price_files(place: Path, mount: Path, name: str) -> list[Path]:
-    """List the files, sorted; `name` is the place as the spec writes it."""
+    """Return the files, sorted; messages show `name`, the path in the spec."""
     try:
         files = _files(place, name)
         for path in [place, *files]:
             if not path.resolve().is_relative_to(mount.resolve()):
-                broken(
-                    name,
-                    f"leads to {path.resolve()}, outside the volume. Copy it instead of linking it.",
-                )
+                broken(name, f"leads to {path.resolve()}, outside the volume. Copy it instead of linking it.")
     except OSError as error:
         raise from_os_error(error) from error
     return files
@@ -42,7 +40,7 @@ def price_files(place: Path, mount: Path, name: str) -> list[Path]:
 def _files(place: Path, name: str) -> list[Path]:
     if place.is_file():
         if kind_of(place) is None:
-            broken(name, f"is no file that can be read here; its name must end in {', '.join(KINDS)}.")
+            broken(name, f"is not a file of a known kind; its name must end in {', '.join(KINDS)}.")
         return [place]
     if not place.is_dir():
         raise StageError(Reason.DATASET_MISSING, f"there is nothing at {name} on the volume. {REMEDY}")
@@ -58,20 +56,20 @@ def _files(place: Path, name: str) -> list[Path]:
 
 
 def kind_of(path: Path) -> str | None:
-    """Tell a file by the end of its name, whatever its case."""
+    """Return a file's kind from the suffix of its name in any case, or None."""
     lower = path.name.lower()
     return next((kind for kind in KINDS if lower.endswith(kind) and len(lower) > len(kind)), None)
 
 
 def stem(path: Path) -> str:
-    """Give the name without the ending: the symbol, where a file holds one symbol."""
+    """Return the name without the suffix, which is the symbol where a file holds one symbol."""
     return path.name[: -len(kind_of(path) or "")]
 
 
 def stamp(files: list[Path]) -> str:
-    """Hash names, sizes and times: equal means that nobody wrote here; different proves nothing yet.
+    """Return the hash of names, sizes and times; while it stays equal no file has changed.
 
-    The change time is in it since a copy may keep an old modification time.
+    It includes the change time, because a copy may keep an old modification time.
     """
     digest = hashlib.sha256()
     for path in files:
@@ -83,10 +81,8 @@ def stamp(files: list[Path]) -> str:
 
 
 def content_digest(files: list[Path]) -> str:
-    """Hash every byte, and the names, which may be symbols."""
+    """Return the hash of all bytes and of the names, which may be symbols."""
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as stream:
-            one = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{path.name} {one}\n".encode(errors="surrogateescape"))
+        digest.update(f"{path.name} {sha256_of(path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

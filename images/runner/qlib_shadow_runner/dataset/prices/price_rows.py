@@ -1,4 +1,4 @@
-"""One file's rows: keys in memory, the other columns when they are asked for."""
+"""Read the rows of one file: the keys at once, the other columns on demand."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 NO_SYMBOL: Final = (
-    'has no symbol in {where}. Every row needs one; a ticker such as NA becomes "nothing" on its way '
-    "through pandas, which keep_default_na=False prevents."
+    "has no symbol in {where}. Every row needs one; pandas reads a ticker such as NA as missing unless it is "
+    "called with keep_default_na=False."
 )
 
 
 class Table(Protocol):
-    """What a kind of file must be able to do."""
+    """The interface of a file of prices."""
 
     @property
     def header(self) -> Sequence[str]:
-        """Give the names of the columns."""
+        """Return the names of the columns."""
 
     def where(self, row: int) -> str:
-        """Say where people find a row: its line in a text file, its number elsewhere."""
+        """Return a row's place for a message: its line in a text file, its number elsewhere."""
 
     def keys(self, columns: Mapping[str, str]) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
-        """Read dates and symbols; `columns` are all that will be asked for, by role."""
+        """Return dates and symbols; `columns` are all columns that will be needed, by role."""
 
     def numbers(self, column: str) -> Floats:
-        """Read a column of numbers, NaN where there is none."""
+        """Return a column of numbers, with NaN for missing values."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,18 @@ class PriceRows:
     table: Table
 
     def numbers(self, role: str) -> Floats:
-        """Read a column by its role, NaN where the file has none."""
+        """Return a column by its role; all NaN where the file has no such column."""
         if role not in self.columns:
             return np.full(len(self.days), np.nan)
         return self.table.numbers(self.columns[role])
 
     def where(self, row: int) -> str:
-        """Say where people find a row."""
+        """Return a row's place for a message."""
         return self.table.where(row)
 
 
 def read_part(path: Path, name: str, wanted: Mapping[str, str], symbols: Symbols) -> PriceRows:
-    """Open a file and read its keys."""
+    """Return the rows of a file with their keys read."""
     table: Table = (ParquetFile if kind_of(path) in PARQUET else CsvFile)(path, name)
     columns = map_columns(table.header, wanted, name)
     dates, tickers = table.keys(columns)
@@ -93,7 +93,7 @@ def _codes(
     encoded = encoded.unify_dictionaries().combine_chunks()
     known: list[Any] = encoded.dictionary.to_pylist()
     indices = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int32)
-    used = np.bincount(indices, minlength=len(known)) > 0  # a dictionary may name what no row has
+    used = np.bincount(indices, minlength=len(known)) > 0  # a dictionary may hold values that no row has
     numbered = np.full(len(known), -1, np.int32)
     numbered[used] = symbols.codes([value for value, here in zip(known, used, strict=True) if here], file)
     return numbered[indices]

@@ -1,11 +1,11 @@
-r"""Tickers that Qlib, a file system and a tab-separated list can all live with.
+r"""Normalize tickers so that Qlib, file systems and tab-separated lists can hold them.
 
-- Written in capitals, as Qlib's own data is; two tickers that differ in case alone would share a
-  folder, so they are refused.
+- Tickers are in capitals, as in Qlib's own data; two that differ only in case would share a folder and
+  are refused.
 - `/`, `\`, `:` and a space inside become `-` (BRK/B is BRK-B); a leading dot is an index (.SPX is ^SPX).
-- NA, NAN and NULL get an underscore at the end: pandas, which reads Qlib's lists, takes them for
-  "nothing" and Qlib fails on it.
-- What is then still foreign is refused. Every change is told.
+- NA, NAN and NULL get an underscore at the end, because pandas, which reads Qlib's lists, takes them for
+  missing values and Qlib then fails.
+- A ticker with any other character is refused. The notes list every change.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ REMEDY: Final = "Rename it in the file."
 
 @dataclass
 class Symbols:
-    """The tickers of all files so far, by number, in the order of their appearance."""
+    """The tickers of all files so far, numbered in the order of their appearance."""
 
     names: list[str] = field(default_factory=list)
     _by_original: dict[str, int] = field(default_factory=dict)
     _original_of: dict[str, str] = field(default_factory=dict)
 
     def codes(self, originals: Iterable[object], file: str) -> list[int]:
-        """Give the numbers of the tickers of one file."""
+        """Return the numbers of the tickers of one file."""
         return [self._code(original, file) for original in originals]
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Tell which tickers are called otherwise than in the files; capitals alone go without saying."""
+        """Return the tickers whose names differ from the files in more than case, with their new names."""
         return {old: new for new, old in self._original_of.items() if old.upper() != new}
 
     def _code(self, value: object, file: str) -> int:
@@ -61,7 +61,7 @@ class Symbols:
 
 
 def clean(original: str, file: str) -> str:
-    """Give the name that a ticker has in the dataset."""
+    """Return the name that a ticker has in the dataset."""
     if not original:
         broken(file, "has a row without a symbol. Every row needs one.")
     name = SEPARATORS.sub("-", original.upper())

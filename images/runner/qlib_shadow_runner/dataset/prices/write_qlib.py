@@ -1,4 +1,4 @@
-"""Arrays into Qlib's files."""
+"""Write arrays to files in Qlib's layout."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 WRITERS: Final = 4
-"""Making a file on a network volume is mostly waiting."""
+"""The number of threads, because creating a file on a network volume is mostly waiting."""
 
 
 def _write_whole(path: str, content: memoryview) -> None:
-    """Write one file to its last byte; a disk that is nearly full takes a part first and refuses the rest."""
+    """Write one whole file; a nearly full disk may accept only a part in one write."""
     try:
-        with open(path, "wb", buffering=0) as stream:  # noqa: PTH123 - many of them
+        with open(path, "wb", buffering=0) as stream:  # noqa: PTH123 - faster for many files
             rest = content
             while rest:
                 rest = rest[stream.write(rest) :]
-        size = os.stat(path).st_size  # noqa: PTH116 - many of them
+        size = os.stat(path).st_size  # noqa: PTH116 - faster for many files
     except OSError as error:
         error.filename = path
         raise
@@ -43,7 +43,7 @@ def _write_whole(path: str, content: memoryview) -> None:
 
 
 class Writer:
-    """The dataset's folder, and the shape of what goes into it."""
+    """Writes the fields and lists of one dataset."""
 
     def __init__(self, folder: Path, grid: Grid, names: Sequence[str]) -> None:
         self._grid = grid
@@ -52,13 +52,13 @@ class Writer:
         self._codes = [int(code) for code in np.flatnonzero(grid.alive)]
         self._homes = [str(folder / "features" / feature_folder(names[code])) for code in self._codes]
         for home in self._homes:
-            os.makedirs(home)  # noqa: PTH103 - many of them
+            os.makedirs(home)  # noqa: PTH103 - faster for many files
 
     def field(self, field: str, values: Floats) -> None:
         """Write one field of every symbol."""
         grid = self._grid
         content = values.astype("<f4")
-        content[np.isnan(content)] = np.nan  # one bit pattern for "nothing", whatever made it
+        content[np.isnan(content)] = np.nan  # one bit pattern for every NaN
         content[grid.heads[grid.alive]] = grid.first[grid.alive]
 
         def write(some: slice) -> None:
@@ -71,7 +71,7 @@ class Writer:
             list(pool.map(write, [slice(first, None, WRITERS) for first in range(WRITERS)]))
 
     def calendar_and_universes(self, universe: str, indices: NDArray[np.bool_]) -> None:
-        """Write the days, everything in `all`, and what can be held in the universe of its own."""
+        """Write the calendar, the list `all`, and the list of the symbols that can be held."""
         days = [str(day) for day in self._grid.days.astype("datetime64[D]")]
         self._text(self._folder / CALENDAR, days)
         order = sorted(self._codes, key=lambda code: self._names[code])

@@ -1,5 +1,5 @@
-"""How good a dataset is: facts counted once when it is made, and a verdict by each run's policy.
+"""The quality of a dataset: findings counted once when it is built, assessed by each run's policy.
 
-`survey` counts (numpy, while the files are read for verification anyhow), `verdict` judges (standard
-library, on every run), `policy` reads what the spec says. Nothing here changes data.
+`survey` counts with numpy while the files are verified, `assess` applies the policy with the standard
+library in every run, and `policy` reads the spec. Nothing here changes data.
 """

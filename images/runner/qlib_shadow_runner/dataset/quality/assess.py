@@ -1,4 +1,4 @@
-"""From counts to states that programs read, by one run's policy; standard library only, pure."""
+"""Assess findings by a run's policy; pure functions that use only the standard library."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FINE: Final = "Ok"
 STALE_DAYS: Final = 10
 
 
-class Check(TypedDict):
-    """One check as it is written down."""
+class AssessedCheck(TypedDict):
+    """One assessed check as the manifest records it."""
 
     name: str
     state: str
@@ -27,7 +27,7 @@ class Check(TypedDict):
 
 @dataclass(frozen=True)
 class Quality:
-    """The verdict. engineering and source say where the trouble is, policy whether it is let pass."""
+    """The assessment: where the faults are (engineering or source) and whether the policy accepts them."""
 
     engineering_state: State
     source_state: State
@@ -35,15 +35,15 @@ class Quality:
     overall_state: State
     reason_code: str
     action_hint: str
-    checks: list[Check] = field(default_factory=list)
+    checks: list[AssessedCheck] = field(default_factory=list)
 
     def document(self) -> dict[str, object]:
-        """Give the verdict as JSON has it."""
+        """Return the assessment as a JSON object."""
         return asdict(self)
 
     @property
     def refusal(self) -> str | None:
-        """Say why the run must not use this data, or None."""
+        """Return why the run must not use this data, or None."""
         return self._sentence(State.FAIL) if self.policy_state is State.FAIL else None
 
     @property
@@ -76,7 +76,7 @@ def assess(findings: Iterable[Finding], policy: Policy | None = None) -> Quality
 def reassess(
     recorded: Mapping[str, object], policy: Policy, *, end: date | None = None, today: date | None = None
 ) -> Quality:
-    """Judge by another policy what a manifest has recorded, with the age that the data has by now."""
+    """Return the assessment of a manifest's findings by another policy, with the data's age today."""
     findings = [Finding(check["name"], check["count"], check["examples"]) for check in _recorded(recorded)]
     if end is not None and today is not None:
         findings.append(age(end, today))
@@ -84,34 +84,34 @@ def reassess(
 
 
 def age(end: date, today: date) -> Finding:
-    """Count the days since the last bar, where they are too many, or not yet there."""
+    """Return the finding about the last bar's age; data from the future counts too."""
     days = (today - end).days
-    odd = days > STALE_DAYS or days < -1  # in the east it is tomorrow already
+    odd = days > STALE_DAYS or days < -1  # a market in the east may already have tomorrow's bar
     return Finding("stale_end", abs(days) if odd else 0, [f"the last bar is of {end}"] if odd else [])
 
 
-def _recorded(document: Mapping[str, object]) -> list[Check]:
+def _recorded(document: Mapping[str, object]) -> list[AssessedCheck]:
     checks = document.get("checks")
     return checks if isinstance(checks, list) else []
 
 
-def _assessed(finding: Finding, *, blocks: bool) -> Check:
+def _assessed(finding: Finding, *, blocks: bool) -> AssessedCheck:
     state = State.OK if not finding.count else State.FAIL if blocks else State.WARN
-    return Check(name=finding.name, state=state, count=finding.count, examples=finding.examples)
+    return AssessedCheck(name=finding.name, state=state, count=finding.count, examples=finding.examples)
 
 
-def _worst(checks: Iterable[Check]) -> Check | None:
-    """Find what stands worst; of equals the first in the order of the rules."""
+def _worst(checks: Iterable[AssessedCheck]) -> AssessedCheck | None:
+    """Return the worst check, and of equal ones the first, or None."""
     odd = [check for check in checks if check["state"] != State.OK]
     return next((check for check in odd if check["state"] == State.FAIL), odd[0] if odd else None)
 
 
-def _state_of(checks: Iterable[Check], kind: CheckKind) -> State:
+def _state_of(checks: Iterable[AssessedCheck], kind: CheckKind) -> State:
     worst = _worst(check for check in checks if RULES[check["name"]].kind is kind)
     return State(worst["state"]) if worst else State.OK
 
 
-def _as_document(check: Check) -> str:
+def _as_document(check: AssessedCheck) -> str:
     shown = ", ".join(check["examples"][:3])
     return f"{check['name']} found {check['count']} {RULES[check['name']].finds}" + (
         f" ({shown})" if shown else ""

@@ -1,4 +1,4 @@
-"""The checks by name: what each looks for, how much is too much, and what to do about it."""
+"""The quality checks by name: what each finds, its reason code and its remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class State(StrEnum):
-    """How something stands; `fail` is for what the policy does not let pass."""
+    """The state of a check; `fail` means that the policy blocks it."""
 
     OK = "ok"
     WARN = "warn"
@@ -16,7 +16,7 @@ class State(StrEnum):
 
 
 class CheckKind(StrEnum):
-    """Who can mend it: the conversion to Qlib's layout, or whoever delivers the data."""
+    """The origin of a fault: the conversion to Qlib's layout, or the data's source."""
 
     ENGINEERING = "engineering"
     SOURCE = "source"
@@ -24,11 +24,11 @@ class CheckKind(StrEnum):
 
 @dataclass(frozen=True)
 class QualityCheck:
-    """One check as it is documented."""
+    """The description of one check."""
 
     kind: CheckKind
     reason: str
-    """The code that programs read."""
+    """The reason code for programs."""
     finds: str
     hint: str
 
@@ -50,7 +50,7 @@ RULES: Final[dict[str, QualityCheck]] = {
         CheckKind.ENGINEERING,
         "InvalidPrices",
         "prices that are zero, negative or infinite",
-        "Mend them at the source, or leave these bars out.",
+        "Correct them at the source, or leave these bars out.",
     ),
     "missing_days": QualityCheck(
         CheckKind.SOURCE,
@@ -67,7 +67,7 @@ RULES: Final[dict[str, QualityCheck]] = {
     "split_jumps": QualityCheck(
         CheckKind.SOURCE,
         "UnadjustedSplits",
-        "closes that moved by a whole multiple while the factor stayed: splits that nobody adjusted for",
+        "closes that moved by a whole multiple while the factor stayed: unadjusted splits",
         "Deliver adj_close or factor with the prices, or adjusted prices.",
     ),
     "partial_end": QualityCheck(
@@ -86,23 +86,23 @@ RULES: Final[dict[str, QualityCheck]] = {
         CheckKind.SOURCE,
         "RejectedRows",
         "rows that were left out for an impossible price or volume",
-        "Mend these rows at the source.",
+        "Correct these rows at the source.",
     ),
     "stale_end": QualityCheck(
         CheckKind.SOURCE,
         "StaleData",
         "days since the last bar, where they are more than ten, or the last bar lies in the future",
-        "Bring newer data, or say with maxAgeDays how old it may be.",
+        "Bring newer data, or set in maxAgeDays how old it may be.",
     ),
 }
 STRUCTURAL: Final = tuple(name for name, rule in RULES.items() if rule.kind is CheckKind.ENGINEERING)
-"""What blocks a run when the spec says nothing: without these, figures would be wrong without a sign."""
+"""The checks that always block a run, because such faults make figures wrong without any other sign."""
 EXAMPLES: Final = 5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check counted, and the first few places."""
+    """The count of one check with the first few examples."""
 
     name: str
     count: int

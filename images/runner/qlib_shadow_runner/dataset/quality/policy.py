@@ -1,4 +1,4 @@
-"""`spec.dataset.quality`: which checks a run does not let pass."""
+"""The quality policy of a run, from `spec.dataset.quality`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Policy:
-    """The checks that block; the others warn."""
+    """The checks that block the run; the others only warn."""
 
     block: tuple[str, ...] = STRUCTURAL
 
     @classmethod
     def of(cls, asked: QualitySpec) -> Self:
-        """Add what is named to the structural checks, which block in any case."""
+        """Return the policy with the spec's checks and the structural ones, which always block."""
         named = tuple(RULES) if EVERYTHING in asked.block else asked.block
         return cls(tuple(name for name in RULES if name in named or name in STRUCTURAL))

@@ -1,4 +1,4 @@
-"""Counting over a finished dataset, one symbol at a time, from bytes that somebody has read already."""
+"""Count findings over a finished dataset, one symbol at a time, from bytes that verification has read."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ COUNTED: Final = (
     "split_jumps",
     "partial_end",
 )
-"""What every dataset is checked for; the rest needs the notes of a conversion, or today's date."""
+"""The checks for every dataset; the others need the notes of a conversion, or today's date."""
 PRICES: Final = ("open", "high", "low", "close", "vwap")
 MISSING_SHARE: Final = 0.05
 SHORTEST_LIFE: Final = 20
-"""Of a shorter life, a single missing day would be a large share."""
+"""The fewest days of an instrument that is checked; of fewer, one missing day is a large share."""
 TOLERANCE: Final = 1e-4
-"""Of a price: adjusted and rounded figures may cross by that much."""
+"""The relative difference of prices that rounding can explain."""
 SPLITS: Final = np.array([2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100], np.float64)
 SPLIT_TOLERANCE: Final = 0.04
 FACTOR_MOVED: Final = 0.01
@@ -44,7 +44,7 @@ PARTIAL_SHARE: Final = 0.1
 
 
 class Survey:
-    """Takes the files in sorted order, so that a symbol's fields come together."""
+    """Counts over files in sorted order, in which a symbol's fields follow one another."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -58,7 +58,7 @@ class Survey:
         self._check_calendar()
 
     def add(self, name: str, content: bytes) -> None:
-        """Take one file, by its path inside the dataset."""
+        """Count over one file, given by its path inside the dataset."""
         part, _, rest = name.partition("/")
         home, _, file = rest.partition("/")
         if part != "features" or not file.endswith(BIN_SUFFIX):
@@ -74,7 +74,7 @@ class Survey:
             self._count("bin_bounds", 1, [name])
 
     def findings(self) -> list[Finding]:
-        """Close the books."""
+        """Return all findings; call it after the last file."""
         self._finish_symbol()
         if len(self._absent) > PARTIAL_SHARE * self._week:
             self._count("partial_end", len(self._absent), self._absent)
@@ -99,9 +99,7 @@ class Survey:
         fields, self._fields = self._fields, {}
         if not fields:
             return
-        with np.errstate(
-            all="ignore"
-        ):  # comparisons with what is not there are false, which is what they should be
+        with np.errstate(all="ignore"):  # a comparison with NaN is false, which is intended
             self._check_prices(fields)
             self._check_range(fields)
             if "close" in fields:
@@ -149,7 +147,7 @@ class Survey:
         prices = close[here].astype(np.float64)
         ratio = prices[1:] / prices[:-1]
         size = np.maximum(ratio, 1 / ratio)
-        if not (size > SPLITS[0] * (1 - SPLIT_TOLERANCE)).any():  # the rule: then there is nothing to compare
+        if not (size > SPLITS[0] * (1 - SPLIT_TOLERANCE)).any():  # the usual case: no jump to examine
             return
         nearest = SPLITS[np.clip(np.searchsorted((SPLITS[1:] + SPLITS[:-1]) / 2, size), 0, len(SPLITS) - 1)]
         jumped = np.abs(size / nearest - 1) < SPLIT_TOLERANCE
@@ -186,7 +184,7 @@ class Survey:
 
 
 def survey(folder: Path) -> list[Finding]:
-    """Read a whole dataset and count; verification does the same in passing."""
+    """Return the findings of a whole dataset; verification counts them while it reads the files."""
     counting = Survey(Dataset(folder))
     for name in dataset_files(folder):
         if name.endswith(BIN_SUFFIX):

@@ -1,7 +1,7 @@
-"""Where a dataset may come from: one module per source, listed here.
+"""The sources of datasets, one module each.
 
-To add a source, describe its fields in contract/spec/sources.py, write a module with a class that adds to
-them what base.Source says, and put it into SOURCES.
+To add a source, describe its fields in contract/spec/sources.py, write a class that adds the members of
+base.Source to them, and put it into SOURCES.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SOURCES: Final[Mapping[str, Any]] = MappingProxyType(
 
 
 def source_of(asked: DatasetFields) -> Source:
-    """Return the source that is named; the public set is of the dataset's region where it says none."""
+    """Return the source that the spec names; the public set takes the dataset's region by default."""
     if asked.sources is None:
         return Existing()
     [name] = asked.sources.given

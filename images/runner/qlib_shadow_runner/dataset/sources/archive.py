@@ -1,8 +1,8 @@
-"""One file that holds a dataset: fetched by https and held to its checksum, or taken from the volume.
+"""The source `archive`: one file with a dataset, fetched by https or read from the volume.
 
-The identity is the file's content, wherever it came from: a mirror, a renewed signature or another
-name asks the same question, and a new file under the old name asks a new one. Credentials come from
-the environment (see archive/credentials); `credentialsSecret` is the operator's to read.
+The identity is the file's content: a mirror, a renewed signature or another file name does not change it,
+and a new file under the old name does. Credentials come from the environment (see archive/credentials);
+only the operator reads `credentialsSecret`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Archive(ArchiveSpec):
-    """Either an address with its checksum, or a path on the volume."""
+    """An archive at a URL with its checksum, or at a path on the volume."""
 
     volume: Volume | None = None
     builds: bool = True
@@ -36,21 +36,21 @@ class Archive(ArchiveSpec):
     claims: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, volume: Volume) -> Self:
-        """Bind the path to this machine's volume."""
+        """Return the source with its path resolved on a volume."""
         return replace(self, volume=volume)
 
     @cached_property
     def inputs(self) -> str:
-        """Stamp the question cheaply: equal means that nothing changed."""
+        """Return the checksum in the spec, or else the stamp of the file on the volume."""
         return self.identity if self.sha256 else f"archive {self.path} {local.stamp(self._file)}"
 
     @cached_property
     def identity(self) -> str:
-        """Name the content; never the URL, which may carry a signature."""
+        """Return the identity of the content; it never holds the URL, whose query may be a signature."""
         return f"archive sha256={self.sha256 or local.content_digest(self._file)}"
 
     def build(self, folder: Path) -> None:
-        """Bring the file here, if it is not, and unpack it."""
+        """Fetch the archive where it has a URL, and unpack it."""
         from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415 - only when building
 
         if self.url is not None and self.sha256 is not None:
@@ -71,7 +71,7 @@ class Archive(ArchiveSpec):
     def _fetch_and_unpack(address: ArchiveAddress, sha256: str, folder: Path) -> None:
         from qlib_shadow_runner.dataset.archive import partial  # noqa: PLC0415 - only when building
         from qlib_shadow_runner.dataset.archive.credentials import Credentials  # noqa: PLC0415
-        from qlib_shadow_runner.dataset.archive.download import fetch  # noqa: PLC0415
+        from qlib_shadow_runner.dataset.archive.fetch import fetch  # noqa: PLC0415
         from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415
 
         file = partial.partial_path(folder, address.plain, sha256)
@@ -80,7 +80,7 @@ class Archive(ArchiveSpec):
         try:
             unpack(file, folder, address.name)
         except StageError as failure:
-            # Fetching it again would not mend it; and a full volume stops everybody who shares it.
+            # A new download would not help, and a full volume stops every run on it.
             if failure.reason in {Reason.ARCHIVE_INVALID, Reason.OUT_OF_DISK}:
                 partial.remove(file)
             raise
@@ -88,5 +88,5 @@ class Archive(ArchiveSpec):
 
     @property
     def _file(self) -> Path:
-        assert self.volume is not None, "bound by `at` before it is asked anything"
+        assert self.volume is not None, "at() has set it"
         return local.locate(self.volume, str(self.path))

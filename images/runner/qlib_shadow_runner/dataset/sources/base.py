@@ -1,4 +1,4 @@
-"""What every source of a dataset can do."""
+"""The interface of a dataset's source."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """A way to come by a dataset."""
+    """A source of datasets."""
 
     @property
     def builds(self) -> bool:
-        """Say whether it can make a dataset, or only take the one that is there."""
+        """Whether the source can build a dataset; otherwise it only takes an existing one."""
 
     @property
     def synthetic(self) -> bool:
-        """Say whether the figures are made up, which every report must tell."""
+        """Whether the prices are made up, which every report must say."""
 
     @property
     def pinned(self) -> bool:
-        """Say whether the identity fixes every byte, whenever the dataset is built."""
+        """Whether the identity fixes every byte, at whatever time the dataset is built."""
 
     @property
     def claims(self) -> Mapping[str, str]:
-        """Say what the data is known to be, by the names of the spec's fields: region, interval."""
+        """The region and interval that the source declares, by the names of the spec's fields."""
 
     @property
     def identity(self) -> str:
-        """Tell equal questions from different ones: the name with every parameter that matters.
+        """The source's name with every parameter that changes the data; the manifest records it.
 
-        May read whole files; what it says of a dataset's content goes into the manifest.
+        Computing it may read whole files.
         """
 
     @property
     def inputs(self) -> str:
-        """Tell cheaply that nothing changed: while this stays the same, so does the identity."""
+        """A value that is cheap to compute; while it stays equal, the identity stays equal too."""
 
     def at(self, volume: Volume) -> Source:
-        """Bind paths to this machine's volume, before anything else is asked but builds and synthetic."""
+        """Return the source with its paths on a volume; only `builds` and `synthetic` work before."""
 
     def build(self, folder: Path) -> None:
         """Fill an empty folder with calendars, features and instruments."""

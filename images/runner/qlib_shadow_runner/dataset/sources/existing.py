@@ -1,4 +1,4 @@
-"""The source that makes nothing: the dataset that somebody put on the volume."""
+"""The source `existing`: a dataset that a user has put on the volume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Existing(ExistingSpec):
-    """Whatever lies at the dataset's path."""
+    """The dataset that is at the spec's path."""
 
     builds: bool = False
     synthetic: bool = False
@@ -26,13 +26,13 @@ class Existing(ExistingSpec):
 
     @property
     def inputs(self) -> str:
-        """Say the same: there is nothing else to look at."""
+        """Return the identity, which never changes."""
         return self.identity
 
     def at(self, volume: Volume) -> Self:  # noqa: ARG002 - nothing of it lies on the volume
-        """Stay the same on every machine."""
+        """Return the source unchanged."""
         return self
 
     def build(self, folder: Path) -> None:
-        """Make nothing, ever."""
+        """Raise, because this source builds nothing."""
         raise NotImplementedError(folder)

@@ -1,7 +1,7 @@
-"""The source that most people have: their own daily bars, as Parquet or CSV on the volume.
+"""The source `prices`: the user's own daily bars, as Parquet or CSV files on the volume.
 
-The question is cheap to ask again: names, sizes and times of the files tell that nothing changed. Only
-when they differ are the files hashed, and only when the hash differs is the dataset built anew.
+The files are hashed only when their names, sizes or times have changed, and the dataset is built again
+only when the hash differs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONVERSION: Final = 1
 
 @dataclass(frozen=True)
 class Prices(PricesSpec):
-    """Files on the volume, and how they are to be read."""
+    """Price files on the volume and how they are read."""
 
     volume: Volume | None = None
     builds: bool = True
@@ -37,23 +37,23 @@ class Prices(PricesSpec):
     claims: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, volume: Volume) -> Self:
-        """Bind the path to this machine's volume."""
+        """Return the source with its path resolved on a volume."""
         return replace(self, volume=volume)
 
     @cached_property
     def inputs(self) -> str:
-        """Stamp the files with the parameters: equal means that nothing changed."""
+        """Return a hash over the parameters and the stamp of the files."""
         return hashlib.sha256(f"{self._parameters} {stamp(self._files)}".encode()).hexdigest()
 
     @cached_property
     def identity(self) -> str:
-        """Name what decides every byte of the dataset: the files' content, and how it is read."""
+        """Return the hashes of the files' content and of the parameters, which decide every byte."""
         content = content_digest(self._files)
         parameters = hashlib.sha256(self._parameters.encode()).hexdigest()
         return f"prices content={content[:32]} parameters={parameters[:12]} adjust={self.adjust}"
 
     def build(self, folder: Path) -> None:
-        """Convert, and make sure that nobody wrote to the files meanwhile."""
+        """Convert the files, and refuse the result where a file changed meanwhile."""
         from qlib_shadow_runner.dataset.prices.ingest import ingest  # noqa: PLC0415 - numpy and pyarrow only when building
 
         before, _ = self.inputs, self.identity
@@ -69,7 +69,7 @@ class Prices(PricesSpec):
 
     @property
     def _parameters(self) -> str:
-        """Write down every option that changes a byte."""
+        """Return every option that changes a byte, as JSON."""
         return json.dumps(
             {
                 "conversion": CONVERSION,
@@ -84,10 +84,10 @@ class Prices(PricesSpec):
 
     @cached_property
     def _files(self) -> list[Path]:
-        assert self.volume is not None, "bound by `at` before it is asked anything"
+        assert self.volume is not None, "at() has set it"
         return price_files(self._place, self.volume.mount, self.path)
 
     @property
     def _place(self) -> Path:
-        assert self.volume is not None, "bound by `at` before it is asked anything"
+        assert self.volume is not None, "at() has set it"
         return self.volume.locate(self.path)

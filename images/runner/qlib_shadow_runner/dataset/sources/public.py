@@ -1,8 +1,7 @@
-"""The public dataset that Qlib's own documentation uses, fetched by Qlib's own command.
+"""The source `qlib`: the public dataset of Qlib's documentation, fetched by Qlib's own command.
 
-It ends in November 2020: enough to try things out and to compare with published results, useless for
-research of today, which `maxAgeDays` will say. Nothing states its checksum, so that only the
-verification that every dataset goes through vouches for it.
+It ends in November 2020, which is enough for trials and for comparison with published results but too old
+for current research. It has no published checksum, so only the usual verification checks it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PublicSet(QlibSpec):
-    """Which of Qlib's datasets, and from where if not from its home."""
+    """One of Qlib's public datasets and optionally the mirror that it comes from."""
 
     builds: bool = True
     synthetic: bool = False
@@ -29,26 +28,26 @@ class PublicSet(QlibSpec):
 
     @property
     def claims(self) -> Mapping[str, str]:
-        """Say what Qlib's own name for the set says."""
+        """Return the region and interval, which are part of Qlib's name for the set."""
         return {"region": self.region, "interval": self.interval}
 
     @property
     def identity(self) -> str:
-        """Name the set; a mirror may hold something else."""
+        """Return the set's parameters with the mirror, which may hold other data."""
         mirror = f" url={self.url}" if self.url else ""
         return f"qlib region={self.region} interval={self.interval} version={self.version}{mirror}"
 
     @property
     def inputs(self) -> str:
-        """Say the same as the identity: nothing on the volume belongs to the question."""
+        """Return the identity, because no file on the volume is read."""
         return self.identity
 
     def at(self, volume: Volume) -> Self:  # noqa: ARG002 - nothing of it lies on the volume
-        """Stay the same on every machine."""
+        """Return the source unchanged."""
         return self
 
     def build(self, folder: Path) -> None:
-        """Run Qlib's command in an empty folder and keep what belongs to a dataset."""
+        """Run Qlib's command in an empty folder and keep only the dataset."""
         from qlib_shadow_runner.dataset.archive.qlib_command import run_qlib_data  # noqa: PLC0415 - only when building
 
         arguments = {"region": self.region, "interval": self.interval, "version": self.version}

@@ -1,6 +1,6 @@
-"""The demo's source: made-up prices, the same bytes from the same parameters on every machine.
+"""The source `synthetic`: made-up prices, the same bytes from the same parameters on every machine.
 
-This module is cheap to import; the market model, which needs numpy, is loaded only to build.
+This module is cheap to import; the market model, which needs numpy, is loaded only for a build.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DAYS_A_YEAR: Final = 252
 
 @dataclass(frozen=True)
 class Synthetic(SyntheticSpec):
-    """How many symbols over how many days, from which seed."""
+    """The size and the seed of a made-up market."""
 
     builds: bool = True
     synthetic: bool = True
@@ -32,12 +32,12 @@ class Synthetic(SyntheticSpec):
 
     @property
     def trading_days(self) -> int:
-        """Return how many days there are; `years` is another way to say `days`."""
+        """Return the number of trading days, from `days` or `years`."""
         return self.days if self.years is None else DAYS_A_YEAR * self.years
 
     @property
     def identity(self) -> str:
-        """Name every parameter that changes a byte."""
+        """Return every parameter that changes a byte."""
         return (
             f"synthetic model={MODEL_VERSION} seed={self.seed} symbols={self.symbols} "
             f"start={self.start} days={self.trading_days}"
@@ -45,11 +45,11 @@ class Synthetic(SyntheticSpec):
 
     @property
     def inputs(self) -> str:
-        """Say the same: there is nothing else to look at."""
+        """Return the identity, because no file is read."""
         return self.identity
 
     def at(self, volume: Volume) -> Self:  # noqa: ARG002 - nothing of it lies on the volume
-        """Stay the same on every machine."""
+        """Return the source unchanged."""
         return self
 
     def build(self, folder: Path) -> None:

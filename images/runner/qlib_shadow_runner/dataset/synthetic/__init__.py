@@ -1,4 +1,4 @@
-"""A made-up stock market with a weak, real signal in it."""
+"""A made-up stock market with a weak signal that a model can learn."""
 
 from __future__ import annotations
 

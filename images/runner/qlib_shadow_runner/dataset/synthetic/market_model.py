@@ -1,8 +1,8 @@
-"""The market model: one factor, fat tails, changing volume, and a weak reversal that can be learnt.
+"""The market model: one factor, fat tails, changing volume, and a weak reversal that a model can learn.
 
-Every draw and every result of a transcendental function is rounded at once. What follows is only
-addition, multiplication and rounding, which IEEE 754 fixes to the last bit, so that the bytes are
-the same with any numpy, libm or processor. RandomState's streams are frozen by numpy's promise.
+Every draw and every result of a transcendental function is rounded at once. All other operations are
+addition, multiplication and rounding, which IEEE 754 fixes to the last bit, so the bytes are the same
+with any numpy, libm or processor. numpy guarantees that RandomState's streams never change.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-LAG = 2  # the label is the return from tomorrow to the day after: what drives it must be known by then
+LAG = 2  # the label is the return from tomorrow to the day after; its signal must be known before that
 LOOK_BACK = 5
-REVERSAL = 0.07  # of a day's own volatility, per standard deviation of the past week
-CHASE = 0.03  # the same for a burst of volume, as strong or as weak
+REVERSAL = 0.07  # in units of a day's own volatility, per standard deviation of the past week
+CHASE = 0.03  # the same, for a burst of volume
 LARGEST_MOVE = 0.25
 
 
 @dataclass(frozen=True)
 class Bars:
-    """Daily bars, days by symbols; prices adjusted so that the first is near 1."""
+    """Daily bars in arrays of days by symbols; prices are adjusted so that the first is near 1."""
 
     opening: Floats
     high: Floats
@@ -40,12 +40,12 @@ class Bars:
 
 
 def fixed(values: ArrayLike, decimals: int = 6) -> Floats:
-    """Round away what differs between machines."""
+    """Return rounded values, without the digits that differ between machines."""
     return np.asarray(values, dtype=np.float64).round(decimals)
 
 
 def draw_market(rng: np.random.RandomState, symbols: int, days: int) -> Bars:
-    """Draw a whole market."""
+    """Return the bars of a random market."""
     market = _market_returns(rng, days)
     spread = fixed(0.010 + 0.012 * rng.random_sample(symbols))
     activity = _activity(rng, symbols, days)
@@ -75,7 +75,7 @@ def _market_returns(rng: np.random.RandomState, days: int) -> Floats:
 
 
 def _activity(rng: np.random.RandomState, symbols: int, days: int) -> Floats:
-    """Trade more on some days than on others, with a memory of some days."""
+    """Return the trading activity, which is autocorrelated over some days."""
     shocks = fixed(rng.standard_normal((days, symbols)))
     level = np.zeros((days, symbols))
     for day in range(1, days):
@@ -96,7 +96,7 @@ def _returns(rng: np.random.RandomState, market: Floats, spread: Floats, activit
 
 
 def _volume_bursts(activity: Floats) -> Floats:
-    """Compare each day's volume with the month before it, between -1 and 1."""
+    """Return each day's volume relative to the month before it, between -1 and 1."""
     burst = np.zeros_like(activity)
     for day in range(20, len(activity)):
         month = activity[day - 20 : day].sum(axis=0) / 20
@@ -105,7 +105,7 @@ def _volume_bursts(activity: Floats) -> Floats:
 
 
 def _pull(own: Floats, spread: Floats, burst: Floats, day: int) -> Floats:
-    """Say what the past pulls today's return towards, in standard deviations."""
+    """Return the predictable part of today's returns, in standard deviations."""
     known = day - LAG + 1
     if known < LOOK_BACK:
         return np.zeros_like(spread)
@@ -125,7 +125,7 @@ def _ranges(rng: np.random.RandomState, close: Floats, spread: Floats) -> tuple[
 
 
 def _factors(rng: np.random.RandomState, symbols: int, days: int) -> Floats:
-    """Split some shares: before a split the raw price is higher, so the factor is lower."""
+    """Return the adjustment factors; before a split the raw price is higher, so the factor is lower."""
     raw = np.rint(20 + 180 * rng.random_sample(symbols))
     factor = np.tile(fixed(1 / raw), (days, 1))
     for symbol in np.flatnonzero(rng.random_sample(symbols) < 0.3):  # noqa: PLR2004 - three in ten split once

@@ -1,4 +1,4 @@
-"""Days on which a market like New York's is open; made-up data wants believable dates, no more."""
+"""Trading days by New York's holiday rules, so that synthetic data has plausible dates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ JUNETEENTH_SINCE = 2022
 
 
 def trading_days(start: date, count: int) -> list[date]:
-    """List the first `count` open days from `start` on."""
+    """Return the first `count` open days from `start` on."""
     days: list[date] = []
     closed: frozenset[date] = frozenset()
     day, year = start, 0
@@ -23,12 +23,12 @@ def trading_days(start: date, count: int) -> list[date]:
 
 
 def holidays(year: int) -> frozenset[date]:
-    """Give the days of a year on which New York is closed by rule."""
+    """Return the days of a year on which New York is closed by rule."""
     fixed = [date(year, 7, 4), date(year, 12, 25)]
     if year >= JUNETEENTH_SINCE:
         fixed.append(date(year, 6, 19))
     new_year = date(year, 1, 1)
-    if new_year.weekday() != SATURDAY:  # the exchange does not make up for a Saturday in the old year
+    if new_year.weekday() != SATURDAY:  # the exchange does not close on the Friday before
         fixed.append(new_year)
     floating = [
         _nth_weekday(year, 1, MONDAY, 3),
@@ -52,7 +52,7 @@ def _observed(day: date) -> date:
 
 
 def _easter(year: int) -> date:
-    """Find Easter Sunday by the anonymous Gregorian computus."""
+    """Return Easter Sunday by the anonymous Gregorian computus."""
     golden, century, rest = year % 19, year // 100, year % 100
     epact = (19 * golden + century - century // 4 - (century - (century + 8) // 25 + 1) // 3 + 15) % 30
     weekday = (32 + 2 * (century % 4) + 2 * (rest // 4) - epact - rest % 4) % 7

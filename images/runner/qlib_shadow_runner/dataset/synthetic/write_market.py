@@ -1,4 +1,4 @@
-"""The made-up market as files in Qlib's layout: late listings, delistings and suspended days included."""
+"""Write the made-up market in Qlib's layout, with late listings, delistings and suspended days."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNIVERSE: Final = "demo"
 
 @dataclass(frozen=True)
 class Listing:
-    """When one symbol trades: first and last day, and a pause in between."""
+    """The first and last trading day of a symbol, and a suspension in between."""
 
     symbol: str
     first: int
@@ -32,7 +32,7 @@ class Listing:
 
 def write_market(folder: Path, *, seed: int, symbols: int, start: date, days: int) -> None:
     """Write calendars, instruments and features into an empty folder."""
-    rng = np.random.RandomState(seed)  # its stream is frozen for ever
+    rng = np.random.RandomState(seed)  # its stream never changes
     calendar = [day.isoformat() for day in trading_days(start, days)]
     bars = draw_market(rng, symbols, days)
     listings = _listings(rng, symbols, days)
@@ -46,7 +46,7 @@ def write_market(folder: Path, *, seed: int, symbols: int, start: date, days: in
 
 
 def _listings(rng: np.random.RandomState, symbols: int, days: int) -> list[Listing]:
-    """Let one in ten come late, one in twenty go early, and one in twelve pause."""
+    """Return listings of which 10% start late, 5% end early and 8% are suspended for some days."""
     rows = []
     for number in range(symbols):
         fate = rng.random_sample()
@@ -107,7 +107,7 @@ def _write_symbol(folder: Path, listing: Listing, columns: dict[str, Floats]) ->
     home.mkdir(parents=True)
     for name, values in columns.items():
         content = np.concatenate([[listing.first], values + 0.0]).astype("<f4")
-        content[np.isnan(content)] = np.nan  # one bit pattern for "nothing", whatever made it
+        content[np.isnan(content)] = np.nan  # one bit pattern for every NaN
         (home / f"{name}.day.bin").write_bytes(content.tobytes())
 
 

@@ -1,7 +1,7 @@
-"""Loaded by every Python below the qrun stage: no network calls, and a word to the supervisor about each.
+"""Loaded by every Python below the qrun stage: refuses network calls and reports them to the supervisor.
 
 Python finds this module because the launcher puts its folder first on PYTHONPATH. It knows the standard
-library alone, since a grandchild may be another Python, and hands on to the sitecustomize that it hides.
+library alone, since a grandchild may be another Python, and loads the sitecustomize that it hides.
 """
 # ruff: noqa: INP001 - a folder on sys.path, not a package
 
@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - as t
 
 
 def destination(event: str, arguments: tuple[object, ...]) -> str | None:
-    """Give the address of an attempt to reach the network, or None for what is none."""
+    """Return the address of an attempt to reach the network; None for any other event."""
     if event in LOOKUPS:
         return _looked_up(*arguments[:2])
     if event in CALLS and isinstance(arguments[1], tuple):  # a local socket's address is text
@@ -30,7 +30,7 @@ def destination(event: str, arguments: tuple[object, ...]) -> str | None:
 
 
 def _looked_up(host: object, port: object = None) -> str | None:
-    """Let numbers and this machine's own names pass where no port says what they are looked up for."""
+    """Return the name that is looked up, unless it is a number or this machine's, and no port is named."""
     name = host.decode(errors="replace") if isinstance(host, bytes) else host
     if not isinstance(name, str) or not name:
         return None
@@ -44,9 +44,9 @@ def _joined(host: object, port: object = None) -> str:
 
 
 def place() -> str:
-    """Name the innermost line that is not the standard library's."""
+    """Return the innermost line of code that is not the standard library's."""
     library = os.path.dirname(os.__file__)  # noqa: PTH120
-    frame = sys._getframe(3)  # noqa: SLF001 - above this function, tell and refuse
+    frame = sys._getframe(3)  # noqa: SLF001 - above this function, send_attempt and refuse
     while frame.f_back is not None:
         file = frame.f_code.co_filename
         if not file.startswith("<frozen") and (not file.startswith(library) or "site-packages" in file):
@@ -56,18 +56,18 @@ def place() -> str:
 
 
 def send_attempt(address: str) -> None:
-    """Write one line into the supervisor's pipe; nobody there is no reason to let the call pass."""
-    told = {"address": address, "pid": os.getpid(), "place": place()}
+    """Write one line to the supervisor's pipe; the call is refused also where that fails."""
+    fields = {"address": address, "pid": os.getpid(), "place": place()}
     try:
         channel = os.open(os.environ[ENV_CHANNEL], os.O_WRONLY | os.O_NONBLOCK)
-        os.write(channel, json.dumps(told).encode() + b"\n")
+        os.write(channel, json.dumps(fields).encode() + b"\n")
         os.close(channel)
     except (OSError, KeyError):
         pass
 
 
 def refuse(event: str, arguments: tuple[object, ...]) -> None:
-    """Refuse what goes to the network; the supervisor ends the run, whoever catches the exception."""
+    """Refuse a call that goes to the network; the supervisor ends the run even if this error is caught."""
     if not event.startswith("socket."):
         return
     address = destination(event, arguments)

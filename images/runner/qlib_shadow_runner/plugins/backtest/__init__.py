@@ -1,15 +1,15 @@
-"""Qlib's daily backtest, the same to the last bit, without a search in pandas for every price.
+"""Qlib's daily backtest with the same bits, without a pandas lookup for every price.
 
-    panel         quotes as arrays, one row a day and one column an instrument
-    exchange      Qlib's exchange, asking the panel
-    strategy      Qlib's TopkDropoutStrategy, ranking on arrays
-    signal        the scores of each day, and pandas' order of them
-    bookkeeping   what the account keeps of each day
-    executor      Qlib's executor, with that account
-    correlation   the correlation of two series on each day
-    records       the analysis of the signals, with that
+    strategy        Qlib's TopkDropoutStrategy, ranking on arrays
+    executor        Qlib's executor, with a faster account
+    exchange        Qlib's exchange, over a panel of quotes
+    records         the analysis of the signals, with correlations on arrays
+    _scores         the scores of each day, and pandas' order of them
+    _panel          quotes as arrays, one row a day and one column an instrument
+    _bookkeeping    the account's positions and figures of each day
+    _correlation    the correlation of two series on each day
 
-What is traded, at what price and cost, is decided by Qlib's own code; replaced is only how it finds what it
-decides by. Each class is named in a workflow by class path, takes what Qlib's takes, and leaves what it does
-not know to it.
+Qlib's own code decides what is traded, at what price and cost; only how it finds the inputs of its decisions
+is replaced. Each class takes the arguments of Qlib's class of the same name, and leaves unsupported cases to
+it.
 """

@@ -1,4 +1,4 @@
-"""Qlib's exchange for daily bars: quotes by the fast loader, answers from a panel of arrays."""
+"""Qlib's exchange for daily bars: reads quotes by our loader, and looks them up in a panel of arrays."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from qlib.backtest.decision import OrderDir
 from qlib.data import D
 
 from qlib_shadow_runner.engine.expressions import Unsupported
-from qlib_shadow_runner.plugins.backtest.bookkeeping import is_plain
-from qlib_shadow_runner.plugins.backtest.panel import PanelQuote
-from qlib_shadow_runner.plugins.feature_stats import FeatureStats
-from qlib_shadow_runner.plugins.loader import FeatureComputation, FeatureRequest, QlibDataLoader
+from qlib_shadow_runner.plugins._feature_computation import FeatureComputation
+from qlib_shadow_runner.plugins._feature_request import FeatureRequest
+from qlib_shadow_runner.plugins._feature_stats import FeatureStats
+from qlib_shadow_runner.plugins.backtest._bookkeeping import is_plain
+from qlib_shadow_runner.plugins.backtest._panel import PanelQuote
+from qlib_shadow_runner.plugins.loader import QlibDataLoader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +30,11 @@ LIMITS: Final[Mapping[int | None, tuple[str, ...]]] = {
     OrderDir.BUY: ("limit_buy",),
     OrderDir.SELL: ("limit_sell",),
 }
-"""What forbids a trade in a direction, or in any."""
+"""The columns that forbid a trade in one direction, or in any."""
 
 
 class Exchange(exchange.Exchange):  # type: ignore[misc]
-    """Qlib's exchange with the same arguments; what is not daily, or has quotes of its own, is Qlib's."""
+    """Qlib's exchange with the same arguments; other frequencies and extra quotes are left to Qlib."""
 
     codes: Any
     """A universe as Qlib describes it, or the names of instruments."""
@@ -44,7 +46,7 @@ class Exchange(exchange.Exchange):  # type: ignore[misc]
         super().__init__(freq=freq, **kwargs)
 
     def get_quote_from_qlib(self) -> None:
-        """Read the quotes, and see what they allow."""
+        """Read the quotes, and set the limits and the trade unit as Qlib does."""
         if not self._is_plain:
             super().get_quote_from_qlib()
             return
@@ -58,15 +60,14 @@ class Exchange(exchange.Exchange):  # type: ignore[misc]
         self._update_limit(self.limit_threshold)
 
     def _read_quotes(self) -> pd.DataFrame:
-        # Neither kept in the cache nor told: they cost little, and a run's features are other ones.
-        by = QlibDataLoader(sorted(self.all_fields))
+        # Without cache and statistics: quotes cost little, and are not the run's features.
+        loader = QlibDataLoader(sorted(self.all_fields))
+        span = self.codes, self.start_time, self.end_time
         try:
-            return FeatureComputation(
-                by, FeatureRequest.of(by, self.codes, self.start_time, self.end_time), FeatureStats(), None
-            ).frame()
-        except Unsupported as why:
-            self.logger.warning("The quotes are read by Qlib's own engine: it alone understands %s.", why)
-            frame: pd.DataFrame = super(QlibDataLoader, by).load(self.codes, self.start_time, self.end_time)
+            return FeatureComputation(loader, FeatureRequest.of(loader, *span), FeatureStats(), None).frame()
+        except Unsupported as what:
+            self.logger.warning("The quotes are read by Qlib's own engine: it alone understands %s.", what)
+            frame: pd.DataFrame = super(QlibDataLoader, loader).load(*span)
             return frame
 
     def _lacks_factors(self) -> bool:
@@ -82,7 +83,7 @@ class Exchange(exchange.Exchange):  # type: ignore[misc]
     def is_stock_tradable(
         self, stock_id: str, start_time: Any, end_time: Any, direction: int | None = None
     ) -> bool:
-        """Say whether an instrument is neither suspended nor at a limit."""
+        """Return whether an instrument is neither suspended nor at a limit."""
         if self._is_plain and direction in LIMITS:
             known = self.quote.may_trade(stock_id, start_time, end_time, LIMITS[direction])
             if known is not None:
@@ -90,7 +91,7 @@ class Exchange(exchange.Exchange):  # type: ignore[misc]
         return bool(super().is_stock_tradable(stock_id, start_time, end_time, direction))
 
     def check_stock_suspended(self, stock_id: str, start_time: Any, end_time: Any) -> bool:
-        """Say whether an instrument has no close in a span of time."""
+        """Return whether an instrument has no close in a span of time."""
         if not self._is_plain:
             return bool(super().check_stock_suspended(stock_id, start_time, end_time))
         close = self.quote.close(stock_id, start_time, end_time)
@@ -99,7 +100,7 @@ class Exchange(exchange.Exchange):  # type: ignore[misc]
     def _calc_trade_info_by_order(
         self, order: Order, position: BasePosition | None, dealt_order_amount: dict[str, float]
     ) -> tuple[float, float, float]:
-        """Value an order; one that sells all that there is as if nobody had asked how much that is."""
+        """Return price, value and cost of an order, with a short path for the sale of a whole holding."""
         if position is not None and is_plain(position) and order.direction == OrderDir.SELL:
             found = super()._calc_trade_info_by_order(order, None, dealt_order_amount)
             _, value, cost = found

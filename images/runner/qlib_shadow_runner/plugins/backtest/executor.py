@@ -1,4 +1,4 @@
-"""Qlib's executor for daily bars, whose account keeps its books faster."""
+"""Qlib's executor for daily bars, with an account that records each day faster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qlib.backtest import executor
 from qlib.backtest.utils import TradeCalendarManager
 
-from qlib_shadow_runner.plugins.backtest.bookkeeping import DailyAccount
+from qlib_shadow_runner.plugins.backtest._bookkeeping import DailyAccount
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class StepCalendar(TradeCalendarManager):  # type: ignore[misc]
-    """Qlib's calendar, which makes the two ends of a step once."""
+    """Qlib's calendar, which computes the two ends of a step once."""
 
     def reset(self, *given: Any, **named: Any) -> None:
-        """Begin anew."""
+        """Reset as Qlib does, and forget all steps."""
         self._spans: dict[int, Span] = {}
         super().reset(*given, **named)
 
     def get_step_time(self, trade_step: int | None = None, shift: int = 0) -> Span:
-        """Give both ends of a step."""
+        """Return both ends of a step."""
         step = (self.trade_step if trade_step is None else trade_step) - shift
         if step not in self._spans:
             self._spans[step] = super().get_step_time(step)
@@ -42,7 +42,7 @@ class SimulatorExecutor(executor.SimulatorExecutor):  # type: ignore[misc]
     dealt_order_amount: dict[str, float]
 
     def reset(self, common_infra: CommonInfrastructure | None = None, **kwargs: Any) -> None:
-        """Begin anew, by a calendar of ours."""
+        """Reset as Qlib does, with our calendar."""
         span = {name: kwargs.get(name) for name in ("start_time", "end_time")}
         if not kwargs.keys().isdisjoint(span) and not hasattr(self.level_infra, "trade_calendar"):
             calendar = StepCalendar(self.time_per_step, **span, level_infra=self.level_infra)
@@ -54,7 +54,7 @@ class SimulatorExecutor(executor.SimulatorExecutor):  # type: ignore[misc]
         common_infra: CommonInfrastructure,
         copy_trade_account: bool = False,  # noqa: FBT001, FBT002 - Qlib's argument
     ) -> None:
-        """Take the account over, before anybody has traded on it."""
+        """Replace the account by ours, before the first trade."""
         if common_infra.has("trade_account"):
             account = common_infra.get("trade_account")
             if not isinstance(account, DailyAccount):
@@ -64,13 +64,13 @@ class SimulatorExecutor(executor.SimulatorExecutor):  # type: ignore[misc]
     def _collect_data(
         self, trade_decision: BaseTradeDecision, level: int = 0
     ) -> tuple[list[Trade], dict[str, list[Trade]]]:
-        """Deal the orders of a step, all of which are of the same day."""
+        """Execute the orders of a step, which are all of one day, and return the trades."""
         orders = self._get_order_iterator(trade_decision)
         if self.verbose or not orders:
             return super()._collect_data(trade_decision, level)  # type: ignore[no-any-return]
         self._begin_day(self.trade_calendar.get_step_time()[0].floor(freq="D"))
-        dealt = [self._deal(order) for order in orders]
-        return dealt, {"trade_info": dealt}
+        trades = [self._deal(order) for order in orders]
+        return trades, {"trade_info": trades}
 
     def _begin_day(self, day: pd.Timestamp) -> None:
         if self.deal_day is None or day > self.deal_day:

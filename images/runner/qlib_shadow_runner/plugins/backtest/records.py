@@ -1,4 +1,4 @@
-"""Qlib's analysis of the signals as a step of ours, correlating on arrays. Loaded by qrun, by class path."""
+"""Qlib's analysis of the signals with a checkpoint, and with correlations on arrays."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from qlib_shadow_runner.plugins import records
-from qlib_shadow_runner.plugins.backtest.correlation import calc_ic
+from qlib_shadow_runner.plugins.backtest._correlation import calc_ic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 class SigAnaRecord(records.SigAnaRecord):
-    """How well the predictions foresaw the labels; a long and a short side are Qlib's."""
+    """The correlation of the predictions with the labels; a long-short analysis is left to Qlib."""
 
     def _generate(self, label: Any = None, **kwargs: Any) -> Mapping[str, Any] | None:
         if label is None:

@@ -1,4 +1,4 @@
-"""Qlib's TopkDropoutStrategy, choosing by arrays what to sell and buy; orders are made as Qlib makes them."""
+"""Qlib's TopkDropoutStrategy, which chooses on arrays what to sell and buy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qlib.backtest.decision import Order, OrderDir, TradeDecisionWO
 from qlib.contrib.strategy import signal_strategy
 
-from qlib_shadow_runner.plugins.backtest.bookkeeping import QuickPosition, copy_of
-from qlib_shadow_runner.plugins.backtest.scores import Scores
+from qlib_shadow_runner.plugins.backtest._bookkeeping import QuickPosition, copy_of
+from qlib_shadow_runner.plugins.backtest._scores import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from qlib.backtest.exchange import Exchange
     from qlib.backtest.position import Position
 
-    from qlib_shadow_runner.plugins.backtest.scores import DayScores
+    from qlib_shadow_runner.plugins.backtest._scores import DayScores
 
 
 @dataclass(frozen=True)
 class TradeChoice:
-    """What to sell of what is held, and what to buy."""
+    """What to sell, and what to buy."""
 
     sell: frozenset[str]
     buy: list[str]
@@ -32,7 +32,7 @@ class TradeChoice:
 
 @dataclass(frozen=True)
 class TradingDay:
-    """The day that is traded on, and who knows what can be traded."""
+    """The day of a decision, and the exchange that decides what may be traded on it."""
 
     start: pd.Timestamp
     end: pd.Timestamp
@@ -40,30 +40,30 @@ class TradingDay:
     forbids_all_at_limit: bool
 
     def may_trade(self, code: str, direction: OrderDir | None) -> bool:
-        """Say whether an instrument may be traded, in a direction or in any."""
+        """Return whether an instrument may be traded, in one direction or in both."""
         return bool(self.exchange.is_stock_tradable(code, self.start, self.end, direction))
 
-    def may(self, code: str, direction: OrderDir) -> bool:
-        """Say whether it may be sold or bought."""
+    def allows(self, code: str, direction: OrderDir) -> bool:
+        """Return whether an order in this direction may be made."""
         return self.may_trade(code, None if self.forbids_all_at_limit else direction)
 
     def order(self, code: str, amount: float, direction: OrderDir) -> Order:
-        """Make an order."""
+        """Return an order of this day."""
         return Order(
             stock_id=code, amount=amount, start_time=self.start, end_time=self.end, direction=direction
         )
 
 
 class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[misc]
-    """Qlib's strategy with the same arguments; choosing at random, and signals of other kinds, are Qlib's."""
+    """Qlib's strategy with the same arguments; random choices and other kinds of signals are left to Qlib."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        is_known = self.method_sell == "bottom" and self.method_buy == "top"
-        self._scores = Scores.of(self.signal) if is_known else None
+        is_supported = self.method_sell == "bottom" and self.method_buy == "top"
+        self._scores = Scores.of(self.signal) if is_supported else None
 
     def generate_trade_decision(self, execute_result: Any = None) -> TradeDecisionWO:
-        """Decide what to sell and to buy today, by yesterday's scores."""
+        """Return the orders of a day, decided by the scores of the day before."""
         if self._scores is None:
             return super().generate_trade_decision(execute_result)
         step = self.trade_calendar.get_trade_step()
@@ -93,7 +93,7 @@ class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[
     def _first(self, codes: Sequence[str], count: int, day: TradingDay) -> list[str]:
         if not self.only_tradable:
             return list(codes[:count])
-        # Qlib looks whether there are enough only when it has found one.
+        # Qlib compares with the count only after it has found one.
         return list(islice((code for code in codes if day.may_trade(code, None)), max(count, 1)))
 
     def _last(self, codes: Sequence[str], count: int, day: TradingDay) -> list[str]:
@@ -102,7 +102,7 @@ class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[
     def _sell(self, codes: Sequence[str], position: Position, day: TradingDay) -> tuple[float, list[Order]]:
         cash, orders = position.get_cash(), []
         for code in codes:
-            if not day.may(code, OrderDir.SELL) or self._is_too_new(position, code):
+            if not day.allows(code, OrderDir.SELL) or self._is_too_new(position, code):
                 continue
             order = day.order(code, position.get_stock_amount(code=code), OrderDir.SELL)
             if self.trade_exchange.check_order(order):
@@ -119,7 +119,7 @@ class TopkDropoutStrategy(signal_strategy.TopkDropoutStrategy):  # type: ignore[
         value = cash * self.risk_degree / len(codes) if codes else 0
         exchange, orders = self.trade_exchange, []
         for code in codes:
-            if not day.may(code, OrderDir.BUY):
+            if not day.allows(code, OrderDir.BUY):
                 continue
             price = exchange.get_deal_price(code, day.start, day.end, direction=OrderDir.BUY)
             factor = exchange.get_factor(code, day.start, day.end)

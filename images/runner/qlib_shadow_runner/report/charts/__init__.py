@@ -1,1 +1,1 @@
-"""The pictures: drawn by Matplotlib, coloured by the page that shows them."""
+"""The charts: drawn by Matplotlib, coloured by the page that shows them."""

@@ -1,7 +1,7 @@
-"""From a drawing to an SVG that belongs into a page, or to a PNG.
+"""Convert a Matplotlib figure to an SVG for a page, or to a PNG.
 
-The drawing is made in marker colours, which become CSS variables, so that one picture is right on light and
-on dark ground and on paper. The bytes follow from the data alone: no date, and ids made from the chart's
+The figure is drawn in marker colours, which become CSS variables, so that one chart is right on light and
+dark backgrounds and on paper. The bytes depend on the data alone: no date, and ids made from the chart's
 name.
 """
 
@@ -39,7 +39,7 @@ MARKERS: Final[Mapping[str, str]] = {
     "bad": "#080808",
     **{f"run{number}": f"#0{number:x}0b0c" for number in range(1, 9)},
 }
-"""Colours that nobody uses, by the CSS variable that takes their place."""
+"""Marker colours, by the CSS variable that replaces each."""
 PRINTED: Final[Mapping[str, str]] = {
     "ink": "#1a1f27",
     "muted": "#56606e",
@@ -58,36 +58,36 @@ PRINTED: Final[Mapping[str, str]] = {
     "run7": "#6a5d00",
     "run8": "#56606e",
 }
-"""The same on white, for PNGs; the page's style says them again."""
+"""The colours on white, for PNGs; the page's style repeats them."""
 HALF: Final = (420, 250)
 WIDE: Final = (840, 270)
 NARROW: Final = (420, 270)
-"""Sizes in CSS pixels; a page scales them, so that text must be large enough on the smallest screen."""
+"""Sizes in CSS pixels; a page scales charts, so text must be large enough on the smallest screen."""
 FONT: Final = 11
 DPI: Final = 72
 PNG_DPI: Final = 216
 DIGITS: Final = re.compile(r"(?<=\d\.\d\d)\d+")
 TICKS: Final = 6
-"""Days that are named below a chart, at most; narrow ones have room for no more."""
+"""The most days that are labelled below a chart, also a narrow one."""
 MONTHS: Final = (1, 2, 3, 6, 12, 24, 60, 120)
-"""How many months may lie between them."""
+"""The numbers of months between labelled days."""
 A_YEAR: Final = 12
 FEW: Final = 2
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One picture with what it says in words."""
+    """A chart with its description."""
 
     name: str
     title: str
     says: str
-    """What a person sees in it, for those who do not see it."""
+    """A text for readers who do not see the chart."""
     draw: Callable[[Axes, Mapping[str, str]], None]
     size: tuple[int, int] = HALF
 
     def svg(self, size: tuple[int, int] | None = None, variant: str = "") -> Markup:
-        """Draw it for a page."""
+        """Return the chart as an SVG for a page."""
         name = f"{self.name}{variant}"
         figure = self._figure(MARKERS, size or self.size, name)
         stream = io.StringIO()
@@ -98,7 +98,7 @@ class Chart:
         return Markup(_for_a_page(stream.getvalue(), name, self.title, self.says))  # noqa: S704 - escaped there
 
     def png(self) -> bytes:
-        """Draw it for those who paste."""
+        """Return the chart as a PNG."""
         size = self.size
         figure = self._figure(PRINTED, size, self.name)
         figure.axes[0].set_title(self.title, loc="left", fontsize=FONT + 1, color=PRINTED["ink"])
@@ -127,17 +127,17 @@ class Chart:
 
 
 def date_axis(axes: Axes) -> None:
-    """Show days by as few words as they need, each with its year; to be called when all is drawn."""
+    """Label few days of a date axis, each with its year; call this after drawing."""
     axes.margins(x=0.01)
     days, form = ticks_between(*axes.get_xlim())
     axes.set_xticks(days.astype("int64").tolist(), [f"{day:{form}}" for day in days.tolist()])
 
 
 def ticks_between(low: float, high: float) -> tuple[np.ndarray, str]:
-    """Choose the days to name between two of Matplotlib's numbers, days since 1970, and how to write them.
+    """Return the days to label between two of Matplotlib's numbers (days since 1970), and their format.
 
-    They are the first of a month where there is room for two of them or more. Matplotlib's own locator finds
-    none that fits some spans, such as three years, and says so in the run's log.
+    They are firsts of a month if at least two fit. Matplotlib's own locator finds
+    none for some spans, such as three years, and warns about it in the run's log.
     """
     first, last = (np.datetime64(round(day), "D") for day in (math.ceil(low), math.floor(high)))
     months = np.arange(first.astype("M8[M]"), last.astype("M8[M]") + 1)
@@ -153,7 +153,7 @@ def ticks_between(low: float, high: float) -> tuple[np.ndarray, str]:
 
 
 def percent_axis(axes: Axes) -> None:
-    """Show shares as percent."""
+    """Label shares in percent."""
     axes.yaxis.set_major_formatter(lambda value, _: f"{round(value * 100, 6):g}%".replace("-", MINUS))
 
 
@@ -170,7 +170,7 @@ def _settings(name: str) -> Any:
 
 
 def _dress(axes: Axes, colours: Mapping[str, str]) -> None:
-    """Take away what is not data."""
+    """Remove what is not data."""
     axes.patch.set_visible(False)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
@@ -182,7 +182,7 @@ def _dress(axes: Axes, colours: Mapping[str, str]) -> None:
 
 
 def _legend(axes: Axes, colours: Mapping[str, str]) -> None:
-    """Name the lines above the data, where they cover nothing."""
+    """Put the legend above the data, where it covers nothing."""
     handles, _ = axes.get_legend_handles_labels()
     if handles:
         axes.legend(
@@ -193,7 +193,7 @@ def _legend(axes: Axes, colours: Mapping[str, str]) -> None:
 
 
 def _for_a_page(drawn: str, name: str, title: str, says: str) -> str:
-    """Take what is for a file out, and put in what is for a page."""
+    """Remove the parts of an SVG that only a file needs, and add those that a page needs."""
     svg = drawn[drawn.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
@@ -211,7 +211,7 @@ def _for_a_page(drawn: str, name: str, title: str, says: str) -> str:
 
 
 def _rounded(tag: re.Match[str]) -> str:
-    """Drop the digits that no screen shows; what is outside of tags is text."""
+    """Round the numbers within tags; text outside of tags stays."""
     return DIGITS.sub("", tag[0])
 
 

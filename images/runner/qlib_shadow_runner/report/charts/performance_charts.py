@@ -1,4 +1,4 @@
-"""The backtest in pictures."""
+"""The charts of the backtest."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.analysis.backtest import Backtest
 
 SMOOTH = 21
-"""Days over which a restless series is averaged."""
+"""The days over which a volatile series is averaged."""
 
 
 def performance_charts(backtest: Backtest, holdings: pd.DataFrame | None) -> Iterator[Chart]:
-    """Give every picture that there is data for."""
+    """Return every chart for which there is data."""
     yield _growth(backtest)
     yield _underwater(backtest)
     yield from _excess(backtest)

@@ -1,4 +1,4 @@
-"""The signal in pictures."""
+"""The charts of the signal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BINS = 31
 
 
 def signal_charts(signals: Signals) -> Iterator[Chart]:
-    """Give every picture that there is data for."""
+    """Return every chart for which there is data."""
     named = {"IC": signals.outputs.ic, "Rank IC": signals.outputs.rank_ic}
     series = {
         name: found.dropna() for name, found in named.items() if found is not None and found.notna().any()
@@ -106,11 +106,11 @@ def _groups(groups: pd.DataFrame) -> Chart:
         names = ["1 best", *map(str, range(2, GROUPS)), f"{GROUPS} worst"]
         axes.set_xticks(range(GROUPS), names)
 
-    told = ", ".join(points(value / BASIS_POINTS) for value in means)
+    shares = ", ".join(points(value / BASIS_POINTS) for value in means)
     return Chart(
         "groups",
         "Mean label by fifth of the scores, in basis points",
-        f"From the best fifth to the worst: {told}.",
+        f"From the best fifth to the worst: {shares}.",
         draw,
     )
 

@@ -1,9 +1,9 @@
-// Little that the pages cannot do by themselves: bring what is shown up to date, follow a log, filter at once.
+// What HTML alone cannot do: refresh what is shown, follow a log, filter when a status is selected.
 "use strict";
 
 const hidden = () => document.visibilityState === "hidden";
 
-// What is the same stays as it is, with what is selected in it.
+// Elements that have not changed stay, with their focus and selection.
 function swap(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   const alike = old.cloneNode(false).isEqualNode(fresh.cloneNode(false));
@@ -39,14 +39,14 @@ async function followLog() {
   if (!hidden()) {
     try {
       const answer = await fetch(log.dataset.from + log.dataset.next, { cache: "no-store" });
-      const piece = await answer.json();
+      const part = await answer.json();
       const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-      if (piece.next < Number(log.dataset.next)) log.textContent = "";
+      if (part.next < Number(log.dataset.next)) log.textContent = "";
       document.body.classList.remove("cut-off");
-      log.append(piece.text);
-      log.dataset.next = piece.next;
+      log.append(part.text);
+      log.dataset.next = part.next;
       if (atEnd) log.scrollTop = log.scrollHeight;
-      ended = piece.ended && piece.text === "";
+      ended = part.ended && part.text === "";
     } catch {
       document.body.classList.add("cut-off");
     }

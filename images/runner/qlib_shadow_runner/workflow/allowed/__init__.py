@@ -1,1 +1,1 @@
-"""What each part of a workflow may be: the allow-list, as data. `classes` puts it together."""
+"""What each part of a workflow may be: the allow-list, as data that `vetting` puts together."""

@@ -1,7 +1,7 @@
 """Which of Alpha158's factors a handler makes, in the words of Qlib's `Alpha158DL.get_feature_config`.
 
-Qlib lets nobody give it that; the handlers of ours take it as `features`, and check it here, too, when plain
-qrun makes them. Knows nothing of Qlib.
+Qlib's own handlers have no such argument. Ours take it as `features`, and check it here also when plain
+qrun makes them. Imports no Qlib.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ USUAL_WINDOWS: Final = (5, 10, 20, 30, 60)
 
 @dataclass(frozen=True)
 class Different:
-    """A list without repetitions, which would make two columns of one name."""
+    """A list in which no value occurs twice: that would make two columns of one name."""
 
     of: Listed
 
     @property
     def words(self) -> str:
-        """Say it in the middle of a sentence."""
+        """Return what fits, as the middle of a sentence."""
         return f"{self.of.words}, none twice"
 
     def check(self, value: object, where: str) -> None:
-        """Check the list, then that nothing is there twice."""
+        """Refuse a list that does not fit, or that has a value twice."""
         self.of.check(value, where)
         assert isinstance(value, list), "it is a list of words or numbers"
         if len(set(value)) < len(value):
@@ -49,17 +49,17 @@ class Different:
 
 @dataclass(frozen=True)
 class Factors:
-    """Alpha158's parts, of which at least one column must come."""
+    """Alpha158's parts; at least one column must come of them."""
 
     of: Keys
 
     @property
     def words(self) -> str:
-        """Say it in the middle of a sentence."""
+        """Return what fits, as the middle of a sentence."""
         return self.of.words
 
     def check(self, value: object, where: str) -> None:
-        """Check each part, then that something is left."""
+        """Refuse parts that do not fit, or that leave no factor."""
         self.of.check(value, where)
         assert isinstance(value, dict), "it is a mapping"
         if not value:
@@ -91,7 +91,7 @@ FACTORS: Final = Factors(
 
 
 def look_back(features: Mapping[str, Mapping[str, list[int]]]) -> int:
-    """Give the longest window of what was chosen."""
+    """Return the longest window of the chosen factors."""
     days = [features[part].get("windows", USUAL_DAYS) for part in ("price", "volume") if part in features]
     windows = [features["rolling"].get("windows", USUAL_WINDOWS)] if "rolling" in features else []
     return max((most for some in [*days, *windows] for most in some), default=0)

@@ -1,10 +1,11 @@
-"""What is done with predictions: their analysis, and the backtest with its strategy and costs."""
+"""The records: analysis of the predictions, and the backtest with its strategy, exchange and costs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     DAY,
@@ -18,8 +19,7 @@ from qlib_shadow_runner.workflow.shapes import (
 )
 
 NULL: Final = exactly(None)
-FAST: Final = "qlib_shadow_runner.plugins.backtest"
-"""Qlib's own, the same to the last bit, on arrays."""
+
 DATASET_PLACEHOLDER: Final = exactly("<DATASET>")
 MODEL_PLACEHOLDER: Final = exactly("<MODEL>")
 STRATEGY: Final = Keys(
@@ -43,7 +43,7 @@ STRATEGIES: Final = Named(
         for module in (
             "qlib.contrib.strategy",
             "qlib.contrib.strategy.signal_strategy",
-            f"{FAST}.strategy",
+            class_paths.STRATEGY,
         )
     },
 )
@@ -59,7 +59,7 @@ EXECUTORS: Final = Named(
             },
             frozenset({"time_per_step", "generate_portfolio_metrics"}),
         )
-        for module in ("qlib.backtest.executor", f"{FAST}.executor")
+        for module in ("qlib.backtest.executor", class_paths.EXECUTOR)
     },
 )
 SHARE: Final = number(0, 0.5)
@@ -78,13 +78,13 @@ EXCHANGE: Final = Keys(
         ),
         "trade_unit": either(whole(1, 1_000_000), NULL),
     },
-    # Qlib's own defaults differ from release to release; what a trade costs is to be read here.
+    # Qlib's own defaults differ between releases, so a workflow must state what a trade costs.
     frozenset({"deal_price", "open_cost", "close_cost", "min_cost"}),
 )
 EXCHANGES: Final = Named(
     "exchanges",
     {
-        (f"{FAST}.exchange", "Exchange"): Keys(
+        (class_paths.EXCHANGE, "Exchange"): Keys(
             # Qlib tells its own exchange the backtest's days, and no other.
             {**EXCHANGE.fields, "start_time": DAY, "end_time": DAY},
             EXCHANGE.needs | {"start_time", "end_time"},
@@ -102,11 +102,11 @@ class OwnOrNamed:
 
     @property
     def words(self) -> str:
-        """Say it in the middle of a sentence."""
+        """Return what fits, as the middle of a sentence."""
         return f"{self.own.words}; or exchange alone, {EXCHANGES.words}"
 
     def check(self, value: object, where: str) -> None:
-        """Look which it is."""
+        """Refuse what fits neither."""
         is_named = isinstance(value, dict) and "exchange" in value
         (self.named if is_named else self.own).check(value, where)
 
@@ -135,13 +135,13 @@ RECORDS: Final = Named(
     "records",
     {
         # Ours alone: with Qlib's, a busy machine may read metrics that it has only begun to write.
-        ("qlib_shadow_runner.plugins.records", name): takes
+        (class_paths.RECORDS, name): takes
         for name, takes in {
             "SignalRecord": Keys({"model": MODEL_PLACEHOLDER, "dataset": DATASET_PLACEHOLDER}),
             "SigAnaRecord": ANALYSIS,
             "PortAnaRecord": PORTFOLIO,
         }.items()
     }
-    | {(f"{FAST}.records", "SigAnaRecord"): ANALYSIS},
+    | {(class_paths.ANALYSIS, "SigAnaRecord"): ANALYSIS},
     "qlib.workflow.record_temp",
 )

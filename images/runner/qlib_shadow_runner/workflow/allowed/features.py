@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.allowed.alpha158 import FACTORS
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
@@ -82,9 +83,8 @@ READY_MADE: Final = Keys(
     frozenset({*TIMES, *FIT_TIMES}),
 )
 CHOSEN: Final = Keys({**READY_MADE.fields, "features": FACTORS}, READY_MADE.needs)
-"""Of the handlers that are ours; Qlib's takes no options."""
+"""Arguments of our handlers for Alpha158; Qlib's own cannot be given `features`."""
 HANDLER_MODULE: Final = "qlib.contrib.data.handler"
-FAST_MODULE: Final = "qlib_shadow_runner.plugins.handlers"
 OWN_FEATURES: Final = Keys(
     {**TIMES, **STEPS, "shared_processors": PROCESSED, "data_loader": LOADERS},
     frozenset({*TIMES, "data_loader"}),
@@ -93,13 +93,13 @@ HANDLERS: Final = Named(
     "handlers",
     {
         **{
-            (module, name): CHOSEN if module == FAST_MODULE and name.startswith("Alpha158") else READY_MADE
-            for module in (HANDLER_MODULE, FAST_MODULE)
+            (module, name): READY_MADE
+            for module in (HANDLER_MODULE, class_paths.HANDLERS)
             for name in ("Alpha158", "Alpha158vwap", "Alpha360", "Alpha360vwap")
         },
-        ("qlib_shadow_runner.plugins.qlib_handlers", "Alpha158"): CHOSEN,
+        **{(class_paths.HANDLERS, name): CHOSEN for name in ("Alpha158", "Alpha158vwap", "QlibAlpha158")},
         ("qlib.data.dataset.handler", "DataHandlerLP"): OWN_FEATURES,
-        (FAST_MODULE, "DataHandlerLP"): OWN_FEATURES,
+        (class_paths.HANDLERS, "DataHandlerLP"): OWN_FEATURES,
     },
 )
 SPAN: Final = Listed(DAY, 2, 2)

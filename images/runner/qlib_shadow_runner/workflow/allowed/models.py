@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract.fields import fields_of
 from qlib_shadow_runner.contract.kinds import Number, Whole
 from qlib_shadow_runner.contract.spec.workflow import ModelParameters
+from qlib_shadow_runner.workflow import class_paths
 from qlib_shadow_runner.workflow.shapes import (
     BOOLEAN,
     Keys,
@@ -44,7 +45,7 @@ BOOSTING: Final[Mapping[str, Shape]] = {
 }
 """LightGBM's parameters, without those that open files or sockets, such as machines."""
 REPEATABLE: Final = frozenset({"seed", "deterministic", "force_col_wise"})
-"""Without these, the same question has another answer on a machine with other cores."""
+"""Without these, the result depends on the number of cores."""
 ROUNDS: Final = whole(1, 100_000)
 BOOSTED: Final = Keys(
     {
@@ -61,7 +62,7 @@ ENSEMBLE: Final = Keys(
         "loss": exactly("mse"),
         "num_models": whole(1, 50),
         "enable_sr": BOOLEAN,
-        # Qlib's selection of features draws from a generator that nobody seeds.
+        # Qlib's selection of features uses random numbers without a seed.
         "enable_fs": exactly(False),  # noqa: FBT003
         "alpha1": number(0, 100),
         "alpha2": number(0, 100),
@@ -77,7 +78,7 @@ ENSEMBLE: Final = Keys(
 MODELS: Final = Named(
     "models",
     {
-        ("qlib_shadow_runner.plugins.lightgbm", "LGBModel"): BOOSTED,
+        (class_paths.MODEL, "LGBModel"): BOOSTED,
         # Qlib's own LGBModel is this one, but may fail on a busy machine while its metrics are recorded.
         ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): ENSEMBLE,
     },

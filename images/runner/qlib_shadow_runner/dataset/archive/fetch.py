@@ -1,0 +1,199 @@
+"""Fetch a file with a known checksum; a new attempt continues where the connection was lost."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.error import HTTPError
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.crash_points import fault_point
+from qlib_shadow_runner.dataset.archive.failures import LINE_ERRORS, explain, failed
+from qlib_shadow_runner.dataset.archive.free_space import require_space
+from qlib_shadow_runner.dataset.archive.https import Connection
+from qlib_shadow_runner.dataset.archive.partial import CHUNK, Partial
+from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.texts import format_size, print_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from http.client import HTTPResponse
+    from pathlib import Path
+
+    from qlib_shadow_runner.dataset.archive.credentials import Credentials
+    from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
+
+PARTIAL_CONTENT: Final = 206
+RANGE_NOT_SATISFIABLE: Final = 416
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """The limits for retries within one attempt of the stage."""
+
+    tries: int = 5
+    """The number of consecutive tries without a new byte."""
+    timeout: float = 60.0
+    longest_pause: float = 60.0
+    pause: Callable[[float], None] = time.sleep
+    random_fraction: Callable[[], float] = random.random
+
+    def delay(self, stalled: int, wanted: float | None) -> None:
+        """Wait as long as the server asked for, else longer after each try, with a random part."""
+        backoff = min(2.0**stalled, self.longest_pause) * (0.5 + self.random_fraction() / 2)
+        self.pause(backoff if wanted is None else min(wanted, self.longest_pause))
+
+
+@dataclass
+class _Fetch:
+    """The download of one file."""
+
+    connection: Connection
+    sha256: str
+    partial: Partial
+    retry_after: float | None = None
+
+    @property
+    def address(self) -> ArchiveAddress:
+        return self.connection.address
+
+    def attempt(self) -> bool:
+        """Make one request and return whether the whole file has arrived with the right checksum."""
+        if self.partial.size and self.partial.sha256 == self.sha256:
+            return True
+        try:
+            with self._ask() as response:
+                self._receive(response)
+        except LINE_ERRORS as error:
+            self._read_retry_after(error)
+            raise explain(error, self.address) from error
+        return self._check()
+
+    def _ask(self) -> HTTPResponse:
+        headers = {}
+        if self.partial.size:
+            headers["Range"] = f"bytes={self.partial.size}-"
+            if validator := self.partial.validator:
+                headers["If-Range"] = validator
+        return self.connection.get(headers)
+
+    def _read_retry_after(self, error: Exception) -> None:
+        """Handle the headers and the status of an HTTP error."""
+        if not isinstance(error, HTTPError):
+            return
+        after = error.headers.get("Retry-After", "")
+        self.retry_after = float(after) if after.isdecimal() else None
+        if error.code == RANGE_NOT_SATISFIABLE:
+            self.partial.begin(None)
+            error.close()
+            raise failed(
+                f"{self.address.shown}: the file there has become shorter; it is fetched again."
+            ) from error
+
+    def _receive(self, response: HTTPResponse) -> None:
+        total = self._align(response)
+        require_space(
+            self.partial.path.parent, (total or 0) - self.partial.size, f"the rest of {self.address.name}"
+        )
+        progress = ProgressLog(f"download {self.address.name}", total, self.partial.size)
+        while total is None or self.partial.size < total:
+            chunk = response.read1(CHUNK if total is None else min(CHUNK, total - self.partial.size))
+            if not chunk:
+                break
+            self.partial.append(chunk)
+            progress.at(self.partial.size)
+            fault_point("download-chunk")
+        if total is not None and self.partial.size < total:
+            raise failed(
+                f"{self.address.shown}: the line was cut after {format_size(self.partial.size)} "
+                f"of {format_size(total)}."
+            )
+
+    def _align(self, response: HTTPResponse) -> int | None:
+        """Position the partial file at the response's start and return the whole size, or None."""
+        length = response.headers.get("Content-Length", "")
+        if response.status == PARTIAL_CONTENT:
+            return self._continue(response.headers.get("Content-Range", ""))
+        if self.partial.size:
+            print_line(f"download {self.address.name}: the server sends it from the beginning")
+        self.partial.begin(_validator(response))
+        total = int(length) if length.isdecimal() else None
+        print_line(
+            f"download {self.address.shown}" + (f", {format_size(total)}" if total is not None else "")
+        )
+        return total
+
+    def _continue(self, content_range: str) -> int | None:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range.strip())
+        if match is None or int(match[1]) != self.partial.size:
+            self.partial.begin(None)
+            raise failed(f"{self.address.shown}: the server sent another part than the one asked for.")
+        self.partial.resumed = True
+        print_line(f"download {self.address.shown}, continuing after {format_size(self.partial.size)}")
+        return None if match[2] == "*" else int(match[2])
+
+    def _check(self) -> bool:
+        found, size = self.partial.sha256, self.partial.size
+        if found == self.sha256:
+            return True
+        if self.partial.resumed:  # the parts may come from two files, so start again
+            self.partial.begin(None)
+            raise failed(f"{self.address.shown} changed between two attempts; it is fetched again.")
+        self.partial.drop()
+        raise StageError(
+            Reason.CHECKSUM_MISMATCH,
+            f"{self.address.shown} has the SHA-256 {found} ({format_size(size)}), not {self.sha256}. "
+            "Correct spec.dataset.source.archive.sha256 if this file is meant, else find out who changed it.",
+        )
+
+
+def fetch(
+    address: ArchiveAddress,
+    sha256: str,
+    path: Path,
+    *,
+    credentials: Credentials,
+    retry_policy: RetryPolicy | None = None,
+) -> None:
+    """Fetch the whole file to the path; the part that has arrived stays there after a failure."""
+    retry_policy = retry_policy or RetryPolicy()
+    with Partial(path) as partial:
+        job = _Fetch(Connection(address, credentials, retry_policy.timeout), sha256, partial)
+        try:
+            _fetch_with_retries(job, retry_policy)
+        except StageError as failure:
+            if failure.reason is Reason.OUT_OF_DISK:
+                partial.drop()  # a full volume stops every run on it
+            raise
+    fault_point("download-done")
+
+
+def _fetch_with_retries(job: _Fetch, retry_policy: RetryPolicy) -> None:
+    """Try until the file is complete or no try brings new bytes."""
+    stalled, furthest = 0, job.partial.size
+    while True:
+        try:
+            job.attempt()
+        except StageError as failure:
+            if failure.reason is not Reason.DOWNLOAD_FAILED:
+                raise
+            stalled = 0 if job.partial.size > furthest else stalled + 1
+            furthest = max(furthest, job.partial.size)
+            if stalled >= retry_policy.tries:
+                raise failed(f"{failure.message} Nothing more arrived in {stalled} attempts.") from failure
+            print_line(f"{failure.message} Trying again.")
+            retry_policy.delay(stalled, job.retry_after)
+        else:
+            return
+
+
+def _validator(response: HTTPResponse) -> str | None:
+    """Return a value that If-Range accepts, a strong ETag or the date, or None."""
+    etag = response.headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        return etag
+    return response.headers.get("Last-Modified")

@@ -1,0 +1,198 @@
+"""Alerts and dashboard, evaluated by Prometheus' own engine: what fires, what does not, and valid PromQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testcluster import binaries
+from testcluster.commands import run
+from testcluster.errors import UnavailableError
+
+Render = Any
+Series = dict[str, Any]
+FeatureRequest = Callable[..., list[dict[str, Any]]]
+NOW = 1_000_000
+MINUTE, HOUR, DAY = 60, 3600, 86400
+NIGHTLY = {"name": "nightly", "cron": "30 18 * * 1-5", "run": {"spec": {}}}
+DASHBOARD = Path(__file__).parents[2] / "helm/qlib-shadow-operator/files/dashboard.json"
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def ask() -> FeatureRequest:
+    """Return a function that evaluates expressions over series."""
+    try:
+        program = binaries.promql()
+    except UnavailableError as why:
+        pytest.fail(str(why))
+
+    def answers(series: list[Series], *expressions: str) -> list[dict[str, Any]]:
+        queries = [{"expression": expression, "at": NOW} for expression in expressions]
+        found: list[dict[str, Any]] = json.loads(
+            run(program, stdin=json.dumps({"series": series, "queries": queries}))
+        )
+        assert [one["error"] for one in found if "error" in one] == []
+        return found
+
+    return answers
+
+
+@pytest.fixture(scope="module")
+def alerts(render: Render) -> dict[str, str]:
+    """Return the alerts of a release in `research` with one schedule."""
+    objects = render(metrics={"prometheusRule": {"enabled": True}}, schedules=[NIGHTLY])
+    [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
+    return {rule["alert"].removeprefix("QlibShadow"): rule["expr"] for rule in group["rules"]}
+
+
+def series(name: str, *values: tuple[float, float], **labels: str) -> Series:
+    """Return a series: from (seconds ago, value) on it has that value, scraped each minute until now."""
+    points = []
+    begins = [*values, (-MINUTE, 0)]
+    for (ago, value), (until, _) in pairwise(begins):
+        points += [[at, value] for at in range(int(NOW - ago), int(NOW - until), MINUTE)]
+    named = {"__name__": f"qlib_shadow_{name}", "namespace": "research", **labels}
+    return {"labels": named, "points": points}
+
+
+def failed(*values: tuple[float, float], **labels: str) -> Series:
+    """Return a count of failed runs."""
+    return series("runs_finished_total", *values, phase="Failed", reason="OutOfMemory", **labels)
+
+
+def defects(*values: tuple[float, float]) -> Series:
+    """Return a count of reconcile passes that ended in a defect."""
+    return series("reconcile_duration_seconds_count", *values, outcome="defect")
+
+
+def success(hours: float, **labels: str) -> Series:
+    """Return when a series was last complete."""
+    value = NOW - hours * HOUR
+    return series("last_success_timestamp_seconds", (DAY, value), **{"series": "nightly", **labels})
+
+
+def forgotten(hours: float, since: float) -> Series:
+    """Return the same series, which ended when another operator process started some hours ago."""
+    known = success(hours, pod="before")
+    return {**known, "points": [one for one in known["points"] if one[0] < NOW - since * HOUR]}
+
+
+def data_end(days: float) -> Series:
+    """Return when the series' data ended."""
+    return series("dataset_end_timestamp_seconds", (DAY, NOW - days * DAY), series="nightly")
+
+
+RINGS: dict[str, tuple[str, Series]] = {
+    "the first run that fails for a reason": ("RunFailed", failed((2 * MINUTE, 1))),
+    "another one": ("RunFailed", failed((DAY, 1), (10 * MINUTE, 2))),
+    "no success since the weekend and a day": ("NoSuccess", success(77)),
+    "no success since, and an operator that knows of none": ("NoSuccess", forgotten(77, 10)),
+    "a schedule that was never complete": ("NoSuccessKnown", success(1, series="weekly")),
+    "one that a new operator knows nothing of": ("NoSuccessKnown", forgotten(20, 10)),
+    "data that end a week ago": ("DatasetStale", data_end(7)),
+    "a run that waits for a look": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 301))),
+    "a watch that hears nothing": (
+        "OperatorStuck",
+        series("watch_contact_timestamp_seconds", (HOUR, NOW - 301), kind="jobs"),
+    ),
+    "the first defect": ("OperatorStuck", defects((2 * MINUTE, 1))),
+    "another defect": ("OperatorStuck", defects((DAY, 1), (5 * MINUTE, 2))),
+    "an operator that is gone": ("OperatorGone", failed((DAY, 0))),
+    "one of another release in its place": (
+        "OperatorGone",
+        series("build_info", (DAY, 1), namespace="elsewhere"),
+    ),
+}
+IS_SILENT: dict[str, tuple[str, Series]] = {
+    "a run that failed yesterday": ("RunFailed", failed((DAY, 1))),
+    "a failure that another release tells of": (
+        "RunFailed",
+        failed((2 * MINUTE, 1), namespace="elsewhere"),
+    ),
+    "a run that is complete": (
+        "RunFailed",
+        series("runs_finished_total", (MINUTE, 1), phase="Complete", reason="Complete"),
+    ),
+    "a success before the weekend": ("NoSuccess", success(74)),
+    "what a person ran once": ("NoSuccess", success(500, series="lightgbm-alpha158")),
+    "a schedule of another release": ("NoSuccess", success(500, namespace="elsewhere")),
+    "a success that is forgotten, but not long ago": ("NoSuccess", forgotten(74, 10)),
+    "a success, however long ago": ("NoSuccessKnown", success(500)),
+    "data of last week's end": ("DatasetStale", data_end(3)),
+    "work as usual": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 2))),
+    "a watch that was just heard": (
+        "OperatorStuck",
+        series("watch_contact_timestamp_seconds", (HOUR, NOW - 45), kind="jobs"),
+    ),
+    "an old defect": ("OperatorStuck", defects((DAY, 1))),
+    "an operator": ("OperatorGone", series("build_info", (DAY, 1), version="0.1.0")),
+}
+
+
+@pytest.mark.parametrize(("alert", "known"), RINGS.values(), ids=RINGS)
+def test_alert_fires(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
+    """Once, for what is wrong."""
+    [answer] = ask([known], alerts[alert])
+    assert len(answer["found"]) == 1
+
+
+@pytest.mark.parametrize(("alert", "known"), IS_SILENT.values(), ids=IS_SILENT)
+def test_alert_does_not_fire(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
+    """When all is well, or the fault is not this operator's."""
+    [answer] = ask([known], alerts[alert])
+    assert answer["found"] == []
+
+
+def test_series_of_an_earlier_process_is_superseded(ask: FeatureRequest, alerts: dict[str, str]):
+    """A success since then counts; without one, there is one alert and not two."""
+    before, since, same = forgotten(100, 10), success(5, pod="now"), success(100, pod="now")
+    [answer] = ask([before, since], alerts["NoSuccess"])
+    assert answer["found"] == []
+    [answer] = ask([before, same], alerts["NoSuccess"])
+    assert [one["labels"] for one in answer["found"]] == [{"namespace": "research", "series": "nightly"}]
+
+
+def test_schedule_that_never_succeeded_is_named(ask: FeatureRequest, render: Render):
+    """Each schedule, in the namespace of its runs."""
+    objects = render(
+        metrics={"prometheusRule": {"enabled": True}},
+        namespaces=["a", "b"],
+        schedules=[NIGHTLY, {**NIGHTLY, "namespace": "b"}, {**NIGHTLY, "name": "weekly"}],
+    )
+    [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
+    [expression] = [rule["expr"] for rule in group["rules"] if rule["alert"] == "QlibShadowNoSuccessKnown"]
+    [answer] = ask([success(1, namespace="a")], expression)
+    assert [one["labels"] for one in answer["found"]] == [
+        {"namespace": "b", "series": "nightly"},
+        {"namespace": "a", "series": "weekly"},
+    ]
+
+
+def test_every_alert_is_tested_firing_and_not_firing(alerts: dict[str, str]):
+    """Otherwise an alert that can never fire would not be noticed."""
+    assert {alert for alert, _ in RINGS.values()} == {alert for alert, _ in IS_SILENT.values()} == set(alerts)
+
+
+def test_cluster_wide_alerts_cover_every_namespace(ask: FeatureRequest, render: Render):
+    """Runs may be in any namespace; the operator's own alerts are not affected."""
+    objects = render(
+        metrics={"prometheusRule": {"enabled": True, "series": "us-.+"}}, clusterWide=True, namespaces=["a"]
+    )
+    [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
+    expressions = {rule["alert"]: rule["expr"] for rule in group["rules"]}
+    late = success(500, namespace="desk-b", series="us-nightly")
+    [answer] = ask([late], expressions["QlibShadowNoSuccess"])
+    assert [one["labels"]["namespace"] for one in answer["found"]] == ["desk-b"]
+
+
+def test_every_panel_is_valid_promql(ask: FeatureRequest):
+    """With Grafana's interval filled in."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    assert len(ask([], *(one.replace("$__rate_interval", "5m") for one in asked))) == len(asked) > 10

@@ -1,0 +1,83 @@
+"""The output of a stage and its children is in the logs and still on the terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BODY = """
+    import os, subprocess, sys
+    from pathlib import Path
+    from qlib_shadow_runner.process.tee import Tee
+    folder = Path(sys.argv[1])
+"""
+
+
+def run(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that tees."""
+    script = textwrap.dedent(BODY) + textwrap.dedent(code)
+    return subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False
+    )
+
+
+def test_both_streams_are_copied_from_this_process_and_its_children(tmp_path: Path):
+    """Descriptors are diverted, not Python's objects."""
+    done = run(
+        tmp_path,
+        """
+        with Tee(tmp := folder):
+            print("ours")
+            os.write(2, b"native\\n")
+            subprocess.run(["sh", "-c", "echo child; echo worse >&2"], check=True)
+        """,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ours\nchild\n", "native\nworse\n")
+    assert (tmp_path / "stdout.log").read_text() == "ours\nchild\n"
+    assert (tmp_path / "stderr.log").read_text() == "native\nworse\n"
+
+
+def test_the_logs_of_attempts_are_appended_under_headers(tmp_path: Path):
+    """A second attempt never erases the first."""
+    for attempt in ("first", "second"):
+        run(tmp_path, f"with Tee(folder) as tee:\n    tee.header('{attempt}')\n    print('{attempt} says')")
+    assert (tmp_path / "stdout.log").read_text() == "=== first ===\nfirst says\n=== second ===\nsecond says\n"
+    assert (tmp_path / "stderr.log").read_text() == "=== first ===\n=== second ===\n"
+
+
+def test_the_error_tail_is_that_of_this_attempt(tmp_path: Path):
+    """The last attempt's failure is not this one's."""
+    (tmp_path / "stderr.log").write_text("OldError: before\n")
+    done = run(
+        tmp_path,
+        "with Tee(folder) as tee:\n    os.write(2, b'NewError: now\\n')\n    print(tee.error_tail())",
+    )
+    assert done.stdout == "NewError: now\n\n"
+
+
+def test_details_are_written_to_the_file_alone(tmp_path: Path):
+    """A traceback is for readers of the log."""
+    done = run(tmp_path, "with Tee(folder) as tee:\n    tee.write_to_log('Traceback\\n')")
+    assert done.stdout + done.stderr == ""
+    assert (tmp_path / "stderr.log").read_text() == "Traceback\n"
+
+
+def test_a_full_disk_does_not_stop_the_work(tmp_path: Path):
+    """The log is lost, the output and the work are not."""
+    (tmp_path / "stdout.log").symlink_to("/dev/full")
+    done = run(tmp_path, "with Tee(folder):\n    print('on' * 100000)")
+    assert (done.returncode, len(done.stdout)) == (0, 200001)
+
+
+@pytest.mark.parametrize("size", [1, 65536, 1_000_000])
+def test_every_byte_is_copied(tmp_path: Path, size: int):
+    """Whatever the pipe's size."""
+    done = run(tmp_path, f"with Tee(folder):\n    os.write(1, b'')\n    sys.stdout.write('x' * {size})")
+    assert len(done.stdout) == (tmp_path / "stdout.log").stat().st_size == size

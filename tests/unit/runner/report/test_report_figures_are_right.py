@@ -1,0 +1,225 @@
+"""Every figure on the page, computed again by other means from Qlib's records."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import Mock
+
+import pandas as pd
+import pytest
+from tests.unit.runner.report import independent_figures as recomputed
+from tests.unit.runner.report.pages import Page, number, read_page
+from tests.unit.runner.report.recorded_runs import artifacts_of
+
+from qlib_shadow_runner.analysis.figures import ReportMaterial
+from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
+from qlib_shadow_runner.export.metrics import compute_metrics
+from qlib_shadow_runner.export.ranked_signals import rank_signals
+from qlib_shadow_runner.export.summary import render_summary
+from qlib_shadow_runner.report.conclusion import conclude
+
+if TYPE_CHECKING:
+    from tests.unit.runner.report.conftest import Made
+
+
+@pytest.fixture(scope="module")
+def told(made: Made) -> tuple[Path, Page]:
+    """Return Qlib's records and the page."""
+    return artifacts_of(made.folder), read_page(made.page.read_text())
+
+
+def account(artifacts: Path) -> pd.DataFrame:
+    """Read what the figures are made of."""
+    table: pd.DataFrame = pd.read_pickle(artifacts / "portfolio_analysis/report_normal_1day.pkl")
+    return table
+
+
+def close(cell: str, value: float, digits: float) -> bool:
+    """Compare a cell with a value, to the digits of the cell."""
+    return number(cell) == pytest.approx(value, abs=0.51 * digits)
+
+
+def test_returns_are_compounded_as_stated(told: tuple[Path, Page]):
+    """Of the portfolio after and before costs, and of the benchmark."""
+    artifacts, page = told
+    table = account(artifacts)
+    columns = (table["return"] - table["cost"], table["return"], table["bench"])
+    wanted = [recomputed.performance(column.to_numpy()) for column in columns]
+    _, *rows = page.tables["table-performance"]
+    assert len(rows) == 10
+    for line, (name, *cells) in enumerate(rows):
+        for cell, values in zip(cells, wanted, strict=True):
+            assert close(cell, values[line], 0.001 if cell.endswith("%") else 0.01), name
+
+
+def test_excess_return_is_qlibs(told: tuple[Path, Page]):
+    """238 days, added up."""
+    artifacts, page = told
+    table = account(artifacts)
+    before = table["return"] - table["bench"]
+    for column, excess in enumerate((before - table["cost"], before), start=1):
+        annual, ratio, worst = (row[column] for row in page.tables["table-excess"][1:])
+        total = excess.cumsum()
+        assert close(annual, excess.mean() * 238, 0.001)
+        assert close(ratio, excess.mean() / excess.std() * 238**0.5, 0.01)
+        assert close(worst, (total - total.cummax()).min(), 0.001)
+
+
+def test_worst_drawdowns_are_the_deepest(told: tuple[Path, Page]):
+    """Found again by walking day by day."""
+    artifacts, page = told
+    table = account(artifacts)
+    _, *rows = page.tables["table-drawdowns"]
+    wanted = recomputed.drawdowns(table["return"] - table["cost"])
+    assert [row[1:4] for row in rows] == [list(found[1:]) for found in wanted]
+    assert all(close(row[0], found[0], 0.001) for row, found in zip(rows, wanted, strict=True))
+    days = [f"{day:%Y-%m-%d}" for day in table.index]
+    for _, peak, _, end, count in rows:
+        last = days.index(end) if end in days else len(days) - 1
+        assert int(count) == last - days.index(peak)
+
+
+def test_years_and_months_add_up(told: tuple[Path, Page]):
+    """Each is compounded from its own days."""
+    artifacts, page = told
+    table = account(artifacts)
+    net = table["return"] - table["cost"]
+    years, benchmark = (recomputed.compounded(series, "%Y") for series in (net, table["bench"]))
+    for year, strategy, bench, difference, worst, sharpe, days in page.tables["table-years"][1:]:
+        assert close(strategy, years[year], 0.001)
+        assert close(bench, benchmark[year], 0.001)
+        assert close(difference, years[year] - benchmark[year], 0.001)
+        of_this = net[pd.DatetimeIndex(net.index).year == int(year)]
+        of_year = recomputed.performance(of_this.to_numpy())
+        assert close(worst, of_year[6], 0.001)
+        assert close(sharpe, of_year[3], 0.01)
+        assert int(days) == len(of_this)
+    months = recomputed.compounded(net, "%Y %m")
+    _, *heat = page.tables[""][: len(years) + 1]
+    shown = {f"{row[0]} {month:02}": cell for row in heat for month, cell in enumerate(row[1:13], 1) if cell}
+    assert shown.keys() == months.keys()
+    assert all(close(cell, months[key] * 100, 0.1) for key, cell in shown.items())
+
+
+def test_alpha_beta_and_trading_are_those_of_the_account(told: tuple[Path, Page]):
+    """A line fitted through the days, and plain means."""
+    artifacts, page = told
+    table = account(artifacts)
+    beta, alpha = recomputed.beta_alpha(
+        (table["return"] - table["cost"]).to_numpy(), table["bench"].to_numpy()
+    )
+    said = page.text.replace("\N{MINUS SIGN}", "-")
+    assert f"beta {beta:.2f}, alpha {alpha:+.1%} a year" in said
+    trading = dict(row[:2] for row in page.tables["table-trading"])
+    assert trading == {
+        "Turnover a year": f"{table['turnover'].mean() * 252:.1f} times the account, bought and sold",
+        "Costs a year": f"{table['cost'].mean() * 252:.2%} of the account",
+        "In shares": f"{(table['value'] / table['account']).mean():.1%} of the account",
+        "Holdings": "2.0, the largest 60.0% of the account",
+    }
+
+
+def test_correlations_are_those_of_scores_and_labels(told: tuple[Path, Page]):
+    """By SciPy, from the predictions themselves and not from the recorded IC."""
+    artifacts, page = told
+    for name, *cells in page.tables["table-ic"][1:]:
+        wanted = recomputed.correlations(artifacts)[name]
+        for cell, value, digits in zip(cells, wanted, (1e-4, 1e-4, 1e-3, 1e-2, 1e-3), strict=False):
+            assert close(cell, value, digits), name
+
+
+def test_fifths_are_those_of_the_scores(told: tuple[Path, Page]):
+    """Each day sorted by hand; the spread is best less worst."""
+    artifacts, page = told
+    wanted = recomputed.fifths(artifacts)
+    *rows, spread = page.tables["table-groups"][1:]
+    assert all(close(row[1], value * 1e4, 0.1) for row, value in zip(rows, wanted, strict=True))
+    assert close(spread[1].split()[0], (wanted[0] - wanted[4]) * 1e4, 0.1)
+
+
+def test_todays_signals_are_the_last_days(told: tuple[Path, Page]):
+    """Best and worst, and where they stood the day before."""
+    artifacts, page = told
+    scores = pd.read_pickle(artifacts / "pred.pkl")["score"].unstack()  # noqa: PD010 - one value each
+    ranks = scores.rank(axis=1, ascending=False).astype(int)
+    shown = page.tables["table-best"][1:] + page.tables["table-worst"][1:]
+    assert [int(row[0]) for row in shown] == list(range(1, 21))
+    for rank, name, score, before in shown:
+        assert ranks[name].iloc[-1] == int(rank)
+        assert close(score, scores[name].iloc[-1], 1e-4)
+        assert ranks[name].iloc[-2] == int(before)
+
+
+def test_features_are_sorted_by_gain(told: tuple[Path, Page]):
+    """The gains of every tree, by the handler's own names."""
+    rows = [row[:2] for row in told[1].tables[""] if len(row) == 3 and row[1].endswith("%")]
+    assert rows == [["KMID", "69.0%"], ["<c>", "21.0%"], ["$b", "10.0%"]]
+
+
+ROW = re.compile(r"^\| (t [^|]+|between|missing) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+MEANT = {
+    "t ≥ 2": (2.0, 7.0),
+    "0 < t < 2": (0.1, 1.9),
+    "t ≤ 0": (0.0, -4.2),
+    "t ≤ \N{MINUS SIGN}2": (-2.0, -4.2),
+    "between": (-1.9, 0.0, 1.9),
+    "any": (-4.2, 0.0, 4.2),
+}
+
+
+def judged(signal: float | None, profit: float | None) -> str:
+    """Return the verdict on two t statistics."""
+    ic, summary = Mock(t=signal, mean=None), Mock(excess_t=profit, benchmark=None, trading=Mock(cost=None))
+    return conclude(Mock(ic=ic, summary=summary), {}).headline
+
+
+def test_conclusion_follows_the_documented_rules():
+    """For every row of the page's table."""
+    rows = ROW.findall((Path(__file__).parents[4] / "docs" / "report.md").read_text())
+    assert len(rows) == 8
+    for signal, profit, verdict in rows[:-1]:
+        assert {judged(one, other) for one in MEANT[signal] for other in MEANT[profit]} == {verdict}
+    assert {judged(None, 3.0), judged(3.0, None)} == {rows[-1][2]}
+
+
+ASKED = {
+    "benchmark_excluded": False,
+    "segments_chosen_by": "auto",
+    "segments": dict.fromkeys(("train", "valid", "test"), ("2020-01-02", "2020-01-03")),
+    "segment_days": dict.fromkeys(("train", "valid", "test"), 2),
+    "backtest": ("2020-01-02", "2020-01-03"),
+    "label_looks_ahead_days": 2,
+    "strategy": {"topk": 1, "n_drop": 1},
+    "exchange": {
+        **dict.fromkeys(("open_cost", "close_cost", "min_cost", "impact_cost"), 0),
+        "deal_price": "close",
+        "account": 1,
+        "trade_unit": 1,
+        "limit_threshold": None,
+    },
+}
+
+
+def test_summary_and_page_have_the_same_figures(made: Made):
+    """Months, features, ranks, holdings and the worst signals, in Markdown."""
+    page, artifacts = read_page(made.page.read_text()), artifacts_of(made.folder)
+    figures = ReportMaterial(Outputs(artifacts)).figures
+    signals = rank_signals(artifacts)
+    run = {**read_metadata(made.folder), **ASKED}
+    text = render_summary(run, compute_metrics(artifacts), figures, signals, "signals_ranked.parquet")
+    told = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    for name, table in (("percent, after costs", figures.months), ("mean IC, hundredths", figures.ic_months)):
+        first = next(place for place, cells in enumerate(told) if cells[0] == name)
+        for year, cells in zip(table, told[first + 2 :], strict=False):
+            assert cells[0] == str(year)
+            shown = {month: float(cell) for month, cell in enumerate(cells[1:], start=1) if cell}
+            assert shown == pytest.approx({m: 100 * value for m, value in table[year].items()}, abs=0.051)
+    worst = [cells for cells in told if cells[0] in {row[0] for row in page.tables["table-worst"][1:]}]
+    assert [cells[1] for cells in worst] == [row[1] for row in page.tables["table-worst"][1:]]
+    assert "of the day before by " in text
+    assert f"{page.tables['table-trading'][3][1].partition(',')[0]}0 holdings, the largest 60.00%" in text
+    features = [cells for cells in told if cells[0].startswith("`")]
+    assert [name.strip("`") for name, _ in features] == [name for name, _ in figures.features]
+    assert "\n\n\n" not in text

@@ -1,0 +1,230 @@
+"""Short, incomplete and failed runs, and hostile names: the page says what is missing."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.unit.runner.report.pages import Page, read_page
+from tests.unit.runner.report.recorded_runs import Shape, artifacts_of, dump, foreign, make_run
+
+from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
+from qlib_shadow_runner.report.make import report_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SMALL = Shape(days=60, symbols=12)
+ACCOUNT = "portfolio_analysis/report_normal_1day.pkl"
+
+
+def without(*names: str) -> Callable[[Path], None]:
+    """Lose some artifacts."""
+
+    def lose(artifacts: Path) -> None:
+        for name in names:
+            (artifacts / name).unlink()
+
+    return lose
+
+
+def with_account(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
+    """Change the daily account."""
+    return lambda artifacts: change(pd.read_pickle(artifacts / ACCOUNT)).to_pickle(artifacts / ACCOUNT)
+
+
+def no_correlation(artifacts: Path) -> None:
+    """Let no day have one."""
+    for name in ("ic", "ric"):
+        path = artifacts / f"sig_analysis/{name}.pkl"
+        (pd.read_pickle(path) * np.nan).to_pickle(path)
+
+
+def gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """Lose returns here and there, and the benchmark for a while."""
+    table.loc[table.index[5:9], "return"] = np.nan
+    table.loc[table.index[20:30], ["bench", "turnover", "value"]] = np.nan
+    return table
+
+
+def assigned(**columns: float | str) -> Callable[[Path], None]:
+    """Let whole columns of the account be one value; a trailing underscore is for Python's own words."""
+    return with_account(lambda table: table.assign(**{name.rstrip("_"): v for name, v in columns.items()}))
+
+
+def ruin(table: pd.DataFrame) -> pd.DataFrame:
+    """Lose everything on one day."""
+    table.loc[table.index[30], "return"] = -1.0
+    return table
+
+
+def endless(table: pd.DataFrame) -> pd.DataFrame:
+    """Gain more than there is on one day."""
+    table.loc[table.index[30], ["return", "bench"]] = np.inf
+    return table
+
+
+def broken(artifacts: Path) -> None:
+    """Leave half a pickle."""
+    (artifacts / "pred.pkl").write_bytes(b"\x80\x04junk")
+
+
+def holding(name: str, value: object) -> Callable[[Path], None]:
+    """Let an artifact be a pickle of something else."""
+
+    def write(artifacts: Path) -> None:
+        (artifacts / name).write_bytes(pickle.dumps(value))
+
+    return write
+
+
+def infinite(artifacts: Path) -> None:
+    """Make one day's coefficient infinite."""
+    table = pd.read_pickle(artifacts / "sig_analysis/ic.pkl")
+    table.iloc[5] = np.inf
+    table.to_pickle(artifacts / "sig_analysis/ic.pkl")
+
+
+def twice(artifacts: Path) -> None:
+    """Score some instruments of the last day twice."""
+    table = pd.read_pickle(artifacts / "pred.pkl")
+    pd.concat([table, table.iloc[-3:]]).to_pickle(artifacts / "pred.pkl")
+
+
+def weightless(artifacts: Path) -> None:
+    """Hold something without a weight."""
+    held = foreign("qlib.backtest.position.Position", position={"cash": 1.0, "S001": {"amount": 3}})
+    dump(artifacts / POSITIONS, {pd.Timestamp("2026-01-01"): held}, held)
+
+
+POSITIONS = "portfolio_analysis/positions_normal_1day.pkl"
+FEW = replace(SMALL, days=5)
+ODD = {
+    "no benchmark": (SMALL, with_account(lambda table: table.drop(columns="bench")), "The benchmark has no"),
+    "a benchmark of nothing": (SMALL, assigned(bench=0.0), "The benchmark has no returns"),
+    "no IC": (SMALL, no_correlation, "No day has an information coefficient"),
+    "one symbol": (replace(SMALL, symbols=1), no_correlation, "there are no fifths to compare"),
+    "few days": (FEW, without(), "5 days are too few for rolling figures"),
+    "one day": (FEW, with_account(lambda table: table.iloc[:1]), "1 days are too few for rolling figures"),
+    "no return at all": (SMALL, assigned(return_=np.nan), "no day with a return"),
+    "nothing bought": (SMALL, assigned(return_=0.0, cost=0.0), "The portfolio never moved"),
+    "gaps": (SMALL, with_account(gaps), ""),
+    "a ruin": (SMALL, with_account(ruin), ""),
+    "no account": (SMALL, without(ACCOUNT), f"{ACCOUNT} is not there"),
+    "no scores": (SMALL, without("pred.pkl"), "pred.pkl is not there"),
+    "no labels": (SMALL, without("label.pkl"), "label.pkl is not there"),
+    "no model": (SMALL, without("params.pkl"), "The model does not say what its features gained"),
+    "no positions": (SMALL, without(POSITIONS), f"{POSITIONS} is not there"),
+    "a broken pickle": (SMALL, broken, "pred.pkl cannot be read"),
+    "scores that are no table": (
+        SMALL,
+        holding("pred.pkl", {1: 2}),
+        "pred.pkl cannot be read (TypeError: it",
+    ),
+    "scores of no days": (SMALL, holding("pred.pkl", pd.DataFrame({"score": [1.0]})), "are not days and"),
+    "scores of words": (SMALL, holding("label.pkl", pd.Series(["x"])), "label.pkl cannot be read"),
+    "scores twice": (SMALL, twice, "pred.pkl cannot be read (ValueError: it names an instrument twice"),
+    "an account that is no table": (SMALL, holding(ACCOUNT, {"a": 1}), f"{ACCOUNT} cannot be read"),
+    "an account of words": (SMALL, assigned(turnover="x"), f"{ACCOUNT} cannot be read"),
+    "an IC by number": (SMALL, holding("sig_analysis/ic.pkl", pd.Series([0.1])), "its rows are not days"),
+    "an infinite IC": (SMALL, infinite, ""),
+    "an infinite return": (SMALL, with_account(endless), ""),
+    "positions without weights": (SMALL, weightless, f"{POSITIONS} cannot be read (KeyError: 'weight')"),
+    "positions that are none": (SMALL, holding(POSITIONS, {1: 3}), f"{POSITIONS} cannot be read"),
+    "positions that are a list": (SMALL, holding(POSITIONS, [3]), f"{POSITIONS} cannot be read"),
+}
+
+
+def shown(page: Page) -> str:
+    """Return the words of the page without its style, and without what the checklist found amiss."""
+    return page.text.partition("Skip to")[2].partition("Golden run:")[0]
+
+
+@pytest.mark.parametrize(("shape", "corrupt", "says"), ODD.values(), ids=ODD)
+def test_page_says_what_is_missing(tmp_path: Path, shape: Shape, corrupt: Callable[[Path], None], says: str):
+    """It shows the rest, without invalid numbers."""
+    folder = make_run(tmp_path, shape=shape)
+    corrupt(artifacts_of(folder))
+    page = read_page(report_of(folder))
+    assert says in page.text
+    assert not re.search(r"\b(nan|inf|None|NaT)\b", shown(page))
+    assert "h2 Identity" in page.outline
+
+
+def test_run_that_failed_before_training_has_a_page(tmp_path: Path):
+    """With its reason, and without empty sections."""
+    folder = make_run(tmp_path, shape=SMALL, status="failed", reason="TrainingFailed", mlflow_run_id=None)
+    for meta in folder.glob("mlruns/*/*/meta.yaml"):
+        meta.unlink()
+    page = read_page(report_of(folder))
+    assert "the run is failed: TrainingFailed" in page.text
+    assert "Too little to judge" in page.text
+    assert "h2 Performance" not in page.outline
+
+
+def test_names_of_a_run_are_escaped(tmp_path: Path):
+    """Names, notes and caveats come from users, features from templates."""
+    evil = "<script>alert(1)</script>"
+    more: dict[str, object] = {
+        "name": evil,
+        "caveats": [evil],
+        "dataset_notes": [f"note {evil}"],
+        "dataset_source": evil,
+    }
+    text = report_of(make_run(tmp_path, "made", SMALL, **more))
+    assert "<script" not in text
+    assert read_page(text).text.count(evil) == 5
+    assert "<c>" in read_page(text).text
+
+
+def test_page_of_the_same_run_has_the_same_bytes(tmp_path: Path):
+    """At any time, in any folder."""
+    folder = make_run(tmp_path, shape=SMALL)
+    assert report_of(folder) == report_of(folder)
+
+
+TABLES = ("pred.pkl", "label.pkl", "sig_analysis/ic.pkl", "sig_analysis/ric.pkl", ACCOUNT)
+OTHERS = ("portfolio_analysis/port_analysis_1day.pkl", POSITIONS, "params.pkl", "dataset")
+
+
+def called(module: str, name: str, argument: str) -> bytes:
+    """Pickle a call of a function that is found by these two words."""
+    words = [b"\x8c" + bytes([len(word)]) + word.encode() for word in (module, name, argument)]
+    return b"\x80\x04" + words[0] + words[1] + b"\x93" + words[2] + b"\x85R."
+
+
+@pytest.mark.parametrize(
+    "path",
+    [("posix", "system"), ("pandas.io.common", "os.system"), ("pandas", "DataFrame.eval")],
+    ids=".".join,
+)
+def test_pickles_execute_nothing(tmp_path: Path, path: tuple[str, str]):
+    """An unlisted function is not called, by any way of naming it."""
+    folder = make_run(tmp_path, shape=SMALL)
+    for name in (*TABLES, *OTHERS):
+        (artifacts_of(folder) / name).write_bytes(called(*path, f"touch {tmp_path}/done"))
+    assert isinstance(read_opaquely(artifacts_of(folder) / "pred.pkl"), Opaque)
+    page = read_page(report_of(folder))
+    assert not (tmp_path / "done").exists()
+    assert all(f"{name} cannot be read" in page.text for name in TABLES)
+
+
+def test_pickles_of_older_versions_are_read(tmp_path: Path):
+    """NumPy and pandas have moved what their pickles name."""
+    path = tmp_path / "old.pkl"
+    table = pd.DataFrame({"a": [1.5, 2.5]}, index=pd.bdate_range("2026-01-01", periods=2))
+    old = pickle.dumps(table, protocol=3)
+    assert b"cpandas\nDataFrame\n" in old
+    assert b"numpy._core" in old
+    path.write_bytes(
+        old.replace(b"cpandas\nDataFrame\n", b"cpandas.core.frame\nDataFrame\n").replace(
+            b"cnumpy._core", b"cnumpy.core"
+        )
+    )
+    pd.testing.assert_frame_equal(read_opaquely(path), table)

@@ -1,0 +1,398 @@
+"""Identical runs have equal outputs to the last bit, and reuse one training where the spec allows it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from local_stages import RUNNER, LocalVolume
+from qlib_shadow_runner.crash_points import QrunPoint, ReusePoint
+from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.storage.listed_files import hash_files
+from qlib_shadow_runner.training import reuse
+from qlib_shadow_runner.training.checkpoints import code_is_known
+from qlib_shadow_runner.training.reuse import copy_training, find_identical_run
+from qlib_shadow_runner.training.trained import Trained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Damage = Callable[[Path], object]
+
+TRAINING = "Training until validation scores"
+ON_ONE_CORE = (
+    "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
+    """Run once on a volume that nobody changes."""
+    volume = LocalVolume(tmp_path_factory.mktemp("first"))
+    volume.run("first")
+    assert volume.faults("first") == []
+    return volume
+
+
+@dataclass(frozen=True)
+class Again:
+    """The same question asked once more of a copy of the volume, by a run that reuses nothing."""
+
+    volume: LocalVolume
+    output: str
+
+
+@pytest.fixture(scope="module")
+def again(first: LocalVolume, tmp_path_factory: pytest.TempPathFactory) -> Again:
+    """Run once more, somewhere else and on one core."""
+    volume = LocalVolume(tmp_path_factory.mktemp("again"))
+    shutil.copytree(first.mount, volume.mount, symlinks=True)
+    assert volume.stage("download", "again").returncode == 0
+    process = volume.start([sys.executable, "-c", ON_ONE_CORE, *RUNNER[1:], "qrun"], "again")
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    return Again(volume, output)
+
+
+@pytest.fixture
+def volume(first: LocalVolume, tmp_path: Path) -> LocalVolume:
+    """Return a copy of it, somewhere else."""
+    shutil.copytree(first.mount, tmp_path / "data", symlinks=True)
+    return LocalVolume(tmp_path)
+
+
+@pytest.fixture
+def reusing(volume: LocalVolume) -> LocalVolume:
+    """Let the next runs on it take over what is there."""
+    volume.spec["reuse"] = "IfIdentical"
+    return volume
+
+
+def parquet_body(content: bytes) -> bytes:
+    """Return a Parquet file without its footer, which ends with its own length and four letters."""
+    return content[: -8 - int.from_bytes(content[-8:-4], "little")]
+
+
+def as_csv(table: pa.Table) -> bytes:
+    """Write a table as text, every score to its last bit."""
+    buffer = io.BytesIO()
+    pa_csv.write_csv(table.replace_schema_metadata(None), buffer)
+    return buffer.getvalue()
+
+
+def test_runs_with_other_folders_and_threads_have_equal_outputs(again: Again):
+    """One thread instead of all: the signals' data, the figures, and the pickles they come from are equal."""
+    volume = again.volume
+    assert volume.metadata("again")["limits"]["threads"] == 1
+    one, other = (volume.outputs(run_id)["signals_ranked.parquet"] for run_id in ("first", "again"))
+    assert one != other, "each names its run"
+    assert parquet_body(one) == parquet_body(other)
+    tables = [pq.read_table(io.BytesIO(content)) for content in (one, other)]
+    assert tables[0].equals(tables[1])
+    assert as_csv(tables[0]) == as_csv(tables[1])
+    figures = [json.loads(volume.outputs(run_id)["metrics.json"]) for run_id in ("first", "again")]
+    assert [figure.pop("runId") for figure in figures] == ["first", "again"]
+    assert figures[0] == figures[1]
+    assert artifacts(volume, "first") == artifacts(volume, "again")
+    assert charts(volume, "first") == charts(volume, "again")
+
+
+def charts(volume: LocalVolume, run_id: str) -> list[str]:
+    """Return the pictures of a run's report; there are enough of them to tell runs apart."""
+    found = re.findall(r"<svg.*?</svg>", (volume.folder(run_id) / "report.html").read_text(), re.DOTALL)
+    assert len(found) > 10
+    return found
+
+
+def artifacts(volume: LocalVolume, run_id: str) -> dict[str, str]:
+    """Return the hashes of what was predicted, analysed and simulated."""
+    trained = Trained.read(volume.folder(run_id))
+    assert trained is not None
+    files = {name: digest for name, digest in trained.files.items() if name.endswith(".pkl")}
+    assert len(files) >= 11
+    # Trees name the number of threads that they were grown with.
+    return {name: digest for name, digest in files.items() if "params" not in name}
+
+
+def test_an_identical_run_is_named(again: Again):
+    """With Never it computes all the same, and is held against the other."""
+    volume = again.volume
+    assert TRAINING in volume.log(run_id="again")
+    metadata = volume.metadata("again")
+    assert (metadata["identical_to"], metadata["identical_signals"]) == ("first", True)
+    assert metadata["reused_from"] is None
+    assert volume.result("again")["message"].endswith(" · same signals as the run first")
+    assert "| Identical run | `first`: the same signals |" in again.output + page(volume, "again")
+    assert volume.faults("again") == []
+
+
+def page(volume: LocalVolume, run_id: str) -> str:
+    """Read the summary."""
+    return volume.outputs(run_id)["backtest_summary.md"].decode()
+
+
+def test_the_training_of_an_identical_run_is_reused(reusing: LocalVolume):
+    """Nothing is trained, the run is its own in every file, and the other is as it was."""
+    before = hash_files(reusing.folder("first"))
+    done = reusing.run("second")
+    assert TRAINING not in done.stdout
+    assert "the run first answered the same question of the same data with the same versions" in done.stdout
+    assert charts(reusing, "second") == charts(reusing, "first")
+    metadata = reusing.metadata("second")
+    assert (metadata["reused_from"], metadata["identical_signals"]) == ("first", True)
+    assert metadata["features"] is None, "it asked for none"
+    assert reusing.result("second")["message"].endswith(" · taken over from the run first")
+    assert "taken over from the run `first`" in page(reusing, "second")
+    assert reusing.faults("second") == []
+    bodies = [parquet_body(reusing.outputs(name)["signals_ranked.parquet"]) for name in ("first", "second")]
+    assert bodies[0] == bodies[1]
+    assert hash_files(reusing.folder("first")) == before
+    links = {path.stat().st_nlink for path in reusing.folder("second").rglob("*") if path.is_file()}
+    assert links == {1}
+    shutil.rmtree(reusing.folder("first"))
+    reusing.run("third")
+    assert reusing.metadata("third")["reused_from"] == "first", (
+        "the run that did the work, not the last in line"
+    )
+    assert reusing.faults("third") == []
+
+
+def test_another_computation_is_not_reused(reusing: LocalVolume):
+    """Another seed is another computation."""
+    reusing.spec["workflow"]["seed"] = 8
+    reusing.run("other")
+    assert TRAINING in reusing.log(run_id="other")
+    assert reusing.metadata("other")["identical_to"] is None
+    assert "run first" not in reusing.result("other")["message"]
+
+
+def test_signals_that_differ_are_reported(reusing: LocalVolume):
+    """A user must not overlook that a run cannot be reproduced."""
+    path = reusing.folder("first") / "RUN_METADATA.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "signals_sha256": "0" * 64}))
+    done = reusing.run("second")
+    assert "warning: NOT REPRODUCED: the run first asked the same of the same data" in done.stderr
+    assert reusing.metadata("second")["identical_signals"] is False
+    assert "NOT REPRODUCED: the identical run first has other signals" in reusing.result("second")["message"]
+    assert reusing.faults("second") == []
+
+
+@pytest.mark.parametrize(("commit", "known"), [("0" * 40, True), ("0" * 40 + "-dirty", False)])
+def test_uncommitted_code_is_never_reused(commit: str, known: bool):  # noqa: FBT001
+    """Two changed checkouts of one commit may differ in anything."""
+    assert code_is_known({"git_commit": commit}) is known
+
+
+def rewrite(name: str, **changes: object) -> Damage:
+    """Change a document of a run."""
+
+    def damage(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return damage
+
+
+def corrupt(pattern: str) -> Damage:
+    """Add a byte to a file."""
+
+    def damage(folder: Path) -> None:
+        [path] = folder.glob(pattern)
+        path.write_bytes(path.read_bytes() + b"\0")
+
+    return damage
+
+
+UNUSABLE: dict[str, tuple[Damage, str]] = {
+    "predictions that changed": (
+        corrupt("mlruns/*/*/artifacts/pred.pkl"),
+        "pred.pkl is not what was written",
+    ),
+    "a metric that changed": (corrupt("mlruns/*/*/metrics/IC"), "metrics/IC is not what was written"),
+    "signals that changed": (
+        corrupt("signals_ranked.parquet"),
+        "ranked.parquet is not what was written",
+    ),
+    "signals that are gone": (
+        lambda folder: (folder / "signals_ranked.parquet").unlink(),
+        "signals_ranked.parquet is missing",
+    ),
+    "no record of the training": (
+        lambda folder: (folder / "results/trained.json").unlink(),
+        "does not say what it trained",
+    ),
+    "no MLflow run": (lambda folder: shutil.rmtree(folder / "mlruns"), "has no finished run"),
+    "metadata without outputs": (rewrite("RUN_METADATA.json", outputs=None), "names no files"),
+    "a run that failed": (rewrite("RUN_METADATA.json", status="failed"), ""),
+    "a run that has not ended": (rewrite("RUN_METADATA.json", status="running"), ""),
+    "another computation": (rewrite("RUN_METADATA.json", computation="0" * 64), ""),
+    "a folder that was renamed": (rewrite("RUN_METADATA.json", run_id="elsewhere"), ""),
+    "metadata that cannot be read": (corrupt("RUN_METADATA.json"), ""),
+}
+
+
+@pytest.mark.parametrize(("damage", "sentence"), UNUSABLE.values(), ids=UNUSABLE)
+def test_a_damaged_run_is_not_reused(
+    volume: LocalVolume, capsys: pytest.CaptureFixture[str], damage: Damage, sentence: str
+):
+    """Damaged files are named; an unfinished run is no candidate."""
+    asked = str(volume.metadata("first")["computation"])
+    mine = volume.folder("mine")
+    mine.mkdir()
+    found = find_identical_run(mine, asked)
+    assert found is not None
+    damage(found.folder)
+    capsys.readouterr()
+    assert find_identical_run(mine, asked) is None
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert bool(told) == bool(sentence)
+
+
+@pytest.mark.parametrize("when", ["before it is copied", "while it is copied"])
+def test_a_run_that_is_removed_while_it_is_copied_is_trained_again(
+    volume: LocalVolume, capsys: pytest.CaptureFixture[str], when: str
+):
+    """It was there when it was found; nothing is left of the attempt."""
+    mine = volume.folder("mine")
+    (mine / "mlruns").mkdir(parents=True)
+    twin = find_identical_run(mine, str(volume.metadata("first")["computation"]))
+    assert twin is not None
+    if when == "before it is copied":
+        shutil.rmtree(twin.folder)
+    else:
+        (twin.recorded.artifacts / "pred.pkl").write_bytes(b"")
+    assert copy_training(twin, mine) is None
+    assert capsys.readouterr().err.startswith("warning: the run first went away while it was copied: ")
+    assert list((mine / "mlruns").iterdir()) == []
+    assert Trained.read(mine) is None
+
+
+def test_a_run_that_is_removed_after_it_was_copied_is_reused(
+    volume: LocalVolume, monkeypatch: pytest.MonkeyPatch
+):
+    """Nothing of it is needed any more, not even what its experiment says."""
+    mine = volume.folder("mine")
+    for name in ("mlruns", "results"):
+        (mine / name).mkdir(parents=True)
+    twin = find_identical_run(mine, str(volume.metadata("first")["computation"]))
+    assert twin is not None
+
+    def prune(point: ReusePoint) -> None:
+        if point is ReusePoint.COPIED:
+            shutil.rmtree(twin.folder)
+
+    monkeypatch.setattr(reuse, "fault_point", prune)
+    recorded = copy_training(twin, mine)
+    assert not twin.folder.exists()
+    trained = Trained.read(mine)
+    assert trained is not None
+    assert recorded == trained.recorded_in(mine, "mine")
+    assert trained.reused_from == "first"
+
+
+def test_a_retry_completes_a_reuse_that_was_killed(reusing: LocalVolume):
+    """At every point, one after another; it is still the same run that did the work."""
+    reusing.stage("download", "second")
+    for point in ReusePoint:
+        assert reusing.stop_at(point, "second").returncode == -signal.SIGKILL
+        assert reusing.outputs("second") == {}
+    done = reusing.stage("qrun", "second")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert TRAINING not in reusing.log(run_id="second")
+    assert reusing.metadata("second")["reused_from"] == "first"
+    assert reusing.faults("second") == []
+
+
+def test_a_run_that_is_damaged_after_a_kill_is_trained_again(reusing: LocalVolume):
+    """The copy is there, but it is not recorded that it is complete."""
+    reusing.stage("download", "second")
+    reusing.stop_at(ReusePoint.PLACED, "second")
+    corrupt("mlruns/*/*/artifacts/pred.pkl")(reusing.folder("first"))
+    done = reusing.stage("qrun", "second")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning: the run first is identical but cannot be used: " in done.stderr
+    assert TRAINING in done.stdout
+    assert reusing.metadata("second")["reused_from"] is None
+    assert reusing.faults("second") == []
+    assert {run.status for run in recorded_runs(reusing.folder("second") / "mlruns")} == {RunStatus.FINISHED}
+
+
+def test_identical_runs_at_the_same_time_do_not_interfere(first: LocalVolume, tmp_path: Path):
+    """None has finished when the others begin: each trains, and all outputs are equal."""
+    volume = LocalVolume(tmp_path)
+    volume.spec["reuse"] = "IfIdentical"
+    shutil.copytree(first.mount / "qlib", volume.mount / "qlib", symlinks=True)
+    names = ("one", "two")
+    for name in names:
+        assert volume.stage("download", name).returncode == 0
+    together = [volume.start([*RUNNER, "qrun"], name) for name in names]
+    for process in together:
+        output, errors = process.communicate()
+        assert process.returncode == 0, output + errors
+    hashes = {volume.metadata(name)["signals_sha256"] for name in names}
+    assert hashes == {first.metadata("first")["signals_sha256"]}
+    assert [volume.faults(name) for name in names] == [[], []]
+
+
+def test_a_damaged_checkpoint_is_made_again(first: LocalVolume, volume: LocalVolume):
+    """The damage is reported, and the outputs are those of an undisturbed run."""
+    shutil.rmtree(volume.folder("first"))
+    assert volume.stage("download", "first").returncode == 0
+    assert volume.stop_at(QrunPoint.ANALYSIS_KEPT, "first").returncode == -signal.SIGKILL
+    corrupt(".checkpoints/*/model/model.txt")(volume.folder("first"))
+    corrupt(".checkpoints/*/prediction/pred.pkl")(volume.folder("first"))
+    done = volume.stage("qrun", "first")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for step in ("model", "prediction"):
+        assert f"warning: the checkpoint of the {step} cannot be used: " in done.stderr
+    assert "analysis: taken from the checkpoint of " in done.stdout
+    assert volume.outputs("first") == first.outputs("first")
+    assert volume.faults("first") == []
+
+
+def test_a_damaged_training_is_repeated(volume: LocalVolume, first: LocalVolume):
+    """By another attempt, which finds files that are not what was recorded."""
+    corrupt("mlruns/*/*/artifacts/label.pkl")(volume.folder("first"))
+    done = volume.stage("qrun", "first")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning: what an earlier attempt trained cannot be used: " in done.stderr
+    assert TRAINING in done.stdout
+    assert volume.outputs("first") == first.outputs("first")
+    told = [one.metadata("first")["features"] for one in (first, volume)]
+    assert [one["attempt"] for one in told] == [1, 2]
+    assert [one["cache"] for one in told] == ["kept for other runs", "taken from the cache"]
+
+
+def test_plain_qrun_has_equal_outputs(first: LocalVolume, tmp_path: Path):
+    """Without the stage, the run folder or checkpoints: Qlib's own command on the same file."""
+    environ = {
+        **{name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "OPENBLAS_"))},
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    qrun = [sys.executable, str(Path(sys.executable).with_name("qrun"))]
+    command = [*qrun, str(first.folder("first") / "workflow.yaml")]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [pred] = tmp_path.glob("mlruns/*/*/artifacts/pred.pkl")
+    [recorded] = first.folder("first").glob("mlruns/*/*/artifacts/pred.pkl")
+    assert pred.read_bytes() == recorded.read_bytes()
+    assert not list(tmp_path.rglob(".checkpoints"))
