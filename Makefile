@@ -131,7 +131,7 @@ docs: .venv/.ready ## Write the pages that are generated from the code
 	@PYTHONPATH=. $(BIN)/python -m tests.contract.crd_file
 	@helm/copy
 	@for page in unit.operator.model.states_page contract.failures_page contract.values_page contract.api_page \
-		unit.runner.documents.commands_page; do \
+		unit.runner.documents.commands_page unit.runner.documents.classes_page; do \
 		PYTHONPATH=. $(BIN)/python -m tests.$$page || exit; done
 
 CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_CHAOS_KILLS=100 \
