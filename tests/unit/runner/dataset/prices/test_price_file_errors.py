@@ -106,7 +106,7 @@ def test_csv_errors_give_file_place_and_remedy(text: str, sentence: str, convert
 PARQUET_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a lost ticker": (
         {"symbol": ["A", None, "B", "C", "D", "E"]},
-        "has no symbol in row 2. Every row needs one; a ticker such as NA",
+        "has no symbol in row 2. Every row needs one; pandas reads a ticker such as NA as missing",
     ),
     "a lost date": ({"date": [pd.NaT, *pd.bdate_range("2024", periods=5)]}, "has no date in row 1."),
     "numbers as symbols": (
