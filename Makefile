@@ -28,7 +28,7 @@ lint: .venv/.ready ## Format check, ruff, strict mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: .venv/.ready ## Format the code and mend what ruff can mend
+format: .venv/.ready ## Format the code and let ruff fix it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -123,7 +123,7 @@ lock: .venv/.ready ## Renew the locks after a change of dependencies (ARGS=--upg
 audit: .venv/.ready ## Ask the public advisories about the locks (ARGS=--answer-required to fail offline)
 	@$(BIN)/python requirements/audit.py $(ARGS)
 
-licences: .venv/.ready ## List the licences of what the images install, and refuse what nobody has agreed to
+licences: .venv/.ready ## List the licences of what the images install, and refuse licences that are not approved
 	@$(BIN)/python images/build/licences.py $(wildcard .venv/lib/python3*/site-packages) \
 		requirements/runner.lock requirements/operator.lock
 
@@ -131,14 +131,14 @@ docs: .venv/.ready ## Write the pages that are generated from the code
 	@PYTHONPATH=. $(BIN)/python -m tests.contract.crd_file
 	@helm/copy
 	@for page in unit.operator.model.states_page contract.failures_page contract.values_page contract.api_page \
-		unit.runner.documents.commands_page; do \
+		unit.runner.documents.commands_page unit.runner.documents.classes_page; do \
 		PYTHONPATH=. $(BIN)/python -m tests.$$page || exit; done
 
 CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_CHAOS_KILLS=100 \
 	QLIB_SHADOW_CHAOS_RUNS=20 QLIB_SHADOW_CHAOS_RESTARTS=10 QLIB_SHADOW_CHAOS_FEATURES=400 QLIB_SHADOW_CHAOS_BACKTESTS=200 \
 	QLIB_SHADOW_CHAOS_FILES=500
 
-chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; tell new mishaps
+chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; try new random failures
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/archive/test_crashes.py $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/prices -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/plugins -k random $(ARGS)

@@ -1,7 +1,7 @@
-"""Writes what an image holds, read from the environment that goes into it: sbom.cdx.json and licences.md.
+"""Writes the contents of an image, read from its environment: sbom.cdx.json and licences.md.
 
 python contents.py IMAGE ENVIRONMENT FOLDER: the packages of ENVIRONMENT, a virtual one, and beside them this
-system's Debian packages. A licence that nobody has agreed to ends the build (licences.py). The same packages
+system's Debian packages. A licence that is not approved ends the build (licences.py). The same packages
 make the same files, byte for byte: there is no time and no random number in them.
 """
 # ruff: noqa: INP001 -- a script, in no package
@@ -61,7 +61,7 @@ def component(name: str, version: str, architecture: str) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write both files, unless a licence is one that nobody has agreed to."""
+    """Write both files; return 1 if a licence is not approved."""
     image, environment, folder = arguments[0], Path(arguments[1]), Path(arguments[2])
     policy = read_policy(ROOT / "requirements" / POLICY)
     [site] = environment.glob("lib/python3*/site-packages")

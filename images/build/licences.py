@@ -1,4 +1,4 @@
-"""Says under which licence each installed Python package comes, and refuses what nobody has agreed to.
+"""Prints the licence of each installed Python package, and refuses licences that are not approved.
 
 python licences.py FOLDER [LOCK…]: the packages in a site-packages folder (those of the locks alone, where
 locks are named) as a table; 1 and a sentence for each that is neither allowed nor an exception in

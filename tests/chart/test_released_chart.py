@@ -15,7 +15,7 @@ import yaml
 from testcluster.commands import run
 
 ROOT = Path(__file__).parents[2]
-REGISTRY = "ghcr.io/somebody"
+REGISTRY = "ghcr.io/example"
 DIGESTS = {"qlib-runner": f"sha256:{'a' * 64}", "qlib-shadow-operator": f"sha256:{'b' * 64}"}
 EVERYTHING = (
     "--set=ui.enabled=true",
@@ -94,12 +94,12 @@ def test_pushed_chart_installs_its_images_by_digest(helm: Path, tmp_path: Path):
         step["run"] for step in workflow["jobs"]["chart"]["steps"] if "helm push" in step.get("run", "")
     ]
     path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
-    told = {"TAG": "v1.2.3", "REGISTRY": REGISTRY, "USERNAME": "nobody", "PASSWORD": "nothing"}
+    told = {"TAG": "v1.2.3", "REGISTRY": REGISTRY, "USERNAME": "user", "PASSWORD": "nothing"}
     environ = {"PATH": path, "HOME": str(tmp_path), **told}
     subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environ, check=True)
     package = tmp_path / "qlib-shadow-operator-1.2.3.tgz"
     rendered = run(helm, "template", "us", package, "--kube-version=1.34.0", *EVERYTHING)
     named = set(re.findall(r"[\w./-]*qlib-(?:runner|shadow-operator)[@:][\w:.]+", rendered))
     assert named == {f"{REGISTRY}/{name}@{digest}" for name, digest in DIGESTS.items()}
-    images = set(re.findall(r"^ +(?:- )?image: \"?([^\s\"]+)", rendered, re.MULTILINE))
+    images = set(re.findall(r"^ +(?:- )?image: \"?([^\s\"{]+)", rendered, re.MULTILINE))
     assert images <= named

@@ -30,7 +30,7 @@ from testcluster.commands import run
 from testcluster.errors import CommandError
 
 HERE = Path(__file__).parent
-NOBODY = 2**22 + 1
+NO_PROCESS = 2**22 + 1
 """No process has this number: the kernel assigns none above."""
 
 
@@ -176,7 +176,7 @@ def a_stopped_sandbox() -> sandbox.Sandbox:
     with sandbox.lifeline(state):
         assert not sandbox.is_dead(state)
     assert sandbox.is_dead(state)
-    return sandbox.Sandbox(state, NOBODY)
+    return sandbox.Sandbox(state, NO_PROCESS)
 
 
 def leftovers_are_locked() -> bool:
@@ -237,7 +237,7 @@ def test_sandbox_being_created_is_not_dead(states: Path, monkeypatch: pytest.Mon
     assert looks == [False]
 
 
-@pytest.mark.parametrize("written", [None, "", str(NOBODY)], ids=["no process yet", "half", "just ended"])
+@pytest.mark.parametrize("written", [None, "", str(NO_PROCESS)], ids=["no process yet", "half", "just ended"])
 def test_changing_sandbox_is_not_left_running(states: Path, written: str | None) -> None:
     """Another session's cluster is not listed by `testcluster env` and `down`."""
     del states
@@ -246,7 +246,7 @@ def test_changing_sandbox_is_not_left_running(states: Path, written: str | None)
         (state / "init").write_text(written)
     with sandbox.lifeline(state):
         found = sandbox.find()
-        assert [box.state for box in found] == [state] * (written == str(NOBODY))
+        assert [box.state for box in found] == [state] * (written == str(NO_PROCESS))
         assert not any(box.is_left_running() for box in found)
 
 
@@ -290,7 +290,7 @@ def test_command_line_needs_only_python() -> None:
 @pytest.mark.parametrize(("ci", "expected"), [("", "1 skipped"), ("true", "1 error")])
 def test_unavailable_cluster_skips_but_fails_in_ci(tmp_path: Path, ci: str, expected: str) -> None:
     """In CI all tests must run; elsewhere the reason says what to do."""
-    (tmp_path / "nobody.py").write_text(
+    (tmp_path / "unprivileged.py").write_text(
         "import os, shutil\nos.geteuid = lambda: 1000\nshutil.which = lambda *_: None\n"
     )
     done = subprocess.run(
@@ -299,7 +299,7 @@ def test_unavailable_cluster_skips_but_fails_in_ci(tmp_path: Path, ci: str, expe
             "-m",
             "pytest",
             "-p",
-            "nobody",
+            "unprivileged",
             "-k",
             "node_is_ready",
             "tests/cluster/test_cluster.py",

@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> Path:
     told = {
         "spdx": "License-Expression: MIT OR (Apache-2.0 AND BSD-3-Clause)",
         "short": "License: Apache 2.0",
-        "text": f"License: Copyright somebody\n        all of it\n{APPROVED} :: BSD License",
+        "text": f"License: Copyright its authors\n        all of it\n{APPROVED} :: BSD License",
         "classified": f"{APPROVED}\n{APPROVED} :: MIT License",
     }
     for name, lines in told.items():

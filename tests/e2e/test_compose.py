@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-SOMEBODY = "12345"
+USER_ID = "12345"
 TINY = {
     "apiVersion": "qlibshadow.io/v1alpha1",
     "kind": "QlibShadowRun",
@@ -45,7 +45,7 @@ def theirs(tmp_path: Path) -> dict[str, str]:
     for name in ("qlib", "inbox", "artifacts/trading-ops/qlib-shadow"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name).chmod(0o777)
-    return {"UID": SOMEBODY, "GID": SOMEBODY, "QLIB_SHADOW_DATA": str(tmp_path)}
+    return {"UID": USER_ID, "GID": USER_ID, "QLIB_SHADOW_DATA": str(tmp_path)}
 
 
 def test_service_user_can_write_only_to_the_data(compose: Composer, theirs: dict[str, str], tmp_path: Path):
@@ -55,11 +55,11 @@ def test_service_user_can_write_only_to_the_data(compose: Composer, theirs: dict
         " touch /data/qlib/mine /tmp/x /work/x; touch /x /repo/x /data/x /data/inbox/x 2>&1 | grep -c Read-o"
     )
     told = compose.run(line, **theirs, TZ="America/New_York").split()
-    told = told[told.index(SOMEBODY) :]  # podman-compose first prints what it creates
+    told = told[told.index(USER_ID) :]  # podman-compose first prints what it creates
     assert told[1] == "/work"
     assert told[2] in {"EST", "EDT"}
     assert told[3:] == ["CapBnd:", "0000000000000000", "/opt/venv/bin/qrun", "4"]
-    assert (tmp_path / "qlib/mine").stat().st_uid == int(SOMEBODY)
+    assert (tmp_path / "qlib/mine").stat().st_uid == int(USER_ID)
 
 
 def test_missing_user_is_refused(compose: Composer, theirs: dict[str, str]):

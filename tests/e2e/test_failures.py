@@ -396,7 +396,7 @@ def test_failed_runs_are_found_by_their_phase(patient: Patient):
         ({"dataset": {"version": "latest"}}, "dataset.version must be the fingerprint of a version"),
         (
             {"dataset": {"version": "0" * 12, "source": {"existing": {}}}},
-            "dataset.source cannot stand beside version, which names data that is there already",
+            "dataset cannot have source beside version, which names data that is there already",
         ),
     ],
 )

@@ -144,7 +144,7 @@ def test_lost_result_is_recovered_without_repeating_the_stage(place: Place):
     stage = shop.stage("told-again", "download")
     assert (stage["state"], stage["attempts"], stage["jobUID"]) == ("Succeeded", 1, uids["told-again"])
     assert shop.status("told-again")["dataset"]["resolvedPath"].startswith("/data/qlib/told-again@")
-    assert "read again from the run folder" in shop.told("told-again", "StageRetrying")
+    assert "its result is read from the run folder" in shop.told("told-again", "StageRetrying")
     name = f"{stage['jobName']}-report"
     report = shop.jobs("told-again")[name]
     assert report["metadata"]["labels"]["qlibshadow.io/purpose"] == "report"

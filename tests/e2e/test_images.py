@@ -219,9 +219,9 @@ def test_bytecode_is_compiled(either: Container) -> None:
 
 COUNT_LOOPS = """
 import importlib, pkgutil
-from qlib_shadow_runner import fast
-names = [found.name for found in pkgutil.iter_modules(fast.__path__)]
-modules = [importlib.import_module(f"{fast.__name__}.{name}") for name in names]
+from qlib_shadow_runner import engine
+names = [found.name for found in pkgutil.iter_modules(engine.__path__)]
+modules = [importlib.import_module(f"{engine.__name__}.{name}") for name in names]
 from numba.core.registry import CPUDispatcher  # after them: they settle what numba reads
 loops = {one for module in modules for one in vars(module).values() if isinstance(one, CPUDispatcher)}
 hits = [sum(loop.stats.cache_hits.values()) for loop in loops]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 NAME = "pages-qlib-shadow-operator-ui"
-TOKEN = "of-the-tests-and-nobody-else"
+TOKEN = "token-of-these-tests"
 VALUES = ("crd.manage=never", "ui.enabled=true", "ui.showResources=true", "ui.tokenSecret=pages-token")
 
 
@@ -95,8 +95,8 @@ def test_run_without_output_is_shown(port: int):
 
 
 def test_token_is_required(port: int):
-    """Nor with another token."""
-    for token in ("", "of-somebody-else-entirely"):
+    """Without a token, and with a wrong one, access is refused."""
+    for token in ("", "of-another-installation"):
         status, text = ask(port, token=token)
         assert (status, "held" in text) == (401, False)
 

@@ -50,12 +50,12 @@ def important_pod(shop: Workshop, image: str, node: dict[str, str], memory: str)
         "securityContext": security,
         "resources": {"requests": {"memory": memory}},
     }
-    nobody = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+    unprivileged = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
     spec = {
         "priorityClassName": shop.namespace,
         "nodeSelector": node,
         "terminationGracePeriodSeconds": 0,
-        "securityContext": nobody,
+        "securityContext": unprivileged,
         "containers": [container],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "important"}, "spec": spec}

@@ -72,7 +72,7 @@ annotations:
 {{- default (list .Release.Namespace) .Values.namespaces | uniq | toJson -}}
 {{- end -}}
 
-{{/* Where a schedule makes its runs, which somebody must watch: (dict "root" $ "schedule" (dict …)) */}}
+{{/* The namespace where a schedule makes its runs, which must be a watched one: (dict "root" $ "schedule" (dict …)) */}}
 {{- define "qlib-shadow.scheduleNamespace" -}}
 {{- $watched := include "qlib-shadow.namespaces" .root | fromJsonArray -}}
 {{- $namespace := default (first $watched) .schedule.namespace -}}

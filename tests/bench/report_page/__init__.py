@@ -1,1 +1,1 @@
-"""What a report costs, beside pictures of the same that somebody draws by hand with pandas and Matplotlib."""
+"""The cost of a report, compared with the same charts drawn directly with pandas and Matplotlib."""

@@ -1,4 +1,4 @@
-"""The same curves as somebody draws them who has a notebook: pandas, Matplotlib's pyplot, one SVG each.
+"""The same curves as a user would draw them in a notebook: pandas, pyplot of Matplotlib, one SVG each.
 
 It draws what a report has charts of, and nothing else of a report: no tables, no checks, no page.
 """

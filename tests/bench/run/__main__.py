@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 START: Final = date(2008, 1, 2)
 NAMES: Final = ("published", "threads", "cold", "cached")
 COARSE: Final = "coarse"
-"""Another model, which nobody gets unasked: its figures are told, and not held against the others'."""
+"""Another model, only on request: its figures are printed, but not compared with the others."""
 MANY_THREADS: Final = "published"
 LOSS: Final = "l2."
 DIGITS: Final = 12
@@ -156,7 +156,7 @@ def compare(
 
 
 def fill(taking_part: Sequence[Way], size: Size, dataset: Path, folder: Path, cache: Path) -> None:
-    """Let somebody fill the cache for whoever reads it."""
+    """Fill the cache for the ways that read it."""
     for way in taking_part:
         if way.keeps:
             measure(replace(way, name="fill"), size, dataset, folder, cache)

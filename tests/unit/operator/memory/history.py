@@ -103,7 +103,7 @@ def managed(document: dict[str, Any]) -> dict[str, Any]:
     parts = {name: document[name] for name in ("spec", "status") if name in document}
     by = [
         {
-            "manager": "somebody",
+            "manager": "kubectl",
             "operation": "Update",
             "fieldsType": "FieldsV1",
             "fieldsV1": fields_of({k: v}),

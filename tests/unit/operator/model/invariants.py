@@ -90,7 +90,7 @@ def what_is_finished_is_history(write: Write) -> None:
     for name, old, new in write.stages:
         assert old["state"] not in {"Succeeded", "Failed"} or old == new, f"finished stage {name} changed"
         assert old.get("attempts", 0) <= new.get("attempts", 0), f"attempts of {name} went down"
-        assert old.get("startTime") in {None, new.get("startTime")}, f"{name} began anew"
+        assert old.get("startTime") in {None, new.get("startTime")}, f"{name} started again"
 
 
 def nothing_is_taken_back(write: Write) -> None:

@@ -75,7 +75,7 @@ class World:
             assert (uid, stage) in over, f"the result of {stage} was to be recovered before it had ended"
             return
         states = {one["name"]: one["state"] for one in run["status"]["stages"]}
-        assert states[stage] not in FINISHED, f"{stage} is {states[stage]}, and was begun anew"
+        assert states[stage] not in FINISHED, f"{stage} is {states[stage]}, and was started again"
         assert states[stage] != "Pending", f"the Job of {stage} was made before its stage began"
         before = list(states)[: list(states).index(stage)]
         undone = [name for name in before if states[name] != "Succeeded"]
@@ -235,7 +235,7 @@ class World:
         assert over or suspended, f"the run neither ends nor waits: {self.tell()}"
         assert status["observedGeneration"] == self.run["metadata"]["generation"]
         at_work = [job for job in self.jobs if not is_over(job) and not job["spec"].get("suspend")]
-        assert not at_work, f"a Job goes on although nobody waits for it: {self.tell()}"
+        assert not at_work, f"a Job continues although no run waits for it: {self.tell()}"
         assert all(map(has_ended, self.pods_of_nodes)), f"a pod goes on: {self.tell()}"
 
     def tell(self) -> str:

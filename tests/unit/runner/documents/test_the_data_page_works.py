@@ -1,4 +1,4 @@
-"""docs/data.md is done from top to bottom, and its tables are the code's."""
+"""The commands of docs/data.md and docs/datasets.md work in their order, and the tables equal the code."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL
 from qlib_shadow_runner.dataset.sources import SOURCES
 from qlib_shadow_runner.spec import parse_spec
 
-PAGE: Final = Path(__file__).parents[4] / "docs" / "data.md"
-TEXT: Final = PAGE.read_text()
+DOCS: Final = Path(__file__).parents[4] / "docs"
+TEXT: Final = (DOCS / "data.md").read_text() + (DOCS / "datasets.md").read_text()
 BLOCKS: Final = re.findall(r"^```(\w*) ?(\S*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 """Kind, file name and content; those with a file name are files, the other YAML is a part of a spec."""
 FRAGMENTS: Final = [content for kind, name, content in BLOCKS if kind == "yaml" and not name]

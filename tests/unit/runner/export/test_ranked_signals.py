@@ -64,7 +64,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_the_best_is_first_and_equal_scores_are_ordered_by_name(home: Home):
-    """Each day anew; the percentile of the last is just above nothing."""
+    """Each day is ranked separately; the percentile of the last is just above nothing."""
     table = home.predict(predictions())
     today = table[table["date"] == DAYS[1]]
     assert today["instrument"].tolist() == ["BBB", "AAA", "CCC", "DDD"]

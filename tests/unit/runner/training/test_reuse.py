@@ -42,7 +42,7 @@ ON_ONE_CORE = (
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
-    """Run once on a volume that nobody changes."""
+    """Run once on a volume that nothing changes."""
     volume = LocalVolume(tmp_path_factory.mktemp("first"))
     volume.run("first")
     assert volume.faults("first") == []
@@ -271,13 +271,13 @@ def test_a_run_that_is_removed_while_it_is_copied_is_trained_again(
     """It was there when it was found; nothing is left of the attempt."""
     mine = volume.folder("mine")
     (mine / "mlruns").mkdir(parents=True)
-    twin = find_identical_run(mine, str(volume.metadata("first")["computation"]))
-    assert twin is not None
+    identical = find_identical_run(mine, str(volume.metadata("first")["computation"]))
+    assert identical is not None
     if when == "before it is copied":
-        shutil.rmtree(twin.folder)
+        shutil.rmtree(identical.folder)
     else:
-        (twin.recorded.artifacts / "pred.pkl").write_bytes(b"")
-    assert copy_training(twin, mine) is None
+        (identical.recorded.artifacts / "pred.pkl").write_bytes(b"")
+    assert copy_training(identical, mine) is None
     assert capsys.readouterr().err.startswith("warning: the run first went away while it was copied: ")
     assert list((mine / "mlruns").iterdir()) == []
     assert Trained.read(mine) is None
@@ -290,16 +290,16 @@ def test_a_run_that_is_removed_after_it_was_copied_is_reused(
     mine = volume.folder("mine")
     for name in ("mlruns", "results"):
         (mine / name).mkdir(parents=True)
-    twin = find_identical_run(mine, str(volume.metadata("first")["computation"]))
-    assert twin is not None
+    identical = find_identical_run(mine, str(volume.metadata("first")["computation"]))
+    assert identical is not None
 
     def prune(point: ReusePoint) -> None:
         if point is ReusePoint.COPIED:
-            shutil.rmtree(twin.folder)
+            shutil.rmtree(identical.folder)
 
     monkeypatch.setattr(reuse, "fault_point", prune)
-    recorded = copy_training(twin, mine)
-    assert not twin.folder.exists()
+    recorded = copy_training(identical, mine)
+    assert not identical.folder.exists()
     trained = Trained.read(mine)
     assert trained is not None
     assert recorded == trained.recorded_in(mine, "mine")

@@ -1,4 +1,4 @@
-"""docs/templates.md: its tables are generated from the allow-list."""
+"""docs/templates.md and docs/classes.md state what the allow-list and the sandbox allow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from jinja2 import nodes
+from tests.unit.runner.documents.classes_page import PAGE as CLASSES_PAGE
+from tests.unit.runner.documents.classes_page import page
 from tests.unit.runner.workflow.workflow_builders import ROOT, own
 
 from qlib_shadow_runner.engine.expressions import OPERATORS
@@ -13,54 +15,9 @@ from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow import filling as grammar
 from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGE
 from qlib_shadow_runner.workflow.prepare import render_without_data
-from qlib_shadow_runner.workflow.shapes import Keys
 from qlib_shadow_runner.workflow.templates import LARGEST, SECTIONS, template_parameters
-from qlib_shadow_runner.workflow.vetting import GROUPS_OF_CLASSES
 
 PAGE = (ROOT / "docs" / "templates.md").read_text()
-
-
-def table(*rows: tuple[str, ...]) -> str:
-    """Write a table as the page has it."""
-    head, *body = rows
-    lines = [head, tuple("---" for _ in head), *body]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def arguments(takes: Keys) -> str:
-    """Return the arguments of a class; needed ones are bold."""
-    named = [f"**`{name}`**" if name in takes.needs else f"`{name}`" for name in takes.fields]
-    return ", ".join(named) or "nothing"
-
-
-def classes() -> str:
-    """Make the tables of all classes."""
-    parts = []
-    for group in GROUPS_OF_CLASSES:
-        rows = [
-            (f"`{name}`", f"`{module}`", arguments(takes)) for (module, name), takes in group.classes.items()
-        ]
-        parts.append(f"**{group.what}**\n\n" + table(("class", "module", "may be given"), *rows))
-    return "\n".join(parts)
-
-
-def values() -> str:
-    """Make the table of all arguments."""
-    found: dict[str, set[str]] = {}
-    for group in GROUPS_OF_CLASSES:
-        for takes in group.classes.values():
-            for name, words in _plain(takes):
-                found.setdefault(name, set()).add(words)
-    rows = [(f"`{name}`", "; ".join(sorted(words))) for name, words in sorted(found.items())]
-    return table(("argument", "what it may be"), *rows)
-
-
-def _plain(takes: Keys) -> Iterator[tuple[str, str]]:
-    for name, shape in takes.fields.items():
-        if isinstance(shape, Keys):
-            yield from _plain(shape)
-        elif shape.words not in ("", *(group.words for group in GROUPS_OF_CLASSES)):
-            yield name, shape.words
 
 
 def between(begin: str, end: str) -> str:
@@ -68,14 +25,9 @@ def between(begin: str, end: str) -> str:
     return PAGE[PAGE.index(begin) + len(begin) : PAGE.index(end)]
 
 
-def test_page_lists_every_class_with_its_arguments():
-    """If this fails, copy what it expects."""
-    assert between("<!-- classes -->\n", "<!-- /classes -->") == classes()
-
-
-def test_page_lists_every_argument_with_its_range():
-    """If this fails, copy what it expects."""
-    assert between("<!-- arguments -->\n", "<!-- /arguments -->") == values()
+def test_page_of_classes_is_current():
+    """Every class with its arguments, and every argument with its range."""
+    assert CLASSES_PAGE.read_text() == page(), "docs/classes.md is stale; run: make docs"
 
 
 def test_page_lists_exactly_the_parameters():
