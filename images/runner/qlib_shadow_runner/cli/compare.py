@@ -123,10 +123,7 @@ def _differences(runs: Sequence[Compared]) -> Table | str:
         return "nothing differs: the same spec, the same data and the same code"
     table = _table("what differs", len(runs), justify="left")
     for one in found:
-        shown = (
-            value if len(value) <= SETTING_WIDTH else f"{value[: SETTING_WIDTH - 1]}…" for value in one.values
-        )
-        table.add_row(Text(one.name), *map(Text, shown))
+        table.add_row(Text(one.name), *(Text(_shortened(value)) for value in one.values))
     return table
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.spec.sources import ArchiveSpec
-from qlib_shadow_runner.dataset.archive import on_volume as local
+from qlib_shadow_runner.dataset.archive import on_volume
 from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 from qlib_shadow_runner.errors import StageError
 
@@ -42,12 +42,12 @@ class Archive(ArchiveSpec):
     @cached_property
     def inputs(self) -> str:
         """Return the checksum in the spec, or else the stamp of the file on the volume."""
-        return self.identity if self.sha256 else f"archive {self.path} {local.stamp(self._file)}"
+        return self.identity if self.sha256 else f"archive {self.path} {on_volume.stamp(self._file)}"
 
     @cached_property
     def identity(self) -> str:
         """Return the identity of the content; it never holds the URL, whose query may be a signature."""
-        return f"archive sha256={self.sha256 or local.content_digest(self._file)}"
+        return f"archive sha256={self.sha256 or on_volume.content_digest(self._file)}"
 
     def build(self, folder: Path) -> None:
         """Fetch the archive where it has a URL, and unpack it."""
@@ -56,11 +56,11 @@ class Archive(ArchiveSpec):
         if self.url is not None and self.sha256 is not None:
             self._fetch_and_unpack(ArchiveAddress(self.url), self.sha256, folder)
             return
-        file, before, _ = self._file, local.stamp(self._file), self.identity
+        file, before, _ = self._file, on_volume.stamp(self._file), self.identity
         if self.sha256 is not None:
-            local.check_digest(file, str(self.path), self.sha256)
+            on_volume.check_digest(file, str(self.path), self.sha256)
         unpack(file, folder, file.name)
-        if local.stamp(file) != before:
+        if on_volume.stamp(file) != before:
             raise StageError(
                 Reason.ARCHIVE_INVALID,
                 f"{self.path} changed while it was read. Write a new file under another name on the volume, "
@@ -89,4 +89,4 @@ class Archive(ArchiveSpec):
     @property
     def _file(self) -> Path:
         assert self.volume is not None, "at() has set it"
-        return local.locate(self.volume, str(self.path))
+        return on_volume.locate(self.volume, str(self.path))
