@@ -16,9 +16,9 @@ from jinja2 import nodes
 from jinja2.parser import Parser
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.yaml_limits import LARGEST
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean, ended
-from qlib_shadow_runner.workflow.read_yaml import LARGEST
 from qlib_shadow_runner.workflow.sandbox import Sandbox
 from qlib_shadow_runner.workflow.templates import SECTIONS
 

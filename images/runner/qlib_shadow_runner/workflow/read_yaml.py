@@ -9,25 +9,21 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    CollectionEndEvent,
-    CollectionStartEvent,
-    NodeEvent,
-    ScalarEvent,
-)
+from ruamel.yaml.events import AliasEvent, CollectionStartEvent, NodeEvent, ScalarEvent
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.yaml_limits import LARGEST, TooLargeError, YamlLimits
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import ended
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ruamel.yaml.events import Event
 
 MARKS: Final = ("{{", "{%", "{#")
-LARGEST: Final = 1 << 20
-"""Bytes; a list of five thousand symbols takes a twentieth of this."""
-DEEPEST: Final = 24
+LIMITS: Final = YamlLimits(nodes=50_000, depth=24)
+"""Forty thousand symbols can be listed."""
 
 
 def read_document(text: str) -> dict[str, object]:
@@ -38,8 +34,10 @@ def read_document(text: str) -> dict[str, object]:
         if mark in text:
             refuse(f'the rendered workflow still holds "{mark}", which qrun would render once more')
     try:
-        _check_events(text)
+        LIMITS.check(text, _checked(YAML(typ="safe", pure=True).parse(text)))
         document = YAML(typ="safe", pure=True).load(text)
+    except TooLargeError as error:
+        refuse(f"the rendered workflow {error}")
     except YAMLError as error:
         refuse(f"the rendered workflow is not YAML{_place(error)}")
     except ValueError as error:  # such as 2020-02-30, which looks like a date
@@ -49,18 +47,12 @@ def read_document(text: str) -> dict[str, object]:
     return document
 
 
-def _check_events(text: str) -> None:
-    """Check the structure before building objects: with anchors, a few lines can stand for gigabytes."""
-    depth = 0
-    for event in YAML(typ="safe", pure=True).parse(text):
-        if isinstance(event, CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, CollectionEndEvent):
-            depth -= 1
-        if depth > DEEPEST:
-            refuse(f"the rendered workflow is nested deeper than {DEEPEST} levels{_line(event)}")
+def _checked(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield the events; refuse the parts of YAML that no workflow needs."""
+    for event in events:
         if isinstance(event, NodeEvent):
             _check_node(event)
+        yield event
 
 
 def _check_node(event: NodeEvent) -> None:

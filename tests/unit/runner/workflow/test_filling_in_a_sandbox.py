@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.yaml_limits import LARGEST
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.workflow.filling import Filled, fill
-from qlib_shadow_runner.workflow.read_yaml import LARGEST
 from qlib_shadow_runner.workflow.templates import Template
 
 if TYPE_CHECKING:
