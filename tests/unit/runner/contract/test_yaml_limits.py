@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +83,38 @@ def test_a_usual_document_is_within_the_limits(text: str):
     """Aliases, several documents, hashes and times."""
     for events in PARSERS.values():
         YamlLimits(nodes=100, depth=50).check(text, events(text))  # type: ignore[arg-type]
+
+
+def document(source: random.Random, depth: int, anchors: list[str]) -> str:
+    """Return a random document in which aliases stand for earlier parts."""
+    kind = source.randrange(4) if depth else 0
+    if kind == 3:
+        return f"*{source.choice(anchors)} " if anchors else "1"
+    parts = [document(source, depth - 1, anchors) for _ in range(source.randrange(4))] if kind else []
+    pairs = (f"k{place}: {part}" for place, part in enumerate(parts))
+    content = ("'text'", f"[{', '.join(parts)}]", f"{{{', '.join(pairs)}}}")[kind]
+    if source.random() < 0.5:
+        anchors.append(f"a{len(anchors)}")
+        return f"&{anchors[-1]} {content}"
+    return content
+
+
+def size(value: object) -> int:
+    """Return how many keys and values there are."""
+    if isinstance(value, dict):
+        return 1 + sum(1 + size(part) for part in value.values())
+    return 1 + sum(map(size, value)) if isinstance(value, list) else 1
+
+
+def test_random_documents_are_counted_as_they_are_built():
+    """To the last value, with aliases of aliases."""
+    for number in range(int(os.environ.get("QLIB_SHADOW_CHAOS_DOCUMENTS", "60"))):
+        text = document(random.Random(number), 6, [])
+        nodes = 1 + size(yaml.load(text, yaml.CSafeLoader))
+        for events in PARSERS.values():
+            YamlLimits(nodes, depth=50).check(text, events(text))  # type: ignore[arg-type]
+            with pytest.raises(TooLargeError):
+                YamlLimits(nodes - 1, depth=50).check(text, events(text))  # type: ignore[arg-type]
 
 
 def test_a_manifest_over_a_limit_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
