@@ -84,8 +84,8 @@ class _Count:
     def _repeat(self, event: Any) -> None:
         if any(anchor == event.anchor for anchor, *_ in self._open):
             raise TooLargeError(f"holds the alias *{event.anchor} within what it stands for{_line(event)}")
-        nodes, characters = self._anchored.get(event.anchor, (0, 0))
-        self._nodes += nodes
+        nodes, characters = self._anchored.get(event.anchor, (1, 0))
+        self._nodes += nodes - 1
         self._characters += characters
 
     def _check(self, event: Any) -> None:
