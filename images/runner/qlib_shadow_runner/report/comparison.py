@@ -6,14 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.outputs import read_metadata
 from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
+from qlib_shadow_runner.report.formats import signed
 from qlib_shadow_runner.report.page import outputs_of
 from qlib_shadow_runner.runs.values import number
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.texts import ABSENT, figure, percent
 from qlib_shadow_runner.workflow.read_yaml import read_document
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Compared:
     def read(cls, folder: Path) -> Compared:
         """Return the run of a folder."""
         metadata = read_metadata(folder)
-        material = ReportMaterial(outputs_of(folder, metadata))
+        material = ReportMaterial(outputs_of(folder, metadata), RunFacts.of(metadata))
         return cls(
             run_id=str(metadata.get("run_id")),
             metadata=metadata,

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pandas as pd
 import pytest
+from qlib_shadow_runner.report.conclusion import conclude
 from tests.unit.runner.report import independent_figures as recomputed
 from tests.unit.runner.report.pages import Page, number, read_page
 from tests.unit.runner.report.recorded_runs import artifacts_of
@@ -18,7 +19,6 @@ from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.ranked_signals import rank_signals
 from qlib_shadow_runner.export.summary import render_summary
-from qlib_shadow_runner.report.conclusion import conclude
 
 if TYPE_CHECKING:
     from tests.unit.runner.report.conftest import Made
