@@ -120,7 +120,7 @@ def main() -> int:
     counts = calibrate(flags.reports, flags.seed)
     noisy, signal = together(counts.values()), find(flags.signals, flags.seed)
     lines = [
-        "| reports of | all | claims if days were independent | claims | of IC | of profit | IC's deviation |",
+        "| reports of | all | claims if days were independent | claims | of IC | of profit | IC's spread |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *(
             count.row(f"noise, {days} days, {horizon}-day label")

@@ -39,7 +39,7 @@ class Model:
 
     @cached_property
     def labels(self) -> Floats:
-        """Return what the scores should have known: the returns from the next day's close, over the horizon."""
+        """Return the returns that the scores should have known, from the next day's close."""
         wealth = np.vstack([np.ones(self.returns.shape[1]), np.cumprod(1 + self.returns, axis=0)])
         found = np.full_like(self.returns, np.nan)
         last = len(self.returns) - 1 - self.horizon

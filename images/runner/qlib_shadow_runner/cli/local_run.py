@@ -27,6 +27,7 @@ from qlib_shadow_runner.contract import (
     ENV_TEMPLATE,
     ENV_TERMINATION_LOG,
     ENV_WORK,
+    METADATA_FILE,
     REPORT_FILE,
     STDERR_FILE,
     SUMMARY_FILE,
@@ -205,7 +206,9 @@ def _report_success(
     failed = "".join(f"  {line}\n" for line in lines if not line.passed)
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
-    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_short_path(page)}\n")
+    found = (read_json_object(folder / METADATA_FILE) or {}).get("verdict")
+    judged = f"  {found}\n" if found else ""
+    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{judged}{failed}  {_short_path(page)}\n")
 
 
 def _short_path(path: Path) -> str:
