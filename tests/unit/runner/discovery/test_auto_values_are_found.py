@@ -280,9 +280,10 @@ def test_segments_lie_where_the_universe_trades(make_dataset: MakeDataset):
     plan, days = make_plan(dataset, WorkflowSpec()), dataset.calendar
     assert plan.days.segments.train[0] == days[100 + ALPHA158.back]
     assert plan.days.segments.test[1] == plan.days.backtest[1] == plan.universe_end == days[449]
-    assert plan.days.caveats == (
+    [caveat] = plan.days.caveats
+    assert caveat == (
         f"the instruments of all have prices from {days[100]} to {days[449]} (AAA is the last), "
-        f"^GSPC goes on to {days[-1]}: the segments end where they trade",
+        f"^GSPC goes on to {days[-1]}: the segments end where they trade"
     )
 
 
