@@ -12,7 +12,7 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr, stdtrit  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     import pandas as pd

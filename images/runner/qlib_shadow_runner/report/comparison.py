@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.outputs import read_metadata
 from qlib_shadow_runner.analysis.paired import PairedDifference, paired_difference
-from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
-from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.contract import METRICS_FILE
 from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
 from qlib_shadow_runner.report.page import outputs_of
+from qlib_shadow_runner.report.settings import by_path, workflow_settings
 from qlib_shadow_runner.runs.values import number, whole
 from qlib_shadow_runner.storage.files import read_json_object
-from qlib_shadow_runner.workflow.read_yaml import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,11 +32,6 @@ ORIGIN: Final = (
     "dataset_instruments", "dataset_quality", "git_commit", "image", "python", "packages", "config_hash",
 )  # fmt: skip
 """The keys of a run's metadata that identify data and code."""
-INCIDENTAL: Final = (
-    "num_threads", "kernels", "provider_uri", "experiment_name",
-    "start_time", "end_time", "segments.train", "segments.valid", "segments.test", "codes",
-)  # fmt: skip
-"""Suffixes of a workflow's settings that change no result, or follow from segments and market."""
 LONGEST_LIST: Final = 8
 FIRST_OF_LIST: Final = 4
 QUALITY: Final = "overall_state"
@@ -74,7 +68,7 @@ class Compared:
             figures=material.figures,
             outputs=material.outputs,
             backtest=material.backtest,
-            workflow=_workflow(folder),
+            workflow=workflow_settings(folder),
         )
 
 
@@ -265,26 +259,5 @@ def _described(metadata: Mapping[str, object], keys: Sequence[str]) -> dict[str,
         value = metadata.get(key)
         if key == "dataset_quality":
             value = value.get(QUALITY) if isinstance(value, dict) else None
-        found.update(_flat(key, value))
+        found.update(by_path(key, value))
     return found
-
-
-def _workflow(folder: Path) -> dict[str, str]:
-    """Return the settings of the workflow that was run; they are empty if it cannot be read."""
-    try:
-        document = read_document((folder / WORKFLOW_FILE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, StageError):
-        return {}
-    settings = _flat("", document)
-    return {name: value for name, value in settings.items() if not name.endswith(INCIDENTAL)}
-
-
-def _flat(name: str, value: object) -> dict[str, str]:
-    """Return each setting by its path."""
-    if isinstance(value, dict):
-        inner = [_flat(f"{name}.{key}" if name else str(key), part) for key, part in value.items()]
-        return {key: part for found in inner for key, part in found.items()}
-    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
-        return _flat(name, {str(number): part for number, part in enumerate(value)})
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return {name: text}
