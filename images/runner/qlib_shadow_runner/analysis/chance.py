@@ -37,10 +37,8 @@ class Chance:
     horizon: int
     """The days over which one value reaches; 1 where the values do not overlap."""
     mean: float
-    t: float | None
-    """The mean in standard errors; None for too few blocks, or where all values are equal."""
-    p: float | None
-    """How often a mean of nothing is as far from zero, or farther."""
+    error: float | None
+    """The standard error of the mean; None for too few blocks, or where all values are equal."""
 
     @classmethod
     def of(
@@ -53,9 +51,17 @@ class Chance:
             return None
         reach = max(1, horizon)
         cosines = count_cosines(len(found), reach)
-        t = _t(found, cosines) if cosines else None
-        p = None if t is None else two_sided(t, cosines)
-        return cls(len(found), reach, float(found.mean()), t, p)
+        return cls(len(found), reach, float(found.mean()), _error(found, cosines) if cosines else None)
+
+    @property
+    def t(self) -> float | None:
+        """Return the mean in standard errors."""
+        return None if self.error is None else self.mean / self.error
+
+    @property
+    def p(self) -> float | None:
+        """Return how often a mean of nothing is as far from zero, or farther."""
+        return None if self.t is None else two_sided(self.t, self.cosines)
 
     @property
     def blocks(self) -> int:
@@ -102,15 +108,15 @@ def count_cosines(days: int, horizon: int) -> int:
     return min(blocks // 2, max(FEWEST_COSINES, int(MOST * days ** (2 / 3))))
 
 
-def _t(values: NDArray[np.float64], cosines: int) -> float | None:
+def _error(values: NDArray[np.float64], cosines: int) -> float | None:
+    """Return the standard error of the mean, or None where it is zero."""
     days = len(values)
     if np.ptp(values) == 0:
         return None
     waves = np.cos(np.pi * np.outer(np.arange(1, cosines + 1), (np.arange(days) + 0.5) / days))
     projected = waves @ (values - values.mean()) * math.sqrt(2 / days)
-    variance = float((projected**2).mean())
-    t = float(values.mean()) / math.sqrt(variance / days) if variance > 0 else math.inf
-    return t if math.isfinite(t) else None
+    error = math.sqrt(float((projected**2).mean()) / days)
+    return error or None
 
 
 def two_sided(t: float, freedom: int) -> float:

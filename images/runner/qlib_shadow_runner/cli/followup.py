@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.analysis.chance import FEWEST_BLOCKS
+from qlib_shadow_runner.catalog.followup import not_judged
 from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.cli.printing import NOTHING, print_json, print_table
@@ -28,12 +29,17 @@ HEADS: Final = (
     "ALL",
     "KNOWN UP TO",
     "DATASET",
+    "FROM",
 )
+
+REMEDY: Final = "Give the data of each market a spec.dataset.path of its own, so that both stay."
 
 
 def print_followup(data: Path, *, as_json: bool) -> int:
     """Score the signals whose outcome newer data shows, and print the track record."""
-    found = records(update(existing_volume(data)).followup)
+    volume = existing_volume(data)
+    catalog = update(volume)
+    found = records(catalog.followup)
     if as_json:
         print_json([_document(record) for record in found])
     elif not found:
@@ -45,6 +51,8 @@ def print_followup(data: Path, *, as_json: bool) -> int:
         print_table([HEADS, *map(_row, found)])
         if any(record.chance and record.chance.blocks < FEWEST_BLOCKS for record in found):
             sys.stdout.write(f"T needs {FEWEST_BLOCKS} blocks: days whose outcomes do not overlap\n")
+    for run_id, why in not_judged(volume, catalog.runs, catalog.followup).items():
+        sys.stderr.write(f"note: the signals of {run_id} are not judged: {why}. {REMEDY}\n")
     return ExitCode.DONE
 
 
@@ -67,6 +75,7 @@ def _row(record: TrackRecord) -> tuple[str, ...]:
         _figure(record.all_return, ".2%"),
         str(record.days[-1].known_on),
         record.dataset_path,
+        record.feed or NOTHING,
     )
 
 

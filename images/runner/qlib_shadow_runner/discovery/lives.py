@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, FLOAT_BYTES, feature_folder
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from qlib_shadow_runner.dataset.qlib_layout import Dataset, ListedSpan
     from qlib_shadow_runner.discovery.market import Market
 
@@ -26,13 +28,17 @@ class Lives:
     instrument_years: float
 
     @classmethod
-    def of(cls, dataset: Dataset, market: Market) -> Lives:
-        """Return the lives; an instrument ends where the universe lists it no longer, or has no more bars."""
+    def of(cls, dataset: Dataset, market: Market, end: date | None = None) -> Lives:
+        """Return the lives; an instrument ends where the universe lists it no longer, or has no more bars.
+
+        The data ends where the universe trades no longer: its calendar may go on with an index alone.
+        """
         spans: dict[str, list[ListedSpan]] = {symbol: [] for symbol in market.symbols}
         for span in dataset.universes[market.name]:
             if span.symbol in spans:
                 spans[span.symbol].append(span)
-        late = len(dataset.calendar) - 1 - PAUSE
+        last_day = len(dataset.calendar) if end is None else bisect_right(dataset.calendar, end)
+        late = last_day - 1 - PAUSE
         ended, days = 0, 0
         for symbol, listed in spans.items():
             last = min(_last_listed(dataset, listed), _last_bar(dataset, symbol))

@@ -130,7 +130,7 @@ def _research_metadata(
     from qlib_shadow_runner.discovery.lives import Lives  # noqa: PLC0415
     from qlib_shadow_runner.workflow.description import describe_research  # noqa: PLC0415
 
-    lives = Lives.of(resolved.dataset, research.plan.market)
+    lives = Lives.of(resolved.dataset, research.plan.market, research.plan.universe_end)
     return describe_research(context.spec.workflow, research, lives, synthetic=resolved.manifest.synthetic)
 
 

@@ -59,6 +59,7 @@ def describe_research(
         "seed": asked.seed,
         "market": plan.market.name,
         "market_size": len(plan.market.symbols),
+        "universe_end": None if plan.universe_end is None else str(plan.universe_end),
         "market_chosen_by": plan.market.chosen_by,
         "market_lives": asdict(lives),
         "benchmark": plan.benchmark.symbol,

@@ -36,6 +36,10 @@ def test_nothing_ends_where_all_have_bars_on_the_last_days(make_dataset: MakeDat
     assert lives(dataset) == Lives(ended=0, instrument_years=4.0)
     bars(dataset, "AAA", [1.0] * (DAYS - 15))
     assert lives(dataset).ended == 0, "a suspension is no end"
+    for symbol in ("AAA", "BBB"):
+        bars(dataset, symbol, [1.0] * (DAYS - 100))
+    market = describe_market(dataset, "all", "spec", "^GSPC")
+    assert Lives.of(dataset, market, dataset.calendar[DAYS - 101]).ended == 0, "the index goes on alone"
 
 
 def test_bars_that_stop_are_an_end(make_dataset: MakeDataset):
