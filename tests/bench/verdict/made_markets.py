@@ -51,7 +51,8 @@ class Model:
         """Return each day's correlation of scores and labels; NaN on the last days."""
         scores = self.scores - self.scores.mean(axis=1, keepdims=True)
         labels = self.labels - self.labels.mean(axis=1, keepdims=True)
-        return (scores * labels).sum(1) / np.sqrt((scores**2).sum(1) * (labels**2).sum(1))
+        found: Floats = (scores * labels).sum(1) / np.sqrt((scores**2).sum(1) * (labels**2).sum(1))
+        return found
 
     @cached_property
     def portfolio(self) -> Floats:
@@ -102,7 +103,8 @@ def _returns(random: np.random.Generator, days: int, loads: Floats, beta: Floats
 def _volatility(random: np.random.Generator, days: int, persistence: float = 0.98) -> Floats:
     """Return a volatility around 1 that changes slowly."""
     logarithm = 0.75 * _slow(random.normal(size=(days, 1)), persistence)[:, 0]
-    return np.exp(logarithm - logarithm.var() / 2)
+    found: Floats = np.exp(logarithm - logarithm.var() / 2)
+    return found
 
 
 def _slow(shocks: Floats, persistence: float) -> Floats:
@@ -116,4 +118,5 @@ def _slow(shocks: Floats, persistence: float) -> Floats:
 
 
 def _fat(random: np.random.Generator, shape: int | tuple[int, int]) -> Floats:
-    return random.standard_t(TAILS, shape) / np.sqrt(TAILS / (TAILS - 2))
+    found: Floats = random.standard_t(TAILS, shape) / np.sqrt(TAILS / (TAILS - 2))
+    return found

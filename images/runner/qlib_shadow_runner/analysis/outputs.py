@@ -161,7 +161,9 @@ def _by_day_and_instrument(table: pd.DataFrame) -> pd.Series | None:
 
 
 def _held_by_day(positions: Any) -> list[tuple[datetime, Mapping[str, tuple[float, float]]]] | None:
-    found = [(day, _held(one.state["position"])) for day, one in sorted(positions.items())]
+    found: list[tuple[datetime, Mapping[str, tuple[float, float]]]] = [
+        (day, _held(one.state["position"])) for day, one in sorted(positions.items())
+    ]
     if not all(isinstance(day, datetime) for day, _ in found):
         raise TypeError("its rows are not days")
     return found or None

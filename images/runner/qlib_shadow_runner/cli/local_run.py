@@ -209,13 +209,13 @@ def report_failure(
 def _report_success(
     result: Mapping[str, object], folder: Path, lines: list[AcceptanceLine], *, as_json: bool
 ) -> None:
+    found = (read_json_object(folder / METADATA_FILE) or {}).get("verdict")
     if as_json:
-        print_json({**result, "folder": str(folder), "golden": as_document(lines)})
+        print_json({**result, "folder": str(folder), "verdict": found, "golden": as_document(lines)})
         return
     failed = "".join(f"  {line}\n" for line in lines if not line.passed)
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
-    found = (read_json_object(folder / METADATA_FILE) or {}).get("verdict")
     judged = f"  {found}\n" if found else ""
     sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{judged}{failed}  {_short_path(page)}\n")
 

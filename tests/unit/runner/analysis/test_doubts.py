@@ -17,7 +17,7 @@ from qlib_shadow_runner.analysis.outputs import Rounds
 from qlib_shadow_runner.analysis.ties import Ties
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 START = datetime(2024, 1, 1)  # noqa: DTZ001 - a day
 
@@ -100,7 +100,7 @@ def test_market_without_endings_is_doubted_where_some_are_usual():
 
 
 def held(
-    prices: Mapping[str, list[float | None]], share: float = 0.5
+    prices: Mapping[str, Sequence[float | None]], share: float = 0.5
 ) -> list[tuple[datetime, dict[str, Any]]]:
     """Return positions by day; None is a day on which the instrument is not held."""
     days = max(map(len, prices.values()))

@@ -51,7 +51,9 @@ def test_only_common_days_count():
     assert paired_difference(one, one.iloc[:0]) is None
     assert paired_difference(one, None) is None
     assert paired_difference(one, one.iloc[60:] - 1) == PairedDifference(40, 40, 1.0)
-    assert paired_difference(one**2, one.iloc[60:] * 0, 20).low is None
+    few = paired_difference(one**2, one.iloc[60:] * 0, 20)
+    assert few is not None
+    assert (few.blocks, few.low, few.p) == (2, None, None)
 
 
 def test_a_constant_difference_has_no_interval():

@@ -161,7 +161,7 @@ def test_features_are_sorted_by_gain(told: tuple[Path, Page]):
 
 ROW = re.compile(r"^\| (above|within|below|unknown) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 SIGNS: dict[str, int | None] = {"above": 1, "within": 0, "below": -1, "unknown": None}
-MEANT: dict[str, list[tuple[int | None, float, int]]] = {
+MEANT: dict[str, list[tuple[int | None, float, int | None]]] = {
     "above": [(1, 0.1, 1)],
     "within, more than zero": [(0, 0.1, 0)],
     "not more than zero": [(0, 0.0, 0), (0, -0.1, 0), (-1, -0.1, -1)],

@@ -23,6 +23,8 @@ from tests.unit.runner.report.recorded_runs import (
     make_run,
 )
 
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export import export_run
 from qlib_shadow_runner.report.make import report_of
 
@@ -153,6 +155,19 @@ def test_noise_of_an_overlapping_label_is_not_beyond_chance(tmp_path: Path):
     assert "beyond chance" in found.headline
     assert found.headline.startswith("Nothing here")
     assert "252 days of a 20-day label are 12 independent blocks" in found.summary
+
+
+def test_model_that_scores_all_alike_is_refused_with_the_reason(tmp_path: Path):
+    """No day has an IC then."""
+    shape = replace(SHAPE, days=60, symbols=12)
+    folder = make_run(tmp_path, "constant", shape, **research(shape))
+    artifacts = artifacts_of(folder)
+    pd.read_pickle(artifacts / "pred.pkl").assign(score=0.5).to_pickle(artifacts / "pred.pkl")
+    with_ic(folder, np.full(60, np.nan))
+    with pytest.raises(StageError) as caught:
+        export_run(folder, artifacts, "parquet")
+    assert caught.value.reason is Reason.OUTPUT_INCOMPLETE
+    assert "the model gives every instrument the same score on each day" in caught.value.message
 
 
 def test_too_few_blocks_have_no_verdict(tmp_path: Path):
