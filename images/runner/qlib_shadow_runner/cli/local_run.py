@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +39,7 @@ from qlib_shadow_runner.contract import (
 from qlib_shadow_runner.contract.stages import stages_of
 from qlib_shadow_runner.process.supervisor import out_of_memory
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.storage.scratch import scratch_folder
 from qlib_shadow_runner.storage.volume import Volume, make_folder
 from qlib_shadow_runner.verify import AcceptanceLine, verify_run
 
@@ -143,13 +143,13 @@ def run_stage_here(
     stage: Stage, request: Request, volume: Volume, interruption: Interruption, options: LocalRunOptions
 ) -> Mapping[str, object]:
     """Run one stage as a process, as a Job would, and return its result."""
-    with tempfile.TemporaryDirectory(prefix="qlib-shadow-") as temporary:
-        message = Path(temporary, "result.json")
+    with scratch_folder("qlib-shadow-") as temporary:
+        message = temporary / "result.json"
         environ = {
             **os.environ,
             ENV_REQUEST: json.dumps(request),
             ENV_DATA: str(volume.mount),
-            ENV_WORK: temporary,
+            ENV_WORK: str(temporary),
             ENV_TERMINATION_LOG: str(message),
             **({} if options.template is None else {ENV_TEMPLATE: options.template}),
         }
