@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cli.deadline import deadlines
 from qlib_shadow_runner.cli.local_run import Interruption, LocalRunOptions, report_failure, run_stage_here
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.run_manifest import load_manifest, local_run_id
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.asked import DatasetSpec
 
 
-def download_here(file: Path, data: Path, *, as_json: bool) -> int:
+def download_here(file: Path, data: Path, *, deadline: str | None, as_json: bool) -> int:
     """Run the download stage alone, in a run folder of its own that keeps the log."""
     manifest, now = load_manifest(file), datetime.now(UTC)
+    limits = deadlines(manifest.parse(), deadline)
     stage = next((one for one in stages_of(manifest.spec) if STAGES[one].dataset is Access.WRITTEN), None)
     if stage is None:
         return _nothing_to_do(manifest.parse().dataset, Volume(data.absolute()), as_json=as_json)
@@ -35,7 +37,7 @@ def download_here(file: Path, data: Path, *, as_json: bool) -> int:
     make_folder(volume.mount)
     folder = RunFolder(volume.run_folder(request["runId"]))
     with Interruption() as interruption:
-        result = run_stage_here(stage, request, volume, interruption, LocalRunOptions(as_json))
+        result = run_stage_here(stage, request, volume, interruption, LocalRunOptions(as_json, limits))
         if result["exitCode"] != ExitCode.DONE:
             return report_failure(result, folder.path, interruption, as_json=as_json)
     folder.update_metadata(
