@@ -389,7 +389,7 @@ def test_calls_that_take_over_what_others_have_opened_are_refused(tmp_path: Path
     number = getattr(ARCHITECTURES[os.uname().machine], call)
     code = (
         "import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
-        f"libc.syscall({number}, -1, -1, 0, 0, 0, 0); raise SystemExit(ctypes.get_errno())"
+        f"libc.syscall({number}, -1, -1, -1, -1, -1, -1); raise SystemExit(ctypes.get_errno())"
     )
     command = [sys.executable, "-c", code]
     assert supervise(command, tmp_path)["code"] == errno.EPERM
