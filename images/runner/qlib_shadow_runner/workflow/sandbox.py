@@ -7,15 +7,12 @@ digits. So everything that a template reads or makes takes its size from one lim
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeGuard, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 
 import jinja2
 from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Value = TypeVar("Value")
 
@@ -25,14 +22,13 @@ GREATEST: Final = 10**308
 """As a float; a product of many numbers could have a million digits."""
 MOST_DIGITS: Final = 15
 """Digits behind the point, which is what a float has."""
+CALCULATIONS: Final = frozenset({"+", "-", "*", "/", "//"})
 COUNTED, ROUNDS = "counted", "rounds"
 """Filters of this module alone: the grammar refuses them in a template."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja for one template."""
-
-    intercepted_binops: ClassVar = frozenset({"+", "-", "*", "/", "//"})
 
     def __init__(self) -> None:
         super().__init__(
@@ -41,16 +37,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
             keep_trailing_newline=True,
             finalize=self.counted,
         )
+        self.intercepted_binops = CALCULATIONS
         self._left = MOST_WORK
         self.filters |= {COUNTED: self.counted, ROUNDS: self.rounds, "round": rounded}
-        self.tests |= {name: of_whole_numbers(self.tests[name]) for name in ("odd", "even", "divisibleby")}
+        self.tests |= {"odd": odd, "even": even, "divisibleby": divisible_by}
 
     def compiled(self, tree: nodes.Template) -> jinja2.Template:
         """Return a template whose every step is counted."""
-        counting: nodes.Template = _Counting().visit(tree)
+        _Counting().visit(tree)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # Python's, of 1[:]; filling it in is an error
-            return self.from_string(counting.set_environment(self))
+            tree.set_environment(self)
+            return self.from_string(tree)
 
     def counted(self, value: Value) -> Value:
         """Return the value after taking its size, with everything that is in it."""
@@ -115,7 +113,7 @@ class _Counting(NodeTransformer):
         return node
 
 
-def _filtered(node: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Filter:
+def _filtered(node: nodes.Node, name: str, *arguments: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
 
 
@@ -128,15 +126,21 @@ def rounded(value: object, digits: object = 0) -> object:
     return round(value, digits)
 
 
-def of_whole_numbers(test: Callable[..., bool]) -> Callable[..., bool]:
-    """Return a test that takes numbers only: Jinja's would use a text as a format of any width."""
+def odd(value: object) -> bool:
+    """Return whether a number is odd."""
+    return not divisible_by(value, 2)
 
-    def checked(*values: object) -> bool:
-        if not all(isinstance(value, int) for value in values):
-            raise jinja2.TemplateRuntimeError("only a whole number can be odd, even or divisible")
-        return test(*values)
 
-    return checked
+def even(value: object) -> bool:
+    """Return whether a number is even."""
+    return divisible_by(value, 2)
+
+
+def divisible_by(value: object, divisor: object) -> bool:
+    """Return whether a number is divisible; Jinja's test would use a text as a format of any width."""
+    if not (isinstance(value, int) and isinstance(divisor, int)):
+        raise jinja2.TemplateRuntimeError("only a whole number can be odd, even or divisible")
+    return value % divisor == 0
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

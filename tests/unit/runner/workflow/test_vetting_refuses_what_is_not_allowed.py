@@ -8,9 +8,10 @@ from tests.unit.runner.workflow.workflow_builders import BUILT_IN, PrepareIt, ow
 from tests.unit.runner.workflow.workflow_builders import HANDLER as HANDLER_CLASS
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.yaml_limits import LARGEST
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.workflow.parsed import parse
-from qlib_shadow_runner.workflow.read_yaml import LARGEST, LIMITS
+from qlib_shadow_runner.workflow.read_yaml import LIMITS
 from qlib_shadow_runner.workflow.vetting import vet
 
 MODEL = """  model:
