@@ -30,7 +30,8 @@ def research(shape: Shape) -> dict[str, object]:
     days = calendar(shape)
     span = [f"{days[0]:%Y-%m-%d}", f"{days[-1]:%Y-%m-%d}"]
     return {
-        "benchmark_excluded": True, "segments_chosen_by": "spec", "label_looks_ahead_days": 2,
+        "status": "running", "benchmark_excluded": True, "segments_chosen_by": "spec",
+        "label_looks_ahead_days": 2,
         "backtest": span,
         "segments": dict.fromkeys(("train", "valid", "test"), span),
         "segment_days": dict.fromkeys(("train", "valid", "test"), shape.days),

@@ -105,7 +105,7 @@ def correlations(artifacts: Path) -> dict[str, list[float]]:
 
 
 def correlations_over(horizon: int, artifacts: Path, dataset: Path) -> dict[str, tuple[float, int]]:
-    """Return the mean IC and Rank IC with the return over a horizon from the next day's close, and the days."""
+    """Return the mean IC and Rank IC with the return from the next day's close, and the days."""
     scores = pd.read_pickle(artifacts / "pred.pkl")["score"]
     days = (dataset / "calendars/day.txt").read_text().split()
     daily: dict[str, list[float]] = {"IC": [], "Rank IC": []}

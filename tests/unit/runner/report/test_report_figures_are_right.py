@@ -126,8 +126,8 @@ def test_alpha_beta_and_trading_are_those_of_the_account(told: tuple[Path, Page]
         "In shares": f"{(table['value'] / table['account']).mean():.1%} of the account",
         "Holdings": "2.0, the largest 60.0% of the account",
         "Break-even cost": f"{gained / traded:.3%} of what is traded; {paid / traded:.3%} was paid",
-        "Orders": f"{np.median(shares):.3%} of the day\N{RIGHT SINGLE QUOTATION MARK}s volume in the median of {len(shares)}, "
-        f"at most {max(shares):.1%} ({largest[1]}, {largest[0]})",
+        "Orders": f"{np.median(shares):.3%} of the day\N{RIGHT SINGLE QUOTATION MARK}s volume in the "
+        f"median of {len(shares)}, at most {max(shares):.1%} ({largest[1]}, {largest[0]})",
     }
 
 
