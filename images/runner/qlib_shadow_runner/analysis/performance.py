@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Final
+from typing import Final, cast
 
 import pandas as pd
 
@@ -44,8 +44,8 @@ class Risk:
                 normal_cvar=finite(mean - deviation * normal.pdf(quantile) / TAIL),
                 var=finite(empyrical.value_at_risk(returns, TAIL)),
                 cvar=finite(empyrical.conditional_value_at_risk(returns, TAIL)),
-                skewness=finite(returns.skew()),
-                kurtosis=finite(returns.kurt()),
+                skewness=finite(cast("float", returns.skew())),
+                kurtosis=finite(cast("float", returns.kurt())),
             )
 
 

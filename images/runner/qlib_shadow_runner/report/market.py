@@ -52,9 +52,9 @@ def correlations_by_horizon(folder: Path, scores: pd.DataFrame) -> list[HorizonC
     if closes is None:
         return []
     found = []
-    days = pd.DatetimeIndex(closes.calendar)
+    days = pd.DatetimeIndex(list(closes.calendar))
     for horizon in HORIZONS:
-        table = pd.DataFrame(closes.after(horizon), index=days, columns=closes.symbols)
+        table = pd.DataFrame(closes.after(horizon), index=days, columns=list(closes.symbols))
         returns = table.reindex(index=scores.index, columns=scores.columns)
         ic, rank_ic = (
             Correlation.of(rowwise_correlation(scores, returns, ranked=ranked), horizon)

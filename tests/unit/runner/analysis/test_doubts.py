@@ -13,8 +13,8 @@ import pytest
 from qlib_shadow_runner.analysis.doubts import find_doubts
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.frozen import Frozen
-from qlib_shadow_runner.analysis.positions import Holding
 from qlib_shadow_runner.analysis.outputs import Rounds
+from qlib_shadow_runner.analysis.positions import Holding
 from qlib_shadow_runner.analysis.ties import Ties
 
 if TYPE_CHECKING:

@@ -113,9 +113,9 @@ def correlations_over(horizon: int, artifacts: Path, dataset: Path) -> dict[str,
         some = scores[pd.Timestamp(day)]
         closes = [bars(dataset, name, "close") for name in some.index]
         returns = [values[place + 1 + horizon] / values[place + 1] - 1 for values in closes]
-        ranks = (np.argsort(np.argsort(values)) for values in (some.to_numpy(), returns))
+        ranks = [np.argsort(np.argsort(values)) for values in (some.to_numpy(), np.array(returns))]
         daily["IC"].append(np.corrcoef(some.to_numpy(), returns)[0, 1])
-        daily["Rank IC"].append(np.corrcoef(*ranks)[0, 1])
+        daily["Rank IC"].append(np.corrcoef(ranks[0], ranks[1])[0, 1])
     return {name: (float(np.mean(values)), len(values)) for name, values in daily.items()}
 
 
