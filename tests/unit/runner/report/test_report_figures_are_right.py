@@ -21,6 +21,9 @@ from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.ranked_signals import rank_signals
 from qlib_shadow_runner.export.summary import render_summary
+from qlib_shadow_runner.report.comparison import MEASURES
+from qlib_shadow_runner.stages.qrun import headline
+from qlib_shadow_runner.ui.details import FIGURES
 
 if TYPE_CHECKING:
     from tests.unit.runner.report.conftest import Made
@@ -218,6 +221,15 @@ def test_features_are_sorted_by_gain(told: tuple[Path, Page]):
     """The gains of every tree, by the handler's own names."""
     rows = [row[:2] for row in told[1].tables[""] if len(row) == 3 and row[1].endswith("%")]
     assert rows == [["KMID", "69.0%"], ["<c>", "21.0%"], ["$b", "10.0%"]]
+
+
+def test_drawdown_of_the_excess_is_called_what_it_is(told: tuple[Path, Page]):
+    """On the page, in comparisons, in the pages, and in the printed line: of differences added up."""
+    named = "Drawdown of summed excess returns"
+    assert told[1].tables["table-excess"][3][0] == named
+    assert named in {measure.name for measure in MEASURES}
+    assert named in {name for name, key, _ in FIGURES if key == "maxDrawdown"}
+    assert headline({"maxDrawdown": -1.058}) == "drawdown of summed excess -105.8%"
 
 
 ROW = re.compile(r"^\| (above|within|below|unknown) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)

@@ -106,9 +106,14 @@ def _years(backtest: Backtest) -> Iterator[Chart]:
         axes.set_xticks(range(0, len(years), step), [str(year) for year in years.index[::step]])
         percent_axis(axes)
 
-    best, worst = years.idxmax(), years.idxmin()
-    says = f"Best {best} with {signed(years[best])}, worst {worst} with {signed(years[worst])}."
+    best, worst = (f"{years.index[place]} with {signed(years.iloc[place])}" for place in _extremes(years))
+    says = f"Best {best}, worst {worst}."
     yield Chart("years", "Return of each year", says, draw)
+
+
+def _extremes(values: pd.Series) -> tuple[int, int]:
+    """Return where the largest value is, and the smallest."""
+    return int(values.to_numpy().argmax()), int(values.to_numpy().argmin())
 
 
 def _distribution(backtest: Backtest) -> Iterator[Chart]:
