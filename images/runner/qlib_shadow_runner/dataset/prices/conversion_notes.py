@@ -50,6 +50,11 @@ class Notes:
     renamed: dict[str, str] = field(default_factory=dict)
     without_bars: list[str] = field(default_factory=list)
     """Symbols without any bar."""
+    unadjusted: Count = field(default_factory=Count)
+    """Symbols without any value of the adjustment that the files have."""
+    unused_columns: list[str] = field(default_factory=list)
+    files_without: dict[str, list[str]] = field(default_factory=dict)
+    """The files that lack a column which becomes a field or a universe, by the name in the spec."""
 
     def write(self, folder: Path) -> None:
         """Write the notes beside the data."""
@@ -61,6 +66,8 @@ class Notes:
         lines = {
             "symbols renamed from the files": [f"{old} is {new}" for old, new in self.renamed.items()],
             "symbols left out because they have no bar": self.without_bars,
+            "columns that are not used, unless columns.extra names them": self.unused_columns,
+            **{f"files without the column {name}": files for name, files in self.files_without.items()},
         }
         sentences = [
             f"{what} ({len(names):,}): {listed(names[:SHOWN], len(names))}"
@@ -82,12 +89,12 @@ class Notes:
 
     @classmethod
     def read_counts(cls, folder: Path) -> dict[str, Count] | None:
-        """Return the counts of duplicate and rejected rows; None where there are no notes."""
+        """Return the counts of rows and symbols that become findings; None where there are no notes."""
         document = read_json_object(folder / FILE)
         if document is None:
             return None
         counts = {}
-        for name in ("duplicates", "rejected"):
+        for name in ("duplicates", "rejected", "unadjusted"):
             raw = document.get(name)
             if isinstance(raw, dict):
                 counts[name] = Count(
