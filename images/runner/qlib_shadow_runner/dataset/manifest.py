@@ -124,6 +124,6 @@ def describe(folder: Path, origin: DatasetOrigin) -> DatasetManifest:
         build=origin.build,
         claims=dict(origin.claims),
         notes=Notes.read_sentences(folder),
-        quality=assess(counted.findings()).document(),
+        quality=assess(counted.findings()).record(),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )

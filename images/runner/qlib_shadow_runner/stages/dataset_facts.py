@@ -18,11 +18,10 @@ def introduce_dataset(
     context: StageContext, resolved: ResolvedDataset, quality: Quality, warning: str | None = None
 ) -> DatasetResult:
     """Log warnings and notes about the dataset, record its facts, and return them for the result."""
-    for oddity in (warning, quality.warning):
-        if oddity:
-            sys.stderr.write(f"warning: {oddity}\n")
+    for oddity in filter(None, (warning, *quality.warnings)):
+        sys.stderr.write(f"warning: {oddity}\n")
     notes = resolved.manifest.notes
-    for note in notes:
+    for note in (*notes, *quality.remarks):
         sys.stdout.write(f"note: {note}\n")
     found = dataset_result(context, resolved)
     context.folder.update_metadata(

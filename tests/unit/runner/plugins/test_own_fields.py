@@ -35,6 +35,6 @@ def test_own_fields_in_a_universe_that_changes_equal_qlibs(tmp_path: Path):
     ingest([tmp_path / "bars.parquet"], ["bars.parquet"], folder, options)
     open_dataset(folder)
     asked = ({"market": "sp500", "filter_pipe": []}, days[3], days[-2])
-    ours, stats = by_us(CONFIG, *asked)
+    ours, _ = by_us(CONFIG, *asked)
     require_same(by_qlib(CONFIG, *asked), ours)
     assert len(ours) == bars["sp500"][bars["date"].between(days[3], days[-2])].sum()

@@ -50,7 +50,7 @@ class Notes:
     renamed: dict[str, str] = field(default_factory=dict)
     without_bars: list[str] = field(default_factory=list)
     """Symbols without any bar."""
-    unadjusted: Count = field(default_factory=Count)
+    unadjusted: list[str] = field(default_factory=list)
     """Symbols without any value of the adjustment that the files have."""
     unused_columns: list[str] = field(default_factory=list)
     files_without: dict[str, list[str]] = field(default_factory=dict)
@@ -88,13 +88,21 @@ class Notes:
         return [str(sentence) for sentence in recorded] if isinstance(recorded, list) else []
 
     @classmethod
+    def read_adjustment(cls, folder: Path) -> tuple[str, frozenset[str]]:
+        """Return what prices were adjusted by, and the symbols without a value of it; empty without notes."""
+        document = read_json_object(folder / FILE) or {}
+        unadjusted = document.get("unadjusted")
+        names = unadjusted if isinstance(unadjusted, list) else []
+        return str(document.get("adjusted_by", "")), frozenset(map(str, names))
+
+    @classmethod
     def read_counts(cls, folder: Path) -> dict[str, Count] | None:
-        """Return the counts of rows and symbols that become findings; None where there are no notes."""
+        """Return the counts of duplicate and rejected rows; None where there are no notes."""
         document = read_json_object(folder / FILE)
         if document is None:
             return None
         counts = {}
-        for name in ("duplicates", "rejected", "unadjusted"):
+        for name in ("duplicates", "rejected"):
             raw = document.get(name)
             if isinstance(raw, dict):
                 counts[name] = Count(

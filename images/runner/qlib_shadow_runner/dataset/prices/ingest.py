@@ -167,7 +167,7 @@ def _factor(columns: _Columns, close: Floats, by: Adjust, notes: Notes) -> Float
     check_files(by, [(part, bars) for part, bars, _ in columns.parts], columns.indices)
     values = columns.spread(by)
     without = symbols_without(values, columns.grid, ~columns.indices)
-    notes.unadjusted.add(len(without), [columns.names[code] for code in without])
+    notes.unadjusted = sorted(columns.names[code] for code in without)
     if by is Adjust.ADJ_CLOSE:
         values /= close
     wrong = (values < LEAST) | (values > MOST)

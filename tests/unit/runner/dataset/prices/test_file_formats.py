@@ -83,14 +83,19 @@ SECOND_OF_JANUARY: dict[str, list[Any] | pa.Array] = {
 }
 
 
-@pytest.mark.parametrize("column", SECOND_OF_JANUARY.values(), ids=SECOND_OF_JANUARY)
-def test_date_formats_are_read(column: list[Any], convert: Converter):
-    """The day is the day where it was observed."""
+def days_of(column: list[Any], convert: Converter, options: PricesSpec | None = None) -> list[str]:
+    """Convert one bar with this date and return the calendar."""
     path = convert.place / "AAA.parquet"
     prices = {name: [1.0] for name in ("open", "high", "low", "close", "volume")}
     pq.write_table(pa.table({"date": column, **prices}), path)
-    convert(path)
-    assert convert.lines("calendars/day.txt") == ["2024-01-02"]
+    convert(path, options=options)
+    return convert.lines("calendars/day.txt")  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("column", SECOND_OF_JANUARY.values(), ids=SECOND_OF_JANUARY)
+def test_date_formats_are_read(column: list[Any], convert: Converter):
+    """The day is the day where it was observed."""
+    assert days_of(column, convert) == ["2024-01-02"]
 
 
 IN_TOKYO: dict[str, list[Any] | pa.Array] = {
@@ -104,27 +109,26 @@ IN_TOKYO: dict[str, list[Any] | pa.Array] = {
 }
 
 
+TOKYO = PricesSpec("inbox", timezone="Asia/Tokyo")
+
+
 @pytest.mark.parametrize("column", IN_TOKYO.values(), ids=IN_TOKYO)
 def test_instants_are_days_of_the_market_where_the_spec_names_its_zone(column: list[Any], convert: Converter):
     """A Friday in Tokyo is not the Thursday that it still is in UTC; plain days stay as they are."""
-    path = convert.place / "AAA.parquet"
-    prices = {name: [1.0] for name in ("open", "high", "low", "close", "volume")}
-    pq.write_table(pa.table({"date": column, **prices}), path)
-    convert(path, options=PricesSpec("inbox", timezone="Asia/Tokyo"))
-    assert convert.lines("calendars/day.txt") == ["2024-01-05"]
+    assert days_of(column, convert, TOKYO) == ["2024-01-05"]
 
 
-@pytest.mark.parametrize(
-    "column", [pa.array([datetime(2024, 1, 4, 15)]), ["2024-01-04 15:00"]], ids=["timestamp", "text"]
-)
+WITHOUT_A_ZONE: dict[str, Any] = {
+    "timestamp": pa.array([datetime(2024, 1, 4, 15)]),  # noqa: DTZ001 - as files have it
+    "text": ["2024-01-04 15:00"],
+}
+
+
+@pytest.mark.parametrize("column", WITHOUT_A_ZONE.values(), ids=WITHOUT_A_ZONE)
 def test_time_of_day_without_a_zone_is_refused_beside_a_named_zone(column: Any, convert: Converter):
     """It may be the market's own time or that of UTC."""
-    path = convert.place / "AAA.parquet"
-    pq.write_table(
-        pa.table({"date": column, **dict.fromkeys(("open", "high", "low", "close", "volume"), [1.0])}), path
-    )
     with pytest.raises(StageError, match=r"a time of day without a time zone, and .*\.timezone is given"):
-        convert(path, options=PricesSpec("inbox", timezone="Asia/Tokyo"))
+        days_of(column, convert, TOKYO)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
-"""Wide files: the two rows of names that yfinance writes, pandas' pairs in Parquet, and what must be reshaped."""
+"""Wide files: two rows of names as yfinance writes them, pandas' pairs, and what must be reshaped."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import pytest
 
 from qlib_shadow_runner.contract.spec.sources import PricesSpec
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import pandas as pd
     from conftest import Converter  # type: ignore[import-not-found]
 
 FIELDS = ["Adj Close", "Close", "High", "Low", "Open", "Volume"]
@@ -22,7 +22,7 @@ FIELDS = ["Adj Close", "Close", "High", "Low", "Open", "Volume"]
 def wide_of(bars: pd.DataFrame, *, symbols_first: bool = False) -> pd.DataFrame:
     """Return bars as `yfinance.download` gives them."""
     named = bars.rename(columns=str.title).assign(**{"Adj Close": bars["close"] / 2})
-    wide = named.pivot(index="Date", columns="Symbol", values=FIELDS)
+    wide = named.pivot_table(index="Date", columns="Symbol", values=FIELDS)
     wide.columns.names = ["Price", "Ticker"]
     return wide.swaplevel(axis=1) if symbols_first else wide
 
@@ -76,9 +76,9 @@ def test_wide_file_of_one_symbol_is_read(convert: Converter):
 
 def test_error_in_a_wide_file_names_line_and_symbol(convert: Converter):
     """The header has three lines."""
-    text = "Price,Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n2024-01-02,1,1,-1,1,5\n"
+    head = "Price,Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n"
     with pytest.raises(StageError, match=r"AAPL 2024-01-02 \(line 4 of AAPL\)"):
-        convert(convert.csv(text))
+        convert(convert.csv(f"{head}2024-01-02,1,1,-1,1,5\n"))
 
 
 @pytest.mark.parametrize(

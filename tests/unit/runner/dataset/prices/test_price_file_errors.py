@@ -70,7 +70,7 @@ CSV_FAULTS = {
     ),
     "offsets of two places": (
         HEAD + "2024-01-05 00:00:00+09:00,AAA,1,2,1,2,5\n2024-01-05 00:00:00-05:00,BBB,1,2,1,2,5\n",
-        'offsets of several time zones, "2024-01-05 00:00:00-05:00" in line 3 and "2024-01-05 00:00:00+09:00"',
+        'of several time zones, "2024-01-05 00:00:00-05:00" in line 3 and "2024-01-05 00:00:00+09:00"',
     ),
     "a day that never was": (HEAD + "2024-02-30,AAA,1,2,1,2,5\n", 'has "2024-02-30" as the date in line 2'),
     "no date": (HEAD + ",AAA,1,2,1,2,5\n", 'has "" as the date in line 2'),
