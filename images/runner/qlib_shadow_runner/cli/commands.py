@@ -15,6 +15,7 @@ from qlib_shadow_runner.cli.options import (
     DATA_IF_GIVEN,
     FILE,
     JSON,
+    PRICES,
     RUN,
     TEMPLATE,
     one_of,
@@ -46,7 +47,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "run": Command(
         "cli.local_run:run_locally",
         "run a QlibShadowRun here, without a cluster",
-        (FILE, TEMPLATE, DATA, JSON),
+        (FILE, TEMPLATE, PRICES, DATA, JSON),
         """\
 A runId in the spec names the run folder. The same manifest can be run again with the same runId: the run
 continues where it was interrupted. A changed manifest needs another runId.""",
@@ -54,19 +55,21 @@ continues where it was interrupted. A changed manifest needs another runId.""",
     "download": Command(
         "cli.download:download_here",
         "make or verify the dataset of a QlibShadowRun, without training",
-        (FILE, DATA, JSON),
+        (FILE, PRICES, DATA, JSON),
         "The log is kept in a run folder of its own; the spec's runId stays free for the run.",
     ),
     "validate": Command(
         "cli.validate:print_validation",
         "check a QlibShadowRun without running it",
-        (FILE, TEMPLATE, JSON),
-        "Prints every fault that can be found without the data, with the nearest valid word.",
+        (FILE, TEMPLATE, PRICES, JSON),
+        """\
+Prints every fault that can be found without the data, with the nearest valid word. With --prices, the columns
+of the files are checked too.""",
     ),
     "render": Command(
         "cli.render:print_preview",
         "print the workflow that qrun would be given",
-        (FILE, TEMPLATE, DATA, JSON),
+        (FILE, TEMPLATE, PRICES, DATA, JSON),
         "Needs a dataset that is there and verified: see qlib-shadow download.",
     ),
     "verify": Command(

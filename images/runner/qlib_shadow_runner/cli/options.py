@@ -79,6 +79,12 @@ DATA_IF_GIVEN: Final = _data(
     "the volume: where RUN is looked for, and where its dataset is if its folder was moved", lambda: None
 )
 """None where it is not given: then the dataset is on the volume that the run's folder is on."""
+PRICES: Final = option(
+    "--prices",
+    type=Path,
+    metavar="PATH",
+    help="a file or folder that is read in place of spec.dataset.source.prices.path, wherever it lies",
+)
 JSON: Final = option(
     "--json",
     dest="as_json",
