@@ -18,7 +18,9 @@ apiVersion: qlibshadow.io/v1alpha1
 kind: QlibShadowRun
 metadata: {name: mine}
 spec:
-  dataset: {source: {prices: {path: inbox/us}}}
+  dataset:
+    source: {prices: {path: inbox/us}}
+    quality: {waive: [{finding: stale_end, why: a test}]}
   workflow: {benchmark: AAA}
 """
 
@@ -66,6 +68,9 @@ def test_files_in_place_make_the_dataset_of_the_same_files_on_the_volume(
     found, metadata = downloaded(capsys, file, "--prices", "us", "--data", tmp_path / "here")
     assert metadata["dataset_prices_read_from"] == str(home / "us")
     assert not (tmp_path / "here/inbox").exists()
+    [waived] = metadata["dataset_quality"]["waived"]
+    assert (waived["finding"], waived["why"], waived["count"] > 0) == ("stale_end", "a test", True)
+    assert found["overallState"] == "ok"
     monkeypatch.setenv(ENV_PRICES, "nowhere")  # a variable of the shell is no option
     shutil.copytree(home / "us", tmp_path / "there/inbox/us")
     other, metadata = downloaded(capsys, file, "--data", tmp_path / "there")

@@ -10,12 +10,12 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.spec.sources import Adjust
 from qlib_shadow_runner.dataset.prices.adjust import Adjustment, change, scaled
 from qlib_shadow_runner.dataset.prices.bars import LEAST, MOST, bars_of, check_duplicates
+from qlib_shadow_runner.dataset.prices.column_notes import note_columns
 from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
 from qlib_shadow_runner.dataset.prices.extra_fields import extra_field
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, rows
 from qlib_shadow_runner.dataset.prices.grid import make_grid
 from qlib_shadow_runner.dataset.prices.memberships import spans
-from qlib_shadow_runner.dataset.prices.other_columns import note_columns
 from qlib_shadow_runner.dataset.prices.price_rows import read_part
 from qlib_shadow_runner.dataset.prices.symbols import Symbols, clean
 from qlib_shadow_runner.dataset.prices.unadjusted import check_files, symbols_without

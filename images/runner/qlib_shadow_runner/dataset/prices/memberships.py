@@ -62,7 +62,7 @@ def spans(
         inside[places] = members(part, universe)[mask]
         bars[places] = True
     found = [
-        span for code in np.flatnonzero(held & grid.alive) for span in _periods(grid, code, bars, inside)
+        span for code in np.flatnonzero(held & grid.alive) for span in _periods(grid, int(code), bars, inside)
     ]
     if not found:
         refuse(
@@ -79,4 +79,4 @@ def _periods(grid: Grid, code: int, bars: Mask, inside: Mask) -> Iterator[tuple[
     edges = np.diff(np.concatenate([[0], inside[own][days].astype(np.int8), [0]]))
     for begin, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
         first = int(grid.first[code])
-        yield int(code), first + int(days[begin]), first + int(days[end - 1])
+        yield code, first + int(days[begin]), first + int(days[end - 1])

@@ -1,27 +1,22 @@
-"""Find the columns that are no part of a bar: further fields, memberships of universes, and unused ones."""
+"""Find the columns that are no part of a bar: further fields and memberships of universes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.dataset.prices.column_roles import ROLES, WHERE, listed_names, plain
+from qlib_shadow_runner.dataset.prices.column_roles import WHERE, listed_names, plain
 from qlib_shadow_runner.refusals import refuse
-from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from qlib_shadow_runner.contract.spec.sources import PricesSpec
-    from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
-    from qlib_shadow_runner.dataset.prices.price_rows import PriceRows
 
 EXTRA: Final = "$"
 MEMBERSHIP: Final = "@"
 """How the roles of these columns begin, so that no name is that of a bar's role."""
 KEYS: Final = ("date", "symbol")
-NAMELESS: Final = ROLES["date"].weaker | {"level0"}
-"""The names that pandas gives a column without a name; it is never missed."""
 
 
 def is_text_role(role: str) -> bool:
@@ -51,24 +46,3 @@ def map_others(found: Sequence[str], wanted: Mapping[str, str], file: str) -> di
         if alike:
             mapped[role] = alike[0]
     return mapped
-
-
-def note_columns(parts: Sequence[PriceRows], options: PricesSpec, notes: Notes) -> None:
-    """Note the columns without a use, and the files without another column; refuse one that no file has."""
-    unused = {name for part in parts for name in _unused(part.table.header, part.columns.values())}
-    notes.unused_columns = sorted(unused)
-    for role, name in other_roles(options).items():
-        lacking = [part.file for part in parts if role not in part.columns]
-        if len(lacking) == len(parts):
-            known = {column for part in parts for column in part.table.header}
-            field = "extra" if role.startswith(EXTRA) else "universes"
-            refuse(
-                f'{WHERE}.{field}: no file has "{name}"; {did_you_mean(name, known)}', Reason.DATASET_INVALID
-            )
-        if lacking:
-            notes.files_without[name] = lacking
-
-
-def _unused(header: Sequence[str], used: Iterable[str]) -> list[str]:
-    taken = set(used)
-    return [name for name in header if name not in taken and plain(name) not in NAMELESS]

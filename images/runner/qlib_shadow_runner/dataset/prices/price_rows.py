@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +18,14 @@ from qlib_shadow_runner.dataset.prices.price_files import PARQUET, kind_of, stem
 from qlib_shadow_runner.dataset.prices.wide_tables import unfolded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from qlib_shadow_runner.contract.spec.sources import PricesSpec
     from qlib_shadow_runner.dataset.prices.symbols import Symbols
+    from qlib_shadow_runner.dataset.prices.table import Table
 
     Floats = NDArray[np.float64]
 
@@ -32,26 +33,6 @@ NO_SYMBOL: Final = (
     "has no symbol in {where}. Every row needs one; pandas reads a ticker such as NA as missing unless it is "
     "called with keep_default_na=False."
 )
-
-
-class Table(Protocol):
-    """The interface of a file of prices."""
-
-    @property
-    def header(self) -> Sequence[str]:
-        """Return the names of the columns."""
-
-    def where(self, row: int) -> str:
-        """Return a row's place for a message: its line in a text file, its number elsewhere."""
-
-    def keys(self, columns: Mapping[str, str]) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
-        """Return dates and symbols; `columns` are all columns that will be needed, by role."""
-
-    def numbers(self, column: str) -> Floats:
-        """Return a column of numbers, with NaN for missing values."""
-
-    def cells(self, column: str) -> pa.ChunkedArray:
-        """Return a column as it is stored, after the keys were read."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ CSV has two rows of names, Parquet has pandas' spelling of the pair as one name;
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 import re
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.dataset.prices.column_roles import ROLES, plain
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterable, Sequence
 
 CORNERS: Final = frozenset({"", "ticker", "tickers", "symbol", "symbols", "price", "prices", "attributes"})
@@ -44,8 +45,8 @@ def header_of_rows(
     if plain(names[0]) not in CORNERS:
         return None
     try:
-        with opened() as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
-            rows = list(islice(csv.reader(text, delimiter=separator), 3))
+        with opened() as stream:
+            rows = list(islice(csv.reader(codecs.getreader("utf-8-sig")(stream), delimiter=separator), 3))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error):
         return None  # reading the table reports it
     second = [cell.strip() for cell in rows[1]] if len(rows) > 1 else []

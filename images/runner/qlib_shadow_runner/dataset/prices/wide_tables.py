@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from qlib_shadow_runner.dataset.prices.price_rows import Table
+    from qlib_shadow_runner.dataset.prices.table import Table
     from qlib_shadow_runner.dataset.prices.wide_headers import Pair
 
     Floats = NDArray[np.float64]

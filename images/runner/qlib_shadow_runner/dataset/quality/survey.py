@@ -53,7 +53,7 @@ class Survey:
         self._days = len(dataset.calendar)
         self._spelling = {feature_folder(symbol): symbol for symbol in dataset.symbols.values()}
         self._symbol = ""
-        self._fields: Fields = {}
+        self._fields: dict[str, tuple[int, Floats]] = {}
         self._found = {check: Finding(check, 0) for check in COUNTED}
         self._week = self._last_day = 0
         self._absent: list[str] = []

@@ -112,7 +112,7 @@ def test_columns_that_cannot_be_taken_are_refused(
     assert sentence in caught.value.message
 
 
-YES = {
+YES: dict[str, tuple[Any, Any]] = {
     "numbers": (1, 0),
     "truths": (True, False),
     "words": ("Yes", "no"),
@@ -124,7 +124,7 @@ YES = {
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize(("yes", "no"), YES.values(), ids=YES)
 def test_membership_becomes_a_universe_with_periods(
-    yes: object, no: object, kind: str, convert: Converter, bars: Callable[..., pd.DataFrame]
+    yes: Any, no: Any, kind: str, convert: Converter, bars: Callable[..., pd.DataFrame]
 ):
     """Left and joined again makes two; a suspended day does not end a period, and an index is never in it."""
     frame = bars("AAA BBB CCC ^GSPC", days=6)

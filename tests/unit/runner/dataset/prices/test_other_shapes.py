@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
 from qlib_shadow_runner.contract.spec.sources import PricesSpec
@@ -11,11 +14,10 @@ from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
-    import pandas as pd
     from conftest import Converter  # type: ignore[import-not-found]
 
+PAGE = Path(__file__).parents[5] / "docs" / "prices.md"
 FIELDS = ["Adj Close", "Close", "High", "Low", "Open", "Volume"]
 
 
@@ -31,7 +33,7 @@ WRITERS: Mapping[str, tuple[str, Callable[[pd.DataFrame, Path], None]]] = {
     "CSV": ("wide.csv", lambda wide, path: wide.to_csv(path)),
     "CSV without the names of the levels": (
         "wide.csv",
-        lambda wide, path: wide.rename_axis(columns=[None, None]).to_csv(path),
+        lambda wide, path: wide.rename_axis(columns=[None, None]).to_csv(path),  # type: ignore[list-item]
     ),
     "gzipped CSV": ("wide.csv.gz", lambda wide, path: wide.to_csv(path)),
     "Parquet": ("wide.parquet", lambda wide, path: wide.to_parquet(path)),
@@ -74,6 +76,18 @@ def test_wide_file_of_one_symbol_is_read(convert: Converter):
     assert convert.field("aapl", "dividends") == (0, [0.24])
 
 
+def test_wide_file_can_have_memberships(convert: Converter, bars: Callable[..., pd.DataFrame]):
+    """A pair of a universe and a symbol says when the symbol belongs to it."""
+    long = bars("AAA BBB", days=3)
+    wide = wide_of(long)
+    wide["In DJIA", "AAA"] = [True, False, True]
+    path = convert.place / "wide.parquet"
+    wide.to_parquet(path)
+    convert(path, options=PricesSpec("inbox", columns={"universes": ("in_djia",)}))
+    days = convert.lines("calendars/day.txt")
+    assert convert.lines("instruments/in_djia.txt") == [f"AAA\t{days[n]}\t{days[n]}" for n in (0, 2)]
+
+
 def test_error_in_a_wide_file_names_line_and_symbol(convert: Converter):
     """The header has three lines."""
     head = "Price,Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n"
@@ -92,3 +106,25 @@ def test_other_wide_file_is_refused_with_where_reshaping_is_described(header: st
         StageError, match=r"columns for each symbol must be reshaped: see docs/prices\.md, Other"
     ):
         convert(convert.csv(f"{header}\n2024-01-02,1,2,3,4,5\n"))
+
+
+def test_reshaping_that_the_page_shows_makes_files_that_are_read(
+    convert: Converter, bars: Callable[..., pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+):
+    """Each block of Python, on the files that it is for."""
+    monkeypatch.chdir(convert.place)
+    long = bars("AAPL BRK_B", days=4)
+    wide = long.pivot_table(index="date", columns="symbol", values=["open", "high", "low", "close", "volume"])
+    names = []
+    for field in ("close", "high", "low", "open", "volume"):
+        wide[field].to_csv(f"{field}.csv")
+        names += [f"{symbol}_{field.title()}" for symbol in ("AAPL", "BRK_B")]
+    wide.set_axis(names, axis=1).to_csv("wide.csv")
+    long.assign(date=long["date"].dt.strftime("%d/%m/%y")).to_csv("dated.csv", index=False)
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    for number, block in enumerate(blocks):
+        exec(block, {"pd": pd})
+        convert.out = convert.place / str(number)
+        assert convert(convert.place / "bars.parquet").bars == 8
+        assert convert.lines("calendars/day.txt")[0] == "2024-01-02"
+    assert len(blocks) == 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.dataset.quality.checks import Finding
 
-Find = "Callable[..., dict[str, Finding]]"
 DAYS = 60
 
 
-def bars_of(symbol: str, closes: np.ndarray, start: str = "2000-08-01", **columns: object) -> pd.DataFrame:
+def bars_of(symbol: str, closes: np.ndarray, **columns: Any) -> pd.DataFrame:
     """Return the bars of one symbol on weekdays."""
-    days = pd.bdate_range(start, periods=len(closes))
+    days = pd.bdate_range("2000-08-01", periods=len(closes))
     prices = {"open": closes, "high": closes, "low": closes, "close": closes}
     return pd.DataFrame({"date": days, "symbol": symbol, **prices, "volume": 100.0}).assign(**columns)
 
@@ -34,12 +33,12 @@ def bars_of(symbol: str, closes: np.ndarray, start: str = "2000-08-01", **column
 def find(tmp_path: Path) -> Callable[..., dict[str, Finding]]:
     """Convert frames, one file each, and return what is found in the dataset."""
 
-    def found(*frames: pd.DataFrame, **options: object) -> dict[str, Finding]:
+    def found(*frames: pd.DataFrame, **options: Any) -> dict[str, Finding]:
         files = [tmp_path / f"{number}.parquet" for number in range(len(frames))]
         for file, frame in zip(files, frames, strict=True):
             frame.to_parquet(file, index=False)
         (tmp_path / "us").mkdir()
-        spec = PricesSpec("inbox", **options)  # type: ignore[arg-type]
+        spec = PricesSpec("inbox", **options)
         ingest(files, [file.name for file in files], tmp_path / "us", spec)
         return {finding.name: finding for finding in survey(tmp_path / "us") if finding.count}
 
