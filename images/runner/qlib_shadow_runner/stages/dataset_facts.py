@@ -29,6 +29,7 @@ def introduce_dataset(
         sys.stdout.write(f"prices are read in place from {in_place}\n")
     context.folder.update_metadata(
         **dataset_metadata(found),
+        dataset_feed=resolved.manifest.feed,
         dataset_quality=quality.document(),
         dataset_notes=notes,
         dataset_prices_read_from=in_place,

@@ -21,7 +21,6 @@ spec:
   dataset:
     source: {prices: {path: inbox/us}}
     quality: {waive: [{finding: stale_end, why: a test}]}
-  workflow: {benchmark: AAA}
 """
 
 

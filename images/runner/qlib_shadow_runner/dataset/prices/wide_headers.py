@@ -42,7 +42,7 @@ def header_of_rows(
     names: Sequence[str], separator: str, opened: Callable[[], io.BufferedIOBase]
 ) -> tuple[list[str], int] | None:
     """Return one name for each column of a CSV file and the number of header lines; None if it has one."""
-    if plain(names[0]) not in CORNERS:
+    if not names or plain(names[0]) not in CORNERS:
         return None
     try:
         with opened() as stream:
