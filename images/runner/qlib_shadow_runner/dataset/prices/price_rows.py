@@ -71,7 +71,7 @@ def read_part(path: Path, name: str, options: PricesSpec, symbols: Symbols) -> P
 def open_table(path: Path, name: str) -> Table:
     """Return a file of either kind with its header read; a wide one has the form of a long one."""
     table: Table = (ParquetFile if kind_of(path) in PARQUET else CsvFile)(path, name)
-    return unfolded(table)
+    return unfolded(table, name)
 
 
 def columns_of(table: Table, name: str, options: PricesSpec) -> dict[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from qlib_shadow_runner.dataset.prices.column_roles import ROLES
+from qlib_shadow_runner.dataset.prices.fault_texts import broken, cut
 from qlib_shadow_runner.dataset.prices.other_columns import is_text_role
 from qlib_shadow_runner.dataset.prices.wide_headers import pairs_of
 
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 SYMBOL: Final = "symbol"
 
 
-def unfolded(table: Table) -> Table:
+def unfolded(table: Table, file: str) -> Table:
     """Return a long form of the table where it is wide, else the table itself."""
     pairs = pairs_of(table.header)
+    if len({pair.column for pair in pairs}) < len(pairs):
+        twice = next(pair for number, pair in enumerate(pairs) if pair in pairs[:number])
+        broken(file, f"has two columns for {cut(twice.field)} of {cut(twice.symbol)}. Leave one of them.")
     return WideTable(table, pairs) if pairs else table
 
 

@@ -95,6 +95,13 @@ def test_error_in_a_wide_file_names_line_and_symbol(convert: Converter):
         convert(convert.csv(f"{head}2024-01-02,1,1,-1,1,5\n"))
 
 
+def test_column_that_is_there_twice_is_refused(convert: Converter):
+    """One of the two would be left out."""
+    head = "Price,Close,High,Low,Open,Volume,Close\nTicker,A,A,A,A,A,A\n"
+    with pytest.raises(StageError, match=r"bars\.csv has two columns for Close of A\. Leave one of them"):
+        convert(convert.csv(f"{head}2024-01-02,1,1,1,1,5,1\n"))
+
+
 @pytest.mark.parametrize(
     "header",
     ["date,AAPL,MSFT,TSLA,NVDA,AMD", "date,AAPL_Open,AAPL_High,AAPL_Low,AAPL_Close,AAPL_Volume"],
