@@ -38,6 +38,11 @@ def check_files(by: str, parts: Sequence[tuple[PriceRows, Mask]], indices: Mask)
 
 def symbols_without(values: NDArray[np.float64], grid: Grid, held: Mask) -> list[int]:
     """Return the symbols that can be held and have no value of the adjustment at all."""
-    known = np.concatenate([[0], np.cumsum(~np.isnan(values))])
-    counts = known[grid.heads + grid.lengths] - known[grid.heads]
-    return [int(code) for code in np.flatnonzero(held & grid.alive & (counts == 0))]
+    codes = np.flatnonzero(held & grid.alive)
+    doubtful = codes[np.isnan(values[grid.heads[codes] + 1])]  # the others have one on their first day
+    return [int(code) for code in doubtful if np.isnan(_own(values, grid, code)).all()]
+
+
+def _own(values: NDArray[np.float64], grid: Grid, code: int) -> NDArray[np.float64]:
+    start = int(grid.heads[code])
+    return values[start : start + int(grid.lengths[code])]

@@ -90,7 +90,7 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"universes": ("sp",)},
         'bars.csv has "maybe" in the column "sp", line 3; whether a symbol belongs to a universe is written',
     ),
-    "nobody in it": (
+    "an empty universe": (
         {"sp": 0},
         {"universes": ("sp",)},
         'columns.universes: no bar of a symbol that can be held is in "sp"',
