@@ -9,8 +9,8 @@ from tests.unit.runner.workflow.workflow_builders import HANDLER as HANDLER_CLAS
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.parsed import parse
 from qlib_shadow_runner.workflow.bounded_yaml import DEEPEST, LARGEST
+from qlib_shadow_runner.workflow.parsed import parse
 from qlib_shadow_runner.workflow.vetting import vet
 
 MODEL = """  model:
