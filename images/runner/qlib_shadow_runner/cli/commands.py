@@ -17,6 +17,7 @@ from qlib_shadow_runner.cli.options import (
     JSON,
     RUN,
     TEMPLATE,
+    manifest_path,
     one_of,
     option,
     output,
@@ -62,6 +63,27 @@ continues where it was interrupted. A changed manifest needs another runId.""",
         "check a QlibShadowRun without running it",
         (FILE, TEMPLATE, JSON),
         "Prints every fault that can be found without the data, with the nearest valid word.",
+    ),
+    "adopt": Command(
+        "cli.adopt:adopt_file",
+        "make a QlibShadowRun of a workflow file for plain qrun",
+        (
+            option(
+                "file",
+                type=manifest_path,
+                metavar="FILE",
+                help="the file that qrun would take, or - for stdin",
+            ),
+            option(
+                "--output", type=Path, metavar="FILE", help="a new file for the manifest (default: stdout)"
+            ),
+            option("--name", metavar="NAME", help="the name of the run (default: from that of the file)"),
+            JSON,
+        ),
+        """\
+The manifest holds the file's workflow as a template in a ConfigMap, and a run that names it. stderr lists
+what is written differently and what is left out, each with its reason. docs/qlib-examples.md says what
+becomes of Qlib's own examples.""",
     ),
     "render": Command(
         "cli.render:print_preview",
