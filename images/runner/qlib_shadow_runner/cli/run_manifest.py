@@ -137,8 +137,7 @@ def read_documents(path: Path) -> list[Mapping[str, object]]:
     if _is_for_qrun(content):
         raise _fault(
             path,
-            "is a workflow for qrun, not a QlibShadowRun; this makes one of it: qlib-shadow adopt "
-            f"{path.name} --output run.yaml",
+            f"is a workflow for qrun, not a QlibShadowRun; make one of it with: qlib-shadow adopt {path}",
         )
     try:
         documents = [document for document in yaml.load_all(content, _StrictLoader) if document is not None]
@@ -158,7 +157,7 @@ def read_documents(path: Path) -> list[Mapping[str, object]]:
 
 
 def _is_for_qrun(content: str) -> bool:
-    """Return whether a text has qrun's sections at its top and no kind; it need not be YAML before qrun fills it in."""
+    """Return whether a text has qrun's sections and no kind; with variables it need not be YAML."""
     sections = set(re.findall(r"^(qlib_init|task|kind)[ \t]*:", content, re.MULTILINE))
     return bool(sections) and "kind" not in sections
 

@@ -33,7 +33,7 @@ FAULTS = {
     "nothing": ("", "holds nothing; exactly one QlibShadowRun is needed"),
     "a workflow for qrun": (
         "qlib_init: {provider_uri: {{ DATA }}}\nmarket: &market csi300\ntask: {}\n",
-        "run.yaml is a workflow for qrun, not a QlibShadowRun; this makes one of it: qlib-shadow adopt run.yaml",
+        "run.yaml is a workflow for qrun, not a QlibShadowRun; make one of it with: qlib-shadow adopt ",
     ),
     "a misspelt kind": (HEAD.replace("QlibShadowRun", "QlibShadowRuns"), 'did you mean "QlibShadowRun"?'),
     "two runs": (f"{HEAD}---\n{HEAD}", "holds QlibShadowRun, QlibShadowRun; exactly one"),
