@@ -142,6 +142,7 @@ chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, AP
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/archive/test_crashes.py $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/prices -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/plugins -k random $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/adopt tests/unit/runner/workflow -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
 
 clean: ## Remove the environment and the caches of the checkout; never touches data/

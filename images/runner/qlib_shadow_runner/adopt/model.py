@@ -45,11 +45,9 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The allow-list's name of each parameter, and LightGBM's other names for it."""
 NAMES: Final = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
-SQUARES: Final = frozenset(
-    {
-        *("regression", "regression_l2", "l2", "mean_squared_error", "mse"),
-        *("l2_root", "root_mean_squared_error", "rmse"),
-    }
+SQUARES: Final = (
+    *("regression", "regression_l2", "l2", "mean_squared_error", "mse"),
+    *("l2_root", "root_mean_squared_error", "rmse"),
 )
 """LightGBM's names for squared errors, which Qlib calls mse."""
 REPEATABLE: Final = {"deterministic": True, "force_col_wise": True}

@@ -15,7 +15,7 @@ from qlib_shadow_runner.adopt.write import manifest_text
 from qlib_shadow_runner.cli.printing import in_one_line, print_json
 from qlib_shadow_runner.cli.run_manifest import NAME, NAME_MAX
 from qlib_shadow_runner.contract import ExitCode, Reason
-from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.errors import DISK_FULL, StageError, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +64,10 @@ def _write(output: Path, text: str) -> None:
     except FileExistsError:
         _refuse(f"{output} is there already; remove it, or give another --output")
     except OSError as error:
-        raise from_os_error(error, output) from error
+        if error.errno in DISK_FULL:
+            output.unlink(missing_ok=True)
+            raise from_os_error(error, output) from error
+        _refuse(f"{output} cannot be written: {error.strerror}")
 
 
 def _as_document(adopted: Adopted, output: Path | None, text: str) -> dict[str, Any]:
