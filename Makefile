@@ -107,6 +107,10 @@ bench-run: .venv/.ready ## Compare whole runs with plain qrun, phase by phase (A
 bench-report: .venv/.ready ## Compare a report with the same curves drawn by hand (ARGS='--symbols 500 --years 6')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.report_page $(ARGS)
 
+EXAMPLES ?= ../qlib/examples
+qlib-examples: .venv/.ready ## Write docs/qlib-examples.md from a checkout of Qlib (EXAMPLES=../qlib/examples, ARGS=--check)
+	@PYTHONPATH=. $(BIN)/python -m tests.bench.qlib_examples $(EXAMPLES) $(ARGS)
+
 bench-operator: .venv/.ready ## Compare the operator with Jobs made by hand, on a cluster of its own (ARGS='--runs 100')
 	@PYTHONPATH=tests/cluster:. $(BIN)/python -m tests.bench.operator_cost $(ARGS)
 
@@ -149,4 +153,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report bench-operator docs chaos lock audit licences clean
+.PHONY: help venv demo test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report bench-operator qlib-examples docs chaos lock audit licences clean
