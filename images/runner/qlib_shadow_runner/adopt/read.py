@@ -10,21 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
-from jinja2 import meta
+from jinja2 import nodes
 
 from qlib_shadow_runner.adopt.report import RefusedError
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.workflow.bounded_yaml import Unreadable, load_bounded
 from qlib_shadow_runner.workflow.filling import fill
 from qlib_shadow_runner.workflow.read_yaml import MARKS
-from qlib_shadow_runner.workflow.templates import Template
+from qlib_shadow_runner.workflow.templates import LARGEST, Template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-LARGEST: Final = 1 << 18
-"""Bytes; Qlib's longest example has a fiftieth of this, and a template may have a quarter."""
 BASE: Final = "BASE_CONFIG_PATH"
 
 
@@ -68,10 +66,15 @@ def _text_of(path: Path) -> str:
 
 def _variables_of(text: str, environ: Mapping[str, str]) -> dict[str, str]:
     try:
-        names = meta.find_undeclared_variables(jinja2.Environment(autoescape=True).parse(text))
+        found = list(jinja2.Environment(autoescape=True).parse(text).find_all(nodes.Name))
     except jinja2.TemplateSyntaxError as error:
         raise RefusedError(f"line {error.lineno}: {error.message}") from error
-    names -= {"range"}
+    except RecursionError as error:
+        raise RefusedError("has too long an expression between {{ and }}, or too many brackets") from error
+    names = {one.name for one in found if one.ctx == "load"} - {
+        one.name for one in found if one.ctx == "store"
+    }
+    names -= {"range", "loop"}
     for name in sorted(names - environ.keys()):
         line = next((n for n, one in enumerate(text.splitlines(), 1) if name in one), 1)
         raise RefusedError(
@@ -85,7 +88,8 @@ def _filled(text: str, variables: Mapping[str, str]) -> str:
     try:
         return fill(Template("it", text), variables).text
     except StageError as fault:
-        raise RefusedError(fault.message.removeprefix("it, ").removesuffix(" Nothing was run.")) from fault
+        sentence = fault.message.removeprefix("it, ").removesuffix(" Nothing was run.").removesuffix(".")
+        raise RefusedError(sentence) from fault
 
 
 def _checked(document: object) -> Mapping[str, Any]:

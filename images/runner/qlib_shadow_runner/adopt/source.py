@@ -27,11 +27,11 @@ QLIBS_SETS: Final[Mapping[str, str]] = {f"{QLIBS_DATA}/{region}_data": region fo
 """The folders that Qlib's documentation gives to its public sets, and their regions."""
 DEFAULT_REGION: Final = "cn"
 KNOWN: Final = frozenset({"provider_uri", "region"})
-OURS: Final = {
+DECIDED: Final = {
     "exp_manager": "what a run records is in mlruns of its run folder",
-    "kernels": "1, so that sums have the same order on every machine",
-    "custom_ops": "",
+    "kernels": "a run has 1, so that sums have the same order on every machine",
 }
+"""Why a run decides some arguments by itself."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _note(name: str, value: object, report: Report) -> None:
             f"{shown(value)}: a run imports no code of its user; write the expressions with Qlib's operators",
         )
     else:
-        why = OURS.get(name, "a run decides this by itself, and its result does not depend on it")
+        why = DECIDED.get(name, "a run decides this by itself, and its result does not depend on it")
         report.change(f"qlib_init.{name}", f"{shown(value)} is left out: {why}")
 
 

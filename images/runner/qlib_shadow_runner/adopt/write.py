@@ -75,7 +75,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _dumped(value: Any, *, short_in_one_line: bool = False) -> str:
-    dumper = YAML(typ="safe", pure=True)
+    dumper: Any = YAML(typ="safe", pure=True)
     dumper.default_flow_style = None if short_in_one_line else False
     dumper.sort_base_mapping_type_on_output = False
     dumper.allow_unicode = False

@@ -65,9 +65,9 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
             self.ensemble.append(model)
         found.log_use(TrainingStep.MODEL)
 
-    def _prepare_data_gbm(self, *given: Any) -> tuple[lightgbm.Dataset, ...]:
+    def _prepare_data_gbm(self, *given: Any) -> tuple[Any, ...]:
         """Return LightGBM's datasets, whose features have numbers for names."""
-        sets: tuple[lightgbm.Dataset, ...] = super()._prepare_data_gbm(*given)
+        sets: tuple[Any, ...] = super()._prepare_data_gbm(*given)
         for one in sets:
             one.set_feature_name([f"Column_{number}" for number in range(one.data.shape[1])])
         return sets
@@ -76,20 +76,22 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
         """Return the features that Qlib draws, in the order of the dataset."""
         with warnings.catch_warnings():
             # Qlib replaces missing values in a copy of a column that has none.
-            warnings.simplefilter("ignore", pd.errors.ChainedAssignmentError)
+            warnings.filterwarnings("ignore", "A value is being set on a copy")
             drawn = super().feature_selection(df_train, loss_values)
-        features = df_train["feature"].columns
-        return features[features.isin(drawn)]
+        features: pd.Index = df_train["feature"].columns
+        found: pd.Index = features[features.isin(drawn)]
+        return found
 
     def get_feature_importance(self, *args: Any, **kwargs: Any) -> pd.Series:
         """Return the importance of each feature, summed over the sub-models by its name in the dataset."""
-        found = [
+        each = [
             pd.Series(model.feature_importance(*args, **kwargs), index=features) * weight
             for model, features, weight in zip(
                 self.ensemble, self.sub_features, self.sub_weights, strict=True
             )
         ]
-        return pd.concat(found, axis=1, sort=False).sum(axis=1).sort_values(ascending=False)
+        found: pd.Series = pd.concat(each, axis=1, sort=False).sum(axis=1).sort_values(ascending=False)
+        return found
 
 
 def _file_of(number: int) -> str:

@@ -223,7 +223,7 @@ def test_predictions_are_not_made_twice(tmp_path: Path, signal: str, again: str)
         ("/srv/bars/cn_2026/", {"existing": {}}, "cn_2026"),
         ("~/.qlib/qlib_data/us_data", {"existing": {}}, "us_data"),
         ("{day: /srv/a b, 1min: /srv/c}", {"existing": {}}, "a_b"),
-        ("~nobody-here/..", {"existing": {}}, "my_data"),
+        ("~not-here/..", {"existing": {}}, "my_data"),
     ],
 )
 def test_provider_becomes_a_source_of_the_dataset(

@@ -1,4 +1,4 @@
-"""docs/qlib-examples.md agrees with the tables of `adopt`; `make qlib-examples` makes it from Qlib's files."""
+"""docs/qlib-examples.md agrees with the tables of `adopt`; `make qlib-examples` makes it from Qlib's."""
 
 from __future__ import annotations
 

@@ -94,9 +94,9 @@ def test_selected_features_are_those_that_qlib_draws_from_the_same_seed():
 
 def test_predictions_follow_the_seed_alone():
     """Of two trainings; the caller's generator goes on as if there had been none."""
-    state = np.random.get_state()[1]  # noqa: NPY002
+    state = np.random.get_state(legacy=False)["state"]["key"]  # noqa: NPY002
     first, second = (fitted(DEnsembleModel(**GIVEN)) for _ in range(2))
-    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], state)  # noqa: NPY002
     assert predicted(first) == predicted(second)
     assert predicted(first) != predicted(fitted(DEnsembleModel(**{**GIVEN, "seed": 8})))
 
