@@ -32,6 +32,19 @@ DECIDED: Final = {
     "kernels": "a run has 1, so that sums have the same order on every machine",
 }
 """Why a run decides some arguments by itself."""
+WITHOUT_EFFECT: Final = (
+    *(
+        "expression_cache",
+        "dataset_cache",
+        "calendar_cache",
+        "local_cache_path",
+        "mem_cache",
+        "clear_mem_cache",
+    ),
+    *("logging", "redis_", "flask_", "mount_path", "auto_mount", "maxtasksperchild", "joblib_backend"),
+    *("default_conf", "skip_if_reg", "timeout"),
+)
+"""Beginnings of arguments that decide time, memory and logs alone."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +62,21 @@ def adopt_source(given: object, report: Report) -> Source:
     arguments: Mapping[str, Any] = given or {}
     for name, value in arguments.items():
         if name not in KNOWN and value is not None:
-            _note(str(name), value, report)
+            _note(str(name), report)
     region = arguments.get("region") or DEFAULT_REGION
     uri = _daily(arguments.get("provider_uri") or f"{QLIBS_DATA}/cn_data")
     return _source(uri, region, report)
 
 
-def _note(name: str, value: object, report: Report) -> None:
-    if name == "custom_ops":
-        report.leave_out(
-            f"qlib_init.{name}",
-            f"{shown(value)}: a run imports no code of its user; write the expressions with Qlib's operators",
-        )
+def _note(name: str, report: Report) -> None:
+    """Note an argument without its value, which may be a password."""
+    place = f"qlib_init.{name}"
+    if name in DECIDED:
+        report.change(place, f"left out: {DECIDED[name]}")
+    elif name.startswith(WITHOUT_EFFECT):
+        report.change(place, "left out: a run has its own, and its result does not depend on it")
     else:
-        why = DECIDED.get(name, "a run decides this by itself, and its result does not depend on it")
-        report.change(f"qlib_init.{name}", f"{shown(value)} is left out: {why}")
+        report.leave_out(place, "a run does not take this argument, and imports no code of its user")
 
 
 def _daily(uri: object) -> str:

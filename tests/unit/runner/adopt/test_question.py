@@ -238,6 +238,15 @@ def test_provider_becomes_a_source_of_the_dataset(
     }
 
 
+def test_arguments_of_qlib_are_left_out_without_their_values(tmp_path: Path):
+    """One of them may be a password; only those that could change a result are said to."""
+    more = "qlib_init:\n    redis_password: secret\n    kernels: 8\n    feature_provider: mine.Provider\n"
+    found = adopted(tmp_path, ("qlib_init:\n", more))
+    assert left_out(found) == ["qlib_init.feature_provider"]
+    assert {"qlib_init.redis_password", "qlib_init.kernels"} <= {note.place for note in found.report.changed}
+    assert not any("secret" in note.what for note in found.report.changed)
+
+
 def test_market_and_benchmark_are_kept_where_the_provider_has_them(tmp_path: Path):
     """If its folder is here; else the run says what is missing."""
     data = tmp_path / "bars"

@@ -9,8 +9,11 @@ from datetime import date
 
 import pytest
 from ruamel.yaml import YAML
+from tests.unit.runner.workflow.workflow_builders import own
 
+from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow.bounded_yaml import DEEPEST, LARGEST, MOST_VALUES, Unreadable, load_bounded
+from qlib_shadow_runner.workflow.prepare import render_without_data
 
 ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_FILES", "60"))
 ANCHORED = """\
@@ -46,6 +49,18 @@ def test_anchors_and_merge_keys_are_resolved_as_qrun_resolves_them():
     assert isinstance(found, dict)
     handler = found["task"]["handler"]
     assert (handler["start_time"], handler["instruments"]) == (date(2010, 1, 4), "csi300")
+
+
+def test_template_with_anchors_is_the_workflow_that_they_stand_for():
+    """It is vetted, compared with the spec and hashed as if each value were written where it is used."""
+    days = "          start_time: {{ segments.train[0] }}\n          end_time: {{ segments.test[1] }}\n"
+    anchored = days.replace("{{ segments.train", "&first {{ segments.train") + "          <<: {freq: day}\n"
+    fit = ("fit_start_time: {{ segments.train[0] }}", "fit_start_time: *first")
+    found = render_without_data(parse_spec({}), own((days, anchored), fit)).workflow
+    plain = render_without_data(parse_spec({}), own((days, days + "          freq: day\n"))).workflow
+    assert "*first" in found.text
+    assert found.document == plain.document
+    assert found.config_hash("f") == plain.config_hash("f")
 
 
 def test_places_of_one_anchor_share_nothing():
