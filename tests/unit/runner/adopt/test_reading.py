@@ -11,8 +11,9 @@ import pytest
 from tests.unit.runner.adopt.qrun_files import ENSEMBLE, MODEL, PLAIN, WITH_OWN_FEATURES, changed
 
 from qlib_shadow_runner.adopt.question import adopt
-from qlib_shadow_runner.adopt.read import LARGEST, read_original
+from qlib_shadow_runner.adopt.read import read_original
 from qlib_shadow_runner.adopt.report import RefusedError
+from qlib_shadow_runner.workflow.templates import LARGEST
 
 if TYPE_CHECKING:
     from pathlib import Path
