@@ -59,7 +59,7 @@ def take(
     what: str, part: object, place: str, taken: Mapping[ClassPath, ClassPath], default: str | None = None
 ) -> tuple[ClassPath, Part]:
     """Return our class for a part of the file, and a copy of its arguments; refuse any other class."""
-    if isinstance(part, str):  # Qlib takes a name alone for a class without arguments
+    if isinstance(part, str) and default:  # Qlib takes a name alone for a class without arguments
         part = {"class": part}
     if not isinstance(part, dict) or not isinstance(part.get("class"), str):
         raise RefusedError(

@@ -25,7 +25,7 @@ STEPS: Final = ("shared_processors", "infer_processors", "learn_processors")
 FIT: Final = ("fit_start_time", "fit_end_time")
 NO_EFFECT: Final = ("drop_raw", "init_data")
 """Arguments of Qlib's handlers that decide memory and time alone."""
-DAILY: Final = (None, "day", "1d")
+DAILY: Final = (None, "day", "1d", "1day")
 OUR_PROCESSORS: Final = {path: path for path in PROCESSORS.classes}
 TRAIN: Final = (Parameter("segments.train[0]"), Parameter("segments.train[1]"))
 END: Final = Parameter("segments.test[1]")

@@ -291,6 +291,11 @@ REFUSED = {
         "the handler HighFreqHandler",
         "take Alpha158 or Alpha158vwap",
     ),
+    "a handler from a file": (
+        [("            handler:\n", "            handler: file:///tmp/x.pkl\n            other:\n")],
+        "",
+        "task.dataset.kwargs.handler is 'file:///tmp/x.pkl'; it must be a mapping with class",
+    ),
     "minutes": (
         [(INSTRUMENTS, INSTRUMENTS + "    freq: {label: day, feature: 1min}\n")],
         "bars of 1min",
