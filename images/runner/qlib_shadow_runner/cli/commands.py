@@ -18,6 +18,7 @@ from qlib_shadow_runner.cli.options import (
     PRICES,
     RUN,
     TEMPLATE,
+    manifest_path,
     one_of,
     option,
     output,
@@ -78,6 +79,27 @@ A changed manifest is another run.""",
         """\
 Prints every fault that can be found without the data, with the nearest valid word. With --prices, the columns
 of the files are checked too.""",
+    ),
+    "adopt": Command(
+        "cli.adopt:adopt_file",
+        "make a QlibShadowRun of a workflow file for plain qrun",
+        (
+            option(
+                "file",
+                type=manifest_path,
+                metavar="FILE",
+                help="the file that qrun would take, or - for stdin",
+            ),
+            option(
+                "--output", type=Path, metavar="FILE", help="a new file for the manifest (default: stdout)"
+            ),
+            option("--name", metavar="NAME", help="the name of the run (default: from that of the file)"),
+            JSON,
+        ),
+        """\
+The manifest holds the file's workflow as a template in a ConfigMap, and a run that names it. stderr lists
+what is written differently and what is left out, each with its reason. docs/qlib-examples.md says what
+becomes of Qlib's own examples.""",
     ),
     "render": Command(
         "cli.render:print_preview",

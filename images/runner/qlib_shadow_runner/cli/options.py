@@ -53,7 +53,8 @@ def _data(help_text: str, default: Callable[[], Path | None]) -> AddOption:
     )
 
 
-def _manifest_path(name: str) -> Path:
+def manifest_path(name: str) -> Path:
+    """Return the path of a file that is read once, where - is stdin."""
     return Path("/dev/stdin" if name == "-" else name)
 
 
@@ -65,7 +66,7 @@ def output(default: str) -> AddOption:
 
 
 FILE: Final = option(
-    "file", type=_manifest_path, metavar="FILE", help="the manifest that kubectl would apply, or - for stdin"
+    "file", type=manifest_path, metavar="FILE", help="the manifest that kubectl would apply, or - for stdin"
 )
 RUN: Final = option("run", metavar="RUN", help="its id, the beginning of its id, or its folder")
 TEMPLATE: Final = option(
