@@ -121,7 +121,7 @@ def warnings_of(recorded: object) -> list[str]:
     checks = _recorded(recorded) if isinstance(recorded, dict) else []
     odd = [check for check in checks if isinstance(check, dict) and check.get("state") != State.OK]
     return [
-        f"Data quality: {_as_document(check)}. {RULES[check['name']].hint}"
+        f"Data quality: {_found(check)}. {RULES[check['name']].hint}"
         for check in odd
         if check.get("name") in RULES and {"count", "examples"} <= check.keys()
     ]
