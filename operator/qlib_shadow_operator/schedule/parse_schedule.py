@@ -13,7 +13,7 @@ import yaml
 
 from qlib_shadow_operator.runs.names import GROUP
 from qlib_shadow_runner.contract import API_VERSION, KIND
-from qlib_shadow_runner.contract.yaml_limits import TooLargeError, YamlLimits
+from qlib_shadow_runner.contract.yaml_limits import Unreadable, YamlLimits
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -92,11 +92,11 @@ def parse_schedule(text: str) -> Schedule:
 
 def _load(text: str) -> object:
     try:
-        LIMITS.check(text, yaml.parse(text, _Loader))
+        LIMITS.check(yaml.parse(text, _Loader))
         found = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
         # Values that JSON cannot express (dates, sets, bytes, NaN) cannot be sent to the API server.
         return json.loads(json.dumps(found, allow_nan=False))
-    except TooLargeError as error:
+    except Unreadable as error:
         raise ScheduleError(f"the schedule {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -14,7 +14,7 @@ import yaml
 
 from qlib_shadow_runner.contract import API_VERSION, KIND, LOCAL_NAMESPACE, RUN_ID_MAX, Reason, Request
 from qlib_shadow_runner.contract.spec import QUESTION
-from qlib_shadow_runner.contract.yaml_limits import LARGEST, TooLargeError, YamlLimits
+from qlib_shadow_runner.contract.yaml_limits import LARGEST, Unreadable, YamlLimits
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.refusals import mapping
 from qlib_shadow_runner.spec import RunSpec, parse_spec
@@ -145,10 +145,15 @@ def read_documents(path: Path) -> list[Mapping[str, object]]:
         raise _fault(path, f"cannot be read: {what}") from error
     if len(raw) > LARGEST:
         raise _fault(path, f"holds more than {LARGEST:,} bytes; shorten it")
+    if _is_for_qrun(content):
+        raise _fault(
+            path,
+            f"is a workflow for qrun, not a QlibShadowRun; make one of it with: qlib-shadow adopt {path}",
+        )
     try:
-        LIMITS.check(content, yaml.parse(content, _StrictLoader))
+        LIMITS.check(yaml.parse(content, _StrictLoader))
         documents = [document for document in yaml.load_all(content, _StrictLoader) if document is not None]
-    except TooLargeError as error:
+    except Unreadable as error:
         raise _fault(path, str(error)) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -163,6 +168,12 @@ def read_documents(path: Path) -> list[Mapping[str, object]]:
                 "is not a Kubernetes manifest: a mapping with apiVersion, kind, metadata and spec is needed",
             )
     return [{key: _plain(value) for key, value in document.items()} for document in documents]
+
+
+def _is_for_qrun(content: str) -> bool:
+    """Return whether a text has qrun's sections and no kind; with variables it need not be YAML."""
+    sections = set(re.findall(r"^(qlib_init|task|kind)[ \t]*:", content, re.MULTILINE))
+    return bool(sections) and "kind" not in sections
 
 
 def _plain(value: object) -> object:

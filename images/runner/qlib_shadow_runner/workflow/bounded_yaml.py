@@ -1,0 +1,70 @@
+"""Untrusted YAML, read with the parser that qrun uses, within limits.
+
+With anchors, a few lines can stand for gigabytes. So the values that a text stands for are counted from the
+parser's events, aliases included, before any object is built.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import CollectionStartEvent, ScalarEvent
+
+from qlib_shadow_runner.contract.yaml_limits import LARGEST, Unreadable, YamlLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ruamel.yaml.events import Event
+
+LIMITS: Final = YamlLimits(nodes=50_000, depth=24)
+"""A market of forty thousand symbols can be listed."""
+
+
+def load_bounded(text: str, largest: int = LARGEST) -> object:
+    """Return the value of a text, with anchors resolved and nothing shared; refuse what passes a limit."""
+    if len(text.encode(errors="replace")) > largest:
+        raise Unreadable(f"is larger than {largest:,} bytes")
+    try:
+        LIMITS.check(_without_tags(_parser().parse(text)))
+        value = _parser().load(text)
+    except YAMLError as error:
+        raise Unreadable(f"is not YAML{_place(error)}") from error
+    except Unreadable:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # Such as 2020-02-30, which looks like a day; the parser has no error of its own for it.
+        raise Unreadable(f"holds a value that is none: {error}") from error
+    return _unshared(value)
+
+
+def _parser() -> YAML:
+    parser = YAML(typ="safe", pure=True)
+    parser.composer.warn_double_anchors = False  # the last one counts, as YAML says
+    return parser
+
+
+def _without_tags(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield the events; refuse tags."""
+    for event in events:
+        if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag is not None:
+            line = event.start_mark.line + 1
+            raise Unreadable(f"has the YAML tag {event.tag} at line {line}; leave tags out")
+        yield event
+
+
+def _unshared(value: object) -> object:
+    """Return a copy in which no two places are one object, so that a change of one is a change of one."""
+    if isinstance(value, dict):
+        return {key: _unshared(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_unshared(one) for one in value]
+    return value
+
+
+def _place(error: YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" at line {mark.line + 1}" if mark else ""
+    return f"{where}: {getattr(error, 'problem', None) or 'unreadable'}"
