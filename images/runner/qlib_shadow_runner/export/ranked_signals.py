@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from qlib_shadow_runner.analysis.outputs import PREDICTIONS, read_artifact
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.pickles.files import PREDICTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from qlib_shadow_runner.tables.layout import Tables
 
 SCHEMA: Final = pa.schema(
     [
@@ -29,27 +31,21 @@ SCHEMA: Final = pa.schema(
         ("percentile", pa.float64()),
     ]
 )
-DAYS: Final = "datetime64[ms]"
-"""The unit of Arrow's days; as objects, days take longer than everything else."""
 METADATA_KEY: Final = b"qlib_shadow"
 IDENTITY: Final = ("run_id", "config_hash", "dataset_fingerprint", "git_commit")
 
 
-def rank_signals(artifacts: Path) -> pd.DataFrame:
+def rank_signals(tables: Tables) -> pd.DataFrame:
     """Return the predictions ranked by day: 1 is best; equal scores are ordered by name."""
-    scores = read_artifact(artifacts, PREDICTIONS).iloc[:, 0].rename("score").astype("float64")
-    table = scores.reset_index()
-    table.columns = pd.Index(["date", "instrument", "score"])
+    table: pd.DataFrame = tables.require(PREDICTIONS).to_pandas(date_as_object=False)
     if table.empty or table["score"].isna().any():
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, "the model gave no score for some instruments; see stdout.log."
         )
-    if not scores.index.is_unique:
+    if table.duplicated(["date", "instrument"]).any():
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, "the model scored an instrument twice on one day; see stdout.log."
         )
-    table["date"] = table["date"].astype(DAYS)
-    table["instrument"] = table["instrument"].astype(str)
     return with_ranks(
         table.sort_values(["date", "score", "instrument"], ascending=[True, False, True], ignore_index=True)
     )
@@ -96,8 +92,9 @@ def read_signals(path: Path) -> tuple[pd.DataFrame, dict[str, object] | None]:
     if path.suffix == ".csv":
         options = pa_csv.ConvertOptions(column_types=SCHEMA)
         return pa_csv.read_csv(path, convert_options=options).to_pandas(date_as_object=False), None
-    table = pq.read_table(path)
-    if not table.schema.equals(SCHEMA):
-        raise ValueError(f"its columns are {', '.join(table.schema.names)}, not those of ranked signals")
-    identity = (table.schema.metadata or {}).get(METADATA_KEY)
+    file = pq.ParquetFile(path)
+    if not file.schema_arrow.equals(SCHEMA):
+        raise ValueError(f"its columns are {', '.join(file.schema_arrow.names)}, not those of ranked signals")
+    identity = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
+    table = file.read().replace_schema_metadata(None)  # what pandas would do as it says
     return table.to_pandas(date_as_object=False), json.loads(identity) if identity else {}

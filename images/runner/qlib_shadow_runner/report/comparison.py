@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
-from qlib_shadow_runner.analysis.outputs import read_metadata
+from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
-from qlib_shadow_runner.report.page import outputs_of
 from qlib_shadow_runner.runs.values import number
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.tables.files import read_tables
 from qlib_shadow_runner.workflow.read_yaml import read_document
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.analysis.backtest import Backtest
-    from qlib_shadow_runner.analysis.outputs import Outputs
 
 DESCRIBING: Final = (
     "template", "model", "handler", "seed", "market", "market_size", "benchmark", "segments", "backtest",
@@ -51,7 +50,7 @@ class Compared:
     def read(cls, folder: Path) -> Compared:
         """Return the run of a folder."""
         metadata = read_metadata(folder)
-        material = ReportMaterial(outputs_of(folder, metadata))
+        material = ReportMaterial(Outputs(read_tables(folder, metadata)))
         return cls(
             run_id=str(metadata.get("run_id")),
             metadata=metadata,

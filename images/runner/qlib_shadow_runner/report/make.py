@@ -6,12 +6,13 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.analysis.figures import ReportMaterial
-from qlib_shadow_runner.analysis.outputs import read_metadata
+from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.crash_points import ReportPoint, fault_point
 from qlib_shadow_runner.report.checklist import checklist
-from qlib_shadow_runner.report.page import gather, outputs_of, render_report
+from qlib_shadow_runner.report.page import gather, render_report
 from qlib_shadow_runner.storage.files import sync_folder, write_atomically
+from qlib_shadow_runner.tables.files import read_tables
 from qlib_shadow_runner.verify.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -32,6 +33,6 @@ def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
 def report_of(folder: Path, mount: Path | None = None) -> str:
     """Return the page of a run folder."""
     metadata = read_metadata(folder)
-    material = ReportMaterial(outputs_of(folder, metadata))
+    material = ReportMaterial(Outputs(read_tables(folder, metadata)))
     checks = checklist(Evidence(folder, mount, material), ended=metadata.get("status") != AT_WORK)
     return render_report(gather(folder, metadata, material, checks))

@@ -11,14 +11,14 @@ from markupsafe import Markup
 
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
-from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
+from qlib_shadow_runner.contract import METRICS_FILE, Metrics
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
 from qlib_shadow_runner.report.charts.performance_charts import performance_charts
 from qlib_shadow_runner.report.charts.signal_charts import signal_charts
 from qlib_shadow_runner.report.conclusion import conclude
 from qlib_shadow_runner.report.formats import FILTERS
-from qlib_shadow_runner.runs.mlruns import finished_run, recorded_runs
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.tables.files import read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,21 +54,13 @@ def gather(
 
 def charts_of(folder: Path) -> list[Chart]:
     """Return the charts of one run."""
-    return _charts(ReportMaterial(outputs_of(folder, read_metadata(folder))))
+    return _charts(ReportMaterial(Outputs(read_tables(folder, read_metadata(folder)))))
 
 
 def _charts(material: ReportMaterial) -> list[Chart]:
     backtest, holdings = material.backtest, material.outputs.holdings
     performance = [] if backtest is None else performance_charts(backtest, holdings)
     return [*performance, *signal_charts(material.signals)]
-
-
-def outputs_of(folder: Path, metadata: Mapping[str, object]) -> Outputs:
-    """Return the recorder's artifacts of the run that the metadata names, else of the last finished one."""
-    mlruns = folder / MLRUNS
-    named = [run for run in recorded_runs(mlruns) if run.run_id == metadata.get("mlflow_run_id")]
-    found = named[0] if named else finished_run(mlruns, str(metadata.get("run_id")))
-    return Outputs(found.artifacts if found else mlruns / "none")
 
 
 def render_report(report: Report) -> str:

@@ -34,12 +34,12 @@ def dataset(arguments: Mapping[str, object]) -> dict[str, object]:
 
 
 def export(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Export the recorder's pickles to files in open formats."""
+    """Convert the recorder's pickles to tables, and write what is made from them."""
     from qlib_shadow_runner.export import export_run  # noqa: PLC0415
 
-    return export_run(
-        Path(str(arguments["folder"])), Path(str(arguments["artifacts"])), str(arguments["format"])
-    )
+    folder = Path(str(arguments["folder"]))
+    artifacts, form = folder / str(arguments["artifacts"]), str(arguments["format"])
+    return export_run(folder, artifacts, form, faultless=bool(arguments["faultless"]))
 
 
 def catalog(arguments: Mapping[str, object]) -> dict[str, object]:

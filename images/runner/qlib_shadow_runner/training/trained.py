@@ -71,6 +71,11 @@ class Trained:
         """Write the record into a run folder."""
         write_json(folder / RESULTS / TRAINED_FILE, asdict(self))
 
+    @staticmethod
+    def discard(folder: Path) -> None:
+        """Remove the record from a run folder."""
+        (folder / RESULTS / TRAINED_FILE).unlink(missing_ok=True)
+
     def recorded_in(self, folder: Path, experiment: str) -> MlflowRun:
         """Return the MLflow run, every byte as it was written, or raise with what is wrong."""
         recorded = finished_run(folder / MLRUNS, experiment)

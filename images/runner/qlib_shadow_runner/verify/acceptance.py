@@ -14,6 +14,7 @@ from qlib_shadow_runner.contract import (
     STDERR_FILE,
     STDOUT_FILE,
     SUMMARY_FILE,
+    TABLES,
     WORKFLOW_FILE,
     ExitCode,
     Metrics,
@@ -117,11 +118,37 @@ def recorder_is_finished(evidence: Evidence) -> str:
     return f"MLflow run {evidence.recorded.run_id[:12]}…"
 
 
+def tables_are_unchanged(evidence: Evidence) -> str:
+    """Check that the tables are those that the run wrote."""
+    found = evidence.tables
+    for name, fault in found.faults.items():
+        if name == TABLES or name.startswith(f"{TABLES}/"):
+            raise BrokenPromise(f"{name} {fault}")
+    return f"{len(found.found)} tables"
+
+
+def recorder_gives_the_tables(evidence: Evidence) -> str:
+    """Check that the tables are what the recorder's pickles hold, which a closed child reads again."""
+    from qlib_shadow_runner.pickles.files import RECORDED_IN  # noqa: PLC0415
+    from qlib_shadow_runner.tables.conversion import convert  # noqa: PLC0415 - Arrow only when needed
+    from qlib_shadow_runner.tables.files import first_difference  # noqa: PLC0415
+
+    again = convert(evidence.folder, evidence.recorded.artifacts)
+    name = first_difference(evidence.tables, again)
+    if name is not None:
+        file = RECORDED_IN[name]
+        if name not in evidence.tables.found:
+            raise BrokenPromise(f"there is no table {name} with which {file} could be compared")
+        fault = again.faults.get(file, f"does not hold what is in the table {name}")
+        raise BrokenPromise(f"{file} {fault}")
+    return f"{len(again.found)} tables, converted again"
+
+
 def metrics_are_recomputed(evidence: Evidence) -> str:
-    """Check that metrics.json and the stage's result have the figures of the recorder's pickles."""
+    """Check that metrics.json and the stage's result have the figures of the run's tables."""
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
 
-    expected: Mapping[str, object] = dict(compute_metrics(evidence.recorded.artifacts))
+    expected: Mapping[str, object] = dict(compute_metrics(evidence.tables))
     _compare_metrics(METRICS_FILE, evidence.metrics, expected)
     for stage in evidence.stages:
         if "metrics" in STAGES[stage].leaves:
@@ -156,7 +183,7 @@ def summary_is_current(evidence: Evidence) -> str:
 
     expected = render_summary(
         evidence.metadata,
-        compute_metrics(evidence.recorded.artifacts),
+        compute_metrics(evidence.tables),
         evidence.figures,
         evidence.signals[0],
         evidence.signals_path.name,
@@ -219,6 +246,8 @@ CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "configuration hash": configuration_hash_holds,
     "dataset": dataset_is_unchanged,
     "recorder": recorder_is_finished,
+    "tables": tables_are_unchanged,
+    "conversion": recorder_gives_the_tables,
     "signals": signals_are_ranked,
     "metrics": metrics_are_recomputed,
     "summary": summary_is_current,
@@ -244,4 +273,4 @@ def _compare_metrics(name: str, document: object, expected: Mapping[str, object]
             continue
         both = isinstance(found, int | float) and isinstance(true, int | float)
         if not both or not math.isclose(found, true, rel_tol=TOLERANCE, abs_tol=TOLERANCE):  # type: ignore[arg-type]
-            raise BrokenPromise(f"{name} says {key} {found}; the recorder's pickles give {true}")
+            raise BrokenPromise(f"{name} says {key} {found}; its tables give {true}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
+    from qlib_shadow_runner.tables.layout import Tables
     from qlib_shadow_runner.workflow.parsed import Workflow
 
 
@@ -34,7 +35,7 @@ class Evidence:
     folder: Path
     mount: Path | None = None
     material: ReportMaterial | None = None
-    """The recorder's outputs, if they are already read, which takes a second or two."""
+    """The run's tables as series, if they are already read."""
 
     @cached_property
     def metadata(self) -> dict[str, object]:
@@ -99,15 +100,19 @@ class Evidence:
         return found[0]
 
     @cached_property
+    def tables(self) -> Tables:
+        """Return the run's tables, as far as they are what the run wrote."""
+        from qlib_shadow_runner.tables.files import read_tables  # noqa: PLC0415 - Arrow only when needed
+
+        return self.material.outputs.tables if self.material else read_tables(self.folder, self.metadata)
+
+    @cached_property
     def figures(self) -> ReportFigures:
-        """Return the report's figures, computed from the recorder's pickles."""
+        """Return the report's figures, computed from its tables."""
         from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415 - pandas only when needed
         from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
-        artifacts = self.recorded.artifacts
-        known = self.material is not None and self.material.outputs.artifacts == artifacts
-        material = self.material if known else ReportMaterial(Outputs(artifacts))
-        assert material is not None, "it is known or made"
+        material = self.material or ReportMaterial(Outputs(self.tables))
         return material.figures
 
     @cached_property

@@ -19,6 +19,7 @@ from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.ranked_signals import rank_signals
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.report.conclusion import conclude
+from qlib_shadow_runner.tables.files import read_tables
 
 if TYPE_CHECKING:
     from tests.unit.runner.report.conftest import Made
@@ -204,11 +205,11 @@ ASKED = {
 
 def test_summary_and_page_have_the_same_figures(made: Made):
     """Months, features, ranks, holdings and the worst signals, in Markdown."""
-    page, artifacts = read_page(made.page.read_text()), artifacts_of(made.folder)
-    figures = ReportMaterial(Outputs(artifacts)).figures
-    signals = rank_signals(artifacts)
+    page, tables = read_page(made.page.read_text()), read_tables(made.folder, read_metadata(made.folder))
+    figures = ReportMaterial(Outputs(tables)).figures
+    signals = rank_signals(tables)
     run = {**read_metadata(made.folder), **ASKED}
-    text = render_summary(run, compute_metrics(artifacts), figures, signals, "signals_ranked.parquet")
+    text = render_summary(run, compute_metrics(tables), figures, signals, "signals_ranked.parquet")
     told = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     for name, table in (("percent, after costs", figures.months), ("mean IC, hundredths", figures.ic_months)):
         first = next(place for place, cells in enumerate(told) if cells[0] == name)

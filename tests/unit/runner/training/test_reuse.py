@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from tests.unit.runner.pickles.attacks import of_addresses
 
 from local_stages import RUNNER, LocalVolume
 from qlib_shadow_runner.crash_points import QrunPoint, ReusePoint
-from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.runs.mlruns import RunStatus, finished_run, recorded_runs
 from qlib_shadow_runner.storage.listed_files import hash_files
 from qlib_shadow_runner.training import reuse
 from qlib_shadow_runner.training.checkpoints import code_is_known
@@ -232,6 +234,7 @@ UNUSABLE: dict[str, tuple[Damage, str]] = {
         lambda folder: (folder / "signals_ranked.parquet").unlink(),
         "signals_ranked.parquet is missing",
     ),
+    "a table that changed": (corrupt("tables/ic.parquet"), "ic.parquet is not what was written"),
     "no record of the training": (
         lambda folder: (folder / "results/trained.json").unlink(),
         "does not say what it trained",
@@ -396,3 +399,26 @@ def test_plain_qrun_has_equal_outputs(first: LocalVolume, tmp_path: Path):
     [recorded] = first.folder("first").glob("mlruns/*/*/artifacts/pred.pkl")
     assert pred.read_bytes() == recorded.read_bytes()
     assert not list(tmp_path.rglob(".checkpoints"))
+
+
+def poison(folder: Path) -> None:
+    """Leave a pickle that crashes who restores it, with the hash that a reader expects of it."""
+    [path] = folder.glob("mlruns/*/*/artifacts/portfolio_analysis/report_normal_1day.pkl")
+    path.write_bytes(of_addresses(pd.read_pickle(path)))
+    trained = Trained.read(folder)
+    assert trained is not None
+    recorded = finished_run(folder / "mlruns", folder.name)
+    assert recorded is not None
+    Trained.of(recorded, trained.computation).write(folder)
+
+
+def test_a_poisoned_run_does_no_harm_to_a_run_that_reuses_it(reusing: LocalVolume):
+    """It warns, trains itself, and keeps nothing of the other."""
+    poison(reusing.folder("first"))
+    done = reusing.run("second")
+    assert "warning: what was taken over from the run first cannot be used: " in done.stderr
+    assert "report_normal_1day.pkl cannot be read (" in done.stderr
+    assert TRAINING in done.stdout
+    assert reusing.metadata("second")["reused_from"] is None
+    assert reusing.faults("second") == []
+    assert len(list(recorded_runs(reusing.folder("second") / "mlruns"))) == 1

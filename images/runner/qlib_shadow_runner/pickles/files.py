@@ -1,0 +1,31 @@
+"""The recorder's files, and the table that each gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREDICTIONS: Final = "predictions"
+LABELS: Final = "labels"
+IC: Final = "ic"
+RANK_IC: Final = "rank_ic"
+ACCOUNT: Final = "account"
+RISK: Final = "risk"
+HOLDINGS: Final = "holdings"
+GAINS: Final = "gains"
+NAMES: Final = "names"
+"""The names of the features, which the model of the gains knows by number."""
+RECORDED_IN: Final[Mapping[str, str]] = {
+    PREDICTIONS: "pred.pkl",
+    LABELS: "label.pkl",
+    IC: "sig_analysis/ic.pkl",
+    RANK_IC: "sig_analysis/ric.pkl",
+    ACCOUNT: "portfolio_analysis/report_normal_1day.pkl",
+    RISK: "portfolio_analysis/port_analysis_1day.pkl",
+    HOLDINGS: "portfolio_analysis/positions_normal_1day.pkl",
+    GAINS: "params.pkl",
+    NAMES: "dataset",
+}
+"""The file of each table, in the recorder's folder of artifacts."""

@@ -1,0 +1,28 @@
+"""Tables of pickles, without the child: what it finds and what is made of its answer."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.pickles.answer import Answer
+from qlib_shadow_runner.pickles.machine import read_pickle
+from qlib_shadow_runner.pickles.nodes import Unrecognised
+from qlib_shadow_runner.pickles.recorded import FINDERS
+from qlib_shadow_runner.tables.rebuild import rebuild
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.tables.layout import Tables
+
+
+def tables_of(**pickles: bytes) -> Tables:
+    """Return the tables of pickles by the names of the tables."""
+    stream = io.BytesIO()
+    answer = Answer(stream)
+    for name, content in pickles.items():
+        try:
+            answer.add(name, FINDERS[name](read_pickle(content)))
+        except Unrecognised as why:
+            answer.faults[name] = str(why)
+    answer.finish()
+    return rebuild(stream.getvalue())
