@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
+from qlib_shadow_runner.analysis.frozen import Frozen
 from qlib_shadow_runner.contract import METADATA_FILE, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.pickles.files import (
     ACCOUNT,
     GAINS,
-    HOLDINGS,
     IC,
     LABELS,
+    POSITIONS,
     PREDICTIONS,
     RANK_IC,
     RECORDED_IN,
+    ROUNDS,
 )
 from qlib_shadow_runner.storage.files import read_json_object
 
@@ -32,6 +36,15 @@ if TYPE_CHECKING:
 
 DAYS: Final = "datetime64[ms]"
 """The unit of Arrow's days; as objects, days take longer than everything else."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The rounds of boosting: one tree each."""
+
+    trained: int
+    used: int
+    """Up to the best iteration on the validation segment; all where there was no early stopping."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +87,41 @@ class Outputs:
     @cached_property
     def holdings(self) -> pd.DataFrame | None:
         """Return the number of instruments held at the end of each day, and the largest one's share."""
-        found = self._by_day(HOLDINGS)
-        return None if found is None or found.empty else found
+        if not self._positions:
+            return None
+        rows = {
+            day: (len(held), max((share for _, share in held.values()), default=0.0))
+            for day, held in self._positions
+        }
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=["count", "largest"])
+        return table.astype("float64").replace([np.inf, -np.inf], np.nan)
+
+    @cached_property
+    def frozen(self) -> Frozen | None:
+        """Return the holdings without a new price on the worst day, if there are any."""
+        return Frozen.of(self._positions) if self._positions else None
+
+    @cached_property
+    def _positions(self) -> list[tuple[datetime, dict[str, tuple[float, float]]]]:
+        """Return price and share of the account of each holding, day by day."""
+        table = self.tables.found.get(POSITIONS)
+        if table is None:
+            return []
+        found: dict[datetime, dict[str, tuple[float, float]]] = {}
+        days = table["date"].to_numpy().astype("datetime64[s]").astype(object)
+        names, prices, shares = (table[name].to_pylist() for name in ("instrument", "price", "weight"))
+        for day, name, price, share in zip(days, names, prices, shares, strict=True):
+            held = found.setdefault(day, {})
+            if name is not None:
+                held[name] = tuple(math.nan if value is None else value for value in (price, share))
+        return list(found.items())
+
+    @cached_property
+    def rounds(self) -> Rounds | None:
+        """Return how many rounds the model was trained, and how many it uses; None for other models."""
+        table = self.tables.found.get(ROUNDS)
+        rows = [] if table is None else table.to_pylist()
+        return Rounds(rows[0]["trained"], rows[0]["used"]) if rows else None
 
     @cached_property
     def gains(self) -> pd.Series | None:

@@ -1,4 +1,4 @@
-"""`python -P -m qlib_shadow_runner.pickles MEMORY SECONDS TABLE=DESCRIPTOR…`: read what a recorder left.
+"""`python -P -m qlib_shadow_runner.pickles MEMORY SECONDS FILE=DESCRIPTOR…`: read what a recorder left.
 
 The process that starts this one has opened the files. Before their content is looked at, this process limits and
 closes itself. It writes one answer; a file that cannot be read is a sentence in it.
@@ -24,17 +24,18 @@ def main(memory: int, seconds: int, files: dict[str, int]) -> None:
     gc.disable()  # the process ends before anything would have to be collected
     limit_self(memory, seconds)
     close_self()
-    for name, descriptor in files.items():
+    for file, descriptor in files.items():
         try:
-            answer.add(name, FINDERS[name](read_pickle(_content(descriptor))))
+            for name, columns in FINDERS[file](read_pickle(_content(descriptor))).items():
+                answer.add(name, columns)
         except Unrecognised as why:
-            answer.faults[name] = str(why)
+            answer.faults[file] = str(why)
         except MemoryError:
-            answer.faults[name] = f"it takes more than {memory // MEBIBYTE:,} MiB of memory"
+            answer.faults[file] = f"it takes more than {memory // MEBIBYTE:,} MiB of memory"
         except OutOfTime:
-            answer.faults[name] = f"it takes more than {seconds} seconds"
+            answer.faults[file] = f"it takes more than {seconds} seconds"
         except Exception as error:  # noqa: BLE001 - whatever a damaged pickle provokes is a finding
-            answer.faults[name] = f"{type(error).__name__}: {error}"
+            answer.faults[file] = f"{type(error).__name__}: {error}"
     answer.finish()
     os._exit(0)  # ending in the usual way would do what others have registered for it
 

@@ -31,6 +31,8 @@ UNITS: Final[Mapping[str, int]] = {
 """The units of times, and how many of them are a day."""
 TIMES: Final[Mapping[str, str]] = {f"<M8[{unit}]": unit for unit in UNITS}
 LENGTH: Final = 8
+NO_NAME: Final = -1
+"""The code of a row without a name."""
 
 
 class Part(NamedTuple):

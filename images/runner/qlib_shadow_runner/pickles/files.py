@@ -1,4 +1,4 @@
-"""The recorder's files, and the table that each gives."""
+"""The recorder's files, and the tables that they give."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ IC: Final = "ic"
 RANK_IC: Final = "rank_ic"
 ACCOUNT: Final = "account"
 RISK: Final = "risk"
-HOLDINGS: Final = "holdings"
+POSITIONS: Final = "positions"
 GAINS: Final = "gains"
+ROUNDS: Final = "rounds"
 NAMES: Final = "names"
-"""The names of the features, which the model of the gains knows by number."""
+"""The names of the features, which the model of the gains knows by number; no table of a run."""
 RECORDED_IN: Final[Mapping[str, str]] = {
     PREDICTIONS: "pred.pkl",
     LABELS: "label.pkl",
@@ -24,8 +25,10 @@ RECORDED_IN: Final[Mapping[str, str]] = {
     RANK_IC: "sig_analysis/ric.pkl",
     ACCOUNT: "portfolio_analysis/report_normal_1day.pkl",
     RISK: "portfolio_analysis/port_analysis_1day.pkl",
-    HOLDINGS: "portfolio_analysis/positions_normal_1day.pkl",
+    POSITIONS: "portfolio_analysis/positions_normal_1day.pkl",
     GAINS: "params.pkl",
+    ROUNDS: "params.pkl",
     NAMES: "dataset",
 }
 """The file of each table, in the recorder's folder of artifacts."""
+FILES: Final = tuple(dict.fromkeys(RECORDED_IN.values()))

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.pickles.answer import FORMATS, NO_NAME, Coded, Part
 from qlib_shadow_runner.pickles.arrays import day_of, number_of
 from qlib_shadow_runner.pickles.files import (
     ACCOUNT,
     GAINS,
-    HOLDINGS,
     IC,
     LABELS,
     NAMES,
+    POSITIONS,
     PREDICTIONS,
     RANK_IC,
+    RECORDED_IN,
     RISK,
+    ROUNDS,
 )
 from qlib_shadow_runner.pickles.frames import frame_of, is_of_days, is_of_texts
 from qlib_shadow_runner.pickles.nodes import Made, Pairs, Unrecognised, described, state_of
@@ -81,34 +85,64 @@ def _risk(node: object) -> Columns:
     return [("group", levels[0]), ("figure", levels[1]), ("value", frame.column(frame.names.index("risk")))]
 
 
-def _holdings(node: object) -> Columns:
-    """Return how many instruments were held at the end of each day, and the largest one's share."""
+def _positions(node: object) -> Columns:
+    """Return what was held at the end of each day; a day without holdings has a row without an instrument."""
     if type(node) is not Pairs:
         raise Unrecognised(f"it holds no positions by day, but {described(node)}")
-    rows = sorted((day_of(day), *_held(state_of(position).get("position"))) for day, position in node)
-    days, counts, largest = zip(*rows, strict=True) if rows else ((), (), ())
-    return [("date", list(days)), ("count", list(counts)), ("largest", list(largest))]
+    positions = {day_of(day): _held(state_of(position).get("position")) for day, position in node}
+    if len(positions) != len(node):
+        raise Unrecognised("a day has two positions")
+    days = sorted(positions)
+    rows = [
+        (number, name, held)
+        for number, day in enumerate(days)
+        for name, held in (positions[day] or {None: (math.nan, math.nan)}).items()
+    ]
+    known = {
+        name: code for code, name in enumerate(dict.fromkeys(name for _, name, _ in rows if name is not None))
+    }
+    return [
+        ("date", Coded(_packed("i", [number for number, _, _ in rows]), days)),
+        ("instrument", Coded(_packed("i", [known.get(name, NO_NAME) for _, name, _ in rows]), list(known))),
+        ("price", _packed("d", [price for _, _, (price, _) in rows])),
+        ("weight", _packed("d", [weight for _, _, (_, weight) in rows])),
+    ]
 
 
-def _held(position: object) -> tuple[int, float]:
+def _packed(code: str, values: list[Any]) -> Part:
+    dtype = next(name for name, known in FORMATS.items() if known == code)
+    return Part(struct.pack(f"<{len(values)}{code}", *values), dtype, 0, 1, len(values))
+
+
+def _held(position: object) -> dict[str | None, tuple[float, float]]:
+    """Return the price and the share of the account of each instrument."""
     if type(position) is not Pairs:
         raise Unrecognised("a day has no position")
-    shares = [_weight(held) for name, held in position.by_text().items() if name not in CASH]
-    return len(shares), float(max(shares, default=0.0))
+    return {name: _price_and_weight(held) for name, held in position.by_text().items() if name not in CASH}
 
 
-def _weight(held: object) -> float:
+def _price_and_weight(held: object) -> tuple[float, float]:
     found = held.by_text() if type(held) is Pairs else {}
     if "weight" not in found:
         raise Unrecognised("an instrument is held without a weight")
-    return number_of(found["weight"])
+    return number_of(found["price"]) if "price" in found else math.nan, number_of(found["weight"])
 
 
-def _gains(node: object) -> Columns:
-    """Return the gain of each feature over all splits, from LightGBM's text of the model."""
+def _model(node: object) -> dict[str, Columns]:
+    """Return the gains of the features and the rounds of training, from LightGBM's text of the model."""
     text = _attribute(node, "model", "_handle")
     if type(text) is not str:
-        return []
+        return {}
+    best, trained = (
+        _attribute(node, "model", "best_iteration"),
+        len(re.findall(r"^Tree=", text, re.MULTILINE)),
+    )
+    used = best if type(best) is int and 0 < best <= trained else trained
+    return {GAINS: _gains(text), ROUNDS: [("trained", [trained]), ("used", [used])]}
+
+
+def _gains(text: str) -> Columns:
+    """Return the gain of each feature over all splits."""
     names = re.search(r"^feature_names=(.*)$", text, re.MULTILINE)
     features = names[1].split(" ") if names else []
     gains = [0.0] * len(features)
@@ -136,25 +170,34 @@ def _attribute(node: object, *path: str) -> Any:
     return node
 
 
-def _feature_names(node: object) -> Columns:
-    """Return the names of the dataset's features, which the model knows by number."""
+def _feature_names(node: object) -> dict[str, Columns]:
+    """Return the names of the dataset's features, if it tells them."""
     fields = _attribute(node, "handler", "data_loader", "fields")
     feature = fields.by_text().get("feature") if type(fields) is Pairs else None
     names = feature[1] if type(feature) in (tuple, list) and len(feature) > 1 else None
     if type(names) not in (tuple, list) or any(type(name) is not str for name in names):
-        return []
-    return [("name", list(names))]
+        return {}
+    return {NAMES: [("name", list(names))]}
 
 
-FINDERS: Final[Mapping[str, Callable[[object], Columns]]] = {
-    PREDICTIONS: _by_day_and_instrument("score"),
-    LABELS: _by_day_and_instrument("label"),
-    IC: _by_day("ic"),
-    RANK_IC: _by_day("rank_ic"),
-    ACCOUNT: _account,
-    RISK: _risk,
-    HOLDINGS: _holdings,
-    GAINS: _gains,
-    NAMES: _feature_names,
+def _one(table: str, find: Callable[[object], Columns]) -> tuple[str, Callable[[object], dict[str, Columns]]]:
+    """Return a file with what finds the one table that it gives."""
+    return RECORDED_IN[table], lambda node: {table: find(node)}
+
+
+FINDERS: Final[Mapping[str, Callable[[object], dict[str, Columns]]]] = {
+    **dict(
+        (
+            _one(PREDICTIONS, _by_day_and_instrument("score")),
+            _one(LABELS, _by_day_and_instrument("label")),
+            _one(IC, _by_day("ic")),
+            _one(RANK_IC, _by_day("rank_ic")),
+            _one(ACCOUNT, _account),
+            _one(RISK, _risk),
+            _one(POSITIONS, _positions),
+        )
+    ),
+    RECORDED_IN[GAINS]: _model,
+    RECORDED_IN[NAMES]: _feature_names,
 }
-"""What finds each table in the file that it is recorded in."""
+"""What finds the tables in each file."""

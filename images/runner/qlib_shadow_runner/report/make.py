@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.contract import REPORT_FILE
@@ -33,6 +34,6 @@ def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
 def report_of(folder: Path, mount: Path | None = None) -> str:
     """Return the page of a run folder."""
     metadata = read_metadata(folder)
-    material = ReportMaterial(Outputs(read_tables(folder, metadata)))
+    material = ReportMaterial(Outputs(read_tables(folder, metadata)), RunFacts.of(metadata))
     checks = checklist(Evidence(folder, mount, material), ended=metadata.get("status") != AT_WORK)
     return render_report(gather(folder, metadata, material, checks))

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.pickles.files import RECORDED_IN
+from qlib_shadow_runner.pickles.files import FILES
 from qlib_shadow_runner.pickles.limits import most_memory, most_seconds
 from qlib_shadow_runner.process.environment import inherited
 from qlib_shadow_runner.process.limits import read_limits
@@ -40,9 +40,9 @@ def convert(folder: Path, artifacts: Path) -> Tables:
     faults: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         opened: dict[str, BinaryIO] = {}
-        for table, file in RECORDED_IN.items():
+        for file in FILES:
             try:
-                opened[table] = stack.enter_context(open_file(folder, f"{name}/{file}", PICKLE))
+                opened[file] = stack.enter_context(open_file(folder, f"{name}/{file}", PICKLE))
             except (FileNotFoundError, NotADirectoryError):
                 faults[file] = "is not there"
             except (OSError, UnsafeNameError) as error:
@@ -56,15 +56,15 @@ def _read(opened: dict[str, BinaryIO]) -> Tables:
     size = sum(os.fstat(stream.fileno()).st_size for stream in opened.values())
     try:
         return rebuild(_answer(opened, size))
-    except ValueError as error:
-        return Tables({}, {RECORDED_IN[table]: f"cannot be read ({error})" for table in opened})
+    except (ValueError, RecursionError) as error:
+        return Tables({}, dict.fromkeys(opened, f"cannot be read ({error})"))
 
 
 def _answer(opened: dict[str, BinaryIO], size: int) -> bytes:
     """Return the answer of a child to which these files are open."""
-    descriptors = {table: stream.fileno() for table, stream in opened.items()}
+    descriptors = {file: stream.fileno() for file, stream in opened.items()}
     memory, seconds = most_memory(size, read_limits().memory_bytes), most_seconds(size)
-    words = [f"{table}={number}" for table, number in descriptors.items()]
+    words = [f"{file}={number}" for file, number in descriptors.items()]
     child = subprocess.Popen(
         [sys.executable, "-P", "-m", "qlib_shadow_runner.pickles", str(memory), str(seconds), *words],
         stdin=subprocess.DEVNULL,

@@ -12,13 +12,14 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.pickles.files import (
     ACCOUNT,
     GAINS,
-    HOLDINGS,
     IC,
     LABELS,
+    POSITIONS,
     PREDICTIONS,
     RANK_IC,
     RECORDED_IN,
     RISK,
+    ROUNDS,
 )
 
 if TYPE_CHECKING:
@@ -35,10 +36,14 @@ COLUMNS: Final[Mapping[str, pa.Schema]] = {
     RANK_IC: pa.schema([("date", DAY), ("rank_ic", NUMBER)]),
     ACCOUNT: pa.schema([("date", DAY)]),
     RISK: pa.schema([("group", TEXT), ("figure", TEXT), ("value", NUMBER)]),
-    HOLDINGS: pa.schema([("date", DAY), ("count", COUNT), ("largest", NUMBER)]),
+    POSITIONS: pa.schema([("date", DAY), ("instrument", TEXT), ("price", NUMBER), ("weight", NUMBER)]),
     GAINS: pa.schema([("feature", TEXT), ("gain", NUMBER)]),
+    ROUNDS: pa.schema([("trained", COUNT), ("used", COUNT)]),
 }
-"""The columns of each table; the account has Qlib's columns of numbers after the day."""
+"""The columns of each table; the account has Qlib's columns of numbers after the day.
+
+A day without holdings is a row of the positions without an instrument.
+"""
 
 
 @dataclass(frozen=True)

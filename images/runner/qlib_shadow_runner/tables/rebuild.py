@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qlib_shadow_runner.pickles.answer import FORMATS, TIMES, UNITS, split
-from qlib_shadow_runner.pickles.files import GAINS, NAMES, RECORDED_IN
+from qlib_shadow_runner.pickles.answer import FORMATS, NO_NAME, TIMES, UNITS, split
+from qlib_shadow_runner.pickles.files import FILES, GAINS, NAMES, POSITIONS, RECORDED_IN
 from qlib_shadow_runner.tables.layout import COLUMNS, COUNT, DAY, TEXT, Tables, schema_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def rebuild(content: bytes) -> Tables:
     if not isinstance(answered, dict) or not isinstance(why, dict):
         raise ValueError("it has no tables")
     found: dict[str, pa.Table] = {}
-    faults = {file: f"cannot be read ({why[name]})" for name, file in RECORDED_IN.items() if name in why}
+    faults = {file: f"cannot be read ({why[file]})" for file in FILES if file in why}
     for name in COLUMNS:
         try:
             if answered.get(name):
@@ -52,7 +52,8 @@ def rebuild(content: bytes) -> Tables:
 def _table(name: str, described: list[tuple[str, Any]], buffers: memoryview) -> pa.Table:
     schema = schema_of(name, [str(column) for column, _ in described])
     columns = [
-        _column(content, field.type, buffers) for field, (_, content) in zip(schema, described, strict=True)
+        _column(content, field.type, buffers, may_lack=name == POSITIONS and field.type == TEXT)
+        for field, (_, content) in zip(schema, described, strict=True)
     ]
     if len({len(column) for column in columns}) != 1:
         raise ValueError("its columns have different lengths")
@@ -69,9 +70,12 @@ def _renamed(gains: pa.Table, named: list[tuple[str, Any]] | None) -> pa.Table:
     return gains.set_column(0, "feature", pa.array(features, TEXT))
 
 
-def _column(content: Mapping[str, Any], kind: pa.DataType, buffers: memoryview) -> pa.Array:
+def _column(
+    content: Mapping[str, Any], kind: pa.DataType, buffers: memoryview, *, may_lack: bool = False
+) -> pa.Array:
+    """Return a column of this kind; a row may lack a value only where that has a meaning."""
     if "codes" in content:
-        return _decoded(content, kind, buffers)
+        return _decoded(content, kind, buffers, may_lack=may_lack)
     if "texts" in content:
         if kind != TEXT:
             raise ValueError("it has texts where numbers belong")
@@ -96,16 +100,22 @@ def _listed(numbers: list[float], kind: pa.DataType) -> pa.Array:
     return pa.array(np.array(numbers, np.float64), from_pandas=True)
 
 
-def _decoded(content: Mapping[str, Any], kind: pa.DataType, buffers: memoryview) -> pa.Array:
+def _decoded(
+    content: Mapping[str, Any], kind: pa.DataType, buffers: memoryview, *, may_lack: bool
+) -> pa.Array:
     """Return a column whose values are listed once and named by number."""
+    if "codes" in content["of"]:
+        raise ValueError("its values are named by numbers of numbers")
     codes, listed = _values(content["codes"], buffers), _column(content["of"], kind, buffers)
-    if codes.dtype.kind != "i" or (len(codes) and not 0 <= codes.min() <= codes.max() < len(listed)):
+    least = NO_NAME if may_lack else 0
+    if codes.dtype.kind != "i" or (len(codes) and not least <= codes.min() <= codes.max() < len(listed)):
         raise ValueError("a row has no day or no name")
-    if kind == TEXT and len(codes):
+    if kind == TEXT and len(listed):
         sizes = pc.binary_length(listed).to_numpy()
         if int(sizes[codes].sum()) > MOST_LETTERS:
             raise ValueError("its names are too long")
-    return listed.take(pa.array(codes.astype(np.int64)))
+    places = codes.astype(np.int64)
+    return listed.take(pa.array(places, mask=places == NO_NAME))
 
 
 def _values(part: Mapping[str, Any], buffers: memoryview) -> NDArray[Any]:

@@ -108,11 +108,12 @@ class Evidence:
 
     @cached_property
     def figures(self) -> ReportFigures:
-        """Return the report's figures, computed from its tables."""
-        from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415 - pandas only when needed
+        """Return the report's figures, computed from the run's tables."""
+        from qlib_shadow_runner.analysis.facts import RunFacts  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415
         from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
-        material = self.material or ReportMaterial(Outputs(self.tables))
+        material = self.material or ReportMaterial(Outputs(self.tables), RunFacts.of(self.metadata))
         return material.figures
 
     @cached_property

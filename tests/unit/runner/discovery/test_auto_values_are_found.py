@@ -304,9 +304,9 @@ def test_a_segment_where_nothing_trades_is_refused(make_dataset: MakeDataset):
         make_plan(dataset, WorkflowSpec(segments=asked))
     assert caught.value.reason is Reason.SEGMENTS_INVALID
     assert caught.value.message == (
-        f"spec.workflow.segments: test [{days[460]}, {days[-1]}] has 0 days on which the universe trades, fewer "
-        f"than the 20 it needs: the instruments of all have prices from {days[0]} to {days[449]} (AAA is the "
-        "last), and only ^GSPC goes on. Correct the dates, or leave segments to auto."
+        f"spec.workflow.segments: test [{days[460]}, {days[-1]}] has 0 days on which the universe trades, "
+        f"fewer than the 20 it needs: the instruments of all have prices from {days[0]} to {days[449]} (AAA "
+        "is the last), and only ^GSPC goes on. Correct the dates, or leave segments to auto."
     )
 
 
@@ -347,8 +347,8 @@ def test_one_instrument_alone_is_refused(
         make_plan(dataset, WorkflowSpec())
     assert caught.value.reason is Reason.MARKET_NOT_FOUND
     assert caught.value.message == (
-        f'market "all" of us {fault}. A ranking needs two instruments or more: deliver more symbols, or choose '
-        "another spec.workflow.market."
+        f'market "all" of us {fault}. A ranking needs two instruments or more: deliver more symbols, or '
+        "choose another spec.workflow.market."
     )
 
 

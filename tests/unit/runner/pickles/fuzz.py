@@ -24,6 +24,7 @@ import pandas as pd
 from qlib_shadow_runner.pickles import __main__ as child
 from qlib_shadow_runner.pickles.answer import Answer
 from qlib_shadow_runner.pickles.closed import close_self
+from qlib_shadow_runner.pickles.files import FILES
 from qlib_shadow_runner.pickles.limits import limit_self
 from qlib_shadow_runner.pickles.machine import ACTIONS, read_pickle
 from qlib_shadow_runner.pickles.nodes import Unrecognised
@@ -49,14 +50,16 @@ NAMES: Final = (
 
 
 def programs(folder: Path, dice: random.Random) -> Iterator[tuple[str, bytes]]:
-    """Yield pickles without end, each with the table that is to be found in it."""
-    seeds = [(path.name.partition("-")[0], path.read_bytes()) for path in sorted(folder.glob("*.seed"))]
+    """Yield pickles without end, each with the file that it is to be read as."""
+    seeds = [
+        (FILES[int(path.name.partition("-")[0])], path.read_bytes()) for path in sorted(folder.glob("*.seed"))
+    ]
     contents = [content for _, content in seeds]
     while True:
-        name, content = dice.choice(seeds)
+        file, content = dice.choice(seeds)
         if dice.random() < 0.2:
-            name = dice.choice(list(FINDERS))
-        yield name, made_up(dice) if dice.random() < 0.3 else bent(content, contents, dice)
+            file = dice.choice(FILES)
+        yield file, made_up(dice) if dice.random() < 0.3 else bent(content, contents, dice)
 
 
 def bent(real: bytes, seeds: list[bytes], dice: random.Random) -> bytes:
@@ -125,19 +128,20 @@ def read_all(rounds: int, pickles: Iterator[tuple[str, bytes]], stream: Any) -> 
     """Return how many were accepted and refused, and each error that is none of the reader's."""
     accepted = refused = 0
     errors = []
-    for _, (name, content) in zip(range(rounds), pickles, strict=False):
+    for _, (file, content) in zip(range(rounds), pickles, strict=False):
         try:
-            columns = FINDERS[name](read_pickle(content))
+            tables = FINDERS[file](read_pickle(content))
         except Unrecognised:
             refused += 1
             continue
         except Exception as error:  # noqa: BLE001 - what is looked for
-            errors.append([content.hex(), name, f"{type(error).__name__}: {error}"])
+            errors.append([content.hex(), file, f"{type(error).__name__}: {error}"])
             continue
         accepted += 1
         written = io.BytesIO()
         answer = Answer(written)
-        answer.add(name, columns)
+        for name, columns in tables.items():
+            answer.add(name, columns)
         answer.finish()
         stream.write(struct.pack("<Q", len(written.getvalue())) + written.getvalue())
     return {"accepted": accepted, "refused": refused, "errors": errors}

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.pickles.answer import Answer
+from qlib_shadow_runner.pickles.files import RECORDED_IN
 from qlib_shadow_runner.pickles.machine import read_pickle
 from qlib_shadow_runner.pickles.nodes import Unrecognised
 from qlib_shadow_runner.pickles.recorded import FINDERS
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 
 def tables_of(**pickles: bytes) -> Tables:
-    """Return the tables of pickles by the names of the tables."""
+    """Return the tables of pickles, each given by the name of a table that it gives."""
     stream = io.BytesIO()
     answer = Answer(stream)
-    for name, content in pickles.items():
+    for file, content in ((RECORDED_IN[name], content) for name, content in pickles.items()):
         try:
-            answer.add(name, FINDERS[name](read_pickle(content)))
+            for table, columns in FINDERS[file](read_pickle(content)).items():
+                answer.add(table, columns)
         except Unrecognised as why:
-            answer.faults[name] = str(why)
+            answer.faults[file] = str(why)
     answer.finish()
     return rebuild(stream.getvalue())

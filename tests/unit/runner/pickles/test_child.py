@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 from tests.unit.runner.pickles.attacks import calling, of_addresses, patching
-from tests.unit.runner.special_files import SPECIAL
 from tests.unit.runner.report.recorded_runs import Shape, artifacts_of, make_run
+from tests.unit.runner.special_files import SPECIAL
 
 from qlib_shadow_runner.pickles.answer import split
 from qlib_shadow_runner.pickles.files import RECORDED_IN
@@ -55,7 +55,7 @@ def read(content: bytes, *, memory: int = 512 * MEBIBYTE, seconds: int = 20) -> 
             "qlib_shadow_runner.pickles",
             str(memory),
             str(seconds),
-            f"ic={reading}",
+            f"{RECORDED_IN['ic']}={reading}",
         ],
         stdout=subprocess.PIPE,
         pass_fds=[reading],
@@ -66,7 +66,7 @@ def read(content: bytes, *, memory: int = 512 * MEBIBYTE, seconds: int = 20) -> 
         answer, _ = child.communicate()
     assert child.returncode == 0
     header, _ = split(answer)
-    return "table" if "ic" in header["tables"] else header["faults"]["ic"]
+    return "table" if "ic" in header["tables"] else header["faults"][RECORDED_IN["ic"]]
 
 
 def test_nothing_can_be_done_but_to_compute():
@@ -125,7 +125,7 @@ def test_special_file_is_a_sentence(tmp_path: Path, kind: str):
     SPECIAL[kind](path)
     found = convert(folder, artifacts_of(folder))
     assert "pred.pkl" in found.faults
-    assert len(found.found) == 7
+    assert len(found.found) == 8
 
 
 ENDINGS = {

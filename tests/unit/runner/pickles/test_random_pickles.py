@@ -20,7 +20,7 @@ import pytest
 from tests.unit.runner.pickles.fuzz import programs
 from tests.unit.runner.report.recorded_runs import Shape, artifacts_of, make_run
 
-from qlib_shadow_runner.pickles.files import ACCOUNT, IC, PREDICTIONS, RECORDED_IN, RISK
+from qlib_shadow_runner.pickles.files import ACCOUNT, FILES, IC, PREDICTIONS, RECORDED_IN, RISK
 from qlib_shadow_runner.tables.conversion import convert
 from qlib_shadow_runner.tables.rebuild import rebuild
 
@@ -37,12 +37,13 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of real pickles, in several versions of the format."""
     folder = tmp_path_factory.mktemp("seeds")
     run = make_run(folder, shape=Shape(days=12, symbols=4))
-    for name, file in RECORDED_IN.items():
+    of_pandas = {RECORDED_IN[name] for name in (PREDICTIONS, IC, ACCOUNT, RISK)}
+    for place, file in enumerate(FILES):
         path = artifacts_of(run) / file
-        (folder / f"{name}-5.seed").write_bytes(path.read_bytes())
-        for version in (2, 4) if name in (PREDICTIONS, IC, ACCOUNT, RISK) else ():
+        (folder / f"{place}-5.seed").write_bytes(path.read_bytes())
+        for version in (2, 4) if file in of_pandas else ():
             again = pickle.dumps(pd.read_pickle(path), protocol=version)
-            (folder / f"{name}-{version}.seed").write_bytes(again)
+            (folder / f"{place}-{version}.seed").write_bytes(again)
     return folder
 
 
@@ -78,7 +79,7 @@ def test_random_pickles_in_a_run_folder_are_sentences_or_tables(seeds: Path, tmp
     pickles = programs(seeds, random.Random(SEED))
     for place in range(max(4, ROUNDS // 500)):
         folder = tmp_path / str(place)
-        for file in RECORDED_IN.values():
+        for file in FILES:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(next(pickles)[1])
         found = convert(tmp_path, folder)

@@ -184,9 +184,9 @@ WRONG: dict[str, tuple[str, object, str]] = {
         pd.DataFrame({"date": [1.0]}, index=pd.bdate_range("2024-01-01", periods=1)),
         "the columns of the table account are not those that it has",
     ),
-    "positions that are a list": ("holdings", [1], "it holds no positions by day, but a list"),
+    "positions that are a list": ("positions", [1], "it holds no positions by day, but a list"),
     "positions by number": (
-        "holdings",
+        "positions",
         {1: 2},
         "it holds a whole number, where _unpickle_timestamp was expected",
     ),

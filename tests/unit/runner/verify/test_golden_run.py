@@ -14,18 +14,21 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import lightgbm
+import numpy as np
 import pandas as pd
 import pytest
 from tests.unit.runner.report.independent_figures import performance
 from tests.unit.runner.report.pages import number, read_page
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs
 from qlib_shadow_runner.cli import main as command_line
 from qlib_shadow_runner.export.summary import render_summary
+from qlib_shadow_runner.pickles.files import RECORDED_IN
 from qlib_shadow_runner.pickles.machine import read_pickle
 from qlib_shadow_runner.pickles.nodes import state_of
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
@@ -115,6 +118,10 @@ def test_demo_passes_and_prints_so(golden: Golden):
     for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (16/16)"):
         assert word in golden.output
     assert golden.output.rstrip().endswith(f"{golden.folder.name}/report.html")
+    headline = golden.document("RUN_METADATA.json")["verdict"]
+    assert f"\n  {headline}\n" in golden.output
+    assert f"\n## {headline}\n" in golden.log("backtest_summary.md")
+    assert f'">{headline}</p>' in golden.log("report.html")
 
 
 def test_model_learns_the_signal_of_the_synthetic_data(golden: Golden):
@@ -141,6 +148,7 @@ def test_run_folder_has_the_promised_files(golden: Golden):
         "metrics.json",
         "report.html",
         "results",
+        "tables",
     }
 
 
@@ -204,7 +212,8 @@ def test_summary_has_the_notes_on_the_data(golden: Golden):
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
     signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")
-    figures = ReportMaterial(Outputs(read_tables(golden.folder, metadata))).figures
+    outputs = Outputs(read_tables(golden.folder, metadata))
+    figures = ReportMaterial(outputs, RunFacts.of(metadata)).figures
     page = render_summary(metadata, metrics, figures, signals, "signals_ranked.parquet")
     assert page == golden.log("backtest_summary.md") + f"- {note}\n"
 
@@ -419,6 +428,7 @@ def test_ctrl_c_stops_training_and_leaves_nothing_running(tmp_path: Path):
     [folder] = (tmp_path / "data/artifacts/trading-ops/qlib-shadow").iterdir()
     assert process.returncode == 130
     assert errors.startswith("Interrupted: the stage was told to stop")
+    assert errors.endswith(f"\n  to continue it: qlib-shadow run {DEMO} --resume\n")
     assert json.loads((folder / "RUN_METADATA.json").read_bytes())["status"] == "interrupted"
     assert {run.status for run in recorded_runs(folder / "mlruns")} <= {RunStatus.KILLED}
 
@@ -433,3 +443,44 @@ def test_run_is_in_the_catalog(golden: Golden):
         metrics["maxDrawdown"],
     )
     assert "note: the catalog" not in golden.log("stderr.log")
+
+
+HELD: Final = """
+import json, pathlib, pickle, sys
+artifacts = pathlib.Path(sys.argv[1])
+positions = pickle.loads((artifacts / "portfolio_analysis/positions_normal_1day.pkl").read_bytes())
+rows = [
+    [f"{day:%Y-%m-%d}", name, *(float(one.position[name][key]) for key in ("price", "weight"))]
+    for day, one in positions.items()
+    for name in one.position
+    if name in one.get_stock_list()
+]
+model = pickle.loads((artifacts / "params.pkl").read_bytes()).model
+rounds = [model.current_iteration(), model.best_iteration]
+print("", json.dumps({"rows": rows, "days": len(positions), "rounds": rounds}), sep="\\n")
+"""
+
+
+def test_tables_hold_what_the_recorder_pickled(golden: Golden):
+    """As pandas, Qlib and LightGBM restore it: every value to its last bit, every name, every day."""
+    [artifacts] = golden.folder.glob("mlruns/*/*/artifacts")
+    tables = read_tables(golden.folder, golden.document("RUN_METADATA.json"))
+    assert tables.faults == {}
+    found = {name: table.to_pandas(date_as_object=False) for name, table in tables.found.items()}
+    for name, table in found.items():
+        if name in ("predictions", "labels", "ic", "rank_ic", "account"):
+            wanted = pd.read_pickle(artifacts / RECORDED_IN[name])
+            got = table.set_index([column for column in ("date", "instrument") if column in table])
+            assert got.index.tolist() == wanted.index.tolist()
+            assert np.array_equal(got.to_numpy(), wanted.to_numpy().reshape(got.shape), equal_nan=True), name
+    risk = pd.read_pickle(artifacts / RECORDED_IN["risk"])["risk"]
+    assert found["risk"].set_index(["group", "figure"])["value"].to_dict() == risk.to_dict()
+    done = subprocess.run([sys.executable, "-c", HELD, str(artifacts)], capture_output=True, check=True)
+    qlib = json.loads(done.stdout.splitlines()[-1])
+    held = found["positions"].dropna(subset="instrument")
+    days = held["date"].dt.strftime("%Y-%m-%d")
+    assert [
+        list(row) for row in zip(days, held["instrument"], held["price"], held["weight"], strict=True)
+    ] == qlib["rows"]
+    assert found["positions"]["date"].nunique() == qlib["days"]
+    assert found["rounds"].iloc[0].tolist() == qlib["rounds"]
