@@ -38,6 +38,12 @@ def ended(sentence: str) -> str:
     return sentence if sentence.endswith("?") else f"{sentence.rstrip('.')}."
 
 
+def one_line(text: object, most: int = 300) -> str:
+    """Return what others wrote as part of a line: what cannot be printed is a space, and the end is cut."""
+    line = "".join(letter if letter.isprintable() else " " for letter in str(text)[: most + 1])
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
 ABSENT: Final = "\N{EN DASH}"
 MINUS: Final = "\N{MINUS SIGN}"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +27,7 @@ from qlib_shadow_runner.pickles.files import (
 from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     import pyarrow as pa

@@ -39,7 +39,7 @@ def export_run(
 ) -> dict[str, object]:
     """Write tables, signals, metrics and summary; return what the stage's result needs.
 
-    Where it must be faultless, as of a training of another run, nothing is written if one file cannot be read.
+    If it must be faultless, as with a training of another run, nothing is written if a file cannot be read.
     """
     # Readers of signals need not import the libraries of the statistics.
     from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415

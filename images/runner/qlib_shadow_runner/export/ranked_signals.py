@@ -7,7 +7,6 @@ import io
 import json
 from typing import TYPE_CHECKING, Final
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -19,6 +18,8 @@ from qlib_shadow_runner.pickles.files import PREDICTIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import pandas as pd
 
     from qlib_shadow_runner.tables.layout import Tables
 

@@ -59,7 +59,7 @@ ARCHITECTURES: Final = {
 UNIX: Final = 1
 INTERNET: Final = 2
 INTERNET_6: Final = 10
-"""Families of sockets, as Linux numbers them; Python's module takes longer to import than all of the guard."""
+"""Families of sockets, as Linux numbers them: Python's module takes longer to import than the guard."""
 INTERNET_LEVELS: Final = (0, 6, 17, 41)
 """Levels of options that a dead socket lacks. Resolvers set them first, and stop when they cannot."""
 

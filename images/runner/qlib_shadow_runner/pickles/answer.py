@@ -4,13 +4,14 @@
     a JSON object: the columns of each table, and what is wrong with each file
     the length of that object, in eight bytes
 
-A column is `{"values": part}`, `{"codes": part, "of": column}`, `{"texts": [...]}` or `{"numbers": [...]}`. A part
-names its place among the buffers, its type, and which of the values there are the column's.
+A column is `{"values": part}`, `{"codes": part, "of": column}`, `{"texts": [...]}` or `{"numbers": [...]}`. A
+part names its place among the buffers, its type, and which of the values there are the column's.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -56,21 +57,24 @@ Column = Part | Coded | list[str] | list[float]
 
 
 class Answer:
-    """The answer as far as it is written."""
+    """The answer as far as it is known."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
         self.tables: dict[str, list[tuple[str, object]]] = {}
         self.faults: dict[str, str] = {}
-        self._written = 0
+        self._buffers: list[bytes] = []
+        self._size = 0
 
     def add(self, name: str, columns: Sequence[tuple[str, Column]]) -> None:
-        """Write a table; a buffer that several columns share is written once."""
+        """Add a table; a buffer that several columns share is written once."""
         places: list[tuple[bytes, int]] = []
         self.tables[name] = [(column, self._describe(content, places)) for column, content in columns]
 
     def finish(self) -> None:
-        """Write what the buffers hold."""
+        """Write all of it."""
+        for buffer in self._buffers:
+            self.stream.write(buffer)
         header = {"tables": self.tables, "faults": self.faults}
         content = json.dumps(header).encode()
         self.stream.write(content + len(content).to_bytes(LENGTH, "little"))
@@ -86,14 +90,20 @@ class Answer:
     def _part(self, part: Part, places: list[tuple[bytes, int]]) -> Mapping[str, object]:
         at = next((place for data, place in places if data is part.data), None)
         if at is None:
-            at = self._written
+            at = self._size
             places.append((part.data, at))
-            self.stream.write(part.data)
-            self._written += len(part.data)
+            self._buffers.append(part.data)
+            self._size += len(part.data)
         return {
             "at": at, "size": len(part.data), "dtype": part.dtype,
             "start": part.start, "step": part.step, "count": part.count,
         }  # fmt: skip
+
+
+def packed(code: str, values: Sequence[float]) -> Part:
+    """Return a column of numbers, as doubles (d) or whole numbers (i)."""
+    dtype = {"d": "<f8", "i": "<i4"}[code]
+    return Part(struct.pack(f"<{len(values)}{code}", *values), dtype, 0, 1, len(values))
 
 
 def split(content: bytes) -> tuple[dict[str, Any], memoryview]:
@@ -104,5 +114,5 @@ def split(content: bytes) -> tuple[dict[str, Any], memoryview]:
         raise ValueError("it is shorter than it says")
     header = json.loads(content[end:-LENGTH])
     if not isinstance(header, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is no object")  # noqa: TRY004 - as with every other fault of an answer
     return header, memoryview(content)[:end]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from qlib_shadow_runner.pickles.answer import FORMATS, TIMES, UNITS
@@ -218,9 +219,9 @@ def _cut(offsets: bytes, code: str, letters: bytes, first: int, count: int) -> l
     if first + count + 1 > whole_length:
         raise Unrecognised("an array of texts has fewer texts than it says")
     ends = struct.unpack_from(f"<{count + 1}{code}", offsets, first * size)
-    if ends[0] < 0 or ends[-1] > len(letters) or any(a > b for a, b in zip(ends, ends[1:], strict=False)):
+    if ends[0] < 0 or ends[-1] > len(letters) or any(a > b for a, b in pairwise(ends)):
         raise Unrecognised("an array of texts has texts that overlap")
     try:
-        return [letters[a:b].decode() for a, b in zip(ends, ends[1:], strict=False)]
+        return [letters[a:b].decode() for a, b in pairwise(ends)]
     except UnicodeDecodeError:
         raise Unrecognised("an array of texts has one that is no text") from None

@@ -1,4 +1,4 @@
-"""From here on, nothing may be opened, imported, started or connected: only memory and open files are left."""
+"""From here on, nothing may be opened, imported, started or connected: memory and open files are left."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from qlib_shadow_runner.pickles.answer import TIMES, Coded, Part
+from qlib_shadow_runner.pickles.answer import TIMES, Coded, Part, packed
 from qlib_shadow_runner.pickles.arrays import (
     ARROW_TEXTS,
     OBJECTS,
@@ -150,7 +150,7 @@ def _row(values: Array, row: int, length: int) -> Column:
     if size != length:
         raise Unrecognised("a table has columns of another length than its index")
     if values.objects is not None:
-        return [_number_or_nan(value) for value in values.objects[row * size : (row + 1) * size]]
+        return packed("d", [_number_or_nan(value) for value in values.objects[row * size : (row + 1) * size]])
     start, step = (row, count) if values.fortran else (row * size, 1)
     return Part(values.data, values.dtype, start, step, size)
 

@@ -1,7 +1,7 @@
 """The most memory and processor time of the child that reads pickles.
 
-Both follow the size of the files, because reading takes both in proportion to it. A pickle that asks for more is not
-one of a recorder.
+Both follow the size of the files, because reading takes both in proportion to it. A pickle that asks for more
+is not one of a recorder.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ def limit_self(memory: int, seconds: int) -> None:
     _set(resource.RLIMIT_CPU, seconds, seconds + SECONDS_TO_END)
 
 
+def finish_in_time() -> None:
+    """Let the process write its answer, unless that takes longer than SECONDS_TO_END."""
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+
+
 def _set(kind: int, soft: int, hard: int) -> None:
     """Set a limit, at most as high as one that is already set."""
     most = resource.getrlimit(kind)[1]
@@ -56,4 +61,6 @@ def _set(kind: int, soft: int, hard: int) -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Stop reading."""
+    finish_in_time()  # the kernel tells it again each second
     raise OutOfTime

@@ -285,11 +285,13 @@ ACTIONS: Final[dict[int, Callable[[Machine], None]]] = {
     ord(code): action
     for code, action in {
         "\x80": _version, "\x95": _skip(8),
-        "N": _constant(None), "\x88": _constant(value=True), "\x89": _constant(value=False), ")": _constant(()),
+        "N": _constant(None), ")": _constant(()), "\x88": _constant(value=True),
+        "\x89": _constant(value=False),
         "]": _new(list), "}": _new(Pairs), "\x8f": _new(list),
         "K": _number(1), "M": _number(2), "J": _signed_number, "\x8a": _sized_number(1),
         "\x8b": _sized_number(4), "G": _float,
-        "\x8c": _text(1), "X": _text(4), "\x8d": _text(8), "B": _bytes(4), "\x8e": _bytes(8), "\x96": _bytes(8),
+        "\x8c": _text(1), "X": _text(4), "\x8d": _text(8),
+        "B": _bytes(4), "\x8e": _bytes(8), "\x96": _bytes(8),
         "(": _mark, "0": _pop, "1": _pop_mark, "2": _duplicate,
         "t": _tuple, "\x85": _tuple_of(1), "\x87": _tuple_of(3), "\x91": _frozen,
         "a": _append, "e": _append_all, "\x90": _append_all, "s": _set_item, "u": _set_items,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.pickles.answer import FORMATS, NO_NAME, Coded, Part
+from qlib_shadow_runner.pickles.answer import NO_NAME, Coded, packed
 from qlib_shadow_runner.pickles.arrays import day_of, number_of
 from qlib_shadow_runner.pickles.files import (
     ACCOUNT,
@@ -102,16 +101,11 @@ def _positions(node: object) -> Columns:
         name: code for code, name in enumerate(dict.fromkeys(name for _, name, _ in rows if name is not None))
     }
     return [
-        ("date", Coded(_packed("i", [number for number, _, _ in rows]), days)),
-        ("instrument", Coded(_packed("i", [known.get(name, NO_NAME) for _, name, _ in rows]), list(known))),
-        ("price", _packed("d", [price for _, _, (price, _) in rows])),
-        ("weight", _packed("d", [weight for _, _, (_, weight) in rows])),
+        ("date", Coded(packed("i", [number for number, _, _ in rows]), days)),
+        ("instrument", Coded(packed("i", [known.get(name, NO_NAME) for _, name, _ in rows]), list(known))),
+        ("price", packed("d", [price for _, _, (price, _) in rows])),
+        ("weight", packed("d", [weight for _, _, (_, weight) in rows])),
     ]
-
-
-def _packed(code: str, values: list[Any]) -> Part:
-    dtype = next(name for name, known in FORMATS.items() if known == code)
-    return Part(struct.pack(f"<{len(values)}{code}", *values), dtype, 0, 1, len(values))
 
 
 def _held(position: object) -> dict[str | None, tuple[float, float]]:

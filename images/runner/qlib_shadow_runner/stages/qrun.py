@@ -62,7 +62,7 @@ def qrun(context: StageContext) -> Outcome:
 
 
 def _train_and_export(context: StageContext, asked: str) -> dict[str, object]:
-    """Return what the export reports; a training of another run that cannot be exported is done here instead."""
+    """Return what the export reports; if a training of another run cannot be exported, this run trains."""
     recorded = reuse_training(context, asked)
     source = origin_of_training(context)
     if recorded is not None and source is not None:

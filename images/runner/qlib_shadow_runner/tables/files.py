@@ -18,6 +18,7 @@ from qlib_shadow_runner.contract import TABLES
 from qlib_shadow_runner.storage.relative_names import UnsafeNameError
 from qlib_shadow_runner.storage.untrusted import TABLE, read_file, why_unreadable
 from qlib_shadow_runner.tables.layout import COLUMNS, Tables, schema_of
+from qlib_shadow_runner.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,7 @@ def read_tables(folder: Path, metadata: Mapping[str, object]) -> Tables:
                 f"cannot be read ({why_unreadable(error) if isinstance(error, OSError) else error})"
             )
         except (ValueError, TypeError, pa.ArrowException) as error:
-            faults[file] = f"cannot be read ({error})"
+            faults[file] = f"cannot be read ({one_line(error)})"
     return Tables(found, faults)
 
 
@@ -91,7 +92,7 @@ def _faults(content: bytes) -> dict[str, str]:
     faults = document.get("faults") if isinstance(document, dict) else None
     if not isinstance(faults, dict):
         raise TypeError("it names no faults")
-    return {str(file): str(fault) for file, fault in faults.items()}
+    return {one_line(file): one_line(fault) for file, fault in faults.items()}
 
 
 def _table(name: str, content: bytes) -> pa.Table:

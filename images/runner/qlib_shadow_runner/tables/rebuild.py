@@ -1,7 +1,7 @@
 """Tables from the answer of the child that read the pickles. Nothing in the answer is taken for true.
 
-Each number has one of a few types, each place is inside of the answer, and each code names a value; else there is a
-sentence instead of the table.
+Each number has one of a few types, each place is inside of the answer, and each code names a value; else
+there is a sentence instead of the table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from qlib_shadow_runner.pickles.answer import FORMATS, NO_NAME, TIMES, UNITS, split
 from qlib_shadow_runner.pickles.files import FILES, GAINS, NAMES, POSITIONS, RECORDED_IN
 from qlib_shadow_runner.tables.layout import COLUMNS, COUNT, DAY, TEXT, Tables, schema_of
+from qlib_shadow_runner.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,23 +34,22 @@ def rebuild(content: bytes) -> Tables:
     header, buffers = split(content)
     answered, why = header.get("tables"), header.get("faults")
     if not isinstance(answered, dict) or not isinstance(why, dict):
-        raise ValueError("it has no tables")
+        raise ValueError("it has no tables")  # noqa: TRY004 - as with every other fault of an answer
     found: dict[str, pa.Table] = {}
-    faults = {file: f"cannot be read ({why[file]})" for file in FILES if file in why}
+    faults = {file: f"cannot be read ({one_line(why[file])})" for file in FILES if file in why}
     for name in COLUMNS:
         try:
             if answered.get(name):
-                found[name] = _table(name, answered[name], buffers)
-        except (ValueError, TypeError, KeyError, LookupError, OverflowError, pa.ArrowException) as error:
-            faults[RECORDED_IN[name]] = f"cannot be read ({error})"
-    if GAINS in found:
-        found[GAINS] = _renamed(found[GAINS], answered.get(NAMES))
-    else:
+                found[name] = _table(name, answered, buffers)
+        except Exception as error:  # noqa: BLE001 - another program may have answered
+            faults[RECORDED_IN[name]] = f"cannot be read ({one_line(error)})"
+    if GAINS not in found:
         faults.pop(RECORDED_IN[NAMES], None)  # only the gains need it
     return Tables(found, faults)
 
 
-def _table(name: str, described: list[tuple[str, Any]], buffers: memoryview) -> pa.Table:
+def _table(name: str, answered: Mapping[str, Any], buffers: memoryview) -> pa.Table:
+    described = answered[name]
     schema = schema_of(name, [str(column) for column, _ in described])
     columns = [
         _column(content, field.type, buffers, may_lack=name == POSITIONS and field.type == TEXT)
@@ -57,13 +57,13 @@ def _table(name: str, described: list[tuple[str, Any]], buffers: memoryview) -> 
     ]
     if len({len(column) for column in columns}) != 1:
         raise ValueError("its columns have different lengths")
-    return pa.Table.from_arrays(columns, schema=schema)
+    table = pa.Table.from_arrays(columns, schema=schema)
+    return _renamed(table, answered[NAMES][0][1]["texts"]) if name == GAINS and answered.get(NAMES) else table
 
 
-def _renamed(gains: pa.Table, named: list[tuple[str, Any]] | None) -> pa.Table:
+def _renamed(gains: pa.Table, names: list[str]) -> pa.Table:
     """Return the gains with the names of the features, which the model knows by number."""
-    names = named[0][1].get("texts") if named else None
-    if not isinstance(names, list) or len(names) != len(gains):
+    if len(names) != len(gains):
         return gains
     known = {f"Column_{place}": name for place, name in enumerate(names)}
     features = [known.get(feature, feature) for feature in gains["feature"].to_pylist()]
@@ -77,9 +77,10 @@ def _column(
     if "codes" in content:
         return _decoded(content, kind, buffers, may_lack=may_lack)
     if "texts" in content:
-        if kind != TEXT:
-            raise ValueError("it has texts where numbers belong")
-        return pa.array(content["texts"], TEXT)
+        texts = pa.array(content["texts"], pa.string())
+        if kind != TEXT or texts.null_count:
+            raise ValueError("it has texts where numbers belong, or lacks one")
+        return texts
     if "numbers" in content:
         return _listed(content["numbers"], kind)
     part = content["values"]

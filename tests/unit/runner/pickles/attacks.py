@@ -1,14 +1,16 @@
-"""Pickles that take over, crash or starve the process that restores them, instead of what a recorder leaves."""
+"""Pickles that take over or crash the process that restores them, instead of what a recorder leaves."""
 
 from __future__ import annotations
 
 import io
 import pickle
 import struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOWHERE: Final = 0x4141_4141_4141
 """An address at which no process has memory."""

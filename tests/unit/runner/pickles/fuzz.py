@@ -1,8 +1,8 @@
-"""`python -m tests.unit.runner.pickles.fuzz SEED ROUNDS FOLDER`: random pickles, read as the child reads them.
+"""`python -m tests.unit.runner.pickles.fuzz SEED ROUNDS FOLDER`: random pickles, read as by the child.
 
-Most of them are real pickles that were cut, spliced, bent and filled with opcodes, the others are programs of random
-opcodes. One process reads them all, closed and limited like the child, and then looks at what has changed in it.
-It writes a length and an answer for each that was accepted, and what it found as JSON.
+Most of them are real pickles that were cut, spliced, bent and filled with opcodes, the others are programs of
+random opcodes. One process reads them all, closed and limited like the child, and then looks at what has
+changed in it. It writes a length and an answer for each that was accepted, and what it found as JSON.
 """
 
 from __future__ import annotations
@@ -36,16 +36,19 @@ if TYPE_CHECKING:
 ALLOWANCE: Final = 256 << 20
 """Bytes that reading may take beside what NumPy and pandas have mapped."""
 WATCHED: Final = (
-    pd, pd.DataFrame, pd.Series, pd.Index, pd.MultiIndex, pd.DatetimeIndex, pd.Timestamp, np, np.ndarray, np.dtype,
-    sys.modules["builtins"], sys.modules["os"], sys, dict, list, str, int, child, types,
+    pd, pd.DataFrame, pd.Series, pd.Index, pd.MultiIndex, pd.DatetimeIndex, pd.Timestamp, np, np.ndarray,
+    np.dtype, sys.modules["builtins"], sys.modules["os"], sys, dict, list, str, int, child, types,
 )  # fmt: skip
 CODES: Final = bytes([*ACTIONS, *b"h\x94jC\x86R.", *b"PQ\x82\x83\x84\x97\x98IFLSTUVgilop\xff"])
+SHAPING: Final = (*(bytes([code]) for code in b"()]}Nt\x85\x86\x87R\x81bsuae\x9402\x93"),)
+"""The opcodes that make one thing of others."""
 NAMES: Final = (
     "numpy.dtype", "numpy._core.multiarray._reconstruct", "numpy.ndarray", "numpy._core.multiarray.scalar",
-    "numpy._core.numeric._frombuffer", "pandas.DataFrame", "pandas.Index", "pandas.MultiIndex", "builtins.slice",
-    "pandas.core.indexes.base._new_Index", "pandas.core.internals.managers.BlockManager", "builtins.bytearray",
-    "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked", "pyarrow.lib._restore_array", "pyarrow.lib.py_buffer",
-    "os.system", "builtins.eval", "builtins.setattr", "pandas._libs.tslibs.timestamps._unpickle_timestamp",
+    "numpy._core.numeric._frombuffer", "pandas.DataFrame", "pandas.Index", "pandas.MultiIndex",
+    "builtins.slice", "pandas.core.indexes.base._new_Index", "pandas.core.internals.managers.BlockManager",
+    "builtins.bytearray", "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked", "pyarrow.lib._restore_array",
+    "pyarrow.lib.py_buffer", "os.system", "builtins.eval", "builtins.setattr",
+    "pandas._libs.tslibs.timestamps._unpickle_timestamp",
 )  # fmt: skip
 
 
@@ -113,8 +116,7 @@ def opcode(dice: random.Random) -> bytes:
         return b"C" + bytes([len(data)]) + data
     if kind == 4:
         return dice.choice((b"h", b"q")) + bytes([dice.randrange(12)])
-    return dice.choice((b"(", b")", b"]", b"}", b"N", b"t", b"\x85", b"\x86", b"\x87", b"R", b"\x81", b"b", b"s", b"u",
-                        b"a", b"e", b"\x94", b"0", b"2", b"\x93", bytes([dice.choice(CODES)])))  # fmt: skip
+    return dice.choice((*SHAPING, bytes([dice.choice(CODES)])))
 
 
 def attributes() -> dict[str, object]:

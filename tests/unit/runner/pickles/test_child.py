@@ -25,15 +25,19 @@ if TYPE_CHECKING:
 MEBIBYTE = 1 << 20
 IC = pd.Series([0.1, 0.2], index=pd.bdate_range("2024-01-01", periods=2))
 CLOSED = """
-import socket, sys
+import os, socket, sys
 from qlib_shadow_runner.pickles.closed import close_self
 code = compile("1", "x", "eval")
 close_self()
 allowed = []
 for name, action in {
-    "open": lambda: open("/etc/hostname"), "import": lambda: __import__("zipfile"), "eval": lambda: eval(code),
-    "start": lambda: __import__("os").system("true"), "socket": lambda: socket.socket(),
-    "connect": lambda: socket.create_connection(("127.0.0.1", 9)), "list": lambda: __import__("os").listdir("/"),
+    "open": lambda: open("/etc/hostname"),
+    "import": lambda: __import__("zipfile"),
+    "eval": lambda: eval(code),
+    "start": lambda: os.system("true"),
+    "list": lambda: os.listdir("/"),
+    "socket": lambda: socket.socket(),
+    "connect": lambda: socket.create_connection(("127.0.0.1", 9)),
 }.items():
     try:
         action()

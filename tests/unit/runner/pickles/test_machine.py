@@ -1,4 +1,4 @@
-"""Pickles are read as Python reads them, but what they would make is noted, and each opcode costs what it is long."""
+"""Pickles are read as Python reads them, but what they would make is only noted."""
 
 from __future__ import annotations
 

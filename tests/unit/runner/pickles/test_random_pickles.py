@@ -1,4 +1,4 @@
-"""Random pickles are sentences or tables: nothing is imported, called or changed, and the process ends by itself.
+"""Random pickles are sentences or tables: nothing is imported or changed, and the process ends by itself.
 
 QLIB_SHADOW_CHAOS_PICKLES asks for more of them, and for others each time.
 """
@@ -57,7 +57,7 @@ def answers(path: Path) -> Iterator[bytes]:
 
 
 def test_random_pickles_change_nothing_and_end_with_a_sentence_or_a_table(seeds: Path):
-    """In one process that reads them all, with the limits of the child; and what it answers is rebuilt here."""
+    """In one process that reads them all, limited like the child; what it answers is rebuilt here."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.unit.runner.pickles.fuzz", str(SEED), str(ROUNDS), str(seeds)],
         cwd=REPOSITORY,

@@ -53,7 +53,7 @@ class _AsBefore(pickle.Pickler):
         """Return how blocks were made; everything else is made as usual."""
         if not isinstance(value, BlockManager):
             return NotImplemented
-        blocks = [{"values": block.values, "mgr_locs": block.mgr_locs.indexer} for block in value.blocks]
+        blocks = [{"values": block.values, "mgr_locs": block.mgr_locs.indexer} for block in value.blocks]  # noqa: PD011 - a block
         more = {"0.14.1": {"axes": value.axes, "blocks": blocks}}
         return object.__new__, (BlockManager,), ([], [], [], more)
 
@@ -103,7 +103,7 @@ TABLES: dict[str, pd.DataFrame | pd.Series] = {
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_predictions_are_those_that_were_pickled(table: pd.DataFrame | pd.Series):
-    """Each day, each name, and each value to its last bit, in every form in which a table was ever pickled."""
+    """Each day, each name, and each value to its last bit, in every form of a pickle."""
     wanted = table.to_frame() if isinstance(table, pd.Series) else table
     for form, dump in FORMS.items():
         found = tables_of(predictions=dump(table))
@@ -220,7 +220,10 @@ def gains_of(text: str, names: list[str]) -> dict[str, float]:
 
 def test_gains_are_those_of_the_model():
     """With the names of the dataset, where it has as many."""
-    trees = "feature_names=Column_0 Column_1\n\nsplit_feature=0 1 0\nsplit_gain=1 2.5 0.25\n\nsplit_feature=1\nsplit_gain=4\n"
+    trees = (
+        "feature_names=Column_0 Column_1\n\n"
+        "split_feature=0 1 0\nsplit_gain=1 2.5 0.25\n\nsplit_feature=1\nsplit_gain=4\n"
+    )
     assert gains_of(trees, ["a", "b"]) == {"a": 1.25, "b": 6.5}
     assert gains_of(trees, ["a"]) == {"Column_0": 1.25, "Column_1": 6.5}
     assert gains_of("feature_names=x y\n", ["a", "b"]) == {"x": 0.0, "y": 0.0}
