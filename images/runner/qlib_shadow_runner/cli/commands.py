@@ -86,8 +86,8 @@ A changed manifest is another run.""",
         "check every promise about a run",
         (RUN, DATA_IF_GIVEN, JSON),
         """\
-Recomputes hashes and figures from what the run left. Reads the recorder's pickles: verify only runs that
-you trust.""",
+Recomputes hashes and figures from what the run left. The recorder's pickles are read again by a child process
+that makes nothing of what they name: a run of others can be verified.""",
     ),
     "runs": Command(
         "cli.runs:print_runs",

@@ -102,12 +102,12 @@ def dtype_of(node: object) -> str:
     (code,) = arguments_of(node, DTYPE, 1)[:1]
     assert type(node) is Made, "it has arguments"
     state = node.state
-    if type(code) is not str or type(state) is not tuple or len(state) < 5:  # noqa: PLR2004
+    order, structure = (state[1], state[2:5]) if type(state) is tuple and len(state) > 5 else (None, ())  # noqa: PLR2004
+    if type(code) is not str or type(order) is not str:
         raise Unrecognised("an array has a type without a name")
-    order, *structure = state[1:5]
     name = f"{order}{code}{_unit(state)}" if code == "M8" else f"{order}{code}"
     known = name in SIZES or name == OBJECTS
-    if not known or structure != [None, None, None]:
+    if not known or any(part is not None for part in structure):
         raise Unrecognised(f"an array is of the type {name[:40]}, which no table has")
     node.known = name
     return name
@@ -116,11 +116,10 @@ def dtype_of(node: object) -> str:
 def _unit(state: tuple[Any, ...]) -> str:
     """Return the unit of an array of times."""
     about = state[8] if len(state) > 8 else None  # noqa: PLR2004
-    if type(about) is not tuple or len(about) != 2 or type(about[1]) is not tuple:  # noqa: PLR2004
+    parts = about[1] if type(about) is tuple and len(about) == 2 else None  # noqa: PLR2004
+    if type(parts) is not tuple or [type(part) for part in parts[1:]] != [int] * 3 or parts[1:] != (1, 1, 1):
         return ""
-    unit, *steps = about[1]
-    if [type(step) for step in steps] != [int] * 3 or steps != [1, 1, 1]:
-        return ""
+    unit = parts[0]
     return f"[{unit if type(unit) is str else bytes_of(unit).decode('ascii', 'replace')}]"
 
 

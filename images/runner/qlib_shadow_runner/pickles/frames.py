@@ -73,8 +73,8 @@ class Frame(NamedTuple):
     def names(self) -> list[str]:
         """Return the names of the columns."""
         (texts,) = self.columns.levels if len(self.columns.levels) == 1 else (None,)
-        if not isinstance(texts, list):
-            raise Unrecognised("the columns of a table have no names")
+        if not isinstance(texts, list) or len(texts) > MOST_COLUMNS:
+            raise Unrecognised("the columns of a table have no names, or are too many")
         return [str(text) for text in texts]
 
     def column(self, place: int) -> Column:
@@ -96,6 +96,8 @@ def frame_of(node: object) -> Frame:
         raise Unrecognised("a table has another number of axes")
     rows = index_of(axes[-1])
     columns = Index(1, [["value"]]) if series else index_of(axes[0])
+    if len(blocks) > MOST_COLUMNS:
+        raise Unrecognised("a table has too many columns")
     return Frame(rows, columns, [_block(values, places, series=series) for values, places in blocks])
 
 
@@ -161,13 +163,14 @@ def _number_or_nan(node: object) -> float:
 
 def index_of(node: object) -> Index:
     """Return the names of rows or columns."""
+    kind, named = _parts(node)
+    return _levels(named) if is_named(kind, MULTI) else _one_level(kind, named)
+
+
+def _parts(node: object) -> tuple[object, dict[str, Any]]:
+    """Return the class of an index, and what it is made of."""
     kind, parts = arguments_of(node, NEW_INDEX, 2)[:2]
-    named = parts.by_text() if type(parts) is Pairs else {}
-    if is_named(kind, MULTI):
-        return _levels(named)
-    if is_named(kind, RANGE):
-        return _range(named)
-    return _flat(named.get("data"))
+    return kind, parts.by_text() if type(parts) is Pairs else {}
 
 
 def _levels(named: dict[str, Any]) -> Index:
@@ -180,11 +183,15 @@ def _levels(named: dict[str, Any]) -> Index:
         raise Unrecognised("an index has levels of different lengths")
     found: list[Column] = []
     for level, array in zip(levels, arrays, strict=True):
-        (values,) = index_of(level).levels
-        if array.dtype not in ("|i1", "<i2", "<i4", "<i8"):
-            raise Unrecognised("an index has codes that are no whole numbers")
-        found.append(Coded(_all_of(array), values))
+        values = _one_level(*_parts(level)).levels
+        if not values or array.dtype not in ("|i1", "<i2", "<i4", "<i8"):
+            raise Unrecognised("an index has a level without values")
+        found.append(Coded(_all_of(array), values[0]))
     return Index(lengths.pop(), found)
+
+
+def _one_level(kind: object, named: dict[str, Any]) -> Index:
+    return _range(named) if is_named(kind, RANGE) else _flat(named.get("data"))
 
 
 def _range(named: dict[str, Any]) -> Index:

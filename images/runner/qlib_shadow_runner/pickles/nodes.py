@@ -47,6 +47,7 @@ class Made:
         """What was already found out of it: one type is that of thousands of numbers."""
 
 
+BITS: Final = 64
 KINDS: Final[Mapping[type, str]] = {
     type(None): "nothing",
     Pairs: "a dictionary",
@@ -85,9 +86,9 @@ def state_of(node: object) -> dict[str, Any]:
 
 
 def whole(node: object) -> int:
-    """Return a whole number."""
-    if type(node) is not int:
-        raise Unrecognised(f"it holds {described(node)}, where a whole number was expected")
+    """Return a whole number of 64 bits: larger ones take long to divide."""
+    if type(node) is not int or node.bit_length() > BITS:
+        raise Unrecognised(f"it holds {described(node)}, where a smaller whole number was expected")
     return node
 
 

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import RESULTS, STDERR_FILE, STDOUT_FILE
+from qlib_shadow_runner.contract import RESULTS, STDERR_FILE, STDOUT_FILE, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +51,8 @@ class LogPart:
 
 
 def shown_files(folder: Path) -> list[ShownFile]:
-    """Return the files in the run folder and the results of its stages; no other folders, nothing hidden."""
-    return [*_regular(folder, ""), *_regular(folder / RESULTS, f"{RESULTS}/")]
+    """Return the files in the run folder, its tables and the results of its stages; nothing hidden."""
+    return [file for name in ("", TABLES, RESULTS) for file in _regular(folder / name, name and f"{name}/")]
 
 
 def _regular(folder: Path, prefix: str) -> Iterator[ShownFile]:

@@ -90,9 +90,25 @@ def test_time_is_limited():
     assert read(b"\x80\x04" + b"N0" * (20 * MEBIBYTE), seconds=1) == "it takes more than 1 seconds"
 
 
+TWICE = b")" + b"2\x86" * 1_000
+"""A tuple of tuples, which takes for ever to hash, to compare or to write."""
+
+
+def with_number(content: bytes, name: bytes, size: int) -> bytes:
+    """Return a pickle in which an attribute is a number of so many bytes."""
+    before, after = name + b"\x94K", name + b"\x94\x8b" + size.to_bytes(4, "little") + b"\x7f" * size
+    assert before in content
+    at = content.index(before) + len(before)
+    return content[: at - len(before)] + after + content[at + 1 :]
+
+
 BOMBS = {
+    "a type that takes for ever to name": pickle.dumps(IC, 4).replace(b"\x8c\x01<", TWICE, 1),
+    "numbers that take long to divide": with_number(
+        with_number(pickle.dumps(pd.Series([1.0]), 4), b"stop", 2 * MEBIBYTE), b"step", MEBIBYTE
+    ),
     "a memo of gigabytes": b"\x80\x02Nr\xff\xff\xff\x7f.",
-    "a key that takes for ever": b"\x80\x04})" + b"2\x86" * 1_000 + b"Ns.",
+    "a key that takes for ever": b"\x80\x04}" + TWICE + b"Ns.",
     "a deep key": b"\x80\x04})" + b"\x85" * 300_000 + b"Ns.",
     "a deep list": b"\x80\x04" + b"]" * 300_000 + b"a" * 299_999 + b".",
     "a long number": b"\x80\x04\x8b\x00\x00\x10\x00" + b"\xff" * MEBIBYTE + b".",
