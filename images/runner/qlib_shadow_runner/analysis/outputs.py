@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qlib_shadow_runner.analysis.frozen import Frozen
+from qlib_shadow_runner.analysis.positions import Holding
 from qlib_shadow_runner.contract import METADATA_FILE, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.pickles.files import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from qlib_shadow_runner.analysis.positions import Positions
     from qlib_shadow_runner.tables.layout import Tables
 
 DAYS: Final = "datetime64[ms]"
@@ -87,11 +88,11 @@ class Outputs:
     @cached_property
     def holdings(self) -> pd.DataFrame | None:
         """Return the number of instruments held at the end of each day, and the largest one's share."""
-        if not self._positions:
+        if self.positions is None:
             return None
         rows = {
-            day: (len(held), max((share for _, share in held.values()), default=0.0))
-            for day, held in self._positions
+            day: (len(held), max((one.weight for one in held.values()), default=0.0))
+            for day, held in self.positions
         }
         table = pd.DataFrame.from_dict(rows, orient="index", columns=["count", "largest"])
         return table.astype("float64").replace([np.inf, -np.inf], np.nan)
@@ -99,22 +100,22 @@ class Outputs:
     @cached_property
     def frozen(self) -> Frozen | None:
         """Return the holdings without a new price on the worst day, if there are any."""
-        return Frozen.of(self._positions) if self._positions else None
+        return None if self.positions is None else Frozen.of(self.positions)
 
     @cached_property
-    def _positions(self) -> list[tuple[datetime, dict[str, tuple[float, float]]]]:
-        """Return price and share of the account of each holding, day by day."""
+    def positions(self) -> Positions | None:
+        """Return price, share of the account and amount of each holding, day by day."""
         table = self.tables.found.get(POSITIONS)
         if table is None:
-            return []
-        found: dict[datetime, dict[str, tuple[float, float]]] = {}
-        days = table["date"].to_numpy().astype("datetime64[s]").astype(object)
-        names, prices, shares = (table[name].to_pylist() for name in ("instrument", "price", "weight"))
-        for day, name, price, share in zip(days, names, prices, shares, strict=True):
+            return None
+        found: dict[datetime, dict[str, Holding]] = {}
+        days = table["date"].to_numpy().astype("datetime64[s]").tolist()
+        numbers = zip(*(table[name].to_numpy().tolist() for name in Holding._fields), strict=True)
+        for day, name, holding in zip(days, table["instrument"].to_pylist(), numbers, strict=True):
             held = found.setdefault(day, {})
             if name is not None:
-                held[name] = tuple(math.nan if value is None else value for value in (price, share))
-        return list(found.items())
+                held[name] = Holding(*holding)
+        return list(found.items()) or None
 
     @cached_property
     def rounds(self) -> Rounds | None:
@@ -166,8 +167,8 @@ def _index(table: pa.Table) -> pd.MultiIndex:
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return pd.MultiIndex(
-        levels=[pd.DatetimeIndex(days), levels[order]],
-        codes=[level, place[names.indices.to_numpy()]],
+        levels=[pd.DatetimeIndex(days), levels[order]],  # type: ignore[list-item] - the stubs want lists
+        codes=[level, place[names.indices.to_numpy()]],  # type: ignore[list-item]
         names=["datetime", "instrument"],
         verify_integrity=False,
     )

@@ -43,7 +43,7 @@ class Part(NamedTuple):
     dtype: str
     start: int
     step: int
-    count: int
+    length: int
 
 
 class Coded(NamedTuple):
@@ -53,7 +53,8 @@ class Coded(NamedTuple):
     of: Column
 
 
-Column = Part | Coded | list[str] | list[float]
+if TYPE_CHECKING:
+    Column = Part | Coded | Sequence[str] | Sequence[float]
 
 
 class Answer:
@@ -96,7 +97,7 @@ class Answer:
             self._size += len(part.data)
         return {
             "at": at, "size": len(part.data), "dtype": part.dtype,
-            "start": part.start, "step": part.step, "count": part.count,
+            "start": part.start, "step": part.step, "length": part.length,
         }  # fmt: skip
 
 

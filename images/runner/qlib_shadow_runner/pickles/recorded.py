@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 CASH: Final = frozenset({"cash", "now_account_value", "cash_delay"})
 """Keys of a position that are not instruments."""
+OF_HOLDING: Final = ("price", "weight", "amount")
+NOTHING: Final = (None, math.nan, math.nan, math.nan)
+"""What is held on a day without holdings."""
 
 
 def _by_day_and_instrument(name: str) -> Callable[[object], Columns]:
@@ -92,34 +95,35 @@ def _positions(node: object) -> Columns:
     if len(positions) != len(node):
         raise Unrecognised("a day has two positions")
     days = sorted(positions)
-    rows = [
-        (number, name, held)
-        for number, day in enumerate(days)
-        for name, held in (positions[day] or {None: (math.nan, math.nan)}).items()
+    rows: list[Any] = [
+        (number, *one) for number, day in enumerate(days) for one in positions[day] or [NOTHING]
     ]
-    known = {
-        name: code for code, name in enumerate(dict.fromkeys(name for _, name, _ in rows if name is not None))
-    }
+    names = list(dict.fromkeys(name for _, name, *_ in rows if name is not None))
+    code: dict[str | None, int] = {None: NO_NAME}
+    code.update((name, number) for number, name in enumerate(names))
     return [
-        ("date", Coded(packed("i", [number for number, _, _ in rows]), days)),
-        ("instrument", Coded(packed("i", [known.get(name, NO_NAME) for _, name, _ in rows]), list(known))),
-        ("price", packed("d", [price for _, _, (price, _) in rows])),
-        ("weight", packed("d", [weight for _, _, (_, weight) in rows])),
+        ("date", Coded(packed("i", [row[0] for row in rows]), days)),
+        ("instrument", Coded(packed("i", [code[row[1]] for row in rows]), names)),
+        *(
+            (name, packed("d", [row[place] for row in rows]))
+            for place, name in enumerate(OF_HOLDING, start=2)
+        ),
     ]
 
 
-def _held(position: object) -> dict[str | None, tuple[float, float]]:
-    """Return the price and the share of the account of each instrument."""
+def _held(position: object) -> list[tuple[str | None, float, float, float]]:
+    """Return each instrument with its price, its share of the account and its amount."""
     if type(position) is not Pairs:
         raise Unrecognised("a day has no position")
-    return {name: _price_and_weight(held) for name, held in position.by_text().items() if name not in CASH}
+    return [(name, *_holding(held)) for name, held in position.by_text().items() if name not in CASH]
 
 
-def _price_and_weight(held: object) -> tuple[float, float]:
+def _holding(held: object) -> tuple[float, float, float]:
     found = held.by_text() if type(held) is Pairs else {}
     if "weight" not in found:
         raise Unrecognised("an instrument is held without a weight")
-    return number_of(found["price"]) if "price" in found else math.nan, number_of(found["weight"])
+    price, weight, amount = (number_of(found[name]) if name in found else math.nan for name in OF_HOLDING)
+    return price, weight, amount
 
 
 def _model(node: object) -> dict[str, Columns]:
@@ -168,8 +172,8 @@ def _feature_names(node: object) -> dict[str, Columns]:
     """Return the names of the dataset's features, if it tells them."""
     fields = _attribute(node, "handler", "data_loader", "fields")
     feature = fields.by_text().get("feature") if type(fields) is Pairs else None
-    names = feature[1] if type(feature) in (tuple, list) and len(feature) > 1 else None
-    if type(names) not in (tuple, list) or any(type(name) is not str for name in names):
+    names = feature[1] if isinstance(feature, tuple | list) and len(feature) > 1 else None
+    if not isinstance(names, tuple | list) or any(type(name) is not str for name in names):
         return {}
     return {NAMES: [("name", list(names))]}
 

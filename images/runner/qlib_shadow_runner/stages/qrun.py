@@ -83,7 +83,7 @@ def _train_and_export(context: StageContext, asked: str) -> dict[str, object]:
 def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:
     """Describe the exported files, make the report, then remove the checkpoints."""
     fault_point(QrunPoint.EXPORTED)
-    metrics: Metrics = Metrics(**report.pop("metrics"))
+    metrics: Metrics = Metrics(**report.pop("metrics"))  # type: ignore[typeddict-item]
     context.folder.update_metadata(**report)
     fault_point(QrunPoint.DESCRIBED)
     context.folder.update_metadata(**_make_report(context))
@@ -222,7 +222,7 @@ def headline(metrics: Metrics) -> str:
         ("Rank IC", "rankIc", "{:.3f}"),
         ("excess return", "annualizedReturn", "{:.1%}/yr"),
         ("IR", "informationRatio", "{:.2f}"),
-        ("max drawdown", "maxDrawdown", "{:.1%}"),
+        ("drawdown of summed excess", "maxDrawdown", "{:.1%}"),
     ]
     values = dict(metrics)
     return " · ".join(f"{name} {form.format(values[key])}" for name, key, form in parts if key in values)

@@ -36,7 +36,9 @@ COLUMNS: Final[Mapping[str, pa.Schema]] = {
     RANK_IC: pa.schema([("date", DAY), ("rank_ic", NUMBER)]),
     ACCOUNT: pa.schema([("date", DAY)]),
     RISK: pa.schema([("group", TEXT), ("figure", TEXT), ("value", NUMBER)]),
-    POSITIONS: pa.schema([("date", DAY), ("instrument", TEXT), ("price", NUMBER), ("weight", NUMBER)]),
+    POSITIONS: pa.schema(
+        [("date", DAY), ("instrument", TEXT), ("price", NUMBER), ("weight", NUMBER), ("amount", NUMBER)]
+    ),
     GAINS: pa.schema([("feature", TEXT), ("gain", NUMBER)]),
     ROUNDS: pa.schema([("trained", COUNT), ("used", COUNT)]),
 }

@@ -121,15 +121,15 @@ def _decoded(
 
 def _values(part: Mapping[str, Any], buffers: memoryview) -> NDArray[Any]:
     """Return some of the values of a buffer."""
-    at, size, start, step, count = (int(part[name]) for name in ("at", "size", "start", "step", "count"))
+    at, size, start, step, length = (int(part[name]) for name in ("at", "size", "start", "step", "length"))
     dtype = part["dtype"]
     if dtype not in FORMATS and dtype not in TIMES:
         raise ValueError("its values are of an unknown type")
-    if min(at, size, start, count) < 0 or step < 1 or at + size > len(buffers):
+    if min(at, size, start, length) < 0 or step < 1 or at + size > len(buffers):
         raise ValueError("its values are not in the answer")
     stored = np.dtype("<i8") if dtype in TIMES else np.dtype(dtype)
-    values: NDArray[Any] = np.frombuffer(buffers[at : at + size], stored)[start::step][:count]
-    if len(values) != count:
+    values: NDArray[Any] = np.frombuffer(buffers[at : at + size], stored)[start::step][:length]
+    if len(values) != length:
         raise ValueError("its values are fewer than it says")
     return values
 

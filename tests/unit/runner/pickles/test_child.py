@@ -126,10 +126,8 @@ def test_bomb_is_a_sentence(content: bytes):
 
 def test_names_that_are_named_a_million_times_are_refused(tmp_path: Path):
     """A text of a megabyte for each row would be a terabyte."""
-    rows = pd.MultiIndex(
-        levels=[pd.bdate_range("2024-01-01", periods=1), pd.Index(["x" * MEBIBYTE])],
-        codes=[[0] * 2_000, [0] * 2_000],
-    )
+    days, names = pd.bdate_range("2024-01-01", periods=1), ["x" * MEBIBYTE]
+    rows = pd.MultiIndex.from_product([days, names]).repeat(2_000)
     (tmp_path / "a").mkdir()
     pd.DataFrame({"score": 1.0}, index=rows).to_pickle(tmp_path / "a" / "pred.pkl")
     found = convert(tmp_path, tmp_path / "a")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 import pytest
-from pandas.core.internals.managers import BlockManager
+from pandas.core.internals.managers import BlockManager  # type: ignore[import-not-found]
 from tests.unit.runner.pickles.recorded import tables_of
 from tests.unit.runner.report.recorded_runs import dumped, foreign
 
@@ -23,7 +23,7 @@ NAMES: Final = ["S1", "Ä2", "", "s-3"]
 
 def by_day_and_instrument(unit: str = "ns", names: Any = None) -> pd.MultiIndex:
     """Return an index with days and names that are not used, as slices of Qlib's leave it."""
-    days = pd.bdate_range("2024-01-01", periods=5, unit=unit, name="datetime")
+    days = pd.bdate_range("2024-01-01", periods=5, name="datetime").as_unit(unit)  # type: ignore[arg-type]
     levels = pd.Index(NAMES if names is None else names, name="instrument")
     return pd.MultiIndex.from_product([days, levels]).drop(days[2], level=0)
 
