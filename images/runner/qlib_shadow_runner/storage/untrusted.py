@@ -13,6 +13,7 @@ The root is named by the user or by this process, and may be reached through lin
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -45,7 +46,7 @@ LISTING: Final = FileKind("listing of files", 16 * MIB)
 """100 bytes for each file of a training, or each instrument of a matrix."""
 RECORD: Final = FileKind("MLflow record", 64 * KIB)
 """meta.yaml: a dozen lines."""
-TEXT: Final = FileKind("text file", 4 * MIB)
+TEXT: Final = FileKind("text file", 16 * MIB)
 """Workflows and templates, which a ConfigMap of 1 MiB can hold; calendars, instruments, summaries."""
 PAGE: Final = FileKind("page", 128 * MIB)
 """report.html: a few megabytes of charts."""
@@ -53,15 +54,16 @@ LOG: Final = FileKind("log", 4 * GIB)
 """Read in pieces, so that only time limits it."""
 TABLE: Final = FileKind("table", 4 * GIB)
 """Signals, predictions, the catalog: a day of 5,000 instruments is 100 KB, so this is 40,000 days."""
-MODEL: Final = FileKind("model", 4 * GIB)
-"""The text or the pickle of a trained model."""
+ARTIFACT: Final = FileKind("file of a training", 16 * GIB)
+"""Hashed or copied in pieces; all files of one training together have no more."""
 PRICES: Final = FileKind("file of one instrument", 64 * MIB)
 """4 bytes a bar: 64 MiB are 100 years of minutes."""
 MATRIX: Final = FileKind("matrix", 1024 * GIB)
 """Mapped or hashed in pieces; never read into memory."""
 
 FOLDER_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+CAREFUL: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+FILE_FLAGS: Final = os.O_RDONLY | CAREFUL
 CHUNK: Final = MIB
 SPECIAL: Final[Sequence[tuple[Callable[[int], bool], str]]] = (
     (stat.S_ISREG, "file"),
@@ -137,6 +139,33 @@ def is_file(root: Path, name: str) -> bool:
         return stat.S_ISREG(status_of(root, name).st_mode)
     except OSError:
         return False
+
+
+def copy_file(root: Path, name: str, kind: FileKind, target: Path) -> None:
+    """Copy a file below a root, with the bytes that it has now, not those that are added meanwhile."""
+    with open_file(root, name, kind) as stream, target.open("xb") as copy:
+        left = os.fstat(stream.fileno()).st_size
+        while data := stream.read(min(CHUNK, left)):
+            copy.write(data)
+            left -= len(data)
+
+
+def open_for_writing(path: Path, flags: int, mode: int = 0o664) -> int:
+    """Return the descriptor of a file in which this process writes; it is created where there is none.
+
+    What another has put there, a link or a FIFO, is refused as when it is read.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | CAREFUL, mode)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise DamagedFileError(path, f"is a {_what(path.lstat())}, where a file is expected") from None
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise DamagedFileError(path, f"is a {_what(status)}, where a file is expected")
+    return descriptor
 
 
 def names_in(root: Path, name: str = "") -> list[str]:

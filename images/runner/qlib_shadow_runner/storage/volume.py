@@ -52,6 +52,13 @@ class Volume:
         return self.mount / ARTIFACTS / run_id
 
 
+def make_own_folder(path: Path) -> None:
+    """Create a folder in which a run writes, or raise where a link would lead its writes elsewhere."""
+    make_folder(path)
+    if path.is_symlink():
+        raise StageError(Reason.VOLUME_NOT_WRITABLE, f"{path} is a link where a folder is needed. Remove it.")
+
+
 def make_folder(path: Path) -> None:
     """Create a folder on the volume, or raise with which user must be able to."""
     try:

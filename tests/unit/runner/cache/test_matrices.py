@@ -99,8 +99,8 @@ def test_entry_published_during_search_stays(store: MatrixStore, monkeypatch: py
     """There was no entry when the search began, and there is a complete one afterwards."""
     drafts = [make(store)]
 
-    def look(path: Path) -> dict[str, object] | None:
-        found = read_json_object(path)
+    def look(path: Path, *more: Any) -> dict[str, object] | None:
+        found = read_json_object(path, *more)
         publish()
         return found
 
