@@ -13,7 +13,7 @@ import pandas as pd
 from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
 from qlib_shadow_runner.contract import METADATA_FILE, Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.storage.files import read_required_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -178,7 +178,4 @@ def _gains(model: Any) -> pd.Series | None:
 
 def read_metadata(folder: Path) -> dict[str, object]:
     """Return the run's metadata, which must exist."""
-    metadata = read_json_object(folder / METADATA_FILE)
-    if metadata is None:
-        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")
-    return metadata
+    return read_required_object(folder, METADATA_FILE, "a run folder")

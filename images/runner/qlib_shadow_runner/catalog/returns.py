@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
-from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, Dataset, feature_folder
+from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.storage.relative_names import UnsafeNameError
+from qlib_shadow_runner.storage.untrusted import PRICES, read_file
+from qlib_shadow_runner.storage.volume import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.storage.volume import Volume
 
+VALUES_MAX: Final = 200_000_000
+"""The closes of a dataset that are read: 20,000 instruments on 10,000 days."""
 HORIZONS: Final = (1, 5, 20)
 """A day, a week and a month of trading."""
 
@@ -45,14 +50,17 @@ class Closes:
     def of(cls, volume: Volume, dataset_path: str, since: date) -> Self | None:
         """Return the closes of the version that the path names now, or None if it is not a valid dataset."""
         try:
-            folder = volume.locate(dataset_path).resolve()
+            folder = real_path(volume.locate(dataset_path))
+            volume.name(folder)  # refuses a link out of the volume
             dataset = Dataset(folder)
             calendar, symbols = dataset.calendar, sorted(dataset.symbols.values())
-        except StageError:
+            if len(calendar) * len(symbols) > VALUES_MAX:
+                return None
+            manifest = DatasetManifest.read(manifest_path(folder))
+            first = bisect_left(calendar, since)
+            columns = [_closes(folder, symbol, len(calendar))[first:] for symbol in symbols]
+        except (StageError, OSError, UnsafeNameError):
             return None
-        manifest = DatasetManifest.read(manifest_path(folder))
-        first = bisect_left(calendar, since)
-        columns = [_closes(folder, symbol, len(calendar))[first:] for symbol in symbols]
         values = np.column_stack(columns) if columns else np.empty((len(calendar) - first, 0))
         source = manifest.source if manifest else ""
         return cls(calendar[first:], symbols, values, manifest.fingerprint if manifest else None, source)
@@ -84,12 +92,14 @@ def _ratio(closes: NDArray[np.float64], horizon: int, length: int) -> NDArray[np
 
 def _closes(folder: Path, symbol: str, days: int) -> NDArray[np.float64]:
     values = np.full(days, np.nan)
-    path = folder / "features" / feature_folder(symbol) / f"close{BIN_SUFFIX}"
     try:
-        stored = np.fromfile(path, dtype="<f4")
+        content = read_file(folder, f"features/{feature_folder(symbol)}/close{BIN_SUFFIX}", PRICES)
     except FileNotFoundError:
         return values
-    start = int(stored[0]) if len(stored) else 0
+    stored = np.frombuffer(content, "<f4", len(content) // FLOAT_BYTES)
+    if not len(stored) or not 0 <= stored[0] < days:
+        return values
+    start = int(stored[0])
     prices = stored[1 : 1 + max(0, days - start)].astype(np.float64)
     values[start : start + len(prices)] = np.where(prices > 0, prices, np.nan)
     return values

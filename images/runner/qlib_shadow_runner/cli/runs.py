@@ -28,9 +28,11 @@ def print_runs(data: Path, sort: str, *, as_json: bool) -> int:
     elif not runs:
         sys.stdout.write(f"there are no runs in {data}\n")
     else:
-        rows = [HEADS, *map(_row, runs)]
+        rows = [list(row) for row in (HEADS, *map(_row, runs))]
         if more:
             rows = [[*row[:-2], cell, *row[-2:]] for row, cell in zip(rows, _column(runs, more), strict=True)]
+        if any(run.damage for run in runs):
+            rows = [[*row, cell] for row, cell in zip(rows, _damages(runs), strict=True)]
         print_table(rows)
     return ExitCode.DONE
 
@@ -50,6 +52,10 @@ def _column(runs: Sequence[ListedRun], name: str) -> list[str]:
     return [name.upper(), *(NOTHING if value is None else f"{value:.4f}" for value in found)]
 
 
+def _damages(runs: Sequence[ListedRun]) -> list[str]:
+    return ["DAMAGE", *(in_one_line(run.damage or "") for run in runs)]
+
+
 def document(run: ListedRun) -> dict[str, object]:
     """Return what the JSON output says of one run."""
     return {
@@ -60,6 +66,7 @@ def document(run: ListedRun) -> dict[str, object]:
         "annualizedReturn": run.metric("annualizedReturn"),
         "startedAt": run.metadata.get("started_at_utc"),
         "size": run.size,
+        "damage": run.damage,
         "folder": str(run.folder),
     }
 

@@ -8,9 +8,10 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.errors import NotAnObjectError
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import NotAnObjectError, StageError
 from qlib_shadow_runner.storage.relative_names import UnsafeNameError
-from qlib_shadow_runner.storage.untrusted import DOCUMENT, FileKind, read_object
+from qlib_shadow_runner.storage.untrusted import DOCUMENT, FileKind, read_object, why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,6 +78,18 @@ def read_json_object_of_others(
         return read_json_object(path, root, kind)
     except OSError:
         return None
+
+
+def read_required_object(folder: Path, name: str, what: str) -> dict[str, object]:
+    """Return a document of a folder that the user has named, or refuse the folder: it is not `what`."""
+    try:
+        return read_object(folder, name)
+    except (FileNotFoundError, NotADirectoryError):
+        raise StageError(Reason.INVALID_SPEC, f"{folder} is not {what}: it holds no {name}") from None
+    except OSError as error:
+        raise StageError(
+            Reason.INVALID_SPEC, f"{folder} is not {what}: {why_unreadable(error, folder)}"
+        ) from error
 
 
 def sync_folder(path: Path) -> None:

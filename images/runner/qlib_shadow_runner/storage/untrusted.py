@@ -168,6 +168,14 @@ def open_for_writing(path: Path, flags: int, mode: int = 0o664) -> int:
     return descriptor
 
 
+def is_folder(root: Path, name: str) -> bool:
+    """Return whether a folder lies below a root under this name, not a link to one."""
+    try:
+        return stat.S_ISDIR(status_of(root, name).st_mode)
+    except OSError:
+        return False
+
+
 def names_in(root: Path, name: str = "") -> list[str]:
     """Return the sorted names in a folder below a root, or in the root; see `open_file`."""
     folders = parts_of(name) if name else ()
@@ -179,11 +187,17 @@ def names_in(root: Path, name: str = "") -> list[str]:
             os.close(readable)
 
 
-def why_unreadable(error: OSError) -> str:
-    """Return a sentence's part for an error of this module: what it is about, and what is wrong."""
+def why_unreadable(error: OSError, root: Path | None = None) -> str:
+    """Return in words which file cannot be read, by its path below the root if there is one, and why."""
+    path = str(error.path if isinstance(error, DamagedFileError) else error.filename)
+    return f"{path.removeprefix(f'{root}/') if root else path} {fault_of(error)}"
+
+
+def fault_of(error: OSError) -> str:
+    """Return what is wrong with the file of an error."""
     if isinstance(error, DamagedFileError):
-        return str(error)
-    return f"{error.filename} cannot be read ({error.strerror})"
+        return error.fault
+    return "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import ARTIFACTS, DEFAULT_DATA, ENV_DATA, Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.storage.relative_names import name_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,11 @@ class Volume:
             raise StageError(
                 Reason.INVALID_SPEC, f'"{path}" must be a path under {DEFAULT_DATA}, without ".."'
             )
-        return self.mount.joinpath(*inside.parts[2:])
+        below = inside.parts[2:]
+        fault = name_fault("/".join(below)) if below else None
+        if fault:
+            raise StageError(Reason.INVALID_SPEC, f"{path!r} is not a path on the volume: {fault}")
+        return self.mount.joinpath(*below)
 
     def name(self, path: Path) -> str:
         """Return a path of this machine as the cluster sees it."""
@@ -50,6 +55,11 @@ class Volume:
     def run_folder(self, run_id: str) -> Path:
         """Return the folder of a run."""
         return self.mount / ARTIFACTS / run_id
+
+
+def real_path(path: Path) -> Path:
+    """Return the path without links; of a link to itself the path as it is, where `resolve` would raise."""
+    return Path(os.path.realpath(path))
 
 
 def make_own_folder(path: Path) -> None:
