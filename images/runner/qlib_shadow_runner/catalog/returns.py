@@ -44,7 +44,8 @@ class Closes:
     values: NDArray[np.float64]
     """A row for each day, a column for each instrument; NaN where there is no price."""
     fingerprint: str | None
-    source: str
+    feed: str
+    """Where their data comes from, as the dataset's manifest says it."""
 
     @classmethod
     def of(cls, volume: Volume, dataset_path: str, since: date) -> Self | None:
@@ -52,8 +53,18 @@ class Closes:
         try:
             folder = real_path(volume.locate(dataset_path))
             volume.name(folder)  # refuses a link out of the volume
+        except StageError:
+            return None
+        return cls.at(folder, since)
+
+    @classmethod
+    def at(cls, folder: Path, since: date, most: int | None = None) -> Self | None:
+        """Return the closes of a version, of at most so many instruments; None if it is not valid."""
+        try:
             dataset = Dataset(folder)
             calendar, symbols = dataset.calendar, sorted(dataset.symbols.values())
+            if most is not None:
+                symbols = symbols[:: max(1, -(-len(symbols) // most))]
             if len(calendar) * len(symbols) > VALUES_MAX:
                 return None
             manifest = DatasetManifest.read(manifest_path(folder))
@@ -62,8 +73,8 @@ class Closes:
         except (StageError, OSError, UnsafeNameError):
             return None
         values = np.column_stack(columns) if columns else np.empty((len(calendar) - first, 0))
-        source = manifest.source if manifest else ""
-        return cls(calendar[first:], symbols, values, manifest.fingerprint if manifest else None, source)
+        fingerprint, feed = (manifest.fingerprint, manifest.feed) if manifest else (None, "")
+        return cls(calendar[first:], symbols, values, fingerprint, feed)
 
     def index(self, day: date) -> int:
         """Return the index of the last trading day up to this one, or -1 before the first."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.catalog.run_columns import COLUMNS, Row, RunDocuments
 from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, RESULTS
 from qlib_shadow_runner.contract.stages import STAGES
-from qlib_shadow_runner.runs.listing import ENDED, ListedRun, artifacts_root, run_names
+from qlib_shadow_runner.runs.listing import ENDED, GOLDEN_FILE, ListedRun, artifacts_root, run_names
 from qlib_shadow_runner.storage.untrusted import status_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.storage.volume import Volume
 
 STAMP: Final = "stamp"
-DOCUMENTS: Final = (METADATA_FILE, METRICS_FILE, *(f"{RESULTS}/{stage}.json" for stage in STAGES))
+DOCUMENTS: Final = (
+    METADATA_FILE,
+    METRICS_FILE,
+    GOLDEN_FILE,
+    *(f"{RESULTS}/{stage}.json" for stage in STAGES),
+)
 
 
 def scan(volume: Volume, known: Mapping[str, Row]) -> list[Row]:

@@ -35,9 +35,10 @@ class TrackRecordDay:
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """The days of one dataset and one horizon."""
+    """The days of one dataset and one horizon; the data of one feed, since several may share a path."""
 
     dataset_path: str
+    feed: str
     horizon: int
     days: Sequence[TrackRecordDay]
 
@@ -71,7 +72,8 @@ def records(rows: Iterable[Row]) -> list[TrackRecord]:
     """Return the track records of the followup's rows."""
     live = sorted((row for row in rows if row["live"]), key=lambda row: (*_record(row), row["date"]))
     return [
-        TrackRecord(path, horizon, _days(list(group))) for (path, horizon), group in groupby(live, _record)
+        TrackRecord(path, feed, horizon, _days(list(group)))
+        for (path, feed, horizon), group in groupby(live, _record)
     ]
 
 
@@ -81,8 +83,8 @@ def mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _record(row: Row) -> tuple[str, int]:
-    return row["dataset_path"], row["horizon"]
+def _record(row: Row) -> tuple[str, str, int]:
+    return row["dataset_path"], row["dataset_feed"] or "", row["horizon"]
 
 
 def _days(rows: Sequence[Row]) -> list[TrackRecordDay]:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.catalog.followup import not_judged
 from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.cli.printing import NOTHING, print_json, print_table
@@ -15,12 +16,16 @@ from qlib_shadow_runner.runs.listing import existing_volume
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEADS: Final = ("HORIZON", "DAYS", "IC", "RANK IC", "IC > 0", "BEST", "ALL", "KNOWN UP TO", "DATASET")
+HEADS: Final = ("HORIZON", "DAYS", "IC", "RANK IC", "IC > 0", "BEST", "ALL", "KNOWN UP TO", "DATASET", "FROM")
+
+REMEDY: Final = "Give the data of each market a spec.dataset.path of its own, so that both stay."
 
 
 def print_followup(data: Path, *, as_json: bool) -> int:
     """Score the signals whose outcome newer data shows, and print the track record."""
-    found = records(update(existing_volume(data)).followup)
+    volume = existing_volume(data)
+    catalog = update(volume)
+    found = records(catalog.followup)
     if as_json:
         print_json([{**asdict(record), "ic": record.ic, "rank_ic": record.rank_ic} for record in found])
     elif not found:
@@ -30,6 +35,8 @@ def print_followup(data: Path, *, as_json: bool) -> int:
         )
     else:
         print_table([HEADS, *map(_row, found)])
+    for run_id, why in not_judged(volume, catalog.runs, catalog.followup).items():
+        sys.stderr.write(f"note: the signals of {run_id} are not judged: {why}. {REMEDY}\n")
     return ExitCode.DONE
 
 
@@ -44,6 +51,7 @@ def _row(record: TrackRecord) -> tuple[str, ...]:
         _figure(record.all_return, ".2%"),
         str(record.days[-1].known_on),
         record.dataset_path,
+        record.feed or NOTHING,
     )
 
 

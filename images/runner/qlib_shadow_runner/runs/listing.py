@@ -24,7 +24,7 @@ from qlib_shadow_runner.contract.stages import leaving, recorded_stages
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.runs.lease import HOLDER, seconds_without_holder
 from qlib_shadow_runner.runs.values import moment, number
-from qlib_shadow_runner.storage.files import read_required_object
+from qlib_shadow_runner.storage.files import read_json_object_of_others, read_required_object
 from qlib_shadow_runner.storage.untrusted import is_folder, names_in, read_object, why_unreadable
 from qlib_shadow_runner.storage.volume import Volume
 from qlib_shadow_runner.texts import nearest
@@ -36,9 +36,21 @@ STATUS_FAILED: Final = "failed"
 STATUS_INTERRUPTED: Final = "interrupted"
 STATUS_DOWNLOADED: Final = "downloaded"
 """The status of a finished run that was only asked for its dataset."""
+GOLDEN_FILE: Final = f"{RESULTS}/golden.json"
+STATUS_NOT_GOLDEN: Final = "not-golden"
+"""The status of a complete run for which a check of the golden run failed."""
 STATUS_DAMAGED: Final = "damaged"
 """The status of a run with a document that cannot be read."""
-ENDED: Final = frozenset({"complete", STATUS_FAILED, STATUS_INTERRUPTED, STATUS_DOWNLOADED, STATUS_DAMAGED})
+ENDED: Final = frozenset(
+    {
+        "complete",
+        STATUS_FAILED,
+        STATUS_INTERRUPTED,
+        STATUS_DOWNLOADED,
+        STATUS_NOT_GOLDEN,
+        STATUS_DAMAGED,
+    }
+)
 """A run with another status may still be in progress."""
 FINAL_REASONS: Final = frozenset(reason for reason, code in EXIT_CODES.items() if code in USER_ERRORS)
 """Reasons after which a run is not tried again."""
@@ -83,10 +95,12 @@ class ListedRun:
 
     @property
     def _status(self) -> str:
-        """Return the status as the run wrote it; interrupted where the process that wrote it was killed."""
+        """Return the status as the run wrote it, corrected where its process was killed or a check failed."""
         if self.fault:
             return STATUS_DAMAGED
         written = str(self.metadata.get("status"))
+        if written == "complete" and self._documents[0].get(GOLDEN_FILE, {}).get("passed") is False:
+            return STATUS_NOT_GOLDEN
         return STATUS_INTERRUPTED if written not in ENDED and self._is_abandoned else written
 
     @property
@@ -174,7 +188,7 @@ class ListedRun:
     def _documents(self) -> tuple[Mapping[str, Mapping[str, object]], Sequence[str]]:
         """Return the documents beside the metadata by name, and why others cannot be read."""
         found, faults = {}, []
-        for name in (*(f"{RESULTS}/{stage}.json" for stage in self.stages), METRICS_FILE):
+        for name in (*(f"{RESULTS}/{stage}.json" for stage in self.stages), METRICS_FILE, GOLDEN_FILE):
             try:
                 found[name] = read_object(self.folder, name)
             except FileNotFoundError:
@@ -182,6 +196,17 @@ class ListedRun:
             except OSError as error:
                 faults.append(why_unreadable(error, self.folder))
         return found, faults
+
+
+def golden_path(folder: Path) -> Path:
+    """Return where the result of a run's last golden run lies, if `qlib-shadow run` made one."""
+    return folder / GOLDEN_FILE
+
+
+def golden_passed(folder: Path) -> bool | None:
+    """Return whether the last golden run passed, or None where there was none."""
+    found = (read_json_object_of_others(golden_path(folder), folder) or {}).get("passed")
+    return found if isinstance(found, bool) else None
 
 
 def existing_volume(data: Path) -> Volume:

@@ -48,7 +48,7 @@ class TableLimits:
 
 
 def read_table(root: Path, name: str, schema: pa.Schema, limits: TableLimits) -> pa.Table:
-    """Return a table of exactly these columns; raises as `open_file`, also where it is larger than allowed."""
+    """Return a table of exactly these columns; raises as `open_file`, also where it is too large."""
     with open_file(root, name, TABLE) as stream:
         try:
             fault = _footer_fault(stream, schema, limits) or _texts_fault(stream, limits)

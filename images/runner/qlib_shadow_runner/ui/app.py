@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from qlib_shadow_runner.catalog.track_record import records
+from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
@@ -149,9 +149,10 @@ class Pages:
         """Return the page with the track record of the signals."""
         del request
         found = records(self.run_table.followup.rows())
-        paths = sorted({record.dataset_path for record in found})
-        datasets = {path: [record for record in found if record.dataset_path == path] for path in paths}
-        charts = {path: cumulative_ic(several) for path, several in datasets.items()}
+        datasets: dict[str, list[TrackRecord]] = {}
+        for record in found:
+            datasets.setdefault(f"{record.dataset_path} {record.feed}".rstrip(), []).append(record)
+        charts = {name: cumulative_ic(several) for name, several in datasets.items()}
         return HTMLResponse(page("followup.html.j2", here="followup", datasets=datasets, charts=charts))
 
     def _resources(self) -> ListedResources:

@@ -56,6 +56,7 @@ def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: boo
         "seed": asked.seed,
         "market": plan.market.name,
         "market_size": len(plan.market.symbols),
+        "universe_end": None if plan.universe_end is None else str(plan.universe_end),
         "market_chosen_by": plan.market.chosen_by,
         "benchmark": plan.benchmark.symbol,
         "benchmark_chosen_by": plan.benchmark.chosen_by,

@@ -394,6 +394,7 @@ def test_ctrl_c_stops_training_and_leaves_nothing_running(tmp_path: Path):
     [folder] = (tmp_path / "data/artifacts/trading-ops/qlib-shadow").iterdir()
     assert process.returncode == 130
     assert errors.startswith("Interrupted: the stage was told to stop")
+    assert errors.endswith(f"\n  to continue it: qlib-shadow run {DEMO} --resume\n")
     assert json.loads((folder / "RUN_METADATA.json").read_bytes())["status"] == "interrupted"
     assert {run.status for run in recorded_runs(folder / "mlruns")} <= {RunStatus.KILLED}
 
