@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import WORKFLOW_FILE
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.storage.untrusted import read_text
 from qlib_shadow_runner.workflow.read_yaml import read_document
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def find_setting(settings: Mapping[str, str], name: str) -> str | None:
 def workflow_settings(folder: Path) -> dict[str, str]:
     """Return the settings of the workflow that was run; they are empty if it cannot be read."""
     try:
-        document = read_document((folder / WORKFLOW_FILE).read_text(encoding="utf-8"))
+        document = read_document(read_text(folder, WORKFLOW_FILE))
     except (OSError, UnicodeDecodeError, StageError):
         return {}
     settings = by_path("", document)

@@ -25,7 +25,7 @@ from qlib_shadow_runner.storage.relative_names import parts_of
 from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -124,6 +124,18 @@ def read_object(root: Path, name: str, kind: FileKind = DOCUMENT) -> dict[str, o
     if not isinstance(document, dict):
         raise NotAnObjectError(root / name)
     return document
+
+
+def missing_texts(root: Path, name: str, texts: Iterable[str]) -> list[str]:
+    """Return those of some texts that a log does not hold; it is read in pieces, since it may be long."""
+    left = {text: text.encode() for text in texts}
+    overlap = max(map(len, left.values()), default=0)
+    piece = b""
+    with open_file(root, name, LOG) as stream:
+        while left and (data := stream.read(CHUNK)):
+            piece = piece[max(0, len(piece) - overlap) :] + data
+            left = {text: found for text, found in left.items() if found not in piece}
+    return list(left)
 
 
 def status_of(root: Path, name: str) -> os.stat_result:
