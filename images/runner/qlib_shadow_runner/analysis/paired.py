@@ -1,26 +1,17 @@
-"""The difference of two daily series on their common days, with its uncertainty by a block bootstrap.
-
-Neighbouring days are alike: a label of 20 days overlaps with that of the next. So whole blocks of days, three
-times as long as the label, are drawn again. There are few blocks, so that Student's t with as many degrees of
-freedom stands for the normal distribution.
-"""
+"""The difference of two daily series on their common days, with an interval that counts overlapping days."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from scipy.special import stdtr, stdtrit  # type: ignore[import-untyped]
+from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+from qlib_shadow_runner.analysis.chance import Chance
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
-FEWEST_BLOCKS: Final = 8
-DRAWS: Final = 2000
-SEED: Final = 0
 CONFIDENCE: Final = 0.95
 
 
@@ -47,26 +38,12 @@ def paired_difference(
     """Return the difference of two series on the days that both have, or None where there is none."""
     if one is None or other is None:
         return None
-    found = (one - other).dropna().to_numpy(dtype="float64")
-    if not len(found):
+    found = Chance.of((one - other).to_numpy(dtype="float64"), horizon)
+    if found is None:
         return None
-    length = max(ceil(1.5 * len(found) ** (1 / 3)), 3 * horizon if horizon > 1 else 1)
-    blocks, mean = len(found) // length, float(found.mean())
-    if blocks < FEWEST_BLOCKS:
-        return PairedDifference(len(found), blocks, mean)
-    error = _standard_error(found, length)
-    if not error or not isfinite(error):
-        return PairedDifference(len(found), blocks, mean)
-    reach = float(stdtrit(blocks - 1, (1 + CONFIDENCE) / 2)) * error
-    p = 2 * float(stdtr(blocks - 1, -abs(mean) / error))
-    return PairedDifference(len(found), blocks, mean, mean - reach, mean + reach, p)
-
-
-def _standard_error(values: NDArray[np.float64], length: int) -> float:
-    """Return the deviation of the mean over draws of blocks; the last days are followed by the first."""
-    count = ceil(len(values) / length)
-    sums = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values[:length]]))])
-    blocks = sums[length : length + len(values)] - sums[: len(values)]
-    starts = np.random.default_rng(SEED).integers(0, len(values), (DRAWS, count))
-    means = blocks[starts].sum(axis=1) / (count * length)
-    return float(means.std() * np.sqrt(count / (count - 1)))
+    if found.error is None:
+        return PairedDifference(found.days, found.blocks, found.mean)
+    reach = float(stdtrit(found.cosines, (1 + CONFIDENCE) / 2)) * found.error
+    return PairedDifference(
+        found.days, found.blocks, found.mean, found.mean - reach, found.mean + reach, found.p
+    )

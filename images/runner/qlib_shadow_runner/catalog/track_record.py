@@ -1,15 +1,17 @@
 """The track record: the returns after each dataset's last day by its signals, day by day, for a chart.
 
 Only `live` signals count. A day with the signals of several runs counts once, with their mean.
-Standard library only.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.analysis.chance import Chance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,6 +50,12 @@ class TrackRecord:
         return mean(day.ic for day in self.days)
 
     @property
+    def chance(self) -> Chance | None:
+        """Return the mean IC held against chance, or None if no day has one."""
+        known = [day for day in self.days if day.ic is not None]
+        return Chance.of([day.ic for day in known if day.ic is not None], _overlap(known))
+
+    @property
     def rank_ic(self) -> float | None:
         """Return the mean rank IC."""
         return mean(day.rank_ic for day in self.days)
@@ -81,6 +89,16 @@ def mean(values: Iterable[float | None]) -> float | None:
     """Return the mean of the values that exist, or None."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
+
+
+def _overlap(days: Sequence[TrackRecordDay]) -> int:
+    """Return how many outcomes in a row overlap: the horizon, or less where not every day has signals.
+
+    A signal's outcome begins a day after it, with the next close.
+    """
+    dates = [day.day for day in days]
+    before_known = (bisect_left(dates, day.known_on) - place for place, day in enumerate(days))
+    return max(1, max(before_known, default=1) - 1)
 
 
 def _record(row: Row) -> tuple[str, str, int]:

@@ -145,7 +145,7 @@ def _differences(found: Sequence[Difference]) -> Iterator[str]:
 
 def _paired(found: Sequence[AgainstTheFirst]) -> Iterator[str]:
     """Yield what each run has more than the first, on the days that both have."""
-    yield "against 1, on the days of both (95% interval of a block bootstrap)"
+    yield "against 1, on the days of both (with 95% intervals)"
     for one in found:
         for name, difference, scale, form in (
             ("IC", one.ic, 1, "+.4f"),

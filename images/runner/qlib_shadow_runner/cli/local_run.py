@@ -29,6 +29,7 @@ from qlib_shadow_runner.contract import (
     ENV_TEMPLATE,
     ENV_TERMINATION_LOG,
     ENV_WORK,
+    METADATA_FILE,
     REPORT_FILE,
     STDERR_FILE,
     SUMMARY_FILE,
@@ -208,13 +209,15 @@ def report_failure(
 def _report_success(
     result: Mapping[str, object], folder: Path, lines: list[AcceptanceLine], *, as_json: bool
 ) -> None:
+    found = (read_json_object(folder / METADATA_FILE) or {}).get("verdict")
     if as_json:
-        print_json({**result, "folder": str(folder), "golden": as_document(lines)})
+        print_json({**result, "folder": str(folder), "verdict": found, "golden": as_document(lines)})
         return
     failed = "".join(f"  {line}\n" for line in lines if not line.passed)
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
-    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_short_path(page)}\n")
+    judged = f"  {found}\n" if found else ""
+    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{judged}{failed}  {_short_path(page)}\n")
 
 
 def _short_path(path: Path) -> str:

@@ -6,15 +6,17 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.outputs import read_metadata
 from qlib_shadow_runner.analysis.paired import PairedDifference, paired_difference
 from qlib_shadow_runner.contract import METRICS_FILE
-from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
+from qlib_shadow_runner.report.formats import signed
 from qlib_shadow_runner.report.page import outputs_of
 from qlib_shadow_runner.report.settings import by_path, workflow_settings
-from qlib_shadow_runner.runs.values import number, whole
+from qlib_shadow_runner.runs.values import number
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.texts import ABSENT, figure, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,14 +55,13 @@ class Compared:
     @property
     def horizon(self) -> int:
         """Return over how many days the label reaches: so many neighbouring days overlap."""
-        ahead = whole(self.metadata.get("label_looks_ahead_days"))
-        return max(1, (ahead or 0) - 1)
+        return RunFacts.of(self.metadata).horizon
 
     @classmethod
     def read(cls, folder: Path) -> Compared:
         """Return the run of a folder."""
         metadata = read_metadata(folder)
-        material = ReportMaterial(outputs_of(folder, metadata))
+        material = ReportMaterial(outputs_of(folder, metadata), RunFacts.of(metadata))
         return cls(
             run_id=str(metadata.get("run_id")),
             metadata=metadata,

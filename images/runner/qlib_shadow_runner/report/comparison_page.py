@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.analysis.backtest import grown
 from qlib_shadow_runner.report.charts.canvas import WIDE, Chart, date_axis, percent_axis
 from qlib_shadow_runner.report.comparison import against_the_first, cautions, differences, rows
-from qlib_shadow_runner.report.formats import figure, signed
+from qlib_shadow_runner.report.formats import signed
 from qlib_shadow_runner.report.page import drawn, environment
+from qlib_shadow_runner.texts import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

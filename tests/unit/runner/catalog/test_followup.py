@@ -7,6 +7,7 @@ import shutil
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from scipy.stats import pearsonr, spearmanr  # type: ignore[import-untyped]
 from tests.unit.runner.catalog.volumes import DATASET, FEED, SYMBOLS, SmallVolume, closes, fingerprint_of
 from tests.unit.runner.conftest import weekdays
 
+from qlib_shadow_runner.analysis.chance import Chance
 from qlib_shadow_runner.catalog.track_record import records
 from qlib_shadow_runner.catalog.update import update
 from qlib_shadow_runner.cli import main
@@ -250,6 +252,25 @@ def test_track_record_counts_live_days_once(small: SmallVolume):
     assert record.ic == pytest.approx(live.mean())
 
 
+def test_track_record_counts_how_many_outcomes_overlap():
+    """Each night as many as the horizon has days; each week only a few of them."""
+
+    def row(day: date, known_on: date, ic: float) -> dict[str, object]:
+        plain = dict.fromkeys(("rank_ic", "top_return", "all_return"), None)
+        said = {"live": True, "dataset_path": "/data/us", "dataset_feed": None, "horizon": 20, "ic": ic}
+        return {**plain, **said, "date": day, "known_on": known_on}
+
+    ics = np.random.default_rng(1).normal(0.05, 0.1, 300)
+    days = weekdays(400)
+    for step, overlap, blocks in ((1, 20, 15), (5, 4, 15)):
+        dates = [(days[place], days[place + 21]) for place in range(0, 300, step)]
+        rows = [row(*one, ic) for one, ic in zip(dates, ics, strict=False)]
+        [record] = records(rows)
+        assert record.chance == Chance.of(ics[: len(rows)], overlap)
+        assert record.chance is not None
+        assert record.chance.blocks == blocks
+
+
 def test_followup_command_evaluates_and_sums_up(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
     """In a table and for programs; before there is anything, in a sentence."""
     words = ["followup", "--data", str(small.data)]
@@ -257,8 +278,9 @@ def test_followup_command_evaluates_and_sums_up(small: SmallVolume, capsys: pyte
     assert capsys.readouterr().out.startswith("no outcome of the signals in ")
     small.add_dataset(DAYS + 8)
     assert main(words) == 0
-    head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split()[:2] == ["HORIZON", "DAYS"]
+    head, *lines, needs = capsys.readouterr().out.splitlines()
+    assert head.split()[:5] == ["HORIZON", "DAYS", "IC", "T", "BLOCKS"]
+    assert needs == "T needs 10 blocks: days whose outcomes do not overlap"
     assert [line.split()[:2] for line in lines] == [["1d", "1"], ["5d", "1"]]
     assert main([*words, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)

@@ -33,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("data")
     make_run(data, "skilled", replace(SMALL, skill=0.5))
     make_run(data, "lucky", replace(SMALL, seed=9, skill=0.0), template="mine")
-    make_run(data, "short", replace(SMALL, days=30))
+    make_run(data, "short", replace(SMALL, days=30), label_horizon_days=5)
     make_run(data, "busy", SMALL, status="running", stages={})
     return data
 
@@ -104,7 +104,7 @@ def test_table_and_page_have_the_same_figures(data: Path, tmp_path: Path, capsys
 def test_differences_to_the_first_run_have_an_interval(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """On the days of both; a run of half the days has too few of them."""
+    """On the days of both; half the days, with a label of five, are too few blocks."""
     page = tmp_path / "compare.html"
     words = ["compare", "skilled", "lucky", "short", "--data", str(data), "--output", str(page)]
     assert main(words) == 0

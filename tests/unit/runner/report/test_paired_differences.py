@@ -50,10 +50,13 @@ def test_only_common_days_count():
     one = series(np.arange(100.0))
     assert paired_difference(one, one.iloc[:0]) is None
     assert paired_difference(one, None) is None
-    assert paired_difference(one, one.iloc[60:] - 1) == PairedDifference(40, 6, 1.0)
+    assert paired_difference(one, one.iloc[60:] - 1) == PairedDifference(40, 40, 1.0)
+    few = paired_difference(one**2, one.iloc[60:] * 0, 20)
+    assert few is not None
+    assert (few.blocks, few.low, few.p) == (2, None, None)
 
 
 def test_a_constant_difference_has_no_interval():
     """Without a deviation there is nothing to judge by."""
     one = series(np.arange(400.0))
-    assert paired_difference(one, one) == PairedDifference(400, 33, 0.0)
+    assert paired_difference(one, one) == PairedDifference(400, 400, 0.0)

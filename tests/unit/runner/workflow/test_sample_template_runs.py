@@ -108,7 +108,7 @@ def test_metadata_has_the_templates_values(ran: Ran):
     assert (metadata["model"], metadata["handler"]) == ("LGBModel", "DataHandlerLP")
     assert set(metadata["engines"].values()) == {"fast"}  # type: ignore[attr-defined]
     assert metadata["features"]["engine"] == "fast"  # type: ignore[index]
-    assert metadata["label_looks_ahead_days"] == 6
+    assert (metadata["label_looks_ahead_days"], metadata["label_horizon_days"]) == (6, 5)
     assert metadata["strategy"] == {"topk": 2, "n_drop": 1, "hold_thresh": 5}
     assert metadata["exchange"]["impact_cost"] == 0.1  # type: ignore[index]
 
@@ -117,7 +117,10 @@ def test_summary_states_slippage_and_label(ran: Ran):
     """In the caveats."""
     summary = (ran.folder / "backtest_summary.md").read_text()
     assert "| slippage | 10.00% | on top, times the square of the order's share" in summary
-    assert "The label looks 6 days ahead; as many lie between the segments." in summary
+    assert (
+        "The label looks 6 days ahead; as many lie between the segments. Its value reaches over 5 days."
+        in summary
+    )
     assert "slippage is a cost and does not move it" in summary
 
 
