@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import threading
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+WRITING: Final = threading.RLock()
+"""Held during each write: who holds it knows that this process is in no write, and begins none."""
 FENCES: Final[list[Callable[[], None]]] = []
 """Checks that run before each write; one raises when this process may write no more."""
 
@@ -33,8 +36,13 @@ def fenced(check: Callable[[], None]) -> Iterator[None]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write the file whole or not at all."""
-    for check in FENCES:
-        check()
+    with WRITING:
+        for check in FENCES:
+            check()
+        _write_and_rename(path, content)
+
+
+def _write_and_rename(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as stream:
