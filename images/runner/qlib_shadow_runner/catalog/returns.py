@@ -65,7 +65,7 @@ class Closes:
             calendar, symbols = dataset.calendar, sorted(dataset.symbols.values())
             if most is not None:
                 symbols = symbols[:: max(1, -(-len(symbols) // most))]
-            if len(calendar) * len(symbols) > VALUES_MAX:
+            if not calendar or calendar[-1] < since or len(calendar) * len(symbols) > VALUES_MAX:
                 return None
             manifest = DatasetManifest.read(manifest_path(folder))
             first = bisect_left(calendar, since)

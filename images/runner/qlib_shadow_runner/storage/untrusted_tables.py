@@ -139,11 +139,13 @@ def _chunks(file: pq.ParquetFile) -> Iterator[pq.ColumnChunkMetaData]:
 
 
 def _dictionaries(array: pa.Array) -> Iterator[pa.DictionaryArray]:
+    """Yield the texts in an array, those in lists, maps and structures too."""
     if pa.types.is_dictionary(array.type):
         yield array
-    elif pa.types.is_map(array.type):
-        yield from _dictionaries(array.keys)
-        yield from _dictionaries(array.items)
+    elif pa.types.is_nested(array.type):
+        inner = array.flatten()
+        for part in inner if isinstance(inner, list) else [inner]:
+            yield from _dictionaries(part)
 
 
 def _opened(stream: BinaryIO, dictionaries: list[str] | None = None) -> pq.ParquetFile:
