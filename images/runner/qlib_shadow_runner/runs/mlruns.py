@@ -112,8 +112,14 @@ def copy_run(run: MlflowRun, files: Iterable[str], target: Path) -> None:
         path = inside(target, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         copy_file(store.parent, f"{store.name}/{home}/{run.run_id}/{name}", ARTIFACT, path)
-    write_atomically(target / META, _checked(store, f"{home}/{run.run_id}/{META}").encode())
-    write_atomically(target / EXPERIMENT_META, _checked(store, f"{home}/{META}").encode())
+    for name, record in zip((META, EXPERIMENT_META), checked_records(run), strict=True):
+        write_atomically(target / name, record.encode())
+
+
+def checked_records(run: MlflowRun) -> tuple[str, str]:
+    """Return the record of a run and of its experiment, or raise where they do not have MLflow's form."""
+    store, home = run.folder.parents[1], run.folder.parent.name
+    return _checked(store, f"{home}/{run.run_id}/{META}"), _checked(store, f"{home}/{META}")
 
 
 def place_run(run: MlflowRun, copied: Path, mlruns: Path, experiment: str) -> MlflowRun:

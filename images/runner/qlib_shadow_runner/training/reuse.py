@@ -10,7 +10,7 @@ from qlib_shadow_runner.contract import METADATA_FILE, MLRUNS
 from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.crash_points import ReusePoint, fault_point
 from qlib_shadow_runner.errors import DamagedFileError
-from qlib_shadow_runner.runs.mlruns import MlflowRun, copy_run, place_run
+from qlib_shadow_runner.runs.mlruns import MlflowRun, checked_records, copy_run, place_run
 from qlib_shadow_runner.storage.removal import discard
 from qlib_shadow_runner.storage.untrusted import DOCUMENT, names_in, read_file, read_object
 from qlib_shadow_runner.storage.volume import make_own_folder
@@ -104,4 +104,6 @@ def _examine(folder: Path, metadata: Mapping[str, object], computation: str) -> 
         raise Unusable(f"{folder} does not say what it trained")
     outputs = metadata.get("outputs")
     require_unchanged(folder, outputs if isinstance(outputs, dict) else {})
-    return IdenticalRun(folder, metadata, trained, trained.recorded_in(folder, folder.name))
+    recorded = trained.recorded_in(folder, folder.name)
+    checked_records(recorded)
+    return IdenticalRun(folder, metadata, trained, recorded)
