@@ -122,6 +122,8 @@ class Store:
             self._warn_unusable(folder, error)
             return None
         try:
+            if _size(folder) > self._limit():  # none is published, so that another has enlarged it
+                raise ValueError("it has more bytes than may stay")
             found = reader(folder, contents.read_verified(folder))
         except (OSError, *DAMAGE) as error:
             if _is_still(folder, descriptor):
