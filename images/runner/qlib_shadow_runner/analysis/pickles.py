@@ -10,6 +10,8 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.storage.untrusted import ARTIFACT, open_file
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -70,5 +72,5 @@ class _Unpickler(pickle.Unpickler):
 
 def read_opaquely(path: Path) -> Any:
     """Return the content of a pickle."""
-    with path.open("rb") as stream:
+    with open_file(path.parent, path.name, ARTIFACT) as stream:
         return _Unpickler(stream).load()

@@ -58,18 +58,21 @@ class Closes:
         return cls.at(folder, since)
 
     @classmethod
-    def at(cls, folder: Path, since: date, most: int | None = None) -> Self | None:
-        """Return the closes of a version, of at most so many instruments; None if it is not valid."""
+    def at(
+        cls, folder: Path, since: date, most: int | None = None, symbols: Sequence[str] | None = None
+    ) -> Self | None:
+        """Return the closes of a version, of these or of at most so many instruments, if it is valid."""
         try:
             dataset = Dataset(folder)
-            calendar, symbols = dataset.calendar, sorted(dataset.symbols.values())
+            calendar = dataset.calendar
+            symbols = sorted(dataset.symbols.values()) if symbols is None else symbols
             if most is not None:
                 symbols = symbols[:: max(1, -(-len(symbols) // most))]
             if not calendar or calendar[-1] < since or len(calendar) * len(symbols) > VALUES_MAX:
                 return None
             manifest = DatasetManifest.read(manifest_path(folder))
             first = bisect_left(calendar, since)
-            columns = [_closes(folder, symbol, len(calendar))[first:] for symbol in symbols]
+            columns = [read_bars(folder, symbol, "close", len(calendar))[first:] for symbol in symbols]
         except (StageError, OSError, UnsafeNameError):
             return None
         values = np.column_stack(columns) if columns else np.empty((len(calendar) - first, 0))
@@ -101,11 +104,12 @@ def _ratio(closes: NDArray[np.float64], horizon: int, length: int) -> NDArray[np
     return found
 
 
-def _closes(folder: Path, symbol: str, days: int) -> NDArray[np.float64]:
+def read_bars(folder: Path, symbol: str, field: str, days: int) -> NDArray[np.float64]:
+    """Return one value of a field for each day of the calendar; NaN where there is none above zero."""
     values = np.full(days, np.nan)
     try:
-        content = read_file(folder, f"features/{feature_folder(symbol)}/close{BIN_SUFFIX}", PRICES)
-    except FileNotFoundError:
+        content = read_file(folder, f"features/{feature_folder(symbol)}/{field}{BIN_SUFFIX}", PRICES)
+    except (FileNotFoundError, UnsafeNameError):
         return values
     stored = np.frombuffer(content, "<f4", len(content) // FLOAT_BYTES)
     if not len(stored) or not 0 <= stored[0] < days:

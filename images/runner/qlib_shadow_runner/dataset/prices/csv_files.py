@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, cut
+from qlib_shadow_runner.dataset.prices.other_columns import is_text_role
+from qlib_shadow_runner.dataset.prices.wide_headers import header_of_rows
 
 if TYPE_CHECKING:
     import io
@@ -29,7 +31,6 @@ NOT_UTF8: Final = "is not text in UTF-8 (Excel calls it: CSV UTF-8). Save it as 
 HEAD: Final = 64 * 1024
 BLOCK: Final = 4 * 1024 * 1024
 TEXTS: Final = pa.dictionary(pa.int32(), pa.string())
-KEYS: Final = ("date", "symbol")
 
 
 class CsvFile:
@@ -44,7 +45,9 @@ class CsvFile:
             [names] = csv.reader([line], delimiter=self._separator)
         except csv.Error as error:
             self._unreadable(error)
-        self._header = [name.strip() for name in names]
+        self._header, self._head_lines = [name.strip() for name in names], 1
+        if wide := header_of_rows(self._header, self._separator, self._open):
+            self._header, self._head_lines = wide
         self._table = pa.table({})
 
     @property
@@ -52,20 +55,23 @@ class CsvFile:
         """Return the names of the columns."""
         return self._header
 
-    @staticmethod
-    def where(row: int) -> str:
+    def where(self, row: int) -> str:
         """Return the line of a row for a message; the header is line 1."""
-        return f"line {row + 2}"
+        return f"line {row + 1 + self._head_lines}"
 
     def keys(self, columns: Mapping[str, str]) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
         """Return dates and symbols; all columns are read at once, because a CSV file is read as a whole."""
-        kinds = {columns[role]: TEXTS if role in KEYS else pa.float64() for role in columns}
+        kinds = {columns[role]: TEXTS if is_text_role(role) else pa.float64() for role in columns}
         self._table = self._read(kinds)
         return self._table[columns["date"]], self._table[columns["symbol"]] if "symbol" in columns else None
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Return a column of numbers."""
         return np.asarray(self._table[column].to_numpy(), np.float64)
+
+    def cells(self, column: str) -> pa.ChunkedArray:
+        """Return a column as it was read."""
+        return self._table[column]
 
     def _first_line(self) -> str:
         try:
@@ -104,7 +110,9 @@ class CsvFile:
         with pa.input_stream(str(self._path), compression=compression) as stream:
             return pacsv.read_csv(
                 stream,
-                pacsv.ReadOptions(column_names=_unique(self._header), skip_rows=1, block_size=BLOCK),
+                pacsv.ReadOptions(
+                    column_names=_unique(self._header), skip_rows=self._head_lines, block_size=BLOCK
+                ),
                 pacsv.ParseOptions(delimiter=self._separator),
                 pacsv.ConvertOptions(
                     column_types=dict(kinds),

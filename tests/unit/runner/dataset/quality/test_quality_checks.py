@@ -54,11 +54,11 @@ def test_clean_dataset_has_no_findings(folder: Path):
     quality = assess(survey(folder))
     assert {check["state"] for check in quality.checks} == {"ok"}
     assert quality.overall_state is State.OK
-    assert (quality.reason_code, quality.action_hint, quality.refusal, quality.warning) == (
+    assert (quality.reason_code, quality.action_hint, quality.refusal, quality.warnings) == (
         "Ok",
         "",
         None,
-        None,
+        [],
     )
 
 
@@ -185,10 +185,11 @@ def test_only_structural_checks_block_by_default():
     assert (quality.policy_state, quality.overall_state) == (State.OK, State.WARN)
     assert quality.reason_code == "UnadjustedSplits"
     assert quality.refusal is None
-    assert quality.warning == (
+    [warning] = quality.warnings
+    assert warning == (
         "the dataset's quality: split_jumps found 2 closes that moved by a whole multiple while the factor "
         "stayed: unadjusted splits (AAA 2020-01-01). "
-        "Deliver adj_close or factor with the prices, or adjusted prices."
+        "Deliver adj_close or factor with the prices, or adjusted prices; waive the finding for a real move."
     )
 
 
@@ -200,7 +201,7 @@ def test_what_the_policy_blocks_fails():
     assert quality.refusal is not None
     assert "split_jumps found 2" in quality.refusal
     assert "missing_days" not in quality.refusal
-    assert quality.warning is None
+    assert quality.warnings == []
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -229,7 +230,7 @@ def test_structural_faults_set_the_engineering_state():
 
 def test_recorded_findings_are_assessed_by_each_runs_policy():
     """The manifest keeps facts; it survives JSON, and age is of the day of the run."""
-    recorded = json.loads(json.dumps(assess([SPLIT]).document()))
+    recorded = json.loads(json.dumps(assess([SPLIT]).record()))
     again = reassess(recorded, Policy(("stale_end",)), end=date(2024, 1, 1), today=date(2024, 3, 1))
     assert again.reason_code == "StaleData"
     assert again.overall_state is State.FAIL
