@@ -103,6 +103,11 @@ def from_os_error(error: OSError, path: object = "the volume") -> StageError:
     if isinstance(error, DamagedFileError):
         return StageError(Reason.VOLUME_NOT_WRITABLE, f"{error}. Remove it.")
     where = str(error.filename or path)
+    if error.errno == errno.EISDIR:
+        place = error.filename2 or where
+        return StageError(
+            Reason.VOLUME_NOT_WRITABLE, f"{place} is a folder where a file is needed. Remove it."
+        )
     if error.errno in DISK_FULL:
         return StageError(
             Reason.OUT_OF_DISK,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.dataset.fingerprint import dataset_files, merkle_root
+from qlib_shadow_runner.dataset.fingerprint import content_of, dataset_files, merkle_root
 from qlib_shadow_runner.dataset.qlib_layout import (
     ALL,
     BIN_SUFFIX,
@@ -50,7 +50,7 @@ def verify_dataset(folder: Path, look: Callable[[str, bytes], None] | None = Non
     digests: dict[str, str] = {}
     rows = size = 0
     for name in dataset_files(folder):
-        content = (folder / name).read_bytes()
+        content = content_of(folder, name)
         digests[name] = hashlib.sha256(content).hexdigest()
         size += len(content)
         if name.startswith("features/"):

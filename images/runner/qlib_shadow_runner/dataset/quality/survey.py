@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.dataset.fingerprint import dataset_files
+from qlib_shadow_runner.dataset.fingerprint import content_of, dataset_files
 from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
 from qlib_shadow_runner.dataset.qlib_layout import ALL, BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
 from qlib_shadow_runner.dataset.quality.checks import EXAMPLES, PLACES, Finding, Place
@@ -220,5 +220,5 @@ def survey(folder: Path) -> list[Finding]:
     counting = Survey(Dataset(folder))
     for name in dataset_files(folder):
         if name.endswith(BIN_SUFFIX):
-            counting.add(name, (folder / name).read_bytes())
+            counting.add(name, content_of(folder, name))
     return counting.findings()
