@@ -16,8 +16,8 @@ REGIONS: Final = ("us", "cn", "tw")
 
 
 CHECKS: Final = (
-    *("calendar_order", "bin_bounds", "invalid_prices", "missing_days", "high_low", "split_jumps"),
-    *("partial_end", "duplicate_rows", "rejected_rows", "stale_end"),
+    *("calendar_order", "bin_bounds", "invalid_prices", "no_prices", "missing_days", "high_low"),
+    *("split_jumps", "partial_end", "duplicate_rows", "rejected_rows", "stale_end"),
 )
 """The names of the checks in dataset/quality."""
 

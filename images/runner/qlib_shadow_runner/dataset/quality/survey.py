@@ -24,6 +24,7 @@ COUNTED: Final = (
     "calendar_order",
     "bin_bounds",
     "invalid_prices",
+    "no_prices",
     "missing_days",
     "high_low",
     "split_jumps",
@@ -55,6 +56,7 @@ class Survey:
         self._found = {check: Finding(check, 0) for check in COUNTED}
         self._week = self._last_day = 0
         self._absent: list[str] = []
+        self._without_close = set(self._spelling)
         self._check_calendar()
 
     def add(self, name: str, content: bytes) -> None:
@@ -76,6 +78,8 @@ class Survey:
     def findings(self) -> list[Finding]:
         """Return all findings; call it after the last file."""
         self._finish_symbol()
+        without = sorted(self._spelling[home] for home in self._without_close)
+        self._count("no_prices", len(without), without)
         if len(self._absent) > PARTIAL_SHARE * self._week:
             self._count("partial_end", len(self._absent), self._absent)
         self._read_notes()
@@ -103,6 +107,7 @@ class Survey:
             self._check_prices(fields)
             self._check_range(fields)
             if "close" in fields:
+                self._without_close.discard(self._symbol)
                 self._check_gaps(*fields["close"])
                 self._check_splits(fields)
 

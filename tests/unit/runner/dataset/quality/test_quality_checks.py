@@ -101,6 +101,18 @@ def test_impossible_prices_are_counted(folder: Path):
     assert found == Finding("invalid_prices", 3, [f"AAA open {calendar[day]}" for day in (3, 4, 5)])
 
 
+def test_listed_instruments_without_prices_are_counted(make_dataset: Callable[..., Dataset]):
+    """By the name in the list, while folders are in lower case. It warns, since Qlib leaves them out."""
+    universes = {"all": ("AAA", "BBB", "CON"), "some": ("aaa", "ZZZ")}
+    folder = make_dataset(DAYS, universes, without_features=("BBB", "ZZZ")).folder
+    (folder / "features" / "con").rename(folder / "features" / "_qlib_con")
+    assert counted(folder) == {"no_prices": Finding("no_prices", 2, ["BBB", "ZZZ"])}
+    quality = assess(survey(folder))
+    assert quality.refusal is None
+    assert "no_prices found 2 instruments that a list names and that have no close" in str(quality.warning)
+    assert assess(survey(folder), Policy(("no_prices",))).refusal is not None
+
+
 def test_missing_days_are_counted(folder: Path):
     """More than a twentieth between first and last; before the first day nothing is missing."""
     values = ones()
