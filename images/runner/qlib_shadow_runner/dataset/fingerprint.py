@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import SHORT_FINGERPRINT
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.errors import StageError
 
 SHORT: Final = SHORT_FINGERPRINT
+MOST_FOLDERS: Final = 100
+"""The most folders in one another; code that walks through them calls itself for each."""
 
 
 def merkle_root(digests: Mapping[str, str]) -> str:
@@ -44,6 +47,8 @@ def stamp(folder: Path) -> str:
             stat = (folder / name).stat()
         except FileNotFoundError:
             raise _leads_nowhere(str(folder / name)) from None
+        if not S_ISREG(stat.st_mode):
+            raise invalid(folder / name, "is not a file, such as a pipe or a device. Remove it.")
         digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
@@ -74,6 +79,8 @@ def _leads_nowhere(path: str) -> StageError:
 
 
 def _walk(folder: str, prefix: str) -> Iterator[str]:
+    if prefix.count("/") > MOST_FOLDERS:
+        raise invalid(Path(folder), f"lies in more than {MOST_FOLDERS} folders. Remove it.")
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):

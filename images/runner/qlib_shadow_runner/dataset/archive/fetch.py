@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import fault_point
 from qlib_shadow_runner.dataset.archive.failures import LINE_ERRORS, explain, failed
-from qlib_shadow_runner.dataset.archive.free_space import require_space
+from qlib_shadow_runner.dataset.free_space import require_space
 from qlib_shadow_runner.dataset.archive.https import Connection
 from qlib_shadow_runner.dataset.archive.partial import CHUNK, Partial
 from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog

@@ -288,7 +288,7 @@ def test_name_that_is_not_utf_8_is_refused(
     assert r'"features/\udcff/close.day.bin", a name that is not UTF-8' in error.message
 
 
-@pytest.mark.parametrize("name", ["z" * 300, "/".join("z" * 9 for _ in range(500))], ids=["part", "whole"])
+@pytest.mark.parametrize("name", ["z" * 300, "/".join("z" * 200 for _ in range(25))], ids=["part", "whole"])
 def test_name_that_is_too_long_is_refused(
     name: str, tmp_path: Path, dataset_files: Files, pack_zip: Callable[[Files], bytes]
 ):
