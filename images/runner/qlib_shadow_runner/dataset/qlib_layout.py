@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ CALENDAR: Final = "calendars/day.txt"
 FLOAT_BYTES: Final = 4
 BIN_SUFFIX: Final = ".day.bin"
 ALL: Final = "all"
+LARGEST_LIST: Final = 64 << 20
+"""The most bytes of a calendar or of a list of instruments: two million lines."""
 DEVICES: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 )
@@ -112,6 +115,8 @@ def invalid(path: Path, message: str) -> StageError:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
+        if (size := path.stat().st_size) > LARGEST_LIST:
+            raise invalid(path, f"has {format_size(size)}; a list has at most {format_size(LARGEST_LIST)}.")
         content = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise invalid(

@@ -20,6 +20,7 @@ from qlib_shadow_runner.dataset.qlib_layout import (
     invalid,
 )
 from qlib_shadow_runner.dataset.tickers import same_but_for_case, ticker_fault
+from qlib_shadow_runner.storage.listed_files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ class Verified:
 def verify_dataset(folder: Path, look: Callable[[str, bytes], None] | None = None) -> Verified:
     """Check every file of a dataset; raise the first fault with the file's name.
 
-    `look` receives each valid file, so that the quality checks do not read it again.
+    `look` receives each valid bin file, so that the quality checks do not read it again.
     """
     dataset = Dataset(folder)
     _check_calendar(dataset)
@@ -50,11 +51,14 @@ def verify_dataset(folder: Path, look: Callable[[str, bytes], None] | None = Non
     digests: dict[str, str] = {}
     rows = size = 0
     for name in dataset_files(folder):
-        content = (folder / name).read_bytes()
+        path = folder / name
+        size += path.stat().st_size
+        if not (name.startswith("features/") and name.endswith(BIN_SUFFIX)):
+            digests[name] = sha256_of(path)
+            continue
+        content = _read_bin(path, len(dataset.calendar))
         digests[name] = hashlib.sha256(content).hexdigest()
-        size += len(content)
-        if name.startswith("features/"):
-            rows += _check_bin(folder / name, content, len(dataset.calendar))
+        rows += _check_bin(path, content, len(dataset.calendar))
         if look is not None:
             look(name, content)
     _check_features(dataset, digests)
@@ -100,10 +104,14 @@ def _check_tickers(path: Path, symbols: list[str]) -> None:
         )
 
 
+def _read_bin(path: Path, days: int) -> bytes:
+    """Return a bin file; of one that is too long for the calendar only so much that this can be seen."""
+    with path.open("rb") as stream:
+        return stream.read(FLOAT_BYTES * (1 + days + 1))
+
+
 def _check_bin(path: Path, content: bytes, days: int) -> int:
     """Check one file and return the rows that it adds; only a symbol's close adds rows."""
-    if not path.name.endswith(BIN_SUFFIX):
-        return 0
     if len(content) % FLOAT_BYTES or len(content) < 2 * FLOAT_BYTES:
         raise invalid(
             path, f"has {len(content)} bytes; a bin file is float32: a start index and at least one value."

@@ -14,6 +14,7 @@ from qlib_shadow_runner.dataset.prices.dates import days_of, is_text
 from qlib_shadow_runner.dataset.prices.fault_texts import broken
 from qlib_shadow_runner.dataset.prices.parquet_files import ParquetFile
 from qlib_shadow_runner.dataset.prices.price_files import PARQUET, kind_of, stem
+from qlib_shadow_runner.process.memory_limit import memory_ran_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +63,10 @@ class PriceRows:
         """Return a column by its role; all NaN where the file has no such column."""
         if role not in self.columns:
             return np.full(len(self.days), np.nan)
-        return self.table.numbers(self.columns[role])
+        try:
+            return self.table.numbers(self.columns[role])
+        except MemoryError as error:
+            raise memory_ran_out(self.file) from error
 
     def where(self, row: int) -> str:
         """Return a row's place for a message."""
@@ -71,6 +75,13 @@ class PriceRows:
 
 def read_part(path: Path, name: str, wanted: Mapping[str, str], symbols: Symbols) -> PriceRows:
     """Return the rows of a file with their keys read."""
+    try:
+        return _read_part(path, name, wanted, symbols)
+    except MemoryError as error:
+        raise memory_ran_out(name) from error
+
+
+def _read_part(path: Path, name: str, wanted: Mapping[str, str], symbols: Symbols) -> PriceRows:
     table: Table = (ParquetFile if kind_of(path) in PARQUET else CsvFile)(path, name)
     columns = map_columns(table.header, wanted, name)
     dates, tickers = table.keys(columns)
