@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND
+from qlib_shadow_runner.cli.options import default_data
 from qlib_shadow_runner.cli.printing import print_json
+from qlib_shadow_runner.cli.resume import run_to_continue
 from qlib_shadow_runner.cli.run_folder_lock import is_continued, locked_run_folder
 from qlib_shadow_runner.cli.run_manifest import load_manifest
 from qlib_shadow_runner.cli.stage_progress import display_for
 from qlib_shadow_runner.cli.user_template import user_template_text
-from qlib_shadow_runner.cli.verify import all_passed, as_document, verdict
+from qlib_shadow_runner.cli.verify import all_passed, as_document, record_golden, verdict
 from qlib_shadow_runner.contract import (
     ENV_DATA,
     ENV_REQUEST,
     ENV_TEMPLATE,
     ENV_TERMINATION_LOG,
     ENV_WORK,
+    METADATA_FILE,
     REPORT_FILE,
     STDERR_FILE,
     SUMMARY_FILE,
@@ -86,11 +89,12 @@ class Interruption:
                 self._child.terminate()
 
 
-def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool) -> int:
+def run_locally(file: Path, data: Path, *, template: Path | None, resume: bool, as_json: bool) -> int:
     """Run every stage of a manifest, then verify the run."""
     manifest = load_manifest(file)
     own_template = user_template_text(manifest, template)
-    request = manifest.request(datetime.now(UTC), own_template)
+    continued = run_to_continue(manifest, own_template, data) if resume else None
+    request = manifest.request(datetime.now(UTC), own_template, continued)
     volume = Volume(data.absolute())
     make_folder(volume.mount)
     folder = volume.run_folder(request["runId"])
@@ -98,7 +102,12 @@ def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool)
         if not as_json:
             sys.stdout.write(f"{request['runId']}{'  continued' if is_continued(folder) else ''}\n")
             sys.stdout.flush()
-        return _all_stages(request, volume, LocalRunOptions(as_json, own_template, lock))
+        code = _all_stages(request, volume, LocalRunOptions(as_json, own_template, lock))
+    if code in (INTERRUPTED_BY_HAND, ExitCode.INTERRUPTED) and not as_json:
+        flag = "" if manifest.parse().run_id else " --resume"
+        where = "" if data == default_data() else f" --data {data}"
+        sys.stderr.write(f"  to continue it: qlib-shadow run {file}{where}{flag}\n")
+    return code
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,7 @@ def _all_stages(request: Request, volume: Volume, options: LocalRunOptions) -> i
             if result["exitCode"] != ExitCode.DONE:
                 return report_failure(result, folder, interruption, as_json=options.quiet)
     lines = verify_run(folder, volume.mount)
+    record_golden(folder, lines)
     _report_success(result, folder, lines, as_json=options.quiet)
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
 
@@ -199,13 +209,15 @@ def report_failure(
 def _report_success(
     result: Mapping[str, object], folder: Path, lines: list[AcceptanceLine], *, as_json: bool
 ) -> None:
+    found = (read_json_object(folder / METADATA_FILE) or {}).get("verdict")
     if as_json:
-        print_json({**result, "folder": str(folder), "golden": as_document(lines)})
+        print_json({**result, "folder": str(folder), "verdict": found, "golden": as_document(lines)})
         return
     failed = "".join(f"  {line}\n" for line in lines if not line.passed)
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
-    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_short_path(page)}\n")
+    judged = f"  {found}\n" if found else ""
+    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{judged}{failed}  {_short_path(page)}\n")
 
 
 def _short_path(path: Path) -> str:

@@ -26,7 +26,10 @@ def introduce_dataset(
         sys.stdout.write(f"note: {note}\n")
     found = dataset_result(context, resolved)
     context.folder.update_metadata(
-        **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=notes
+        **dataset_metadata(found),
+        dataset_feed=resolved.manifest.feed,
+        dataset_quality=quality.document(),
+        dataset_notes=notes,
     )
     sys.stdout.write(f"{dataset_sentence(found)}\n")
     return {**found, **quality_result(quality)}

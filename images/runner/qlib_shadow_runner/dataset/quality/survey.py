@@ -42,6 +42,8 @@ SPLIT_TOLERANCE: Final = 0.04
 FACTOR_MOVED: Final = 0.01
 WEEK: Final = 5
 PARTIAL_SHARE: Final = 0.1
+TOGETHER_SHARE: Final = 0.5
+FEWEST_TOGETHER: Final = 2
 
 
 class Survey:
@@ -54,8 +56,8 @@ class Survey:
         self._symbol = ""
         self._fields: dict[str, tuple[int, Floats]] = {}
         self._found = {check: Finding(check, 0) for check in COUNTED}
-        self._week = self._last_day = 0
-        self._absent: list[str] = []
+        self._lives: list[tuple[int, int, str]] = []
+        """The first and the last day with a close, and the name, of each instrument."""
         self._without_close = set(self._spelling)
         self._check_calendar()
 
@@ -80,8 +82,7 @@ class Survey:
         self._finish_symbol()
         without = sorted(self._spelling[home] for home in self._without_close)
         self._count("no_prices", len(without), without)
-        if len(self._absent) > PARTIAL_SHARE * self._week:
-            self._count("partial_end", len(self._absent), self._absent)
+        self._check_ends()
         self._read_notes()
         return list(self._found.values())
 
@@ -140,11 +141,24 @@ class Survey:
         missing = life - len(here)
         if life >= SHORTEST_LIFE and missing > MISSING_SHARE * life:
             self._count("missing_days", 1, [f"{self._name} lacks {missing} of {life} days"])
-        last = start + int(here[-1])
-        if last >= self._days - 1 - WEEK:
-            self._week += 1
-            if last < self._days - 1:
-                self._absent.append(self._name)
+        self._lives.append((start + int(here[0]), start + int(here[-1]), self._name))
+
+    def _check_ends(self) -> None:
+        """Count instruments that end together: in the last week a tenth of them, at any other time half."""
+        ends = np.array([last for _, last, _ in self._lives], int)
+        begins = np.array([first for first, _, _ in self._lives], int)
+        week = ends >= self._days - 1 - WEEK
+        found = week & (ends < self._days - 1)
+        if found.sum() <= PARTIAL_SHARE * week.sum():
+            found[:] = False
+        for end in np.unique(ends[~week]):
+            together = (ends > end - WEEK) & (ends <= end)
+            alive = (ends > end - WEEK) & (begins <= end)
+            if together.sum() >= max(FEWEST_TOGETHER, TOGETHER_SHARE * alive.sum()):
+                found |= together
+        names = [self._lives[place] for place in np.flatnonzero(found)]
+        shown = [f"{name} until {self._dataset.calendar[last]}" for _, last, name in names[:EXAMPLES]]
+        self._count("partial_end", len(names), shown)
 
     def _check_splits(self, fields: dict[str, tuple[int, Floats]]) -> None:
         start, close = fields["close"]
