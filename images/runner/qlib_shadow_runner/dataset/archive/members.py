@@ -6,6 +6,7 @@ redirect a later member to a path outside.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.fingerprint import MOST_FOLDERS, is_text
 from qlib_shadow_runner.dataset.qlib_layout import PARTS
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.storage.relative_names import name_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -99,12 +101,15 @@ def wanted(member: Member, root: tuple[str, ...]) -> bool:
 
 
 def check_names(chosen: Mapping[tuple[str, ...], Member]) -> None:
-    """Refuse names that are not UTF-8, and a name of both a file and a folder."""
+    """Refuse names that no file on the volume may have, and a name of both a file and a folder."""
     for parts, member in chosen.items():
         if not is_text(member.name):
             raise archive_invalid(
                 f'the archive holds "{member.name[:80]}", a name that is not UTF-8. Rename it.'
             )
+        if fault := name_fault(member.name):
+            shown = json.dumps(member.name[:80])
+            raise archive_invalid(f"the archive holds {shown}, a name that is not taken: {fault}. Rename it.")
         for depth in range(1, len(parts)):
             if parts[:depth] in chosen:
                 name = chosen[parts[:depth]].name
