@@ -32,6 +32,10 @@ class TooLarge(Exception):  # noqa: N818 - it is a finding about a file, and its
     """A file that unpacks to too much, or needs too much memory for it, as a sentence."""
 
 
+FAULTS: Final = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, TooLarge)
+"""What reading a damaged file raises."""
+
+
 class Part(Protocol):
     """The decompressor of one part of a file, as bz2 and lzma have it."""
 

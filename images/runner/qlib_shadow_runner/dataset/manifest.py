@@ -135,6 +135,6 @@ def describe(folder: Path, origin: DatasetOrigin) -> DatasetManifest:
         claims=dict(origin.claims),
         feed=origin.feed,
         notes=Notes.read_sentences(folder),
-        quality=assess(counted.findings()).document(),
+        quality=assess(counted.findings()).record(),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import SHORT_FINGERPRINT, DatasetResult
+from qlib_shadow_runner.dataset.sources.prices import Prices
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.ensure import ResolvedDataset
@@ -18,18 +19,20 @@ def introduce_dataset(
     context: StageContext, resolved: ResolvedDataset, quality: Quality, warning: str | None = None
 ) -> DatasetResult:
     """Log warnings and notes about the dataset, record its facts, and return them for the result."""
-    for oddity in (warning, quality.warning):
-        if oddity:
-            sys.stderr.write(f"warning: {oddity}\n")
+    for oddity in filter(None, (warning, *quality.warnings)):
+        sys.stderr.write(f"warning: {oddity}\n")
     notes = resolved.manifest.notes
-    for note in notes:
+    for note in (*notes, *quality.remarks):
         sys.stdout.write(f"note: {note}\n")
-    found = dataset_result(context, resolved)
+    found, in_place = dataset_result(context, resolved), prices_in_place(context)
+    if in_place:
+        sys.stdout.write(f"prices are read in place from {in_place}\n")
     context.folder.update_metadata(
         **dataset_metadata(found),
         dataset_feed=resolved.manifest.feed,
         dataset_quality=quality.document(),
         dataset_notes=notes,
+        dataset_prices_read_from=in_place,
     )
     sys.stdout.write(f"{dataset_sentence(found)}\n")
     return {**found, **quality_result(quality)}
@@ -58,6 +61,12 @@ def dataset_result(context: StageContext, resolved: ResolvedDataset) -> DatasetR
         instruments=manifest.instruments,
         ageDays=manifest.age_days(datetime.now(UTC).date()),
     )
+
+
+def prices_in_place(context: StageContext) -> str | None:
+    """Return the path that was read in place of the price files of the spec, or None."""
+    prices = context.stage_input.volume.prices
+    return str(prices) if prices and isinstance(context.spec.dataset.source, Prices) else None
 
 
 def quality_result(quality: Quality) -> DatasetResult:

@@ -37,7 +37,8 @@ def download(context: StageContext) -> Outcome:
 
 def _ensure(context: StageContext, canonical: Path) -> ResolvedDataset:
     volume = context.stage_input.volume
-    arguments = {"canonical": str(canonical), "mount": str(volume.mount)}
+    in_place = {} if volume.prices is None else {"prices": str(volume.prices)}
+    arguments = {"canonical": str(canonical), "mount": str(volume.mount), **in_place}
     # The child reads the spec from the environment, so that a signed URL is not shown in the process list.
     told = context.spec.stages.download.active_deadline_seconds
     deadline = {} if told is None else {ENV_DEADLINE_SECONDS: str(told)}

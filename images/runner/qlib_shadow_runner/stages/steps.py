@@ -30,7 +30,9 @@ def dataset(arguments: Mapping[str, object]) -> dict[str, object]:
     from qlib_shadow_runner.spec import parse_spec  # noqa: PLC0415
     from qlib_shadow_runner.storage.volume import Volume  # noqa: PLC0415
 
-    spec = parse_spec(requested_spec(os.environ)).dataset.at(Volume(Path(str(arguments["mount"]))))
+    prices = arguments.get("prices")
+    volume = Volume(Path(str(arguments["mount"])), Path(str(prices)) if prices else None)
+    spec = parse_spec(requested_spec(os.environ)).dataset.at(volume)
     resolved = ensure(Path(str(arguments["canonical"])), spec)
     return {"folder": str(resolved.folder)}
 

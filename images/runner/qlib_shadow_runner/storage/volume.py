@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import ARTIFACTS, DEFAULT_DATA, ENV_DATA, Reason
+from qlib_shadow_runner.contract import ARTIFACTS, DEFAULT_DATA, ENV_DATA, ENV_PRICES, Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
 
 if TYPE_CHECKING:
@@ -22,11 +22,15 @@ class Volume:
     """Where the volume is mounted on this machine."""
 
     mount: Path
+    prices: Path | None = None
+    """What is read in place of the price files of a spec, wherever it lies; only without a cluster."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Volume:
         """Return the volume that the environment names; the path is made absolute, links stay."""
-        return cls(Path(os.path.abspath(environ.get(ENV_DATA) or DEFAULT_DATA)))  # noqa: PTH100 - keeps links
+        mount = Path(os.path.abspath(environ.get(ENV_DATA) or DEFAULT_DATA))  # noqa: PTH100 - keeps links
+        prices = environ.get(ENV_PRICES)
+        return cls(mount, Path(prices) if prices else None)
 
     def locate(self, path: str) -> Path:
         """Return where a `/data/…` path lies on this machine."""

@@ -161,7 +161,14 @@ def metadata(run_id: str, shape: Shape) -> dict[str, object]:
         "dataset_quality": {
             "engineering_state": "ok", "source_state": "warn", "policy_state": "ok", "overall_state": "warn",
             "reason_code": "HighLow", "action_hint": "Look at the bars.",
-            "checks": [{"name": "high_low", "state": "warn", "count": 2, "examples": ["S001 2023-01-03"]}],
+            "checks": [
+                {"name": "high_low", "state": "warn", "count": 2, "examples": ["S001 2023-01-03"],
+                 "hint": "Compare these bars with the source."},
+                {"name": "missing_days", "state": "warn", "count": 1, "examples": ["S002"],
+                 "hint": "Ask it."},
+            ],
+            "waived": [{"finding": "split_jumps", "instrument": "S003", "day": "2023-02-01", "why": "it fell",
+                        "count": 1}],
         },
     }  # fmt: skip
 

@@ -233,3 +233,12 @@ def test_summary_and_page_have_the_same_figures(made: Made):
     features = [cells for cells in told if cells[0].startswith("`")]
     assert [name.strip("`") for name, _ in features] == [name for name, _ in figures.features]
     assert "\n\n\n" not in text
+    assert "\n- waived: split_jumps of S003, 2023-02-01 (1): it fell\n" in text + "\n"
+
+
+def test_page_has_the_advice_of_each_finding_and_what_was_waived(made: Made):
+    """Not only that of the worst."""
+    text = " ".join(read_page(made.page.read_text()).text.split())
+    assert "high low2: S001 2023-01-03. Compare these bars with the source." in text
+    assert "missing days1: S002. Ask it." in text
+    assert "split jumps, waived1 of S003, 2023-02-01: it fell" in text

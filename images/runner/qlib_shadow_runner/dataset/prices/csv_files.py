@@ -6,7 +6,6 @@ A ticker `NA` stays a ticker, because the words for missing values apply only to
 from __future__ import annotations
 
 import csv
-import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -15,8 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from qlib_shadow_runner.dataset.compressed import GZIP, Compressed, TooLarge, unpacked
+from qlib_shadow_runner.dataset.compressed import FAULTS, GZIP, Compressed, TooLarge, unpacked
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, cut
+from qlib_shadow_runner.dataset.prices.other_columns import is_text_role
+from qlib_shadow_runner.dataset.prices.wide_headers import header_of_rows
 from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
@@ -30,11 +31,9 @@ SEPARATORS: Final = ",;\t|"
 NOTHING: Final = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "none", "-", "--")
 NOT_UTF8: Final = "is not text in UTF-8 (Excel calls it: CSV UTF-8). Save it as that, or as Parquet."
 HEAD: Final = 64 * 1024
+LONGEST_LINE: Final = 1024 * 1024
 BLOCK: Final = 4 * 1024 * 1024
 TEXTS: Final = pa.dictionary(pa.int32(), pa.string())
-KEYS: Final = ("date", "symbol")
-FAULTS: Final = (OSError, EOFError, ValueError, zlib.error, TooLarge)
-"""What reading a damaged file raises."""
 
 
 class CsvFile:
@@ -49,7 +48,9 @@ class CsvFile:
             [names] = csv.reader([line], delimiter=self._separator)
         except csv.Error as error:
             self._unreadable(error)
-        self._header = [name.strip() for name in names]
+        self._header, self._head_lines = [name.strip() for name in names], 1
+        if wide := header_of_rows(self._header, self._separator, self._open):
+            self._header, self._head_lines = wide
         self._table = pa.table({})
 
     @property
@@ -57,14 +58,13 @@ class CsvFile:
         """Return the names of the columns."""
         return self._header
 
-    @staticmethod
-    def where(row: int) -> str:
+    def where(self, row: int) -> str:
         """Return the line of a row for a message; the header is line 1."""
-        return f"line {row + 2}"
+        return f"line {row + 1 + self._head_lines}"
 
     def keys(self, columns: Mapping[str, str]) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
         """Return dates and symbols; all columns are read at once, because a CSV file is read as a whole."""
-        kinds = {columns[role]: TEXTS if role in KEYS else pa.float64() for role in columns}
+        kinds = {columns[role]: TEXTS if is_text_role(role) else pa.float64() for role in columns}
         self._table = self._read(kinds)
         return self._table[columns["date"]], self._table[columns["symbol"]] if "symbol" in columns else None
 
@@ -72,10 +72,16 @@ class CsvFile:
         """Return a column of numbers."""
         return np.asarray(self._table[column].to_numpy(), np.float64)
 
+    def cells(self, column: str) -> pa.ChunkedArray:
+        """Return a column as it was read."""
+        return self._table[column]
+
     def _first_line(self) -> str:
         try:
             with self._open() as stream:
                 head = stream.read(HEAD)
+                if len(head) == HEAD and b"\n" not in head:  # of a wide file with thousands of symbols
+                    head += stream.read(LONGEST_LINE - HEAD)
         except FAULTS as error:
             self._unreadable(error)
         if not head.strip():
@@ -88,11 +94,11 @@ class CsvFile:
         if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
             broken(self._name, NOT_UTF8)
         first, *rest = head.splitlines()
-        if len(head) == HEAD and not rest:
+        if len(head) == LONGEST_LINE and not rest:
             broken(
                 self._name,
-                f"has a first line of more than {format_size(HEAD)}. It must hold the names of the columns, "
-                "and each other line one day of one symbol.",
+                f"has a first line of more than {format_size(LONGEST_LINE)}. It must hold the names of the "
+                "columns, and each other line one day of one symbol.",
             )
         try:
             return first.decode("utf-8-sig")
@@ -126,7 +132,9 @@ class CsvFile:
         self, kinds: Mapping[str, pa.DataType]
     ) -> tuple[pacsv.ReadOptions, pacsv.ParseOptions, pacsv.ConvertOptions]:
         return (
-            pacsv.ReadOptions(column_names=_unique(self._header), skip_rows=1, block_size=BLOCK),
+            pacsv.ReadOptions(
+                column_names=_unique(self._header), skip_rows=self._head_lines, block_size=BLOCK
+            ),
             pacsv.ParseOptions(delimiter=self._separator),
             pacsv.ConvertOptions(
                 column_types=dict(kinds),

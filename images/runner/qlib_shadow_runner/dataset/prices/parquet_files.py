@@ -82,6 +82,10 @@ class ParquetFile:
             broken(self._name, f'has the type {kind} in the column "{column}"; numbers are needed there.')
         return np.asarray(floats.to_numpy(), np.float64)
 
+    def cells(self, column: str) -> pa.ChunkedArray:
+        """Return a column as it is stored."""
+        return self._read([column])[column]
+
     def _read(self, columns: list[str]) -> pa.Table:
         if self._held is not None:
             return self._held

@@ -47,9 +47,33 @@ CSV_FAULTS = {
         HEAD.replace(",", ";") + "2024-01-02;AAA;1,5;2;1;2;5\n",
         'has "1,5" in the column "open", line 2, which is not a number. Write decimals with a point',
     ),
-    "an American date": (
+    "a date in either order": (
         HEAD + ROW + "01/03/2024,AAA,1,2,1,2,5\n",
-        'has "01/03/2024" as the date in line 3, which is not a date',
+        'has "01/03/2024" as the date in line 3; no date of the file shows whether the day or the month',
+    ),
+    "dates in both orders": (
+        HEAD + "13/01/2024,AAA,1,2,1,2,5\n01/14/2024,AAA,1,2,1,2,5\n",
+        'has "13/01/2024" as the date in line 2, which is not a date',
+    ),
+    "a year of two digits": (HEAD + "01/13/24,AAA,1,2,1,2,5\n", 'has "01/13/24" as the date in line 2'),
+    "words after a date": (HEAD + "2024-01-02 or so,AAA,1,2,1,2,5\n", "which is not a date"),
+    "a time zone by its letters": (HEAD + "2024-01-02 00:00 EST,AAA,1,2,1,2,5\n", "which is not a date"),
+    "a day's number": (HEAD + "45293,AAA,1,2,1,2,5\n", 'has "45293" as the date in line 2'),
+    "midnights of Tokyo in UTC": (
+        HEAD + "2024-01-04 15:00:00+00:00,AAA,1,2,1,2,5\n",
+        'has "2024-01-04 15:00:00+00:00" as the date in line 2: an instant, which may be another day',
+    ),
+    "midnights of Tokyo in UTC, and what to write": (
+        HEAD + "2024-01-04T15:00:00Z,AAA,1,2,1,2,5\n",
+        "Write the market's time zone, for example spec.dataset.source.prices.timezone: Asia/Tokyo, or plain",
+    ),
+    "midnights of New York's summer by its winter's clock": (
+        HEAD + "2024-07-01 23:00:00-05:00,AAA,1,2,1,2,5\n",
+        'has "2024-07-01 23:00:00-05:00" as the date in line 2: an instant',
+    ),
+    "offsets of two places": (
+        HEAD + "2024-01-05 00:00:00+09:00,AAA,1,2,1,2,5\n2024-01-05 00:00:00-05:00,BBB,1,2,1,2,5\n",
+        'of several time zones, "2024-01-05 00:00:00-05:00" in line 3 and "2024-01-05 00:00:00+09:00"',
     ),
     "a day that never was": (HEAD + "2024-02-30,AAA,1,2,1,2,5\n", 'has "2024-02-30" as the date in line 2'),
     "no date": (HEAD + ",AAA,1,2,1,2,5\n", 'has "" as the date in line 2'),
@@ -94,12 +118,12 @@ CSV_FAULTS = {
     ),
     "UTF-16": ("\0d\0a", "is not text in UTF-8"),
     "one line": (
-        "x" * 70_000,
-        "has a first line of more than 64.0 KiB. It must hold the names of the columns",
+        "x" * 1_100_000,
+        "has a first line of more than 1.0 MiB. It must hold the names of the columns",
     ),
     "a million columns": (
         HEAD.strip() + ",a" * 1_000_000 + "\n",
-        "has a first line of more than 64.0 KiB. It must hold the names of the columns",
+        "has a first line of more than 1.0 MiB. It must hold the names of the columns",
     ),
     "a quote that is never closed": (
         HEAD + '2024-01-02,"AAA,1,2,1,2,5\n' + ROW * 100,
@@ -131,7 +155,19 @@ PARQUET_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "seconds as dates": (
         {"date": range(1704153600, 1704153606)},
-        'has "1704153600" as the date in row 1, which is not a date',
+        'has "1704153601" as the date in row 2: an instant, which may be another day where it was traded',
+    ),
+    "minutes that may be thousandths of seconds": (
+        {"date": 201901021530},
+        'has "201901021530" as the date in row 1, which is not a date',
+    ),
+    "midnights of Tokyo in UTC": (
+        {"date": pd.to_datetime(["2024-01-04 15:00"] * 6, utc=True)},
+        "as the date in row 1: an instant, which may be another day where it was traded. Write the market's",
+    ),
+    "midnights of New York's summer by its winter's clock": (
+        {"date": pd.to_datetime(["2024-07-01 23:00-05:00"] * 6)},
+        'has "2024-07-01 23:00:00-05:00" as the date in row 1: an instant',
     ),
     "a fraction as a date": (
         {"date": [0.5] * 6},
@@ -230,9 +266,8 @@ def test_parquet_file_that_claims_many_rows_in_few_bytes_is_refused(
 ):
     """A value that repeats takes no space in the file, and eight bytes for each row in memory."""
     monkeypatch.setattr(compressed, "ALWAYS_ALLOWED", 1 << 20)
-    one = bars("AAA", 1)
     with pytest.raises(StageError) as caught:
-        convert(convert.parquet(pd.concat([one] * 100_000)))
+        convert(convert.parquet(bars("AAA", 1).iloc[[0] * 100_000]))
     assert caught.value.reason is Reason.DATASET_INVALID
     assert "bars.parquet claims 100,000 rows: it unpacks to more than " in caught.value.message
 
