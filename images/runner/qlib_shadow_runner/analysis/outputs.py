@@ -14,6 +14,7 @@ import pandas as pd
 
 from qlib_shadow_runner.analysis.frozen import Frozen
 from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
+from qlib_shadow_runner.analysis.positions import Holding
 from qlib_shadow_runner.contract import METADATA_FILE, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.storage.files import read_json_object
@@ -21,6 +22,8 @@ from qlib_shadow_runner.storage.files import read_json_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from qlib_shadow_runner.analysis.positions import Held, Positions
 
 
 PREDICTIONS: Final = "pred.pkl"
@@ -90,16 +93,16 @@ class Outputs:
     @cached_property
     def holdings(self) -> pd.DataFrame | None:
         """Return the number of instruments held at the end of each day, and the largest one's share."""
-        return None if self._positions is None else _holdings(self._positions)
+        return None if self.positions is None else _holdings(self.positions)
 
     @cached_property
     def frozen(self) -> Frozen | None:
         """Return the holdings without a new price on the worst day, if there are any."""
-        return None if self._positions is None else Frozen.of(self._positions)
+        return None if self.positions is None else Frozen.of(self.positions)
 
     @cached_property
-    def _positions(self) -> list[tuple[datetime, Mapping[str, tuple[float, float]]]] | None:
-        """Return price and share of the account of each holding, day by day."""
+    def positions(self) -> Positions | None:
+        """Return price, share of the account and amount of each holding, day by day."""
         return self._object(POSITIONS, _held_by_day)
 
     @cached_property
@@ -160,26 +163,26 @@ def _by_day_and_instrument(table: pd.DataFrame) -> pd.Series | None:
     return table.iloc[:, 0].astype("float64")
 
 
-def _held_by_day(positions: Any) -> list[tuple[datetime, Mapping[str, tuple[float, float]]]] | None:
-    found: list[tuple[datetime, Mapping[str, tuple[float, float]]]] = [
-        (day, _held(one.state["position"])) for day, one in sorted(positions.items())
-    ]
+def _held_by_day(positions: Any) -> Positions | None:
+    found: Positions = [(day, _held(one.state["position"])) for day, one in sorted(positions.items())]
     if not all(isinstance(day, datetime) for day, _ in found):
         raise TypeError("its rows are not days")
     return found or None
 
 
-def _held(position: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+def _held(position: Mapping[str, Any]) -> Held:
     return {
-        name: (float(found.get("price", math.nan)), float(found["weight"]))
+        name: Holding(
+            float(found.get("price", math.nan)), float(found["weight"]), float(found.get("amount", math.nan))
+        )
         for name, found in position.items()
         if name not in CASH
     }
 
 
-def _holdings(positions: list[tuple[datetime, Mapping[str, tuple[float, float]]]]) -> pd.DataFrame:
+def _holdings(positions: Positions) -> pd.DataFrame:
     rows = {
-        day: (len(held), max((share for _, share in held.values()), default=0.0)) for day, held in positions
+        day: (len(held), max((one.weight for one in held.values()), default=0.0)) for day, held in positions
     }
     return _account(pd.DataFrame.from_dict(rows, orient="index", columns=["count", "largest"]))
 

@@ -51,18 +51,21 @@ class Closes:
             return None
 
     @classmethod
-    def at(cls, folder: Path, since: date, most: int | None = None) -> Self | None:
-        """Return the closes of a version, of at most so many instruments; None if it is not valid."""
+    def at(
+        cls, folder: Path, since: date, most: int | None = None, symbols: Sequence[str] | None = None
+    ) -> Self | None:
+        """Return the closes of a version, of these or of at most so many instruments, if it is valid."""
         try:
             dataset = Dataset(folder)
-            calendar, symbols = dataset.calendar, sorted(dataset.symbols.values())
+            calendar = dataset.calendar
+            symbols = sorted(dataset.symbols.values()) if symbols is None else symbols
         except StageError:
             return None
         if most is not None:
             symbols = symbols[:: max(1, -(-len(symbols) // most))]
         manifest = DatasetManifest.read(manifest_path(folder))
         first = bisect_left(calendar, since)
-        columns = [_closes(folder, symbol, len(calendar))[first:] for symbol in symbols]
+        columns = [read_bars(folder, symbol, "close", len(calendar))[first:] for symbol in symbols]
         values = np.column_stack(columns) if columns else np.empty((len(calendar) - first, 0))
         fingerprint, feed = (manifest.fingerprint, manifest.feed) if manifest else (None, "")
         return cls(calendar[first:], symbols, values, fingerprint, feed)
@@ -92,9 +95,10 @@ def _ratio(closes: NDArray[np.float64], horizon: int, length: int) -> NDArray[np
     return found
 
 
-def _closes(folder: Path, symbol: str, days: int) -> NDArray[np.float64]:
+def read_bars(folder: Path, symbol: str, field: str, days: int) -> NDArray[np.float64]:
+    """Return one value of a field for each day of the calendar; NaN where there is none above zero."""
     values = np.full(days, np.nan)
-    path = folder / "features" / feature_folder(symbol) / f"close{BIN_SUFFIX}"
+    path = folder / "features" / feature_folder(symbol) / f"{field}{BIN_SUFFIX}"
     try:
         stored = np.fromfile(path, dtype="<f4")
     except FileNotFoundError:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 HEADS: Final = ("RUN", "STATUS", "DATASET END", "IC", "ANN. RETURN", "STARTED (UTC)", "SIZE")
 SHOWN: Final = ("ic", "annualizedReturn")
+TITLES: Final = {
+    "maxDrawdown": "drawdown of summed excess",
+    "maxDrawdownWithoutCost": "drawdown of summed excess without cost",
+}
+"""What a column is called where the name of its metric says too little."""
 
 
 def print_runs(
@@ -52,7 +57,7 @@ def print_runs(
     else:
         rows = [HEADS, *map(_row, runs)]
         for found in more:
-            cells = [found.name.upper(), *map(found.show, found.values)]
+            cells = [TITLES.get(found.name, found.name).upper(), *map(found.show, found.values)]
             rows = [[*row[:-2], cell, *row[-2:]] for row, cell in zip(rows, cells, strict=True)]
         print_table(rows)
     return ExitCode.DONE

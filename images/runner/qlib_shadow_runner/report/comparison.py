@@ -149,7 +149,7 @@ MEASURES: Final = (
     _metric("Excess return a year", "annualizedReturn", signed),
     _metric("before costs", "annualizedReturnWithoutCost", signed),
     _metric("Information ratio", "informationRatio", figure),
-    _metric("Largest loss to benchmark", "maxDrawdown", percent),
+    _metric("Drawdown of summed excess returns", "maxDrawdown", percent),
     _metric("IC", "ic", _three),
     _metric("ICIR", "icir", _three),
     _metric("Rank IC", "rankIc", _three),

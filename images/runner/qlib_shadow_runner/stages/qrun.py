@@ -193,7 +193,7 @@ def headline(metrics: Metrics) -> str:
         ("Rank IC", "rankIc", "{:.3f}"),
         ("excess return", "annualizedReturn", "{:.1%}/yr"),
         ("IR", "informationRatio", "{:.2f}"),
-        ("max drawdown", "maxDrawdown", "{:.1%}"),
+        ("drawdown of summed excess", "maxDrawdown", "{:.1%}"),
     ]
     values = dict(metrics)
     return " · ".join(f"{name} {form.format(values[key])}" for name, key, form in parts if key in values)

@@ -11,6 +11,7 @@ from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
 from qlib_shadow_runner.contract.spec import Reuse
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.process.limits import peak_memory
 from qlib_shadow_runner.runs.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
 from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, code_is_known
 from qlib_shadow_runner.training.failure import training_error
@@ -98,6 +99,7 @@ def _train(context: StageContext, computation: str) -> MlflowRun:
     recorded = finished_run(mlruns, context.stage_input.identity.run_id)
     if recorded is None:
         raise StageError(Reason.OUTPUT_INCOMPLETE, f"qrun ended well but left no finished run in {mlruns}.")
+    context.folder.update_metadata(training_peak_memory_bytes=peak_memory().size)
     Trained.of(recorded, computation, features=features_of_last_attempt(checkpoints)).write(folder)
     fault_point(QrunPoint.TRAINED_RECORDED)
     return recorded

@@ -25,7 +25,7 @@ FIGURES: Final = (
     ("Rank IC", "rankIc", "figure"),
     ("Excess return a year", "annualizedReturn", "percent"),
     ("Information ratio", "informationRatio", "figure"),
-    ("Max drawdown", "maxDrawdown", "percent"),
+    ("Drawdown of summed excess returns", "maxDrawdown", "percent"),
 )
 """The most important figures: Qlib's, of the return in excess of the benchmark, with cost."""
 WITHOUT_COST: Final = "WithoutCost"

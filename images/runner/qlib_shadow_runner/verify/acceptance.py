@@ -209,8 +209,6 @@ def report_is_the_one(evidence: Evidence) -> str:
 
 
 REPORT_CHECK: Final = "report"
-AT_THE_END: Final = frozenset({"metadata", "stages", "metrics", "identity", "network"})
-"""Checks of what a run writes last: the report is made before that and cannot show them."""
 CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "files": files_are_there,
     "metadata": metadata_is_complete,

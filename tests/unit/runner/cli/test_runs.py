@@ -125,6 +125,8 @@ def test_runs_are_sorted_by_a_figure(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "INFORMATIONRATIO" in head
     assert [line.split()[0] for line in lines] == ["best", "middle", "worst", "none"]
     assert "1.5000" in lines[0]
+    assert main(["runs", "--data", str(tmp_path), "--sort", "maxDrawdown"]) == 0
+    assert "DRAWDOWN OF SUMMED EXCESS" in capsys.readouterr().out.splitlines()[0]
     assert main(["runs", "--data", str(tmp_path), "--sort", "ic", "--json"]) == 0
     assert [run["runId"] for run in json.loads(capsys.readouterr().out)] == [
         "worst",

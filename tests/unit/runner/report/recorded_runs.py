@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MLFLOW_RUN = "0" * 31 + "1"
+FIELDS = ("open", "high", "low", "close", "volume", "factor", "change")
 MODEL = """\
 tree
 feature_names={names}
@@ -183,6 +184,7 @@ def make_run(data: Path, run_id: str = "made", shape: Shape | None = None, **mor
     (artifacts.parent / "meta.yaml").write_text("artifact_uri: x\nstatus: 3\nstart_time: 1\n")
     (folder / "mlruns" / "1" / "meta.yaml").write_text(f"name: {run_id}\n")
     report = report_table(shape)
+    write_metrics(artifacts.parent / "metrics")
     write_artifacts(artifacts, report, shape)
     figures = figures_of(report, artifacts)
     (folder / "metrics.json").write_text(json.dumps({"runId": run_id, **figures}))
@@ -204,8 +206,10 @@ def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None
     correlations(scores, labels, "spearman").to_pickle(artifacts / "sig_analysis/ric.pkl")
     report.to_pickle(artifacts / "portfolio_analysis/report_normal_1day.pkl")
     risk_table(report).to_pickle(artifacts / "portfolio_analysis/port_analysis_1day.pkl")
-    held = {"cash": 1.0, "now_account_value": 9.0, "S001": {"weight": 0.6}, "S002": {"weight": 0.37}}
-    positions = {day: foreign("qlib.backtest.position.Position", position=held) for day in report.index}
+    positions = {
+        day: foreign("qlib.backtest.position.Position", position=held_on(number))
+        for number, day in enumerate(report.index)
+    }
     position = next(iter(positions.values()))
     for one in positions.values():
         one.__class__ = type(position)  # pickle knows a class by its identity
@@ -221,6 +225,49 @@ def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None
     handler = foreign("qlib.contrib.data.handler.Alpha158", data_loader=loader)
     dataset = foreign("qlib.data.dataset.DatasetH", handler=handler)
     dump(artifacts / "dataset", dataset, dataset, handler, loader)
+
+
+def held_on(number: int) -> dict[str, object]:
+    """Return the position after so many days: one holding that grows, and two that take turns."""
+    price, other = 10 + number / 100, f"S00{2 + number // 5 % 2}"
+    return {
+        "cash": 1.0,
+        "now_account_value": 9.0,
+        "S001": {"amount": 600.0 + number // 3, "price": price, "weight": 0.6},
+        other: {"amount": 370.5, "price": price, "weight": 0.37},
+    }
+
+
+def write_metrics(metrics: Path) -> None:
+    """Write a learning curve as MLflow does; the model of these runs has two trees."""
+    metrics.mkdir()
+    for name, values in {"train": (0.9, 0.8, 0.7), "valid": (0.95, 0.93, 0.94)}.items():
+        lines = [f"179606068{step} {value} {step}\n" for step, value in enumerate(values)]
+        (metrics / f"l2.{name}").write_text("".join(lines))
+    (metrics / "IC").write_text("1796060681 0.05 0\n")
+
+
+def write_dataset(data: Path, folder: Path, shape: Shape) -> Path:
+    """Write a dataset of the run's size in Qlib's layout; every instrument trades on every day."""
+    told = json.loads((folder / "RUN_METADATA.json").read_text())
+    home = data.joinpath(*str(told["dataset_resolved_path"]).split("/")[2:])
+    days = [f"{day:%Y-%m-%d}\n" for day in calendar(shape)]
+    for name in ("calendars", "instruments"):
+        (home / name).mkdir(parents=True)
+    (home / "calendars/day.txt").write_text("".join(days))
+    names = [f"S{number:03}" for number in range(shape.symbols)]
+    lines = [f"{name}\t{days[0].strip()}\t{days[-1]}" for name in names]
+    (home / "instruments/us.txt").write_text("".join(lines))
+    random = np.random.default_rng(shape.seed + 2)
+    for name in names:
+        place = home / "features" / name.lower()
+        place.mkdir(parents=True)
+        closes = 50 * np.cumprod(1 + random.normal(0, 0.02, shape.days))
+        volume = random.integers(1_000, 9_000, shape.days)
+        for field in FIELDS:
+            bars = volume if field == "volume" else closes
+            np.concatenate([[0], bars]).astype("<f4").tofile(place / f"{field}.day.bin")
+    return home
 
 
 def figures_of(report: pd.DataFrame, artifacts: Path) -> Mapping[str, float]:

@@ -13,6 +13,7 @@ import pytest
 from tests.unit.runner.report.pages import Page, read_page
 from tests.unit.runner.report.recorded_runs import Shape, artifacts_of, dump, foreign, make_run
 
+from qlib_shadow_runner.analysis.learning import LearningCurve, read_learning_curve
 from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
 from qlib_shadow_runner.report.make import report_of
 
@@ -103,6 +104,22 @@ def weightless(artifacts: Path) -> None:
     dump(artifacts / POSITIONS, {pd.Timestamp("2026-01-01"): held}, held)
 
 
+def without_amounts(artifacts: Path) -> None:
+    """Hold instruments of which only the share of the account is known."""
+    held = foreign("qlib.backtest.position.Position", position={"cash": 1.0, "S001": {"weight": 0.5}})
+    dump(artifacts / POSITIONS, {pd.Timestamp("2026-01-01"): held}, held)
+
+
+def unmeasured(artifacts: Path) -> None:
+    """Keep no error of the train segment by round."""
+    (artifacts.parent / "metrics/l2.train").unlink()
+
+
+def halved(artifacts: Path) -> None:
+    """Cut a metric in the middle of a line."""
+    (artifacts.parent / "metrics/l2.valid").write_text("1796060680 0.9 0\n17960606")
+
+
 POSITIONS = "portfolio_analysis/positions_normal_1day.pkl"
 FEW = replace(SMALL, days=5)
 ODD = {
@@ -136,6 +153,10 @@ ODD = {
     "an infinite IC": (SMALL, infinite, ""),
     "an infinite return": (SMALL, with_account(endless), ""),
     "positions without weights": (SMALL, weightless, f"{POSITIONS} cannot be read (KeyError: 'weight')"),
+    "positions without amounts": (SMALL, without_amounts, "do not say how many shares were held"),
+    "no metric by round": (SMALL, unmeasured, "there is no learning curve"),
+    "half a metric": (SMALL, halved, "The metrics by round cannot be read"),
+    "no dataset": (SMALL, without(), "there is no IC by horizon"),
     "positions that are none": (SMALL, holding(POSITIONS, {1: 3}), f"{POSITIONS} cannot be read"),
     "positions that are a list": (SMALL, holding(POSITIONS, [3]), f"{POSITIONS} cannot be read"),
 }
@@ -166,6 +187,23 @@ def test_run_that_failed_before_training_has_a_page(tmp_path: Path):
     assert "the run is failed: TrainingFailed" in page.text
     assert "Too little to judge" in page.text
     assert "h2 Performance" not in page.outline
+
+
+def test_page_of_a_running_run_says_only_what_is_known(tmp_path: Path):
+    """No checklist of files that come later, and no peak memory of the stage before."""
+    folder = make_run(tmp_path, shape=SMALL, status="running", peak_memory_bytes=77 << 20)
+    page = read_page(report_of(folder))
+    assert "qlib-shadow verify made checks the run" in page.text
+    assert not re.search(r"\d+ of \d+ checks", page.text)
+    assert "77 MiB" not in page.text
+
+
+def test_learning_curve_has_the_last_value_of_each_round(tmp_path: Path):
+    """A training that was continued trains some rounds twice."""
+    for name in ("train", "valid"):
+        (tmp_path / f"rmse.{name}").write_text("1 0.9 0\n2 0.8 1\n3 0.85 1\n4 0.7 2\n")
+    curve = read_learning_curve(tmp_path)
+    assert curve == LearningCurve("rmse", [0.9, 0.85, 0.7], [0.9, 0.85, 0.7])
 
 
 def test_names_of_a_run_are_escaped(tmp_path: Path):

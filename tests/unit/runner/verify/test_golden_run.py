@@ -250,8 +250,30 @@ def test_report_has_the_figures_that_qlib_recorded(golden: Golden):
     gains = sorted(found / found.sum(), reverse=True)
     shown = [number(row[1]) for row in page.tables[""] if len(row) == 3 and row[1].endswith("%")]
     assert shown == pytest.approx(gains[:20], abs=0.00051)
-    assert "✓ 8 of 13 checks so far" in page.text
     assert "What this report cannot show" not in page.text
+
+
+def test_page_that_the_run_makes_says_nothing_of_what_is_not_done(golden: Golden):
+    """It has no checklist, and the peak memory is the training's, not that of a stage before it."""
+    page, metadata = read_page(golden.log("report.html")), golden.document("RUN_METADATA.json")
+    assert "so far" not in page.text
+    assert not re.search(r"\d+ of \d+ checks", page.text)
+    stages = cast("dict[str, dict[str, int]]", metadata["stages"])
+    peak = cast("int", metadata["training_peak_memory_bytes"])
+    assert stages["download"]["peak_memory_bytes"] < peak <= stages["qrun"]["peak_memory_bytes"]
+    assert f"{peak / 2**20:,.0f} MiB" in page.text
+
+
+def test_one_day_horizon_is_what_qlib_recorded(golden: Golden):
+    """The built-in label is the return from the next day's close, and the curve is of every round."""
+    page = read_page(golden.log("report.html"))
+    recorded = {row[0]: number(row[1]) for row in page.tables["table-ic"][1:]}
+    _, ic, _, rank_ic, *_ = page.tables["table-horizons"][1]
+    assert number(ic) == pytest.approx(recorded["IC"], abs=2e-4)
+    assert number(rank_ic) == pytest.approx(recorded["Rank IC"], abs=2e-4)
+    [metrics] = golden.folder.glob("mlruns/*/*/metrics")
+    rounds = len((metrics / "l2.valid").read_text().splitlines())
+    assert f"{rounds} rounds; the model uses " in golden.log("report.html")
 
 
 def test_failing_report_does_not_fail_the_run(golden: Golden, tmp_path: Path):
