@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.errors import StageError
 
 SHORT: Final = SHORT_FINGERPRINT
+MOST_FOLDERS: Final = 100
+"""The most folders in one another; code that walks through them calls itself for each."""
 
 
 def merkle_root(digests: Mapping[str, str]) -> str:
@@ -76,6 +78,8 @@ def is_text(name: str) -> bool:
 def _walk(folder: str, prefix: str) -> Iterator[str]:
     if os.path.islink(folder):  # noqa: PTH114 - faster for many files
         raise _refused_link(folder)
+    if prefix.count("/") > MOST_FOLDERS:
+        raise invalid(Path(folder), f"lies in more than {MOST_FOLDERS} folders. Remove it.")
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.guard.watch import Watch
+from qlib_shadow_runner.process.limits import MORE_MEMORY
 from qlib_shadow_runner.process.stop_deadline import STOP, StopDeadline
 from qlib_shadow_runner.storage.files import read_json_object
 
@@ -155,6 +156,12 @@ class Supervisor:
             content = read_json_object(report)
         if content is not None and "reason" in content:
             raise StageError(Reason(str(content["reason"])), str(content["message"]))
+        if code == -signal.SIGABRT:
+            raise StageError(
+                Reason.OUT_OF_MEMORY,
+                f"the step {name} was ended by one of its libraries (SIGABRT), as they do when memory runs "
+                f"out; stderr.log holds the details. {MORE_MEMORY}",
+            )
         if code != 0 or content is None:
             fail_child(f"the step {name}", code)
         return content
@@ -215,7 +222,5 @@ def out_of_memory(what: str) -> StageError:
     """Return the error for a SIGKILL that the supervisor did not send."""
     return StageError(
         Reason.OUT_OF_MEMORY,
-        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. "
-        "Raise the stage's memory limit (spec.stages.<stage>.resources.limits.memory), "
-        "or research fewer instruments or years.",
+        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. {MORE_MEMORY}",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,6 @@ from qlib_shadow_runner.dataset.fingerprint import dataset_files, fingerprint, s
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.verification import verify_dataset
 from qlib_shadow_runner.errors import StageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MakeDataset = Callable[..., Dataset]
 CLOSE = "features/aaa/close.day.bin"
@@ -136,6 +133,43 @@ def test_link_is_refused(make_dataset: MakeDataset, target: str):
     with pytest.raises(StageError, match=r"features/zzz is a link\. Remove it") as caught:
         stamp(folder)
     assert caught.value.reason is Reason.DATASET_INVALID
+
+
+def test_device_in_place_of_a_file_is_refused(make_dataset: MakeDataset):
+    """It would be read for ever."""
+    folder = make_dataset(5).folder
+    (folder / "features" / "aaa" / "open.day.bin").symlink_to("/dev/zero")
+    with pytest.raises(StageError, match=r"open\.day\.bin is no regular file"):
+        stamp(folder)
+
+
+def test_folders_in_one_another_have_a_limit(make_dataset: MakeDataset):
+    """Code that walks through them calls itself for each."""
+    folder = make_dataset(5).folder
+    (folder / "features" / "z" / Path(*"z" * 101)).mkdir(parents=True)
+    with pytest.raises(StageError, match="lies in more than 100 folders") as caught:
+        stamp(folder)
+    assert caught.value.reason is Reason.DATASET_INVALID
+
+
+@pytest.mark.parametrize("name", ["calendars/day.txt", "instruments/all.txt"])
+def test_lists_have_a_limit(name: str, make_dataset: MakeDataset):
+    """A file of holes takes no space on the volume, and all of its size in memory."""
+    dataset = make_dataset(5)
+    with (dataset.folder / name).open("r+b") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(StageError, match=r"has 1\.0 TiB; a list has at most 64\.0 MiB") as caught:
+        verify_dataset(dataset.folder)
+    assert caught.value.reason is Reason.DATASET_INVALID
+
+
+def test_bin_file_is_not_read_beyond_the_calendar(make_dataset: MakeDataset):
+    """The same for what should be one value a day."""
+    dataset = make_dataset(5)
+    with (dataset.folder / CLOSE).open("r+b") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(StageError, match="but the calendar has 5 days"):
+        verify_dataset(dataset.folder)
 
 
 def test_name_that_is_not_utf_8_is_reported(make_dataset: MakeDataset):
