@@ -103,7 +103,7 @@ def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
 
 def _first_rows(
     connection: duckdb.DuckDBPyConnection, sql: str, files: dict[Path, str | None]
-) -> list[Sequence[Any]]:
+) -> Sequence[Sequence[Any]]:
     """Start the query and return its first rows; a damaged file ends no query, but is left out of it.
 
     A footer does not show every damage. So if the query fails, or before it returns so many rows that it has

@@ -108,7 +108,7 @@ def _texts_may_be_large(stream: BinaryIO) -> bool:
         for chunk in _chunks(_opened(stream))
         if chunk.physical_type == TEXT
     ]
-    return sum(worst) > WORST_MOST
+    return bool(sum(worst) > WORST_MOST)
 
 
 def _texts_fault(stream: BinaryIO, limits: TableLimits) -> str | None:

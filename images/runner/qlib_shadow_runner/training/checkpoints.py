@@ -125,13 +125,15 @@ class Checkpoints:
         try:
             listing = read_json_object(self._listing(step), kind=LISTING)
         except DamagedFileError as error:
-            return _warn_unusable(step, str(error))
+            _warn_unusable(step, str(error))
+            return None
         if listing is None:
             return None
         files, folder, details = listed_in(listing), self.home / step, listing.get("details")
         fault = first_fault(folder, files) or unlisted_file(folder, files)  # the whole folder is restored
         if fault or not isinstance(details, dict):
-            return _warn_unusable(step, fault or "its listing is damaged")
+            _warn_unusable(step, fault or "its listing is damaged")
+            return None
         return Checkpoint(self.home / step, details, str(listing.get("kept_at")))
 
     def _listing(self, step: TrainingStep) -> Path:

@@ -214,8 +214,8 @@ def test_damage_of_what_all_runs_share_costs_no_command(whole: SmallVolume, tmp_
         assert (code, json.loads(told)["message"].endswith(" Remove it.")) == (10, True)
     shutil.rmtree(small.data / ARTIFACTS / "catalog")
     [version] = small.data.glob("qlib/qlib_data/us@*[0-9a-f]")
-    for place in (*OF_THE_DATASET, None):
-        replace(version / place if place else manifest_path(version), way)
+    for path in (*(version / place for place in OF_THE_DATASET), manifest_path(version)):
+        replace(path, way)
         assert len(damaged.rows("query", "select run_id from runs")) == 3
         assert damaged.rows("query", "select count(*) as n from returns")[0]["n"] >= 0
         assert damaged.command("followup")[0] == 0

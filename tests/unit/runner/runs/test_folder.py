@@ -109,6 +109,6 @@ def test_a_folder_in_which_something_else_lies_is_refused_with_a_sentence(
         return
     with pytest.raises((StageError, DamagedFileError)) as caught:
         RunFolder.claim(tmp_path, MINE)
-    error = from_os_error(caught.value) if isinstance(caught.value, OSError) else caught.value
-    assert place in error.message
-    assert error.message.endswith("Remove it.")
+    said = str(from_os_error(caught.value) if isinstance(caught.value, OSError) else caught.value)
+    assert place in said
+    assert said.endswith("Remove it.")
