@@ -84,3 +84,11 @@ def format_size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= KIB
     return f"{size:.1f} TiB"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its largest usual unit, such as 54 minutes."""
+    for name, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {name}"
+    return f"{seconds:.3g} seconds"

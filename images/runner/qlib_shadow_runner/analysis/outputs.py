@@ -11,8 +11,7 @@ import pandas as pd
 
 from qlib_shadow_runner.analysis.frozen import Frozen
 from qlib_shadow_runner.analysis.positions import Holding
-from qlib_shadow_runner.contract import METADATA_FILE, Reason
-from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.contract import METADATA_FILE
 from qlib_shadow_runner.pickles.files import (
     ACCOUNT,
     GAINS,
@@ -24,7 +23,7 @@ from qlib_shadow_runner.pickles.files import (
     RECORDED_IN,
     ROUNDS,
 )
-from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.storage.files import read_required_object
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -176,7 +175,4 @@ def _index(table: pa.Table) -> pd.MultiIndex:
 
 def read_metadata(folder: Path) -> dict[str, object]:
     """Return the run's metadata, which must exist."""
-    metadata = read_json_object(folder / METADATA_FILE)
-    if metadata is None:
-        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")
-    return metadata
+    return read_required_object(folder, METADATA_FILE, "a run folder")

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.cli.options import AddOption
 
 SORTS: Final = ("started", "size", *Metrics.__annotations__)
-LISTED_STATUSES: Final = ("complete", "failed", "interrupted", "running", "not-golden", "downloaded")
+LISTED_STATUSES: Final = (
+    *("complete", "failed", "interrupted", "running", "not-golden"),
+    *("damaged", "downloaded"),
+)
 SHELLS: Final = ("bash", "zsh", "fish")
 
 

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.pickles.files import PREDICTIONS
+from qlib_shadow_runner.storage.untrusted import GIB, TABLE, open_file
+from qlib_shadow_runner.storage.untrusted_tables import TableLimits, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +34,8 @@ SCHEMA: Final = pa.schema(
         ("percentile", pa.float64()),
     ]
 )
+LIMITS: Final = TableLimits(rows=50_000_000, size=2 * GIB)
+"""10,000 instruments on each day of 20 years."""
 METADATA_KEY: Final = b"qlib_shadow"
 IDENTITY: Final = ("run_id", "config_hash", "dataset_fingerprint", "git_commit")
 
@@ -92,10 +96,9 @@ def read_signals(path: Path) -> tuple[pd.DataFrame, dict[str, object] | None]:
     """Return the signals of a file, with the run's identity where the format keeps it."""
     if path.suffix == ".csv":
         options = pa_csv.ConvertOptions(column_types=SCHEMA)
-        return pa_csv.read_csv(path, convert_options=options).to_pandas(date_as_object=False), None
-    file = pq.ParquetFile(path)
-    if not file.schema_arrow.equals(SCHEMA):
-        raise ValueError(f"its columns are {', '.join(file.schema_arrow.names)}, not those of ranked signals")
-    identity = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
-    table = file.read().replace_schema_metadata(None)  # what pandas would do as it says
+        with open_file(path.parent, path.name, TABLE) as stream:
+            return pa_csv.read_csv(stream, convert_options=options).to_pandas(date_as_object=False), None
+    table = read_table(path.parent, path.name, SCHEMA, LIMITS)
+    identity = (table.schema.metadata or {}).get(METADATA_KEY)
+    table = table.replace_schema_metadata(None)  # what pandas would do as it says
     return table.to_pandas(date_as_object=False), json.loads(identity) if identity else {}

@@ -55,10 +55,10 @@ def identical_run_of(context: StageContext, computation: str) -> IdenticalRun | 
 def _earlier_attempts(context: StageContext, computation: str) -> MlflowRun | None:
     """Return the MLflow run that an earlier attempt of this stage finished, or None."""
     folder = context.folder.path
-    trained = Trained.read(folder)
-    if trained is None or trained.computation != computation:
-        return None
     try:
+        trained = Trained.read(folder)
+        if trained is None or trained.computation != computation:
+            return None
         recorded = trained.recorded_in(folder, context.stage_input.identity.run_id)
     except Unusable as why:
         sys.stderr.write(f"warning: what an earlier attempt trained cannot be used: {why}. Training again.\n")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import stat
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import (
@@ -22,6 +24,8 @@ from qlib_shadow_runner.contract import (
 from qlib_shadow_runner.contract.stages import STAGES
 from qlib_shadow_runner.guard.layers import AUDIT_HOOK
 from qlib_shadow_runner.runs.mlruns import RunStatus
+from qlib_shadow_runner.storage.listed_files import sha256_of_stream
+from qlib_shadow_runner.storage.untrusted import PAGE, missing_texts, open_file, read_text, status_of
 from qlib_shadow_runner.verify.signals_check import check_signals
 
 if TYPE_CHECKING:
@@ -47,11 +51,11 @@ class BrokenPromise(Exception):  # noqa: N818 - it is a finding
 def files_are_there(evidence: Evidence) -> str:
     """Check that every promised file exists and is not empty."""
     missing = [name for name in REQUIRED_FILES if not _has_content(evidence, name)]
-    if not any((evidence.folder / MLRUNS).glob("*/*/meta.yaml")):
+    if not evidence.runs:
         missing.append(f"{MLRUNS}/")
     if missing:
         raise BrokenPromise(f"missing or empty: {', '.join(missing)}")
-    if not evidence.signals_path.stat().st_size:
+    if not _has_content(evidence, evidence.signals_path.name):
         raise BrokenPromise(f"{evidence.signals_path.name} is empty")
     return f"{len(REQUIRED_FILES) + 1} files and {MLRUNS}/"
 
@@ -188,7 +192,7 @@ def summary_is_current(evidence: Evidence) -> str:
         evidence.signals[0],
         evidence.signals_path.name,
     )
-    if (evidence.folder / SUMMARY_FILE).read_text(encoding="utf-8") != expected:
+    if read_text(evidence.folder, SUMMARY_FILE) != expected:
         raise BrokenPromise(f"{SUMMARY_FILE} does not say what the run's files say")
     return SUMMARY_FILE
 
@@ -196,10 +200,9 @@ def summary_is_current(evidence: Evidence) -> str:
 def logs_are_complete(evidence: Evidence) -> str:
     """Check that both logs cover every stage."""
     for name in (STDOUT_FILE, STDERR_FILE):
-        log = (evidence.folder / name).read_text(encoding="utf-8", errors="replace")
-        for stage in evidence.stages:
-            if f" stage {stage} attempt " not in log:
-                raise BrokenPromise(f"{name} says nothing of the stage {stage}")
+        headers = {f" stage {stage} attempt ": stage for stage in evidence.stages}
+        for header in missing_texts(evidence.folder, name, headers):
+            raise BrokenPromise(f"{name} says nothing of the stage {headers[header]}")
     return f"{STDOUT_FILE}, {STDERR_FILE}"
 
 
@@ -209,7 +212,7 @@ def network_was_closed(evidence: Evidence) -> str:
     if not isinstance(layers, list) or AUDIT_HOOK not in layers:
         raise BrokenPromise(f"{METADATA_FILE} does not say what kept the training from the network")
     named = ", ".join(map(str, layers))
-    if f"network closed by {named}\n" not in (evidence.folder / STDOUT_FILE).read_text(errors="replace"):
+    if missing_texts(evidence.folder, STDOUT_FILE, [f"network closed by {named}\n"]):
         raise BrokenPromise(
             f"{METADATA_FILE} says that the network was closed by {named}; {STDOUT_FILE} does not"
         )
@@ -226,10 +229,11 @@ def signals_are_ranked(evidence: Evidence) -> str:
 
 def report_is_the_one(evidence: Evidence) -> str:
     """Check that report.html is the one of this run; a run without one says why."""
-    path, digest = evidence.folder / REPORT_FILE, evidence.metadata.get("report_sha256")
-    if digest is None and not path.exists():
+    digest = evidence.metadata.get("report_sha256")
+    if digest is None and not os.path.lexists(evidence.folder / REPORT_FILE):
         return f"none: {evidence.metadata.get('report_fault') or 'the run is older than reports'}"
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with open_file(evidence.folder, REPORT_FILE, PAGE) as stream:
+        found = sha256_of_stream(stream)
     if found != digest:
         raise BrokenPromise(f"{REPORT_FILE} hashes to {found[:12]}…, not to what {METADATA_FILE} says")
     return f"sha256 {found[:12]}…"
@@ -258,8 +262,11 @@ CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
 
 
 def _has_content(evidence: Evidence, name: str) -> bool:
-    path = evidence.folder / name
-    return path.is_file() and path.stat().st_size > 0
+    try:
+        status = status_of(evidence.folder, name)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def _compare_metrics(name: str, document: object, expected: Mapping[str, object]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import (
@@ -19,8 +17,12 @@ from qlib_shadow_runner.contract import (
 )
 from qlib_shadow_runner.contract.stages import recorded_stages
 from qlib_shadow_runner.runs.mlruns import MlflowRun, recorded_runs
+from qlib_shadow_runner.storage.untrusted import TEXT, names_in, read_file, read_object
+from qlib_shadow_runner.storage.volume import Volume, real_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
@@ -59,7 +61,7 @@ class Evidence:
     @cached_property
     def workflow_bytes(self) -> bytes:
         """Return the bytes of workflow.yaml."""
-        return (self.folder / WORKFLOW_FILE).read_bytes()
+        return read_file(self.folder, WORKFLOW_FILE, TEXT)
 
     @cached_property
     def workflow(self) -> Workflow:
@@ -71,12 +73,11 @@ class Evidence:
     @cached_property
     def signals_path(self) -> Path:
         """Return the file of signals, Parquet or CSV."""
-        found = sorted(
-            path for path in self.folder.glob(f"{SIGNALS_STEM}.*") if path.suffix in (".parquet", ".csv")
-        )
+        names = [f"{SIGNALS_STEM}{suffix}" for suffix in (".parquet", ".csv")]
+        found = [name for name in names_in(self.folder) if name in names]
         if len(found) != 1:
             raise FileNotFoundError(f"{len(found)} files named {SIGNALS_STEM}.*, where one is expected")
-        return found[0]
+        return self.folder / found[0]
 
     @cached_property
     def signals(self) -> tuple[pd.DataFrame, dict[str, object] | None]:
@@ -119,15 +120,12 @@ class Evidence:
     @cached_property
     def dataset(self) -> Path:
         """Return the dataset version's folder: below --data, else beside the artifacts."""
-        inside = PurePosixPath(str(self.metadata["dataset_resolved_path"]))
-        home = self.mount or self.folder.resolve().parents[len(ARTIFACTS.parts)]
-        found = home.joinpath(*inside.parts[2:])
+        volume = Volume(self.mount or real_path(self.folder).parents[len(ARTIFACTS.parts)])
+        found = volume.locate(str(self.metadata["dataset_resolved_path"]))
+        volume.name(real_path(found))  # refuses a link out of the volume
         if not found.is_dir():
             raise FileNotFoundError(f"there is no {found}; say where the volume is with --data")
         return found
 
     def _object(self, name: str) -> dict[str, object]:
-        document = json.loads((self.folder / name).read_bytes())
-        if not isinstance(document, dict):
-            raise TypeError(f"{name} is not a JSON object")
-        return document
+        return read_object(self.folder, name)
