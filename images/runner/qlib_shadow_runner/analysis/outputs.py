@@ -166,7 +166,6 @@ def _index(table: pa.Table) -> pd.MultiIndex:
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return pd.MultiIndex(
-        # The stubs want lists.
         levels=[pd.DatetimeIndex(days), levels[order]],  # type: ignore[list-item]
         codes=[level, place[names.indices.to_numpy()]],  # type: ignore[list-item]
         names=["datetime", "instrument"],
