@@ -38,6 +38,12 @@ def ended(sentence: str) -> str:
     return sentence if sentence.endswith("?") else f"{sentence.rstrip('.')}."
 
 
+def one_line(text: object, most: int = 300) -> str:
+    """Return what others wrote as part of a line: what cannot be printed is a space, and the end is cut."""
+    line = "".join(letter if letter.isprintable() else " " for letter in str(text)[: most + 1])
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
 ABSENT: Final = "\N{EN DASH}"
 MINUS: Final = "\N{MINUS SIGN}"
 
@@ -78,3 +84,11 @@ def format_size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= KIB
     return f"{size:.1f} TiB"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its largest usual unit, such as 54 minutes."""
+    for name, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {name}"
+    return f"{seconds:.3g} seconds"

@@ -20,7 +20,7 @@ def make_place(data: Path, *, symbols: int, days: int) -> Path:
     write_dataset(data, folder, shape)
     made = export_run(folder, artifacts_of(folder), "parquet")
     told = json.loads((folder / "RUN_METADATA.json").read_text())
-    del made["metrics"], made["outputs"]
+    del made["metrics"]
     (folder / "RUN_METADATA.json").write_text(json.dumps({**told, **made}))
     return folder
 

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
-from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, Dataset, feature_folder
+from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.storage.relative_names import UnsafeNameError
+from qlib_shadow_runner.storage.untrusted import PRICES, read_file
+from qlib_shadow_runner.storage.volume import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.storage.volume import Volume
 
+VALUES_MAX: Final = 200_000_000
+"""The closes of a dataset that are read: 20,000 instruments on 10,000 days."""
 HORIZONS: Final = (1, 5, 20)
 """A day, a week and a month of trading."""
 
@@ -46,9 +51,11 @@ class Closes:
     def of(cls, volume: Volume, dataset_path: str, since: date) -> Self | None:
         """Return the closes of the version that the path names now, or None if it is not a valid dataset."""
         try:
-            return cls.at(volume.locate(dataset_path).resolve(), since)
+            folder = real_path(volume.locate(dataset_path))
+            volume.name(folder)  # refuses a link out of the volume
         except StageError:
             return None
+        return cls.at(folder, since)
 
     @classmethod
     def at(
@@ -59,13 +66,15 @@ class Closes:
             dataset = Dataset(folder)
             calendar = dataset.calendar
             symbols = sorted(dataset.symbols.values()) if symbols is None else symbols
-        except StageError:
+            if most is not None:
+                symbols = symbols[:: max(1, -(-len(symbols) // most))]
+            if not calendar or calendar[-1] < since or len(calendar) * len(symbols) > VALUES_MAX:
+                return None
+            manifest = DatasetManifest.read(manifest_path(folder))
+            first = bisect_left(calendar, since)
+            columns = [read_bars(folder, symbol, "close", len(calendar))[first:] for symbol in symbols]
+        except (StageError, OSError, UnsafeNameError):
             return None
-        if most is not None:
-            symbols = symbols[:: max(1, -(-len(symbols) // most))]
-        manifest = DatasetManifest.read(manifest_path(folder))
-        first = bisect_left(calendar, since)
-        columns = [read_bars(folder, symbol, "close", len(calendar))[first:] for symbol in symbols]
         values = np.column_stack(columns) if columns else np.empty((len(calendar) - first, 0))
         fingerprint, feed = (manifest.fingerprint, manifest.feed) if manifest else (None, "")
         return cls(calendar[first:], symbols, values, fingerprint, feed)
@@ -98,12 +107,14 @@ def _ratio(closes: NDArray[np.float64], horizon: int, length: int) -> NDArray[np
 def read_bars(folder: Path, symbol: str, field: str, days: int) -> NDArray[np.float64]:
     """Return one value of a field for each day of the calendar; NaN where there is none above zero."""
     values = np.full(days, np.nan)
-    path = folder / "features" / feature_folder(symbol) / f"{field}{BIN_SUFFIX}"
     try:
-        stored = np.fromfile(path, dtype="<f4")
-    except FileNotFoundError:
+        content = read_file(folder, f"features/{feature_folder(symbol)}/{field}{BIN_SUFFIX}", PRICES)
+    except (FileNotFoundError, UnsafeNameError):
         return values
-    start = int(stored[0]) if len(stored) else 0
+    stored = np.frombuffer(content, "<f4", len(content) // FLOAT_BYTES)
+    if not len(stored) or not 0 <= stored[0] < days:
+        return values
+    start = int(stored[0])
     prices = stored[1 : 1 + max(0, days - start)].astype(np.float64)
     values[start : start + len(prices)] = np.where(prices > 0, prices, np.nan)
     return values

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.cli.options import AddOption
 
 SORTS: Final = ("started", "size", *Metrics.__annotations__)
-LISTED_STATUSES: Final = ("complete", "failed", "interrupted", "running", "not-golden", "downloaded")
+LISTED_STATUSES: Final = (
+    *("complete", "failed", "interrupted", "running", "not-golden"),
+    *("damaged", "downloaded"),
+)
 SHELLS: Final = ("bash", "zsh", "fish")
 
 
@@ -115,8 +118,8 @@ becomes of Qlib's own examples.""",
         "check every promise about a run",
         (RUN, DATA_IF_GIVEN, JSON),
         """\
-Recomputes hashes and figures from what the run left. Reads the recorder's pickles: verify only runs that
-you trust.""",
+Recomputes hashes and figures from what the run left. The recorder's pickles are read again by a child process
+that makes nothing of what they name: a run of others can be verified.""",
     ),
     "runs": Command(
         "cli.runs:print_runs",

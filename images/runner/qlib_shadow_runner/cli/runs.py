@@ -55,10 +55,12 @@ def print_runs(
     elif not runs:
         sys.stdout.write(_nothing(data, there))
     else:
-        rows = [HEADS, *map(_row, runs)]
+        rows = [list(row) for row in (HEADS, *map(_row, runs))]
         for found in more:
             cells = [TITLES.get(found.name, found.name).upper(), *map(found.show, found.values)]
             rows = [[*row[:-2], cell, *row[-2:]] for row, cell in zip(rows, cells, strict=True)]
+        if any(run.damage for run in runs):
+            rows = [[*row, cell] for row, cell in zip(rows, _damages(runs), strict=True)]
         print_table(rows)
     return ExitCode.DONE
 
@@ -143,6 +145,10 @@ def _sorted(runs: list[ListedRun], sort: str) -> list[ListedRun]:
     return runs if sort == "started" else sorted(runs, key=figure, reverse=True)
 
 
+def _damages(runs: Sequence[ListedRun]) -> list[str]:
+    return ["DAMAGE", *(in_one_line(run.damage or "") for run in runs)]
+
+
 def document(run: ListedRun) -> dict[str, object]:
     """Return what the JSON output says of one run."""
     return {
@@ -153,6 +159,7 @@ def document(run: ListedRun) -> dict[str, object]:
         "annualizedReturn": run.metric("annualizedReturn"),
         "startedAt": run.metadata.get("started_at_utc"),
         "size": run.size,
+        "damage": run.damage,
         "folder": str(run.folder),
     }
 

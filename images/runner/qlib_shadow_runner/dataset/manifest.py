@@ -5,12 +5,13 @@ It lies beside the dataset's folder, so that writing it never changes the data.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.dataset.fingerprint import stamp
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.errors import DamagedFileError
 from qlib_shadow_runner.storage.files import read_json_object, write_json
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = 1
 SUFFIX: Final = ".manifest.json"
+TYPES: Final = {"str": str, "int": int, "bool": bool, "dict": dict, "list": list}
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,19 @@ class DatasetManifest:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Return the manifest, or None where it is missing, incomplete or of another schema."""
-        document = read_json_object(path)
+        """Return the manifest, or None where it is missing, damaged or of another schema."""
+        try:
+            document = read_json_object(path)
+        except DamagedFileError:
+            return None
         if document is None or document.get("schema") != SCHEMA:
             return None
         try:
-            return cls(**document)  # type: ignore[arg-type]
-        except TypeError:
+            found = cls(**document)  # type: ignore[arg-type]
+            date.fromisoformat(found.calendar_end)
+        except (TypeError, ValueError):
             return None
+        return found if _has_its_types(found) else None
 
     def write(self, path: Path) -> None:
         """Write the manifest beside its dataset."""
@@ -70,6 +77,14 @@ class DatasetManifest:
     def age_days(self, today: date) -> int:
         """Return the number of days since the last bar."""
         return (today - date.fromisoformat(self.calendar_end)).days
+
+
+def _has_its_types(manifest: DatasetManifest) -> bool:
+    """Return whether each value is of its field's type; another program may have written the file."""
+    return all(
+        isinstance(getattr(manifest, field.name), TYPES[str(field.type).partition("[")[0]])
+        for field in fields(manifest)
+    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.errors import DamagedFileError, StageError
+from qlib_shadow_runner.storage.relative_names import UnsafeNameError
+from qlib_shadow_runner.storage.untrusted import PRICES, names_in, open_file, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,13 +65,21 @@ class Dataset:
     @cached_property
     def calendar(self) -> tuple[date, ...]:
         """Return the trading days."""
-        return tuple(_days(self.folder / CALENDAR))
+        return tuple(_days(self.folder, CALENDAR))
 
     @cached_property
     def universes(self) -> Mapping[str, tuple[ListedSpan, ...]]:
         """Return every universe by name."""
-        files = sorted((self.folder / "instruments").glob("*.txt"))
-        return {file.stem: tuple(_spans(file)) for file in files if not file.name.startswith(".")}
+        try:
+            names = names_in(self.folder, "instruments")
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        except DamagedFileError as error:
+            raise invalid(self.folder / "instruments", f"{error.fault}.") from error
+        found = [name for name in names if name.endswith(".txt") and not name.startswith(".")]
+        return {
+            name.removesuffix(".txt"): tuple(_spans(self.folder, f"instruments/{name}")) for name in found
+        }
 
     @cached_property
     def symbols(self) -> Mapping[str, str]:
@@ -82,16 +92,14 @@ class Dataset:
 
     def bin_span(self, symbol: str, field: str = "close") -> BinSpan | None:
         """Return the days that a symbol's field covers, or None where there is no such file."""
-        path = self.folder / "features" / feature_folder(symbol) / f"{field}{BIN_SUFFIX}"
+        name = f"features/{feature_folder(symbol)}/{field}{BIN_SUFFIX}"
         try:
-            with path.open("rb") as stream:
+            with open_file(self.folder, name, PRICES) as stream:
                 head = stream.read(FLOAT_BYTES)
                 size = stream.seek(0, 2)
-        except OSError:
+            return BinSpan(int(struct.unpack("<f", head)[0]), size // FLOAT_BYTES - 1)
+        except (OSError, UnsafeNameError, struct.error, ValueError, OverflowError):  # an infinite start
             return None
-        if len(head) < FLOAT_BYTES:
-            return None
-        return BinSpan(int(struct.unpack("<f", head)[0]), size // FLOAT_BYTES - 1)
 
 
 def feature_folder(symbol: str) -> str:
@@ -110,28 +118,31 @@ def invalid(path: Path, message: str) -> StageError:
     return StageError(Reason.DATASET_INVALID, f"{path} {message}")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(folder: Path, name: str) -> Iterator[tuple[int, str]]:
+    path = folder / name
     try:
-        content = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        content = read_text(folder, name)
+    except (FileNotFoundError, NotADirectoryError):
         raise invalid(
             path, "is missing. A dataset needs calendars/day.txt, features/ and instruments/*.txt."
         ) from None
-    except UnicodeDecodeError:
-        raise invalid(path, "is not text.") from None
+    except (DamagedFileError, UnsafeNameError) as error:
+        raise invalid(path, f"{error.fault if isinstance(error, DamagedFileError) else error}.") from None
     return ((number, line.rstrip()) for number, line in enumerate(content.splitlines(), 1) if line.strip())
 
 
-def _days(path: Path) -> Iterator[date]:
-    for number, line in _lines(path):
+def _days(folder: Path, name: str) -> Iterator[date]:
+    path = folder / name
+    for number, line in _lines(folder, name):
         try:
             yield date.fromisoformat(line.strip()[:10])
         except ValueError:
             raise invalid(path, f'line {number} is "{line[:40]}", not a date.') from None
 
 
-def _spans(path: Path) -> Iterator[ListedSpan]:
-    for number, line in _lines(path):
+def _spans(folder: Path, name: str) -> Iterator[ListedSpan]:
+    path = folder / name
+    for number, line in _lines(folder, name):
         columns = line.split("\t")
         try:
             symbol, first, last = columns

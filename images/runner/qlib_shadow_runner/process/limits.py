@@ -12,6 +12,11 @@ from typing import Final
 CGROUP: Final = Path("/sys/fs/cgroup")
 NO_LIMIT: Final = 1 << 60
 """Version 1 writes "unlimited" as a number near 2^63."""
+MORE_MEMORY: Final = (
+    "Raise the stage's memory limit (spec.stages.<stage>.resources.limits.memory), "
+    "or research fewer instruments or years."
+)
+"""The remedy where memory runs out."""
 
 
 @dataclass(frozen=True)

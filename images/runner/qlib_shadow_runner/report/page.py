@@ -22,12 +22,12 @@ from qlib_shadow_runner.report.details import Details
 from qlib_shadow_runner.report.formats import FILTERS
 from qlib_shadow_runner.runs.mlruns import finished_run, recorded_runs
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.tables.files import read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from qlib_shadow_runner.analysis.learning import LearningCurve
-    from qlib_shadow_runner.runs.mlruns import MlflowRun
     from qlib_shadow_runner.verify import AcceptanceLine
     from qlib_shadow_runner.verify.evidence import Evidence
 
@@ -66,7 +66,7 @@ def gather(evidence: Evidence, material: ReportMaterial, checks: Sequence[Accept
 def charts_of(folder: Path) -> list[Chart]:
     """Return the charts of one run."""
     metadata = read_metadata(folder)
-    material = ReportMaterial(outputs_of(folder, metadata), RunFacts.of(metadata))
+    material = ReportMaterial(Outputs(read_tables(folder, metadata)), RunFacts.of(metadata))
     return list(_charts(material, Details.of(material, _metrics_of(folder, metadata), None).curve))
 
 
@@ -79,22 +79,11 @@ def _charts(material: ReportMaterial, curve: LearningCurve | None) -> Iterator[C
         yield learning_chart(curve, material.outputs.rounds)
 
 
-def outputs_of(folder: Path, metadata: Mapping[str, object]) -> Outputs:
-    """Return the recorder's artifacts of the run."""
-    found = _recorded(folder, metadata)
-    return Outputs(found.artifacts if found else folder / MLRUNS / "none")
-
-
-def _recorded(folder: Path, metadata: Mapping[str, object]) -> MlflowRun | None:
-    """Return the MLflow run that the metadata names, else the last finished one."""
+def _metrics_of(folder: Path, metadata: Mapping[str, object]) -> Path | None:
+    """Return the folder of the metrics by step, of the MLflow run that the metadata names."""
     mlruns = folder / MLRUNS
     named = [run for run in recorded_runs(mlruns) if run.run_id == metadata.get("mlflow_run_id")]
-    return named[0] if named else finished_run(mlruns, str(metadata.get("run_id")))
-
-
-def _metrics_of(folder: Path, metadata: Mapping[str, object]) -> Path | None:
-    """Return the folder of the metrics that MLflow kept by step."""
-    found = _recorded(folder, metadata)
+    found = named[0] if named else finished_run(mlruns, str(metadata.get("run_id")))
     return found.folder / "metrics" if found else None
 
 

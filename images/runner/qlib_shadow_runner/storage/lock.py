@@ -29,6 +29,7 @@ from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import read_json_object, write_atomically
 from qlib_shadow_runner.storage.mounts import is_local
+from qlib_shadow_runner.storage.untrusted import open_for_writing
 from qlib_shadow_runner.storage.volume import make_folder
 from qlib_shadow_runner.texts import print_line
 
@@ -70,7 +71,7 @@ def locked(canonical: Path, options: WaitOptions | None = None) -> Iterator[Call
     waiter = _Waiter(canonical, options or WaitOptions())
     path = canonical.with_name(f".{canonical.name}.lock")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+        descriptor = open_for_writing(path, os.O_RDWR)
     except OSError as error:
         raise from_os_error(error) from error
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import ARTIFACTS, DEFAULT_DATA, ENV_DATA, ENV_PRICES, Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.storage.relative_names import name_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,11 @@ class Volume:
             raise StageError(
                 Reason.INVALID_SPEC, f'"{path}" must be a path under {DEFAULT_DATA}, without ".."'
             )
-        return self.mount.joinpath(*inside.parts[2:])
+        below = inside.parts[2:]
+        fault = name_fault("/".join(below)) if below else None
+        if fault:
+            raise StageError(Reason.INVALID_SPEC, f"{path!r} is not a path on the volume: {fault}")
+        return self.mount.joinpath(*below)
 
     def name(self, path: Path) -> str:
         """Return a path of this machine as the cluster sees it."""
@@ -54,6 +59,18 @@ class Volume:
     def run_folder(self, run_id: str) -> Path:
         """Return the folder of a run."""
         return self.mount / ARTIFACTS / run_id
+
+
+def real_path(path: Path) -> Path:
+    """Return the path without links; of a link to itself the path as it is, where `resolve` would raise."""
+    return Path(os.path.realpath(path))
+
+
+def make_own_folder(path: Path) -> None:
+    """Create a folder in which a run writes, or raise where a link would lead its writes elsewhere."""
+    make_folder(path)
+    if path.is_symlink():
+        raise StageError(Reason.VOLUME_NOT_WRITABLE, f"{path} is a link where a folder is needed. Remove it.")
 
 
 def make_folder(path: Path) -> None:

@@ -126,7 +126,7 @@ def details(run: ListedRun, now: datetime) -> Details:
     return Details(
         run_id=run.run_id,
         status=run.status,
-        message=next((stage.message for stage in reversed(stages) if stage.message), ""),
+        message=run.damage or next((stage.message for stage in reversed(stages) if stage.message), ""),
         stages=stages,
         tiles=[_tile(run, *one) for one in FIGURES],
         dataset=_dataset(metadata),

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
 from scipy.fft import dct  # type: ignore[import-untyped]
 from scipy.stats import kurtosis, norm, pearsonr, skew, spearmanr  # type: ignore[import-untyped]
 
-from qlib_shadow_runner.analysis.pickles import read_opaquely
+from qlib_shadow_runner.pickles.arrays import day_of
+from qlib_shadow_runner.pickles.machine import read_pickle
+from qlib_shadow_runner.pickles.nodes import state_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from qlib_shadow_runner.pickles.nodes import Pairs
 
 YEAR = 252
 
@@ -132,11 +136,14 @@ def trades(artifacts: Path) -> list[tuple[str, str, float]]:
     """Return day, instrument and change of the shares, from the positions of each two days."""
     found: list[tuple[str, str, float]] = []
     before: dict[str, float] = {}
-    positions = read_opaquely(artifacts / "portfolio_analysis/positions_normal_1day.pkl")
-    for day, one in positions.items():
-        now = {name: held["amount"] for name, held in one.state["position"].items() if name[0] == "S"}
+    content = (artifacts / "portfolio_analysis/positions_normal_1day.pkl").read_bytes()
+    for day, one in cast("Pairs", read_pickle(content)):
+        held = state_of(one)["position"].by_text()
+        now = {name: shares.by_text()["amount"] for name, shares in held.items() if name[0] == "S"}
         changes = {name: now.get(name, 0) - before.get(name, 0) for name in before.keys() | now.keys()}
-        found += [(f"{day:%Y-%m-%d}", name, change) for name, change in changes.items() if change]
+        found += [
+            (str(np.datetime64(day_of(day), "D")), name, change) for name, change in changes.items() if change
+        ]
         before = now
     return found
 

@@ -6,8 +6,10 @@ tests hold reports to what the real ones leave.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
+import shutil
 import sys
 from dataclasses import dataclass
 from types import ModuleType
@@ -17,11 +19,15 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
-from qlib_shadow_runner.contract import ARTIFACTS, Metrics
+from qlib_shadow_runner.contract import ARTIFACTS
+from qlib_shadow_runner.export.metrics import compute_metrics
+from qlib_shadow_runner.tables.conversion import convert
+from qlib_shadow_runner.tables.files import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
+
+    from qlib_shadow_runner.tables.layout import Tables
 
 MLFLOW_RUN = "0" * 31 + "1"
 FIELDS = ("open", "high", "low", "close", "volume", "factor", "change")
@@ -128,6 +134,11 @@ def foreign(path: str, **state: object) -> object:
 
 
 def dump(target: Path, value: object, *classes: object) -> None:
+    """Write something with objects whose modules are not there."""
+    target.write_bytes(dumped(value, *classes))
+
+
+def dumped(value: object, *classes: object) -> bytes:
     """Pickle something with objects whose modules are not there."""
     modules: dict[str, ModuleType] = {}
     for one in classes:
@@ -138,7 +149,7 @@ def dump(target: Path, value: object, *classes: object) -> None:
             modules.setdefault(name, ModuleType(name))
         setattr(modules[kind.__module__], kind.__name__, kind)
     with patch.dict(sys.modules, modules):
-        target.write_bytes(pickle.dumps(value))
+        return pickle.dumps(value)
 
 
 def metadata(run_id: str, shape: Shape) -> dict[str, object]:
@@ -183,10 +194,10 @@ def make_run(data: Path, run_id: str = "made", shape: Shape | None = None, **mor
         (artifacts / name).mkdir(parents=True)
     (artifacts.parent / "meta.yaml").write_text("artifact_uri: x\nstatus: 3\nstart_time: 1\n")
     (folder / "mlruns" / "1" / "meta.yaml").write_text(f"name: {run_id}\n")
-    report = report_table(shape)
     write_metrics(artifacts.parent / "metrics")
-    write_artifacts(artifacts, report, shape)
-    figures = figures_of(report, artifacts)
+    write_artifacts(artifacts, report_table(shape), shape)
+    tables = convert(folder, artifacts)
+    figures = compute_metrics(tables)
     (folder / "metrics.json").write_text(json.dumps({"runId": run_id, **figures}))
     (folder / "results").mkdir()
     (folder / "results" / "qrun.json").write_text(json.dumps({"metrics": figures}))
@@ -194,7 +205,26 @@ def make_run(data: Path, run_id: str = "made", shape: Shape | None = None, **mor
         f"task:\n  model: {{kwargs: {{seed: {shape.seed}, num_threads: 2}}}}\n"
     )
     (folder / "RUN_METADATA.json").write_text(json.dumps({**metadata(run_id, shape), **more}))
+    write_tables(folder, tables)
     return folder
+
+
+def without_tables(folder: Path) -> None:
+    """Leave a made run as one that is older than tables, or that ended before it wrote them."""
+    shutil.rmtree(folder / "tables")
+    document = json.loads((folder / "RUN_METADATA.json").read_bytes())
+    (folder / "RUN_METADATA.json").write_text(json.dumps({**document, "outputs": {}}))
+
+
+def write_tables(folder: Path, tables: Tables | None = None) -> None:
+    """Write the tables of a made run, whose pickles may have been changed, as the export does."""
+    contents = encode(tables or convert(folder, artifacts_of(folder)))
+    (folder / "tables").mkdir(exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    outputs = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    document = json.loads((folder / "RUN_METADATA.json").read_bytes())
+    (folder / "RUN_METADATA.json").write_text(json.dumps({**document, "outputs": outputs}))
 
 
 def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None:
@@ -268,15 +298,6 @@ def write_dataset(data: Path, folder: Path, shape: Shape) -> Path:
             bars = volume if field == "volume" else closes
             np.concatenate([[0], bars]).astype("<f4").tofile(place / f"{field}.day.bin")
     return home
-
-
-def figures_of(report: pd.DataFrame, artifacts: Path) -> Mapping[str, float]:
-    """Return what the export writes into metrics.json."""
-    from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
-
-    del report
-    found: Metrics = compute_metrics(artifacts)
-    return {name: float(str(value)) for name, value in found.items()}
 
 
 def artifacts_of(folder: Path) -> Path:

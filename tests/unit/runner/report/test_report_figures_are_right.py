@@ -23,6 +23,7 @@ from qlib_shadow_runner.export.ranked_signals import rank_signals
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.report.comparison import MEASURES
 from qlib_shadow_runner.stages.qrun import headline
+from qlib_shadow_runner.tables.files import read_tables
 from qlib_shadow_runner.ui.details import FIGURES
 
 if TYPE_CHECKING:
@@ -287,11 +288,11 @@ ASKED = {
 
 def test_summary_and_page_have_the_same_figures(made: Made):
     """Months, features, ranks, holdings and the worst signals, in Markdown."""
-    page, artifacts = read_page(made.page.read_text()), artifacts_of(made.folder)
+    page, tables = read_page(made.page.read_text()), read_tables(made.folder, read_metadata(made.folder))
     run = {**read_metadata(made.folder), **ASKED}
-    figures = ReportMaterial(Outputs(artifacts), RunFacts.of(run)).figures
-    signals = rank_signals(artifacts)
-    text = render_summary(run, compute_metrics(artifacts), figures, signals, "signals_ranked.parquet")
+    figures = ReportMaterial(Outputs(tables), RunFacts.of(run)).figures
+    signals = rank_signals(tables)
+    text = render_summary(run, compute_metrics(tables), figures, signals, "signals_ranked.parquet")
     told = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     for name, table in (("percent, after costs", figures.months), ("mean IC, hundredths", figures.ic_months)):
         first = next(place for place, cells in enumerate(told) if cells[0] == name)

@@ -29,9 +29,9 @@ REGIONS: Final = ("us", "cn", "tw")
 
 
 CHECKS: Final = (
-    *("calendar_order", "bin_bounds", "invalid_prices", "weekend_days", "missing_days", "missing_values"),
-    *("high_low", "split_jumps", "unadjusted", "partial_end", "duplicate_rows", "rejected_rows"),
-    "stale_end",
+    *("calendar_order", "bin_bounds", "invalid_prices", "no_prices", "weekend_days", "missing_days"),
+    *("missing_values", "high_low", "split_jumps", "unadjusted", "partial_end", "duplicate_rows"),
+    *("rejected_rows", "stale_end"),
 )
 """The names of the checks in dataset/quality."""
 

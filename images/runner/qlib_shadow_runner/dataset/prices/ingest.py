@@ -8,6 +8,7 @@ import numpy as np
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.spec.sources import Adjust
+from qlib_shadow_runner.dataset.free_space import BLOCK, require_space
 from qlib_shadow_runner.dataset.prices.adjust import Adjustment, change, scaled
 from qlib_shadow_runner.dataset.prices.bars import LEAST, MOST, bars_of, check_duplicates
 from qlib_shadow_runner.dataset.prices.column_notes import note_columns
@@ -20,6 +21,8 @@ from qlib_shadow_runner.dataset.prices.price_rows import read_part
 from qlib_shadow_runner.dataset.prices.symbols import Symbols, clean
 from qlib_shadow_runner.dataset.prices.unadjusted import check_files, symbols_without
 from qlib_shadow_runner.dataset.prices.write_qlib import Writer
+from qlib_shadow_runner.dataset.qlib_layout import FLOAT_BYTES
+from qlib_shadow_runner.process.memory_limit import require_memory
 from qlib_shadow_runner.refusals import refuse
 from qlib_shadow_runner.texts import did_you_mean
 
@@ -38,6 +41,10 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
 
 INDEX: Final = "^"
+SLOT: Final = 28
+"""The least bytes of memory for a day of a symbol: three columns, and one of them as it is written."""
+FIELDS: Final = 7
+"""The least files of a symbol."""
 WHERE: Final = "spec.dataset.source.prices"
 
 
@@ -51,6 +58,7 @@ def ingest(files: Sequence[Path], names: Sequence[str], folder: Path, options: P
     _check_some(parts, bars, indices, notes)
     kept = list(zip(parts, bars, strict=True))
     grid = make_grid([(part.days[mask], part.codes[mask]) for part, mask in kept], len(symbols.names))
+    _require_room(grid, folder)
     places = [grid.places(part.days[mask], part.codes[mask]) for part, mask in kept]
     only = parts[0].file if len(parts) == 1 else None
     check_duplicates(places, grid, symbols.names, file=only, options=options, notes=notes)
@@ -91,6 +99,14 @@ def _check_some(parts: Sequence[PriceRows], bars: Sequence[Mask], indices: Mask,
             f"has no bar of a symbol that can be held: of {rows(notes.rows)}, {notes.without_close} lack a "
             f"close, {notes.suspended} a volume; symbols with {INDEX} in front and benchmarks are not held.",
         )
+
+
+def _require_room(grid: Grid, folder: Path) -> None:
+    """Refuse a dataset that does not fit, before it is made: few rows may span many days of many symbols."""
+    what = f"the dataset of {int(grid.alive.sum()):,} symbols over {len(grid.days):,} days"
+    require_memory(grid.size * SLOT, what)
+    sizes = -(-FLOAT_BYTES * grid.lengths // BLOCK) * BLOCK
+    require_space(folder, FIELDS * int(sizes.sum()), what)
 
 
 class _Columns:

@@ -12,6 +12,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, listed
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.storage.listed_files import sha256_of
+from qlib_shadow_runner.storage.volume import real_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +33,10 @@ def price_files(place: Path, mount: Path, name: str) -> list[Path]:
     try:
         files = _files(place, f"{name} on the volume", REMEDY)
         for path in [place, *files]:
-            if not path.resolve().is_relative_to(mount.resolve()):
-                broken(name, f"leads to {path.resolve()}, outside the volume. Copy it instead of linking it.")
+            if not real_path(path).is_relative_to(mount.resolve()):
+                broken(
+                    name, f"leads to {real_path(path)}, outside the volume. Copy it instead of linking it."
+                )
     except OSError as error:
         raise from_os_error(error) from error
     return files

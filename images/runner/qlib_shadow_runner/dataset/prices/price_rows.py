@@ -16,6 +16,7 @@ from qlib_shadow_runner.dataset.prices.other_columns import map_others, other_ro
 from qlib_shadow_runner.dataset.prices.parquet_files import ParquetFile
 from qlib_shadow_runner.dataset.prices.price_files import PARQUET, kind_of, stem
 from qlib_shadow_runner.dataset.prices.wide_tables import unfolded
+from qlib_shadow_runner.process.memory_limit import memory_ran_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +50,10 @@ class PriceRows:
         """Return a column by its role; all NaN where the file has no such column."""
         if role not in self.columns:
             return np.full(len(self.days), np.nan)
-        return self.table.numbers(self.columns[role])
+        try:
+            return self.table.numbers(self.columns[role])
+        except MemoryError as error:
+            raise memory_ran_out(self.file) from error
 
     def where(self, row: int) -> str:
         """Return a row's place for a message."""
@@ -58,6 +62,13 @@ class PriceRows:
 
 def read_part(path: Path, name: str, options: PricesSpec, symbols: Symbols) -> PriceRows:
     """Return the rows of a file with their keys read."""
+    try:
+        return _read_part(path, name, options, symbols)
+    except MemoryError as error:
+        raise memory_ran_out(name) from error
+
+
+def _read_part(path: Path, name: str, options: PricesSpec, symbols: Symbols) -> PriceRows:
     table = open_table(path, name)
     columns = columns_of(table, name, options)
     dates, tickers = table.keys(columns)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.dataset.compressed import FAULTS
 from qlib_shadow_runner.dataset.prices.column_roles import ROLES, plain
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def header_of_rows(
     try:
         with opened() as stream:
             rows = list(islice(csv.reader(codecs.getreader("utf-8-sig")(stream), delimiter=separator), 3))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error):
+    except (*FAULTS, csv.Error):
         return None  # reading the table reports it
     second = [cell.strip() for cell in rows[1]] if len(rows) > 1 else []
     if len(second) != len(names) or plain(second[0]) not in CORNERS or not all(second[1:]):

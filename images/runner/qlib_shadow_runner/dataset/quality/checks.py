@@ -52,6 +52,12 @@ RULES: Final[dict[str, QualityCheck]] = {
         "prices that are zero, negative or infinite",
         "Correct them at the source, or leave these bars out.",
     ),
+    "no_prices": QualityCheck(
+        CheckKind.SOURCE,
+        "ListedWithoutPrices",
+        "instruments that a list names and that have no close in features/",
+        "Qlib leaves them out. If there are many, files may be missing: compare them with the source.",
+    ),
     "weekend_days": QualityCheck(
         CheckKind.SOURCE,
         "WeekendInCalendar",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.dataset.fingerprint import dataset_files
+from qlib_shadow_runner.dataset.fingerprint import content_of, dataset_files
 from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
 from qlib_shadow_runner.dataset.qlib_layout import ALL, BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
 from qlib_shadow_runner.dataset.quality.checks import EXAMPLES, PLACES, Finding, Place
@@ -27,6 +27,7 @@ COUNTED: Final = (
     "calendar_order",
     "bin_bounds",
     "invalid_prices",
+    "no_prices",
     "weekend_days",
     "missing_days",
     "missing_values",
@@ -59,6 +60,7 @@ class Survey:
         self._found = {check: Finding(check, 0) for check in COUNTED}
         self._lives: list[tuple[int, int, str]] = []
         """The first and the last day with a close, and the name, of each instrument."""
+        self._without_close = set(self._spelling)
         self._adjusted_by, self._unadjusted = Notes.read_adjustment(dataset.folder)
         self._splits = SplitJumps()
         self._held = _held(dataset)
@@ -83,6 +85,8 @@ class Survey:
     def findings(self) -> list[Finding]:
         """Return all findings; call it after the last file."""
         self._finish_symbol()
+        without = sorted(self._spelling[home] for home in self._without_close)
+        self._count("no_prices", without, [Place(name) for name in without])
         self._check_ends()
         for name, start, jumps in self._splits.found(self._adjusted_by, self._unadjusted):
             self._count_days("split_jumps", jumps, start, name=name)
@@ -113,6 +117,7 @@ class Survey:
             self._check_prices(fields)
             self._check_range(fields)
             if "close" in fields:
+                self._without_close.discard(self._symbol)
                 self._check_gaps(*fields["close"])
                 self._check_values(fields)
                 self._splits.add(self._name, fields)
@@ -220,5 +225,5 @@ def survey(folder: Path) -> list[Finding]:
     counting = Survey(Dataset(folder))
     for name in dataset_files(folder):
         if name.endswith(BIN_SUFFIX):
-            counting.add(name, (folder / name).read_bytes())
+            counting.add(name, content_of(folder, name))
     return counting.findings()

@@ -135,3 +135,13 @@ def test_reshaping_that_the_page_shows_makes_files_that_are_read(
         assert convert(convert.place / "bars.parquet").bars == 8
         assert convert.lines("calendars/day.txt")[0] == "2024-01-02"
     assert len(blocks) == 3
+
+
+def test_wide_csv_file_with_a_long_first_line_is_read(convert: Converter):
+    """It names each symbol five times."""
+    fields, symbols = ("Open", "High", "Low", "Close", "Volume"), [f"SYM{n:037}" for n in range(330)]
+    lines = [["Ticker", *(symbol for symbol in symbols for _ in fields)], ["Price", *fields * len(symbols)]]
+    lines += [["2024-01-02", *["5"] * len(fields) * len(symbols)]]
+    first, *_ = text = [",".join(line) for line in lines]
+    assert len(first) > 65_536
+    assert convert(convert.csv("\n".join(text) + "\n")).bars == len(symbols)

@@ -13,7 +13,7 @@ from qlib_shadow_runner.dataset.manifest import DatasetOrigin, describe
 from qlib_shadow_runner.dataset.prices.conversion_notes import Count, Notes
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.quality.assess import age, assess, reassess
-from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, CheckKind, Finding, State
+from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, CheckKind, Finding, Place, State
 from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.dataset.quality.survey import survey
 from qlib_shadow_runner.dataset.synthetic import write_market
@@ -99,6 +99,21 @@ def test_impossible_prices_are_counted(folder: Path):
     found = counted(folder)["invalid_prices"]
     calendar = Dataset(folder).calendar
     assert found == Finding("invalid_prices", 3, [f"AAA open {calendar[day]}" for day in (3, 4, 5)])
+
+
+def test_listed_instruments_without_prices_are_counted(make_dataset: Callable[..., Dataset]):
+    """By the name in the list, while folders are in lower case. It warns, since Qlib leaves them out."""
+    universes = {"all": ("AAA", "BBB", "CON"), "some": ("aaa", "ZZZ")}
+    folder = make_dataset(DAYS, universes, without_features=("BBB", "ZZZ")).folder
+    (folder / "features" / "con").rename(folder / "features" / "_qlib_con")
+    assert counted(folder) == {
+        "no_prices": Finding("no_prices", 2, ["BBB", "ZZZ"], [Place("BBB"), Place("ZZZ")])
+    }
+    quality = assess(survey(folder))
+    assert quality.refusal is None
+    [warning] = quality.warnings
+    assert "no_prices found 2 instruments that a list names and that have no close" in warning
+    assert assess(survey(folder), Policy(("no_prices",))).refusal is not None
 
 
 def test_missing_days_are_counted(folder: Path):

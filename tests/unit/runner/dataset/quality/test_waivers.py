@@ -86,7 +86,7 @@ def test_each_finding_has_its_own_advice():
     [
         ({"finding": "split_jumps"}, "waive[0] lacks why"),
         ({"finding": "split_jump", "why": "x"}, 'did you mean "split_jumps"?'),
-        ({"finding": "invalid_prices", "why": "x"}, "must be one of weekend_days"),
+        ({"finding": "invalid_prices", "why": "x"}, "must be one of no_prices"),
         ({"finding": "split_jumps", "why": "x", "day": "29.9.2000"}, '"29.9.2000" is not a date'),
         (
             {"finding": "rejected_rows", "why": "x", "day": "2000-09-29"},
