@@ -83,7 +83,8 @@ def is_completed(volume: LocalVolume, undisturbed: LocalVolume) -> None:
     assert volume.outputs() == undisturbed.outputs()
     assert set(volume.outputs()) == set(OUTPUTS)
     assert volume.running() == []
-    assert not list(volume.folder().glob(".*tmp"))
+    assert not list(volume.folder().rglob(".*.tmp"))
+    assert not list((volume.home / "work").iterdir())
     assert not (volume.folder() / ".checkpoints").exists()
 
 

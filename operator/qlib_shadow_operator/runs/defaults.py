@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.deadlines import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,12 +29,12 @@ STAGE_DEFAULTS: Final[Mapping[Stage, StageDefaults]] = MappingProxyType(
     {
         Stage.DOWNLOAD: StageDefaults(
             resources={"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
-            active_deadline_seconds=3600,
+            active_deadline_seconds=DEFAULT_SECONDS[Stage.DOWNLOAD],
         ),
         Stage.QRUN: StageDefaults(
             # Alpha158 on 500 US symbols since 2008 peaks at 3.9 GB.
             resources={"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "8Gi"}},
-            active_deadline_seconds=4 * 3600,
+            active_deadline_seconds=DEFAULT_SECONDS[Stage.QRUN],
         ),
     }
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from qlib_shadow_runner.contract import STDERR_FILE, Stage
+from qlib_shadow_runner.contract import STDERR_FILE, Stage, deadlines
+from qlib_shadow_runner.contract.deadlines import more_time, past_deadline
 
 
 class OperatorReason(StrEnum):
@@ -29,7 +30,7 @@ class OperatorReason(StrEnum):
     # a stage that does not end
     POD_DOES_NOT_END = "PodDoesNotEnd"
     # a stage that ended without a result
-    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    DEADLINE_EXCEEDED = deadlines.DEADLINE_EXCEEDED
     EVICTED = "Evicted"
     CONTAINER_FAILED = "ContainerFailed"
     JOB_FAILED = "JobFailed"
@@ -242,18 +243,13 @@ def pod_does_not_end(pod: str, node: str, namespace: str) -> str:
 
 def deadline_exceeded_by_pod(stage: Stage, seconds: int, stuck: str) -> str:
     """The Job's active deadline has passed while its pod did not stop."""
-    return f"{_past_deadline(stage, seconds)}: {stuck}"
+    return f"{past_deadline(stage, seconds)}: {stuck}"
 
 
 def deadline_exceeded(stage: Stage, seconds: int, waiting: str | None) -> str:
     """The Job's active deadline has passed."""
-    what = _past_deadline(stage, seconds)
     why = f"; it never started: {waiting}" if waiting else ""
-    return f"{what}{why}. Raise stages.{stage}.activeDeadlineSeconds, or give the stage more CPU"
-
-
-def _past_deadline(stage: Stage, seconds: int) -> str:
-    return f"stage {stage} did not finish within its {seconds} s deadline"
+    return f"{past_deadline(stage, seconds)}{why}. {more_time(stage)}"
 
 
 def out_of_memory(stage: Stage, limit: str | None, tail: str = "") -> str:

@@ -13,12 +13,14 @@ import yaml
 
 from qlib_shadow_operator.runs.names import GROUP
 from qlib_shadow_runner.contract import API_VERSION, KIND
+from qlib_shadow_runner.contract.yaml_limits import Unreadable, YamlLimits
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
 E = TypeVar("E", bound=StrEnum)
 
+LIMITS: Final = YamlLimits(nodes=10_000, depth=50)
 NAME: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 NAME_MAX: Final = 49
 """With the time appended, a run's name has at most 63 characters."""
@@ -90,9 +92,12 @@ def parse_schedule(text: str) -> Schedule:
 
 def _load(text: str) -> object:
     try:
+        LIMITS.check(yaml.parse(text, _Loader))
         found = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
         # Values that JSON cannot express (dates, sets, bytes, NaN) cannot be sent to the API server.
         return json.loads(json.dumps(found, allow_nan=False))
+    except Unreadable as error:
+        raise ScheduleError(f"the schedule {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 Page = Callable[[], tuple[HTTPStatus, str, bytes]]
 """Returns a status, a content type and a body."""
 PATIENCE: Final = 10.0
-"""Seconds that a client may take to send its request."""
+"""Seconds that a client may send and read nothing."""
+MOST_CLIENTS: Final = 32
+"""Each has a thread; Prometheus and the kubelet are three."""
 
 
 class PortTakenError(Exception):
@@ -31,9 +35,12 @@ class Endpoint(ThreadingHTTPServer):
     """Listens on all addresses, IPv4 and IPv6 where both exist."""
 
     daemon_threads = True
+    request_queue_size = 2 * MOST_CLIENTS
 
     def __init__(self, port: int, pages: Mapping[str, Page]) -> None:
         self.pages = pages
+        self._clients: dict[socket.socket, None] = {}
+        self._changing = threading.Lock()
         both = socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if both else socket.AF_INET
         try:
@@ -49,6 +56,28 @@ class Endpoint(ThreadingHTTPServer):
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread; of too many clients, end the one that came first."""
+        with self._changing:
+            self._clients[request] = None
+            first = next(iter(self._clients)) if len(self._clients) > MOST_CLIENTS else None
+            if first is not None:
+                del self._clients[first]
+                with contextlib.suppress(OSError):  # it has gone
+                    first.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a client that was answered or has gone."""
+        with self._changing:
+            self._clients.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log errors of the pages; that a client has gone is none."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _RequestHandler(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import urllib.error
@@ -13,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from qlib_shadow_operator.loop.probes import ProbeResult
+from qlib_shadow_operator.telemetry import endpoint
 from qlib_shadow_operator.telemetry.endpoint import Endpoint, PortTakenError, metrics_page, report_page
 
 if TYPE_CHECKING:
@@ -27,10 +29,10 @@ def address() -> Iterator[str]:
     registry = CollectorRegistry()
     Counter("things", "Things.", registry=registry).inc()
     pages = {path: report_page(partial(REPORTS.__getitem__, path)) for path in REPORTS}
-    endpoint = Endpoint(0, {**pages, "/metrics": metrics_page(registry)})
-    yield f"http://127.0.0.1:{endpoint.server_port}"
-    endpoint.shutdown()
-    endpoint.server_close()
+    server = Endpoint(0, {**pages, "/metrics": metrics_page(registry)})
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 def get(address: str) -> tuple[int, str, str]:
@@ -74,6 +76,18 @@ def test_endpoint_listens_on_ipv4_and_ipv6(address: str):
     """A cluster may use IPv4 or IPv6."""
     hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
     assert [get(address.replace("127.0.0.1", host) + "/well")[0] for host in hosts] == [200] * len(hosts)
+
+
+def test_clients_that_send_nothing_keep_no_other_from_an_answer(
+    address: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Of too many, those that came first are ended."""
+    monkeypatch.setattr(endpoint._RequestHandler, "timeout", 600)
+    connect = partial(socket.create_connection, ("127.0.0.1", int(address.rpartition(":")[2])), 10)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect()) for _ in range(endpoint.MOST_CLIENTS + 9)]
+        assert get(f"{address}/well")[0] == 200
+        assert [client.recv(1) for client in clients[:9]] == [b""] * 9
 
 
 def test_taken_port_is_one_sentence():

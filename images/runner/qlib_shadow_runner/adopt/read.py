@@ -13,8 +13,9 @@ import jinja2
 from jinja2 import nodes
 
 from qlib_shadow_runner.adopt.report import RefusedError
+from qlib_shadow_runner.contract.yaml_limits import Unreadable
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.bounded_yaml import Unreadable, load_bounded
+from qlib_shadow_runner.workflow.bounded_yaml import load_bounded
 from qlib_shadow_runner.workflow.filling import fill
 from qlib_shadow_runner.workflow.read_yaml import MARKS
 from qlib_shadow_runner.workflow.templates import LARGEST, Template

@@ -12,6 +12,11 @@ from qlib_shadow_runner.errors import StageError
 UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 DAYS: Final = re.compile(r"\d{1,6}(?:\.\d{1,9})?", re.ASCII)
+DURATION: Final = re.compile(r"([1-9]\d{0,6})(s|m|h|d)?", re.ASCII)
+LONGEST: Final = 30 * 86_400
+"""As in the spec."""
+SECONDS: Final = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+NONE: Final = "none"
 COUNT: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -41,3 +46,17 @@ def size(text: str | None, option: str) -> int | None:
     if not found:
         raise StageError(Reason.INVALID_SPEC, f'{option} must be a size such as 500M or 10G, not "{text}"')
     return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+def duration(text: str, option: str) -> int | None:
+    """Return a number of seconds; None where there is to be no limit."""
+    if text == NONE:
+        return None
+    found = DURATION.fullmatch(text)
+    seconds = int(found[1]) * SECONDS[found[2]] if found else 0
+    if not 1 <= seconds <= LONGEST:
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f'{option} must be a time of at most 30d, such as 90s, 45m or 8h, or {NONE}, not "{text}"',
+        )
+    return seconds

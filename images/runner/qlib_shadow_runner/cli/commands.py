@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from qlib_shadow_runner.cli.options import (
     DATA,
     DATA_IF_GIVEN,
+    DEADLINE,
     FILE,
     JSON,
     PRICES,
@@ -62,17 +63,19 @@ COMMANDS: Final[Mapping[str, Command]] = {
                 action="store_true",
                 help="continue the newest run of this file that was interrupted or failed, where it stopped",
             ),
+            DEADLINE,
             JSON,
         ),
         """\
 A runId in the spec names the run folder. The same manifest can be run again with the same runId: the run
 continues where it was interrupted. Without a runId each call is a new run, and --resume continues the last.
-A changed manifest is another run.""",
+A changed manifest is another run. A stage that is not done within its deadline is stopped; the run can be
+continued.""",
     ),
     "download": Command(
         "cli.download:download_here",
         "make or verify the dataset of a QlibShadowRun, without training",
-        (FILE, PRICES, DATA, JSON),
+        (FILE, PRICES, DATA, DEADLINE, JSON),
         "The log is kept in a run folder of its own; the spec's runId stays free for the run.",
     ),
     "validate": Command(

@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cli.deadline import deadlines
 from qlib_shadow_runner.cli.local_run import Interruption, LocalRunOptions, report_failure, run_stage_here
 from qlib_shadow_runner.cli.prices_in_place import volume_with
 from qlib_shadow_runner.cli.printing import print_json
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.storage.volume import Volume
 
 
-def download_here(file: Path, data: Path, *, prices: Path | None, as_json: bool) -> int:
+def download_here(file: Path, data: Path, *, prices: Path | None, deadline: str | None, as_json: bool) -> int:
     """Run the download stage alone, in a run folder of its own that keeps the log."""
     manifest, now = load_manifest(file), datetime.now(UTC)
+    limits = deadlines(manifest.parse(), deadline)
     volume = volume_with(data, manifest, prices)
     stage = next((one for one in stages_of(manifest.spec) if STAGES[one].dataset is Access.WRITTEN), None)
     if stage is None:
@@ -37,7 +39,7 @@ def download_here(file: Path, data: Path, *, prices: Path | None, as_json: bool)
     make_folder(volume.mount)
     folder = RunFolder(volume.run_folder(request["runId"]))
     with Interruption() as interruption:
-        result = run_stage_here(stage, request, volume, interruption, LocalRunOptions(as_json))
+        result = run_stage_here(stage, request, volume, interruption, LocalRunOptions(as_json, limits))
         if result["exitCode"] != ExitCode.DONE:
             return report_failure(result, folder.path, interruption, as_json=as_json)
     folder.update_metadata(

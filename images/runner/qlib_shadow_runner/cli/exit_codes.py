@@ -17,6 +17,6 @@ EXIT_CODES: Final = {
     14: "the volume is full",
     INTERRUPTED_BY_HAND: "interrupted by hand (Ctrl-C)",
     137: "out of memory",
-    143: "told to stop (SIGTERM)",
+    143: "told to stop (SIGTERM), or not done within its deadline",
 }
 """A command that runs stages ends with the code of the stage that failed."""

@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from qlib_shadow_runner.cli.deadline import deadlines
 from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND
 from qlib_shadow_runner.cli.options import default_data
 from qlib_shadow_runner.cli.prices_in_place import volume_with
@@ -41,7 +41,9 @@ from qlib_shadow_runner.contract import (
 )
 from qlib_shadow_runner.contract.stages import stages_of
 from qlib_shadow_runner.process.supervisor import out_of_memory
+from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.storage.scratch import scratch_folder
 from qlib_shadow_runner.storage.volume import make_folder
 from qlib_shadow_runner.verify import AcceptanceLine, verify_run
 
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
 
+    from qlib_shadow_runner.cli.deadline import Deadline
     from qlib_shadow_runner.cli.stage_progress import Display
     from qlib_shadow_runner.contract import Request
     from qlib_shadow_runner.storage.volume import Volume
@@ -99,10 +102,12 @@ def run_locally(
     template: Path | None,
     prices: Path | None,
     resume: bool,
+    deadline: str | None,
     as_json: bool,
 ) -> int:
     """Run every stage of a manifest, then verify the run."""
     manifest = load_manifest(file)
+    limits = deadlines(manifest.parse(), deadline)
     own_template = user_template_text(manifest, template)
     continued = run_to_continue(manifest, own_template, data) if resume else None
     request = manifest.request(datetime.now(UTC), own_template, continued)
@@ -113,7 +118,7 @@ def run_locally(
         if not as_json:
             sys.stdout.write(f"{request['runId']}{'  continued' if is_continued(folder) else ''}\n")
             sys.stdout.flush()
-        code = _all_stages(request, volume, LocalRunOptions(as_json, own_template, lock))
+        code = _all_stages(request, volume, LocalRunOptions(as_json, limits, own_template, lock))
     if code in (INTERRUPTED_BY_HAND, ExitCode.INTERRUPTED) and not as_json:
         flag = "" if manifest.parse().run_id else " --resume"
         where = "" if data == default_data() else f" --data {data}"
@@ -126,6 +131,7 @@ class LocalRunOptions:
     """How the stages of one run are run."""
 
     quiet: bool
+    deadlines: Mapping[Stage, Deadline]
     template: str | None = None
     lock: int | None = None
     """The descriptor of the run folder's lock, which the stages inherit."""
@@ -154,20 +160,24 @@ def run_stage_here(
     stage: Stage, request: Request, volume: Volume, interruption: Interruption, options: LocalRunOptions
 ) -> Mapping[str, object]:
     """Run one stage as a process, as a Job would, and return its result."""
-    with tempfile.TemporaryDirectory(prefix="qlib-shadow-") as temporary:
-        message = Path(temporary, "result.json")
+    deadline = options.deadlines[stage]
+    with scratch_folder("qlib-shadow-") as temporary:
+        message = temporary / "result.json"
         environ = {
             **os.environ,
             ENV_REQUEST: json.dumps(request),
             ENV_DATA: str(volume.mount),
             ENV_PRICES: str(volume.prices or ""),
-            ENV_WORK: temporary,
+            ENV_WORK: str(temporary),
             ENV_TERMINATION_LOG: str(message),
             **({} if options.template is None else {ENV_TEMPLATE: options.template}),
         }
         with display_for(stage, quiet=options.quiet) as display:
-            code = _watch(_start(stage, environ, options), display, interruption)
+            code = _watch(_start(stage, environ, options), display, interruption, deadline)
             result = read_json_object(message) or _without_result(stage, code)
+            if deadline.passed and code != ExitCode.DONE:
+                result = deadline.result(result)
+                deadline.record(RunFolder(volume.run_folder(request["runId"])), result)
             display.close(str(result["message"]), failed=code != ExitCode.DONE)
     return result
 
@@ -186,9 +196,11 @@ def _start(stage: Stage, environ: Mapping[str, str], options: LocalRunOptions) -
     )
 
 
-def _watch(child: subprocess.Popen[str], display: Display, interruption: Interruption) -> int:
+def _watch(
+    child: subprocess.Popen[str], display: Display, interruption: Interruption, deadline: Deadline
+) -> int:
     """Show what a stage prints until it ends; return its exit code."""
-    with child, interruption.reaches(child):
+    with deadline.ends(child), child, interruption.reaches(child):
         assert child.stdout is not None, "stdout is a pipe"
         for line in child.stdout:
             display.line(line)

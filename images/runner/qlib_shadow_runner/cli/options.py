@@ -92,3 +92,9 @@ JSON: Final = option(
     action="store_true",
     help="print JSON and nothing else; failures as {reason, message, exitCode}",
 )
+DEADLINE: Final = option(
+    "--deadline",
+    metavar="TIME",
+    help="how long each stage may take, such as 45m or 8h, or none (default: "
+    "stages.<stage>.activeDeadlineSeconds of the spec, else 1h for download and 4h for qrun)",
+)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli import amounts
+from qlib_shadow_runner.cli.leftovers import left_in_run_folders
 from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.versions import canonical_of, find_datasets, find_users, why_kept
 from qlib_shadow_runner.contract import ExitCode, Reason
@@ -56,7 +57,7 @@ class PruneItem:
     """Something on the volume that is removed or kept."""
 
     kind: str
-    """run, dataset, or leftover (of an interrupted removal)."""
+    """run, dataset, or leftover (of a killed process)."""
     path: str
     size: int
     why: str = ""
@@ -193,6 +194,8 @@ def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, summary: Prun
         name = name_before_removal(path)
         if name is not None and run_id_fault(name) is None:
             _remove_leftover(path, summary)
+    for path in left_in_run_folders(volume):
+        _remove_leftover(path, summary)
     runs = [(run, run.size) for run in all_runs(volume)]
     for run, size in choose(runs, criteria, now):
         if not summary.dry_run:
@@ -205,6 +208,8 @@ def _prune_runs(volume: Volume, criteria: Criteria, now: datetime, summary: Prun
 
 def _prune_datasets(volume: Volume, now: datetime, summary: PruneSummary) -> None:
     datasets, users = find_datasets(volume), find_users(volume, now)
+    for path in datasets.drafts:
+        _remove_leftover(path, summary)
     for path in datasets.leftovers:
         if summary.dry_run:
             _remove_leftover(path, summary)
@@ -237,9 +242,10 @@ def _remove_version(volume: Volume, version: Path, now: datetime, summary: Prune
 
 
 def _remove_leftover(path: Path, summary: PruneSummary) -> None:
-    size = folder_size(path) if path.is_dir() else path.stat().st_size
+    is_folder = path.is_dir() and not path.is_symlink()
+    size = folder_size(path) if is_folder else path.lstat().st_size
     if not summary.dry_run:
-        if path.is_dir():
+        if is_folder:
             delete(path)
         else:
             path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import yaml
 
 from qlib_shadow_runner.contract import API_VERSION, KIND, LOCAL_NAMESPACE, RUN_ID_MAX, Reason, Request
 from qlib_shadow_runner.contract.spec import QUESTION
+from qlib_shadow_runner.contract.yaml_limits import LARGEST, Unreadable, YamlLimits
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.refusals import mapping
 from qlib_shadow_runner.spec import RunSpec, parse_spec
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOP_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+LIMITS: Final = YamlLimits(nodes=10_000, depth=50)
+"""A file with all manifests of this project beside the run has a third of these."""
 NAME: Final = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 NAME_MAX: Final = 253
 
@@ -134,17 +137,24 @@ def manifest_faults(path: Path, document: Mapping[str, object]) -> list[StageErr
 def read_documents(path: Path) -> list[Mapping[str, object]]:
     """Return every document of a file; the file may be a pipe, which can be read only once."""
     try:
-        content = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            raw = stream.read(LARGEST + 1)
+        content = raw.decode() if len(raw) <= LARGEST else ""
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not text"
         raise _fault(path, f"cannot be read: {what}") from error
+    if len(raw) > LARGEST:
+        raise _fault(path, f"holds more than {LARGEST:,} bytes; shorten it")
     if _is_for_qrun(content):
         raise _fault(
             path,
             f"is a workflow for qrun, not a QlibShadowRun; make one of it with: qlib-shadow adopt {path}",
         )
     try:
+        LIMITS.check(yaml.parse(content, _StrictLoader))
         documents = [document for document in yaml.load_all(content, _StrictLoader) if document is not None]
+    except Unreadable as error:
+        raise _fault(path, str(error)) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

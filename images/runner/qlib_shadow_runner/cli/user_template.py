@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from qlib_shadow_runner.contract import LOCAL_NAMESPACE, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean, ended
-from qlib_shadow_runner.workflow.templates import Template, find_template, own_template
+from qlib_shadow_runner.workflow.templates import LARGEST, Template, find_template, own_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,8 @@ def template_of(manifest: RunManifest, file: Path | None) -> Template:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open(encoding="utf-8") as stream:
+            return stream.read(LARGEST + 1)  # enough to see that it is too large
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not text"
         _refuse(f"--template {file} cannot be read: {what}.")

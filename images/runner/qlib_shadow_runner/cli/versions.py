@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.cli.leftovers import dataset_of_build
 from qlib_shadow_runner.dataset.fingerprint import SHORT
 from qlib_shadow_runner.dataset.manifest import SUFFIX, DatasetManifest, manifest_path
 from qlib_shadow_runner.dataset.publish import has_content
 from qlib_shadow_runner.dataset.qlib_layout import looks_like_dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import ListedRun, all_runs, artifacts_root
+from qlib_shadow_runner.storage.drafts import abandoned_drafts
 from qlib_shadow_runner.storage.removal import name_before_removal
 from qlib_shadow_runner.storage.volume import real_path
 
@@ -37,8 +39,10 @@ class Datasets:
     versions: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
-    """What an interrupted removal left, renamed folders and manifests without their version; and the empty
-    folders that the kubelet makes where a pod mounts a version that is not there."""
+    """What an interrupted removal or build left, renamed folders and manifests without their version; and the
+    empty folders that the kubelet makes where a pod mounts a version that is not there."""
+    drafts: list[Path] = field(default_factory=list)
+    """What killed processes were writing; no lock of a dataset guards it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class VersionUsers:
 
 def canonical_of(path: Path) -> Path:
     """Return the path of the dataset that a version belongs to; the lock of that path guards the version."""
+    building = dataset_of_build(path)
+    if building is not None:
+        return path.with_name(building)
     name = name_before_removal(path) or path.name.removesuffix(SUFFIX)
     found = VERSION.fullmatch(name)
     assert found is not None, "the path is that of a version"
@@ -69,6 +76,10 @@ def find_datasets(volume: Volume) -> Datasets:
         found.links += [path for path in (*paths, *(here / name for name in files)) if path.is_symlink()]
         found.versions += [path for path in paths if _is_version(path)]
         found.leftovers += [path for path in paths if VERSION.fullmatch(name_before_removal(path) or "")]
+        found.leftovers += [
+            path for path in (*paths, *(here / name for name in files)) if dataset_of_build(path)
+        ]
+        found.drafts += abandoned_drafts(here)
         found.leftovers += [path for path in paths if _is_empty_version(path)]
         found.leftovers += [here / name for name in files if _lost_its_version(here / name)]
         folders[:] = sorted(path.name for path in paths if path != runs and _is_open(path))

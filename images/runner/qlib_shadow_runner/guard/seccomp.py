@@ -1,8 +1,9 @@
 """No Internet sockets for this process and what it starts, by a system call filter.
 
 The filter checks numbers only, such as the family of a socket, because no other thread can change them after
-the check. Where the kernel can notify a supervisor (5.9 and later), every attempt is reported; elsewhere the
-call fails with EACCES.
+the check. It also refuses to take an open connection over from a process that is not closed. Where the kernel
+can notify a supervisor (5.9 and later), every attempt to connect is reported; elsewhere the call fails with
+EACCES.
 """
 
 from __future__ import annotations
@@ -49,12 +50,23 @@ class Architecture(NamedTuple):
     sendmsg: int
     sendmmsg: int
     setsockopt: int
+    recvmsg: int
+    recvmmsg: int
+    ptrace: int
+    process_vm_writev: int
+    pidfd_getfd: int = 438
     io_uring_setup: int = 425
+
+    @property
+    def forbidden(self) -> tuple[int, ...]:
+        """Return the calls that would take over another process or what it has opened, or pass no filter."""
+        descriptors = (self.recvmsg, self.recvmmsg, self.pidfd_getfd)  # such as an open connection
+        return (*descriptors, self.ptrace, self.process_vm_writev, self.io_uring_setup)
 
 
 ARCHITECTURES: Final = {
-    "x86_64": Architecture(0xC000003E, 41, 42, 44, 46, 307, 54),
-    "aarch64": Architecture(0xC00000B7, 198, 203, 206, 211, 269, 208),
+    "x86_64": Architecture(0xC000003E, 41, 42, 44, 46, 307, 54, 47, 299, 101, 311),
+    "aarch64": Architecture(0xC00000B7, 198, 203, 206, 211, 269, 208, 212, 243, 117, 271),
 }
 UNIX: Final = 1
 INTERNET: Final = 2
@@ -87,7 +99,8 @@ def filter_source(here: Architecture, *, asking: bool) -> tuple[Instruction | st
         (EQUAL, "watch", "", here.sendmsg),
         (EQUAL, "watch", "", here.sendmmsg),
         (EQUAL, "option", "", here.setsockopt),
-        (EQUAL, "forbid", "allow", here.io_uring_setup),  # its operations pass no filter
+        *((EQUAL, "forbid", "", number) for number in here.forbidden),
+        (RETURN, "", "", ALLOW),
         "family",
         (LOAD, "", "", ARGUMENTS_AT),
         (EQUAL, "allow", "", UNIX),

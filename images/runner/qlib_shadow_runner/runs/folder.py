@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,7 @@ from qlib_shadow_runner.contract import METADATA_FILE, RESULTS, Reason, Result, 
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.runs.lease import Lease
 from qlib_shadow_runner.runs.values import whole
+from qlib_shadow_runner.storage.drafts import draft_of
 from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_json
 from qlib_shadow_runner.storage.volume import make_own_folder
 
@@ -101,25 +101,22 @@ def _claim_owner(path: Path, identity: Identity) -> dict[str, object]:
     target = path / OWNER_FILE
     mine: dict[str, object] = {"uid": identity.uid, "name": identity.name, "namespace": identity.namespace}
     if read_owner(path) is None:
-        temporary = path / f"{OWNER_FILE}.{secrets.token_hex(4)}"
         try:
-            with temporary.open("wb") as stream:
+            with draft_of(target) as (draft, stream):
                 stream.write(json.dumps(mine).encode())
                 stream.flush()
                 os.fsync(stream.fileno())
-            _put(temporary, target)
+                _put(draft, target)
             sync_folder(path)
         except OSError as error:
             raise from_os_error(error, target) from error
-        finally:
-            temporary.unlink(missing_ok=True)
     return read_owner(path) or {}
 
 
-def _put(temporary: Path, target: Path) -> None:
+def _put(draft: Path, target: Path) -> None:
     """Rename the file, unless there is one that names its owner."""
     try:
-        os.link(temporary, target)
+        os.link(draft, target)
     except FileExistsError:
         if read_owner(target.parent) is None:
-            temporary.replace(target)
+            draft.replace(target)

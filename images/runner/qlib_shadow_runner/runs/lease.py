@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.storage.drafts import abandoned_drafts_below, draft_of, remove_all
 from qlib_shadow_runner.storage.files import read_json_object
-from qlib_shadow_runner.storage.held import holder_name, lock, repeated, seconds_unheld, this_process
+from qlib_shadow_runner.storage.held import holder_name, repeated, seconds_unheld, this_process
 from qlib_shadow_runner.storage.volume import make_own_folder
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Lease:
             lease = cls(folder, token, _write_holder(folder, token))
             try:
                 lease._replace_links()
+                remove_all(abandoned_drafts_below(folder))  # of killed attempts
             except BaseException:
                 lease.release()
                 raise
@@ -115,16 +117,15 @@ class Lease:
 
 def _write_holder(folder: Path, token: str) -> int:
     """Write who holds the folder, whole and locked; return the descriptor that holds the lock."""
-    draft = folder / f"{HOLDER}.{token}"
-    descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o664)
-    try:
-        os.write(descriptor, json.dumps({"token": token, **this_process()}).encode())
-        lock(descriptor)
-        draft.replace(folder / HOLDER)
-    except BaseException:
-        os.close(descriptor)
-        draft.unlink(missing_ok=True)
-        raise
+    with draft_of(folder / HOLDER) as (draft, stream):
+        stream.write(json.dumps({"token": token, **this_process()}).encode())
+        stream.flush()
+        descriptor = os.dup(stream.fileno())  # the lock ends with the last descriptor of the file
+        try:
+            draft.replace(folder / HOLDER)
+        except BaseException:
+            os.close(descriptor)
+            raise
     return descriptor
 
 

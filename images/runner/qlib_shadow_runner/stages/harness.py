@@ -9,12 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import shutil
-import tempfile
 import time
 import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
@@ -37,9 +34,11 @@ from qlib_shadow_runner.stages.qrun import qrun
 from qlib_shadow_runner.stages.stage_end import StageEnd
 from qlib_shadow_runner.stages.update_catalog import update_catalog
 from qlib_shadow_runner.storage.files import fenced
+from qlib_shadow_runner.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from qlib_shadow_runner.runs.lease import Lease
 
@@ -158,11 +157,8 @@ def _work(stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, te
     if stage_input.stage not in stage_input.stages:
         names = ", ".join(stage_input.stages)
         raise StageError(Reason.INVALID_SPEC, f"this run has no stage {stage_input.stage}; it has {names}")
-    scratch = Path(
-        tempfile.mkdtemp(prefix=f"{stage_input.identity.run_id}-", dir=scratch_parent(stage_input.work))
-    )
-    limits = read_limits()
-    try:
+    prefix, limits = f"{stage_input.identity.run_id}-", read_limits()
+    with scratch_folder(prefix, scratch_parent(stage_input.work)) as scratch:
         context = StageContext(
             stage_input=stage_input,
             spec=parse_spec(stage_input.raw_spec),
@@ -174,8 +170,6 @@ def _work(stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, te
             environ=child_environment(stage_input.environ, threads=limits.threads, scratch=str(scratch)),
         )
         return WORK[stage_input.stage](context)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def as_stage_error(error: Exception) -> StageError:

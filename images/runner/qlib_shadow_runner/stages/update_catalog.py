@@ -6,14 +6,13 @@ catalog. Standard library only, like everything that a stage's own process impor
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.environment import child_environment
 from qlib_shadow_runner.runs.request import scratch_parent
+from qlib_shadow_runner.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.process.supervisor import Supervisor
@@ -31,9 +30,7 @@ def update_catalog(stage_input: StageInput, supervisor: Supervisor) -> None:
 
 
 def _update(stage_input: StageInput, supervisor: Supervisor) -> None:
-    scratch = tempfile.mkdtemp(prefix="catalog-", dir=scratch_parent(stage_input.work))
-    try:
+    with scratch_folder("catalog-", scratch_parent(stage_input.work)) as folder:
+        scratch = str(folder)
         environ = child_environment(stage_input.environ, threads=1, scratch=scratch)
         supervisor.step("catalog", {"mount": str(stage_input.volume.mount)}, environ=environ, cwd=scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -3,9 +3,11 @@
 relative_names     names of files that another program wrote, before they are joined to a folder
 untrusted          open what another run may have written
 untrusted_tables   read Parquet files that another run may have written, within limits
+drafts             a file that is being written, and what is left of it when its writer was killed
 files              write a file whole or not at all, read JSON
 durability         bring a folder's files to the disk
 removal            remove a folder so that half of it is never found
+scratch            folders for temporary files, and those that killed processes left
 listed_files       files with their hashes
 held               which process holds a file or folder
 lock               one builder at a time; the others wait

@@ -1,16 +1,16 @@
-"""Write files so that a crash never leaves half of one: temporary file, fsync, rename."""
+"""Write files so that a crash never leaves half of one: a draft, fsync, rename."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import secrets
 import threading
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import NotAnObjectError, StageError
+from qlib_shadow_runner.storage.drafts import abandoned_drafts, draft_of, remove_all
 from qlib_shadow_runner.storage.relative_names import UnsafeNameError
 from qlib_shadow_runner.storage.untrusted import DOCUMENT, FileKind, read_object, why_unreadable
 
@@ -43,18 +43,16 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _write_and_rename(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    remove_all(abandoned_drafts(path.parent, of=path.name))
     try:
-        with temporary.open("wb") as stream:
+        with draft_of(path) as (draft, stream):
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
+            draft.replace(path)
+    except OSError as error:
+        if error.filename is None:
             error.filename = str(path)  # an error of a write names no file
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise
 
 

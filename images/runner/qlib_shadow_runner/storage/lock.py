@@ -15,6 +15,7 @@ asks before it shows anything, and ends with DatasetLocked, whatever errors the 
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import random
@@ -182,6 +183,8 @@ class _Lease:
             return False
         except OSError as error:
             raise from_os_error(error) from error
+        for left in self.path.parent.glob(f"{glob.escape(self.path.name)}.*"):  # by a killed waiter
+            left.unlink(missing_ok=True)
         return True
 
     def holder(self) -> str:

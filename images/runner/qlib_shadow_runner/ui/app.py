@@ -66,7 +66,7 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
         Route("/runs/{run_id}/logs/{name}/from/{begin:int}", pages.log_from),
         Route("/runs/{run_id}/files/{name:path}", pages.file),
         Route("/static/{name}", static),
-        Route("/healthz", lambda _request: PlainTextResponse("ok\n")),
+        Route("/healthz", healthz),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
 
@@ -240,6 +240,11 @@ class FileAnswer(Response):
             headers = {"Content-Security-Policy": self.policy, "Content-Length": str(size)}
             answer = StreamingResponse(content(stream.fileno(), size), media_type=self.kind, headers=headers)
             await answer(scope, receive, send)
+
+
+async def healthz(_request: Request) -> Response:
+    """Return that the server answers, without waiting for a thread."""
+    return PlainTextResponse("ok\n")
 
 
 def static(request: Request) -> Response:

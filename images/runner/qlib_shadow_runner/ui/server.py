@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,19 +10,26 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
+from anyio import to_thread
 
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.runs.listing import existing_volume
 from qlib_shadow_runner.ui.api_server import RunApi
 from qlib_shadow_runner.ui.app import application
+from qlib_shadow_runner.ui.connection import IDLE_SECONDS, MOST_CONNECTIONS, Connection
 from qlib_shadow_runner.ui.gate import Gate
 from qlib_shadow_runner.ui.listen import ListenAddress
 from qlib_shadow_runner.ui.resources import ResourceListing
 from qlib_shadow_runner.ui.tokens import Token
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
+MOST_PAGES: Final = 8
+"""How many pages are made at the same time; more would only take memory, and time from the others."""
+BACKLOG: Final = 64
+"""How many connections the kernel keeps, and how many are accepted at once."""
 STOP_SECONDS: Final = 3
 """How long an answer may still take after the server is told to stop."""
 
@@ -40,7 +48,12 @@ def serve(
     gate = Gate(application(volume, listing), names, token, f"qlib_shadow_ui_{address.port}")
     config = uvicorn.Config(
         gate,
+        http=Connection,
+        backlog=BACKLOG,
+        limit_concurrency=MOST_CONNECTIONS + 1,  # requests, also of clients that have gone
+        timeout_keep_alive=IDLE_SECONDS,
         log_config=None,
+        log_level="error",
         access_log=False,
         lifespan="off",
         ws="none",
@@ -53,8 +66,13 @@ def serve(
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
     with address.listening, contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[address.listening])
+        asyncio.run(_answer(config, address.listening))
     return ExitCode.DONE
+
+
+async def _answer(config: uvicorn.Config, listening: socket.socket) -> None:
+    to_thread.current_default_thread_limiter().total_tokens = MOST_PAGES
+    await uvicorn.Server(config).serve(sockets=[listening])
 
 
 def _sentence(url: str, mount: str) -> str:

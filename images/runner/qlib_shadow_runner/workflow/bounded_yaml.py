@@ -6,31 +6,21 @@ parser's events, aliases included, before any object is built.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    CollectionEndEvent,
-    CollectionStartEvent,
-    NodeEvent,
-    ScalarEvent,
-)
+from ruamel.yaml.events import CollectionStartEvent, ScalarEvent
+
+from qlib_shadow_runner.contract.yaml_limits import LARGEST, Unreadable, YamlLimits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ruamel.yaml.events import Event
 
-LARGEST: Final = 1 << 20
-"""Bytes; a list of five thousand symbols takes a twentieth of this."""
-DEEPEST: Final = 24
-MOST_VALUES: Final = 100_000
-"""Scalars, lists and mappings, each counted as often as an alias names it."""
-
-
-class Unreadable(ValueError):  # noqa: N818 - the sentence says what is wrong
-    """What is wrong with a text: the end of a sentence that begins with the text's name."""
+LIMITS: Final = YamlLimits(nodes=50_000, depth=24)
+"""A market of forty thousand symbols can be listed."""
 
 
 def load_bounded(text: str, largest: int = LARGEST) -> object:
@@ -38,7 +28,7 @@ def load_bounded(text: str, largest: int = LARGEST) -> object:
     if len(text.encode(errors="replace")) > largest:
         raise Unreadable(f"is larger than {largest:,} bytes")
     try:
-        _Measure().take(text)
+        LIMITS.check(_without_tags(_parser().parse(text)))
         value = _parser().load(text)
     except YAMLError as error:
         raise Unreadable(f"is not YAML{_place(error)}") from error
@@ -56,66 +46,13 @@ def _parser() -> YAML:
     return parser
 
 
-@dataclass
-class _Part:
-    """A node that is not complete yet: how many values it stands for, and how deep they are nested."""
-
-    anchor: str | None
-    values: int = 1
-    depth: int = 0
-
-
-@dataclass
-class _Measure:
-    """Counts what a text stands for, without building it."""
-
-    open: list[_Part] = field(default_factory=list)
-    anchored: dict[str, _Part] = field(default_factory=dict)
-
-    def take(self, text: str) -> None:
-        """Refuse a text that stands for more than the limits allow, or that has tags."""
-        for event in _parser().parse(text):
-            if isinstance(event, AliasEvent):
-                self._add(self._named(event), event)
-            elif isinstance(event, NodeEvent):
-                _check_tag(event)
-                if isinstance(event, CollectionStartEvent):
-                    self.open.append(_Part(event.anchor, depth=1))
-                    self._check_depth(0, event)
-                else:
-                    self._close(_Part(event.anchor), event)
-            elif isinstance(event, CollectionEndEvent):
-                self._close(self.open.pop(), event)
-
-    def _named(self, event: AliasEvent) -> _Part:
-        name = event.anchor
-        if any(part.anchor == name for part in self.open):
-            raise Unreadable(f"has the YAML alias {name}{_line(event)} inside of what it stands for")
-        if name not in self.anchored:
-            raise Unreadable(f"has the YAML alias {name}{_line(event)}, and no anchor of this name before it")
-        return self.anchored[name]
-
-    def _close(self, part: _Part, event: Event) -> None:
-        if part.anchor is not None:
-            self.anchored[part.anchor] = part
-        self._add(part, event)
-
-    def _add(self, part: _Part, event: Event) -> None:
-        self._check_depth(part.depth, event)
-        if self.open:
-            self.open[-1].values += part.values
-            self.open[-1].depth = max(self.open[-1].depth, part.depth + 1)
-            if self.open[-1].values > MOST_VALUES:
-                raise Unreadable(f"stands for more than {MOST_VALUES:,} values{_line(event)}")
-
-    def _check_depth(self, below: int, event: Event) -> None:
-        if len(self.open) + below > DEEPEST:
-            raise Unreadable(f"is nested deeper than {DEEPEST} levels{_line(event)}")
-
-
-def _check_tag(event: NodeEvent) -> None:
-    if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag is not None:
-        raise Unreadable(f"has the YAML tag {event.tag}{_line(event)}; leave tags out")
+def _without_tags(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield the events; refuse tags."""
+    for event in events:
+        if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag is not None:
+            line = event.start_mark.line + 1
+            raise Unreadable(f"has the YAML tag {event.tag} at line {line}; leave tags out")
+        yield event
 
 
 def _unshared(value: object) -> object:
@@ -125,10 +62,6 @@ def _unshared(value: object) -> object:
     if isinstance(value, list):
         return [_unshared(one) for one in value]
     return value
-
-
-def _line(event: Event) -> str:
-    return f" at line {event.start_mark.line + 1}"
 
 
 def _place(error: YAMLError) -> str:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import jinja2
 from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.parser import Parser
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.yaml_limits import LARGEST
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean, ended
-from qlib_shadow_runner.workflow.bounded_yaml import LARGEST
+from qlib_shadow_runner.workflow.sandbox import Sandbox
 from qlib_shadow_runner.workflow.templates import SECTIONS
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ FILTERS: Final = frozenset(
     {"tojson", "int", "float", "round", "abs", "min", "max", "length", "first", "last"}
 )
 TESTS: Final = frozenset({"none", "string", "number", "odd", "even", "divisibleby"})
+ROUND: Final = "round"
+"""The only filter with an argument: the number of digits."""
 RANGE: Final = "range"
 LOOP: Final = "loop"
 
@@ -77,6 +80,9 @@ def _check_named(node: nodes.Filter | nodes.Test) -> None:
     kind, known = ("filter", FILTERS) if isinstance(node, nodes.Filter) else ("test", TESTS)
     if node.name not in known:
         raise GrammarError(node.lineno, f'there is no {kind} "{node.name}"; {did_you_mean(node.name, known)}')
+    if isinstance(node, nodes.Filter) and (len(node.args) > (node.name == ROUND) or node.kwargs):
+        few = "only a number of digits" if node.name == ROUND else "no argument"
+        raise GrammarError(node.lineno, f'the filter "{node.name}" takes {few} in a template')
 
 
 def _is_range(node: nodes.Call) -> bool:
@@ -126,6 +132,9 @@ def _called(node: nodes.Node) -> str:
     return names.get(type(node).__name__, type(node).__name__)
 
 
+TOO_DEEP: Final = (
+    "it has too many brackets or blocks in each other, or too long an expression; write less in one"
+)
 TEMPLATE_FRAME: Final = "<template>"
 """Jinja's name in tracebacks for a template without a file."""
 
@@ -162,18 +171,6 @@ class Section(Mapping[str, object]):
         return len(self._values)
 
 
-class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja without access to Python, and without operations that make a large text of a small one."""
-
-    intercepted_binops = frozenset({"*"})
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Multiply numbers only: a text times a million would fill the memory."""
-        if not all(isinstance(value, int | float) for value in (left, right)):
-            raise jinja2.TemplateRuntimeError("only numbers can be multiplied")
-        return super().call_binop(context, operator, left, right)
-
-
 def fill(template: Template, parameters: Mapping[str, object]) -> Filled:
     """Return the filled-in template, or refuse it with the line that is wrong."""
     used: set[str] = set()
@@ -182,26 +179,20 @@ def fill(template: Template, parameters: Mapping[str, object]) -> Filled:
         for name, value in parameters.items()
     }
     try:
-        environment = _environment()
-        check_grammar(environment.parse(template.text), context)
-        text = _bounded(environment.from_string(template.text).generate(context))
+        sandbox = Sandbox()
+        sandbox.policies["json.dumps_function"] = _dumps
+        tree = sandbox.parse(template.text)
+        check_grammar(tree, context)
+        text = _bounded(sandbox.compiled(tree).generate(context))
     except GrammarError as error:
         _refuse(template, error.line, str(error))
     except jinja2.TemplateSyntaxError as error:
         _refuse(template, error.lineno, str(error.message))
+    except (RecursionError, SyntaxError) as error:  # Python's, of what Jinja makes of the template
+        _refuse(template, _line(error), TOO_DEEP)
     except Exception as error:  # noqa: BLE001 - whatever a template's own arithmetic comes to is its fault
         _refuse(template, _line(error), str(error) or type(error).__name__)
     return Filled(template.name, text, parameters, frozenset(used))
-
-
-def _environment() -> Sandbox:
-    environment = Sandbox(
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # YAML, in which tojson quotes; vetting follows
-        keep_trailing_newline=True,
-    )
-    environment.policies["json.dumps_function"] = _dumps
-    return environment
 
 
 def _dumps(value: object, **options: Any) -> str:
@@ -222,12 +213,19 @@ def _bounded(pieces: Iterator[str]) -> str:
     return "".join(taken)
 
 
-def _line(error: Exception) -> int:
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == TEMPLATE_FRAME), 1)
+def _line(error: Exception) -> int | None:
+    """Return the template's line at which an error arose: filled in, being translated, or being parsed."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if frame.f_code.co_filename == TEMPLATE_FRAME:
+            return line
+        for value in (frame.f_locals.get("node"), frame.f_locals.get("self")):
+            if isinstance(value, nodes.Node):
+                return value.lineno
+            if isinstance(value, Parser):
+                return value.stream.current.lineno
+    return None
 
 
-def _refuse(template: Template, line: int, message: str) -> NoReturn:
-    raise StageError(
-        Reason.INVALID_WORKFLOW, f"{template.name}, line {line}: {ended(message)} Nothing was run."
-    )
+def _refuse(template: Template, line: int | None, message: str) -> NoReturn:
+    where = f"{template.name}, line {line}" if line else template.name
+    raise StageError(Reason.INVALID_WORKFLOW, f"{where}: {ended(message)} Nothing was run.")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.yaml_limits import Unreadable
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import ended
-from qlib_shadow_runner.workflow.bounded_yaml import Unreadable, load_bounded
+from qlib_shadow_runner.workflow.bounded_yaml import load_bounded
 
 MARKS: Final = ("{{", "{%", "{#")
 

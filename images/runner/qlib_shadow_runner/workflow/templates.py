@@ -54,9 +54,8 @@ def own_template(ref: ConfigMapRef, text: str | None) -> Template:
         )
     if not text.strip():
         _refuse(f"{ref} is empty. Write a workflow template into it.")
-    size = len(text.encode())
-    if size > LARGEST:
-        _refuse(f"{ref} holds {size:,} bytes, and a template may have {LARGEST:,}. Shorten it.")
+    if len(text.encode()) > LARGEST:
+        _refuse(f"{ref} holds more than {LARGEST:,} bytes, which is what a template may have. Shorten it.")
     return Template(str(ref), text)
 
 

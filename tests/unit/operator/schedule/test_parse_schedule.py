@@ -78,8 +78,8 @@ def test_dates_are_strings():
         ("name: a\nname: b", 'the schedule is not YAML, line 2: "name" appears twice'),
         ("{name: !!binary aGk=, run: {}}", "the schedule cannot be written as JSON"),
         ("{name: .nan, run: {}}", "the schedule cannot be written as JSON"),
-        ("name: &a [*a]", "the schedule cannot be written as JSON"),
-        ("[" * 1500, "the schedule cannot be written as JSON"),
+        ("name: &a [*a]", "the schedule has the YAML alias a at line 1 inside of what it stands for"),
+        ("[" * 1500, "the schedule is nested deeper than 50 levels at line 1"),
         (
             "{name: n, concurencyPolicy: Allow}",
             'the schedule has no field "concurencyPolicy"; did you mean "concurrencyPolicy"?',

@@ -18,6 +18,7 @@ from qlib_shadow_runner.cli.versions import find_datasets
 from qlib_shadow_runner.contract import ARTIFACTS
 from qlib_shadow_runner.crash_points import ENV_FAULT
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
+from qlib_shadow_runner.storage.drafts import draft_of
 from qlib_shadow_runner.storage.files import write_json
 from qlib_shadow_runner.storage.lock import locked
 from qlib_shadow_runner.storage.volume import Volume
@@ -229,6 +230,48 @@ def test_crash_leaves_no_partly_removed_run_or_version(tmp_path: Path):
     assert find_datasets(Volume(tmp_path)).versions == []
     assert prune(tmp_path, Criteria(keep=0), NOW, datasets=True, run_folders=True) == 0
     assert (runs_left(tmp_path), names(version.parent)) == (set(), set())
+
+
+def test_what_killed_processes_were_writing_is_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Of runs, the catalog and datasets, whatever else is kept; of living processes nothing."""
+    run, root, qlib = make_run(tmp_path, "kept"), tmp_path / ARTIFACTS, tmp_path / "qlib"
+    begun, staging = root / "begun" / "results", qlib / ".us.staging-12ab34cd"
+    for folder in (root / "catalog", root / "my", begun, run / "mlruns" / "1", run / ".attempts", staging):
+        folder.mkdir(parents=True)
+    left = [
+        run / ".RUN_METADATA.json.0123abcd.tmp",
+        run / "mlruns" / "1" / ".meta.yaml.0123abcd.tmp",
+        begun.parent / "..owner.json.0123abcd.tmp",
+        root / "catalog" / ".runs.parquet.0123abcd.tmp",
+        qlib / ".us@0123.manifest.json.0123abcd.tmp",
+        qlib / ".us.download-0123456789abcdef",
+        qlib / ".us.download-0123456789abcdef.json",
+        staging / "features",
+    ]
+    kept = [
+        qlib / ".us.download-fedcba9876543210",
+        qlib / ".notes.staging-12ab34cd",
+        root / "my" / ".a.0123abcd.tmp",
+    ]
+    for path in (*left, *kept, run / ".attempt.json", qlib / ".us.lock"):
+        path.touch()
+    for path in left[5:7]:
+        os.utime(path, (0, 0))
+    (run / ".attempts" / "0123").symlink_to("..")
+    (qlib / ".us.link-0123abcd").symlink_to("us@0123")
+    words = ["prune", "--keep", "5", "--data", str(tmp_path)]
+    with draft_of(run / "report.html") as (draft, _):
+        assert main([*words, "--dry-run"]) == 0
+        dry = capsys.readouterr().out.splitlines()
+        assert all(path.exists() for path in (*left, *kept))
+        assert main(words) == 0
+        assert draft.exists()
+    assert dry[:-1] == capsys.readouterr().out.splitlines()[:-1]
+    assert len(dry) == 1 + len(left) + 2
+    assert [path for path in left if path.exists()] == []
+    assert all(path.exists() for path in kept)
+    assert list((run / ".attempts").iterdir()) == []
+    assert names(qlib) == {path.name for path in kept[:2]}
 
 
 def test_dataset_that_is_being_built_is_kept(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -10,7 +11,8 @@ import struct
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING, NamedTuple
+import threading
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import pytest
 
@@ -290,6 +292,108 @@ def test_probes_and_local_sockets_are_allowed(tmp_path: Path):
     """Libraries probe for IPv6, and processes talk to each other through local sockets."""
     told = supervise([sys.executable, "-c", textwrap.dedent(PROBES)], tmp_path)
     assert told == {"code": 0, "layers": available_layers()}
+
+
+class Accomplice:
+    """A process that is not closed, and passes an open connection to whoever asks over a local socket."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.local = socket.socket(socket.AF_UNIX)
+        self.local.bind(str(folder / "accomplice"))
+        self.local.listen()
+        self._folder, self._port = folder, port
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Wait for one client, or for one that waits for this."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop waiting."""
+        with contextlib.suppress(OSError):
+            self.local.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self.local.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+            client = opened.enter_context(self.local.accept()[0])
+            connection = opened.enter_context(socket.create_connection(("127.0.0.1", self._port)))
+            if client.recv(1) == b"r":  # it listens itself
+                client = opened.enter_context(socket.socket(socket.AF_UNIX))
+                client.connect(str(self._folder / "child"))
+            socket.send_fds(client, [b"x"], [connection.fileno()])
+            client.recv(1)
+
+
+PASSED = """
+    import os, socket
+    with socket.socket(socket.AF_UNIX) as local:
+        local.connect("accomplice")
+        local.send(b"p")
+        passed = socket.recv_fds(local, 1, 1)[1][0]
+        os.write(passed, b"leaked")
+"""
+PASSED_INWARDS = """
+    import os, socket
+    with socket.socket(socket.AF_UNIX) as local, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("child"); listening.listen()
+        local.connect("accomplice")
+        local.send(b"r")
+        with listening.accept()[0] as accepted:
+            passed = socket.recv_fds(accepted, 1, 1)[1][0]
+        os.write(passed, b"leaked")
+"""
+PASSED_NATIVE = """
+    import ctypes, os, socket
+    with socket.socket(socket.AF_UNIX) as local:
+        local.connect("accomplice")
+        local.send(b"p")
+        data, control = ctypes.create_string_buffer(1), ctypes.create_string_buffer(64)
+        vector = (ctypes.c_void_p * 2)(ctypes.addressof(data), 1)
+        at, into = ctypes.addressof(vector), ctypes.addressof(control)
+        message = (ctypes.c_void_p * 8)(0, 0, at, 1, into, 64, 0, 0)
+        ctypes.CDLL(None).recvmmsg(local.fileno(), message, 1, 0, None)
+        os.write(int.from_bytes(control[16:20], "little"), b"leaked")
+"""
+
+
+def leaked(folder: Path, servers: Servers, code: str, *, closed: bool, environ: dict[str, str]) -> bytes:
+    """Return what a program has sent through the connection that an accomplice passed to it."""
+    with Accomplice(folder, servers.port):
+        supervise(python(code, stay=False, isolated=True), folder, closed=closed, environ=environ)
+    try:
+        client = servers.tcp.accept()[0]
+    except BlockingIOError:  # it never asked
+        return b""
+    with client:
+        return client.recv(100)
+
+
+@pytest.mark.parametrize("code", [PASSED, PASSED_INWARDS, PASSED_NATIVE], ids=["to", "from", "natively"])
+def test_a_connection_that_another_process_has_opened_cannot_be_received(
+    tmp_path: Path, servers: Servers, code: str
+):
+    """A local socket passes bytes, and no descriptors: by Python or native code, with or without Landlock."""
+    assert leaked(tmp_path, servers, code, closed=False, environ={}) == b"leaked"
+    for missing in (NO_LANDLOCK, NO_ASKING):
+        inner = tmp_path / missing[:9].strip()
+        inner.mkdir()
+        assert leaked(inner, servers, code, closed=True, environ=old_kernel(inner, missing)) == b""
+
+
+@pytest.mark.parametrize("call", ["pidfd_getfd", "ptrace", "process_vm_writev", "recvmsg", "recvmmsg"])
+def test_calls_that_take_over_what_others_have_opened_are_refused(tmp_path: Path, call: str):
+    """Before the kernel looks at their arguments, which are wrong here."""
+    number = getattr(ARCHITECTURES[os.uname().machine], call)
+    code = (
+        "import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
+        f"libc.syscall({number}, -1, -1, -1, -1, -1, -1); raise SystemExit(ctypes.get_errno())"
+    )
+    command = [sys.executable, "-c", code]
+    assert supervise(command, tmp_path)["code"] == errno.EPERM
+    assert supervise(command, tmp_path, closed=False)["code"] not in (0, errno.EPERM)
 
 
 @pytest.mark.parametrize("family", ["AF_NETLINK", "AF_PACKET", "AF_VSOCK"])

@@ -61,7 +61,7 @@ def test_the_owner_file_is_synced_before_it_is_renamed(tmp_path: Path, monkeypat
 
     def fsync(descriptor: int) -> None:
         path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115 - the kernel's name
-        order.append("folder" if path == tmp_path else path.name[: len(OWNER_FILE)])
+        order.append("folder" if path == tmp_path else path.name[1 : 1 + len(OWNER_FILE)])
         sync(descriptor)
 
     def linked(draft: Path, target: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 from tests.unit.runner.workflow.workflow_builders import own
 
+from qlib_shadow_runner.contract.yaml_limits import LARGEST, Unreadable
 from qlib_shadow_runner.spec import parse_spec
-from qlib_shadow_runner.workflow.bounded_yaml import DEEPEST, LARGEST, MOST_VALUES, Unreadable, load_bounded
+from qlib_shadow_runner.workflow.bounded_yaml import LIMITS, load_bounded
 from qlib_shadow_runner.workflow.prepare import render_without_data
 
 ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_FILES", "60"))
@@ -76,12 +77,12 @@ def test_places_of_one_anchor_share_nothing():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (LAUGHS, f"stands for more than {MOST_VALUES:,} values at line 6"),
+        (LAUGHS, f"stands for more than {LIMITS.nodes:,} keys and values at line 6"),
         (MERGED, "stands for more than"),
         ("a: &a [*a]", "has the YAML alias a at line 1 inside of what it stands for"),
         ("a: &a\n  b: {<<: *a}", "has the YAML alias a at line 2 inside of what it stands for"),
         ("a: *b\nb: &b 1", "has the YAML alias b at line 1, and no anchor of this name before it"),
-        ("[" * 25 + "]" * 25, f"is nested deeper than {DEEPEST} levels at line 1"),
+        ("[" * 25 + "]" * 25, f"is nested deeper than {LIMITS.depth} levels at line 1"),
         (
             "a: &a " + "[" * 12 + "]" * 12 + "\nb: " + "[" * 12 + "*a" + "]" * 12,
             "deeper than 24 levels at line 2",
@@ -102,7 +103,7 @@ def test_text_beyond_a_limit_is_refused_before_it_is_built(text: str, sentence: 
 
 def test_deepest_text_is_read():
     """The limits are those that the sentences state."""
-    assert load_bounded("[" * DEEPEST + "1" + "]" * DEEPEST)
+    assert load_bounded("[" * LIMITS.depth + "1" + "]" * LIMITS.depth)
     assert load_bounded("a: &a [1, 2]\na: &b [*a]\nb: &a 3\nc: *a".replace("a: &b", "d: &b")) == {
         "a": [1, 2],
         "d": [[1, 2]],

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 import pytest
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.yaml_limits import LARGEST
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.bounded_yaml import LARGEST
 from qlib_shadow_runner.workflow.filling import Filled, fill
 from qlib_shadow_runner.workflow.templates import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PARAMETERS = {
     "region": "us",
     "seed": 7,
-    "codes": ["A", "B"],
     "instruments": {"market": "all", "filter_pipe": []},
     "model": {"num_leaves": 64, "max_depth": 8},
     "segments": {"train": (date(2020, 1, 1), date(2020, 6, 30))},
@@ -23,9 +26,9 @@ PARAMETERS = {
 }
 
 
-def filled(text: str) -> Filled:
+def filled(text: str, codes: Sequence[str] = ("A", "B")) -> Filled:
     """Fill in a text."""
-    return fill(Template("template t", text), PARAMETERS)
+    return fill(Template("template t", text), {**PARAMETERS, "codes": list(codes)})
 
 
 @pytest.mark.parametrize(
@@ -97,17 +100,66 @@ REFUSED = {
     "a list a billion times": ("{{ ([1] * 1000000000) | length }}", "only numbers can be multiplied"),
     "a power": ("{{ 9 ** 9 ** 9 }}", "** is not allowed"),
     "too long a range": ("{% for a in range(10000000) %}x{% endfor %}", "Range too big"),
-    "too much of it": (
-        "{% for a in range(99999) %}" + "x" * 100 + "{% endfor %}",
-        f"it makes more than {LARGEST:,} characters",
-    ),
     "another filter": ("{{ 'x' | center(1000000000) }}", 'there is no filter "center"'),
     "a division by nothing": ("\n\n{{ 1 / 0 }}", "line 3: division by zero"),
     "apples and oranges": ("{{ seed + codes }}", "unsupported operand"),
     "an end that is missing": ("{% if 1 %}", "Unexpected end of template"),
     "a brace that is missing": ("{{ seed }", "line 1: unexpected '}'"),
-    "brackets without end": ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "recursion"),
+    "brackets without end": (
+        "\n{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "line 2: it has too many brackets",
+    ),
+    "a sum without end": ("\n{{ " + "1+" * 5000 + "1 }}", "line 2: it has too many brackets"),
+    "an indent": ("{{ codes | tojson(999999999) }}", 'line 1: the filter "tojson" takes no argument'),
+    "an indent by its name": ("{{ codes | tojson(indent=999999999) }}", "takes no argument"),
+    "another way to round": ("{{ 5.5 | round(9, 'ceil') }}", '"round" takes only a number of digits'),
+    "a billion digits": ("{{ 5 | round(-999999999) }}", "line 1: round takes 0 to 15 digits"),
+    "text as a format": ("{{ '%999999999d' is odd }}", "only a whole number can be odd, even or divisible"),
+    "text as a format of another test": (
+        "{{ '%999999999d' is divisibleby(5) }}",
+        "only a whole number can be",
+    ),
+    "a long number": ("{{ [" + " * ".join(["9" * 300] * 9) + "] }}", "a number has more than 308 digits"),
 }
+
+
+def test_more_text_than_a_workflow_may_have_is_refused():
+    """While it is made, not when all of it is there."""
+    with pytest.raises(StageError, match=f"template t: it makes more than {LARGEST:,} characters"):
+        filled("{% for a in range(99999) %}" + "x" * 100 + "{% endfor %}")
+
+
+MANY = "{% for a in range(99999) %}"
+LONG_LIST = [f"SYM{number:04}" for number in range(8000)]
+EXPENSIVE = {
+    "lists of a long list": "{{ [" + "codes," * 999 + "] | tojson }}",
+    "a printed list of them": "{{ [" + "codes," * 999 + "] }}",
+    "copies of a long list": "{{ [" + "codes[:]," * 999 + "] | length }}",
+    "a long list again and again": MANY + "{% if codes | tojson %}{% endif %}{% endfor %}",
+    "the greatest of a range": MANY + "{% if range(99999) | max %}{% endif %}{% endfor %}",
+    "a long list compared": MANY + "{% if codes == codes[:] %}{% endif %}{% endfor %}",
+    "a long list searched": MANY + "{% if a in codes %}{% endif %}{% endfor %}",
+    "a long list joined to itself": MANY + "{% if codes + codes %}{% endif %}{% endfor %}",
+    "a long body": MANY + "{% if a == 1 %}{% endif %}" * 2000 + "{% endfor %}",
+    "many loops": (MANY + "{% if a %}{% endif %}{% endfor %}") * 900,
+}
+
+
+@pytest.mark.parametrize("text", EXPENSIVE.values(), ids=EXPENSIVE)
+def test_a_template_that_would_take_hours_or_gigabytes_is_refused(text: str):
+    """Whatever it is made of; the limit is on the work, so that no clock is needed."""
+    with pytest.raises(
+        StageError, match="line 1: it takes more than 4,000,000 steps to fill in; loop over fewer"
+    ):
+        fill(Template("template t", text), {**PARAMETERS, "codes": LONG_LIST})
+
+
+def test_a_market_of_many_symbols_is_far_from_the_limit():
+    """Written at once, and one by one."""
+    text = "{{ codes | tojson }}{% for code in codes %}{{ code | tojson }},{{ loop.index // 2 }}{% endfor %}"
+    assert (
+        fill(Template("template t", text), {**PARAMETERS, "codes": LONG_LIST * 3}).text.count("SYM") == 48_000
+    )
 
 
 @pytest.mark.parametrize(("text", "sentence"), REFUSED.values(), ids=REFUSED)

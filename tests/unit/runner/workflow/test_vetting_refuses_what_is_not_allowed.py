@@ -8,8 +8,9 @@ from tests.unit.runner.workflow.workflow_builders import BUILT_IN, PrepareIt, ow
 from tests.unit.runner.workflow.workflow_builders import HANDLER as HANDLER_CLASS
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.yaml_limits import LARGEST
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.workflow.bounded_yaml import DEEPEST, LARGEST
+from qlib_shadow_runner.workflow.bounded_yaml import LIMITS
 from qlib_shadow_runner.workflow.parsed import parse
 from qlib_shadow_runner.workflow.vetting import vet
 
@@ -242,7 +243,7 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
     "a key that is no word": (("  kernels: 1", "  kernels: 1\n  [a]: 1"), "which a shadow run does not take"),
     "a depth without end": (
         ("  kernels: 1", "  kernels: " + "[" * 60 + "]" * 60),
-        f"is nested deeper than {DEEPEST} levels",
+        f"is nested deeper than {LIMITS.depth} levels",
     ),
     # a run is exported from what these leave
     "no backtest": (

@@ -51,7 +51,8 @@ class StageSpec(Record):
     )
     active_deadline_seconds: int | None = optional(
         Whole(1, 30 * 86_400),
-        "Longest time of the stage, all attempts together. Default: the operator's setting.",
+        "Longest time of the stage, all attempts together. Default: the operator's setting. Without a "
+        "cluster: of each attempt, by default 3600 for download and 14400 for qrun.",
     )
     retries: int | None = optional(
         Whole(0, 20),
