@@ -1,8 +1,7 @@
-"""Parts of sentences for users: the nearest known name, sizes, lines in the log."""
+"""Parts of sentences for users: the nearest known name, sizes."""
 
 from __future__ import annotations
 
-import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
@@ -37,12 +36,6 @@ def ended(sentence: str) -> str:
 
 
 KIB: Final = 1024
-
-
-def print_line(line: str) -> None:
-    """Print one line at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def format_size(size: float) -> str:

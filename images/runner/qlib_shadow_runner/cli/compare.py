@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.report import require_writable_file
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_json, print_line, print_rich, rich_cell
 from qlib_shadow_runner.runs.listing import find_run
 from qlib_shadow_runner.storage.files import write_atomically
 
@@ -41,7 +40,7 @@ def print_comparison(runs: Sequence[str], data: Path, output: Path | None, *, as
         print_json({**document(compared), "page": str(target)})
     else:
         _print_tables(compared)
-        sys.stdout.write(f"{target}\n")
+        print_line(str(target))
     return ExitCode.DONE
 
 
@@ -85,37 +84,29 @@ def document(runs: Sequence[Compared]) -> dict[str, object]:
 
 
 def _print_tables(runs: Sequence[Compared]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
     from qlib_shadow_runner.report.comparison import cautions  # noqa: PLC0415
 
-    console = Console(highlight=False, emoji=False, markup=False)
-    for number, run in enumerate(runs, start=1):
-        console.print(f"{number}  {run.run_id}", soft_wrap=True)
-    console.print(_figures(runs))
-    for caution in cautions(runs):
-        console.print(f"note: {caution}", soft_wrap=True)
-    console.print(_differences(runs))
+    names = [f"{number}  {run.run_id}" for number, run in enumerate(runs, start=1)]
+    notes = [f"note: {caution}" for caution in cautions(runs)]
+    print_rich(*names, _figures(runs), *notes, _differences(runs))
 
 
 def _figures(runs: Sequence[Compared]) -> Table:
-    from rich.text import Text  # noqa: PLC0415
-
     from qlib_shadow_runner.report.comparison import rows  # noqa: PLC0415
 
     table = _table("", len(runs), justify="right")
     for row in rows(runs):
         cells = [
-            Text(f"{row.show(value)} ★", "bold green") if number in row.best else Text(f"{row.show(value)}  ")
+            rich_cell(f"{row.show(value)} ★", "bold green")
+            if number in row.best
+            else rich_cell(f"{row.show(value)}  ")
             for number, value in enumerate(row.values)
         ]
-        table.add_row(Text(row.name), *cells)
+        table.add_row(rich_cell(row.name), *cells)
     return table
 
 
 def _differences(runs: Sequence[Compared]) -> Table | str:
-    from rich.text import Text  # noqa: PLC0415
-
     from qlib_shadow_runner.report.comparison import differences  # noqa: PLC0415
 
     found = differences(runs)
@@ -123,7 +114,7 @@ def _differences(runs: Sequence[Compared]) -> Table | str:
         return "nothing differs: the same spec, the same data and the same code"
     table = _table("what differs", len(runs), justify="left")
     for one in found:
-        table.add_row(Text(one.name), *(Text(_shortened(value)) for value in one.values))
+        table.add_row(rich_cell(one.name), *(rich_cell(_shortened(value)) for value in one.values))
     return table
 
 

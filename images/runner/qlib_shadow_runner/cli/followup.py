@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.catalog.update import update
-from qlib_shadow_runner.cli.printing import NOTHING, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.printing import NOTHING, print_json, print_line, print_table
 from qlib_shadow_runner.runs.listing import existing_volume
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ def print_followup(data: Path, *, as_json: bool) -> int:
     if as_json:
         print_json([{**asdict(record), "ic": record.ic, "rank_ic": record.rank_ic} for record in found])
     elif not found:
-        sys.stdout.write(
+        print_line(
             f"no outcome of the signals in {data} is known yet: "
-            "that needs data that ends later than the data of a run\n"
+            "that needs data that ends later than the data of a run"
         )
     else:
         print_table([HEADS, *map(_row, found)])

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.run_folder_lock import is_continued, locked_run_folder
 from qlib_shadow_runner.cli.run_manifest import load_manifest
 from qlib_shadow_runner.cli.stage_progress import display_for
@@ -35,6 +34,7 @@ from qlib_shadow_runner.contract import (
     Stage,
 )
 from qlib_shadow_runner.contract.stages import stages_of
+from qlib_shadow_runner.printing import print_error, print_json, print_line, print_lines
 from qlib_shadow_runner.process.supervisor import out_of_memory
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.storage.volume import Volume, make_folder
@@ -96,8 +96,7 @@ def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool)
     folder = volume.run_folder(request["runId"])
     with locked_run_folder(folder, request) as lock:
         if not as_json:
-            sys.stdout.write(f"{request['runId']}{'  continued' if is_continued(folder) else ''}\n")
-            sys.stdout.flush()
+            print_line(f"{request['runId']}{'  continued' if is_continued(folder) else ''}")
         return _all_stages(request, volume, LocalRunOptions(as_json, own_template, lock))
 
 
@@ -191,8 +190,9 @@ def report_failure(
     if as_json:
         print_json({**result, "exitCode": code, "folder": str(folder)})
     else:
-        where = f"\n  log: {_short_path(log)}" if log.exists() else ""
-        sys.stderr.write(f"{result['reason']}: {result['message']}{where}\n")
+        print_error(f"{result['reason']}: {result['message']}")
+        if log.exists():
+            print_error(f"  log: {_short_path(log)}")
     return code
 
 
@@ -202,10 +202,10 @@ def _report_success(
     if as_json:
         print_json({**result, "folder": str(folder), "golden": as_document(lines)})
         return
-    failed = "".join(f"  {line}\n" for line in lines if not line.passed)
+    failed = [f"  {line}" for line in lines if not line.passed]
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
-    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{failed}  {_short_path(page)}\n")
+    print_lines([f"  {result['message']}     {verdict(lines)}", *failed, f"  {_short_path(page)}"])
 
 
 def _short_path(path: Path) -> str:

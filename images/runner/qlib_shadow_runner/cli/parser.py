@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from typing import Final, NoReturn
 
 from qlib_shadow_runner.cli.commands import COMMANDS, Command
 from qlib_shadow_runner.cli.exit_codes import EXIT_CODES
+from qlib_shadow_runner.contract.escapes import in_a_sentence
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.texts import nearest
 
 PROGRAM: Final = "qlib-shadow"
@@ -23,7 +24,7 @@ class UsageError(Exception):
     def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
         super().__init__(message)
         self.usage = parser.format_usage()
-        self.message = message
+        self.message = in_a_sentence(message)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -106,5 +107,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version  # noqa: PLC0415
 
-        sys.stdout.write(f"{PROGRAM} {version('qlib-shadow-operator')}\n")
+        print_line(f"{PROGRAM} {version('qlib-shadow-operator')}")
         parser.exit()

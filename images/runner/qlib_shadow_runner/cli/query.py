@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.catalog.sql import QueryResult, run_query
 from qlib_shadow_runner.catalog.update import read_catalog
-from qlib_shadow_runner.cli.printing import NOTHING, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import NOTHING, print_csv, print_error, print_json, print_table
 from qlib_shadow_runner.runs.listing import existing_volume
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def print_answer(sql: str, data: Path, *, as_csv: bool, as_json: bool) -> int:
     volume = existing_volume(data)
     result = run_query(volume, read_catalog(volume), sys.stdin.read() if sql == STDIN else sql)
     for path in result.left_out:
-        sys.stderr.write(f"note: {path} is missing or incomplete, so its run has no signals here\n")
+        print_error(f"note: {path} is missing or incomplete, so its run has no signals here")
     (_print_json if as_json else _print_csv if as_csv else _print_table)(result)
     return ExitCode.DONE
 
@@ -55,9 +55,7 @@ def _plain(value: Any) -> Any:
 
 
 def _print_csv(result: QueryResult) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(result.columns)
-    writer.writerows(result.rows)
+    print_csv(chain([result.columns], result.rows))
 
 
 def _print_table(result: QueryResult) -> None:

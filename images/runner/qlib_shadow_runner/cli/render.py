@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.run_manifest import load_manifest
 from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode, Reason
@@ -13,6 +11,7 @@ from qlib_shadow_runner.dataset.ensure import ResolvedDataset, check_claims, fin
 from qlib_shadow_runner.dataset.pinned import find_pinned
 from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_json, print_text
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.volume import Volume
 from qlib_shadow_runner.workflow.prepare import RenderContext, prepare
@@ -41,7 +40,7 @@ def print_preview(file: Path, template: Path | None, data: Path, *, as_json: boo
             }
         )
     else:
-        sys.stdout.write(workflow.text)
+        print_text(workflow.text)
     return ExitCode.DONE
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.printing import NOTHING, in_one_line, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode, Metrics
+from qlib_shadow_runner.printing import NOTHING, print_json, print_line, print_table
 from qlib_shadow_runner.runs.listing import LONG_AGO, ListedRun, all_runs, existing_volume
 from qlib_shadow_runner.texts import format_size
 
@@ -26,7 +25,7 @@ def print_runs(data: Path, sort: str, *, as_json: bool) -> int:
     if as_json:
         print_json([{**document(run), **({more: run.metric(more)} if more else {})} for run in runs])
     elif not runs:
-        sys.stdout.write(f"there are no runs in {data}\n")
+        print_line(f"there are no runs in {data}")
     else:
         rows = [HEADS, *map(_row, runs)]
         if more:
@@ -68,8 +67,8 @@ def _row(run: ListedRun) -> Sequence[str]:
     ic, annual = run.metric("ic"), run.metric("annualizedReturn")
     return (
         run.run_id,
-        in_one_line(run.status),
-        in_one_line(str(run.metadata.get("dataset_end") or NOTHING)),
+        run.status,
+        str(run.metadata.get("dataset_end") or NOTHING),
         NOTHING if ic is None else f"{ic:.3f}",
         NOTHING if annual is None else f"{annual:.1%}",
         NOTHING if run.started == LONG_AGO else f"{run.started:%Y-%m-%d %H:%M}",

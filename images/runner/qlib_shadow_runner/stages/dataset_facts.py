@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import SHORT_FINGERPRINT, DatasetResult
+from qlib_shadow_runner.printing import print_error, print_line
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.ensure import ResolvedDataset
@@ -20,15 +20,15 @@ def introduce_dataset(
     """Log warnings and notes about the dataset, record its facts, and return them for the result."""
     for oddity in (warning, quality.warning):
         if oddity:
-            sys.stderr.write(f"warning: {oddity}\n")
+            print_error(f"warning: {oddity}")
     notes = resolved.manifest.notes
     for note in notes:
-        sys.stdout.write(f"note: {note}\n")
+        print_line(f"note: {note}")
     found = dataset_result(context, resolved)
     context.folder.update_metadata(
         **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=notes
     )
-    sys.stdout.write(f"{dataset_sentence(found)}\n")
+    print_line(dataset_sentence(found))
     return {**found, **quality_result(quality)}
 
 

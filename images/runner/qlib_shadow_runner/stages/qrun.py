@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import (
@@ -22,6 +21,7 @@ from qlib_shadow_runner.dataset.publish import folder_of
 from qlib_shadow_runner.dataset.quality.assess import reassess
 from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.process.environment import drawing_environment
 from qlib_shadow_runner.stages.dataset_facts import dataset_metadata, dataset_result, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
@@ -59,7 +59,7 @@ def qrun(context: StageContext) -> Outcome:
 
 def _publish(context: StageContext, recorded: MlflowRun) -> Metrics:
     """Write the exported files and the report, then remove the checkpoints."""
-    sys.stdout.write("exporting signals, metrics and summary\n")
+    print_line("exporting signals, metrics and summary")
     report = _export(context, recorded)
     fault_point(QrunPoint.EXPORTED)
     metrics: Metrics = Metrics(**report.pop("metrics"))  # type: ignore[typeddict-item]
@@ -167,7 +167,7 @@ def _export(context: StageContext, recorded: MlflowRun) -> dict[str, object]:
 
 def _make_report(context: StageContext) -> dict[str, object]:
     """Make report.html in a child process; the run succeeds even where that fails."""
-    sys.stdout.write("making the report\n")
+    print_line("making the report")
     arguments = {"folder": str(context.folder.attempt_path), "mount": str(context.stage_input.volume.mount)}
     scratch, around = str(context.scratch), context.stage_input.environ
     environ = {**context.environ, **for_children(around), **drawing_environment(around, scratch)}
@@ -176,7 +176,7 @@ def _make_report(context: StageContext) -> dict[str, object]:
     except StageError as error:
         if error.reason in FATAL_REASONS:
             raise
-        sys.stderr.write(f"warning: the run has no {REPORT_FILE}: {error.message}\n")
+        print_error(f"warning: the run has no {REPORT_FILE}: {error.message}")
         (context.folder.path / REPORT_FILE).unlink(missing_ok=True)  # an earlier attempt's
         return {"report_sha256": None, "report_fault": error.message}
 

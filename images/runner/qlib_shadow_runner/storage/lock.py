@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import ENV_REQUEST, Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import read_json_object, write_atomically
 from qlib_shadow_runner.storage.mounts import is_local
 from qlib_shadow_runner.storage.volume import make_folder
-from qlib_shadow_runner.texts import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,13 +16,13 @@ import os
 import platform
 import shutil
 import signal
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
+from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.runs.result import now
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_atomically
@@ -55,7 +55,7 @@ class Checkpoint:
 
     def log_use(self, step: TrainingStep) -> None:
         """Print that the step is not repeated, and why it need not be."""
-        sys.stdout.write(f"{step}: taken from the checkpoint of {self.kept_at}, whose hashes hold\n")
+        print_line(f"{step}: taken from the checkpoint of {self.kept_at}, whose hashes hold")
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ class Checkpoints:
         fault = first_fault(self.home / step, listed_in(listing))
         details = listing.get("details")
         if fault or not isinstance(details, dict):
-            sys.stderr.write(
+            print_error(
                 f"warning: the checkpoint of the {step} cannot be used: {fault or 'its listing is damaged'}. "
-                "The step is done again.\n"
+                "The step is done again."
             )
             return None
         return Checkpoint(self.home / step, details, str(listing.get("kept_at")))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
 from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.runs.listing import existing_volume
 from qlib_shadow_runner.ui.api_server import RunApi
 from qlib_shadow_runner.ui.app import application
@@ -50,8 +50,7 @@ def serve(
     )
     url, mount = _printed_url(address, token), str(volume.mount)
     line = json.dumps({"url": url, "data": mount}) if as_json else _sentence(url, mount)
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    print_line(line)
     with address.listening, contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[address.listening])
     return ExitCode.DONE

@@ -17,7 +17,8 @@ from qlib_shadow_runner.dataset.archive.https import Connection
 from qlib_shadow_runner.dataset.archive.partial import CHUNK, Partial
 from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.texts import format_size, print_line
+from qlib_shadow_runner.printing import print_line
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,8 +24,8 @@ from qlib_shadow_runner.dataset.archive.network_variables import network_environ
 from qlib_shadow_runner.dataset.archive.progress_log import INTERVAL
 from qlib_shadow_runner.dataset.qlib_layout import PARTS
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.process.environment import child_environment
-from qlib_shadow_runner.texts import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
