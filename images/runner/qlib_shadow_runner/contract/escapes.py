@@ -30,9 +30,9 @@ def in_one_line(text: str) -> str:
     return _escaped(text, "")
 
 
-def in_lines(text: str, kept: str = "\n\t") -> str:
+def in_lines(text: str, kept: str = "\t") -> str:
     """Return a text of several lines, which keeps its line breaks and tabs."""
-    return _escaped(text, kept)
+    return "\n".join(_escaped(line, kept) for line in text.split("\n"))
 
 
 def in_json(text: str) -> str:

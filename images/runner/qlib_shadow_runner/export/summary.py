@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import jinja2
 
+from qlib_shadow_runner.contract.escapes import in_one_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,6 +35,7 @@ def render_summary(
         autoescape=False,  # noqa: S701 - Markdown
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: in_one_line(value) if isinstance(value, str) else value,
     )
     environment.filters["percent"] = lambda value: ABSENT if value is None else f"{value:.2%}"
     environment.filters["figure"] = lambda value: ABSENT if value is None else f"{value:.4f}"

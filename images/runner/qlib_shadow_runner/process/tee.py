@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 65_536
 DRAIN_SECONDS: Final = 5.0
-SHOWN_AS_THEY_ARE: Final = "\n\t\r"
+SHOWN_AS_THEY_ARE: Final = "\t\r"
 
 
 @dataclass

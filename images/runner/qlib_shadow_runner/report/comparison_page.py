@@ -8,7 +8,7 @@ from qlib_shadow_runner.analysis.backtest import grown
 from qlib_shadow_runner.report.charts.canvas import WIDE, Chart, date_axis, percent_axis
 from qlib_shadow_runner.report.comparison import cautions, differences, rows
 from qlib_shadow_runner.report.formats import figure, signed
-from qlib_shadow_runner.report.page import drawn, environment
+from qlib_shadow_runner.report.page import drawn, filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,16 +24,13 @@ DASHES: Final = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
 
 def render_comparison(runs: Sequence[Compared]) -> str:
     """Return the page."""
-    return (
-        environment()
-        .get_template("compare.html.j2")
-        .render(
-            runs=runs,
-            rows=rows(runs),
-            differences=differences(runs),
-            cautions=cautions(runs),
-            charts=[drawn(chart) for chart in comparison_charts(runs)],
-        )
+    return filled_in(
+        "compare.html.j2",
+        runs=runs,
+        rows=rows(runs),
+        differences=differences(runs),
+        cautions=cautions(runs),
+        charts=[drawn(chart) for chart in comparison_charts(runs)],
     )
 
 

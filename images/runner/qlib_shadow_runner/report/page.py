@@ -12,6 +12,7 @@ from markupsafe import Markup
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
+from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
 from qlib_shadow_runner.report.charts.performance_charts import performance_charts
 from qlib_shadow_runner.report.charts.signal_charts import signal_charts
@@ -73,23 +74,24 @@ def outputs_of(folder: Path, metadata: Mapping[str, object]) -> Outputs:
 
 def render_report(report: Report) -> str:
     """Return the page."""
-    charts = {chart.name: drawn(chart) for chart in report.charts}
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            run=report.metadata,
-            metrics={name: report.metrics.get(name) for name in Metrics.__annotations__},
-            figures=report.figures,
-            verdict=conclude(report.figures, report.metrics),
-            charts=charts,
-            checks=report.checks,
-            months=MONTHS,
-            yearly={year.year: year.strategy for year in report.figures.summary.years}
-            if report.figures.summary
-            else {},
-        )
+    return filled_in(
+        "report.html.j2",
+        run=report.metadata,
+        metrics={name: report.metrics.get(name) for name in Metrics.__annotations__},
+        figures=report.figures,
+        verdict=conclude(report.figures, report.metrics),
+        charts={chart.name: drawn(chart) for chart in report.charts},
+        checks=report.checks,
+        months=MONTHS,
+        yearly={year.year: year.strategy for year in report.figures.summary.years}
+        if report.figures.summary
+        else {},
     )
+
+
+def filled_in(template: str, **values: object) -> str:
+    """Return a page in which no character is hidden or reverses the others."""
+    return in_lines(environment().get_template(template).render(values))
 
 
 def environment() -> jinja2.Environment:

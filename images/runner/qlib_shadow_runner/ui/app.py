@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from qlib_shadow_runner.catalog.track_record import records
 from qlib_shadow_runner.contract import REPORT_FILE
+from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.details import details
@@ -143,7 +144,7 @@ class Pages:
         """Return what was added to a log."""
         run, name = self._run(request), self._log(request)
         part = read_log(run.folder / LOGS[name], request.path_params["begin"])
-        return JSONResponse({"text": part.text, "next": part.next, "ended": run.ended})
+        return JSONResponse({"text": in_lines(part.text), "next": part.next, "ended": run.ended})
 
     def followup(self, request: Request) -> Response:
         """Return the page with the track record of the signals."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
 from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.runs.listing import existing_volume
 from qlib_shadow_runner.ui.api_server import RunApi
@@ -51,9 +53,24 @@ def serve(
     url, mount = _printed_url(address, token), str(volume.mount)
     line = json.dumps({"url": url, "data": mount}) if as_json else _sentence(url, mount)
     print_line(line)
+    _log_to_stderr()
     with address.listening, contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[address.listening])
     return ExitCode.DONE
+
+
+class _Lines(logging.Formatter):
+    """Formats a record; the traceback of a page that could not be made quotes what runs hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's lines."""
+        return in_lines(super().format(record))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines())
+    logging.getLogger("uvicorn").handlers = [handler]
 
 
 def _sentence(url: str, mount: str) -> str:
