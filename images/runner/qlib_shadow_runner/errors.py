@@ -95,6 +95,11 @@ def from_os_error(error: OSError, path: object = "the volume") -> StageError:
         )
     if error.errno in NOT_WRITABLE:
         return volume_not_writable(where)
+    if error.errno == errno.ENAMETOOLONG:
+        return StageError(
+            Reason.INVALID_SPEC,
+            f"{where} has a name that is too long for the file system. Write a shorter one.",
+        )
     return unexpected(error)
 
 

@@ -9,10 +9,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+LISTED: Final = 50
+"""Names that a sentence lists."""
+WORD_MAX: Final = 300
+"""Characters of a word that is compared with names; comparing takes long for a longer one."""
+
+
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """Return the closest known name, ignoring case, or None."""
     by_lower = {name.lower(): name for name in known}
-    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
+    found = get_close_matches(word[:WORD_MAX].lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else None
 
 
@@ -22,7 +28,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     found = nearest(word, names)
     if found is not None:
         return f'did you mean "{found}"?'
-    return "known here: " + ", ".join(names)
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return "known here: " + ", ".join(names[:LISTED]) + more
 
 
 def and_then(sentence: str, more: str) -> str:
@@ -33,6 +40,12 @@ def and_then(sentence: str, more: str) -> str:
 def ended(sentence: str) -> str:
     """Return the sentence with a full stop, unless it is a question."""
     return sentence if sentence.endswith("?") else f"{sentence.rstrip('.')}."
+
+
+def in_words(error: Exception) -> str:
+    """Return what an error of Python says; of a number with thousands of digits, that there are too many."""
+    said = str(error) or type(error).__name__
+    return "a whole number in it has too many digits" if "integer string conversion" in said else said
 
 
 KIB: Final = 1024

@@ -89,7 +89,9 @@ def _closes(folder: Path, symbol: str, days: int) -> NDArray[np.float64]:
         stored = np.fromfile(path, dtype="<f4")
     except FileNotFoundError:
         return values
-    start = int(stored[0]) if len(stored) else 0
+    if not len(stored) or not 0 <= stored[0] < days:  # the folder was changed after it was verified
+        return values
+    start = int(stored[0])
     prices = stored[1 : 1 + max(0, days - start)].astype(np.float64)
     values[start : start + len(prices)] = np.where(prices > 0, prices, np.nan)
     return values

@@ -7,6 +7,7 @@ features/<symbol in lower case>/<field>.day.bin   little-endian float32: start i
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.kinds import FIRST_DAY, LAST_DAY
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -89,9 +91,8 @@ class Dataset:
                 size = stream.seek(0, 2)
         except OSError:
             return None
-        if len(head) < FLOAT_BYTES:
-            return None
-        return BinSpan(int(struct.unpack("<f", head)[0]), size // FLOAT_BYTES - 1)
+        start = struct.unpack("<f", head)[0] if len(head) == FLOAT_BYTES else math.nan
+        return BinSpan(int(start), size // FLOAT_BYTES - 1) if math.isfinite(start) else None
 
 
 def feature_folder(symbol: str) -> str:
@@ -125,9 +126,12 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _days(path: Path) -> Iterator[date]:
     for number, line in _lines(path):
         try:
-            yield date.fromisoformat(line.strip()[:10])
+            day = date.fromisoformat(line.strip()[:10])
         except ValueError:
             raise invalid(path, f'line {number} is "{line[:40]}", not a date.') from None
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise invalid(path, f"line {number} is {day}; days lie from {FIRST_DAY} to {LAST_DAY}.")
+        yield day
 
 
 def _spans(path: Path) -> Iterator[ListedSpan]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import METADATA_FILE, RESULTS, Reason, Result, Stage
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.runs.lease import Lease
+from qlib_shadow_runner.runs.values import whole
 from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_json
 from qlib_shadow_runner.storage.volume import make_folder
 
@@ -72,7 +73,7 @@ class RunFolder:
 
     def attempts(self, stage: Stage) -> int:
         """Return how many attempts at a stage have begun."""
-        return int(str(self.stage_record(stage).get("attempts", 0)))
+        return whole(self.stage_record(stage).get("attempts")) or 0
 
     def result(self, stage: Stage) -> dict[str, object] | None:
         """Return a stage's result, if it has ended."""

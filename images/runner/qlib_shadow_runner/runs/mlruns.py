@@ -23,6 +23,7 @@ META: Final = "meta.yaml"
 EXPERIMENT_META: Final = "experiment.yaml"
 """The record of a copied run's experiment, beside the record of the run."""
 EXPERIMENT: Final = re.compile(r"\d+")
+NUMBER: Final = re.compile(r"[0-9]{1,18}")
 RUN: Final = re.compile(r"[0-9a-f]{32}")
 """How MLflow names the folders of experiments and runs; folders with other names are ignored."""
 
@@ -150,7 +151,7 @@ def _read(path: Path) -> dict[str, str]:
 
 def _number(meta: dict[str, str], key: str) -> int:
     value = meta.get(key, "")
-    return int(value) if value.isdigit() else 0
+    return int(value) if NUMBER.fullmatch(value) else 0
 
 
 def _rewrite(path: Path, changes: dict[str, str]) -> None:

@@ -29,6 +29,7 @@ from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.provenance import provenance
 from qlib_shadow_runner.runs.request import StageInput, scratch_parent
 from qlib_shadow_runner.runs.result import make_result, now
+from qlib_shadow_runner.runs.values import whole
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.download import download
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
@@ -200,7 +201,7 @@ def _finish(
         ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
     folder.update_metadata(
         stages=_with_record(folder, stage_input, record),
-        peak_memory_bytes=max(peak.size, int(str(folder.metadata.get("peak_memory_bytes") or 0))),
+        peak_memory_bytes=max(peak.size, whole(folder.metadata.get("peak_memory_bytes")) or 0),
         **ended,
     )
 

@@ -126,7 +126,7 @@ def _holder_written(descriptor: int) -> Iterator[None]:
 def _this_run() -> dict[str, object]:
     try:
         run = json.loads(os.environ.get(ENV_REQUEST, "{}")).get("runId", "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         run = ""
     return {"run": run, **held.this_process()}
 

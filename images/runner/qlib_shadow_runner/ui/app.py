@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -45,6 +46,8 @@ REPORT_POLICY: Final = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 """A report is the output of a run: it is shown without scripts, origin or network."""
+NUMBER: Final = re.compile(r"[0-9]{1,18}")
+PAGE_MAX: Final = 999_999
 SEARCH_MAX: Final = 200
 """Characters of the words to search for."""
 
@@ -58,7 +61,7 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
         Route("/runs/{run_id}", pages.run),
         Route("/runs/{run_id}/report", pages.report),
         Route("/runs/{run_id}/logs/{name}", pages.log),
-        Route("/runs/{run_id}/logs/{name}/from/{begin:int}", pages.log_from),
+        Route("/runs/{run_id}/logs/{name}/from/{begin}", pages.log_from),
         Route("/runs/{run_id}/files/{name:path}", pages.file),
         Route("/static/{name}", static),
         Route("/healthz", lambda _request: PlainTextResponse("ok\n")),
@@ -77,13 +80,10 @@ class Pages:
     def runs(self, request: Request) -> Response:
         """Return the list of the runs that match the filter."""
         query = request.query_params
-        number = query.get("page", "1")
         run_filter = RunFilter(
             query.get("status", ""),
             query.get("q", "")[:SEARCH_MAX],
-            max(1, int(number))
-            if number.isascii() and number.isdigit() and len(number) < len("1000000")
-            else 1,
+            min(max(1, _number(query.get("page", "1")) or 1), PAGE_MAX),
         )
         current = self._resources()
         rows = join(self.run_table.rows(), current.resources)
@@ -143,7 +143,10 @@ class Pages:
     def log_from(self, request: Request) -> Response:
         """Return what was added to a log."""
         run, name = self._run(request), self._log(request)
-        part = read_log(run.folder / LOGS[name], request.path_params["begin"])
+        begin = _number(request.path_params["begin"])
+        if begin is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "a log is read from a byte on, such as from/0")
+        part = read_log(run.folder / LOGS[name], begin)
         return JSONResponse({"text": in_lines(part.text), "next": part.next, "ended": run.ended})
 
     def followup(self, request: Request) -> Response:
@@ -208,6 +211,11 @@ def static(request: Request) -> Response:
         raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such file")
     found = files("qlib_shadow_runner.ui").joinpath("static", name).read_bytes()
     return Response(found, media_type=STATIC[name])
+
+
+def _number(text: str) -> int | None:
+    """Return a number of an address; None where it is none, or longer than any size of a file."""
+    return int(text) if NUMBER.fullmatch(text) else None
 
 
 def _now() -> datetime:

@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.texts import did_you_mean, ended
+from qlib_shadow_runner.texts import did_you_mean, ended, in_words
 from qlib_shadow_runner.workflow.read_yaml import LARGEST
 from qlib_shadow_runner.workflow.templates import SECTIONS
 
@@ -190,7 +190,7 @@ def fill(template: Template, parameters: Mapping[str, object]) -> Filled:
     except jinja2.TemplateSyntaxError as error:
         _refuse(template, error.lineno, str(error.message))
     except Exception as error:  # noqa: BLE001 - whatever a template's own arithmetic comes to is its fault
-        _refuse(template, _line(error), str(error) or type(error).__name__)
+        _refuse(template, _line(error), in_words(error))
     return Filled(template.name, text, parameters, frozenset(used))
 
 

@@ -18,8 +18,9 @@ from ruamel.yaml.events import (
 )
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.strict_json import WHOLE
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.texts import ended
+from qlib_shadow_runner.texts import ended, in_words
 
 if TYPE_CHECKING:
     from ruamel.yaml.events import Event
@@ -42,11 +43,21 @@ def read_document(text: str) -> dict[str, object]:
         document = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
         refuse(f"the rendered workflow is not YAML{_place(error)}")
-    except ValueError as error:  # such as 2020-02-30, which looks like a date
-        refuse(f"the rendered workflow holds a value that is none: {error}")
+    except (ValueError, OverflowError) as error:  # such as 2020-02-30, which looks like a date
+        refuse(f"the rendered workflow holds a value that is none: {in_words(error)}")
     if not isinstance(document, dict):
         refuse("the rendered workflow is not a mapping")
+    _check_numbers(document)
     return document
+
+
+def _check_numbers(value: object) -> None:
+    """Refuse whole numbers of more than 64 bits, which neither LightGBM nor JSON takes."""
+    if isinstance(value, int) and value not in WHOLE:
+        refuse("the rendered workflow holds a whole number of more than 64 bits")
+    if isinstance(value, dict | list):
+        for part in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check_numbers(part)
 
 
 def _check_events(text: str) -> None:
