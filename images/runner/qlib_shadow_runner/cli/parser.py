@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong; suggest the nearest known word instead of listing all of them."""
         found = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
-        close = nearest(found[1] or found[2], self._known_words()) if found else None
+        close = nearest(found[1] or found[2] or "", self._known_words()) if found else None
         if close:
             message = re.sub(r" \(choose from [^)]*\)", "", message) + f'; did you mean "{close}"?'
         raise UsageError(self, message)

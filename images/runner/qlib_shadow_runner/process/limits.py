@@ -73,7 +73,7 @@ def read_limits(cgroup: Path = CGROUP, affinity: int | None = None) -> Limits:
     memory = _number(cgroup / "memory.max") or _number(cgroup / "memory" / "memory.limit_in_bytes")
     return Limits(
         cpus=min(cores, quota) if quota else cores,
-        memory_bytes=int(memory) if memory and memory < NO_LIMIT else None,
+        memory_bytes=int(memory) if memory and 0 < memory < NO_LIMIT else None,
     )
 
 

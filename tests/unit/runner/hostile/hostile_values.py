@@ -110,14 +110,15 @@ ORDINARY: Final = (
     "Zürich Ελλάς Москва شلام עברית नमस्ते ไทย 中文　日本語 한국어 e\u0301 ½ € — “x” \xa0\u202f 👍🏽 ✓ \u06dd1"
 )
 """Letters, marks, digits, signs and spaces of many scripts."""
-EVERYTHING: Final = "QLIB_SHADOW_CHAOS_NUMBERS" in os.environ
+ROUNDS: Final = os.environ.get("QLIB_SHADOW_CHAOS_NUMBERS")
 LONGEST: Final = 400
 """Characters of a sentence about a hostile number."""
 
 
 def some(cases: Sequence[T], usual: int) -> Sequence[T]:
-    """Return some of the cases, which are always the same; all of them in `make chaos`."""
-    return cases if EVERYTHING or len(cases) <= usual else random.Random(7).sample(list(cases), usual)
+    """Return some of the cases, always the same ones; in `make chaos` others, as many as a variable says."""
+    count, chosen = (usual, random.Random(7)) if ROUNDS is None else (int(ROUNDS), random.Random())
+    return cases if len(cases) <= count else chosen.sample(list(cases), count)
 
 
 def is_seen(text: str) -> bool:

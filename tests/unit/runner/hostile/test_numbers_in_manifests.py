@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.unit.runner.hostile.hostile_values import (
     DATES,
+    DIGITS,
+    JSON_NUMBERS,
     LETTERS,
     LONGEST,
     NUMBERS,
     is_seen,
     some,
 )
+from tests.unit.runner.workflow.workflow_builders import BUILT_IN
 
 from qlib_shadow_runner.cli import main
+from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST, Reason, Stage
 from qlib_shadow_runner.contract.fields import Given, Object, fields_of
 from qlib_shadow_runner.contract.kinds import ListOf, Map
 from qlib_shadow_runner.contract.spec import RunFields
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.runs.request import StageInput
+from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.workflow.prepare import render_without_data
+from qlib_shadow_runner.workflow.templates import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,11 +105,84 @@ def test_any_value_in_a_manifest_is_taken_or_told_in_one_sentence(
     file = tmp_path / "run.yaml"
     templates = [*MANIFESTS, *(f"{HEAD}spec: {json.dumps(spec_with(path))}\n" for path in FIELDS)]
     values = [*NUMBERS, *DATES, *(json.dumps(letters) for letters in LETTERS)]
-    cases = [(template, value) for template in templates for value in values]
     faults = []
-    for template, value in some(cases, 300):
+    for template, value in some(list(product(templates, values)), 120):
         file.write_text(template.replace(f'"{PLACE}"', value).replace(PLACE, value))
         code = main(["validate", str(file)])
         output = capsys.readouterr()
         faults += check(code, output.out + output.err, f"{template!r} with {value[:40]!r}")
-    assert faults == []
+    assert not faults, "\n".join(map(str, faults))
+
+
+WRITTEN: Final = re.compile(r"(?<=: )[^\s{}\[\],#:]+$|\{\{[^}]*\}\}", re.MULTILINE)
+"""A value in the built-in template, or what is filled in."""
+
+
+JINJA: Final = ("{{ %s }}", "{{ 2 * %s }}", "{%% if %s > 1 %%}1{%% endif %%}", "{{ range(%s) | length }}")
+
+
+def test_any_value_in_a_template_is_taken_or_told_in_one_sentence():
+    """As InvalidWorkflow, which is not retried; in YAML as in Jinja."""
+    spec = parse_spec({"workflow": {"configMapRef": {"name": "mine"}}})
+    places = [match.span() for match in WRITTEN.finditer(BUILT_IN)]
+    jinja = (
+        "{{ %s }}",
+        "{{ [1] | first * %s }}",
+        "{%% if %s > 1 %%}1{%% endif %%}",
+        "{{ range(%s) | length }}",
+    )
+    values = [
+        *NUMBERS,
+        *DATES,
+        *LETTERS,
+        *(form % DIGITS for form in jinja),
+        *(form % "1e999" for form in jinja),
+    ]
+    faults = []
+    for (begin, end), value in some(list(product(places, values)), 40):
+        text = BUILT_IN[:begin] + value + BUILT_IN[end:]
+        try:
+            render_without_data(spec, Template('ConfigMap "mine"', text))
+        except StageError as error:
+            good = error.reason in {Reason.INVALID_WORKFLOW, Reason.SEGMENTS_INVALID}
+            if not good or len(error.message) > LONGEST * 3 or not is_seen(error.message):
+                faults.append((BUILT_IN[begin - 20 : end], value[:40], error.reason, error.message[:300]))
+    assert not faults, "\n".join(map(str, faults))
+
+
+def test_any_value_in_the_request_of_a_stage_is_taken_or_told_in_one_sentence():
+    """QLIB_SHADOW_REQUEST may be written by hand: numbers, brackets, keys that are there twice."""
+    request = {"name": "demo", "namespace": "here", "uid": "u", "runId": "demo-1", "spec": {}}
+    texts = [json.dumps({**request, "spec": spec_with(path)}) for path in FIELDS]
+    texts += [json.dumps({**request, key: PLACE}) for key in request]
+    texts += [PLACE, f'{{"{PLACE}": 1, "a": 1, "a": 2}}', "[" * 100_000, '{"a":' * 100_000, f"[{PLACE}"]
+    faults = []
+    for text, value in some(list(product(texts, JSON_NUMBERS)), 200):
+        environ = {ENV_REQUEST: text.replace(f'"{PLACE}"', value), ENV_DATA: "/nowhere"}
+        try:
+            parse_spec(StageInput.from_environ(Stage.DOWNLOAD, environ).raw_spec)
+        except StageError as error:
+            good = error.reason in {Reason.INVALID_SPEC, Reason.SEGMENTS_INVALID}
+            if not good or len(error.message) > LONGEST or not is_seen(error.message):
+                faults.append((text[:80], value[:40], error.reason, error.message[:300]))
+    assert not faults, "\n".join(map(str, faults))
+
+
+@pytest.mark.parametrize(
+    ("request_text", "sentence"),
+    [
+        (f'{{"spec": {DIGITS}}}', "the whole number 99999999999999999999… has more than 64 bits"),
+        ('{"spec": 1e999}', "the number 1e999 is too large"),
+        ('{"spec": NaN}', "NaN is not a number that JSON has"),
+        ('{"spec": {}, "spec": {}}', 'the key "spec" is there twice'),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("{", "it is not JSON: Expecting property name"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_request_that_is_no_plain_json_is_refused(request_text: str, sentence: str):
+    """What is wrong, in a few words."""
+    with pytest.raises(StageError) as caught:
+        StageInput.from_environ(Stage.DOWNLOAD, {ENV_REQUEST: request_text})
+    assert caught.value.reason is Reason.INVALID_SPEC
+    assert caught.value.message.startswith(f"{ENV_REQUEST} cannot be read: {sentence}")
