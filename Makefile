@@ -7,7 +7,7 @@ RUN ?= manifests/samples/demo.yaml
 ARGS ?=
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.ready: requirements/dev.lock pyproject.toml requirements/venv
 	@PYTHON="$(PYTHON)" requirements/venv
@@ -107,6 +107,9 @@ bench-run: .venv/.ready ## Compare whole runs with plain qrun, phase by phase (A
 bench-report: .venv/.ready ## Compare a report with the same curves drawn by hand (ARGS='--symbols 500 --years 6')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.report_page $(ARGS)
 
+calibrate-verdict: .venv/.ready ## Count what a report's verdict finds in noise, and in a weak signal (ARGS='--reports 1000')
+	@PYTHONPATH=. $(BIN)/python -m tests.bench.verdict $(ARGS)
+
 bench-operator: .venv/.ready ## Compare the operator with Jobs made by hand, on a cluster of its own (ARGS='--runs 100')
 	@PYTHONPATH=tests/cluster:. $(BIN)/python -m tests.bench.operator_cost $(ARGS)
 
@@ -150,4 +153,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report bench-operator docs chaos lock audit licences clean
+.PHONY: help venv demo test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict bench-operator docs chaos lock audit licences clean

@@ -72,6 +72,22 @@ class StageError(Exception):
         return EXIT_CODES[self.reason]
 
 
+class DamagedFileError(OSError):
+    """A file that is there and cannot be what it should be; the message names it and says what it is."""
+
+    def __init__(self, path: object, fault: str) -> None:
+        super().__init__(f"{path} {fault}")
+        self.path = path
+        self.fault = fault
+
+
+class NotAnObjectError(DamagedFileError):
+    """A file whose content is not a JSON object."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(path, "is not a JSON object")
+
+
 def volume_not_writable(path: str) -> StageError:
     """Return the error that names the ids to which the volume must belong."""
     ids = f"{os.getuid()}:{os.getgid()}"
@@ -87,6 +103,8 @@ def from_os_error(error: OSError, path: object = "the volume") -> StageError:
 
     `path` is for a write, whose error names no file.
     """
+    if isinstance(error, DamagedFileError):
+        return StageError(Reason.VOLUME_NOT_WRITABLE, f"{error}. Remove it.")
     where = str(error.filename or path)
     if error.errno in DISK_FULL:
         return StageError(

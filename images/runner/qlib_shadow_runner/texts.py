@@ -1,9 +1,11 @@
-"""Parts of sentences for users: the nearest known name, sizes."""
+"""Parts of sentences for users: the nearest known name, figures, sizes."""
 
 from __future__ import annotations
 
+import math
+import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +48,30 @@ def in_words(error: Exception) -> str:
     """Return what an error of Python says; of a number with thousands of digits, that there are too many."""
     said = str(error) or type(error).__name__
     return "a whole number in it has too many digits" if "integer string conversion" in said else said
+
+
+ABSENT: Final = "\N{EN DASH}"
+MINUS: Final = "\N{MINUS SIGN}"
+
+
+def figure(value: object, digits: int = 2) -> str:
+    """Return a number; a missing one is a dash."""
+    return ABSENT if not is_number(value) else with_minus(f"{value:.{digits}f}")
+
+
+def percent(value: object, digits: int = 1) -> str:
+    """Return a share in percent; a missing one is a dash."""
+    return ABSENT if not is_number(value) else with_minus(f"{value * 100:.{digits}f}%")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def with_minus(text: str) -> str:
+    """Replace the hyphen by a minus sign, and remove the sign of a rounded zero."""
+    return text.replace("-", MINUS) if re.search("[1-9]", text) else text.lstrip("+-")
 
 
 KIB: Final = 1024

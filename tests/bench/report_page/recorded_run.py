@@ -19,7 +19,7 @@ FIELDS = ("open", "high", "low", "close", "volume", "factor", "change")
 def make_place(data: Path, *, symbols: int, days: int) -> Path:
     """Leave a run folder that is done but for its report."""
     shape = Shape(days=days, symbols=symbols, start="2017-01-02")
-    folder = make_run(data, "measured", shape, **_research(shape))
+    folder = make_run(data, "measured", shape, **research(shape))
     _dataset(data, folder, shape)
     made = export_run(folder, artifacts_of(folder), "parquet")
     told = json.loads((folder / "RUN_METADATA.json").read_text())
@@ -28,7 +28,7 @@ def make_place(data: Path, *, symbols: int, days: int) -> Path:
     return folder
 
 
-def _research(shape: Shape) -> dict[str, object]:
+def research(shape: Shape) -> dict[str, object]:
     """Say what the summary wants to know of a run, and what a template of ours would have said."""
     days = calendar(shape)
     span = [f"{days[0]:%Y-%m-%d}", f"{days[-1]:%Y-%m-%d}"]

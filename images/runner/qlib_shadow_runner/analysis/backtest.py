@@ -78,6 +78,11 @@ class Backtest:
         return None if self.benchmark is None else self.net - self.benchmark
 
     @cached_property
+    def gross_excess(self) -> pd.Series | None:
+        """Return the daily difference to the benchmark before costs."""
+        return None if self.benchmark is None else self.gross - self.benchmark
+
+    @cached_property
     def turnover(self) -> pd.Series | None:
         """Return what was traded each day as a share of the account."""
         return self.table.get("turnover")

@@ -7,14 +7,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.analysis.backtest import Backtest
-from qlib_shadow_runner.analysis.performance import Summary, summarize, t_statistic
+from qlib_shadow_runner.analysis.chance import Chance
+from qlib_shadow_runner.analysis.performance import Summary, summarize
 from qlib_shadow_runner.analysis.signals import Correlation, Ranked, Signals, by_month
 from qlib_shadow_runner.analysis.statistics import finite
+from qlib_shadow_runner.analysis.ties import Ties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.analysis.outputs import Outputs
+    from qlib_shadow_runner.analysis.facts import RunFacts
+    from qlib_shadow_runner.analysis.frozen import Frozen
+    from qlib_shadow_runner.analysis.outputs import Outputs, Rounds
 
 FEATURES: Final = 20
 SHOWN: Final = 10
@@ -27,7 +31,8 @@ class Groups:
     days: int
     means: list[float | None]
     spread: float | None
-    spread_t: float | None
+    chance: Chance | None
+    """Of the spread."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,9 @@ class ReportFigures:
     best: list[Ranked]
     worst: list[Ranked]
     missing: list[str]
+    ties: Ties | None
+    rounds: Rounds | None
+    frozen: Frozen | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class ReportMaterial:
     """The recorder's outputs as series, shared by figures and charts."""
 
     outputs: Outputs
+    facts: RunFacts
 
     @cached_property
     def backtest(self) -> Backtest | None:
@@ -74,31 +83,35 @@ class ReportMaterial:
 def compute_figures(material: ReportMaterial) -> ReportFigures:
     """Return the figures, computed from the recorder's outputs."""
     outputs, backtest, signals = material.outputs, material.backtest, material.signals
+    horizon = material.facts.horizon
     half = min(SHOWN, len(signals.today) // 2)
     return ReportFigures(
         summary=None if backtest is None else summarize(backtest, outputs.holdings),
-        ic=Correlation.of(outputs.ic),
-        rank_ic=Correlation.of(outputs.rank_ic),
+        ic=Correlation.of(outputs.ic, horizon),
+        rank_ic=Correlation.of(outputs.rank_ic, horizon),
         ic_months={} if outputs.ic is None else by_month(outputs.ic),
         months={} if backtest is None else backtest.months,
-        groups=_groups(signals),
+        groups=_groups(signals, horizon),
         persistence=None if signals.persistence is None else finite(signals.persistence.mean()),
         features=_features(outputs),
         last_day=None if signals.last_day is None else f"{signals.last_day:%Y-%m-%d}",
         best=signals.today[: half or SHOWN],
         worst=signals.today[len(signals.today) - half :],
         missing=_missing(outputs, backtest, signals),
+        ties=Ties.of(signals.table, material.facts.topk),
+        rounds=outputs.rounds,
+        frozen=outputs.frozen,
     )
 
 
-def _groups(signals: Signals) -> Groups | None:
+def _groups(signals: Signals, horizon: int) -> Groups | None:
     if signals.groups is None or signals.long_short is None:
         return None
     return Groups(
         days=len(signals.groups),
         means=[finite(value) for value in signals.groups.mean()],
         spread=finite(signals.long_short.mean()),
-        spread_t=t_statistic(signals.long_short),
+        chance=Chance.of(signals.long_short, horizon),
     )
 
 
@@ -117,7 +130,7 @@ def _missing(outputs: Outputs, backtest: Backtest | None, signals: Signals) -> l
         found.append("There is no day with a return: nothing is said of performance.")
     else:
         found += _missing_of(backtest)
-    if Correlation.of(outputs.ic) is None:
+    if outputs.ic is None or not outputs.ic.notna().any():
         found.append("No day has an information coefficient: it needs two instruments with different labels.")
     if signals.groups is None:
         found.append("No day has ten instruments with score and label: there are no fifths to compare.")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from qlib_shadow_runner.analysis.frozen import Frozen
 from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
 from qlib_shadow_runner.contract import METADATA_FILE, Reason
 from qlib_shadow_runner.errors import StageError
@@ -87,7 +90,22 @@ class Outputs:
     @cached_property
     def holdings(self) -> pd.DataFrame | None:
         """Return the number of instruments held at the end of each day, and the largest one's share."""
-        return self._object(POSITIONS, _holdings)
+        return None if self._positions is None else _holdings(self._positions)
+
+    @cached_property
+    def frozen(self) -> Frozen | None:
+        """Return the holdings without a new price on the worst day, if there are any."""
+        return None if self._positions is None else Frozen.of(self._positions)
+
+    @cached_property
+    def _positions(self) -> list[tuple[datetime, Mapping[str, tuple[float, float]]]] | None:
+        """Return price and share of the account of each holding, day by day."""
+        return self._object(POSITIONS, _held_by_day)
+
+    @cached_property
+    def rounds(self) -> Rounds | None:
+        """Return how many rounds the model was trained, and how many it uses; None for other models."""
+        return self._object(MODEL, _rounds)
 
     @cached_property
     def gains(self) -> pd.Series | None:
@@ -142,15 +160,28 @@ def _by_day_and_instrument(table: pd.DataFrame) -> pd.Series | None:
     return table.iloc[:, 0].astype("float64")
 
 
-def _holdings(positions: Any) -> pd.DataFrame | None:
-    rows = {day: _held(found.state["position"]) for day, found in sorted(positions.items())}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["count", "largest"])
-    return _account(table) if rows else None
+def _held_by_day(positions: Any) -> list[tuple[datetime, Mapping[str, tuple[float, float]]]] | None:
+    found: list[tuple[datetime, Mapping[str, tuple[float, float]]]] = [
+        (day, _held(one.state["position"])) for day, one in sorted(positions.items())
+    ]
+    if not all(isinstance(day, datetime) for day, _ in found):
+        raise TypeError("its rows are not days")
+    return found or None
 
 
-def _held(position: Mapping[str, Any]) -> tuple[int, float]:
-    shares = [found["weight"] for name, found in position.items() if name not in CASH]
-    return len(shares), float(max(shares, default=0.0))
+def _held(position: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    return {
+        name: (float(found.get("price", math.nan)), float(found["weight"]))
+        for name, found in position.items()
+        if name not in CASH
+    }
+
+
+def _holdings(positions: list[tuple[datetime, Mapping[str, tuple[float, float]]]]) -> pd.DataFrame:
+    rows = {
+        day: (len(held), max((share for _, share in held.values()), default=0.0)) for day, held in positions
+    }
+    return _account(pd.DataFrame.from_dict(rows, orient="index", columns=["count", "largest"]))
 
 
 def _feature_names(dataset: Any) -> list[str]:
@@ -161,11 +192,36 @@ def _feature_names(dataset: Any) -> list[str]:
         return []
 
 
+@dataclass(frozen=True)
+class Rounds:
+    """The rounds of boosting: one tree each."""
+
+    trained: int
+    used: int
+    """Up to the best iteration on the validation segment; all where there was no early stopping."""
+
+
+def _rounds(model: Any) -> Rounds | None:
+    text, best = _booster(model)
+    if text is None:
+        return None
+    trained = len(re.findall(r"^Tree=", text, re.MULTILINE))
+    return Rounds(trained, best if isinstance(best, int) and 0 < best <= trained else trained)
+
+
+def _booster(model: Any) -> tuple[str | None, object]:
+    """Return LightGBM's text of the model, and its best iteration."""
+    booster = model.state.get("model") if isinstance(model, Opaque) else None
+    if not isinstance(booster, Opaque):
+        return None, None
+    text = booster.state.get("_handle")
+    return text if isinstance(text, str) else None, booster.state.get("best_iteration")
+
+
 def _gains(model: Any) -> pd.Series | None:
     """Return the gain of each feature over all splits, read from LightGBM's text of the model."""
-    booster = model.state.get("model") if isinstance(model, Opaque) else None
-    text = booster.state.get("_handle") if isinstance(booster, Opaque) else None
-    if not isinstance(text, str):
+    text, _ = _booster(model)
+    if text is None:
         return None
     names = re.search(r"^feature_names=(.*)$", text, re.MULTILINE)
     gains = dict.fromkeys(names[1].split(" "), 0.0) if names else {}

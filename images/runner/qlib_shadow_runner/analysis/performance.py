@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from qlib_shadow_runner.analysis.backtest import YEAR, Backtest, Drawdown
+from qlib_shadow_runner.analysis.chance import Chance
 from qlib_shadow_runner.analysis.statistics import empyrical, finite, undefined_is_nan
 
 
@@ -88,8 +88,10 @@ class Summary:
     drawdowns: list[Drawdown]
     years: list[Year]
     trading: Trading
-    excess_t: float | None
-    """The t statistic of the daily excess return after costs."""
+    excess: Chance | None
+    """The daily excess return after costs; the returns of two days do not overlap."""
+    gross_excess: Chance | None
+    """The same before costs."""
 
 
 def summarize(backtest: Backtest, holdings: pd.DataFrame | None) -> Summary:
@@ -108,16 +110,9 @@ def summarize(backtest: Backtest, holdings: pd.DataFrame | None) -> Summary:
         drawdowns=backtest.worst(),
         years=_years(backtest),
         trading=_trading(backtest, holdings),
-        excess_t=t_statistic(backtest.excess),
+        excess=Chance.of(backtest.excess, horizon=1),
+        gross_excess=Chance.of(backtest.gross_excess, horizon=1),
     )
-
-
-def t_statistic(series: pd.Series | None) -> float | None:
-    """Return the mean in standard errors of the mean, with days taken as independent."""
-    if series is None:
-        return None
-    error: Any = series.sem()  # a number, which the stubs do not know
-    return finite(series.mean() / error) if error else None
 
 
 def _against(backtest: Backtest) -> tuple[float | None, float | None]:

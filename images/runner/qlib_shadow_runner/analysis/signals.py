@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from qlib_shadow_runner.analysis.performance import t_statistic
+from qlib_shadow_runner.analysis.chance import Chance
 from qlib_shadow_runner.analysis.statistics import finite, undefined_is_nan
 
 if TYPE_CHECKING:
@@ -28,14 +28,15 @@ class Correlation:
     mean: float | None
     deviation: float | None
     ratio: float | None
-    t: float | None
     positive: float | None
+    chance: Chance
 
     @classmethod
-    def of(cls, series: pd.Series | None) -> Correlation | None:
-        """Return the figures of a daily correlation, or None if no day has one."""
+    def of(cls, series: pd.Series | None, horizon: int) -> Correlation | None:
+        """Return the figures of a correlation with a label of this horizon, or None if no day has one."""
         found = pd.Series(dtype="float64") if series is None else series.dropna()
-        if found.empty:
+        chance = Chance.of(found, horizon)
+        if chance is None:
             return None
         mean, deviation = float(found.mean()), float(found.std())
         return cls(
@@ -43,8 +44,8 @@ class Correlation:
             mean=finite(mean),
             deviation=finite(deviation),
             ratio=finite(mean / deviation) if deviation else None,
-            t=t_statistic(found),
             positive=finite((found > 0).mean()),
+            chance=chance,
         )
 
 
@@ -79,13 +80,16 @@ class Signals:
         return None if self.groups is None else self.groups[1] - self.groups[GROUPS]
 
     @cached_property
+    def table(self) -> pd.DataFrame | None:
+        """Return the scores with a row for each day and a column for each instrument."""
+        scores = self.outputs.scores
+        return None if scores is None else scores.unstack()  # noqa: PD010 - one value each
+
+    @cached_property
     def persistence(self) -> pd.Series | None:
         """Return the rank correlation of each day's scores with those of the day before."""
-        scores = self.outputs.scores
-        if scores is None:
-            return None
-        table = scores.unstack()  # noqa: PD010 - as above
-        if len(table) < 2:  # noqa: PLR2004 - there is no day before
+        table = self.table
+        if table is None or len(table) < 2:  # noqa: PLR2004 - there is no day before
             return None
         with undefined_is_nan():
             return _rowwise_correlation(table.iloc[1:], table.shift(1).iloc[1:])

@@ -17,17 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 
-from qlib_shadow_runner.catalog.returns import HORIZONS, Closes
+from qlib_shadow_runner.catalog.outcome_data import OutcomeData
+from qlib_shadow_runner.catalog.returns import HORIZONS
 from qlib_shadow_runner.catalog.signals_table import is_whole, signal_file, signals_of
 from qlib_shadow_runner.catalog.tables import catalog_folder, read_arrow, read_table, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
 
+    from qlib_shadow_runner.catalog.returns import Closes
     from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.storage.volume import Volume
 
@@ -36,6 +38,7 @@ SCHEMA: Final = pa.schema(
     [
         ("run_id", pa.string()),
         ("dataset_path", pa.string()),
+        ("dataset_feed", pa.string()),
         ("date", pa.date32()),
         ("horizon", pa.int64()),
         ("live", pa.bool_()),
@@ -54,6 +57,10 @@ TOP: Final = 20
 """The number of best instruments, if the run's strategy does not say it."""
 MARGIN: Final = timedelta(days=90)
 """Closes are read from this long before a run's last day: longer than the longest horizon with holidays."""
+LONGEST_WAIT: Final = timedelta(days=45)
+"""The outcome of signals this long before the end of their run's data was in that data."""
+EXAMINED_FOR_EACH: Final = 4
+"""Where an update judges a limited number of runs, it examines at most so many for each."""
 FEW: Final = 2
 """Fewer pairs than this have no correlation."""
 
@@ -113,23 +120,46 @@ def follow_up(
     return sorted([*kept, *found], key=lambda row: (row["date"], row["run_id"], row["horizon"]))
 
 
+def not_judged(volume: Volume, runs: Sequence[Row], judged: Sequence[Row]) -> dict[str, str]:
+    """Return the runs without an outcome although there is later data, with a sentence for each."""
+    known = {row["run_id"] for row in judged}
+    candidates = [run for run in runs if run["run_id"] not in known and _is_candidate(volume, run)]
+    data = _outcome_data(volume, candidates)
+    for run in candidates:
+        data.closes_for(run)
+    return data.refused
+
+
+def _outcome_data(volume: Volume, candidates: Sequence[Row]) -> OutcomeData:
+    ends = [run["universe_end"] for run in candidates]
+    return OutcomeData(volume, min(ends, default=date.max - MARGIN) - MARGIN)
+
+
 def _pending(
     volume: Volume, runs: Sequence[Row], evaluated: set[tuple[str, date, int]], limit: int | None
 ) -> Iterator[tuple[Row, Closes, list[DueOutcome]]]:
     """Yield the runs with outcomes that are now known; `runs` are sorted by age."""
-    candidates = [run for run in runs if _is_candidate(volume, run)]
-    closes = {
-        path: _closes_for(volume, path, candidates) for path in {run["dataset_path"] for run in candidates}
-    }
+    candidates = [run for run in runs if not _is_judged(run, evaluated) and _is_candidate(volume, run)]
+    data = _outcome_data(volume, candidates)
     yielded = 0
-    for run in candidates:
-        known = closes[run["dataset_path"]]
-        if known is None or _kind(known.source) != _kind(run["dataset_source"]):
+    for examined, run in enumerate(candidates):
+        if limit is not None and (yielded >= limit or examined >= limit * EXAMINED_FOR_EACH):
+            return
+        known = data.closes_for(run)
+        if known is None:
             continue
         due = [one for one in _due(run, known) if (run["run_id"], one.day, one.horizon) not in evaluated]
-        if due and (limit is None or yielded < limit):
+        if due:
             yielded += 1
             yield run, known, due
+
+
+def _is_judged(run: Row, evaluated: set[tuple[str, date, int]]) -> bool:
+    """Return whether the outcome that is known last is there, or the run's own data had them all."""
+    last, end = run["signals_last"], run["universe_end"]
+    if last is None or end is None:
+        return True
+    return (run["run_id"], last, HORIZONS[-1]) in evaluated or end - last > LONGEST_WAIT
 
 
 def _is_candidate(volume: Volume, run: Row) -> bool:
@@ -138,19 +168,9 @@ def _is_candidate(volume: Volume, run: Row) -> bool:
     return path is not None and described and is_whole(path)
 
 
-def _closes_for(volume: Volume, path: str, runs: Iterable[Row]) -> Closes | None:
-    since = min(run["dataset_end"] for run in runs if run["dataset_path"] == path) - MARGIN
-    return Closes.of(volume, path, since)
-
-
-def _kind(source: str | None) -> str:
-    """Return the kind of source: data of another kind may be of another market."""
-    return (source or "").partition(" ")[0]
-
-
 def _due(run: Row, closes: Closes) -> Iterator[DueOutcome]:
     """Yield the days whose outcome is in the closes and was not in the run's data."""
-    end, last = closes.index(run["dataset_end"]), len(closes.calendar) - 1
+    end, last = closes.index(run["universe_end"]), len(closes.calendar) - 1
     for horizon in HORIZONS:
         for place in range(max(0, end - horizon), min(end, last - 1 - horizon) + 1):
             if run["signals_first"] <= closes.calendar[place] <= run["signals_last"]:
@@ -195,9 +215,10 @@ def _identity(run: Row, closes: Closes, one: DueOutcome) -> Row:
     return {
         "run_id": run["run_id"],
         "dataset_path": run["dataset_path"],
+        "dataset_feed": run["dataset_feed"],
         "date": one.day,
         "horizon": one.horizon,
-        "live": one.day == run["dataset_end"],
+        "live": one.day == run["universe_end"],
         "known_on": closes.calendar[one.place + 1 + one.horizon],
         "signals_sha256": run["signals_sha256"],
         "dataset_fingerprint": closes.fingerprint,

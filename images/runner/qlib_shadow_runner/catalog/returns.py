@@ -39,23 +39,33 @@ class Closes:
     values: NDArray[np.float64]
     """A row for each day, a column for each instrument; NaN where there is no price."""
     fingerprint: str | None
-    source: str
+    feed: str
+    """Where their data comes from, as the dataset's manifest says it."""
 
     @classmethod
     def of(cls, volume: Volume, dataset_path: str, since: date) -> Self | None:
         """Return the closes of the version that the path names now, or None if it is not a valid dataset."""
         try:
-            folder = volume.locate(dataset_path).resolve()
+            return cls.at(volume.locate(dataset_path).resolve(), since)
+        except StageError:
+            return None
+
+    @classmethod
+    def at(cls, folder: Path, since: date, most: int | None = None) -> Self | None:
+        """Return the closes of a version, of at most so many instruments; None if it is not valid."""
+        try:
             dataset = Dataset(folder)
             calendar, symbols = dataset.calendar, sorted(dataset.symbols.values())
         except StageError:
             return None
+        if most is not None:
+            symbols = symbols[:: max(1, -(-len(symbols) // most))]
         manifest = DatasetManifest.read(manifest_path(folder))
         first = bisect_left(calendar, since)
         columns = [_closes(folder, symbol, len(calendar))[first:] for symbol in symbols]
         values = np.column_stack(columns) if columns else np.empty((len(calendar) - first, 0))
-        source = manifest.source if manifest else ""
-        return cls(calendar[first:], symbols, values, manifest.fingerprint if manifest else None, source)
+        fingerprint, feed = (manifest.fingerprint, manifest.feed) if manifest else (None, "")
+        return cls(calendar[first:], symbols, values, fingerprint, feed)
 
     def index(self, day: date) -> int:
         """Return the index of the last trading day up to this one, or -1 before the first."""

@@ -111,6 +111,11 @@ def _segment(name: str, end: int) -> Callable[[RunDocuments], object]:
     return read
 
 
+def _universe_end(documents: RunDocuments) -> date | None:
+    """Return the last day on which the universe traded; a run without signals has only its data's end."""
+    return day(documents.metadata.get("universe_end") or documents.metadata.get("dataset_end"))
+
+
 def _texts(*keys: str) -> list[CatalogColumn]:
     return [CatalogColumn(key, "text", _metadata(key, text)) for key in keys]
 
@@ -129,9 +134,10 @@ COLUMNS: Final[tuple[CatalogColumn, ...]] = (
     CatalogColumn("finished_at", "moment", _metadata("finished_at_utc", moment)),
     CatalogColumn("seconds", "number", lambda documents: documents.seconds),
     *(CatalogColumn(snake(name), "number", _metric(name)) for name in Metrics.__annotations__),
-    *_texts("dataset_path", "dataset_resolved_path", "dataset_fingerprint", "dataset_source"),
+    *_texts("dataset_path", "dataset_resolved_path", "dataset_fingerprint", "dataset_source", "dataset_feed"),
     CatalogColumn("dataset_start", "day", _metadata("dataset_start", day)),
     CatalogColumn("dataset_end", "day", _metadata("dataset_end", day)),
+    CatalogColumn("universe_end", "day", _universe_end),
     *_wholes("dataset_days", "dataset_instruments"),
     CatalogColumn("quality", "text", _inside("dataset_quality", "overall_state", text)),
     CatalogColumn("quality_reason", "text", _inside("dataset_quality", "reason_code", text)),

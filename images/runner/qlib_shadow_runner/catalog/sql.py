@@ -56,7 +56,7 @@ TABLES: Final = {
 }
 """The views, and the SQL that makes each from the Arrow tables."""
 SIGNALS: Final = (
-    "CREATE VIEW signals AS SELECT s.*, r.dataset_path, s.date = r.dataset_end AS live"
+    "CREATE VIEW signals AS SELECT s.*, r.dataset_path, s.date = r.universe_end AS live"
     " FROM signal_rows s JOIN runs r USING (run_id)"
 )
 VIEWS: Final = (*TABLES, "signals")

@@ -1,15 +1,17 @@
 """The track record: the returns after each dataset's last day by its signals, day by day, for a chart.
 
 Only `live` signals count. A day with the signals of several runs counts once, with their mean.
-Standard library only.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.analysis.chance import Chance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,9 +37,10 @@ class TrackRecordDay:
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """The days of one dataset and one horizon."""
+    """The days of one dataset and one horizon; the data of one feed, since several may share a path."""
 
     dataset_path: str
+    feed: str
     horizon: int
     days: Sequence[TrackRecordDay]
 
@@ -45,6 +48,12 @@ class TrackRecord:
     def ic(self) -> float | None:
         """Return the mean IC."""
         return mean(day.ic for day in self.days)
+
+    @property
+    def chance(self) -> Chance | None:
+        """Return the mean IC held against chance, or None if no day has one."""
+        known = [day for day in self.days if day.ic is not None]
+        return Chance.of([day.ic for day in known if day.ic is not None], _overlap(known))
 
     @property
     def rank_ic(self) -> float | None:
@@ -71,7 +80,8 @@ def records(rows: Iterable[Row]) -> list[TrackRecord]:
     """Return the track records of the followup's rows."""
     live = sorted((row for row in rows if row["live"]), key=lambda row: (*_record(row), row["date"]))
     return [
-        TrackRecord(path, horizon, _days(list(group))) for (path, horizon), group in groupby(live, _record)
+        TrackRecord(path, feed, horizon, _days(list(group)))
+        for (path, feed, horizon), group in groupby(live, _record)
     ]
 
 
@@ -81,8 +91,18 @@ def mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _record(row: Row) -> tuple[str, int]:
-    return row["dataset_path"], row["horizon"]
+def _overlap(days: Sequence[TrackRecordDay]) -> int:
+    """Return how many outcomes in a row overlap: the horizon, or less where not every day has signals.
+
+    A signal's outcome begins a day after it, with the next close.
+    """
+    dates = [day.day for day in days]
+    before_known = (bisect_left(dates, day.known_on) - place for place, day in enumerate(days))
+    return max(1, max(before_known, default=1) - 1)
+
+
+def _record(row: Row) -> tuple[str, str, int]:
+    return row["dataset_path"], row["dataset_feed"] or "", row["horizon"]
 
 
 def _days(rows: Sequence[Row]) -> list[TrackRecordDay]:

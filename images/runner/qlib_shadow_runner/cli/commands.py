@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.cli.options import AddOption
 
 SORTS: Final = ("started", "size", *Metrics.__annotations__)
+LISTED_STATUSES: Final = ("complete", "failed", "interrupted", "running", "not-golden", "downloaded")
 SHELLS: Final = ("bash", "zsh", "fish")
 
 
@@ -46,10 +47,21 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "run": Command(
         "cli.local_run:run_locally",
         "run a QlibShadowRun here, without a cluster",
-        (FILE, TEMPLATE, DATA, JSON),
+        (
+            FILE,
+            TEMPLATE,
+            DATA,
+            option(
+                "--resume",
+                action="store_true",
+                help="continue the newest run of this file that was interrupted or failed, where it stopped",
+            ),
+            JSON,
+        ),
         """\
 A runId in the spec names the run folder. The same manifest can be run again with the same runId: the run
-continues where it was interrupted. A changed manifest needs another runId.""",
+continues where it was interrupted. Without a runId each call is a new run, and --resume continues the last.
+A changed manifest is another run.""",
     ),
     "download": Command(
         "cli.download:download_here",
@@ -90,8 +102,26 @@ you trust.""",
                 help="the best first, by ic, rankIc, informationRatio or another figure of metrics.json, "
                 "or by size",
             ),
+            option(
+                "--status",
+                action="append",
+                choices=LISTED_STATUSES,
+                metavar="STATUS",
+                help=f"only runs of this status: {', '.join(LISTED_STATUSES)} (repeatable)",
+            ),
+            option(
+                "--since", metavar="WHEN", help="only runs that started since a day, 2026-11-20, or for 7d"
+            ),
+            option(
+                "--column",
+                action="append",
+                metavar="NAME",
+                help="a column more, of RUN_METADATA.json or workflow.yaml, such as seed, strategy.topk or "
+                "num_leaves (repeatable)",
+            ),
             JSON,
         ),
+        "Downloads without a training are left out, unless --status downloaded asks for them.",
     ),
     "show": Command(
         "cli.show:print_run", "show one run: metadata, metrics, files and logs", (RUN, DATA, JSON)

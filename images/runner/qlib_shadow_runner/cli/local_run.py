@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND
+from qlib_shadow_runner.cli.options import default_data
+from qlib_shadow_runner.cli.resume import run_to_continue
 from qlib_shadow_runner.cli.run_folder_lock import is_continued, locked_run_folder
 from qlib_shadow_runner.cli.run_manifest import load_manifest
 from qlib_shadow_runner.cli.stage_progress import display_for
 from qlib_shadow_runner.cli.user_template import user_template_text
-from qlib_shadow_runner.cli.verify import all_passed, as_document, verdict
+from qlib_shadow_runner.cli.verify import all_passed, as_document, record_golden, verdict
 from qlib_shadow_runner.contract import (
     ENV_DATA,
     ENV_REQUEST,
     ENV_TEMPLATE,
     ENV_TERMINATION_LOG,
     ENV_WORK,
+    METADATA_FILE,
     REPORT_FILE,
     STDERR_FILE,
     SUMMARY_FILE,
@@ -86,18 +89,24 @@ class Interruption:
                 self._child.terminate()
 
 
-def run_locally(file: Path, data: Path, *, template: Path | None, as_json: bool) -> int:
+def run_locally(file: Path, data: Path, *, template: Path | None, resume: bool, as_json: bool) -> int:
     """Run every stage of a manifest, then verify the run."""
     manifest = load_manifest(file)
     own_template = user_template_text(manifest, template)
-    request = manifest.request(datetime.now(UTC), own_template)
+    continued = run_to_continue(manifest, own_template, data) if resume else None
+    request = manifest.request(datetime.now(UTC), own_template, continued)
     volume = Volume(data.absolute())
     make_folder(volume.mount)
     folder = volume.run_folder(request["runId"])
     with locked_run_folder(folder, request) as lock:
         if not as_json:
             print_line(f"{request['runId']}{'  continued' if is_continued(folder) else ''}")
-        return _all_stages(request, volume, LocalRunOptions(as_json, own_template, lock))
+        code = _all_stages(request, volume, LocalRunOptions(as_json, own_template, lock))
+    if code in (INTERRUPTED_BY_HAND, ExitCode.INTERRUPTED) and not as_json:
+        flag = "" if manifest.parse().run_id else " --resume"
+        where = "" if data == default_data() else f" --data {data}"
+        print_error(f"  to continue it: qlib-shadow run {file}{where}{flag}")
+    return code
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,7 @@ def _all_stages(request: Request, volume: Volume, options: LocalRunOptions) -> i
             if result["exitCode"] != ExitCode.DONE:
                 return report_failure(result, folder, interruption, as_json=options.quiet)
     lines = verify_run(folder, volume.mount)
+    record_golden(folder, lines)
     _report_success(result, folder, lines, as_json=options.quiet)
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
 
@@ -199,13 +209,16 @@ def report_failure(
 def _report_success(
     result: Mapping[str, object], folder: Path, lines: list[AcceptanceLine], *, as_json: bool
 ) -> None:
+    found = (read_json_object(folder / METADATA_FILE) or {}).get("verdict")
     if as_json:
-        print_json({**result, "folder": str(folder), "golden": as_document(lines)})
+        print_json({**result, "folder": str(folder), "verdict": found, "golden": as_document(lines)})
         return
     failed = [f"  {line}" for line in lines if not line.passed]
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
-    print_lines([f"  {result['message']}     {verdict(lines)}", *failed, f"  {_short_path(page)}"])
+    judged = [f"  {found}"] if found else []
+    first = f"  {result['message']}     {verdict(lines)}"
+    print_lines([first, *judged, *failed, f"  {_short_path(page)}"])
 
 
 def _short_path(path: Path) -> str:

@@ -75,21 +75,25 @@ class RunManifest:
         """Return the spec, checked as a stage checks it."""
         return parse_spec(self.spec)
 
-    def request(self, now: datetime, template: str | None = None) -> Request:
-        """Return the request for a run of this manifest: a new run, unless the spec names a runId."""
+    def request(self, now: datetime, template: str | None = None, continued: str | None = None) -> Request:
+        """Return the request for a run of this manifest: a new run, unless a runId is named or continued."""
         named = self.parse().run_id
+        run_id = named or continued or local_run_id(self.name, now)
         return Request(
             name=self.name,
             namespace=self.namespace,
-            uid=str(uuid.uuid4()) if named is None else self._uid(template),
-            runId=named or local_run_id(self.name, now),
+            uid=self.uid(run_id if named is None else None, template),
+            runId=run_id,
             spec=dict(self.spec),
         )
 
-    def _uid(self, template: str | None) -> str:
-        """Return one uid for one spec, so that an interrupted run continues; a changed spec gets another."""
+    def uid(self, run_id: str | None, template: str | None) -> str:
+        """Return one uid for one spec, so that an interrupted run continues; a changed spec gets another.
+
+        A run whose id the spec does not name is one of many of this manifest, so its id is part of it.
+        """
         asked = {key: value for key, value in self.spec.items() if key in QUESTION}
-        question = [API_VERSION, self.namespace, self.name, asked, template]
+        question = [API_VERSION, self.namespace, self.name, asked, template, *([run_id] if run_id else [])]
         return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(question, sort_keys=True)))
 
 

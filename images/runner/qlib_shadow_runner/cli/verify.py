@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from qlib_shadow_runner.cli.options import default_data
 from qlib_shadow_runner.contract import RESULTS, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_json, print_lines
-from qlib_shadow_runner.runs.listing import find_run
+from qlib_shadow_runner.runs.listing import find_run, golden_passed, golden_path
+from qlib_shadow_runner.storage.files import write_json
 from qlib_shadow_runner.verify import AcceptanceLine, verify_run
 from qlib_shadow_runner.verify.acceptance import REQUIRED_FILES
 
@@ -20,12 +22,21 @@ if TYPE_CHECKING:
 
 def print_verification(run: str, data: Path | None, *, as_json: bool) -> int:
     """Print every check; return 0 only when all of them pass."""
-    lines = verify_run(_folder_of(run, data), data)
+    folder = _folder_of(run, data)
+    lines = verify_run(folder, data)
+    if golden_passed(folder) is not None:
+        with contextlib.suppress(OSError):  # the folder may be a copy that this user may only read
+            record_golden(folder, lines)
     if as_json:
         print_json(as_document(lines))
     else:
         print_lines([*map(str, lines), verdict(lines)])
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
+
+
+def record_golden(folder: Path, lines: Sequence[AcceptanceLine]) -> None:
+    """Write the checks to the run folder, so that a list of runs can say that one failed."""
+    write_json(golden_path(folder), as_document(lines))
 
 
 def _folder_of(run: str, data: Path | None) -> Path:

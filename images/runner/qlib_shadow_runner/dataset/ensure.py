@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.asked import DatasetSpec
     from qlib_shadow_runner.dataset.quality.assess import Quality
     from qlib_shadow_runner.dataset.quality.policy import Policy
+    from qlib_shadow_runner.dataset.sources import Source
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,9 @@ def _adopt(canonical: Path) -> ResolvedDataset:
             "are missing.",
         )
     before = DatasetManifest.read(manifest_path(folder))
-    manifest = describe(folder, DatasetOrigin("existing") if before is None else DatasetOrigin.of(before))
+    manifest = describe(
+        folder, DatasetOrigin("existing", feed="existing") if before is None else DatasetOrigin.of(before)
+    )
     refuse_changed(folder, manifest.fingerprint)
     manifest.write(manifest_path(folder))
     return ResolvedDataset(folder, manifest)
@@ -183,17 +186,17 @@ def _reuse(canonical: Path, spec: DatasetSpec) -> ResolvedDataset | None:
     for folder, manifest in versions(canonical):
         if satisfies(manifest, spec):
             resolved = ResolvedDataset(folder, manifest) if is_current(manifest, folder) else _adopt(folder)
-            resolved = _with_inputs(resolved, spec.source.inputs)
+            resolved = _with_inputs(resolved, spec.source)
             point_to(canonical, folder)
             return resolved
     return None
 
 
-def _with_inputs(resolved: ResolvedDataset, inputs: str) -> ResolvedDataset:
+def _with_inputs(resolved: ResolvedDataset, source: Source) -> ResolvedDataset:
     """Return the version with the source's new stamp recorded, so that the files are not hashed again."""
-    if resolved.manifest.inputs == inputs:
+    manifest = replace(resolved.manifest, inputs=source.inputs, feed=source.feed)
+    if manifest == resolved.manifest:
         return resolved
-    manifest = replace(resolved.manifest, inputs=inputs)
     manifest.write(manifest_path(resolved.folder))
     return ResolvedDataset(resolved.folder, manifest)
 

@@ -46,6 +46,8 @@ class DatasetManifest:
     """The id of the build; a run that waited sees from it whether the build began after its own start."""
     claims: dict[str, str] = field(default_factory=dict)
     """The region and interval that the source declares, by the names of the spec's fields; may be empty."""
+    feed: str = ""
+    """Where the source takes its data from, whatever it holds today; see sources.base.Source."""
     notes: list[str] = field(default_factory=list)
     """Sentences about changes by the conversion that a reader would not expect."""
     schema: int = SCHEMA
@@ -79,11 +81,19 @@ class DatasetOrigin:
     inputs: str = ""
     build: str = ""
     claims: Mapping[str, str] = field(default_factory=dict)
+    feed: str = ""
 
     @classmethod
     def of(cls, manifest: DatasetManifest) -> Self:
         """Return the origin that an earlier manifest records."""
-        return cls(manifest.source, manifest.synthetic, manifest.inputs, manifest.build, manifest.claims)
+        return cls(
+            manifest.source,
+            manifest.synthetic,
+            manifest.inputs,
+            manifest.build,
+            manifest.claims,
+            manifest.feed,
+        )
 
 
 def manifest_path(dataset: Path) -> Path:
@@ -123,6 +133,7 @@ def describe(folder: Path, origin: DatasetOrigin) -> DatasetManifest:
         inputs=origin.inputs,
         build=origin.build,
         claims=dict(origin.claims),
+        feed=origin.feed,
         notes=Notes.read_sentences(folder),
         quality=assess(counted.findings()).document(),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),

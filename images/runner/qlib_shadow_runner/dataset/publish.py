@@ -67,7 +67,9 @@ def build_and_publish(canonical: Path, source: Source, still_held: Callable[[], 
         source.build(staging)
         fault_point("build-done")
         still_ours()
-        origin = DatasetOrigin(source.identity, source.synthetic, source.inputs, build, source.claims)
+        origin = DatasetOrigin(
+            source.identity, source.synthetic, source.inputs, build, source.claims, source.feed
+        )
         version = publish(canonical, staging, describe(staging, origin), still_ours)
         fault_point("publish-version")
         still_held()

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.discovery.benchmark import Benchmark, check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import Market, describe_market, find_market
 from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, SegmentPlan, plan_segments
+from qlib_shadow_runner.discovery.traded_days import traded_days
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
 
@@ -21,6 +24,8 @@ class ResearchPlan:
     market: Market
     benchmark: Benchmark
     days: SegmentPlan
+    universe_end: date | None = None
+    """The last day on which the universe trades; None without data."""
 
 
 def make_plan(dataset: Dataset, workflow: WorkflowSpec, reach: Reach = ALPHA158) -> ResearchPlan:
@@ -28,6 +33,7 @@ def make_plan(dataset: Dataset, workflow: WorkflowSpec, reach: Reach = ALPHA158)
     name, chosen_by = find_market(dataset, workflow.market)
     benchmark = find_benchmark(dataset, workflow.benchmark, name)
     market = describe_market(dataset, name, chosen_by, benchmark.symbol)
-    days = plan_segments(dataset.calendar, workflow.segments, str(dataset.folder), reach)
+    traded = traded_days(dataset, market)
+    days = plan_segments(dataset.calendar, workflow.segments, str(dataset.folder), reach, traded)
     check_coverage(dataset, benchmark, *days.backtest)
-    return ResearchPlan(market, benchmark, days)
+    return ResearchPlan(market, benchmark, days, traded.days[-1])

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
 
+    from qlib_shadow_runner.discovery.traded_days import TradedDays
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -37,6 +39,8 @@ ALPHA158: Final = Reach(back=60, ahead=2)
 
 TRAIN_SHARE: Final = 0.60
 VALID_SHARE: Final = 0.15
+WEEK: Final = 5
+"""Trading days."""
 SHORTEST: Final = {"train": 120, "valid": 20, "test": 20}
 
 
@@ -52,30 +56,39 @@ class SegmentPlan:
 
 
 def plan_segments(
-    calendar: Sequence[date], wanted: Segments | None, where: str, reach: Reach = ALPHA158
+    calendar: Sequence[date],
+    wanted: Segments | None,
+    where: str,
+    reach: Reach = ALPHA158,
+    traded: TradedDays | None = None,
 ) -> SegmentPlan:
-    """Return the segments that the spec asks for, or divide the calendar.
+    """Return the segments that the spec asks for, or divide the days on which the universe trades.
 
     Train begins where the features' longest window is filled. Between segments lie as many days as the label
     looks ahead, because otherwise training would see prices that validation must predict.
     """
-    segments = _divide(calendar, where, reach) if wanted is None else _snap(calendar, wanted)
+    days = calendar if traded is None else traded.days
+    alone = f" on which {traded.market} trades" if traded is not None and len(days) < len(calendar) else ""
+    have = f"{len(days)} days{alone}"
+    segments = _divide(days, where, have, reach) if wanted is None else _snap(calendar, wanted)
     counts = {name: _count(calendar, getattr(segments, name)) for name in SHORTEST}
-    _check_lengths(counts, len(calendar), where, asked=wanted is not None)
+    _check_lengths(counts, have, where, asked=wanted is not None)
+    if wanted is not None and traded is not None:
+        _check_trading(segments, traded)
     return SegmentPlan(
         segments,
         backtest=_backtest(calendar, segments.test),
         counts=counts,
         chosen_by="auto" if wanted is None else "spec",
-        caveats=_caveats(calendar, segments, reach),
+        caveats=(*_caveats(calendar, segments, reach), *_untraded(calendar, segments, traded)),
     )
 
 
-def _divide(calendar: Sequence[date], where: str, reach: Reach) -> Segments:
+def _divide(calendar: Sequence[date], where: str, have: str, reach: Reach) -> Segments:
     usable = len(calendar) - reach.back - 2 * reach.ahead
     if usable < sum(SHORTEST.values()):
         needed = sum(SHORTEST.values()) + reach.back + 2 * reach.ahead
-        _too_short(where, f"has {len(calendar)} days, and a run needs at least {needed}")
+        _too_short(where, f"has {have}, and a run needs at least {needed}")
     train = max(SHORTEST["train"], round(usable * TRAIN_SHARE))
     valid = max(SHORTEST["valid"], round(usable * VALID_SHARE))
     valid_from = reach.back + train + reach.ahead
@@ -134,13 +147,37 @@ def _caveats(calendar: Sequence[date], segments: Segments, reach: Reach) -> tupl
     return tuple(caveats)
 
 
-def _check_lengths(counts: dict[str, int], days: int, where: str, *, asked: bool) -> None:
+def _check_trading(segments: Segments, traded: TradedDays) -> None:
+    """Refuse a segment in which the universe hardly trades: there is nothing to learn or to judge."""
+    for name, least in SHORTEST.items():
+        first, last = getattr(segments, name)
+        found = traded.count((first, last))
+        if found < least:
+            goes_on = f", and only {traded.alone} goes on" if traded.alone else ""
+            _invalid(
+                f"{name} [{first}, {last}] has {found} days on which the universe trades, fewer than the "
+                f"{least} it needs: {traded.sentence}{goes_on}"
+            )
+
+
+def _untraded(calendar: Sequence[date], segments: Segments, traded: TradedDays | None) -> tuple[str, ...]:
+    """Return what a reader must know where the universe ends more than a week before the calendar."""
+    if traded is None or bisect_right(calendar, traded.days[-1]) + WEEK >= len(calendar):
+        return ()
+    goes_on = f"{traded.alone} goes on" if traded.alone else "the calendar goes on"
+    what = "nothing trades after that, and holdings stay as they are"
+    if segments.test[1] <= traded.days[-1]:
+        what = "the segments end where they trade"
+    return (f"{traded.sentence}, {goes_on} to {calendar[-1]}: {what}",)
+
+
+def _check_lengths(counts: dict[str, int], have: str, where: str, *, asked: bool) -> None:
     for name, least in SHORTEST.items():
         if counts[name] < least:
             shown = ", ".join(f"{key} {value}" for key, value in counts.items())
             if asked:
                 _invalid(f"{name} has {counts[name]} trading days, fewer than the {least} it needs ({shown})")
-            _too_short(where, f"has {days} days, which leave {name} {counts[name]} of the {least} it needs")
+            _too_short(where, f"has {have}, which leave {name} {counts[name]} of the {least} it needs")
 
 
 def _count(calendar: Sequence[date], span: tuple[date, date]) -> int:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.analysis.facts import RunFacts
+from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, SIGNALS_STEM, SUMMARY_FILE, Reason
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.errors import StageError
@@ -38,13 +40,13 @@ def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, 
 
     signals, metrics = rank_signals(artifacts), compute_metrics(artifacts)
     if "ic" not in metrics:
-        raise StageError(
-            Reason.OUTPUT_INCOMPLETE, f"{artifacts} holds no information coefficient; see stdout.log."
-        )
-    figures = ReportMaterial(Outputs(artifacts)).figures
-    name = f"{SIGNALS_STEM}.{signals_format}"
+        raise StageError(Reason.OUTPUT_INCOMPLETE, _without_ic(artifacts, signals))
     before = read_json_object(folder / METADATA_FILE) or {}
-    found = {"signals_file": name, **_describe(signals), **_compare(signals, before)}
+    facts = RunFacts.of(before)
+    figures = ReportMaterial(Outputs(artifacts), facts).figures
+    name = f"{SIGNALS_STEM}.{signals_format}"
+    verdict = judge(figures, metrics, facts).headline
+    found = {"signals_file": name, "verdict": verdict, **_describe(signals), **_compare(signals, before)}
     metadata = {**before, **found}
     contents = {
         name: encode_signals(signals, name, metadata),
@@ -54,6 +56,17 @@ def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, 
     fault_point(QrunPoint.EXPORT_MADE)
     hashes = write_files(folder, contents)
     return {"metrics": dict(metrics), "outputs": hashes, **found}
+
+
+def _without_ic(artifacts: Path, signals: pd.DataFrame) -> str:
+    """Return why no day has an information coefficient."""
+    scores = signals.groupby("date")["score"]
+    if scores.max().equals(scores.min()):
+        return (
+            "the model gives every instrument the same score on each day, so there is no information "
+            "coefficient: it has learned nothing; see stdout.log."
+        )
+    return f"{artifacts} holds no information coefficient; see stdout.log."
 
 
 def _describe(signals: pd.DataFrame) -> dict[str, object]:

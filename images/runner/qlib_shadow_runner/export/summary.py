@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import jinja2
 
+from qlib_shadow_runner.analysis.facts import RunFacts
+from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.contract.escapes import in_one_line
+from qlib_shadow_runner.dataset.quality.assess import warnings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +53,8 @@ def render_summary(
         run=metadata,
         metrics=metrics,
         figures=figures,
+        verdict=judge(figures, metrics, RunFacts.of(metadata)),
+        quality_warnings=warnings_of(metadata.get("dataset_quality")),
         signals_file=signals_file,
         last_day=f"{last['date'].iloc[0]:%Y-%m-%d}",
         best=last.to_dict("records"),

@@ -6,31 +6,36 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.outputs import read_metadata
-from qlib_shadow_runner.contract import METRICS_FILE, WORKFLOW_FILE
-from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.report.formats import ABSENT, figure, percent, signed
+from qlib_shadow_runner.analysis.paired import PairedDifference, paired_difference
+from qlib_shadow_runner.contract import METRICS_FILE
+from qlib_shadow_runner.report.formats import signed
 from qlib_shadow_runner.report.page import outputs_of
+from qlib_shadow_runner.report.settings import by_path, workflow_settings
 from qlib_shadow_runner.runs.values import number
 from qlib_shadow_runner.storage.files import read_json_object
-from qlib_shadow_runner.workflow.read_yaml import read_document
+from qlib_shadow_runner.texts import ABSENT, figure, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import pandas as pd
+
     from qlib_shadow_runner.analysis.backtest import Backtest
     from qlib_shadow_runner.analysis.outputs import Outputs
 
-DESCRIBING: Final = (
-    "template", "model", "handler", "seed", "market", "market_size", "benchmark", "segments", "backtest",
+ASKED: Final = ("template", "model", "handler", "seed", "market", "market_size", "benchmark", "segments")
+"""The keys of a run's metadata that identify its configuration."""
+ORIGIN: Final = (
     "dataset_source", "dataset_fingerprint", "dataset_start", "dataset_end", "dataset_days",
     "dataset_instruments", "dataset_quality", "git_commit", "image", "python", "packages", "config_hash",
 )  # fmt: skip
-"""The keys of a run's metadata that identify configuration, data and code."""
-INCIDENTAL: Final = ("num_threads", "kernels", "provider_uri", "experiment_name")
-"""Suffixes of a workflow's settings that do not change the result."""
+"""The keys of a run's metadata that identify data and code."""
+LONGEST_LIST: Final = 8
+FIRST_OF_LIST: Final = 4
 QUALITY: Final = "overall_state"
 
 
@@ -47,11 +52,16 @@ class Compared:
     workflow: Mapping[str, str]
     """The workflow's settings by path."""
 
+    @property
+    def horizon(self) -> int:
+        """Return over how many days the label reaches: so many neighbouring days overlap."""
+        return RunFacts.of(self.metadata).horizon
+
     @classmethod
     def read(cls, folder: Path) -> Compared:
         """Return the run of a folder."""
         metadata = read_metadata(folder)
-        material = ReportMaterial(outputs_of(folder, metadata))
+        material = ReportMaterial(outputs_of(folder, metadata), RunFacts.of(metadata))
         return cls(
             run_id=str(metadata.get("run_id")),
             metadata=metadata,
@@ -59,7 +69,7 @@ class Compared:
             figures=material.figures,
             outputs=material.outputs,
             backtest=material.backtest,
-            workflow=_workflow(folder),
+            workflow=workflow_settings(folder),
         )
 
 
@@ -80,6 +90,28 @@ class Difference:
 
     name: str
     values: list[str]
+    is_parameter: bool
+    """Whether it is a parameter of the workflow; otherwise it describes the data or the code."""
+
+    @property
+    def groups(self) -> list[tuple[list[int], str]]:
+        """Return each value with the numbers of the runs that have it, long lists folded."""
+        found: dict[str, list[int]] = {}
+        for place, value in enumerate(self.values, start=1):
+            found.setdefault(value, []).append(place)
+        return [(numbers, folded(value)) for value, numbers in found.items()]
+
+
+def folded(value: str) -> str:
+    """Return a setting's text with the middle of a long list left out."""
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return value
+    if not isinstance(found, list) or len(found) <= LONGEST_LIST:
+        return value
+    first, last = (json.dumps(part, ensure_ascii=False)[1:-1] for part in (found[:FIRST_OF_LIST], found[-1:]))
+    return f"[{first}, … {len(found) - FIRST_OF_LIST - 1} more …, {last}]"
 
 
 @dataclass(frozen=True)
@@ -133,10 +165,24 @@ MEASURES: Final = (
     ),
 )
 
+MAIN: Final = (
+    "Excess return a year",
+    "Information ratio",
+    "IC",
+    "Rank IC",
+    "Sharpe ratio",
+    "Maximum drawdown",
+)
+
 
 def rows(runs: Sequence[Compared]) -> list[ComparedFigure]:
     """Return each figure with its value in every run."""
     return [_row(measure, runs) for measure in MEASURES]
+
+
+def main_rows(runs: Sequence[Compared]) -> list[ComparedFigure]:
+    """Return the figures that a table with a row for each run has room for."""
+    return [found for found in rows(runs) if found.name in MAIN]
 
 
 def _row(measure: Measure, runs: Sequence[Compared]) -> ComparedFigure:
@@ -150,9 +196,38 @@ def _row(measure: Measure, runs: Sequence[Compared]) -> ComparedFigure:
 
 
 def differences(runs: Sequence[Compared]) -> list[Difference]:
-    """Return the differences: configuration, data and code first, then the workflow's settings."""
-    described = [_described(run.metadata) for run in runs]
-    return [*_differing(described), *_differing([run.workflow for run in runs])]
+    """Return the differences: parameters first, then data and code."""
+    asked = [{**_described(run.metadata, ASKED), **run.workflow} for run in runs]
+    origin = [_described(run.metadata, ORIGIN) for run in runs]
+    return [*_differing(asked, is_parameter=True), *_differing(origin, is_parameter=False)]
+
+
+@dataclass(frozen=True)
+class AgainstTheFirst:
+    """A run against the first: the differences of daily IC and of daily return after costs."""
+
+    number: int
+    run_id: str
+    ic: PairedDifference | None
+    returns: PairedDifference | None
+
+
+def against_the_first(runs: Sequence[Compared]) -> list[AgainstTheFirst]:
+    """Return the paired differences of each other run to the first, on the days that both have."""
+    first = runs[0]
+    return [
+        AgainstTheFirst(
+            number,
+            run.run_id,
+            paired_difference(run.outputs.ic, first.outputs.ic, max(run.horizon, first.horizon)),
+            paired_difference(_net(run), _net(first)),
+        )
+        for number, run in enumerate(runs[1:], start=2)
+    ]
+
+
+def _net(run: Compared) -> pd.Series | None:
+    return None if run.backtest is None else run.backtest.net
 
 
 def cautions(runs: Sequence[Compared]) -> list[str]:
@@ -172,39 +247,18 @@ def cautions(runs: Sequence[Compared]) -> list[str]:
     return sentences
 
 
-def _differing(sides: Sequence[Mapping[str, str]]) -> Iterator[Difference]:
+def _differing(sides: Sequence[Mapping[str, str]], *, is_parameter: bool) -> Iterator[Difference]:
     for name in dict.fromkeys(name for side in sides for name in side):
         values = [side.get(name, ABSENT) for side in sides]
         if len(set(values)) > 1:
-            yield Difference(name, values)
+            yield Difference(name, values, is_parameter)
 
 
-def _described(metadata: Mapping[str, object]) -> dict[str, str]:
+def _described(metadata: Mapping[str, object], keys: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for key in DESCRIBING:
+    for key in keys:
         value = metadata.get(key)
         if key == "dataset_quality":
             value = value.get(QUALITY) if isinstance(value, dict) else None
-        found.update(_flat(key, value))
+        found.update(by_path(key, value))
     return found
-
-
-def _workflow(folder: Path) -> dict[str, str]:
-    """Return the settings of the workflow that was run; they are empty if it cannot be read."""
-    try:
-        document = read_document((folder / WORKFLOW_FILE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, StageError):
-        return {}
-    settings = _flat("", document)
-    return {name: value for name, value in settings.items() if not name.endswith(INCIDENTAL)}
-
-
-def _flat(name: str, value: object) -> dict[str, str]:
-    """Return each setting by its path."""
-    if isinstance(value, dict):
-        inner = [_flat(f"{name}.{key}" if name else str(key), part) for key, part in value.items()]
-        return {key: part for found in inner for key, part in found.items()}
-    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
-        return _flat(name, {str(number): part for number, part in enumerate(value)})
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return {name: text}

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.analysis.backtest import grown
 from qlib_shadow_runner.report.charts.canvas import WIDE, Chart, date_axis, percent_axis
-from qlib_shadow_runner.report.comparison import cautions, differences, rows
-from qlib_shadow_runner.report.formats import figure, signed
+from qlib_shadow_runner.report.comparison import against_the_first, cautions, differences, rows
+from qlib_shadow_runner.report.formats import signed
 from qlib_shadow_runner.report.page import drawn, filled_in
+from qlib_shadow_runner.texts import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.report.comparison import Compared
 
+CURVES_MAX: Final = 8
+"""More curves cannot be told apart on a chart."""
 DASHES: Final = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
 """Line styles, so that runs do not differ by colour alone."""
 
@@ -30,7 +33,11 @@ def render_comparison(runs: Sequence[Compared]) -> str:
         rows=rows(runs),
         differences=differences(runs),
         cautions=cautions(runs),
-        charts=[drawn(chart) for chart in comparison_charts(runs)],
+        charts=[drawn(chart) for chart in comparison_charts(runs[:CURVES_MAX])],
+        against=against_the_first(runs),
+        curves_max=CURVES_MAX,
+        signed=signed,
+        figure4=lambda value: f"{value:+.4f}",
     )
 
 

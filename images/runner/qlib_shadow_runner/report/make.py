@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.outputs import read_metadata
 from qlib_shadow_runner.contract import REPORT_FILE
@@ -32,6 +33,6 @@ def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
 def report_of(folder: Path, mount: Path | None = None) -> str:
     """Return the page of a run folder."""
     metadata = read_metadata(folder)
-    material = ReportMaterial(outputs_of(folder, metadata))
+    material = ReportMaterial(outputs_of(folder, metadata), RunFacts.of(metadata))
     checks = checklist(Evidence(folder, mount, material), ended=metadata.get("status") != AT_WORK)
     return render_report(gather(folder, metadata, material, checks))

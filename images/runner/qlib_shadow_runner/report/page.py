@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
+from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
 from qlib_shadow_runner.contract.escapes import in_lines
+from qlib_shadow_runner.dataset.quality.assess import warnings_of
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
 from qlib_shadow_runner.report.charts.performance_charts import performance_charts
 from qlib_shadow_runner.report.charts.signal_charts import signal_charts
-from qlib_shadow_runner.report.conclusion import conclude
 from qlib_shadow_runner.report.formats import FILTERS
 from qlib_shadow_runner.runs.mlruns import finished_run, recorded_runs
 from qlib_shadow_runner.storage.files import read_json_object
@@ -55,7 +57,8 @@ def gather(
 
 def charts_of(folder: Path) -> list[Chart]:
     """Return the charts of one run."""
-    return _charts(ReportMaterial(outputs_of(folder, read_metadata(folder))))
+    metadata = read_metadata(folder)
+    return _charts(ReportMaterial(outputs_of(folder, metadata), RunFacts.of(metadata)))
 
 
 def _charts(material: ReportMaterial) -> list[Chart]:
@@ -79,7 +82,8 @@ def render_report(report: Report) -> str:
         run=report.metadata,
         metrics={name: report.metrics.get(name) for name in Metrics.__annotations__},
         figures=report.figures,
-        verdict=conclude(report.figures, report.metrics),
+        verdict=judge(report.figures, report.metrics, RunFacts.of(report.metadata)),
+        quality_warnings=warnings_of(report.metadata.get("dataset_quality")),
         charts={chart.name: drawn(chart) for chart in report.charts},
         checks=report.checks,
         months=MONTHS,

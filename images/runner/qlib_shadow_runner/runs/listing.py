@@ -12,6 +12,7 @@ from qlib_shadow_runner.contract import (
     ARTIFACTS,
     LOCAL_NAMESPACE,
     METADATA_FILE,
+    RESULTS,
     USER_ERRORS,
     Reason,
     Stage,
@@ -33,7 +34,11 @@ STATUS_FAILED: Final = "failed"
 STATUS_INTERRUPTED: Final = "interrupted"
 STATUS_DOWNLOADED: Final = "downloaded"
 """The status of a finished run that was only asked for its dataset."""
-ENDED: Final = frozenset({"complete", STATUS_FAILED, STATUS_INTERRUPTED, STATUS_DOWNLOADED})
+STATUS_NOT_GOLDEN: Final = "not-golden"
+"""The status of a complete run for which a check of the golden run failed."""
+ENDED: Final = frozenset(
+    {"complete", STATUS_FAILED, STATUS_INTERRUPTED, STATUS_DOWNLOADED, STATUS_NOT_GOLDEN}
+)
 """A run with another status may still be in progress."""
 FINAL_REASONS: Final = frozenset(reason for reason, code in EXIT_CODES.items() if code in USER_ERRORS)
 """Reasons after which a run is not tried again."""
@@ -68,8 +73,10 @@ class ListedRun:
 
     @property
     def status(self) -> str:
-        """Return the status as the run wrote it; interrupted where the process that wrote it was killed."""
+        """Return the status as the run wrote it, corrected where its process was killed or a check failed."""
         written = str(self.metadata.get("status"))
+        if written == "complete" and golden_passed(self.folder) is False:
+            return STATUS_NOT_GOLDEN
         return STATUS_INTERRUPTED if written not in ENDED and self._is_abandoned else written
 
     @property
@@ -142,6 +149,17 @@ class ListedRun:
     def result(self, stage: Stage) -> Mapping[str, object]:
         """Return the result of a stage, empty where there is none."""
         return read_json_object_of_others(RunFolder(self.folder).result_path(stage)) or {}
+
+
+def golden_path(folder: Path) -> Path:
+    """Return where the result of a run's last golden run lies, if `qlib-shadow run` made one."""
+    return folder / RESULTS / "golden.json"
+
+
+def golden_passed(folder: Path) -> bool | None:
+    """Return whether the last golden run passed, or None where there was none."""
+    found = (read_json_object_of_others(golden_path(folder)) or {}).get("passed")
+    return found if isinstance(found, bool) else None
 
 
 def existing_volume(data: Path) -> Volume:

@@ -26,7 +26,10 @@ def introduce_dataset(
         print_line(f"note: {note}")
     found = dataset_result(context, resolved)
     context.folder.update_metadata(
-        **dataset_metadata(found), dataset_quality=quality.document(), dataset_notes=notes
+        **dataset_metadata(found),
+        dataset_feed=resolved.manifest.feed,
+        dataset_quality=quality.document(),
+        dataset_notes=notes,
     )
     print_line(dataset_sentence(found))
     return {**found, **quality_result(quality)}

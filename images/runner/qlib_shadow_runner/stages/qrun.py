@@ -46,9 +46,7 @@ def qrun(context: StageContext) -> Outcome:
     research = _prepare(context, resolved)
     write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
     asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
-    context.folder.update_metadata(
-        **_research_metadata(context, research, resolved.manifest), computation=asked
-    )
+    context.folder.update_metadata(**_research_metadata(context, research, resolved), computation=asked)
     recorded = obtain_training(context, asked)
     context.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(context, asked))
     metrics = _publish(context, recorded)
@@ -127,11 +125,13 @@ def _prepare(context: StageContext, resolved: ResolvedDataset) -> Research:
 
 
 def _research_metadata(
-    context: StageContext, research: Research, manifest: DatasetManifest
+    context: StageContext, research: Research, resolved: ResolvedDataset
 ) -> dict[str, object]:
+    from qlib_shadow_runner.discovery.lives import Lives  # noqa: PLC0415
     from qlib_shadow_runner.workflow.description import describe_research  # noqa: PLC0415
 
-    return describe_research(context.spec.workflow, research, synthetic=manifest.synthetic)
+    lives = Lives.of(resolved.dataset, research.plan.market, research.plan.universe_end)
+    return describe_research(context.spec.workflow, research, lives, synthetic=resolved.manifest.synthetic)
 
 
 def _origin(context: StageContext, asked: str) -> dict[str, object]:

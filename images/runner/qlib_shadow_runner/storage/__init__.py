@@ -1,5 +1,7 @@
 """What touches the disk. Imports nothing of the runner but errors, texts and crash points.
 
+relative_names  names of files that another program wrote, before they are joined to a folder
+untrusted       open what another run may have written
 files           write a file whole or not at all, read JSON
 durability      bring a folder's files to the disk
 removal         remove a folder so that half of it is never found

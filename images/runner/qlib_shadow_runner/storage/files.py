@@ -8,6 +8,10 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.errors import NotAnObjectError
+from qlib_shadow_runner.storage.relative_names import UnsafeNameError
+from qlib_shadow_runner.storage.untrusted import DOCUMENT, FileKind, read_object
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -51,22 +55,26 @@ def write_json(path: Path, document: object) -> None:
     write_atomically(path, text.encode() + b"\n")
 
 
-def read_json_object(path: Path) -> dict[str, object] | None:
-    """Return the JSON object in a file; None where there is no file, or something else in it."""
+def read_json_object(
+    path: Path, root: Path | None = None, kind: FileKind = DOCUMENT
+) -> dict[str, object] | None:
+    """Return the JSON object in a file; None where there is no file, or something else in it.
+
+    Without a root, the folder of the file is one: see `untrusted`. A FIFO, a link or the like raises.
+    """
+    root = path.parent if root is None else root
     try:
-        content = path.read_bytes()
-        document = json.loads(content)
-        if b"\\ud" in content.lower():  # half a surrogate pair, which cannot be encoded again
-            json.dumps(document, ensure_ascii=False).encode()
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return read_object(root, path.relative_to(root).as_posix(), kind)
+    except (FileNotFoundError, NotADirectoryError, NotAnObjectError, UnsafeNameError):
         return None
-    return document if isinstance(document, dict) else None
 
 
-def read_json_object_of_others(path: Path) -> dict[str, object] | None:
+def read_json_object_of_others(
+    path: Path, root: Path | None = None, kind: FileKind = DOCUMENT
+) -> dict[str, object] | None:
     """Return the JSON object in a file that a user may have damaged; None also where it cannot be read."""
     try:
-        return read_json_object(path) if path.is_file() else None
+        return read_json_object(path, root, kind)
     except OSError:
         return None
 

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
@@ -17,16 +18,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from qlib_shadow_runner.catalog.track_record import records
+from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
+from qlib_shadow_runner.ui.comparer import Comparer
 from qlib_shadow_runner.ui.details import details
 from qlib_shadow_runner.ui.pages import page
 from qlib_shadow_runner.ui.resources import ListedResources, join
 from qlib_shadow_runner.ui.run_files import LOGS, content, open_file, read_log, shown_files
-from qlib_shadow_runner.ui.run_table import PAGE_ROWS, RUNNING, RunFilter, RunTable
+from qlib_shadow_runner.ui.run_table import PAGE_ROWS, RUNNING, SORTABLE, RunFilter, RunTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +50,8 @@ REPORT_POLICY: Final = (
 """A report is the output of a run: it is shown without scripts, origin or network."""
 NUMBER: Final = re.compile(r"[0-9]{1,18}")
 PAGE_MAX: Final = 999_999
+FEWEST_COMPARED: Final = 2
+MOST_COMPARED: Final = 8
 SEARCH_MAX: Final = 200
 """Characters of the words to search for."""
 
@@ -58,6 +62,8 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
     routes = [
         Route("/", pages.runs),
         Route("/followup", pages.followup),
+        Route("/compare", pages.compare),
+        Route("/compare/page", pages.comparison),
         Route("/runs/{run_id}", pages.run),
         Route("/runs/{run_id}/report", pages.report),
         Route("/runs/{run_id}/logs/{name}", pages.log),
@@ -77,6 +83,11 @@ class Pages:
     listing: ResourceListing | None = None
     """The resources of the cluster; None where --resources is not given."""
 
+    @cached_property
+    def comparer(self) -> Comparer:
+        """Return what makes comparisons of runs of this volume."""
+        return Comparer(self.run_table.volume.mount)
+
     def runs(self, request: Request) -> Response:
         """Return the list of the runs that match the filter."""
         query = request.query_params
@@ -84,6 +95,8 @@ class Pages:
             query.get("status", ""),
             query.get("q", "")[:SEARCH_MAX],
             min(max(1, _number(query.get("page", "1")) or 1), PAGE_MAX),
+            query.get("sort", "") if query.get("sort") in SORTABLE else "",
+            query.get("order") == "rising",
         )
         current = self._resources()
         rows = join(self.run_table.rows(), current.resources)
@@ -102,8 +115,10 @@ class Pages:
                 total=len(rows),
                 found=len(chosen),
                 rows=chosen[first : first + PAGE_ROWS],
-                newer=_address(run_filter, -1) if run_filter.page > 1 else None,
-                older=_address(run_filter, 1) if len(chosen) > first + PAGE_ROWS else None,
+                newer=run_filter.address(page=run_filter.page - 1) if run_filter.page > 1 else None,
+                older=run_filter.address(page=run_filter.page + 1)
+                if len(chosen) > first + PAGE_ROWS
+                else None,
             )
         )
 
@@ -153,10 +168,38 @@ class Pages:
         """Return the page with the track record of the signals."""
         del request
         found = records(self.run_table.followup.rows())
-        paths = sorted({record.dataset_path for record in found})
-        datasets = {path: [record for record in found if record.dataset_path == path] for path in paths}
-        charts = {path: cumulative_ic(several) for path, several in datasets.items()}
+        datasets: dict[str, list[TrackRecord]] = {}
+        for record in found:
+            datasets.setdefault(f"{record.dataset_path} {record.feed}".rstrip(), []).append(record)
+        charts = {name: cumulative_ic(several) for name, several in datasets.items()}
         return HTMLResponse(page("followup.html.j2", here="followup", datasets=datasets, charts=charts))
+
+    def compare(self, request: Request) -> Response:
+        """Return the page with the comparison of the runs that the list has marked."""
+        ids = self._compared(request)
+        source = "/compare/page?" + urlencode([("run", run_id) for run_id in ids])
+        return HTMLResponse(page("compare.html.j2", ids=ids, source=source))
+
+    def comparison(self, request: Request) -> Response:
+        """Return the comparison itself, for the frame that shows it."""
+        content = self.comparer.compare(self._compared(request))
+        return Response(
+            content, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": REPORT_POLICY}
+        )
+
+    def _compared(self, request: Request) -> list[str]:
+        """Return the ids of the runs to compare, or refuse them."""
+        ids = list(dict.fromkeys(request.query_params.getlist("run")))
+        if not FEWEST_COMPARED <= len(ids) <= MOST_COMPARED:
+            raise HTTPException(
+                HTTPStatus.BAD_REQUEST,
+                f"mark {FEWEST_COMPARED} to {MOST_COMPARED} runs in the list to compare them; "
+                f"{len(ids)} are marked",
+            )
+        unknown = next((run_id for run_id in ids if self.run_table.run(run_id) is None), None)
+        if unknown is not None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f'there is no run "{unknown}" on this volume')
+        return ids
 
     def _resources(self) -> ListedResources:
         return ListedResources() if self.listing is None else self.listing.current()
@@ -221,11 +264,6 @@ def _number(text: str) -> int | None:
 def _now() -> datetime:
     """Return the time in UTC without a time zone, as the catalog has times."""
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _address(run_filter: RunFilter, step: int) -> str:
-    asked = {"status": run_filter.status, "q": run_filter.words, "page": run_filter.page + step}
-    return "/?" + urlencode({name: value for name, value in asked.items() if value})
 
 
 def _refused(_request: Request, error: Exception) -> Response:

@@ -9,8 +9,7 @@ from typing import Final
 import jinja2
 
 from qlib_shadow_runner.contract.escapes import in_lines
-from qlib_shadow_runner.report.formats import ABSENT, figure, percent
-from qlib_shadow_runner.texts import format_size
+from qlib_shadow_runner.texts import ABSENT, figure, format_size, percent
 
 MINUTE: Final = 60
 HOUR: Final = 3600

@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 from qlib_shadow_runner.catalog.rows import by_run, scan
 from qlib_shadow_runner.runs.listing import ListedRun, artifacts_root
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 FRESH_SECONDS: Final = 1.0
 """How long one scan of the volume serves all pages."""
 PAGE_ROWS: Final = 100
+SORTABLE: Final = (
+    "run_id", "status", "dataset_end", "ic", "rank_ic", "annualized_return", "information_ratio",
+    "max_drawdown", "started_at", "seconds",
+)  # fmt: skip
 SEARCHED: Final = ("run_id", "name", "namespace", "market", "template", "dataset_path", "reason", "message")
 RUNNING: Final = "running"
 
@@ -96,16 +101,43 @@ class RunTable:
 
 @dataclass(frozen=True)
 class RunFilter:
-    """Which runs are shown."""
+    """Which runs are shown, and in which order."""
 
     status: str = ""
     words: str = ""
     page: int = 1
+    sort: str = ""
+    """A column of SORTABLE; without one the newest come first."""
+    rising: bool = False
+    """Whether the smallest come first."""
 
     def apply(self, rows: Sequence[Row]) -> list[Row]:
-        """Return the rows with this status that contain every word."""
+        """Return the rows with this status that contain every word; those without the value come last."""
         wanted = self.words.lower().split()
-        return [row for row in rows if self.status in ("", row["status"]) and _has(row, wanted)]
+        found = [row for row in rows if self.status in ("", row["status"]) and _has(row, wanted)]
+        if not self.sort:
+            return found
+        without = [row for row in found if row[self.sort] is None]
+        there = [row for row in found if row[self.sort] is not None]
+        return [*sorted(there, key=lambda row: row[self.sort], reverse=not self.rising), *without]
+
+    def address(self, **changed: object) -> str:
+        """Return the address of the list with some of these values changed."""
+        asked = {
+            "status": self.status,
+            "q": self.words,
+            "page": self.page if self.page > 1 else "",
+            "sort": self.sort,
+            "order": "rising" if self.rising else "",
+            **changed,
+        }
+        query = urlencode({name: value for name, value in asked.items() if value})
+        return f"/?{query}" if query else "/"
+
+    def sorted_by(self, column: str) -> str:
+        """Return the address of the list sorted by a column: the largest first, then the smallest first."""
+        rising = "rising" if self.sort == column and not self.rising else ""
+        return self.address(sort=column, order=rising, page="")
 
 
 def _has(row: Row, words: Sequence[str]) -> bool:

@@ -101,12 +101,13 @@ class Evidence:
     @cached_property
     def figures(self) -> ReportFigures:
         """Return the report's figures, computed from the recorder's pickles."""
-        from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.analysis.facts import RunFacts  # noqa: PLC0415 - pandas only when needed
+        from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415
         from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
         artifacts = self.recorded.artifacts
         known = self.material is not None and self.material.outputs.artifacts == artifacts
-        material = self.material if known else ReportMaterial(Outputs(artifacts))
+        material = self.material if known else ReportMaterial(Outputs(artifacts), RunFacts.of(self.metadata))
         assert material is not None, "it is known or made"
         return material.figures
 

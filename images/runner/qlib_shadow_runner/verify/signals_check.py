@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.discovery.market import describe_market
+from qlib_shadow_runner.discovery.traded_days import traded_days
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,5 +70,11 @@ def _other_end(found: str, evidence: Evidence) -> str | None:
     segments = evidence.metadata["segments"]
     assert isinstance(segments, dict), "the metadata is complete"
     chosen = evidence.metadata.get("segments_chosen_by") == "auto"
-    last = str(Dataset(evidence.dataset).calendar[-1] if chosen else segments["test"][1])
+    dataset = Dataset(evidence.dataset)
+    market = describe_market(
+        dataset, str(evidence.metadata["market"]), "", str(evidence.metadata["benchmark"])
+    )
+    last = str(traded_days(dataset, market).days[-1])
+    if not chosen:
+        last = min(last, str(segments["test"][1]))
     return None if found == last else f"it ends on {found}, not on {last}"

@@ -6,6 +6,7 @@ from the run manifest.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.workflow.parsed import class_of
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
+    from qlib_shadow_runner.discovery.lives import Lives
+    from qlib_shadow_runner.discovery.research_plan import ResearchPlan
     from qlib_shadow_runner.workflow.parsed import Workflow
     from qlib_shadow_runner.workflow.prepare import Research
 
@@ -24,10 +27,8 @@ REGION_RULES: Final[Mapping[str, Mapping[str, float | None]]] = {
 }
 """Qlib's values where a workflow gives none."""
 COSTS: Final = ("open_cost", "close_cost", "min_cost", "deal_price")
-SURVIVORS: Final = (
-    "A universe that lists only what is still traded today has survivorship bias; "
-    "the backtest cannot tell whether this one does."
-)
+SURVIVORS: Final = "A universe that lists only what is still traded today has survivorship bias; "
+"""The first half of the caveat; the second says what the data shows of this universe."""
 NO_SLIPPAGE: Final = (
     "The simulation fills every order at the day's price: no slippage, no market impact, no taxes."
 )
@@ -40,12 +41,14 @@ SYNTHETIC: Final = (
 )
 
 
-def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: bool) -> dict[str, object]:
+def describe_research(
+    asked: WorkflowSpec, research: Research, lives: Lives, *, synthetic: bool
+) -> dict[str, object]:
     """Return the fields of RUN_METADATA.json that describe the research."""
     plan, workflow = research.plan, research.workflow
     exchange = exchange_of(workflow)
     segments = {name: [str(day) for day in span] for name, span in plan.days.segments.values().items()}
-    assumptions = SLIPPAGE if exchange["impact_cost"] else NO_SLIPPAGE
+    known = [_survivors(plan, lives), SLIPPAGE if exchange["impact_cost"] else NO_SLIPPAGE]
     return {
         "config_hash": research.config_hash,
         "workflow_sha256": workflow.sha256,
@@ -56,7 +59,9 @@ def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: boo
         "seed": asked.seed,
         "market": plan.market.name,
         "market_size": len(plan.market.symbols),
+        "universe_end": None if plan.universe_end is None else str(plan.universe_end),
         "market_chosen_by": plan.market.chosen_by,
+        "market_lives": asdict(lives),
         "benchmark": plan.benchmark.symbol,
         "benchmark_chosen_by": plan.benchmark.chosen_by,
         "benchmark_excluded": plan.market.excluded is not None,
@@ -64,11 +69,21 @@ def describe_research(asked: WorkflowSpec, research: Research, *, synthetic: boo
         "segment_days": plan.days.counts,
         "segments_chosen_by": plan.days.chosen_by,
         "label_looks_ahead_days": workflow.reach.ahead,
+        "label_horizon_days": workflow.horizon,
         "backtest": [str(day) for day in plan.days.backtest],
         "strategy": strategy_of(workflow),
         "exchange": exchange,
-        "caveats": [*([SYNTHETIC] if synthetic else []), SURVIVORS, assumptions, *plan.days.caveats],
+        "caveats": [*([SYNTHETIC] if synthetic else []), *known, *plan.days.caveats],
     }
+
+
+def _survivors(plan: ResearchPlan, lives: Lives) -> str:
+    if not lives.ended:
+        return f"{SURVIVORS}in this one no instrument ends before the data does."
+    return (
+        f"{SURVIVORS}in this one {lives.ended} of {len(plan.market.symbols)} instruments end before the data "
+        "does, and whether others that ended are missing, the data cannot tell."
+    )
 
 
 def strategy_of(workflow: Workflow) -> dict[str, object]:

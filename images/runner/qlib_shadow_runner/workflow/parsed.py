@@ -12,6 +12,7 @@ from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.engine.expressions import read
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
 from qlib_shadow_runner.workflow.class_paths import engine_of
+from qlib_shadow_runner.workflow.horizon import horizon_of
 from qlib_shadow_runner.workflow.read_yaml import read_document
 from qlib_shadow_runner.workflow.shapes import class_path_of, expressions_in, reach_of
 
@@ -118,6 +119,11 @@ class Workflow:
         widest = Reach.widest(map(reach_of, [*features, *label]))
         ahead = Reach.widest(map(reach_of, label)).ahead
         return Reach(max(self._ready_made_look_back(), widest.back), ahead)
+
+    @property
+    def horizon(self) -> int:
+        """Return over how many days the label reaches."""
+        return horizon_of(self._expressions()[1])
 
     @property
     def fields(self) -> set[str]:

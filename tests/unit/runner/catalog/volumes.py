@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = tuple(f"S{number:02}" for number in range(30))
 DATASET: Final = "/data/qlib/qlib_data/us"
+FEED: Final = "prices inbox/us.parquet"
 FIRST: Final = date(2026, 1, 1)
 
 
@@ -42,26 +43,36 @@ class SmallVolume:
         """Say where the catalog lies."""
         return self.data / ARTIFACTS / "catalog"
 
-    def add_dataset(self, days: int, source: str = "prices inbox", dataset: str = DATASET) -> Dataset:
-        """Publish so many days of random walks; more of them begin with the same days."""
+    def add_dataset(
+        self,
+        days: int,
+        feed: str = FEED,
+        dataset: str = DATASET,
+        symbols: Sequence[str] = SYMBOLS,
+        market: int = 0,
+    ) -> Dataset:
+        """Publish so many days of a market's random walks; more of them begin with the same days."""
         canonical = self.volume.locate(dataset)
-        folder = canonical.with_name(f"{canonical.name}@{days:012x}")
+        fingerprint = fingerprint_of(days, market)
+        folder = canonical.with_name(f"{canonical.name}@{fingerprint}")
         calendar = weekdays(days, FIRST)
         (folder / "calendars").mkdir(parents=True)
         (folder / "calendars" / "day.txt").write_text("".join(f"{day}\n" for day in calendar))
         (folder / "instruments").mkdir()
-        lines = "".join(f"{symbol}\t{calendar[0]}\t{calendar[-1]}\n" for symbol in SYMBOLS)
+        lines = "".join(f"{symbol}\t{calendar[0]}\t{calendar[-1]}\n" for symbol in symbols)
         (folder / "instruments" / "all.txt").write_text(lines)
-        for number, symbol in enumerate(SYMBOLS):
-            write_bin(folder / "features" / symbol.lower() / "close.day.bin", closes(number, days).tolist())
+        for number, symbol in enumerate(symbols):
+            walk = closes(number, days, market)
+            write_bin(folder / "features" / symbol.lower() / "close.day.bin", walk.tolist())
         ends = {"calendar_start": str(calendar[0]), "calendar_end": str(calendar[-1]), "days": days}
-        counts = {"instruments": len(SYMBOLS), "universes": {}, "rows": 0, "files": 0, "size": 0}
+        counts = {"instruments": len(symbols), "universes": {}, "rows": 0, "files": 0, "size": 0}
         about = {
             "stamp": "",
-            "created_utc": "",
+            "created_utc": f"{calendar[-1]}T00:00:00+00:00",
             "synthetic": False,
-            "fingerprint": f"{days:012x}",
-            "source": source,
+            "fingerprint": fingerprint,
+            "source": "prices content=1",
+            "feed": feed,
         }
         DatasetManifest(**ends, **counts, **about).write(manifest_path(folder))  # type: ignore[arg-type]
         canonical.unlink(missing_ok=True)
@@ -89,8 +100,11 @@ class SmallVolume:
             "finished_at_utc": f"{calendar[-1]}T22:10:00.500Z",
             "stages": {"download": ended(calendar[-1], 1.5), "qrun": ended(calendar[-1], 8.25)},
             "dataset_path": DATASET,
-            "dataset_source": "prices inbox",
-            "dataset_fingerprint": f"{days:012x}",
+            "dataset_resolved_path": f"{DATASET}@{fingerprint_of(days)}",
+            "dataset_source": "prices content=1",
+            "dataset_feed": FEED,
+            "dataset_instruments": len(SYMBOLS),
+            "dataset_fingerprint": fingerprint_of(days),
             "dataset_start": str(calendar[0]),
             "dataset_end": str(calendar[-1]),
             "dataset_days": days,
@@ -118,9 +132,14 @@ def ended(day: date, seconds: float) -> dict[str, object]:
     return {**times, "seconds": seconds, "attempts": 1, "reason": "Succeeded"}
 
 
-def closes(number: int, days: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def fingerprint_of(days: int, market: int = 0) -> str:
+    """Return the fingerprint of so many days of a market."""
+    return f"{market:x}{days:011x}"
+
+
+def closes(number: int, days: int, market: int = 0) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return one instrument's closes, as they are stored; one instrument lacks some."""
-    steps = np.random.default_rng(number).normal(0.0005, 0.02, 1000)[:days]
+    steps = np.random.default_rng(number + 1000 * market).normal(0.0005, 0.02, 1000)[:days]
     walk = (100 * np.exp(np.cumsum(steps))).astype(np.float32).astype(np.float64)
     return np.where((number == 7) & (np.arange(days) % 11 == 0), np.nan, walk)
 

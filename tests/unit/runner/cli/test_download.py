@@ -47,7 +47,7 @@ def test_dataset_is_made_and_the_run_is_listed_as_downloaded(tmp_path: Path, fil
     assert found["dataset"] == json.loads(second.stdout)["dataset"]
     assert (data / "qlib/qlib_data/us_data_1d").is_symlink()
     assert not (data / ARTIFACTS / "mine").exists()
-    listed = json.loads(command("runs", "--data", data, "--json").stdout)
+    listed = json.loads(command("runs", "--status", "downloaded", "--data", data, "--json").stdout)
     assert [run["status"] for run in listed] == ["downloaded", "downloaded"]
     assert all(run["runId"].startswith("download-demo-") for run in listed)
 

@@ -114,3 +114,53 @@ def test_stage_that_outlives_its_command_keeps_the_lock(tmp_path: Path, run: Cal
     assert run() == 10
     stage.communicate()
     assert run() == 11
+
+
+@pytest.fixture
+def nameless(file: Path) -> Path:
+    """Write the manifest without a runId."""
+    file.write_text(HEAD + "spec:\n  workflow: {seed: 7}\n")
+    return file
+
+
+def started(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the first line of each run that was printed."""
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("demo-")]
+
+
+def test_resume_continues_the_newest_run_of_the_file(
+    nameless: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+):
+    """Without the flag each call is a new run."""
+    assert nameless.exists()
+    assert [run(), run()] == [11, 11]
+    first, second = started(capsys)
+    assert first != second
+    newest = max(first, second)  # both may have begun in one second
+    assert run("--resume") == 11
+    [continued] = started(capsys)
+    assert continued in (f"{newest}  continued", f"{min(first, second)}  continued")
+
+
+def test_resume_of_a_changed_file_is_refused(
+    nameless: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+):
+    """Another question is another run; the sentence names the run that is there."""
+    assert run() == 11
+    [there] = started(capsys)
+    nameless.write_text(HEAD + "spec:\n  workflow: {seed: 8}\n")
+    assert run("--resume") == 10
+    said = capsys.readouterr().err
+    assert f"({there} was made by the file before it was changed); leave --resume out" in said
+
+
+def test_resume_without_a_run_is_refused(
+    tmp_path: Path, nameless: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+):
+    """Nothing is started."""
+    (tmp_path / "data").mkdir()
+    assert run("--resume") == 10
+    assert f'there is no interrupted run of "demo" in {tmp_path / "data"} that {nameless} can' in (
+        capsys.readouterr().err
+    )
+    assert list((tmp_path / "data").iterdir()) == []

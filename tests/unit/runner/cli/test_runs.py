@@ -138,3 +138,72 @@ def test_unknown_figure_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixtur
     """The nearest known figure is suggested."""
     assert main(["runs", "--data", str(tmp_path), "--sort", "rankic"]) == 2
     assert """invalid choice: 'rankic'; did you mean "rankIc"?""" in capsys.readouterr().err
+
+
+def listed(data: Path, capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """Return the ids that are listed."""
+    assert main(["runs", "--data", str(data), "--json", *words]) == 0
+    return [run["runId"] for run in json.loads(capsys.readouterr().out)]
+
+
+def test_downloads_are_listed_only_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """They have no figures; an empty list says that they are there."""
+    make_run(tmp_path, "prices", status="downloaded")
+    assert main(["runs", "--data", str(tmp_path)]) == 0
+    assert "but 1 downloads: qlib-shadow runs --status downloaded" in capsys.readouterr().out
+    make_run(tmp_path, "trained")
+    assert listed(tmp_path, capsys) == ["trained"]
+    assert listed(tmp_path, capsys, "--status", "downloaded") == ["prices"]
+    both = listed(tmp_path, capsys, "--status", "downloaded", "--status", "complete")
+    assert sorted(both) == ["prices", "trained"]
+
+
+def test_runs_are_filtered_by_status_and_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """With a day, or a number of days until now."""
+    for day in (1, 2, 3):
+        make_run(tmp_path, f"day-{day}", day=day, status="failed" if day == 2 else "complete")
+    assert listed(tmp_path, capsys, "--status", "failed") == ["day-2"]
+    assert listed(tmp_path, capsys, "--since", "2026-11-02") == ["day-3", "day-2"]
+    assert len(listed(tmp_path, capsys, "--since", "36500d")) == 3
+    assert main(["runs", "--data", str(tmp_path), "--status", "interrupted"]) == 0
+    assert capsys.readouterr().out.startswith("none of the 3 runs in ")
+
+
+@pytest.mark.parametrize("since", ["7", "yesterday", "2026-13-01", "99999999d", ""])
+def test_wrong_times_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], since: str):
+    """With both forms."""
+    assert main(["runs", "--data", str(tmp_path), "--since", since]) == 10
+    assert capsys.readouterr().err == (
+        f'qlib-shadow: InvalidSpec: --since "{since}" is neither a day nor a number of days; '
+        "write 2026-11-20, or 7d\n"
+    )
+
+
+def test_settings_become_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Of the metadata and of the workflow, by their path or its end; unknown ones are refused."""
+    for name, leaves in (("small", 8), ("large", 64)):
+        folder = make_run(tmp_path, name, strategy={"topk": leaves // 4})
+        (folder / "workflow.yaml").write_text(f"task:\n  model:\n    kwargs: {{num_leaves: {leaves}}}\n")
+    words = ["runs", "--data", str(tmp_path), "--column", "num_leaves", "--column", "strategy.topk"]
+    assert main(words) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert "NUM_LEAVES  STRATEGY.TOPK" in head
+    assert sorted(row.split()[5:7] for row in rows) == [["64", "16"], ["8", "2"]]
+    assert main([*words, "--json"]) == 0
+    assert sorted(run["num_leaves"] for run in json.loads(capsys.readouterr().out)) == ["64", "8"]
+    assert main(["runs", "--data", str(tmp_path), "--column", "num_leafs"]) == 10
+    assert 'no run has a setting "num_leafs"; did you mean "num_leaves"?' in capsys.readouterr().err
+
+
+def test_a_failed_golden_run_is_no_complete_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The list says so, and a later verify that fails or passes changes it."""
+    folder = make_run(tmp_path, "wrong")
+    write_json(folder / "results" / "golden.json", {"passed": False, "checks": []})
+    assert main(["runs", "--data", str(tmp_path)]) == 0
+    assert "not-golden" in capsys.readouterr().out
+    assert listed(tmp_path, capsys, "--status", "complete") == []
+    write_json(folder / "results" / "golden.json", {"passed": True, "checks": []})
+    assert listed(tmp_path, capsys, "--status", "complete") == ["wrong"]
+    assert main(["verify", "wrong", "--data", str(tmp_path), "--json"]) == 1
+    capsys.readouterr()
+    assert listed(tmp_path, capsys, "--status", "not-golden") == ["wrong"]

@@ -256,3 +256,106 @@ def test_plan_of_a_small_dataset(make_dataset: MakeDataset):
     """Market, benchmark and segments are consistent."""
     plan = make_plan(make_dataset(300, {"all": ["A", "B", "^GSPC"], "demo": ["A", "B"]}), WorkflowSpec())
     assert (plan.market.name, plan.market.symbols, plan.benchmark.symbol) == ("demo", ("A", "B"), "^GSPC")
+
+
+STOCKS = ("AAA", "BBB", "CCC")
+
+
+def shorter(make_dataset: MakeDataset, first: int, last: int, days: int = 700) -> Dataset:
+    """Return a dataset whose index trades on all days, and whose stocks only on some."""
+    dataset = make_dataset(days, {"all": (*STOCKS, "^GSPC")})
+    days_of = dataset.calendar
+    for symbol in STOCKS:
+        path = dataset.folder / "features" / symbol.lower() / "close.day.bin"
+        write_bin(path, [1.0] * (last - first + 1), start=first)
+    lines = [f"{symbol}\t{days_of[first]}\t{days_of[last]}\n" for symbol in STOCKS]
+    lines.append(f"^GSPC\t{days_of[0]}\t{days_of[-1]}\n")
+    (dataset.folder / "instruments" / "all.txt").write_text("".join(lines))
+    return Dataset(dataset.folder)
+
+
+def test_segments_lie_where_the_universe_trades(make_dataset: MakeDataset):
+    """The index goes on for years; nothing can be learnt or judged where it is alone."""
+    dataset = shorter(make_dataset, 100, 449)
+    plan, days = make_plan(dataset, WorkflowSpec()), dataset.calendar
+    assert plan.days.segments.train[0] == days[100 + ALPHA158.back]
+    assert plan.days.segments.test[1] == plan.days.backtest[1] == plan.universe_end == days[449]
+    [caveat] = plan.days.caveats
+    assert caveat == (
+        f"the instruments of all have prices from {days[100]} to {days[449]} (AAA is the last), "
+        f"^GSPC goes on to {days[-1]}: the segments end where they trade"
+    )
+
+
+def test_an_index_one_day_ahead_is_a_common_night(make_dataset: MakeDataset):
+    """The signals are those of the stocks' last day, and nothing is said about it."""
+    dataset = shorter(make_dataset, 0, 698)
+    plan, days = make_plan(dataset, WorkflowSpec()), dataset.calendar
+    assert plan.days.segments.test[1] == plan.universe_end == days[-2]
+    assert plan.days.caveats == ()
+
+
+def test_a_segment_where_nothing_trades_is_refused(make_dataset: MakeDataset):
+    """With who ends where."""
+    dataset = shorter(make_dataset, 0, 449)
+    days = dataset.calendar
+    asked = Segments((days[60], days[300]), (days[310], days[380]), (days[460], days[-1]))
+    with pytest.raises(StageError) as caught:
+        make_plan(dataset, WorkflowSpec(segments=asked))
+    assert caught.value.reason is Reason.SEGMENTS_INVALID
+    assert caught.value.message == (
+        f"spec.workflow.segments: test [{days[460]}, {days[-1]}] has 0 days on which the universe trades, "
+        f"fewer than the 20 it needs: the instruments of all have prices from {days[0]} to {days[449]} (AAA "
+        "is the last), and only ^GSPC goes on. Correct the dates, or leave segments to auto."
+    )
+
+
+def test_a_segment_that_reaches_beyond_the_universe_has_a_caveat(make_dataset: MakeDataset):
+    """The portfolio holds what it held when its prices ended."""
+    dataset = shorter(make_dataset, 0, 449)
+    days = dataset.calendar
+    asked = Segments((days[60], days[300]), (days[310], days[380]), (days[390], days[-1]))
+    [caveat] = make_plan(dataset, WorkflowSpec(segments=asked)).days.caveats
+    assert caveat.endswith(
+        f"^GSPC goes on to {days[-1]}: nothing trades after that, and holdings stay as they are"
+    )
+
+
+def test_too_few_days_of_the_universe_are_refused(make_dataset: MakeDataset):
+    """However long the calendar is."""
+    with pytest.raises(
+        StageError, match="has 150 days on which all trades, and a run needs at least 224"
+    ) as caught:
+        make_plan(shorter(make_dataset, 100, 249), WorkflowSpec())
+    assert caught.value.reason is Reason.DATASET_TOO_SHORT
+
+
+@pytest.mark.parametrize(
+    ("universes", "without", "fault"),
+    [
+        ({"all": ["AAA", "^GSPC"]}, [], "has prices of AAA alone"),
+        ({"all": ["AAA", "BBB", "^GSPC"]}, ["BBB"], "has prices of AAA alone"),
+        ({"all": ["AAA", "^GSPC"]}, ["AAA"], "has no prices"),
+    ],
+)
+def test_one_instrument_alone_is_refused(
+    make_dataset: MakeDataset, universes: dict[str, list[str]], without: list[str], fault: str
+):
+    """Before the training, which would end without a ranking."""
+    dataset = make_dataset(300, universes, without_features=without)
+    with pytest.raises(StageError) as caught:
+        make_plan(dataset, WorkflowSpec())
+    assert caught.value.reason is Reason.MARKET_NOT_FOUND
+    assert caught.value.message == (
+        f'market "all" of us {fault}. A ranking needs two instruments or more: deliver more symbols, or '
+        "choose another spec.workflow.market."
+    )
+
+
+def test_instruments_that_never_trade_together_are_refused(make_dataset: MakeDataset):
+    """One ends before the other begins."""
+    dataset = make_dataset(300, {"all": ["AAA", "BBB", "^GSPC"]})
+    write_bin(dataset.folder / "features" / "aaa" / "close.day.bin", [1.0] * 100)
+    write_bin(dataset.folder / "features" / "bbb" / "close.day.bin", [1.0] * 100, start=100)
+    with pytest.raises(StageError, match=r"never has two prices on one day"):
+        make_plan(Dataset(dataset.folder), WorkflowSpec())

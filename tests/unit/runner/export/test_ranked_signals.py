@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.runner.conftest import write_bin
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
@@ -59,6 +60,10 @@ def home(tmp_path: Path) -> Home:
     (tmp_path / "instruments").mkdir()
     lines = "".join(f"{name}\t2020-01-01\t2030-01-01\n" for name in [*SCORES, "SPX"])
     (tmp_path / "instruments" / "us.txt").write_text(lines)
+    (tmp_path / "calendars").mkdir()
+    (tmp_path / "calendars" / "day.txt").write_text("2024-03-04\n2024-03-05\n2024-03-06\n")
+    for name in SCORES:
+        write_bin(tmp_path / "features" / name.lower() / "close.day.bin", [1.0] * 3)
     segments = {"test": ["2024-03-04", "2024-03-05"]}
     return Home(tmp_path, {"segments": segments, "market": "us", "benchmark": "SPX"})
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import pearsonr, spearmanr, ttest_1samp  # type: ignore[import-untyped]
+from scipy.fft import dct  # type: ignore[import-untyped]
+from scipy.stats import pearsonr, spearmanr  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,7 @@ def beta_alpha(net: np.ndarray, bench: np.ndarray) -> tuple[float, float]:
 
 
 def correlations(artifacts: Path) -> dict[str, list[float]]:
-    """Return mean, deviation, ratio, t and share above zero of IC and Rank IC, from the scores."""
+    """Return mean, deviation, ratio, t, days and share above zero of IC and Rank IC, from the scores."""
     both = pd.concat(
         [pd.read_pickle(artifacts / name).iloc[:, 0] for name in ("pred.pkl", "label.pkl")], axis=1
     )
@@ -90,8 +91,14 @@ def correlations(artifacts: Path) -> dict[str, list[float]]:
 
 def _told(values: np.ndarray) -> list[float]:
     deviation = values.std(ddof=1)
-    t = ttest_1samp(values, 0).statistic
-    return [values.mean(), deviation, values.mean() / deviation, t, (values > 0).mean()]
+    t = t_by_cosines(values, int(0.4 * len(values) ** (2 / 3)))
+    return [values.mean(), deviation, values.mean() / deviation, t, len(values), (values > 0).mean()]
+
+
+def t_by_cosines(values: np.ndarray, cosines: int) -> float:
+    """Return the mean in standard errors, with the variance of the first terms of a cosine transform."""
+    terms = dct(values - values.mean(), norm="ortho")[1 : cosines + 1]
+    return float(values.mean() / np.sqrt((terms**2).mean() / len(values)))
 
 
 def fifths(artifacts: Path) -> list[float]:

@@ -155,7 +155,8 @@ def metadata(run_id: str, shape: Shape) -> dict[str, object]:
         "market_chosen_by": "auto", "benchmark": "^GSPC", "benchmark_chosen_by": "auto",
         "segments": {"test": [f"{days[0]:%Y-%m-%d}", f"{days[-1]:%Y-%m-%d}"]},
         "segment_days": {"test": shape.days}, "template": "lightgbm-alpha158", "model": "LGBModel",
-        "handler": "Alpha158", "caveats": ["The simulation fills every order at the day's price."],
+        "handler": "Alpha158", "label_looks_ahead_days": 2, "label_horizon_days": 1,
+        "caveats": ["The simulation fills every order at the day's price."],
         "stages": {"qrun": {"attempts": 1, "started_at_utc": "2026-11-21T10:00:00.000Z", "seconds": 60.0}},
         "dataset_quality": {
             "engineering_state": "ok", "source_state": "warn", "policy_state": "ok", "overall_state": "warn",

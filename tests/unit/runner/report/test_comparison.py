@@ -14,7 +14,7 @@ from tests.unit.runner.report.pages import read_page
 from tests.unit.runner.report.recorded_runs import Shape, make_run
 
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.report.comparison import MEASURES, Compared, _row
+from qlib_shadow_runner.report.comparison import MEASURES, Compared, _row, folded
 from qlib_shadow_runner.verify import verify_run
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("data")
     make_run(data, "skilled", replace(SMALL, skill=0.5))
     make_run(data, "lucky", replace(SMALL, seed=9, skill=0.0), template="mine")
-    make_run(data, "short", replace(SMALL, days=30))
+    make_run(data, "short", replace(SMALL, days=30), label_horizon_days=5)
     make_run(data, "busy", SMALL, status="running", stages={})
     return data
 
@@ -89,12 +89,62 @@ def test_table_and_page_have_the_same_figures(data: Path, tmp_path: Path, capsys
     for words in ("The backtests are of different days", "2023-01-02 to 2023-03-24"):
         assert words in " ".join(printed.split())
         assert words in shown.text
-    differing = {row[0]: row[1:] for row in shown.tables["table-differences"][1:]}
-    assert differing["seed"] == ["1", "9", "1"]
-    assert differing["template"] == ["lightgbm-alpha158", "mine", "lightgbm-alpha158"]
-    assert differing["task.model.kwargs.seed"] == ["1", "9", "1"]
-    assert not any("num_threads" in name or "run_id" in name for name in differing)
+    differing = [cell for row in shown.tables["table-parameters"][1:] for cell in row]
+    assert differing[:5] == ["template", "1, 3", "lightgbm-alpha158", "2", "mine"]
+    for name in ("seed", "task.model.kwargs.seed"):
+        place = differing.index(name)
+        assert differing[place + 1 : place + 5] == ["1, 3", "1", "2", "9"]
+    assert not any("num_threads" in name or "run_id" in name or "end_time" in name for name in differing)
+    parameters, origin = printed.index("parameters that differ"), printed.index("data and code that differ")
+    assert parameters < origin < printed.index("Excess return a year")
+    assert "  task.model.kwargs.seed\n    1, 3  1\n       2  9\n" in printed
     assert printed.rstrip().endswith(str(page))
+
+
+def test_differences_to_the_first_run_have_an_interval(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """On the days of both; half the days, with a label of five, are too few blocks."""
+    page = tmp_path / "compare.html"
+    words = ["compare", "skilled", "lucky", "short", "--data", str(data), "--output", str(page)]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    [lucky_ic, lucky_return, short_ic, _] = printed[printed.index("against 1,") :].splitlines()[1:5]
+    assert "beyond chance (p = 0.00)" in lucky_ic
+    assert lucky_return.startswith("  2  return a year")
+    assert "too few to judge" in short_ic
+    assert main([*words, "--json"]) == 0
+    lucky, short = json.loads(capsys.readouterr().out)["againstTheFirst"]
+    assert lucky["ic"]["mean"] < lucky["ic"]["high"] < 0
+    assert (short["ic"]["days"], short["ic"]["p"]) == (28, None)
+    cells = read_page(page.read_text()).tables["table-against"]
+    assert [row[0] for row in cells[1:]] == ["2", "3"]
+    assert "beyond chance" in cells[1][2]
+
+
+def test_more_runs_than_curves_have_a_row_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Nine copies of one run: no row is cut, and the page draws the first eight."""
+    for number in range(9):
+        make_run(tmp_path / "many", f"run-{number}", replace(SMALL, days=30, seed=number))
+    page = tmp_path / "compare.html"
+    names = [f"run-{number}" for number in range(9)]
+    assert main(["compare", *names, "--data", str(tmp_path / "many"), "--output", str(page)]) == 0
+    printed = capsys.readouterr().out
+    assert "  task.model.kwargs.seed\n    1  0\n" in printed
+    table = printed[printed.index("Rank IC") :]
+    assert [line.split()[0] for line in table.splitlines()[2:11]] == list(map(str, range(1, 10)))
+    shown = page.read_text()
+    assert "Of the first 8 runs." in shown
+    assert "--run9" not in shown
+
+
+def test_long_lists_are_folded():
+    """A universe of hundreds is told by its beginning and its size."""
+    assert folded(json.dumps([f"S{number:03}" for number in range(500)])) == (
+        '["S000", "S001", "S002", "S003", … 495 more …, "S499"]'
+    )
+    for whole in ("[1, 2, 3]", "a text", '{"a": 1}'):
+        assert folded(whole) == whole
 
 
 def test_comparison_page_fits_a_phone(browser: Browser, data: Path, tmp_path: Path):
@@ -117,7 +167,7 @@ def test_comparison_page_fits_a_phone(browser: Browser, data: Path, tmp_path: Pa
 
 FAULTS = {
     "one run": (["skilled"], 10, "name two runs or more"),
-    "too many": (["skilled"] * 9, 10, "9 runs are more than can be told apart; name at most 8"),
+    "too many": (["skilled"] * 51, 10, "51 runs are more than can be compared; name at most 50"),
     "twice": (["skilled", "skill"], 10, '"skilled" is named twice'),
     "unknown": (["skilled", "luky"], 10, 'there is no run "luky"'),
     "a folder that is none": (["skilled", "./lucky"], 10, "lucky is not a run folder"),

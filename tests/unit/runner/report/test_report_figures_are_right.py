@@ -13,12 +13,13 @@ from tests.unit.runner.report import independent_figures as recomputed
 from tests.unit.runner.report.pages import Page, number, read_page
 from tests.unit.runner.report.recorded_runs import artifacts_of
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
+from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.ranked_signals import rank_signals
 from qlib_shadow_runner.export.summary import render_summary
-from qlib_shadow_runner.report.conclusion import conclude
 
 if TYPE_CHECKING:
     from tests.unit.runner.report.conftest import Made
@@ -126,7 +127,7 @@ def test_correlations_are_those_of_scores_and_labels(told: tuple[Path, Page]):
     artifacts, page = told
     for name, *cells in page.tables["table-ic"][1:]:
         wanted = recomputed.correlations(artifacts)[name]
-        for cell, value, digits in zip(cells, wanted, (1e-4, 1e-4, 1e-3, 1e-2, 1e-3), strict=False):
+        for cell, value, digits in zip(cells, wanted, (1e-4, 1e-4, 1e-3, 1e-2, 1, 1e-3), strict=False):
             assert close(cell, value, digits), name
 
 
@@ -158,30 +159,39 @@ def test_features_are_sorted_by_gain(told: tuple[Path, Page]):
     assert rows == [["KMID", "69.0%"], ["<c>", "21.0%"], ["$b", "10.0%"]]
 
 
-ROW = re.compile(r"^\| (t [^|]+|between|missing) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
-MEANT = {
-    "t ≥ 2": (2.0, 7.0),
-    "0 < t < 2": (0.1, 1.9),
-    "t ≤ 0": (0.0, -4.2),
-    "t ≤ \N{MINUS SIGN}2": (-2.0, -4.2),
-    "between": (-1.9, 0.0, 1.9),
-    "any": (-4.2, 0.0, 4.2),
+ROW = re.compile(r"^\| (above|within|below|unknown) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+SIGNS: dict[str, int | None] = {"above": 1, "within": 0, "below": -1, "unknown": None}
+MEANT: dict[str, list[tuple[int | None, float, int | None]]] = {
+    "above": [(1, 0.1, 1)],
+    "within, more than zero": [(0, 0.1, 0)],
+    "not more than zero": [(0, 0.0, 0), (0, -0.1, 0), (-1, -0.1, -1)],
+    "within": [(0, 0.1, 0), (0, -0.1, 0)],
+    "below, before costs too": [(-1, -0.1, -1)],
+    "below, after costs alone": [(-1, -0.1, 0), (-1, -0.1, 1)],
+    "any": [(1, 0.1, 1), (0, 0.1, 0), (-1, -0.1, -1)],
+    "or unknown": [(None, 0.0, None)],
 }
+"""What the excess return is to chance, its mean, and what it is before costs."""
 
 
-def judged(signal: float | None, profit: float | None) -> str:
-    """Return the verdict on two t statistics."""
-    ic, summary = Mock(t=signal, mean=None), Mock(excess_t=profit, benchmark=None, trading=Mock(cost=None))
-    return conclude(Mock(ic=ic, summary=summary), {}).headline
+def judged(signal: int | None, profit: tuple[int | None, float, int | None]) -> str:
+    """Return the headline for what IC and excess return are to chance."""
+    sign, mean, gross = profit
+    ic = Mock(chance=Mock(sign=signal, words=""), mean=None)
+    summary = Mock(excess=Mock(sign=sign, mean=mean), gross_excess=Mock(sign=gross), benchmark=None)
+    summary.trading.cost = None
+    plain = Mock(ic=ic, rank_ic=None, summary=summary, ties=None, rounds=None, frozen=None)
+    ic.mean = 0.0
+    return judge(plain, {}, RunFacts()).headline
 
 
-def test_conclusion_follows_the_documented_rules():
+def test_verdict_follows_the_documented_rules():
     """For every row of the page's table."""
     rows = ROW.findall((Path(__file__).parents[4] / "docs" / "report.md").read_text())
-    assert len(rows) == 8
-    for signal, profit, verdict in rows[:-1]:
-        assert {judged(one, other) for one in MEANT[signal] for other in MEANT[profit]} == {verdict}
-    assert {judged(None, 3.0), judged(3.0, None)} == {rows[-1][2]}
+    assert len(rows) == 9
+    for signal, profit, verdict in rows:
+        assert {judged(SIGNS[signal], other) for other in MEANT[profit]} == {verdict}
+    assert judged(1, (None, 0.0, None)) == rows[-1][2]
 
 
 ASKED = {
@@ -205,9 +215,9 @@ ASKED = {
 def test_summary_and_page_have_the_same_figures(made: Made):
     """Months, features, ranks, holdings and the worst signals, in Markdown."""
     page, artifacts = read_page(made.page.read_text()), artifacts_of(made.folder)
-    figures = ReportMaterial(Outputs(artifacts)).figures
-    signals = rank_signals(artifacts)
     run = {**read_metadata(made.folder), **ASKED}
+    figures = ReportMaterial(Outputs(artifacts), RunFacts.of(run)).figures
+    signals = rank_signals(artifacts)
     text = render_summary(run, compute_metrics(artifacts), figures, signals, "signals_ranked.parquet")
     told = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     for name, table in (("percent, after costs", figures.months), ("mean IC, hundredths", figures.ic_months)):

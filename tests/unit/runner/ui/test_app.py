@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import re
 import socket
@@ -42,6 +43,48 @@ def test_runs_are_listed_and_filtered(pages: Served):
     assert "TrainingFailed" in pages.get("/?status=failed").text
 
 
+def test_columns_sort(pages: Served):
+    """The largest first, then the smallest; runs without the value last; the address keeps the filter."""
+    rising = ids(pages.get("/?sort=ic&order=rising").text)
+    falling = ids(pages.get("/?sort=ic").text)
+    assert [name for name in falling if name.startswith("nightly")] == ["nightly-2", "nightly-1", "nightly-0"]
+    assert [name for name in rising if name.startswith("nightly")] == ["nightly-0", "nightly-1", "nightly-2"]
+    assert rising[-1] == falling[-1] == "busy-1"
+    text = pages.get("/?status=complete&sort=ic").text
+    assert 'aria-sort="descending"><a href="/?status=complete&amp;sort=ic&amp;order=rising"' in text
+    assert '<a href="/?status=complete&amp;sort=rank_ic"' in text
+    assert ids(pages.get("/?sort=uid;drop").text) == ids(pages.get("/").text)
+
+
+def test_runs_of_the_list_are_compared(pages: Served):
+    """The frame's page is what `qlib-shadow compare` writes, without any right."""
+    outer = pages.get("/compare?run=nightly-0&run=nightly-1")
+    assert outer.status == 200
+    assert 'src="/compare/page?run=nightly-0&amp;run=nightly-1"' in outer.text
+    inner = pages.get("/compare/page?run=nightly-0&run=nightly-1")
+    assert inner.status == 200
+    assert inner.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert "2 runs compared" in inner.text
+    assert "nightly-1" in inner.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "sentence"),
+    [
+        ("", 400, "mark 2 to 8 runs in the list to compare them; 0 are marked"),
+        ("?run=nightly-0&run=nightly-0", 400, "1 are marked"),
+        ("?" + "&".join(f"run=r{number}" for number in range(9)), 400, "9 are marked"),
+        ("?run=nightly-0&run=--help", 404, 'there is no run "--help" on this volume'),
+        ("?run=nightly-0&run=..%2Fcatalog", 404, 'there is no run "../catalog" on this volume'),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(pages: Served, query: str, status: int, sentence: str):
+    """Before a process is started."""
+    for address in ("/compare", "/compare/page"):
+        answer = pages.get(address + query)
+        assert (answer.status, html.unescape(answer.text).count(sentence)) == (status, 1)
+
+
 @pytest.mark.parametrize("page", ["0", "-1", "99", "1e3", "²", "9" * 400])
 def test_invalid_page_number_is_not_an_error(pages: Served, page: str):
     """The list is shown."""
@@ -56,7 +99,7 @@ def test_page_of_a_run_shows_stages_figures_data_and_files(pages: Served):
         "8.0%",
         "\N{MINUS SIGN}10.0%",
         "config-of-nightly-0",
-        "prices inbox",
+        "prices content=1",
         "8.2 s",
         "1.5 s",
     ):

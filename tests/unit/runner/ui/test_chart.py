@@ -16,11 +16,11 @@ def test_chart_stays_inside_its_area():
             TrackRecordDay(day, day, 1, 0.1, 0.1, 0.1, 0.1, cumulative_ic=scale * (place % 7 - 3))
             for place, day in enumerate(days)
         ]
-        chart = cumulative_ic([TrackRecord("d", 1, several)])
+        chart = cumulative_ic([TrackRecord("d", "prices", 1, several)])
         assert chart is not None
         points = [tuple(map(float, point.split(","))) for point in chart.lines[0].points.split()]
         assert len(points) == 40
         assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
         assert 3 <= len(chart.grid) <= 8
         assert any(label == "0" for _, label in chart.grid)
-    assert cumulative_ic([TrackRecord("d", 1, several[:1])]) is None
+    assert cumulative_ic([TrackRecord("d", "prices", 1, several[:1])]) is None

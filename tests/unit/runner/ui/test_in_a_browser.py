@@ -207,6 +207,23 @@ def test_labels_of_a_chart_are_not_cut(page: Page, width: int):
     assert page.evaluate(UNSEEN_TEXT) == []
 
 
+def test_marked_runs_stay_marked_and_are_compared(page: Page):
+    """While the list refreshes itself; the comparison fills the width of the window."""
+    page.goto("/")
+    for name in ("nightly-0", "nightly-1"):
+        page.get_by_label(f"Compare {name}").check()
+    with page.expect_response(lambda answer: answer.url.endswith("/")):
+        pass  # the list asks again every five seconds
+    expect(page.get_by_label("Compare nightly-1")).to_be_checked()
+    page.get_by_role("button", name="Compare marked runs").click()
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="2 runs compared")).to_be_visible()
+    box = page.locator("iframe").bounding_box()
+    assert box is not None
+    assert box["width"] >= page.evaluate("document.documentElement.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
 def test_keyboard_reaches_everything(page: Page):
     """The content with one key, and every link in turn."""
     page.goto("/")
@@ -215,7 +232,7 @@ def test_keyboard_reaches_everything(page: Page):
     page.keyboard.press("Enter")
     assert page.url.endswith("#main")
     reached = set()
-    for _ in range(12):
+    for _ in range(24):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.name"))
     assert any(re.match("nightly|broken|busy|later", name) for name in reached)

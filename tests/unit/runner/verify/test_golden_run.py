@@ -22,6 +22,7 @@ import pytest
 from tests.unit.runner.report.independent_figures import performance
 from tests.unit.runner.report.pages import number, read_page
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.pickles import read_opaquely
 from qlib_shadow_runner.cli import main as command_line
@@ -113,6 +114,10 @@ def test_demo_passes_and_prints_so(golden: Golden):
     for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (14/14)"):
         assert word in golden.output
     assert golden.output.rstrip().endswith(f"{golden.folder.name}/report.html")
+    headline = golden.document("RUN_METADATA.json")["verdict"]
+    assert f"\n  {headline}\n" in golden.output
+    assert f"\n## {headline}\n" in golden.log("backtest_summary.md")
+    assert f'">{headline}</p>' in golden.log("report.html")
 
 
 def test_model_learns_the_signal_of_the_synthetic_data(golden: Golden):
@@ -202,7 +207,7 @@ def test_summary_has_the_notes_on_the_data(golden: Golden):
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
     signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")
-    figures = ReportMaterial(outputs_of(golden.folder, metadata)).figures
+    figures = ReportMaterial(outputs_of(golden.folder, metadata), RunFacts.of(metadata)).figures
     page = render_summary(metadata, metrics, figures, signals, "signals_ranked.parquet")
     assert page == golden.log("backtest_summary.md") + f"- {note}\n"
 
@@ -394,6 +399,7 @@ def test_ctrl_c_stops_training_and_leaves_nothing_running(tmp_path: Path):
     [folder] = (tmp_path / "data/artifacts/trading-ops/qlib-shadow").iterdir()
     assert process.returncode == 130
     assert errors.startswith("Interrupted: the stage was told to stop")
+    assert errors.endswith(f"\n  to continue it: qlib-shadow run {DEMO} --resume\n")
     assert json.loads((folder / "RUN_METADATA.json").read_bytes())["status"] == "interrupted"
     assert {run.status for run in recorded_runs(folder / "mlruns")} <= {RunStatus.KILLED}
 

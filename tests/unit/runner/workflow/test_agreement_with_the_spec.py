@@ -9,6 +9,7 @@ from qlib.config import _default_region_config
 from tests.unit.runner.workflow.workflow_builders import own, preparer
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.discovery.lives import Lives
 from qlib_shadow_runner.discovery.segments import Reach
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
@@ -17,6 +18,7 @@ from qlib_shadow_runner.workflow.description import REGION_RULES, describe_resea
 if TYPE_CHECKING:
     from tests.unit.runner.workflow.workflow_builders import MakeDataset, PrepareIt
 
+LIVES = Lives(ended=0, instrument_years=0.0)
 HANDLER = "          instruments: {{ instruments | tojson }}\n"
 PROCESSOR = (
     "          infer_processors:\n            - class: RobustZScoreNorm\n"
@@ -127,7 +129,7 @@ def test_template_decides_what_the_manifest_does_not_set(prepare_it: PrepareIt):
         ("impact_cost: {{ exchange.impact_cost }}", "impact_cost: 0.1"),
     )
     spec = parse_spec({"workflow": {"configMapRef": {"name": "mine"}}})
-    found = describe_research(spec.workflow, prepare_it(spec, template), synthetic=False)
+    found = describe_research(spec.workflow, prepare_it(spec, template), LIVES, synthetic=False)
     assert found["exchange"] == {
         "open_cost": 0.002,
         "close_cost": 0.0015,
@@ -149,7 +151,7 @@ def test_metadata_has_qlibs_region_rules_where_the_workflow_has_none(prepare_it:
         told = {name: _default_region_config[region][name] for name in ("limit_threshold", "trade_unit")}
         assert rules == told
     spec = parse_spec({"dataset": {"region": "cn"}})
-    found = describe_research(spec.workflow, prepare_it(spec), synthetic=False)["exchange"]
+    found = describe_research(spec.workflow, prepare_it(spec), LIVES, synthetic=False)["exchange"]
     assert isinstance(found, dict)
     assert (found["limit_threshold"], found["trade_unit"]) == (0.095, 100)
 

@@ -10,6 +10,7 @@ from tests.unit.runner.workflow.workflow_builders import BUILT_IN, HANDLER, Prep
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.spec.workflow import DEFAULT_ENGINE, Engine
+from qlib_shadow_runner.discovery.lives import Lives
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow.description import describe_research
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _, _, STRATEGY = re.findall(r'{% if engine == "fast" %}.*?{% endif %}', BUILT_IN)
 """The last of the conditions within a line."""
+LIVES = Lives(ended=0, instrument_years=0.0)
 QLIBS_FEATURES = handler("qlib.contrib.data.handler.Alpha158")
 OUR_FEATURES = handler("qlib_shadow_runner.plugins.handlers.Alpha158")
 DOTTED = (HANDLER, "        class: qlib_shadow_runner.plugins.handlers.Alpha158\n        module_path: qlib\n")
@@ -66,7 +68,7 @@ def test_user_template_may_mix_engines_and_metadata_names_them(
 ):
     """If the manifest does not set an engine."""
     spec = parse_spec({})
-    told = describe_research(spec.workflow, prepare_it(spec, template), synthetic=False)["engines"]
+    told = describe_research(spec.workflow, prepare_it(spec, template), LIVES, synthetic=False)["engines"]
     assert told == {name: "qlib" if name in qlibs else "fast" for name in PARTS}
 
 

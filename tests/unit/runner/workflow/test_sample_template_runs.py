@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from tests.unit.runner.workflow.workflow_builders import ROOT
@@ -46,12 +48,25 @@ def call(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 
+def prices() -> pd.DataFrame:
+    """Return random walks: of stocks for 400 days, and of an index for 30 days more."""
+    random, days = np.random.default_rng(7), pd.bdate_range("2020-01-01", periods=430)
+    bars = []
+    for symbol, count in [(f"SYN{number:03}", 400) for number in range(12)] + [("^GSPC", 430)]:
+        close = 100 * np.exp(np.cumsum(random.normal(0, 0.02, count)))
+        columns = {"open": close, "high": close * 1.01, "low": close * 0.99, "close": close, "volume": 1e6}
+        bars.append(pd.DataFrame({"date": days[:count], "symbol": symbol, **columns}))
+    return pd.concat(bars)
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Run the sample once, on 12 symbols over 400 days, for those who read no Parquet."""
+    """Run the sample once, on prices of 12 symbols over 400 days whose index goes on, with signals as CSV."""
     home = tmp_path_factory.mktemp("sample")
     template, run = yaml.safe_load_all(SAMPLE.read_text())
-    run["spec"]["dataset"]["source"]["synthetic"] = {"symbols": 12, "days": 400}
+    run["spec"]["dataset"]["source"] = {"prices": {"path": "inbox/bars.csv"}}
+    (home / "data/inbox").mkdir(parents=True)
+    prices().to_csv(home / "data/inbox/bars.csv", index=False)
     run["spec"]["workflow"]["signalsFormat"] = "csv"
     file = home / "run.yaml"
     file.write_text(yaml.safe_dump_all([template, run]))
@@ -64,6 +79,15 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def test_sample_passes_every_check(ran: Ran):
     """All checks, as for the built-in template."""
     assert "golden run: PASS (14/14)" in ran.output
+
+
+def test_the_test_segment_ends_with_the_stocks(ran: Ran):
+    """Their last day is the universe's; the index and so the calendar go on."""
+    metadata = ran.metadata
+    assert metadata["universe_end"] == metadata["segments"]["test"][1] == metadata["signals_last"]  # type: ignore[index]
+    assert metadata["universe_end"] == f"{pd.bdate_range('2020-01-01', periods=400)[-1]:%Y-%m-%d}"
+    assert str(metadata["universe_end"]) < str(metadata["dataset_end"])
+    assert any("^GSPC goes on to" in caveat for caveat in metadata["caveats"])  # type: ignore[attr-defined]
 
 
 def test_signals_are_csv_where_asked(ran: Ran):
@@ -84,7 +108,7 @@ def test_metadata_has_the_templates_values(ran: Ran):
     assert (metadata["model"], metadata["handler"]) == ("LGBModel", "DataHandlerLP")
     assert set(metadata["engines"].values()) == {"fast"}  # type: ignore[attr-defined]
     assert metadata["features"]["engine"] == "fast"  # type: ignore[index]
-    assert metadata["label_looks_ahead_days"] == 6
+    assert (metadata["label_looks_ahead_days"], metadata["label_horizon_days"]) == (6, 5)
     assert metadata["strategy"] == {"topk": 2, "n_drop": 1, "hold_thresh": 5}
     assert metadata["exchange"]["impact_cost"] == 0.1  # type: ignore[index]
 
@@ -93,7 +117,10 @@ def test_summary_states_slippage_and_label(ran: Ran):
     """In the caveats."""
     summary = (ran.folder / "backtest_summary.md").read_text()
     assert "| slippage | 10.00% | on top, times the square of the order's share" in summary
-    assert "The label looks 6 days ahead; as many lie between the segments." in summary
+    assert (
+        "The label looks 6 days ahead; as many lie between the segments. Its value reaches over 5 days."
+        in summary
+    )
     assert "slippage is a cost and does not move it" in summary
 
 

@@ -90,6 +90,17 @@ def age(end: date, today: date) -> Finding:
     return Finding("stale_end", abs(days) if odd else 0, [f"the last bar is of {end}"] if odd else [])
 
 
+def warnings_of(recorded: object) -> list[str]:
+    """Return a sentence for each check of a recorded assessment that found something, with its remedy."""
+    checks = _recorded(recorded) if isinstance(recorded, dict) else []
+    odd = [check for check in checks if isinstance(check, dict) and check.get("state") != State.OK]
+    return [
+        f"Data quality: {_as_document(check)}. {RULES[check['name']].hint}"
+        for check in odd
+        if check.get("name") in RULES and {"count", "examples"} <= check.keys()
+    ]
+
+
 def _recorded(document: Mapping[str, object]) -> list[AssessedCheck]:
     checks = document.get("checks")
     return checks if isinstance(checks, list) else []

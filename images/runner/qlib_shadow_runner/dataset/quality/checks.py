@@ -73,8 +73,8 @@ RULES: Final[dict[str, QualityCheck]] = {
     "partial_end": QualityCheck(
         CheckKind.SOURCE,
         "PartialLastDay",
-        "instruments without a bar on the last day that had one in the week before, where they are many",
-        "The last day looks half delivered: fetch the prices again when the day is complete.",
+        "instruments that end before the last day, where many end in the same week",
+        "Their prices look half delivered: fetch them again when they are complete.",
     ),
     "duplicate_rows": QualityCheck(
         CheckKind.SOURCE,

@@ -41,6 +41,8 @@ SPLIT_TOLERANCE: Final = 0.04
 FACTOR_MOVED: Final = 0.01
 WEEK: Final = 5
 PARTIAL_SHARE: Final = 0.1
+TOGETHER_SHARE: Final = 0.5
+FEWEST_TOGETHER: Final = 2
 
 
 class Survey:
@@ -53,8 +55,8 @@ class Survey:
         self._symbol = ""
         self._fields: dict[str, tuple[int, Floats]] = {}
         self._found = {check: Finding(check, 0) for check in COUNTED}
-        self._week = self._last_day = 0
-        self._absent: list[str] = []
+        self._lives: list[tuple[int, int, str]] = []
+        """The first and the last day with a close, and the name, of each instrument."""
         self._check_calendar()
 
     def add(self, name: str, content: bytes) -> None:
@@ -76,8 +78,7 @@ class Survey:
     def findings(self) -> list[Finding]:
         """Return all findings; call it after the last file."""
         self._finish_symbol()
-        if len(self._absent) > PARTIAL_SHARE * self._week:
-            self._count("partial_end", len(self._absent), self._absent)
+        self._check_ends()
         self._read_notes()
         return list(self._found.values())
 
@@ -135,11 +136,24 @@ class Survey:
         missing = life - len(here)
         if life >= SHORTEST_LIFE and missing > MISSING_SHARE * life:
             self._count("missing_days", 1, [f"{self._name} lacks {missing} of {life} days"])
-        last = start + int(here[-1])
-        if last >= self._days - 1 - WEEK:
-            self._week += 1
-            if last < self._days - 1:
-                self._absent.append(self._name)
+        self._lives.append((start + int(here[0]), start + int(here[-1]), self._name))
+
+    def _check_ends(self) -> None:
+        """Count instruments that end together: in the last week a tenth of them, at any other time half."""
+        ends = np.array([last for _, last, _ in self._lives], int)
+        begins = np.array([first for first, _, _ in self._lives], int)
+        week = ends >= self._days - 1 - WEEK
+        found = week & (ends < self._days - 1)
+        if found.sum() <= PARTIAL_SHARE * week.sum():
+            found[:] = False
+        for end in np.unique(ends[~week]):
+            together = (ends > end - WEEK) & (ends <= end)
+            alive = (ends > end - WEEK) & (begins <= end)
+            if together.sum() >= max(FEWEST_TOGETHER, TOGETHER_SHARE * alive.sum()):
+                found |= together
+        names = [self._lives[place] for place in np.flatnonzero(found)]
+        shown = [f"{name} until {self._dataset.calendar[last]}" for _, last, name in names[:EXAMPLES]]
+        self._count("partial_end", len(names), shown)
 
     def _check_splits(self, fields: dict[str, tuple[int, Floats]]) -> None:
         start, close = fields["close"]

@@ -49,6 +49,11 @@ class Archive(ArchiveSpec):
         """Return the identity of the content; it never holds the URL, whose query may be a signature."""
         return f"archive sha256={self.sha256 or on_volume.content_digest(self._file)}"
 
+    @property
+    def feed(self) -> str:
+        """Return the place of the archive; the query of a URL may be a signature."""
+        return f"archive {self.path if self.url is None else ArchiveAddress(self.url).plain}"
+
     def build(self, folder: Path) -> None:
         """Fetch the archive where it has a URL, and unpack it."""
         from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415 - only when building

@@ -38,6 +38,10 @@ class Source(Protocol):
         """
 
     @property
+    def feed(self) -> str:
+        """Where the data comes from, whatever it holds today; the next day's data has the same feed."""
+
+    @property
     def inputs(self) -> str:
         """A value that is cheap to compute; while it stays equal, the identity stays equal too."""
 

@@ -25,6 +25,11 @@ class Existing(ExistingSpec):
     identity: str = "existing"
 
     @property
+    def feed(self) -> str:
+        """Return nothing more than the kind: only the folder itself says which data it holds."""
+        return self.identity
+
+    @property
     def inputs(self) -> str:
         """Return the identity, which never changes."""
         return self.identity

@@ -52,6 +52,11 @@ class Prices(PricesSpec):
         parameters = hashlib.sha256(self._parameters.encode()).hexdigest()
         return f"prices content={content[:32]} parameters={parameters[:12]} adjust={self.adjust}"
 
+    @property
+    def feed(self) -> str:
+        """Return the place of the files."""
+        return f"prices {self.path}"
+
     def build(self, folder: Path) -> None:
         """Convert the files, and refuse the result where a file changed meanwhile."""
         from qlib_shadow_runner.dataset.prices.ingest import ingest  # noqa: PLC0415 - numpy and pyarrow only when building

@@ -38,6 +38,11 @@ class PublicSet(QlibSpec):
         return f"qlib region={self.region} interval={self.interval} version={self.version}{mirror}"
 
     @property
+    def feed(self) -> str:
+        """Return the set's name and its mirror: Qlib's own command fetches its newest state."""
+        return self.identity
+
+    @property
     def inputs(self) -> str:
         """Return the identity, because no file on the volume is read."""
         return self.identity

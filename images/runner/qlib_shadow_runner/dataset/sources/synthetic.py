@@ -44,6 +44,11 @@ class Synthetic(SyntheticSpec):
         )
 
     @property
+    def feed(self) -> str:
+        """Return the parameters without the number of days, which only says where the market ends."""
+        return f"synthetic model={MODEL_VERSION} seed={self.seed} symbols={self.symbols} start={self.start}"
+
+    @property
     def inputs(self) -> str:
         """Return the identity, because no file is read."""
         return self.identity

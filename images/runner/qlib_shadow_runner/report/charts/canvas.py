@@ -21,7 +21,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from qlib_shadow_runner.report.formats import MINUS
+from qlib_shadow_runner.texts import MINUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

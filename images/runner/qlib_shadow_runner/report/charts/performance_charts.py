@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.analysis.backtest import grown
 from qlib_shadow_runner.report.charts.canvas import WIDE, Chart, date_axis, percent_axis
-from qlib_shadow_runner.report.formats import figure, percent, signed
+from qlib_shadow_runner.report.formats import signed
+from qlib_shadow_runner.texts import figure, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from qlib_shadow_runner.analysis.signals import GROUPS
 from qlib_shadow_runner.report.charts.canvas import Chart, date_axis, percent_axis
-from qlib_shadow_runner.report.formats import figure, percent, points, signed
+from qlib_shadow_runner.report.formats import points, signed
+from qlib_shadow_runner.texts import figure, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -21,8 +21,13 @@ async function refreshLive() {
       const fresh = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#live");
       if (fresh) {
         if ("running" in live.dataset && !("running" in fresh.dataset)) return location.reload();
+        const marked = [...live.querySelectorAll("input:checked")].map((box) => box.value);
         const focused = live.contains(document.activeElement) && document.activeElement.getAttribute("href");
         swap(live, fresh);
+        for (const value of marked) {
+          const box = document.querySelector(`#live input[value="${CSS.escape(value)}"]`);
+          if (box) box.checked = true;
+        }
         if (focused) document.querySelector(`#live [href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
       }
       document.body.classList.toggle("cut-off", !answer.ok);

@@ -136,9 +136,19 @@ def test_unadjusted_split_is_counted(folder: Path):
 
 def test_partial_last_day_is_counted(folder: Path):
     """Many symbols that end a day early count; those that ended long ago were delisted."""
+    calendar = Dataset(folder).calendar
     put(folder, "aaa", "close", ones(DAYS - 1))
     put(folder, "bbb", "close", ones(DAYS - 20))
-    assert counted(folder)["partial_end"] == Finding("partial_end", 1, ["AAA"])
+    assert counted(folder)["partial_end"] == Finding("partial_end", 1, [f"AAA until {calendar[DAYS - 2]}"])
+
+
+def test_instruments_that_ended_together_long_ago_are_counted(folder: Path):
+    """An index may go on alone for years; one instrument that ended was delisted."""
+    calendar = Dataset(folder).calendar
+    put(folder, "aaa", "close", ones(DAYS - 30))
+    put(folder, "bbb", "close", ones(DAYS - 28))
+    shown = [f"AAA until {calendar[DAYS - 31]}", f"BBB until {calendar[DAYS - 29]}"]
+    assert counted(folder)["partial_end"] == Finding("partial_end", 2, shown)
 
 
 def test_rows_changed_by_the_conversion_are_counted(folder: Path):
