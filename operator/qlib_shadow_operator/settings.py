@@ -15,6 +15,7 @@ from qlib_shadow_operator.kube.timeouts import RECOVERY_LIMIT, WATCH_SECONDS
 from qlib_shadow_operator.runs.defaults import Defaults, StageDefaults
 from qlib_shadow_runner import contract
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.escapes import in_a_sentence
 from qlib_shadow_runner.contract.kinds import quoted
 from qlib_shadow_runner.contract.strict_json import parse_json
 
@@ -37,6 +38,9 @@ QUANTITY: Final = r"[0-9]{1,18}(\.[0-9]{1,9})?([EPTGMk]i?|m)?"
 
 class SettingsError(ValueError):
     """A setting cannot be used; the message is for the person who set it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_a_sentence(message))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, TypeGuard
 
@@ -66,7 +66,7 @@ def percent(value: object, digits: int = 1) -> str:
 
 def is_number(value: object) -> TypeGuard[int | float]:
     """Return whether a value is a finite number."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max  # which NaN is not
 
 
 def with_minus(text: str) -> str:

@@ -13,6 +13,8 @@ import yaml
 
 from qlib_shadow_operator.runs.names import GROUP
 from qlib_shadow_runner.contract import API_VERSION, KIND
+from qlib_shadow_runner.contract.escapes import in_a_sentence
+from qlib_shadow_runner.contract.strict_json import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -31,6 +33,9 @@ METADATA_KEYS: Final = ("labels", "annotations")
 
 class ScheduleError(ValueError):
     """The schedule cannot be used; the message is for the person who wrote it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_a_sentence(message))
 
 
 class Concurrency(StrEnum):
@@ -92,7 +97,7 @@ def _load(text: str) -> object:
     try:
         found = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
         # Values that JSON cannot express (dates, sets, bytes, NaN) cannot be sent to the API server.
-        return json.loads(json.dumps(found, allow_nan=False))
+        return parse_json(json.dumps(found, allow_nan=False))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from qlib_shadow_runner.analysis.frozen import Frozen
+from qlib_shadow_runner.analysis.known_types import well_typed
 from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
 from qlib_shadow_runner.contract import METADATA_FILE, Reason
 from qlib_shadow_runner.errors import StageError
@@ -237,4 +238,4 @@ def read_metadata(folder: Path) -> dict[str, object]:
     metadata = read_json_object(folder / METADATA_FILE)
     if metadata is None:
         raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")
-    return metadata
+    return well_typed(metadata)

@@ -5,10 +5,12 @@ It lies beside the dataset's folder, so that writing it never changes the data.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import json
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final, Self
 
+from qlib_shadow_runner.contract.strict_json import WHOLE
 from qlib_shadow_runner.dataset.fingerprint import stamp
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.storage.files import read_json_object, write_json
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = 1
 SUFFIX: Final = ".manifest.json"
+TYPES: Final = {"str": str, "int": int, "bool": bool, "dict": dict, "list": list}
+"""Python's types by the names that annotations begin with."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,28 @@ class DatasetManifest:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Return the manifest, or None where it is missing, incomplete or of another schema."""
+        """Return the manifest, or None where it is missing, incomplete, damaged or of another schema."""
         document = read_json_object(path)
         if document is None or document.get("schema") != SCHEMA:
             return None
         try:
-            return cls(**document)  # type: ignore[arg-type]
-        except TypeError:
+            json.dumps(document, allow_nan=False)  # it may be written again
+            found = cls(**document)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
             return None
+        return found if found.is_well_typed else None
+
+    @property
+    def is_well_typed(self) -> bool:
+        """Return whether each value is of its field's type; a user may have copied or edited the file."""
+        typed = all(
+            isinstance(value := getattr(self, one.name), TYPES[str(one.type).partition("[")[0]])
+            and (not isinstance(value, int) or value in WHOLE)
+            for one in fields(self)
+        )
+        parts = {str: [*self.claims.values(), *self.notes], int: self.universes.values()} if typed else {}
+        inside = all(isinstance(part, kind) for kind, several in parts.items() for part in several)
+        return typed and inside and is_day(self.calendar_start) and is_day(self.calendar_end)
 
     def write(self, path: Path) -> None:
         """Write the manifest beside its dataset."""
@@ -94,6 +112,15 @@ class DatasetOrigin:
             manifest.claims,
             manifest.feed,
         )
+
+
+def is_day(text: str) -> bool:
+    """Return whether a text is an ISO date."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def manifest_path(dataset: Path) -> Path:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.contract import REPORT_FILE
-from qlib_shadow_runner.contract.escapes import in_lines
+from qlib_shadow_runner.contract.escapes import in_a_sentence, in_lines
 from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.comparer import Comparer
@@ -270,9 +270,10 @@ def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for no other"
     has_text = error.detail != HTTPStatus(error.status_code).phrase
     sentence = error.detail if has_text else "there is no such page"
-    return HTMLResponse(page("refused.html.j2", sentence=sentence), error.status_code)
+    return HTMLResponse(page("refused.html.j2", sentence=in_a_sentence(sentence)), error.status_code)
 
 
 def _failed(_request: Request, error: Exception) -> Response:
     sentence = f"this page could not be made ({type(error).__name__}: {error}); the terminal has the details"
-    return HTMLResponse(page("refused.html.j2", sentence=sentence), HTTPStatus.INTERNAL_SERVER_ERROR)
+    refused = page("refused.html.j2", sentence=in_a_sentence(sentence))
+    return HTMLResponse(refused, HTTPStatus.INTERNAL_SERVER_ERROR)

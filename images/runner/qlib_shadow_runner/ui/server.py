@@ -68,9 +68,12 @@ class _Lines(logging.Formatter):
 
 
 def _log_to_stderr() -> None:
+    """Log errors alone: that a stranger sent what is no request is no news."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines())
-    logging.getLogger("uvicorn").handlers = [handler]
+    logger = logging.getLogger("uvicorn.error")
+    logger.handlers = [handler]
+    logger.setLevel(logging.ERROR)
 
 
 def _sentence(url: str, mount: str) -> str:

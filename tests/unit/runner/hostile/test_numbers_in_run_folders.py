@@ -170,14 +170,11 @@ def test_any_value_in_a_run_folder_is_shown_or_left_out_by_commands_and_pages(
     """One run that somebody has edited harms no list of runs."""
     faults: list[object] = []
     for changes in hostile_folders(volume, 8):
-        for words in QUICK:
-            if told := fault(filled(words, volume, tmp_path / "page.html"), capsys):
-                faults.append((changes, told))
+        told = [fault(filled(words, volume, tmp_path / "page.html"), capsys) for words in QUICK]
+        faults += [(changes, one) for one in told if one]
         app = application(volume.volume)
-        for address in PAGES:
-            status, body = got(app, address)
-            if status not in {200, 404} or not is_seen(body):
-                faults.append((changes, address, status, body[-500:]))
+        pages = [(address, *got(app, address)) for address in PAGES]
+        faults += [(changes, *one) for one in pages if one[1] not in {200, 404} or not is_seen(one[2])]
     assert not faults, "\n".join(map(str, faults))
 
 
