@@ -169,7 +169,7 @@ def test_any_value_in_a_run_folder_is_shown_or_left_out_by_commands_and_pages(
 ):
     """One run that somebody has edited harms no list of runs."""
     faults: list[object] = []
-    for changes in hostile_folders(volume, 8):
+    for changes in hostile_folders(volume, 4):
         told = [fault(filled(words, volume, tmp_path / "page.html"), capsys) for words in QUICK]
         faults += [(changes, one) for one in told if one]
         app = application(volume.volume)
@@ -184,7 +184,7 @@ def test_any_value_in_a_run_folder_is_shown_or_left_out_by_reports(
     """On pages too, no character is hidden."""
     faults: list[object] = []
     page = tmp_path / "page.html"
-    for changes in hostile_folders(volume, 2):
+    for changes in hostile_folders(volume, 1):
         for words in SLOW:
             page.write_text("")
             told = fault(filled(words, volume, page), capsys)

@@ -96,7 +96,7 @@ def test_any_value_on_the_command_line_is_taken_or_told_in_one_sentence(
         "spec: {workflow: {configMapRef: {name: mine}}}\n"
     )
     faults = []
-    for command, value in some(list(product(COMMANDS, VALUES)), 150):
+    for command, value in some(list(product(COMMANDS, VALUES)), 80):
         if command.startswith("ui --port") and value.strip() in {"-0", "0"}:
             continue  # a free port: it would serve
         words = [word.replace("{}", value) for word in command.split(" ")]
@@ -116,7 +116,7 @@ def test_any_value_in_a_query_is_taken_or_told_in_one_sentence(
     """As a table, as CSV and as JSON, which stays JSON."""
     faults = []
     forms = ([], ["--csv"], ["--json"])
-    for sql, value, form in some(list(product(SQL, VALUES, forms)), 60):
+    for sql, value, form in some(list(product(SQL, VALUES, forms)), 25):
         code = main(["query", sql.replace("{}", value), "--data", str(volume.data), *form])
         output = capsys.readouterr()
         told = fault(code, output.err if code == 0 else output.out + output.err)
