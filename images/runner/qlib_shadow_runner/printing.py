@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.contract.escapes import in_json, in_lines, in_one_line
+from qlib_shadow_runner.contract.strict_json import finite
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -55,7 +55,7 @@ def print_json(document: object) -> None:
     try:
         text = _json(document)
     except ValueError:
-        text = _json(_finite(document))
+        text = _json(finite(document))
     _write(sys.stdout, in_json(text) + "\n")
 
 
@@ -109,11 +109,3 @@ def _write(stream: TextIO, text: str) -> None:
 
 def _json(document: object) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, list | tuple):
-        return list(map(_finite, value))
-    return {key: _finite(inner) for key, inner in value.items()} if isinstance(value, dict) else value

@@ -271,10 +271,7 @@ class Map(Kind[Mapping[str, T]]):
 
 def shown(value: object) -> str:
     """Return a value for a sentence, cut to a readable length."""
-    try:
-        return _cut(repr(value), SHOWN)
-    except RecursionError:
-        return "a value that is nested too deeply"
+    return _cut(repr(value), SHOWN)
 
 
 def quoted(value: object) -> str:

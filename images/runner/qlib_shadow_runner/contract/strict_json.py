@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 WHOLE: Final = range(-(2**63), 2**64)
 """The whole numbers of at most 64 bits."""
 DIGITS_MAX: Final = len(str(2**64)) + 1
 SHOWN: Final = 20
+DEEPEST: Final = 100
+TOO_DEEP: Final = "it is nested too deeply"
 
 
 def parse_json(text: str | bytes) -> object:
     """Return the document, or raise a ValueError whose text ends a sentence."""
     try:
-        return json.loads(
+        found: object = json.loads(
             text,
             parse_int=_whole,
             parse_float=_number,
@@ -31,7 +36,35 @@ def parse_json(text: str | bytes) -> object:
     except UnicodeDecodeError as error:
         raise ValueError("it is not text") from error
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError(TOO_DEEP) from error
+    if is_deep(found):
+        raise ValueError(TOO_DEEP)
+    return found
+
+
+def is_deep(document: object) -> bool:
+    """Return whether a document has so many levels that writing it again may fail."""
+    level = [document]
+    for _ in range(DEEPEST):
+        level = [part for one in level for part in _parts(one)]
+        if not level:
+            return False
+    return True
+
+
+def finite(value: object) -> object:
+    """Return a document in which null stands for what is no number in JSON: NaN, and infinite numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    return [finite(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _whole(digits: str) -> int:

@@ -52,7 +52,12 @@ QUICK: Final = (
     "query --json",
     "prune --keep 0 --dry-run",
 )
-SLOW: Final = (f"verify {RUN}", f"report {RUN} --output OUT", f"compare {RUN} nightly-1 --output OUT")
+SLOW: Final = (
+    f"verify {RUN}",
+    f"report {RUN}",
+    f"report {RUN} --output OUT",
+    f"compare {RUN} nightly-1 --output OUT",
+)
 PAGES: Final = ("/", f"/runs/{RUN}", f"/runs/{RUN}/logs/stdout", "/followup", "/?q=made&page=2")
 UNEXPECTED: Final = "InternalError"
 
@@ -73,7 +78,7 @@ def written(document: Any, changes: dict[tuple[str | int, ...], str]) -> str:
     for number, path in enumerate(changes):
         part: Any = copy
         for key in path[:-1]:
-            part = part[key] if isinstance(part, dict | list) else {}
+            part = part[key] if isinstance(part, dict | list) else None
         if isinstance(part, dict | list):
             part[path[-1]] = f"PLACE-{number}-"  # type: ignore[index]
     text = json.dumps(copy, ensure_ascii=False)
