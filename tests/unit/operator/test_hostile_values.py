@@ -39,6 +39,7 @@ CRD: Final = yaml.safe_load(
 )
 STATUS: Final = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
 begun = a_run().seen().job(Stage.DOWNLOAD, active=1)
+TEXTS: Final = [name for name, kind in DatasetResult.__annotations__.items() if "str" in str(kind)]
 PLACES: Final[dict[str, Callable[[str], Scene]]] = {
     "a result's message": lambda text: begun.failed(
         Stage.DOWNLOAD, 10, result(Stage.DOWNLOAD, "InvalidSpec", text)
@@ -74,7 +75,6 @@ PLACES: Final[dict[str, Callable[[str], Scene]]] = {
     ).pod_is(Stage.DOWNLOAD, image_id=text),
 }
 """Where texts of strangers come into a run's status."""
-TEXTS: Final = [name for name, kind in DatasetResult.__annotations__.items() if "str" in str(kind)]
 FIGURES: Final = [
     *(("dataset", name) for name in DatasetResult.__annotations__),
     *(("metrics", name) for name in Metrics.__annotations__),
@@ -115,7 +115,7 @@ def test_any_number_in_a_result_is_shown_or_the_result_is_malformed():
     """And never a status that the API server would refuse again and again."""
     faults: list[str] = []
     for (part, name), value in some(list(product(FIGURES, JSON_NUMBERS)), 120):
-        whole = {"dataset": dict(DATASET), "metrics": dict(METRICS)}
+        whole: dict[str, Any] = {"dataset": dict(DATASET), "metrics": dict(METRICS)}
         whole[part][name] = "PLACE"
         text = result(Stage.DOWNLOAD, **whole).replace('"PLACE"', value)
         decision = begun.succeeded(Stage.DOWNLOAD, text).decide(minutes=1)

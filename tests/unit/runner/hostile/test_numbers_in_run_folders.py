@@ -66,10 +66,16 @@ def leaves(document: object, inside: tuple[str | int, ...] = ()) -> Iterator[tup
     """Yield the path of each part of a document."""
     if inside:
         yield inside
-    parts = document.items() if isinstance(document, dict) else ()
-    parts = enumerate(document) if isinstance(document, list) else parts
-    for key, value in parts:
-        yield from leaves(value, (*inside, key))
+    if isinstance(document, list):
+        document = dict(enumerate(document))
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield from leaves(value, (*inside, key))
+
+
+def is_container(value: object) -> bool:
+    """Return whether a value has parts."""
+    return isinstance(value, dict | list)
 
 
 def written(document: Any, changes: dict[tuple[str | int, ...], str]) -> str:
@@ -78,9 +84,9 @@ def written(document: Any, changes: dict[tuple[str | int, ...], str]) -> str:
     for number, path in enumerate(changes):
         part: Any = copy
         for key in path[:-1]:
-            part = part[key] if isinstance(part, dict | list) else None
-        if isinstance(part, dict | list):
-            part[path[-1]] = f"PLACE-{number}-"  # type: ignore[index]
+            part = part[key] if is_container(part) else None
+        if is_container(part):
+            part[path[-1]] = f"PLACE-{number}-"
     text = json.dumps(copy, ensure_ascii=False)
     for number, value in enumerate(changes.values()):
         text = text.replace(f'"PLACE-{number}-"', value)

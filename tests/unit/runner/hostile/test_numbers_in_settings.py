@@ -115,7 +115,7 @@ def test_any_value_in_a_query_is_taken_or_told_in_one_sentence(
 ):
     """As a table, as CSV and as JSON, which stays JSON."""
     faults = []
-    forms = ([], ["--csv"], ["--json"])
+    forms: list[list[str]] = [[], ["--csv"], ["--json"]]
     for sql, value, form in some(list(product(SQL, VALUES, forms)), 25):
         code = main(["query", sql.replace("{}", value), "--data", str(volume.data), *form])
         output = capsys.readouterr()

@@ -46,7 +46,7 @@ class CautiousRedirects(HTTPRedirectHandler):
     ) -> HTTPResponse | None:
         """Follow the redirect; where its address is none, close the answer, as the library does not."""
         try:
-            return super().http_error_302(req, fp, code, msg, headers)  # type: ignore[return-value]
+            return super().http_error_302(req, fp, code, msg, headers)
         except ValueError:
             fp.close()
             raise
