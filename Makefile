@@ -107,6 +107,10 @@ bench-run: .venv/.ready ## Compare whole runs with plain qrun, phase by phase (A
 bench-report: .venv/.ready ## Compare a report with the same curves drawn by hand (ARGS='--symbols 500 --years 6')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.report_page $(ARGS)
 
+EXAMPLES ?= ../qlib/examples
+qlib-examples: .venv/.ready ## Write docs/qlib-examples.md from a checkout of Qlib (EXAMPLES=../qlib/examples, ARGS=--check)
+	@PYTHONPATH=. $(BIN)/python -m tests.bench.qlib_examples $(EXAMPLES) $(ARGS)
+
 calibrate-verdict: .venv/.ready ## Count what a report's verdict finds in noise, and in a weak signal (ARGS='--reports 1000')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.verdict $(ARGS)
 
@@ -139,12 +143,17 @@ docs: .venv/.ready ## Write the pages that are generated from the code
 
 CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_CHAOS_KILLS=100 \
 	QLIB_SHADOW_CHAOS_RUNS=20 QLIB_SHADOW_CHAOS_RESTARTS=10 QLIB_SHADOW_CHAOS_FEATURES=400 QLIB_SHADOW_CHAOS_BACKTESTS=200 \
-	QLIB_SHADOW_CHAOS_FILES=500 QLIB_SHADOW_CHAOS_NUMBERS=2000
+	QLIB_SHADOW_CHAOS_FILES=500 QLIB_SHADOW_CHAOS_PICKLES=200000 QLIB_SHADOW_CHAOS_FLIPS=3000 \
+	QLIB_SHADOW_CHAOS_NUMBERS=2000
 
 chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; try new random failures
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/archive/test_crashes.py $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/archive/test_whole_archives.py -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/prices -k random $(ARGS)
-	$(CHAOS) $(BIN)/pytest tests/unit/runner/plugins -k random $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/plugins tests/unit/runner/pickles -k random $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/cli/test_damage_in_other_runs.py \
+		tests/unit/runner/stages/test_stopping_in_every_phase.py $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/adopt tests/unit/runner/workflow -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/hostile tests/unit/runner/dataset/archive/test_hostile_answers.py \
 		tests/unit/operator/test_hostile_values.py $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
@@ -153,4 +162,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict bench-operator docs chaos lock audit licences clean
+.PHONY: help venv demo test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict bench-operator qlib-examples docs chaos lock audit licences clean

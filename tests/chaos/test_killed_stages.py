@@ -42,7 +42,7 @@ A_SAMPLE = [
     QrunPoint.ANALYSIS_WRITTEN,
     QrunPoint.BACKTEST_KEPT,
     QrunPoint.TRAINED_RECORDED,
-    QrunPoint.EXPORT_SIGNALS,
+    QrunPoint.EXPORT_TABLES,
     QrunPoint.DESCRIBED,
     QrunPoint.CLEARED,
 ]

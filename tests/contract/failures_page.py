@@ -70,16 +70,16 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "If it persists: check the address, the proxy and the server.",
     ),
     Reason.DOWNLOAD_REFUSED: (
-        "The server refused the request, or its certificate is not trusted.",
-        "Correct the address, the Secret of `credentialsSecret`, or the certificates.",
+        "The server refused the request, its certificate is not trusted, or it is too slow for the stage's deadline.",
+        "Correct the address, the Secret of `credentialsSecret`, or the certificates; raise `stages.download.activeDeadlineSeconds`.",
     ),
     Reason.CHECKSUM_MISMATCH: (
         "The downloaded file does not match `sha256`.",
         "Correct `sha256` if you trust the file, else the address.",
     ),
     Reason.ARCHIVE_INVALID: (
-        "The archive cannot be unpacked, or is not a dataset.",
-        "Pack calendars, features and instruments into a zip or tar file.",
+        "The archive is not whole, asks for too much, or is not a dataset.",
+        "Fetch it again, or pack calendars, features and instruments into a zip or tar file.",
     ),
     Reason.VOLUME_NOT_WRITABLE: (
         "The user that the stages run as cannot write to the volume.",
@@ -98,7 +98,7 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Free space (`qlib-shadow prune`, `qlib-shadow cache clear`), or enlarge it.",
     ),
     Reason.OUT_OF_MEMORY: (
-        "The stage used more memory than its limit.",
+        "The stage used more memory than its limit, or a file would need more.",
         "Raise `stages.<stage>.resources.limits.memory`, or use fewer instruments or a shorter history.",
     ),
     Reason.INTERRUPTED: (

@@ -25,10 +25,11 @@ FUNCTIONS: Final = {
 SUSPECT: Final = re.compile(rf"\b(?:{'|'.join(STREAMS | FUNCTIONS | {'rich'})})\b")
 ALLOWED: Final = {
     "images/runner/qlib_shadow_runner/printing.py": "all that the runner prints",
-    "images/runner/qlib_shadow_runner/process/tee.py": "the output of libraries, escaped where it is passed on",
+    "images/runner/qlib_shadow_runner/process/tee.py": "the output of libraries, with escapes",
     "images/runner/qlib_shadow_runner/cli/stage_progress.py": "the line that is redrawn on a terminal",
     "images/runner/qlib_shadow_runner/ui/server.py": "the handler of the log, with a formatter that escapes",
     "images/runner/qlib_shadow_runner/crash_points.py": "the name of a point, for tests",
+    "images/runner/qlib_shadow_runner/pickles/__main__.py": "the bytes of an answer, into a pipe",
     "images/runner/qlib_shadow_runner/plugins/backtest/records.py": "figures, printed as Qlib prints them",
     "operator/qlib_shadow_operator/printing.py": "all that the operator's commands print",
     "operator/qlib_shadow_operator/telemetry/logs.py": "the operator's log, with formatters that escape",

@@ -39,6 +39,7 @@ QLIB = (
     "qlib.cli.run",
     "qlib.contrib.data.handler",
     "qlib.contrib.evaluate",
+    "qlib.contrib.model.double_ensemble",
     "qlib.contrib.model.gbdt",
     "qlib.contrib.strategy",
     "qlib.workflow.record_temp",

@@ -38,6 +38,7 @@ class QrunPoint(StrEnum):
     TRAINED = "trained"
     TRAINED_RECORDED = "trained-recorded"
     EXPORT_MADE = "export-made"
+    EXPORT_TABLES = "export-tables"
     EXPORT_SIGNALS = "export-signals"
     EXPORT_METRICS = "export-metrics"
     EXPORT_SUMMARY = "export-summary"

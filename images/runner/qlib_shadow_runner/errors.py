@@ -15,6 +15,7 @@ from qlib_shadow_runner.contract.escapes import in_a_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 EXIT_CODES: Final[Mapping[Reason, ExitCode]] = {
     Reason.SUCCEEDED: ExitCode.DONE,
@@ -75,7 +76,7 @@ class StageError(Exception):
 class DamagedFileError(OSError):
     """A file that is there and cannot be what it should be; the message names it and says what it is."""
 
-    def __init__(self, path: object, fault: str) -> None:
+    def __init__(self, path: Path, fault: str) -> None:
         super().__init__(f"{path} {fault}")
         self.path = path
         self.fault = fault
@@ -84,7 +85,7 @@ class DamagedFileError(OSError):
 class NotAnObjectError(DamagedFileError):
     """A file whose content is not a JSON object."""
 
-    def __init__(self, path: object) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(path, "is not a JSON object")
 
 
@@ -106,6 +107,11 @@ def from_os_error(error: OSError, path: object = "the volume") -> StageError:
     if isinstance(error, DamagedFileError):
         return StageError(Reason.VOLUME_NOT_WRITABLE, f"{error}. Remove it.")
     where = str(error.filename or path)
+    if error.errno == errno.EISDIR:
+        place = error.filename2 or where
+        return StageError(
+            Reason.VOLUME_NOT_WRITABLE, f"{place} is a folder where a file is needed. Remove it."
+        )
     if error.errno in DISK_FULL:
         return StageError(
             Reason.OUT_OF_DISK,

@@ -7,6 +7,8 @@ import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, TypeGuard
 
+from qlib_shadow_runner.contract.escapes import in_one_line, shorten
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -50,6 +52,11 @@ def in_words(error: Exception) -> str:
     return "a whole number in it has too many digits" if "integer string conversion" in said else said
 
 
+def one_line(text: object, most: int = 300) -> str:
+    """Return what others wrote as part of a line, with escapes; the middle of a long text is cut."""
+    return in_one_line(shorten(str(text), most))
+
+
 ABSENT: Final = "\N{EN DASH}"
 MINUS: Final = "\N{MINUS SIGN}"
 
@@ -84,3 +91,11 @@ def format_size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= KIB
     return f"{size:.1f} TiB"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its largest usual unit, such as 54 minutes."""
+    for name, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {name}"
+    return f"{seconds:.3g} seconds"

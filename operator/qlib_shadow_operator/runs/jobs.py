@@ -54,7 +54,7 @@ def build_job(
         None,
         podspec.build(run, stage, defaults, request(run), resolved_dataset),
         backoffLimit=retries(run, stage, defaults),
-        activeDeadlineSeconds=active_deadline_seconds(run, stage, defaults),
+        activeDeadlineSeconds=podspec.active_deadline_seconds(run, stage, defaults),
         podReplacementPolicy="Failed",
         podFailurePolicy=POD_FAILURE_POLICY,
     )
@@ -122,8 +122,3 @@ def retries(run: Run, stage: Stage, defaults: Defaults) -> int:
     """Return how often a stage is retried."""
     asked = run.spec.stages.of(stage).retries
     return defaults.stage(stage).retries if asked is None else asked
-
-
-def active_deadline_seconds(run: Run, stage: Stage, defaults: Defaults) -> int:
-    """Return a stage's time limit, all attempts together."""
-    return run.spec.stages.of(stage).active_deadline_seconds or defaults.stage(stage).active_deadline_seconds

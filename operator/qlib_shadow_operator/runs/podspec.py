@@ -13,6 +13,7 @@ from qlib_shadow_runner.contract import (
     ENV_ARCHIVE_TOKEN,
     ENV_ARCHIVE_USERNAME,
     ENV_DATA,
+    ENV_DEADLINE_SECONDS,
     ENV_FEATURES_CACHE_BYTES,
     ENV_IMAGE,
     ENV_REQUEST,
@@ -115,7 +116,11 @@ def container(
         "env": [
             *environment(image, defaults, request),
             *proxies(stage, defaults),
-            *(one for one in of_some_stages(run, defaults) if one["name"] in row.secrets | row.variables),
+            *(
+                one
+                for one in of_some_stages(run, stage, defaults)
+                if one["name"] in row.secrets | row.variables
+            ),
         ],
         "resources": dict(run.spec.stages.of(stage).resources or defaults.stage(stage).resources),
         "securityContext": {
@@ -152,11 +157,17 @@ def proxies(stage: Stage, defaults: Defaults) -> list[dict[str, str]]:
     return [] if STAGES[stage].is_closed else literal(defaults.proxies)
 
 
-def of_some_stages(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
+def of_some_stages(run: Run, stage: Stage, defaults: Defaults) -> list[dict[str, Any]]:
     """Return the variables that only some stages get, by the table of stages."""
     told = defaults.features_cache_bytes
-    limit = literal({ENV_FEATURES_CACHE_BYTES: told} if told else {})
-    return [*limit, *credentials(run), *template(run)]
+    limits = {ENV_FEATURES_CACHE_BYTES: told} if told else {}
+    limits[ENV_DEADLINE_SECONDS] = str(active_deadline_seconds(run, stage, defaults))
+    return [*literal(limits), *credentials(run), *template(run)]
+
+
+def active_deadline_seconds(run: Run, stage: Stage, defaults: Defaults) -> int:
+    """Return a stage's time limit, all attempts together."""
+    return run.spec.stages.of(stage).active_deadline_seconds or defaults.stage(stage).active_deadline_seconds
 
 
 def credentials(run: Run) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed, why_no_pod, why_starting, why_waiting
-from qlib_shadow_operator.runs.jobs import active_deadline_seconds
 from qlib_shadow_operator.runs.names import StageState
 from qlib_shadow_operator.runs.outcomes import (
     failure_cause_is_missing,
@@ -19,6 +18,7 @@ from qlib_shadow_operator.runs.outcomes import (
     result_is_missing,
     why_rejected,
 )
+from qlib_shadow_operator.runs.podspec import active_deadline_seconds
 from qlib_shadow_operator.runs.queries import FindJob, FindPods
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.stage_view import (

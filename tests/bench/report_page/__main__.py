@@ -1,4 +1,4 @@
-"""`make bench-report`: seconds that a report takes, compared with a script for the same charts.
+"""`make bench-report`: seconds that a report takes, compared with a script for most of its charts.
 
 Each way runs in a process of its own, as a report does; the ways take turns, so that whatever else the
 machine does falls on all of them. Processor seconds are told beside those on the clock, because they mean

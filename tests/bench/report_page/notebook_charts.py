@@ -1,6 +1,6 @@
 """The same curves as a user would draw them in a notebook: pandas, pyplot of Matplotlib, one SVG each.
 
-It draws what a report has charts of, and nothing else of a report: no tables, no checks, no page.
+It draws most of what a report has charts of, and nothing else of a report: no tables, no checks, no page.
 """
 
 from __future__ import annotations

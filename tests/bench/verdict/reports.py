@@ -11,17 +11,16 @@ from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs
 from qlib_shadow_runner.analysis.verdict import judge
+from qlib_shadow_runner.tables.layout import Tables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.bench.verdict.made_markets import Model
 
     from qlib_shadow_runner.analysis.figures import ReportFigures
     from qlib_shadow_runner.analysis.verdict import Verdict
 
 
-def recorded(model: Model, nowhere: Path) -> Outputs:
+def recorded(model: Model) -> Outputs:
     """Return what a recorder would have left of a model."""
     days = pd.bdate_range("2020-01-01", periods=len(model.returns), name="datetime")
     names = [f"S{number:03}" for number in range(model.returns.shape[1])]
@@ -30,7 +29,7 @@ def recorded(model: Model, nowhere: Path) -> Outputs:
         {"return": model.portfolio, "cost": 0.0, "bench": model.returns.mean(axis=1)}, index=days
     )
     ranks = pd.DataFrame(model.scores).rank(axis=1), pd.DataFrame(model.labels).rank(axis=1)
-    found = Outputs(nowhere)
+    found = Outputs(Tables({}, {}))
     found.__dict__.update(
         backtest=account,
         ic=pd.Series(model.ic, index=days),
@@ -45,10 +44,10 @@ def recorded(model: Model, nowhere: Path) -> Outputs:
     return found
 
 
-def report_on(model: Model, nowhere: Path) -> tuple[ReportFigures, Verdict]:
+def report_on(model: Model) -> tuple[ReportFigures, Verdict]:
     """Return figures and verdict of a model."""
     facts = RunFacts(horizon=model.horizon, topk=20)
-    figures = ReportMaterial(recorded(model, nowhere), facts).figures
+    figures = ReportMaterial(recorded(model), facts).figures
     excess = model.portfolio - model.returns.mean(axis=1)
     metrics: dict[str, object] = {
         "annualizedReturn": float(excess.mean() * 238),

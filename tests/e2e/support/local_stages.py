@@ -22,12 +22,13 @@ from qlib_shadow_runner.contract import (
 )
 from qlib_shadow_runner.crash_points import ENV_FAULT, REACHED
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.tables.files import FAULTS_FILE, FILES
 from qlib_shadow_runner.verify import verify_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OUTPUTS = ("signals_ranked.parquet", "metrics.json", "backtest_summary.md")
+OUTPUTS = ("signals_ranked.parquet", "metrics.json", "backtest_summary.md", *FILES, FAULTS_FILE)
 RUNNER = [sys.executable, "-m", "qlib_shadow_runner", "stage"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.unit.docs.blocks import MAKE, PAGES, ROOT, Block, all_blocks, name, read, write_files
 
-DATA_PAGES = ("docs/data.md", "docs/datasets.md")
+DATA_PAGES = ("docs/data.md", "docs/prices.md", "docs/datasets.md")
 """Tests in tests/unit/runner/documents run all their blocks in order and check what they promise."""
 MANIFEST = """\
 apiVersion: qlibshadow.io/v1alpha1

@@ -17,6 +17,7 @@ from qlib_shadow_runner.contract.spec.dataset import DatasetFields
 from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, StageSpec, StagesSpec, StorageSpec
 from qlib_shadow_runner.contract.spec.sources import ArchiveSpec, SourceSpec
 from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, WorkflowSpec
+from qlib_shadow_runner.contract.stages import STAGES
 
 RESOLVED = "/data/qlib/qlib_data/us_data_1d@3f9c"
 WITH_SECRET = DatasetFields(sources=SourceSpec(archive=ArchiveSpec(credentials_secret="archive")))
@@ -255,6 +256,19 @@ def test_only_qrun_gets_the_features_cache_limit(given: str):
     assert told(Stage.QRUN) == ([given] if given else [])
 
 
+@pytest.mark.parametrize(("given", "seconds"), [(None, "3600"), (90, "90")])
+def test_only_the_download_gets_its_deadline(given: int | None, seconds: str):
+    """So that a slow server ends in a sentence, before Kubernetes ends the pod."""
+    stages = StagesSpec(download=StageSpec(active_deadline_seconds=given))
+
+    def told(stage: Stage) -> list[str]:
+        env = pod(stage, stages=stages)["containers"][0]["env"]
+        return [one["value"] for one in env if one["name"] == "QLIB_SHADOW_DEADLINE_SECONDS"]
+
+    assert told(Stage.DOWNLOAD) == [seconds]
+    assert told(Stage.QRUN) == []
+
+
 def test_a_queued_job_waits_for_kueue():
     """Created suspended, with Kueue's label on the Job but not on its pods."""
     queued = job(queue_name="nightly")
@@ -285,7 +299,8 @@ def test_recovery_job_is_small_and_reads_the_run_folder(stage: Stage):
     [container] = told["spec"]["template"]["spec"]["containers"]
     [of_stage] = whole["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["stage", str(stage), "--report"]
-    assert container["env"] == [one for one in of_stage["env"] if "value" in one]
+    own = STAGES[stage].secrets | STAGES[stage].variables
+    assert container["env"] == [one for one in of_stage["env"] if one["name"] not in own]
     assert {m["mountPath"] for m in container["volumeMounts"]} == {"/data", "/work", "/tmp", "/dev/shm"}
     assert container["resources"]["requests"]["cpu"] == "50m"
     for same in ("securityContext", "image", "terminationMessagePath"):

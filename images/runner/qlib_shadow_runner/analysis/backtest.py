@@ -112,7 +112,7 @@ class Backtest:
             found.setdefault(int(year), {})[int(month)] = float(value)
         return found
 
-    def worst(self, count: int = 5) -> list[Drawdown]:
+    def worst(self, count: int = 10) -> list[Drawdown]:
         """Return the deepest falls, after costs."""
         return sorted(_falls(self.underwater), key=lambda fall: fall.depth)[:count]
 
@@ -124,10 +124,25 @@ class Backtest:
             found: pd.Series = getattr(empyrical, f"roll_{name}")(self.net, window=self.window)
         return found
 
+    @cached_property
+    def rolling_beta(self) -> pd.Series | None:
+        """Return the slope of the returns after costs on the benchmark's, at each window's last day."""
+        if self.window is None or self.benchmark is None:
+            return None
+        covariance = self.net.rolling(self.window).cov(self.benchmark)
+        found: pd.Series = (covariance / self.benchmark.rolling(self.window).var()).dropna()
+        return found.replace([np.inf, -np.inf], np.nan).dropna()
+
 
 def grown(returns: pd.Series) -> pd.Series:
     """Return the total return since the start, from daily returns."""
     found: pd.Series = empyrical.cum_returns(returns)
+    return found
+
+
+def yearly(returns: pd.Series) -> pd.Series:
+    """Return the compounded return of each year."""
+    found: pd.Series = empyrical.aggregate_returns(returns, "yearly")
     return found
 
 

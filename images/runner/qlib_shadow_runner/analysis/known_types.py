@@ -45,21 +45,31 @@ def _span(value: object) -> list[object]:
 def _quality(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         return {}
-    checks = value.get("checks")
     return {
         **{name: _plain(value.get(name, ABSENT)) for name in QUALITY},
-        "checks": [_check(one) for one in checks if isinstance(one, dict)]
-        if isinstance(checks, list)
-        else [],
+        "checks": [_check(one) for one in _objects(value.get("checks"))],
+        "waived": [_waived(one) for one in _objects(value.get("waived"))],
     }
 
 
+def _objects(value: object) -> list[Mapping[str, object]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def _check(value: Mapping[str, object]) -> dict[str, object]:
-    words = {name: str(_plain(value.get(name, ABSENT))) for name in ("name", "state")}
     return {
-        **words,
+        **{name: str(_plain(value.get(name, ABSENT))) for name in ("name", "state")},
+        "hint": _plain(value.get("hint")),
         "count": _plain(value.get("count", ABSENT)),
         "examples": [str(one) for one in _list(_plain)(value.get("examples"))],  # type: ignore[attr-defined]
+    }
+
+
+def _waived(value: Mapping[str, object]) -> dict[str, object]:
+    return {
+        **{name: _plain(value.get(name)) for name in ("instrument", "day")},
+        **{name: str(_plain(value.get(name, ABSENT))) for name in ("finding", "why")},
+        "count": _plain(value.get("count", ABSENT)),
     }
 
 
@@ -73,7 +83,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "stages": _mapping(_mapping(_plain)),
     **dict.fromkeys(("backtest", "caveats", "dataset_notes"), _list(_plain)),
     **dict.fromkeys(
-        ("segment_days", "packages", "limits", "strategy", "exchange", "engines", "market_lives"),
+        ("segment_days", "packages", "limits", "strategy", "exchange", "engines", "market_lives", "outputs"),
         _mapping(_plain),
     ),
 }

@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final, cast
 
 import pandas as pd
 
 from qlib_shadow_runner.analysis.backtest import YEAR, Backtest, Drawdown
 from qlib_shadow_runner.analysis.chance import Chance
 from qlib_shadow_runner.analysis.statistics import empyrical, finite, undefined_is_nan
+
+TAIL: Final = 0.05
+"""The share of the days that VaR leaves out."""
+
+
+@dataclass(frozen=True)
+class Risk:
+    """The tail of the daily returns: what a bad day costs at least, and on average.
+
+    `normal` figures are of a normal distribution with the days' mean and deviation, as QuantStats has them;
+    the others count the days themselves, as empyrical does. Skewness and kurtosis are unbiased estimates; the
+    kurtosis of a normal distribution is zero.
+    """
+
+    normal_var: float | None
+    normal_cvar: float | None
+    var: float | None
+    cvar: float | None
+    skewness: float | None
+    kurtosis: float | None
+
+    @classmethod
+    def of(cls, returns: pd.Series) -> Risk:
+        """Return the figures of a series of daily returns."""
+        mean, deviation, normal = float(returns.mean()), float(returns.std()), NormalDist()
+        quantile = normal.inv_cdf(TAIL)
+        with undefined_is_nan():
+            return cls(
+                normal_var=finite(mean + deviation * quantile),
+                normal_cvar=finite(mean - deviation * normal.pdf(quantile) / TAIL),
+                var=finite(empyrical.value_at_risk(returns, TAIL)),
+                cvar=finite(empyrical.conditional_value_at_risk(returns, TAIL)),
+                skewness=finite(cast("float", returns.skew())),
+                kurtosis=finite(cast("float", returns.kurt())),
+            )
 
 
 @dataclass(frozen=True)
@@ -25,6 +63,7 @@ class Performance:
     best_day: float | None
     worst_day: float | None
     days_up: float | None
+    risk: Risk
 
     @classmethod
     def of(cls, returns: pd.Series | None) -> Performance | None:
@@ -43,6 +82,7 @@ class Performance:
                 best_day=finite(returns.max()),
                 worst_day=finite(returns.min()),
                 days_up=finite((returns > 0).mean()),
+                risk=Risk.of(returns),
             )
 
 
@@ -71,6 +111,26 @@ class Trading:
     invested: float | None
     holdings: float | None
     largest: float | None
+    paid: float | None
+    """Costs as a share of what was traded."""
+    break_even: float | None
+    """The same share at which no excess return would be left, or no return where there is no benchmark."""
+
+
+@dataclass(frozen=True)
+class SummedExcess:
+    """The daily excess returns added up, in a year of 252 days, where Qlib's own figures count 238."""
+
+    annual: float | None
+    ratio: float | None
+
+    @classmethod
+    def of(cls, excess: pd.Series | None) -> SummedExcess | None:
+        """Return the figures of the daily differences to the benchmark, or None without a benchmark."""
+        if excess is None:
+            return None
+        mean, deviation = float(excess.mean()), float(excess.std())
+        return cls(finite(mean * YEAR), finite(mean / deviation * math.sqrt(YEAR)) if deviation else None)
 
 
 @dataclass(frozen=True)
@@ -92,6 +152,8 @@ class Summary:
     """The daily excess return after costs; the returns of two days do not overlap."""
     gross_excess: Chance | None
     """The same before costs."""
+    summed: SummedExcess | None
+    gross_summed: SummedExcess | None
 
 
 def summarize(backtest: Backtest, holdings: pd.DataFrame | None) -> Summary:
@@ -112,6 +174,8 @@ def summarize(backtest: Backtest, holdings: pd.DataFrame | None) -> Summary:
         trading=_trading(backtest, holdings),
         excess=Chance.of(backtest.excess, horizon=1),
         gross_excess=Chance.of(backtest.gross_excess, horizon=1),
+        summed=SummedExcess.of(backtest.excess),
+        gross_summed=SummedExcess.of(backtest.gross_excess),
     )
 
 
@@ -153,10 +217,14 @@ def _trading(backtest: Backtest, holdings: pd.DataFrame | None) -> Trading:
     def mean(series: pd.Series | None, scale: float = 1.0) -> float | None:
         return None if series is None else finite(series.mean() * scale)
 
+    traded = None if backtest.turnover is None else backtest.turnover.sum()
+    profit = backtest.gross if backtest.gross_excess is None else backtest.gross_excess
     return Trading(
         turnover=mean(backtest.turnover, YEAR),
         cost=mean(backtest.cost, YEAR),
         invested=mean(backtest.invested),
         holdings=mean(None if holdings is None else holdings["count"]),
         largest=mean(None if holdings is None else holdings["largest"]),
+        paid=finite(backtest.cost.sum() / traded) if traded else None,
+        break_even=finite(profit.sum() / traded) if traded else None,
     )

@@ -91,8 +91,7 @@ class Signals:
         table = self.table
         if table is None or len(table) < 2:  # noqa: PLR2004 - there is no day before
             return None
-        with undefined_is_nan():
-            return _rowwise_correlation(table.iloc[1:], table.shift(1).iloc[1:])
+        return rowwise_correlation(table.iloc[1:], table.shift(1).iloc[1:])
 
     @cached_property
     def last_day(self) -> pd.Timestamp | None:
@@ -134,14 +133,20 @@ def _means_by_group(both: pd.DataFrame) -> pd.DataFrame | None:
     return pd.DataFrame(means[enough], index=days[enough], columns=range(1, GROUPS + 1)).sort_index()
 
 
-def _rowwise_correlation(left: pd.DataFrame, right: pd.DataFrame) -> pd.Series:
-    """Return the rank correlation of each row, over the columns with a value in both."""
+def rowwise_correlation(left: pd.DataFrame, right: pd.DataFrame, *, ranked: bool = True) -> pd.Series:
+    """Return the correlation of each row, or of its ranks, over the columns with a value in both.
+
+    A row without different values in both has none.
+    """
     both = left.notna() & right.notna()
-    a, b = (table.where(both).rank(axis=1).to_numpy() for table in (left, right))
-    a = a - np.nanmean(a, axis=1, keepdims=True)
-    b = b - np.nanmean(b, axis=1, keepdims=True)
-    found = np.nansum(a * b, axis=1) / np.sqrt(np.nansum(a * a, axis=1) * np.nansum(b * b, axis=1))
-    return pd.Series(found, index=left.index)
+    tables = (table.where(both) for table in (left, right))
+    a, b = ((table.rank(axis=1) if ranked else table).to_numpy() for table in tables)
+    with undefined_is_nan():
+        differ = np.logical_and(*(np.nanmax(values, axis=1) > np.nanmin(values, axis=1) for values in (a, b)))
+        a = a - np.nanmean(a, axis=1, keepdims=True)
+        b = b - np.nanmean(b, axis=1, keepdims=True)
+        found = np.nansum(a * b, axis=1) / np.sqrt(np.nansum(a * a, axis=1) * np.nansum(b * b, axis=1))
+    return pd.Series(np.where(differ, found, np.nan), index=left.index)
 
 
 def by_month(series: pd.Series) -> dict[int, dict[int, float]]:

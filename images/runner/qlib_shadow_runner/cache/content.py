@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.files import read_json_object, write_json
-from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in
+from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in, unlisted_file
+from qlib_shadow_runner.storage.untrusted import LISTING, MATRIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +26,7 @@ CHUNK: Final = 32 << 20
 
 def describe_files(folder: Path, kind: str, about: Content) -> None:
     """Write the description of a folder's files; it holds its own hash, too."""
-    content = {"schema": SCHEMA, "kind": kind, **about, "files": hash_files(folder, _hash_chunks)}
+    content = {"schema": SCHEMA, "kind": kind, **about, "files": hash_files(folder, _hash_chunks, MATRIX)}
     write_json(folder / CONTENT, {**content, "itself": _hash(content)})
 
 
@@ -33,7 +35,8 @@ def read_verified(folder: Path) -> Content:
     content = read_unverified(folder)
     if not is_intact(content):
         raise ValueError("its content is not described")
-    fault = first_fault(folder, listed_in(content), _hash_chunks)
+    files = listed_in(content)
+    fault = first_fault(folder, files, _hash_chunks, MATRIX) or unlisted_file(folder, {*files, CONTENT})
     if fault:
         raise ValueError(fault)
     return content
@@ -41,7 +44,7 @@ def read_verified(folder: Path) -> Content:
 
 def read_unverified(folder: Path) -> Content:
     """Return the description, empty where there is none, without a look at the files."""
-    return read_json_object(folder / CONTENT) or {}
+    return read_json_object(folder / CONTENT, folder, LISTING) or {}
 
 
 def is_intact(content: Content) -> bool:
@@ -54,15 +57,18 @@ def _hash(described: Content) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def _hash_chunks(path: Path) -> str:
+def _hash_chunks(stream: BinaryIO) -> str:
     """Return the hash over the hashes of a file's chunks: a matrix of gigabytes is hashed on all cores."""
-    starts = range(0, path.stat().st_size, CHUNK)
+    descriptor = stream.fileno()
+    starts = range(0, os.fstat(descriptor).st_size, CHUNK)
     with ThreadPoolExecutor(read_limits().threads) as pool:
-        chunks = list(pool.map(lambda start: _hash_chunk(path, start), starts))
+        chunks = list(pool.map(lambda start: _hash_chunk(descriptor, start), starts))
     return hashlib.sha256(b"".join(chunks)).hexdigest()
 
 
-def _hash_chunk(path: Path, start: int) -> bytes:
-    with path.open("rb") as stream:
-        stream.seek(start)
-        return hashlib.sha256(stream.read(CHUNK)).digest()
+def _hash_chunk(descriptor: int, start: int) -> bytes:
+    digest, left = hashlib.sha256(), CHUNK
+    while data := os.pread(descriptor, left, start + CHUNK - left):
+        digest.update(data)
+        left -= len(data)
+    return digest.digest()

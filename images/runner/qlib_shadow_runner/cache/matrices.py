@@ -103,11 +103,21 @@ class MatrixStore(Store):
         found = [
             (len(wanted.intersection(about["symbols"])), about["last"], key, about)
             for key, about in self.descriptions()
-            if about.get("family") == family and about["last"] <= last
+            if about.get("family") == family and _is_described(about) and about["last"] <= last
         ]
         for shared, _, key, about in sorted(found, key=lambda one: one[:3], reverse=True):
             if shared:
                 yield key, about
+
+
+def _is_described(about: Content) -> bool:
+    """Return whether a description, which another run has written, has the fields of a matrix."""
+    symbols, last = about.get("symbols"), about.get("last")
+    return (
+        isinstance(last, int)
+        and isinstance(symbols, list)
+        and all(isinstance(symbol, str) for symbol in symbols)
+    )
 
 
 def _stored(folder: Path, content: Content) -> StoredMatrix:

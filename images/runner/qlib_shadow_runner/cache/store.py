@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -33,10 +34,12 @@ from qlib_shadow_runner.cache.places import (
     limit_for_children,
     space_of,
 )
+from qlib_shadow_runner.errors import DamagedFileError
 from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.held import lock_folder, seconds_unheld
 from qlib_shadow_runner.storage.removal import remove
+from qlib_shadow_runner.storage.untrusted import names_in
 from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
@@ -49,7 +52,9 @@ STAGING: Final = ".making-"
 ABANDONED: Final = 24 * 3600.0
 """Seconds after which an incomplete entry is abandoned, on filesystems without usable locks."""
 INCOMPLETE: Final = "incomplete"
-DAMAGE: Final = (ValueError, KeyError, TypeError, FileNotFoundError)
+DAMAGED: Final = "damaged"
+KIND: Final = re.compile(r"[a-z]+( [a-z]+)?")
+DAMAGE: Final = (ValueError, LookupError, TypeError, OverflowError, FileNotFoundError, DamagedFileError)
 """Errors that mean that an entry is damaged; other errors mean that it cannot be read now."""
 KEPT, NOT_KEPT = "kept for other runs", "not kept"
 
@@ -110,15 +115,17 @@ class Store:
         folder = self.home / key
         try:
             # Opened before its content is read, so that a folder of another inode is seen as another entry.
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             self._warn_unusable(folder, error)
             return None
         try:
+            if _size(folder) > self._limit():  # none is published, so that another has enlarged it
+                raise ValueError("it has more bytes than may stay")
             found = reader(folder, contents.read_verified(folder))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, *DAMAGE) as error:
             if _is_still(folder, descriptor):
                 self._warn_unusable(folder, error)
                 if isinstance(error, DAMAGE):
@@ -242,20 +249,21 @@ def _description(folder: Path) -> Content:
 
 
 def _entry(folder: Path) -> StoreEntry | None:
+    """Return what lies in a folder, or None where it is being removed or is no folder."""
     try:
         size = _size(folder)
-        content = contents.read_unverified(folder)
-        return StoreEntry(folder, str(content.get("kind", "damaged")), _time(folder), size)
-    except OSError:  # it is being removed
+    except OSError:
         return None
+    kind = str(_description(folder).get("kind"))
+    return StoreEntry(folder, kind if KIND.fullmatch(kind) else DAMAGED, _time(folder), size)
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir())
+    return sum(os.lstat(folder / name).st_size for name in names_in(folder.parent, folder.name))
 
 
 def _time(path: Path) -> float:
     try:
-        return path.stat().st_mtime
+        return path.lstat().st_mtime
     except OSError:
         return time.time()

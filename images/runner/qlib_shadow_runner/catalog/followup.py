@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pa_dataset
 
 from qlib_shadow_runner.catalog.outcome_data import OutcomeData
 from qlib_shadow_runner.catalog.returns import HORIZONS
-from qlib_shadow_runner.catalog.signals_table import is_whole, signal_file, signals_of
+from qlib_shadow_runner.catalog.signals_table import is_whole, signal_file, signals_on
 from qlib_shadow_runner.catalog.tables import catalog_folder, read_arrow, read_table, write_table
 
 if TYPE_CHECKING:
@@ -181,7 +180,10 @@ def _score(volume: Volume, run: Row, closes: Closes, due: Sequence[DueOutcome]) 
     path = signal_file(volume, run)
     assert path is not None, "candidates have one"
     days = pa.array(sorted({one.day for one in due}), type=pa.date32())
-    signals = signals_of([path]).to_table(filter=pa_dataset.field("date").isin(days)).to_pandas()
+    table = signals_on(path, days)
+    if table is None:  # a query names the file and what is wrong with it
+        return
+    signals = table.to_pandas()
     columns = {symbol: place for place, symbol in enumerate(closes.symbols)}
     places = signals["instrument"].map(columns)
     here = signals.assign(place=places)[places.notna()]

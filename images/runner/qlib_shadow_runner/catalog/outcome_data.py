@@ -16,6 +16,7 @@ import numpy as np
 from qlib_shadow_runner.catalog.returns import Closes
 from qlib_shadow_runner.dataset.manifest import SUFFIX, DatasetManifest, manifest_path
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.storage.volume import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,10 +81,10 @@ class OutcomeData:
             canonical = self.volume.locate(run["dataset_path"])
         except StageError:  # the path in the metadata is none of this volume
             return
-        named = canonical.resolve()
+        named = real_path(canonical)
         later = [one for one in self._beside(canonical) if one.end > str(run["dataset_end"])]
         ours = [one for one in later if run["dataset_feed"] and one.manifest.feed == run["dataset_feed"]]
-        named_now = [one for one in later if one.folder.resolve() == named]
+        named_now = [one for one in later if real_path(one.folder) == named]
         newest = sorted(ours, key=lambda one: (one.end, one.manifest.created_utc), reverse=True)
         seen: set[Path] = set()
         for one in (*newest[:1], *named_now, *newest[1:]):
@@ -100,7 +101,7 @@ class OutcomeData:
                     path.with_name(path.name.removesuffix(SUFFIX)),
                     DatasetManifest.read(path),
                 )
-                if manifest is not None and folder.is_dir():
+                if manifest is not None and self._is_on_volume(folder):
                     found.append(_Version(folder, manifest))
             self._versions[parent] = found
         return self._versions[parent]
@@ -109,6 +110,14 @@ class OutcomeData:
         if folder not in self._closes:
             self._closes[folder] = Closes.at(folder, self.since)
         return self._closes[folder]
+
+    def _is_on_volume(self, folder: Path) -> bool:
+        """Return whether a folder lies there, and no link leads out of the volume."""
+        try:
+            self.volume.name(real_path(folder))
+        except StageError:
+            return False
+        return folder.is_dir()
 
     def _fault(self, run: Row, closes: Closes) -> str | None:
         """Return why these closes do not continue the run's data, or None where they do."""
@@ -132,7 +141,7 @@ class OutcomeData:
             folder = self.volume.locate(run["dataset_resolved_path"] or "")
         except StageError:
             return None
-        manifest = DatasetManifest.read(manifest_path(folder))
+        manifest = DatasetManifest.read(manifest_path(folder)) if self._is_on_volume(folder) else None
         if manifest is None or manifest.fingerprint != run["dataset_fingerprint"]:
             return None
         return Closes.at(folder, self.since, SAMPLE)

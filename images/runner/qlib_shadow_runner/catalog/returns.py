@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
-from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, Dataset, feature_folder
+from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.storage.relative_names import UnsafeNameError
+from qlib_shadow_runner.storage.untrusted import PRICES, read_file
+from qlib_shadow_runner.storage.volume import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.storage.volume import Volume
 
+VALUES_MAX: Final = 200_000_000
+"""The closes of a dataset that are read: 20,000 instruments on 10,000 days."""
 HORIZONS: Final = (1, 5, 20)
 """A day, a week and a month of trading."""
 
@@ -46,23 +51,30 @@ class Closes:
     def of(cls, volume: Volume, dataset_path: str, since: date) -> Self | None:
         """Return the closes of the version that the path names now, or None if it is not a valid dataset."""
         try:
-            return cls.at(volume.locate(dataset_path).resolve(), since)
+            folder = real_path(volume.locate(dataset_path))
+            volume.name(folder)  # refuses a link out of the volume
         except StageError:
             return None
+        return cls.at(folder, since)
 
     @classmethod
-    def at(cls, folder: Path, since: date, most: int | None = None) -> Self | None:
-        """Return the closes of a version, of at most so many instruments; None if it is not valid."""
+    def at(
+        cls, folder: Path, since: date, most: int | None = None, symbols: Sequence[str] | None = None
+    ) -> Self | None:
+        """Return the closes of a version, of these or of at most so many instruments, if it is valid."""
         try:
             dataset = Dataset(folder)
-            calendar, symbols = dataset.calendar, sorted(dataset.symbols.values())
-        except StageError:
+            calendar = dataset.calendar
+            symbols = sorted(dataset.symbols.values()) if symbols is None else symbols
+            if most is not None:
+                symbols = symbols[:: max(1, -(-len(symbols) // most))]
+            if not calendar or calendar[-1] < since or len(calendar) * len(symbols) > VALUES_MAX:
+                return None
+            manifest = DatasetManifest.read(manifest_path(folder))
+            first = bisect_left(calendar, since)
+            columns = [read_bars(folder, symbol, "close", len(calendar))[first:] for symbol in symbols]
+        except (StageError, OSError, UnsafeNameError):
             return None
-        if most is not None:
-            symbols = symbols[:: max(1, -(-len(symbols) // most))]
-        manifest = DatasetManifest.read(manifest_path(folder))
-        first = bisect_left(calendar, since)
-        columns = [_closes(folder, symbol, len(calendar))[first:] for symbol in symbols]
         values = np.column_stack(columns) if columns else np.empty((len(calendar) - first, 0))
         fingerprint, feed = (manifest.fingerprint, manifest.feed) if manifest else (None, "")
         return cls(calendar[first:], symbols, values, fingerprint, feed)
@@ -92,13 +104,14 @@ def _ratio(closes: NDArray[np.float64], horizon: int, length: int) -> NDArray[np
     return found
 
 
-def _closes(folder: Path, symbol: str, days: int) -> NDArray[np.float64]:
+def read_bars(folder: Path, symbol: str, field: str, days: int) -> NDArray[np.float64]:
+    """Return one value of a field for each day of the calendar; NaN where there is none above zero."""
     values = np.full(days, np.nan)
-    path = folder / "features" / feature_folder(symbol) / f"close{BIN_SUFFIX}"
     try:
-        stored = np.fromfile(path, dtype="<f4")
-    except FileNotFoundError:
+        content = read_file(folder, f"features/{feature_folder(symbol)}/{field}{BIN_SUFFIX}", PRICES)
+    except (FileNotFoundError, UnsafeNameError):
         return values
+    stored = np.frombuffer(content, "<f4", len(content) // FLOAT_BYTES)
     if not len(stored) or not 0 <= stored[0] < days:  # the folder was changed after it was verified
         return values
     start = int(stored[0])

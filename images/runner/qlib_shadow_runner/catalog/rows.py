@@ -7,12 +7,14 @@ its process has died.
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.run_columns import COLUMNS, Row, RunDocuments
 from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, RESULTS
 from qlib_shadow_runner.contract.stages import STAGES
-from qlib_shadow_runner.runs.listing import ENDED, ListedRun, artifacts_root
+from qlib_shadow_runner.runs.listing import ENDED, GOLDEN_FILE, ListedRun, artifacts_root, run_names
+from qlib_shadow_runner.storage.untrusted import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,13 +23,18 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.storage.volume import Volume
 
 STAMP: Final = "stamp"
-DOCUMENTS: Final = (METADATA_FILE, METRICS_FILE, *(f"{RESULTS}/{stage}.json" for stage in STAGES))
+DOCUMENTS: Final = (
+    METADATA_FILE,
+    METRICS_FILE,
+    GOLDEN_FILE,
+    *(f"{RESULTS}/{stage}.json" for stage in STAGES),
+)
 
 
 def scan(volume: Volume, known: Mapping[str, Row]) -> list[Row]:
     """Return a row for each run on the volume, newest first."""
     root = artifacts_root(volume)
-    folders = root.iterdir() if root.is_dir() else ()
+    folders = (root / name for name in run_names(root))
     rows = [row for folder in folders if (row := _row(folder, known)) is not None]
     return sorted(rows, key=lambda row: (str(row["started_at"] or ""), row["run_id"]), reverse=True)
 
@@ -57,9 +64,12 @@ def stamp(folder: Path) -> str:
     parts = []
     for name in DOCUMENTS:
         try:
-            status = (folder / name).stat()
-        except OSError:
+            status = status_of(folder, name)
+        except FileNotFoundError:
             parts.append("-")
+        except OSError as error:
+            parts.append(f"e{error.errno}")
         else:
-            parts.append(f"{status.st_size}.{status.st_mtime_ns}")
+            kind = stat.S_IFMT(status.st_mode)
+            parts.append(f"{kind}.{status.st_size}.{status.st_mtime_ns}")
     return "" if parts[0] == "-" else " ".join(parts)

@@ -10,9 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from qlib_shadow_runner.contract import METRICS_FILE, Metrics
+from qlib_shadow_runner.contract import Metrics
 from qlib_shadow_runner.runs.values import day, moment, number, text, whole
-from qlib_shadow_runner.storage.files import read_json_object_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +39,7 @@ class RunDocuments:
     @classmethod
     def by(cls, run: ListedRun) -> Self:
         """Return the documents of a run folder."""
-        document = read_json_object_of_others(run.folder / METRICS_FILE) or {}
-        numbers = {name: number(value) for name, value in document.items()}
+        numbers = {name: number(value) for name, value in run.figures.items()}
         results = [run.result(stage) for stage in run.stages]
         return cls(
             run,
@@ -57,7 +55,9 @@ class RunDocuments:
 
     @property
     def message(self) -> str | None:
-        """Return the message of the last stage that has ended."""
+        """Return what is damaged, else the message of the last stage that has ended."""
+        if self.run.damage:
+            return self.run.damage
         messages = [text(result.get("message")) for result in self.results]
         return next((message for message in reversed(messages) if message), None)
 

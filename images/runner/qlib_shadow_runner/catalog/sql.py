@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from qlib_shadow_runner.catalog.followup import SCHEMA as FOLLOWUP_SCHEMA
 from qlib_shadow_runner.catalog.returns import HORIZONS, Closes
-from qlib_shadow_runner.catalog.signals_table import signal_files, signals_of
+from qlib_shadow_runner.catalog.signals_table import fault_of_content, signal_files, signals_of
 from qlib_shadow_runner.catalog.tables import RUNS_SCHEMA, as_table
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.escapes import shorten
@@ -24,8 +24,10 @@ from qlib_shadow_runner.dataset.fingerprint import is_text
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import pyarrow.dataset as pa_dataset
 
     from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.catalog.update import Catalog
@@ -72,8 +74,8 @@ class QueryResult:
 
     columns: Sequence[str]
     rows: Iterator[Sequence[Any]]
-    left_out: Sequence[Path]
-    """The signal files that are missing or damaged."""
+    left_out: Mapping[Path, str]
+    """The signal files that are missing or damaged, with what is wrong."""
 
 
 def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
@@ -81,7 +83,7 @@ def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
     if not is_text(sql):
         raise StageError(Reason.INVALID_SPEC, "the query is not text in UTF-8")
     _refuse_all_but_one_select(sql)
-    files, broken = signal_files(volume, catalog.runs)
+    files = signal_files(volume, catalog.runs if re.search(r"\bsignals\b", sql, re.IGNORECASE) else [])
     connection = duckdb.connect(":memory:", config=CLOSED)
     runs = as_table(catalog.runs, RUNS_SCHEMA)
     followup = as_table(catalog.followup, FOLLOWUP_SCHEMA)
@@ -95,16 +97,45 @@ def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
         connection.register("given", table)
         connection.execute(f"CREATE TABLE {name} AS {TABLES[name]}")
         connection.unregister("given")
-    connection.register("signal_rows", signals_of(files))
+    connection.register("signal_rows", _whole(files))
     connection.execute(SIGNALS)
     for setting in LOCK:
         connection.execute(setting)
+    first = _first_rows(connection, sql, files)
+    columns = [str(column[0]) for column in connection.description or ()]
+    left_out = {path: fault for path, fault in files.items() if fault}
+    return QueryResult(columns, _rows(connection, first), left_out)
+
+
+def _first_rows(
+    connection: duckdb.DuckDBPyConnection, sql: str, files: dict[Path, str | None]
+) -> Sequence[Sequence[Any]]:
+    """Start the query and return its first rows; a damaged file ends no query, but is left out of it.
+
+    A footer does not show every damage. So if the query fails, or before it returns so many rows that it has
+    not yet read every file, each file is read, and the query begins again without those that cannot be read.
+    """
+    failure: duckdb.Error | None = None
     try:
-        connection.execute(sql)
+        first = connection.execute(sql).fetchmany(BATCH)
+        if len(first) < BATCH:
+            return first
+    except duckdb.Error as error:
+        failure = error
+    broken = {path: fault for path in files if not files[path] and (fault := fault_of_content(path))}
+    if failure and not broken:
+        raise _query_error(failure) from failure
+    files.update(broken)
+    connection.unregister("signal_rows")
+    connection.register("signal_rows", _whole(files))
+    try:
+        return connection.execute(sql).fetchmany(BATCH)
     except duckdb.Error as error:
         raise _query_error(error) from error
-    columns = [str(column[0]) for column in connection.description or ()]
-    return QueryResult(columns, _rows(connection), broken)
+
+
+def _whole(files: Mapping[Path, str | None]) -> pa_dataset.Dataset:
+    return signals_of([path for path, fault in files.items() if fault is None])
 
 
 def _refuse_all_but_one_select(sql: str) -> None:
@@ -124,7 +155,10 @@ def _refuse_all_but_one_select(sql: str) -> None:
         )
 
 
-def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Sequence[Any]]:
+def _rows(connection: duckdb.DuckDBPyConnection, first: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    yield from first
+    if len(first) < BATCH:
+        return
     try:
         while batch := connection.fetchmany(BATCH):
             yield from batch

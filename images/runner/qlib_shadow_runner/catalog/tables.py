@@ -16,8 +16,11 @@ import pyarrow.parquet as pq
 from qlib_shadow_runner.catalog.rows import STAMP, by_run, scan
 from qlib_shadow_runner.catalog.run_columns import COLUMNS, Row
 from qlib_shadow_runner.runs.listing import artifacts_root
+from qlib_shadow_runner.storage import untrusted_tables
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.storage.lock import WaitOptions, locked
+from qlib_shadow_runner.storage.untrusted import GIB
+from qlib_shadow_runner.storage.untrusted_tables import TableLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +45,8 @@ KINDS: Final = {
 RUNS_SCHEMA: Final = pa.schema(
     [*((column.name, KINDS[column.kind]) for column in COLUMNS), (STAMP, pa.string())]
 )
+LIMITS: Final = TableLimits(rows=2_000_000, size=2 * GIB)
+"""63 rows of the followup for each of 30,000 runs."""
 LOCK_TIMEOUT: Final = 60.0
 """Seconds; a catalog of thousands of runs is written in a few."""
 
@@ -82,15 +87,12 @@ def read_arrow(path: Path, schema: pa.Schema) -> pa.Table:
     """Return a table; one that is missing, damaged or of another version is empty."""
     nothing = schema.empty_table()
     try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+        table = untrusted_tables.read_table(
+            path.parents[1], f"{path.parent.name}/{path.name}", schema, LIMITS
+        )
+    except OSError:  # it is made again
         return nothing
-    try:
-        table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowException, OSError):  # any that Arrow raises for a damaged file
-        return nothing
-    whole = (table.schema.metadata or {}).get(VERSION_KEY) == VERSION and table.schema.equals(schema)
-    return table if whole else nothing
+    return table if (table.schema.metadata or {}).get(VERSION_KEY) == VERSION else nothing
 
 
 def write_table(path: Path, rows: list[Row], schema: pa.Schema) -> None:

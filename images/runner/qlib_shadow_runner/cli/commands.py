@@ -15,8 +15,10 @@ from qlib_shadow_runner.cli.options import (
     DATA_IF_GIVEN,
     FILE,
     JSON,
+    PRICES,
     RUN,
     TEMPLATE,
+    manifest_path,
     one_of,
     option,
     output,
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.cli.options import AddOption
 
 SORTS: Final = ("started", "size", *Metrics.__annotations__)
-LISTED_STATUSES: Final = ("complete", "failed", "interrupted", "running", "not-golden", "downloaded")
+LISTED_STATUSES: Final = (
+    *("complete", "failed", "interrupted", "running", "not-golden"),
+    *("damaged", "downloaded"),
+)
 SHELLS: Final = ("bash", "zsh", "fish")
 
 
@@ -50,6 +55,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         (
             FILE,
             TEMPLATE,
+            PRICES,
             DATA,
             option(
                 "--resume",
@@ -66,19 +72,42 @@ A changed manifest is another run.""",
     "download": Command(
         "cli.download:download_here",
         "make or verify the dataset of a QlibShadowRun, without training",
-        (FILE, DATA, JSON),
+        (FILE, PRICES, DATA, JSON),
         "The log is kept in a run folder of its own; the spec's runId stays free for the run.",
     ),
     "validate": Command(
         "cli.validate:print_validation",
         "check a QlibShadowRun without running it",
-        (FILE, TEMPLATE, JSON),
-        "Prints every fault that can be found without the data, with the nearest valid word.",
+        (FILE, TEMPLATE, PRICES, JSON),
+        """\
+Prints every fault that can be found without the data, with the nearest valid word. With --prices, the columns
+of the files are checked too.""",
+    ),
+    "adopt": Command(
+        "cli.adopt:adopt_file",
+        "make a QlibShadowRun of a workflow file for plain qrun",
+        (
+            option(
+                "file",
+                type=manifest_path,
+                metavar="FILE",
+                help="the file that qrun would take, or - for stdin",
+            ),
+            option(
+                "--output", type=Path, metavar="FILE", help="a new file for the manifest (default: stdout)"
+            ),
+            option("--name", metavar="NAME", help="the name of the run (default: from that of the file)"),
+            JSON,
+        ),
+        """\
+The manifest holds the file's workflow as a template in a ConfigMap, and a run that names it. stderr lists
+what is written differently and what is left out, each with its reason. docs/qlib-examples.md says what
+becomes of Qlib's own examples.""",
     ),
     "render": Command(
         "cli.render:print_preview",
         "print the workflow that qrun would be given",
-        (FILE, TEMPLATE, DATA, JSON),
+        (FILE, TEMPLATE, PRICES, DATA, JSON),
         "Needs a dataset that is there and verified: see qlib-shadow download.",
     ),
     "verify": Command(
@@ -86,8 +115,8 @@ A changed manifest is another run.""",
         "check every promise about a run",
         (RUN, DATA_IF_GIVEN, JSON),
         """\
-Recomputes hashes and figures from what the run left. Reads the recorder's pickles: verify only runs that
-you trust.""",
+Recomputes hashes and figures from what the run left. The recorder's pickles are read again by a child process
+that makes nothing of what they name: a run of others can be verified.""",
     ),
     "runs": Command(
         "cli.runs:print_runs",

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 RUNS: Final = f"{PROGRAM} runs 2>/dev/null | awk 'NR > 1 {{print $1}}'"
 """The shell command that lists the ids of the runs."""
 FOLDERS: Final = ("FOLDER",)
+ZSH_KINDS: Final = {"FOLDER": ":folder:_files -/", "FILE": ":file:_files", "PATH": ":path:_files"}
+FISH_KINDS: Final = {"FOLDER": " -xa '(__fish_complete_directories)'", "FILE": " -rF", "PATH": " -rF"}
+"""How a shell completes the value of an option, by the word that stands for it in the help."""
 
 
 def print_script(shell: str) -> int:
@@ -117,7 +120,7 @@ compdef _{_name()} {PROGRAM}
 def _zsh_arguments(command: argparse.ArgumentParser) -> str:
     words = []
     for name, action in all_options(command).items():
-        value = {"FOLDER": ":folder:_files -/", "FILE": ":file:_files"}.get(str(action.metavar), ":value: ")
+        value = ZSH_KINDS.get(str(action.metavar), ":value: ")
         words.append(f"{name}[{_plain(action.help)}]{value if _takes_value(action) else ''}")
     positional = _positional(command)
     if positional is not None:
@@ -140,8 +143,7 @@ def _fish(parser: argparse.ArgumentParser) -> str:
 def _fish_arguments(command: argparse.ArgumentParser) -> list[str]:
     lines = []
     for name, action in all_options(command).items():
-        kinds = {"FOLDER": " -xa '(__fish_complete_directories)'", "FILE": " -rF"}
-        value = kinds.get(str(action.metavar), " -x") if _takes_value(action) else ""
+        value = FISH_KINDS.get(str(action.metavar), " -x") if _takes_value(action) else ""
         lines.append(f"-l {name.removeprefix('--')}{value} -d {_quoted(_plain(action.help))}")
     positional = _positional(command)
     if positional is not None and positional.metavar == "FILE":

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.local_run import Interruption, LocalRunOptions, report_failure, run_stage_here
+from qlib_shadow_runner.cli.prices_in_place import volume_with
 from qlib_shadow_runner.cli.run_manifest import load_manifest, local_run_id
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.contract.stages import STAGES, Access, stages_of
@@ -13,24 +14,25 @@ from qlib_shadow_runner.dataset.pinned import find_pinned
 from qlib_shadow_runner.printing import print_json, print_line
 from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.listing import STATUS_DOWNLOADED
-from qlib_shadow_runner.storage.volume import Volume, make_folder
+from qlib_shadow_runner.storage.volume import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.dataset.asked import DatasetSpec
+    from qlib_shadow_runner.storage.volume import Volume
 
 
-def download_here(file: Path, data: Path, *, as_json: bool) -> int:
+def download_here(file: Path, data: Path, *, prices: Path | None, as_json: bool) -> int:
     """Run the download stage alone, in a run folder of its own that keeps the log."""
     manifest, now = load_manifest(file), datetime.now(UTC)
+    volume = volume_with(data, manifest, prices)
     stage = next((one for one in stages_of(manifest.spec) if STAGES[one].dataset is Access.WRITTEN), None)
     if stage is None:
-        return _nothing_to_do(manifest.parse().dataset, Volume(data.absolute()), as_json=as_json)
+        return _nothing_to_do(manifest.parse().dataset, volume, as_json=as_json)
     request = manifest.request(now)
     # Not the spec's runId: that folder is for the run itself.
     request["runId"] = local_run_id(f"download-{manifest.name}", now)
-    volume = Volume(data.absolute())
     make_folder(volume.mount)
     folder = RunFolder(volume.run_folder(request["runId"]))
     with Interruption() as interruption:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND
 from qlib_shadow_runner.cli.options import default_data
+from qlib_shadow_runner.cli.prices_in_place import volume_with
 from qlib_shadow_runner.cli.resume import run_to_continue
 from qlib_shadow_runner.cli.run_folder_lock import is_continued, locked_run_folder
 from qlib_shadow_runner.cli.run_manifest import load_manifest
@@ -24,6 +25,7 @@ from qlib_shadow_runner.cli.user_template import user_template_text
 from qlib_shadow_runner.cli.verify import all_passed, as_document, record_golden, verdict
 from qlib_shadow_runner.contract import (
     ENV_DATA,
+    ENV_PRICES,
     ENV_REQUEST,
     ENV_TEMPLATE,
     ENV_TERMINATION_LOG,
@@ -40,7 +42,7 @@ from qlib_shadow_runner.contract.stages import stages_of
 from qlib_shadow_runner.printing import print_error, print_json, print_line, print_lines
 from qlib_shadow_runner.process.supervisor import out_of_memory
 from qlib_shadow_runner.storage.files import read_json_object
-from qlib_shadow_runner.storage.volume import Volume, make_folder
+from qlib_shadow_runner.storage.volume import make_folder
 from qlib_shadow_runner.verify import AcceptanceLine, verify_run
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.cli.stage_progress import Display
     from qlib_shadow_runner.contract import Request
+    from qlib_shadow_runner.storage.volume import Volume
 
 
 class Interruption:
@@ -89,13 +92,21 @@ class Interruption:
                 self._child.terminate()
 
 
-def run_locally(file: Path, data: Path, *, template: Path | None, resume: bool, as_json: bool) -> int:
+def run_locally(
+    file: Path,
+    data: Path,
+    *,
+    template: Path | None,
+    prices: Path | None,
+    resume: bool,
+    as_json: bool,
+) -> int:
     """Run every stage of a manifest, then verify the run."""
     manifest = load_manifest(file)
     own_template = user_template_text(manifest, template)
     continued = run_to_continue(manifest, own_template, data) if resume else None
     request = manifest.request(datetime.now(UTC), own_template, continued)
-    volume = Volume(data.absolute())
+    volume = volume_with(data, manifest, prices)
     make_folder(volume.mount)
     folder = volume.run_folder(request["runId"])
     with locked_run_folder(folder, request) as lock:
@@ -148,6 +159,7 @@ def run_stage_here(
             **os.environ,
             ENV_REQUEST: json.dumps(request),
             ENV_DATA: str(volume.mount),
+            ENV_PRICES: str(volume.prices or ""),
             ENV_WORK: temporary,
             ENV_TERMINATION_LOG: str(message),
             **({} if options.template is None else {ENV_TEMPLATE: options.template}),

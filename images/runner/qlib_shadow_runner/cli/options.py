@@ -53,7 +53,8 @@ def _data(help_text: str, default: Callable[[], Path | None]) -> AddOption:
     )
 
 
-def _manifest_path(name: str) -> Path:
+def manifest_path(name: str) -> Path:
+    """Return the path of a file that is read once, where - is stdin."""
     return Path("/dev/stdin" if name == "-" else name)
 
 
@@ -65,7 +66,7 @@ def output(default: str) -> AddOption:
 
 
 FILE: Final = option(
-    "file", type=_manifest_path, metavar="FILE", help="the manifest that kubectl would apply, or - for stdin"
+    "file", type=manifest_path, metavar="FILE", help="the manifest that kubectl would apply, or - for stdin"
 )
 RUN: Final = option("run", metavar="RUN", help="its id, the beginning of its id, or its folder")
 TEMPLATE: Final = option(
@@ -79,6 +80,12 @@ DATA_IF_GIVEN: Final = _data(
     "the volume: where RUN is looked for, and where its dataset is if its folder was moved", lambda: None
 )
 """None where it is not given: then the dataset is on the volume that the run's folder is on."""
+PRICES: Final = option(
+    "--prices",
+    type=Path,
+    metavar="PATH",
+    help="a file or folder that is read in place of spec.dataset.source.prices.path, wherever it lies",
+)
 JSON: Final = option(
     "--json",
     dest="as_json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cli.prices_in_place import volume_with
 from qlib_shadow_runner.cli.run_manifest import load_manifest
 from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode, Reason
@@ -13,7 +14,6 @@ from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_json, print_text
 from qlib_shadow_runner.process.limits import read_limits
-from qlib_shadow_runner.storage.volume import Volume
 from qlib_shadow_runner.workflow.prepare import RenderContext, prepare
 
 if TYPE_CHECKING:
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.cli.run_manifest import RunManifest
     from qlib_shadow_runner.dataset.asked import DatasetSpec
+    from qlib_shadow_runner.storage.volume import Volume
     from qlib_shadow_runner.workflow.prepare import Research
     from qlib_shadow_runner.workflow.templates import Template
 
 
-def print_preview(file: Path, template: Path | None, data: Path, *, as_json: bool) -> int:
+def print_preview(
+    file: Path, template: Path | None, data: Path, *, prices: Path | None, as_json: bool
+) -> int:
     """Print the workflow; as JSON with the hashes that identify it."""
     manifest = load_manifest(file)
-    research = preview(manifest, template_of(manifest, template), data)
+    research = preview(manifest, template_of(manifest, template), volume_with(data, manifest, prices))
     workflow = research.workflow
     if as_json:
         print_json(
@@ -44,10 +47,9 @@ def print_preview(file: Path, template: Path | None, data: Path, *, as_json: boo
     return ExitCode.DONE
 
 
-def preview(manifest: RunManifest, template: Template, data: Path) -> Research:
+def preview(manifest: RunManifest, template: Template, volume: Volume) -> Research:
     """Return the workflow, rendered for the dataset that is on the volume."""
     spec = manifest.parse()
-    volume = Volume(data.absolute())
     canonical = volume.locate(spec.dataset.path)
     dataset = spec.dataset.at(volume)
     if dataset.version is not None:

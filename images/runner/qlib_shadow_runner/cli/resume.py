@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.runs.folder import read_owner
+from qlib_shadow_runner.runs.folder import OWNER_FILE
 from qlib_shadow_runner.runs.listing import (
     ENDED,
     STATUS_FAILED,
@@ -14,6 +14,7 @@ from qlib_shadow_runner.runs.listing import (
     all_runs,
     existing_volume,
 )
+from qlib_shadow_runner.storage.files import read_json_object_of_others
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,4 +48,4 @@ def _is_unfinished(run: ListedRun) -> bool:
 
 
 def _uid(run: ListedRun) -> object:
-    return (read_owner(run.folder) or {}).get("uid")
+    return (read_json_object_of_others(run.folder / OWNER_FILE, run.folder) or {}).get("uid")

@@ -164,6 +164,11 @@ def read_documents(path: Path) -> list[Mapping[str, object]]:
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not text"
         raise _fault(path, f"cannot be read: {what}") from error
+    if _is_for_qrun(content):
+        raise _fault(
+            path,
+            f"is a workflow for qrun, not a QlibShadowRun; make one of it with: qlib-shadow adopt {path}",
+        )
     try:
         loaded = (_plain(document) for document in yaml.load_all(content, _StrictLoader))
         documents: list[Any] = [document for document in loaded if document is not None]
@@ -180,6 +185,12 @@ def read_documents(path: Path) -> list[Mapping[str, object]]:
             path, "is not a Kubernetes manifest: a mapping with apiVersion, kind, metadata and spec is needed"
         )
     return documents
+
+
+def _is_for_qrun(content: str) -> bool:
+    """Return whether a text has qrun's sections and no kind; with variables it need not be YAML."""
+    sections = set(re.findall(r"^(qlib_init|task|kind)[ \t]*:", content, re.MULTILINE))
+    return bool(sections) and "kind" not in sections
 
 
 def _plain(value: object) -> object:

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 HEADS: Final = ("RUN", "STATUS", "DATASET END", "IC", "ANN. RETURN", "STARTED (UTC)", "SIZE")
 SHOWN: Final = ("ic", "annualizedReturn")
+TITLES: Final = {
+    "maxDrawdown": "drawdown of summed excess",
+    "maxDrawdownWithoutCost": "drawdown of summed excess without cost",
+}
+"""What a column is called where the name of its metric says too little."""
 
 
 def print_runs(
@@ -49,10 +54,12 @@ def print_runs(
     elif not runs:
         print_line(_nothing(data, there))
     else:
-        rows = [HEADS, *map(_row, runs)]
+        rows = [list(row) for row in (HEADS, *map(_row, runs))]
         for found in more:
-            cells = [found.name.upper(), *map(found.show, found.values)]
+            cells = [TITLES.get(found.name, found.name).upper(), *map(found.show, found.values)]
             rows = [[*row[:-2], cell, *row[-2:]] for row, cell in zip(rows, cells, strict=True)]
+        if any(run.damage for run in runs):
+            rows = [[*row, cell] for row, cell in zip(rows, _damages(runs), strict=True)]
         print_table(rows)
     return ExitCode.DONE
 
@@ -133,6 +140,10 @@ def _sorted(runs: list[ListedRun], sort: str) -> list[ListedRun]:
     return runs if sort == "started" else sorted(runs, key=figure, reverse=True)
 
 
+def _damages(runs: Sequence[ListedRun]) -> list[str]:
+    return ["DAMAGE", *(run.damage or "" for run in runs)]
+
+
 def document(run: ListedRun) -> dict[str, object]:
     """Return what the JSON output says of one run."""
     return {
@@ -143,6 +154,7 @@ def document(run: ListedRun) -> dict[str, object]:
         "annualizedReturn": run.metric("annualizedReturn"),
         "startedAt": run.metadata.get("started_at_utc"),
         "size": run.size,
+        "damage": run.damage,
         "folder": str(run.folder),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ from qlib_shadow_runner.contract import (
 )
 from qlib_shadow_runner.printing import NOTHING, print_json, print_lines
 from qlib_shadow_runner.runs.listing import ListedRun, find_run
+from qlib_shadow_runner.storage.untrusted import names_in
 from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def document(run: ListedRun) -> dict[str, object]:
         "metadata": run.metadata,
         "metrics": run.left("metrics") or {},
         "messages": _messages(run),
+        "damage": run.damage,
         "files": _files(run),
     }
 
@@ -66,7 +69,8 @@ def _lines(run: ListedRun) -> list[str]:
     metrics = run.left("metrics")
     figures = {key: _as_text(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
     title = f"{run.folder}  {run.status}  {format_size(run.size)}"
-    parts = {title: _messages(run), "metadata": plain, "metrics": figures, "files": _files(run)}
+    damage = {"damage": run.damage} if run.damage else {}
+    parts = {title: {**damage, **_messages(run)}, "metadata": plain, "metrics": figures, "files": _files(run)}
     return list(chain.from_iterable(_part(head, pairs) for head, pairs in parts.items() if pairs))[1:]
 
 
@@ -83,8 +87,12 @@ def _messages(run: ListedRun) -> dict[str, str]:
 
 
 def _files(run: ListedRun) -> dict[str, str]:
-    found = {name: sorted(run.folder.glob(pattern)) for name, pattern in FILES.items()}
-    return {name: str(paths[0]) for name, paths in found.items() if paths}
+    try:
+        there = names_in(run.folder)
+    except OSError:  # this user may not read it, which the run's damage says
+        there = []
+    found = {name: fnmatch.filter(there, pattern) for name, pattern in FILES.items()}
+    return {name: str(run.folder / names[0]) for name, names in found.items() if names}
 
 
 def _as_text(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.cli.prices_in_place import check_prices
 from qlib_shadow_runner.cli.run_manifest import manifest_faults, manifest_of, read_documents, the_run
 from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def print_validation(file: Path, template: Path | None, *, as_json: bool) -> int:
+def print_validation(file: Path, template: Path | None, *, prices: Path | None, as_json: bool) -> int:
     """Print that the manifest is valid, or raise all of its faults as one error."""
     documents = read_documents(file)
     faults = find_faults(file, documents, template)
     if faults:
         raise _as_one_error(file, faults)
-    name = manifest_of(file, documents).name
+    manifest = manifest_of(file, documents)
+    if prices is not None:
+        check_prices(manifest, prices)
+    name = manifest.name
     if as_json:
         print_json({"file": str(file), "name": name, "valid": True})
     else:

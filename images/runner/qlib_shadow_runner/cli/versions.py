@@ -19,6 +19,7 @@ from qlib_shadow_runner.dataset.qlib_layout import looks_like_dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.runs.listing import ListedRun, all_runs, artifacts_root
 from qlib_shadow_runner.storage.removal import name_before_removal
+from qlib_shadow_runner.storage.volume import real_path
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -91,9 +92,9 @@ def find_users(volume: Volume, now: datetime) -> VersionUsers:
 
 def why_kept(version: Path, datasets: Datasets, users: VersionUsers) -> str | None:
     """Return why a version must be kept; None where nothing needs it."""
-    real = version.resolve()
+    real = real_path(version)
     for link in datasets.links:
-        target = link.resolve()
+        target = real_path(link)
         if target == real or real in target.parents:
             return f"{link.name} points at it"
     if real in users.run_of:
@@ -109,7 +110,7 @@ def _used_by(run: ListedRun, volume: Volume) -> set[Path]:
     folders = set()
     for path in [*named, run.metadata.get("dataset_resolved_path")]:
         try:
-            folders |= {volume.locate(path).resolve()} if isinstance(path, str) else set()
+            folders |= {real_path(volume.locate(path))} if isinstance(path, str) else set()
         except StageError:  # not a path on this volume
             continue
     return folders

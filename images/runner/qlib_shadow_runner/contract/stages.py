@@ -16,6 +16,7 @@ from qlib_shadow_runner.contract import (
     ENV_ARCHIVE_PASSWORD,
     ENV_ARCHIVE_TOKEN,
     ENV_ARCHIVE_USERNAME,
+    ENV_DEADLINE_SECONDS,
     ENV_FEATURES_CACHE_BYTES,
     ENV_TEMPLATE,
     Stage,
@@ -85,6 +86,7 @@ STAGES: Final[Mapping[Stage, StageRow]] = {
         when="unless `dataset.version` names data that is there",
         belongs=_pins_no_version,
         secrets=frozenset({ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME, ENV_ARCHIVE_PASSWORD}),
+        variables=frozenset({ENV_DEADLINE_SECONDS}),
     ),
     Stage.QRUN: StageRow(
         does="trains, predicts, backtests and reports",

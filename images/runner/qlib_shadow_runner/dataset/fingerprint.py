@@ -6,7 +6,6 @@ The fingerprint is a Merkle root: the SHA-256 over sorted lines of "path sha256-
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import SHORT_FINGERPRINT
 from qlib_shadow_runner.dataset.qlib_layout import PARTS, invalid
+from qlib_shadow_runner.errors import DamagedFileError
+from qlib_shadow_runner.storage.untrusted import PRICES, TEXT, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.errors import StageError
 
 SHORT: Final = SHORT_FINGERPRINT
+MOST_FOLDERS: Final = 100
+"""The most folders in one another; code that walks through them calls itself for each."""
 
 
 def merkle_root(digests: Mapping[str, str]) -> str:
@@ -31,9 +34,7 @@ def merkle_root(digests: Mapping[str, str]) -> str:
 
 def fingerprint(folder: Path) -> str:
     """Return the fingerprint of a folder after hashing every file."""
-    return merkle_root(
-        {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in dataset_files(folder)}
-    )
+    return merkle_root({name: _sha256(folder, name) for name in dataset_files(folder)})
 
 
 def stamp(folder: Path) -> str:
@@ -41,21 +42,28 @@ def stamp(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in dataset_files(folder):
         try:
-            stat = (folder / name).stat()
+            status = os.lstat(folder / name)
         except FileNotFoundError:
-            raise _leads_nowhere(str(folder / name)) from None
-        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            raise invalid(folder / name, "was removed while the dataset was looked at.") from None
+        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def dataset_files(folder: Path) -> list[str]:
-    """Return the dataset's files, by path relative to its folder, sorted."""
+    """Return the dataset's files, by path relative to its folder, sorted; refuse links and special files."""
+    return sorted(name for part in PARTS for name in _walk(str(folder / part), part))
+
+
+def content_of(folder: Path, name: str) -> bytes:
+    """Return the content of one of a dataset's files."""
     try:
-        return sorted(name for part in PARTS for name in _walk(str(folder / part), part))
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise _leads_nowhere(error.filename) from error
+        return read_file(folder, name, TEXT if name.endswith(".txt") else PRICES)
+    except DamagedFileError as error:
+        raise invalid(error.path, f"{error.fault}.") from error
+
+
+def _sha256(folder: Path, name: str) -> str:
+    return hashlib.sha256(content_of(folder, name)).hexdigest()
 
 
 def is_text(name: str) -> bool:
@@ -67,13 +75,11 @@ def is_text(name: str) -> bool:
     return True
 
 
-def _leads_nowhere(path: str) -> StageError:
-    return invalid(
-        Path(path), "is a link that leads nowhere or to itself. Remove it, or put the file itself there."
-    )
-
-
 def _walk(folder: str, prefix: str) -> Iterator[str]:
+    if os.path.islink(folder):  # noqa: PTH114 - faster for many files
+        raise _refused_link(folder)
+    if prefix.count("/") > MOST_FOLDERS:
+        raise invalid(Path(folder), f"lies in more than {MOST_FOLDERS} folders. Remove it.")
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -84,7 +90,15 @@ def _walk(folder: str, prefix: str) -> Iterator[str]:
         name = f"{prefix}/{entry.name}"
         if not is_text(name):
             raise invalid(Path(entry.path), "has a name that is not UTF-8. Rename it.")
-        if entry.is_dir():
+        if entry.is_symlink():
+            raise _refused_link(entry.path)
+        if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path, name)
-        else:
+        elif entry.is_file(follow_symlinks=False):
             yield name
+        else:
+            raise invalid(Path(entry.path), "is no regular file. Remove it.")
+
+
+def _refused_link(path: str) -> StageError:
+    return invalid(Path(path), "is a link. Remove it, or put the files themselves there.")

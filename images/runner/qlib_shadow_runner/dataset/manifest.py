@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 from qlib_shadow_runner.contract.strict_json import WHOLE
 from qlib_shadow_runner.dataset.fingerprint import stamp
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.errors import DamagedFileError
 from qlib_shadow_runner.storage.files import read_json_object, write_json
 
 if TYPE_CHECKING:
@@ -58,8 +59,11 @@ class DatasetManifest:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Return the manifest, or None where it is missing, incomplete, damaged or of another schema."""
-        document = read_json_object(path)
+        """Return the manifest, or None where it is missing, damaged or of another schema."""
+        try:
+            document = read_json_object(path)
+        except DamagedFileError:
+            return None
         if document is None or document.get("schema") != SCHEMA:
             return None
         try:
@@ -162,6 +166,6 @@ def describe(folder: Path, origin: DatasetOrigin) -> DatasetManifest:
         claims=dict(origin.claims),
         feed=origin.feed,
         notes=Notes.read_sentences(folder),
-        quality=assess(counted.findings()).document(),
+        quality=assess(counted.findings()).record(),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -32,6 +32,7 @@ from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import sync_folder
 from qlib_shadow_runner.storage.lock import lock_lost
 from qlib_shadow_runner.storage.removal import remove
+from qlib_shadow_runner.storage.volume import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,7 +147,7 @@ def folder_of(canonical: Path) -> Path:
     """Return the folder that the name means now, without resolving links in its parent folders."""
     if not canonical.is_symlink():
         return canonical
-    return named_version(canonical) or canonical.resolve()
+    return named_version(canonical) or real_path(canonical)
 
 
 def refuse_foreign(canonical: Path) -> None:

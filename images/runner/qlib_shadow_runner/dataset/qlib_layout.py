@@ -7,7 +7,6 @@ features/<symbol in lower case>/<field>.day.bin   little-endian float32: start i
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.kinds import FIRST_DAY, LAST_DAY
-from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.errors import DamagedFileError, StageError
+from qlib_shadow_runner.storage.relative_names import UnsafeNameError
+from qlib_shadow_runner.storage.untrusted import PRICES, names_in, open_file, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,13 +66,21 @@ class Dataset:
     @cached_property
     def calendar(self) -> tuple[date, ...]:
         """Return the trading days."""
-        return tuple(_days(self.folder / CALENDAR))
+        return tuple(_days(self.folder, CALENDAR))
 
     @cached_property
     def universes(self) -> Mapping[str, tuple[ListedSpan, ...]]:
         """Return every universe by name."""
-        files = sorted((self.folder / "instruments").glob("*.txt"))
-        return {file.stem: tuple(_spans(file)) for file in files if not file.name.startswith(".")}
+        try:
+            names = names_in(self.folder, "instruments")
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        except DamagedFileError as error:
+            raise invalid(self.folder / "instruments", f"{error.fault}.") from error
+        found = [name for name in names if name.endswith(".txt") and not name.startswith(".")]
+        return {
+            name.removesuffix(".txt"): tuple(_spans(self.folder, f"instruments/{name}")) for name in found
+        }
 
     @cached_property
     def symbols(self) -> Mapping[str, str]:
@@ -84,15 +93,14 @@ class Dataset:
 
     def bin_span(self, symbol: str, field: str = "close") -> BinSpan | None:
         """Return the days that a symbol's field covers, or None where there is no such file."""
-        path = self.folder / "features" / feature_folder(symbol) / f"{field}{BIN_SUFFIX}"
+        name = f"features/{feature_folder(symbol)}/{field}{BIN_SUFFIX}"
         try:
-            with path.open("rb") as stream:
+            with open_file(self.folder, name, PRICES) as stream:
                 head = stream.read(FLOAT_BYTES)
                 size = stream.seek(0, 2)
-        except OSError:
+            return BinSpan(int(struct.unpack("<f", head)[0]), size // FLOAT_BYTES - 1)
+        except (OSError, UnsafeNameError, struct.error, ValueError, OverflowError):  # an infinite start
             return None
-        start = struct.unpack("<f", head)[0] if len(head) == FLOAT_BYTES else math.nan
-        return BinSpan(int(start), size // FLOAT_BYTES - 1) if math.isfinite(start) else None
 
 
 def feature_folder(symbol: str) -> str:
@@ -111,20 +119,22 @@ def invalid(path: Path, message: str) -> StageError:
     return StageError(Reason.DATASET_INVALID, f"{path} {message}")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(folder: Path, name: str) -> Iterator[tuple[int, str]]:
+    path = folder / name
     try:
-        content = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        content = read_text(folder, name)
+    except (FileNotFoundError, NotADirectoryError):
         raise invalid(
             path, "is missing. A dataset needs calendars/day.txt, features/ and instruments/*.txt."
         ) from None
-    except UnicodeDecodeError:
-        raise invalid(path, "is not text.") from None
+    except (DamagedFileError, UnsafeNameError) as error:
+        raise invalid(path, f"{error.fault if isinstance(error, DamagedFileError) else error}.") from None
     return ((number, line.rstrip()) for number, line in enumerate(content.splitlines(), 1) if line.strip())
 
 
-def _days(path: Path) -> Iterator[date]:
-    for number, line in _lines(path):
+def _days(folder: Path, name: str) -> Iterator[date]:
+    path = folder / name
+    for number, line in _lines(folder, name):
         try:
             day = date.fromisoformat(line.strip()[:10])
         except ValueError:
@@ -134,8 +144,9 @@ def _days(path: Path) -> Iterator[date]:
         yield day
 
 
-def _spans(path: Path) -> Iterator[ListedSpan]:
-    for number, line in _lines(path):
+def _spans(folder: Path, name: str) -> Iterator[ListedSpan]:
+    path = folder / name
+    for number, line in _lines(folder, name):
         columns = line.split("\t")
         try:
             symbol, first, last = columns

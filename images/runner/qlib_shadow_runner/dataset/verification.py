@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.dataset.fingerprint import dataset_files, merkle_root
+from qlib_shadow_runner.dataset.fingerprint import content_of, dataset_files, merkle_root
 from qlib_shadow_runner.dataset.qlib_layout import (
     ALL,
     BIN_SUFFIX,
@@ -42,7 +42,7 @@ class Verified:
 def verify_dataset(folder: Path, look: Callable[[str, bytes], None] | None = None) -> Verified:
     """Check every file of a dataset; raise the first fault with the file's name.
 
-    `look` receives each valid file, so that the quality checks do not read it again.
+    `look` receives each valid bin file, so that the quality checks do not read it again.
     """
     dataset = Dataset(folder)
     _check_calendar(dataset)
@@ -50,11 +50,12 @@ def verify_dataset(folder: Path, look: Callable[[str, bytes], None] | None = Non
     digests: dict[str, str] = {}
     rows = size = 0
     for name in dataset_files(folder):
-        content = (folder / name).read_bytes()
-        digests[name] = hashlib.sha256(content).hexdigest()
+        content = content_of(folder, name)
         size += len(content)
-        if name.startswith("features/"):
-            rows += _check_bin(folder / name, content, len(dataset.calendar))
+        digests[name] = hashlib.sha256(content).hexdigest()
+        if not (name.startswith("features/") and name.endswith(BIN_SUFFIX)):
+            continue
+        rows += _check_bin(folder / name, content, len(dataset.calendar))
         if look is not None:
             look(name, content)
     _check_features(dataset, digests)
@@ -101,8 +102,6 @@ def _check_tickers(path: Path, symbols: list[str]) -> None:
 
 def _check_bin(path: Path, content: bytes, days: int) -> int:
     """Check one file and return the rows that it adds; only a symbol's close adds rows."""
-    if not path.name.endswith(BIN_SUFFIX):
-        return 0
     if len(content) % FLOAT_BYTES or len(content) < 2 * FLOAT_BYTES:
         raise invalid(
             path, f"has {len(content)} bytes; a bin file is float32: a start index and at least one value."

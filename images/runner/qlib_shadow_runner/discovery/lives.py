@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, FLOAT_BYTES, feature_folder
+from qlib_shadow_runner.storage.untrusted import PRICES, open_file
 
 if TYPE_CHECKING:
     from datetime import date
@@ -58,8 +59,8 @@ def _last_bar(dataset: Dataset, symbol: str) -> int:
     if span is None:
         return -1
     wanted = min(PAUSE + 1, span.count)
-    path = dataset.folder / "features" / feature_folder(symbol) / f"close{BIN_SUFFIX}"
-    with path.open("rb") as stream:
+    name = f"features/{feature_folder(symbol)}/close{BIN_SUFFIX}"
+    with open_file(dataset.folder, name, PRICES) as stream:
         stream.seek(-wanted * FLOAT_BYTES, 2)
         closes = struct.unpack(f"<{wanted}f", stream.read(wanted * FLOAT_BYTES))
     quiet = next((number for number, close in enumerate(reversed(closes)) if close > 0), wanted)

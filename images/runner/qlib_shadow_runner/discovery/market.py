@@ -13,7 +13,9 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import and_then, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from qlib_shadow_runner.dataset.qlib_layout import ListedSpan
 
 PREFERRED: Final = ("sp500", "csi300", "nasdaq100", "csi500", "djia", "russell1000")
 """The universes that `auto` prefers, best known first."""
@@ -46,7 +48,7 @@ class Market:
 
 def find_market(dataset: Dataset, wanted: str) -> tuple[str, str]:
     """Return the universe's name and how it was chosen."""
-    known = {name: len(spans) for name, spans in dataset.universes.items() if spans}
+    known = {name: _size(spans) for name, spans in dataset.universes.items() if spans}
     if wanted != AUTO:
         if wanted not in known:
             missing = (
@@ -61,10 +63,15 @@ def find_market(dataset: Dataset, wanted: str) -> tuple[str, str]:
     for name in PREFERRED:
         if name in known:
             return name, "auto: preferred"
-    named = sorted((name for name in known if name != ALL), key=lambda name: (-known[name], name))
+    named = sorted(name for name in known if name != ALL)
     if named:
-        return named[0], "auto: largest universe"
+        return max(named, key=lambda name: known[name]), "auto: largest universe"
     return ALL, "auto: the only universe"
+
+
+def _size(spans: Sequence[ListedSpan]) -> tuple[int, int]:
+    """Return the number of symbols and of days: a symbol that left and came back is listed twice."""
+    return len({span.symbol for span in spans}), sum((span.last - span.first).days + 1 for span in spans)
 
 
 def describe_market(dataset: Dataset, name: str, chosen_by: str, benchmark: str) -> Market:

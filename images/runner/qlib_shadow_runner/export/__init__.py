@@ -1,4 +1,4 @@
-"""The files of a run for people and programs, made from the recorder's pickles. Needs pandas and pyarrow.
+"""The files of a run for people and programs, made from the recorder's tables. Needs pandas and pyarrow.
 
 metrics           the figures in metrics.json
 ranked_signals    the table of ranked signals
@@ -22,6 +22,8 @@ from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.export.write_files import write_files
 from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.tables.conversion import convert
+from qlib_shadow_runner.tables.files import encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,23 +34,32 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Metrics
 
 
-def export_run(folder: Path, artifacts: Path, signals_format: str) -> dict[str, object]:
-    """Write signals, metrics and summary; return what the stage's result needs."""
+def export_run(
+    folder: Path, artifacts: Path, signals_format: str, *, faultless: bool = False
+) -> dict[str, object]:
+    """Write tables, signals, metrics and summary; return what the stage's result needs.
+
+    If it must be faultless, as with a training of another run, nothing is written if a file cannot be read.
+    """
     # Readers of signals need not import the libraries of the statistics.
     from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415
     from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
-    signals, metrics = rank_signals(artifacts), compute_metrics(artifacts)
+    tables = convert(folder, artifacts)
+    if faultless and tables.faults:
+        raise StageError(Reason.OUTPUT_INCOMPLETE, f"{tables.all_faults}.")
+    signals, metrics = rank_signals(tables), compute_metrics(tables)
     if "ic" not in metrics:
         raise StageError(Reason.OUTPUT_INCOMPLETE, _without_ic(artifacts, signals))
     before = read_json_object(folder / METADATA_FILE) or {}
     facts = RunFacts.of(before)
-    figures = ReportMaterial(Outputs(artifacts), facts).figures
+    figures = ReportMaterial(Outputs(tables), facts).figures
     name = f"{SIGNALS_STEM}.{signals_format}"
     verdict = judge(figures, metrics, facts).headline
     found = {"signals_file": name, "verdict": verdict, **_describe(signals), **_compare(signals, before)}
     metadata = {**before, **found}
     contents = {
+        **encode(tables),
         name: encode_signals(signals, name, metadata),
         METRICS_FILE: _metrics_document(metrics, metadata),
         SUMMARY_FILE: render_summary(metadata, metrics, figures, signals, name).encode(),

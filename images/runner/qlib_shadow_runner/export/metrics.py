@@ -1,17 +1,19 @@
-"""The figures of a run, from the recorder's artifacts; what cannot be computed is absent, never NaN."""
+"""The figures of a run, from its tables; what cannot be computed is absent, never NaN."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Final, cast
 
-from qlib_shadow_runner.analysis.outputs import IC, PORTFOLIO, RANK_IC, read_artifact
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.pickles.files import IC, RANK_IC, RECORDED_IN, RISK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from qlib_shadow_runner.contract import Metrics
+    from qlib_shadow_runner.tables.layout import Tables
 
 RISKS: Final[Mapping[str, str]] = {
     "annualizedReturn": "annualized_return",
@@ -21,17 +23,31 @@ RISKS: Final[Mapping[str, str]] = {
 """Our names and Qlib's; all are of the return in excess of the benchmark's."""
 
 
-def compute_metrics(artifacts: Path) -> Metrics:
-    """Return every metric, computed from the pickles."""
+def compute_metrics(tables: Tables) -> Metrics:
+    """Return every metric."""
     figures: dict[str, float] = {}
-    for name, file in (("ic", IC), ("rankIc", RANK_IC)):
-        series = read_artifact(artifacts, file).iloc[:, 0].dropna()
+    for name, table in (("ic", IC), ("rankIc", RANK_IC)):
+        series = tables.require(table).column(1).to_pandas().dropna()
         figures[name] = float(series.mean())
         deviation = float(series.std())
         figures[f"{name}ir"] = float(series.mean()) / deviation if deviation else math.nan
-    risk = read_artifact(artifacts, PORTFOLIO)["risk"]
+    risk = _risk(tables)
     for suffix, group in (("", "excess_return_with_cost"), ("WithoutCost", "excess_return_without_cost")):
         for ours, qlibs in RISKS.items():
-            figures[f"{ours}{suffix}"] = float(risk[group, qlibs])
+            if (group, qlibs) not in risk:
+                raise StageError(
+                    Reason.OUTPUT_INCOMPLETE, f"{RECORDED_IN[RISK]} lacks {qlibs} of {group}; see stdout.log."
+                )
+            figures[f"{ours}{suffix}"] = risk[group, qlibs]
     finite = {name: value for name, value in figures.items() if math.isfinite(value)}
     return cast("Metrics", finite)
+
+
+def _risk(tables: Tables) -> dict[tuple[str, str], float]:
+    """Return the risk figures by group and name."""
+    table = tables.require(RISK)
+    groups, figures, values = (table.column(place).to_pylist() for place in range(3))
+    return {
+        (group, figure): math.nan if value is None else value
+        for group, figure, value in zip(groups, figures, values, strict=True)
+    }

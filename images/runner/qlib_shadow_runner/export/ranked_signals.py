@@ -7,18 +7,23 @@ import io
 import json
 from typing import TYPE_CHECKING, Final
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from qlib_shadow_runner.analysis.outputs import PREDICTIONS, read_artifact
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.pickles.files import PREDICTIONS
+from qlib_shadow_runner.storage.untrusted import GIB, TABLE, open_file
+from qlib_shadow_runner.storage.untrusted_tables import TableLimits, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import pandas as pd
+
+    from qlib_shadow_runner.tables.layout import Tables
 
 SCHEMA: Final = pa.schema(
     [
@@ -29,27 +34,23 @@ SCHEMA: Final = pa.schema(
         ("percentile", pa.float64()),
     ]
 )
-DAYS: Final = "datetime64[ms]"
-"""The unit of Arrow's days; as objects, days take longer than everything else."""
+LIMITS: Final = TableLimits(rows=50_000_000, size=2 * GIB)
+"""10,000 instruments on each day of 20 years."""
 METADATA_KEY: Final = b"qlib_shadow"
 IDENTITY: Final = ("run_id", "config_hash", "dataset_fingerprint", "git_commit")
 
 
-def rank_signals(artifacts: Path) -> pd.DataFrame:
+def rank_signals(tables: Tables) -> pd.DataFrame:
     """Return the predictions ranked by day: 1 is best; equal scores are ordered by name."""
-    scores = read_artifact(artifacts, PREDICTIONS).iloc[:, 0].rename("score").astype("float64")
-    table = scores.reset_index()
-    table.columns = pd.Index(["date", "instrument", "score"])
+    table: pd.DataFrame = tables.require(PREDICTIONS).to_pandas(date_as_object=False)
     if table.empty or table["score"].isna().any():
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, "the model gave no score for some instruments; see stdout.log."
         )
-    if not scores.index.is_unique:
+    if table.duplicated(["date", "instrument"]).any():
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, "the model scored an instrument twice on one day; see stdout.log."
         )
-    table["date"] = table["date"].astype(DAYS)
-    table["instrument"] = table["instrument"].astype(str)
     return with_ranks(
         table.sort_values(["date", "score", "instrument"], ascending=[True, False, True], ignore_index=True)
     )
@@ -95,9 +96,9 @@ def read_signals(path: Path) -> tuple[pd.DataFrame, dict[str, object] | None]:
     """Return the signals of a file, with the run's identity where the format keeps it."""
     if path.suffix == ".csv":
         options = pa_csv.ConvertOptions(column_types=SCHEMA)
-        return pa_csv.read_csv(path, convert_options=options).to_pandas(date_as_object=False), None
-    table = pq.read_table(path)
-    if not table.schema.equals(SCHEMA):
-        raise ValueError(f"its columns are {', '.join(table.schema.names)}, not those of ranked signals")
+        with open_file(path.parent, path.name, TABLE) as stream:
+            return pa_csv.read_csv(stream, convert_options=options).to_pandas(date_as_object=False), None
+    table = read_table(path.parent, path.name, SCHEMA, LIMITS)
     identity = (table.schema.metadata or {}).get(METADATA_KEY)
+    table = table.replace_schema_metadata(None)  # what pandas would do as it says
     return table.to_pandas(date_as_object=False), json.loads(identity) if identity else {}

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import socket
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from qlib_shadow_runner.guard.syscalls import SECCOMP, machine, syscall
 
@@ -41,8 +39,7 @@ Instruction = tuple[int, str, str, int]
 """The operation, the labels to jump to when it holds and when not, and its number."""
 
 
-@dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedTuple):
     """The numbers of an architecture that the filter needs."""
 
     audit: int
@@ -59,7 +56,11 @@ ARCHITECTURES: Final = {
     "x86_64": Architecture(0xC000003E, 41, 42, 44, 46, 307, 54),
     "aarch64": Architecture(0xC00000B7, 198, 203, 206, 211, 269, 208),
 }
-INTERNET_LEVELS: Final = (socket.SOL_IP, socket.SOL_TCP, socket.SOL_UDP, socket.IPPROTO_IPV6)
+UNIX: Final = 1
+INTERNET: Final = 2
+INTERNET_6: Final = 10
+"""Families of sockets, as Linux numbers them: Python's module takes longer to import than the guard."""
+INTERNET_LEVELS: Final = (0, 6, 17, 41)
 """Levels of options that a dead socket lacks. Resolvers set them first, and stop when they cannot."""
 
 
@@ -89,9 +90,9 @@ def filter_source(here: Architecture, *, asking: bool) -> tuple[Instruction | st
         (EQUAL, "forbid", "allow", here.io_uring_setup),  # its operations pass no filter
         "family",
         (LOAD, "", "", ARGUMENTS_AT),
-        (EQUAL, "allow", "", socket.AF_UNIX),
-        (EQUAL, "internet", "", socket.AF_INET),
-        (EQUAL, "internet", "", socket.AF_INET6),
+        (EQUAL, "allow", "", UNIX),
+        (EQUAL, "internet", "", INTERNET),
+        (EQUAL, "internet", "", INTERNET_6),
         (RETURN, "", "", refuse(errno.EAFNOSUPPORT)),
         "address",  # without one, sendto is send
         (LOAD, "", "", fifth_argument),

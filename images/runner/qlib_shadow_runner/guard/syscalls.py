@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from typing import Final
 
 SECCOMP: Final = {"x86_64": 317, "aarch64": 277}
@@ -31,4 +30,4 @@ def give_up_privileges() -> None:
 
 def machine() -> str:
     """Return the kernel's name of the architecture."""
-    return platform.machine()
+    return os.uname().machine

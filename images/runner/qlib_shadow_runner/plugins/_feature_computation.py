@@ -13,11 +13,13 @@ from qlib_shadow_runner.engine.expressions import Unsupported
 from qlib_shadow_runner.engine.growth import Growth, describe, grow, match_previous
 from qlib_shadow_runner.engine.matrix import ExpressionMatrix
 from qlib_shadow_runner.engine.memory import Unsettled
+from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.process.limits import read_limits
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from qlib_shadow_runner.cache.content import Content
     from qlib_shadow_runner.cache.matrices import MatrixDraft, MatrixStore
     from qlib_shadow_runner.engine.layout import Rows
     from qlib_shadow_runner.engine.memory import RunningMemory
@@ -77,16 +79,26 @@ class FeatureComputation:
         """Return what an earlier matrix gives, computed before the dataset had its last days."""
         if self._engine.irregular:
             return None
-        inputs, request = self._engine.inputs(self._nodes), self._request
-        ahead = max(node.ahead for node in self._nodes)
+        request = self._request
         for key, about in store.older(request.identity.family(), request.last, request.universe.symbols):
-            same_days = about["calendar"] == request.calendar_until(about["last"])
-            previous = match_previous(about, inputs, ahead) if same_days else None
-            stored = store.find(key) if previous else None
-            growth = grow(stored, previous, rows, request.last) if previous and stored else None
+            try:
+                growth = self._growth_from(store, key, about, rows)
+            except (ValueError, LookupError, TypeError, OverflowError) as error:  # another run wrote it
+                print_error(f"warning: the features kept as {key} cannot be continued ({error}).")
+                continue
             if growth:
                 return growth
         return None
+
+    def _growth_from(self, store: MatrixStore, key: str, about: Content, rows: Rows) -> Growth | None:
+        inputs, request = self._engine.inputs(self._nodes), self._request
+        ahead = max(node.ahead for node in self._nodes)
+        same_days = about["calendar"] == request.calendar_until(about["last"])
+        previous = match_previous(about, inputs, ahead) if same_days else None
+        stored = store.find(key) if previous else None
+        if stored and len(stored.matrix) != len(request.columns):
+            raise ValueError(f"it has {len(stored.matrix)} columns")
+        return grow(stored, previous, rows, request.last) if previous and stored else None
 
     def _fill(self, rows: Rows, matrix: npt.NDArray[np.float32], growth: Growth | None) -> None:
         numbers = [number for number, column in enumerate(self._request.columns) if column.node]

@@ -15,6 +15,11 @@ NUMBER: Final = re.compile(r"-?[0-9]{1,20}")
 """What the kernel writes: a number of 64 bits."""
 NO_LIMIT: Final = 1 << 60
 """Version 1 writes "unlimited" as a number near 2^63."""
+MORE_MEMORY: Final = (
+    "Raise the stage's memory limit (spec.stages.<stage>.resources.limits.memory), "
+    "or research fewer instruments or years."
+)
+"""The remedy where memory runs out."""
 
 
 @dataclass(frozen=True)

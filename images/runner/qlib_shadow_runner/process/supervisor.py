@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import signal
@@ -20,10 +21,12 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.guard.watch import Watch
 from qlib_shadow_runner.printing import print_line
+from qlib_shadow_runner.process.limits import MORE_MEMORY
+from qlib_shadow_runner.process.stop_deadline import STOP, StopDeadline
 from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
 
@@ -68,15 +71,32 @@ class Supervisor:
         self._closed = closed
         self._reaping = False
         self._fatal: StageError | None = None
+        self._deadline: StopDeadline | None = None
         self._child: subprocess.Popen[bytes] | None = None
 
     def listen(self) -> None:
         """Handle SIGTERM and SIGINT, and become the parent of orphaned descendants."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGALRM, self._kill)
         become_subreaper()
         self._reaping = True
+
+    def end_overdue(self, end: Callable[[], None]) -> None:
+        """Have a thread end the process by this function where the stage was told to stop and does not."""
+        stop = functools.partial(self._stop, signal.SIGTERM, None)
+        self._deadline = StopDeadline(stop, self._ended_by(end))
+        self._deadline.start()
+
+    def _ended_by(self, end: Callable[[], None]) -> Callable[[], None]:
+        def end_all() -> None:
+            self._send(signal.SIGKILL)
+            for pid in _children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            end()
+
+        return end_all
 
     def run(self, command: Sequence[str], *, environ: Mapping[str, str], cwd: str) -> int:
         """Return the exit code of a child that ran to its end; raise when the stage was asked to stop."""
@@ -137,6 +157,12 @@ class Supervisor:
             content = read_json_object(report)
         if content is not None and "reason" in content:
             raise StageError(Reason(str(content["reason"])), str(content["message"]))
+        if code == -signal.SIGABRT:
+            raise StageError(
+                Reason.OUT_OF_MEMORY,
+                f"the step {name} was ended by one of its libraries (SIGABRT), as they do when memory runs "
+                f"out; stderr.log holds the details. {MORE_MEMORY}",
+            )
         if code != 0 or content is None:
             fail_child(f"the step {name}", code)
         return content
@@ -151,11 +177,7 @@ class Supervisor:
         if self._fatal is not None:
             raise self._fatal
         if self.interrupted:
-            raise StageError(
-                Reason.INTERRUPTED,
-                "the stage was told to stop (SIGTERM) before it was done. "
-                "Another attempt of this run goes on from there.",
-            )
+            raise interrupted()
 
     def _print_layers(self, layers: Sequence[str]) -> None:
         if layers != self.layers:
@@ -165,6 +187,8 @@ class Supervisor:
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         del number
         self.interrupted = True
+        if self._deadline is not None:
+            self._deadline.asked = True
         if self._child is not None:
             self._send(signal.SIGTERM)
             signal.alarm(GRACE_SECONDS)
@@ -179,6 +203,15 @@ class Supervisor:
                 os.killpg(child.pid, number)
 
 
+def interrupted() -> StageError:
+    """Return the error of a stage that was told to stop."""
+    return StageError(
+        Reason.INTERRUPTED,
+        "the stage was told to stop (SIGTERM) before it was done. "
+        "Another attempt of this run goes on from there.",
+    )
+
+
 def fail_child(what: str, code: int) -> NoReturn:
     """Raise the error of a child that ended without one of its own."""
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
@@ -190,7 +223,5 @@ def out_of_memory(what: str) -> StageError:
     """Return the error for a SIGKILL that the supervisor did not send."""
     return StageError(
         Reason.OUT_OF_MEMORY,
-        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. "
-        "Raise the stage's memory limit (spec.stages.<stage>.resources.limits.memory), "
-        "or research fewer instruments or years.",
+        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. {MORE_MEMORY}",
     )

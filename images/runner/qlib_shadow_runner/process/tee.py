@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.contract import STDERR_FILE, STDOUT_FILE
 from qlib_shadow_runner.contract.escapes import in_lines
+from qlib_shadow_runner.storage.untrusted import LOG, open_file, open_for_writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +104,7 @@ class Tee:
     def error_tail(self, size: int = 16_384) -> str:
         """Return the end of this attempt's stderr.log."""
         self.drain()
-        with self.errors.open("rb") as stream:
+        with open_file(self.errors.parent, self.errors.name, LOG) as stream:
             stream.seek(max(self.errors_begin, stream.seek(0, 2) - size))
             return stream.read().decode(errors="replace")
 
@@ -131,7 +132,7 @@ class Tee:
 
 
 def _open_log(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o664)
+    return open_for_writing(path, os.O_WRONLY | os.O_APPEND)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
-from qlib_shadow_runner.analysis.outputs import read_metadata
+from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.analysis.paired import PairedDifference, paired_difference
 from qlib_shadow_runner.contract import METRICS_FILE
 from qlib_shadow_runner.report.formats import signed
-from qlib_shadow_runner.report.page import outputs_of
 from qlib_shadow_runner.report.settings import by_path, workflow_settings
 from qlib_shadow_runner.runs.values import number
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.tables.files import read_tables
 from qlib_shadow_runner.texts import ABSENT, figure, percent
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qlib_shadow_runner.analysis.backtest import Backtest
-    from qlib_shadow_runner.analysis.outputs import Outputs
 
 ASKED: Final = ("template", "model", "handler", "seed", "market", "market_size", "benchmark", "segments")
 """The keys of a run's metadata that identify its configuration."""
@@ -61,7 +60,7 @@ class Compared:
     def read(cls, folder: Path) -> Compared:
         """Return the run of a folder."""
         metadata = read_metadata(folder)
-        material = ReportMaterial(outputs_of(folder, metadata), RunFacts.of(metadata))
+        material = ReportMaterial(Outputs(read_tables(folder, metadata)), RunFacts.of(metadata))
         return cls(
             run_id=str(metadata.get("run_id")),
             metadata=metadata,
@@ -149,7 +148,7 @@ MEASURES: Final = (
     _metric("Excess return a year", "annualizedReturn", signed),
     _metric("before costs", "annualizedReturnWithoutCost", signed),
     _metric("Information ratio", "informationRatio", figure),
-    _metric("Largest loss to benchmark", "maxDrawdown", percent),
+    _metric("Drawdown of summed excess returns", "maxDrawdown", percent),
     _metric("IC", "ic", _three),
     _metric("ICIR", "icir", _three),
     _metric("Rank IC", "rankIc", _three),

@@ -9,6 +9,7 @@ from qlib_shadow_runner.texts import ABSENT, figure, is_number, percent, with_mi
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+MANY: Final = 100
 STEPS: Final = 5
 """The number of tints of a heat map on each side of zero."""
 
@@ -58,6 +59,13 @@ def size(count: object) -> str:
     return ABSENT if not isinstance(count, int) else f"{count / 2**20:,.0f} MiB"
 
 
+def amount(value: object) -> str:
+    """Return a number of shares: whole ones where there are many."""
+    if not is_number(value):
+        return ABSENT
+    return with_minus(f"{value:,.0f}" if abs(value) >= MANY else f"{value:,.2f}")
+
+
 def day(value: object) -> str:
     """Return a day, or a dash."""
     return ABSENT if value is None else f"{value:%Y-%m-%d}"
@@ -66,5 +74,5 @@ def day(value: object) -> str:
 FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "percent": percent, "signed": signed, "figure": figure, "points": points,
     "hundredths": hundredths, "mean": mean, "heat": heat, "tone": tone,
-    "span": span, "size": size, "day": day,
+    "span": span, "size": size, "day": day, "amount": amount,
 }  # fmt: skip

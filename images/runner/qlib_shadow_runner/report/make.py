@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportMaterial
-from qlib_shadow_runner.analysis.outputs import read_metadata
+from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.crash_points import ReportPoint, fault_point
-from qlib_shadow_runner.report.checklist import checklist
-from qlib_shadow_runner.report.page import gather, outputs_of, render_report
+from qlib_shadow_runner.report.page import gather, render_report
 from qlib_shadow_runner.storage.files import sync_folder, write_atomically
+from qlib_shadow_runner.tables.files import read_tables
+from qlib_shadow_runner.verify import check_all
+from qlib_shadow_runner.verify.acceptance import REPORT_CHECK
 from qlib_shadow_runner.verify.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -31,8 +33,13 @@ def make_report(folder: Path, mount: Path | None = None) -> dict[str, object]:
 
 
 def report_of(folder: Path, mount: Path | None = None) -> str:
-    """Return the page of a run folder."""
+    """Return the page of a run folder.
+
+    The page that a run makes of itself has no checklist, because what the run writes last is not there yet.
+    No page can contain the check of itself.
+    """
     metadata = read_metadata(folder)
-    material = ReportMaterial(outputs_of(folder, metadata), RunFacts.of(metadata))
-    checks = checklist(Evidence(folder, mount, material), ended=metadata.get("status") != AT_WORK)
-    return render_report(gather(folder, metadata, material, checks))
+    material = ReportMaterial(Outputs(read_tables(folder, metadata)), RunFacts.of(metadata))
+    evidence = Evidence(folder, mount, material)
+    checks = [] if metadata.get("status") == AT_WORK else check_all(evidence, without={REPORT_CHECK})
+    return render_report(gather(evidence, material, checks))

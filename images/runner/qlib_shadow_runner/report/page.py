@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
+from qlib_shadow_runner.analysis.known_types import well_typed
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
@@ -18,17 +19,23 @@ from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.dataset.quality.assess import warnings_of
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
 from qlib_shadow_runner.report.charts.performance_charts import performance_charts
-from qlib_shadow_runner.report.charts.signal_charts import signal_charts
+from qlib_shadow_runner.report.charts.signal_charts import learning_chart, signal_charts
+from qlib_shadow_runner.report.details import Details
 from qlib_shadow_runner.report.formats import FILTERS
 from qlib_shadow_runner.runs.mlruns import finished_run, recorded_runs
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.tables.files import read_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from qlib_shadow_runner.report.checklist import ChecklistItem
+    from qlib_shadow_runner.analysis.learning import LearningCurve
+    from qlib_shadow_runner.verify import AcceptanceLine
+    from qlib_shadow_runner.verify.evidence import Evidence
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+ROWS: Final = 25
+"""The most holdings, and trades, that are listed."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +45,22 @@ class Report:
     metadata: Mapping[str, object]
     metrics: Mapping[str, object]
     figures: ReportFigures
+    details: Details
     charts: Sequence[Chart]
-    checks: Sequence[ChecklistItem]
+    checks: Sequence[AcceptanceLine]
+    """The golden run's checklist; empty while the run is running."""
 
 
-def gather(
-    folder: Path, metadata: Mapping[str, object], material: ReportMaterial, checks: Sequence[ChecklistItem]
-) -> Report:
+def gather(evidence: Evidence, material: ReportMaterial, checks: Sequence[AcceptanceLine]) -> Report:
     """Return the content of the page."""
+    folder, metadata = evidence.folder, well_typed(evidence.metadata)
+    details = Details.of(material, _metrics_of(folder, metadata), _dataset_of(evidence))
     return Report(
         metadata=metadata,
         metrics=read_json_object(folder / METRICS_FILE) or {},
         figures=material.figures,
-        charts=_charts(material),
+        details=details,
+        charts=list(_charts(material, details.curve)),
         checks=checks,
     )
 
@@ -58,21 +68,33 @@ def gather(
 def charts_of(folder: Path) -> list[Chart]:
     """Return the charts of one run."""
     metadata = read_metadata(folder)
-    return _charts(ReportMaterial(outputs_of(folder, metadata), RunFacts.of(metadata)))
+    material = ReportMaterial(Outputs(read_tables(folder, metadata)), RunFacts.of(metadata))
+    return list(_charts(material, Details.of(material, _metrics_of(folder, metadata), None).curve))
 
 
-def _charts(material: ReportMaterial) -> list[Chart]:
+def _charts(material: ReportMaterial, curve: LearningCurve | None) -> Iterator[Chart]:
     backtest, holdings = material.backtest, material.outputs.holdings
-    performance = [] if backtest is None else performance_charts(backtest, holdings)
-    return [*performance, *signal_charts(material.signals)]
+    if backtest is not None:
+        yield from performance_charts(backtest, holdings)
+    yield from signal_charts(material.signals)
+    if curve is not None:
+        yield learning_chart(curve, material.outputs.rounds)
 
 
-def outputs_of(folder: Path, metadata: Mapping[str, object]) -> Outputs:
-    """Return the recorder's artifacts of the run that the metadata names, else of the last finished one."""
+def _metrics_of(folder: Path, metadata: Mapping[str, object]) -> Path | None:
+    """Return the folder of the metrics by step, of the MLflow run that the metadata names."""
     mlruns = folder / MLRUNS
     named = [run for run in recorded_runs(mlruns) if run.run_id == metadata.get("mlflow_run_id")]
     found = named[0] if named else finished_run(mlruns, str(metadata.get("run_id")))
-    return Outputs(found.artifacts if found else mlruns / "none")
+    return found.folder / "metrics" if found else None
+
+
+def _dataset_of(evidence: Evidence) -> Path | None:
+    """Return the folder of the run's dataset, or None where it is not there or not named."""
+    try:
+        return evidence.dataset
+    except (OSError, LookupError):
+        return None
 
 
 def render_report(report: Report) -> str:
@@ -84,6 +106,8 @@ def render_report(report: Report) -> str:
         figures=report.figures,
         verdict=judge(report.figures, report.metrics, RunFacts.of(report.metadata)),
         quality_warnings=warnings_of(report.metadata.get("dataset_quality")),
+        details=report.details,
+        rows_shown=ROWS,
         charts={chart.name: drawn(chart) for chart in report.charts},
         checks=report.checks,
         months=MONTHS,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import WORKFLOW_FILE
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.storage.untrusted import read_text
 from qlib_shadow_runner.workflow.read_yaml import read_document
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def find_setting(settings: Mapping[str, str], name: str) -> str | None:
 def workflow_settings(folder: Path) -> dict[str, str]:
     """Return the settings of the workflow that was run; they are empty if it cannot be read."""
     try:
-        document = read_document((folder / WORKFLOW_FILE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, StageError):
+        settings = by_path("", read_document(read_text(folder, WORKFLOW_FILE)))
+        "".join([*settings, *settings.values()]).encode()  # YAML's escapes can make half of a character
+    except (OSError, UnicodeEncodeError, StageError):
         return {}
-    settings = by_path("", document)
     return {name: value for name, value in settings.items() if not name.endswith(INCIDENTAL)}
 
 

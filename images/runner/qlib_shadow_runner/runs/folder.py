@@ -15,7 +15,7 @@ from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.runs.lease import Lease
 from qlib_shadow_runner.runs.values import whole
 from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_json
-from qlib_shadow_runner.storage.volume import make_folder
+from qlib_shadow_runner.storage.volume import make_own_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,8 @@ class RunFolder:
     @classmethod
     def claim(cls, path: Path, identity: Identity) -> RunFolder:
         """Return the folder with a lease, or raise where it belongs to another run."""
-        make_folder(path / RESULTS)
+        make_own_folder(path)
+        make_own_folder(path / RESULTS)
         owner = _claim_owner(path, identity)
         if owner.get("uid") != identity.uid:
             raise StageError(
@@ -44,6 +45,7 @@ class RunFolder:
                 f'{path} belongs to the run "{owner.get("name")}" with uid {owner.get("uid")}, not to uid '
                 f"{identity.uid}. Choose another spec.runId, or move the folder away.",
             )
+        _ = cls(path).metadata  # raises here, where a result can be delivered, if something else is there
         return cls(path, Lease.take(path))
 
     @property
@@ -79,7 +81,7 @@ class RunFolder:
 
     def result(self, stage: Stage) -> dict[str, object] | None:
         """Return a stage's result, if it has ended."""
-        return read_json_object(self.result_path(stage))
+        return read_json_object(self.result_path(stage), self.path)
 
     def write_result(self, stage: Stage, result: Result) -> None:
         """Write a stage's result."""

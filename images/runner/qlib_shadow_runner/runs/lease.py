@@ -21,7 +21,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.storage.held import holder_name, lock, repeated, seconds_unheld, this_process
-from qlib_shadow_runner.storage.volume import make_folder
+from qlib_shadow_runner.storage.volume import make_own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ class Lease:
     def take(cls, folder: Path) -> Self:
         """Return the lease of a new attempt, and remove the links of all others."""
         token = secrets.token_hex(8)
-        make_folder(folder / LINKS_FOLDER)
+        make_own_folder(folder / LINKS_FOLDER)
         try:
             lease = cls(folder, token, _write_holder(folder, token))
             try:

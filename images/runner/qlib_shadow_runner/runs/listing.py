@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from qlib_shadow_runner.contract import (
     ARTIFACTS,
     LOCAL_NAMESPACE,
     METADATA_FILE,
+    METRICS_FILE,
     RESULTS,
     USER_ERRORS,
     Reason,
@@ -20,24 +22,34 @@ from qlib_shadow_runner.contract import (
 from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.contract.stages import leaving, recorded_stages
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
-from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.lease import HOLDER, seconds_without_holder
 from qlib_shadow_runner.runs.values import moment, number
-from qlib_shadow_runner.storage.files import read_json_object, read_json_object_of_others
+from qlib_shadow_runner.storage.files import read_json_object_of_others, read_required_object
+from qlib_shadow_runner.storage.untrusted import is_folder, names_in, read_object, why_unreadable
 from qlib_shadow_runner.storage.volume import Volume
 from qlib_shadow_runner.texts import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 STATUS_FAILED: Final = "failed"
 STATUS_INTERRUPTED: Final = "interrupted"
 STATUS_DOWNLOADED: Final = "downloaded"
 """The status of a finished run that was only asked for its dataset."""
+GOLDEN_FILE: Final = f"{RESULTS}/golden.json"
 STATUS_NOT_GOLDEN: Final = "not-golden"
 """The status of a complete run for which a check of the golden run failed."""
+STATUS_DAMAGED: Final = "damaged"
+"""The status of a run with a document that cannot be read."""
 ENDED: Final = frozenset(
-    {"complete", STATUS_FAILED, STATUS_INTERRUPTED, STATUS_DOWNLOADED, STATUS_NOT_GOLDEN}
+    {
+        "complete",
+        STATUS_FAILED,
+        STATUS_INTERRUPTED,
+        STATUS_DOWNLOADED,
+        STATUS_NOT_GOLDEN,
+        STATUS_DAMAGED,
+    }
 )
 """A run with another status may still be in progress."""
 FINAL_REASONS: Final = frozenset(reason for reason, code in EXIT_CODES.items() if code in USER_ERRORS)
@@ -51,20 +63,25 @@ LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class ListedRun:
-    """One run folder and what its metadata says."""
+    """One run folder and what its metadata says; any program may have written what is in it."""
 
     folder: Path
     metadata: Mapping[str, object]
+    fault: str | None = None
+    """Why the metadata cannot be read, if it cannot."""
 
     @classmethod
     def at(cls, folder: Path) -> ListedRun | None:
-        """Return the run in a folder; None where no run has made the folder under this name."""
-        if folder.is_symlink() or run_id_fault(folder.name) is not None:
+        """Return the run in a folder; None where there is none of this name, and for a link."""
+        if run_id_fault(folder.name) is not None or not is_folder(folder.parent, folder.name):
             return None
-        metadata = read_json_object_of_others(folder / METADATA_FILE)
-        if metadata is None or metadata.get("run_id") != folder.name:
+        try:
+            metadata = read_object(folder.parent, f"{folder.name}/{METADATA_FILE}")
+        except FileNotFoundError:
             return None
-        return cls(folder, metadata)
+        except OSError as error:
+            return cls(folder, {}, why_unreadable(error, folder))
+        return cls(folder, metadata) if metadata.get("run_id") == folder.name else None
 
     @property
     def run_id(self) -> str:
@@ -73,9 +90,16 @@ class ListedRun:
 
     @property
     def status(self) -> str:
+        """Return the status as the run wrote it; damaged where one of its documents cannot be read."""
+        return STATUS_DAMAGED if self.damage else self._status
+
+    @property
+    def _status(self) -> str:
         """Return the status as the run wrote it, corrected where its process was killed or a check failed."""
+        if self.fault:
+            return STATUS_DAMAGED
         written = str(self.metadata.get("status"))
-        if written == "complete" and golden_passed(self.folder) is False:
+        if written == "complete" and self._documents[0].get(GOLDEN_FILE, {}).get("passed") is False:
             return STATUS_NOT_GOLDEN
         return STATUS_INTERRUPTED if written not in ENDED and self._is_abandoned else written
 
@@ -94,7 +118,7 @@ class ListedRun:
     @property
     def ended(self) -> bool:
         """Return whether no attempt is in progress."""
-        return self.status in ENDED
+        return self._status in ENDED
 
     def is_needed(self, now: datetime) -> bool:
         """Return whether an attempt is in progress or may follow, as after an eviction or a failure."""
@@ -102,9 +126,9 @@ class ListedRun:
 
     @property
     def _may_continue(self) -> bool:
-        if self.status == STATUS_FAILED:
+        if self._status == STATUS_FAILED:
             return self.metadata.get("reason") not in FINAL_REASONS
-        return self.status == STATUS_INTERRUPTED
+        return self._status == STATUS_INTERRUPTED
 
     @property
     def _last_seen(self) -> datetime:
@@ -113,8 +137,8 @@ class ListedRun:
         if written != LONG_AGO:
             return written
         try:
-            return datetime.fromtimestamp((self.folder / HOLDER).stat().st_mtime, UTC)
-        except OSError:
+            return datetime.fromtimestamp((self.folder / HOLDER).lstat().st_mtime, UTC)
+        except (OSError, ValueError, OverflowError):  # a time beyond the year 9999
             return LONG_AGO
 
     @property
@@ -148,17 +172,40 @@ class ListedRun:
 
     def result(self, stage: Stage) -> Mapping[str, object]:
         """Return the result of a stage, empty where there is none."""
-        return read_json_object_of_others(RunFolder(self.folder).result_path(stage)) or {}
+        return self._documents[0].get(f"{RESULTS}/{stage}.json", {})
+
+    @property
+    def figures(self) -> Mapping[str, object]:
+        """Return the content of metrics.json, empty where there is none."""
+        return self._documents[0].get(METRICS_FILE, {})
+
+    @property
+    def damage(self) -> str | None:
+        """Return which of the run's documents cannot be read, and why; None where all can."""
+        return self.fault or next(iter(self._documents[1]), None)
+
+    @cached_property
+    def _documents(self) -> tuple[Mapping[str, Mapping[str, object]], Sequence[str]]:
+        """Return the documents beside the metadata by name, and why others cannot be read."""
+        found, faults = {}, []
+        for name in (*(f"{RESULTS}/{stage}.json" for stage in self.stages), METRICS_FILE, GOLDEN_FILE):
+            try:
+                found[name] = read_object(self.folder, name)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                faults.append(why_unreadable(error, self.folder))
+        return found, faults
 
 
 def golden_path(folder: Path) -> Path:
     """Return where the result of a run's last golden run lies, if `qlib-shadow run` made one."""
-    return folder / RESULTS / "golden.json"
+    return folder / GOLDEN_FILE
 
 
 def golden_passed(folder: Path) -> bool | None:
     """Return whether the last golden run passed, or None where there was none."""
-    found = (read_json_object_of_others(golden_path(folder)) or {}).get("passed")
+    found = (read_json_object_of_others(golden_path(folder), folder) or {}).get("passed")
     return found if isinstance(found, bool) else None
 
 
@@ -177,16 +224,26 @@ def artifacts_root(volume: Volume) -> Path:
     return volume.mount / ARTIFACTS
 
 
+def run_names(root: Path) -> list[str]:
+    """Return the sorted names among the run folders that a run may have; those of links are included."""
+    try:
+        return [name for name in names_in(root) if run_id_fault(name) is None]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def all_runs(volume: Volume) -> list[ListedRun]:
     """Return the runs, newest first."""
     root = artifacts_root(volume)
-    folders = sorted(root.iterdir()) if root.is_dir() else []
-    found = [run for folder in folders if (run := ListedRun.at(folder)) is not None]
+    found = [run for name in run_names(root) if (run := ListedRun.at(root / name)) is not None]
     return sorted(found, key=lambda run: (run.started, run.run_id), reverse=True)
 
 
 def find_run(data: Path, name: str) -> ListedRun:
-    """Return the one run that a name means: its folder, its id, or the beginning of its id."""
+    """Return the one run that a name means: its folder, its id, or the beginning of its id.
+
+    A folder that the user names may be a link; among the runs of a volume, links are no runs.
+    """
     if "/" in name or name in {".", ".."}:
         return _run_in(Path(name))
     runs = all_runs(existing_volume(data))
@@ -204,10 +261,7 @@ def find_run(data: Path, name: str) -> ListedRun:
 
 
 def _run_in(folder: Path) -> ListedRun:
-    metadata = read_json_object(folder / METADATA_FILE)
-    if metadata is None:
-        raise StageError(Reason.INVALID_SPEC, f"{folder} is not a run folder: it holds no {METADATA_FILE}")
-    return ListedRun(folder.absolute(), metadata)
+    return ListedRun(folder.absolute(), read_required_object(folder, METADATA_FILE, "a run folder"))
 
 
 def folder_size(folder: Path) -> int:

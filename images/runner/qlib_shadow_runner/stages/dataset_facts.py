@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import SHORT_FINGERPRINT, DatasetResult
+from qlib_shadow_runner.dataset.sources.prices import Prices
 from qlib_shadow_runner.printing import print_error, print_line
 
 if TYPE_CHECKING:
@@ -18,18 +19,20 @@ def introduce_dataset(
     context: StageContext, resolved: ResolvedDataset, quality: Quality, warning: str | None = None
 ) -> DatasetResult:
     """Log warnings and notes about the dataset, record its facts, and return them for the result."""
-    for oddity in (warning, quality.warning):
-        if oddity:
-            print_error(f"warning: {oddity}")
+    for oddity in filter(None, (warning, *quality.warnings)):
+        print_error(f"warning: {oddity}")
     notes = resolved.manifest.notes
-    for note in notes:
+    for note in (*notes, *quality.remarks):
         print_line(f"note: {note}")
-    found = dataset_result(context, resolved)
+    found, in_place = dataset_result(context, resolved), prices_in_place(context)
+    if in_place:
+        print_line(f"prices are read in place from {in_place}")
     context.folder.update_metadata(
         **dataset_metadata(found),
         dataset_feed=resolved.manifest.feed,
         dataset_quality=quality.document(),
         dataset_notes=notes,
+        dataset_prices_read_from=in_place,
     )
     print_line(dataset_sentence(found))
     return {**found, **quality_result(quality)}
@@ -58,6 +61,12 @@ def dataset_result(context: StageContext, resolved: ResolvedDataset) -> DatasetR
         instruments=manifest.instruments,
         ageDays=manifest.age_days(datetime.now(UTC).date()),
     )
+
+
+def prices_in_place(context: StageContext) -> str | None:
+    """Return the path that was read in place of the price files of the spec, or None."""
+    prices = context.stage_input.volume.prices
+    return str(prices) if prices and isinstance(context.spec.dataset.source, Prices) else None
 
 
 def quality_result(quality: Quality) -> DatasetResult:

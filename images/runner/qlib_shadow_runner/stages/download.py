@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from qlib_shadow_runner.contract import ENV_DEADLINE_SECONDS
 from qlib_shadow_runner.dataset.archive.network_variables import download_environment
 from qlib_shadow_runner.dataset.ensure import (
     ResolvedDataset,
@@ -36,9 +37,12 @@ def download(context: StageContext) -> Outcome:
 
 def _ensure(context: StageContext, canonical: Path) -> ResolvedDataset:
     volume = context.stage_input.volume
-    arguments = {"canonical": str(canonical), "mount": str(volume.mount)}
+    in_place = {} if volume.prices is None else {"prices": str(volume.prices)}
+    arguments = {"canonical": str(canonical), "mount": str(volume.mount), **in_place}
     # The child reads the spec from the environment, so that a signed URL is not shown in the process list.
-    environ = {**context.environ, **download_environment(context.stage_input.environ)}
+    told = context.spec.stages.download.active_deadline_seconds
+    deadline = {} if told is None else {ENV_DEADLINE_SECONDS: str(told)}
+    environ = {**context.environ, **deadline, **download_environment(context.stage_input.environ)}
     report = context.supervisor.step("dataset", arguments, environ=environ, cwd=str(context.scratch))
     folder = Path(str(report["folder"]))
     manifest = DatasetManifest.read(manifest_path(folder))

@@ -34,12 +34,14 @@ from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.download import download
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.qrun import qrun
-from qlib_shadow_runner.stages.result_delivery import deliver_result
+from qlib_shadow_runner.stages.stage_end import StageEnd
 from qlib_shadow_runner.stages.update_catalog import update_catalog
 from qlib_shadow_runner.storage.files import fenced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from qlib_shadow_runner.runs.lease import Lease
 
 WORK: Final[Mapping[Stage, Callable[[StageContext], Outcome]]] = {
     Stage.DOWNLOAD: download,
@@ -66,39 +68,69 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
     os.umask(0o002)  # other pods of the same group share the volume
     is_closed = STAGES[stage].is_closed
     supervisor, clock = Supervisor(closed=is_closed), Clock()
+    end = StageEnd(stage, environ, clock.started_at)
     supervisor.listen()
     if is_closed:
-        close_own_network()
+        close_own_network()  # before there is another thread, which it would not reach
+    supervisor.end_overdue(end.end_overdue)
     stage_input: StageInput | None = None
     try:
-        stage_input = StageInput.from_environ(stage, environ)
+        stage_input = end.stage_input = StageInput.from_environ(stage, environ)
         folder = RunFolder.claim(stage_input.folder, stage_input.identity)
+        lease = folder.lease
+        assert lease is not None, "it was claimed"
+        tee = _logs(folder.path, lease)
+        attempt = folder.attempts(stage) + 1
     except Exception as error:  # noqa: BLE001 - without a folder only the log can say why
-        failure = as_stage_error(error)
-        result = _result(stage, clock, stage_input, failure)
-        deliver_result(result, environ)
-        return failure.exit_code
-    lease = folder.lease
-    assert lease is not None, "it was claimed"
-    with (
-        lease.held(supervisor.end),
-        fenced(lease.check),
-        Tee(folder.path, lambda: not lease.superseded_error()) as tee,
-    ):
-        result = _attempt(stage_input, folder, supervisor, tee, clock)
+        return end.deliver(_result(stage, clock, stage_input, as_stage_error(error)))
+    with lease.held(supervisor.end), fenced(lease.check), tee:
+        end.record = lambda result: _record(
+            folder, stage_input, attempt, clock, result, layers=supervisor.layers
+        )
+        result = _attempt(stage_input, folder, attempt, supervisor, tee=tee, clock=clock)
         tee.drain()
-        _report(result, folder, environ)
-        if stage is stage_input.stages[-1] and result["exitCode"] != ExitCode.INTERRUPTED:
+        with contextlib.suppress(OSError, StageError):  # a full disk must not hide the reason
+            folder.write_result(stage, result)
+        code = end.deliver(result)
+        if stage is stage_input.stages[-1] and code != ExitCode.INTERRUPTED:
             update_catalog(stage_input, supervisor)
-    return result["exitCode"]
+    return code
+
+
+def _logs(folder: Path, lease: Lease) -> Tee:
+    """Open the logs; a run whose logs cannot be written is over, and so is its lease."""
+    try:
+        return Tee(folder, lambda: not lease.superseded_error())
+    except OSError:
+        lease.release()
+        raise
+
+
+def _record(
+    folder: RunFolder,
+    stage_input: StageInput,
+    attempt: int,
+    clock: Clock,
+    result: Result,
+    *,
+    layers: Sequence[str],
+) -> None:
+    """Record the result of a stage that another thread has to end."""
+    folder.write_result(stage_input.stage, result)
+    _finish(folder, stage_input, attempt, clock, result, layers=layers)
 
 
 def _attempt(
-    stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, tee: Tee, clock: Clock
+    stage_input: StageInput,
+    folder: RunFolder,
+    attempt: int,
+    supervisor: Supervisor,
+    *,
+    tee: Tee,
+    clock: Clock,
 ) -> Result:
     """Run the stage and return its result; every exception becomes a result too."""
     outcome: Outcome | StageError
-    attempt = folder.attempts(stage_input.stage) + 1
     tee.header(
         f"{clock.started_at} stage {stage_input.stage} attempt {attempt} "
         f"of run {stage_input.identity.run_id} "
@@ -243,10 +275,3 @@ def _findings(outcome: Outcome) -> Result:
     if outcome.config_hash:
         found["configHash"] = outcome.config_hash
     return found
-
-
-def _report(result: Result, folder: RunFolder, environ: Mapping[str, str]) -> None:
-    """Write the result to the folder and deliver it; a full disk must not hide the reason."""
-    with contextlib.suppress(OSError, StageError):
-        folder.write_result(Stage(result["stage"]), result)
-    deliver_result(result, environ)

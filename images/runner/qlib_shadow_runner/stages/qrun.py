@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.contract import (
     ENV_TEMPLATE,
@@ -25,7 +25,13 @@ from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.process.environment import drawing_environment
 from qlib_shadow_runner.stages.dataset_facts import dataset_metadata, dataset_result, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
-from qlib_shadow_runner.stages.training import identical_run_of, obtain_training
+from qlib_shadow_runner.stages.training import (
+    discard_training,
+    identical_run_of,
+    origin_of_training,
+    reuse_training,
+    train,
+)
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.training.checkpoints import clear, computation
 from qlib_shadow_runner.training.trained import Trained
@@ -38,6 +44,8 @@ if TYPE_CHECKING:
 
 FATAL_REASONS: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.SHADOW_PROMISE_BROKEN})
 """The reasons that end the stage even where only the report fails."""
+LASTING_REASONS: Final = FATAL_REASONS | {Reason.OUT_OF_DISK, Reason.VOLUME_NOT_WRITABLE}
+"""The reasons for which a training of this run would fail as well."""
 
 
 def qrun(context: StageContext) -> Outcome:
@@ -47,18 +55,33 @@ def qrun(context: StageContext) -> Outcome:
     write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
     asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
     context.folder.update_metadata(**_research_metadata(context, research, resolved), computation=asked)
-    recorded = obtain_training(context, asked)
-    context.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(context, asked))
-    metrics = _publish(context, recorded)
+    metrics = _publish(context, _train_and_export(context, asked))
     metadata = context.folder.metadata
     message = headline(metrics) + reuse_sentence(metadata) + report_sentence(metadata)
     return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
 
 
-def _publish(context: StageContext, recorded: MlflowRun) -> Metrics:
-    """Write the exported files and the report, then remove the checkpoints."""
-    print_line("exporting signals, metrics and summary")
-    report = _export(context, recorded)
+def _train_and_export(context: StageContext, asked: str) -> dict[str, object]:
+    """Return what the export reports; if a training of another run cannot be exported, this run trains."""
+    recorded = reuse_training(context, asked)
+    source = origin_of_training(context)
+    if recorded is not None and source is not None:
+        try:
+            return _export(context, recorded, asked, faultless=True)
+        except StageError as error:
+            if error.reason in LASTING_REASONS:
+                raise
+            print_error(
+                f"warning: what was taken over from the run {source} cannot be used: {error.message} "
+                "This run trains itself."
+            )
+            discard_training(context, recorded)
+            recorded = None
+    return _export(context, recorded or train(context, asked), asked)
+
+
+def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:
+    """Describe the exported files, make the report, then remove the checkpoints."""
     fault_point(QrunPoint.EXPORTED)
     metrics: Metrics = Metrics(**report.pop("metrics"))  # type: ignore[typeddict-item]
     context.folder.update_metadata(**report)
@@ -155,11 +178,17 @@ def reuse_sentence(metadata: Mapping[str, object]) -> str:
     return f" · same signals as the run {identical_run}" if identical_run else ""
 
 
-def _export(context: StageContext, recorded: MlflowRun) -> dict[str, object]:
+def _export(
+    context: StageContext, recorded: MlflowRun, asked: str, *, faultless: bool = False
+) -> dict[str, object]:
+    """Write the exported files in a child process."""
+    context.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(context, asked))
+    print_line("exporting signals, metrics and summary")
     arguments = {
         "folder": str(context.folder.attempt_path),
-        "artifacts": str(recorded.artifacts),
+        "artifacts": str(recorded.artifacts.relative_to(context.folder.path)),
         "format": context.spec.workflow.signals_format,
+        "faultless": faultless,
     }
     environ = {**context.environ, **for_children(context.stage_input.environ)}
     return context.supervisor.step("export", arguments, environ=environ, cwd=str(context.scratch))
@@ -193,7 +222,7 @@ def headline(metrics: Metrics) -> str:
         ("Rank IC", "rankIc", "{:.3f}"),
         ("excess return", "annualizedReturn", "{:.1%}/yr"),
         ("IR", "informationRatio", "{:.2f}"),
-        ("max drawdown", "maxDrawdown", "{:.1%}"),
+        ("drawdown of summed excess", "maxDrawdown", "{:.1%}"),
     ]
     values = dict(metrics)
     return " · ".join(f"{name} {form.format(values[key])}" for name, key, form in parts if key in values)

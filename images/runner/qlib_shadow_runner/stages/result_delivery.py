@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from qlib_shadow_runner.contract import ENV_TERMINATION_LOG, ExitCode, Reason, Result, Stage
-from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.errors import DamagedFileError, StageError, from_os_error
 from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.result import make_result, now, termination_message
@@ -56,6 +56,8 @@ def recorded_result(folder: RunFolder, stage: Stage, identity: Identity) -> Resu
     path = folder.result_path(stage)
     try:
         found = folder.result(stage)
+    except DamagedFileError as error:
+        raise _missing(f"{error}, so how stage {stage} ended is unknown") from error
     except OSError as error:
         raise from_os_error(error) from error
     if found is None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.printing import print_error_text
+from qlib_shadow_runner.process.memory_limit import hold_memory, memory_ran_out
 from qlib_shadow_runner.storage.files import write_json
 
 if TYPE_CHECKING:
@@ -23,24 +24,27 @@ if TYPE_CHECKING:
 
 
 def dataset(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Build or verify the dataset while holding its lock."""
+    """Build or verify the dataset while holding its lock, in less memory than the stage has."""
+    hold_memory()
     from qlib_shadow_runner.dataset.ensure import ensure  # noqa: PLC0415 - each step loads only its own imports
     from qlib_shadow_runner.runs.request import requested_spec  # noqa: PLC0415
     from qlib_shadow_runner.spec import parse_spec  # noqa: PLC0415
     from qlib_shadow_runner.storage.volume import Volume  # noqa: PLC0415
 
-    spec = parse_spec(requested_spec(os.environ)).dataset.at(Volume(Path(str(arguments["mount"]))))
+    prices = arguments.get("prices")
+    volume = Volume(Path(str(arguments["mount"])), Path(str(prices)) if prices else None)
+    spec = parse_spec(requested_spec(os.environ)).dataset.at(volume)
     resolved = ensure(Path(str(arguments["canonical"])), spec)
     return {"folder": str(resolved.folder)}
 
 
 def export(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Export the recorder's pickles to files in open formats."""
+    """Convert the recorder's pickles to tables, and write what is made from them."""
     from qlib_shadow_runner.export import export_run  # noqa: PLC0415
 
-    return export_run(
-        Path(str(arguments["folder"])), Path(str(arguments["artifacts"])), str(arguments["format"])
-    )
+    folder = Path(str(arguments["folder"]))
+    artifacts, form = folder / str(arguments["artifacts"]), str(arguments["format"])
+    return export_run(folder, artifacts, form, faultless=bool(arguments["faultless"]))
 
 
 def catalog(arguments: Mapping[str, object]) -> dict[str, object]:
@@ -58,6 +62,8 @@ def report(arguments: Mapping[str, object]) -> dict[str, object]:
     return make_report(Path(str(arguments["folder"])), Path(str(arguments["mount"])))
 
 
+NO_THREAD: Final = ("can't start new thread", "Failed to launch worker thread")
+"""What Python and Arrow say where there is no memory for a thread's stack."""
 STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] = {
     "dataset": dataset,
     "export": export,
@@ -71,7 +77,7 @@ def main(name: str, arguments: str, report: str) -> int:
     try:
         findings = STEPS[name](json.loads(arguments))
     except Exception as error:  # noqa: BLE001 - the stage needs a reason for every failure
-        failure = _failure(error)
+        failure = _failure(name, error)
         if failure.reason is Reason.INTERNAL_ERROR:
             print_error_text(traceback.format_exc())
         findings = {"reason": failure.reason, "message": failure.message}
@@ -79,11 +85,11 @@ def main(name: str, arguments: str, report: str) -> int:
     return 0
 
 
-def _failure(error: Exception) -> StageError:
+def _failure(name: str, error: Exception) -> StageError:
     if isinstance(error, StageError):
         return error
-    if isinstance(error, MemoryError):
-        return StageError(Reason.OUT_OF_MEMORY, "memory ran out. Raise the stage's memory limit.")
+    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_THREAD):
+        return memory_ran_out(f"the step {name}")
     if isinstance(error, OSError):
         return from_os_error(error)
     return unexpected(error)

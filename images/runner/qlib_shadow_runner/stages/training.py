@@ -1,7 +1,8 @@
-"""Obtain the finished MLflow run: from an earlier attempt, from an identical run, or by training."""
+"""The finished MLflow run of a computation: of an earlier attempt, of an identical run, or trained here."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from qlib_shadow_runner.contract.spec import Reuse
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_error, print_line
+from qlib_shadow_runner.process.limits import peak_memory
 from qlib_shadow_runner.runs.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
 from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, code_is_known
 from qlib_shadow_runner.training.failure import training_error
@@ -23,17 +25,25 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.stages.outcome import StageContext
 
 
-def obtain_training(context: StageContext, computation: str) -> MlflowRun:
-    """Return the finished MLflow run of this computation; train only where no earlier one is usable."""
+def reuse_training(context: StageContext, computation: str) -> MlflowRun | None:
+    """Return the finished MLflow run of an earlier attempt or of an identical run, if one is usable."""
     mlruns = context.folder.path / MLRUNS
     # An attempt that was killed leaves unfinished MLflow runs.
     discard_broken(mlruns)
     settle(mlruns, RunStatus.KILLED)
-    return (
-        _earlier_attempts(context, computation)
-        or _identical_runs(context, computation)
-        or _train(context, computation)
-    )
+    return _earlier_attempts(context, computation) or _identical_runs(context, computation)
+
+
+def origin_of_training(context: StageContext) -> str | None:
+    """Return the run from which the training of this folder was taken over, if it was."""
+    trained = Trained.read(context.folder.path)
+    return trained.reused_from if trained else None
+
+
+def discard_training(context: StageContext, recorded: MlflowRun) -> None:
+    """Remove a training that was taken over, with its experiment, whose record is another run's too."""
+    shutil.rmtree(recorded.folder.parent)
+    Trained.discard(context.folder.path)
 
 
 def identical_run_of(context: StageContext, computation: str) -> IdenticalRun | None:
@@ -46,10 +56,10 @@ def identical_run_of(context: StageContext, computation: str) -> IdenticalRun | 
 def _earlier_attempts(context: StageContext, computation: str) -> MlflowRun | None:
     """Return the MLflow run that an earlier attempt of this stage finished, or None."""
     folder = context.folder.path
-    trained = Trained.read(folder)
-    if trained is None or trained.computation != computation:
-        return None
     try:
+        trained = Trained.read(folder)
+        if trained is None or trained.computation != computation:
+            return None
         recorded = trained.recorded_in(folder, context.stage_input.identity.run_id)
     except Unusable as why:
         print_error(f"warning: what an earlier attempt trained cannot be used: {why}. Training again.")
@@ -76,7 +86,8 @@ def _identical_runs(context: StageContext, computation: str) -> MlflowRun | None
     return recorded
 
 
-def _train(context: StageContext, computation: str) -> MlflowRun:
+def train(context: StageContext, computation: str) -> MlflowRun:
+    """Return the MLflow run of a training that is done now, from its checkpoints on."""
     folder = context.folder.path
     checkpoints = Checkpoints.of(folder, computation).home
     mlruns = folder / MLRUNS
@@ -99,6 +110,7 @@ def _train(context: StageContext, computation: str) -> MlflowRun:
     recorded = finished_run(mlruns, context.stage_input.identity.run_id)
     if recorded is None:
         raise StageError(Reason.OUTPUT_INCOMPLETE, f"qrun ended well but left no finished run in {mlruns}.")
+    context.folder.update_metadata(training_peak_memory_bytes=peak_memory().size)
     Trained.of(recorded, computation, features=features_of_last_attempt(checkpoints)).write(folder)
     fault_point(QrunPoint.TRAINED_RECORDED)
     return recorded

@@ -6,16 +6,20 @@ import contextlib
 import json
 import os
 import secrets
+import threading
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.errors import NotAnObjectError
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import NotAnObjectError, StageError
 from qlib_shadow_runner.storage.relative_names import UnsafeNameError
-from qlib_shadow_runner.storage.untrusted import DOCUMENT, FileKind, read_object
+from qlib_shadow_runner.storage.untrusted import DOCUMENT, FileKind, read_object, why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+WRITING: Final = threading.RLock()
+"""Held during each write: who holds it knows that this process is in no write, and begins none."""
 FENCES: Final[list[Callable[[], None]]] = []
 """Checks that run before each write; one raises when this process may write no more."""
 
@@ -32,8 +36,13 @@ def fenced(check: Callable[[], None]) -> Iterator[None]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write the file whole or not at all."""
-    for check in FENCES:
-        check()
+    with WRITING:
+        for check in FENCES:
+            check()
+        _write_and_rename(path, content)
+
+
+def _write_and_rename(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -77,6 +86,18 @@ def read_json_object_of_others(
         return read_json_object(path, root, kind)
     except OSError:
         return None
+
+
+def read_required_object(folder: Path, name: str, what: str) -> dict[str, object]:
+    """Return a document of a folder that the user has named, or refuse the folder: it is not `what`."""
+    try:
+        return read_object(folder, name)
+    except (FileNotFoundError, NotADirectoryError):
+        raise StageError(Reason.INVALID_SPEC, f"{folder} is not {what}: it holds no {name}") from None
+    except OSError as error:
+        raise StageError(
+            Reason.INVALID_SPEC, f"{folder} is not {what}: {why_unreadable(error, folder)}"
+        ) from error
 
 
 def sync_folder(path: Path) -> None:

@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import stat
 import threading
 import time
 from datetime import UTC, datetime
@@ -54,11 +55,15 @@ def seconds_unheld(path: Path, expiry: float) -> float | None:
     The expiry applies where locks may not reach, and is long enough for clocks that differ.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Another run may have put a FIFO there, or a link.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        age = max(0.0, time.time() - os.fstat(descriptor).st_mtime)
+        status = os.fstat(descriptor)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            return None
+        age = max(0.0, time.time() - status.st_mtime)
         is_free = lock(descriptor, fcntl.LOCK_SH)  # shared, so that two that look do not see each other
     finally:
         os.close(descriptor)

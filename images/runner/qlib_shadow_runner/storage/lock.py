@@ -29,6 +29,7 @@ from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import read_json_object, write_atomically
 from qlib_shadow_runner.storage.mounts import is_local
+from qlib_shadow_runner.storage.untrusted import open_for_writing
 from qlib_shadow_runner.storage.volume import make_folder
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def locked(canonical: Path, options: WaitOptions | None = None) -> Iterator[Call
     waiter = _Waiter(canonical, options or WaitOptions())
     path = canonical.with_name(f".{canonical.name}.lock")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+        descriptor = open_for_writing(path, os.O_RDWR)
     except OSError as error:
         raise from_os_error(error) from error
     try:

@@ -25,7 +25,7 @@ def filesystem_type(folder: Path) -> str | None:
         table = MOUNTINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    real = folder.resolve()
+    real = Path(os.path.realpath(folder))
     best: tuple[int, str] | None = None
     for line in table.splitlines():
         mount, _, rest = line.partition(" - ")

@@ -38,6 +38,15 @@ def name_before_removal(path: Path) -> str | None:
     return found[1] if found and path.is_dir() and not path.is_symlink() else None
 
 
+def discard(path: Path) -> None:
+    """Remove whatever lies at a path, of a link the link itself; what cannot be removed now is left."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def delete(removed_path: Path) -> None:
     """Delete a folder that was moved aside; another process may be deleting it too."""
     try:

@@ -13,6 +13,7 @@ The root is named by the user or by this process, and may be reached through lin
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -25,7 +26,7 @@ from qlib_shadow_runner.storage.relative_names import parts_of
 from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -46,7 +47,7 @@ LISTING: Final = FileKind("listing of files", 16 * MIB)
 """100 bytes for each file of a training, or each instrument of a matrix."""
 RECORD: Final = FileKind("MLflow record", 64 * KIB)
 """meta.yaml: a dozen lines."""
-TEXT: Final = FileKind("text file", 4 * MIB)
+TEXT: Final = FileKind("text file", 16 * MIB)
 """Workflows and templates, which a ConfigMap of 1 MiB can hold; calendars, instruments, summaries."""
 PAGE: Final = FileKind("page", 128 * MIB)
 """report.html: a few megabytes of charts."""
@@ -54,15 +55,16 @@ LOG: Final = FileKind("log", 4 * GIB)
 """Read in pieces, so that only time limits it."""
 TABLE: Final = FileKind("table", 4 * GIB)
 """Signals, predictions, the catalog: a day of 5,000 instruments is 100 KB, so this is 40,000 days."""
-MODEL: Final = FileKind("model", 4 * GIB)
-"""The text or the pickle of a trained model."""
+ARTIFACT: Final = FileKind("file of a training", 16 * GIB)
+"""Hashed or copied in pieces; all files of one training together have no more."""
 PRICES: Final = FileKind("file of one instrument", 64 * MIB)
 """4 bytes a bar: 64 MiB are 100 years of minutes."""
 MATRIX: Final = FileKind("matrix", 1024 * GIB)
 """Mapped or hashed in pieces; never read into memory."""
 
 FOLDER_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+CAREFUL: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+FILE_FLAGS: Final = os.O_RDONLY | CAREFUL
 CHUNK: Final = MIB
 SPECIAL: Final[Sequence[tuple[Callable[[int], bool], str]]] = (
     (stat.S_ISREG, "file"),
@@ -127,6 +129,18 @@ def read_object(root: Path, name: str, kind: FileKind = DOCUMENT) -> dict[str, o
     return document
 
 
+def missing_texts(root: Path, name: str, texts: Iterable[str]) -> list[str]:
+    """Return those of some texts that a log does not hold; it is read in pieces, since it may be long."""
+    left = {text: text.encode() for text in texts}
+    overlap = max(map(len, left.values()), default=0)
+    piece = b""
+    with open_file(root, name, LOG) as stream:
+        while left and (data := stream.read(CHUNK)):
+            piece = piece[max(0, len(piece) - overlap) :] + data
+            left = {text: found for text, found in left.items() if found not in piece}
+    return list(left)
+
+
 def status_of(root: Path, name: str) -> os.stat_result:
     """Return the status of what lies below a root, of a link itself and not of its target."""
     *folders, last = parts_of(name)
@@ -142,6 +156,41 @@ def is_file(root: Path, name: str) -> bool:
         return False
 
 
+def copy_file(root: Path, name: str, kind: FileKind, target: Path) -> None:
+    """Copy a file below a root, with the bytes that it has now, not those that are added meanwhile."""
+    with open_file(root, name, kind) as stream, target.open("xb") as copy:
+        left = os.fstat(stream.fileno()).st_size
+        while data := stream.read(min(CHUNK, left)):
+            copy.write(data)
+            left -= len(data)
+
+
+def open_for_writing(path: Path, flags: int, mode: int = 0o664) -> int:
+    """Return the descriptor of a file in which this process writes; it is created where there is none.
+
+    What another has put there, a link or a FIFO, is refused as when it is read.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | CAREFUL, mode)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise DamagedFileError(path, f"is a {_what(path.lstat())}, where a file is expected") from None
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise DamagedFileError(path, f"is a {_what(status)}, where a file is expected")
+    return descriptor
+
+
+def is_folder(root: Path, name: str) -> bool:
+    """Return whether a folder lies below a root under this name, not a link to one."""
+    try:
+        return stat.S_ISDIR(status_of(root, name).st_mode)
+    except OSError:
+        return False
+
+
 def names_in(root: Path, name: str = "") -> list[str]:
     """Return the sorted names in a folder below a root, or in the root; see `open_file`."""
     folders = parts_of(name) if name else ()
@@ -153,11 +202,17 @@ def names_in(root: Path, name: str = "") -> list[str]:
             os.close(readable)
 
 
-def why_unreadable(error: OSError) -> str:
-    """Return a sentence's part for an error of this module: what it is about, and what is wrong."""
+def why_unreadable(error: OSError, root: Path | None = None) -> str:
+    """Return in words which file cannot be read, by its path below the root if there is one, and why."""
+    path = str(error.path if isinstance(error, DamagedFileError) else error.filename)
+    return f"{path.removeprefix(f'{root}/') if root else path} {fault_of(error)}"
+
+
+def fault_of(error: OSError) -> str:
+    """Return what is wrong with the file of an error."""
     if isinstance(error, DamagedFileError):
-        return str(error)
-    return f"{error.filename} cannot be read ({error.strerror})"
+        return error.fault
+    return "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
 
 
 @contextlib.contextmanager

@@ -22,11 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
+from qlib_shadow_runner.errors import DamagedFileError
 from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.runs.result import now
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_atomically
-from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in
+from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in, unlisted_file
+from qlib_shadow_runner.storage.removal import discard
+from qlib_shadow_runner.storage.untrusted import LISTING
+from qlib_shadow_runner.storage.volume import make_own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,11 +98,12 @@ class Checkpoints:
     @classmethod
     def of(cls, folder: Path, computation: str) -> Self:
         """Return a run's checkpoints of this computation, and remove those of any other."""
+        make_own_folder(folder / HOME)
         home = folder / HOME / computation
-        for other in (folder / HOME).glob("*"):
+        for other in (folder / HOME).iterdir():
             if other != home:
-                shutil.rmtree(other, ignore_errors=True)
-        home.mkdir(parents=True, exist_ok=True)
+                discard(other)
+        make_own_folder(home)
         return cls(home)
 
     @classmethod
@@ -110,28 +115,33 @@ class Checkpoints:
     def begin(self, step: TrainingStep) -> CheckpointDraft:
         """Return an empty draft; the old listing goes first, so that half of its files count as none."""
         draft = CheckpointDraft(step, self.home / step, self._listing(step))
-        draft.listing.unlink(missing_ok=True)
-        shutil.rmtree(draft.folder, ignore_errors=True)
+        discard(draft.listing)
+        discard(draft.folder)
         draft.folder.mkdir()
         return draft
 
     def find(self, step: TrainingStep) -> Checkpoint | None:
         """Return the checkpoint of an earlier attempt, if every byte is still what was written."""
-        listing = read_json_object(self._listing(step))
+        try:
+            listing = read_json_object(self._listing(step), kind=LISTING)
+        except DamagedFileError as error:
+            _warn_unusable(step, str(error))
+            return None
         if listing is None:
             return None
-        fault = first_fault(self.home / step, listed_in(listing))
-        details = listing.get("details")
+        files, folder, details = listed_in(listing), self.home / step, listing.get("details")
+        fault = first_fault(folder, files) or unlisted_file(folder, files)  # the whole folder is restored
         if fault or not isinstance(details, dict):
-            print_error(
-                f"warning: the checkpoint of the {step} cannot be used: {fault or 'its listing is damaged'}. "
-                "The step is done again."
-            )
+            _warn_unusable(step, fault or "its listing is damaged")
             return None
         return Checkpoint(self.home / step, details, str(listing.get("kept_at")))
 
     def _listing(self, step: TrainingStep) -> Path:
         return self.home / f"{step}.json"
+
+
+def _warn_unusable(step: TrainingStep, fault: str) -> None:
+    print_error(f"warning: the checkpoint of the {step} cannot be used: {fault}. The step is done again.")
 
 
 def clear(folder: Path) -> None:

@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import MLRUNS, RESULTS
+from qlib_shadow_runner.contract.spec import run_id_fault
+from qlib_shadow_runner.errors import DamagedFileError
 from qlib_shadow_runner.runs.mlruns import META, MlflowRun, finished_run
-from qlib_shadow_runner.storage.files import read_json_object, write_json
+from qlib_shadow_runner.storage.files import read_json_object, read_json_object_of_others, write_json
 from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in
+from qlib_shadow_runner.storage.untrusted import LISTING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,11 +59,16 @@ class Trained:
 
     @classmethod
     def read(cls, folder: Path) -> Trained | None:
-        """Return the record in a run folder, if there is one."""
-        found = read_json_object(folder / RESULTS / TRAINED_FILE) or {}
+        """Return the record in a run folder, if there is one; raise where it can be no record of a run."""
+        try:
+            found = read_json_object(folder / RESULTS / TRAINED_FILE, folder, LISTING) or {}
+        except DamagedFileError as error:
+            raise Unusable(str(error)) from error
         if not isinstance(found.get("files"), dict):
             return None
         source, features = found.get("reused_from"), found.get("features")
+        if source is not None and run_id_fault(str(source)) is not None:
+            raise Unusable(f"{folder / RESULTS / TRAINED_FILE} names no run in reused_from")
         return cls(
             str(found.get("computation")),
             str(found.get("mlflow_run_id")),
@@ -72,6 +80,11 @@ class Trained:
     def write(self, folder: Path) -> None:
         """Write the record into a run folder."""
         write_json(folder / RESULTS / TRAINED_FILE, asdict(self))
+
+    @staticmethod
+    def discard(folder: Path) -> None:
+        """Remove the record from a run folder."""
+        (folder / RESULTS / TRAINED_FILE).unlink(missing_ok=True)
 
     def recorded_in(self, folder: Path, experiment: str) -> MlflowRun:
         """Return the MLflow run, every byte as it was written, or raise with what is wrong."""
@@ -101,6 +114,6 @@ def report_path(home: Path, attempt: int) -> Path:
 def features_of_last_attempt(home: Path) -> dict[str, object] | None:
     """Return what the last attempt that computed or found features wrote, and which attempt that was."""
     paths = (path for path in home.glob("features-*.json") if REPORT.fullmatch(path.name))
-    reports = {int(path.stem.rpartition("-")[2]): path for path in paths}
-    found = ((attempt, read_json_object(reports[attempt])) for attempt in sorted(reports, reverse=True))
+    attempts = sorted({int(path.stem.rpartition("-")[2]) for path in paths}, reverse=True)
+    found = ((attempt, read_json_object_of_others(report_path(home, attempt))) for attempt in attempts)
     return next(({**report, "attempt": attempt} for attempt, report in found if report), None)

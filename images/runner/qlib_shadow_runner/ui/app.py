@@ -27,7 +27,7 @@ from qlib_shadow_runner.ui.comparer import Comparer
 from qlib_shadow_runner.ui.details import details
 from qlib_shadow_runner.ui.pages import page
 from qlib_shadow_runner.ui.resources import ListedResources, join
-from qlib_shadow_runner.ui.run_files import LOGS, content, open_file, read_log, shown_files
+from qlib_shadow_runner.ui.run_files import LOGS, content, open_shown, read_log, shown_files
 from qlib_shadow_runner.ui.run_table import PAGE_ROWS, RUNNING, SORTABLE, RunFilter, RunTable
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Pages:
     def log(self, request: Request) -> Response:
         """Return the page with the end of a log, which the script then follows."""
         run, name = self._run(request), self._log(request)
-        part = read_log(run.folder / LOGS[name], None)
+        part = read_log(run.folder, LOGS[name], None)
         others = [log for log in LOGS if log != name]
         return HTMLResponse(
             page("log.html.j2", run=details(run, _now()), log=name, others=others, part=part, file=LOGS[name])
@@ -161,7 +161,7 @@ class Pages:
         begin = _number(request.path_params["begin"])
         if begin is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "a log is read from a byte on, such as from/0")
-        part = read_log(run.folder / LOGS[name], begin)
+        part = read_log(run.folder, LOGS[name], begin)
         return JSONResponse({"text": in_lines(part.text), "next": part.next, "ended": run.ended})
 
     def followup(self, request: Request) -> Response:
@@ -221,30 +221,29 @@ class Pages:
     @staticmethod
     def _file(run: ListedRun, name: str, kind: str, policy: str) -> Response:
         missing = f'the run {run.run_id} has no file "{name}"'
-        return FileAnswer(run.folder / name, kind, policy, missing)
+        return FileAnswer(run.folder, name, kind, policy, missing)
 
 
 class FileAnswer(Response):
     """A file that is opened when it is sent, and closed when it is sent or the client disconnects."""
 
-    def __init__(self, path: Path, kind: str, policy: str, missing: str) -> None:
-        self.path = path
+    def __init__(self, folder: Path, name: str, kind: str, policy: str, missing: str) -> None:
+        self.folder = folder
+        self.name = name
         self.kind = kind
         self.policy = policy
         self.missing = missing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file."""
-        opened = await run_in_threadpool(open_file, self.path)
-        if opened is None:
+        stream = await run_in_threadpool(open_shown, self.folder, self.name)
+        if stream is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, self.missing)
-        descriptor, size = opened
-        try:
+        with stream:
+            size = os.fstat(stream.fileno()).st_size
             headers = {"Content-Security-Policy": self.policy, "Content-Length": str(size)}
-            answer = StreamingResponse(content(descriptor, size), media_type=self.kind, headers=headers)
+            answer = StreamingResponse(content(stream.fileno(), size), media_type=self.kind, headers=headers)
             await answer(scope, receive, send)
-        finally:
-            os.close(descriptor)
 
 
 def static(request: Request) -> Response:

@@ -25,7 +25,7 @@ FIGURES: Final = (
     ("Rank IC", "rankIc", "figure"),
     ("Excess return a year", "annualizedReturn", "percent"),
     ("Information ratio", "informationRatio", "figure"),
-    ("Max drawdown", "maxDrawdown", "percent"),
+    ("Drawdown of summed excess returns", "maxDrawdown", "percent"),
 )
 """The most important figures: Qlib's, of the return in excess of the benchmark, with cost."""
 WITHOUT_COST: Final = "WithoutCost"
@@ -85,6 +85,7 @@ class CheckLine:
     count: int | None
     finds: str
     examples: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,6 @@ class Details:
     dataset: Mapping[str, object]
     checks: Sequence[CheckLine]
     quality: str
-    hint: str
     notes: Sequence[str]
     caveats: Sequence[str]
     identity: Mapping[str, Mapping[str, str]]
@@ -126,13 +126,15 @@ def details(run: ListedRun, now: datetime) -> Details:
     return Details(
         run_id=run.run_id,
         status=run.status,
-        message=next((stage.message for stage in reversed(stages) if stage.message), ""),
+        message=run.damage or next((stage.message for stage in reversed(stages) if stage.message), ""),
         stages=stages,
         tiles=[_tile(run, *one) for one in FIGURES],
         dataset=_dataset(metadata),
-        checks=[line for check in _list(quality.get("checks")) if (line := _check(_mapping(check)))],
+        checks=[
+            *(line for check in _list(quality.get("checks")) if (line := _check(_mapping(check)))),
+            *(line for record in _list(quality.get("waived")) if (line := _waived(_mapping(record)))),
+        ],
         quality=text(quality.get("overall_state")) or "",
-        hint=text(quality.get("action_hint")) or "",
         notes=_texts(metadata.get("dataset_notes")),
         caveats=_texts(metadata.get("caveats")),
         identity={
@@ -180,6 +182,7 @@ def _dataset(metadata: Mapping[str, object]) -> dict[str, object]:
         "trading days": metadata.get("dataset_days"),
         "instruments": metadata.get("dataset_instruments"),
         "source": metadata.get("dataset_source"),
+        "prices read in place from": metadata.get("dataset_prices_read_from"),
         "path": metadata.get("dataset_path"),
         "version": metadata.get("dataset_resolved_path"),
         "fingerprint": metadata.get("dataset_fingerprint"),
@@ -198,7 +201,17 @@ def _check(check: Mapping[str, Any]) -> CheckLine | None:
         whole(check.get("count")),
         rule.finds if rule else "",
         ", ".join(_texts(check.get("examples"))),
+        text(check.get("hint")) or "",
     )
+
+
+def _waived(record: Mapping[str, Any]) -> CheckLine | None:
+    """Return a waiver of the spec as a line beside the checks."""
+    name = text(record.get("finding"))
+    if not name:
+        return None
+    place = " ".join(filter(None, (text(record.get("instrument")), text(record.get("day")))))
+    return CheckLine(name, "waived", whole(record.get("count")), text(record.get("why")) or "", place, "")
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -8,11 +8,14 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import RESULTS, STDERR_FILE, STDOUT_FILE
+from qlib_shadow_runner.contract import RESULTS, STDERR_FILE, STDOUT_FILE, TABLES
+from qlib_shadow_runner.storage.relative_names import UnsafeNameError
+from qlib_shadow_runner.storage.untrusted import ARTIFACT, names_in, open_file, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 LOGS: Final = {"stdout": STDOUT_FILE, "stderr": STDERR_FILE}
 """The logs by their names in addresses."""
@@ -51,35 +54,30 @@ class LogPart:
 
 
 def shown_files(folder: Path) -> list[ShownFile]:
-    """Return the files in the run folder and the results of its stages; no other folders, nothing hidden."""
-    return [*_regular(folder, ""), *_regular(folder / RESULTS, f"{RESULTS}/")]
+    """Return the files in the run folder, its tables and the results of its stages; nothing hidden."""
+    return [file for part in ("", f"{TABLES}/", f"{RESULTS}/") for file in _regular(folder, part)]
 
 
 def _regular(folder: Path, prefix: str) -> Iterator[ShownFile]:
     try:
-        paths = [] if folder.is_symlink() or not folder.is_dir() else sorted(folder.iterdir())
-    except OSError:  # this user may not read it
+        names = names_in(folder, prefix.rstrip("/"))
+    except OSError:  # this user may not read it, or it is no folder
         return
-    for path in paths:
+    for name in names:
         try:
-            status = path.lstat()
-        except OSError:  # the run has just removed it
+            status = status_of(folder, prefix + name)
+        except (OSError, UnsafeNameError):  # the run has just removed it, or no page could link to it
             continue
-        if stat.S_ISREG(status.st_mode) and not path.name.startswith("."):
-            yield ShownFile(prefix + path.name, status.st_size)
+        if stat.S_ISREG(status.st_mode) and not name.startswith("."):
+            yield ShownFile(prefix + name, status.st_size)
 
 
-def open_file(path: Path) -> tuple[int, int] | None:
-    """Return a descriptor and the size of a regular file; None for anything else."""
+def open_shown(folder: Path, name: str) -> BinaryIO | None:
+    """Return a file of a run, opened; None for anything but a regular file in it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+        return open_file(folder.parent, f"{folder.name}/{name}", ARTIFACT)
+    except (OSError, UnsafeNameError):
         return None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        return None
-    return descriptor, status.st_size
 
 
 def content(descriptor: int, size: int) -> Iterator[bytes]:
@@ -89,20 +87,19 @@ def content(descriptor: int, size: int) -> Iterator[bytes]:
         yield data
 
 
-def read_log(path: Path, begin: int | None) -> LogPart:
+def read_log(folder: Path, name: str, begin: int | None) -> LogPart:
     """Return a log from a position on: without one its end, and its start if it is now shorter than that."""
-    opened = open_file(path)
-    if opened is None:
+    stream = open_shown(folder, name)
+    if stream is None:
         return LogPart("", 0)
-    descriptor, size = opened
-    try:
+    with stream:
+        descriptor = stream.fileno()
+        size = os.fstat(descriptor).st_size
         if begin is None:
             begin = _line_start(descriptor, max(0, size - LOG_END))
         elif begin > size:
             begin = 0
         data = os.pread(descriptor, CHUNK, begin)
-    finally:
-        os.close(descriptor)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     text = decoder.decode(data)
     return LogPart(text, begin + len(data) - len(decoder.getstate()[0]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import stat
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import (
@@ -14,6 +16,7 @@ from qlib_shadow_runner.contract import (
     STDERR_FILE,
     STDOUT_FILE,
     SUMMARY_FILE,
+    TABLES,
     WORKFLOW_FILE,
     ExitCode,
     Metrics,
@@ -21,6 +24,8 @@ from qlib_shadow_runner.contract import (
 from qlib_shadow_runner.contract.stages import STAGES
 from qlib_shadow_runner.guard.layers import AUDIT_HOOK
 from qlib_shadow_runner.runs.mlruns import RunStatus
+from qlib_shadow_runner.storage.listed_files import sha256_of_stream
+from qlib_shadow_runner.storage.untrusted import PAGE, missing_texts, open_file, read_text, status_of
 from qlib_shadow_runner.verify.signals_check import check_signals
 
 if TYPE_CHECKING:
@@ -46,11 +51,11 @@ class BrokenPromise(Exception):  # noqa: N818 - it is a finding
 def files_are_there(evidence: Evidence) -> str:
     """Check that every promised file exists and is not empty."""
     missing = [name for name in REQUIRED_FILES if not _has_content(evidence, name)]
-    if not any((evidence.folder / MLRUNS).glob("*/*/meta.yaml")):
+    if not evidence.runs:
         missing.append(f"{MLRUNS}/")
     if missing:
         raise BrokenPromise(f"missing or empty: {', '.join(missing)}")
-    if not evidence.signals_path.stat().st_size:
+    if not _has_content(evidence, evidence.signals_path.name):
         raise BrokenPromise(f"{evidence.signals_path.name} is empty")
     return f"{len(REQUIRED_FILES) + 1} files and {MLRUNS}/"
 
@@ -117,11 +122,37 @@ def recorder_is_finished(evidence: Evidence) -> str:
     return f"MLflow run {evidence.recorded.run_id[:12]}…"
 
 
+def tables_are_unchanged(evidence: Evidence) -> str:
+    """Check that the tables are those that the run wrote."""
+    found = evidence.tables
+    for name, fault in found.faults.items():
+        if name == TABLES or name.startswith(f"{TABLES}/"):
+            raise BrokenPromise(f"{name} {fault}")
+    return f"{len(found.found)} tables"
+
+
+def recorder_gives_the_tables(evidence: Evidence) -> str:
+    """Check that the tables are what the recorder's pickles hold, which a closed child reads again."""
+    from qlib_shadow_runner.pickles.files import RECORDED_IN  # noqa: PLC0415
+    from qlib_shadow_runner.tables.conversion import convert  # noqa: PLC0415 - Arrow only when needed
+    from qlib_shadow_runner.tables.files import first_difference  # noqa: PLC0415
+
+    again = convert(evidence.folder, evidence.recorded.artifacts)
+    name = first_difference(evidence.tables, again)
+    if name is not None:
+        file = RECORDED_IN[name]
+        if name not in evidence.tables.found:
+            raise BrokenPromise(f"there is no table {name} with which {file} could be compared")
+        fault = again.faults.get(file, f"does not hold what is in the table {name}")
+        raise BrokenPromise(f"{file} {fault}")
+    return f"{len(again.found)} tables, converted again"
+
+
 def metrics_are_recomputed(evidence: Evidence) -> str:
-    """Check that metrics.json and the stage's result have the figures of the recorder's pickles."""
+    """Check that metrics.json and the stage's result have the figures of the run's tables."""
     from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
 
-    expected: Mapping[str, object] = dict(compute_metrics(evidence.recorded.artifacts))
+    expected: Mapping[str, object] = dict(compute_metrics(evidence.tables))
     _compare_metrics(METRICS_FILE, evidence.metrics, expected)
     for stage in evidence.stages:
         if "metrics" in STAGES[stage].leaves:
@@ -156,12 +187,12 @@ def summary_is_current(evidence: Evidence) -> str:
 
     expected = render_summary(
         evidence.metadata,
-        compute_metrics(evidence.recorded.artifacts),
+        compute_metrics(evidence.tables),
         evidence.figures,
         evidence.signals[0],
         evidence.signals_path.name,
     )
-    if (evidence.folder / SUMMARY_FILE).read_text(encoding="utf-8") != expected:
+    if read_text(evidence.folder, SUMMARY_FILE) != expected:
         raise BrokenPromise(f"{SUMMARY_FILE} does not say what the run's files say")
     return SUMMARY_FILE
 
@@ -169,10 +200,9 @@ def summary_is_current(evidence: Evidence) -> str:
 def logs_are_complete(evidence: Evidence) -> str:
     """Check that both logs cover every stage."""
     for name in (STDOUT_FILE, STDERR_FILE):
-        log = (evidence.folder / name).read_text(encoding="utf-8", errors="replace")
-        for stage in evidence.stages:
-            if f" stage {stage} attempt " not in log:
-                raise BrokenPromise(f"{name} says nothing of the stage {stage}")
+        headers = {f" stage {stage} attempt ": stage for stage in evidence.stages}
+        for header in missing_texts(evidence.folder, name, headers):
+            raise BrokenPromise(f"{name} says nothing of the stage {headers[header]}")
     return f"{STDOUT_FILE}, {STDERR_FILE}"
 
 
@@ -182,7 +212,7 @@ def network_was_closed(evidence: Evidence) -> str:
     if not isinstance(layers, list) or AUDIT_HOOK not in layers:
         raise BrokenPromise(f"{METADATA_FILE} does not say what kept the training from the network")
     named = ", ".join(map(str, layers))
-    if f"network closed by {named}\n" not in (evidence.folder / STDOUT_FILE).read_text(errors="replace"):
+    if missing_texts(evidence.folder, STDOUT_FILE, [f"network closed by {named}\n"]):
         raise BrokenPromise(
             f"{METADATA_FILE} says that the network was closed by {named}; {STDOUT_FILE} does not"
         )
@@ -199,18 +229,17 @@ def signals_are_ranked(evidence: Evidence) -> str:
 
 def report_is_the_one(evidence: Evidence) -> str:
     """Check that report.html is the one of this run; a run without one says why."""
-    path, digest = evidence.folder / REPORT_FILE, evidence.metadata.get("report_sha256")
-    if digest is None and not path.exists():
+    digest = evidence.metadata.get("report_sha256")
+    if digest is None and not os.path.lexists(evidence.folder / REPORT_FILE):
         return f"none: {evidence.metadata.get('report_fault') or 'the run is older than reports'}"
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with open_file(evidence.folder, REPORT_FILE, PAGE) as stream:
+        found = sha256_of_stream(stream)
     if found != digest:
         raise BrokenPromise(f"{REPORT_FILE} hashes to {found[:12]}…, not to what {METADATA_FILE} says")
     return f"sha256 {found[:12]}…"
 
 
 REPORT_CHECK: Final = "report"
-AT_THE_END: Final = frozenset({"metadata", "stages", "metrics", "identity", "network"})
-"""Checks of what a run writes last: the report is made before that and cannot show them."""
 CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "files": files_are_there,
     "metadata": metadata_is_complete,
@@ -219,6 +248,8 @@ CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "configuration hash": configuration_hash_holds,
     "dataset": dataset_is_unchanged,
     "recorder": recorder_is_finished,
+    "tables": tables_are_unchanged,
+    "conversion": recorder_gives_the_tables,
     "signals": signals_are_ranked,
     "metrics": metrics_are_recomputed,
     "summary": summary_is_current,
@@ -231,8 +262,11 @@ CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
 
 
 def _has_content(evidence: Evidence, name: str) -> bool:
-    path = evidence.folder / name
-    return path.is_file() and path.stat().st_size > 0
+    try:
+        status = status_of(evidence.folder, name)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def _compare_metrics(name: str, document: object, expected: Mapping[str, object]) -> None:
@@ -244,4 +278,4 @@ def _compare_metrics(name: str, document: object, expected: Mapping[str, object]
             continue
         both = isinstance(found, int | float) and isinstance(true, int | float)
         if not both or not math.isclose(found, true, rel_tol=TOLERANCE, abs_tol=TOLERANCE):  # type: ignore[arg-type]
-            raise BrokenPromise(f"{name} says {key} {found}; the recorder's pickles give {true}")
+            raise BrokenPromise(f"{name} says {key} {found}; its tables give {true}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import (
@@ -19,11 +17,16 @@ from qlib_shadow_runner.contract import (
 )
 from qlib_shadow_runner.contract.stages import recorded_stages
 from qlib_shadow_runner.runs.mlruns import MlflowRun, recorded_runs
+from qlib_shadow_runner.storage.untrusted import TEXT, names_in, read_file, read_object
+from qlib_shadow_runner.storage.volume import Volume, real_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
+    from qlib_shadow_runner.tables.layout import Tables
     from qlib_shadow_runner.workflow.parsed import Workflow
 
 
@@ -34,7 +37,7 @@ class Evidence:
     folder: Path
     mount: Path | None = None
     material: ReportMaterial | None = None
-    """The recorder's outputs, if they are already read, which takes a second or two."""
+    """The run's tables as series, if they are already read."""
 
     @cached_property
     def metadata(self) -> dict[str, object]:
@@ -58,7 +61,7 @@ class Evidence:
     @cached_property
     def workflow_bytes(self) -> bytes:
         """Return the bytes of workflow.yaml."""
-        return (self.folder / WORKFLOW_FILE).read_bytes()
+        return read_file(self.folder, WORKFLOW_FILE, TEXT)
 
     @cached_property
     def workflow(self) -> Workflow:
@@ -70,12 +73,11 @@ class Evidence:
     @cached_property
     def signals_path(self) -> Path:
         """Return the file of signals, Parquet or CSV."""
-        found = sorted(
-            path for path in self.folder.glob(f"{SIGNALS_STEM}.*") if path.suffix in (".parquet", ".csv")
-        )
+        names = [f"{SIGNALS_STEM}{suffix}" for suffix in (".parquet", ".csv")]
+        found = [name for name in names_in(self.folder) if name in names]
         if len(found) != 1:
             raise FileNotFoundError(f"{len(found)} files named {SIGNALS_STEM}.*, where one is expected")
-        return found[0]
+        return self.folder / found[0]
 
     @cached_property
     def signals(self) -> tuple[pd.DataFrame, dict[str, object] | None]:
@@ -99,30 +101,31 @@ class Evidence:
         return found[0]
 
     @cached_property
+    def tables(self) -> Tables:
+        """Return the run's tables, as far as they are what the run wrote."""
+        from qlib_shadow_runner.tables.files import read_tables  # noqa: PLC0415 - Arrow only when needed
+
+        return self.material.outputs.tables if self.material else read_tables(self.folder, self.metadata)
+
+    @cached_property
     def figures(self) -> ReportFigures:
-        """Return the report's figures, computed from the recorder's pickles."""
+        """Return the report's figures, computed from the run's tables."""
         from qlib_shadow_runner.analysis.facts import RunFacts  # noqa: PLC0415 - pandas only when needed
         from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415
         from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
-        artifacts = self.recorded.artifacts
-        known = self.material is not None and self.material.outputs.artifacts == artifacts
-        material = self.material if known else ReportMaterial(Outputs(artifacts), RunFacts.of(self.metadata))
-        assert material is not None, "it is known or made"
+        material = self.material or ReportMaterial(Outputs(self.tables), RunFacts.of(self.metadata))
         return material.figures
 
     @cached_property
     def dataset(self) -> Path:
         """Return the dataset version's folder: below --data, else beside the artifacts."""
-        inside = PurePosixPath(str(self.metadata["dataset_resolved_path"]))
-        home = self.mount or self.folder.resolve().parents[len(ARTIFACTS.parts)]
-        found = home.joinpath(*inside.parts[2:])
+        volume = Volume(self.mount or real_path(self.folder).parents[len(ARTIFACTS.parts)])
+        found = volume.locate(str(self.metadata["dataset_resolved_path"]))
+        volume.name(real_path(found))  # refuses a link out of the volume
         if not found.is_dir():
             raise FileNotFoundError(f"there is no {found}; say where the volume is with --data")
         return found
 
     def _object(self, name: str) -> dict[str, object]:
-        document = json.loads((self.folder / name).read_bytes())
-        if not isinstance(document, dict):
-            raise TypeError(f"{name} is not a JSON object")
-        return document
+        return read_object(self.folder, name)

@@ -23,7 +23,7 @@ def check_signals(evidence: Evidence) -> tuple[str | None, str]:
         return "it has no rows", "no rows"
     last = f"{table['date'].max():%Y-%m-%d}"
     # A table that equals the ranked predictions has no other fault; looking for one takes as long again.
-    same = table.equals(rank_signals(evidence.recorded.artifacts))
+    same = table.equals(rank_signals(evidence.tables))
     fault = None if same else _own_fault(table)
     fault = fault or _other_end(last, evidence) or _strangers(table, evidence)
     if fault is None and not same:

@@ -18,6 +18,7 @@ ClassPath = tuple[str, str]
 
 PLUGINS: Final = "qlib_shadow_runner.plugins"
 MODEL: Final = f"{PLUGINS}.lightgbm"
+ENSEMBLE: Final = f"{PLUGINS}.double_ensemble"
 HANDLERS: Final = f"{PLUGINS}.handlers"
 LOADER: Final = f"{PLUGINS}.loader"
 PROCESSORS: Final = f"{PLUGINS}.processors"
@@ -36,6 +37,7 @@ ON_ARRAYS: Final[Mapping[str, tuple[str, ...]]] = {
 """Classes of the engine `fast`: Qlib's class of the same name on arrays, with the same bits."""
 WITH_CHECKPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     MODEL: ("LGBModel",),
+    ENSEMBLE: ("DEnsembleModel",),
     HANDLERS: ("QlibAlpha158",),
     RECORDS: ("SignalRecord", "SigAnaRecord", "PortAnaRecord"),
 }
@@ -45,6 +47,15 @@ USED_BY_HANDLERS: Final[Mapping[str, tuple[str, ...]]] = {
     PROCESSORS: ("CSZScoreNorm", "ProcessInf"),
 }
 """Classes that the handlers on arrays put in the place of Qlib's, which a workflow names."""
+INSTEAD_OF: Final[Mapping[ClassPath, ClassPath]] = {
+    ("qlib.contrib.model.gbdt", "LGBModel"): (MODEL, "LGBModel"),
+    ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): (ENSEMBLE, "DEnsembleModel"),
+    **{
+        ("qlib.workflow.record_temp", name): (RECORDS, name)
+        for name in ("SignalRecord", "SigAnaRecord", "PortAnaRecord")
+    },
+}
+"""Qlib's classes that a workflow may not name, and those of ours that it names instead."""
 QLIBS: Final = {LOADER: "qlib.data.dataset.loader", PROCESSORS: "qlib.data.dataset.processor"}
 """Qlib's modules with the classes of the same names."""
 
@@ -91,6 +102,8 @@ def advice_for(path: ClassPath) -> str | None:
             f"{gone or 'which a workflow does not name'}; write {_written((QLIBS[new[0]], new[1]))}, "
             f"which the handlers of {HANDLERS} replace by {'.'.join(new)}"
         )
+    if path in INSTEAD_OF:
+        return f"in whose place a shadow run takes a class of its own; write {_written(INSTEAD_OF[path])}"
     return f"{gone}; write {_written(new)} instead" if gone else None
 
 

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean, ended, in_words
-from qlib_shadow_runner.workflow.read_yaml import LARGEST
+from qlib_shadow_runner.workflow.bounded_yaml import LARGEST
 from qlib_shadow_runner.workflow.templates import SECTIONS
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
 from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS
 from qlib_shadow_runner.workflow.allowed.models import MODELS
+from qlib_shadow_runner.workflow.combinations import check_combinations
 from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import TEXT, Keys, Listed, exactly
 
@@ -56,6 +57,7 @@ def vet(workflow: Workflow) -> None:
     """Refuse a workflow that names anything that is not allowed."""
     WORKFLOW.check(workflow.document, "workflow")
     _check_order(workflow.document["task"]["record"])
+    check_combinations(workflow)
 
 
 def _check_order(records: list[dict[str, object]]) -> None:

@@ -14,6 +14,7 @@ from qlib_shadow_runner.analysis.doubts import find_doubts
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.frozen import Frozen
 from qlib_shadow_runner.analysis.outputs import Rounds
+from qlib_shadow_runner.analysis.positions import Holding
 from qlib_shadow_runner.analysis.ties import Ties
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def held(
     return [
         (
             START + timedelta(days=day),
-            {name: (row[day], share) for name, row in prices.items() if row[day] is not None},
+            {name: Holding(price, share) for name, row in prices.items() if (price := row[day]) is not None},
         )
         for day in range(days)
     ]

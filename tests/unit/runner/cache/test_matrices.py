@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.unit.runner.special_files import replace as put
 
 from qlib_shadow_runner.cache import content
 from qlib_shadow_runner.cache import store as store_module
@@ -99,8 +100,8 @@ def test_entry_published_during_search_stays(store: MatrixStore, monkeypatch: py
     """There was no entry when the search began, and there is a complete one afterwards."""
     drafts = [make(store)]
 
-    def look(path: Path) -> dict[str, object] | None:
-        found = read_json_object(path)
+    def look(path: Path, *more: Any) -> dict[str, object] | None:
+        found = read_json_object(path, *more)
         publish()
         return found
 
@@ -340,3 +341,31 @@ def test_missing_disk_space_does_not_kill_the_process(store: MatrixStore, capfd:
     assert store.begin("a" * 64).room(DAYS, INSTRUMENTS, 1 << 48) is None
     assert "not kept for other runs" in capfd.readouterr().err
     assert list(store.home.glob(f"{STAGING}*")) == []
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("damage", ["FIFO", "link", "sparse"])
+@pytest.mark.parametrize("place", [CONTENT, MATRIX, "other"])
+def test_an_entry_with_something_else_in_it_is_made_again(
+    store: MatrixStore, capfd: pytest.CaptureFixture[str], place: str, damage: str
+):
+    """Also a file that its description does not name: a reader would open it."""
+    store.keep(make(store))
+    put(store.home / ("a" * 64) / place, damage)
+    assert [entry.kind for entry in store.entries()] == ["damaged" if place == CONTENT else "features"]
+    assert store.find("a" * 64) is None
+    assert "cannot be used" in capfd.readouterr().err
+    assert store.entries() == []
+    assert store.keep(make(store)) == "kept for other runs"
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{"symbols": 7, "last": 1}, {"symbols": ["A"], "last": "x"}, {"symbols": [[]], "last": 1}, {}],
+)
+def test_a_description_of_another_form_is_no_earlier_matrix(store: MatrixStore, about: dict[str, object]):
+    """Another run has written it."""
+    draft = make(store)
+    draft.about = {"family": "one", **about}
+    store.keep(draft)
+    assert list(store.older("one", 5, ["A"])) == []

@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.unit.runner.catalog.volumes import SYMBOLS, SmallVolume, closes
 
 from qlib_shadow_runner.cli import main
+from qlib_shadow_runner.export.ranked_signals import SCHEMA
 
 DAYS = 60
 PAGE = (Path(__file__).parents[4] / "docs" / "catalog.md").read_text()
@@ -200,10 +203,11 @@ def test_truncated_signals_are_left_out_and_named(tmp_path: Path, capsys: pytest
     assert main(["query", "select distinct run_id from signals", "--csv", "--data", str(small.data)]) == 0
     shown = capsys.readouterr()
     assert shown.out == "run_id\nwhole\n"
-    assert (
-        shown.err.count("signals_ranked.parquet is missing or incomplete, so its run has no signals here\n")
-        == 2
-    )
+    for sentence in (
+        "cut/signals_ranked.parquet is not a complete Parquet file",
+        "gone/signals_ranked.parquet is missing",
+    ):
+        assert f"{sentence}, so its run has no signals here\n" in shown.err
 
 
 def test_a_volume_without_runs_has_empty_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -213,3 +217,73 @@ def test_a_volume_without_runs_has_empty_tables(tmp_path: Path, capsys: pytest.C
         assert capsys.readouterr().out == "n\n0\n"
     assert main(["query", "from runs", "--data", str(tmp_path / "none")]) == 10
     assert "none is not a folder; name the data folder with --data" in capsys.readouterr().err
+
+
+def test_signals_that_expand_to_gigabytes_are_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A few kilobytes in which one long name repeats."""
+    small = SmallVolume(tmp_path / "data")
+    small.add_run("whole", DAYS)
+    path = small.add_run("bomb", DAYS) / "signals_ranked.parquet"
+    rows, name = 200_000, pa.array(["x" * 50_000])
+    same = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), name)
+    columns = [field.name for field in SCHEMA]
+    values = [pa.array([0] * rows, pa.date32()), same, *([number] * rows for number in (0.0, 1, 1.0))]
+    table = pa.table(
+        [*values[:2], *(pa.array(values[at], SCHEMA[at].type) for at in (2, 3, 4))], names=columns
+    )
+    pq.write_table(table, path, store_schema=False, compression="zstd")
+    assert path.stat().st_size < 100_000
+    assert main(["query", "select distinct run_id from signals", "--csv", "--data", str(small.data)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "run_id\nwhole\n"
+    assert "bomb/signals_ranked.parquet has 9.3 GiB of texts; it may have 2.0 GiB, so its run" in shown.err
+
+
+@pytest.mark.parametrize("signals_format", ["parquet", "csv"])
+def test_signals_damaged_in_the_middle_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], signals_format: str
+):
+    """Their footer is whole, or they have none: the damage is found when they are read."""
+    small = SmallVolume(tmp_path / "data")
+    small.add_run("whole", DAYS)
+    folder = small.add_run("torn", DAYS, signals_format=signals_format)
+    path = folder / f"signals_ranked.{signals_format}"
+    content = path.read_bytes()
+    path.write_bytes(content[:200] + b"\0" * 600 + content[800:])
+    asked = "select run_id, count(*), max(instrument) as n from signals group by 1"
+    assert main(["query", asked, "--csv", "--data", str(small.data)]) == 0
+    shown = capsys.readouterr()
+    assert [line.partition(",")[0] for line in shown.out.splitlines()] == ["run_id", "whole"]
+    assert f"note: {path} cannot be read" in shown.err
+
+
+@pytest.mark.parametrize("name", ["../whole/signals_ranked.parquet", "/etc/passwd", "a\nb", "x\0y", 7])
+def test_a_signals_file_of_another_name_is_never_opened(tmp_path: Path, name: object):
+    """A run's metadata may name anything."""
+    small = SmallVolume(tmp_path / "data")
+    small.add_run("whole", DAYS)
+    small.add_run("other", DAYS, signals_file=name)
+    assert main(["query", "select distinct run_id from signals", "--csv", "--data", str(small.data)]) == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["/data/../../etc", "/data/x\0y", "/data/a\\b", "/etc", "/data/out", "/data/loop", ""]
+)
+def test_a_dataset_path_of_another_run_leads_nowhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str
+):
+    """Not out of the volume, and not into an error."""
+    small = SmallVolume(tmp_path / "data")
+    small.add_dataset(DAYS)
+    small.add_run("whole", DAYS)
+    (tmp_path / "outside").mkdir()
+    (small.data / "out").symlink_to(tmp_path / "outside")
+    (small.data / "loop").symlink_to("loop")
+    small.add_run("other", DAYS, dataset_path=path, dataset_resolved_path=path)
+    for asked in ("select count(*) > 0 as n from returns", "select count(*) > 0 as n from runs"):
+        assert main(["query", asked, "--csv", "--data", str(small.data)]) == 0
+        assert capsys.readouterr().out == "n\nTrue\n"
+    assert main(["followup", "--data", str(small.data)]) == 0
+    assert main(["prune", "--datasets", "--dry-run", "--data", str(small.data)]) == 0

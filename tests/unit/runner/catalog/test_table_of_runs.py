@@ -169,13 +169,15 @@ CORRUPTIONS: dict[str, Callable[[Path], object]] = {
 def test_damaged_folder_does_not_hide_other_runs(
     small: SmallVolume, name: str, corrupt: Callable[[Path], object]
 ):
-    """It has no row where its metadata cannot be read, and no figures where these cannot."""
+    """Its row says what is damaged: last where even the metadata cannot be read."""
     path = small.data / "artifacts/trading-ops/qlib-shadow/nightly-1" / name
     path.unlink()
     corrupt(path)
-    there = ["nightly-2"] if name == "RUN_METADATA.json" else ["nightly-2", "nightly-1"]
-    assert [row["run_id"] for row in update(small.volume).runs] == there
-    assert [run.run_id for run in all_runs(small.volume)] == there
+    there = [("nightly-2", "complete"), ("nightly-1", "damaged")]
+    rows = update(small.volume).runs
+    assert [(row["run_id"], row["status"]) for row in rows] == there
+    assert rows[1]["message"].startswith(f"{name} is ")
+    assert [(run.run_id, run.status) for run in all_runs(small.volume)] == there
     assert all(run.size > 0 for run in all_runs(small.volume))
 
 
@@ -190,10 +192,14 @@ def test_unreadable_folder_does_not_hide_other_runs(small: SmallVolume, monkeypa
 
         return asked
 
-    for name, below in {"stat": "/nightly-1/", "open": "/nightly-1"}.items():
+    for name, below in {"stat": "/nightly-1/", "open": "nightly-1"}.items():
         monkeypatch.setattr(os, name, refusing(getattr(os, name), below))
-    assert [row["run_id"] for row in read_catalog(small.volume).runs] == ["nightly-2"]
-    assert [run.run_id for run in all_runs(small.volume)] == ["nightly-2"]
+    rows = read_catalog(small.volume).runs
+    assert [(row["run_id"], row["status"]) for row in rows] == [
+        ("nightly-2", "complete"),
+        ("nightly-1", "damaged"),
+    ]
+    assert rows[1]["message"] == "RUN_METADATA.json cannot be read (Permission denied)"
 
 
 def test_dead_run_is_noticed_without_a_changed_document(small: SmallVolume):

@@ -31,6 +31,10 @@ FAULTS = {
     "no YAML": ("a: [", "is not YAML at line "),
     "no manifest": ("hello", "is not a Kubernetes manifest"),
     "nothing": ("", "holds nothing; exactly one QlibShadowRun is needed"),
+    "a workflow for qrun": (
+        "qlib_init: {provider_uri: {{ DATA }}}\nmarket: &market csi300\ntask: {}\n",
+        "run.yaml is a workflow for qrun, not a QlibShadowRun; make one of it with: qlib-shadow adopt ",
+    ),
     "a misspelt kind": (HEAD.replace("QlibShadowRun", "QlibShadowRuns"), 'did you mean "QlibShadowRun"?'),
     "two runs": (f"{HEAD}---\n{HEAD}", "holds QlibShadowRun, QlibShadowRun; exactly one"),
     "another version": (HEAD.replace("v1alpha1", "v2"), "write qlibshadow.io/v1alpha1"),

@@ -41,6 +41,6 @@ def test_data_folder_is_from_option_else_environment_else_default(name: str, mon
     assert (by_environment, default()) == expected
 
 
-def test_only_validate_stage_and_completion_need_no_volume():
+def test_only_a_few_commands_need_no_volume():
     """All others take its folder."""
-    assert set(COMMANDS) - set(WITH_DATA) == {"validate", "stage", "completion"}
+    assert set(COMMANDS) - set(WITH_DATA) == {"validate", "adopt", "stage", "completion"}

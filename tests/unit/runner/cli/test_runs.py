@@ -30,15 +30,13 @@ def test_runs_are_listed_newest_first(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_other_files_and_folders_are_not_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Other files, incomplete run folders, links, and copies under another name."""
+    """Other files, folders without metadata, links, and copies under another name."""
     root = make_run(tmp_path, "mine").parent
     (root / "notes.txt").write_text("hello")
     (root / "empty").mkdir()
     (root / "link").symlink_to("mine")
     (root / "copy").mkdir()
     (root / "copy" / "RUN_METADATA.json").write_bytes((root / "mine" / "RUN_METADATA.json").read_bytes())
-    (root / "broken").mkdir()
-    (root / "broken" / "RUN_METADATA.json").write_text("{")
     assert main(["runs", "--data", str(tmp_path), "--json"]) == 0
     [found] = json.loads(capsys.readouterr().out)
     assert (found["runId"], found["ic"], found["annualizedReturn"]) == ("mine", 0.0368, 0.041)
@@ -125,6 +123,8 @@ def test_runs_are_sorted_by_a_figure(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "INFORMATIONRATIO" in head
     assert [line.split()[0] for line in lines] == ["best", "middle", "worst", "none"]
     assert "1.5000" in lines[0]
+    assert main(["runs", "--data", str(tmp_path), "--sort", "maxDrawdown"]) == 0
+    assert "DRAWDOWN OF SUMMED EXCESS" in capsys.readouterr().out.splitlines()[0]
     assert main(["runs", "--data", str(tmp_path), "--sort", "ic", "--json"]) == 0
     assert [run["runId"] for run in json.loads(capsys.readouterr().out)] == [
         "worst",

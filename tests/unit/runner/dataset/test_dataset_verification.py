@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,6 @@ from qlib_shadow_runner.dataset.fingerprint import dataset_files, fingerprint, s
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.verification import verify_dataset
 from qlib_shadow_runner.errors import StageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MakeDataset = Callable[..., Dataset]
 CLOSE = "features/aaa/close.day.bin"
@@ -129,13 +126,50 @@ def test_missing_values_and_short_listings_are_valid(make_dataset: MakeDataset):
 
 
 @pytest.mark.parametrize("target", ["/nowhere", "zzz", ".."], ids=["dead", "itself", "a circle"])
-def test_dangling_link_is_named(make_dataset: MakeDataset, target: str):
-    """It has no size and no content that could be looked at."""
+def test_link_is_refused(make_dataset: MakeDataset, target: str):
+    """Wherever it leads: it could leave the volume, or lead nowhere."""
     folder = make_dataset(5).folder
     (folder / "features" / "zzz").symlink_to(target)
-    with pytest.raises(StageError, match=r"features/zzz.* is a link that leads nowhere") as caught:
+    with pytest.raises(StageError, match=r"features/zzz is a link\. Remove it") as caught:
         stamp(folder)
     assert caught.value.reason is Reason.DATASET_INVALID
+
+
+def test_device_in_place_of_a_file_is_refused(make_dataset: MakeDataset):
+    """It would be read for ever."""
+    folder = make_dataset(5).folder
+    (folder / "features" / "aaa" / "open.day.bin").symlink_to("/dev/zero")
+    with pytest.raises(StageError, match=r"open\.day\.bin is a link\. Remove it"):
+        stamp(folder)
+
+
+def test_folders_in_one_another_have_a_limit(make_dataset: MakeDataset):
+    """Code that walks through them calls itself for each."""
+    folder = make_dataset(5).folder
+    (folder / "features" / "z" / Path(*"z" * 101)).mkdir(parents=True)
+    with pytest.raises(StageError, match="lies in more than 100 folders") as caught:
+        stamp(folder)
+    assert caught.value.reason is Reason.DATASET_INVALID
+
+
+@pytest.mark.parametrize("name", ["calendars/day.txt", "instruments/all.txt"])
+def test_lists_have_a_limit(name: str, make_dataset: MakeDataset):
+    """A file of holes takes no space on the volume, and all of its size in memory."""
+    dataset = make_dataset(5)
+    with (dataset.folder / name).open("r+b") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(StageError, match=r"has 1\.0 TiB, and a .* has at most 16\.0 MiB") as caught:
+        verify_dataset(dataset.folder)
+    assert caught.value.reason is Reason.DATASET_INVALID
+
+
+def test_bin_file_is_not_read_beyond_the_calendar(make_dataset: MakeDataset):
+    """The same for what should be one value a day."""
+    dataset = make_dataset(5)
+    with (dataset.folder / CLOSE).open("r+b") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(StageError, match=r"has 1\.0 TiB, and a .* has at most 64\.0 MiB"):
+        verify_dataset(dataset.folder)
 
 
 def test_name_that_is_not_utf_8_is_reported(make_dataset: MakeDataset):

@@ -38,7 +38,9 @@ An option overrides the environment, which overrides the default.
 |---|---|---|---|
 | the folder that stands for /data | `--data FOLDER` | `QLIB_SHADOW_DATA` | `./data`; `/data` for `stage` |
 | the text of `workflow.configMapRef` | `--template FILE` | | the ConfigMap in the manifest's file |
+| the price files | `--prices PATH` | | `dataset.source.prices.path` |
 | folder for temporary files | | `QLIB_SHADOW_WORK` (`stage`) | `/work`, else the system's temporary folder |
+| seconds that the download stage has | | `QLIB_SHADOW_DEADLINE_SECONDS` | the spec's, else 4 hours |
 | bytes that are kept for other runs | | `QLIB_SHADOW_FEATURES_CACHE_BYTES` | 20 GiB, or [less](sizing.md) |
 
 ## For programs

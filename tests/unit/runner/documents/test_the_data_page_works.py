@@ -1,4 +1,4 @@
-"""The commands of docs/data.md and docs/datasets.md work in their order, and the tables equal the code."""
+"""The commands of the pages about data work in their order, and the tables equal the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qlib_shadow_runner.dataset.sources import SOURCES
 from qlib_shadow_runner.spec import parse_spec
 
 DOCS: Final = Path(__file__).parents[4] / "docs"
-TEXT: Final = (DOCS / "data.md").read_text() + (DOCS / "datasets.md").read_text()
+TEXT: Final = "".join((DOCS / f"{page}.md").read_text() for page in ("data", "prices", "datasets"))
 BLOCKS: Final = re.findall(r"^```(\w*) ?(\S*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 """Kind, file name and content; those with a file name are files, the other YAML is a part of a spec."""
 FRAGMENTS: Final = [content for kind, name, content in BLOCKS if kind == "yaml" and not name]
@@ -78,7 +78,7 @@ def test_every_source_is_named_and_tried():
 
 def test_every_name_of_every_column_is_there():
     """Row by row."""
-    told = {row[0].strip("`"): row for row in rows(TEXT.partition("### Columns")[2].partition("###")[0])}
+    told = {row[0].strip("`"): row for row in rows(TEXT.partition("\n## Columns")[2].partition("\n## ")[0])}
     assert told.keys() == ROLES.keys()
     for role, rules in ROLES.items():
         _, needed, names = told[role]
@@ -89,7 +89,9 @@ def test_every_name_of_every_column_is_there():
 
 def test_the_options_have_the_values_and_defaults_that_are_told():
     """Each word of the code is on the page."""
-    told = {row[0]: row for row in rows(TEXT.partition("### What the options mean")[2].partition("###")[0])}
+    told = {
+        row[0]: row for row in rows(TEXT.partition("\n## What the options mean")[2].partition("\n## ")[0])
+    }
     for name, kinds, default in (
         ("`adjust`", Adjust, PricesSpec.adjust),
         ("`duplicates`", Duplicates, PricesSpec.duplicates),
@@ -105,4 +107,4 @@ def test_the_words_for_refresh_and_quality_are_the_codes():
     told = {row[0].strip("`"): row for row in rows()}
     assert set(Refresh) <= told.keys()
     for name, rule in RULES.items():
-        assert told[name][1:] == ["always" if name in STRUCTURAL else "if asked", rule.finds]
+        assert told[name][1:] == ["always" if name in STRUCTURAL else "if asked", rule.finds, rule.hint]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.unit.runner.conftest import write_bin
+from tests.unit.runner.pickles.recorded import tables_of
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from qlib_shadow_runner.tables.layout import Tables
     from qlib_shadow_runner.verify.evidence import Evidence
 
 DAYS = pd.DatetimeIndex(["2024-03-04", "2024-03-05"])
@@ -35,21 +38,21 @@ def predictions(**changed: float) -> pd.DataFrame:
 
 @dataclass
 class Home:
-    """A run's artifacts, its signals, and the dataset."""
+    """A run's predictions, its signals, and the dataset."""
 
     folder: Path
     metadata: dict[str, Any] = field(default_factory=dict)
+    tables: Tables | None = None
 
     def predict(self, found: pd.DataFrame) -> pd.DataFrame:
         """Record predictions and rank them."""
-        found.to_pickle(self.folder / "pred.pkl")
-        return rank_signals(self.folder)
+        self.tables = tables_of(predictions=pickle.dumps(found))
+        return rank_signals(self.tables)
 
     def check(self, table: pd.DataFrame) -> tuple[str | None, str]:
         """Check a table against what is recorded."""
-        recorded = SimpleNamespace(artifacts=self.folder)
         evidence = SimpleNamespace(
-            signals=(table, None), recorded=recorded, metadata=self.metadata, dataset=self.folder
+            signals=(table, None), tables=self.tables, metadata=self.metadata, dataset=self.folder
         )
         return check_signals(cast("Evidence", evidence))
 

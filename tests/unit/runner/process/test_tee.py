@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.special_files import replace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,8 +72,8 @@ def test_details_are_written_to_the_file_alone(tmp_path: Path):
 
 def test_a_full_disk_does_not_stop_the_work(tmp_path: Path):
     """The log is lost, the output and the work are not."""
-    (tmp_path / "stdout.log").symlink_to("/dev/full")
-    done = run(tmp_path, "with Tee(folder):\n    print('on' * 100000)")
+    full = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    done = run(tmp_path, f"{full}with Tee(folder):\n    print('on' * 100000)")
     assert (done.returncode, len(done.stdout)) == (0, 200001)
 
 
@@ -108,3 +109,14 @@ def test_letter_that_comes_in_two_pieces_is_shown_whole(tmp_path: Path):
         """,
     )
     assert done.stdout == "€ \\u202e \\xe2"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("damage", ["FIFO", "link", "folder"])
+def test_a_log_that_is_no_file_is_refused(tmp_path: Path, damage: str):
+    """Opening a FIFO would wait for a reader, and a link could lead to another run's log."""
+    replace(tmp_path / "stderr.log", damage)
+    done = run(tmp_path, "with Tee(folder):\n    print('on')")
+    assert done.returncode == 1
+    assert "DamagedFileError" in done.stderr
+    assert "stderr.log is a " in done.stderr

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.runner.report.recorded_runs import make_run
+from tests.unit.runner.report.recorded_runs import Shape, make_run, write_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Made:
-    """A made run on a volume, and its page."""
+    """A made run on a volume with its dataset, and its page."""
 
     data: Path
     folder: Path
     page: Path
+    dataset: Path
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
     data = tmp_path_factory.mktemp("data")
     folder = make_run(data)
+    dataset = write_dataset(data, folder, Shape())
     page = data / "page.html"
     page.write_text(report_of(folder))
-    return Made(data, folder, page)
+    return Made(data, folder, page, dataset)

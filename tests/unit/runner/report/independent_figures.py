@@ -5,15 +5,23 @@ It knows neither empyrical nor the report's own code; conventions are those that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import struct
+from functools import cache
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
 from scipy.fft import dct  # type: ignore[import-untyped]
-from scipy.stats import pearsonr, spearmanr  # type: ignore[import-untyped]
+from scipy.stats import kurtosis, norm, pearsonr, skew, spearmanr  # type: ignore[import-untyped]
+
+from qlib_shadow_runner.pickles.arrays import day_of
+from qlib_shadow_runner.pickles.machine import read_pickle
+from qlib_shadow_runner.pickles.nodes import state_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from qlib_shadow_runner.pickles.nodes import Pairs
 
 YEAR = 252
 
@@ -38,11 +46,22 @@ def performance(returns: np.ndarray) -> list[float]:
         returns.max(),
         returns.min(),
         (returns > 0).mean(),
+        norm.ppf(0.05, returns.mean(), deviation),
+        norm.expect(
+            lambda x: x / 0.05,
+            loc=returns.mean(),
+            scale=deviation,
+            ub=norm.ppf(0.05, returns.mean(), deviation),
+        ),
+        np.quantile(returns, 0.05),
+        returns[returns <= np.quantile(returns, 0.05)].mean(),
+        skew(returns, bias=False),
+        kurtosis(returns, bias=False),
     ]
 
 
 def drawdowns(net: pd.Series) -> list[tuple[float, str, str, str]]:
-    """Return depth, peak, trough and recovery of the five worst, by walking day by day."""
+    """Return depth, peak, trough and recovery of the ten worst, by walking day by day."""
     found: list[tuple[float, str, str, str]] = []
     wealth = top = 1.0
     days = [f"{day:%Y-%m-%d}" for day in net.index]
@@ -57,7 +76,7 @@ def drawdowns(net: pd.Series) -> list[tuple[float, str, str, str]]:
             depth, trough = wealth / top - 1, day
     if depth < 0:
         found.append((depth, peak, trough, "not yet"))
-    return sorted(found)[:5]
+    return sorted(found)[:10]
 
 
 def compounded(returns: pd.Series, form: str) -> dict[str, float]:
@@ -87,6 +106,46 @@ def correlations(artifacts: Path) -> dict[str, list[float]]:
             daily["IC"].append(pearsonr(scores, labels).statistic)
             daily["Rank IC"].append(spearmanr(scores, labels).statistic)
     return {name: _told(np.array(values)) for name, values in daily.items()}
+
+
+def correlations_over(horizon: int, artifacts: Path, dataset: Path) -> dict[str, tuple[float, int]]:
+    """Return the mean IC and Rank IC with the return from the next day's close, and the days."""
+    scores = pd.read_pickle(artifacts / "pred.pkl")["score"]
+    days = (dataset / "calendars/day.txt").read_text().split()
+    daily: dict[str, list[float]] = {"IC": [], "Rank IC": []}
+    for place, day in enumerate(days[: len(days) - 1 - horizon]):
+        some = scores[pd.Timestamp(day)]
+        closes = [bars(dataset, name, "close") for name in some.index]
+        returns = [values[place + 1 + horizon] / values[place + 1] - 1 for values in closes]
+        ranks = [np.argsort(np.argsort(values)) for values in (some.to_numpy(), np.array(returns))]
+        daily["IC"].append(np.corrcoef(some.to_numpy(), returns)[0, 1])
+        daily["Rank IC"].append(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    return {name: (float(np.mean(values)), len(values)) for name, values in daily.items()}
+
+
+@cache
+def bars(dataset: Path, symbol: str, field: str) -> list[float]:
+    """Return a field's values; these files begin on the first day."""
+    content = (dataset / "features" / symbol.lower() / f"{field}.day.bin").read_bytes()
+    start, *values = struct.unpack(f"<{len(content) // 4}f", content)
+    assert start == 0
+    return values
+
+
+def trades(artifacts: Path) -> list[tuple[str, str, float]]:
+    """Return day, instrument and change of the shares, from the positions of each two days."""
+    found: list[tuple[str, str, float]] = []
+    before: dict[str, float] = {}
+    content = (artifacts / "portfolio_analysis/positions_normal_1day.pkl").read_bytes()
+    for day, one in cast("Pairs", read_pickle(content)):
+        held = state_of(one)["position"].by_text()
+        now = {name: shares.by_text()["amount"] for name, shares in held.items() if name[0] == "S"}
+        changes = {name: now.get(name, 0) - before.get(name, 0) for name in before.keys() | now.keys()}
+        found += [
+            (str(np.datetime64(day_of(day), "D")), name, change) for name, change in changes.items() if change
+        ]
+        before = now
+    return found
 
 
 def _told(values: np.ndarray) -> list[float]:

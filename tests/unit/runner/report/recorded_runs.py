@@ -6,8 +6,10 @@ tests hold reports to what the real ones leave.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
+import shutil
 import sys
 from dataclasses import dataclass
 from types import ModuleType
@@ -17,13 +19,18 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
-from qlib_shadow_runner.contract import ARTIFACTS, Metrics
+from qlib_shadow_runner.contract import ARTIFACTS
+from qlib_shadow_runner.export.metrics import compute_metrics
+from qlib_shadow_runner.tables.conversion import convert
+from qlib_shadow_runner.tables.files import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    from qlib_shadow_runner.tables.layout import Tables
+
 MLFLOW_RUN = "0" * 31 + "1"
+FIELDS = ("open", "high", "low", "close", "volume", "factor", "change")
 MODEL = """\
 tree
 feature_names={names}
@@ -127,6 +134,11 @@ def foreign(path: str, **state: object) -> object:
 
 
 def dump(target: Path, value: object, *classes: object) -> None:
+    """Write something with objects whose modules are not there."""
+    target.write_bytes(dumped(value, *classes))
+
+
+def dumped(value: object, *classes: object) -> bytes:
     """Pickle something with objects whose modules are not there."""
     modules: dict[str, ModuleType] = {}
     for one in classes:
@@ -137,7 +149,7 @@ def dump(target: Path, value: object, *classes: object) -> None:
             modules.setdefault(name, ModuleType(name))
         setattr(modules[kind.__module__], kind.__name__, kind)
     with patch.dict(sys.modules, modules):
-        target.write_bytes(pickle.dumps(value))
+        return pickle.dumps(value)
 
 
 def metadata(run_id: str, shape: Shape) -> dict[str, object]:
@@ -161,7 +173,14 @@ def metadata(run_id: str, shape: Shape) -> dict[str, object]:
         "dataset_quality": {
             "engineering_state": "ok", "source_state": "warn", "policy_state": "ok", "overall_state": "warn",
             "reason_code": "HighLow", "action_hint": "Look at the bars.",
-            "checks": [{"name": "high_low", "state": "warn", "count": 2, "examples": ["S001 2023-01-03"]}],
+            "checks": [
+                {"name": "high_low", "state": "warn", "count": 2, "examples": ["S001 2023-01-03"],
+                 "hint": "Compare these bars with the source."},
+                {"name": "missing_days", "state": "warn", "count": 1, "examples": ["S002"],
+                 "hint": "Ask it."},
+            ],
+            "waived": [{"finding": "split_jumps", "instrument": "S003", "day": "2023-02-01", "why": "it fell",
+                        "count": 1}],
         },
     }  # fmt: skip
 
@@ -175,9 +194,10 @@ def make_run(data: Path, run_id: str = "made", shape: Shape | None = None, **mor
         (artifacts / name).mkdir(parents=True)
     (artifacts.parent / "meta.yaml").write_text("artifact_uri: x\nstatus: 3\nstart_time: 1\n")
     (folder / "mlruns" / "1" / "meta.yaml").write_text(f"name: {run_id}\n")
-    report = report_table(shape)
-    write_artifacts(artifacts, report, shape)
-    figures = figures_of(report, artifacts)
+    write_metrics(artifacts.parent / "metrics")
+    write_artifacts(artifacts, report_table(shape), shape)
+    tables = convert(folder, artifacts)
+    figures = compute_metrics(tables)
     (folder / "metrics.json").write_text(json.dumps({"runId": run_id, **figures}))
     (folder / "results").mkdir()
     (folder / "results" / "qrun.json").write_text(json.dumps({"metrics": figures}))
@@ -185,7 +205,26 @@ def make_run(data: Path, run_id: str = "made", shape: Shape | None = None, **mor
         f"task:\n  model: {{kwargs: {{seed: {shape.seed}, num_threads: 2}}}}\n"
     )
     (folder / "RUN_METADATA.json").write_text(json.dumps({**metadata(run_id, shape), **more}))
+    write_tables(folder, tables)
     return folder
+
+
+def without_tables(folder: Path) -> None:
+    """Leave a made run as one that is older than tables, or that ended before it wrote them."""
+    shutil.rmtree(folder / "tables")
+    document = json.loads((folder / "RUN_METADATA.json").read_bytes())
+    (folder / "RUN_METADATA.json").write_text(json.dumps({**document, "outputs": {}}))
+
+
+def write_tables(folder: Path, tables: Tables | None = None) -> None:
+    """Write the tables of a made run, whose pickles may have been changed, as the export does."""
+    contents = encode(tables or convert(folder, artifacts_of(folder)))
+    (folder / "tables").mkdir(exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    outputs = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    document = json.loads((folder / "RUN_METADATA.json").read_bytes())
+    (folder / "RUN_METADATA.json").write_text(json.dumps({**document, "outputs": outputs}))
 
 
 def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None:
@@ -197,8 +236,10 @@ def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None
     correlations(scores, labels, "spearman").to_pickle(artifacts / "sig_analysis/ric.pkl")
     report.to_pickle(artifacts / "portfolio_analysis/report_normal_1day.pkl")
     risk_table(report).to_pickle(artifacts / "portfolio_analysis/port_analysis_1day.pkl")
-    held = {"cash": 1.0, "now_account_value": 9.0, "S001": {"weight": 0.6}, "S002": {"weight": 0.37}}
-    positions = {day: foreign("qlib.backtest.position.Position", position=held) for day in report.index}
+    positions = {
+        day: foreign("qlib.backtest.position.Position", position=held_on(number))
+        for number, day in enumerate(report.index)
+    }
     position = next(iter(positions.values()))
     for one in positions.values():
         one.__class__ = type(position)  # pickle knows a class by its identity
@@ -216,13 +257,47 @@ def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None
     dump(artifacts / "dataset", dataset, dataset, handler, loader)
 
 
-def figures_of(report: pd.DataFrame, artifacts: Path) -> Mapping[str, float]:
-    """Return what the export writes into metrics.json."""
-    from qlib_shadow_runner.export.metrics import compute_metrics  # noqa: PLC0415
+def held_on(number: int) -> dict[str, object]:
+    """Return the position after so many days: one holding that grows, and two that take turns."""
+    price, other = 10 + number / 100, f"S00{2 + number // 5 % 2}"
+    return {
+        "cash": 1.0,
+        "now_account_value": 9.0,
+        "S001": {"amount": 600.0 + number // 3, "price": price, "weight": 0.6},
+        other: {"amount": 370.5, "price": price, "weight": 0.37},
+    }
 
-    del report
-    found: Metrics = compute_metrics(artifacts)
-    return {name: float(str(value)) for name, value in found.items()}
+
+def write_metrics(metrics: Path) -> None:
+    """Write a learning curve as MLflow does; the model of these runs has two trees."""
+    metrics.mkdir()
+    for name, values in {"train": (0.9, 0.8, 0.7), "valid": (0.95, 0.93, 0.94)}.items():
+        lines = [f"179606068{step} {value} {step}\n" for step, value in enumerate(values)]
+        (metrics / f"l2.{name}").write_text("".join(lines))
+    (metrics / "IC").write_text("1796060681 0.05 0\n")
+
+
+def write_dataset(data: Path, folder: Path, shape: Shape) -> Path:
+    """Write a dataset of the run's size in Qlib's layout; every instrument trades on every day."""
+    told = json.loads((folder / "RUN_METADATA.json").read_text())
+    home = data.joinpath(*str(told["dataset_resolved_path"]).split("/")[2:])
+    days = [f"{day:%Y-%m-%d}\n" for day in calendar(shape)]
+    for name in ("calendars", "instruments"):
+        (home / name).mkdir(parents=True)
+    (home / "calendars/day.txt").write_text("".join(days))
+    names = [f"S{number:03}" for number in range(shape.symbols)]
+    lines = [f"{name}\t{days[0].strip()}\t{days[-1]}" for name in names]
+    (home / "instruments/us.txt").write_text("".join(lines))
+    random = np.random.default_rng(shape.seed + 2)
+    for name in names:
+        place = home / "features" / name.lower()
+        place.mkdir(parents=True)
+        closes = 50 * np.cumprod(1 + random.normal(0, 0.02, shape.days))
+        volume = random.integers(1_000, 9_000, shape.days)
+        for field in FIELDS:
+            bars = volume if field == "volume" else closes
+            np.concatenate([[0], bars]).astype("<f4").tofile(place / f"{field}.day.bin")
+    return home
 
 
 def artifacts_of(folder: Path) -> Path:

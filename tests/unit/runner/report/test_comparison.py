@@ -211,7 +211,7 @@ def test_report_is_made_again(data: Path, tmp_path: Path, capsys: pytest.Capture
     assert said["report"] == f"{folder}/report.html"
     [line] = [line for line in verify_run(folder) if line.name == "report"]
     assert line.passed
-    assert len(said["png"]) == 14
+    assert len(said["png"]) == 18
     assert {path.read_bytes()[:6] for path in pictures.iterdir()} == {PNG}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests.unit.runner.report import independent_figures as recomputed
@@ -20,6 +21,10 @@ from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.ranked_signals import rank_signals
 from qlib_shadow_runner.export.summary import render_summary
+from qlib_shadow_runner.report.comparison import MEASURES
+from qlib_shadow_runner.stages.qrun import headline
+from qlib_shadow_runner.tables.files import read_tables
+from qlib_shadow_runner.ui.details import FIGURES
 
 if TYPE_CHECKING:
     from tests.unit.runner.report.conftest import Made
@@ -49,23 +54,25 @@ def test_returns_are_compounded_as_stated(told: tuple[Path, Page]):
     columns = (table["return"] - table["cost"], table["return"], table["bench"])
     wanted = [recomputed.performance(column.to_numpy()) for column in columns]
     _, *rows = page.tables["table-performance"]
-    assert len(rows) == 10
+    assert len(rows) == 16
     for line, (name, *cells) in enumerate(rows):
         for cell, values in zip(cells, wanted, strict=True):
             assert close(cell, values[line], 0.001 if cell.endswith("%") else 0.01), name
 
 
 def test_excess_return_is_qlibs(told: tuple[Path, Page]):
-    """238 days, added up."""
+    """Of 238 days, added up; and of 252, by the same sums."""
     artifacts, page = told
     table = account(artifacts)
     before = table["return"] - table["bench"]
     for column, excess in enumerate((before - table["cost"], before), start=1):
-        annual, ratio, worst = (row[column] for row in page.tables["table-excess"][1:])
+        annual, ratio, worst, usual, usual_ratio = (row[column] for row in page.tables["table-excess"][1:])
         total = excess.cumsum()
         assert close(annual, excess.mean() * 238, 0.001)
         assert close(ratio, excess.mean() / excess.std() * 238**0.5, 0.01)
         assert close(worst, (total - total.cummax()).min(), 0.001)
+        assert close(usual, excess.mean() * 252, 0.001)
+        assert close(usual_ratio, excess.mean() / excess.std() * 252**0.5, 0.01)
 
 
 def test_worst_drawdowns_are_the_deepest(told: tuple[Path, Page]):
@@ -104,10 +111,13 @@ def test_years_and_months_add_up(told: tuple[Path, Page]):
     assert all(close(cell, months[key] * 100, 0.1) for key, cell in shown.items())
 
 
-def test_alpha_beta_and_trading_are_those_of_the_account(told: tuple[Path, Page]):
-    """A line fitted through the days, and plain means."""
+def test_alpha_beta_and_trading_are_those_of_the_account(told: tuple[Path, Page], made: Made):
+    """A line fitted through the days, plain means and sums, and the orders one by one."""
     artifacts, page = told
     table = account(artifacts)
+    gained, traded = (table["return"] - table["bench"]).sum(), table["turnover"].sum()
+    paid, orders = table["cost"].sum(), of_volume(artifacts, made.dataset)
+    largest, shares = max(orders, key=orders.__getitem__), list(orders.values())
     beta, alpha = recomputed.beta_alpha(
         (table["return"] - table["cost"]).to_numpy(), table["bench"].to_numpy()
     )
@@ -119,7 +129,62 @@ def test_alpha_beta_and_trading_are_those_of_the_account(told: tuple[Path, Page]
         "Costs a year": f"{table['cost'].mean() * 252:.2%} of the account",
         "In shares": f"{(table['value'] / table['account']).mean():.1%} of the account",
         "Holdings": "2.0, the largest 60.0% of the account",
+        "Break-even cost": f"{gained / traded:.3%} of what is traded; {paid / traded:.3%} was paid",
+        "Orders": f"{np.median(shares):.3%} of the day\N{RIGHT SINGLE QUOTATION MARK}s volume in the "
+        f"median of {len(shares)}, at most {max(shares):.1%} ({largest[1]}, {largest[0]})",
     }
+
+
+def of_volume(artifacts: Path, dataset: Path) -> dict[tuple[str, str], float]:
+    """Return each order's share of the day's volume."""
+    days = (dataset / "calendars/day.txt").read_text().split()
+    return {
+        (day, name): abs(change) / recomputed.bars(dataset, name, "volume")[days.index(day)]
+        for day, name, change in recomputed.trades(artifacts)
+    }
+
+
+def test_horizons_are_those_of_the_datasets_closes(told: tuple[Path, Page], made: Made):
+    """From the next day's close, day by day."""
+    artifacts, page = told
+    rows = page.tables["table-horizons"][1:]
+    assert [row[0] for row in rows] == ["1 day", "5 days", "20 days"]
+    for horizon, (_, ic, _, rank_ic, _, blocks, days) in zip((1, 5, 20), rows, strict=True):
+        wanted = recomputed.correlations_over(horizon, artifacts, made.dataset)
+        assert close(ic, wanted["IC"][0], 1e-4)
+        assert close(rank_ic, wanted["Rank IC"][0], 1e-4)
+        assert int(days) == wanted["IC"][1]
+        assert int(blocks) == wanted["IC"][1] // horizon
+
+
+def test_holdings_and_trades_are_the_positions(told: tuple[Path, Page]):
+    """Of the last day, and of the last day with a trade."""
+    artifacts, page = told
+    assert page.tables["table-holdings"][1:] == [
+        ["S001", "60.0%", "779", "15.39"],
+        ["S003", "37.0%", "370", "15.39"],
+    ]
+    every = recomputed.trades(artifacts)
+    last = [one for one in every if one[0] == every[-1][0]]
+    assert f"h3 Traded on {last[0][0]}" in page.outline
+    assert {(row[0], row[1]) for row in page.tables["table-trades"][1:]} == {
+        (name, f"{'bought' if change > 0 else 'sold'} {abs(change):.{0 if abs(change) > 100 else 2}f}")
+        for _, name, change in last
+    }
+
+
+def test_charts_say_what_was_recorded(told: tuple[Path, Page], made: Made):
+    """The best and worst year, the last beta, and the round that the model uses."""
+    table = account(told[0])
+    net = table["return"] - table["cost"]
+    years = recomputed.compounded(net, "%Y")
+    best, worst = max(years, key=years.__getitem__), min(years, key=years.__getitem__)
+    beta, _ = recomputed.beta_alpha(net.to_numpy()[-126:], table["bench"].to_numpy()[-126:])
+    said = made.page.read_text().replace("\N{MINUS SIGN}", "-")
+    assert f"Best {best} with {years[best]:+.1%}, worst {worst} with {years[worst]:+.1%}." in said
+    assert re.search(rf"Rolling beta to the benchmark, 126 days.{{,80}}; {beta:.2f} in the end", said)
+    assert f"{(net > 0).mean():.0%} of 540 days above zero" in said
+    assert "3 rounds; the model uses 2, with 0.9300 on valid, 0.8000 on train." in said
 
 
 def test_correlations_are_those_of_scores_and_labels(told: tuple[Path, Page]):
@@ -157,6 +222,15 @@ def test_features_are_sorted_by_gain(told: tuple[Path, Page]):
     """The gains of every tree, by the handler's own names."""
     rows = [row[:2] for row in told[1].tables[""] if len(row) == 3 and row[1].endswith("%")]
     assert rows == [["KMID", "69.0%"], ["<c>", "21.0%"], ["$b", "10.0%"]]
+
+
+def test_drawdown_of_the_excess_is_called_what_it_is(told: tuple[Path, Page]):
+    """On the page, in comparisons, in the pages, and in the printed line: of differences added up."""
+    named = "Drawdown of summed excess returns"
+    assert told[1].tables["table-excess"][3][0] == named
+    assert named in {measure.name for measure in MEASURES}
+    assert named in {name for name, key, _ in FIGURES if key == "maxDrawdown"}
+    assert headline({"maxDrawdown": -1.058}) == "drawdown of summed excess -105.8%"
 
 
 ROW = re.compile(r"^\| (above|within|below|unknown) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
@@ -214,11 +288,11 @@ ASKED = {
 
 def test_summary_and_page_have_the_same_figures(made: Made):
     """Months, features, ranks, holdings and the worst signals, in Markdown."""
-    page, artifacts = read_page(made.page.read_text()), artifacts_of(made.folder)
+    page, tables = read_page(made.page.read_text()), read_tables(made.folder, read_metadata(made.folder))
     run = {**read_metadata(made.folder), **ASKED}
-    figures = ReportMaterial(Outputs(artifacts), RunFacts.of(run)).figures
-    signals = rank_signals(artifacts)
-    text = render_summary(run, compute_metrics(artifacts), figures, signals, "signals_ranked.parquet")
+    figures = ReportMaterial(Outputs(tables), RunFacts.of(run)).figures
+    signals = rank_signals(tables)
+    text = render_summary(run, compute_metrics(tables), figures, signals, "signals_ranked.parquet")
     told = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     for name, table in (("percent, after costs", figures.months), ("mean IC, hundredths", figures.ic_months)):
         first = next(place for place, cells in enumerate(told) if cells[0] == name)
@@ -233,3 +307,12 @@ def test_summary_and_page_have_the_same_figures(made: Made):
     features = [cells for cells in told if cells[0].startswith("`")]
     assert [name.strip("`") for name, _ in features] == [name for name, _ in figures.features]
     assert "\n\n\n" not in text
+    assert "\n- waived: split_jumps of S003, 2023-02-01 (1): it fell\n" in text + "\n"
+
+
+def test_page_has_the_advice_of_each_finding_and_what_was_waived(made: Made):
+    """Not only that of the worst."""
+    text = " ".join(read_page(made.page.read_text()).text.split())
+    assert "high low2: S001 2023-01-03. Compare these bars with the source." in text
+    assert "missing days1: S002. Ask it." in text
+    assert "split jumps, waived1 of S003, 2023-02-01: it fell" in text

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.unit.runner.report.conftest import Made
 
 STRUCTURE: Final = Path(__file__).with_name("structure.txt")
-CHARTS: Final = 14
+CHARTS: Final = 18
 TEXT: Final = 4.5
 GRAPHICS: Final = 3.0
 """Contrast that WCAG AA asks of text, and of what must be seen."""

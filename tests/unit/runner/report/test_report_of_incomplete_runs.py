@@ -11,9 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.unit.runner.report.pages import Page, read_page
-from tests.unit.runner.report.recorded_runs import Shape, artifacts_of, dump, foreign, make_run
+from tests.unit.runner.report.recorded_runs import (
+    Shape,
+    artifacts_of,
+    dump,
+    foreign,
+    make_run,
+    without_tables,
+    write_tables,
+)
 
-from qlib_shadow_runner.analysis.pickles import Opaque, read_opaquely
+from qlib_shadow_runner.analysis.learning import LearningCurve, read_learning_curve
 from qlib_shadow_runner.report.make import report_of
 
 if TYPE_CHECKING:
@@ -103,6 +111,22 @@ def weightless(artifacts: Path) -> None:
     dump(artifacts / POSITIONS, {pd.Timestamp("2026-01-01"): held}, held)
 
 
+def without_amounts(artifacts: Path) -> None:
+    """Hold instruments of which only the share of the account is known."""
+    held = foreign("qlib.backtest.position.Position", position={"cash": 1.0, "S001": {"weight": 0.5}})
+    dump(artifacts / POSITIONS, {pd.Timestamp("2026-01-01"): held}, held)
+
+
+def unmeasured(artifacts: Path) -> None:
+    """Keep no error of the train segment by round."""
+    (artifacts.parent / "metrics/l2.train").unlink()
+
+
+def halved(artifacts: Path) -> None:
+    """Cut a metric in the middle of a line."""
+    (artifacts.parent / "metrics/l2.valid").write_text("1796060680 0.9 0\n17960606")
+
+
 POSITIONS = "portfolio_analysis/positions_normal_1day.pkl"
 FEW = replace(SMALL, days=5)
 ODD = {
@@ -125,17 +149,25 @@ ODD = {
     "scores that are no table": (
         SMALL,
         holding("pred.pkl", {1: 2}),
-        "pred.pkl cannot be read (TypeError: it",
+        "pred.pkl cannot be read (it holds no table, but a dictionary)",
     ),
     "scores of no days": (SMALL, holding("pred.pkl", pd.DataFrame({"score": [1.0]})), "are not days and"),
     "scores of words": (SMALL, holding("label.pkl", pd.Series(["x"])), "label.pkl cannot be read"),
-    "scores twice": (SMALL, twice, "pred.pkl cannot be read (ValueError: it names an instrument twice"),
+    "scores twice": (SMALL, twice, "pred.pkl cannot be read (it names an instrument twice"),
     "an account that is no table": (SMALL, holding(ACCOUNT, {"a": 1}), f"{ACCOUNT} cannot be read"),
     "an account of words": (SMALL, assigned(turnover="x"), f"{ACCOUNT} cannot be read"),
     "an IC by number": (SMALL, holding("sig_analysis/ic.pkl", pd.Series([0.1])), "its rows are not days"),
     "an infinite IC": (SMALL, infinite, ""),
     "an infinite return": (SMALL, with_account(endless), ""),
-    "positions without weights": (SMALL, weightless, f"{POSITIONS} cannot be read (KeyError: 'weight')"),
+    "positions without weights": (
+        SMALL,
+        weightless,
+        f"{POSITIONS} cannot be read (an instrument is held without a weight)",
+    ),
+    "positions without amounts": (SMALL, without_amounts, "do not say how many shares were held"),
+    "no metric by round": (SMALL, unmeasured, "there is no learning curve"),
+    "half a metric": (SMALL, halved, "The metrics by round cannot be read"),
+    "no dataset": (SMALL, without(), "there is no IC by horizon"),
     "positions that are none": (SMALL, holding(POSITIONS, {1: 3}), f"{POSITIONS} cannot be read"),
     "positions that are a list": (SMALL, holding(POSITIONS, [3]), f"{POSITIONS} cannot be read"),
 }
@@ -151,6 +183,7 @@ def test_page_says_what_is_missing(tmp_path: Path, shape: Shape, corrupt: Callab
     """It shows the rest, without invalid numbers."""
     folder = make_run(tmp_path, shape=shape)
     corrupt(artifacts_of(folder))
+    write_tables(folder)
     page = read_page(report_of(folder))
     assert says in page.text
     assert not re.search(r"\b(nan|inf|None|NaT)\b", shown(page))
@@ -158,14 +191,31 @@ def test_page_says_what_is_missing(tmp_path: Path, shape: Shape, corrupt: Callab
 
 
 def test_run_that_failed_before_training_has_a_page(tmp_path: Path):
-    """With its reason, and without empty sections."""
+    """With its reason, and without empty sections; as has a run that is older than tables."""
     folder = make_run(tmp_path, shape=SMALL, status="failed", reason="TrainingFailed", mlflow_run_id=None)
-    for meta in folder.glob("mlruns/*/*/meta.yaml"):
-        meta.unlink()
+    without_tables(folder)
     page = read_page(report_of(folder))
     assert "the run is failed: TrainingFailed" in page.text
     assert "Too little to judge" in page.text
+    assert "tables are not there: the run is older than its tables, or it ended before" in page.text
     assert "h2 Performance" not in page.outline
+
+
+def test_page_of_a_running_run_says_only_what_is_known(tmp_path: Path):
+    """No checklist of files that come later, and no peak memory of the stage before."""
+    folder = make_run(tmp_path, shape=SMALL, status="running", peak_memory_bytes=77 << 20)
+    page = read_page(report_of(folder))
+    assert "qlib-shadow verify made checks the run" in page.text
+    assert not re.search(r"\d+ of \d+ checks", page.text)
+    assert "77 MiB" not in page.text
+
+
+def test_learning_curve_has_the_last_value_of_each_round(tmp_path: Path):
+    """A training that was continued trains some rounds twice."""
+    for name in ("train", "valid"):
+        (tmp_path / f"rmse.{name}").write_text("1 0.9 0\n2 0.8 1\n3 0.85 1\n4 0.7 2\n")
+    curve = read_learning_curve(tmp_path)
+    assert curve == LearningCurve("rmse", [0.9, 0.85, 0.7], [0.9, 0.85, 0.7])
 
 
 def test_names_of_a_run_are_escaped(tmp_path: Path):
@@ -187,44 +237,3 @@ def test_page_of_the_same_run_has_the_same_bytes(tmp_path: Path):
     """At any time, in any folder."""
     folder = make_run(tmp_path, shape=SMALL)
     assert report_of(folder) == report_of(folder)
-
-
-TABLES = ("pred.pkl", "label.pkl", "sig_analysis/ic.pkl", "sig_analysis/ric.pkl", ACCOUNT)
-OTHERS = ("portfolio_analysis/port_analysis_1day.pkl", POSITIONS, "params.pkl", "dataset")
-
-
-def called(module: str, name: str, argument: str) -> bytes:
-    """Pickle a call of a function that is found by these two words."""
-    words = [b"\x8c" + bytes([len(word)]) + word.encode() for word in (module, name, argument)]
-    return b"\x80\x04" + words[0] + words[1] + b"\x93" + words[2] + b"\x85R."
-
-
-@pytest.mark.parametrize(
-    "path",
-    [("posix", "system"), ("pandas.io.common", "os.system"), ("pandas", "DataFrame.eval")],
-    ids=".".join,
-)
-def test_pickles_execute_nothing(tmp_path: Path, path: tuple[str, str]):
-    """An unlisted function is not called, by any way of naming it."""
-    folder = make_run(tmp_path, shape=SMALL)
-    for name in (*TABLES, *OTHERS):
-        (artifacts_of(folder) / name).write_bytes(called(*path, f"touch {tmp_path}/done"))
-    assert isinstance(read_opaquely(artifacts_of(folder) / "pred.pkl"), Opaque)
-    page = read_page(report_of(folder))
-    assert not (tmp_path / "done").exists()
-    assert all(f"{name} cannot be read" in page.text for name in TABLES)
-
-
-def test_pickles_of_older_versions_are_read(tmp_path: Path):
-    """NumPy and pandas have moved what their pickles name."""
-    path = tmp_path / "old.pkl"
-    table = pd.DataFrame({"a": [1.5, 2.5]}, index=pd.bdate_range("2026-01-01", periods=2))
-    old = pickle.dumps(table, protocol=3)
-    assert b"cpandas\nDataFrame\n" in old
-    assert b"numpy._core" in old
-    path.write_bytes(
-        old.replace(b"cpandas\nDataFrame\n", b"cpandas.core.frame\nDataFrame\n").replace(
-            b"cnumpy._core", b"cnumpy.core"
-        )
-    )
-    pd.testing.assert_frame_equal(read_opaquely(path), table)

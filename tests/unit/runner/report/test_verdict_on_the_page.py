@@ -68,7 +68,9 @@ def shown(folder: Path) -> Shown:
     """Export a run and make its page."""
     found = export_run(folder, artifacts_of(folder), "parquet")
     metadata = json.loads((folder / "RUN_METADATA.json").read_text())
-    (folder / "RUN_METADATA.json").write_text(json.dumps({**metadata, "verdict": found["verdict"]}))
+    (folder / "RUN_METADATA.json").write_text(
+        json.dumps({**metadata, **{name: found[name] for name in ("verdict", "outputs")}})
+    )
     page = report_of(folder)
     [headline] = re.findall(r'<p class="verdict \w+">(.*?)</p>', page)
     box = re.search(r'<div class="care"[^>]*id="doubts">(.*?)</div>', page, re.DOTALL)

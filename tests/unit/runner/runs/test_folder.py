@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.unit.runner.special_files import replace
 
 from qlib_shadow_runner.cli.run_folder_lock import locked_run_folder
 from qlib_shadow_runner.contract import Reason, Request
-from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.errors import DamagedFileError, StageError, from_os_error
 from qlib_shadow_runner.runs.folder import OWNER_FILE, RunFolder
 from qlib_shadow_runner.runs.request import Identity
 
@@ -71,3 +72,43 @@ def test_the_owner_file_is_synced_before_it_is_renamed(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "link", linked)
     RunFolder.claim(tmp_path, MINE)
     assert order[:3] == [OWNER_FILE, "link", "folder"]
+
+
+RESULTS = "results"
+TAKEN = {
+    "the folder is a link": "",
+    "its results are a link": RESULTS,
+    "its lease's links are a link": ".attempts",
+}
+
+
+@pytest.mark.parametrize("place", TAKEN.values(), ids=TAKEN)
+def test_a_run_does_not_write_through_a_link(tmp_path: Path, place: str):
+    """Another run could make it, and have this one write anywhere."""
+    folder, elsewhere = tmp_path / "demo-1", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if place:
+        folder.mkdir()
+    (folder / place).symlink_to(elsewhere)
+    with pytest.raises(StageError, match=r"is a link where a folder is needed\. Remove it\.") as caught:
+        RunFolder.claim(folder, MINE)
+    assert caught.value.reason is Reason.VOLUME_NOT_WRITABLE
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("place", [OWNER_FILE, "RUN_METADATA.json", ".attempt.json", RESULTS])
+@pytest.mark.parametrize("damage", ["FIFO", "folder", "link to itself", "sparse"])
+def test_a_folder_in_which_something_else_lies_is_refused_with_a_sentence(
+    tmp_path: Path, place: str, damage: str
+):
+    """At once; what is replaced by a rename is replaced."""
+    replace(tmp_path / place, damage)
+    if (place, damage) == (RESULTS, "folder") or (place == ".attempt.json" and damage != "folder"):
+        assert RunFolder.claim(tmp_path, MINE).path == tmp_path
+        return
+    with pytest.raises((StageError, DamagedFileError)) as caught:
+        RunFolder.claim(tmp_path, MINE)
+    said = str(from_os_error(caught.value) if isinstance(caught.value, OSError) else caught.value)
+    assert place in said
+    assert said.endswith("Remove it.")

@@ -221,3 +221,16 @@ def test_filesystem_errors_have_reasons(number: int, reason: Reason):
     assert error.reason is reason
     assert "/data/x" in error.message
     assert volume_not_writable("/data").exit_code == ExitCode.BAD_CONFIG
+
+
+def test_download_ends_before_the_deadline_of_its_stage(tmp_path: Path, stage_environ: StageEnviron):
+    """The spec's own deadline counts without a cluster, too; nothing answers at this address."""
+    spec = {
+        "dataset": {"source": {"qlib": {"url": "https://192.0.2.1"}}},
+        "stages": {"download": {"activeDeadlineSeconds": 1}},
+    }
+    done = stage("download", stage_environ(spec))
+    message = json.loads((tmp_path / "termination-log").read_bytes())
+    assert (done.returncode, message["reason"]) == (ExitCode.BAD_CONFIG, Reason.DOWNLOAD_REFUSED)
+    assert "not done after 0.9 seconds, the longest that a download may take here" in message["message"]
+    assert "raise spec.stages.download.activeDeadlineSeconds" in message["message"]

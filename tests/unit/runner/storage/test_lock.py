@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.special_files import replace
 
 from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
@@ -172,3 +173,15 @@ def test_a_lost_lease_stays_with_its_new_holder(tmp_path: Path, clock: Clock):
     with locked(tmp_path / "us_data_1d", clock.waiting()):
         lease.write_text(json.dumps(other))
     assert json.loads(lease.read_text()) == other
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("damage", ["FIFO", "socket", "link", "link to itself", "folder"])
+def test_a_lock_is_not_taken_in_what_is_no_file(tmp_path: Path, damage: str):
+    """Its holder writes its name there: through a link it would write into another file."""
+    replace(tmp_path / ".us.lock", damage)
+    outside = tmp_path / ".outside-.us.lock"
+    said = r"\.us\.lock is a .+, where a file is expected\. Remove it\."
+    with pytest.raises(StageError, match=said), locked(tmp_path / "us"):
+        pass
+    assert not outside.exists() or outside.read_bytes() == b"{}"

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.special_files import replace
 
 from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, TrainingStep, clear
 
@@ -67,6 +68,22 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a listing of nothing": (lambda home: rewrite_listing(home, files={}), "its listing names no files"),
     "a listing without names": (lambda home: rewrite_listing(home, files=7), "its listing names no files"),
     "a listing without details": (lambda home: rewrite_listing(home, details=7), "its listing is damaged"),
+    "a name that climbs out": (
+        lambda home: rewrite_listing(home, files={"../../../secret": "0" * 64}),
+        "it leads out of the folder",
+    ),
+    "a file that is not listed": (
+        lambda home: (home / "model/more.txt").symlink_to("/etc/passwd"),
+        "model/more.txt is not in its listing",
+    ),
+    "a FIFO for a file": (
+        lambda home: replace(home / "model/model.txt", "FIFO"),
+        "model.txt is a FIFO, where a file of a training is expected",
+    ),
+    "a FIFO for the listing": (
+        lambda home: replace(home / "model.json", "FIFO"),
+        "model.json is a FIFO, where a listing of files is expected",
+    ),
 }
 
 

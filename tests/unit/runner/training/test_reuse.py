@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -14,14 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from tests.unit.runner.pickles.attacks import of_addresses
+from tests.unit.runner.special_files import replace
 
 from local_stages import RUNNER, LocalVolume
+from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.crash_points import QrunPoint, ReusePoint
-from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.runs.mlruns import RunStatus, finished_run, recorded_runs
 from qlib_shadow_runner.storage.listed_files import hash_files
 from qlib_shadow_runner.training import reuse
 from qlib_shadow_runner.training.checkpoints import code_is_known
@@ -232,6 +237,7 @@ UNUSABLE: dict[str, tuple[Damage, str]] = {
         lambda folder: (folder / "signals_ranked.parquet").unlink(),
         "signals_ranked.parquet is missing",
     ),
+    "a table that changed": (corrupt("tables/ic.parquet"), "ic.parquet is not what was written"),
     "no record of the training": (
         lambda folder: (folder / "results/trained.json").unlink(),
         "does not say what it trained",
@@ -262,6 +268,134 @@ def test_a_damaged_run_is_not_reused(
     told = capsys.readouterr().err
     assert sentence in told
     assert bool(told) == bool(sentence)
+
+
+def forge(volume: LocalVolume, run_id: str, damage: Damage) -> None:
+    """Leave a run that seems to have finished the same computation before all others."""
+    folder = volume.folder(run_id)
+    shutil.copytree(volume.folder("first"), folder, symlinks=True)
+    rewrite("RUN_METADATA.json", run_id=run_id, finished_at_utc="2000-01-01T00:00:00Z")(folder)
+    [experiment] = folder.glob("mlruns/*/meta.yaml")
+    experiment.write_text(experiment.read_text().replace("name: first", f"name: {run_id}"))
+    damage(folder)
+
+
+def listing(name: str, content: bytes | None = None) -> Damage:
+    """List a file of any name as part of the training, with its hash if it has content."""
+
+    def damage(folder: Path) -> None:
+        path = folder / "results/trained.json"
+        document = json.loads(path.read_bytes())
+        [recorded] = folder.glob("mlruns/*/*/meta.yaml")
+        if content is not None:
+            (recorded.parent / name).write_bytes(content)
+        files = {**document["files"], name: hashlib.sha256(content or b"").hexdigest()}
+        path.write_text(json.dumps({**document, "files": files}))
+
+    return damage
+
+
+def linked(pattern: str) -> Damage:
+    """Put a link to the same file outside in the place of a file."""
+
+    def damage(folder: Path) -> None:
+        [path] = folder.glob(pattern)
+        outside = path.rename(folder.parents[4] / f"outside-{folder.name}-{path.name}")
+        path.symlink_to(outside)
+
+    return damage
+
+
+def replaced(pattern: str, way: str) -> Damage:
+    """Put something else in the place of a file."""
+
+    def damage(folder: Path) -> None:
+        [path] = folder.glob(pattern)
+        replace(path, way)
+
+    return damage
+
+
+def appended(pattern: str, text: str) -> Damage:
+    """Add lines to a record of MLflow."""
+
+    def damage(folder: Path) -> None:
+        [path] = folder.glob(pattern)
+        path.write_text(path.read_text() + text)
+
+    return damage
+
+
+FORGED: dict[str, tuple[Damage, str]] = {
+    "a name that climbs out": (listing("../" * 7 + "climbed", b"x"), "it leads out of the folder"),
+    "an absolute name": (listing("/etc/hostname"), "it leads out of the folder"),
+    "a name with a line break": (listing("a\nb"), "it holds a control character"),
+    "a link to the predictions": (linked("mlruns/*/*/artifacts/pred.pkl"), "pred.pkl is a link"),
+    "a link to the artifacts": (linked("mlruns/*/*/artifacts"), "artifacts is a link"),
+    "a link to the store": (linked("mlruns"), "mlruns is a link"),
+    "a FIFO for a record": (replaced("mlruns/*/*/meta.yaml", "FIFO"), "meta.yaml is a FIFO"),
+    "a FIFO for the listing": (replaced("results/trained.json", "FIFO"), "trained.json is a FIFO"),
+    "predictions of 200 GiB": (replaced("mlruns/*/*/artifacts/pred.pkl", "sparse"), "has 200.0 GiB"),
+    "another's name in reused_from": (rewrite("results/trained.json", reused_from="../x"), "names no run"),
+    "a hidden address": (
+        appended("mlruns/*/*/meta.yaml", '"artifact_uri": file:///etc\n'),
+        "is not a record",
+    ),
+}
+
+
+@pytest.mark.timeout(120)
+def test_forged_runs_are_not_reused(volume: LocalVolume, capsys: pytest.CaptureFixture[str]):
+    """Nothing is read through a link or outside of their folders, and nothing is written beside ours."""
+    asked = str(volume.metadata("first")["computation"])
+    for number, (damage, _) in enumerate(FORGED.values()):
+        forge(volume, f"forged-{number}", damage)
+    shutil.rmtree(volume.folder("first"))
+    for name in ("mlruns", "results"):
+        (volume.folder("mine") / name).mkdir(parents=True)
+    before = set(volume.home.iterdir())
+    found = find_identical_run(volume.folder("mine"), asked)
+    if found is not None:
+        copy_training(found, volume.folder("mine"))  # so that what it would write is seen
+    told = capsys.readouterr().err
+    assert set(volume.home.iterdir()) == before
+    assert found is None
+    assert [sentence for _, sentence in FORGED.values() if sentence not in told] == []
+    assert list((volume.folder("mine") / "mlruns").iterdir()) == []
+
+
+PLACES = ("RUN_METADATA.json", "metrics.json", "workflow.yaml", ".owner.json", ".attempt.json")
+
+
+@pytest.mark.timeout(300)
+def test_a_run_beside_forged_and_damaged_folders_is_golden(
+    reusing: LocalVolume, capsys: pytest.CaptureFixture[str]
+):
+    """It reuses the run that is whole; every list has a row for each of them."""
+    for number, (damage, _) in enumerate(FORGED.values()):
+        forge(reusing, f"forged-{number}", damage)
+    for number, place in enumerate(PLACES):
+        forge(reusing, f"damaged-{number}", rewrite("RUN_METADATA.json", computation="0" * 64))
+        replace(reusing.folder(f"damaged-{number}") / place, "FIFO")
+    beside = {*reusing.home.iterdir(), reusing.home / "termination-log", reusing.home / "work"}
+    done = reusing.run("second")
+    assert reusing.metadata("second")["reused_from"] == "first"
+    assert reusing.faults("second") == []
+    assert done.stderr.count("is identical but cannot be used: ") >= len(FORGED)
+    assert set(reusing.home.iterdir()) <= beside
+    ids = {path.name for path in reusing.folder("second").parent.iterdir()} - {"catalog", "cache"}
+    assert len(ids) == len(FORGED) + len(PLACES) + 2
+    data = ["--data", str(reusing.mount)]
+    rows = {"runId": ["runs"], "run_id": ["query", "select run_id from runs"]}
+    for key, words in rows.items():
+        assert main([*words, "--json", *data]) == 0
+        assert {row[key] for row in json.loads(capsys.readouterr().out)} == ids
+    page = str(reusing.home / "page.html")
+    for words in (
+        *(["compare", "first", "second", "--output", page], ["report", "second"], ["verify", "second"]),
+        *(["followup"], ["show", "second"], ["prune", "--keep", "99", "--dry-run"]),
+    ):
+        assert main([*words, *data]) == 0
 
 
 @pytest.mark.parametrize("when", ["before it is copied", "while it is copied"])
@@ -396,3 +530,26 @@ def test_plain_qrun_has_equal_outputs(first: LocalVolume, tmp_path: Path):
     [recorded] = first.folder("first").glob("mlruns/*/*/artifacts/pred.pkl")
     assert pred.read_bytes() == recorded.read_bytes()
     assert not list(tmp_path.rglob(".checkpoints"))
+
+
+def poison(folder: Path) -> None:
+    """Leave a pickle that crashes who restores it, with the hash that a reader expects of it."""
+    [path] = folder.glob("mlruns/*/*/artifacts/portfolio_analysis/report_normal_1day.pkl")
+    path.write_bytes(of_addresses(pd.read_pickle(path)))
+    trained = Trained.read(folder)
+    assert trained is not None
+    recorded = finished_run(folder / "mlruns", folder.name)
+    assert recorded is not None
+    Trained.of(recorded, trained.computation).write(folder)
+
+
+def test_a_poisoned_run_does_no_harm_to_a_run_that_reuses_it(reusing: LocalVolume):
+    """It warns, trains itself, and keeps nothing of the other."""
+    poison(reusing.folder("first"))
+    done = reusing.run("second")
+    assert "warning: what was taken over from the run first cannot be used: " in done.stderr
+    assert "report_normal_1day.pkl cannot be read (" in done.stderr
+    assert TRAINING in done.stdout
+    assert reusing.metadata("second")["reused_from"] is None
+    assert reusing.faults("second") == []
+    assert len(list(recorded_runs(reusing.folder("second") / "mlruns"))) == 1

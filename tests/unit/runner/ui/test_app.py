@@ -257,7 +257,8 @@ def test_markup_in_documents_is_escaped(tmp_path: Path):
     quality = {
         "overall_state": evil,
         "action_hint": evil,
-        "checks": [{"name": evil, "state": evil, "examples": [evil]}],
+        "checks": [{"name": evil, "state": evil, "examples": [evil], "hint": evil}],
+        "waived": [{"finding": evil, "instrument": evil, "day": evil, "why": evil, "count": 1}],
     }
     folder = small.add_run(
         "evil-1", name=evil, reason=evil, status="failed", caveats=[evil], dataset_quality=quality

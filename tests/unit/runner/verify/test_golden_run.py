@@ -14,9 +14,10 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import lightgbm
+import numpy as np
 import pandas as pd
 import pytest
 from tests.unit.runner.report.independent_figures import performance
@@ -24,11 +25,14 @@ from tests.unit.runner.report.pages import number, read_page
 
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportMaterial
-from qlib_shadow_runner.analysis.pickles import read_opaquely
+from qlib_shadow_runner.analysis.outputs import Outputs
 from qlib_shadow_runner.cli import main as command_line
 from qlib_shadow_runner.export.summary import render_summary
-from qlib_shadow_runner.report.page import outputs_of
+from qlib_shadow_runner.pickles.files import RECORDED_IN
+from qlib_shadow_runner.pickles.machine import read_pickle
+from qlib_shadow_runner.pickles.nodes import state_of
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
+from qlib_shadow_runner.tables.files import read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +115,7 @@ def checks(told: str) -> dict[str, bool]:
 
 def test_demo_passes_and_prints_so(golden: Golden):
     """Steps, figures, verdict, and where to look."""
-    for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (14/14)"):
+    for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (16/16)"):
         assert word in golden.output
     assert golden.output.rstrip().endswith(f"{golden.folder.name}/report.html")
     headline = golden.document("RUN_METADATA.json")["verdict"]
@@ -144,6 +148,7 @@ def test_run_folder_has_the_promised_files(golden: Golden):
         "metrics.json",
         "report.html",
         "results",
+        "tables",
     }
 
 
@@ -207,7 +212,8 @@ def test_summary_has_the_notes_on_the_data(golden: Golden):
     metadata = {**golden.document("RUN_METADATA.json"), "dataset_notes": [note]}
     metrics = cast("Metrics", golden.document("metrics.json"))
     signals = pd.read_parquet(golden.folder / "signals_ranked.parquet")
-    figures = ReportMaterial(outputs_of(golden.folder, metadata), RunFacts.of(metadata)).figures
+    outputs = Outputs(read_tables(golden.folder, metadata))
+    figures = ReportMaterial(outputs, RunFacts.of(metadata)).figures
     page = render_summary(metadata, metrics, figures, signals, "signals_ranked.parquet")
     assert page == golden.log("backtest_summary.md") + f"- {note}\n"
 
@@ -245,13 +251,36 @@ def test_report_has_the_figures_that_qlib_recorded(golden: Golden):
     wanted = performance((table["return"] - table["cost"]).to_numpy())
     for row, value in zip(page.tables["table-performance"][1:], wanted, strict=True):
         assert number(row[1]) == pytest.approx(value, abs=0.00051 if row[1].endswith("%") else 0.0051), row
-    text = read_opaquely(artifacts / "params.pkl").state["model"].state["_handle"]
+    model = read_pickle((artifacts / "params.pkl").read_bytes())
+    text = state_of(state_of(model)["model"])["_handle"]
     found = lightgbm.Booster(model_str=text).feature_importance("gain")
     gains = sorted(found / found.sum(), reverse=True)
     shown = [number(row[1]) for row in page.tables[""] if len(row) == 3 and row[1].endswith("%")]
     assert shown == pytest.approx(gains[:20], abs=0.00051)
-    assert "✓ 8 of 13 checks so far" in page.text
     assert "What this report cannot show" not in page.text
+
+
+def test_page_that_the_run_makes_says_nothing_of_what_is_not_done(golden: Golden):
+    """It has no checklist, and the peak memory is the training's, not that of a stage before it."""
+    page, metadata = read_page(golden.log("report.html")), golden.document("RUN_METADATA.json")
+    assert "so far" not in page.text
+    assert not re.search(r"\d+ of \d+ checks", page.text)
+    stages = cast("dict[str, dict[str, int]]", metadata["stages"])
+    peak = cast("int", metadata["training_peak_memory_bytes"])
+    assert stages["download"]["peak_memory_bytes"] < peak <= stages["qrun"]["peak_memory_bytes"]
+    assert f"{peak / 2**20:,.0f} MiB" in page.text
+
+
+def test_one_day_horizon_is_what_qlib_recorded(golden: Golden):
+    """The built-in label is the return from the next day's close, and the curve is of every round."""
+    page = read_page(golden.log("report.html"))
+    recorded = {row[0]: number(row[1]) for row in page.tables["table-ic"][1:]}
+    _, ic, _, rank_ic, *_ = page.tables["table-horizons"][1]
+    assert number(ic) == pytest.approx(recorded["IC"], abs=2e-4)
+    assert number(rank_ic) == pytest.approx(recorded["Rank IC"], abs=2e-4)
+    [metrics] = golden.folder.glob("mlruns/*/*/metrics")
+    rounds = len((metrics / "l2.valid").read_text().splitlines())
+    assert f"{rounds} rounds; the model uses " in golden.log("report.html")
 
 
 def test_failing_report_does_not_fail_the_run(golden: Golden, tmp_path: Path):
@@ -269,7 +298,7 @@ def test_failing_report_does_not_fail_the_run(golden: Golden, tmp_path: Path):
     assert verify(folder, data) == (0, dict.fromkeys(LINES, True))
     command = [sys.executable, "-m", "qlib_shadow_runner", "report", str(folder), "--data", str(data)]
     subprocess.run(command, env=plain_environ(), check=True, capture_output=True)
-    assert "✓ 13 of 13 checks" in read_page((folder / "report.html").read_text()).text
+    assert "✓ 15 of 15 checks" in read_page((folder / "report.html").read_text()).text
     assert verify(folder, data) == (0, dict.fromkeys(LINES, True))
 
 
@@ -281,6 +310,8 @@ LINES = (
     "configuration hash",
     "dataset",
     "recorder",
+    "tables",
+    "conversion",
     "signals",
     "metrics",
     "summary",
@@ -321,6 +352,16 @@ def remove(name: str) -> Callable[[Path], object]:
     return lambda folder: next(iter(folder.glob(name))).unlink()
 
 
+def exchange(names: str, one: str, other: str) -> Callable[[Path], object]:
+    """Give one file the content of the other."""
+
+    def tamper(folder: Path) -> None:
+        first, second = (next(iter(folder.glob(names.format(name)))) for name in (one, other))
+        first.write_bytes(second.read_bytes())
+
+    return tamper
+
+
 def better_score(folder: Path) -> None:
     """Let the worst of a day be the best."""
     script = (
@@ -352,7 +393,17 @@ TAMPERED = {
     "a better score": (better_score, {"signals"}),
     "a run still running": (replace("mlruns/*/*/meta.yaml", "status: 3", "status: 1"), {"recorder"}),
     "another experiment": (replace("mlruns/[1-9]*/meta.yaml", "\nname: .*", "\nname: other"), {"identity"}),
-    "no predictions": (remove("mlruns/*/*/artifacts/pred.pkl"), {"signals", "summary"}),
+    "no predictions": (remove("mlruns/*/*/artifacts/pred.pkl"), {"conversion"}),
+    "other predictions": (exchange("mlruns/*/*/artifacts/{}.pkl", "pred", "label"), {"conversion"}),
+    "no table": (remove("tables/predictions.parquet"), {"tables", "conversion", "signals", "summary"}),
+    "another table": (
+        exchange("tables/{}.parquet", "ic", "rank_ic"),
+        {"tables", "conversion", "metrics", "summary"},
+    ),
+    "tables that are not listed": (
+        replace("RUN_METADATA.json", '"tables/faults.json"', '"x"'),
+        {"tables", "conversion", "metrics", "signals", "summary"},
+    ),
     "no signals": (remove("signals_ranked.parquet"), {"files", "signals", "summary", "identity"}),
     "no summary": (remove("backtest_summary.md"), {"files", "summary"}),
     "another report": (replace("report.html", "nothing was traded", "much was earned"), {"report"}),
@@ -414,3 +465,44 @@ def test_run_is_in_the_catalog(golden: Golden):
         metrics["maxDrawdown"],
     )
     assert "note: the catalog" not in golden.log("stderr.log")
+
+
+HELD: Final = """
+import json, pathlib, pickle, sys
+artifacts = pathlib.Path(sys.argv[1])
+positions = pickle.loads((artifacts / "portfolio_analysis/positions_normal_1day.pkl").read_bytes())
+rows = [
+    [f"{day:%Y-%m-%d}", name, *(float(one.position[name][key]) for key in ("price", "weight"))]
+    for day, one in positions.items()
+    for name in one.position
+    if name in one.get_stock_list()
+]
+model = pickle.loads((artifacts / "params.pkl").read_bytes()).model
+rounds = [model.current_iteration(), model.best_iteration]
+print("", json.dumps({"rows": rows, "days": len(positions), "rounds": rounds}), sep="\\n")
+"""
+
+
+def test_tables_hold_what_the_recorder_pickled(golden: Golden):
+    """As pandas, Qlib and LightGBM restore it: every value to its last bit, every name, every day."""
+    [artifacts] = golden.folder.glob("mlruns/*/*/artifacts")
+    tables = read_tables(golden.folder, golden.document("RUN_METADATA.json"))
+    assert tables.faults == {}
+    found = {name: table.to_pandas(date_as_object=False) for name, table in tables.found.items()}
+    for name, table in found.items():
+        if name in ("predictions", "labels", "ic", "rank_ic", "account"):
+            wanted = pd.read_pickle(artifacts / RECORDED_IN[name])
+            got = table.set_index([column for column in ("date", "instrument") if column in table])
+            assert got.index.tolist() == wanted.index.tolist()
+            assert np.array_equal(got.to_numpy(), wanted.to_numpy().reshape(got.shape), equal_nan=True), name
+    risk = pd.read_pickle(artifacts / RECORDED_IN["risk"])["risk"]
+    assert found["risk"].set_index(["group", "figure"])["value"].to_dict() == risk.to_dict()
+    done = subprocess.run([sys.executable, "-c", HELD, str(artifacts)], capture_output=True, check=True)
+    qlib = json.loads(done.stdout.splitlines()[-1])
+    held = found["positions"].dropna(subset="instrument")
+    days = held["date"].dt.strftime("%Y-%m-%d")
+    assert [
+        list(row) for row in zip(days, held["instrument"], held["price"], held["weight"], strict=True)
+    ] == qlib["rows"]
+    assert found["positions"]["date"].nunique() == qlib["days"]
+    assert found["rounds"].iloc[0].tolist() == qlib["rounds"]

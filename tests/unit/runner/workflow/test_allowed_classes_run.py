@@ -49,11 +49,11 @@ OWN = indented(
 SMALL = (ALPHA158, OWN)
 MODEL = BUILT_IN[BUILT_IN.index("    class: LGBModel") : BUILT_IN.index("      learning_rate:")]
 ENSEMBLE = """    class: DEnsembleModel
-    module_path: qlib.contrib.model.double_ensemble
+    module_path: qlib_shadow_runner.plugins.double_ensemble
     kwargs:
       loss: mse
       num_models: 2
-      enable_fs: false
+      enable_fs: true
       enable_sr: true
       decay: 0.5
       epochs: 10
@@ -94,6 +94,15 @@ CHOSEN = (
 )
 NO_ROUNDS = ("      num_boost_round: {{ model.num_boost_round }}\n", "")
 NAMED_LABEL = ('label: ["Ref($close, -2)/$close - 1"]', 'label: [["Ref($close, -2)/$close - 1"], [LABEL0]]')
+NAMES = "                  - [A, B, C]\n"
+UNNAMED = (
+    OWN[OWN.index("                  - [") : OWN.index(NAMES) + len(NAMES)],
+    """\
+                  - $close/Ref($close, 5)
+                  - Std($close, 10)/$close
+                  - $volume/Mean($volume, 5)
+""",
+)
 ON_ARRAYS = ("module_path: qlib.data.dataset.handler", "module_path: qlib_shadow_runner.plugins.handlers")
 TEMPLATES: dict[str, tuple[dict[str, object], Template]] = {
     "plain": ({**FEW, "engine": "qlib"}, own(SMALL)),
@@ -102,7 +111,7 @@ TEMPLATES: dict[str, tuple[dict[str, object], Template]] = {
     "plain with slippage": ({**FEW, "exchange": {"impactCost": 0.1}}, own(SMALL)),
     "plain with a least cost": ({**FEW, "exchange": {"minCost": 500_000}}, own(SMALL)),
     "plain on arrays": ({**FEW, "engine": "fast"}, own(SMALL, ON_ARRAYS)),
-    "an ensemble": ({}, own(SMALL, (MODEL, ENSEMBLE), NO_ROUNDS)),
+    "an ensemble": ({}, own(SMALL, (MODEL, ENSEMBLE), NO_ROUNDS, UNNAMED)),
     "every processor": (FEW, own((ALPHA158, OWN_PROCESSED), NAMED_LABEL)),
     "some of Alpha158": ({**FEW, "engine": "qlib"}, own(CHOSEN)),
     "some of Alpha158 on arrays": (FEW, own(CHOSEN)),

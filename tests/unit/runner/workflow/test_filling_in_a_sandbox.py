@@ -8,8 +8,8 @@ import pytest
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.workflow.bounded_yaml import LARGEST
 from qlib_shadow_runner.workflow.filling import Filled, fill
-from qlib_shadow_runner.workflow.read_yaml import LARGEST
 from qlib_shadow_runner.workflow.templates import Template
 
 PARAMETERS = {

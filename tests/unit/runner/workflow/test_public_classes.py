@@ -18,6 +18,7 @@ from qlib_shadow_runner import plugins
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.workflow.class_paths import (
+    INSTEAD_OF,
     ON_ARRAYS,
     PLUGINS,
     QLIBS,
@@ -193,6 +194,21 @@ def test_retired_backtest_path_is_refused_with_the_new_one(
     after = f"{before.split('module_path:')[0]}module_path: {OLD}.fast.backtest.{module}\n"
     message = refusal(prepare_it, before, after)
     assert message == retired_sentence(f"{OLD}.fast.backtest.{path}", f"{NEW}.backtest.{path}", where)
+
+
+@pytest.mark.parametrize(("old", "new"), INSTEAD_OF.items(), ids=".".join)
+def test_class_of_qlib_in_whose_place_ours_is_taken_is_refused_with_ours(
+    prepare_it: PrepareIt, old: tuple[str, str], new: tuple[str, str]
+) -> None:
+    """What a workflow for plain qrun names, with the lines to write."""
+    place = "LGBModel" if old[1].endswith("Model") else "SignalRecord"
+    before, where = PLACES[place]
+    assert refusal(prepare_it, before, block(".".join(old), before)) == (
+        f"workflow.task.{where} names {'.'.join(old)}, in whose place a shadow run takes a class of its own; "
+        f"write class: {new[1]} and module_path: {new[0]}. Nothing was run."
+    )
+    assert new in PUBLIC
+    assert old not in CLASSES
 
 
 INSIDE = [

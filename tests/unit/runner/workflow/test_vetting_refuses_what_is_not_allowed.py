@@ -9,8 +9,8 @@ from tests.unit.runner.workflow.workflow_builders import HANDLER as HANDLER_CLAS
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.workflow.bounded_yaml import DEEPEST, LARGEST
 from qlib_shadow_runner.workflow.parsed import parse
-from qlib_shadow_runner.workflow.read_yaml import DEEPEST, LARGEST
 from qlib_shadow_runner.workflow.vetting import vet
 
 MODEL = """  model:
@@ -219,8 +219,22 @@ REFUSED: dict[str, tuple[tuple[str, str], str]] = {
     "a mark": (("# A template.", "{{ '{{' }} HOME {{ '}}' }}"), 'still holds "{{"'),
     "a raw mark": (("# A template.", "{% raw %}{% if x %}{% endraw %}"), 'still holds "{%"'),
     "a comment mark": (("# A template.", "{{ '{#' }}"), 'still holds "{#"'),
-    "an anchor": (("task:", "task: &task"), "has the YAML anchor task"),
-    "a merge of an anchor": (("  kernels: 1", "  kernels: 1\n  <<: *all"), "has the YAML anchor all"),
+    "an alias without an anchor": (
+        ("  kernels: 1", "  kernels: 1\n  <<: *all"),
+        ", and no anchor of this name before it",
+    ),
+    "an alias inside of its anchor": (
+        ("  kernels: 1", "  kernels: &k [*k]"),
+        "inside of what it stands for",
+    ),
+    "an argument that an alias brings": (
+        ("qlib_init:\n", "qlib_init: &all\n  redis_host: evil\n"),
+        'workflow.qlib_init has "redis_host"',
+    ),
+    "an argument that a merge key brings": (
+        ("  kernels: 1", "  <<: {redis_host: evil}\n  kernels: 1"),
+        'workflow.qlib_init has "redis_host"',
+    ),
     "a tag": (("  kernels: 1", "  kernels: !!python/object/apply:os.system [id]"), "has the YAML tag"),
     "a harmless tag": (("  kernels: 1", "  kernels: !!int 1"), "has the YAML tag tag:yaml.org,2002:int"),
     "a key twice": (("  kernels: 1", "  kernels: 8\n  kernels: 1"), 'found duplicate key "kernels"'),

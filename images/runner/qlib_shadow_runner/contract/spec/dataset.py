@@ -4,22 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import DEFAULT_DATASET_PATH, SHORT_FINGERPRINT
-from qlib_shadow_runner.contract.fields import Object, Record, between, defaulted, excludes, optional, part
-from qlib_shadow_runner.contract.kinds import Choice, ListOf, Text, TextCheck, Whole, matches
+from qlib_shadow_runner.contract.fields import (
+    Object,
+    Record,
+    Rule,
+    between,
+    defaulted,
+    excludes,
+    optional,
+    part,
+    required,
+)
+from qlib_shadow_runner.contract.kinds import Choice, Day, ListOf, Text, TextCheck, Whole, matches
 from qlib_shadow_runner.contract.spec.sources import SourceSpec
+
+if TYPE_CHECKING:
+    from datetime import date
 
 REGIONS: Final = ("us", "cn", "tw")
 """The regions whose trading rules Qlib knows."""
 
 
 CHECKS: Final = (
-    *("calendar_order", "bin_bounds", "invalid_prices", "missing_days", "high_low", "split_jumps"),
-    *("partial_end", "duplicate_rows", "rejected_rows", "stale_end"),
+    *("calendar_order", "bin_bounds", "invalid_prices", "no_prices", "weekend_days", "missing_days"),
+    *("missing_values", "high_low", "split_jumps", "unadjusted", "partial_end", "duplicate_rows"),
+    *("rejected_rows", "stale_end"),
 )
 """The names of the checks in dataset/quality."""
+
+
+ALWAYS_BLOCKING: Final = ("calendar_order", "bin_bounds", "invalid_prices")
+"""The checks whose findings end a run in any case and cannot be waived."""
+
+
+WAIVED_WHOLE: Final = ("duplicate_rows", "rejected_rows", "stale_end")
+"""The checks whose findings have no places, so that a waiver is of all of them."""
 
 
 EVERYTHING: Final = "all"
@@ -46,8 +68,29 @@ class Refresh(StrEnum):
 
 
 @dataclass(frozen=True)
+class WaiverSpec(Record):
+    """One finding that is known and accepted, with the reason."""
+
+    finding: str = required(
+        Choice([name for name in CHECKS if name not in ALWAYS_BLOCKING]), "Name of the check that found it."
+    )
+    why: str = required(Text(200), "Why it is no fault. The run's metadata and report repeat it.")
+    instrument: str | None = optional(Text(40), "Only of this instrument. Default: of every one.")
+    day: date | None = optional(Day(), "Only of this day. Default: of every day.")
+
+    RULES = (
+        Rule(
+            f"takes neither instrument nor day for {', '.join(WAIVED_WHOLE)}; leave them out",
+            lambda values: values["finding"] not in WAIVED_WHOLE or not values.keys() & {"instrument", "day"},
+            f"!(self.finding in {list(WAIVED_WHOLE)}) || (!has(self.instrument) && !has(self.day))",
+            ("finding",),
+        ),
+    )
+
+
+@dataclass(frozen=True)
 class QualitySpec(Record):
-    """The findings that end a run."""
+    """The findings that end a run, and those that are accepted."""
 
     block: tuple[str, ...] = defaulted(
         ListOf(
@@ -56,6 +99,15 @@ class QualitySpec(Record):
             f"checks, such as [split_jumps, missing_days], or [{EVERYTHING}]",
         ),
         f"Names of checks, as the manifest lists them, or {EVERYTHING}.",
+        (),
+    )
+    waive: tuple[WaiverSpec, ...] = defaulted(
+        ListOf(
+            Object(WaiverSpec),
+            50,
+            "findings, for example [{finding: split_jumps, instrument: AAPL, day: 2000-09-29, why: it fell}]",
+        ),
+        "Findings that are known and accepted: they neither warn nor block, and stay on record.",
         (),
     )
 
@@ -103,8 +155,8 @@ class DatasetFields(Record):
     )
     quality: QualitySpec = part(
         QualitySpec,
-        "Which findings about the data end a run. Those that would make figures wrong without a sign always "
-        "do; the others warn unless they are named here.",
+        "Which findings about the data end a run, and which are accepted. Those that would make figures "
+        "wrong without a sign always end it; the others warn unless they are named here.",
     )
     max_age_days: int | None = optional(
         Whole(0, 100_000),

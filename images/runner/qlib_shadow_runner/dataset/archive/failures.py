@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.error import HTTPError, URLError
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.dataset.archive.time_limit import EndlessHeadersError, SlowServerError
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ LOGIN_ADVICE: Final = (
     "(without a cluster: QLIB_SHADOW_ARCHIVE_USERNAME and _PASSWORD, or QLIB_SHADOW_ARCHIVE_TOKEN)."
 )
 TRUST_ADVICE: Final = "For a private authority, set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to its certificates."
+REDIRECTS: Final = (301, 302, 303, 307, 308)
 ADVICE: Final[Mapping[int, str]] = MappingProxyType(
     {
+        **dict.fromkeys(REDIRECTS, "It redirects again and again; correct the URL."),
         401: LOGIN_ADVICE,
         403: "These credentials, or none, may not read it; a signed URL may have expired. " + LOGIN_ADVICE,
         404: "Correct the URL; some servers also say this to those who may not know.",
@@ -42,6 +45,8 @@ ADVICE: Final[Mapping[int, str]] = MappingProxyType(
 )
 
 TRANSIENT_ERRORS: Final = (
+    (SlowServerError, "the server sends less than 1 KiB a second"),
+    (EndlessHeadersError, "the server's answer has headers without an end"),
     (socket.gaierror, "the name {host} was not found (DNS)"),
     (TimeoutError, "the server did not answer in time"),
     (ConnectionRefusedError, "{host} refused the connection"),

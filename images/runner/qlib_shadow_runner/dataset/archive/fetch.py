@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.error import HTTPError
 
@@ -19,13 +19,14 @@ from qlib_shadow_runner.dataset.archive.failures import (
     refused,
     wrong_address,
 )
-from qlib_shadow_runner.dataset.archive.free_space import require_space
 from qlib_shadow_runner.dataset.archive.https import Connection
 from qlib_shadow_runner.dataset.archive.partial import CHUNK, Partial
 from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog
+from qlib_shadow_runner.dataset.archive.time_limit import DEFAULT_SECONDS, REMEDY, TimeLimit
+from qlib_shadow_runner.dataset.free_space import free_bytes, out_of_disk, require_space, spare_bytes
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_line
-from qlib_shadow_runner.texts import format_size
+from qlib_shadow_runner.texts import format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ class RetryPolicy:
     longest_pause: float = 60.0
     pause: Callable[[float], None] = time.sleep
     random_fraction: Callable[[], float] = random.random
+    limit: TimeLimit = field(default_factory=lambda: TimeLimit(DEFAULT_SECONDS))
 
     def delay(self, stalled: int, wanted: float | None) -> None:
         """Wait as long as the server asked for, else longer after each try, with a random part."""
@@ -69,6 +71,8 @@ class _Fetch:
     sha256: str
     partial: Partial
     retry_after: float | None = None
+    total: int | None = None
+    """The size of the whole file, where the server has told it."""
 
     @property
     def address(self) -> ArchiveAddress:
@@ -111,23 +115,48 @@ class _Fetch:
             ) from error
 
     def _receive(self, response: HTTPResponse) -> None:
-        total = self._align(response)
+        total = self.total = self._align(response)
         require_space(
             self.partial.path.parent, (total or 0) - self.partial.size, f"the rest of {self.address.name}"
         )
         progress = ProgressLog(f"download {self.address.name}", total, self.partial.size)
+        spare = spare_bytes(self.partial.path.parent)
+        step = max(1, min(CHUNK, spare // 2))
+        looked = self.partial.size
         while total is None or self.partial.size < total:
-            chunk = response.read1(CHUNK if total is None else min(CHUNK, total - self.partial.size))
+            chunk = response.read1(step if total is None else min(CHUNK, total - self.partial.size))
             if not chunk:
                 break
             self.partial.append(chunk)
             progress.at(self.partial.size)
+            if total is None and self.partial.size >= looked + step:
+                looked = self.partial.size
+                self._leave_space(spare)
             fault_point("download-chunk")
         if total is not None and self.partial.size < total:
             raise failed(
                 f"{self.address.shown}: the line was cut after {format_size(self.partial.size)} "
                 f"of {format_size(total)}."
             )
+
+    def _leave_space(self, spare: int) -> None:
+        """Raise before a file whose size is not known fills the volume, which stops every run on it."""
+        folder = self.partial.path.parent
+        if (free := free_bytes(folder)) < spare:
+            raise out_of_disk(
+                f"{self.address.shown} tells no size, and after {format_size(self.partial.size)} only "
+                f"{format_size(free)} is free in {folder}"
+            )
+
+    def too_long(self, limit: TimeLimit) -> StageError:
+        """Return the error that the time for the download is over."""
+        of_all = "" if self.total is None else f" of {format_size(self.total)}"
+        return refused(
+            f"{self.address.shown}: {format_size(self.partial.size)}{of_all} arrived in "
+            f"{format_duration(limit.seconds)}, the longest that a download may take here. What arrived is "
+            f"kept for the next run. To give it more time, {REMEDY}; or put the file on the volume and name "
+            "its path."
+        )
 
     def _align(self, response: HTTPResponse) -> int | None:
         """Position the partial file at the response's start and return the whole size, or None."""
@@ -186,7 +215,9 @@ def fetch(
     """Fetch the whole file to the path; the part that has arrived stays there after a failure."""
     retry_policy = retry_policy or RetryPolicy()
     with Partial(path) as partial:
-        job = _Fetch(Connection(address, credentials, retry_policy.timeout), sha256, partial)
+        job = _Fetch(
+            Connection(address, credentials, retry_policy.timeout, retry_policy.limit), sha256, partial
+        )
         try:
             _fetch_with_retries(job, retry_policy)
         except StageError as failure:
@@ -197,7 +228,8 @@ def fetch(
 
 
 def _fetch_with_retries(job: _Fetch, retry_policy: RetryPolicy) -> None:
-    """Try until the file is complete or no try brings new bytes."""
+    """Try until the file is complete, no try brings new bytes, or the time is over."""
+    limit = job.connection.limit
     stalled, furthest = 0, job.partial.size
     while True:
         try:
@@ -205,7 +237,9 @@ def _fetch_with_retries(job: _Fetch, retry_policy: RetryPolicy) -> None:
         except StageError as failure:
             if failure.reason is not Reason.DOWNLOAD_FAILED:
                 raise
-            stalled = 0 if job.partial.size > furthest else stalled + 1
+            if not limit.left:
+                raise job.too_long(limit) from failure
+            stalled = 0 if job.partial.size >= furthest + limit.least else stalled + 1
             furthest = max(furthest, job.partial.size)
             if stalled >= retry_policy.tries:
                 raise failed(f"{failure.message} Nothing more arrived in {stalled} attempts.") from failure

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import (
+    HTTPHandler,
     HTTPRedirectHandler,
     HTTPSHandler,
     OpenerDirector,
@@ -20,6 +23,7 @@ from urllib.request import (
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.urls import is_encrypted_or_local, is_loopback
+from qlib_shadow_runner.dataset.archive.time_limit import LimitedResponse
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.refusals import refuse
 
@@ -30,12 +34,42 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
     from qlib_shadow_runner.dataset.archive.credentials import Credentials
+    from qlib_shadow_runner.dataset.archive.time_limit import TimeLimit
     from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 
 CA_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """The variables of other tools; OpenSSL itself reads SSL_CERT_FILE and SSL_CERT_DIR."""
 AUTHORIZATION: Final = "Authorization"
+LEAST_TIMEOUT: Final = 0.01
+"""Zero would mean that a socket does not wait at all."""
 USER_AGENT: Final = "qlib-shadow"
+
+
+class _HttpConnection(HTTPConnection):
+    """A connection whose answers are read within the download's limits."""
+
+    def __init__(self, *arguments: Any, limit: TimeLimit, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.response_class = partial(LimitedResponse, limit=limit)  # type: ignore[assignment]
+
+
+class _HttpsConnection(_HttpConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Limited(HTTPHandler, HTTPSHandler):
+    """Opens the connections of both schemes."""
+
+    def __init__(self, context: ssl.SSLContext, limit: TimeLimit) -> None:
+        HTTPSHandler.__init__(self, context=context)
+        self._tls = context
+        self._limit = limit
+
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_HttpConnection, req, limit=self._limit)  # type: ignore[arg-type]
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_HttpsConnection, req, context=self._tls, limit=self._limit)  # type: ignore[arg-type]
 
 
 class CautiousRedirects(HTTPRedirectHandler):
@@ -66,6 +100,7 @@ class CautiousRedirects(HTTPRedirectHandler):
                 Reason.DOWNLOAD_REFUSED,
                 f"{req.host} redirects to {target.scheme}://{target.hostname}, and only https is followed.",
             )
+        fp.close()  # urllib reads its body into memory, whatever its size
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         secret = req.unredirected_hdrs.get(AUTHORIZATION)
         if request is not None and secret and _origin(target) == _origin(urlsplit(req.full_url)):
@@ -80,6 +115,7 @@ class Connection:
     address: ArchiveAddress
     credentials: Credentials
     timeout: float
+    limit: TimeLimit
 
     def get(self, headers: Mapping[str, str]) -> HTTPResponse:
         """Send a request and return the response; raise what urllib raises."""
@@ -87,13 +123,15 @@ class Connection:
         request = Request(self.address.url, headers=wanted)  # noqa: S310 - the address was checked
         if self.credentials.authorization:
             request.add_unredirected_header(AUTHORIZATION, self.credentials.authorization)
-        response: HTTPResponse = self._opener().open(request, timeout=self.timeout)
+        timeout = max(LEAST_TIMEOUT, min(self.timeout, self.limit.left))
+        response: HTTPResponse = self._opener().open(request, timeout=timeout)
+        self.limit.begin_body()
         return response
 
     def _opener(self) -> OpenerDirector:
         proxies = {} if is_loopback(self.address.host) else _proxies()
-        https = HTTPSHandler(context=_trust(os.environ))
-        return build_opener(ProxyHandler(proxies), https, CautiousRedirects())
+        limited = _Limited(_trust(os.environ), self.limit)
+        return build_opener(ProxyHandler(proxies), limited, CautiousRedirects())
 
 
 def _proxies() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import ENV_REQUEST
+from qlib_shadow_runner.contract import ENV_DEADLINE_SECONDS, ENV_REQUEST
 from qlib_shadow_runner.crash_points import ENV_FAULT
 from qlib_shadow_runner.dataset.archive.credentials import VARIABLES as CREDENTIALS
 
@@ -33,5 +33,5 @@ def download_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
     The request names the run, which the lock shows to the runs that wait.
     """
-    own = (*CREDENTIALS, ENV_REQUEST, ENV_FAULT)
+    own = (*CREDENTIALS, ENV_REQUEST, ENV_DEADLINE_SECONDS, ENV_FAULT)
     return {**network_environment(environ), **{name: environ[name] for name in own if name in environ}}

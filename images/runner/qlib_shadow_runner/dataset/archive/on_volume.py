@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.storage.listed_files import sha256_of
+from qlib_shadow_runner.storage.volume import real_path
 from qlib_shadow_runner.texts import nearest
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def locate(volume: Volume, path: str) -> Path:
     """Return the archive's path, or raise with a similar name beside it."""
     file = volume.locate(path)
-    if not file.resolve().is_relative_to(volume.mount.resolve()):
+    if not real_path(file).is_relative_to(volume.mount.resolve()):
         raise StageError(
             Reason.INVALID_SPEC, f"{path} is a link that leaves the volume. Put the file itself there."
         )

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.errors import from_os_error
 from qlib_shadow_runner.storage.files import read_json_object
+from qlib_shadow_runner.storage.untrusted import open_for_writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +36,8 @@ class Partial:
 
     def __enter__(self) -> Self:
         try:
-            self._stream = self.path.open("a+b", buffering=0)
+            descriptor = open_for_writing(self.path, os.O_RDWR | os.O_APPEND)
+            self._stream = os.fdopen(descriptor, "a+b", buffering=0)
             self._stream.seek(0)
             while chunk := self._stream.read(CHUNK):
                 self._digest.update(chunk)

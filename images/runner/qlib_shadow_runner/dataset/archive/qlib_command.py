@@ -13,19 +13,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import fault_point
-from qlib_shadow_runner.dataset.archive.failures import ADVICE, TRUST_ADVICE
+from qlib_shadow_runner.dataset.archive.failures import ADVICE, TRUST_ADVICE, refused
 from qlib_shadow_runner.dataset.archive.network_variables import network_environment
 from qlib_shadow_runner.dataset.archive.progress_log import INTERVAL
+from qlib_shadow_runner.dataset.archive.time_limit import REMEDY, download_seconds
 from qlib_shadow_runner.dataset.qlib_layout import PARTS
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.process.environment import child_environment
+from qlib_shadow_runner.process.memory_limit import memory_ran_out
+from qlib_shadow_runner.texts import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,7 +66,14 @@ def run_qlib_data(folder: Path, arguments: Mapping[str, str], mirror: str | None
     print_line(f"running: python -m qlib.cli.data qlib_data {' '.join(options)}")
     with tempfile.TemporaryDirectory() as scratch:
         environ = child_environment(os.environ, threads=1, scratch=scratch) | network_environment(os.environ)
-        code, tail = _run(command, environ, scratch)
+        seconds = download_seconds(os.environ)
+        code, tail = _run(command, environ, scratch, seconds)
+    if code is None:
+        raise refused(
+            f"qlib.cli.data was not done after {format_duration(seconds)}, the longest that a download may "
+            f"take here, and it cannot continue one. To give it more time, {REMEDY}; or name a nearer mirror "
+            "in spec.dataset.source.qlib.url, or use the source archive, which continues."
+        )
     if code != 0:
         raise _failure(code, tail)
     _keep_parts(folder)
@@ -73,8 +84,10 @@ def _program(mirror: str | None) -> list[str]:
     return ["-m", "qlib.cli.data"] if mirror is None else ["-c", WITH_MIRROR, mirror]
 
 
-def _run(command: list[str], environ: dict[str, str], cwd: str) -> tuple[int, list[str]]:
-    """Run the child and return its exit code and last lines; log its output with few progress bars."""
+def _run(
+    command: list[str], environ: dict[str, str], cwd: str, seconds: float
+) -> tuple[int | None, list[str]]:
+    """Run the child; return its exit code, or None where it took too long, and its last lines."""
     with subprocess.Popen(
         command,
         env=environ,
@@ -86,12 +99,22 @@ def _run(command: list[str], environ: dict[str, str], cwd: str) -> tuple[int, li
         errors="replace",
     ) as child:
         assert child.stdout is not None, "it is a pipe"
+        too_long = threading.Event()
+
+        def stop() -> None:
+            too_long.set()
+            child.kill()
+
+        timer = threading.Timer(seconds, stop)
+        timer.start()
         try:
             tail = _relay(child.stdout)
         except BaseException:
             child.kill()
             raise
-    return child.returncode, tail
+        finally:
+            timer.cancel()
+    return None if too_long.is_set() else child.returncode, tail
 
 
 def _relay(output: IO[str]) -> list[str]:
@@ -127,6 +150,8 @@ def _failure(code: int, tail: list[str]) -> StageError:
             Reason.OUT_OF_MEMORY,
             "qlib.cli.data was killed (SIGKILL). Raise the download stage's memory limit.",
         )
+    if "MemoryError" in words:
+        return memory_ran_out("qlib.cli.data")
     if "No space left on device" in words or "Disk quota exceeded" in words:
         return StageError(
             Reason.OUT_OF_DISK,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import shutil
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.crash_points import fault_point
-from qlib_shadow_runner.dataset.archive.containers import Container, open_container
-from qlib_shadow_runner.dataset.archive.free_space import free_bytes, free_files, out_of_disk
+from qlib_shadow_runner.dataset.archive.containers import Container, Readable, open_container
 from qlib_shadow_runner.dataset.archive.members import (
     MOST_MEMBERS,
     Member,
@@ -18,6 +16,8 @@ from qlib_shadow_runner.dataset.archive.members import (
     wanted,
 )
 from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog
+from qlib_shadow_runner.dataset.compressed import most_unpacked, unpacks_to_too_much
+from qlib_shadow_runner.dataset.free_space import BLOCK, free_bytes, free_files, out_of_disk
 from qlib_shadow_runner.errors import from_os_error
 from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.texts import format_size
@@ -25,15 +25,13 @@ from qlib_shadow_runner.texts import format_size
 if TYPE_CHECKING:
     from pathlib import Path
 
-BLOCK: Final = 4096
-"""The space that a file of one byte takes on most filesystems."""
 COPY: Final = 1 << 18
 
 
 def unpack(path: Path, folder: Path, name: str) -> None:
     """Unpack calendars, features and instruments into an empty folder; messages show `name`."""
     with open_container(path, name) as container:
-        members = _survey(container, folder)
+        members = _survey(container, folder, path.stat().st_size)
         root = dataset_root(members)
         chosen = {member.parts: member for member in members if wanted(member, root)}
         check_names(chosen)
@@ -43,14 +41,17 @@ def unpack(path: Path, folder: Path, name: str) -> None:
     fault_point("unpack-done")
 
 
-def _survey(container: Container, folder: Path) -> list[Member]:
+def _survey(container: Container, folder: Path, packed: int) -> list[Member]:
     """Return all members; raise as soon as they cannot fit, so that an archive bomb is never unpacked."""
-    free, files = free_bytes(folder), free_files(folder)
+    free, files, most = free_bytes(folder), free_files(folder), most_unpacked(packed)
     members: list[Member] = []
-    size = 0
+    size = content = 0
     for member in container.members():
         members.append(member)
         size += -(-member.size // BLOCK) * BLOCK
+        content += member.size
+        if content > most:
+            raise unpacks_to_too_much(most)
         if size > free:
             raise out_of_disk(
                 f"the archive unpacks to {format_size(size)} or more, but {format_size(free)} is free "
@@ -80,14 +81,15 @@ def _write(
         fault_point("unpack-file")
 
 
-def _write_one(member: Member, stream: IO[bytes], target: Path, made: set[Path]) -> None:
+def _write_one(member: Member, stream: Readable, target: Path, made: set[Path]) -> None:
     """Write one new file, which must have the size in the archive's list."""
     try:
         if target.parent not in made:
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
         with target.open("xb") as out:
-            shutil.copyfileobj(stream, out, COPY)
+            while piece := stream.read(COPY):
+                out.write(piece)
             written = out.tell()
     except FileExistsError as error:
         raise archive_invalid(f'the archive holds "{member.name}" twice. Make or fetch it again.') from error

@@ -10,7 +10,7 @@ from qlib_shadow_runner.refusals import refuse
 from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 WHERE: Final = "spec.dataset.source.prices.columns"
 SHOWN: Final = 20
@@ -48,26 +48,40 @@ ROLES: Final[Mapping[str, Role]] = {
 }
 PRICES: Final = ("open", "high", "low", "close", "vwap")
 """The roles that are prices; all but vwap are required."""
+NEEDED: Final = tuple(role for role, rules in ROLES.items() if rules.required)
 
 
-def map_columns(found: Sequence[str], wanted: Mapping[str, str], file: str) -> dict[str, str]:
-    """Return the file's column for every role that it has; `wanted` is the mapping in the spec."""
+def map_columns(
+    found: Sequence[str], wanted: Mapping[str, str], file: str, taken: Collection[str] = ()
+) -> dict[str, str]:
+    """Return the file's column for every role that it has.
+
+    `wanted` is the mapping in the spec; the columns in `taken` have another use.
+    """
     mapped = {role: _named(found, name, role, file) for role, name in wanted.items()}
-    rest = [name for name in found if name not in mapped.values()]
+    rest = [name for name in found if name not in mapped.values() and name not in taken]
     for role in ROLES:
         if role not in mapped:
             name = _guess(rest, role, file)
             if name is not None:
                 mapped[role] = name
-    missing = [role for role, rules in ROLES.items() if rules.required and role not in mapped]
+    missing = [role for role in NEEDED if role not in mapped]
     if missing:
         example = "{" + ", ".join(f'{role}: "…"' for role in missing) + "}"
         refuse(
-            f"{file} has no column for {', '.join(missing)}; its columns are {_listed(found)}. "
-            f"One row is one day of one symbol. Name the columns: {WHERE}: {example}",
+            f"{file} has no column for {', '.join(missing)}; its columns are {listed_names(found)}. "
+            f"{_shape_needed(mapped, rest)}Name the columns: {WHERE}: {example}",
             Reason.DATASET_INVALID,
         )
     return mapped
+
+
+def _shape_needed(mapped: Mapping[str, str], rest: Sequence[str]) -> str:
+    """Return what shape a file needs; one with columns for each symbol has no column of prices."""
+    needed = "One row is one day of one symbol. "
+    if mapped.keys() & PRICES or len(rest) < len(NEEDED):
+        return needed
+    return f"{needed}A file with columns for each symbol must be reshaped: see docs/prices.md, Other shapes. "
 
 
 def _named(found: Sequence[str], name: str, role: str, file: str) -> str:
@@ -83,7 +97,7 @@ def _named(found: Sequence[str], name: str, role: str, file: str) -> str:
 
 def _guess(found: Sequence[str], role: str, file: str) -> str | None:
     for names in (ROLES[role].names, ROLES[role].weaker):
-        alike = [column for column in found if _plain(column) in names]
+        alike = [column for column in found if plain(column) in names]
         if alike:
             return _only(alike, role, file)
     return None
@@ -100,11 +114,12 @@ def _only(alike: Sequence[str], role: str, file: str) -> str:
     return alike[0]
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return a name without case, spaces and punctuation: `Adj Close` is adjclose."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed_names(names: Sequence[str]) -> str:
+    """Return names for a sentence, with the number of those that are too many."""
     shown = ", ".join(f'"{name}"' for name in names[:SHOWN])
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown or "none"

@@ -50,6 +50,11 @@ class Notes:
     renamed: dict[str, str] = field(default_factory=dict)
     without_bars: list[str] = field(default_factory=list)
     """Symbols without any bar."""
+    unadjusted: list[str] = field(default_factory=list)
+    """Symbols without any value of the adjustment that the files have."""
+    unused_columns: list[str] = field(default_factory=list)
+    files_without: dict[str, list[str]] = field(default_factory=dict)
+    """The files that lack a column which becomes a field or a universe, by the name in the spec."""
 
     def write(self, folder: Path) -> None:
         """Write the notes beside the data."""
@@ -61,6 +66,8 @@ class Notes:
         lines = {
             "symbols renamed from the files": [f"{old} is {new}" for old, new in self.renamed.items()],
             "symbols left out because they have no bar": self.without_bars,
+            "columns that are not used, unless columns.extra names them": self.unused_columns,
+            **{f"files without the column {name}": files for name, files in self.files_without.items()},
         }
         sentences = [
             f"{what} ({len(names):,}): {listed(names[:SHOWN], len(names))}"
@@ -79,6 +86,14 @@ class Notes:
         document = read_json_object(folder / FILE) or {}
         recorded = document.get("sentences")
         return [str(sentence) for sentence in recorded] if isinstance(recorded, list) else []
+
+    @classmethod
+    def read_adjustment(cls, folder: Path) -> tuple[str, frozenset[str]]:
+        """Return what prices were adjusted by, and the symbols without a value of it; empty without notes."""
+        document = read_json_object(folder / FILE) or {}
+        unadjusted = document.get("unadjusted")
+        names = unadjusted if isinstance(unadjusted, list) else []
+        return str(document.get("adjusted_by", "")), frozenset(map(str, names))
 
     @classmethod
     def read_counts(cls, folder: Path) -> dict[str, Count] | None:

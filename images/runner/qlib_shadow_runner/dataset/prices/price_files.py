@@ -12,6 +12,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, listed
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.storage.listed_files import sha256_of
+from qlib_shadow_runner.storage.volume import real_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,36 +22,48 @@ CSV: Final = (".csv", ".csv.gz")
 KINDS: Final = (*PARQUET, *CSV)
 REMEDY: Final = (
     "Put one Parquet or CSV file there, or a folder of them, or correct spec.dataset.source.prices.path. "
-    "To use a dataset that is already built, write source: {existing: {}}."
+    "To use a dataset that is already built, write source: {existing: {}}. Without a cluster, the option "
+    "--prices reads files that lie elsewhere."
 )
+IN_PLACE: Final = "Name a Parquet or CSV file with --prices, or a folder of them."
 
 
 def price_files(place: Path, mount: Path, name: str) -> list[Path]:
     """Return the files, sorted; messages show `name`, the path in the spec."""
     try:
-        files = _files(place, name)
+        files = _files(place, f"{name} on the volume", REMEDY)
         for path in [place, *files]:
-            if not path.resolve().is_relative_to(mount.resolve()):
-                broken(name, f"leads to {path.resolve()}, outside the volume. Copy it instead of linking it.")
+            if not real_path(path).is_relative_to(mount.resolve()):
+                broken(
+                    name, f"leads to {real_path(path)}, outside the volume. Copy it instead of linking it."
+                )
     except OSError as error:
         raise from_os_error(error) from error
     return files
 
 
-def _files(place: Path, name: str) -> list[Path]:
+def price_files_in_place(place: Path) -> list[Path]:
+    """Return the files at a path of this machine, sorted; they need not lie on the volume."""
+    try:
+        return _files(place, str(place), IN_PLACE)
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
+def _files(place: Path, name: str, remedy: str) -> list[Path]:
     if place.is_file():
         if kind_of(place) is None:
             broken(name, f"is not a file of a known kind; its name must end in {', '.join(KINDS)}.")
         return [place]
     if not place.is_dir():
-        raise StageError(Reason.DATASET_MISSING, f"there is nothing at {name} on the volume. {REMEDY}")
+        raise StageError(Reason.DATASET_MISSING, f"there is nothing at {name}. {remedy}")
     inside = sorted(path for path in place.iterdir() if not path.name.startswith((".", "_")))
     files = [path for path in inside if path.is_file() and kind_of(path)]
     if not files:
         there = listed([path.name for path in inside[:5]], len(inside)) or "nothing"
         raise StageError(
             Reason.DATASET_MISSING,
-            f"the folder {name} holds no file that ends in {', '.join(KINDS)}; it holds {there}. {REMEDY}",
+            f"the folder {name} holds no file that ends in {', '.join(KINDS)}; it holds {there}. {remedy}",
         )
     return files
 

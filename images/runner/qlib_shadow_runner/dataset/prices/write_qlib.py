@@ -81,6 +81,12 @@ class Writer:
         self._text(instruments / f"{ALL}.txt", list(lines.values()))
         self._text(instruments / f"{universe}.txt", [lines[code] for code in order if not indices[code]])
 
+    def universe(self, name: str, spans: Sequence[tuple[int, int, int]]) -> None:
+        """Write a list with the periods of its symbols, each given by symbol, first and last day."""
+        days = [str(day) for day in self._grid.days.astype("datetime64[D]")]
+        lines = sorted((self._names[code], days[first], days[last]) for code, first, last in spans)
+        self._text(self._folder / "instruments" / f"{name}.txt", ["\t".join(line) for line in lines])
+
     @staticmethod
     def _text(path: Path, lines: Sequence[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
 
 from qlib_shadow_runner.contract.strict_json import WHOLE
-from qlib_shadow_runner.dataset.quality.checks import RULES, CheckKind, Finding, State
+from qlib_shadow_runner.dataset.quality.checks import RULES, CheckKind, Finding, Place, State
 from qlib_shadow_runner.dataset.quality.policy import Policy
+from qlib_shadow_runner.dataset.quality.waivers import Waived, sentence_of, without_waived
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,6 +25,10 @@ class AssessedCheck(TypedDict):
     state: str
     count: int
     examples: list[str]
+    hint: str
+    """What to do about it; empty where nothing was found."""
+    places: NotRequired[list[Place]]
+    """In a dataset manifest: where the occurrences are, which a run may waive."""
 
 
 @dataclass(frozen=True)
@@ -37,31 +42,46 @@ class Quality:
     reason_code: str
     action_hint: str
     checks: list[AssessedCheck] = field(default_factory=list)
+    waived: list[Waived] = field(default_factory=list)
 
     def document(self) -> dict[str, object]:
-        """Return the assessment as a JSON object."""
+        """Return the assessment as a JSON object for a run."""
+        checks = [{key: value for key, value in check.items() if key != "places"} for check in self.checks]
+        return {**asdict(self), "checks": checks}
+
+    def record(self) -> dict[str, object]:
+        """Return the assessment as a JSON object for a manifest, by which other policies are applied."""
         return asdict(self)
 
     @property
     def refusal(self) -> str | None:
         """Return why the run must not use this data, or None."""
-        return self._sentence(State.FAIL) if self.policy_state is State.FAIL else None
+        if self.policy_state is not State.FAIL:
+            return None
+        return f"the dataset's quality: {' '.join(self._sentences(State.FAIL))}"
 
     @property
-    def warning(self) -> str | None:
-        """Say what is odd about data that may be used, or None."""
-        return self._sentence(State.WARN) if self.overall_state is State.WARN else None
+    def warnings(self) -> list[str]:
+        """Return what is odd about data that may be used, one sentence for each finding."""
+        found = self._sentences(State.WARN) if self.overall_state is State.WARN else []
+        return [f"the dataset's quality: {sentence}" for sentence in found]
 
-    def _sentence(self, state: State) -> str:
-        found = [_as_document(check) for check in self.checks if check["state"] == state]
-        return f"the dataset's quality: {'; '.join(found)}. {self.action_hint}"
+    @property
+    def remarks(self) -> list[str]:
+        """Return what was waived, and which waivers have no finding."""
+        return [sentence_of(waived) for waived in self.waived]
+
+    def _sentences(self, state: State) -> list[str]:
+        """Return each finding with what to do about it."""
+        return [f"{_found(check)}. {check['hint']}" for check in self.checks if check["state"] == state]
 
 
 def assess(findings: Iterable[Finding], policy: Policy | None = None) -> Quality:
     """Judge what was counted; a check without a finding has not been made and is left out."""
-    block = (policy or Policy()).block
-    by_name = {finding.name: finding for finding in findings}
-    checks = [_assessed(by_name[name], blocks=name in block) for name in RULES if name in by_name]
+    policy = policy or Policy()
+    left, waived = without_waived(findings, policy.waive)
+    by_name = {finding.name: finding for finding in left}
+    checks = [_assessed(by_name[name], blocks=name in policy.block) for name in RULES if name in by_name]
     worst = _worst(checks)
     return Quality(
         engineering_state=_state_of(checks, CheckKind.ENGINEERING),
@@ -71,6 +91,7 @@ def assess(findings: Iterable[Finding], policy: Policy | None = None) -> Quality
         reason_code=RULES[worst["name"]].reason if worst else FINE,
         action_hint=RULES[worst["name"]].hint if worst else "",
         checks=checks,
+        waived=waived,
     )
 
 
@@ -78,7 +99,12 @@ def reassess(
     recorded: Mapping[str, object], policy: Policy, *, end: date | None = None, today: date | None = None
 ) -> Quality:
     """Return the assessment of a manifest's findings by another policy, with the data's age today."""
-    findings = [Finding(check["name"], check["count"], check["examples"]) for check in _recorded(recorded)]
+    findings = [
+        Finding(
+            check["name"], check["count"], check["examples"], [Place(*one) for one in check.get("places", [])]
+        )
+        for check in _recorded(recorded)
+    ]
     if end is not None and today is not None:
         findings.append(age(end, today))
     return assess(findings, policy)
@@ -95,7 +121,7 @@ def warnings_of(recorded: object) -> list[str]:
     """Return a sentence for each check of a recorded assessment that found something, with its remedy."""
     checks = _recorded(recorded) if isinstance(recorded, dict) else []
     odd = [check for check in checks if check["state"] != State.OK]
-    return [f"Data quality: {_as_document(check)}. {RULES[check['name']].hint}" for check in odd]
+    return [f"Data quality: {_found(check)}. {RULES[check['name']].hint}" for check in odd]
 
 
 def _recorded(document: Mapping[str, object]) -> list[AssessedCheck]:
@@ -107,14 +133,30 @@ def _recorded(document: Mapping[str, object]) -> list[AssessedCheck]:
 def _is_check(value: object) -> bool:
     if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("name", "state")):
         return False
-    count, examples = value.get("count"), value.get("examples")
-    listed = isinstance(examples, list) and all(isinstance(one, str) for one in examples)
-    return listed and value["name"] in RULES and isinstance(count, int) and count in WHOLE
+    count, places = value.get("count"), value.get("places", [])
+    counted = isinstance(count, int) and count in WHOLE and _are_texts(value.get("examples"))
+    placed = isinstance(places, list) and all(map(_is_place, places))
+    return value["name"] in RULES and counted and placed
+
+
+def _is_place(value: object) -> bool:
+    return _are_texts(value) and len(value) == len(Place._fields)  # type: ignore[arg-type]
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
 
 
 def _assessed(finding: Finding, *, blocks: bool) -> AssessedCheck:
     state = State.OK if not finding.count else State.FAIL if blocks else State.WARN
-    return AssessedCheck(name=finding.name, state=state, count=finding.count, examples=finding.examples)
+    return AssessedCheck(
+        name=finding.name,
+        state=state,
+        count=finding.count,
+        examples=finding.examples,
+        hint=RULES[finding.name].hint if finding.count else "",
+        places=finding.places,
+    )
 
 
 def _worst(checks: Iterable[AssessedCheck]) -> AssessedCheck | None:
@@ -128,7 +170,7 @@ def _state_of(checks: Iterable[AssessedCheck], kind: CheckKind) -> State:
     return State(worst["state"]) if worst else State.OK
 
 
-def _as_document(check: AssessedCheck) -> str:
+def _found(check: AssessedCheck) -> str:
     shown = ", ".join(check["examples"][:3])
     return f"{check['name']} found {check['count']} {RULES[check['name']].finds}" + (
         f" ({shown})" if shown else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class State(StrEnum):
@@ -52,11 +52,30 @@ RULES: Final[dict[str, QualityCheck]] = {
         "prices that are zero, negative or infinite",
         "Correct them at the source, or leave these bars out.",
     ),
+    "no_prices": QualityCheck(
+        CheckKind.SOURCE,
+        "ListedWithoutPrices",
+        "instruments that a list names and that have no close in features/",
+        "Qlib leaves them out. If there are many, files may be missing: compare them with the source.",
+    ),
+    "weekend_days": QualityCheck(
+        CheckKind.SOURCE,
+        "WeekendInCalendar",
+        "Saturdays and Sundays in the calendar of a market that does not trade on every day of the week",
+        "A time zone may have moved the days: write source.prices.timezone. For a market that trades on "
+        "weekends, waive the finding.",
+    ),
     "missing_days": QualityCheck(
         CheckKind.SOURCE,
         "MissingDays",
         "instruments that lack more than a twentieth of the trading days between their first and last bar",
         "Ask the source for the missing days; a model sees them as gaps.",
+    ),
+    "missing_values": QualityCheck(
+        CheckKind.SOURCE,
+        "MissingValues",
+        "fields of instruments that lack a value on more than a twentieth of the days with a close",
+        "Ask the source for the missing values, or leave the instrument out; a model sees them as gaps.",
     ),
     "high_low": QualityCheck(
         CheckKind.SOURCE,
@@ -68,7 +87,13 @@ RULES: Final[dict[str, QualityCheck]] = {
         CheckKind.SOURCE,
         "UnadjustedSplits",
         "closes that moved by a whole multiple while the factor stayed: unadjusted splits",
-        "Deliver adj_close or factor with the prices, or adjusted prices.",
+        "Deliver adj_close or factor with the prices, or adjusted prices; waive the finding for a real move.",
+    ),
+    "unadjusted": QualityCheck(
+        CheckKind.SOURCE,
+        "UnadjustedInstruments",
+        "instruments without any adj_close or factor beside others that have it",
+        "Deliver it for them too, with the close itself where nothing is to be adjusted.",
     ),
     "partial_end": QualityCheck(
         CheckKind.SOURCE,
@@ -100,10 +125,23 @@ STRUCTURAL: Final = tuple(name for name, rule in RULES.items() if rule.kind is C
 EXAMPLES: Final = 5
 
 
+class Place(NamedTuple):
+    """Where an occurrence of a finding is; empty where that has no meaning."""
+
+    instrument: str = ""
+    day: str = ""
+
+
+PLACES: Final = 1000
+"""The most places of one finding that a manifest records."""
+
+
 @dataclass(frozen=True)
 class Finding:
-    """The count of one check with the first few examples."""
+    """The count of one check with the first few examples, and the places of the first ones."""
 
     name: str
     count: int
     examples: list[str] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list, compare=False)
+    """The places of the occurrences in their order, so that those of the examples come first."""

@@ -7,24 +7,30 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.dataset.fingerprint import dataset_files
+from qlib_shadow_runner.dataset.fingerprint import content_of, dataset_files
 from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
-from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
-from qlib_shadow_runner.dataset.quality.checks import EXAMPLES, Finding
+from qlib_shadow_runner.dataset.qlib_layout import ALL, BIN_SUFFIX, FLOAT_BYTES, Dataset, feature_folder
+from qlib_shadow_runner.dataset.quality.checks import EXAMPLES, PLACES, Finding, Place
+from qlib_shadow_runner.dataset.quality.splits import DELIVERED, SplitJumps
+from qlib_shadow_runner.dataset.quality.values import missing_values
+from qlib_shadow_runner.dataset.quality.weekends import weekend_days
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float32]
+    from qlib_shadow_runner.dataset.quality.values import Fields, Floats
 
 COUNTED: Final = (
     "calendar_order",
     "bin_bounds",
     "invalid_prices",
+    "no_prices",
+    "weekend_days",
     "missing_days",
+    "missing_values",
     "high_low",
     "split_jumps",
     "partial_end",
@@ -36,9 +42,6 @@ SHORTEST_LIFE: Final = 20
 """The fewest days of an instrument that is checked; of fewer, one missing day is a large share."""
 TOLERANCE: Final = 1e-4
 """The relative difference of prices that rounding can explain."""
-SPLITS: Final = np.array([2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100], np.float64)
-SPLIT_TOLERANCE: Final = 0.04
-FACTOR_MOVED: Final = 0.01
 WEEK: Final = 5
 PARTIAL_SHARE: Final = 0.1
 TOGETHER_SHARE: Final = 0.5
@@ -57,6 +60,10 @@ class Survey:
         self._found = {check: Finding(check, 0) for check in COUNTED}
         self._lives: list[tuple[int, int, str]] = []
         """The first and the last day with a close, and the name, of each instrument."""
+        self._without_close = set(self._spelling)
+        self._adjusted_by, self._unadjusted = Notes.read_adjustment(dataset.folder)
+        self._splits = SplitJumps()
+        self._held = _held(dataset)
         self._check_calendar()
 
     def add(self, name: str, content: bytes) -> None:
@@ -73,12 +80,16 @@ class Survey:
         if self._fits(values, len(content)):
             self._fields[field] = (int(values[0]), values[1:])
         else:
-            self._count("bin_bounds", 1, [name])
+            self._count("bin_bounds", [name], [Place(self._name)])
 
     def findings(self) -> list[Finding]:
         """Return all findings; call it after the last file."""
         self._finish_symbol()
+        without = sorted(self._spelling[home] for home in self._without_close)
+        self._count("no_prices", without, [Place(name) for name in without])
         self._check_ends()
+        for name, start, jumps in self._splits.found(self._adjusted_by, self._unadjusted):
+            self._count_days("split_jumps", jumps, start, name=name)
         self._read_notes()
         return list(self._found.values())
 
@@ -94,7 +105,9 @@ class Survey:
     def _check_calendar(self) -> None:
         days = self._dataset.calendar
         wrong = [str(after) for before, after in pairwise(days) if after <= before]
-        self._count("calendar_order", len(wrong), wrong)
+        self._count("calendar_order", wrong, [Place(day=day) for day in wrong])
+        weekend = [f"{day} ({day:%A})" for day in weekend_days(days)]
+        self._count("weekend_days", weekend, [Place(day=text[:10]) for text in weekend])
 
     def _finish_symbol(self) -> None:
         fields, self._fields = self._fields, {}
@@ -104,17 +117,19 @@ class Survey:
             self._check_prices(fields)
             self._check_range(fields)
             if "close" in fields:
+                self._without_close.discard(self._symbol)
                 self._check_gaps(*fields["close"])
-                self._check_splits(fields)
+                self._check_values(fields)
+                self._splits.add(self._name, fields)
 
-    def _check_prices(self, fields: dict[str, tuple[int, Floats]]) -> None:
+    def _check_prices(self, fields: Fields) -> None:
         for field, (start, values) in fields.items():
             wrong = np.isinf(values)
             if field in PRICES:
                 wrong |= values <= 0
             self._count_days("invalid_prices", wrong, start, field)
 
-    def _check_range(self, fields: dict[str, tuple[int, Floats]]) -> None:
+    def _check_range(self, fields: Fields) -> None:
         if (
             not {"high", "low"} <= fields.keys()
             or len({(start, len(values)) for start, values in fields.values()}) > 1
@@ -135,7 +150,7 @@ class Survey:
         life = int(here[-1] - here[0]) + 1
         missing = life - len(here)
         if life >= SHORTEST_LIFE and missing > MISSING_SHARE * life:
-            self._count("missing_days", 1, [f"{self._name} lacks {missing} of {life} days"])
+            self._count("missing_days", [f"{self._name} lacks {missing} of {life} days"], [Place(self._name)])
         self._lives.append((start + int(here[0]), start + int(here[-1]), self._name))
 
     def _check_ends(self) -> None:
@@ -153,48 +168,56 @@ class Survey:
                 found |= together
         names = [self._lives[place] for place in np.flatnonzero(found)]
         shown = [f"{name} until {self._dataset.calendar[last]}" for _, last, name in names[:EXAMPLES]]
-        self._count("partial_end", len(names), shown)
+        self._count("partial_end", shown, [Place(name) for _, _, name in names])
 
-    def _check_splits(self, fields: dict[str, tuple[int, Floats]]) -> None:
-        start, close = fields["close"]
-        here = np.flatnonzero(~np.isnan(close))
-        prices = close[here].astype(np.float64)
-        ratio = prices[1:] / prices[:-1]
-        size = np.maximum(ratio, 1 / ratio)
-        if not (size > SPLITS[0] * (1 - SPLIT_TOLERANCE)).any():  # the usual case: no jump to examine
-            return
-        nearest = SPLITS[np.clip(np.searchsorted((SPLITS[1:] + SPLITS[:-1]) / 2, size), 0, len(SPLITS) - 1)]
-        jumped = np.abs(size / nearest - 1) < SPLIT_TOLERANCE
-        if "factor" in fields and fields["factor"][0] == start and len(fields["factor"][1]) == len(close):
-            factor = fields["factor"][1][here].astype(np.float64)
-            jumped &= ~(np.abs(factor[1:] / factor[:-1] - 1) > FACTOR_MOVED)
-        marks = np.zeros(len(close), bool)
-        marks[here[1:]] = jumped
-        self._count_days("split_jumps", marks, start)
+    def _check_values(self, fields: Fields) -> None:
+        volume = ["volume"] if self._symbol in self._held else []  # an index has none
+        for field, lacking, bars in missing_values(fields, [*PRICES, *volume]):
+            shown = f"{self._name} {field} lacks {lacking} of {bars}"
+            self._count("missing_values", [shown], [Place(self._name)])
 
     def _read_notes(self) -> None:
+        if self._adjusted_by in DELIVERED:
+            names = sorted(self._unadjusted)
+            self._count("unadjusted", names, [Place(name) for name in names])
         counts = Notes.read_counts(self._dataset.folder)
         for check, note in (("duplicate_rows", "duplicates"), ("rejected_rows", "rejected")):
             if counts is not None and note in counts:
-                self._count(check, counts[note].count, counts[note].examples)
+                found = counts[note]
+                self._found[check] = Finding(check, found.count, found.examples[:EXAMPLES])
 
     @property
     def _name(self) -> str:
         return self._spelling.get(self._symbol, self._symbol)
 
-    def _count_days(self, check: str, wrong: NDArray[np.bool_], start: int, what: str = "") -> None:
-        count = int(np.count_nonzero(wrong))
-        room = EXAMPLES - len(self._found[check].examples)
-        days = (
-            [self._dataset.calendar[start + int(day)] for day in np.flatnonzero(wrong)[:room]]
-            if count
-            else []
-        )
-        self._count(check, count, [f"{self._name} {what} {day}".replace("  ", " ") for day in days])
+    def _count_days(
+        self, check: str, wrong: NDArray[np.bool_], start: int, what: str = "", name: str = ""
+    ) -> None:
+        marked = np.flatnonzero(wrong)
+        if not len(marked):
+            return
+        name = name or self._name
+        room = max(PLACES - len(self._found[check].places), 0)
+        days = [str(self._dataset.calendar[start + int(day)]) for day in marked[:room]]
+        examples = [" ".join(filter(None, (name, what, day))) for day in days[:EXAMPLES]]
+        self._count(check, examples, [Place(name, day) for day in days], len(marked))
 
-    def _count(self, check: str, count: int, examples: Iterable[str]) -> None:
+    def _count(self, check: str, examples: Sequence[str], places: Sequence[Place], count: int = -1) -> None:
+        """Add occurrences: texts and places of the first ones, and their number if it is larger."""
         before = self._found.get(check, Finding(check, 0))
-        self._found[check] = Finding(check, before.count + count, [*before.examples, *examples][:EXAMPLES])
+        self._found[check] = Finding(
+            check,
+            before.count + (len(places) if count < 0 else count),
+            [*before.examples, *examples][:EXAMPLES],
+            [*before.places, *places][:PLACES],
+        )
+
+
+def _held(dataset: Dataset) -> frozenset[str]:
+    """Return the folders of the symbols that can be held: benchmarks are listed in `all` alone."""
+    lists = [spans for name, spans in dataset.universes.items() if name != ALL] or dataset.universes.values()
+    symbols = {span.symbol for spans in lists for span in spans}
+    return frozenset(feature_folder(symbol) for symbol in symbols if not symbol.startswith("^"))
 
 
 def survey(folder: Path) -> list[Finding]:
@@ -202,5 +225,5 @@ def survey(folder: Path) -> list[Finding]:
     counting = Survey(Dataset(folder))
     for name in dataset_files(folder):
         if name.endswith(BIN_SUFFIX):
-            counting.add(name, (folder / name).read_bytes())
+            counting.add(name, content_of(folder, name))
     return counting.findings()

@@ -76,12 +76,15 @@ class Archive(ArchiveSpec):
     def _fetch_and_unpack(address: ArchiveAddress, sha256: str, folder: Path) -> None:
         from qlib_shadow_runner.dataset.archive import partial  # noqa: PLC0415 - only when building
         from qlib_shadow_runner.dataset.archive.credentials import Credentials  # noqa: PLC0415
-        from qlib_shadow_runner.dataset.archive.fetch import fetch  # noqa: PLC0415
+        from qlib_shadow_runner.dataset.archive.fetch import RetryPolicy, fetch  # noqa: PLC0415
+        from qlib_shadow_runner.dataset.archive.time_limit import TimeLimit, download_seconds  # noqa: PLC0415
         from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415
 
         file = partial.partial_path(folder, address.plain, sha256)
         partial.sweep_others(folder, file)
-        fetch(address, sha256, file, credentials=Credentials.from_environ(os.environ))
+        limit = TimeLimit(download_seconds(os.environ))
+        credentials = Credentials.from_environ(os.environ)
+        fetch(address, sha256, file, credentials=credentials, retry_policy=RetryPolicy(limit=limit))
         try:
             unpack(file, folder, address.name)
         except StageError as failure:

@@ -11,10 +11,17 @@ import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
+from zoneinfo import ZoneInfo
 
 from qlib_shadow_runner.contract.spec.sources import PricesSpec
 from qlib_shadow_runner.dataset.prices.fault_texts import broken
-from qlib_shadow_runner.dataset.prices.price_files import content_digest, price_files, stamp
+from qlib_shadow_runner.dataset.prices.price_files import (
+    content_digest,
+    price_files,
+    price_files_in_place,
+    stamp,
+)
+from qlib_shadow_runner.refusals import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.storage.volume import Volume
 
-CONVERSION: Final = 1
+CONVERSION: Final = 2
 """Part of the identity: raise it when the conversion changes its bytes."""
 
 
@@ -35,6 +42,16 @@ class Prices(PricesSpec):
     synthetic: bool = False
     pinned: bool = True
     claims: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a time zone that is not known on this machine."""
+        try:
+            ZoneInfo(self.timezone or "UTC")
+        except (ValueError, KeyError, OSError):
+            refuse(
+                f'spec.dataset.source.prices.timezone "{self.timezone}" is not a known time zone; '
+                "write it as the tz database does, such as Asia/Tokyo"
+            )
 
     def at(self, volume: Volume) -> Self:
         """Return the source with its path resolved on a volume."""
@@ -62,12 +79,12 @@ class Prices(PricesSpec):
         from qlib_shadow_runner.dataset.prices.ingest import ingest  # noqa: PLC0415 - numpy and pyarrow only when building
 
         before, _ = self.inputs, self.identity
-        files = self._files
-        names = [self.path] if self._place.is_file() else [f"{self.path}/{file.name}" for file in files]
+        files, shown = self._files, self._shown
+        names = [shown] if self._place.is_file() else [f"{shown}/{file.name}" for file in files]
         ingest(files, names, folder, self)
         if replace(self).inputs != before:
             broken(
-                self.path,
+                shown,
                 "changed while it was read. Write new files under another name on the volume, "
                 "and rename them when they are whole.",
             )
@@ -79,6 +96,7 @@ class Prices(PricesSpec):
             {
                 "conversion": CONVERSION,
                 "columns": dict(sorted(self.columns.items())),
+                "timezone": self.timezone,
                 "adjust": self.adjust,
                 "benchmarks": sorted(self.indices),
                 "universe": self.universe,
@@ -90,9 +108,16 @@ class Prices(PricesSpec):
     @cached_property
     def _files(self) -> list[Path]:
         assert self.volume is not None, "at() has set it"
+        if self.volume.prices is not None:
+            return price_files_in_place(self._place)
         return price_files(self._place, self.volume.mount, self.path)
 
     @property
     def _place(self) -> Path:
         assert self.volume is not None, "at() has set it"
-        return self.volume.locate(self.path)
+        return self.volume.prices or self.volume.locate(self.path)
+
+    @property
+    def _shown(self) -> str:
+        """Return the path for messages: that of the spec, or where the files are read in its place."""
+        return str(self._place) if self.volume is not None and self.volume.prices is not None else self.path

@@ -26,6 +26,7 @@ from qlib_shadow_runner.texts import MINUS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import pandas as pd
     from matplotlib.axes import Axes
 
 MARKERS: Final[Mapping[str, str]] = {
@@ -73,6 +74,8 @@ MONTHS: Final = (1, 2, 3, 6, 12, 24, 60, 120)
 """The numbers of months between labelled days."""
 A_YEAR: Final = 12
 FEW: Final = 2
+BINS: Final = 31
+"""The most bars of a histogram."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,17 @@ class Chart:
         return figure
 
 
+def histogram(axes: Axes, colours: Mapping[str, str], values: pd.Series, label: str) -> None:
+    """Draw how many days have which value, with the mean marked."""
+    counts, edges = np.histogram(values, bins=min(BINS, max(5, len(values) // 5)))
+    axes.bar(
+        edges[:-1], counts, width=np.diff(edges) * 0.9, align="edge", color=colours["strategy"], alpha=0.75
+    )
+    axes.axvline(0, color=colours["muted"], linewidth=0.8)
+    axes.axvline(values.mean(), color=colours["other"], linewidth=1.5, label=label)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
 def date_axis(axes: Axes) -> None:
     """Label few days of a date axis, each with its year; call this after drawing."""
     axes.margins(x=0.01)
@@ -152,9 +166,10 @@ def ticks_between(low: float, high: float) -> tuple[np.ndarray, str]:
     return np.arange(first, last + 1, apart), "%d %b %y"
 
 
-def percent_axis(axes: Axes) -> None:
-    """Label shares in percent."""
-    axes.yaxis.set_major_formatter(lambda value, _: f"{round(value * 100, 6):g}%".replace("-", MINUS))
+def percent_axis(axes: Axes, *, of_x: bool = False) -> None:
+    """Label shares in percent, on the vertical axis or on the other."""
+    axis = axes.xaxis if of_x else axes.yaxis
+    axis.set_major_formatter(lambda value, _: f"{round(value * 100, 6):g}%".replace("-", MINUS))
 
 
 def _settings(name: str) -> Any:

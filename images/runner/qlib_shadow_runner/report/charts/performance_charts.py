@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.analysis.backtest import grown
-from qlib_shadow_runner.report.charts.canvas import WIDE, Chart, date_axis, percent_axis
+from qlib_shadow_runner.analysis.backtest import grown, yearly
+from qlib_shadow_runner.report.charts.canvas import WIDE, Chart, date_axis, histogram, percent_axis
 from qlib_shadow_runner.report.formats import signed
 from qlib_shadow_runner.texts import figure, percent
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.analysis.backtest import Backtest
 
+LABELLED = 8
+"""The most years that are labelled."""
 SMOOTH = 21
 """The days over which a volatile series is averaged."""
 
@@ -26,6 +28,8 @@ def performance_charts(backtest: Backtest, holdings: pd.DataFrame | None) -> Ite
     yield _growth(backtest)
     yield _underwater(backtest)
     yield from _excess(backtest)
+    yield from _years(backtest)
+    yield from _distribution(backtest)
     yield from _rolling(backtest)
     yield from _trading(backtest)
     yield from _exposure(backtest, holdings)
@@ -84,7 +88,54 @@ def _excess(backtest: Backtest) -> Iterator[Chart]:
     yield Chart("excess", "Excess over the benchmark", says, draw)
 
 
+def _years(backtest: Backtest) -> Iterator[Chart]:
+    years = yearly(backtest.net)
+    benchmark = None if backtest.benchmark is None else yearly(backtest.benchmark)
+
+    def draw(axes: Axes, colours: Mapping[str, str]) -> None:
+        shown = {"strategy": years} if benchmark is None else {"benchmark": benchmark, "strategy": years}
+        width = 0.8 / len(shown)
+        for place, (name, values) in enumerate(shown.items()):
+            middles = [number + (place - (len(shown) - 1) / 2) * width for number in range(len(values))]
+            axes.bar(
+                middles, values.tolist(), width=width * 0.9, color=colours[name], alpha=0.8,
+                label="after costs" if name == "strategy" else name,
+            )  # fmt: skip
+        axes.axhline(0, color=colours["muted"], linewidth=0.8)
+        step = 1 + len(years) // LABELLED
+        axes.set_xticks(range(0, len(years), step), [str(year) for year in years.index[::step]])
+        percent_axis(axes)
+
+    best, worst = (f"{years.index[place]} with {signed(years.iloc[place])}" for place in _extremes(years))
+    says = f"Best {best}, worst {worst}."
+    yield Chart("years", "Return of each year", says, draw)
+
+
+def _extremes(values: pd.Series) -> tuple[int, int]:
+    """Return where the largest value is, and the smallest."""
+    return int(values.to_numpy().argmax()), int(values.to_numpy().argmin())
+
+
+def _distribution(backtest: Backtest) -> Iterator[Chart]:
+    returns = backtest.net
+    if not returns.any():
+        return
+
+    def draw(axes: Axes, colours: Mapping[str, str]) -> None:
+        histogram(axes, colours, returns, f"mean {signed(returns.mean(), 2)}")
+        percent_axis(axes, of_x=True)
+
+    says = (
+        f"{percent((returns > 0).mean(), 0)} of {len(returns)} days above zero; "
+        f"from {signed(returns.min())} to {signed(returns.max())}."
+    )
+    yield Chart("returns-distribution", "Distribution of the daily returns, after costs", says, draw)
+
+
 def _rolling(backtest: Backtest) -> Iterator[Chart]:
+    beta = backtest.rolling_beta
+    if beta is not None and len(beta):
+        yield _one_line("beta", f"Rolling beta to the benchmark, {backtest.window} days", beta, shares=False)
     for name, title, kind in (
         ("sharpe_ratio", "Rolling Sharpe ratio", "number"),
         ("annual_volatility", "Rolling volatility", "percent"),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from qlib_shadow_runner.analysis.signals import GROUPS
-from qlib_shadow_runner.report.charts.canvas import Chart, date_axis, percent_axis
+from qlib_shadow_runner.report.charts.canvas import Chart, date_axis, histogram, percent_axis
 from qlib_shadow_runner.report.formats import points, signed
 from qlib_shadow_runner.texts import figure, percent
 
@@ -18,11 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from qlib_shadow_runner.analysis.learning import LearningCurve
+    from qlib_shadow_runner.analysis.outputs import Rounds
     from qlib_shadow_runner.analysis.signals import Signals
 
 SMOOTH = 21
 BASIS_POINTS = 1e4
-BINS = 31
 
 
 def signal_charts(signals: Signals) -> Iterator[Chart]:
@@ -75,22 +75,9 @@ def _cumulative(series: Mapping[str, pd.Series]) -> Chart:
 
 def _distribution(series: Mapping[str, pd.Series]) -> Chart:
     name, values = next(iter(series.items()))
-    counts, edges = np.histogram(values, bins=min(BINS, max(5, len(values) // 5)))
 
     def draw(axes: Axes, colours: Mapping[str, str]) -> None:
-        axes.bar(
-            edges[:-1],
-            counts,
-            width=np.diff(edges) * 0.9,
-            align="edge",
-            color=colours["strategy"],
-            alpha=0.75,
-        )
-        axes.axvline(0, color=colours["muted"], linewidth=0.8)
-        axes.axvline(
-            values.mean(), color=colours["other"], linewidth=1.5, label=f"mean {figure(values.mean(), 3)}"
-        )
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        histogram(axes, colours, values, f"mean {figure(values.mean(), 3)}")
 
     above, deviation = percent((values > 0).mean(), 0), figure(values.std(), 3)
     says = f"Days by their {name}: {above} above zero, deviation {deviation}."
@@ -141,3 +128,28 @@ def _persistence(persistence: pd.Series) -> Chart:
 
     says = f"Ranks of a day against the day before: {figure(persistence.mean())} on average; 1 is no change."
     return Chart("autocorrelation", f"Autocorrelation of the ranks, mean of {days} days", says, draw)
+
+
+def learning_chart(curve: LearningCurve, rounds: Rounds | None) -> Chart:
+    """Return the chart of a learning curve, with the round that the model uses marked where it is known."""
+
+    def draw(axes: Axes, colours: Mapping[str, str]) -> None:
+        for name, values, colour in (("train", curve.train, "strategy"), ("valid", curve.valid, "other")):
+            axes.plot(range(1, len(values) + 1), values, color=colours[colour], linewidth=1.5, label=name)
+        if rounds is not None:
+            axes.axvline(
+                rounds.used, color=colours["muted"], linewidth=1.2, linestyle=(0, (3, 2)), label="used"
+            )
+        axes.margins(x=0.01)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+
+    says = f"{len(curve.valid)} rounds; "
+    if rounds is not None and rounds.used <= min(len(curve.train), len(curve.valid)):
+        says += f"the model uses {rounds.used}, with {_error(curve, rounds.used)}."
+    else:
+        says += f"after the last {_error(curve, min(len(curve.train), len(curve.valid)))}."
+    return Chart("learning", f"Learning curve, {curve.metric} by round", says, draw)
+
+
+def _error(curve: LearningCurve, number: int) -> str:
+    return f"{figure(curve.valid[number - 1], 4)} on valid, {figure(curve.train[number - 1], 4)} on train"

@@ -7,13 +7,13 @@ qrun makes them. Imports no Qlib.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import Keys, Listed, Shape, exactly, shown, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 FARTHEST: Final = 1_000
 PRICES: Final = ("OPEN", "HIGH", "LOW", "CLOSE", "VWAP")
@@ -24,6 +24,15 @@ OPERATORS: Final = (
     "VMA", "VSTD", "WVMA", "VSUMP", "VSUMN", "VSUMD",
 )
 # fmt: on
+BARS: Final = ("KMID", "KLEN", "KMID2", "KUP", "KUP2", "KLOW", "KLOW2", "KSFT", "KSFT2")
+NAMED_DIFFERENTLY: Final = {"LOW": "MIN"}
+"""Operators whose columns do not have their name."""
+QLIBS_CHOICE: Final[Mapping[str, Mapping[str, Any]]] = {
+    "kbar": {},
+    "price": {"windows": [0], "feature": ["OPEN", "HIGH", "LOW", "VWAP"]},
+    "rolling": {},
+}
+"""The factors of Qlib's own handler."""
 USUAL_DAYS: Final = range(5)
 USUAL_WINDOWS: Final = (5, 10, 20, 30, 60)
 
@@ -95,3 +104,20 @@ def look_back(features: Mapping[str, Mapping[str, list[int]]]) -> int:
     days = [features[part].get("windows", USUAL_DAYS) for part in ("price", "volume") if part in features]
     windows = [features["rolling"].get("windows", USUAL_WINDOWS)] if "rolling" in features else []
     return max((most for some in [*days, *windows] for most in some), default=0)
+
+
+def names_of(features: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the names of the columns of the chosen factors."""
+    if "kbar" in features:
+        yield from BARS
+    price, volume, rolling = (features.get(part) for part in ("price", "volume", "rolling"))
+    if price is not None:
+        yield from (
+            f"{one}{day}" for one in price.get("feature", PRICES) for day in price.get("windows", USUAL_DAYS)
+        )
+    if volume is not None:
+        yield from (f"VOLUME{day}" for day in volume.get("windows", USUAL_DAYS))
+    if rolling is not None:
+        chosen = set(rolling.get("include", OPERATORS)) - set(rolling.get("exclude", ()))
+        names = [NAMED_DIFFERENTLY.get(one, one) for one in OPERATORS if one in chosen]
+        yield from (f"{name}{days}" for name in names for days in rolling.get("windows", USUAL_WINDOWS))

@@ -30,12 +30,13 @@ LABELS: Final = Fields(Expression(may_look_ahead=True), most=1)
 INSTRUMENTS: Final = Plain(
     "{{ instruments | tojson }}", lambda value: isinstance(value, str) or _is_filtered_market(value)
 )
+GROUP: Final = exactly("feature", "label")
 GROUPS: Final = Plain(
     '"feature" or "label", or a list of them',
-    lambda value: all(one in ("feature", "label") for one in (value if isinstance(value, list) else [value])),
+    lambda value: all(GROUP.fits(one) for one in (value if isinstance(value, list) else [value])),
 )
-GROUPED: Final = Keys({"fields_group": GROUPS})
-FITTED: Final = Keys({"fields_group": GROUPS, "fit_start_time": DAY, "fit_end_time": DAY})
+GROUPED: Final = Keys({"fields_group": GROUP})
+FITTED: Final = Keys({"fields_group": GROUP, "fit_start_time": DAY, "fit_end_time": DAY})
 COLUMNS: Final = Listed(WORD, 1, 1_000)
 PROCESSOR_MODULE: Final = "qlib.data.dataset.processor"
 PROCESSORS: Final = Named(
@@ -46,13 +47,14 @@ PROCESSORS: Final = Named(
             "DropnaProcessor": GROUPED,
             "DropnaLabel": GROUPED,
             "DropCol": Keys({"col_list": COLUMNS}),
-            "FilterCol": Keys({"fields_group": GROUPS, "col_list": COLUMNS}),
+            "FilterCol": Keys({"fields_group": GROUP, "col_list": COLUMNS}),
             "TanhProcess": NOTHING,
             "ProcessInf": NOTHING,
-            "Fillna": Keys({"fields_group": GROUPS, "fill_value": number(-1e9, 1e9)}),
+            "Fillna": Keys({"fields_group": GROUP, "fill_value": number(-1e9, 1e9)}),
             "MinMaxNorm": FITTED,
             "ZScoreNorm": FITTED,
             "RobustZScoreNorm": Keys({**FITTED.fields, "clip_outlier": BOOLEAN}),
+            # The only one that takes a list of groups.
             "CSZScoreNorm": Keys({"fields_group": GROUPS, "method": exactly("zscore", "robust")}),
             "CSRankNorm": GROUPED,
             "CSZFillna": GROUPED,

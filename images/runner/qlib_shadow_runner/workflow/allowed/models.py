@@ -62,24 +62,26 @@ ENSEMBLE: Final = Keys(
         "loss": exactly("mse"),
         "num_models": whole(1, 50),
         "enable_sr": BOOLEAN,
-        # Qlib's selection of features uses random numbers without a seed.
-        "enable_fs": exactly(False),  # noqa: FBT003
+        "enable_fs": BOOLEAN,
         "alpha1": number(0, 100),
         "alpha2": number(0, 100),
         "bins_sr": whole(2, 100),
+        "bins_fs": whole(2, 50),
         "decay": number(0.01, 1),
+        "sample_ratios": Listed(number(0.01, 1), 2, 50),
         "sub_weights": Listed(number(0, 1000), 1, 50),
         "epochs": ROUNDS,
         "early_stopping_rounds": ROUNDS,
         **BOOSTING,
     },
-    REPEATABLE | {"enable_fs", "decay"},
+    REPEATABLE | {"decay"},
 )
 MODELS: Final = Named(
     "models",
     {
+        # Ours alone: Qlib's LGBModel may fail on a busy machine while its metrics are recorded, and Qlib's
+        # ensemble draws features without a seed and fails on features without a name.
         (class_paths.MODEL, "LGBModel"): BOOSTED,
-        # Qlib's own LGBModel is this one, but may fail on a busy machine while its metrics are recorded.
-        ("qlib.contrib.model.double_ensemble", "DEnsembleModel"): ENSEMBLE,
+        (class_paths.ENSEMBLE, "DEnsembleModel"): ENSEMBLE,
     },
 )

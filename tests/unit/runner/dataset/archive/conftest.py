@@ -22,6 +22,7 @@ from qlib_shadow_runner.contract import ENV_REQUEST
 from qlib_shadow_runner.dataset.archive.credentials import Credentials
 from qlib_shadow_runner.dataset.archive.fetch import RetryPolicy, fetch
 from qlib_shadow_runner.dataset.archive.network_variables import NETWORK
+from qlib_shadow_runner.dataset.archive.time_limit import TimeLimit
 from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 from qlib_shadow_runner.dataset.ensure import ensure
 from qlib_shadow_runner.spec import parse_spec
@@ -211,6 +212,7 @@ class Fetcher:
     folder: Path
     rests: list[float] = field(default_factory=list)
     timeout: float = 20.0
+    limit: TimeLimit = field(default_factory=lambda: TimeLimit(600))
 
     @property
     def partial(self) -> Path:
@@ -219,7 +221,9 @@ class Fetcher:
 
     def __call__(self, url: str, digest: str, credentials: Credentials | None = None) -> bytes:
         """Fetch; give what arrived."""
-        retry_policy = RetryPolicy(timeout=self.timeout, pause=self.rests.append, random_fraction=lambda: 1.0)
+        retry_policy = RetryPolicy(
+            timeout=self.timeout, pause=self.rests.append, random_fraction=lambda: 1.0, limit=self.limit
+        )
         fetch(
             ArchiveAddress(url),
             digest,

@@ -53,12 +53,13 @@ def test_full_disk_while_synthetic_data_is_written(full: Step):
 
 
 def test_full_disk_while_prices_are_converted(full: Step):
-    """The file fits on the volume, the converted dataset does not."""
+    """The file fits on the volume, the converted dataset does not, which is known before it is written."""
     days = [f"{year}-{month:02}-{day:02}" for year in range(1990, 2020) for month in (1, 2) for day in (3, 4)]
     rows = (f"{days[n % 120]},S{n // 120},1,2,1,2,5" for n in range(120 * 600))
     text = "date,symbol,open,high,low,close,volume\n" + "\n".join(rows) + "\n"
     (full.volume / "us.csv").write_text(text)
-    expect_a_full_disk(full, {"prices": {"path": "us.csv"}}, "no space is left while writing")
+    said = "the dataset of 600 symbols over 120 days needs 16.4 MiB, but"
+    expect_a_full_disk(full, {"prices": {"path": "us.csv"}}, said)
 
 
 def test_full_disk_while_an_archive_is_fetched_or_unpacked(

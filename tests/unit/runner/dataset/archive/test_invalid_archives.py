@@ -288,13 +288,26 @@ def test_name_that_is_not_utf_8_is_refused(
     assert r'"features/\udcff/close.day.bin", a name that is not UTF-8' in error.message
 
 
-@pytest.mark.parametrize("name", ["z" * 300, "/".join("z" * 9 for _ in range(500))], ids=["part", "whole"])
-def test_name_that_is_too_long_is_refused(
-    name: str, tmp_path: Path, dataset_files: Files, pack_zip: Callable[[Files], bytes]
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("z" * 300, "it is too long"),
+        ("/".join("z" * 200 for _ in range(25)), "it is too long"),
+        ("a\nb", "it holds a control character"),
+        ("a\u2028b", "it holds a control character"),
+    ],
+    ids=["a long part", "long", "a line break", "a separator of lines"],
+)
+def test_name_that_no_file_on_the_volume_may_have_is_refused(
+    *,
+    name: str,
+    fault: str,
+    dataset_files: Files,
+    pack_zip: Callable[[Files], bytes],
+    refusal: Callable[[bytes], StageError],
 ):
-    """The volume says how long is too long."""
-    (tmp_path / "us.zip").write_bytes(pack_zip({**dataset_files, f"features/{name}/close.day.bin": bytes(8)}))
-    (tmp_path / "staging").mkdir()
-    with pytest.raises(StageError, match="a name that is too long for the volume") as caught:
-        unpack(tmp_path / "us.zip", tmp_path / "staging", "us.zip")
-    assert caught.value.reason is Reason.ARCHIVE_INVALID
+    """By the rule for all names that others wrote, before anything is unpacked."""
+    error = refusal(pack_zip({**dataset_files, f"features/{name}/close.day.bin": bytes(8)}))
+    assert error.reason is Reason.ARCHIVE_INVALID
+    assert f"a name that is not taken: {fault}. Rename it." in error.message
+    assert error.message.isprintable()

@@ -13,7 +13,8 @@ FIELDS = ["$open", "$high", "$low", "$close", "$volume", "$vwap", "$factor", "$c
 for line in sys.stdin:
     folder = Path(line.strip())
     qlib.init(provider_uri=str(folder), region="us", kernels=1, logging_level=40)
-    found = D.features(D.instruments("all"), FIELDS, freq="day")
+    own = {f"${path.name.removesuffix('.day.bin')}" for path in folder.glob("features/*/*.day.bin")}
+    found = D.features(D.instruments("all"), [*FIELDS, *sorted(own - {*FIELDS})], freq="day")
     target = folder.parent / f"{folder.name}.parquet"
     found.reset_index().to_parquet(target, index=False)
     sys.stdout.write(f"{target}\n")

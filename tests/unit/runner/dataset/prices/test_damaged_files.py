@@ -28,11 +28,14 @@ BARS = pd.DataFrame(
         "close": 1.5,
         "volume": 9,
         "adj_close": 1.2,
+        "pe": 20.0,
+        "sp500": 1,
     }
     for day in DAYS
     for symbol in ("AAA", "B/C", "^GSPC")
 )
 CSV = BARS.to_csv(index=False)
+WIDE = BARS.pivot_table(index="date", columns="symbol").to_csv()
 PARQUET = BARS.to_parquet(index=False)
 CELLS = [
     "",
@@ -53,13 +56,20 @@ CELLS = [
     "é",
     "../",
     "9" * 400,
+    "05/01/2024",
+    "2024-01-02 15:00+00:00",
+    "1704153600",
+    "Ticker",
 ]
+COLUMNS = {"extra": ("pe",), "universes": ("sp500",)}
 
 options = st.builds(
     PricesSpec,
     path=st.just("inbox"),
     duplicates=st.sampled_from(Duplicates),
     bad_rows=st.sampled_from(BadRows),
+    columns=st.sampled_from([{}, COLUMNS]),
+    timezone=st.sampled_from([None, "Asia/Tokyo"]),
 )
 
 
@@ -79,17 +89,18 @@ def try_it(name: str, content: bytes, chosen: PricesSpec) -> None:
 @settings(max_examples=ROUNDS, deadline=None)
 @given(
     changes=st.lists(
-        st.tuples(st.integers(0, 36), st.integers(0, 7), st.sampled_from(CELLS)), min_size=1, max_size=3
+        st.tuples(st.integers(0, 36), st.integers(0, 9), st.sampled_from(CELLS)), min_size=1, max_size=3
     ),
+    text=st.sampled_from([CSV, WIDE]),
     chosen=options,
 )
 def test_random_cells_end_in_an_error_or_a_valid_dataset(
-    changes: list[tuple[int, int, str]], chosen: PricesSpec
+    changes: list[tuple[int, int, str]], text: str, chosen: PricesSpec
 ):
     """A text file with a few cells replaced."""
-    rows = [line.split(",") for line in CSV.splitlines()]
+    rows = [line.split(",") for line in text.splitlines()]
     for row, column, cell in changes:
-        rows[row][column] = cell
+        rows[row % len(rows)][column] = cell
     try_it("bars.csv", "\n".join(",".join(row) for row in rows).encode(), chosen)
 
 

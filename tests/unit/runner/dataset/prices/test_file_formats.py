@@ -14,6 +14,7 @@ import pytest
 
 from qlib_shadow_runner.contract.spec.sources import Adjust, Duplicates, PricesSpec
 from qlib_shadow_runner.dataset.prices.column_roles import map_columns
+from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,19 +67,80 @@ SECOND_OF_JANUARY: dict[str, list[Any] | pa.Array] = {
     "text of digits": ["20240102"],
     "text with slashes": ["2024/01/02"],
     "text with a time": ["2024-01-02 00:00:00-05:00"],
+    "text with the time of the close": ["2024-01-02 16:00:00-05:00"],
+    "text in Tokyo's time": ["2024-01-02T00:00:00.000+0900"],
+    "text in UTC": ["2024-01-02T00:00:00Z"],
+    "text of fourteen digits": ["20240102000000"],
+    "text with a month's name": ["02-Jan-2024"],
+    "text with a month's whole name": ["January 2, 2024"],
+    "offset of Tokyo": pa.array([datetime(2024, 1, 1, 15)], pa.timestamp("us", "+09:00")),  # noqa: DTZ001
+    "seconds since 1970": [1704153600],
+    "thousandths since 1970": ["1704153600000"],
+    "billionths since 1970": [1704153600000000000],
+    "seconds since 1970 as floats": [1704153600.0],
     "text by number": pa.array(["2024-01-02"]).dictionary_encode(),
     "large text": pa.array(["2024-01-02"], pa.large_string()),
 }
 
 
-@pytest.mark.parametrize("column", SECOND_OF_JANUARY.values(), ids=SECOND_OF_JANUARY)
-def test_date_formats_are_read(column: list[Any], convert: Converter):
-    """The day is the day where it was observed."""
+def days_of(column: list[Any], convert: Converter, options: PricesSpec | None = None) -> list[str]:
+    """Convert one bar with this date and return the calendar."""
     path = convert.place / "AAA.parquet"
     prices = {name: [1.0] for name in ("open", "high", "low", "close", "volume")}
     pq.write_table(pa.table({"date": column, **prices}), path)
-    convert(path)
-    assert convert.lines("calendars/day.txt") == ["2024-01-02"]
+    convert(path, options=options)
+    return convert.lines("calendars/day.txt")  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("column", SECOND_OF_JANUARY.values(), ids=SECOND_OF_JANUARY)
+def test_date_formats_are_read(column: list[Any], convert: Converter):
+    """The day is the day where it was observed."""
+    assert days_of(column, convert) == ["2024-01-02"]
+
+
+IN_TOKYO: dict[str, list[Any] | pa.Array] = {
+    "timestamp of UTC": pa.array([datetime(2024, 1, 4, 15)], pa.timestamp("ms", "UTC")),  # noqa: DTZ001
+    "timestamp of New York": pa.array([datetime(2024, 1, 4, 15)], pa.timestamp("s", "America/New_York")),  # noqa: DTZ001
+    "text of UTC": ["2024-01-04T15:00:00Z"],
+    "text of New York": ["2024-01-04 10:00:00-05:00"],
+    "seconds": [1704380400],
+    "plain text": ["2024-01-05"],
+    "plain timestamp": pa.array([datetime(2024, 1, 5)], pa.timestamp("us")),  # noqa: DTZ001
+}
+
+
+TOKYO = PricesSpec("inbox", timezone="Asia/Tokyo")
+
+
+@pytest.mark.parametrize("column", IN_TOKYO.values(), ids=IN_TOKYO)
+def test_instants_are_days_of_the_market_where_the_spec_names_its_zone(column: list[Any], convert: Converter):
+    """A Friday in Tokyo is not the Thursday that it still is in UTC; plain days stay as they are."""
+    assert days_of(column, convert, TOKYO) == ["2024-01-05"]
+
+
+WITHOUT_A_ZONE: dict[str, Any] = {
+    "timestamp": pa.array([datetime(2024, 1, 4, 15)]),  # noqa: DTZ001 - as files have it
+    "text": ["2024-01-04 15:00"],
+}
+
+
+@pytest.mark.parametrize("column", WITHOUT_A_ZONE.values(), ids=WITHOUT_A_ZONE)
+def test_time_of_day_without_a_zone_is_refused_beside_a_named_zone(column: Any, convert: Converter):
+    """It may be the market's own time or that of UTC."""
+    with pytest.raises(StageError, match=r"a time of day without a time zone, and .*\.timezone is given"):
+        days_of(column, convert, TOKYO)
+
+
+@pytest.mark.parametrize(
+    "days",
+    [("05/01/2024", "15/01/2024"), ("1/5/2024 12:00:00 AM", "1/15/2024 4:00:00 PM")],
+    ids=["day", "month"],
+)
+def test_order_of_day_and_month_is_that_of_the_whole_file(days: tuple[str, str], convert: Converter):
+    """One date after the twelfth shows it for all."""
+    rows = "".join(f"{day},AAA,1,2,1,2,5\n" for day in days)
+    convert(convert.csv("date,symbol,open,high,low,close,volume\n" + rows))
+    assert convert.lines("calendars/day.txt") == ["2024-01-05", "2024-01-15"]
 
 
 @pytest.mark.parametrize(

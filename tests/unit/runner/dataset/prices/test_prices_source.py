@@ -40,7 +40,8 @@ def test_every_field_is_read():
     source = prices(
         {
             "path": "inbox/us.parquet",
-            "columns": {"close": "px"},
+            "columns": {"close": "px", "extra": ["pe"], "universes": ["sp500"]},
+            "timezone": "Asia/Tokyo",
             "adjust": "adj_close",
             "benchmarks": ["SPY"],
             "universe": "mine",
@@ -50,7 +51,8 @@ def test_every_field_is_read():
     )
     assert source == Prices(
         path="/data/inbox/us.parquet",
-        columns={"close": "px"},
+        columns={"close": "px", "extra": ("pe",), "universes": ("sp500",)},
+        timezone="Asia/Tokyo",
         adjust=Adjust.ADJ_CLOSE,
         benchmarks=("SPY",),
         universe="mine",
@@ -89,6 +91,24 @@ FAULTS: Mapping[str, tuple[Mapping[str, object], str]] = {
     "a misspelt choice": (
         {"path": "a", "adjust": "adj-close"},
         f"{WHERE}.adjust must be one of auto, factor, adj_close",
+    ),
+    "an unknown time zone": (
+        {"path": "a", "timezone": "Asia/Tokio"},
+        f'{WHERE}.timezone "Asia/Tokio" is not a known time zone; write it as the tz database does',
+    ),
+    "a time zone by its offset": ({"path": "a", "timezone": "+09:00"}, "must be the name of a time zone"),
+    "a field that no expression can name": (
+        {"path": "a", "columns": {"extra": ["P/E"]}},
+        f'{WHERE}.columns.extra[0] "P/E" must be made of lower-case letters, digits and _',
+    ),
+    "a field that bars have": (
+        {"path": "a", "columns": {"extra": ["change"]}},
+        "must not be one of open, high, low, close, volume, vwap, factor, change",
+    ),
+    "a field twice": ({"path": "a", "columns": {"extra": ["pe", "pe"]}}, "has a name twice in extra or in"),
+    "a universe of two origins": (
+        {"path": "a", "columns": {"universes": ["tradable"]}},
+        "gives one name to universe and to one of columns.universes; write another universe",
     ),
     "a universe of all": (
         {"path": "a", "universe": "all"},
@@ -179,6 +199,7 @@ def test_other_options_change_the_identity(volume: Volume, inbox: Path, bars: Ca
     """Options belong to the identity."""
     bars().to_parquet(inbox / "us.parquet")
     assert made(volume)[0] != made(volume, adjust="none")[0]
+    assert asked(volume).source.identity != asked(volume, timezone="Asia/Tokyo").source.identity
 
 
 def test_file_that_changes_while_it_is_read_is_refused(

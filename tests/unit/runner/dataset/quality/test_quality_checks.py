@@ -13,7 +13,7 @@ from qlib_shadow_runner.dataset.manifest import DatasetOrigin, describe
 from qlib_shadow_runner.dataset.prices.conversion_notes import Count, Notes
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.quality.assess import age, assess, reassess
-from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, CheckKind, Finding, State
+from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, CheckKind, Finding, Place, State
 from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.dataset.quality.survey import survey
 from qlib_shadow_runner.dataset.synthetic import write_market
@@ -54,11 +54,11 @@ def test_clean_dataset_has_no_findings(folder: Path):
     quality = assess(survey(folder))
     assert {check["state"] for check in quality.checks} == {"ok"}
     assert quality.overall_state is State.OK
-    assert (quality.reason_code, quality.action_hint, quality.refusal, quality.warning) == (
+    assert (quality.reason_code, quality.action_hint, quality.refusal, quality.warnings) == (
         "Ok",
         "",
         None,
-        None,
+        [],
     )
 
 
@@ -99,6 +99,21 @@ def test_impossible_prices_are_counted(folder: Path):
     found = counted(folder)["invalid_prices"]
     calendar = Dataset(folder).calendar
     assert found == Finding("invalid_prices", 3, [f"AAA open {calendar[day]}" for day in (3, 4, 5)])
+
+
+def test_listed_instruments_without_prices_are_counted(make_dataset: Callable[..., Dataset]):
+    """By the name in the list, while folders are in lower case. It warns, since Qlib leaves them out."""
+    universes = {"all": ("AAA", "BBB", "CON"), "some": ("aaa", "ZZZ")}
+    folder = make_dataset(DAYS, universes, without_features=("BBB", "ZZZ")).folder
+    (folder / "features" / "con").rename(folder / "features" / "_qlib_con")
+    assert counted(folder) == {
+        "no_prices": Finding("no_prices", 2, ["BBB", "ZZZ"], [Place("BBB"), Place("ZZZ")])
+    }
+    quality = assess(survey(folder))
+    assert quality.refusal is None
+    [warning] = quality.warnings
+    assert "no_prices found 2 instruments that a list names and that have no close" in warning
+    assert assess(survey(folder), Policy(("no_prices",))).refusal is not None
 
 
 def test_missing_days_are_counted(folder: Path):
@@ -185,10 +200,11 @@ def test_only_structural_checks_block_by_default():
     assert (quality.policy_state, quality.overall_state) == (State.OK, State.WARN)
     assert quality.reason_code == "UnadjustedSplits"
     assert quality.refusal is None
-    assert quality.warning == (
+    [warning] = quality.warnings
+    assert warning == (
         "the dataset's quality: split_jumps found 2 closes that moved by a whole multiple while the factor "
         "stayed: unadjusted splits (AAA 2020-01-01). "
-        "Deliver adj_close or factor with the prices, or adjusted prices."
+        "Deliver adj_close or factor with the prices, or adjusted prices; waive the finding for a real move."
     )
 
 
@@ -200,7 +216,7 @@ def test_what_the_policy_blocks_fails():
     assert quality.refusal is not None
     assert "split_jumps found 2" in quality.refusal
     assert "missing_days" not in quality.refusal
-    assert quality.warning is None
+    assert quality.warnings == []
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -229,7 +245,7 @@ def test_structural_faults_set_the_engineering_state():
 
 def test_recorded_findings_are_assessed_by_each_runs_policy():
     """The manifest keeps facts; it survives JSON, and age is of the day of the run."""
-    recorded = json.loads(json.dumps(assess([SPLIT]).document()))
+    recorded = json.loads(json.dumps(assess([SPLIT]).record()))
     again = reassess(recorded, Policy(("stale_end",)), end=date(2024, 1, 1), today=date(2024, 3, 1))
     assert again.reason_code == "StaleData"
     assert again.overall_state is State.FAIL

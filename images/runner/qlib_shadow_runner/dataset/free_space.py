@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
@@ -12,11 +12,22 @@ from qlib_shadow_runner.texts import format_size
 if TYPE_CHECKING:
     from pathlib import Path
 
+BLOCK: Final = 4096
+"""The space that a file of one byte takes on most filesystems."""
+SPARE: Final = 64 << 20
+SPARE_SHARE: Final = 20
+
 
 def free_bytes(folder: Path) -> int:
     """Return how many bytes this user can still write."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
+
+
+def spare_bytes(folder: Path) -> int:
+    """Return how many bytes should stay free: 64 MiB, or a twentieth of a small filesystem."""
+    status = os.statvfs(folder)
+    return min(SPARE, status.f_blocks * status.f_frsize // SPARE_SHARE)
 
 
 def free_files(folder: Path) -> int | None:

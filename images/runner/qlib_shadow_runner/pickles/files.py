@@ -1,0 +1,34 @@
+"""The recorder's files, and the tables that they give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREDICTIONS: Final = "predictions"
+LABELS: Final = "labels"
+IC: Final = "ic"
+RANK_IC: Final = "rank_ic"
+ACCOUNT: Final = "account"
+RISK: Final = "risk"
+POSITIONS: Final = "positions"
+GAINS: Final = "gains"
+ROUNDS: Final = "rounds"
+NAMES: Final = "names"
+"""The names of the features, which the model of the gains knows by number; no table of a run."""
+RECORDED_IN: Final[Mapping[str, str]] = {
+    PREDICTIONS: "pred.pkl",
+    LABELS: "label.pkl",
+    IC: "sig_analysis/ic.pkl",
+    RANK_IC: "sig_analysis/ric.pkl",
+    ACCOUNT: "portfolio_analysis/report_normal_1day.pkl",
+    RISK: "portfolio_analysis/port_analysis_1day.pkl",
+    POSITIONS: "portfolio_analysis/positions_normal_1day.pkl",
+    GAINS: "params.pkl",
+    ROUNDS: "params.pkl",
+    NAMES: "dataset",
+}
+"""The file of each table, in the recorder's folder of artifacts."""
+FILES: Final = tuple(dict.fromkeys(RECORDED_IN.values()))

@@ -1,0 +1,103 @@
+"""The tables in a run folder: Parquet files, and a JSON file of what could not be read.
+
+Equal tables have equal bytes, because nothing of the run is in them. RUN_METADATA.json lists their hashes
+among the run's outputs; a file with another hash is not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qlib_shadow_runner.contract import TABLES
+from qlib_shadow_runner.storage.relative_names import UnsafeNameError
+from qlib_shadow_runner.storage.untrusted import TABLE, read_file, why_unreadable
+from qlib_shadow_runner.tables.layout import COLUMNS, Tables, schema_of
+from qlib_shadow_runner.texts import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FAULTS_FILE: Final = f"{TABLES}/faults.json"
+FILES: Final[Mapping[str, str]] = {f"{TABLES}/{name}.parquet": name for name in COLUMNS}
+"""The file of each table."""
+NONE: Final = "are not there: the run is older than its tables, or it ended before it wrote them"
+
+
+def encode(tables: Tables) -> dict[str, bytes]:
+    """Return the content of every file, by its name in the run folder."""
+    found = {file: _parquet(tables.found[name]) for file, name in FILES.items() if name in tables.found}
+    text = json.dumps({"schema": 1, "faults": dict(tables.faults)}, indent=2, sort_keys=True)
+    return {**found, FAULTS_FILE: text.encode() + b"\n"}
+
+
+def read_tables(folder: Path, metadata: Mapping[str, object]) -> Tables:
+    """Return the tables of a run folder; a file that is not what the run wrote is a fault."""
+    outputs = metadata.get("outputs")
+    hashes = outputs if isinstance(outputs, dict) else {}
+    if FAULTS_FILE not in hashes:
+        return Tables({}, {TABLES: NONE})
+    found: dict[str, pa.Table] = {}
+    faults: dict[str, str] = {}
+    for file in (*FILES, FAULTS_FILE):
+        if file not in hashes:
+            continue
+        try:
+            content = _unchanged(folder, file, hashes[file])
+            if file == FAULTS_FILE:
+                faults |= _faults(content)
+            else:
+                found[FILES[file]] = _table(FILES[file], content)
+        except FileNotFoundError:
+            faults[file] = "is not there"
+        except (OSError, UnsafeNameError) as error:
+            faults[file] = (
+                f"cannot be read ({why_unreadable(error) if isinstance(error, OSError) else error})"
+            )
+        except (ValueError, TypeError, pa.ArrowException) as error:
+            faults[file] = f"cannot be read ({one_line(error)})"
+    return Tables(found, faults)
+
+
+def first_difference(tables: Tables, others: Tables) -> str | None:
+    """Return the name of the first table that is not the same in both; a value that is missing is equal."""
+    for name in COLUMNS:
+        one, other = tables.found.get(name), others.found.get(name)
+        if (one is None) != (other is None) or (one is not None and not one.equals(other)):
+            return name
+    return None
+
+
+def _parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _unchanged(folder: Path, file: str, digest: object) -> bytes:
+    content = read_file(folder, file, TABLE)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ValueError("it is not what was written: its sha256 differs")
+    return content
+
+
+def _faults(content: bytes) -> dict[str, str]:
+    document = json.loads(content)
+    faults = document.get("faults") if isinstance(document, dict) else None
+    if not isinstance(faults, dict):
+        raise TypeError("it names no faults")
+    return {one_line(file): one_line(fault) for file, fault in faults.items()}
+
+
+def _table(name: str, content: bytes) -> pa.Table:
+    file = pq.ParquetFile(pa.BufferReader(content))
+    schema = schema_of(name, file.schema_arrow.names)
+    if not file.schema_arrow.equals(schema):
+        raise ValueError(f"the columns of the table {name} are not those that it has")
+    return file.read(use_threads=False).replace_schema_metadata(None)
