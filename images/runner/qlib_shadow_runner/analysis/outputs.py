@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qlib_shadow_runner.analysis.frozen import Frozen
+from qlib_shadow_runner.analysis.known_types import well_typed
 from qlib_shadow_runner.analysis.positions import Holding
 from qlib_shadow_runner.contract import METADATA_FILE
 from qlib_shadow_runner.pickles.files import (
@@ -175,4 +176,4 @@ def _index(table: pa.Table) -> pd.MultiIndex:
 
 def read_metadata(folder: Path) -> dict[str, object]:
     """Return the run's metadata, which must exist."""
-    return read_required_object(folder, METADATA_FILE, "a run folder")
+    return well_typed(read_required_object(folder, METADATA_FILE, "a run folder"))
