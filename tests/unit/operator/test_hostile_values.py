@@ -99,7 +99,7 @@ def faults_of(value: Any, schema: Any, path: str = "status") -> Iterator[str]:
 
 
 def test_any_letters_of_strangers_are_escapes_in_status_and_events():
-    """Whoever wrote them: an image, the kubelet, the scheduler, a webhook."""
+    """Written by an image, the kubelet, the scheduler, a webhook."""
     faults = []
     for (place, scene), text in product(PLACES.items(), (*LETTERS, f"{'x' * 500}\x1b{'y' * 5_000}")):
         run = scene(text)

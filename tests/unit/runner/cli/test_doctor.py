@@ -143,7 +143,7 @@ def test_kernel_without_network_guard_is_found(tmp_path: Path):
 
 
 def test_letters_of_the_environment_are_told_as_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """A variable may come from a file that somebody else has written."""
+    """A variable may come from a file that another person has written."""
     print_health(tmp_path, as_json=False, machine=Machine(tmp_path, {"TZ": "".join(LETTERS)}))
     output = capsys.readouterr().out
     assert is_seen(output)

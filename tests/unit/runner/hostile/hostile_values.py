@@ -108,7 +108,7 @@ LETTERS: Final = (
     "\U0010fffd",
     "\ufffe",
 )
-"""Control characters, bidi marks, characters without a width, separators, and code points of nobody."""
+"""Control characters, bidi marks, characters without a width, separators, and unassigned code points."""
 ORDINARY: Final = (
     "Zürich Ελλάς Москва شلام עברית नमस्ते ไทย 中文　日本語 한국어 e\u0301 ½ € — “x” \xa0\u202f 👍🏽 ✓ \u06dd1"
 )

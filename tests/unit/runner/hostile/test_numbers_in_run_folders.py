@@ -178,7 +178,7 @@ def filled(words: str, volume: SmallVolume, out: Path) -> list[str]:
 def test_any_value_in_a_run_folder_is_shown_or_left_out_by_commands_and_pages(
     volume: SmallVolume, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """One run that somebody has edited harms no list of runs."""
+    """One run that a person has edited harms no list of runs."""
     faults: list[object] = []
     for changes in hostile_folders(volume, 4):
         told = [fault(filled(words, volume, tmp_path / "page.html"), capsys) for words in QUICK]
