@@ -17,6 +17,7 @@ from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterEr
 from qlib_shadow_operator.loop.cluster_cache import KINDS
 from qlib_shadow_operator.loop.probes import Health, HealthLimits
 from qlib_shadow_operator.loop.stateless import NoMemories
+from qlib_shadow_operator.printing import print_error
 from qlib_shadow_operator.settings import Settings, SettingsError, read_settings
 from qlib_shadow_operator.telemetry import logs
 from qlib_shadow_operator.telemetry.endpoint import Endpoint, PortTakenError, metrics_page, report_page
@@ -42,7 +43,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         cluster = Cluster.connect(settings.workers, telemetry.answered)
         serve(settings, telemetry)
     except (SettingsError, NoClusterError, PortTakenError) as error:
-        sys.stderr.write(f"{error}\n")
+        print_error(str(error))
         return EXIT_USAGE
     # Process 1 of a container ignores the signal unless it is handled; Shutdown takes over later.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

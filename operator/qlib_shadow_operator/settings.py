@@ -15,6 +15,9 @@ from qlib_shadow_operator.kube.timeouts import RECOVERY_LIMIT, WATCH_SECONDS
 from qlib_shadow_operator.runs.defaults import Defaults, StageDefaults
 from qlib_shadow_runner import contract
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.escapes import in_a_sentence
+from qlib_shadow_runner.contract.kinds import quoted
+from qlib_shadow_runner.contract.strict_json import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,11 +33,14 @@ SERVICE_LINK: Final = r"_(SERVICE_(HOST|PORT)|PORT)(_|$)"
 FOREIGN: Final = frozenset(getattr(contract, name) for name in dir(contract) if name.startswith("ENV_"))
 """Variables of the runner: allowed in the operator's environment, and ignored."""
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-QUANTITY: Final = r"[0-9]+(\.[0-9]+)?([EPTGMk]i?|m)?"
+QUANTITY: Final = r"[0-9]{1,18}(\.[0-9]{1,9})?([EPTGMk]i?|m)?"
 
 
 class SettingsError(ValueError):
     """A setting cannot be used; the message is for the person who set it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_a_sentence(message))
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ class _Environment:
         try:
             return read(raw)
         except ValueError as error:
-            raise SettingsError(f'{name} is "{raw}", but {error}') from error
+            raise SettingsError(f"{name} is {quoted(raw)}, but {error}") from error
 
     def check_all_known(self) -> None:
         """Refuse what is misspelt, which would otherwise be silently without effect."""
@@ -187,7 +193,7 @@ def _quantity(raw: str) -> str:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def read(raw: str) -> int:
-        if not re.fullmatch(r"-?[0-9]+", raw) or not low <= int(raw) <= high:
+        if not re.fullmatch(r"-?[0-9]{1,18}", raw) or not low <= int(raw) <= high:
             raise ValueError(f"it must be a whole number from {low} to {high}")
         return int(raw)
 
@@ -204,14 +210,14 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def _bytes(raw: str) -> str:
-    if not (raw.isascii() and raw.isdigit()):
+    if not re.fullmatch(r"[0-9]{1,18}", raw):
         raise ValueError("it must be a whole number of bytes, for example 21474836480 for 20 GiB")
     return raw
 
 
 def _proxies(raw: str) -> dict[str, str]:
     try:
-        found = json.loads(raw)
+        found = parse_json(raw)
     except ValueError as error:
         raise ValueError(f"it must be JSON with {', '.join(PROXIES)}") from error
     if not isinstance(found, dict) or not set(found) <= set(PROXIES):
@@ -231,7 +237,7 @@ def _time_zone(raw: str) -> str:
 
 def _resources(raw: str) -> dict[str, Any]:
     try:
-        found = json.loads(raw)
+        found = parse_json(raw)
     except ValueError as error:
         raise ValueError("it must be JSON with requests and limits") from error
     if not isinstance(found, dict) or not set(found) <= {"requests", "limits"}:

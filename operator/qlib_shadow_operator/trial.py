@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError
 from qlib_shadow_operator.kube.parse import parse_run
+from qlib_shadow_operator.printing import print_error, print_line
 from qlib_shadow_operator.runs.names import APP_NAME, LABEL_NAME, ConditionType
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import API_VERSION, KIND, ExitCode
@@ -66,7 +67,7 @@ def main(environ: Mapping[str, str], connect: Callable[[], TrialApi], pause: Cal
     """Create the run and wait for its end; return the exit code. A failed run is kept for the user."""
     namespace, name = environ.get(ENV_NAMESPACE, ""), environ.get(ENV_NAME, "")
     if not namespace or not name:
-        sys.stderr.write(f"{ENV_NAMESPACE} and {ENV_NAME} must be set: where the run is made, and its name\n")
+        print_error(f"{ENV_NAMESPACE} and {ENV_NAME} must be set: where the run is made, and its name")
         return ExitCode.BAD_CONFIG
     try:
         api = connect()
@@ -74,7 +75,7 @@ def main(environ: Mapping[str, str], connect: Callable[[], TrialApi], pause: Cal
         run = wait(api, namespace, name, pause)
         return final_state(api, run)
     except (ClusterError, NoClusterError) as error:
-        sys.stderr.write(f"the trial run {name}: {error}\n")
+        print_error(f"the trial run {name}: {error}")
         return ExitCode.TRANSIENT
 
 
@@ -96,8 +97,7 @@ def wait(api: TrialApi, namespace: str, name: str, pause: Callable[[], None]) ->
         run = parse_run(found[0]) if found else None
         news = progress(run)
         if news != told:
-            sys.stdout.write(f"{name}: {news}\n")
-            sys.stdout.flush()
+            print_line(f"{name}: {news}")
             told = news
         stuck = stuck + PAUSE if is_stuck(run) else 0.0
         if run is None or run.status.finished or stuck > LASTING_FOR:
@@ -135,10 +135,10 @@ def final_state(api: TrialApi, run: Run | None) -> ExitCode:
         return ExitCode.INTERNAL
     if run.status.is_true(ConditionType.COMPLETE):
         figures = ", ".join(f"{name} {value}" for name, value in run.status.summary.items())
-        sys.stdout.write(f"{run.name}: {figures}; artifacts stay at {run.status.artifact_path}\n")
+        print_line(f"{run.name}: {figures}; artifacts stay at {run.status.artifact_path}")
         api.delete_run(run)
         return ExitCode.DONE
-    sys.stderr.write(f"{run.name}: {failure_text(run)}\n")
+    print_error(f"{run.name}: {failure_text(run)}")
     return ExitCode.INTERNAL
 
 

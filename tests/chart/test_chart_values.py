@@ -92,7 +92,7 @@ def test_numbers_are_written_as_in_the_file(render: Render):
         operator={"env": {"TIMES": 1_000_000, "DEBUGGING": True}},
         runner={
             "workSize": great,
-            "sharedMemorySize": 10**21,
+            "sharedMemorySize": 10**17,
             "stages": {"qrun": {"resources": {"limits": {"memory": great, "cpu": 0.5}}}},
         },
         storage={"size": great},
@@ -101,7 +101,7 @@ def test_numbers_are_written_as_in_the_file(render: Render):
     )
     variables = environment(objects[OPERATOR])
     defaults = read_settings({**variables, "TIMES": ""}).defaults
-    assert (defaults.work_size, defaults.shared_memory_size) == (str(great), str(10**21))
+    assert (defaults.work_size, defaults.shared_memory_size) == (str(great), str(10**17))
     [qrun] = [of for stage, of in defaults.stages.items() if stage == "qrun"]
     assert qrun.resources["limits"] == {"memory": great, "cpu": 0.5}
     assert (variables["TIMES"], variables["DEBUGGING"]) == ("1000000", "true")

@@ -139,7 +139,7 @@ def _(kind: kinds.Day, where: str) -> dict[str, Any]:
 
 
 @schema.register
-def _(kind: kinds.Span, where: str) -> dict[str, Any]:  # noqa: ARG001
+def _(kind: kinds.Span, where: str) -> dict[str, Any]:
     return {
         "type": "array",
         "minItems": 2,
@@ -147,7 +147,7 @@ def _(kind: kinds.Span, where: str) -> dict[str, Any]:  # noqa: ARG001
         "x-kubernetes-validations": [
             {"rule": "size(self) != 2 || self[0] <= self[1]", "message": f"{where} {kinds.SPAN}"}
         ],
-        "items": schema(kinds.Day(), where),
+        "items": schema(kind.end, where),
     }
 
 

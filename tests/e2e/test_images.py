@@ -192,7 +192,9 @@ def test_the_entry_point_takes_commands(runner: Container, built_images: Images)
     assert json.loads(runner.run("sh", "-c", f"{piped} validate - --json"))["valid"]
     made = json.loads(runner.run("sh", "-c", f"{piped} download - --data /work/volume --json"))
     assert made["dataset"]["instruments"] == 11
-    listed = json.loads(runner.run(entry, "runs", "--data", "/work/volume", "--json"))
+    listed = json.loads(
+        runner.run(entry, "runs", "--status", "downloaded", "--data", "/work/volume", "--json")
+    )
     assert [run["status"] for run in listed] == ["downloaded"]
 
 

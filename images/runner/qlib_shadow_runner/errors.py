@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.contract.escapes import in_a_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,13 +57,15 @@ NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class StageError(Exception):
-    """An expected failure: what happened, where, and what to do about it, in one sentence or two."""
+    """An expected failure: what happened, where, and what to do about it, in one sentence or two.
 
-    def __init__(self, reason: Reason, message: str) -> None:
-        message = message.encode(errors="backslashreplace").decode()  # a file's name need not be text
-        super().__init__(message)
+    What it quotes may come from anyone, so that the sentence is escaped here, and cut where it is overlong.
+    """
+
+    def __init__(self, reason: Reason, message: str, *more_lines: str) -> None:
         self.reason = reason
-        self.message = message
+        self.message = "\n".join(map(in_a_sentence, (message, *more_lines)))
+        super().__init__(self.message)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -116,6 +119,11 @@ def from_os_error(error: OSError, path: object = "the volume") -> StageError:
         )
     if error.errno in NOT_WRITABLE:
         return volume_not_writable(where)
+    if error.errno == errno.ENAMETOOLONG:
+        return StageError(
+            Reason.INVALID_SPEC,
+            f"{where} has a name that is too long for the file system. Write a shorter one.",
+        )
     return unexpected(error)
 
 

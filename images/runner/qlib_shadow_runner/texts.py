@@ -1,21 +1,28 @@
-"""Parts of sentences for users: the nearest known name, figures, sizes, lines in the log."""
+"""Parts of sentences for users: the nearest known name, figures, sizes."""
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, TypeGuard
 
+from qlib_shadow_runner.contract.escapes import in_one_line, shorten
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+LISTED: Final = 50
+"""Names that a sentence lists."""
+WORD_MAX: Final = 300
+"""Characters of a word that is compared with names; comparing takes long for a longer one."""
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """Return the closest known name, ignoring case, or None."""
     by_lower = {name.lower(): name for name in known}
-    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
+    found = get_close_matches(word[:WORD_MAX].lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else None
 
 
@@ -25,7 +32,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     found = nearest(word, names)
     if found is not None:
         return f'did you mean "{found}"?'
-    return "known here: " + ", ".join(names)
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return "known here: " + ", ".join(names[:LISTED]) + more
 
 
 def and_then(sentence: str, more: str) -> str:
@@ -38,10 +46,15 @@ def ended(sentence: str) -> str:
     return sentence if sentence.endswith("?") else f"{sentence.rstrip('.')}."
 
 
+def in_words(error: Exception) -> str:
+    """Return what an error of Python says; of a number with thousands of digits, that there are too many."""
+    said = str(error) or type(error).__name__
+    return "a whole number in it has too many digits" if "integer string conversion" in said else said
+
+
 def one_line(text: object, most: int = 300) -> str:
-    """Return what others wrote as part of a line: what cannot be printed is a space, and the end is cut."""
-    line = "".join(letter if letter.isprintable() else " " for letter in str(text)[: most + 1])
-    return line if len(line) <= most else f"{line[:most]}…"
+    """Return what others wrote as part of a line, with escapes; the middle of a long text is cut."""
+    return in_one_line(shorten(str(text), most))
 
 
 ABSENT: Final = "\N{EN DASH}"
@@ -60,7 +73,7 @@ def percent(value: object, digits: int = 1) -> str:
 
 def is_number(value: object) -> TypeGuard[int | float]:
     """Return whether a value is a finite number."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max  # which NaN is not
 
 
 def with_minus(text: str) -> str:
@@ -69,12 +82,6 @@ def with_minus(text: str) -> str:
 
 
 KIB: Final = 1024
-
-
-def print_line(line: str) -> None:
-    """Print one line at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def format_size(size: float) -> str:

@@ -24,7 +24,7 @@ from qlib_shadow_operator.runs.names import (
     PLURAL,
     VERSION,
 )
-from qlib_shadow_operator.runs.reasons import job_name_taken
+from qlib_shadow_operator.runs.reasons import job_name_taken, shorten
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ def event(run: Run, note: Event, now: datetime) -> Document:
         "metadata": {"generateName": f"{run.name[:50]}-", "namespace": run.namespace},
         "type": "Warning" if note.warning else "Normal",
         "reason": str(note.reason),
-        "note": note.message[:NOTE_MAX],
+        "note": shorten(note.message, NOTE_MAX),
         "action": "Reconcile",
         "eventTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "reportingController": MANAGER,

@@ -13,7 +13,12 @@ def read_time(value: object) -> datetime | None:
         found = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found.tzinfo is None:
+        return found.replace(tzinfo=UTC)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:  # the first or the last day of the calendar, in another zone
+        return None
 
 
 def write_time(value: datetime | None) -> str | None:

@@ -10,6 +10,7 @@ from qlib_shadow_operator.kube.parse import parse_job, parse_pod, parse_run, run
 from qlib_shadow_operator.loop.compact import compact
 from qlib_shadow_operator.runs.model import NOTHING, Job, Observed, Pod, Run
 from qlib_shadow_operator.runs.names import LABEL_SCHEDULE, PURPOSE_RECOVERY
+from qlib_shadow_runner.contract.escapes import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,7 +64,8 @@ def series_of(raw: Mapping[str, Any]) -> str:
     schedule = ((raw.get("metadata") or {}).get("labels") or {}).get(LABEL_SCHEDULE)
     workflow = (raw.get("spec") or {}).get("workflow") or {}
     own = (workflow.get("configMapRef") or {}).get("name")
-    return str(schedule or (f"configmap/{own}" if own else workflow.get("template") or DEFAULT_SERIES))
+    named = schedule or (f"configmap/{own}" if own else workflow.get("template") or DEFAULT_SERIES)
+    return in_one_line(str(named))
 
 
 @dataclass

@@ -12,12 +12,20 @@ if TYPE_CHECKING:
 NONE: Final = "-"
 
 
+WIDTH_MAX: Final = 16
+"""Characters of a column, by the CRD."""
+
+
 def _plain(value: float) -> str:
-    return f"{value:.3f}"
+    return _short(f"{value:.3f}", f"{value:.3g}")
 
 
 def _percent(value: float) -> str:
-    return f"{value * 100:.1f}%"
+    return _short(f"{value * 100:.1f}%", f"{value * 100:.3g}%")
+
+
+def _short(usual: str, of_a_large_number: str) -> str:
+    return usual if len(usual) <= WIDTH_MAX else of_a_large_number
 
 
 COLUMNS: Final[tuple[tuple[str, str, Callable[[float], str]], ...]] = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from qlib_shadow_runner.contract import STDERR_FILE, Stage, deadlines
+from qlib_shadow_runner.contract import STDERR_FILE, Stage, deadlines, escapes
 from qlib_shadow_runner.contract.deadlines import more_time, past_deadline
 
 
@@ -72,11 +72,11 @@ MESSAGE_MAX: Final = 1000
 
 
 def shorten(text: str, limit: int = MESSAGE_MAX) -> str:
-    """Cut the middle of a text that is too long: the cause comes first, the remedy last."""
-    if len(text) <= limit:
-        return text
-    head = limit * 2 // 3
-    return f"{text[:head]} … {text[len(text) - (limit - head - 3) :]}"
+    """Return a text for the status: in one line, escaped, and with its middle cut where it is too long.
+
+    Images, the kubelet and the API server's plug-ins may have written it.
+    """
+    return escapes.shorten(escapes.in_one_line(text), limit)
 
 
 def _as_clause(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Final, get_type_hints
 
@@ -15,6 +15,16 @@ DATASET_FIELDS: Final = get_type_hints(DatasetResult)
 METRIC_FIELDS: Final = get_type_hints(Metrics)
 TEXT_MAX: Final = 512
 REASON_MAX: Final = 64
+SHORTER: Final = {
+    **dict.fromkeys(("calendarStart", "calendarEnd"), 32),
+    **dict.fromkeys(("engineeringState", "sourceState", "policyState", "overallState"), 16),
+    "reasonCode": 64,
+}
+"""The fields for which the CRD allows fewer characters than TEXT_MAX."""
+WHOLE_MAX: Final = 2**63 - 1
+"""The largest whole number that the API server takes."""
+FLOAT_MAX: Final = sys.float_info.max
+DIGITS_SHOWN: Final = 20
 
 
 @dataclass(frozen=True)
@@ -99,9 +109,11 @@ def _figures(raw: object, fields: dict[str, Any]) -> Figures:
 
 def _figure(name: str, value: object, kind: type) -> str | int | float:
     if kind is str and isinstance(value, str):
-        return shorten(value, TEXT_MAX)
+        return shorten(value, SHORTER.get(name, TEXT_MAX))
     if isinstance(value, bool) or not isinstance(value, int | float) or kind is str:
         raise MalformedResultError(f"{name} is not of type {kind.__name__}")
-    if not math.isfinite(value) or (kind is int and value != int(value)):
+    if not (-WHOLE_MAX <= value <= WHOLE_MAX if kind is int else -FLOAT_MAX <= value <= FLOAT_MAX):
+        raise MalformedResultError(f"{name} is {shorten(str(value), DIGITS_SHOWN)}")  # NaN is not within, too
+    if kind is int and value != int(value):
         raise MalformedResultError(f"{name} is {value}")
     return int(value) if kind is int else float(value)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError, RefusedError
+from qlib_shadow_operator.printing import print_error, print_line
 from qlib_shadow_operator.schedule.fire import fire
 from qlib_shadow_operator.schedule.firing import ENV_SCHEDULE, Firing, FiringError
 from qlib_shadow_operator.schedule.firing_plan import NameTakenError
 from qlib_shadow_operator.schedule.parse_schedule import ScheduleError, parse_schedule
 from qlib_shadow_runner.contract import ENV_TERMINATION_LOG, TERMINATION_MESSAGE_BYTES, ExitCode
+from qlib_shadow_runner.contract.escapes import in_a_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 
 def main(environ: Mapping[str, str], connect: Callable[[], FiringApi]) -> ExitCode:
     """Carry out the firing; write the outcome to the log and to the pod's termination message."""
-    code, message = attempt(environ, connect)
-    (sys.stderr if code else sys.stdout).write(f"{message}\n")
+    code, said = attempt(environ, connect)
+    message = in_a_sentence(said)
+    (print_error if code else print_line)(message)
     if place := environ.get(ENV_TERMINATION_LOG):
         Path(place).write_bytes(message.encode()[:TERMINATION_MESSAGE_BYTES])
     return code

@@ -13,6 +13,8 @@ import yaml
 
 from qlib_shadow_operator.runs.names import GROUP
 from qlib_shadow_runner.contract import API_VERSION, KIND
+from qlib_shadow_runner.contract.escapes import in_a_sentence
+from qlib_shadow_runner.contract.strict_json import parse_json
 from qlib_shadow_runner.contract.yaml_limits import Unreadable, YamlLimits
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ METADATA_KEYS: Final = ("labels", "annotations")
 
 class ScheduleError(ValueError):
     """The schedule cannot be used; the message is for the person who wrote it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_a_sentence(message))
 
 
 class Concurrency(StrEnum):
@@ -95,7 +100,7 @@ def _load(text: str) -> object:
         LIMITS.check(yaml.parse(text, _Loader))
         found = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
         # Values that JSON cannot express (dates, sets, bytes, NaN) cannot be sent to the API server.
-        return json.loads(json.dumps(found, allow_nan=False))
+        return parse_json(json.dumps(found, allow_nan=False))
     except Unreadable as error:
         raise ScheduleError(f"the schedule {error}") from error
     except yaml.YAMLError as error:

@@ -6,7 +6,10 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from textwrap import indent
 from typing import Any, Final
+
+from qlib_shadow_runner.contract.escapes import in_json, in_lines, in_one_line
 
 STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 FOREIGN: Final = {"k8s_ref": "object", "k8s_skip": None, "settings": None}
@@ -49,14 +52,16 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return in_json(json.dumps(line, default=str, ensure_ascii=False))
 
 
 class TextLines(logging.Formatter):
     """Formats a record as text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the message, followed by the fields."""
+        """Return the message, followed by the fields; the lines of a traceback are indented."""
         about = "".join(f"  {name}={value}" for name, value in fields_of(record).items())
-        line = f"{_time(record)} {record.levelname:<8} {record.getMessage()}{about}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = in_one_line(f"{_time(record)} {record.levelname:<8} {record.getMessage()}{about}")
+        if not record.exc_info:
+            return line
+        return f"{line}\n{indent(in_lines(self.formatException(record.exc_info)), '    ')}"

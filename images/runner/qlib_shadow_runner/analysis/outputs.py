@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qlib_shadow_runner.analysis.frozen import Frozen
+from qlib_shadow_runner.analysis.known_types import well_typed
 from qlib_shadow_runner.analysis.positions import Holding
 from qlib_shadow_runner.contract import METADATA_FILE
 from qlib_shadow_runner.pickles.files import (
@@ -166,7 +167,7 @@ def _index(table: pa.Table) -> pd.MultiIndex:
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return pd.MultiIndex(
-        levels=[pd.DatetimeIndex(days), levels[order]],  # type: ignore[list-item] - the stubs want lists
+        levels=[pd.DatetimeIndex(days), levels[order]],  # type: ignore[list-item]
         codes=[level, place[names.indices.to_numpy()]],  # type: ignore[list-item]
         names=["datetime", "instrument"],
         verify_integrity=False,
@@ -175,4 +176,4 @@ def _index(table: pa.Table) -> pd.MultiIndex:
 
 def read_metadata(folder: Path) -> dict[str, object]:
     """Return the run's metadata, which must exist."""
-    return read_required_object(folder, METADATA_FILE, "a run folder")
+    return well_typed(read_required_object(folder, METADATA_FILE, "a run folder"))

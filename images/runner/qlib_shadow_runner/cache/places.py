@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,10 +23,13 @@ FEATURES_CACHE: Final = ARTIFACTS / "cache" / "features"
 """Relative to the volume; `cache` is not a valid run id."""
 
 
+BYTES: Final = re.compile(r"[0-9]{1,18}")
+
+
 def limit_for_children(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the size limit as a child's environment, empty if none is set; raise if it is not a number."""
     given = environ.get(ENV_LIMIT, "")
-    if given and not (given.isascii() and given.isdigit()):
+    if given and not BYTES.fullmatch(given):
         raise StageError(
             Reason.INVALID_SPEC,
             f'{ENV_LIMIT} is "{given}"; it must be a whole number of bytes, such as 21474836480 for 20 GiB, '

@@ -19,7 +19,6 @@ import os
 import re
 import secrets
 import shutil
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from qlib_shadow_runner.cache.places import (
     space_of,
 )
 from qlib_shadow_runner.errors import DamagedFileError
+from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.held import lock_folder, seconds_unheld
 from qlib_shadow_runner.storage.removal import remove
@@ -138,7 +138,7 @@ class Store:
         return found
 
     def _warn_unusable(self, folder: Path, error: Exception) -> None:
-        sys.stderr.write(f"warning: {folder} cannot be used ({error}); the {self.kind} are computed again.\n")
+        print_error(f"warning: {folder} cannot be used ({error}); the {self.kind} are computed again.")
 
     def staging(self, key: str) -> Path:
         """Return a new folder name for writing an entry."""
@@ -177,7 +177,7 @@ class Store:
 
     def warn_not_kept(self, error: Exception) -> None:
         """Warn that other runs will have to compute this again."""
-        sys.stderr.write(f"warning: the {self.kind} are not kept for other runs: {error}\n")
+        print_error(f"warning: the {self.kind} are not kept for other runs: {error}")
 
     def _publish(self, draft: StoreDraft, about: Content) -> None:
         contents.describe_files(draft.folder, self.kind, about)

@@ -112,7 +112,7 @@ def read_bars(folder: Path, symbol: str, field: str, days: int) -> NDArray[np.fl
     except (FileNotFoundError, UnsafeNameError):
         return values
     stored = np.frombuffer(content, "<f4", len(content) // FLOAT_BYTES)
-    if not len(stored) or not 0 <= stored[0] < days:
+    if not len(stored) or not 0 <= stored[0] < days:  # the folder was changed after it was verified
         return values
     start = int(stored[0])
     prices = stored[1 : 1 + max(0, days - start)].astype(np.float64)

@@ -19,6 +19,8 @@ from qlib_shadow_runner.catalog.returns import HORIZONS, Closes
 from qlib_shadow_runner.catalog.signals_table import fault_of_content, signal_files, signals_of
 from qlib_shadow_runner.catalog.tables import RUNS_SCHEMA, as_table
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.escapes import shorten
+from qlib_shadow_runner.dataset.fingerprint import is_text
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ SIGNALS: Final = (
 VIEWS: Final = (*TABLES, "signals")
 ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 BATCH: Final = 10_000
+MESSAGE_MAX: Final = 240
+"""Characters of DuckDB's message: it lists every function of the same name."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class QueryResult:
 
 def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
     """Return the result of one SELECT, or refuse it."""
+    if not is_text(sql):
+        raise StageError(Reason.INVALID_SPEC, "the query is not text in UTF-8")
     _refuse_all_but_one_select(sql)
     files = signal_files(volume, catalog.runs if re.search(r"\bsignals\b", sql, re.IGNORECASE) else [])
     connection = duckdb.connect(":memory:", config=CLOSED)
@@ -162,7 +168,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, first: Sequence[Sequence[Any]])
 
 def _query_error(error: duckdb.Error) -> StageError:
     """Return DuckDB's message in one line; if a table was not found, with the names of the views."""
-    message = " ".join(str(error).partition("\n\nLINE ")[0].split())
+    message = shorten(" ".join(str(error).partition("\n\nLINE ")[0].split()), MESSAGE_MAX)
     if isinstance(error, duckdb.PermissionException):
         message = f"a query reads the views and nothing else ({message})"
     hint = f"; there are the views {', '.join(VIEWS)}" if isinstance(error, duckdb.CatalogException) else ""

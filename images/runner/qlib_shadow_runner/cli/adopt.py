@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -12,10 +11,11 @@ from qlib_shadow_runner.adopt.question import Adopted, adopt, name_for
 from qlib_shadow_runner.adopt.read import read_original
 from qlib_shadow_runner.adopt.report import RefusedError
 from qlib_shadow_runner.adopt.write import manifest_text
-from qlib_shadow_runner.cli.printing import in_one_line, print_json
 from qlib_shadow_runner.cli.run_manifest import NAME, NAME_MAX
 from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.contract.escapes import in_one_line
 from qlib_shadow_runner.errors import DISK_FULL, StageError, from_os_error
+from qlib_shadow_runner.printing import print_error_text, print_json, print_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,9 +37,8 @@ def adopt_file(file: Path, output: Path | None, name: str | None, *, as_json: bo
         print_json(_as_document(adopted, output, text))
         return ExitCode.DONE
     if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    sys.stderr.write(_report(adopted, file, output))
+        print_text(text)
+    print_error_text(_report(adopted, file, output))
     return ExitCode.DONE
 
 

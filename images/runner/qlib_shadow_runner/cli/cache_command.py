@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cache.places import FEATURES_CACHE
 from qlib_shadow_runner.cache.store import Store, StoreEntry
 from qlib_shadow_runner.cli.amounts import size
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_json, print_line
 from qlib_shadow_runner.runs.listing import existing_volume
 from qlib_shadow_runner.texts import format_size
 
@@ -49,8 +48,8 @@ def _print(entries: Sequence[StoreEntry], done: str, *, as_json: bool) -> None:
         return
     for entry in entries:
         what = f"{entry.folder.name[:SHOWN]}  {entry.kind:<11}  {format_size(entry.size):>10}"
-        sys.stdout.write(f"{what}  last used {_when(entry)}\n")
-    sys.stdout.write(f"{len(entries)} {done}, {format_size(total)}\n")
+        print_line(f"{what}  last used {_when(entry)}")
+    print_line(f"{len(entries)} {done}, {format_size(total)}")
 
 
 def _when(entry: StoreEntry) -> str:

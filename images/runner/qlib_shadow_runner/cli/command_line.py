@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.commands import load_command
 from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND, WRONG_USAGE
 from qlib_shadow_runner.cli.parser import PROGRAM, UsageError, build_parser
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
+from qlib_shadow_runner.printing import print_error_text, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         options = vars(build_parser().parse_args(arguments))
         return load_command(options.pop("command"))(**options)
     except UsageError as error:
-        sys.stderr.write("" if as_json else error.usage)
+        print_error_text("" if as_json else error.usage)
         return _fail(WRONG_USAGE_REASON, error.message, WRONG_USAGE, as_json=as_json)
     except StageError as error:
         failure = error
@@ -46,5 +45,5 @@ def _fail(reason: str, message: str, code: int, *, as_json: bool) -> int:
     if as_json:
         print_json({"reason": reason, "message": message, "exitCode": code})
     else:
-        sys.stderr.write(f"{PROGRAM}: {reason}: {message}\n")
+        print_error_text(f"{PROGRAM}: {reason}: {message}\n")
     return code

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.report import require_writable_file
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_json, print_line, print_rich, rich_cell
 from qlib_shadow_runner.runs.listing import find_run
 from qlib_shadow_runner.storage.files import write_atomically
 
@@ -45,7 +44,7 @@ def print_comparison(runs: Sequence[str], data: Path, output: Path | None, *, as
         print_json({**document(compared), "page": str(target)})
     else:
         _print_tables(compared)
-        sys.stdout.write(f"{target}\n")
+        print_line(str(target))
     return ExitCode.DONE
 
 
@@ -106,35 +105,25 @@ def document(runs: Sequence[Compared]) -> dict[str, object]:
 
 
 def _print_tables(runs: Sequence[Compared]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
     from qlib_shadow_runner.report.comparison import against_the_first, cautions, differences  # noqa: PLC0415
 
-    console = Console(highlight=False, emoji=False, markup=False)
-
-    def say(line: str) -> None:
-        """Print a line whole: a terminal wraps it, and a path or a list can be copied."""
-        console.print(line, soft_wrap=True)
-
-    for number, run in enumerate(runs, start=1):
-        say(f"{number}  {run.run_id}")
-    for line in _differences(differences(runs)):
-        say(line)
-    console.print(_figures(runs) if len(runs) <= SIDE_BY_SIDE else _figures_by_run(runs))
-    for line in _paired(against_the_first(runs)):
-        say(line)
-    for caution in cautions(runs):
-        say(f"note: {caution}")
+    print_rich(
+        *(f"{number}  {run.run_id}" for number, run in enumerate(runs, start=1)),
+        *_differences(differences(runs)),
+        _figures(runs) if len(runs) <= SIDE_BY_SIDE else _figures_by_run(runs),
+        *_paired(against_the_first(runs)),
+        *(f"note: {caution}" for caution in cautions(runs)),
+    )
 
 
 def _differences(found: Sequence[Difference]) -> Iterator[str]:
     """Yield each setting that differs, with each of its values and the numbers of the runs that have it."""
     if not found:
-        yield "\nnothing differs: the same spec, the same data and the same code"
+        yield from ("", "nothing differs: the same spec, the same data and the same code")
     for title, wanted in (("parameters that differ", True), ("data and code that differ", False)):
         several = [one for one in found if one.is_parameter is wanted]
         if several:
-            yield f"\n{title}"
+            yield from ("", title)
         for one in several:
             yield f"  {one.name}"
             names = [", ".join(map(str, numbers)) for numbers, _ in one.groups]
@@ -165,34 +154,28 @@ def _sentence(found: PairedDifference | None, scale: int, form: str) -> str:
 
 
 def _figures(runs: Sequence[Compared]) -> Table:
-    from rich.text import Text  # noqa: PLC0415
-
     from qlib_shadow_runner.report.comparison import rows  # noqa: PLC0415
 
     table = _table(["", *(str(number) for number in range(1, len(runs) + 1))])
     for row in rows(runs):
-        table.add_row(Text(row.name), *(_cell(row, number) for number in range(len(runs))))
+        table.add_row(rich_cell(row.name), *(_cell(row, number) for number in range(len(runs))))
     return table
 
 
 def _figures_by_run(runs: Sequence[Compared]) -> Table:
     """Return the main figures with a row for each run, since there are too many for a column each."""
-    from rich.text import Text  # noqa: PLC0415
-
     from qlib_shadow_runner.report.comparison import main_rows  # noqa: PLC0415
 
     found = main_rows(runs)
     table = _table(["", *(row.name for row in found)])
     for number in range(len(runs)):
-        table.add_row(Text(str(number + 1)), *(_cell(row, number) for row in found))
+        table.add_row(rich_cell(str(number + 1)), *(_cell(row, number) for row in found))
     return table
 
 
 def _cell(row: ComparedFigure, number: int) -> Text:
-    from rich.text import Text  # noqa: PLC0415
-
     shown = row.show(row.values[number])
-    return Text(f"{shown} ★", "bold green") if number in row.best else Text(f"{shown}  ")
+    return rich_cell(f"{shown} ★", "bold green") if number in row.best else rich_cell(f"{shown}  ")
 
 
 def _table(heads: Sequence[str]) -> Table:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli.parser import PROGRAM, Subparsers, all_options, build_parser, subcommands
 from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.printing import print_text
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +22,7 @@ FISH_KINDS: Final = {"FOLDER": " -xa '(__fish_complete_directories)'", "FILE": "
 
 def print_script(shell: str) -> int:
     """Print the script for one shell."""
-    sys.stdout.write(script(shell, build_parser()))
+    print_text(script(shell, build_parser()))
     return ExitCode.DONE
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import volume_not_writable
 from qlib_shadow_runner.guard.layers import available_layers
+from qlib_shadow_runner.printing import print_json, print_lines
 from qlib_shadow_runner.process.limits import CGROUP, read_limits
 from qlib_shadow_runner.texts import format_size
 
@@ -74,7 +74,7 @@ def print_health(data: Path, *, as_json: bool, machine: Machine | None = None) -
     if as_json:
         print_json({"passed": healthy, "checks": [asdict(diagnosis) for diagnosis in diagnoses]})
     else:
-        sys.stdout.write("".join(f"{diagnosis}\n" for diagnosis in diagnoses))
+        print_lines(map(str, diagnoses))
     return ExitCode.DONE if healthy else ExitCode.INTERNAL
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.deadline import deadlines
 from qlib_shadow_runner.cli.local_run import Interruption, LocalRunOptions, report_failure, run_stage_here
 from qlib_shadow_runner.cli.prices_in_place import volume_with
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.run_manifest import load_manifest, local_run_id
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.contract.stages import STAGES, Access, stages_of
 from qlib_shadow_runner.dataset.pinned import find_pinned
+from qlib_shadow_runner.printing import print_json, print_line
 from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.listing import STATUS_DOWNLOADED
 from qlib_shadow_runner.storage.volume import make_folder
@@ -58,5 +57,5 @@ def _nothing_to_do(spec: DatasetSpec, volume: Volume, *, as_json: bool) -> int:
     if as_json:
         print_json({"reason": Reason.SUCCEEDED, "message": message, "exitCode": ExitCode.DONE})
     else:
-        sys.stdout.write(f"{message}\n")
+        print_line(message)
     return ExitCode.DONE

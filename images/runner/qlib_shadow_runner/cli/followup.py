@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -10,8 +9,8 @@ from qlib_shadow_runner.analysis.chance import FEWEST_BLOCKS
 from qlib_shadow_runner.catalog.followup import not_judged
 from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.catalog.update import update
-from qlib_shadow_runner.cli.printing import NOTHING, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.printing import NOTHING, print_error, print_json, print_line, print_table
 from qlib_shadow_runner.runs.listing import existing_volume
 
 if TYPE_CHECKING:
@@ -43,16 +42,16 @@ def print_followup(data: Path, *, as_json: bool) -> int:
     if as_json:
         print_json([_document(record) for record in found])
     elif not found:
-        sys.stdout.write(
+        print_line(
             f"no outcome of the signals in {data} is known yet: "
-            "that needs data that ends later than the data of a run\n"
+            "that needs data that ends later than the data of a run"
         )
     else:
         print_table([HEADS, *map(_row, found)])
         if any(record.chance and record.chance.blocks < FEWEST_BLOCKS for record in found):
-            sys.stdout.write(f"T needs {FEWEST_BLOCKS} blocks: days whose outcomes do not overlap\n")
+            print_line(f"T needs {FEWEST_BLOCKS} blocks: days whose outcomes do not overlap")
     for run_id, why in not_judged(volume, catalog.runs, catalog.followup).items():
-        sys.stderr.write(f"note: the signals of {run_id} are not judged: {why}. {REMEDY}\n")
+        print_error(f"note: the signals of {run_id} are not judged: {why}. {REMEDY}")
     return ExitCode.DONE
 
 

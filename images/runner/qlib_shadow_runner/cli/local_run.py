@@ -17,7 +17,6 @@ from qlib_shadow_runner.cli.deadline import deadlines
 from qlib_shadow_runner.cli.exit_codes import INTERRUPTED_BY_HAND
 from qlib_shadow_runner.cli.options import default_data
 from qlib_shadow_runner.cli.prices_in_place import volume_with
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.resume import run_to_continue
 from qlib_shadow_runner.cli.run_folder_lock import is_continued, locked_run_folder
 from qlib_shadow_runner.cli.run_manifest import load_manifest
@@ -40,6 +39,7 @@ from qlib_shadow_runner.contract import (
     Stage,
 )
 from qlib_shadow_runner.contract.stages import stages_of
+from qlib_shadow_runner.printing import print_error, print_json, print_line, print_lines
 from qlib_shadow_runner.process.supervisor import out_of_memory
 from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.storage.files import read_json_object
@@ -116,13 +116,12 @@ def run_locally(
     folder = volume.run_folder(request["runId"])
     with locked_run_folder(folder, request) as lock:
         if not as_json:
-            sys.stdout.write(f"{request['runId']}{'  continued' if is_continued(folder) else ''}\n")
-            sys.stdout.flush()
+            print_line(f"{request['runId']}{'  continued' if is_continued(folder) else ''}")
         code = _all_stages(request, volume, LocalRunOptions(as_json, limits, own_template, lock))
     if code in (INTERRUPTED_BY_HAND, ExitCode.INTERRUPTED) and not as_json:
         flag = "" if manifest.parse().run_id else " --resume"
         where = "" if data == default_data() else f" --data {data}"
-        sys.stderr.write(f"  to continue it: qlib-shadow run {file}{where}{flag}\n")
+        print_error(f"  to continue it: qlib-shadow run {file}{where}{flag}")
     return code
 
 
@@ -225,8 +224,9 @@ def report_failure(
     if as_json:
         print_json({**result, "exitCode": code, "folder": str(folder)})
     else:
-        where = f"\n  log: {_short_path(log)}" if log.exists() else ""
-        sys.stderr.write(f"{result['reason']}: {result['message']}{where}\n")
+        print_error(f"{result['reason']}: {result['message']}")
+        if log.exists():
+            print_error(f"  log: {_short_path(log)}")
     return code
 
 
@@ -237,11 +237,12 @@ def _report_success(
     if as_json:
         print_json({**result, "folder": str(folder), "verdict": found, "golden": as_document(lines)})
         return
-    failed = "".join(f"  {line}\n" for line in lines if not line.passed)
+    failed = [f"  {line}" for line in lines if not line.passed]
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
-    judged = f"  {found}\n" if found else ""
-    sys.stdout.write(f"  {result['message']}     {verdict(lines)}\n{judged}{failed}  {_short_path(page)}\n")
+    judged = [f"  {found}"] if found else []
+    first = f"  {result['message']}     {verdict(lines)}"
+    print_lines([first, *judged, *failed, f"  {_short_path(page)}"])
 
 
 def _short_path(path: Path) -> str:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from typing import Final, NoReturn
 
 from qlib_shadow_runner.cli.commands import COMMANDS, Command
 from qlib_shadow_runner.cli.exit_codes import EXIT_CODES
+from qlib_shadow_runner.contract.escapes import in_a_sentence
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.texts import nearest
 
 PROGRAM: Final = "qlib-shadow"
@@ -23,7 +24,7 @@ class UsageError(Exception):
     def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
         super().__init__(message)
         self.usage = parser.format_usage()
-        self.message = message
+        self.message = in_a_sentence(message)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -43,7 +44,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong; suggest the nearest known word instead of listing all of them."""
         found = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
-        close = nearest(found[1] or found[2], self._known_words()) if found else None
+        close = nearest(found[1] or found[2] or "", self._known_words()) if found else None
         if close:
             message = re.sub(r" \(choose from [^)]*\)", "", message) + f'; did you mean "{close}"?'
         raise UsageError(self, message)
@@ -106,5 +107,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version  # noqa: PLC0415
 
-        sys.stdout.write(f"{PROGRAM} {version('qlib-shadow-operator')}\n")
+        print_line(f"{PROGRAM} {version('qlib-shadow-operator')}")
         parser.exit()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cli import amounts
 from qlib_shadow_runner.cli.leftovers import left_in_run_folders
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.versions import canonical_of, find_datasets, find_users, why_kept
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.dataset.manifest import manifest_path
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_error, print_json, print_line, print_lines
 from qlib_shadow_runner.runs.listing import (
     LONG_AGO,
     ListedRun,
@@ -82,7 +81,7 @@ class PruneSummary:
         """Record and print one removal."""
         self.removed.append(item)
         if not self.as_json:
-            sys.stdout.write(f"{item}\n")
+            print_line(str(item))
 
     def close(self, failure: StageError | None = None) -> None:
         """Print the total, also after a failure."""
@@ -92,9 +91,9 @@ class PruneSummary:
             document = {"dryRun": self.dry_run, "size": total, "removed": removed, "kept": kept}
             print_json({**document, **(_failure_document(failure) if failure else {})})
             return
-        sys.stdout.write("".join(f"kept: {item}\n" for item in self.kept))
+        print_lines(f"kept: {item}" for item in self.kept)
         done = "would be removed" if self.dry_run else "removed"
-        sys.stdout.write(f"{len(self.removed)} {done}, {format_size(total)}\n")
+        print_line(f"{len(self.removed)} {done}, {format_size(total)}")
 
 
 def _failure_document(failure: StageError) -> dict[str, object]:
@@ -254,8 +253,4 @@ def _remove_leftover(path: Path, summary: PruneSummary) -> None:
 
 def _lock_options() -> WaitOptions:
     """Return how long to wait for a builder; messages go to stderr, apart from the summary."""
-    return WaitOptions(limit=LOCK_TIMEOUT, log=_print_line)
-
-
-def _print_line(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    return WaitOptions(limit=LOCK_TIMEOUT, log=print_error)

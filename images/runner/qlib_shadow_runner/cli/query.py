@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.catalog.sql import QueryResult, run_query
 from qlib_shadow_runner.catalog.update import read_catalog
-from qlib_shadow_runner.cli.printing import NOTHING, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import NOTHING, print_csv, print_error, print_json, print_table
 from qlib_shadow_runner.runs.listing import existing_volume
 
 if TYPE_CHECKING:
@@ -24,11 +24,18 @@ STDIN: Final = "-"
 def print_answer(sql: str, data: Path, *, as_csv: bool, as_json: bool) -> int:
     """Print the rows that a query returns: as a table, unless another form is asked for."""
     volume = existing_volume(data)
-    result = run_query(volume, read_catalog(volume), sys.stdin.read() if sql == STDIN else sql)
+    result = run_query(volume, read_catalog(volume), _stdin() if sql == STDIN else sql)
     for path, fault in result.left_out.items():
-        sys.stderr.write(f"note: {path} {fault}, so its run has no signals here\n")
+        print_error(f"note: {path} {fault}, so its run has no signals here")
     (_print_json if as_json else _print_csv if as_csv else _print_table)(result)
     return ExitCode.DONE
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise StageError(Reason.INVALID_SPEC, "the query on stdin is not text") from error
 
 
 def _print_json(result: QueryResult) -> None:
@@ -55,9 +62,7 @@ def _plain(value: Any) -> Any:
 
 
 def _print_csv(result: QueryResult) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(result.columns)
-    writer.writerows(result.rows)
+    print_csv(chain([result.columns], result.rows))
 
 
 def _print_table(result: QueryResult) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.prices_in_place import volume_with
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.run_manifest import load_manifest
 from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode, Reason
@@ -14,6 +12,7 @@ from qlib_shadow_runner.dataset.ensure import ResolvedDataset, check_claims, fin
 from qlib_shadow_runner.dataset.pinned import find_pinned
 from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_json, print_text
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.workflow.prepare import RenderContext, prepare
 
@@ -44,7 +43,7 @@ def print_preview(
             }
         )
     else:
-        sys.stdout.write(workflow.text)
+        print_text(workflow.text)
     return ExitCode.DONE
 
 

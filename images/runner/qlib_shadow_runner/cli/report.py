@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.options import default_data
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import REPORT_FILE, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_json, print_lines
 from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.listing import ListedRun, find_run
 from qlib_shadow_runner.storage.files import write_atomically
@@ -34,7 +33,7 @@ def print_report(run: str, data: Path | None, output: Path | None, png: Path | N
     if as_json:
         print_json({"runId": found.run_id, "report": str(page), "png": [str(path) for path in charts]})
     else:
-        sys.stdout.write("".join(f"{path}\n" for path in (page, *charts)))
+        print_lines(map(str, (page, *charts)))
     return ExitCode.DONE
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from qlib_shadow_runner.contract import API_VERSION, KIND, LOCAL_NAMESPACE, RUN_ID_MAX, Reason, Request
+from qlib_shadow_runner.contract.kinds import quoted
 from qlib_shadow_runner.contract.spec import QUESTION
+from qlib_shadow_runner.contract.strict_json import WHOLE
 from qlib_shadow_runner.contract.yaml_limits import LARGEST, Unreadable, YamlLimits
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.refusals import mapping
@@ -32,16 +34,34 @@ NAME_MAX: Final = 253
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Rejects a key that is there twice, as the API server does; PyYAML would silently drop the first."""
+    """Rejects what the API server rejects: a key that is there twice, and numbers of more than 64 bits.
+
+    PyYAML would silently drop the first key, and it raises a ValueError without the line on a number of five
+    thousand digits and on a date such as 2020-02-30.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002 - PyYAML's signature
+        try:
+            found: object = super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:
+            raise _problem(node, "is no number and no date") from error
+        if isinstance(found, int) and found not in WHOLE:
+            raise _problem(node, "is a number of more than 64 bits")
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                problem = f'the key "{key.value}" is there twice'
-                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+                raise _problem(key, "is there twice", "the key ")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _problem(node: yaml.Node, what: str, kind: str = "") -> yaml.YAMLError:
+    """Return the error about a value as it is written."""
+    problem = f"{kind}{quoted(node.value)} {what}"
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
 
 
 @dataclass(frozen=True)
@@ -119,16 +139,22 @@ def the_run(path: Path, documents: list[Mapping[str, object]]) -> Mapping[str, o
 def manifest_faults(path: Path, document: Mapping[str, object]) -> list[StageError]:
     """Return the faults outside of the spec."""
     sentences = [
-        f'has no field "{key}" at its top; {did_you_mean(key, TOP_FIELDS)}'
+        f"has no field {quoted(key)} at its top; {did_you_mean(key, TOP_FIELDS)}"
         for key in map(str, document)
         if key not in TOP_FIELDS
     ]
     if document.get("apiVersion") != API_VERSION:
-        sentences.append(f'has apiVersion "{document.get("apiVersion")}"; write {API_VERSION}')
+        sentences.append(f"has apiVersion {quoted(document.get('apiVersion'))}; write {API_VERSION}")
     metadata = document.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(name, str) or len(name) > NAME_MAX or not re.fullmatch(NAME, name):
-        sentences.append(f'has metadata.name "{name}"; it must be lower-case letters, digits, "-" and "."')
+    fields = metadata if isinstance(metadata, dict) else {}
+    sentences += [
+        f'has metadata.{key} {quoted(name)}; it must be lower-case letters, digits, "-" and "."'
+        for key, name in (
+            ("name", fields.get("name")),
+            ("namespace", fields.get("namespace", LOCAL_NAMESPACE)),
+        )
+        if not isinstance(name, str) or len(name) > NAME_MAX or not re.fullmatch(NAME, name)
+    ]
     if not isinstance(document.get("spec", {}), dict):
         sentences.append("has a spec that is no mapping of fields")
     return [_fault(path, sentence) for sentence in sentences]
@@ -152,7 +178,8 @@ def read_documents(path: Path) -> list[Mapping[str, object]]:
         )
     try:
         LIMITS.check(yaml.parse(content, _StrictLoader))
-        documents = [document for document in yaml.load_all(content, _StrictLoader) if document is not None]
+        loaded = (_plain(document) for document in yaml.load_all(content, _StrictLoader))
+        documents: list[Any] = [document for document in loaded if document is not None]
     except Unreadable as error:
         raise _fault(path, str(error)) from error
     except yaml.YAMLError as error:
@@ -161,13 +188,13 @@ def read_documents(path: Path) -> list[Mapping[str, object]]:
         raise _fault(
             path, f"is not YAML{where}: {getattr(error, 'problem', None) or 'unreadable'}"
         ) from error
-    for document in documents:
-        if not isinstance(document, dict):
-            raise _fault(
-                path,
-                "is not a Kubernetes manifest: a mapping with apiVersion, kind, metadata and spec is needed",
-            )
-    return [{key: _plain(value) for key, value in document.items()} for document in documents]
+    except RecursionError as error:
+        raise _fault(path, "is nested too deeply, or a part of it holds itself") from error
+    if not all(isinstance(document, dict) for document in documents):
+        raise _fault(
+            path, "is not a Kubernetes manifest: a mapping with apiVersion, kind, metadata and spec is needed"
+        )
+    return documents
 
 
 def _is_for_qrun(content: str) -> bool:

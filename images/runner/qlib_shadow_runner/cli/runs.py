@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.printing import NOTHING, in_one_line, print_json, print_table
 from qlib_shadow_runner.contract import ExitCode, Metrics, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import NOTHING, print_json, print_line, print_table
 from qlib_shadow_runner.runs.listing import (
     LONG_AGO,
     STATUS_DOWNLOADED,
@@ -53,7 +52,7 @@ def print_runs(
     if as_json:
         print_json([_document_with(run, place, more) for place, run in enumerate(runs)])
     elif not runs:
-        sys.stdout.write(_nothing(data, there))
+        print_line(_nothing(data, there))
     else:
         rows = [list(row) for row in (HEADS, *map(_row, runs))]
         for found in more:
@@ -89,13 +88,11 @@ def _start(since: str | None, now: datetime) -> datetime:
 def _nothing(data: Path, there: Sequence[ListedRun]) -> str:
     """Return the sentence for an empty list, with what there is besides."""
     if not there:
-        return f"there are no runs in {data}\n"
+        return f"there are no runs in {data}"
     downloads = sum(run.status == STATUS_DOWNLOADED for run in there)
     if downloads == len(there):
-        return (
-            f"there are no runs in {data}, but {downloads} downloads: qlib-shadow runs --status downloaded\n"
-        )
-    return f"none of the {len(there) - downloads} runs in {data} is of this status and time\n"
+        return f"there are no runs in {data}, but {downloads} downloads: qlib-shadow runs --status downloaded"
+    return f"none of the {len(there) - downloads} runs in {data} is of this status and time"
 
 
 @dataclass(frozen=True)
@@ -125,9 +122,7 @@ def setting_columns(runs: Sequence[ListedRun], names: Sequence[str]) -> list[Col
             raise StageError(
                 Reason.INVALID_SPEC, f'no run has a setting "{name[:60]}"; {did_you_mean(name, known)}'
             )
-        found.append(
-            Column(name, values, lambda value: NOTHING if value is None else in_one_line(str(value)))
-        )
+        found.append(Column(name, values, lambda value: NOTHING if value is None else str(value)))
     return found
 
 
@@ -146,7 +141,7 @@ def _sorted(runs: list[ListedRun], sort: str) -> list[ListedRun]:
 
 
 def _damages(runs: Sequence[ListedRun]) -> list[str]:
-    return ["DAMAGE", *(in_one_line(run.damage or "") for run in runs)]
+    return ["DAMAGE", *(run.damage or "" for run in runs)]
 
 
 def document(run: ListedRun) -> dict[str, object]:
@@ -168,8 +163,8 @@ def _row(run: ListedRun) -> Sequence[str]:
     ic, annual = run.metric("ic"), run.metric("annualizedReturn")
     return (
         run.run_id,
-        in_one_line(run.status),
-        in_one_line(str(run.metadata.get("dataset_end") or NOTHING)),
+        run.status,
+        str(run.metadata.get("dataset_end") or NOTHING),
         NOTHING if ic is None else f"{ic:.3f}",
         NOTHING if annual is None else f"{annual:.1%}",
         NOTHING if run.started == LONG_AGO else f"{run.started:%Y-%m-%d %H:%M}",

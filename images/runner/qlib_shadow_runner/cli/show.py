@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import sys
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.cli.printing import NOTHING, in_one_line, print_json
 from qlib_shadow_runner.contract import (
     METRICS_FILE,
     MLRUNS,
@@ -19,6 +18,7 @@ from qlib_shadow_runner.contract import (
     WORKFLOW_FILE,
     ExitCode,
 )
+from qlib_shadow_runner.printing import NOTHING, print_json, print_lines
 from qlib_shadow_runner.runs.listing import ListedRun, find_run
 from qlib_shadow_runner.storage.untrusted import names_in
 from qlib_shadow_runner.texts import format_size
@@ -47,7 +47,7 @@ def print_run(run: str, data: Path, *, as_json: bool) -> int:
     if as_json:
         print_json(document(found))
     else:
-        sys.stdout.write(_text(found))
+        print_lines(_lines(found))
     return ExitCode.DONE
 
 
@@ -64,27 +64,25 @@ def document(run: ListedRun) -> dict[str, object]:
     }
 
 
-def _text(run: ListedRun) -> str:
+def _lines(run: ListedRun) -> list[str]:
     plain = {key: _as_text(value) for key, value in run.metadata.items()}
     metrics = run.left("metrics")
     figures = {key: _as_text(value) for key, value in metrics.items()} if isinstance(metrics, dict) else {}
-    title = f"{run.folder}  {in_one_line(run.status)}  {format_size(run.size)}"
-    damage = {"damage": in_one_line(run.damage)} if run.damage else {}
+    title = f"{run.folder}  {run.status}  {format_size(run.size)}"
+    damage = {"damage": run.damage} if run.damage else {}
     parts = {title: {**damage, **_messages(run)}, "metadata": plain, "metrics": figures, "files": _files(run)}
-    return "\n".join(_part(head, lines) for head, lines in parts.items() if lines)
+    return list(chain.from_iterable(_part(head, pairs) for head, pairs in parts.items() if pairs))[1:]
 
 
-def _part(head: str, lines: Mapping[str, str]) -> str:
-    return f"{head}\n" + "".join(f"  {key:<{WIDTH}} {value}\n" for key, value in lines.items())
+def _part(head: str, pairs: Mapping[str, str]) -> list[str]:
+    return ["", head, *(f"  {key:<{WIDTH}} {value}" for key, value in pairs.items())]
 
 
 def _messages(run: ListedRun) -> dict[str, str]:
     """Return the reason and message that each stage ended with."""
     results = {str(stage): run.result(stage) for stage in run.stages}
     return {
-        name: in_one_line(f"{found.get('reason')}: {found.get('message')}")
-        for name, found in results.items()
-        if found
+        name: f"{found.get('reason')}: {found.get('message')}" for name, found in results.items() if found
     }
 
 
@@ -102,4 +100,4 @@ def _as_text(value: object) -> str:
         return f"{value:.6g}"
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
-    return NOTHING if value is None else in_one_line(str(value))
+    return NOTHING if value is None else str(value)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.escapes import in_one_line
 from qlib_shadow_runner.contract.stages import STAGES, Access
+from qlib_shadow_runner.printing import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,8 +122,7 @@ class PlainDisplay(SilentDisplay):
         self._print(f"{'failed' if failed else f'done: {message}'}  {self._progress.seconds:.1f} s")
 
     def _print(self, text: str) -> None:
-        sys.stdout.write(f"  {self._progress.stage:<{NAME_WIDTH}} {text}\n")
-        sys.stdout.flush()
+        print_line(f"  {self._progress.stage:<{NAME_WIDTH}} {text}")
 
 
 class LiveDisplay:
@@ -151,7 +152,7 @@ class LiveDisplay:
         self._moving = self._progress.moving(text) or self._moving
         if (shown := remark(text)) is not None:
             name = f"  {self._progress.stage:<{NAME_WIDTH}} "
-            self._live.console.print(name + shown, markup=False, highlight=False)
+            self._live.console.print(in_one_line(name + shown), markup=False, highlight=False)
 
     def close(self, message: str, *, failed: bool) -> None:
         """Draw the last state."""
@@ -171,7 +172,7 @@ class LiveDisplay:
         if self._failed:
             text.append("failed", "red")
         elif not steps:
-            text.append(self._end or self._moving)
+            text.append(in_one_line(self._end or self._moving))
         text.append(f"  {self._progress.seconds:.1f} s", "dim")
         return text
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.prices_in_place import check_prices
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.cli.run_manifest import manifest_faults, manifest_of, read_documents, the_run
 from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_json, print_line
 from qlib_shadow_runner.spec import spec_faults
 from qlib_shadow_runner.workflow.prepare import render_without_data
 
@@ -32,7 +31,7 @@ def print_validation(file: Path, template: Path | None, *, prices: Path | None, 
     if as_json:
         print_json({"file": str(file), "name": name, "valid": True})
     else:
-        sys.stdout.write(f"{file}: QlibShadowRun {name} is valid\n")
+        print_line(f"{file}: QlibShadowRun {name} is valid")
     return ExitCode.DONE
 
 
@@ -57,5 +56,5 @@ def _as_one_error(file: Path, faults: list[StageError]) -> StageError:
     """Return one error for all faults; its reason is that of the first."""
     if len(faults) == 1:
         return faults[0]
-    listed = "".join(f"\n  - {fault.message}" for fault in faults)
-    return StageError(faults[0].reason, f"{file} has {len(faults)} faults:{listed}")
+    listed = (f"  - {fault.message}" for fault in faults)
+    return StageError(faults[0].reason, f"{file} has {len(faults)} faults:", *listed)

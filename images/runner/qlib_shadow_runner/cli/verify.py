@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.options import default_data
-from qlib_shadow_runner.cli.printing import print_json
 from qlib_shadow_runner.contract import RESULTS, ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_json, print_lines
 from qlib_shadow_runner.runs.listing import find_run, golden_passed, golden_path
 from qlib_shadow_runner.storage.files import write_json
 from qlib_shadow_runner.verify import AcceptanceLine, verify_run
@@ -31,7 +30,7 @@ def print_verification(run: str, data: Path | None, *, as_json: bool) -> int:
     if as_json:
         print_json(as_document(lines))
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in lines) + verdict(lines) + "\n")
+        print_lines([*map(str, lines), verdict(lines)])
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
 
 

@@ -15,7 +15,7 @@ from enum import auto
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.kinds import Kind, shown
+from qlib_shadow_runner.contract.kinds import Kind, quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,7 +197,7 @@ def read_values(cls: type[Record], value: object, place: Place) -> dict[str, Any
     table = {one.key: one for one in fields_of(cls)}
     unknown = [str(key) for key in value if key not in table]
     for key in unknown:
-        place.refuse(f'has no field "{key}"', word=key, among=tuple(table))
+        place.refuse(f"has no field {quoted(key)}", word=key, among=tuple(table))
     values = {
         key: one.kind.read(value[key], place.inside(f".{key}"))
         for key, one in table.items()

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from math import isfinite
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
 from qlib_shadow_runner.contract import Reason
@@ -29,6 +28,11 @@ SPAN: Final = (
     "must be [first day, last day], the first not after the last, for example [2019-01-02, 2022-12-30]"
 )
 SHOWN: Final = 60
+WRITTEN: Final = 120
+"""Characters of a value, and of a word, in a sentence."""
+FIRST_DAY: Final = date(1900, 1, 1)
+LAST_DAY: Final = date(2099, 12, 31)
+"""The days that prices, calendars and segments may have."""
 
 
 class Kind(Generic[T_co]):
@@ -73,7 +77,7 @@ class Text(Kind[str]):
         """Return the text in its normal spelling."""
         if not isinstance(value, str) or len(value.strip()) < self.least:
             return place.refuse(f"must be {self.words}, not {shown(value)}")
-        named = "" if self.secret else f'"{value}" '
+        named = "" if self.secret else f"{quoted(value)} "
         if len(value) > self.most:
             return place.refuse(f"{named}has {len(value)} characters; at most {self.most} are allowed")
         for check in self.checks:
@@ -101,7 +105,8 @@ class _Plain(Kind[T]):
         if self.fits(value):
             return self.made(value)  # type: ignore[arg-type]
         what = f"must be {self.words}, not {shown(value)}"
-        return place.refuse(what, word=str(value), among=self.among, listed=True)
+        word = value if isinstance(value, str) else ""
+        return place.refuse(what, word=word, among=self.among, listed=True)
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,8 @@ class Number(_Plain[float]):
 
     def fits(self, value: object) -> bool:
         """Say whether a value is one."""
-        good = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+        # Infinite numbers and NaN are in no range.
+        good = isinstance(value, int | float) and not isinstance(value, bool)
         return good and self.low <= value <= self.high  # type: ignore[operator]
 
     def made(self, value: float) -> float:
@@ -200,7 +206,7 @@ class Day(Kind[date]):
         """Return the day."""
         day = _day(value)
         if day is None:
-            return place.refuse(f'"{value}" is not a date; write it as 2022-12-30')
+            return place.refuse(f"{quoted(value)} is not a date; write it as 2022-12-30")
         if not self.first <= day <= self.last:
             return place.refuse(self.must)
         return day
@@ -215,12 +221,13 @@ class Span(Kind[tuple[date, date]]):
     """A period, written as a list of its first and last day."""
 
     json = (list,)
+    end = Day(FIRST_DAY, LAST_DAY)
 
     def read(self, value: object, place: Place) -> tuple[date, date] | None:
         """Return both ends."""
         if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - first and last day
             return place.refuse(f"{SPAN}, not {shown(value)}")
-        first, last = (Day().read(end, place.inside(f"[{number}]")) for number, end in enumerate(value))
+        first, last = (self.end.read(end, place.inside(f"[{number}]")) for number, end in enumerate(value))
         if first is None or last is None:
             return None
         if first > last:
@@ -264,8 +271,16 @@ class Map(Kind[Mapping[str, T]]):
 
 def shown(value: object) -> str:
     """Return a value for a sentence, cut to a readable length."""
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+    return _cut(repr(value), SHOWN)
+
+
+def quoted(value: object) -> str:
+    """Return a word as it was written, cut too."""
+    return f'"{_cut(value, WRITTEN)}"' if isinstance(value, str) else f'"{shown(value)}"'
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def _day(value: object) -> date | None:

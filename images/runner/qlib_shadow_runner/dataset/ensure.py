@@ -30,9 +30,9 @@ from qlib_shadow_runner.dataset.publish import (
 from qlib_shadow_runner.dataset.qlib_layout import Dataset, looks_like_dataset
 from qlib_shadow_runner.dataset.quality.assess import reassess
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.refusals import refuse
 from qlib_shadow_runner.storage.lock import locked
-from qlib_shadow_runner.texts import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,12 @@ It lies beside the dataset's folder, so that writing it never changes the data.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final, Self
 
+from qlib_shadow_runner.contract.strict_json import WHOLE
 from qlib_shadow_runner.dataset.fingerprint import stamp
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import DamagedFileError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 SCHEMA: Final = 1
 SUFFIX: Final = ".manifest.json"
 TYPES: Final = {"str": str, "int": int, "bool": bool, "dict": dict, "list": list}
+"""Python's types by the names that annotations begin with."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,23 @@ class DatasetManifest:
         if document is None or document.get("schema") != SCHEMA:
             return None
         try:
+            json.dumps(document, allow_nan=False)  # it may be written again
             found = cls(**document)  # type: ignore[arg-type]
-            date.fromisoformat(found.calendar_end)
         except (TypeError, ValueError):
             return None
-        return found if _has_its_types(found) else None
+        return found if found.is_well_typed else None
+
+    @property
+    def is_well_typed(self) -> bool:
+        """Return whether each value is of its field's type; a user may have copied or edited the file."""
+        typed = all(
+            isinstance(value := getattr(self, one.name), TYPES[str(one.type).partition("[")[0]])
+            and (not isinstance(value, int) or value in WHOLE)
+            for one in fields(self)
+        )
+        parts = {str: [*self.claims.values(), *self.notes], int: self.universes.values()} if typed else {}
+        inside = all(isinstance(part, kind) for kind, several in parts.items() for part in several)
+        return typed and inside and is_day(self.calendar_start) and is_day(self.calendar_end)
 
     def write(self, path: Path) -> None:
         """Write the manifest beside its dataset."""
@@ -77,14 +92,6 @@ class DatasetManifest:
     def age_days(self, today: date) -> int:
         """Return the number of days since the last bar."""
         return (today - date.fromisoformat(self.calendar_end)).days
-
-
-def _has_its_types(manifest: DatasetManifest) -> bool:
-    """Return whether each value is of its field's type; another program may have written the file."""
-    return all(
-        isinstance(getattr(manifest, field.name), TYPES[str(field.type).partition("[")[0]])
-        for field in fields(manifest)
-    )
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,15 @@ class DatasetOrigin:
             manifest.claims,
             manifest.feed,
         )
+
+
+def is_day(text: str) -> bool:
+    """Return whether a text is an ISO date."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def manifest_path(dataset: Path) -> Path:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.kinds import FIRST_DAY, LAST_DAY
 from qlib_shadow_runner.errors import DamagedFileError, StageError
 from qlib_shadow_runner.storage.relative_names import UnsafeNameError
 from qlib_shadow_runner.storage.untrusted import PRICES, names_in, open_file, read_text
@@ -135,9 +136,12 @@ def _days(folder: Path, name: str) -> Iterator[date]:
     path = folder / name
     for number, line in _lines(folder, name):
         try:
-            yield date.fromisoformat(line.strip()[:10])
+            day = date.fromisoformat(line.strip()[:10])
         except ValueError:
             raise invalid(path, f'line {number} is "{line[:40]}", not a date.') from None
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise invalid(path, f"line {number} is {day}; days lie from {FIRST_DAY} to {LAST_DAY}.")
+        yield day
 
 
 def _spans(folder: Path, name: str) -> Iterator[ListedSpan]:

@@ -91,8 +91,7 @@ def _check_universes(dataset: Dataset) -> None:
 def _check_tickers(path: Path, symbols: list[str]) -> None:
     for symbol in symbols:
         if fault := ticker_fault(symbol):
-            shown = symbol[:40].encode("unicode_escape").decode()
-            raise invalid(path, f'lists the symbol "{shown}", {fault}. {REMEDY}')
+            raise invalid(path, f'lists the symbol "{symbol[:40]}", {fault}. {REMEDY}')
     if pair := same_but_for_case(symbols):
         raise invalid(
             path,

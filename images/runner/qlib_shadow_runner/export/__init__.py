@@ -9,7 +9,6 @@ write_files       writes them, each of them whole
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.analysis.facts import RunFacts
@@ -21,6 +20,7 @@ from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.ranked_signals import encode_signals, rank_signals, signals_sha256
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.export.write_files import write_files
+from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.tables.conversion import convert
 from qlib_shadow_runner.tables.files import encode
@@ -96,9 +96,9 @@ def _compare(signals: pd.DataFrame, metadata: Mapping[str, object]) -> dict[str,
         return {"identical_signals": None}
     equal = signals_sha256(signals) == metadata.get("identical_to_signals_sha256")
     if not equal:
-        sys.stderr.write(
+        print_error(
             f"warning: NOT REPRODUCED: the run {identical_run} asked the same of the same data with the same "
-            "versions, and its signals differ from these. Compare the machines; suspect memory and disks.\n"
+            "versions, and its signals differ from these. Compare the machines; suspect memory and disks."
         )
     return {"identical_signals": equal}
 

@@ -8,6 +8,7 @@ import jinja2
 
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.verdict import judge
+from qlib_shadow_runner.contract.escapes import in_one_line
 from qlib_shadow_runner.dataset.quality.assess import warnings_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def render_summary(
         autoescape=False,  # noqa: S701 - Markdown
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: in_one_line(value) if isinstance(value, str) else value,
     )
     environment.filters["percent"] = lambda value: ABSENT if value is None else f"{value:.2%}"
     environment.filters["figure"] = lambda value: ABSENT if value is None else f"{value:.4f}"

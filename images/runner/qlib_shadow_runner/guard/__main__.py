@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qlib_shadow_runner.guard.layers import close_network
 from qlib_shadow_runner.guard.network_attempt import ENV_CHANNEL
+from qlib_shadow_runner.printing import print_error
 
 NOT_FOUND = 127
 """The exit code that shells use."""
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> None:
     try:
         os.execvp(options.command[0], options.command)  # noqa: S606 - there is no shell in this
     except OSError as error:
-        sys.stderr.write(f"{options.command[0]} cannot be started: {error.strerror}\n")
+        print_error(f"{options.command[0]} cannot be started: {error.strerror}")
         raise SystemExit(NOT_FOUND) from error
 
 

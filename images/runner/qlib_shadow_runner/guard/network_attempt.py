@@ -32,7 +32,7 @@ class NetworkAttempt:
             fields = json.loads(line)
             pid = int(fields["pid"])
             return cls(str(fields["address"]), pid, program_of(pid), str(fields["place"]))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
 
     @classmethod

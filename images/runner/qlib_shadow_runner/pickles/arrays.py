@@ -56,6 +56,9 @@ SIZES: Final[Mapping[str, int]] = {
     **{name: struct.calcsize(f"<{code}") for name, code in FORMATS.items()},
     **dict.fromkeys(TIMES, 8),
 }
+UNPACK: Final[Mapping[str, struct.Struct]] = {
+    name: struct.Struct(f"<{code}") for name, code in FORMATS.items()
+}
 OFFSETS: Final[Mapping[str, str]] = {
     "string": "i", "utf8": "i", "large_string": "q", "large_utf8": "q"
 }  # fmt: skip
@@ -152,20 +155,16 @@ def _array(shape: object, dtype: object, data: object, *, fortran: bool) -> Arra
 
 def number_of(node: object) -> float:
     """Return a number, Python's or NumPy's."""
-    if type(node) in (float, int):
-        return _float(node)
+    if type(node) is float:
+        return node
+    if type(node) is int:
+        return float(whole(node))
     dtype, data = arguments_of(node, SCALAR, 2)[:2]
-    name, found = dtype_of(dtype), bytes_of(data)
-    if name not in FORMATS or len(found) != SIZES[name]:
+    unpack = UNPACK.get(dtype_of(dtype))
+    found = bytes_of(data)
+    if unpack is None or len(found) != unpack.size:
         raise Unrecognised("it holds a number of an unknown type")
-    return _float(struct.unpack(f"<{FORMATS[name]}", found)[0])
-
-
-def _float(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise Unrecognised("it holds a number that is too large") from None
+    return float(unpack.unpack(found)[0])
 
 
 def day_of(node: object) -> int:

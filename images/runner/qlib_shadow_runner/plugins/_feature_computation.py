@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from qlib_shadow_runner.engine.expressions import Unsupported
 from qlib_shadow_runner.engine.growth import Growth, describe, grow, match_previous
 from qlib_shadow_runner.engine.matrix import ExpressionMatrix
 from qlib_shadow_runner.engine.memory import Unsettled
+from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.process.limits import read_limits
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class FeatureComputation:
             try:
                 growth = self._growth_from(store, key, about, rows)
             except (ValueError, LookupError, TypeError, OverflowError) as error:  # another run wrote it
-                sys.stderr.write(f"warning: the features kept as {key} cannot be continued ({error}).\n")
+                print_error(f"warning: the features kept as {key} cannot be continued ({error}).")
                 continue
             if growth:
                 return growth

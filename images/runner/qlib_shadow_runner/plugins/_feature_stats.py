@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.cache.places import ENV_REPORT
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.storage.files import write_json
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class FeatureStats:
         self.seconds = round(seconds, 3)
         if self.all_by_qlib:
             self.engine = "qlib"
-        sys.stdout.write(f"{self.sentence()}\n")
+        print_line(self.sentence())
         path = os.environ.get(ENV_REPORT)
         if path:
             write_json(Path(path), asdict(self))

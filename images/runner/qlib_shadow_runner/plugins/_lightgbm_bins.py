@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import lightgbm
 import numpy as np
 
 from qlib_shadow_runner.cache.store import NOT_KEPT, Store, StoreDraft
+from qlib_shadow_runner.printing import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ def datasets(
         outcomes.append(f"{name} {outcome}")
         reference = reference or dataset
     if store:
-        sys.stdout.write(f"{store.kind}: {', '.join(outcomes)}\n")
+        print_line(f"{store.kind}: {', '.join(outcomes)}")
     return found
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 CGROUP: Final = Path("/sys/fs/cgroup")
+NUMBER: Final = re.compile(r"-?[0-9]{1,20}")
+"""What the kernel writes: a number of 64 bits."""
 NO_LIMIT: Final = 1 << 60
 """Version 1 writes "unlimited" as a number near 2^63."""
 MORE_MEMORY: Final = (
@@ -75,30 +78,35 @@ def read_limits(cgroup: Path = CGROUP, affinity: int | None = None) -> Limits:
     memory = _number(cgroup / "memory.max") or _number(cgroup / "memory" / "memory.limit_in_bytes")
     return Limits(
         cpus=min(cores, quota) if quota else cores,
-        memory_bytes=int(memory) if memory and memory < NO_LIMIT else None,
+        memory_bytes=int(memory) if memory and 0 < memory < NO_LIMIT else None,
     )
 
 
 def _quota_v2(cgroup: Path) -> float | None:
     words = _read(cgroup / "cpu.max").split()
-    if len(words) != 2 or not all(word.isdigit() for word in words):  # noqa: PLR2004 - "quota period"
+    if len(words) != 2 or not all(NUMBER.fullmatch(word) for word in words):  # noqa: PLR2004 - "quota period"
         return None
-    return int(words[0]) / int(words[1])
+    return _share(float(words[0]), float(words[1]))
 
 
 def _quota_v1(cgroup: Path) -> float | None:
     quota = _number(cgroup / "cpu" / "cpu.cfs_quota_us")
     period = _number(cgroup / "cpu" / "cpu.cfs_period_us")
-    return quota / period if quota and period and quota > 0 else None
+    return _share(quota, period) if quota and period else None
+
+
+def _share(quota: float, period: float) -> float | None:
+    return quota / period if quota > 0 and period > 0 else None
 
 
 def _number(path: Path) -> float | None:
     text = _read(path)
-    return float(text) if text.lstrip("-").isdigit() else None
+    return float(text) if NUMBER.fullmatch(text) else None
 
 
 def _read(path: Path) -> str:
+    """Return the content; a file that cannot be read, or is not text, limits nothing."""
     try:
         return path.read_text(encoding="ascii").strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return ""

@@ -2,7 +2,7 @@
 
 Python handles a signal in the main thread, between two steps. A main thread that waits for a lock, or for a
 file server that does not answer, comes to no next step; while the kernel waits for the file server, not even
-the signal is delivered to it. The kubelet kills after 30 seconds, and nobody would know why the stage ended.
+the signal is delivered to it. The kubelet kills after 30 seconds, and the reason of the end would be lost.
 """
 
 from __future__ import annotations

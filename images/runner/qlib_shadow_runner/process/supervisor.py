@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.guard.watch import Watch
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.process.limits import MORE_MEMORY
 from qlib_shadow_runner.process.stop_deadline import STOP, StopDeadline
 from qlib_shadow_runner.storage.files import read_json_object
@@ -180,7 +181,7 @@ class Supervisor:
 
     def _print_layers(self, layers: Sequence[str]) -> None:
         if layers != self.layers:
-            sys.stdout.write(f"network closed by {', '.join(layers)}\n")
+            print_line(f"network closed by {', '.join(layers)}")
         self.layers = layers
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:

@@ -1,11 +1,15 @@
 """Copies what this process and its children print to the run folder, besides the pod's log.
 
+The files hold every byte. In the pod's log, and so on a terminal, characters that would steer it are escapes,
+except a carriage return, with which bars of progress redraw their line.
+
 The file descriptors 1 and 2 are replaced by pipes, so that the output of native code and children is copied
 too. A full disk or a closed terminal never stops the work: the reader goes on reading.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import sys
@@ -14,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.contract import STDERR_FILE, STDOUT_FILE
+from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.storage.untrusted import LOG, open_file, open_for_writing
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 65_536
 DRAIN_SECONDS: Final = 5.0
+SHOWN_AS_THEY_ARE: Final = "\t\r"
 
 
 @dataclass
@@ -50,11 +56,16 @@ class _Stream:
             self.thread.join(DRAIN_SECONDS)
 
     def _pump(self, reading: int) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         while chunk := os.read(reading, CHUNK):
             self.write_to_file(chunk)
-            with contextlib.suppress(OSError):
-                _write_all(self.original, chunk)
+            self._show(decoder.decode(chunk))
+        self._show(decoder.decode(b"", final=True))  # a letter of which only the first bytes came
         os.close(reading)
+
+    def _show(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            _write_all(self.original, in_lines(text, SHOWN_AS_THEY_ARE).encode())
 
     def write_to_file(self, content: bytes) -> None:
         """Write to the file, unless another attempt has taken the folder over."""

@@ -8,7 +8,7 @@ from qlib_shadow_runner.analysis.backtest import grown
 from qlib_shadow_runner.report.charts.canvas import WIDE, Chart, date_axis, percent_axis
 from qlib_shadow_runner.report.comparison import against_the_first, cautions, differences, rows
 from qlib_shadow_runner.report.formats import signed
-from qlib_shadow_runner.report.page import drawn, environment
+from qlib_shadow_runner.report.page import drawn, filled_in
 from qlib_shadow_runner.texts import figure
 
 if TYPE_CHECKING:
@@ -27,20 +27,17 @@ DASHES: Final = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
 
 def render_comparison(runs: Sequence[Compared]) -> str:
     """Return the page."""
-    return (
-        environment()
-        .get_template("compare.html.j2")
-        .render(
-            runs=runs,
-            rows=rows(runs),
-            differences=differences(runs),
-            cautions=cautions(runs),
-            charts=[drawn(chart) for chart in comparison_charts(runs[:CURVES_MAX])],
-            against=against_the_first(runs),
-            curves_max=CURVES_MAX,
-            signed=signed,
-            figure4=lambda value: f"{value:+.4f}",
-        )
+    return filled_in(
+        "compare.html.j2",
+        runs=runs,
+        rows=rows(runs),
+        differences=differences(runs),
+        cautions=cautions(runs),
+        charts=[drawn(chart) for chart in comparison_charts(runs[:CURVES_MAX])],
+        against=against_the_first(runs),
+        curves_max=CURVES_MAX,
+        signed=signed,
+        figure4=lambda value: f"{value:+.4f}",
     )
 
 

@@ -11,9 +11,11 @@ from markupsafe import Markup
 
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
+from qlib_shadow_runner.analysis.known_types import well_typed
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
+from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.dataset.quality.assess import warnings_of
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
 from qlib_shadow_runner.report.charts.performance_charts import performance_charts
@@ -51,7 +53,7 @@ class Report:
 
 def gather(evidence: Evidence, material: ReportMaterial, checks: Sequence[AcceptanceLine]) -> Report:
     """Return the content of the page."""
-    folder, metadata = evidence.folder, evidence.metadata
+    folder, metadata = evidence.folder, well_typed(evidence.metadata)
     details = Details.of(material, _metrics_of(folder, metadata), _dataset_of(evidence))
     return Report(
         metadata=metadata,
@@ -97,26 +99,27 @@ def _dataset_of(evidence: Evidence) -> Path | None:
 
 def render_report(report: Report) -> str:
     """Return the page."""
-    charts = {chart.name: drawn(chart) for chart in report.charts}
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            run=report.metadata,
-            metrics={name: report.metrics.get(name) for name in Metrics.__annotations__},
-            figures=report.figures,
-            verdict=judge(report.figures, report.metrics, RunFacts.of(report.metadata)),
-            quality_warnings=warnings_of(report.metadata.get("dataset_quality")),
-            details=report.details,
-            rows_shown=ROWS,
-            charts=charts,
-            checks=report.checks,
-            months=MONTHS,
-            yearly={year.year: year.strategy for year in report.figures.summary.years}
-            if report.figures.summary
-            else {},
-        )
+    return filled_in(
+        "report.html.j2",
+        run=report.metadata,
+        metrics={name: report.metrics.get(name) for name in Metrics.__annotations__},
+        figures=report.figures,
+        verdict=judge(report.figures, report.metrics, RunFacts.of(report.metadata)),
+        quality_warnings=warnings_of(report.metadata.get("dataset_quality")),
+        details=report.details,
+        rows_shown=ROWS,
+        charts={chart.name: drawn(chart) for chart in report.charts},
+        checks=report.checks,
+        months=MONTHS,
+        yearly={year.year: year.strategy for year in report.figures.summary.years}
+        if report.figures.summary
+        else {},
     )
+
+
+def filled_in(template: str, **values: object) -> str:
+    """Return a page in which no character is hidden or reverses the others."""
+    return in_lines(environment().get_template(template).render(values))
 
 
 def environment() -> jinja2.Environment:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import METADATA_FILE, RESULTS, Reason, Result, Stage
+from qlib_shadow_runner.contract.strict_json import finite
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.runs.lease import Lease
 from qlib_shadow_runner.runs.values import whole
@@ -65,7 +66,8 @@ class RunFolder:
 
     def update_metadata(self, **fields: object) -> None:
         """Add fields to the metadata, by rename."""
-        write_json(self.path / METADATA_FILE, {**self.metadata, **fields})
+        before = {name: finite(value) for name, value in self.metadata.items()}  # it may have been edited
+        write_json(self.path / METADATA_FILE, {**before, **fields})
 
     def stage_record(self, stage: Stage) -> dict[str, object]:
         """Return what the metadata say of a stage's last attempt."""

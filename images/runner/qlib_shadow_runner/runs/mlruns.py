@@ -28,6 +28,7 @@ META: Final = "meta.yaml"
 EXPERIMENT_META: Final = "experiment.yaml"
 """The record of a copied run's experiment, beside the record of the run."""
 EXPERIMENT: Final = re.compile(r"[0-9]{1,20}")
+NUMBER: Final = re.compile(r"[0-9]{1,18}")
 RUN: Final = re.compile(r"[0-9a-f]{32}")
 """How MLflow names the folders of experiments and runs; folders with other names are ignored."""
 LINE: Final = re.compile(r"[a-z_]+: ?[^\s\"{}&*!|>%@`\x00-\x1f][^\x00-\x1f\x7f-\x9f]*|[a-z_]+:")
@@ -194,7 +195,7 @@ def _checked(mlruns: Path, name: str) -> str:
 
 def _number(meta: dict[str, str], key: str) -> int:
     value = meta.get(key, "")
-    return int(value) if value.isdecimal() and len(value) < len("10000000000000000") else 0
+    return int(value) if NUMBER.fullmatch(value) else 0
 
 
 def _rewrite(mlruns: Path, path: Path, changes: dict[str, str]) -> None:

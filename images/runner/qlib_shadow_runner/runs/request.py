@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from qlib_shadow_runner.contract import DEFAULT_WORK, ENV_REQUEST, ENV_WORK, Reason, Stage
 from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.contract.stages import stages_of
+from qlib_shadow_runner.contract.strict_json import parse_json
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.storage.volume import Volume
 
@@ -73,9 +73,9 @@ def _request(environ: Mapping[str, str]) -> Mapping[str, object]:
     if not content:
         raise StageError(Reason.INVALID_SPEC, f"{ENV_REQUEST} is not set; it must hold the run as JSON")
     try:
-        request = json.loads(content)
+        request = parse_json(content)
     except ValueError as error:
-        raise StageError(Reason.INVALID_SPEC, f"{ENV_REQUEST} is not JSON: {error}") from error
+        raise StageError(Reason.INVALID_SPEC, f"{ENV_REQUEST} cannot be read: {error}") from error
     if not isinstance(request, dict):
         raise StageError(Reason.INVALID_SPEC, f"{ENV_REQUEST} must be a JSON object")
     return request

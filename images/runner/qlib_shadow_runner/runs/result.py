@@ -14,6 +14,7 @@ from qlib_shadow_runner.contract import (
     Stage,
     artifact_path,
 )
+from qlib_shadow_runner.contract.escapes import in_a_sentence
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def make_result(
         runId=identity.run_id if identity else "",
         uid=identity.uid if identity else "",
         reason=failure.reason if failure else Reason.SUCCEEDED,
-        message=failure.message if failure else str(ended),
+        message=failure.message if failure else in_a_sentence(str(ended)),
         exitCode=int(failure.exit_code if failure else ExitCode.DONE),
         startedAt=started_at,
         finishedAt=now(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime
 
+from qlib_shadow_runner.contract.kinds import FIRST_DAY, LAST_DAY
+
 
 def text(value: object) -> str | None:
     """Return a text."""
@@ -27,11 +29,12 @@ def number(value: object) -> float | None:
 
 
 def day(value: object) -> date | None:
-    """Return the day of an ISO date."""
+    """Return the day of an ISO date, if a dataset can have it."""
     try:
-        return date.fromisoformat(value) if isinstance(value, str) else None
+        found = date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
+    return found if found and FIRST_DAY <= found <= LAST_DAY else None
 
 
 def moment(value: object) -> datetime | None:

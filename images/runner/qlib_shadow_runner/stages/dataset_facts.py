@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import SHORT_FINGERPRINT, DatasetResult
 from qlib_shadow_runner.dataset.sources.prices import Prices
+from qlib_shadow_runner.printing import print_error, print_line
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.ensure import ResolvedDataset
@@ -20,13 +20,13 @@ def introduce_dataset(
 ) -> DatasetResult:
     """Log warnings and notes about the dataset, record its facts, and return them for the result."""
     for oddity in filter(None, (warning, *quality.warnings)):
-        sys.stderr.write(f"warning: {oddity}\n")
+        print_error(f"warning: {oddity}")
     notes = resolved.manifest.notes
     for note in (*notes, *quality.remarks):
-        sys.stdout.write(f"note: {note}\n")
+        print_line(f"note: {note}")
     found, in_place = dataset_result(context, resolved), prices_in_place(context)
     if in_place:
-        sys.stdout.write(f"prices are read in place from {in_place}\n")
+        print_line(f"prices are read in place from {in_place}")
     context.folder.update_metadata(
         **dataset_metadata(found),
         dataset_feed=resolved.manifest.feed,
@@ -34,7 +34,7 @@ def introduce_dataset(
         dataset_notes=notes,
         dataset_prices_read_from=in_place,
     )
-    sys.stdout.write(f"{dataset_sentence(found)}\n")
+    print_line(dataset_sentence(found))
     return {**found, **quality_result(quality)}
 
 

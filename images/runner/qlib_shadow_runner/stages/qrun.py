@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.contract import (
@@ -22,6 +21,7 @@ from qlib_shadow_runner.dataset.publish import folder_of
 from qlib_shadow_runner.dataset.quality.assess import reassess
 from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.process.environment import drawing_environment
 from qlib_shadow_runner.stages.dataset_facts import dataset_metadata, dataset_result, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
@@ -71,9 +71,9 @@ def _train_and_export(context: StageContext, asked: str) -> dict[str, object]:
         except StageError as error:
             if error.reason in LASTING_REASONS:
                 raise
-            sys.stderr.write(
+            print_error(
                 f"warning: what was taken over from the run {source} cannot be used: {error.message} "
-                "This run trains itself.\n"
+                "This run trains itself."
             )
             discard_training(context, recorded)
             recorded = None
@@ -183,7 +183,7 @@ def _export(
 ) -> dict[str, object]:
     """Write the exported files in a child process."""
     context.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(context, asked))
-    sys.stdout.write("exporting signals, metrics and summary\n")
+    print_line("exporting signals, metrics and summary")
     arguments = {
         "folder": str(context.folder.attempt_path),
         "artifacts": str(recorded.artifacts.relative_to(context.folder.path)),
@@ -196,7 +196,7 @@ def _export(
 
 def _make_report(context: StageContext) -> dict[str, object]:
     """Make report.html in a child process; the run succeeds even where that fails."""
-    sys.stdout.write("making the report\n")
+    print_line("making the report")
     arguments = {"folder": str(context.folder.attempt_path), "mount": str(context.stage_input.volume.mount)}
     scratch, around = str(context.scratch), context.stage_input.environ
     environ = {**context.environ, **for_children(around), **drawing_environment(around, scratch)}
@@ -205,7 +205,7 @@ def _make_report(context: StageContext) -> dict[str, object]:
     except StageError as error:
         if error.reason in FATAL_REASONS:
             raise
-        sys.stderr.write(f"warning: the run has no {REPORT_FILE}: {error.message}\n")
+        print_error(f"warning: the run has no {REPORT_FILE}: {error.message}")
         (context.folder.path / REPORT_FILE).unlink(missing_ok=True)  # an earlier attempt's
         return {"report_sha256": None, "report_fault": error.message}
 

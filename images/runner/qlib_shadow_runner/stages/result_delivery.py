@@ -6,12 +6,12 @@ This module never runs a stage and imports none of a stage's dependencies.
 from __future__ import annotations
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from qlib_shadow_runner.contract import ENV_TERMINATION_LOG, ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.errors import DamagedFileError, StageError, from_os_error
+from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.runs.folder import RunFolder
 from qlib_shadow_runner.runs.result import make_result, now, termination_message
 
@@ -27,7 +27,7 @@ EXIT_CODE_MAX: Final = 255
 def deliver_result(result: Result, environ: Mapping[str, str]) -> None:
     """Write the result to the termination log, and the reason of a failure to stderr as well."""
     if result["exitCode"] != ExitCode.DONE:
-        sys.stderr.write(f"{result['reason']}: {result['message']}\n")
+        print_error(f"{result['reason']}: {result['message']}")
     log = environ.get(ENV_TERMINATION_LOG)
     if log:
         with contextlib.suppress(OSError):
@@ -46,7 +46,7 @@ def recover_result(stage: Stage, environ: Mapping[str, str]) -> int:
     except StageError as error:
         result = make_result(stage, identity, error, started_at=began)
     else:
-        sys.stdout.write(f"recovered: {stage} ended with {result['reason']}: {result['message']}\n")
+        print_line(f"recovered: {stage} ended with {result['reason']}: {result['message']}")
     deliver_result(result, environ)
     return result["exitCode"]
 

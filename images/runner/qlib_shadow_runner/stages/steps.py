@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
+from qlib_shadow_runner.printing import print_error_text
 from qlib_shadow_runner.process.memory_limit import hold_memory, memory_ran_out
 from qlib_shadow_runner.storage.files import write_json
 
@@ -78,7 +79,7 @@ def main(name: str, arguments: str, report: str) -> int:
     except Exception as error:  # noqa: BLE001 - the stage needs a reason for every failure
         failure = _failure(name, error)
         if failure.reason is Reason.INTERNAL_ERROR:
-            traceback.print_exc()
+            print_error_text(traceback.format_exc())
         findings = {"reason": failure.reason, "message": failure.message}
     write_json(Path(report), findings)
     return 0

@@ -12,6 +12,7 @@ from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
 from qlib_shadow_runner.contract.spec import Reuse
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.process.limits import peak_memory
 from qlib_shadow_runner.runs.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
 from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, code_is_known
@@ -61,11 +62,11 @@ def _earlier_attempts(context: StageContext, computation: str) -> MlflowRun | No
             return None
         recorded = trained.recorded_in(folder, context.stage_input.identity.run_id)
     except Unusable as why:
-        sys.stderr.write(f"warning: what an earlier attempt trained cannot be used: {why}. Training again.\n")
+        print_error(f"warning: what an earlier attempt trained cannot be used: {why}. Training again.")
         return None
-    sys.stdout.write(
+    print_line(
         f"an earlier attempt finished training (MLflow run {recorded.run_id}, whose hashes hold); "
-        "it is used again\n"
+        "it is used again"
     )
     return recorded
 
@@ -77,10 +78,10 @@ def _identical_runs(context: StageContext, computation: str) -> MlflowRun | None
     )
     recorded = copy_training(identical_run, context.folder.path) if identical_run else None
     if identical_run and recorded:
-        sys.stdout.write(
+        print_line(
             f"the run {identical_run.run_id} answered the same question of the same data "
             "with the same versions, and "
-            f"its hashes hold: its training and backtest are taken over (MLflow run {recorded.run_id})\n"
+            f"its hashes hold: its training and backtest are taken over (MLflow run {recorded.run_id})"
         )
     return recorded
 

@@ -6,10 +6,10 @@ catalog. Standard library only, like everything that a stage's own process impor
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.process.environment import child_environment
 from qlib_shadow_runner.runs.request import scratch_parent
 from qlib_shadow_runner.storage.scratch import scratch_folder
@@ -24,8 +24,8 @@ def update_catalog(stage_input: StageInput, supervisor: Supervisor) -> None:
     try:
         _update(stage_input, supervisor)
     except (StageError, OSError) as error:
-        sys.stderr.write(
-            f"note: the catalog of runs was not brought up to date: {error} The next run or query does it.\n"
+        print_error(
+            f"note: the catalog of runs was not brought up to date: {error} The next run or query does it."
         )
 
 

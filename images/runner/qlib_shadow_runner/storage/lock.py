@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import ENV_REQUEST, Reason
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.storage import held
 from qlib_shadow_runner.storage.files import read_json_object, write_atomically
 from qlib_shadow_runner.storage.mounts import is_local
 from qlib_shadow_runner.storage.untrusted import open_for_writing
 from qlib_shadow_runner.storage.volume import make_folder
-from qlib_shadow_runner.texts import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +128,7 @@ def _holder_written(descriptor: int) -> Iterator[None]:
 def _this_run() -> dict[str, object]:
     try:
         run = json.loads(os.environ.get(ENV_REQUEST, "{}")).get("runId", "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         run = ""
     return {"run": run, **held.this_process()}
 

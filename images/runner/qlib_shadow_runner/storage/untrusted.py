@@ -20,6 +20,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.contract.strict_json import is_deep
 from qlib_shadow_runner.errors import DamagedFileError, NotAnObjectError
 from qlib_shadow_runner.storage.relative_names import parts_of
 from qlib_shadow_runner.texts import format_size
@@ -117,6 +118,8 @@ def read_object(root: Path, name: str, kind: FileKind = DOCUMENT) -> dict[str, o
     content = read_file(root, name, kind)
     try:
         document = json.loads(content)
+        if is_deep(document):
+            document = None
         if b"\\ud" in content.lower():  # half a surrogate pair, which cannot be encoded again
             json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError):

@@ -9,6 +9,7 @@ Needs pyarrow, and is imported only by what reads tables.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,12 +22,13 @@ from qlib_shadow_runner.storage.untrusted import GIB, MIB, TABLE, fault_of, open
 from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
 MAGIC: Final = b"PAR1"
 """The first and last bytes of a complete Parquet file."""
+INCOMPLETE: Final = "is not a complete Parquet file"
 FOOTER_MOST: Final = 64 * MIB
 TAIL: Final = 8
 """The bytes after the footer: its length in four, and the magic."""
@@ -50,13 +52,23 @@ class TableLimits:
 def read_table(root: Path, name: str, schema: pa.Schema, limits: TableLimits) -> pa.Table:
     """Return a table of exactly these columns; raises as `open_file`, also where it is too large."""
     with open_file(root, name, TABLE) as stream:
-        try:
-            fault = _footer_fault(stream, schema, limits) or _texts_fault(stream, limits)
-            if fault is None:
-                return _opened(stream).read()
-        except UNREADABLE as error:
-            fault = _unreadable(error)
-    raise DamagedFileError(root / name, fault)
+        found = _table_or_fault(stream, lambda _: schema, limits)
+    if isinstance(found, str):
+        raise DamagedFileError(root / name, found)
+    return found
+
+
+def decode_table(
+    content: bytes, schema_for: Callable[[list[str]], pa.Schema], limits: TableLimits
+) -> pa.Table:
+    """Return the table in the content of a file; raises ValueError where it is none, or too large.
+
+    The columns that it should have may depend on the names of those that it has.
+    """
+    found = _table_or_fault(io.BytesIO(content), schema_for, limits)
+    if isinstance(found, str):
+        raise ValueError(found)  # noqa: TRY004 - what is wrong, in words
+    return found
 
 
 def table_fault(root: Path, name: str, schema: pa.Schema, limits: TableLimits) -> str | None:
@@ -76,9 +88,22 @@ def table_fault(root: Path, name: str, schema: pa.Schema, limits: TableLimits) -
     return fault
 
 
+def _table_or_fault(
+    stream: BinaryIO, schema_for: Callable[[list[str]], pa.Schema], limits: TableLimits
+) -> pa.Table | str:
+    try:
+        if not _is_complete(stream):
+            return INCOMPLETE
+        schema = schema_for(_opened(stream).schema_arrow.names)
+        fault = _footer_fault(stream, schema, limits) or _texts_fault(stream, limits)
+        return _opened(stream).read() if fault is None else fault
+    except UNREADABLE as error:
+        return _unreadable(error)
+
+
 def _footer_fault(stream: BinaryIO, schema: pa.Schema, limits: TableLimits) -> str | None:
     if not _is_complete(stream):
-        return "is not a complete Parquet file"
+        return INCOMPLETE
     file = _opened(stream)
     if not file.schema_arrow.equals(schema):
         return f"has the columns {', '.join(file.schema_arrow.names)[:200]}, not those that it should have"
@@ -92,6 +117,7 @@ def _footer_fault(stream: BinaryIO, schema: pa.Schema, limits: TableLimits) -> s
 
 def _is_complete(stream: BinaryIO) -> bool:
     """Return whether a file begins and ends as Parquet does, and its footer is of a sensible size."""
+    stream.seek(0)
     head = stream.read(len(MAGIC))
     if stream.seek(0, 2) < len(MAGIC) + TAIL:
         return False

@@ -36,7 +36,7 @@ class Volume:
     def locate(self, path: str) -> Path:
         """Return where a `/data/…` path lies on this machine."""
         inside = PurePosixPath(path)
-        if inside.parts[:2] != ("/", DEFAULT_DATA[1:]) or ".." in inside.parts:
+        if inside.parts[:2] != ("/", DEFAULT_DATA[1:]) or ".." in inside.parts or "\0" in path:
             raise StageError(
                 Reason.INVALID_SPEC, f'"{path}" must be a path under {DEFAULT_DATA}, without ".."'
             )

@@ -18,7 +18,7 @@ from qlib_shadow_runner.pickles.limits import most_memory, most_seconds
 from qlib_shadow_runner.process.environment import inherited
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.relative_names import UnsafeNameError
-from qlib_shadow_runner.storage.untrusted import GIB, MIB, FileKind, open_file, why_unreadable
+from qlib_shadow_runner.storage.untrusted import GIB, MIB, FileKind, fault_of, open_file
 from qlib_shadow_runner.tables.layout import Tables
 from qlib_shadow_runner.tables.rebuild import rebuild
 
@@ -45,9 +45,10 @@ def convert(folder: Path, artifacts: Path) -> Tables:
                 opened[file] = stack.enter_context(open_file(folder, f"{name}/{file}", PICKLE))
             except (FileNotFoundError, NotADirectoryError):
                 faults[file] = "is not there"
-            except (OSError, UnsafeNameError) as error:
-                why = why_unreadable(error) if isinstance(error, OSError) else str(error)
-                faults[file] = f"cannot be read ({why})"
+            except OSError as error:
+                faults[file] = fault_of(error)
+            except UnsafeNameError as error:
+                faults[file] = f"cannot be read ({error})"
         found = _read(opened)
     return Tables(found.found, {**faults, **found.faults})
 

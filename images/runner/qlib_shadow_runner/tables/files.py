@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qlib_shadow_runner.contract import TABLES
-from qlib_shadow_runner.storage.relative_names import UnsafeNameError
-from qlib_shadow_runner.storage.untrusted import TABLE, read_file, why_unreadable
+from qlib_shadow_runner.storage.untrusted import GIB, TABLE, fault_of, read_file
+from qlib_shadow_runner.storage.untrusted_tables import TableLimits, decode_table
 from qlib_shadow_runner.tables.layout import COLUMNS, Tables, schema_of
 from qlib_shadow_runner.texts import one_line
 
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import pyarrow as pa
+
 FAULTS_FILE: Final = f"{TABLES}/faults.json"
 FILES: Final[Mapping[str, str]] = {f"{TABLES}/{name}.parquet": name for name in COLUMNS}
 """The file of each table."""
+LIMITS: Final = TableLimits(rows=50_000_000, size=4 * GIB)
+"""10,000 instruments on each day of 20 years."""
 NONE: Final = "are not there: the run is older than its tables, or it ended before it wrote them"
 
 
@@ -56,12 +60,10 @@ def read_tables(folder: Path, metadata: Mapping[str, object]) -> Tables:
                 found[FILES[file]] = _table(FILES[file], content)
         except FileNotFoundError:
             faults[file] = "is not there"
-        except (OSError, UnsafeNameError) as error:
-            faults[file] = (
-                f"cannot be read ({why_unreadable(error) if isinstance(error, OSError) else error})"
-            )
-        except (ValueError, TypeError, pa.ArrowException) as error:
-            faults[file] = f"cannot be read ({one_line(error)})"
+        except OSError as error:
+            faults[file] = fault_of(error)
+        except ValueError as error:
+            faults[file] = one_line(error)
     return Tables(found, faults)
 
 
@@ -83,21 +85,18 @@ def _parquet(table: pa.Table) -> bytes:
 def _unchanged(folder: Path, file: str, digest: object) -> bytes:
     content = read_file(folder, file, TABLE)
     if hashlib.sha256(content).hexdigest() != digest:
-        raise ValueError("it is not what was written: its sha256 differs")
+        raise ValueError("is not what was written: its sha256 differs")
     return content
 
 
 def _faults(content: bytes) -> dict[str, str]:
-    document = json.loads(content)
-    faults = document.get("faults") if isinstance(document, dict) else None
-    if not isinstance(faults, dict):
-        raise TypeError("it names no faults")
+    try:
+        faults = dict(json.loads(content)["faults"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        raise ValueError("does not say what could not be read") from None
     return {one_line(file): one_line(fault) for file, fault in faults.items()}
 
 
 def _table(name: str, content: bytes) -> pa.Table:
-    file = pq.ParquetFile(pa.BufferReader(content))
-    schema = schema_of(name, file.schema_arrow.names)
-    if not file.schema_arrow.equals(schema):
-        raise ValueError(f"the columns of the table {name} are not those that it has")
-    return file.read(use_threads=False).replace_schema_metadata(None)
+    table = decode_table(content, partial(schema_of, name), LIMITS)
+    return table.replace_schema_metadata(None)  # what pandas would do as it says

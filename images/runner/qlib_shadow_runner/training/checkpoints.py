@@ -16,7 +16,6 @@ import os
 import platform
 import shutil
 import signal
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.errors import DamagedFileError
+from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.runs.result import now
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import read_json_object, sync_folder, write_atomically
@@ -59,7 +59,7 @@ class Checkpoint:
 
     def log_use(self, step: TrainingStep) -> None:
         """Print that the step is not repeated, and why it need not be."""
-        sys.stdout.write(f"{step}: taken from the checkpoint of {self.kept_at}, whose hashes hold\n")
+        print_line(f"{step}: taken from the checkpoint of {self.kept_at}, whose hashes hold")
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,7 @@ class Checkpoints:
 
 
 def _warn_unusable(step: TrainingStep, fault: str) -> None:
-    sys.stderr.write(
-        f"warning: the checkpoint of the {step} cannot be used: {fault}. The step is done again.\n"
-    )
+    print_error(f"warning: the checkpoint of the {step} cannot be used: {fault}. The step is done again.")
 
 
 def clear(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +9,7 @@ from qlib_shadow_runner.contract import METADATA_FILE, MLRUNS
 from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.crash_points import ReusePoint, fault_point
 from qlib_shadow_runner.errors import DamagedFileError
+from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.runs.mlruns import MlflowRun, checked_records, copy_run, place_run
 from qlib_shadow_runner.storage.removal import discard
 from qlib_shadow_runner.storage.untrusted import DOCUMENT, names_in, read_file, read_object
@@ -50,7 +50,7 @@ def find_identical_run(folder: Path, computation: str) -> IdenticalRun | None:
         try:
             return _examine(candidate, metadata, computation)
         except (Unusable, OSError) as why:
-            sys.stderr.write(f"warning: the run {candidate.name} is identical but cannot be used: {why}\n")
+            print_error(f"warning: the run {candidate.name} is identical but cannot be used: {why}")
     return None
 
 
@@ -63,7 +63,7 @@ def copy_training(identical_run: IdenticalRun, folder: Path) -> MlflowRun | None
         copy_run(identical_run.recorded, identical_run.trained.files, staging)
         require_unchanged(staging, identical_run.trained.files)
     except (Unusable, FileNotFoundError, DamagedFileError) as why:
-        sys.stderr.write(f"warning: the run {identical_run.run_id} went away while it was copied: {why}\n")
+        print_error(f"warning: the run {identical_run.run_id} went away while it was copied: {why}")
         return None
     fault_point(ReusePoint.COPIED)
     recorded = place_run(identical_run.recorded, staging, folder / MLRUNS, folder.name)

@@ -6,6 +6,7 @@ after its hashes were checked.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TRAINED_FILE: Final = "trained.json"
+REPORT: Final = re.compile(r"features-[0-9]{1,9}\.json")
 
 
 class Unusable(Exception):  # noqa: N818 - it is a finding
@@ -111,7 +113,7 @@ def report_path(home: Path, attempt: int) -> Path:
 
 def features_of_last_attempt(home: Path) -> dict[str, object] | None:
     """Return what the last attempt that computed or found features wrote, and which attempt that was."""
-    names = [path.stem.rpartition("-") for path in home.glob("features-*.json")]
-    attempts = sorted({int(end) for _, _, end in names if end.isdecimal()}, reverse=True)
+    paths = (path for path in home.glob("features-*.json") if REPORT.fullmatch(path.name))
+    attempts = sorted({int(path.stem.rpartition("-")[2]) for path in paths}, reverse=True)
     found = ((attempt, read_json_object_of_others(report_path(home, attempt))) for attempt in attempts)
     return next(({**report, "attempt": attempt} for attempt, report in found if report), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -27,6 +28,7 @@ ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 RESOURCES: Final = "/apis/qlibshadow.io/v1alpha1/namespaces/{}/qlibshadowruns"
 TIMEOUT_SECONDS: Final = 3
 """For one answer, which a web page waits for."""
+PORT: Final = re.compile(r"[0-9]{1,5}")
 PAGE_LIMIT: Final = 500
 """Resources that one answer lists."""
 PAGES_MAX: Final = 20
@@ -54,7 +56,7 @@ class RunApi:
             namespace = (account / "namespace").read_text(encoding="utf-8").strip()
         except OSError as error:
             namespace, host = str(error.strerror), None
-        if not host or not port.isdigit():
+        if not host or not PORT.fullmatch(port):
             raise StageError(
                 Reason.INVALID_SPEC,
                 "--resources asks the cluster that it runs in, and this is not a pod with a service account "
@@ -73,7 +75,7 @@ class RunApi:
                 f"the API server at {self.host}:{self.port} cannot be reached "
                 f"({type(error).__name__}: {error})"
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UnreachableError(
                 f"the API server at {self.host}:{self.port} returned something other than a list of runs"
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,6 +20,7 @@ from starlette.routing import Route
 
 from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.contract import REPORT_FILE
+from qlib_shadow_runner.contract.escapes import in_a_sentence, in_lines
 from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.comparer import Comparer
@@ -46,6 +48,8 @@ REPORT_POLICY: Final = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 """A report is the output of a run: it is shown without scripts, origin or network."""
+NUMBER: Final = re.compile(r"[0-9]{1,18}")
+PAGE_MAX: Final = 999_999
 FEWEST_COMPARED: Final = 2
 MOST_COMPARED: Final = 8
 SEARCH_MAX: Final = 200
@@ -63,7 +67,7 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
         Route("/runs/{run_id}", pages.run),
         Route("/runs/{run_id}/report", pages.report),
         Route("/runs/{run_id}/logs/{name}", pages.log),
-        Route("/runs/{run_id}/logs/{name}/from/{begin:int}", pages.log_from),
+        Route("/runs/{run_id}/logs/{name}/from/{begin}", pages.log_from),
         Route("/runs/{run_id}/files/{name:path}", pages.file),
         Route("/static/{name}", static),
         Route("/healthz", healthz),
@@ -87,13 +91,10 @@ class Pages:
     def runs(self, request: Request) -> Response:
         """Return the list of the runs that match the filter."""
         query = request.query_params
-        number = query.get("page", "1")
         run_filter = RunFilter(
             query.get("status", ""),
             query.get("q", "")[:SEARCH_MAX],
-            max(1, int(number))
-            if number.isascii() and number.isdigit() and len(number) < len("1000000")
-            else 1,
+            min(max(1, _number(query.get("page", "1")) or 1), PAGE_MAX),
             query.get("sort", "") if query.get("sort") in SORTABLE else "",
             query.get("order") == "rising",
         )
@@ -157,8 +158,11 @@ class Pages:
     def log_from(self, request: Request) -> Response:
         """Return what was added to a log."""
         run, name = self._run(request), self._log(request)
-        part = read_log(run.folder, LOGS[name], request.path_params["begin"])
-        return JSONResponse({"text": part.text, "next": part.next, "ended": run.ended})
+        begin = _number(request.path_params["begin"])
+        if begin is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "a log is read from a byte on, such as from/0")
+        part = read_log(run.folder, LOGS[name], begin)
+        return JSONResponse({"text": in_lines(part.text), "next": part.next, "ended": run.ended})
 
     def followup(self, request: Request) -> Response:
         """Return the page with the track record of the signals."""
@@ -256,6 +260,11 @@ def static(request: Request) -> Response:
     return Response(found, media_type=STATIC[name])
 
 
+def _number(text: str) -> int | None:
+    """Return a number of an address; None where it is none, or longer than any size of a file."""
+    return int(text) if NUMBER.fullmatch(text) else None
+
+
 def _now() -> datetime:
     """Return the time in UTC without a time zone, as the catalog has times."""
     return datetime.now(UTC).replace(tzinfo=None)
@@ -265,9 +274,10 @@ def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for no other"
     has_text = error.detail != HTTPStatus(error.status_code).phrase
     sentence = error.detail if has_text else "there is no such page"
-    return HTMLResponse(page("refused.html.j2", sentence=sentence), error.status_code)
+    return HTMLResponse(page("refused.html.j2", sentence=in_a_sentence(sentence)), error.status_code)
 
 
 def _failed(_request: Request, error: Exception) -> Response:
     sentence = f"this page could not be made ({type(error).__name__}: {error}); the terminal has the details"
-    return HTMLResponse(page("refused.html.j2", sentence=sentence), HTTPStatus.INTERNAL_SERVER_ERROR)
+    refused = page("refused.html.j2", sentence=in_a_sentence(sentence))
+    return HTMLResponse(refused, HTTPStatus.INTERNAL_SERVER_ERROR)

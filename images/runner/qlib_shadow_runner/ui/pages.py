@@ -8,6 +8,7 @@ from typing import Final
 
 import jinja2
 
+from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.texts import ABSENT, figure, format_size, percent
 
 MINUTE: Final = 60
@@ -16,7 +17,7 @@ HOUR: Final = 3600
 
 def page(template: str, *, here: str = "", **values: object) -> str:
     """Return one page; `here` is the entry that the navigation marks as current."""
-    return _environment().get_template(template).render(here=here, **values)
+    return in_lines(_environment().get_template(template).render(here=here, **values))
 
 
 @cache

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
-import sys
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from anyio import to_thread
 
 from qlib_shadow_runner.contract import ExitCode
+from qlib_shadow_runner.contract.escapes import in_lines
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.runs.listing import existing_volume
 from qlib_shadow_runner.ui.api_server import RunApi
 from qlib_shadow_runner.ui.app import application
@@ -63,8 +65,8 @@ def serve(
     )
     url, mount = _printed_url(address, token), str(volume.mount)
     line = json.dumps({"url": url, "data": mount}) if as_json else _sentence(url, mount)
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    print_line(line)
+    _log_to_stderr()
     with address.listening, contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_answer(config, address.listening))
     return ExitCode.DONE
@@ -73,6 +75,23 @@ def serve(
 async def _answer(config: uvicorn.Config, listening: socket.socket) -> None:
     to_thread.current_default_thread_limiter().total_tokens = MOST_PAGES
     await uvicorn.Server(config).serve(sockets=[listening])
+
+
+class _Lines(logging.Formatter):
+    """Formats a record; the traceback of a page that could not be made quotes what runs hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's lines."""
+        return in_lines(super().format(record))
+
+
+def _log_to_stderr() -> None:
+    """Log errors alone: that a stranger sent what is no request is no news."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines())
+    logger = logging.getLogger("uvicorn.error")
+    logger.handlers = [handler]
+    logger.setLevel(logging.ERROR)
 
 
 def _sentence(url: str, mount: str) -> str:

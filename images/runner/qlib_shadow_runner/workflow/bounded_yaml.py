@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import CollectionStartEvent, ScalarEvent
 
+from qlib_shadow_runner.contract.strict_json import WHOLE
 from qlib_shadow_runner.contract.yaml_limits import LARGEST, Unreadable, YamlLimits
+from qlib_shadow_runner.texts import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,9 +36,9 @@ def load_bounded(text: str, largest: int = LARGEST) -> object:
         raise Unreadable(f"is not YAML{_place(error)}") from error
     except Unreadable:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, OverflowError, TypeError, KeyError, AttributeError) as error:
         # Such as 2020-02-30, which looks like a day; the parser has no error of its own for it.
-        raise Unreadable(f"holds a value that is none: {error}") from error
+        raise Unreadable(f"holds a value that is none: {in_words(error)}") from error
     return _unshared(value)
 
 
@@ -58,9 +60,11 @@ def _without_tags(events: Iterable[Event]) -> Iterator[Event]:
 def _unshared(value: object) -> object:
     """Return a copy in which no two places are one object, so that a change of one is a change of one."""
     if isinstance(value, dict):
-        return {key: _unshared(one) for key, one in value.items()}
+        return {_unshared(key): _unshared(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_unshared(one) for one in value]
+    if isinstance(value, int) and value not in WHOLE:
+        raise Unreadable("holds a whole number of more than 64 bits, which neither LightGBM nor JSON takes")
     return value
 
 

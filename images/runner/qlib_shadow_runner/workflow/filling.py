@@ -18,7 +18,7 @@ from jinja2.parser import Parser
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.yaml_limits import LARGEST
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.texts import did_you_mean, ended
+from qlib_shadow_runner.texts import did_you_mean, ended, in_words
 from qlib_shadow_runner.workflow.sandbox import Sandbox
 from qlib_shadow_runner.workflow.templates import SECTIONS
 
@@ -191,7 +191,7 @@ def fill(template: Template, parameters: Mapping[str, object]) -> Filled:
     except (RecursionError, SyntaxError) as error:  # Python's, of what Jinja makes of the template
         _refuse(template, _line(error), TOO_DEEP)
     except Exception as error:  # noqa: BLE001 - whatever a template's own arithmetic comes to is its fault
-        _refuse(template, _line(error), str(error) or type(error).__name__)
+        _refuse(template, _line(error), in_words(error))
     return Filled(template.name, text, parameters, frozenset(used))
 
 

@@ -209,7 +209,7 @@ def test_damage_of_what_all_runs_share_costs_no_command(whole: SmallVolume, tmp_
     for place in SHARED:
         replace(small.data / ARTIFACTS / place, way)
         assert len(damaged.rows("query", "from runs")) == 3
-    if way in SPECIAL and way != "sparse":  # nobody can write the catalog, so that a person must remove this
+    if way in SPECIAL and way != "sparse":  # the catalog cannot be written until a person removes this
         code, told = damaged.command("followup", "--json")
         assert (code, json.loads(told)["message"].endswith(" Remove it.")) == (10, True)
     shutil.rmtree(small.data / ARTIFACTS / "catalog")

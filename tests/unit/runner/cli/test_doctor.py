@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from tests.unit.runner.hostile.hostile_values import LETTERS, is_seen
 
 from qlib_shadow_runner.cli import doctor, main
 from qlib_shadow_runner.cli.doctor import CHECKS, Diagnosis, Machine, print_health
@@ -139,3 +140,11 @@ def test_kernel_without_network_guard_is_found(tmp_path: Path):
     found = doctor.check_network_guard(Machine(tmp_path, guard=lambda: available_layers(nothing)))
     assert (found.passed, found.detail) == (False, "audit-hook")
     assert "Linux 5.9 or later" in found.remedy
+
+
+def test_letters_of_the_environment_are_told_as_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A variable may come from a file that another person has written."""
+    print_health(tmp_path, as_json=False, machine=Machine(tmp_path, {"TZ": "".join(LETTERS)}))
+    output = capsys.readouterr().out
+    assert is_seen(output)
+    assert len(output.splitlines()) == len(CHECKS)

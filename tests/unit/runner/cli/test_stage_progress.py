@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.hostile.hostile_values import LETTERS, is_seen
 
 from qlib_shadow_runner.cli.stage_progress import LiveDisplay, PlainDisplay, StageProgress
 from qlib_shadow_runner.contract import Stage
@@ -133,3 +134,20 @@ def test_backtest_without_a_log_line_is_recognised_by_its_loop():
     assert (
         StageProgress(Stage.QRUN).read("backtest loop:   0%|          | 0/361 [00:00<?, ?it/s]") == "backtest"
     )
+
+
+@pytest.mark.parametrize("display", [PlainDisplay, LiveDisplay])
+def test_letters_of_strangers_do_not_reach_the_terminal(
+    display: type[PlainDisplay | LiveDisplay], capsys: pytest.CaptureFixture[str]
+):
+    """Neither in a remark and in how far a download is, nor in what a stage ended with."""
+    shown = display(Stage.DOWNLOAD)
+    for letters in map(str.strip, LETTERS):
+        shown.line(f"note: the symbol {letters}\n")
+        shown.line(f"download us{letters}.zip, 10.0 MiB\n")
+        if isinstance(shown, LiveDisplay):
+            assert is_seen(shown._draw().plain)
+    shown.close("".join(LETTERS), failed=False)
+    output = capsys.readouterr().out
+    assert is_seen(ESCAPES.sub("", output).replace("\r", ""))
+    assert not any(line.startswith("forged") for line in re.split(r"[\r\n]+", output))

@@ -295,7 +295,7 @@ def test_probes_and_local_sockets_are_allowed(tmp_path: Path):
 
 
 class Accomplice:
-    """A process that is not closed, and passes an open connection to whoever asks over a local socket."""
+    """A process that is not closed, and passes an open connection over a local socket."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.local = socket.socket(socket.AF_UNIX)

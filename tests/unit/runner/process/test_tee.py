@@ -84,6 +84,33 @@ def test_every_byte_is_copied(tmp_path: Path, size: int):
     assert len(done.stdout) == (tmp_path / "stdout.log").stat().st_size == size
 
 
+def test_terminal_gets_escapes_and_the_file_every_byte(tmp_path: Path):
+    """A library's log may quote a stranger; a bar that redraws its line still does."""
+    printed = b"bar: 10%\rbar: 20%\r\n\ttab \xc3\xa9\xff\n\x1b[2J\x07\xe2\x80\xae\x9b31m\xc2\x85"
+    done = run(tmp_path, f"with Tee(folder):\n    os.write(1, {printed!r})")
+    assert (tmp_path / "stdout.log").read_bytes() == printed
+    assert (
+        done.stdout.encode() == b"bar: 10%\nbar: 20%\n\ttab \xc3\xa9\\xff\n\\x1b[2J\\x07\\u202e\\x9b31m\\x85"
+    )
+
+
+def test_letter_that_comes_in_two_pieces_is_shown_whole(tmp_path: Path):
+    """And one whose last bytes never come is shown in the end."""
+    done = run(
+        tmp_path,
+        """
+        import time
+        written = 0
+        with Tee(folder):
+            for piece in (b"\\xe2", b"\\x82\\xac \\xe2\\x80", b"\\xae \\xe2"):
+                written += os.write(1, piece)
+                while (folder / "stdout.log").stat().st_size < written:
+                    time.sleep(0.001)
+        """,
+    )
+    assert done.stdout == "€ \\u202e \\xe2"
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("damage", ["FIFO", "link", "folder"])
 def test_a_log_that_is_no_file_is_refused(tmp_path: Path, damage: str):

@@ -63,7 +63,7 @@ def test_the_next_write_of_a_file_removes_what_a_killed_process_was_writing(
 
 
 def test_what_a_living_process_writes_stays(tmp_path: Path, writer: subprocess.Popen[str]):
-    """It gets its name as if nobody had looked."""
+    """It gets its name as if there had been no look."""
     write_atomically(tmp_path / "file", b"by this process")
     remove_all(abandoned_drafts_below(tmp_path))
     assert len(names(tmp_path)) == 2

@@ -28,6 +28,7 @@ from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.crash_points import QrunPoint, ReusePoint
 from qlib_shadow_runner.runs.mlruns import RunStatus, finished_run, recorded_runs
 from qlib_shadow_runner.storage.listed_files import hash_files
+from qlib_shadow_runner.tables.files import FILES
 from qlib_shadow_runner.training import reuse
 from qlib_shadow_runner.training.checkpoints import code_is_known
 from qlib_shadow_runner.training.reuse import copy_training, find_identical_run
@@ -110,6 +111,8 @@ def test_runs_with_other_folders_and_threads_have_equal_outputs(again: Again):
     tables = [pq.read_table(io.BytesIO(content)) for content in (one, other)]
     assert tables[0].equals(tables[1])
     assert as_csv(tables[0]) == as_csv(tables[1])
+    tables = [[volume.outputs(run_id)[name] for name in FILES] for run_id in ("first", "again")]
+    assert tables[0] == tables[1]
     figures = [json.loads(volume.outputs(run_id)["metrics.json"]) for run_id in ("first", "again")]
     assert [figure.pop("runId") for figure in figures] == ["first", "again"]
     assert figures[0] == figures[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPException, IncompleteRead, InvalidURL
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.error import HTTPError, URLError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LINE_ERRORS: Final = (OSError, HTTPException)
 """The exceptions of a request; URLError, timeouts and TLS errors are OSErrors."""
+ADDRESS_ERRORS: Final = (ValueError, OverflowError)
+"""What the library raises for an address: a port beyond 65535, half of an IPv6 address, an overlong name."""
 RETRYABLE_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 LOGIN_ADVICE: Final = (
     "Name a Secret with username and password, or token, in spec.dataset.source.archive.credentialsSecret "
@@ -68,6 +70,8 @@ def explain(error: BaseException, address: ArchiveAddress) -> StageError:
     if isinstance(error, HTTPError):
         return _answered(error, address)
     cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, InvalidURL):
+        return wrong_address(address)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return refused(
             f"{address.shown}: the certificate of {address.host} is not trusted ({cause.verify_message}). "
@@ -76,6 +80,14 @@ def explain(error: BaseException, address: ArchiveAddress) -> StageError:
     if isinstance(cause, OSError) and str(cause).startswith("Tunnel connection failed"):
         return _proxied(str(cause), address)
     return failed(f"{address.shown}: {_transient_error(cause, address)}.")
+
+
+def wrong_address(address: ArchiveAddress) -> StageError:
+    """Return the error of an address that is none; the library's text may hold a password or a signature."""
+    return refused(
+        f"{address.shown}: this address is none, or the one that its server redirects to, or the proxy's. "
+        "Correct the URL or HTTPS_PROXY, or have the server's owner correct the redirect."
+    )
 
 
 def _answered(error: HTTPError, address: ArchiveAddress) -> StageError:
@@ -88,7 +100,7 @@ def _answered(error: HTTPError, address: ArchiveAddress) -> StageError:
 
 
 def _proxied(said: str, address: ArchiveAddress) -> StageError:
-    code = next((word for word in said.split() if word.isdigit()), "no code")
+    code = next((word for word in said.split() if word.isdecimal()), "no code")
     sentence = f"{address.shown}: the proxy answered {code}."
     if code in {"403", "407"}:
         return refused(f"{sentence} {ADVICE[407] if code == '407' else 'It does not let this host through.'}")

@@ -11,14 +11,22 @@ from urllib.error import HTTPError
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import fault_point
-from qlib_shadow_runner.dataset.archive.failures import LINE_ERRORS, explain, failed, refused
+from qlib_shadow_runner.dataset.archive.failures import (
+    ADDRESS_ERRORS,
+    LINE_ERRORS,
+    explain,
+    failed,
+    refused,
+    wrong_address,
+)
 from qlib_shadow_runner.dataset.archive.https import Connection
 from qlib_shadow_runner.dataset.archive.partial import CHUNK, Partial
 from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog
 from qlib_shadow_runner.dataset.archive.time_limit import DEFAULT_SECONDS, REMEDY, TimeLimit
 from qlib_shadow_runner.dataset.free_space import free_bytes, out_of_disk, require_space, spare_bytes
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.texts import format_duration, format_size, print_line
+from qlib_shadow_runner.printing import print_line
+from qlib_shadow_runner.texts import format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +38,11 @@ if TYPE_CHECKING:
 
 PARTIAL_CONTENT: Final = 206
 RANGE_NOT_SATISFIABLE: Final = 416
+NUMBER: Final = re.compile(r"[0-9]{1,18}")
+"""A number of a header; no file is larger."""
+RANGE: Final = re.compile(rf"bytes ({NUMBER.pattern})-{NUMBER.pattern}/({NUMBER.pattern}|\*)")
+VALIDATOR: Final = re.compile(r"[ -~]{1,256}")
+"""What a request can repeat."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +88,16 @@ class _Fetch:
         except LINE_ERRORS as error:
             self._read_retry_after(error)
             raise explain(error, self.address) from error
+        except ADDRESS_ERRORS as error:
+            raise wrong_address(self.address) from error
         return self._check()
 
     def _ask(self) -> HTTPResponse:
         headers = {}
         if self.partial.size:
             headers["Range"] = f"bytes={self.partial.size}-"
-            if validator := self.partial.validator:
+            validator = self.partial.validator
+            if validator and VALIDATOR.fullmatch(validator):  # the note beside the file may be damaged
                 headers["If-Range"] = validator
         return self.connection.get(headers)
 
@@ -90,7 +106,7 @@ class _Fetch:
         if not isinstance(error, HTTPError):
             return
         after = error.headers.get("Retry-After", "")
-        self.retry_after = float(after) if after.isdecimal() else None
+        self.retry_after = float(after) if NUMBER.fullmatch(after) else None
         if error.code == RANGE_NOT_SATISFIABLE:
             self.partial.begin(None)
             error.close()
@@ -150,14 +166,22 @@ class _Fetch:
         if self.partial.size:
             print_line(f"download {self.address.name}: the server sends it from the beginning")
         self.partial.begin(_validator(response))
-        total = int(length) if length.isdecimal() else None
+        total = self._size(length)
         print_line(
             f"download {self.address.shown}" + (f", {format_size(total)}" if total is not None else "")
         )
         return total
 
+    def _size(self, length: str) -> int | None:
+        """Return the size that the server states; None where it states none, or what is no number."""
+        if length.isdecimal() and not NUMBER.fullmatch(length):
+            raise refused(
+                f"{self.address.shown}: the server says that the file has {length} bytes, which no file has."
+            )
+        return int(length) if length.isdecimal() else None
+
     def _continue(self, content_range: str) -> int | None:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range.strip())
+        match = RANGE.fullmatch(content_range.strip())
         if match is None or int(match[1]) != self.partial.size:
             self.partial.begin(None)
             raise failed(f"{self.address.shown}: the server sent another part than the one asked for.")
@@ -228,6 +252,5 @@ def _fetch_with_retries(job: _Fetch, retry_policy: RetryPolicy) -> None:
 def _validator(response: HTTPResponse) -> str | None:
     """Return a value that If-Range accepts, a strong ETag or the date, or None."""
     etag = response.headers.get("ETag", "")
-    if etag and not etag.startswith("W/"):
-        return etag
-    return response.headers.get("Last-Modified")
+    found = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+    return found if VALIDATOR.fullmatch(found) else None

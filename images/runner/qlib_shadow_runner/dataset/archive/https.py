@@ -18,6 +18,7 @@ from urllib.request import (
     ProxyHandler,
     Request,
     build_opener,
+    getproxies,
 )
 
 from qlib_shadow_runner.contract import Reason
@@ -74,10 +75,23 @@ class _Limited(HTTPHandler, HTTPSHandler):
 class CautiousRedirects(HTTPRedirectHandler):
     """Follows redirects, but never to plain http and never with credentials to another host."""
 
+    def http_error_302(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> HTTPResponse | None:
+        """Follow the redirect; where its address is none, close the answer, as the library does not."""
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(  # noqa: D102, PLR0917 - the library's hook
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
         target = urlsplit(newurl)
+        _ = target.port  # raises where it is no port; the resolver would take another one
         if not is_encrypted_or_local(target) or (
             target.scheme == "http" and not is_loopback(urlsplit(req.full_url).hostname or "")
         ):
@@ -115,8 +129,27 @@ class Connection:
         return response
 
     def _opener(self) -> OpenerDirector:
-        proxies = ProxyHandler({}) if is_loopback(self.address.host) else ProxyHandler()
-        return build_opener(proxies, _Limited(_trust(os.environ), self.limit), CautiousRedirects())
+        proxies = {} if is_loopback(self.address.host) else _proxies()
+        limited = _Limited(_trust(os.environ), self.limit)
+        return build_opener(ProxyHandler(proxies), limited, CautiousRedirects())
+
+
+def _proxies() -> dict[str, str]:
+    """Return the proxies of the environment; the sentence about a wrong one does not repeat its password."""
+    found = getproxies()
+    for scheme in ("http", "https", "all"):
+        proxy = found.get(scheme)
+        if proxy and not _is_address(proxy if "://" in proxy else f"//{proxy}"):
+            refuse(f"{scheme.upper()}_PROXY is not the address of a proxy; write it as http://host:port")
+    return found
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _trust(environ: Mapping[str, str]) -> ssl.SSLContext:

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.texts import format_size, print_line
+from qlib_shadow_runner.printing import print_line
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,9 +26,10 @@ from qlib_shadow_runner.dataset.archive.progress_log import INTERVAL
 from qlib_shadow_runner.dataset.archive.time_limit import REMEDY, download_seconds
 from qlib_shadow_runner.dataset.qlib_layout import PARTS
 from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.process.environment import child_environment
 from qlib_shadow_runner.process.memory_limit import memory_ran_out
-from qlib_shadow_runner.texts import format_duration, print_line
+from qlib_shadow_runner.texts import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -19,7 +19,8 @@ from qlib_shadow_runner.dataset.archive.progress_log import ProgressLog
 from qlib_shadow_runner.dataset.compressed import most_unpacked, unpacks_to_too_much
 from qlib_shadow_runner.dataset.free_space import BLOCK, free_bytes, free_files, out_of_disk
 from qlib_shadow_runner.errors import from_os_error
-from qlib_shadow_runner.texts import format_size, print_line
+from qlib_shadow_runner.printing import print_line
+from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
     from pathlib import Path

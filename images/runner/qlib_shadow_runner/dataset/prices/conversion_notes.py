@@ -105,7 +105,9 @@ class Notes:
         for name in ("duplicates", "rejected"):
             raw = document.get(name)
             if isinstance(raw, dict):
+                count, examples = raw.get("count"), raw.get("examples")
                 counts[name] = Count(
-                    int(raw.get("count", 0)), [str(example) for example in raw.get("examples", [])]
+                    count if isinstance(count, int) else 0,
+                    list(map(str, examples)) if isinstance(examples, list) else [],
                 )
         return counts

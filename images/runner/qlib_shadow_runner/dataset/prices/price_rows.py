@@ -96,10 +96,10 @@ def _codes(
 ) -> NDArray[np.int32]:
     if column.null_count:
         broken(file, NO_SYMBOL.format(where=where(int(np.asarray(column.is_null()).argmax()))))
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    kind = encoded.type.value_type
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (is_text(kind) or pa.types.is_integer(kind)):
         broken(file, f"has symbols of the type {kind}; write them as text.")
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     encoded = encoded.unify_dictionaries().combine_chunks()
     known: list[Any] = encoded.dictionary.to_pylist()
     indices = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int32)

@@ -74,9 +74,9 @@ def clean(original: str, file: str) -> str:
             file, f'has the symbol "{cut(original)}" of {len(name)} letters; {LONGEST} is the most. {REMEDY}'
         )
     if ".." in name or not ALLOWED.fullmatch(name):
-        shown = cut(original).encode("unicode_escape").decode()
         broken(
             file,
-            f'has the symbol "{shown}"; a symbol is made of letters, digits and ^ . _ = & + $ -. {REMEDY}',
+            f'has the symbol "{cut(original)}"; a symbol is made of letters, digits and ^ . _ = & + $ -. '
+            f"{REMEDY}",
         )
     return name

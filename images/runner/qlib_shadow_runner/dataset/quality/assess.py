@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
 
+from qlib_shadow_runner.contract.strict_json import WHOLE
 from qlib_shadow_runner.dataset.quality.checks import RULES, CheckKind, Finding, Place, State
 from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.dataset.quality.waivers import Waived, sentence_of, without_waived
@@ -119,17 +120,31 @@ def age(end: date, today: date) -> Finding:
 def warnings_of(recorded: object) -> list[str]:
     """Return a sentence for each check of a recorded assessment that found something, with its remedy."""
     checks = _recorded(recorded) if isinstance(recorded, dict) else []
-    odd = [check for check in checks if isinstance(check, dict) and check.get("state") != State.OK]
-    return [
-        f"Data quality: {_found(check)}. {RULES[check['name']].hint}"
-        for check in odd
-        if check.get("name") in RULES and {"count", "examples"} <= check.keys()
-    ]
+    odd = [check for check in checks if check["state"] != State.OK]
+    return [f"Data quality: {_found(check)}. {RULES[check['name']].hint}" for check in odd]
 
 
 def _recorded(document: Mapping[str, object]) -> list[AssessedCheck]:
+    """Return the checks as they were recorded; what is none of ours, in an edited file, is left out."""
     checks = document.get("checks")
-    return checks if isinstance(checks, list) else []
+    return [check for check in checks if _is_check(check)] if isinstance(checks, list) else []
+
+
+def _is_check(value: object) -> bool:
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("name", "state")):
+        return False
+    count, places = value.get("count"), value.get("places", [])
+    counted = isinstance(count, int) and count in WHOLE and _are_texts(value.get("examples"))
+    placed = isinstance(places, list) and all(map(_is_place, places))
+    return value["name"] in RULES and counted and placed
+
+
+def _is_place(value: object) -> bool:
+    return _are_texts(value) and len(value) == len(Place._fields)  # type: ignore[arg-type]
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
 
 
 def _assessed(finding: Finding, *, blocks: bool) -> AssessedCheck:
