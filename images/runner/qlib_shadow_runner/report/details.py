@@ -13,6 +13,7 @@ from qlib_shadow_runner.report.market import (
     correlations_by_horizon,
     order_sizes,
 )
+from qlib_shadow_runner.texts import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,9 @@ def _curve(metrics: Path | None, missing: list[str]) -> LearningCurve | None:
     try:
         curve = None if metrics is None else read_learning_curve(metrics)
     except (OSError, ValueError) as error:
-        missing.append(f"The metrics by round cannot be read ({error}): there is no learning curve.")
+        missing.append(
+            f"The metrics by round cannot be read ({one_line(error)}): there is no learning curve."
+        )
         return None
     if curve is None:
         missing.append("No error by round was recorded for train and valid: there is no learning curve.")

@@ -62,7 +62,7 @@ def read_tables(folder: Path, metadata: Mapping[str, object]) -> Tables:
             faults[file] = "is not there"
         except OSError as error:
             faults[file] = fault_of(error)
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             faults[file] = one_line(error)
     return Tables(found, faults)
 

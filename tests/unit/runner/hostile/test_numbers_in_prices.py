@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 TOLD: Final = {Reason.DATASET_INVALID, Reason.ARCHIVE_INVALID, Reason.INVALID_SPEC}
 COLUMNS: Final = CSV.splitlines()[0].split(",")
 FAR: Final = 2**62
+SPECS: Final = (
+    PricesSpec(path="inbox"),
+    PricesSpec(path="inbox", bad_rows=BadRows.DROP),
+    PricesSpec(path="inbox", timezone="America/New_York", columns={"extra": ["pe"], "universes": ["sp500"]}),
+)
 TYPED: Final[dict[str, pa.Array]] = {
     "whole numbers": pa.array([FAR, -FAR], pa.int64()),
     "unsigned": pa.array([2**64 - 1, 0], pa.uint64()),
@@ -63,11 +68,11 @@ def fault(do: Callable[[], object]) -> str | None:
     return None
 
 
-def converted(path: Path, folder: Path, bad_rows: BadRows) -> None:
+def converted(path: Path, folder: Path, spec: PricesSpec) -> None:
     """Convert a file of prices into a folder of its own."""
     made = folder / f"{path.name}-{len(list(folder.iterdir()))}"
     made.mkdir()
-    ingest([path], [path.name], made, PricesSpec(path="inbox", bad_rows=bad_rows))
+    ingest([path], [path.name], made, spec)
 
 
 def test_any_value_in_a_cell_or_a_head_of_csv_is_told_or_taken(tmp_path: Path):
@@ -75,12 +80,12 @@ def test_any_value_in_a_cell_or_a_head_of_csv_is_told_or_taken(tmp_path: Path):
     rows = [line.split(",") for line in CSV.splitlines()]
     path = tmp_path / "bars.csv"
     faults: list[object] = []
-    cases = list(product((0, 5), range(len(COLUMNS)), (*NUMBERS, *DATES, *LETTERS)))
-    for row, column, value in some(cases, 60):
+    cases = list(product((0, 5), range(len(COLUMNS)), (*NUMBERS, *DATES, *LETTERS), SPECS))
+    for row, column, value, spec in some(cases, 90):
         changed = [list(one) for one in rows]
         changed[row][column] = value
         path.write_text("\n".join(",".join(one) for one in changed) + "\n", encoding="utf-8")
-        if told := fault(lambda: converted(path, tmp_path / "made", BadRows.REFUSE)):
+        if told := fault(lambda asked=spec: converted(path, tmp_path / "made", asked)):  # type: ignore[misc]
             faults.append((row, COLUMNS[column], value[:40], told))
     assert not faults, "\n".join(map(str, faults))
 
@@ -97,12 +102,22 @@ def test_any_type_in_a_column_of_parquet_is_told_or_taken(tmp_path: Path):
     half = len(whole) // 2
     path = tmp_path / "bars.parquet"
     faults: list[object] = []
-    for (name, pair), column, bad_rows in some(list(product(TYPED.items(), COLUMNS, BadRows)), 80):
+    for (name, pair), column, spec in some(list(product(TYPED.items(), COLUMNS, SPECS)), 80):
         values: Any = pa.concat_arrays([pair.take(pa.array([0] * half)), pair.take(pa.array([1] * half))])
         pq.write_table(whole.set_column(COLUMNS.index(column), column, values), path, version="2.6")
-        if told := fault(lambda rows=bad_rows: converted(path, tmp_path / "made", rows)):  # type: ignore[misc]
-            faults.append((name, column, str(bad_rows), told))
+        if told := fault(lambda asked=spec: converted(path, tmp_path / "made", asked)):  # type: ignore[misc]
+            faults.append((name, column, spec, told))
     assert not faults, "\n".join(map(str, faults))
+
+
+def test_day_of_a_far_year_is_not_taken_for_another_day(tmp_path: Path):
+    """Arrow counts days with 32 bits, and after the last one begins again."""
+    table = pa.Table.from_pandas(BARS, preserve_index=False)
+    far = pa.array([(2**32 + 19_000) * 86_400] * len(table), pa.timestamp("s"))
+    path = tmp_path / "bars.parquet"
+    pq.write_table(table.set_column(0, "date", far.cast(pa.timestamp("ms"))), path)
+    with pytest.raises(StageError, match="days lie from 1900 to 2099"):
+        converted(path, tmp_path / "made", SPECS[0])
 
 
 def zipped(name: str) -> bytes:

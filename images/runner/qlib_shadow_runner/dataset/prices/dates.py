@@ -87,12 +87,12 @@ def _whole_numbers(column: pa.ChunkedArray, file: str) -> pa.ChunkedArray:
 def _by_timestamp(column: pa.ChunkedArray, file: str, where: Where, zone: str | None) -> Days:
     own = column.type.tz
     local = column if own is None else _local(column, zone or own, file)
-    seconds = local.cast(pa.timestamp("s"), safe=False)
-    days = _ints(seconds.cast(pa.date32()).cast(pa.int32()))
+    seconds = np.asarray(local.cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy())
+    days = _checked(seconds // DAY_SECONDS, file, where)  # Arrow's own days of a far year begin again
     if own is None and zone is None:
         return days
     if own is None or not (zone or PLACES.fullmatch(own)):
-        clock = np.asarray(seconds.cast(pa.int64()).to_numpy()) - days.astype(np.int64) * DAY_SECONDS
+        clock = seconds - days.astype(np.int64) * DAY_SECONDS
         doubtful = clock > 0 if own is None or UTC_NAMES.fullmatch(own) else clock >= EVENING
         if doubtful.any():
             row = int(doubtful.argmax())
@@ -159,7 +159,10 @@ def _in_zone(
         if day.offset is None and day.seconds:
             _refuse_doubtful(values[number], file, place(number), is_instant=False)
     return [
-        day.day if day.offset is None else day.instant.astimezone(zone).toordinal() - EPOCH for day in days
+        day.instant.astimezone(zone).toordinal() - EPOCH
+        if day.offset is not None and FIRST <= day.day < LAST  # beyond, a datetime may not hold it
+        else day.day
+        for day in days
     ]
 
 
@@ -194,13 +197,13 @@ def _refuse_doubtful(value: object, file: str, place: str, *, is_instant: bool) 
     )
 
 
-def _checked(days: Days, file: str, where: Where) -> Days:
+def _checked(days: Days | NDArray[np.int64], file: str, where: Where) -> Days:
     outside = (days < FIRST) | (days >= LAST)
     if outside.any():
         row = int(outside.argmax())
         shown = np.datetime64(int(days[row]), "D")
         broken(file, f"has the date {shown} in {where(row)}; days lie from 1900 to 2099. {REMEDY}")
-    return days
+    return days.astype(np.int32, copy=False)
 
 
 def _ints(column: pa.Array | pa.ChunkedArray) -> Days:
