@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LARGEST: Final = 1 << 20
 """Bytes: a ConfigMap has no more, and a list of five thousand symbols a twentieth."""
 EACH_TIME: Final = "aliases counted each time; write fewer"
+USUAL_TAGS: Final = frozenset({None, "tag:yaml.org,2002:str"})
+"""JSON, and so a cluster, has no other; PyYAML fails on a value that does not fit its tag."""
 LONG: Final = 400
 NUMBER: Final = re.compile(r"[-+0-9][-+0-9.:_]*")
 """Also in the parts of sixty that YAML 1.1 has, 1:30:00, of which a million take hours to multiply."""
@@ -63,6 +65,8 @@ class _Count:
     def take(self, event: Any) -> None:
         """Count one event."""
         kind = type(event).__name__
+        if getattr(event, "tag", None) not in USUAL_TAGS:
+            raise Unreadable(f"has the YAML tag {event.tag}{_line(event)}; leave tags out")
         if kind == "DocumentStartEvent":
             self._anchored.clear()
             self._add(_Part(None), event)  # a document counts as well

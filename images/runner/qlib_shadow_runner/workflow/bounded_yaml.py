@@ -6,20 +6,14 @@ parser's events, aliases included, before any object is built.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import CollectionStartEvent, ScalarEvent
 
 from qlib_shadow_runner.contract.strict_json import WHOLE
 from qlib_shadow_runner.contract.yaml_limits import LARGEST, Unreadable, YamlLimits
 from qlib_shadow_runner.texts import in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from ruamel.yaml.events import Event
 
 LIMITS: Final = YamlLimits(nodes=50_000, depth=24)
 """A market of forty thousand symbols can be listed."""
@@ -30,7 +24,7 @@ def load_bounded(text: str, largest: int = LARGEST) -> object:
     if len(text.encode(errors="replace")) > largest:
         raise Unreadable(f"is larger than {largest:,} bytes")
     try:
-        LIMITS.check(_without_tags(_parser().parse(text)))
+        LIMITS.check(_parser().parse(text))
         value = _parser().load(text)
     except YAMLError as error:
         raise Unreadable(f"is not YAML{_place(error)}") from error
@@ -46,15 +40,6 @@ def _parser() -> YAML:
     parser = YAML(typ="safe", pure=True)
     parser.composer.warn_double_anchors = False  # the last one counts, as YAML says
     return parser
-
-
-def _without_tags(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield the events; refuse tags."""
-    for event in events:
-        if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag is not None:
-            line = event.start_mark.line + 1
-            raise Unreadable(f"has the YAML tag {event.tag} at line {line}; leave tags out")
-        yield event
 
 
 def _unshared(value: object) -> object:

@@ -76,7 +76,10 @@ def test_dates_are_strings():
         ("7", "the schedule must be a mapping, not a number"),
         ("name: [", "the schedule is not YAML, line 1: expected the node content, but found '<stream end>'"),
         ("name: a\nname: b", 'the schedule is not YAML, line 2: "name" appears twice'),
-        ("{name: !!binary aGk=, run: {}}", "the schedule cannot be written as JSON"),
+        (
+            "{name: !!binary aGk=, run: {}}",
+            "the schedule has the YAML tag tag:yaml.org,2002:binary at line 1",
+        ),
         ("{name: .nan, run: {}}", "the schedule cannot be written as JSON"),
         ("name: &a [*a]", "the schedule has the YAML alias a at line 1 inside of what it stands for"),
         ("[" * 1500, "the schedule is nested deeper than 50 levels at line 1"),

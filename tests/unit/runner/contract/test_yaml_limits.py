@@ -54,7 +54,9 @@ TOO_LARGE = {
         "a: 1" + ":1" * 1000,
         "a number of 2,001 digits at line 1; write a smaller one",
     ),
-    "a number in quotes": ("a: !!int '1" + ":1" * 1000 + "'", "holds a number of 2,001 digits at line 1"),
+    "a number in quotes": ("a: '1" + ":1" * 1000 + "'", "holds a number of 2,001 digits at line 1"),
+    "a tag": ("a: 1\nb: !!timestamp x", "has the YAML tag tag:yaml.org,2002:timestamp at line 2"),
+    "a tag of a list": ("a: !!set [1]", "has the YAML tag tag:yaml.org,2002:set at line 1; leave tags out"),
     "an alias of nothing": ("a: 1\nb: *a", "has the YAML alias a at line 2, and no anchor of this name"),
     "aliases in brackets": (
         "a: &a " + "[" * 30 + "]" * 30 + "\nb: " + "[" * 30 + "*a",
@@ -84,6 +86,7 @@ def test_a_document_that_stands_for_too_much_is_refused(parser: str, text: str, 
         "a: " + "0123456789abcdef" * 100,
         "a: '2020-01-02'\nb: 1:30:00\nc: " + "1" * 300,
         "- " * 40 + "a",
+        "a: !!str 1",
     ],
 )
 def test_a_usual_document_is_within_the_limits(text: str):
