@@ -395,7 +395,7 @@ def test_failed_runs_are_found_by_their_phase(patient: Patient):
         ({"workflow": {"configMapRef": {"name": "m", "key": "a/b"}}}, "spec.workflow.configMapRef.key"),
         ({"workflow": {"window": {"train": "8w"}}}, "spec.workflow.window.train"),
         (
-            {"workflow": {"segments": dict.fromkeys(("train", "valid", "test"), [None, None])}},
+            {"workflow": {"segments": {key: [None, None] for key in ("train", "valid", "test")}}},
             "of two neighbouring ends at most one is open",
         ),
         (

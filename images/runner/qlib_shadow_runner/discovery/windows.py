@@ -42,7 +42,7 @@ def count_back(days: Sequence[date], window: Window, reach: Reach) -> Segments:
             _too_long(days, name, period, end, reach)
         spans[name] = (days[begin], days[end])
         end = begin - reach.ahead - 1
-    return Segments(**spans)
+    return Segments(train=spans["train"], valid=spans["valid"], test=spans["test"])
 
 
 def _before(days: Sequence[date], end: int, period: Period) -> int:
