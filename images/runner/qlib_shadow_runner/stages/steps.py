@@ -62,6 +62,20 @@ def report(arguments: Mapping[str, object]) -> dict[str, object]:
     return make_report(Path(str(arguments["folder"])), Path(str(arguments["mount"])))
 
 
+def model(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Parse the texts of a model that another run has written, in less memory than the stage has."""
+    hold_memory()
+    import lightgbm  # noqa: PLC0415 - each step loads only its own imports
+
+    folder, files = Path(str(arguments["folder"])), arguments["files"]
+    assert isinstance(files, list), "the stage lists them"
+    try:
+        boosters = [lightgbm.Booster(model_file=str(folder / str(name))) for name in files]
+    except lightgbm.basic.LightGBMError as error:
+        raise StageError(Reason.OUTPUT_INCOMPLETE, f"LightGBM cannot read it: {error}") from error
+    return {"features": [booster.num_feature() for booster in boosters]}
+
+
 NO_THREAD: Final = ("can't start new thread", "Failed to launch worker thread")
 """What Python and Arrow say where there is no memory for a thread's stack."""
 STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] = {
@@ -69,6 +83,7 @@ STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] 
     "export": export,
     "report": report,
     "catalog": catalog,
+    "model": model,
 }
 
 

@@ -28,6 +28,8 @@ MACHINE_DEPENDENT: Final = (
     ("task", "model", "kwargs", "num_threads"),
 )
 """What differs between machines without changing the result; the fingerprint stands for the path."""
+KEPT_MODEL: Final = "kept_model"
+"""The section in which the stage, and no template, states the hashes of a kept model."""
 FEATURES_LOOK_BACK: Final[Mapping[str, int]] = {
     "Alpha158": 60,
     "QlibAlpha158": 60,
@@ -66,6 +68,17 @@ class Workflow:
             default=str,
         )
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def kept_model(self) -> Part | None:
+        """Return the hashes of the kept model's files, or None where the run trains."""
+        return self.document.get(KEPT_MODEL)
+
+    def keeping(self, files: Mapping[str, str]) -> Workflow:
+        """Return the workflow that keeps a model with these files, which qrun does not read here."""
+        lines = [f"  {json.dumps(name)}: {digest}\n" for name, digest in sorted(files.items())]
+        head = "\n# The model of an earlier run is kept. The stage reads this section; qrun ignores it.\n"
+        return parse(f"{self.text.rstrip()}\n{head}{KEPT_MODEL}:\n{''.join(lines)}")
 
     @property
     def model(self) -> Part:

@@ -22,13 +22,13 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.agreement import check_agreement
 from qlib_shadow_runner.workflow.filling import fill
-from qlib_shadow_runner.workflow.parsed import Workflow, parse
+from qlib_shadow_runner.workflow.parsed import KEPT_MODEL, Workflow, parse
 from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.templates import template_parameters
 from qlib_shadow_runner.workflow.vetting import vet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from qlib_shadow_runner.contract.spec.workflow import Segments
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
@@ -55,6 +55,11 @@ class Research:
     plan: ResearchPlan
     workflow: Workflow
     config_hash: str
+
+    def keeping(self, files: Mapping[str, str], fingerprint: str) -> Research:
+        """Return the research with a kept model, whose hashes are part of the configuration."""
+        workflow = self.workflow.keeping(files)
+        return Research(self.plan, workflow, workflow.config_hash(fingerprint))
 
 
 def prepare(spec: RunSpec, template: Template, dataset: Dataset, context: RenderContext) -> Research:
@@ -89,6 +94,8 @@ def render(spec: RunSpec, plan: ResearchPlan, template: Template, context: Rende
     """Return the workflow of a plan: filled in, parsed, vetted, and in agreement with the spec."""
     filled = fill(template, template_parameters(spec, plan, context.provider_uri, context.threads))
     workflow = parse(filled.text)
+    if workflow.kept_model is not None:
+        refuse(f"{template.name} has a section {KEPT_MODEL}, which only the runner writes; remove it")
     vet(workflow)
     check_agreement(workflow, filled, spec, plan)
     return workflow
