@@ -110,6 +110,12 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
     retrain = context.spec.workflow.retrain
     if retrain is None:
         return None
+    if fitted := question.research.workflow.fitted_processors:
+        names = " and ".join(fitted)
+        print_line(
+            f"no model can be kept, since {names} would be fitted to other days than its own; {TRAINS}"
+        )
+        return None
     wanted = question.wanted(retrain.every_days)
     choice = _earlier_choice(question)
     if choice is None:
@@ -185,6 +191,7 @@ def model_metadata(
     age = question.wanted(1).age(kept) if kept else 0
     return {
         "recipe_sha256": question.recipe.sha256,
+        "model_kept": kept is not None,
         "model_trained_by": model.trained_by if model else None,
         "model_trained_through": model.document["trained_through"] if model else None,
         "model_age_days": age if model else None,

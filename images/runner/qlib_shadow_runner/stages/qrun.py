@@ -67,7 +67,9 @@ def qrun(context: StageContext) -> Outcome:
     context.folder.update_metadata(**_research_metadata(context, research, resolved), computation=asked)
     metrics = _publish(context, _train_and_export(question, kept, asked))
     metadata = context.folder.metadata
-    message = headline(metrics) + reuse_sentence(metadata) + report_sentence(metadata)
+    message = (
+        headline(metrics) + kept_sentence(metadata) + reuse_sentence(metadata) + report_sentence(metadata)
+    )
     return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
 
 
@@ -189,6 +191,14 @@ def reuse_sentence(metadata: Mapping[str, object]) -> str:
     if source:
         return f" · taken over from the run {source}"
     return f" · same signals as the run {identical_run}" if identical_run else ""
+
+
+def kept_sentence(metadata: Mapping[str, object]) -> str:
+    """Return the note about a kept model for the end of the result's message."""
+    source, age = metadata.get("model_trained_by"), metadata.get("model_age_days")
+    if not metadata.get("model_kept"):
+        return ""
+    return f" · with the model of the run {source}, {age} trading day{'' if age == 1 else 's'} old"
 
 
 def _export(
