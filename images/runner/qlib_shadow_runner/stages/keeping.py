@@ -145,6 +145,14 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
     return kept
 
 
+def give_up_model(question: ModelQuestion, kept: ModelFolder) -> None:
+    """Let the next attempt train: with the kept model, this one has failed for no reason that would pass."""
+    print_error(
+        f"warning: with the model of the run {kept.trained_by} this attempt failed; the next one trains"
+    )
+    _write_choice(question.context, {"recipe_sha256": question.recipe.sha256, "from": None})
+
+
 def leave_model(
     question: ModelQuestion, computation: str, identical_run: IdenticalRun | None
 ) -> ModelFolder | None:

@@ -90,7 +90,18 @@ def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: 
             )
             discard_training(context, recorded)
             recorded = None
-    return _export(question, kept, recorded or train(context, asked, kept), asked)
+    return _export(question, kept, recorded or _train(question, kept, asked), asked)
+
+
+def _train(question: ModelQuestion, kept: ModelFolder | None, asked: str) -> MlflowRun:
+    from qlib_shadow_runner.stages.keeping import give_up_model  # noqa: PLC0415
+
+    try:
+        return train(question.context, asked, kept)
+    except StageError as error:
+        if kept is not None and error.reason is Reason.TRAINING_FAILED:
+            give_up_model(question, kept)
+        raise
 
 
 def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:

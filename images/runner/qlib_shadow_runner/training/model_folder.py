@@ -16,9 +16,9 @@ from qlib_shadow_runner.contract import MODEL
 from qlib_shadow_runner.errors import DamagedFileError
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import sync_folder, write_atomically
-from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, sha256_of
+from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, sha256_of_stream
 from qlib_shadow_runner.storage.removal import discard
-from qlib_shadow_runner.storage.untrusted import LISTING, FileKind, copy_file, read_object
+from qlib_shadow_runner.storage.untrusted import LISTING, FileKind, copy_file, open_file, read_object
 from qlib_shadow_runner.training.trained import Unusable
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class ModelFolder:
 
     def listed(self) -> dict[str, str]:
         """Return the hash of each file of the folder, by its path in the run folder."""
-        own = {MODEL_DOCUMENT: sha256_of(self.folder / MODEL_DOCUMENT)}
+        with open_file(self.folder, MODEL_DOCUMENT, LISTING) as stream:
+            own = {MODEL_DOCUMENT: sha256_of_stream(stream)}
         return {f"{MODEL}/{name}": digest for name, digest in (self.files | own).items()}
 
 
@@ -134,9 +135,51 @@ def _form_fault(document: Mapping[str, Any]) -> str | None:
     flat = isinstance(files, dict) and files and all("/" not in name for name in files)
     if not flat or MODEL_DOCUMENT in files or not isinstance(details, dict):
         return f"{MODEL}/{MODEL_DOCUMENT} lists no models"
+    if not DETAILS.get(str(document.get("class")), _is_nothing)(details, len(files)):
+        return f"{MODEL}/{MODEL_DOCUMENT} lacks the details of a {document.get('class')}"
     missing = [key for key in TEXTS if not isinstance(document.get(key), str)]
     missing += [key for key in DAYS if not _is_day(document.get(key))]
     return f"{MODEL}/{MODEL_DOCUMENT} lacks {', '.join(missing)}" if missing else None
+
+
+def _is_nothing(_details: Mapping[str, Any], _models: int) -> bool:
+    """Return that there is no such class."""
+    return False
+
+
+def _is_boosted(details: Mapping[str, Any], models: int) -> bool:
+    """Say whether these are the details of LGBModel, with the curves that are logged again."""
+    curves = details.get("evaluations")
+    return (
+        models == 1
+        and isinstance(details.get("best_iteration"), int)
+        and isinstance(details.get("best_score"), dict)
+        and isinstance(curves, dict)
+        and all(isinstance(of_segment, dict) for of_segment in curves.values())
+        and all(_are_numbers(one) for of_segment in curves.values() for one in of_segment.values())
+    )
+
+
+def _is_ensemble(details: Mapping[str, Any], models: int) -> bool:
+    """Say whether these are the details of DEnsembleModel: rounds and features of each sub-model."""
+    best, features = details.get("best_iterations"), details.get("features")
+    return (
+        _are_numbers(best)
+        and isinstance(features, list)
+        and all(isinstance(one, list) for one in features)
+        and len(best) == len(features) == models  # type: ignore[arg-type]
+    )
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(one, int | float) for one in values)
+
+
+DETAILS: Final[Mapping[str, Callable[[Mapping[str, Any], int], bool]]] = {
+    "LGBModel": _is_boosted,
+    "DEnsembleModel": _is_ensemble,
+}
+"""What each class restores besides the texts."""
 
 
 def _is_day(value: object) -> bool:

@@ -62,7 +62,7 @@ def left(runs: Path, run_id: str, **changes: Any) -> ModelFolder:
         "dataset": "us@3f9c",
         "dataset_fingerprint": "f" * 64,
         "made_with": MADE_WITH,
-        "details": {"best_iteration": 3},
+        "details": {"best_iteration": 3, "best_score": {}, "evaluations": {"train": {"l2": [0.9, 0.8]}}},
         **changes,
     }
     model = write_model(folder, texts, facts, runs.parent / "draft")
@@ -165,6 +165,13 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "outside": (_document(lambda one: one.update(files={"../../x": "0" * 64})), "lists no models"),
     "itself": (_document(lambda one: one.update(files={"MODEL.json": "0" * 64})), "lists no models"),
     "details": (_document(lambda one: one.pop("details")), "lists no models"),
+    "rounds": (
+        _document(lambda one: one["details"].pop("best_iteration")),
+        "lacks the details of a LGBModel",
+    ),
+    "curves": (_document(lambda one: one["details"].update(evaluations={"train": [1]})), "lacks the details"),
+    "class": (_document(lambda one: one.update({"class": "DEnsembleModel"})), "details of a DEnsembleModel"),
+    "other class": (_document(lambda one: one.update({"class": "SVM"})), "lacks the details of a SVM"),
     "day": (_document(lambda one: one.update(data_end="yesterday")), "lacks data_end"),
     "no author": (_document(lambda one: one.pop("trained_by")), "lacks trained_by"),
     "recipe": (_document(lambda one: one.update(recipe_sha256="7" * 64)), "it has no model of this recipe"),

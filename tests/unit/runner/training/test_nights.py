@@ -7,9 +7,12 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+import lightgbm
+import numpy as np
 import pytest
 
 from local_stages import LocalVolume
+from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import ModelPoint
 from qlib_shadow_runner.storage.listed_files import hash_files, sha256_of
 from qlib_shadow_runner.workflow.parsed import parse
@@ -146,10 +149,10 @@ def test_killed_when_its_model_is_left_a_night_leaves_it_again(volume: LocalVolu
     assert volume.faults("night-2") == []
 
 
-def test_a_forged_model_is_named_and_the_run_trains(volume: LocalVolume):
-    """Its hashes fit, but LightGBM cannot read it: what another run leaves is input."""
+def forge(volume: LocalVolume, text: str) -> None:
+    """Exchange the first night's model, with hashes that fit."""
     folder = volume.folder("night-1")
-    (folder / "model/model.txt").write_text("tree\nversion=v4\n")
+    (folder / "model/model.txt").write_text(text)
     digest = sha256_of(folder / "model/model.txt")
     document = json.loads((folder / "model/MODEL.json").read_text()) | {"files": {"model.txt": digest}}
     (folder / "model/MODEL.json").write_text(json.dumps(document))
@@ -157,6 +160,25 @@ def test_a_forged_model_is_named_and_the_run_trains(volume: LocalVolume):
     listed = sha256_of(folder / "model/MODEL.json")
     metadata["outputs"] |= {"model/model.txt": digest, "model/MODEL.json": listed}
     (folder / "RUN_METADATA.json").write_text(json.dumps(metadata))
+
+
+def test_a_model_that_predicts_from_other_features_is_given_up(volume: LocalVolume):
+    """Nothing says so before it predicts; the next attempt trains."""
+    data = lightgbm.Dataset(np.arange(200.0).reshape(100, 2), np.arange(100.0))
+    forge(volume, lightgbm.train({"verbosity": -1}, data, 2).model_to_string())
+    failed = volume.stage("qrun", "night-2")
+    assert volume.result("night-2")["reason"] == Reason.TRAINING_FAILED
+    assert (
+        "warning: with the model of the run night-1 this attempt failed; the next one trains" in failed.stderr
+    )
+    assert volume.stage("qrun", "night-2").returncode == 0
+    assert volume.metadata("night-2")["model_trained_by"] == "night-2"
+    assert volume.faults("night-2") == []
+
+
+def test_a_forged_model_is_named_and_the_run_trains(volume: LocalVolume):
+    """Its hashes fit, but LightGBM cannot read it: what another run leaves is input."""
+    forge(volume, "tree\nversion=v4\n")
     done = volume.stage("qrun", "night-2")
     assert done.returncode == 0, done.stderr
     assert "warning: the model of the run night-1 cannot be kept: LightGBM cannot read it:" in done.stderr
