@@ -32,7 +32,7 @@ def check_agreement(workflow: Workflow, filled: Filled, spec: RunSpec, plan: Res
     _check_values(workflow, filled.parameters)
     _check_handler(workflow.handler["kwargs"], plan.days.segments)
     _check_threads(workflow.model["kwargs"], filled.parameters["num_threads"])
-    _check_used(spec, filled)
+    check_used(spec, filled)
     _check_engine(workflow, spec, filled.template)
 
 
@@ -95,7 +95,8 @@ def _check_threads(model: Mapping[str, Any], threads: int) -> None:
         )
 
 
-def _check_used(spec: RunSpec, filled: Filled) -> None:
+def check_used(spec: RunSpec, filled: Filled) -> None:
+    """Refuse a parameter that the manifest sets and the template does not use."""
     for parameter, where in _asked(spec.workflow):
         if parameter not in filled.used:
             refuse(
