@@ -230,8 +230,7 @@ def _log_change(run: Run, decision: Decision, changed: list[str]) -> None:
     if holder and holder.reason and holder.message:
         fields["reason"] = str(holder.reason)
         text = f"{text}: {holder.reason}: {holder.message}"
-    level = logging.WARNING if status.is_true(ConditionType.FAILED) else logging.INFO
-    logger.log(level, "%s", text, extra=fields)
+    logger.info("%s", text, extra=fields)  # no warning: a run that fails is no trouble of the operator
 
 
 def _done(action: Action) -> str:

@@ -6,6 +6,7 @@ failure.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -139,9 +140,12 @@ def timed_out(seconds: int, detail: str) -> str:
 
 def quota_exceeded(stage: Stage, namespace: str, detail: str) -> str:
     """A ResourceQuota leaves no room."""
+    # A quota on the number of objects leaves no more room to a smaller one.
+    counted = re.search(r"requested: (?![^:]*(cpu|memory|storage|/gpu))", detail)
+    remedy = "Delete" if counted else f"Change stages.{stage}.resources, delete"
     return (
         f'a ResourceQuota of namespace "{namespace}" leaves no room: {_as_clause(detail)}. '
-        f"Change stages.{stage}.resources, delete what is no longer needed, or raise the quota"
+        f"{remedy} what is no longer needed, or raise the quota"
     )
 
 

@@ -111,7 +111,8 @@ def job_is_failed(view: StageView) -> CheckResult | None:
         return failed(view, _deadline_cause(view, stuck), log=has_begun)
     if view.last_ended_pod is None:
         return wait_for_pod_update(view, job) or failure_cause_is_missing(view, job)
-    return failed(view, why_failed(view.last_ended_pod, view.run, view.stage))
+    cause = why_failed(view.last_ended_pod, view.run, view.stage)
+    return failed(view, cause, log=cause.reason != OperatorReason.CONTAINER_CANNOT_START)
 
 
 def _deadline_cause(view: StageView, stuck: str | None) -> Cause:

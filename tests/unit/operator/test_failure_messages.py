@@ -70,6 +70,21 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             "1, limited: 1. Change stages.download.resources, delete what is no longer needed, or raise the quota"
         ),
     ),
+    "quota of a number": (
+        a_run()
+        .seen()
+        .rejected(
+            Stage.DOWNLOAD,
+            "exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=1, limited: count/jobs.batch=1",
+        )
+        .seen(),
+        31,
+        (
+            'not started after 1800 s: a ResourceQuota of namespace "research" leaves no room: exceeded quota: q, '
+            "requested: count/jobs.batch=1, used: count/jobs.batch=1, limited: count/jobs.batch=1. "
+            "Delete what is no longer needed, or raise the quota"
+        ),
+    ),
     "result missing": (
         begun.job(Stage.DOWNLOAD, is_complete=True, ended_at=NOW)
         .report(Stage.DOWNLOAD, is_failed=True, ended_at=NOW)
@@ -176,7 +191,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         (
             "stage download was killed before it began: its memory limit of 4Mi is too small to start a process. Raise "
             "stages.download.resources.limits.memory, or leave stages.download.resources out for the operator's "
-            f"default. {LOG}"
+            "default"
         ),
     ),
     "a limit too small for a sandbox": (
@@ -200,7 +215,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         1,
         (
             'the container cannot be started: exec: "qlib-shadow": executable file not found in $PATH. Set spec.image '
-            f"to a qlib-runner that is made for the node's processor. {LOG}"
+            "to a qlib-runner that is made for the node's processor"
         ),
     ),
     "container config": (

@@ -42,7 +42,7 @@ def test_log_line_of_a_failed_run_has_reason_and_sentence(caplog: pytest.LogCapt
         world.look()
     first, failed = caplog.records
     assert first.message == "stage_has_no_job: Pending"
-    assert (failed.levelname, failed.__dict__["reason"]) == ("WARNING", "JobRejected")
+    assert (failed.levelname, failed.__dict__["reason"]) == ("INFO", "JobRejected")
     assert failed.message == (
         "stage_has_failed: Failed: JobRejected: the API server refuses the Job of stage download: "
         "the chart's runner.stages.download.retries: x. Correct the chart's runner.stages.download.retries"
