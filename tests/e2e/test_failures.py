@@ -301,7 +301,11 @@ def test_pods_refused_by_a_quota_are_explained_and_created_later(patient: Patien
     full = patient.full
     waiting = full.wait_for_stage("waits", "download", reason="QuotaExceeded")
     assert waiting["state"] == "Waiting"
-    for words in ("exceeded quota: no-room", full.namespace, "stages.download.resources", "raise the quota"):
+    for words in (
+        "exceeded quota: no-room",
+        full.namespace,
+        "Delete what is no longer needed, or raise the quota",
+    ):
         assert words in waiting["message"]
     assert "waits: QuotaExceeded" in full.told("waits", "StageWaiting")
     full.kubectl("delete", "resourcequota", "no-room")

@@ -35,7 +35,8 @@ START_REASONS: Final = frozenset(
 MOUNT_REASONS: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
 """Reasons of Events about a pod's volumes."""
 NO_MEMORY: Final = re.compile(
-    r"container that has stopped|OOM-killed|memory limit too low|minimum allowed memory"
+    r"container that has stopped|cannot start a stopped process|OOM-killed|memory limit too low"
+    r"|minimum allowed memory"
     r"|memory\.(max|limit_in_bytes)"
 )
 """What container runtimes say where the memory limit does not suffice to start a process."""

@@ -194,6 +194,20 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             "default"
         ),
     ),
+    "a limit too small to start, by another runtime": (
+        begun.failed(
+            Stage.DOWNLOAD,
+            128,
+            "failed to create containerd task: cannot start a stopped process: unknown",
+            kill="StartError",
+        ).pod_is(Stage.DOWNLOAD, memory_limit="4Mi"),
+        1,
+        (
+            "stage download was killed before it began: its memory limit of 4Mi is too small to start a process. Raise "
+            "stages.download.resources.limits.memory, or leave stages.download.resources out for the operator's "
+            "default"
+        ),
+    ),
     "a limit too small for a sandbox": (
         begun.pod(Stage.DOWNLOAD, memory_limit="4Mi").answered(
             FindStartupWarning("pod-1"),
