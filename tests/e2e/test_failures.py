@@ -6,6 +6,7 @@ The tests assert what the user reads in `kubectl describe qsr`. The runs of the 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -461,6 +462,25 @@ def test_queue_of_a_started_run_is_frozen(patient: Patient):
     patient.shop.wait("no-dataset", "Failed")
     with pytest.raises(Exception, match="the run has started"):
         patient.shop.change("no-dataset", queueName="other")
+
+
+def test_every_write_names_the_operator(patient: Patient):
+    """In the managed fields of runs, Jobs and Events."""
+    patient.shop.wait("no-dataset", "Failed")
+    kinds = "qsr,jobs,events.events.k8s.io"
+    listed = json.loads(patient.shop.kubectl("get", kinds, "-o", "json", "--show-managed-fields"))
+    by = {
+        kind: {
+            field["manager"]
+            for one in listed["items"]
+            if one["kind"] == kind
+            for field in one["metadata"]["managedFields"]
+        }
+        for kind in ("QlibShadowRun", "Job", "Event")
+    }
+    for managers in by.values():
+        assert "qlib-shadow-operator" in managers
+        assert "OpenAPI-Generator" not in managers
 
 
 def test_operator_had_all_needed_rights(patient: Patient):
