@@ -225,7 +225,7 @@ def report_failure(
         print_json({**result, "exitCode": code, "folder": str(folder)})
     else:
         print_error(f"{result['reason']}: {result['message']}")
-        if log.exists() and result["reason"] != Reason.RUN_FOLDER_TAKEN:  # it would be another run's
+        if log.exists():
             print_error(f"  log: {_short_path(log)}")
     return code
 
