@@ -163,12 +163,10 @@ def _is_boosted(details: Mapping[str, Any], models: int) -> bool:
 def _is_ensemble(details: Mapping[str, Any], models: int) -> bool:
     """Say whether these are the details of DEnsembleModel: rounds and features of each sub-model."""
     best, features = details.get("best_iterations"), details.get("features")
-    return (
-        _are_numbers(best)
-        and isinstance(features, list)
-        and all(isinstance(one, list) for one in features)
-        and len(best) == len(features) == models  # type: ignore[arg-type]
-    )
+    if not isinstance(best, list) or not isinstance(features, list):
+        return False
+    each = _are_numbers(best) and all(isinstance(one, list) for one in features)
+    return each and len(best) == len(features) == models
 
 
 def _are_numbers(values: object) -> bool:
