@@ -190,8 +190,16 @@ ENDED: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "Raise `stages.<stage>.activeDeadlineSeconds`, or give the stage more CPU.",
     ),
     OperatorReason.EVICTED: (
-        "The cluster removed the pod: eviction, preemption, a lost node. Not counted.",
+        "The cluster removed the pod: pressure on its node, preemption, a taint, a drain, a lost node. Not counted.",
         "Nothing: another attempt is made.",
+    ),
+    OperatorReason.OUT_OF_SCRATCH: (
+        "The pod used more local storage than its own limit, so its node ended it. Counted as a failed attempt.",
+        "Raise `stages.<stage>.scratch`, or the limit of `ephemeral-storage` that the message names.",
+    ),
+    OperatorReason.NODE_REFUSED: (
+        "The scheduler gave the pod to a node that did not take it. Counted as a failed attempt.",
+        "The message quotes the kubelet; look at the node.",
     ),
     OperatorReason.CONTAINER_FAILED: (
         "The process failed and left no result; the message quotes the end of its log.",

@@ -135,6 +135,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         is_failing="FailureTarget" in true,
         failure_reason=failure.get("reason", ""),
         failure_message=failure.get("message", ""),
+        retries=spec.get("backoffLimit"),
         deleting="deletionTimestamp" in meta,
     )
 

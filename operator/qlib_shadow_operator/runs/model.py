@@ -175,7 +175,8 @@ class Job:
     """Whether it will fail once its pods have ended; it creates no more pods."""
     failure_reason: str = ""
     failure_message: str = ""
-    active_deadline_seconds: int | None = None
+    retries: int | None = None
+    """How many failed pods it counts before it fails: its backoffLimit."""
     deleting: bool = False
 
     @property

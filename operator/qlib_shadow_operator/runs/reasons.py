@@ -6,10 +6,13 @@ A message names the cause, the place and the remedy. No other module of the oper
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import STDERR_FILE, Stage, deadlines, escapes
 from qlib_shadow_runner.contract.deadlines import more_time, past_deadline
+
+if TYPE_CHECKING:
+    from qlib_shadow_operator.runs.evictions import Outgrown
 
 
 class OperatorReason(StrEnum):
@@ -32,6 +35,8 @@ class OperatorReason(StrEnum):
     # a stage that ended without a result
     DEADLINE_EXCEEDED = deadlines.DEADLINE_EXCEEDED
     EVICTED = "Evicted"
+    OUT_OF_SCRATCH = "OutOfScratch"
+    NODE_REFUSED = "NodeRefused"
     CONTAINER_FAILED = "ContainerFailed"
     JOB_FAILED = "JobFailed"
     JOB_DELETED = "JobDeleted"
@@ -269,7 +274,21 @@ def interrupted() -> str:
 
 def evicted(detail: str) -> str:
     """The node or the cluster evicted the pod."""
-    return f"the cluster removed the pod: {_as_clause(detail) or 'its node ran short of a resource'}"
+    return f"the cluster removed the pod: {_as_clause(detail)}"
+
+
+def out_of_scratch(stage: Stage, storage: Outgrown, detail: str) -> str:
+    """The kubelet evicted the pod because it outgrew its own storage."""
+    limit = f"its limit of {storage.limit}" if storage.limit else f"its limit ({_as_clause(detail) or 'unknown'})"
+    return (
+        f"stage {stage} used more {storage.what} than {limit}, so its node ended it. "
+        f"Raise {storage.field}, or use fewer instruments or a shorter history"
+    )
+
+
+def node_refused(detail: str) -> str:
+    """The node did not take the pod that the scheduler gave it."""
+    return f"the node refused the pod before it started: {_as_clause(detail)}"
 
 
 def container_failed(exit_code: int, tail: str) -> str:
@@ -302,7 +321,8 @@ def result_malformed(stage: Stage, detail: str) -> str:
 def attempt_vanished(attempt: int) -> str:
     """An attempt's pod is gone without a trace; another attempt is made."""
     return (
-        f"attempt {attempt}; the pod of the one before is gone: it was deleted, or its node is lost. "
+        f"attempt {attempt}; the pod of the one before is gone: it was deleted, evicted or preempted, or its node is "
+        "lost. "
         "That does not count as a retry"
     )
 

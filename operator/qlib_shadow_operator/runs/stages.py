@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed, why_no_pod, why_starting, why_waiting
+from qlib_shadow_operator.runs.evictions import is_ignored_by_its_job
 from qlib_shadow_operator.runs.names import StageState
 from qlib_shadow_operator.runs.outcomes import (
     failure_cause_is_missing,
@@ -27,6 +28,7 @@ from qlib_shadow_operator.runs.stage_view import (
     StartupCheck,
     check_startup,
     failed,
+    latest_pod,
     next_status,
     retry_cause,
     since,
@@ -144,6 +146,20 @@ def _stuck_pod_cause(view: StageView) -> Cause:
     assert pod is not None
     text = reasons.pod_does_not_end(pod.name, pod.node, view.run.namespace)
     return Cause(OperatorReason.POD_DOES_NOT_END, text)
+
+
+def storage_is_outgrown_again(view: StageView) -> CheckResult | None:
+    """The pods outgrew their own storage more often than the stage is retried; the stage fails.
+
+    The Job itself ignores such a pod if it ended with the exit code of a deleted one.
+    """
+    job = view.job
+    ignored = tuple(pod for pod in view.pods if is_ignored_by_its_job(pod, view.stage))
+    if job is None or job.retries is None or not ignored or job.failed + len(ignored) <= job.retries:
+        return None
+    last = latest_pod(ignored)
+    assert last is not None
+    return failed(view, why_failed(last, view.run, view.stage))
 
 
 def attempt_has_vanished(view: StageView) -> CheckResult | None:
@@ -277,6 +293,7 @@ CHECKS: Final[tuple[Callable[[StageView], CheckResult | None], ...]] = (
     result_is_missing,
     job_is_failed,
     job_is_failing,
+    storage_is_outgrown_again,
     job_is_suspended,
     attempt_has_vanished,
     pod_does_not_end,

@@ -52,6 +52,11 @@ pinned = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}})
 NOT_THERE = result(QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d of the dataset")
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
 
+OUTGROWN = 'Usage of EmptyDir volume "work" exceeds the limit "1Gi". '
+outgrown = (
+    begun.job(DOWNLOAD, active=1, retries=1).attempt_failed(DOWNLOAD, 143).pod_is(DOWNLOAD, reason="Evicted", message=OUTGROWN)
+)
+
 CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a new run starts with the download": (
         a_run(), 0, Expected("stage_has_no_job", "Pending", ("CreateJob",)),
@@ -307,8 +312,35 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.failed(DOWNLOAD, 143), 1, Expected("stage_has_failed", "Failed", (), "Interrupted"),
     ),
     "an evicted pod says so": (
-        begun.pod(DOWNLOAD, phase="Failed", reason="Evicted", message="low on memory").job_failed(DOWNLOAD, "x"), 1,
+        begun.pod(DOWNLOAD, phase="Failed", disruption="TerminationByKubelet", reason="Evicted", message="low on memory").job_failed(DOWNLOAD, "x"), 1,
         Expected("stage_has_failed", "Failed", (), "Evicted"),
+    ),
+    "a pod that outgrew its own storage says so, not that the cluster took it away": (
+        begun.failed(DOWNLOAD, 137).pod_is(DOWNLOAD, reason="Evicted", message=OUTGROWN), 1,
+        Expected("stage_has_failed", "Failed", (), "OutOfScratch"),
+    ),
+    "pods that outgrew their storage fail the stage after its retries, although the Job ignores them": (
+        outgrown.attempt_failed(DOWNLOAD, 143, name="pod-2").pod_is(DOWNLOAD, reason="Evicted", message=OUTGROWN), 1,
+        Expected("stage_has_failed", "Failed", ("DeleteJob",), "OutOfScratch"),
+    ),
+    "a pod that outgrew its storage is tried again": (
+        outgrown.running(DOWNLOAD, "pod-2"), 1, Expected("stage_is_in_progress", "Running", (), "Retrying"),
+    ),
+    "evictions by the cluster are tried again, however many they are": (
+        outgrown.attempt_failed(DOWNLOAD, 143, name="pod-2").pod_is(DOWNLOAD, disruption="EvictionByEvictionAPI: drained")
+        .running(DOWNLOAD, "pod-3"), 1, Expected("stage_is_in_progress", "Running", (), "Retrying"),
+    ),
+    "a pod that its node refused was not removed by the cluster": (
+        begun.pod(DOWNLOAD, phase="Failed", reason="OutOfmemory", message="Pod was rejected: no memory").job_failed(DOWNLOAD, "x"), 1,
+        Expected("stage_has_failed", "Failed", (), "NodeRefused"),
+    ),
+    "a pod that a node under pressure refused did not outgrow its storage": (
+        begun.pod(DOWNLOAD, phase="Failed", reason="Evicted", message="Pod was rejected: The node had condition: [DiskPressure]. ")
+        .job_failed(DOWNLOAD, "x"), 1, Expected("stage_has_failed", "Failed", (), "NodeRefused"),
+    ),
+    "a pod that was deleted before it started was interrupted": (
+        begun.pod(DOWNLOAD, phase="Failed").job_failed(DOWNLOAD, "x"), 1,
+        Expected("stage_has_failed", "Failed", (), "Interrupted"),
     ),
     "a passed deadline is distinguished from other failures": (
         begun.attempt_failed(DOWNLOAD, 143).job_failed(DOWNLOAD, "DeadlineExceeded"), 1,

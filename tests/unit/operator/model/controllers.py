@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 FIRST_BACKOFF = 10
+LONGEST_BACKOFF = 600
 OVER = ("Complete", "Failed")
 
 
@@ -56,6 +57,8 @@ class JobController:
     """Whether no pod can be created, for example because of a quota."""
     wake_at: dict[str, int] = field(default_factory=dict)
     """By Job uid: when the next pod may be created."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """By Job uid: how many pods have failed, those that a rule ignores included: the wait grows with them."""
     pods_made: int = 0
 
     def sync(self, job: Document) -> None:
@@ -91,16 +94,18 @@ class JobController:
             totals["failed"] += action in {"Count", "FailJob"}
             doomed = doomed or (action == "FailJob")
             self._release(pod)
-            self._back_off(job, totals["failed"])
+            if action != "Done":
+                self._back_off(job)
         job = self._set(job, **totals)
         return self._mark(job, "FailureTarget", "PodFailurePolicy") if doomed else job
 
     def _action(self, job: Document, pod: Document) -> str:
         return action_of(job["spec"].get("podFailurePolicy", {}), pod)
 
-    def _back_off(self, job: Document, failures: int) -> None:
-        wait = FIRST_BACKOFF * 2 ** (failures - 1) if failures else 0
-        self.wake_at[job["metadata"]["uid"]] = self.clock.now + wait
+    def _back_off(self, job: Document) -> None:
+        uid = job["metadata"]["uid"]
+        failures = self.failures[uid] = self.failures.get(uid, 0) + 1
+        self.wake_at[uid] = self.clock.now + min(FIRST_BACKOFF * 2 ** (failures - 1), LONGEST_BACKOFF)
 
     def _verdict(self, job: Document) -> tuple[str, str] | None:
         status, spec = job.get("status", {}), job["spec"]
