@@ -165,8 +165,12 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "The API server refuses the Job; if the refusal is permanent, the run fails at once.",
         "Correct what the message quotes.",
     ),
+    OperatorReason.BACK_OFF: (
+        "An attempt has ended, and the Job controller waits before the next one: 10 s, twice as long after each, at most 10 minutes.",
+        "Nothing: the message says when it is expected. The start timeout counts from then.",
+    ),
     OperatorReason.NO_POD: (
-        "The Job has no pod, for no known cause.",
+        "The Job has no pod, for no known cause: the Job controller does not wait, and no Event tells of a refusal.",
         "`kubectl describe job`; check whether the Job controller works.",
     ),
     OperatorReason.START_TIMED_OUT: (

@@ -69,7 +69,7 @@ TOO_SMALL = {
 
 @pytest.fixture(scope="module")
 def botched(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return an image that succeeds without a result or with a malformed one, or that uses too much storage."""
+    """Return an image that succeeds without a result or with a wrong one, or that uses too much storage."""
     folder, version = tmp_path_factory.mktemp("botched"), images.runner.reference.rpartition(":")[2]
     reference = f"localhost/qlib-botched:{version}"
     (folder / "botched.sh").write_text(SCRIPT)

@@ -166,6 +166,7 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
         waiting_message=waiting.get("message", ""),
         running_since=read_time(running.get("startedAt")),
         termination=_termination(state.get("terminated")),
+        not_ready_since=_not_ready_since(status),
         image=container.get("image", ""),
         image_id=seen.get("imageID", ""),
         memory_limit=((container.get("resources") or {}).get("limits") or {}).get("memory"),
@@ -209,6 +210,11 @@ def _unschedulable(status: Mapping[str, Any]) -> str:
     found = _pod_condition(status, "PodScheduled")
     is_stuck = found.get("status") == "False" and found.get("reason") == "Unschedulable"
     return found.get("message", "no reason given") if is_stuck else ""
+
+
+def _not_ready_since(status: Mapping[str, Any]) -> datetime | None:
+    found = _pod_condition(status, "Ready")
+    return read_time(found.get("lastTransitionTime")) if found.get("status") == "False" else None
 
 
 def _termination(raw: Mapping[str, Any] | None) -> Termination | None:

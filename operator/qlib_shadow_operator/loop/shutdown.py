@@ -1,7 +1,7 @@
 """Ends the process: in order at the first signal, at once at the second, after ten seconds at the latest.
 
-Where one of kopf's tasks fails, for example the watch of a CRD that was deleted, the process ends, too: kopf would
-wait for its other watches, and kill the process by a signal that process 1 of a container never gets.
+Where one of kopf's tasks fails, for example the watch of a CRD that was deleted, the process ends, too: kopf
+would wait for its other watches, and kill the process by a signal that process 1 of a container never gets.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.runs import reasons
+from qlib_shadow_operator.runs import pod_sentences, reasons
 from qlib_shadow_operator.runs.evictions import EVICTED, outgrown
 from qlib_shadow_operator.runs.reasons import OperatorReason, ReasonText
 from qlib_shadow_operator.runs.stage_result import MalformedResultError, StageResult, parse_result
@@ -119,7 +119,7 @@ def why_failed(pod: Pod, run: Run, stage: Stage) -> Cause:
     if result and not result.succeeded and result.reason != Reason.INTERRUPTED:
         return Cause(result.reason, result.message)
     if storage := outgrown(pod, stage):
-        return Cause(OperatorReason.OUT_OF_SCRATCH, reasons.out_of_scratch(stage, storage, pod.message))
+        return Cause(OperatorReason.OUT_OF_SCRATCH, pod_sentences.out_of_scratch(stage, storage, pod.message))
     if pod.disruption or (pod.reason == EVICTED and end):
         return Cause(OperatorReason.EVICTED, reasons.evicted(pod.message or pod.disruption))
     if end is None:
@@ -133,7 +133,7 @@ def _why_never_started(pod: Pod) -> Cause:
     """Return why a pod failed whose container never ran: its node refused it, or it was deleted before."""
     detail = pod.message or pod.reason
     if detail:
-        return Cause(OperatorReason.NODE_REFUSED, reasons.node_refused(detail))
+        return Cause(OperatorReason.NODE_REFUSED, pod_sentences.node_refused(detail))
     return Cause(Reason.INTERRUPTED, reasons.interrupted())
 
 

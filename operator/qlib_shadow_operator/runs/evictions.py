@@ -1,7 +1,7 @@
-"""Whose doing the end of a pod is that the kubelet failed: the cluster's, the pod's own, or its node's refusal.
+"""Tells pods that outgrew their own local storage from those that the cluster removed.
 
-Kubernetes marks every disruption by the cluster with the condition DisruptionTarget: pressure on the node, preemption,
-taints, drains. The kubelet evicts a pod that outgrew its own local storage without that condition.
+Kubernetes marks every disruption by the cluster with the condition DisruptionTarget: pressure on the node,
+preemption, taints, drains. The kubelet evicts a pod that outgrew its own storage without that condition.
 """
 
 from __future__ import annotations

@@ -1,18 +1,15 @@
 """The operator's own reasons and their sentences; the runner's are passed on unchanged.
 
-A message names the cause, the place and the remedy. No other module of the operator words a failure.
+A message names the cause, the place and the remedy. Only this module and pod_sentences word a failure.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from qlib_shadow_runner.contract import STDERR_FILE, Stage, deadlines, escapes
 from qlib_shadow_runner.contract.deadlines import more_time, past_deadline
-
-if TYPE_CHECKING:
-    from qlib_shadow_operator.runs.evictions import Outgrown
 
 
 class OperatorReason(StrEnum):
@@ -26,6 +23,7 @@ class OperatorReason(StrEnum):
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     CONTAINER_CANNOT_START = "ContainerCannotStart"
     NO_POD = "NoPod"
+    BACK_OFF = "BackOff"
     START_TIMED_OUT = "StartTimedOut"
     JOB_REJECTED = "JobRejected"
     QUOTA_EXCEEDED = "QuotaExceeded"
@@ -153,14 +151,6 @@ def template_missing(name: str, key: str, namespace: str, detail: str) -> str:
     )
 
 
-def no_pod(job: str, namespace: str) -> str:
-    """The Job controller created no pod."""
-    return (
-        f'the Job "{job}" has no pod; a quota or an admission policy may refuse it. '
-        f"See: kubectl describe job -n {namespace} {job}"
-    )
-
-
 def starting_slowly() -> str:
     """The pod has a node, and no Event tells what it waits for."""
     return "the pod has a node but its container does not start; its volume may not be attached"
@@ -277,20 +267,6 @@ def evicted(detail: str) -> str:
     return f"the cluster removed the pod: {_as_clause(detail)}"
 
 
-def out_of_scratch(stage: Stage, storage: Outgrown, detail: str) -> str:
-    """The kubelet evicted the pod because it outgrew its own storage."""
-    limit = f"its limit of {storage.limit}" if storage.limit else f"its limit ({_as_clause(detail) or 'unknown'})"
-    return (
-        f"stage {stage} used more {storage.what} than {limit}, so its node ended it. "
-        f"Raise {storage.field}, or use fewer instruments or a shorter history"
-    )
-
-
-def node_refused(detail: str) -> str:
-    """The node did not take the pod that the scheduler gave it."""
-    return f"the node refused the pod before it started: {_as_clause(detail)}"
-
-
 def container_failed(exit_code: int, tail: str) -> str:
     """The process left no result."""
     return f"exit code {exit_code} without a result" + (f"; the log ends with: {tail}" if tail else "")
@@ -321,9 +297,8 @@ def result_malformed(stage: Stage, detail: str) -> str:
 def attempt_vanished(attempt: int) -> str:
     """An attempt's pod is gone without a trace; another attempt is made."""
     return (
-        f"attempt {attempt}; the pod of the one before is gone: it was deleted, evicted or preempted, or its node is "
-        "lost. "
-        "That does not count as a retry"
+        f"attempt {attempt}; the pod of the one before is gone: it was deleted, evicted or preempted, or its "
+        "node is lost. That does not count as a retry"
     )
 
 

@@ -203,6 +203,21 @@ def waiting_for(view: StageView, cause: Cause, begun: datetime | None = None) ->
     return CheckResult(status, requeue_at=limit)
 
 
+def without_minor_changes(view: StageView, status: StageStatus) -> StageStatus:
+    """Omit a new Job's uid until the next change: most pods start within QUERY_AFTER."""
+    is_new = view.job is not None and view.now < view.job.created_at + view.defaults.query_after
+    return replace(status, job_uid=None) if is_new and view.previous.job_uid is None else status
+
+
+def waiting_on_warning(
+    view: StageView, cause: Cause, startup: StartupCheck, begun: datetime | None = None
+) -> CheckResult:
+    """Return a stage that waits for what a Warning says, until it is time to read the Events again."""
+    found = waiting_for(view, cause, begun)
+    again = min(found.requeue_at, startup.again_at) if found.requeue_at else None
+    return replace(found, requeue_at=again)
+
+
 def start_timed_out(view: StageView, cause: Cause) -> CheckResult:
     """Return the failure of a stage that did not start in time."""
     seconds = int(view.defaults.start_timeout.total_seconds())

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
-from qlib_shadow_operator.runs.causes import Cause, why_failed, why_no_pod, why_starting, why_waiting
+from qlib_shadow_operator.runs.causes import Cause, why_failed, why_starting, why_waiting
 from qlib_shadow_operator.runs.evictions import is_ignored_by_its_job
+from qlib_shadow_operator.runs.missing_pod import pod_is_absent
 from qlib_shadow_operator.runs.names import StageState
 from qlib_shadow_operator.runs.outcomes import (
     failure_cause_is_missing,
@@ -25,16 +26,16 @@ from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.stage_view import (
     CheckResult,
     StageView,
-    StartupCheck,
     check_startup,
     failed,
     latest_pod,
     next_status,
     retry_cause,
-    since,
     start_timed_out,
     wait_for_pod_update,
     waiting_for,
+    waiting_on_warning,
+    without_minor_changes,
 )
 
 if TYPE_CHECKING:
@@ -42,11 +43,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from qlib_shadow_operator.runs.defaults import Defaults
-    from qlib_shadow_operator.runs.model import Job, Observed, Pod, Run, StageStatus
+    from qlib_shadow_operator.runs.model import Observed, Run
     from qlib_shadow_runner.contract import Stage
 
-REFUSALS: Final = frozenset({OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED})
-"""Reasons why a Job has no pod."""
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 """The Job controller's reason for a passed deadline."""
 RECREATIONS_MAX: Final = 1
@@ -117,7 +116,8 @@ def job_is_failed(view: StageView) -> CheckResult | None:
 
 def _deadline_cause(view: StageView, stuck: str | None) -> Cause:
     seconds = active_deadline_seconds(view.run, view.stage, view.defaults)
-    never_started = view.previous.message if view.previous.state is StageState.WAITING else None
+    waits = view.previous.state is StageState.WAITING and view.previous.reason != OperatorReason.BACK_OFF
+    never_started = view.previous.message if waits else None
     if stuck:
         text = reasons.deadline_exceeded_by_pod(view.stage, seconds, stuck)
     else:
@@ -214,75 +214,15 @@ def pod_is_starting(view: StageView) -> CheckResult | None:
         return None
     startup = check_startup(view, pod.uid, pod.created_at, pod.created_at)
     if startup.warning_event:
-        return _waiting_on_warning(
+        return waiting_on_warning(
             view, why_starting(startup.warning_event, view.claim), startup, pod.created_at
         )
     limit = pod.created_at + view.defaults.start_timeout
     if view.now >= limit:
         cause = Cause(OperatorReason.START_TIMED_OUT, reasons.starting_slowly())
         return replace(start_timed_out(view, cause), queries=startup.queries)
-    status = _without_minor_changes(view, next_status(view, StageState.STARTING, retry_cause(view)))
+    status = without_minor_changes(view, next_status(view, StageState.STARTING, retry_cause(view)))
     return CheckResult(status, requeue_at=min(limit, startup.again_at), queries=startup.queries)
-
-
-def pod_is_absent(view: StageView) -> CheckResult | None:
-    """The Job has no pod now: the Job controller creates one, or is about to fail the Job."""
-    pod, job = view.newest_pod, view.job
-    assert job is not None
-    # Whether the Job controller makes another attempt is not known yet, so the status stays.
-    is_known = pod is not None and not _is_from_earlier_attempt(pod, view)
-    status = view.previous
-    if not is_known:
-        status = _without_minor_changes(view, next_status(view, StageState.STARTING, retry_cause(view)))
-    # The Job's own times are not enough: its pod may have vanished after hours, or it was suspended for days.
-    begun = max(since(view, status), job.started_at or job.created_at)
-    if pod:
-        begun = max(begun, _ended_at(pod, view))
-    startup = _check_missing_pod(view, job, begun)
-    if startup.warning_event:
-        return _waiting_on_warning(view, why_no_pod(startup.warning_event, view.run, view.stage), startup)
-    limit = begun + view.defaults.start_timeout
-    if view.now >= limit:
-        cause = Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, view.run.namespace))
-        return replace(start_timed_out(view, cause), queries=startup.queries)
-    return CheckResult(status, requeue_at=min(limit, startup.again_at), queries=startup.queries)
-
-
-def _without_minor_changes(view: StageView, status: StageStatus) -> StageStatus:
-    """Omit a new Job's uid until the next change: most pods start within QUERY_AFTER."""
-    is_new = view.job is not None and view.now < view.job.created_at + view.defaults.query_after
-    return replace(status, job_uid=None) if is_new and view.previous.job_uid is None else status
-
-
-def _is_from_earlier_attempt(pod: Pod, view: StageView) -> bool:
-    """Whether the status describes a later attempt, whose pod is gone already."""
-    begun = view.previous.last_transition_time
-    return view.previous.state is StageState.RUNNING and begun is not None and _ended_at(pod, view) < begun
-
-
-def _ended_at(pod: Pod, view: StageView) -> datetime:
-    return (pod.termination and pod.termination.finished_at) or view.now
-
-
-def _check_missing_pod(view: StageView, job: Job, begun: datetime) -> StartupCheck:
-    """Give a new Job time to create a pod, but query at once if its pods were refused before."""
-    previous, pod = view.previous, view.newest_pod
-    known = (
-        previous.state is StageState.WAITING and previous.reason in REFUSALS and previous.job_uid == job.uid
-    )
-    if known and previous.last_transition_time:
-        begun = previous.last_transition_time - view.defaults.query_after
-    return check_startup(
-        view, job.uid, begun, _ended_at(pod, view) if pod else job.started_at or job.created_at
-    )
-
-
-def _waiting_on_warning(
-    view: StageView, cause: Cause, startup: StartupCheck, begun: datetime | None = None
-) -> CheckResult:
-    found = waiting_for(view, cause, begun)
-    again = min(found.requeue_at, startup.again_at) if found.requeue_at else None
-    return replace(found, requeue_at=again)
 
 
 CHECKS: Final[tuple[Callable[[StageView], CheckResult | None], ...]] = (

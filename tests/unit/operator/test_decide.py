@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -54,7 +55,15 @@ TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
 
 OUTGROWN = 'Usage of EmptyDir volume "work" exceeds the limit "1Gi". '
 outgrown = (
-    begun.job(DOWNLOAD, active=1, retries=1).attempt_failed(DOWNLOAD, 143).pod_is(DOWNLOAD, reason="Evicted", message=OUTGROWN)
+    begun.job(DOWNLOAD, active=1, retries=1)
+    .attempt_failed(DOWNLOAD, 143)
+    .pod_is(DOWNLOAD, reason="Evicted", message=OUTGROWN)
+)
+impatient = replace(begun, defaults=Defaults(start_timeout=timedelta(seconds=60)))
+worn_out = reduce(
+    lambda scene, n: scene.attempt_failed(DOWNLOAD, 143, name=f"pod-{n}"),
+    range(5),
+    impatient.job(DOWNLOAD, active=0, retries=2),
 )
 
 CASES: dict[str, tuple[Scene, float, Expected]] = {
@@ -329,6 +338,18 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "evictions by the cluster are tried again, however many they are": (
         outgrown.attempt_failed(DOWNLOAD, 143, name="pod-2").pod_is(DOWNLOAD, disruption="EvictionByEvictionAPI: drained")
         .running(DOWNLOAD, "pod-3"), 1, Expected("stage_is_in_progress", "Running", (), "Retrying"),
+    ),
+    "a wait of the Job controller between attempts is no quota": (
+        worn_out, 2, Expected("stage_is_in_progress", "Pending", (), "BackOff"),
+    ),
+    "a wait that is shorter than a pod takes to start is not told": (
+        worn_out, 0.2, Expected("stage_is_in_progress", "Pending"),
+    ),
+    "a quota that refuses the next attempt is told": (
+        worn_out.answered(NO_POD, QUOTA), 4, Expected("stage_is_in_progress", "Pending", (), "QuotaExceeded"),
+    ),
+    "a pod that is still missing long after the Job controller's longest wait fails the run": (
+        worn_out, 12, Expected("stage_has_failed", "Failed", ("DeleteJob",), "NoPod"),
     ),
     "a pod that its node refused was not removed by the cluster": (
         begun.pod(DOWNLOAD, phase="Failed", reason="OutOfmemory", message="Pod was rejected: no memory").job_failed(DOWNLOAD, "x"), 1,

@@ -63,7 +63,11 @@ def test_a_pod_has_no_token_no_root_and_no_privileges(stage: Stage):
 def test_scratch_folders_have_the_size_that_the_stage_names():
     """Else the operator's; each stage has its own."""
     sizes = [
-        {v["name"]: v["emptyDir"]["sizeLimit"] for v in pod(stage, stages=asked)["volumes"] if "emptyDir" in v}
+        {
+            v["name"]: v["emptyDir"]["sizeLimit"]
+            for v in pod(stage, stages=asked)["volumes"]
+            if "emptyDir" in v
+        }
         for stage in Stage
         for asked in [StagesSpec(qrun=StageSpec(scratch="9Gi"))]
     ]

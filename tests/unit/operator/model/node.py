@@ -201,13 +201,11 @@ def result_of(pod: Document) -> str | None:
     end = state_of(pod).get("terminated")
     if end is None:
         return "Evicted"
-    if pod["status"].get("reason") == "Evicted":
-        return "OutOfScratch"
-    code, reason = end["exitCode"], end["reason"]
+    code = end["exitCode"]
     if code == 0:
         return None
-    if reason == "OOMKilled":
-        return "OutOfMemory"
-    if reason == "StartError":
-        return "ContainerCannotStart"
+    reason = pod["status"].get("reason") or end["reason"]
+    by_reason = {"Evicted": "OutOfScratch", "OOMKilled": "OutOfMemory", "StartError": "ContainerCannotStart"}
+    if reason in by_reason:
+        return by_reason[reason]
     return "ContainerFailed" if end["message"] == LONG else REASONS[ExitCode(code)]

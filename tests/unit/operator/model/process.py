@@ -42,6 +42,7 @@ class Process:
     server: ApiServer
     clock: Clock
     line: Endpoints
+    defaults: Defaults = field(default_factory=Defaults)
     heard: dict[str, int] = field(default_factory=dict)
     """How many changes of each kind the watches have delivered."""
     timers: list[Timer] = field(default_factory=list)
@@ -58,7 +59,7 @@ class Process:
         self.cache = ClusterCache()
         self.queue: WorkQueue[Key] = WorkQueue(self._call_later, lambda: 0.0, lambda: float(self.clock.now))
         cluster = Cluster(self.line, self.line, close_connections=lambda: None)
-        self.reconciler = Reconciler(self.cache, cluster, Defaults(), lambda: self.clock.time)
+        self.reconciler = Reconciler(self.cache, cluster, self.defaults, lambda: self.clock.time)
         for kind in KINDS:
             self.heard[kind] = len(self.server.log[kind])
             for document in self.server.objects[kind].values():

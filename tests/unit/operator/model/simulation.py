@@ -14,6 +14,7 @@ from tests.unit.operator.model.invariants import PROMISES, Write
 from tests.unit.operator.model.node import Node, is_lost, state_of
 from tests.unit.operator.model.process import Process
 
+from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.names import FINISHED
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
@@ -36,6 +37,7 @@ class World:
     events: list[Document] = field(default_factory=list)
     fate: str = "exits with 0"
     """How pods end that are not disturbed any more."""
+    defaults: Defaults = field(default_factory=Defaults)
 
     def __post_init__(self) -> None:
         self.facts = Facts(self.clock)
@@ -47,7 +49,7 @@ class World:
 
     def _operator(self) -> Process:
         line = Endpoints(self.server, self._overtake, self._meanwhile, self.events.append, self._refused)
-        return Process(self.server, self.clock, line)
+        return Process(self.server, self.clock, line, self.defaults)
 
     # --- what is checked ----------------------------------------------------------------------------
 
