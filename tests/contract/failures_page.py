@@ -165,6 +165,10 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "The API server refuses the Job; if the refusal is permanent, the run fails at once.",
         "Correct what the message quotes.",
     ),
+    OperatorReason.JOB_NAME_TAKEN: (
+        "A Job of the stage's name exists and is not the run's.",
+        "Delete it, or rename the run.",
+    ),
     OperatorReason.BACK_OFF: (
         "An attempt has ended, and the Job controller waits before the next one: 10 s, twice as long after each, at most 10 minutes.",
         "Nothing: the message says when it is expected. The start timeout counts from then.",

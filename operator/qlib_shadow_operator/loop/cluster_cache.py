@@ -84,7 +84,7 @@ class ClusterCache:
             return key
         entry = parse_object(kind, raw)
         if entry is None:
-            return None
+            return self._lose(kind, raw)
         with self._lock:
             if self._is_newer(kind, entry):
                 self._store(kind, entry)
@@ -101,6 +101,14 @@ class ClusterCache:
             while len(self._deleted) > DELETED_KEPT_MAX:
                 del self._deleted[next(iter(self._deleted))]
         return entry.key
+
+    def _lose(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
+        """Remove an object whose label names no run any more, and return the key of the run that it had."""
+        uid = (raw.get("metadata") or {}).get("uid", "")
+        with self._lock:
+            known = self._objects[kind].get(uid)
+            self._remove(kind, uid)
+        return known.key if known else None
 
     def snapshot(self, kind: str) -> dict[str, CachedObject]:
         """Return all objects of a kind as they are known now."""

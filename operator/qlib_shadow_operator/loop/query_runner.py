@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from qlib_shadow_operator.kube.cluster import ClusterError
+from qlib_shadow_operator.kube.marks import belongs_to
 from qlib_shadow_operator.kube.parse import parse_warning_event
 from qlib_shadow_operator.runs.network import egress_is_closed
 from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob, FindPods, answer_lifetime
@@ -97,9 +98,10 @@ class QueryRunner:
 
     def _find_job(self, run: Run, name: str) -> bool:
         job = self.api.get_job(run.namespace, name)
-        if job is not None:
-            self.cache.put("jobs", job)
-        return job is not None
+        if job is None or not belongs_to(job, run.uid):
+            return False
+        self.cache.put("jobs", job)
+        return True
 
     def _find_pods(self, run: Run, stage: Stage) -> bool:
         for pod in self.api.list_pods(run.namespace, run.uid, stage):

@@ -247,6 +247,8 @@ class Rejection:
     message: str
     permanent: bool = False
     """Whether the same Job will be refused every time."""
+    name_taken: bool = False
+    """Whether a Job of this name exists that is not the run's."""
 
 
 @dataclass(frozen=True, slots=True)

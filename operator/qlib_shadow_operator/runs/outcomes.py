@@ -106,6 +106,8 @@ def why_rejected(view: StageView) -> Cause | None:
     if view.rejection is None:
         return None
     detail = view.rejection.message
+    if view.rejection.name_taken:
+        return Cause(OperatorReason.JOB_NAME_TAKEN, detail)
     rejected = Cause(OperatorReason.JOB_REJECTED, reasons.job_rejected(detail))
     return why_refused(detail, view.run, view.stage) or rejected
 

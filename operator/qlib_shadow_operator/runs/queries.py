@@ -30,7 +30,7 @@ class FindStartupWarning:
 
 @dataclass(frozen=True)
 class FindJob:
-    """Does a Job exist although the cache has none? Answered by True or False."""
+    """Does the run have a Job of this name although the cache has none? Answered by True or False."""
 
     name: str
 

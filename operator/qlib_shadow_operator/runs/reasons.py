@@ -26,6 +26,7 @@ class OperatorReason(StrEnum):
     BACK_OFF = "BackOff"
     START_TIMED_OUT = "StartTimedOut"
     JOB_REJECTED = "JobRejected"
+    JOB_NAME_TAKEN = "JobNameTaken"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REFUSED = "PodRefused"
     # a stage that does not end

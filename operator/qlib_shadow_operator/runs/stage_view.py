@@ -125,6 +125,8 @@ class CheckResult:
     result: StageResult | None = None
     image_id: str | None = None
     requeue_at: datetime | None = None
+    marks_lost: bool = False
+    """Whether the Job exists, and its labels or its owner must be restored."""
     needs_recovery: bool = False
     """Whether the result must be read from the run folder."""
     queries: tuple[Query, ...] = ()

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from qlib_shadow_operator.runs.defaults import Defaults
-    from qlib_shadow_operator.runs.model import Observed, Run
+    from qlib_shadow_operator.runs.model import Observed, Run, StageStatus
     from qlib_shadow_runner.contract import Stage
 
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
@@ -78,15 +78,23 @@ def is_already_finished(view: StageView) -> CheckResult | None:
     return CheckResult(view.previous) if view.previous.finished else None
 
 
+def job_is_out_of_sight(view: StageView) -> CheckResult | None:
+    """The Job is missing from the cache; it is looked up, because its labels may have been removed."""
+    if view.job is not None or view.previous.job_uid is None:
+        return None
+    query = FindJob(view.run.job_name(view.stage))
+    if query not in view.answers:
+        return CheckResult(view.previous, queries=(query,))
+    return CheckResult(view.previous, marks_lost=True) if view.answers[query] else None
+
+
 def job_was_deleted_again(view: StageView) -> CheckResult | None:
     """The Job was deleted again after it was recreated; the stage fails."""
     if view.job is not None or view.previous.job_uid is None or view.previous.recreations < RECREATIONS_MAX:
         return None
     name = view.run.job_name(view.stage)
     text = reasons.job_deleted(name, view.previous.recreations + 1)
-    query = FindJob(name)
-    asked = () if query in view.answers else (query,)
-    return replace(failed(view, Cause(OperatorReason.JOB_DELETED, text)), queries=asked)
+    return failed(view, Cause(OperatorReason.JOB_DELETED, text))
 
 
 def job_is_absent(view: StageView) -> CheckResult | None:
@@ -98,7 +106,14 @@ def job_is_absent(view: StageView) -> CheckResult | None:
         return CheckResult(view.previous)
     if view.rejection.permanent:
         return failed(view, cause, log=False)
-    return waiting_for(view, cause)
+    waiting = waiting_for(view, cause)
+    return replace(waiting, status=_of_a_refused_job(view.previous, waiting.status))
+
+
+def _of_a_refused_job(previous: StageStatus, status: StageStatus) -> StageStatus:
+    """Note that the deleted Job was recreated, and refused: after a restart only the status says so."""
+    is_second = previous.job_uid is not None
+    return replace(status, job_uid=None, recreations=previous.recreations + (1 if is_second else 0))
 
 
 def job_is_failed(view: StageView) -> CheckResult | None:
@@ -227,6 +242,7 @@ def pod_is_starting(view: StageView) -> CheckResult | None:
 
 CHECKS: Final[tuple[Callable[[StageView], CheckResult | None], ...]] = (
     is_already_finished,
+    job_is_out_of_sight,
     job_was_deleted_again,
     job_is_absent,
     pod_has_succeeded,

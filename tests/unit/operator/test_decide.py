@@ -13,7 +13,7 @@ from tests.unit.operator.builders import NOW, Scene, a_run, result
 
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.names import ConditionType
-from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
+from qlib_shadow_operator.runs.queries import FindJob, FindStartupWarning, WarningEvent
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, WorkflowSpec
 
@@ -197,6 +197,18 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.attempt_failed(DOWNLOAD, 13).spec(suspend=True).job(DOWNLOAD, suspended=True).seen()
         .spec(suspend=False).seen(minutes=90).job(DOWNLOAD, suspended=False), 91,
         Expected("stage_is_in_progress", "Pending"),
+    ),
+    "a Job of the same name that is not the run's fails the run after the start timeout": (
+        a_run().seen().rejected(DOWNLOAD, "a Job named x exists", name_taken=True).seen(), 31,
+        Expected("stage_has_failed", "Failed", (), "JobNameTaken"),
+    ),
+    "a Job that lost its labels is marked again, and keeps its state": (
+        training.without_job(QRUN).answered(FindJob("demo-a1b2c3d4-qrun"), answer=True), 5,
+        Expected("job_is_unmarked", "Running", ("CreateJob",)),
+    ),
+    "a Job that lost its labels while the run is suspended is marked again": (
+        training.spec(suspend=True).without_job(QRUN).answered(FindJob("demo-a1b2c3d4-qrun"), answer=True), 5,
+        Expected("job_is_unmarked", "Running", ("CreateJob",)),
     ),
     "a permanently refused Job fails at once": (
         a_run().seen().rejected(DOWNLOAD, "invalid", permanent=True), 0,

@@ -410,11 +410,12 @@ def delete_the_job(world: World) -> None:
 
 
 def test_job_deleted_by_hand_is_recreated_once(world: World):
-    """A query confirms it before the run fails: a second operator's cache may be late."""
+    """A query confirms it each time: a cache may be late, and a Job without its labels is not deleted."""
     world.look()
     delete_the_job(world)
     world.look()
     assert world.api.calls == [
+        "get_job research/demo-a1b2c3d4-download",
         "patch_status 103",
         "create_job research/demo-a1b2c3d4-download",
         "post_event StageRetrying",

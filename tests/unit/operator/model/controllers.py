@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, has_ended, is_true, owner_of
+from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, has_ended, is_true, labels_of, owner_of
 
 from qlib_shadow_operator.runs.names import LABEL_QUEUE
 
@@ -170,7 +170,7 @@ class JobController:
         meta = {
             "name": f"pod-{self.pods_made * 7919 % 10_000:04}",  # unordered, as Kubernetes names them
             "namespace": job["metadata"]["namespace"],
-            "labels": template["metadata"]["labels"],
+            "labels": template["metadata"]["labels"] | {"job-name": job["metadata"]["name"]},
             "ownerReferences": [owner],
             "finalizers": [TRACKING],
         }
@@ -211,20 +211,22 @@ class JobController:
 
 def admit(server: ApiServer, job: Document) -> None:
     """Admit a queued Job, as Kueue does."""
-    if LABEL_QUEUE in job["metadata"]["labels"] and job["spec"].get("suspend") and not is_over(job):
+    if LABEL_QUEUE in labels_of(job) and job["spec"].get("suspend") and not is_over(job):
         server.patch(JOBS, job["metadata"]["name"], {"spec": {"suspend": False}})
 
 
 def preempt(server: ApiServer, job: Document) -> None:
     """Preempt a queued Job, as Kueue does."""
-    if LABEL_QUEUE in job["metadata"]["labels"] and not is_over(job):
+    if LABEL_QUEUE in labels_of(job) and not is_over(job):
         server.patch(JOBS, job["metadata"]["name"], {"spec": {"suspend": True}})
 
 
 def collect_garbage(server: ApiServer, controller: JobController) -> None:
     """Delete objects without an owner; a pod is told to stop first."""
     for job in list(server.objects[JOBS].values()):
-        if not any(run["metadata"]["uid"] == owner_of(job) for run in server.objects[RUNS].values()):
+        if owner_of(job) and not any(
+            run["metadata"]["uid"] == owner_of(job) for run in server.objects[RUNS].values()
+        ):
             server.delete(JOBS, job["metadata"]["name"])
     alive = {job["metadata"]["uid"] for job in server.objects[JOBS].values()}
     for pod in list(server.objects[PODS].values()):

@@ -23,13 +23,20 @@ Place = tuple[str, Stage]
 
 def place_of(document: Document) -> Place:
     """Return the run and stage that a Job or Pod belongs to."""
-    labels = document["metadata"]["labels"]
+    labels = first_labels(document)
     return labels[LABEL_RUN_UID], Stage(labels[LABEL_STAGE])
+
+
+def first_labels(document: Document) -> dict[str, str]:
+    """Return the labels that the operator gave a Job or Pod, which may have lost them."""
+    spec, meta = document["spec"], document["metadata"]
+    found: dict[str, str] = spec["template"]["metadata"]["labels"] if "template" in spec else meta["labels"]
+    return found
 
 
 def is_report(document: Document) -> bool:
     """Return whether a Job or Pod only recovers a result."""
-    return LABEL_PURPOSE in document["metadata"]["labels"]
+    return LABEL_PURPOSE in first_labels(document)
 
 
 def life_of(pod: Document | None) -> tuple[bool, list[str], bool]:

@@ -62,7 +62,7 @@ class Process:
         self.reconciler = Reconciler(self.cache, cluster, self.defaults, lambda: self.clock.time)
         for kind in KINDS:
             self.heard[kind] = len(self.server.log[kind])
-            for document in self.server.objects[kind].values():
+            for document in self.server.selected(kind):
                 self._ask(self.cache.put(kind, document))
 
     def die(self) -> None:
@@ -112,7 +112,7 @@ class Process:
         """Deliver a list instead of the missed changes: deletions are never delivered."""
         self.has_gap = True
         self.heard[kind] = len(self.server.log[kind])
-        for document in self.server.objects[kind].values():
+        for document in self.server.selected(kind):
             self._ask(self.cache.put(kind, document))
 
     def resync(self) -> None:
@@ -120,7 +120,7 @@ class Process:
         self.has_gap = False
         for kind in KINDS:
             before = self.cache.snapshot(kind)
-            self.cache.correct(kind, before, list(self.server.objects[kind].values()))
+            self.cache.correct(kind, before, self.server.selected(kind))
         for key in self.cache.keys():  # noqa: SIM118 - not a mapping
             self.queue.add(key)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, ApiServer, has_ended, is_true
+from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, ApiServer, has_ended, is_true, owner_of
 from tests.unit.operator.model.clock import Clock
 from tests.unit.operator.model.controllers import JobController, admit, collect_garbage, is_over
 from tests.unit.operator.model.endpoints import Endpoints
@@ -130,6 +130,11 @@ class World:
         self.facts.note_deletion(job)
         self.server.delete(JOBS, job["metadata"]["name"])
 
+    def user_removes_marks(self, job: Document, what: str) -> None:
+        """Remove a Job's labels or its owner, which the operator finds it by."""
+        old, none = job["metadata"], {"labels": {}, "ownerReferences": []}[what]
+        self.server.replace(JOBS, job, {**job, "metadata": {**old, what: none}})
+
     def user_deletes_pod(self, pod: Document) -> None:
         """Delete a pod by hand; a result may be lost with it."""
         self.server.delete(PODS, pod["metadata"]["name"])
@@ -143,6 +148,12 @@ class World:
     def pods(self) -> list[Document]:
         """Return the pods in order of creation."""
         return list(self.server.objects[PODS].values())
+
+    @property
+    def pods_of_owned_jobs(self) -> list[Document]:
+        """Return the pods that are not lost, and that the garbage collector deletes with their run."""
+        orphans = {job["metadata"]["uid"] for job in self.jobs if not owner_of(job)}
+        return [pod for pod in self.pods_of_nodes if owner_of(pod) not in orphans]
 
     @property
     def pods_of_nodes(self) -> list[Document]:
@@ -228,7 +239,7 @@ class World:
     def check_settled(self) -> None:
         """Assert that the run has finished or is suspended, and that none of its pods runs."""
         if self.run is None:
-            left = [*self.jobs, *self.pods_of_nodes]
+            left = [*filter(owner_of, self.jobs), *self.pods_of_owned_jobs]
             assert not left, f"something outlived its run: {self.tell()}"
             return
         status = self.run.get("status", {})

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
+import pytest
+from tests.unit.operator.model.apiserver import JOBS, refusal
 from tests.unit.operator.model.clock import BEGINNING
-from tests.unit.operator.model.simulation import World
+from tests.unit.operator.model.simulation import REST_AFTER, World
 
 from qlib_shadow_operator.runs.defaults import Defaults
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 SHORT = Defaults(start_timeout=timedelta(seconds=60))
 
@@ -24,8 +30,13 @@ def passes(world: World, seconds: int, step: int = 5) -> None:
     """Let time pass in steps, in which every actor does what is due."""
     for _ in range(0, seconds, step):
         world.clock.now += step
-        while world.round():
-            pass
+        assert any(not world.round() for _ in range(REST_AFTER)), f"no rest: {world.tell()}"
+
+
+def told_time(day: datetime, text: str) -> datetime:
+    """Return the time of a message."""
+    hour, minute, second = map(int, text.split(":"))
+    return day.replace(hour=hour, minute=minute, second=second)
 
 
 def test_pods_that_are_removed_again_and_again_wait_for_the_job_controller_not_for_a_quota():
@@ -53,3 +64,70 @@ def test_pods_that_are_removed_again_and_again_wait_for_the_job_controller_not_f
     world.fate = "exits with 0"
     world.settles()
     world.check_settled()
+
+
+@pytest.mark.parametrize("what", ["labels", "ownerReferences"])
+@pytest.mark.parametrize("suspend", [False, True])
+def test_job_that_lost_what_marks_it_is_marked_again_and_never_called_deleted(what: str, *, suspend: bool):
+    """The watch does not show it any more, but it works: suspending the run still suspends it."""
+    world = World(fate="hangs")
+    world.user_applies()
+    passes(world, 60)
+    [job] = world.jobs
+    world.user_removes_marks(job, what)
+    if suspend:
+        world.user_suspends(suspend=True)
+    passes(world, 60)
+    [again] = world.jobs
+    assert again["metadata"]["labels"] == job["metadata"]["labels"]
+    assert again["metadata"]["ownerReferences"] == job["metadata"]["ownerReferences"]
+    assert (stage_of(world)["state"], bool(again["spec"].get("suspend"))) == (
+        ("Suspended", True) if suspend else ("Running", False)
+    )
+    assert "deleted" not in str(world.events)
+    world.user_suspends(suspend=False)
+    world.fate = "exits with 0"
+    world.settles()
+    world.check_settled()
+    assert stage_of(world)["state"] == "Succeeded"
+
+
+def test_recovery_job_that_lost_its_labels_is_marked_again():
+    """Its result is read, and the stage does not report again for ever."""
+    world = World(fate="hangs")
+    world.user_applies()
+    passes(world, 60)
+    [pod] = world.pods
+    world.node.step(pod, "exits with 0")
+    world.controllers_work()
+    world.controllers_work()
+    world.user_deletes_pod(world.pods[0])
+    passes(world, 60)
+    [_, report] = world.jobs
+    world.user_removes_marks(report, "labels")
+    world.fate = "exits with 0"
+    world.settles()
+    world.check_settled()
+    assert stage_of(world)["state"] == "Succeeded"
+
+
+def test_job_of_the_same_name_that_is_not_the_runs_has_its_own_reason():
+    """Nothing of it is changed, and the run continues once it is deleted."""
+    world = World()
+    world.server.job_refusal = refusal(403, "exceeded quota: research")
+    world.user_applies()
+    passes(world, 5)
+    assert world.run is not None
+    world.server.job_refusal = None
+    name = f"{world.run['status']['runId']}-download"
+    meta = {"name": name, "namespace": "research", "uid": "foreign", "resourceVersion": "1"}
+    ended = {"conditions": [{"type": "Complete", "status": "True"}]}
+    taken = world.server.objects[JOBS][name] = {"metadata": meta, "spec": {}, "status": ended}
+    passes(world, 30)
+    assert stage_of(world)["reason"] == "JobNameTaken"
+    assert "does not belong to this run" in stage_of(world)["message"]
+    assert world.jobs == [taken]
+    del world.server.objects[JOBS][name]
+    world.settles()
+    world.check_settled()
+    assert stage_of(world)["state"] == "Succeeded"
