@@ -11,7 +11,7 @@ from qlib_shadow_operator.kube.cluster import ClusterError
 from qlib_shadow_operator.kube.marks import belongs_to
 from qlib_shadow_operator.kube.parse import parse_warning_event
 from qlib_shadow_operator.runs.network import egress_is_closed
-from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob, FindPods, answer_lifetime
+from qlib_shadow_operator.runs.queries import UNREAD, FindEgressPolicy, FindJob, FindPods, answer_lifetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Stage
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 logger = logging.getLogger(__name__)
 
@@ -79,18 +80,18 @@ class QueryRunner:
         if isinstance(query, FindPods):
             return self._find_pods(run, query.stage)
         if isinstance(query, FindEgressPolicy):
-            return self._or_none(run, lambda: self._network_is_closed(run, query, now))
-        answer = self._or_none(run, lambda: self._newest_warning(run, query.uid))
+            return self._or_else(None, run, lambda: self._network_is_closed(run, query, now))
+        answer = self._or_else(UNREAD, run, lambda: self._newest_warning(run, query.uid))
         self._kept.setdefault(run.uid, {})[query] = (now, answer)
         return answer
 
-    def _or_none(self, run: Run, look: Callable[[], T]) -> T | None:
+    def _or_else(self, unread: U, run: Run, look: Callable[[], T]) -> T | U:
         try:
             return look()
         except ClusterError as error:
             # An older Role may not allow this read; the run continues without it.
             logger.warning("a query failed: %s", error, extra={"run": f"{run.namespace}/{run.name}"})
-            return None
+            return unread
 
     def forget(self, uid: str) -> None:
         """Drop the answers of a deleted run."""

@@ -18,6 +18,7 @@ from qlib_shadow_operator.runs.stage_view import (
     CheckResult,
     attempts,
     check_startup,
+    known_cause,
     next_status,
     retry_cause,
     since,
@@ -57,6 +58,8 @@ def pod_is_absent(view: StageView) -> CheckResult | None:
     startup = _check_missing_pod(view, job, begun)
     if startup.warning_event:
         return waiting_on_warning(view, why_no_pod(startup.warning_event, view.run, view.stage), startup)
+    if known := known_cause(view, startup):
+        return waiting_on_warning(view, known, startup)
     # Whether the status counts the attempt already whose pod is missing.
     counts_it = not is_known or not (view.previous.state is StageState.RUNNING or _all_pods_are_there(view))
     failures = _failed_attempts(view, upcoming=int(counts_it))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed
 from qlib_shadow_operator.runs.names import StageState
-from qlib_shadow_operator.runs.queries import Answers, FindStartupWarning, answer_lifetime
+from qlib_shadow_operator.runs.queries import UNREAD, Answers, FindStartupWarning, answer_lifetime
 from qlib_shadow_operator.runs.reasons import OperatorReason
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.stage_result import StageResult
     from qlib_shadow_runner.contract import Stage
 
+FROM_EVENTS: Final = frozenset(
+    {
+        *(OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED),
+        *(OperatorReason.VOLUME_NOT_MOUNTED, OperatorReason.CONTAINER_CANNOT_START),
+    }
+)
+"""Reasons that only Events tell."""
 END_GRACE_PERIOD: Final = 3
 """How long a node may take to report an end that is due, in multiples of `query_after`."""
 
@@ -138,6 +145,8 @@ class StartupCheck:
 
     again_at: datetime
     warning_event: WarningEvent | None = None
+    is_unread: bool = False
+    """Whether Events could not be read."""
     queries: tuple[Query, ...] = ()
 
 
@@ -152,11 +161,20 @@ def check_startup(view: StageView, uid: str, since: datetime, events_since: date
     query = FindStartupWarning(uid)
     if query not in view.answers:
         return StartupCheck(view.now, queries=(query,))
-    warning_event: WarningEvent | None = view.answers[query]
-    return StartupCheck(
-        view.now + answer_lifetime(warning_event, view.defaults.query_after),
-        warning_event if warning_event and warning_event.is_current(events_since) else None,
-    )
+    answer = view.answers[query]
+    again_at = view.now + answer_lifetime(answer, view.defaults.query_after)
+    if answer == UNREAD:
+        return StartupCheck(again_at, is_unread=True)
+    is_current = answer is not None and answer.is_current(events_since)
+    return StartupCheck(again_at, answer if is_current else None)
+
+
+def known_cause(view: StageView, startup: StartupCheck) -> Cause | None:
+    """Return what the status says that the stage waits for, where nothing newer could be read."""
+    previous = view.previous
+    if startup.is_unread and previous.state is StageState.WAITING and previous.reason in FROM_EVENTS:
+        return Cause(str(previous.reason), previous.message or "")
+    return None
 
 
 def next_status(view: StageView, state: StageState, cause: Cause | None = None) -> StageStatus:

@@ -28,6 +28,7 @@ from qlib_shadow_operator.runs.stage_view import (
     StageView,
     check_startup,
     failed,
+    known_cause,
     latest_pod,
     next_status,
     retry_cause,
@@ -232,6 +233,8 @@ def pod_is_starting(view: StageView) -> CheckResult | None:
         return waiting_on_warning(
             view, why_starting(startup.warning_event, view.claim), startup, pod.created_at
         )
+    if known := known_cause(view, startup):
+        return waiting_on_warning(view, known, startup, pod.created_at)
     limit = pod.created_at + view.defaults.start_timeout
     if view.now >= limit:
         cause = Cause(OperatorReason.START_TIMED_OUT, reasons.starting_slowly())

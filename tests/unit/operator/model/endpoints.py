@@ -68,6 +68,8 @@ class Endpoints:
     refused: Refused
     plan: deque[Mischief] = field(default_factory=deque)
     is_down: bool = False
+    hides_events: bool = False
+    """Whether reading Events fails, as under an older Role."""
 
     def _call(self, effect: Callable[[], Any]) -> Any:
         now = self.plan.popleft() if self.plan else Mischief.NONE
@@ -136,6 +138,8 @@ class Endpoints:
 
     def list_namespaced_custom_object(self, *, plural: str, **selectors: Any) -> Document:
         """Return Events about an object, or NetworkPolicies."""
+        if plural == "events" and self.hides_events:
+            raise refusal(FORBIDDEN, "events are forbidden")
         if plural == "events":
             uid = selectors["field_selector"].removeprefix("regarding.uid=").removesuffix(",type=Warning")
             found: Document = self._call(lambda: {"items": self.server.warnings.get(uid, [])})

@@ -14,6 +14,7 @@ from tests.unit.operator.model.simulation import REST_AFTER, World
 from qlib_shadow_operator.runs.defaults import Defaults
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
 SHORT = Defaults(start_timeout=timedelta(seconds=60))
@@ -131,3 +132,60 @@ def test_job_of_the_same_name_that_is_not_the_runs_has_its_own_reason():
     world.settles()
     world.check_settled()
     assert stage_of(world)["state"] == "Succeeded"
+
+
+def refuses_jobs(world: World) -> None:
+    """Refuse every new Job."""
+    world.server.job_refusal = refusal(403, "exceeded quota: research")
+
+
+def deletes_and_refuses_jobs(world: World) -> None:
+    """Delete the running Job, and refuse another one."""
+    passes(world, 60)
+    refuses_jobs(world)
+    world.user_deletes_job(world.jobs[0])
+
+
+def refuses_pods(world: World) -> None:
+    """Refuse every new pod."""
+    world.controller.refuses_pods = True
+
+
+def deletes_and_refuses_pods(world: World) -> None:
+    """Delete the running pod, and refuse another one."""
+    passes(world, 60)
+    refuses_pods(world)
+    world.user_deletes_pod(world.pods[0])
+
+
+def cannot_pull(world: World) -> None:
+    """Pull no image."""
+    world.fate = "image cannot be pulled"
+
+
+def creates_no_container(world: World) -> None:
+    """Say nothing about why no container is created."""
+    world.fate = "container is being created"
+
+
+OBSTACLES = (
+    *(refuses_jobs, deletes_and_refuses_jobs, refuses_pods, deletes_and_refuses_pods),
+    *(cannot_pull, creates_no_container),
+)
+
+
+@pytest.mark.parametrize("is_blind", [False, True])
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+def test_restarts_do_not_begin_the_start_timeout_again(obstacle: Callable[[World], None], *, is_blind: bool):
+    """Its time is stored on objects; also where Events can be read only now and then."""
+    world = World(fate="hangs")
+    world.user_applies()
+    obstacle(world)
+    passes(world, 60)
+    begun, limit = world.clock.now, int(Defaults().start_timeout.total_seconds())
+    for number in range(limit // 300 + 2):
+        world.operators[0].die()
+        world.operators[0].line.hides_events = is_blind and number % 2 == 0
+        passes(world, 300, step=60)
+    stage = stage_of(world)
+    assert stage["state"] == "Failed", f"{stage} {world.clock.now - begun} s after the obstacle"
