@@ -19,8 +19,6 @@ from qlib_shadow_operator.kube.traffic import ObservedRequests
 from qlib_shadow_operator.runs.names import (
     CHILD_SELECTOR,
     GROUP,
-    LABEL_RUN_UID,
-    LABEL_STAGE,
     MANAGER,
     PLURAL,
     VERSION,
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.kube.traffic import RequestObserver
     from qlib_shadow_operator.runs.decisions import Event
     from qlib_shadow_operator.runs.model import Run
-    from qlib_shadow_runner.contract import Stage
 
 CONFLICT: Final = 409
 GONE: Final = 404
@@ -168,9 +165,9 @@ class Cluster:
         get = self.objects.get_namespaced_custom_object
         return self._call_for(get, **RUNS, namespace=namespace, name=name)
 
-    def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[Document]:
-        """Return the pods of a run's stage as they are now."""
-        selector = f"{LABEL_RUN_UID}={run_uid},{LABEL_STAGE}={stage}"
+    def list_pods(self, namespace: str, job: str) -> list[Document]:
+        """Return the pods of a Job as they are now, by the label of the Job controller."""
+        selector = f"job-name={job}"
         page = self._read_pods(partial(self.core.list_namespaced_pod, namespace), selector)
         items: list[Document] = page["items"]
         return items

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qlib_shadow_operator.runs.names import LABEL_QUEUE, LABEL_RUN_UID
+from qlib_shadow_operator.runs.names import LABEL_OUT_OF_SIGHT, LABEL_QUEUE, LABEL_RUN_UID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,3 +39,12 @@ def missing_marks(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> Document
         change["ownerReferences"] = [*owners, *told["ownerReferences"]]
     # The list of owners replaces the one that was read, so it must not have changed meanwhile.
     return change and change | {"resourceVersion": there["resourceVersion"]}
+
+
+def with_marks(pod: Document, wanted: Mapping[str, str]) -> Document:
+    """Return a pod as it is, or as one whose labels were removed; the operator may not change pods."""
+    labels = pod["metadata"].get("labels") or {}
+    if wanted.items() <= labels.items():
+        return pod
+    marks = {**labels, **wanted, LABEL_OUT_OF_SIGHT: "true"}
+    return {**pod, "metadata": {**pod["metadata"], "labels": marks}}

@@ -19,6 +19,7 @@ from qlib_shadow_operator.runs.model import (
 )
 from qlib_shadow_operator.runs.names import (
     CONTAINER,
+    LABEL_OUT_OF_SIGHT,
     LABEL_PURPOSE,
     LABEL_RUN,
     LABEL_STAGE,
@@ -166,6 +167,7 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
         waiting_message=waiting.get("message", ""),
         running_since=read_time(running.get("startedAt")),
         termination=_termination(state.get("terminated")),
+        out_of_sight=LABEL_OUT_OF_SIGHT in _labels(raw),
         not_ready_since=_not_ready_since(status),
         image=container.get("image", ""),
         image_id=seen.get("imageID", ""),

@@ -13,7 +13,7 @@ from qlib_shadow_operator.runs.names import LABEL_SCHEDULE, PURPOSE_RECOVERY
 from qlib_shadow_runner.contract.escapes import in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from qlib_shadow_runner.contract import Stage
 
@@ -109,6 +109,14 @@ class ClusterCache:
             known = self._objects[kind].get(uid)
             self._remove(kind, uid)
         return known.key if known else None
+
+    def drop_out_of_sight(self, key: Key, listed: Collection[str]) -> None:
+        """Remove the pods of a run that no watch delivers and that are not listed any more."""
+        with self._lock:
+            gone = [pod for pod in self._of("pods", key) if isinstance(pod, Pod) and pod.out_of_sight]
+            for pod in gone:
+                if pod.uid not in listed:
+                    self._remove("pods", pod.uid)
 
     def snapshot(self, kind: str) -> dict[str, CachedObject]:
         """Return all objects of a kind as they are known now."""

@@ -8,8 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from qlib_shadow_operator.kube.cluster import ClusterError
-from qlib_shadow_operator.kube.marks import belongs_to
+from qlib_shadow_operator.kube.marks import belongs_to, with_marks
 from qlib_shadow_operator.kube.parse import parse_warning_event
+from qlib_shadow_operator.loop.cluster_cache import Key
+from qlib_shadow_operator.runs.names import child_labels
 from qlib_shadow_operator.runs.network import egress_is_closed
 from qlib_shadow_operator.runs.queries import UNREAD, FindEgressPolicy, FindJob, FindPods, answer_lifetime
 
@@ -37,8 +39,8 @@ class QueryApi(Protocol):
     def get_job(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Return a Job, or None if there is none."""
 
-    def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[dict[str, Any]]:
-        """Return the pods of a run's stage."""
+    def list_pods(self, namespace: str, job: str) -> list[dict[str, Any]]:
+        """Return the pods of a Job."""
 
     def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
         """Return the Events of type Warning about an object."""
@@ -105,8 +107,11 @@ class QueryRunner:
         return True
 
     def _find_pods(self, run: Run, stage: Stage) -> bool:
-        for pod in self.api.list_pods(run.namespace, run.uid, stage):
-            self.cache.put("pods", pod)
+        wanted = child_labels(run.name, run.uid, stage)
+        found = self.api.list_pods(run.namespace, run.job_name(stage))
+        self.cache.drop_out_of_sight(Key(run.namespace, run.name), {pod["metadata"]["uid"] for pod in found})
+        for pod in found:
+            self.cache.put("pods", with_marks(pod, wanted))
         return True
 
     def _newest_warning(self, run: Run, uid: str) -> WarningEvent | None:

@@ -215,6 +215,8 @@ class Pod:
     waiting_message: str = ""
     running_since: datetime | None = None
     termination: Termination | None = None
+    out_of_sight: bool = False
+    """Whether its labels were removed, so that no watch delivers it."""
     not_ready_since: datetime | None = None
     """For a pod that failed before it had a container: the end, as the Job controller reads it."""
     image: str = ""

@@ -82,6 +82,22 @@ class StageView:
         return is_gone and ran
 
     @property
+    def pod_is_hidden(self) -> bool:
+        """Whether the Job counts a pod that the cache lacks, for longer than a watch may be late."""
+        job = self.job
+        if job is None or not job.active or job.suspended or not all(pod.ended for pod in self.pods):
+            return False
+        ends = [pod.termination.finished_at for pod in self.pods if pod.termination]
+        latest = max([job.started_at or job.created_at, *(end for end in ends if end)])
+        return self.now >= latest + self.defaults.query_after
+
+    @property
+    def pod_is_out_of_sight(self) -> bool:
+        """Whether no watch delivers the latest attempt, so that it must be looked up each time."""
+        pod = self.newest_pod
+        return pod is not None and pod.out_of_sight and not (self.job and self.job.finished and pod.ended)
+
+    @property
     def pod_is_stuck(self) -> bool:
         """Whether the latest attempt was told to stop, and its node does not report that it has."""
         return self._is_past_end_deadline(self.pods)

@@ -21,7 +21,7 @@ from qlib_shadow_operator.runs.outcomes import (
     why_rejected,
 )
 from qlib_shadow_operator.runs.podspec import active_deadline_seconds
-from qlib_shadow_operator.runs.queries import FindJob, FindPods
+from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME, FindJob, FindPods
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.stage_view import (
     CheckResult,
@@ -71,6 +71,8 @@ def check_stage(run: Run, observed: Observed, stage: Stage, defaults: Defaults, 
     checked = next(found for check in CHECKS if (found := check(view)))
     # A pod that was told to stop may never report it, so its deadline must wake the run.
     looks = [*view.end_deadlines, *([checked.requeue_at] if checked.requeue_at else [])]
+    if view.pod_is_out_of_sight and not checked.status.finished:
+        looks.append(now + NO_WARNING_LIFETIME * defaults.query_after)
     return replace(checked, job=view.job, requeue_at=min(looks, default=None))
 
 
@@ -87,6 +89,13 @@ def job_is_out_of_sight(view: StageView) -> CheckResult | None:
     if query not in view.answers:
         return CheckResult(view.previous, queries=(query,))
     return CheckResult(view.previous, marks_lost=True) if view.answers[query] else None
+
+
+def pod_is_out_of_sight(view: StageView) -> CheckResult | None:
+    """A pod is missing from the cache; it is looked up, because its labels may have been removed."""
+    query = FindPods(view.stage)
+    is_missing = view.attempt_vanished or view.pod_is_hidden or view.pod_is_out_of_sight
+    return CheckResult(view.previous, queries=(query,)) if is_missing and query not in view.answers else None
 
 
 def job_was_deleted_again(view: StageView) -> CheckResult | None:
@@ -178,14 +187,6 @@ def storage_is_outgrown_again(view: StageView) -> CheckResult | None:
     return failed(view, why_failed(last, view.run, view.stage))
 
 
-def attempt_has_vanished(view: StageView) -> CheckResult | None:
-    """A running pod is missing from the cache; it is looked up, because the cache may be behind."""
-    query = FindPods(view.stage)
-    if not view.attempt_vanished or query in view.answers:
-        return None
-    return CheckResult(view.previous, queries=(query,))
-
-
 def job_is_suspended(view: StageView) -> CheckResult | None:
     """The Job is suspended by the run or by Kueue; no start timeout counts meanwhile."""
     if view.job is None or not view.job.suspended:
@@ -248,13 +249,13 @@ CHECKS: Final[tuple[Callable[[StageView], CheckResult | None], ...]] = (
     job_is_out_of_sight,
     job_was_deleted_again,
     job_is_absent,
+    pod_is_out_of_sight,
     pod_has_succeeded,
     result_is_missing,
     job_is_failed,
     job_is_failing,
     storage_is_outgrown_again,
     job_is_suspended,
-    attempt_has_vanished,
     pod_does_not_end,
     pod_is_running,
     pod_cannot_start,

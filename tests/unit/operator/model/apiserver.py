@@ -49,6 +49,16 @@ def labels_of(document: Document) -> dict[str, str]:
     return found
 
 
+def first_labels(document: Document) -> dict[str, str]:
+    """Return the labels that the operator gave a Job or Pod, which may have lost them."""
+    if "template" in document["spec"]:
+        found: dict[str, str] = document["spec"]["template"]["metadata"]["labels"]
+        return found
+    annotations: dict[str, str] = document["metadata"].get("annotations", {})
+    was = {name.removeprefix("was-"): value for name, value in annotations.items() if name.startswith("was-")}
+    return was | labels_of(document)
+
+
 def merged(old: Any, change: Any) -> Any:
     """Return the result of an RFC 7386 merge patch."""
     if not isinstance(change, dict):

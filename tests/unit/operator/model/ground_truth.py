@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, has_ended, is_true, owner_of
+from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, first_labels, has_ended, is_true, owner_of
 from tests.unit.operator.model.node import result_of, state_of
 
 from qlib_shadow_operator.runs.defaults import Defaults
@@ -25,13 +25,6 @@ def place_of(document: Document) -> Place:
     """Return the run and stage that a Job or Pod belongs to."""
     labels = first_labels(document)
     return labels[LABEL_RUN_UID], Stage(labels[LABEL_STAGE])
-
-
-def first_labels(document: Document) -> dict[str, str]:
-    """Return the labels that the operator gave a Job or Pod, which may have lost them."""
-    spec, meta = document["spec"], document["metadata"]
-    found: dict[str, str] = spec["template"]["metadata"]["labels"] if "template" in spec else meta["labels"]
-    return found
 
 
 def is_report(document: Document) -> bool:

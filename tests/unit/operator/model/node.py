@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.unit.operator.builders import DATASET, METRICS
-from tests.unit.operator.model.apiserver import PODS, has_ended
+from tests.unit.operator.model.apiserver import PODS, first_labels, has_ended
 
 from qlib_shadow_operator.runs.names import CONTAINER, LABEL_RUN_UID, LABEL_STAGE
 from qlib_shadow_runner.contract import ExitCode
@@ -182,7 +182,7 @@ def end_of(pod: Document, how: str) -> tuple[int, str, str]:
 
 def said(pod: Document, code: ExitCode, **more: Any) -> str:
     """Return a result as the runner writes it."""
-    labels = pod["metadata"]["labels"]
+    labels = first_labels(pod)
     content = {
         "stage": labels[LABEL_STAGE],
         "uid": labels[LABEL_RUN_UID],

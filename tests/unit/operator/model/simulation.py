@@ -135,6 +135,16 @@ class World:
         old, none = job["metadata"], {"labels": {}, "ownerReferences": []}[what]
         self.server.replace(JOBS, job, {**job, "metadata": {**old, what: none}})
 
+    def user_removes_labels(self, pod: Document) -> None:
+        """Remove a pod's labels, except that by which its Job controller finds it."""
+        old = pod["metadata"]
+        kept = {name: value for name, value in old["labels"].items() if name == "job-name"}
+        annotations = old.get("annotations", {}) | {
+            f"was-{name}": value for name, value in old["labels"].items()
+        }
+        meta = {**old, "labels": kept, "annotations": annotations}
+        self.server.replace(PODS, pod, {**pod, "metadata": meta})
+
     def user_deletes_pod(self, pod: Document) -> None:
         """Delete a pod by hand; a result may be lost with it."""
         self.server.delete(PODS, pod["metadata"]["name"])

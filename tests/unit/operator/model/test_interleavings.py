@@ -85,6 +85,12 @@ class Story(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.pods)
     @rule(which=some)
+    def user_removes_labels(self, which: int) -> None:
+        """Remove what the operator finds a pod by."""
+        self.world.user_removes_labels(pick(self.world.pods, which))
+
+    @precondition(lambda self: self.world.pods)
+    @rule(which=some)
     def user_deletes_pod(self, which: int) -> None:
         """Delete a pod by hand."""
         self.world.user_deletes_pod(pick(self.world.pods, which))

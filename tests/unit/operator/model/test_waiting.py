@@ -93,6 +93,28 @@ def test_job_that_lost_what_marks_it_is_marked_again_and_never_called_deleted(wh
     assert stage_of(world)["state"] == "Succeeded"
 
 
+@pytest.mark.parametrize("seconds", [0, 60])
+@pytest.mark.parametrize("fate", ["exits with 0", "exits with 11"])
+def test_pod_that_lost_its_labels_is_looked_up_and_its_end_is_told(fate: str, seconds: int):
+    """Before it runs or while it does: it is not called gone, and no start timeout ends it."""
+    world = World(fate="container is being created" if seconds == 0 else "hangs")
+    world.user_applies()
+    passes(world, 5 + seconds)
+    [pod] = world.pods
+    world.user_removes_labels(pod)
+    world.fate = "hangs"
+    passes(world, 300)
+    assert stage_of(world)["state"] == "Running", stage_of(world)
+    passes(world, 3_000, step=60)
+    assert (stage_of(world)["state"], stage_of(world)["attempts"]) == ("Running", 1)
+    world.fate = fate
+    world.settles()
+    world.check_settled()
+    ends = {"exits with 0": ("Succeeded", "Succeeded"), "exits with 11": ("Failed", "DatasetMissing")}
+    assert (stage_of(world)["state"], stage_of(world)["reason"]) == ends[fate]
+    assert len(world.pods) == (2 if fate == "exits with 0" else 1), "one attempt of each stage"
+
+
 def test_recovery_job_that_lost_its_labels_is_marked_again():
     """Its result is read, and the stage does not report again for ever."""
     world = World(fate="hangs")
