@@ -311,8 +311,11 @@ attempt is made. Past the stage's deadline the run fails with `DeadlineExceeded`
 | what | what happens |
 |---|---|
 | a pod is deleted, evicted or preempted | another attempt, which does not count as a retry |
+| a pod outgrows its own scratch space or `ephemeral-storage` | another attempt, which counts as a retry: `OutOfScratch` |
 | a node is lost | the same, once its pods are gone: automatically when the node leaves the cluster, else see `PodDoesNotEnd` |
 | a stage's Job is deleted | it is recreated once; the second time the run fails with `JobDeleted` |
+| a stage's Job loses its labels or its owner | the operator restores them |
+| a stage's pod loses its labels | the operator asks for it from time to time until it ends |
 | a finished stage's pod is deleted before its result was read | a recovery Job reads the result from the run folder |
 | a finished stage's Job is deleted | nothing; a finished stage stays finished |
 | the run is deleted | its Jobs and pods are deleted; the files on the volume stay |

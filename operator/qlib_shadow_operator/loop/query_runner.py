@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.loop.cluster_cache import ClusterCache
     from qlib_shadow_operator.runs.model import Run
     from qlib_shadow_operator.runs.queries import Query, WarningEvent
-    from qlib_shadow_runner.contract import Stage
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -80,7 +79,7 @@ class QueryRunner:
         if isinstance(query, FindJob):
             return self._find_job(run, query.name)
         if isinstance(query, FindPods):
-            return self._find_pods(run, query.stage)
+            return self._find_pods(run, query)
         if isinstance(query, FindEgressPolicy):
             return self._or_else(None, run, lambda: self._network_is_closed(run, query, now))
         answer = self._or_else(UNREAD, run, lambda: self._newest_warning(run, query.uid))
@@ -106,10 +105,12 @@ class QueryRunner:
         self.cache.put("jobs", job)
         return True
 
-    def _find_pods(self, run: Run, stage: Stage) -> bool:
-        wanted = child_labels(run.name, run.uid, stage)
-        found = self.api.list_pods(run.namespace, run.job_name(stage))
-        self.cache.drop_out_of_sight(Key(run.namespace, run.name), {pod["metadata"]["uid"] for pod in found})
+    def _find_pods(self, run: Run, query: FindPods) -> bool:
+        wanted = child_labels(run.name, run.uid, query.stage, query.purpose)
+        found = self.api.list_pods(run.namespace, run.job_name(query.stage, query.purpose))
+        if query.purpose is None:
+            key = Key(run.namespace, run.name)
+            self.cache.drop_out_of_sight(key, {pod["metadata"]["uid"] for pod in found})
         for pod in found:
             self.cache.put("pods", with_marks(pod, wanted))
         return True

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed, why_refused
-from qlib_shadow_operator.runs.names import StageState
+from qlib_shadow_operator.runs.names import PURPOSE_RECOVERY, StageState
+from qlib_shadow_operator.runs.queries import FindPods
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.stage_result import TEXT_MAX, MalformedResultError, StageResult, parse_result
 from qlib_shadow_operator.runs.stage_view import (
@@ -48,8 +49,10 @@ def result_is_missing(view: StageView) -> CheckResult | None:
     if done:
         return _read_result(view, done)
     if view.recovery_job_is_over:
-        return wait_for_pod_update(view, view.recovery_job) or failed(
-            view, _recovery_failure(view, view.recovery_job)
+        return (
+            wait_for_pod_update(view, view.recovery_job)
+            or _recovery_pod_lookup(view)
+            or failed(view, _recovery_failure(view, view.recovery_job))
         )
     return _recovery_in_progress(view, view.recovery_job)
 
@@ -67,8 +70,17 @@ def failure_cause_is_missing(view: StageView, job: Job) -> CheckResult:
     ended = latest_pod(tuple(pod for pod in view.recovery_pods if pod.ended))
     if ended is None:
         why = f"{RUN_FOLDER_UNREADABLE}: {recovery_job.failure_message or NO_POD_LEFT}"
-        return wait_for_pod_update(view, recovery_job) or failed(view, _failed_with(job, why))
+        waits = wait_for_pod_update(view, recovery_job) or _recovery_pod_lookup(view)
+        return waits or failed(view, _failed_with(job, why))
     return failed(view, _recorded_cause(view, job, ended))
+
+
+def _recovery_pod_lookup(view: StageView) -> CheckResult | None:
+    """Look a missing recovery pod up, because its labels may have been removed."""
+    query = FindPods(view.stage, PURPOSE_RECOVERY)
+    if query in view.answers or any(pod.ended for pod in view.recovery_pods):
+        return None
+    return CheckResult(view.previous, queries=(query,))
 
 
 def _recorded_cause(view: StageView, job: Job, pod: Pod) -> Cause:

@@ -45,6 +45,8 @@ class FindPods:
     """Which pods does a stage have that the cache lacks? Answered by True; the cache then has them."""
 
     stage: Stage
+    purpose: str | None = None
+    """The purpose of a Job that is not the stage itself."""
 
 
 @dataclass(frozen=True)

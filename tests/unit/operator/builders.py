@@ -190,7 +190,9 @@ class Scene:
 
     def decide(self, *, minutes: float = 0) -> Decision:
         """Return the decision some minutes after NOW; the API server has no other objects than the cache."""
-        asked: dict[Query, Any] = {FindPods(stage): True for stage in Stage}
+        asked: dict[Query, Any] = {
+            FindPods(stage, purpose): True for stage in Stage for purpose in (None, PURPOSE_RECOVERY)
+        }
         asked |= {FindJob(self.run.job_name(stage)): False for stage in Stage}
         observed = replace(self.observed, answers={**asked, **self.observed.answers})
         return decide(self.run, observed, self.defaults, NOW + timedelta(minutes=minutes))

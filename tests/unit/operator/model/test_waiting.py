@@ -115,8 +115,9 @@ def test_pod_that_lost_its_labels_is_looked_up_and_its_end_is_told(fate: str, se
     assert len(world.pods) == (2 if fate == "exits with 0" else 1), "one attempt of each stage"
 
 
-def test_recovery_job_that_lost_its_labels_is_marked_again():
-    """Its result is read, and the stage does not report again for ever."""
+@pytest.mark.parametrize("loser", ["Job", "pod"])
+def test_recovery_job_that_lost_its_labels_is_found(loser: str):
+    """Or its pod: the result is read, and the stage neither reports again for ever nor fails."""
     world = World(fate="hangs")
     world.user_applies()
     passes(world, 60)
@@ -127,7 +128,10 @@ def test_recovery_job_that_lost_its_labels_is_marked_again():
     world.user_deletes_pod(world.pods[0])
     passes(world, 60)
     [_, report] = world.jobs
-    world.user_removes_marks(report, "labels")
+    if loser == "Job":
+        world.user_removes_marks(report, "labels")
+    else:
+        world.user_removes_labels(world.pods[-1])
     world.fate = "exits with 0"
     world.settles()
     world.check_settled()
