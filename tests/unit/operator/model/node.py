@@ -183,7 +183,7 @@ def end_of(pod: Document, how: str) -> tuple[int, str, str]:
 def said(pod: Document, code: ExitCode, **more: Any) -> str:
     """Return a result as the runner writes it."""
     labels = first_labels(pod)
-    content = {
+    content: dict[str, Any] = {
         "stage": labels[LABEL_STAGE],
         "uid": labels[LABEL_RUN_UID],
         "reason": REASONS[code],
