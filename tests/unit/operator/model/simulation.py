@@ -132,8 +132,9 @@ class World:
 
     def user_removes_marks(self, job: Document, what: str) -> None:
         """Remove a Job's labels or its owner, which the operator finds it by."""
-        old, none = job["metadata"], {"labels": {}, "ownerReferences": []}[what]
-        self.server.replace(JOBS, job, {**job, "metadata": {**old, what: none}})
+        nothing: dict[str, Any] = {"labels": {}, "ownerReferences": []}
+        meta = {**job["metadata"], what: nothing[what]}
+        self.server.replace(JOBS, job, {**job, "metadata": meta})
 
     def user_removes_labels(self, pod: Document) -> None:
         """Remove a pod's labels, except that by which its Job controller finds it."""
