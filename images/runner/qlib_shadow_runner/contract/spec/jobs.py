@@ -45,8 +45,8 @@ class StageSpec(Record):
     )
     scratch: str | None = optional(
         Text(24, (matches("[1-9][0-9]{0,17}([MGTPE]i?|Ki|k)?", "must be a size such as 8Gi"),)),
-        "Size of each of the stage's scratch folders, /work and /tmp, which are deleted with the pod. A pod that "
-        "uses more is ended by its node. Default: the operator's setting, 4Gi.",
+        "Size of each of the stage's scratch folders, /work and /tmp, which are deleted with the pod. A pod "
+        "that uses more is ended by its node. Default: the operator's setting, 4Gi.",
     )
     node_selector: Mapping[str, str] = defaulted(
         Map(Text(63, least=0), 16), "Labels of the nodes that may run the stage.", {}
