@@ -104,7 +104,8 @@ class Node:
             self._outgrow(pod)
             return
         if how == "is lost with its node":
-            meta = {**pod["metadata"], "annotations": {LOST: "true"}}
+            annotations = pod["metadata"].get("annotations", {}) | {LOST: "true"}
+            meta = {**pod["metadata"], "annotations": annotations}
             self.server.replace(PODS, pod, {**pod, "metadata": meta})
             self.server.delete(PODS, meta["name"])
             return
