@@ -28,12 +28,11 @@ def missing_marks(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> Document
     """Return the change of a Job's metadata that gives it back its marks; empty if it has them."""
     there, told = job["metadata"], wanted["metadata"]
     labels, owners = there.get("labels") or {}, there.get("ownerReferences") or []
-    # Kueue's own label is not a mark, and Kueue may refuse to have it changed.
-    lost = {
-        name: value
-        for name, value in told["labels"].items()
-        if name != LABEL_QUEUE and labels.get(name) != value
-    }
+    lost = {name: value for name, value in told["labels"].items() if labels.get(name) != value}
+    if LABEL_QUEUE in labels or not job["spec"].get("suspend"):
+        lost.pop(
+            LABEL_QUEUE, None
+        )  # another queue is a user's choice, and Kueue lets no admitted Job change it
     change: Document = {"labels": lost} if lost else {}
     if not any(one.get("controller") for one in owners):
         change["ownerReferences"] = [*owners, *told["ownerReferences"]]

@@ -164,6 +164,8 @@ class Job:
     stage: Stage | None = None
     purpose: str | None = None
     suspended: bool = False
+    has_queue: bool = False
+    """Whether it has Kueue's label, without which Kueue never admits it."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     active: int = 0

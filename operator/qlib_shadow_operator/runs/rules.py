@@ -78,10 +78,12 @@ def run_is_invalid(view: RunView) -> RuleResult | None:
 def job_is_unmarked(view: RunView) -> RuleResult | None:
     """The stage's Job is out of sight: look it up, and restore the labels or the owner that it has lost."""
     found = view.current
-    if found is None or found.job is not None:
+    if found is None:
         return None
     if found.marks_lost:
         return RuleResult(keep_status=True, actions=(_create_job(view, found.status.name),))
+    if found.job is not None:
+        return None
     lookup = tuple(query for query in found.queries if isinstance(query, FindJob))
     return RuleResult(keep_status=True, queries=lookup) if lookup else None
 

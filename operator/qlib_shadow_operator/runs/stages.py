@@ -192,7 +192,8 @@ def job_is_suspended(view: StageView) -> CheckResult | None:
     if view.job is None or not view.job.suspended:
         return None
     if view.run.spec.queue_name:
-        return CheckResult(next_status(view, StageState.WAITING, queued(view)))
+        status = next_status(view, StageState.WAITING, queued(view))
+        return CheckResult(status, marks_lost=not view.job.has_queue)
     return CheckResult(next_status(view, StageState.SUSPENDED))
 
 

@@ -324,7 +324,7 @@ def test_retry_message_says_how_the_previous_attempt_ended(scene: Scene, sentenc
 
 def test_waiting_in_a_queue_is_not_a_warning():
     """The user asked for it."""
-    scene = a_run(queue_name="nightly").seen().job(Stage.DOWNLOAD, suspended=True)
+    scene = a_run(queue_name="nightly").seen().job(Stage.DOWNLOAD, suspended=True, has_queue=True)
     [note] = scene.decide(minutes=1).notes
     assert (note.reason, note.warning) == ("StageWaiting", False)
     assert note.message == (

@@ -112,6 +112,21 @@ def test_pod_that_lost_its_labels_is_looked_up_and_its_end_is_told(fate: str, se
     assert len(world.pods) == (2 if fate == "exits with 0" else 1), "one attempt of each stage"
 
 
+@pytest.mark.parametrize("lost", [["kueue.x-k8s.io/queue-name"], None])
+def test_queued_job_that_lost_its_queue_is_queued_again(lost: list[str] | None):
+    """With the label of its queue alone, or with all labels: without it Kueue would never admit the Job."""
+    world = World()
+    world.user_applies(queueName="nightly")
+    world.operators[0].hear_everything()
+    world.look(world.operators[0])
+    [job] = world.jobs
+    kept = {name: value for name, value in job["metadata"]["labels"].items() if lost and name not in lost}
+    world.server.replace(JOBS, job, {**job, "metadata": {**job["metadata"], "labels": kept}})
+    world.settles()
+    world.check_settled()
+    assert stage_of(world)["state"] == "Succeeded"
+
+
 @pytest.mark.parametrize("loser", ["Job", "pod"])
 def test_recovery_job_that_lost_its_labels_is_found(loser: str):
     """Or its pod: the result is read, and the stage neither reports again for ever nor fails."""
