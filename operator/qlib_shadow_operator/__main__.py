@@ -16,6 +16,7 @@ from qlib_shadow_operator.handlers import kopf_settings, register
 from qlib_shadow_operator.kube.cluster import Cluster, ClusterError, NoClusterError
 from qlib_shadow_operator.loop.cluster_cache import KINDS
 from qlib_shadow_operator.loop.probes import Health, HealthLimits
+from qlib_shadow_operator.loop.shutdown import EXIT_FAILED
 from qlib_shadow_operator.loop.stateless import NoMemories
 from qlib_shadow_operator.printing import print_error
 from qlib_shadow_operator.settings import Settings, SettingsError, read_settings
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qlib_shadow_operator")
 
-EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 CRD_TIMEOUT_SECONDS: Final = 5.0
 """Seconds between two checks for the CRD."""
@@ -115,6 +115,7 @@ async def operate(settings: Settings, cluster: Cluster, telemetry: Telemetry) ->
         stop_flag=shutdown.flag,
     )
     shutdown.listen()
+    shutdown.follow(tasks)
     await kopf.run_tasks(tasks, ignored=ours)
 
 

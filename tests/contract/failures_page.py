@@ -165,8 +165,16 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "The API server refuses the Job; if the refusal is permanent, the run fails at once.",
         "Correct the field of the run, or the setting of the chart, that the message names.",
     ),
+    OperatorReason.JOB_NAME_TAKEN: (
+        "A Job of the stage's name exists and is not the run's.",
+        "Delete it, or rename the run.",
+    ),
+    OperatorReason.BACK_OFF: (
+        "An attempt has ended, and the Job controller waits before the next one: 10 s, twice as long after each, at most 10 minutes.",
+        "Nothing: the message says when it is expected. The start timeout counts from then.",
+    ),
     OperatorReason.NO_POD: (
-        "The Job has no pod, for no known cause.",
+        "The Job has no pod, for no known cause: the Job controller does not wait, and no Event tells of a refusal.",
         "`kubectl describe job`; check whether the Job controller works.",
     ),
     OperatorReason.START_TIMED_OUT: (
@@ -190,8 +198,16 @@ ENDED: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "Raise `stages.<stage>.activeDeadlineSeconds`, or give the stage more CPU.",
     ),
     OperatorReason.EVICTED: (
-        "The cluster removed the pod: eviction, preemption, a lost node. Not counted.",
+        "The cluster removed the pod: pressure on its node, preemption, a taint, a drain, a lost node. Not counted.",
         "Nothing: another attempt is made.",
+    ),
+    OperatorReason.OUT_OF_SCRATCH: (
+        "The pod used more local storage than its own limit, so its node ended it. Counted as a failed attempt.",
+        "Raise `stages.<stage>.scratch`, or the limit of `ephemeral-storage` that the message names.",
+    ),
+    OperatorReason.NODE_REFUSED: (
+        "The scheduler gave the pod to a node that did not take it. Counted as a failed attempt.",
+        "The message quotes the kubelet; look at the node.",
     ),
     OperatorReason.CONTAINER_FAILED: (
         "The process failed and left no result; the message quotes the end of its log.",
@@ -295,8 +311,11 @@ attempt is made. Past the stage's deadline the run fails with `DeadlineExceeded`
 | what | what happens |
 |---|---|
 | a pod is deleted, evicted or preempted | another attempt, which does not count as a retry |
+| a pod outgrows its own scratch space or `ephemeral-storage` | another attempt, which counts as a retry: `OutOfScratch` |
 | a node is lost | the same, once its pods are gone: automatically when the node leaves the cluster, else see `PodDoesNotEnd` |
 | a stage's Job is deleted | it is recreated once; the second time the run fails with `JobDeleted` |
+| a stage's Job loses its labels or its owner | the operator restores them |
+| a stage's pod loses its labels | the operator asks for it from time to time until it ends |
 | a finished stage's pod is deleted before its result was read | a recovery Job reads the result from the run folder |
 | a finished stage's Job is deleted | nothing; a finished stage stays finished |
 | the run is deleted | its Jobs and pods are deleted; the files on the volume stay |

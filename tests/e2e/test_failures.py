@@ -43,8 +43,22 @@ PYTHON = "docker.io/library/python:3.12-slim"
 """The base of both images with Docker."""
 BOTCHED = """
 FROM {base}
-ENTRYPOINT ["sh", "-c", "case $QLIB_SHADOW_REQUEST in *nonsense*) echo all good > /dev/termination-log; esac"]
+COPY botched.sh /
+ENTRYPOINT ["sh", "/botched.sh"]
 """
+SCRIPT = """
+fill() {
+  trap 'exit 143' TERM
+  head -c 8000000 /dev/zero > $1
+  sleep 600 & wait
+}
+case $QLIB_SHADOW_REQUEST in
+*nonsense*) echo all good > /dev/termination-log;;
+*outgrown*) fill /work/much;;
+*greedy*) fill /tmp/much;;
+esac
+"""
+"""What the image does, by the name of the run: end without a result, or outgrow its storage."""
 NO_ROOM = {"kind": "ResourceQuota", "apiVersion": "v1", "metadata": {"name": "no-room"}}
 TOO_SMALL = {
     "apiVersion": "v1",
@@ -56,9 +70,10 @@ TOO_SMALL = {
 
 @pytest.fixture(scope="module")
 def botched(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return an image that succeeds without a result, or with a malformed one."""
+    """Return an image that succeeds without a result or with a wrong one, or that uses too much storage."""
     folder, version = tmp_path_factory.mktemp("botched"), images.runner.reference.rpartition(":")[2]
     reference = f"localhost/qlib-botched:{version}"
+    (folder / "botched.sh").write_text(SCRIPT)
     (folder / "Dockerfile").write_text(BOTCHED.format(base=engine().base() or PYTHON))
     engine().build(folder, folder / "Dockerfile", reference, {})
     engine().save(reference, folder / "botched.tar")
@@ -195,6 +210,17 @@ PATIENT: dict[str, Case] = {
     ),
     "silent": Case({}, "ResultMalformed", ("its result cannot be read", "it is empty", "spec.image")),
     "nonsense": Case({}, "ResultMalformed", ("its result cannot be read", "it is not JSON", "spec.image")),
+    "outgrown": Case(
+        stages(retries=1, scratch="2M"),
+        "OutOfScratch",
+        ("used more scratch space in /work than its limit of 2M", "Raise stages.download.scratch"),
+        attempts=2,
+    ),
+    "greedy": Case(
+        stages(retries=0, resources={"limits": {"memory": "64Mi", "ephemeral-storage": "3M"}}),
+        "OutOfScratch",
+        ("its limit of 3M", "Raise stages.download.resources.limits.ephemeral-storage"),
+    ),
     "wrong-image": Case(
         stages(retries=0),
         "ContainerFailed",
@@ -269,7 +295,8 @@ def patient(
             write_old_prices(shop.data)
             cluster.apply(NO_ROOM | {"spec": {"hard": {"pods": "0"}}}, namespace=full.namespace)
             cluster.apply(NO_ROOM | {"spec": {"hard": {"count/jobs.batch": "0"}}}, namespace=strict.namespace)
-            other = {"silent": botched, "nonsense": botched, "wrong-image": images.operator.reference}
+            other = dict.fromkeys(("silent", "nonsense", "outgrown", "greedy"), botched)
+            other |= {"wrong-image": images.operator.reference}
             full.run("waits", dataset=synthetic("us"))
             strict.run("refused", dataset=synthetic("us"))
             own = {"configMapRef": {"name": "mine", "key": "mine.yaml"}}

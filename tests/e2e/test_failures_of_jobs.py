@@ -90,6 +90,29 @@ def test_job_deleted_by_hand_is_recreated_once_on_a_cluster(place: Place):
     assert job_of(shop, "deleted") == {}
 
 
+def test_job_and_pod_without_their_labels_are_found_again(place: Place):
+    """The Job gets its labels and owner back, and the pod's result is read; nothing is called deleted."""
+    shop = place.shop
+    job = shop.run_held_back("unlabelled", dataset=synthetic("unlabelled"))["metadata"]
+    labels = [name for name in job["labels"] if "qlibshadow.io" in name or "app.kubernetes.io" in name]
+    gone = [f"{name}-" for name in labels]
+    shop.kubectl("label", "job", job["name"], *gone)
+    restored = f"{{.metadata.labels.qlibshadow\\.io/run-uid}}={job['labels']['qlibshadow.io/run-uid']}"
+    shop.kubectl("wait", f"job/{job['name']}", f"--for=jsonpath={restored}", f"--timeout={PATIENCE}s")
+    orphaned = json.dumps([{"op": "remove", "path": "/metadata/ownerReferences"}])
+    shop.kubectl("patch", "job", job["name"], "--type=json", f"--patch={orphaned}")
+    owner = "{.metadata.ownerReferences[0].name}=unlabelled"
+    shop.kubectl("wait", f"job/{job['name']}", f"--for=jsonpath={owner}", f"--timeout={PATIENCE}s")
+    [pod] = shop.pods("unlabelled")
+    shop.kubectl("label", "pod", pod["metadata"]["name"], *gone)
+    shop.let_in("unlabelled")
+    shop.wait("unlabelled", "DatasetReady")
+    stage = shop.stage("unlabelled", "download")
+    assert (stage["state"], stage["jobUID"], stage["attempts"]) == ("Succeeded", job["uid"], 1)
+    assert not stage.get("recreations")
+    assert not [note for note in shop.events("unlabelled").values() if "deleted" in note or "gone" in note]
+
+
 def test_pod_deleted_by_hand_does_not_count_as_a_retry(place: Place):
     """With no retry left another attempt is made, and its outcome counts."""
     shop = place.shop

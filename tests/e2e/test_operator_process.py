@@ -170,6 +170,22 @@ def test_operator_stops_while_it_waits_for_the_crd(control_plane: Cluster, tmp_p
         assert one.process.wait(PATIENCE) == 0
 
 
+def test_operator_ends_at_once_when_the_crd_is_deleted(control_plane: Cluster, research: str, tmp_path: Path):
+    """Its watch has ended for good; the next process waits for the CRD. Until it ends it is not ready."""
+    with operator(control_plane.kubeconfig, tmp_path / "log", NAMESPACES=research) as one:
+        one.wait_until_ready()
+        control_plane.kubectl("delete", "-f", str(CRD), "--wait=true")
+        assert one.process.wait(PATIENCE) == 1
+        assert one.said("the operator cannot continue")
+    with operator(control_plane.kubeconfig, tmp_path / "log-2", NAMESPACES=research) as one:
+        wait_for(lambda: one.said("the CRD "), PATIENCE, "the wait for the CRD")
+        control_plane.kubectl("apply", "-f", str(CRD))
+        one.wait_until_ready()
+        control_plane.apply(a_run("demo"), namespace=research)
+        sample = 'qlib_shadow_runs{phase="Pending",reason="Unschedulable"}'
+        wait_for(lambda: one.metric(sample) == 1, PATIENCE, "a run of the new CRD")
+
+
 def test_run_appears_in_metrics_and_log(control_plane: Cluster, research: str, tmp_path: Path):
     """Every line about it has run and stage; every metric is documented."""
     with operator(control_plane.kubeconfig, tmp_path / "log", NAMESPACES=research) as one:

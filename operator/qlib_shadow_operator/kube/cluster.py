@@ -13,13 +13,12 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
+from qlib_shadow_operator.kube.marks import belongs_to, missing_marks
 from qlib_shadow_operator.kube.timeouts import CONNECT_SECONDS, LIST_CHUNK, READ_SECONDS, SOCKET_OPTIONS
 from qlib_shadow_operator.kube.traffic import ObservedRequests
 from qlib_shadow_operator.runs.names import (
     CHILD_SELECTOR,
     GROUP,
-    LABEL_RUN_UID,
-    LABEL_STAGE,
     MANAGER,
     PLURAL,
     VERSION,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.kube.traffic import RequestObserver
     from qlib_shadow_operator.runs.decisions import Event
     from qlib_shadow_operator.runs.model import Run
-    from qlib_shadow_runner.contract import Stage
 
 CONFLICT: Final = 409
 GONE: Final = 404
@@ -67,6 +65,10 @@ class RefusedError(ClusterError):
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
         self.permanent = permanent
+
+
+class NameTakenError(RefusedError):
+    """A Job of this name exists that is not the run's."""
 
 
 class NamespaceTerminatingError(ClusterError):
@@ -130,7 +132,7 @@ class Cluster:
         return any(one.name == PLURAL for one in found.resources)
 
     def create_job(self, namespace: str, body: Document) -> Document:
-        """Create a Job and return it; return the existing Job of that name if it has the same owner."""
+        """Create a Job and return it, or return the run's Job of that name, with its marks restored."""
         try:
             return self._call_for(
                 self.objects.create_namespaced_custom_object, **BATCH, namespace=namespace, body=body
@@ -140,7 +142,17 @@ class Cluster:
             there = self._call_for(
                 self.objects.get_namespaced_custom_object, **BATCH, namespace=namespace, name=name
             )
-            return _require_same(there, body)
+            return self._mark_again(namespace, there, body)
+
+    def _mark_again(self, namespace: str, there: Document, wanted: Document) -> Document:
+        name = wanted["metadata"]["name"]
+        if not belongs_to(there, wanted["metadata"]["ownerReferences"][0]["uid"]):
+            raise NameTakenError(job_name_taken(name))
+        change = missing_marks(there, wanted)
+        if not change:
+            return there
+        patch = self.objects.patch_namespaced_custom_object
+        return self._call_for(patch, **BATCH, namespace=namespace, name=name, body={"metadata": change})
 
     def get_job(self, namespace: str, name: str) -> Document | None:
         """Return a Job as it is now, or None if there is none."""
@@ -156,9 +168,9 @@ class Cluster:
         get = self.objects.get_namespaced_custom_object
         return self._call_for(get, **RUNS, namespace=namespace, name=name)
 
-    def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[Document]:
-        """Return the pods of a run's stage as they are now."""
-        selector = f"{LABEL_RUN_UID}={run_uid},{LABEL_STAGE}={stage}"
+    def list_pods(self, namespace: str, job: str) -> list[Document]:
+        """Return the pods of a Job as they are now, by the label of the Job controller."""
+        selector = f"job-name={job}"
         page = self._read_pods(partial(self.core.list_namespaced_pod, namespace), selector)
         items: list[Document] = page["items"]
         return items
@@ -267,15 +279,6 @@ class Cluster:
     def _call_for(self, method: Callable[..., Any], **kwargs: Any) -> Document:
         found: Document = self._call(method, **kwargs)
         return found
-
-
-def _require_same(there: Document, wanted: Document) -> Document:
-    """Return the existing Job if it has the same owner, else raise a RefusedError."""
-    owner = wanted["metadata"]["ownerReferences"][0]["uid"]
-    meta = there["metadata"]
-    if any(one.get("uid") == owner for one in meta.get("ownerReferences", [])):
-        return there
-    raise RefusedError(job_name_taken(meta["name"]))
 
 
 def _load_kubeconfig(configuration: Any) -> None:

@@ -19,7 +19,9 @@ from qlib_shadow_operator.runs.model import (
 )
 from qlib_shadow_operator.runs.names import (
     CONTAINER,
+    LABEL_OUT_OF_SIGHT,
     LABEL_PURPOSE,
+    LABEL_QUEUE,
     LABEL_RUN,
     LABEL_STAGE,
     ConditionType,
@@ -125,6 +127,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         stage=stage_of(raw),
         purpose=_labels(raw).get(LABEL_PURPOSE),
         suspended=bool(spec.get("suspend")),
+        has_queue=LABEL_QUEUE in _labels(raw),
         started_at=read_time(status.get("startTime")),
         ended_at=read_time(status.get("completionTime")) or read_time(end.get("lastTransitionTime")),
         active=status.get("active") or 0,
@@ -135,6 +138,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         is_failing="FailureTarget" in true,
         failure_reason=failure.get("reason", ""),
         failure_message=failure.get("message", ""),
+        retries=spec.get("backoffLimit"),
         deleting="deletionTimestamp" in meta,
     )
 
@@ -165,6 +169,8 @@ def parse_pod(raw: Mapping[str, Any]) -> Pod:
         waiting_message=waiting.get("message", ""),
         running_since=read_time(running.get("startedAt")),
         termination=_termination(state.get("terminated")),
+        out_of_sight=LABEL_OUT_OF_SIGHT in _labels(raw),
+        not_ready_since=_not_ready_since(status),
         image=container.get("image", ""),
         image_id=seen.get("imageID", ""),
         memory_limit=((container.get("resources") or {}).get("limits") or {}).get("memory"),
@@ -208,6 +214,11 @@ def _unschedulable(status: Mapping[str, Any]) -> str:
     found = _pod_condition(status, "PodScheduled")
     is_stuck = found.get("status") == "False" and found.get("reason") == "Unschedulable"
     return found.get("message", "no reason given") if is_stuck else ""
+
+
+def _not_ready_since(status: Mapping[str, Any]) -> datetime | None:
+    found = _pod_condition(status, "Ready")
+    return read_time(found.get("lastTransitionTime")) if found.get("status") == "False" else None
 
 
 def _termination(raw: Mapping[str, Any] | None) -> Termination | None:

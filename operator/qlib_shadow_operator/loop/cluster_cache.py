@@ -13,7 +13,7 @@ from qlib_shadow_operator.runs.names import LABEL_SCHEDULE, PURPOSE_RECOVERY
 from qlib_shadow_runner.contract.escapes import in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from qlib_shadow_runner.contract import Stage
 
@@ -88,7 +88,7 @@ class ClusterCache:
             return key
         entry = parse_object(kind, raw)
         if entry is None:
-            return None
+            return self._lose(kind, raw)
         with self._lock:
             if self._is_newer(kind, entry):
                 self._store(kind, entry)
@@ -105,6 +105,22 @@ class ClusterCache:
             while len(self._deleted) > DELETED_KEPT_MAX:
                 del self._deleted[next(iter(self._deleted))]
         return entry.key
+
+    def _lose(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
+        """Remove an object whose label names no run any more, and return the key of the run that it had."""
+        uid = (raw.get("metadata") or {}).get("uid", "")
+        with self._lock:
+            known = self._objects[kind].get(uid)
+            self._remove(kind, uid)
+        return known.key if known else None
+
+    def drop_out_of_sight(self, key: Key, listed: Collection[str]) -> None:
+        """Remove the pods of a run that no watch delivers and that are not listed any more."""
+        with self._lock:
+            gone = [pod for pod in self._of("pods", key) if isinstance(pod, Pod) and pod.out_of_sight]
+            for pod in gone:
+                if pod.uid not in listed:
+                    self._remove("pods", pod.uid)
 
     def snapshot(self, kind: str) -> dict[str, CachedObject]:
         """Return all objects of a kind as they are known now."""

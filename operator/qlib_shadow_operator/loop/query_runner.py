@@ -8,9 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from qlib_shadow_operator.kube.cluster import ClusterError
+from qlib_shadow_operator.kube.marks import belongs_to, with_marks
 from qlib_shadow_operator.kube.parse import parse_warning_event
+from qlib_shadow_operator.loop.cluster_cache import Key
+from qlib_shadow_operator.runs.names import child_labels
 from qlib_shadow_operator.runs.network import egress_is_closed
-from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob, FindPods, answer_lifetime
+from qlib_shadow_operator.runs.queries import UNREAD, FindEgressPolicy, FindJob, FindPods, answer_lifetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +22,9 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.loop.cluster_cache import ClusterCache
     from qlib_shadow_operator.runs.model import Run
     from qlib_shadow_operator.runs.queries import Query, WarningEvent
-    from qlib_shadow_runner.contract import Stage
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +38,8 @@ class QueryApi(Protocol):
     def get_job(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Return a Job, or None if there is none."""
 
-    def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[dict[str, Any]]:
-        """Return the pods of a run's stage."""
+    def list_pods(self, namespace: str, job: str) -> list[dict[str, Any]]:
+        """Return the pods of a Job."""
 
     def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
         """Return the Events of type Warning about an object."""
@@ -76,20 +79,20 @@ class QueryRunner:
         if isinstance(query, FindJob):
             return self._find_job(run, query.name)
         if isinstance(query, FindPods):
-            return self._find_pods(run, query.stage)
+            return self._find_pods(run, query)
         if isinstance(query, FindEgressPolicy):
-            return self._or_none(run, lambda: self._network_is_closed(run, query, now))
-        answer = self._or_none(run, lambda: self._newest_warning(run, query.uid))
+            return self._or_else(None, run, lambda: self._network_is_closed(run, query, now))
+        answer = self._or_else(UNREAD, run, lambda: self._newest_warning(run, query.uid))
         self._kept.setdefault(run.uid, {})[query] = (now, answer)
         return answer
 
-    def _or_none(self, run: Run, look: Callable[[], T]) -> T | None:
+    def _or_else(self, unread: U, run: Run, look: Callable[[], T]) -> T | U:
         try:
             return look()
         except ClusterError as error:
             # An older Role may not allow this read; the run continues without it.
             logger.warning("a query failed: %s", error, extra={"run": f"{run.namespace}/{run.name}"})
-            return None
+            return unread
 
     def forget(self, uid: str) -> None:
         """Drop the answers of a deleted run."""
@@ -97,13 +100,19 @@ class QueryRunner:
 
     def _find_job(self, run: Run, name: str) -> bool:
         job = self.api.get_job(run.namespace, name)
-        if job is not None:
-            self.cache.put("jobs", job)
-        return job is not None
+        if job is None or not belongs_to(job, run.uid):
+            return False
+        self.cache.put("jobs", job)
+        return True
 
-    def _find_pods(self, run: Run, stage: Stage) -> bool:
-        for pod in self.api.list_pods(run.namespace, run.uid, stage):
-            self.cache.put("pods", pod)
+    def _find_pods(self, run: Run, query: FindPods) -> bool:
+        wanted = child_labels(run.name, run.uid, query.stage, query.purpose)
+        found = self.api.list_pods(run.namespace, run.job_name(query.stage, query.purpose))
+        if query.purpose is None:
+            key = Key(run.namespace, run.name)
+            self.cache.drop_out_of_sight(key, {pod["metadata"]["uid"] for pod in found})
+        for pod in found:
+            self.cache.put("pods", with_marks(pod, wanted))
         return True
 
     def _newest_warning(self, run: Run, uid: str) -> WarningEvent | None:

@@ -16,6 +16,7 @@ from qlib_shadow_operator.kube.cluster import (
     ClusterError,
     ConflictError,
     NamespaceTerminatingError,
+    NameTakenError,
     RefusedError,
 )
 from qlib_shadow_operator.kube.parse import parse_run
@@ -175,7 +176,9 @@ class Reconciler:
         try:
             job = self.api.create_job(run.namespace, action.body)
         except RefusedError as error:
-            self._refusals.setdefault(run.uid, {})[action.stage] = Rejection(str(error), error.permanent)
+            self._refusals.setdefault(run.uid, {})[action.stage] = Rejection(
+                str(error), error.permanent, name_taken=isinstance(error, NameTakenError)
+            )
             raise
         self._refusals.pop(run.uid, None)
         self.cache.put("jobs", job)

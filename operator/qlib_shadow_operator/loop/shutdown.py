@@ -1,4 +1,8 @@
-"""Ends the process: in order at the first signal, at once at the second, after ten seconds at the latest."""
+"""Ends the process: in order at the first signal, at once at the second, after ten seconds at the latest.
+
+Where one of kopf's tasks fails, for example the watch of a CRD that was deleted, the process ends, too: kopf
+would wait for its other watches, and kill the process by a signal that process 1 of a container never gets.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_operator.loop.probes import STOPPING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from qlib_shadow_operator.loop.probes import Health
     from qlib_shadow_operator.loop.workers import Workers
 
@@ -20,6 +26,8 @@ logger = logging.getLogger(__name__)
 STOP_DEADLINE_SECONDS: Final = 9.0
 """Seconds after the first signal. What is cut off then is repeated by the next process."""
 EXIT_AT_ONCE: Final = 128 + signal.SIGTERM
+EXIT_FAILED: Final = 1
+CANNOT_CONTINUE: Final = "the operator cannot continue, and is starting again"
 
 
 class Shutdown:
@@ -42,12 +50,32 @@ class Shutdown:
         if self._end:
             os._exit(EXIT_AT_ONCE)
         logger.info("stopping once the reconcile passes in progress have ended")
-        self._health.startup_blocker = STOPPING
-        watchdog = threading.Timer(STOP_DEADLINE_SECONDS, os._exit, (0,))
+        self._begin(STOPPING, 0)
+        self._end = asyncio.get_running_loop().create_task(self._stop(), name="shutdown")
+
+    def follow(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """End the process when one of these tasks fails."""
+        for task in tasks:
+            task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if self._end or task.cancelled() or task.exception() is None:
+            return
+        logger.critical("%s: %s has failed: %s", CANNOT_CONTINUE, task.get_name(), task.exception())
+        self._begin(CANNOT_CONTINUE, EXIT_FAILED)
+        self._end = asyncio.get_running_loop().create_task(self._fail(), name="shutdown")
+
+    def _begin(self, blocker: str, code: int) -> None:
+        """Stop being ready, and exit after the deadline whatever happens."""
+        self._health.startup_blocker = blocker
+        watchdog = threading.Timer(STOP_DEADLINE_SECONDS, os._exit, (code,))
         watchdog.daemon = True
         watchdog.start()
-        self._end = asyncio.get_running_loop().create_task(self._stop(), name="shutdown")
 
     async def _stop(self) -> None:
         await self._workers.stop()
         self.flag.set()
+
+    async def _fail(self) -> None:
+        await self._workers.stop()
+        os._exit(EXIT_FAILED)

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.runs import reasons, start_reasons
+from qlib_shadow_operator.runs import pod_sentences, reasons, start_reasons
+from qlib_shadow_operator.runs.evictions import EVICTED, outgrown
 from qlib_shadow_operator.runs.job_fields import in_words_of_the_run
 from qlib_shadow_operator.runs.reasons import OperatorReason, ReasonText
 from qlib_shadow_operator.runs.stage_result import MalformedResultError, StageResult, parse_result
@@ -140,11 +141,23 @@ def why_failed(pod: Pod, run: Run, stage: Stage) -> Cause:
     result = _result(end, run, stage) if end else None
     if result and not result.succeeded and result.reason != Reason.INTERRUPTED:
         return Cause(result.reason, result.message)
-    if pod.disruption or pod.reason == "Evicted" or end is None:
+    if storage := outgrown(pod, stage):
+        return Cause(OperatorReason.OUT_OF_SCRATCH, pod_sentences.out_of_scratch(stage, storage, pod.message))
+    if pod.disruption or (pod.reason == EVICTED and end):
         return Cause(OperatorReason.EVICTED, reasons.evicted(pod.message or pod.disruption))
+    if end is None:
+        return _why_never_started(pod)
     if result and not result.succeeded:
         return Cause(result.reason, result.message)
     return _why_killed(end, run, stage, pod)
+
+
+def _why_never_started(pod: Pod) -> Cause:
+    """Return why a pod failed whose container never ran: its node refused it, or it was deleted before."""
+    detail = pod.message or pod.reason
+    if detail:
+        return Cause(OperatorReason.NODE_REFUSED, pod_sentences.node_refused(detail))
+    return Cause(Reason.INTERRUPTED, reasons.interrupted())
 
 
 def _why_killed(end: Termination, run: Run, stage: Stage, pod: Pod) -> Cause:

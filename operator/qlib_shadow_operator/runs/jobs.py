@@ -18,7 +18,8 @@ POD_FAILURE_POLICY: Final[Document] = {
     "rules": [
         # First: a disruption is not the run's fault, whatever the exit code.
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        # Nor is a deleted pod; the stage's deadline limits the repetitions.
+        # Nor is a deleted pod; the stage's deadline limits the repetitions. A pod that outgrew its own
+        # storage may end with this code, too, and looks the same here: storage_is_outgrown_again counts it.
         {
             "action": "Ignore",
             "onExitCodes": {

@@ -164,6 +164,8 @@ class Job:
     stage: Stage | None = None
     purpose: str | None = None
     suspended: bool = False
+    has_queue: bool = False
+    """Whether it has Kueue's label, without which Kueue never admits it."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     active: int = 0
@@ -175,7 +177,8 @@ class Job:
     """Whether it will fail once its pods have ended; it creates no more pods."""
     failure_reason: str = ""
     failure_message: str = ""
-    active_deadline_seconds: int | None = None
+    retries: int | None = None
+    """How many failed pods it counts before it fails: its backoffLimit."""
     deleting: bool = False
 
     @property
@@ -214,6 +217,10 @@ class Pod:
     waiting_message: str = ""
     running_since: datetime | None = None
     termination: Termination | None = None
+    out_of_sight: bool = False
+    """Whether its labels were removed, so that no watch delivers it."""
+    not_ready_since: datetime | None = None
+    """For a pod that failed before it had a container: the end, as the Job controller reads it."""
     image: str = ""
     image_id: str = ""
     memory_limit: str | None = None
@@ -244,6 +251,8 @@ class Rejection:
     message: str
     permanent: bool = False
     """Whether the same Job will be refused every time."""
+    name_taken: bool = False
+    """Whether a Job of this name exists that is not the run's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from qlib_shadow_operator.runs import reasons, start_reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed, why_refused
 from qlib_shadow_operator.runs.job_fields import in_words_of_the_run
 from qlib_shadow_operator.runs.names import PURPOSE_RECOVERY, StageState
+from qlib_shadow_operator.runs.queries import FindPods
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.stage_result import TEXT_MAX, MalformedResultError, StageResult, parse_result
 from qlib_shadow_operator.runs.stage_view import (
@@ -49,8 +50,10 @@ def result_is_missing(view: StageView) -> CheckResult | None:
     if done:
         return _read_result(view, done)
     if view.recovery_job_is_over:
-        return wait_for_pod_update(view, view.recovery_job) or failed(
-            view, _recovery_failure(view, view.recovery_job)
+        return (
+            wait_for_pod_update(view, view.recovery_job)
+            or _recovery_pod_lookup(view)
+            or failed(view, _recovery_failure(view, view.recovery_job))
         )
     return _recovery_in_progress(view, view.recovery_job)
 
@@ -68,8 +71,17 @@ def failure_cause_is_missing(view: StageView, job: Job) -> CheckResult:
     ended = latest_pod(tuple(pod for pod in view.recovery_pods if pod.ended))
     if ended is None:
         why = f"{RUN_FOLDER_UNREADABLE}: {recovery_job.failure_message or NO_POD_LEFT}"
-        return wait_for_pod_update(view, recovery_job) or failed(view, _failed_with(job, why))
+        waits = wait_for_pod_update(view, recovery_job) or _recovery_pod_lookup(view)
+        return waits or failed(view, _failed_with(job, why))
     return failed(view, _recorded_cause(view, job, ended))
+
+
+def _recovery_pod_lookup(view: StageView) -> CheckResult | None:
+    """Look a missing recovery pod up, because its labels may have been removed."""
+    query = FindPods(view.stage, PURPOSE_RECOVERY)
+    if query in view.answers or any(pod.ended for pod in view.recovery_pods):
+        return None
+    return CheckResult(view.previous, queries=(query,))
 
 
 def _recorded_cause(view: StageView, job: Job, pod: Pod) -> Cause:
@@ -107,9 +119,8 @@ def why_rejected(view: StageView) -> Cause | None:
     if view.rejection is None:
         return None
     detail = view.rejection.message
-    names = (view.run.job_name(view.stage), view.run.job_name(view.stage, PURPOSE_RECOVERY))
-    if detail in map(start_reasons.job_name_taken, names):
-        return Cause(OperatorReason.JOB_REJECTED, detail)
+    if view.rejection.name_taken:
+        return Cause(OperatorReason.JOB_NAME_TAKEN, detail)
     told, fields = in_words_of_the_run(detail, view.run, view.stage)
     rejected = Cause(OperatorReason.JOB_REJECTED, start_reasons.job_rejected(view.stage, told, fields))
     return why_refused(detail, view.run, view.stage) or rejected

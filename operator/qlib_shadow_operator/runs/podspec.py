@@ -79,7 +79,7 @@ def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) 
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
         "securityContext": pod_security(defaults),
         "containers": [container],
-        "volumes": volumes(run, defaults),
+        "volumes": volumes(run, stage, defaults),
     }
     optional = {
         "imagePullSecrets": [{"name": name} for name in secrets],
@@ -207,12 +207,13 @@ def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
     return found
 
 
-def volumes(run: Run, defaults: Defaults) -> list[dict[str, Any]]:
+def volumes(run: Run, stage: Stage, defaults: Defaults) -> list[dict[str, Any]]:
     """Return the claim, and scratch volumes that are deleted with the pod."""
     claim = run.spec.storage.claim_name or defaults.claim_name
+    scratch = run.spec.stages.of(stage).scratch or defaults.work_size
     return [
         {"name": VOLUME_DATA, "persistentVolumeClaim": {"claimName": claim}},
-        {"name": VOLUME_WORK, "emptyDir": {"sizeLimit": defaults.work_size}},
-        {"name": VOLUME_TMP, "emptyDir": {"sizeLimit": defaults.work_size}},
+        {"name": VOLUME_WORK, "emptyDir": {"sizeLimit": scratch}},
+        {"name": VOLUME_TMP, "emptyDir": {"sizeLimit": scratch}},
         {"name": VOLUME_SHM, "emptyDir": {"medium": "Memory", "sizeLimit": defaults.shared_memory_size}},
     ]

@@ -1,7 +1,8 @@
 """Queries: rare reads from the API server for what a decision needs and the caches lack.
 
 A query is a value. A check returns it, the reconciler runs it, and the decision is made again with the
-answer. An answer of None means that the read failed; the decision is then made without it.
+answer. None of a network policy and UNREAD of a warning mean that the read failed; the decision is then made
+without it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ WARNING_LIFETIME: Final = 15
 """How long a warning is kept, in multiples of `query_after`; reading Events is costly."""
 
 
+UNREAD: Final = "unread"
+"""The answer about a warning where Events could not be read: what was known before still holds."""
+
+
 @dataclass(frozen=True)
 class FindStartupWarning:
     """Which Warning explains why a Job has no pod, or a pod does not start? Answered by a WarningEvent."""
@@ -30,7 +35,7 @@ class FindStartupWarning:
 
 @dataclass(frozen=True)
 class FindJob:
-    """Does a Job exist although the cache has none? Answered by True or False."""
+    """Does the run have a Job of this name although the cache has none? Answered by True or False."""
 
     name: str
 
@@ -40,6 +45,8 @@ class FindPods:
     """Which pods does a stage have that the cache lacks? Answered by True; the cache then has them."""
 
     stage: Stage
+    purpose: str | None = None
+    """The purpose of a Job that is not the stage itself."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +73,10 @@ class WarningEvent:
         return self.at >= since
 
 
-def answer_lifetime(warning_event: WarningEvent | None, query_after: timedelta) -> timedelta:
+def answer_lifetime(warning_event: object, query_after: timedelta) -> timedelta:
     """Return how long an answer is kept: a warning lasts longer than its absence."""
-    return query_after * (WARNING_LIFETIME if warning_event else NO_WARNING_LIFETIME)
+    is_lasting = isinstance(warning_event, WarningEvent)
+    return query_after * (WARNING_LIFETIME if is_lasting else NO_WARNING_LIFETIME)
 
 
 Answers = Mapping[Query, Any]

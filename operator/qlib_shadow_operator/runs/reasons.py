@@ -1,6 +1,6 @@
 """The operator's own reasons and their sentences; the runner's are passed on unchanged.
 
-A message names the cause, the place and the remedy. No other module of the operator but start_reasons words a
+A message names the cause, the place and the remedy. Only this module, start_reasons and pod_sentences word a
 failure.
 """
 
@@ -25,8 +25,10 @@ class OperatorReason(StrEnum):
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     CONTAINER_CANNOT_START = "ContainerCannotStart"
     NO_POD = "NoPod"
+    BACK_OFF = "BackOff"
     START_TIMED_OUT = "StartTimedOut"
     JOB_REJECTED = "JobRejected"
+    JOB_NAME_TAKEN = "JobNameTaken"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REFUSED = "PodRefused"
     # a stage that does not end
@@ -34,6 +36,8 @@ class OperatorReason(StrEnum):
     # a stage that ended without a result
     DEADLINE_EXCEEDED = deadlines.DEADLINE_EXCEEDED
     EVICTED = "Evicted"
+    OUT_OF_SCRATCH = "OutOfScratch"
+    NODE_REFUSED = "NodeRefused"
     CONTAINER_FAILED = "ContainerFailed"
     JOB_FAILED = "JobFailed"
     JOB_DELETED = "JobDeleted"
@@ -122,14 +126,6 @@ def claim_missing(claim: str, namespace: str) -> str:
     return (
         f'the PersistentVolumeClaim "{claim}" is not in namespace "{namespace}". '
         "Create it, or name another one in storage.claimName"
-    )
-
-
-def no_pod(job: str, namespace: str) -> str:
-    """The Job controller created no pod."""
-    return (
-        f'the Job "{job}" has no pod; a quota or an admission policy may refuse it. '
-        f"See: kubectl describe job -n {namespace} {job}"
     )
 
 
@@ -227,7 +223,7 @@ def interrupted() -> str:
 
 def evicted(detail: str) -> str:
     """The node or the cluster evicted the pod."""
-    return f"the cluster removed the pod: {_as_clause(detail) or 'its node ran short of a resource'}"
+    return f"the cluster removed the pod: {_as_clause(detail)}"
 
 
 def container_failed(exit_code: int, tail: str) -> str:
@@ -264,8 +260,8 @@ def result_malformed(stage: Stage, detail: str) -> str:
 def attempt_vanished(attempt: int) -> str:
     """An attempt's pod is gone without a trace; another attempt is made."""
     return (
-        f"attempt {attempt}; the pod of the one before is gone: it was deleted, or its node is lost. "
-        "That does not count as a retry"
+        f"attempt {attempt}; the pod of the one before is gone: it was deleted, evicted or preempted, or its "
+        "node is lost. That does not count as a retry"
     )
 
 

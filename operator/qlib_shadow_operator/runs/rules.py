@@ -22,6 +22,7 @@ from qlib_shadow_operator.runs.decisions import (
 )
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.names import ConditionType, StageState
+from qlib_shadow_operator.runs.queries import FindJob
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason, Stage
 from qlib_shadow_runner.contract.stages import STAGES, pinned_path
@@ -72,6 +73,25 @@ def run_is_invalid(view: RunView) -> RuleResult | None:
     """The spec cannot work although the API server accepted it: the run fails."""
     fault = view.run.fault
     return RuleResult(failure=Cause(Reason.INVALID_SPEC, fault)) if fault else None
+
+
+def job_is_unmarked(view: RunView) -> RuleResult | None:
+    """The stage's Job is out of sight: look it up, and restore the labels or the owner that it has lost."""
+    found = view.current
+    if found is None:
+        return None
+    if found.marks_lost:
+        return RuleResult(keep_status=True, actions=(_create_job(view, found.status.name),))
+    if found.job is not None:
+        return None
+    lookup = tuple(query for query in found.queries if isinstance(query, FindJob))
+    return RuleResult(keep_status=True, queries=lookup) if lookup else None
+
+
+def _create_job(view: RunView, stage: Stage) -> CreateJob:
+    resolved = pinned_path(view.run.question) or view.dataset.get("resolvedPath")
+    body = build_job(view.run, stage, view.defaults, None if resolved is None else str(resolved))
+    return CreateJob(stage, body)
 
 
 def stage_has_failed(view: RunView) -> RuleResult | None:
@@ -133,12 +153,10 @@ def stage_has_no_job(view: RunView) -> RuleResult | None:
     assert found is not None
     if found.job is not None:
         return None
-    run, stage = view.run, found.status.name
-    resolved = pinned_path(run.question) or view.dataset.get("resolvedPath")
-    body = build_job(run, stage, view.defaults, None if resolved is None else str(resolved))
+    stage = found.status.name
     return RuleResult(
         stage=found.status if _is_still_rejected(view, found.status) else _started_status(view, found.status),
-        actions=(CreateJob(stage, body),),
+        actions=(_create_job(view, stage),),
         requeue_at=found.requeue_at,
         queries=_network_queries(view, stage),
     )
@@ -193,6 +211,7 @@ RULES: Final[tuple[Callable[[RunView], RuleResult | None], ...]] = (
     run_is_being_deleted,
     run_has_finished,
     run_is_invalid,
+    job_is_unmarked,
     stage_has_failed,
     every_stage_has_succeeded,
     run_is_suspended,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed
 from qlib_shadow_operator.runs.names import StageState
-from qlib_shadow_operator.runs.queries import Answers, FindStartupWarning, answer_lifetime
+from qlib_shadow_operator.runs.queries import UNREAD, Answers, FindStartupWarning, answer_lifetime
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.stage_result import StageResult
     from qlib_shadow_runner.contract import Stage
 
+FROM_EVENTS: Final = frozenset(
+    {
+        *(OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED),
+        *(OperatorReason.VOLUME_NOT_MOUNTED, OperatorReason.CONTAINER_CANNOT_START),
+    }
+)
+"""Reasons that only Events tell."""
 END_GRACE_PERIOD: Final = 3
 """How long a node may take to report an end that is due, in multiples of `query_after`."""
 
@@ -76,6 +83,22 @@ class StageView:
         return is_gone and ran
 
     @property
+    def pod_is_hidden(self) -> bool:
+        """Whether the Job counts a pod that the cache lacks, for longer than a watch may be late."""
+        job = self.job
+        if job is None or not job.active or job.suspended or not all(pod.ended for pod in self.pods):
+            return False
+        ends = [pod.termination.finished_at for pod in self.pods if pod.termination]
+        latest = max([job.started_at or job.created_at, *(end for end in ends if end)])
+        return self.now >= latest + self.defaults.query_after
+
+    @property
+    def pod_is_out_of_sight(self) -> bool:
+        """Whether no watch delivers the latest attempt, so that it must be looked up each time."""
+        pod = self.newest_pod
+        return pod is not None and pod.out_of_sight and not (self.job and self.job.finished and pod.ended)
+
+    @property
     def pod_is_stuck(self) -> bool:
         """Whether the latest attempt was told to stop, and its node does not report that it has."""
         return self._is_past_end_deadline(self.pods)
@@ -126,6 +149,8 @@ class CheckResult:
     result: StageResult | None = None
     image_id: str | None = None
     requeue_at: datetime | None = None
+    marks_lost: bool = False
+    """Whether the Job exists, and its labels or its owner must be restored."""
     needs_recovery: bool = False
     """Whether the result must be read from the run folder."""
     queries: tuple[Query, ...] = ()
@@ -137,6 +162,8 @@ class StartupCheck:
 
     again_at: datetime
     warning_event: WarningEvent | None = None
+    is_unread: bool = False
+    """Whether Events could not be read."""
     queries: tuple[Query, ...] = ()
 
 
@@ -151,11 +178,20 @@ def check_startup(view: StageView, uid: str, since: datetime, events_since: date
     query = FindStartupWarning(uid)
     if query not in view.answers:
         return StartupCheck(view.now, queries=(query,))
-    warning_event: WarningEvent | None = view.answers[query]
-    return StartupCheck(
-        view.now + answer_lifetime(warning_event, view.defaults.query_after),
-        warning_event if warning_event and warning_event.is_current(events_since) else None,
-    )
+    answer = view.answers[query]
+    again_at = view.now + answer_lifetime(answer, view.defaults.query_after)
+    if answer == UNREAD:
+        return StartupCheck(again_at, is_unread=True)
+    is_current = answer is not None and answer.is_current(events_since)
+    return StartupCheck(again_at, answer if is_current else None)
+
+
+def known_cause(view: StageView, startup: StartupCheck) -> Cause | None:
+    """Return what the status says that the stage waits for, where nothing newer could be read."""
+    previous = view.previous
+    if startup.is_unread and previous.state is StageState.WAITING and previous.reason in FROM_EVENTS:
+        return Cause(str(previous.reason), previous.message or "")
+    return None
 
 
 def next_status(view: StageView, state: StageState, cause: Cause | None = None) -> StageStatus:
@@ -202,6 +238,21 @@ def waiting_for(view: StageView, cause: Cause, begun: datetime | None = None) ->
     if view.now >= limit:
         return start_timed_out(view, cause)
     return CheckResult(status, requeue_at=limit)
+
+
+def without_minor_changes(view: StageView, status: StageStatus) -> StageStatus:
+    """Omit a new Job's uid until the next change: most pods start within QUERY_AFTER."""
+    is_new = view.job is not None and view.now < view.job.created_at + view.defaults.query_after
+    return replace(status, job_uid=None) if is_new and view.previous.job_uid is None else status
+
+
+def waiting_on_warning(
+    view: StageView, cause: Cause, startup: StartupCheck, begun: datetime | None = None
+) -> CheckResult:
+    """Return a stage that waits for what a Warning says, until it is time to read the Events again."""
+    found = waiting_for(view, cause, begun)
+    again = min(found.requeue_at, startup.again_at) if found.requeue_at else None
+    return replace(found, requeue_at=again)
 
 
 def start_timed_out(view: StageView, cause: Cause) -> CheckResult:

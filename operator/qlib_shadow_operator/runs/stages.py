@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons, start_reasons
-from qlib_shadow_operator.runs.causes import Cause, why_failed, why_no_pod, why_starting, why_waiting
+from qlib_shadow_operator.runs.causes import Cause, why_failed, why_starting, why_waiting
+from qlib_shadow_operator.runs.evictions import is_ignored_by_its_job
+from qlib_shadow_operator.runs.missing_pod import pod_is_absent
 from qlib_shadow_operator.runs.names import StageState
 from qlib_shadow_operator.runs.outcomes import (
     failure_cause_is_missing,
@@ -19,20 +21,22 @@ from qlib_shadow_operator.runs.outcomes import (
     why_rejected,
 )
 from qlib_shadow_operator.runs.podspec import active_deadline_seconds
-from qlib_shadow_operator.runs.queries import FindJob, FindPods
+from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME, FindJob, FindPods
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.stage_view import (
     CheckResult,
     StageView,
-    StartupCheck,
     check_startup,
     failed,
+    known_cause,
+    latest_pod,
     next_status,
     retry_cause,
-    since,
     start_timed_out,
     wait_for_pod_update,
     waiting_for,
+    waiting_on_warning,
+    without_minor_changes,
 )
 
 if TYPE_CHECKING:
@@ -40,11 +44,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from qlib_shadow_operator.runs.defaults import Defaults
-    from qlib_shadow_operator.runs.model import Job, Observed, Pod, Run, StageStatus
+    from qlib_shadow_operator.runs.model import Observed, Run, StageStatus
     from qlib_shadow_runner.contract import Stage
 
-REFUSALS: Final = frozenset({OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED})
-"""Reasons why a Job has no pod."""
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 """The Job controller's reason for a passed deadline."""
 RECREATIONS_MAX: Final = 1
@@ -69,6 +71,8 @@ def check_stage(run: Run, observed: Observed, stage: Stage, defaults: Defaults, 
     checked = next(found for check in CHECKS if (found := check(view)))
     # A pod that was told to stop may never report it, so its deadline must wake the run.
     looks = [*view.end_deadlines, *([checked.requeue_at] if checked.requeue_at else [])]
+    if view.pod_is_out_of_sight and not checked.status.finished:
+        looks.append(now + NO_WARNING_LIFETIME * defaults.query_after)
     return replace(checked, job=view.job, requeue_at=min(looks, default=None))
 
 
@@ -77,15 +81,30 @@ def is_already_finished(view: StageView) -> CheckResult | None:
     return CheckResult(view.previous) if view.previous.finished else None
 
 
+def job_is_out_of_sight(view: StageView) -> CheckResult | None:
+    """The Job is missing from the cache; it is looked up, because its labels may have been removed."""
+    if view.job is not None or view.previous.job_uid is None:
+        return None
+    query = FindJob(view.run.job_name(view.stage))
+    if query not in view.answers:
+        return CheckResult(view.previous, queries=(query,))
+    return CheckResult(view.previous, marks_lost=True) if view.answers[query] else None
+
+
+def pod_is_out_of_sight(view: StageView) -> CheckResult | None:
+    """A pod is missing from the cache; it is looked up, because its labels may have been removed."""
+    query = FindPods(view.stage)
+    is_missing = view.attempt_vanished or view.pod_is_hidden or view.pod_is_out_of_sight
+    return CheckResult(view.previous, queries=(query,)) if is_missing and query not in view.answers else None
+
+
 def job_was_deleted_again(view: StageView) -> CheckResult | None:
     """The Job was deleted again after it was recreated; the stage fails."""
     if view.job is not None or view.previous.job_uid is None or view.previous.recreations < RECREATIONS_MAX:
         return None
     name = view.run.job_name(view.stage)
     text = reasons.job_deleted(name, view.previous.recreations + 1)
-    query = FindJob(name)
-    asked = () if query in view.answers else (query,)
-    return replace(failed(view, Cause(OperatorReason.JOB_DELETED, text)), queries=asked)
+    return failed(view, Cause(OperatorReason.JOB_DELETED, text))
 
 
 def job_is_absent(view: StageView) -> CheckResult | None:
@@ -97,7 +116,14 @@ def job_is_absent(view: StageView) -> CheckResult | None:
         return CheckResult(view.previous)
     if view.rejection.permanent:
         return failed(view, cause, log=False)
-    return waiting_for(view, cause)
+    waiting = waiting_for(view, cause)
+    return replace(waiting, status=_of_a_refused_job(view.previous, waiting.status))
+
+
+def _of_a_refused_job(previous: StageStatus, status: StageStatus) -> StageStatus:
+    """Note that the deleted Job was recreated, and refused: after a restart only the status says so."""
+    is_second = previous.job_uid is not None
+    return replace(status, job_uid=None, recreations=previous.recreations + (1 if is_second else 0))
 
 
 def job_is_failed(view: StageView) -> CheckResult | None:
@@ -117,7 +143,8 @@ def job_is_failed(view: StageView) -> CheckResult | None:
 
 def _deadline_cause(view: StageView, stuck: str | None) -> Cause:
     seconds = active_deadline_seconds(view.run, view.stage, view.defaults)
-    never_started = view.previous.message if view.previous.state is StageState.WAITING else None
+    waits = view.previous.state is StageState.WAITING and view.previous.reason != OperatorReason.BACK_OFF
+    never_started = view.previous.message if waits else None
     if stuck:
         text = reasons.deadline_exceeded_by_pod(view.stage, seconds, stuck)
     else:
@@ -148,12 +175,18 @@ def _stuck_pod_cause(view: StageView) -> Cause:
     return Cause(OperatorReason.POD_DOES_NOT_END, text)
 
 
-def attempt_has_vanished(view: StageView) -> CheckResult | None:
-    """A running pod is missing from the cache; it is looked up, because the cache may be behind."""
-    query = FindPods(view.stage)
-    if not view.attempt_vanished or query in view.answers:
+def storage_is_outgrown_again(view: StageView) -> CheckResult | None:
+    """The pods outgrew their own storage more often than the stage is retried; the stage fails.
+
+    The Job itself ignores such a pod if it ended with the exit code of a deleted one.
+    """
+    job = view.job
+    ignored = tuple(pod for pod in view.pods if is_ignored_by_its_job(pod, view.stage))
+    if job is None or job.retries is None or not ignored or job.failed + len(ignored) <= job.retries:
         return None
-    return CheckResult(view.previous, queries=(query,))
+    last = latest_pod(ignored)
+    assert last is not None
+    return failed(view, why_failed(last, view.run, view.stage))
 
 
 def job_is_suspended(view: StageView) -> CheckResult | None:
@@ -161,7 +194,8 @@ def job_is_suspended(view: StageView) -> CheckResult | None:
     if view.job is None or not view.job.suspended:
         return None
     if view.run.spec.queue_name:
-        return CheckResult(next_status(view, StageState.WAITING, queued(view)))
+        status = next_status(view, StageState.WAITING, queued(view))
+        return CheckResult(status, marks_lost=not view.job.has_queue)
     return CheckResult(next_status(view, StageState.SUSPENDED))
 
 
@@ -200,92 +234,36 @@ def pod_is_starting(view: StageView) -> CheckResult | None:
         return None
     startup = check_startup(view, pod.uid, pod.created_at, pod.created_at)
     if startup.warning_event:
-        return _waiting_on_warning(
+        return waiting_on_warning(
             view,
             why_starting(startup.warning_event, view.run, view.stage, view.claim, pod),
             startup,
             pod.created_at,
         )
+    if known := known_cause(view, startup):
+        return waiting_on_warning(view, known, startup, pod.created_at)
     limit = pod.created_at + view.defaults.start_timeout
     if view.now >= limit:
         cause = Cause(
             OperatorReason.START_TIMED_OUT, start_reasons.starting_slowly(pod.name, view.run.namespace)
         )
         return replace(start_timed_out(view, cause), queries=startup.queries)
-    status = _without_minor_changes(view, next_status(view, StageState.STARTING, retry_cause(view)))
+    status = without_minor_changes(view, next_status(view, StageState.STARTING, retry_cause(view)))
     return CheckResult(status, requeue_at=min(limit, startup.again_at), queries=startup.queries)
-
-
-def pod_is_absent(view: StageView) -> CheckResult | None:
-    """The Job has no pod now: the Job controller creates one, or is about to fail the Job."""
-    pod, job = view.newest_pod, view.job
-    assert job is not None
-    # Whether the Job controller makes another attempt is not known yet, so the status stays.
-    is_known = pod is not None and not _is_from_earlier_attempt(pod, view)
-    status = view.previous
-    if not is_known:
-        status = _without_minor_changes(view, next_status(view, StageState.STARTING, retry_cause(view)))
-    # The Job's own times are not enough: its pod may have vanished after hours, or it was suspended for days.
-    begun = max(since(view, status), job.started_at or job.created_at)
-    if pod:
-        begun = max(begun, _ended_at(pod, view))
-    startup = _check_missing_pod(view, job, begun)
-    if startup.warning_event:
-        return _waiting_on_warning(view, why_no_pod(startup.warning_event, view.run, view.stage), startup)
-    limit = begun + view.defaults.start_timeout
-    if view.now >= limit:
-        cause = Cause(OperatorReason.NO_POD, reasons.no_pod(job.name, view.run.namespace))
-        return replace(start_timed_out(view, cause), queries=startup.queries)
-    return CheckResult(status, requeue_at=min(limit, startup.again_at), queries=startup.queries)
-
-
-def _without_minor_changes(view: StageView, status: StageStatus) -> StageStatus:
-    """Omit a new Job's uid until the next change: most pods start within QUERY_AFTER."""
-    is_new = view.job is not None and view.now < view.job.created_at + view.defaults.query_after
-    return replace(status, job_uid=None) if is_new and view.previous.job_uid is None else status
-
-
-def _is_from_earlier_attempt(pod: Pod, view: StageView) -> bool:
-    """Whether the status describes a later attempt, whose pod is gone already."""
-    begun = view.previous.last_transition_time
-    return view.previous.state is StageState.RUNNING and begun is not None and _ended_at(pod, view) < begun
-
-
-def _ended_at(pod: Pod, view: StageView) -> datetime:
-    return (pod.termination and pod.termination.finished_at) or view.now
-
-
-def _check_missing_pod(view: StageView, job: Job, begun: datetime) -> StartupCheck:
-    """Give a new Job time to create a pod, but query at once if its pods were refused before."""
-    previous, pod = view.previous, view.newest_pod
-    known = (
-        previous.state is StageState.WAITING and previous.reason in REFUSALS and previous.job_uid == job.uid
-    )
-    if known and previous.last_transition_time:
-        begun = previous.last_transition_time - view.defaults.query_after
-    return check_startup(
-        view, job.uid, begun, _ended_at(pod, view) if pod else job.started_at or job.created_at
-    )
-
-
-def _waiting_on_warning(
-    view: StageView, cause: Cause, startup: StartupCheck, begun: datetime | None = None
-) -> CheckResult:
-    found = waiting_for(view, cause, begun)
-    again = min(found.requeue_at, startup.again_at) if found.requeue_at else None
-    return replace(found, requeue_at=again)
 
 
 CHECKS: Final[tuple[Callable[[StageView], CheckResult | None], ...]] = (
     is_already_finished,
+    job_is_out_of_sight,
     job_was_deleted_again,
     job_is_absent,
+    pod_is_out_of_sight,
     pod_has_succeeded,
     result_is_missing,
     job_is_failed,
     job_is_failing,
+    storage_is_outgrown_again,
     job_is_suspended,
-    attempt_has_vanished,
     pod_does_not_end,
     pod_is_running,
     pod_cannot_start,

@@ -36,7 +36,7 @@ STAGE_TRANSITIONS: Final[Mapping[StageState, Mapping[StageState, str]]] = Mappin
         },
         RUNNING: {
             STARTING: "the attempt has ended and another one starts, or the Job is recreated",
-            WAITING: "the pod does not stop, or Kueue evicts the Job, or the next pod cannot start",
+            WAITING: "the pod does not stop, or Kueue evicts the Job, or the next pod is waited for",
             SUSPENDED: "the run is suspended, or a user suspends the Job",
             SUCCEEDED: "a pod succeeded and its result was read",
             FAILED: "the Job failed",

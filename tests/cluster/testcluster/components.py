@@ -148,6 +148,7 @@ def kubelet(state: Path, pki: Authority) -> dict[str, object]:
             "imagefs.available": "1%",
             "nodefs.inodesFree": "1%",
         },
+        "volumeStatsAggPeriod": "5s",  # how often it measures scratch folders; 1m by default
         "imageGCHighThresholdPercent": 100,  # no registry has the images; they must not be collected
         "podLogsDir": f"{state}/logs/pods",
         "resolvConf": f"{state}/resolv.conf",

@@ -13,7 +13,7 @@ from qlib_shadow_operator.runs.decide import decide
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.model import Document, Figures, Job, Observed, Pod, Rejection, Run, Termination
 from qlib_shadow_operator.runs.names import PURPOSE_RECOVERY
-from qlib_shadow_operator.runs.queries import FindPods
+from qlib_shadow_operator.runs.queries import FindJob, FindPods
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.spec import RunFields
 
@@ -145,9 +145,11 @@ class Scene:
         """Mark a stage's Job as failed."""
         return self.job(stage, is_failed=True, active=0, failed=1, failure_reason=reason, ended_at=NOW)
 
-    def rejected(self, stage: Stage, message: str, *, permanent: bool = False) -> Scene:
+    def rejected(
+        self, stage: Stage, message: str, *, permanent: bool = False, name_taken: bool = False
+    ) -> Scene:
         """Add a refusal of the stage's Job by the API server."""
-        rejections = {stage: Rejection(message, permanent)}
+        rejections = {stage: Rejection(message, permanent, name_taken)}
         return replace(self, observed=replace(self.observed, rejections=rejections))
 
     def replaced(self, stage: Stage) -> Scene:
@@ -187,8 +189,11 @@ class Scene:
         return replace(self, observed=replace(self.observed, answers=answers))
 
     def decide(self, *, minutes: float = 0) -> Decision:
-        """Return the decision some minutes after NOW; the API server has no other pods than the cache."""
-        asked: dict[Query, Any] = {FindPods(stage): True for stage in Stage}
+        """Return the decision some minutes after NOW; the API server has no other objects than the cache."""
+        asked: dict[Query, Any] = {
+            FindPods(stage, purpose): True for stage in Stage for purpose in (None, PURPOSE_RECOVERY)
+        }
+        asked |= {FindJob(self.run.job_name(stage)): False for stage in Stage}
         observed = replace(self.observed, answers={**asked, **self.observed.answers})
         return decide(self.run, observed, self.defaults, NOW + timedelta(minutes=minutes))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -12,7 +13,7 @@ from tests.unit.operator.builders import NOW, Scene, a_run, result
 
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.names import ConditionType
-from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
+from qlib_shadow_operator.runs.queries import FindJob, FindStartupWarning, WarningEvent
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, WorkflowSpec
 
@@ -47,10 +48,23 @@ LOST = training.job(QRUN, is_complete=True, active=0, succeeded=1, ended_at=NOW)
 UNTOLD = begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded")
 STALE = result(DOWNLOAD, "DatasetStale", "too old")
 templated = a_run(workflow=WorkflowSpec(config_map=ConfigMapRef("mine"))).seen().succeeded(DOWNLOAD).seen()
-queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True)
+queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True, has_queue=True)
 pinned = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}})
 NOT_THERE = result(QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d of the dataset")
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
+
+OUTGROWN = 'Usage of EmptyDir volume "work" exceeds the limit "1Gi". '
+outgrown = (
+    begun.job(DOWNLOAD, active=1, retries=1)
+    .attempt_failed(DOWNLOAD, 143)
+    .pod_is(DOWNLOAD, reason="Evicted", message=OUTGROWN)
+)
+impatient = replace(begun, defaults=Defaults(start_timeout=timedelta(seconds=60)))
+worn_out = reduce(
+    lambda scene, n: scene.attempt_failed(DOWNLOAD, 143, name=f"pod-{n}"),
+    range(5),
+    impatient.job(DOWNLOAD, active=0, retries=2),
+)
 
 CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a new run starts with the download": (
@@ -184,6 +198,18 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         .spec(suspend=False).seen(minutes=90).job(DOWNLOAD, suspended=False), 91,
         Expected("stage_is_in_progress", "Pending"),
     ),
+    "a Job of the same name that is not the run's fails the run after the start timeout": (
+        a_run().seen().rejected(DOWNLOAD, "a Job named x exists", name_taken=True).seen(), 31,
+        Expected("stage_has_failed", "Failed", (), "JobNameTaken"),
+    ),
+    "a Job that lost its labels is marked again, and keeps its state": (
+        training.without_job(QRUN).answered(FindJob("demo-a1b2c3d4-qrun"), answer=True), 5,
+        Expected("job_is_unmarked", "Running", ("CreateJob",)),
+    ),
+    "a Job that lost its labels while the run is suspended is marked again": (
+        training.spec(suspend=True).without_job(QRUN).answered(FindJob("demo-a1b2c3d4-qrun"), answer=True), 5,
+        Expected("job_is_unmarked", "Running", ("CreateJob",)),
+    ),
     "a permanently refused Job fails at once": (
         a_run().seen().rejected(DOWNLOAD, "invalid", permanent=True), 0,
         Expected("stage_has_failed", "Failed", (), "JobRejected"),
@@ -307,8 +333,47 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         begun.failed(DOWNLOAD, 143), 1, Expected("stage_has_failed", "Failed", (), "Interrupted"),
     ),
     "an evicted pod says so": (
-        begun.pod(DOWNLOAD, phase="Failed", reason="Evicted", message="low on memory").job_failed(DOWNLOAD, "x"), 1,
+        begun.pod(DOWNLOAD, phase="Failed", disruption="TerminationByKubelet", reason="Evicted", message="low on memory").job_failed(DOWNLOAD, "x"), 1,
         Expected("stage_has_failed", "Failed", (), "Evicted"),
+    ),
+    "a pod that outgrew its own storage says so, not that the cluster took it away": (
+        begun.failed(DOWNLOAD, 137).pod_is(DOWNLOAD, reason="Evicted", message=OUTGROWN), 1,
+        Expected("stage_has_failed", "Failed", (), "OutOfScratch"),
+    ),
+    "pods that outgrew their storage fail the stage after its retries, although the Job ignores them": (
+        outgrown.attempt_failed(DOWNLOAD, 143, name="pod-2").pod_is(DOWNLOAD, reason="Evicted", message=OUTGROWN), 1,
+        Expected("stage_has_failed", "Failed", ("DeleteJob",), "OutOfScratch"),
+    ),
+    "a pod that outgrew its storage is tried again": (
+        outgrown.running(DOWNLOAD, "pod-2"), 1, Expected("stage_is_in_progress", "Running", (), "Retrying"),
+    ),
+    "evictions by the cluster are tried again, however many they are": (
+        outgrown.attempt_failed(DOWNLOAD, 143, name="pod-2").pod_is(DOWNLOAD, disruption="EvictionByEvictionAPI: drained")
+        .running(DOWNLOAD, "pod-3"), 1, Expected("stage_is_in_progress", "Running", (), "Retrying"),
+    ),
+    "a wait of the Job controller between attempts is no quota": (
+        worn_out, 2, Expected("stage_is_in_progress", "Pending", (), "BackOff"),
+    ),
+    "a wait that is shorter than a pod takes to start is not told": (
+        worn_out, 0.2, Expected("stage_is_in_progress", "Pending"),
+    ),
+    "a quota that refuses the next attempt is told": (
+        worn_out.answered(NO_POD, QUOTA), 4, Expected("stage_is_in_progress", "Pending", (), "QuotaExceeded"),
+    ),
+    "a pod that is still missing long after the Job controller's longest wait fails the run": (
+        worn_out, 12, Expected("stage_has_failed", "Failed", ("DeleteJob",), "NoPod"),
+    ),
+    "a pod that its node refused was not removed by the cluster": (
+        begun.pod(DOWNLOAD, phase="Failed", reason="OutOfmemory", message="Pod was rejected: no memory").job_failed(DOWNLOAD, "x"), 1,
+        Expected("stage_has_failed", "Failed", (), "NodeRefused"),
+    ),
+    "a pod that a node under pressure refused did not outgrow its storage": (
+        begun.pod(DOWNLOAD, phase="Failed", reason="Evicted", message="Pod was rejected: The node had condition: [DiskPressure]. ")
+        .job_failed(DOWNLOAD, "x"), 1, Expected("stage_has_failed", "Failed", (), "NodeRefused"),
+    ),
+    "a pod that was deleted before it started was interrupted": (
+        begun.pod(DOWNLOAD, phase="Failed").job_failed(DOWNLOAD, "x"), 1,
+        Expected("stage_has_failed", "Failed", (), "Interrupted"),
     ),
     "a passed deadline is distinguished from other failures": (
         begun.attempt_failed(DOWNLOAD, 143).job_failed(DOWNLOAD, "DeadlineExceeded"), 1,

@@ -50,6 +50,44 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             + LOG
         ),
     ),
+    "out of scratch space": (
+        begun.failed(Stage.DOWNLOAD, 137).pod_is(
+            Stage.DOWNLOAD,
+            reason="Evicted",
+            message='Usage of EmptyDir volume "tmp" exceeds the limit "4Gi". ',
+        ),
+        1,
+        (
+            "stage download used more scratch space in /tmp than its limit of 4Gi, so its node ended it. Raise "
+            f"stages.download.scratch, or use fewer instruments or a shorter history. {LOG}"
+        ),
+    ),
+    "out of ephemeral storage": (
+        begun.failed(Stage.DOWNLOAD, 137).pod_is(
+            Stage.DOWNLOAD,
+            reason="Evicted",
+            message="Pod ephemeral local storage usage exceeds the total limit of containers 1536Mi. ",
+        ),
+        1,
+        (
+            "stage download used more local storage for scratch files and logs than its limit of 1536Mi, so its node "
+            "ended it. Raise stages.download.resources.limits.ephemeral-storage, or use fewer instruments or a shorter "
+            f"history. {LOG}"
+        ),
+    ),
+    "out of ephemeral storage of the container": (
+        begun.failed(Stage.DOWNLOAD, 143).pod_is(
+            Stage.DOWNLOAD,
+            reason="Evicted",
+            message='Container stage exceeded its local ephemeral storage limit "2Gi". ',
+        ),
+        1,
+        (
+            "stage download used more local storage for scratch files and logs than its limit of 2Gi, so its node "
+            "ended it. Raise stages.download.resources.limits.ephemeral-storage, or use fewer instruments or a shorter "
+            f"history. {LOG}"
+        ),
+    ),
     "Job deleted again": (
         begun.seen(minutes=1).replaced(Stage.DOWNLOAD).seen(minutes=1).without_job(Stage.DOWNLOAD),
         1,
@@ -402,7 +440,11 @@ RETRIES: dict[str, tuple[Scene, str]] = {
     ),
     "a node short of memory": (
         begun.pod(
-            Stage.DOWNLOAD, phase="Failed", reason="Evicted", message="The node was low on resource: memory."
+            Stage.DOWNLOAD,
+            phase="Failed",
+            disruption="TerminationByKubelet",
+            reason="Evicted",
+            message="The node was low on resource: memory.",
         ),
         (
             "attempt 2; the one before ended with Evicted: the cluster removed the pod: The node was low on resource: "
@@ -420,7 +462,7 @@ def test_vanished_attempt_is_counted_and_reported_once():
     """A deleted pod leaves nothing to read; the status has the message while the next attempt runs."""
     gone = begun.running(Stage.DOWNLOAD).seen().without_pods(Stage.DOWNLOAD)
     sentence = (
-        "attempt 2; the pod of the one before is gone: it was deleted, or its node is lost. "
+        "attempt 2; the pod of the one before is gone: it was deleted, evicted or preempted, or its node is lost. "
         "That does not count as a retry"
     )
     [note] = gone.decide(minutes=1).notes
@@ -468,7 +510,7 @@ def test_retry_message_says_how_the_previous_attempt_ended(scene: Scene, sentenc
 
 def test_waiting_in_a_queue_is_not_a_warning():
     """The user asked for it."""
-    scene = a_run(queue_name="nightly").seen().job(Stage.DOWNLOAD, suspended=True)
+    scene = a_run(queue_name="nightly").seen().job(Stage.DOWNLOAD, suspended=True, has_queue=True)
     [note] = scene.decide(minutes=1).notes
     assert (note.reason, note.warning) == ("StageWaiting", False)
     assert note.message == (

@@ -60,6 +60,20 @@ def test_a_pod_has_no_token_no_root_and_no_privileges(stage: Stage):
     assert "hostNetwork" not in spec
 
 
+def test_scratch_folders_have_the_size_that_the_stage_names():
+    """Else the operator's; each stage has its own."""
+    sizes = [
+        {
+            v["name"]: v["emptyDir"]["sizeLimit"]
+            for v in pod(stage, stages=asked)["volumes"]
+            if "emptyDir" in v
+        }
+        for stage in Stage
+        for asked in [StagesSpec(qrun=StageSpec(scratch="9Gi"))]
+    ]
+    assert sizes == [{"work": size, "tmp": size, "shm": "1Gi"} for size in ("4Gi", "9Gi")]
+
+
 def test_disruption_is_ignored_before_exit_codes_are_read():
     """The first rule that matches decides."""
     assert job()["spec"]["podFailurePolicy"] == {

@@ -80,10 +80,9 @@ class FakeApi:
         self._called("get_job", f"{namespace}/{name}")
         return self.jobs.get(name)
 
-    def list_pods(self, namespace: str, run_uid: str, stage: Stage) -> list[dict[str, Any]]:
-        """Return the pods of a stage."""
-        assert run_uid == UID
-        self._called("list_pods", f"{namespace}/{stage}")
+    def list_pods(self, namespace: str, job: str) -> list[dict[str, Any]]:
+        """Return the pods of a Job."""
+        self._called("list_pods", f"{namespace}/{job}")
         return self.pods
 
     def list_warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
@@ -226,7 +225,7 @@ def test_late_cache_counts_no_attempt(world: World, *, heard: bool):
         other.cache.put("pods", late)
     world.api.pods = [running]
     other.look()
-    assert other.api.calls == ["list_pods research/download"]
+    assert other.api.calls == ["list_pods research/demo-a1b2c3d4-download"]
     other.look()
     assert other.api.calls == []
     assert world.api.run["status"]["stages"][0]["attempts"] == 1
@@ -241,7 +240,7 @@ def test_vanished_attempt_is_counted_after_a_query(world: World):
     assert world.api.run["status"]["stages"][0]["attempts"] == 1
     world.api.faults.clear()
     world.look()
-    assert world.api.calls[0] == "list_pods research/download"
+    assert world.api.calls[0] == "list_pods research/demo-a1b2c3d4-download"
     assert world.api.run["status"]["stages"][0]["attempts"] == 2
 
 
@@ -419,11 +418,12 @@ def delete_the_job(world: World) -> None:
 
 
 def test_job_deleted_by_hand_is_recreated_once(world: World):
-    """A query confirms it before the run fails: a second operator's cache may be late."""
+    """A query confirms it each time: a cache may be late, and a Job without its labels is not deleted."""
     world.look()
     delete_the_job(world)
     world.look()
     assert world.api.calls == [
+        "get_job research/demo-a1b2c3d4-download",
         "patch_status 103",
         "create_job research/demo-a1b2c3d4-download",
         "post_event StageRetrying",

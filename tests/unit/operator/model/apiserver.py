@@ -13,6 +13,8 @@ from uuid import UUID
 
 from kubernetes.client.exceptions import ApiException
 
+from qlib_shadow_operator.runs.names import LABEL_MANAGED_BY, LABEL_RUN_UID
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,6 +36,27 @@ def refusal(status: int, message: str) -> ApiException:
     error = ApiException(status=status, reason="refused")
     error.body = json.dumps({"message": message})
     return error
+
+
+def is_selected(document: Document, kind: str) -> bool:
+    """Return whether the operator's watches select an object: runs all, others by their labels."""
+    return kind == RUNS or {LABEL_MANAGED_BY, LABEL_RUN_UID} <= labels_of(document).keys()
+
+
+def labels_of(document: Document) -> dict[str, str]:
+    """Return an object's labels."""
+    found: dict[str, str] = document["metadata"].get("labels") or {}
+    return found
+
+
+def first_labels(document: Document) -> dict[str, str]:
+    """Return the labels that the operator gave a Job or Pod, which may have lost them."""
+    if "template" in document["spec"]:
+        found: dict[str, str] = document["spec"]["template"]["metadata"]["labels"]
+        return found
+    annotations: dict[str, str] = document["metadata"].get("annotations", {})
+    was = {name.removeprefix("was-"): value for name, value in annotations.items() if name.startswith("was-")}
+    return was | labels_of(document)
 
 
 def merged(old: Any, change: Any) -> Any:
@@ -88,9 +111,13 @@ class ApiServer:
         told = change.get("metadata", {})
         if any(told[one] != old["metadata"][one] for one in ("resourceVersion", "uid") if one in told):
             raise refusal(409, "the object has been modified")
-        new = {**old, **{part: merged(old.get(part), change[part]) for part in change if part != "metadata"}}
+        marks = {part: told[part] for part in ("labels", "ownerReferences") if part in told}
+        change = {part: value for part, value in change.items() if part != "metadata"}
+        if marks:
+            change["metadata"] = marks
+        new = {**old, **{part: merged(old.get(part), change[part]) for part in change}}
         if new.get("spec") != old.get("spec"):
-            new["metadata"] = {**old["metadata"], "generation": old["metadata"]["generation"] + 1}
+            new["metadata"] = {**new["metadata"], "generation": old["metadata"]["generation"] + 1}
         return self.replace(kind, old, new)
 
     def replace(self, kind: str, old: Document, new: Document) -> Document:
@@ -117,17 +144,29 @@ class ApiServer:
         """Remove an object from the store."""
         old = self.objects[kind].pop(name)
         self.version += 1
-        gone = {**old, "metadata": {**old["metadata"], "resourceVersion": str(self.version)}}
-        self.log[kind].append(Change(kind, "DELETED", gone))
+        gone = self._deletion(old)
+        if is_selected(old, kind):
+            self.log[kind].append(Change(kind, "DELETED", gone))
         return gone
+
+    def _deletion(self, old: Document) -> Document:
+        return {**old, "metadata": {**old["metadata"], "resourceVersion": str(self.version)}}
 
     def _store(self, kind: str, old: Document | None, new: Document, change: str) -> Document:
         self.version += 1
         new = {**new, "metadata": {**new["metadata"], "resourceVersion": str(self.version)}}
         self.on_change(old, new, kind)
         self.objects[kind][new["metadata"]["name"]] = new
-        self.log[kind].append(Change(kind, change, new))
+        was, is_now = old is not None and is_selected(old, kind), is_selected(new, kind)
+        if is_now:
+            self.log[kind].append(Change(kind, change if was else "ADDED", new))
+        elif was and old is not None:  # for a watch by labels the object is gone
+            self.log[kind].append(Change(kind, "DELETED", self._deletion(old)))
         return new
+
+    def selected(self, kind: str) -> list[Document]:
+        """Return the objects that the operator's lists contain."""
+        return [one for one in self.objects[kind].values() if is_selected(one, kind)]
 
     def owned_by(self, kind: str, uid: str) -> list[Document]:
         """Return what an object owns, oldest first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, has_ended, is_true, owner_of
+from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, has_ended, is_true, labels_of, owner_of
 
 from qlib_shadow_operator.runs.names import LABEL_QUEUE
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 FIRST_BACKOFF = 10
+LONGEST_BACKOFF = 600
 OVER = ("Complete", "Failed")
 
 
@@ -56,6 +57,8 @@ class JobController:
     """Whether no pod can be created, for example because of a quota."""
     wake_at: dict[str, int] = field(default_factory=dict)
     """By Job uid: when the next pod may be created."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """By Job uid: how many pods have failed, those that a rule ignores included: the wait grows with them."""
     pods_made: int = 0
 
     def sync(self, job: Document) -> None:
@@ -91,16 +94,18 @@ class JobController:
             totals["failed"] += action in {"Count", "FailJob"}
             doomed = doomed or (action == "FailJob")
             self._release(pod)
-            self._back_off(job, totals["failed"])
+            if action != "Done":
+                self._back_off(job)
         job = self._set(job, **totals)
         return self._mark(job, "FailureTarget", "PodFailurePolicy") if doomed else job
 
     def _action(self, job: Document, pod: Document) -> str:
         return action_of(job["spec"].get("podFailurePolicy", {}), pod)
 
-    def _back_off(self, job: Document, failures: int) -> None:
-        wait = FIRST_BACKOFF * 2 ** (failures - 1) if failures else 0
-        self.wake_at[job["metadata"]["uid"]] = self.clock.now + wait
+    def _back_off(self, job: Document) -> None:
+        uid = job["metadata"]["uid"]
+        failures = self.failures[uid] = self.failures.get(uid, 0) + 1
+        self.wake_at[uid] = self.clock.now + min(FIRST_BACKOFF * 2 ** (failures - 1), LONGEST_BACKOFF)
 
     def _verdict(self, job: Document) -> tuple[str, str] | None:
         status, spec = job.get("status", {}), job["spec"]
@@ -165,7 +170,7 @@ class JobController:
         meta = {
             "name": f"pod-{self.pods_made * 7919 % 10_000:04}",  # unordered, as Kubernetes names them
             "namespace": job["metadata"]["namespace"],
-            "labels": template["metadata"]["labels"],
+            "labels": template["metadata"]["labels"] | {"job-name": job["metadata"]["name"]},
             "ownerReferences": [owner],
             "finalizers": [TRACKING],
         }
@@ -206,20 +211,22 @@ class JobController:
 
 def admit(server: ApiServer, job: Document) -> None:
     """Admit a queued Job, as Kueue does."""
-    if LABEL_QUEUE in job["metadata"]["labels"] and job["spec"].get("suspend") and not is_over(job):
+    if LABEL_QUEUE in labels_of(job) and job["spec"].get("suspend") and not is_over(job):
         server.patch(JOBS, job["metadata"]["name"], {"spec": {"suspend": False}})
 
 
 def preempt(server: ApiServer, job: Document) -> None:
     """Preempt a queued Job, as Kueue does."""
-    if LABEL_QUEUE in job["metadata"]["labels"] and not is_over(job):
+    if LABEL_QUEUE in labels_of(job) and not is_over(job):
         server.patch(JOBS, job["metadata"]["name"], {"spec": {"suspend": True}})
 
 
 def collect_garbage(server: ApiServer, controller: JobController) -> None:
     """Delete objects without an owner; a pod is told to stop first."""
     for job in list(server.objects[JOBS].values()):
-        if not any(run["metadata"]["uid"] == owner_of(job) for run in server.objects[RUNS].values()):
+        if owner_of(job) and not any(
+            run["metadata"]["uid"] == owner_of(job) for run in server.objects[RUNS].values()
+        ):
             server.delete(JOBS, job["metadata"]["name"])
     alive = {job["metadata"]["uid"] for job in server.objects[JOBS].values()}
     for pod in list(server.objects[PODS].values()):

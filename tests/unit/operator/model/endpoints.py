@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kubernetes.client.exceptions import ApiException
-from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, refusal
+from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, labels_of, refusal
 from urllib3.exceptions import ProtocolError
 
 from qlib_shadow_operator.runs.names import LABEL_QUEUE
@@ -68,6 +68,8 @@ class Endpoints:
     refused: Refused
     plan: deque[Mischief] = field(default_factory=deque)
     is_down: bool = False
+    hides_events: bool = False
+    """Whether reading Events fails, as under an older Role."""
 
     def _call(self, effect: Callable[[], Any]) -> Any:
         now = self.plan.popleft() if self.plan else Mischief.NONE
@@ -110,9 +112,10 @@ class Endpoints:
         return found
 
     def patch_namespaced_custom_object(self, *, name: str, body: Document, plural: str, **_: Any) -> Document:
-        """Suspend or resume a Job; only Kueue may do so for a queued Job."""
-        labels = self.server.read(kind_of(plural), name)["metadata"]["labels"]
-        assert LABEL_QUEUE not in labels, f"the operator meddles with the queued Job {name}: {body}"
+        """Suspend or resume a Job, or restore its marks; only Kueue may suspend or resume a queued Job."""
+        labels = labels_of(self.server.read(kind_of(plural), name))
+        meddles = "spec" in body and LABEL_QUEUE in labels
+        assert not meddles, f"the operator meddles with the queued Job {name}: {body}"
         found: Document = self._call(lambda: self.server.patch(kind_of(plural), name, body))
         return found
 
@@ -135,6 +138,8 @@ class Endpoints:
 
     def list_namespaced_custom_object(self, *, plural: str, **selectors: Any) -> Document:
         """Return Events about an object, or NetworkPolicies."""
+        if plural == "events" and self.hides_events:
+            raise refusal(FORBIDDEN, "events are forbidden")
         if plural == "events":
             uid = selectors["field_selector"].removeprefix("regarding.uid=").removesuffix(",type=Warning")
             found: Document = self._call(lambda: {"items": self.server.warnings.get(uid, [])})
@@ -145,18 +150,18 @@ class Endpoints:
 
     def list_cluster_custom_object(self, *, plural: str, **_: Any) -> Document:
         """Return runs or Jobs."""
-        found: Document = self._call(lambda: {"items": list(self.server.objects[kind_of(plural)].values())})
+        found: Document = self._call(lambda: {"items": self.server.selected(kind_of(plural))})
         return found
 
     def list_pod_for_all_namespaces(self, **_: Any) -> Answer:
         """Return all pods, unparsed."""
-        return Answer(self._call(lambda: json.dumps({"items": list(self.server.objects[PODS].values())})))
+        return Answer(self._call(lambda: json.dumps({"items": self.server.selected(PODS)})))
 
     def list_namespaced_pod(self, _namespace: str, *, label_selector: str, **_: Any) -> Answer:
         """Return the pods with these labels, unparsed."""
         wanted = dict(one.split("=") for one in label_selector.split(","))
         pods = self.server.objects[PODS].values()
-        found = [pod for pod in pods if wanted.items() <= pod["metadata"]["labels"].items()]
+        found = [pod for pod in pods if wanted.items() <= labels_of(pod).items()]
         return Answer(self._call(lambda: json.dumps({"items": found})))
 
 

@@ -6,9 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, has_ended, is_true, owner_of
+from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, first_labels, has_ended, is_true, owner_of
 from tests.unit.operator.model.node import result_of, state_of
 
+from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.names import LABEL_PURPOSE, LABEL_RUN_UID, LABEL_STAGE
 from qlib_shadow_runner.contract import USER_ERRORS, Stage
 
@@ -22,13 +23,13 @@ Place = tuple[str, Stage]
 
 def place_of(document: Document) -> Place:
     """Return the run and stage that a Job or Pod belongs to."""
-    labels = document["metadata"]["labels"]
+    labels = first_labels(document)
     return labels[LABEL_RUN_UID], Stage(labels[LABEL_STAGE])
 
 
 def is_report(document: Document) -> bool:
     """Return whether a Job or Pod only recovers a result."""
-    return LABEL_PURPOSE in document["metadata"]["labels"]
+    return LABEL_PURPOSE in first_labels(document)
 
 
 def life_of(pod: Document | None) -> tuple[bool, list[str], bool]:
@@ -55,6 +56,8 @@ class Facts:
     """When a Job or Pod was last created, resumed, started or ended."""
     refused_since: dict[Place, int] = field(default_factory=dict)
     jobs_made: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
+    outgrown: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
+    """How many pods outgrew their own storage, which counts as a failed attempt."""
     jobs_deleted: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     hopeless_jobs: set[str | None] = field(default_factory=set)
     """Uids of Jobs with an attempt that ended with a permanent error."""
@@ -121,6 +124,10 @@ class Facts:
             self.successes.add(place)
         else:
             self.failures[place].add("ResultMalformed")
+        if result_of(pod) == "OutOfScratch":
+            self.outgrown[place] += 1
+            if self.outgrown[place] > Defaults().stage(place[1]).retries:
+                self.failures[place].add("OutOfScratch")
         if end.get("exitCode") in USER_ERRORS and not is_true(pod, "DisruptionTarget"):
             self.hopeless_jobs.add(owner_of(pod))
 

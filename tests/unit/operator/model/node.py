@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.unit.operator.builders import DATASET, METRICS
-from tests.unit.operator.model.apiserver import PODS, has_ended
+from tests.unit.operator.model.apiserver import PODS, first_labels, has_ended
 
 from qlib_shadow_operator.runs.names import CONTAINER, LABEL_RUN_UID, LABEL_STAGE
 from qlib_shadow_runner.contract import ExitCode
@@ -48,7 +48,7 @@ ENDS = (
         "speaks of another run",
         "cannot be executed",
     ),
-    *("is evicted", "is preempted", "is lost with its node"),
+    *("is evicted", "is preempted", "is lost with its node", "outgrows its scratch space"),
 )
 UNCOUNTED = frozenset({f"exits with {int(ExitCode.INTERRUPTED)}", "is evicted", "is preempted"})
 """Ends that are always retried; only the stage's deadline limits them."""
@@ -100,8 +100,12 @@ class Node:
         if how in {"is evicted", "is preempted"}:
             self._disrupt(pod, how)
             return
+        if how == "outgrows its scratch space":
+            self._outgrow(pod)
+            return
         if how == "is lost with its node":
-            meta = {**pod["metadata"], "annotations": {LOST: "true"}}
+            annotations = pod["metadata"].get("annotations", {}) | {LOST: "true"}
+            meta = {**pod["metadata"], "annotations": annotations}
             self.server.replace(PODS, pod, {**pod, "metadata": meta})
             self.server.delete(PODS, meta["name"])
             return
@@ -118,6 +122,12 @@ class Node:
         self._set(pod, conditions=disruption)
         self.server.delete(PODS, pod["metadata"]["name"])
 
+    def _outgrow(self, pod: Document) -> None:
+        """Evict the pod as the kubelet does for its own doing: with SIGTERM, and without a condition."""
+        told = {"reason": "Evicted", "message": 'Usage of EmptyDir volume "work" exceeds the limit "4Gi". '}
+        end = {"exitCode": 143, "reason": "Error", "message": said(pod, ExitCode.INTERRUPTED)}
+        self._container(pod, "Failed", {"terminated": end | {"finishedAt": self.clock.text}}, **told)
+
     def _is_gone(self, pod: Document) -> None:
         """End a deleted pod: the process gets SIGTERM; the pod is removed when nothing holds it."""
         if "running" in state_of(pod):
@@ -132,9 +142,9 @@ class Node:
         end = {"exitCode": code, "reason": reason, "message": message, "finishedAt": self.clock.text}
         self._container(pod, "Failed" if code else "Succeeded", {"terminated": end})
 
-    def _container(self, pod: Document, phase: str, state: Document) -> None:
+    def _container(self, pod: Document, phase: str, state: Document, **more: str) -> None:
         told = {"name": CONTAINER, "state": state, "imageID": "sha256:1"}
-        self._set(pod, phase=phase, containerStatuses=[told], conditions=kept_conditions(pod))
+        self._set(pod, phase=phase, containerStatuses=[told], conditions=kept_conditions(pod), **more)
 
     def _set(self, pod: Document, **fields: Any) -> None:
         self.server.set_status(PODS, pod["metadata"]["name"], **fields)
@@ -173,8 +183,8 @@ def end_of(pod: Document, how: str) -> tuple[int, str, str]:
 
 def said(pod: Document, code: ExitCode, **more: Any) -> str:
     """Return a result as the runner writes it."""
-    labels = pod["metadata"]["labels"]
-    content = {
+    labels = first_labels(pod)
+    content: dict[str, Any] = {
         "stage": labels[LABEL_STAGE],
         "uid": labels[LABEL_RUN_UID],
         "reason": REASONS[code],
@@ -192,11 +202,11 @@ def result_of(pod: Document) -> str | None:
     end = state_of(pod).get("terminated")
     if end is None:
         return "Evicted"
-    code, reason = end["exitCode"], end["reason"]
+    code = end["exitCode"]
     if code == 0:
         return None
-    if reason == "OOMKilled":
-        return "OutOfMemory"
-    if reason == "StartError":
-        return "ContainerCannotStart"
+    reason = pod["status"].get("reason") or end["reason"]
+    by_reason = {"Evicted": "OutOfScratch", "OOMKilled": "OutOfMemory", "StartError": "ContainerCannotStart"}
+    if reason in by_reason:
+        return by_reason[reason]
     return "ContainerFailed" if end["message"] == LONG else REASONS[ExitCode(code)]

@@ -42,6 +42,7 @@ class Process:
     server: ApiServer
     clock: Clock
     line: Endpoints
+    defaults: Defaults = field(default_factory=Defaults)
     heard: dict[str, int] = field(default_factory=dict)
     """How many changes of each kind the watches have delivered."""
     timers: list[Timer] = field(default_factory=list)
@@ -58,10 +59,10 @@ class Process:
         self.cache = ClusterCache()
         self.queue: WorkQueue[Key] = WorkQueue(self._call_later, lambda: 0.0, lambda: float(self.clock.now))
         cluster = Cluster(self.line, self.line, close_connections=lambda: None)
-        self.reconciler = Reconciler(self.cache, cluster, Defaults(), lambda: self.clock.time)
+        self.reconciler = Reconciler(self.cache, cluster, self.defaults, lambda: self.clock.time)
         for kind in KINDS:
             self.heard[kind] = len(self.server.log[kind])
-            for document in self.server.objects[kind].values():
+            for document in self.server.selected(kind):
                 self._ask(self.cache.put(kind, document))
 
     def die(self) -> None:
@@ -111,7 +112,7 @@ class Process:
         """Deliver a list instead of the missed changes: deletions are never delivered."""
         self.has_gap = True
         self.heard[kind] = len(self.server.log[kind])
-        for document in self.server.objects[kind].values():
+        for document in self.server.selected(kind):
             self._ask(self.cache.put(kind, document))
 
     def resync(self) -> None:
@@ -119,7 +120,7 @@ class Process:
         self.has_gap = False
         for kind in KINDS:
             before = self.cache.snapshot(kind)
-            self.cache.correct(kind, before, list(self.server.objects[kind].values()))
+            self.cache.correct(kind, before, self.server.selected(kind))
         for key in self.cache.keys():  # noqa: SIM118 - not a mapping
             self.queue.add(key)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, ApiServer, has_ended, is_true
+from tests.unit.operator.model.apiserver import JOBS, PODS, RUNS, ApiServer, has_ended, is_true, owner_of
 from tests.unit.operator.model.clock import Clock
 from tests.unit.operator.model.controllers import JobController, admit, collect_garbage, is_over
 from tests.unit.operator.model.endpoints import Endpoints
@@ -14,6 +14,7 @@ from tests.unit.operator.model.invariants import PROMISES, Write
 from tests.unit.operator.model.node import Node, is_lost, state_of
 from tests.unit.operator.model.process import Process
 
+from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.names import FINISHED
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
@@ -36,6 +37,7 @@ class World:
     events: list[Document] = field(default_factory=list)
     fate: str = "exits with 0"
     """How pods end that are not disturbed any more."""
+    defaults: Defaults = field(default_factory=Defaults)
 
     def __post_init__(self) -> None:
         self.facts = Facts(self.clock)
@@ -47,7 +49,7 @@ class World:
 
     def _operator(self) -> Process:
         line = Endpoints(self.server, self._overtake, self._meanwhile, self.events.append, self._refused)
-        return Process(self.server, self.clock, line)
+        return Process(self.server, self.clock, line, self.defaults)
 
     # --- what is checked ----------------------------------------------------------------------------
 
@@ -128,6 +130,22 @@ class World:
         self.facts.note_deletion(job)
         self.server.delete(JOBS, job["metadata"]["name"])
 
+    def user_removes_marks(self, job: Document, what: str) -> None:
+        """Remove a Job's labels or its owner, which the operator finds it by."""
+        nothing: dict[str, Any] = {"labels": {}, "ownerReferences": []}
+        meta = {**job["metadata"], what: nothing[what]}
+        self.server.replace(JOBS, job, {**job, "metadata": meta})
+
+    def user_removes_labels(self, pod: Document) -> None:
+        """Remove a pod's labels, except that by which its Job controller finds it."""
+        old = pod["metadata"]
+        kept = {name: value for name, value in old["labels"].items() if name == "job-name"}
+        annotations = old.get("annotations", {}) | {
+            f"was-{name}": value for name, value in old["labels"].items()
+        }
+        meta = {**old, "labels": kept, "annotations": annotations}
+        self.server.replace(PODS, pod, {**pod, "metadata": meta})
+
     def user_deletes_pod(self, pod: Document) -> None:
         """Delete a pod by hand; a result may be lost with it."""
         self.server.delete(PODS, pod["metadata"]["name"])
@@ -141,6 +159,12 @@ class World:
     def pods(self) -> list[Document]:
         """Return the pods in order of creation."""
         return list(self.server.objects[PODS].values())
+
+    @property
+    def pods_of_owned_jobs(self) -> list[Document]:
+        """Return the pods that are not lost, and that the garbage collector deletes with their run."""
+        orphans = {job["metadata"]["uid"] for job in self.jobs if not owner_of(job)}
+        return [pod for pod in self.pods_of_nodes if owner_of(pod) not in orphans]
 
     @property
     def pods_of_nodes(self) -> list[Document]:
@@ -226,7 +250,7 @@ class World:
     def check_settled(self) -> None:
         """Assert that the run has finished or is suspended, and that none of its pods runs."""
         if self.run is None:
-            left = [*self.jobs, *self.pods_of_nodes]
+            left = [*filter(owner_of, self.jobs), *self.pods_of_owned_jobs]
             assert not left, f"something outlived its run: {self.tell()}"
             return
         status = self.run.get("status", {})

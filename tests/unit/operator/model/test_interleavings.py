@@ -77,6 +77,18 @@ class Story(RuleBasedStateMachine):
         """Delete a Job by hand."""
         self.world.user_deletes_job(pick(self.world.jobs, which))
 
+    @precondition(lambda self: self.world.jobs)
+    @rule(which=some, what=st.sampled_from(("labels", "ownerReferences")))
+    def user_removes_marks(self, which: int, what: str) -> None:
+        """Remove what the operator finds a Job by."""
+        self.world.user_removes_marks(pick(self.world.jobs, which), what)
+
+    @precondition(lambda self: self.world.pods)
+    @rule(which=some)
+    def user_removes_labels(self, which: int) -> None:
+        """Remove what the operator finds a pod by."""
+        self.world.user_removes_labels(pick(self.world.pods, which))
+
     @precondition(lambda self: self.world.pods)
     @rule(which=some)
     def user_deletes_pod(self, which: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract.fields import Given, Record, defaulted, optional, part, required
-from qlib_shadow_runner.contract.kinds import NAME, Choice, ListOf, Map, Quantity, Text, Whole
+from qlib_shadow_runner.contract.kinds import NAME, Choice, ListOf, Map, Quantity, Text, Whole, matches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,11 @@ class StageSpec(Record):
     resources: Mapping[str, Any] | None = optional(
         Given(Resources),
         "Requests and limits of the container, which replace the operator's defaults altogether.",
+    )
+    scratch: str | None = optional(
+        Text(24, (matches("[1-9][0-9]{0,17}([MGTPE]i?|Ki|k)?", "must be a size such as 8Gi"),)),
+        "Size of each of the stage's scratch folders, /work and /tmp, which are deleted with the pod. A pod "
+        "that uses more is ended by its node. Default: the operator's setting, 4Gi.",
     )
     node_selector: Mapping[str, str] = defaulted(
         Map(Text(63, least=0), 16), "Labels of the nodes that may run the stage.", {}
