@@ -28,7 +28,7 @@ def out_of_scratch(stage: Stage, storage: Outgrown, detail: str) -> str:
 
 def node_refused(detail: str) -> str:
     """Say that the node did not take the pod that the scheduler gave it."""
-    return f"the node refused the pod before it started: {clause(detail)}"
+    return f"the node refused the pod before it started: {clause(detail)}. See: kubectl describe nodes"
 
 
 def no_pod(job: str, namespace: str) -> str:

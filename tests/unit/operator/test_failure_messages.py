@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
 from qlib_shadow_operator.runs.reasons import MESSAGE_MAX, OperatorReason, shorten
+from qlib_shadow_operator.runs.start_reasons import job_name_taken
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret
 
@@ -322,8 +323,8 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         begun.answered(FindStartupWarning("job-download"), None),
         31,
         (
-            'not started after 1800 s: the Job "demo-a1b2c3d4-download" has no pod; a quota or an admission policy may '
-            "refuse it. See: kubectl describe job -n research demo-a1b2c3d4-download"
+            'not started after 1800 s: the Job "demo-a1b2c3d4-download" has no pod, and no Event says why; the '
+            "cluster's Job controller may not work. See: kubectl describe job -n research demo-a1b2c3d4-download"
         ),
     ),
     "pod refused": (
@@ -344,6 +345,24 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             "the API server refuses the Job of stage download: the chart's runner.stages.download.retries: x. "
             "Correct the chart's runner.stages.download.retries"
         ),
+    ),
+    "Job name taken": (
+        a_run()
+        .seen()
+        .rejected(Stage.DOWNLOAD, job_name_taken("demo-a1b2c3d4-download"), name_taken=True)
+        .seen(),
+        31,
+        (
+            'not started after 1800 s: a Job named "demo-a1b2c3d4-download" exists and does not belong to this run. '
+            "Delete it, or rename the run"
+        ),
+    ),
+    "a node that refuses the pod": (
+        begun.pod(
+            Stage.DOWNLOAD, phase="Failed", reason="UnexpectedAdmissionError", message="no device."
+        ).job_failed(Stage.DOWNLOAD, "x"),
+        1,
+        "the node refused the pod before it started: no device. See: kubectl describe nodes",
     ),
     "a pod that does not stop": (
         begun.running(Stage.DOWNLOAD)
@@ -377,7 +396,7 @@ def test_failure_message(scene: Scene, minutes: float, sentence: str):
     assert decision.notes[-1].warning
 
 
-NEVER_FINAL = {OperatorReason.EVICTED}
+NEVER_FINAL = {OperatorReason.EVICTED, OperatorReason.BACK_OFF}
 """Reasons after which another attempt is always made."""
 REMEDY = re.compile(
     r"(^|[.;:,] (or )?)(Raise|Lower|Correct|Change|Create|Apply|Set|See|Read|Remove|Delete|kubectl)\b"

@@ -92,8 +92,8 @@ def test_refused_pod_names_what_the_user_wrote():
 def test_job_name_that_is_taken_is_not_blamed_on_a_field():
     """Its sentence has its own remedy."""
     text = job_name_taken("demo-a1b2c3d4-download")
-    message = a_run().seen().rejected(Stage.DOWNLOAD, text).decide(minutes=1).status.stages[0].message
-    assert message == text
+    scene = a_run().seen().rejected(Stage.DOWNLOAD, text, name_taken=True)
+    assert scene.decide(minutes=1).status.stages[0].message == text
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.path)

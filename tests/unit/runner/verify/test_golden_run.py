@@ -149,6 +149,7 @@ def test_run_folder_has_the_promised_files(golden: Golden):
         "report.html",
         "results",
         "tables",
+        "model",
     }
 
 
@@ -315,6 +316,7 @@ LINES = (
     "recorder",
     "tables",
     "conversion",
+    "model",
     "signals",
     "metrics",
     "summary",
