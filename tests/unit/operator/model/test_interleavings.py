@@ -14,14 +14,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.unit.operator.model.apiserver import KINDS, has_ended, refusal
+from tests.unit.operator.model.apiserver import KINDS, has_ended, is_true, refusal
 from tests.unit.operator.model.controllers import admit, preempt
 from tests.unit.operator.model.endpoints import Mischief
-from tests.unit.operator.model.node import ENDS, UNCOUNTED, UNSCHEDULABLE, WAITING
+from tests.unit.operator.model.ground_truth import place_of
+from tests.unit.operator.model.node import ENDS, UNCOUNTED, UNSCHEDULABLE, WAITING, state_of
 from tests.unit.operator.model.simulation import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from tests.unit.operator.model.apiserver import Document
 
 T = TypeVar("T")
 ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_STORIES", "0"))
@@ -201,6 +204,37 @@ def test_run_ends_however_its_pods_end(fate: str):
     world.user_applies()
     world.settles()
     world.check_settled()
+
+
+@pytest.mark.parametrize("stage", ["download", "qrun"])
+@pytest.mark.parametrize("dies", [False, True])
+def test_queue_that_drains_before_a_job_is_over_does_not_start_its_stage_again(stage: str, *, dies: bool):
+    """A stage has succeeded when its container has; its Job is Complete a moment later, unless it is drained."""
+    world = World()
+    world.user_applies(queueName="nightly")
+
+    def at_work() -> list[Document]:
+        return [pod for pod in world.pods if place_of(pod)[1] == stage and "running" in state_of(pod)]
+
+    while not at_work():
+        world.round()
+    [pod] = at_work()
+    world.node.step(pod, "has stopped")
+    [operator] = world.operators
+    operator.hear_everything()
+    world.look(operator)
+    assert world.run is not None
+    states = {one["name"]: one["state"] for one in world.run["status"]["stages"]}
+    assert states[stage] == "Succeeded"
+    [job] = [job for job in world.jobs if place_of(job)[1] == stage]
+    preempt(world.server, job)
+    world.controllers_work()
+    if dies:
+        operator.die()
+    world.settles()
+    world.check_settled()
+    assert is_true(world.run, "Complete")
+    assert world.facts.pods_made[place_of(pod)] == 1
 
 
 def pick(things: Sequence[T], which: int) -> T:
