@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from testcluster import Cluster, UnavailableError, binaries, provider, waiting
+from testcluster import Cluster, UnavailableError, binaries, local, provider, waiting
 from testcluster import images as project_images
 from testcluster.cluster import Borrowed
 from testcluster.images import Image, Images
@@ -95,6 +95,28 @@ def start_control_plane() -> Iterator[Callable[[], Cluster]]:
 
     yield start
     for one in started:
+        one.down()
+
+
+@pytest.fixture(scope="module")
+def own_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
+    """Lend a way to start a cluster of one module's own, with a node, which ends with the module.
+
+    It is for what would disturb the tests that share a cluster, or cannot be installed into one that was given.
+    """
+    started: list[Cluster] = []
+
+    def start(*, policies: bool = False) -> Cluster:
+        try:
+            started.append(local.up(policies=policies))
+        except UnavailableError as why:
+            unavailable(why)
+        return started[-1]
+
+    yield start
+    for one in started:
+        if request.session.testsfailed:
+            one.machine.keep_logs(LOGS / request.node.name)
         one.down()
 
 

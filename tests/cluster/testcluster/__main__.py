@@ -20,10 +20,14 @@ def show(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def build(_: argparse.Namespace) -> None:
-    """Compile Kubernetes and etcd for a cluster without Docker."""
-    packages.require(packages.NODE)
-    for folder in (binaries.kubernetes(), binaries.etcd(), binaries.pause()):
+def build(options: argparse.Namespace) -> None:
+    """Compile Kubernetes and etcd for a cluster without Docker, or its optional parts."""
+    if options.parts:
+        made = (binaries.kube_router(), binaries.kueue())
+    else:
+        packages.require(packages.NODE)
+        made = (binaries.kubernetes(), binaries.etcd(), binaries.pause())
+    for folder in made:
         show(str(folder))
 
 
@@ -81,6 +85,8 @@ def parser() -> argparse.ArgumentParser:
         if act is up:
             alone = "start the control plane alone"
             verb.add_argument("--no-node", dest="node", action="store_false", help=alone)
+        if act is build:
+            verb.add_argument("--parts", action="store_true", help="Kueue and kube-router instead")
         if act is build_images:
             verb.add_argument("--registry", default="", help="name them for this registry, with the version")
             verb.add_argument("--push", default="", help="1: and push them there")

@@ -209,7 +209,7 @@ def test_run_ends_however_its_pods_end(fate: str):
 @pytest.mark.parametrize("stage", ["download", "qrun"])
 @pytest.mark.parametrize("dies", [False, True])
 def test_queue_that_drains_before_a_job_is_over_does_not_start_its_stage_again(stage: str, *, dies: bool):
-    """A stage has succeeded when its container has; its Job is Complete a moment later, unless it is drained."""
+    """A stage has succeeded when its container has; its Job is Complete a moment later."""
     world = World()
     world.user_applies(queueName="nightly")
 
