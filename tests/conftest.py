@@ -102,7 +102,7 @@ def start_control_plane() -> Iterator[Callable[[], Cluster]]:
 def own_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
     """Lend a way to start a cluster of one module's own, with a node, which ends with the module.
 
-    It is for what would disturb the tests that share a cluster, or cannot be installed into one that was given.
+    It is for what would disturb tests that share a cluster, or is not installed into one that was given.
     """
     started: list[Cluster] = []
 

@@ -165,6 +165,10 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "The API server refuses the Job; if the refusal is permanent, the run fails at once.",
         "Correct what the message quotes.",
     ),
+    OperatorReason.JOB_NOT_CREATED: (
+        "The API server, or an admission webhook that it asks (Kueue's, for example), does not work now.",
+        "The message quotes the API server. If it names a webhook, bring the program behind it back.",
+    ),
     OperatorReason.NO_POD: (
         "The Job has no pod, for no known cause.",
         "`kubectl describe job`; check whether the Job controller works.",

@@ -1,4 +1,4 @@
-"""Runs in a queue of a real Kueue: they wait, are admitted, give their place up, go on, and run no second time.
+"""Runs in a queue of a real Kueue: they wait, are admitted, give their place up, go on, and never run twice.
 
 The cluster is this module's own (see queueing.py), also where another one was given.
 """
@@ -127,3 +127,15 @@ def is_over(job: dict[str, Any]) -> bool:
     """Return whether a Job has ended."""
     conditions = job["status"].get("conditions") or ()
     return any((one["type"], one["status"]) == ("Complete", "True") for one in conditions)
+
+
+def test_run_says_that_a_webhook_is_away_and_goes_on_when_it_is_back(shop: Workshop, queues: Queues):
+    """Kueue's webhooks are asked about every Job: without them none can be created, queued or not."""
+    queues.leave()
+    shop.run("away", queueName=queueing.QUEUE, dataset=synthetic("away"))
+    waiting = shop.wait_for_stage("away", "download", reason="JobNotCreated")
+    assert waiting["state"] == "Waiting"
+    assert 'failed calling webhook "' in waiting["message"]
+    assert "waits: JobNotCreated: the API server cannot create" in shop.told("away", "StageWaiting")
+    queues.come_back()
+    shop.wait("away", "Complete")

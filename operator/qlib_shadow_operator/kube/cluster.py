@@ -68,6 +68,10 @@ class RefusedError(ClusterError):
         self.permanent = permanent
 
 
+class ServerFailedError(ClusterError):
+    """The API server, or a webhook that it asks, cannot do this now; the message says why."""
+
+
 class NamespaceTerminatingError(ClusterError):
     """The namespace is being deleted, so nothing can be created in it."""
 
@@ -289,7 +293,9 @@ def _translate(error: Any) -> ClusterError:
         return NamespaceTerminatingError(_error_text(error))
     if error.status in PERMANENT:
         return RefusedError(_error_text(error), permanent=True)
-    return RefusedError(_error_text(error)) if error.status == FORBIDDEN else ClusterError(_error_text(error))
+    if error.status == FORBIDDEN:
+        return RefusedError(_error_text(error))
+    return ServerFailedError(_error_text(error)) if error.status else ClusterError(_error_text(error))
 
 
 def _error_text(error: Any) -> str:

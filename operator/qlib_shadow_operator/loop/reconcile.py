@@ -17,6 +17,7 @@ from qlib_shadow_operator.kube.cluster import (
     ConflictError,
     NamespaceTerminatingError,
     RefusedError,
+    ServerFailedError,
 )
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.kube.status_document import merge_patch, render_status
@@ -173,10 +174,16 @@ class Reconciler:
         try:
             job = self.api.create_job(run.namespace, action.body)
         except RefusedError as error:
-            self._refusals.setdefault(run.uid, {})[action.stage] = Rejection(str(error), error.permanent)
+            self._refuse(run, action.stage, Rejection(str(error), error.permanent))
+            raise
+        except ServerFailedError as error:
+            self._refuse(run, action.stage, Rejection(str(error), server_failed=True))
             raise
         self._refusals.pop(run.uid, None)
         self.cache.put("jobs", job)
+
+    def _refuse(self, run: Run, stage: Stage, rejection: Rejection) -> None:
+        self._refusals.setdefault(run.uid, {})[stage] = rejection
 
     def _post_events(self, run: Run, decision: Decision, now: datetime) -> None:
         for note in decision.notes:

@@ -239,11 +239,13 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """The API server's last refusal of a stage's Job."""
+    """Why the API server did not create a stage's Job when it was last asked."""
 
     message: str
     permanent: bool = False
     """Whether the same Job will be refused every time."""
+    server_failed: bool = False
+    """Whether nobody has refused it: the API server, or a webhook that it asks, does not work now."""
 
 
 @dataclass(frozen=True, slots=True)

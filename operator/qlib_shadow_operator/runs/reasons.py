@@ -25,6 +25,7 @@ class OperatorReason(StrEnum):
     NO_POD = "NoPod"
     START_TIMED_OUT = "StartTimedOut"
     JOB_REJECTED = "JobRejected"
+    JOB_NOT_CREATED = "JobNotCreated"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REFUSED = "PodRefused"
     # a stage that does not end
@@ -169,6 +170,14 @@ def timed_out(seconds: int, detail: str) -> str:
 def job_rejected(detail: str) -> str:
     """The API server refused the Job."""
     return f"the API server refuses the stage's Job: {detail}"
+
+
+def job_not_created(detail: str) -> str:
+    """The API server, or a webhook that it asks, does not work now."""
+    return (
+        f"the API server cannot create the stage's Job now: {_as_clause(detail)}. The operator tries again. "
+        "If a webhook is named, see whether the program behind it runs"
+    )
 
 
 def quota_exceeded(stage: Stage, namespace: str, detail: str) -> str:

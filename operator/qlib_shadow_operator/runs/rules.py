@@ -65,8 +65,8 @@ def _stop_jobs(view: RunView) -> tuple[Action, ...]:
 def stop_repetitions(view: RunView) -> tuple[Action, ...]:
     """Delete the Jobs of succeeded stages that would run once more.
 
-    A stage has succeeded when its container has, a moment before its Job is Complete. A queue that is drained in
-    that moment suspends the Job, and would run it again later.
+    A stage has succeeded when its container has, a moment before its Job is Complete. A queue that is drained
+    in that moment suspends the Job, and would run it again later.
     """
     done = [f for f in view.check_results if f.status.state is StageState.SUCCEEDED]
     return _delete(

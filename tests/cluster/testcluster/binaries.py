@@ -1,4 +1,4 @@
-"""Kubernetes, etcd, Kueue, kube-router and small images, compiled from pinned Go modules and kept in the cache."""
+"""Kubernetes, Kueue, kube-router and more, compiled from pinned Go modules and kept in the cache."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Kueue in a cluster of a test's own, installed as its own manifests say, and its queues.
 
-All its webhooks are of failurePolicy Fail: while it is away nobody can create a Job. So it never gets into a cluster
-that other tests use.
+All its webhooks are of failurePolicy Fail: while it is away nobody can create a Job. So it never gets into a
+cluster that other tests use.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def groups(webhook: dict[str, Any]) -> set[str]:
 
 
 def answers(cluster: Cluster) -> bool:
-    """Return whether the webhooks let objects in; a refusal is an error, which waiting takes for "not yet"."""
+    """Return whether the webhooks let objects in; waiting takes the error of a refusal for "not yet"."""
     container = {"name": "main", "image": "none"}
     job = {
         "apiVersion": "batch/v1",

@@ -145,9 +145,11 @@ class Scene:
         """Mark a stage's Job as failed."""
         return self.job(stage, is_failed=True, active=0, failed=1, failure_reason=reason, ended_at=NOW)
 
-    def rejected(self, stage: Stage, message: str, *, permanent: bool = False) -> Scene:
-        """Add a refusal of the stage's Job by the API server."""
-        rejections = {stage: Rejection(message, permanent)}
+    def rejected(
+        self, stage: Stage, message: str, *, permanent: bool = False, server_failed: bool = False
+    ) -> Scene:
+        """Add a refusal of the stage's Job by the API server, or its failure."""
+        rejections = {stage: Rejection(message, permanent, server_failed)}
         return replace(self, observed=replace(self.observed, rejections=rejections))
 
     def replaced(self, stage: Stage) -> Scene:

@@ -41,8 +41,11 @@ SPECS: tuple[dict[str, Any], ...] = (
 SECONDS = (0, 1, 5, 11, 31, 61, 130, 601, 1_801, 3_601, 15_000)
 LIVES = (60, 100_000, 100_000)
 
-REFUSALS = ((403, "no " * 600), (403, "exceeded quota: research"), (422, "the Job cannot be"))
-"""Status codes and messages with which a Job may be refused."""
+REFUSALS = (
+    *((403, "no " * 600), (403, "exceeded quota: research"), (422, "the Job cannot be")),
+    *((500, "failed calling webhook"), (503, "busy")),
+)
+"""Status codes and messages with which a Job may not be created."""
 
 some = st.integers(0, 7)
 """Picks one of a few things, however many there are."""
@@ -235,6 +238,26 @@ def test_queue_that_drains_before_a_job_is_over_does_not_start_its_stage_again(s
     world.check_settled()
     assert is_true(world.run, "Complete")
     assert world.facts.pods_made[place_of(pod)] == 1
+
+
+@pytest.mark.parametrize("code", [401, 408, 429, 500, 502, 503, 504])
+def test_job_that_cannot_be_created_now_is_told_and_created_later(code: int):
+    """The API server or a webhook is away: the run says so, posts an Event, and goes on by itself."""
+    world = World()
+    world.user_applies(queueName="nightly")
+    world.server.job_refusal = refusal(code, 'failed calling webhook "mjob.kb.io":\x1b[2J refused.')
+    for _ in range(3):
+        world.clock.now += 1
+        world.round()
+    assert world.run is not None
+    [stage, _] = world.run["status"]["stages"]
+    assert (stage["state"], stage["reason"]) == ("Waiting", "JobNotCreated")
+    told = 'create the stage\'s Job now: failed calling webhook "mjob.kb.io":\\x1b[2J refused. The operator'
+    assert told in stage["message"]
+    assert any(event["reason"] == "StageWaiting" and told in event["note"] for event in world.events)
+    world.everything_is_mended()
+    world.settles()
+    assert is_true(world.run, "Complete")
 
 
 def pick(things: Sequence[T], which: int) -> T:
