@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LOGS = Path(__file__).parent / "cluster" / ".logs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 FAILED = pytest.StashKey[bool]()
 GIVEN_IMAGES = ("QLIB_SHADOW_TEST_RUNNER_IMAGE", "QLIB_SHADOW_TEST_OPERATOR_IMAGE")
+LATE = ("test_kueue.py", "test_network.py")
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
@@ -43,8 +44,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the images: the first time, one process builds them while another compiles Kubernetes."""
-    items.sort(key=lambda item: item.path.name != "test_images.py")
+    """Begin with the images: the first time, one process builds them while another compiles Kubernetes.
+
+    End with the modules whose parts are compiled meanwhile.
+    """
+    items.sort(key=lambda item: (item.path.name in LATE, item.path.name != "test_images.py"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ def show(text: str) -> None:
 def build(options: argparse.Namespace) -> None:
     """Compile Kubernetes and etcd for a cluster without Docker, or its optional parts."""
     if options.parts:
+        sandbox.require_root()  # nobody else can use them
         made = (binaries.kube_router(), binaries.kueue())
     else:
         packages.require(packages.NODE)
@@ -107,4 +109,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that a compiler ends, too
     sys.exit(main())
