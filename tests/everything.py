@@ -1,7 +1,7 @@
 """Run the checks, the unit tests and the cluster's tests to their ends, and report on each: `make test`.
 
-The cluster's tests mostly wait, so they run beside the others. What they print is shown at the end. What they need last
-is compiled meanwhile; where that fails, those tests try it again and say why.
+The cluster's tests mostly wait, so they run beside the others. What they print is shown at the end. What they
+need last is compiled meanwhile; where that fails, those tests try it again and say why.
 """
 
 from __future__ import annotations
