@@ -25,7 +25,7 @@ def build(options: argparse.Namespace) -> None:
     """Compile Kubernetes and etcd for a cluster without Docker, or its optional parts."""
     if options.parts:
         sandbox.require_root()  # nobody else can use them
-        made = (binaries.kube_router(), binaries.kueue())
+        made: tuple[Path, ...] = (binaries.kube_router(), binaries.kueue())
     else:
         packages.require(packages.NODE)
         made = (binaries.kubernetes(), binaries.etcd(), binaries.pause())
