@@ -48,7 +48,7 @@ DNS = [
 """The ports of a cluster's name server; the container may not listen on them itself."""
 GUARD = ("python", "-P", "-m", "qlib_shadow_runner.guard", "--")
 SECONDS = 3
-"""Longer than a plugin takes to learn a pod's address."""
+"""For how long a new pod tries to get out."""
 
 
 class Echo(socketserver.BaseRequestHandler):
