@@ -209,11 +209,8 @@ def test_run_ends_however_its_pods_end(fate: str):
     world.check_settled()
 
 
-@pytest.mark.parametrize("stage", ["download", "qrun"])
-@pytest.mark.parametrize("dies", [False, True])
-def test_queue_that_drains_before_a_job_is_over_does_not_start_its_stage_again(stage: str, *, dies: bool):
-    """A stage has succeeded when its container has; its Job is Complete a moment later."""
-    world = World()
+def drained_as_it_succeeds(world: World, stage: str) -> Document:
+    """Let a stage's container succeed, and drain its queue before its Job is over; return the pod."""
     world.user_applies(queueName="nightly")
 
     def at_work() -> list[Document]:
@@ -232,12 +229,40 @@ def test_queue_that_drains_before_a_job_is_over_does_not_start_its_stage_again(s
     [job] = [job for job in world.jobs if place_of(job)[1] == stage]
     preempt(world.server, job)
     world.controllers_work()
+    return pod
+
+
+@pytest.mark.parametrize("stage", ["download", "qrun"])
+@pytest.mark.parametrize("dies", [False, True])
+def test_queue_that_drains_before_a_job_is_over_does_not_start_its_stage_again(stage: str, *, dies: bool):
+    """A stage has succeeded when its container has; its Job is Complete a moment later."""
+    world = World()
+    pod = drained_as_it_succeeds(world, stage)
     if dies:
-        operator.die()
+        world.operators[0].die()
     world.settles()
     world.check_settled()
-    assert is_true(world.run, "Complete")
+    assert is_true(world.run or {}, "Complete")
     assert world.facts.pods_made[place_of(pod)] == 1
+
+
+def test_repetition_that_began_while_no_operator_was_there_is_stopped():
+    """The queue was opened again meanwhile: the run stays Complete, and the pod does not go on."""
+    world = World()
+    drained_as_it_succeeds(world, "qrun")
+    for _ in range(4):
+        world.kueue_admits()
+        world.controllers_work()
+        world.node_works()
+        if any("running" in state_of(pod) for pod in world.pods):
+            break
+    assert any("running" in state_of(pod) for pod in world.pods)
+    world.fate = "hangs"
+    world.operators[0].die()
+    world.settles()
+    world.check_settled()
+    assert is_true(world.run or {}, "Complete")
+    assert {place_of(job)[1] for job in world.jobs} == {"download"}  # not ended by its deadline
 
 
 @pytest.mark.parametrize("code", [401, 408, 429, 500, 502, 503, 504])
