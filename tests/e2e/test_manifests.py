@@ -115,3 +115,21 @@ def test_every_sample_is_accepted(installation: Installation, namespace: str, ma
         "apply", f"--namespace={namespace}", *STRICT, "--filename=-", input=listed
     )
     assert said.count("created (server dry run)") == len(jobs) == 15
+
+
+OPEN = {"train": [None, "2018-01-02"], "valid": [None, None], "test": ["2020-01-02", None]}
+
+
+def test_segments_may_have_open_ends(installation: Installation):
+    """As a document of its own; kubectl itself refuses null where it is in the items of a List."""
+
+    def apply(workflow: dict[str, Any]) -> str:
+        run = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": "open"}}
+        text = json.dumps(run | {"spec": {"workflow": workflow}})
+        return installation.cluster.kubectl("apply", *STRICT, "--filename=-", input=text)
+
+    assert "(server dry run)" in apply({"segments": OPEN})
+    with pytest.raises(Exception, match="of two neighbouring ends at most one is open"):
+        apply({"segments": OPEN | {"train": [None, None]}})
+    with pytest.raises(Exception, match=r"takes segments \(fixed days\) or window"):
+        apply({"segments": OPEN, "window": {}})

@@ -26,7 +26,9 @@ from qlib_shadow_operator.loop.query_runner import QueryApi, QueryRunner
 from qlib_shadow_operator.runs.decide import decide
 from qlib_shadow_operator.runs.decisions import CreateJob, DeleteJob, DeleteRun, SetJobSuspended
 from qlib_shadow_operator.runs.model import Rejection
+from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.print_columns import NONE
+from qlib_shadow_operator.runs.reasons import EventReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,9 +134,9 @@ class Reconciler:
                 self._act(run, action)
         except NamespaceTerminatingError:
             raise
-        except ClusterError:
+        except ClusterError as error:
             # The status has the change already, so no later pass would post these Events.
-            self._post_events(run, decision, now)
+            self._post_events(run, decision, now, refused=isinstance(error, RefusedError | ServerFailedError))
             raise
         self._post_events(run, decision, now)
 
@@ -145,8 +147,7 @@ class Reconciler:
             return False
         self.cache.put("runs", self.api.patch_status(run, change))
         self.changed(run.status, decision.status)
-        told = {**about(run, current_stage(decision.status)), "changed": sorted(change)}
-        logger.info("%s: %s", decision.rule, decision.status.phase, extra=told)
+        _log_change(run, decision, sorted(change))
         return True
 
     def _prove_current(self, run: Run) -> None:
@@ -168,7 +169,7 @@ class Reconciler:
         else:
             self.api.delete_run(run)
         stage = current_stage(run.status) if isinstance(action, DeleteRun) else str(action.stage)
-        logger.info("%s done", type(action).__name__, extra=about(run, stage))
+        logger.info("%s", _done(action), extra=about(run, stage))
 
     def _create(self, run: Run, action: CreateJob) -> None:
         try:
@@ -185,9 +186,10 @@ class Reconciler:
     def _refuse(self, run: Run, stage: Stage, rejection: Rejection) -> None:
         self._refusals.setdefault(run.uid, {})[stage] = rejection
 
-    def _post_events(self, run: Run, decision: Decision, now: datetime) -> None:
+    def _post_events(self, run: Run, decision: Decision, now: datetime, *, refused: bool = False) -> None:
         for note in decision.notes:
-            self._post(run, note, now)
+            if not (refused and note.reason == EventReason.STAGE_STARTED):  # it is posted once there is a Job
+                self._post(run, note, now)
 
     def _post(self, run: Run, note: Event, now: datetime) -> None:
         try:
@@ -220,6 +222,31 @@ class Reconciler:
 def about(run: Run, stage: str) -> dict[str, str]:
     """Return the log fields of a run."""
     return {"run": f"{run.namespace}/{run.name}", "runId": run.run_id, "stage": stage}
+
+
+def _log_change(run: Run, decision: Decision, changed: list[str]) -> None:
+    """Log a status change, with the reason and its sentence where the run has failed or a stage has one."""
+    status = decision.status
+    stage = current_stage(status)
+    failure = status.condition(ConditionType.FAILED)
+    holder = (
+        failure if failure and failure.status else next((s for s in status.stages if s.name == stage), None)
+    )
+    fields: dict[str, Any] = {**about(run, stage), "changed": changed}
+    text = f"{decision.rule}: {status.phase}"
+    if holder and holder.reason and holder.message:
+        fields["reason"] = str(holder.reason)
+        text = f"{text}: {holder.reason}: {holder.message}"
+    logger.info("%s", text, extra=fields)  # no warning: a run that fails is no trouble of the operator
+
+
+def _done(action: Action) -> str:
+    """Return what an action has brought about."""
+    if isinstance(action, CreateJob):
+        return f"the Job {action.body['metadata']['name']} exists now"
+    if isinstance(action, SetJobSuspended):
+        return f"the Job {action.name} is {'suspended' if action.suspended else 'resumed'}"
+    return "the run is deleted" if isinstance(action, DeleteRun) else f"the Job {action.name} is deleted"
 
 
 def current_stage(status: Status) -> str:
