@@ -22,7 +22,7 @@ def job_not_created(stage: Stage, detail: str) -> str:
     """Say that the API server, or a webhook that it asks, does not work now."""
     return sentences(
         f"the API server cannot create the Job of stage {stage} now: {detail}",
-        "If it names a webhook, see that the program behind it runs",
+        "See that the API server works, and the program behind a webhook that it names",
     )
 
 

@@ -307,7 +307,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         31,
         (
             "not started after 1800 s: the API server cannot create the Job of stage download now: failed calling "
-            'webhook "mjob.kb.io": refused. If it names a webhook, see that the program behind it runs'
+            'webhook "mjob.kb.io": refused. See that the API server works, and the program behind a webhook that it names'
         ),
     ),
     "Job refused": (

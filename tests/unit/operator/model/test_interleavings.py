@@ -277,7 +277,7 @@ def test_job_that_cannot_be_created_now_is_told_and_created_later(code: int):
     assert world.run is not None
     [stage, _] = world.run["status"]["stages"]
     assert (stage["state"], stage["reason"]) == ("Waiting", "JobNotCreated")
-    told = 'the Job of stage download now: failed calling webhook "mjob.kb.io":\\x1b[2J refused. If'
+    told = 'the Job of stage download now: failed calling webhook "mjob.kb.io":\\x1b[2J refused. See'
     assert told in stage["message"]
     assert any(event["reason"] == "StageWaiting" and told in event["note"] for event in world.events)
     world.everything_is_mended()
