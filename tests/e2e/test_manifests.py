@@ -75,6 +75,18 @@ def test_differences_of_the_overlays(cluster: Cluster):
     assert (settings["policy"], settings["QLIB_SHADOW_RUNNER_IMAGE_PULL_POLICY"]) == ("Never", "Never")
 
 
+def test_rights_of_schedules_go_to_any_namespace(cluster: Cluster):
+    """By the command of docs/schedules.md, whose account is then the one of that namespace."""
+    [said] = re.findall(
+        r"manifests/schedules \| sed 's/(.+)/(.+)/'", (ROOT / "docs/schedules.md").read_text()
+    )
+    text = cluster.kubectl("kustomize", str(MANIFESTS / "schedules")).replace(*said)
+    objects = [one for one in yaml.safe_load_all(text) if one]
+    assert {one["metadata"]["namespace"] for one in objects} == {"research"}
+    [subject] = [one["subjects"][0] for one in objects if "subjects" in one]
+    assert (subject["name"], subject["namespace"]) == ("qlib-shadow-schedule", "research")
+
+
 def test_users_overlay_of_the_docs_works(cluster: Cluster, tmp_path: Path):
     """The one in docs/install.md: another namespace, images from a registry, one more setting."""
     page = (ROOT / "docs/install.md").read_text()

@@ -21,7 +21,7 @@ from qlib_shadow_operator.kube.cluster import (
 )
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.kube.status_document import merge_patch, render_status
-from qlib_shadow_operator.loop.cluster_cache import Key
+from qlib_shadow_operator.loop.cluster_cache import Key, series_of
 from qlib_shadow_operator.loop.query_runner import QueryApi, QueryRunner
 from qlib_shadow_operator.runs.decide import decide
 from qlib_shadow_operator.runs.decisions import CreateJob, DeleteJob, DeleteRun, SetJobSuspended
@@ -33,7 +33,7 @@ from qlib_shadow_operator.runs.reasons import EventReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qlib_shadow_operator.loop.cluster_cache import ClusterCache
+    from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Series
     from qlib_shadow_operator.runs.decisions import Action, Decision, Event
     from qlib_shadow_operator.runs.defaults import Defaults
     from qlib_shadow_operator.runs.model import Observed, Run, Status
@@ -80,8 +80,8 @@ class Reconciler:
     api: ReconcilerApi
     defaults: Defaults
     clock: Callable[[], datetime] = utc_now
-    changed: Callable[[Status, Status], None] = lambda _old, _new: None
-    """Is called after each status update with the old and the new status."""
+    changed: Callable[[Series, Status, Status], None] = lambda _series, _old, _new: None
+    """Is called after each status update with the run's series, the old and the new status."""
     posted: Callable[[str], None] = lambda _outcome: None
     """Is called for each Event with its outcome."""
     _refusals: dict[str, dict[Stage, Rejection]] = field(default_factory=dict)
@@ -145,8 +145,9 @@ class Reconciler:
         change = merge_patch(render_status(run.status), render_status(decision.status))
         if not change:
             return False
-        self.cache.put("runs", self.api.patch_status(run, change))
-        self.changed(run.status, decision.status)
+        answer = self.api.patch_status(run, change)
+        self.cache.put("runs", answer)
+        self.changed((run.namespace, series_of(answer)), run.status, decision.status)
         _log_change(run, decision, sorted(change))
         return True
 

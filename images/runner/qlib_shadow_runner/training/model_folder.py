@@ -132,8 +132,9 @@ def _form_fault(document: Mapping[str, Any]) -> str | None:
     if document.get("format") != FORMAT:
         return f"{MODEL}/{MODEL_DOCUMENT} has format {document.get('format')!r}, not {FORMAT}"
     files, details = document.get("files"), document.get("details")
-    flat = isinstance(files, dict) and files and all("/" not in name for name in files)
-    if not flat or MODEL_DOCUMENT in files or not isinstance(details, dict):
+    if not isinstance(files, dict) or not isinstance(details, dict):
+        return f"{MODEL}/{MODEL_DOCUMENT} lists no models"
+    if not files or MODEL_DOCUMENT in files or any("/" in name for name in files):
         return f"{MODEL}/{MODEL_DOCUMENT} lists no models"
     if not DETAILS.get(str(document.get("class")), _is_nothing)(details, len(files)):
         return f"{MODEL}/{MODEL_DOCUMENT} lacks the details of a {document.get('class')}"
@@ -163,12 +164,10 @@ def _is_boosted(details: Mapping[str, Any], models: int) -> bool:
 def _is_ensemble(details: Mapping[str, Any], models: int) -> bool:
     """Say whether these are the details of DEnsembleModel: rounds and features of each sub-model."""
     best, features = details.get("best_iterations"), details.get("features")
-    return (
-        _are_numbers(best)
-        and isinstance(features, list)
-        and all(isinstance(one, list) for one in features)
-        and len(best) == len(features) == models  # type: ignore[arg-type]
-    )
+    if not isinstance(best, list) or not isinstance(features, list):
+        return False
+    each = _are_numbers(best) and all(isinstance(one, list) for one in features)
+    return each and len(best) == len(features) == models
 
 
 def _are_numbers(values: object) -> bool:
