@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from testcluster import Cluster, UnavailableError, binaries, provider, waiting
+from testcluster import Cluster, UnavailableError, binaries, local, provider, waiting
 from testcluster import images as project_images
 from testcluster.cluster import Borrowed
 from testcluster.images import Image, Images
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LOGS = Path(__file__).parent / "cluster" / ".logs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 FAILED = pytest.StashKey[bool]()
 GIVEN_IMAGES = ("QLIB_SHADOW_TEST_RUNNER_IMAGE", "QLIB_SHADOW_TEST_OPERATOR_IMAGE")
+LATE = ("test_kueue.py", "test_network.py")
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
@@ -43,8 +44,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the images: the first time, one process builds them while another compiles Kubernetes."""
-    items.sort(key=lambda item: item.path.name != "test_images.py")
+    """Begin with the images: the first time, one process builds them while another compiles Kubernetes.
+
+    End with the modules whose parts are compiled meanwhile.
+    """
+    items.sort(key=lambda item: (item.path.name in LATE, item.path.name != "test_images.py"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,6 +99,28 @@ def start_control_plane() -> Iterator[Callable[[], Cluster]]:
 
     yield start
     for one in started:
+        one.down()
+
+
+@pytest.fixture(scope="module")
+def own_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
+    """Lend a way to start a cluster of one module's own, with a node, which ends with the module.
+
+    It is for what would disturb tests that share a cluster, or is not installed into one that was given.
+    """
+    started: list[Cluster] = []
+
+    def start(*, policies: bool = False) -> Cluster:
+        try:
+            started.append(local.up(policies=policies))
+        except UnavailableError as why:
+            unavailable(why)
+        return started[-1]
+
+    yield start
+    for one in started:
+        if request.session.testsfailed:
+            one.machine.keep_logs(LOGS / request.node.name)
         one.down()
 
 

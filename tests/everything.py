@@ -1,6 +1,7 @@
 """Run the checks, the unit tests and the cluster's tests to their ends, and report on each: `make test`.
 
-The cluster's tests mostly wait, so they run beside the others. What they print is shown at the end.
+The cluster's tests mostly wait, so they run beside the others. What they print is shown at the end. What they
+need last is compiled meanwhile; where that fails, those tests try it again and say why.
 """
 
 from __future__ import annotations
@@ -52,10 +53,11 @@ class Suite:
         return f"{self.name:<13} {known.get(self.code, f'FAILED with exit code {self.code}')}"
 
 
-def run(lint: str, unit: str, cluster: str) -> list[Suite]:
+def run(lint: str, unit: str, cluster: str, parts: str) -> list[Suite]:
     """Run lint and the unit tests one after the other, and the cluster's tests beside both."""
     with ExitStack() as stack:
         log = stack.enter_context(tempfile.NamedTemporaryFile(prefix="cluster-test-", suffix=".log"))
+        Suite("parts", parts, stack, stack.enter_context(tempfile.NamedTemporaryFile(prefix="parts-")))
         tell(f"cluster-test runs beside lint and unit; its output goes to {log.name} and is shown at the end")
         beside = Suite("cluster-test", cluster, stack, log)
         suites = []
@@ -93,11 +95,11 @@ def exit_code(lint: int, *tests: int) -> int:
 def main(given: Sequence[str] | None = None) -> int:
     """Run what the Makefile names, and report."""
     parser = argparse.ArgumentParser(description="run all suites, whatever fails")
-    for name in ("lint", "unit", "cluster-test"):
+    for name in ("lint", "unit", "cluster-test", "parts"):
         parser.add_argument(f"--{name}", required=True, metavar="COMMAND")
     options = parser.parse_args(given)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    suites = run(options.lint, options.unit, options.cluster_test)
+    suites = run(options.lint, options.unit, options.cluster_test, options.parts)
     tell("\nmake test:")
     for suite in suites:
         tell(f"  {suite.line()}")

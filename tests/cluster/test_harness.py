@@ -18,6 +18,7 @@ from operator_processes import alarms
 from testcluster import (
     TestClusterError,
     UnavailableError,
+    binaries,
     cache,
     images,
     packages,
@@ -141,6 +142,28 @@ def test_cached_folder_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest
     made = cache.keep("thing", "1", lambda folder: (folder / "whole").touch())
     assert [path.name for path in made.iterdir()] == ["whole"]
     assert cache.keep("thing", "1", break_off) == made
+
+
+def test_unknown_kubernetes_is_refused_with_those_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is compiled; the oldest is what an empty choice means."""
+    monkeypatch.setenv(binaries.KUBERNETES, "")
+    assert binaries.version() == "1.34.4"
+    monkeypatch.setenv(binaries.KUBERNETES, "v1.37.2")
+    assert binaries.version() == "1.37.2"
+    monkeypatch.setenv(binaries.KUBERNETES, "1.20")
+    with pytest.raises(
+        TestClusterError, match=r"^KUBERNETES=1\.20 is not known; write one of 1\.34\.4, 1\.37\.2$"
+    ):
+        binaries.version()
+
+
+@pytest.mark.parametrize("folder", sorted((HERE / "go" / "kubernetes").iterdir()), ids=lambda one: one.name)
+def test_folder_of_a_kubernetes_pins_it_and_its_parts(folder: Path) -> None:
+    """The staging modules of one Kubernetes have one version, and no other."""
+    pinned = (folder / "go.mod").read_text()
+    assert f"k8s.io/kubernetes v{folder.name} " in pinned
+    replaced = [line for line in pinned.splitlines() if line.startswith("replace ")]
+    assert {line.rpartition(" ")[2] for line in replaced} == {f"v0{folder.name[1:]}"}
 
 
 def test_an_images_name_follows_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,6 +169,10 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "A Job of the stage's name exists and is not the run's.",
         "Delete it, or rename the run.",
     ),
+    OperatorReason.JOB_NOT_CREATED: (
+        "The API server, or an admission webhook that it asks (Kueue's, for example), does not work now.",
+        "The message quotes the API server. If it names a webhook, bring the program behind it back.",
+    ),
     OperatorReason.BACK_OFF: (
         "An attempt has ended, and the Job controller waits before the next one: 10 s, twice as long after each, at most 10 minutes.",
         "Nothing: the message says when it is expected. The start timeout counts from then.",

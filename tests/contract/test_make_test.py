@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 EVERYTHING = ROOT / "tests/everything.py"
 
 
-def command(lint: str, unit: str, cluster: str) -> list[str]:
-    """Return the command line that runs three shell scripts as the suites."""
-    scripts = {"lint": lint, "unit": unit, "cluster-test": cluster}
+def command(lint: str, unit: str, cluster: str, parts: str = "true") -> list[str]:
+    """Return the command line that runs three shell scripts as the suites, and one for the parts."""
+    scripts = {"lint": lint, "unit": unit, "cluster-test": cluster, "parts": parts}
     given = [f"--{name}=sh -c {shlex.quote(script)}" for name, script in scripts.items()]
     return [sys.executable, str(EVERYTHING), *given]
 
@@ -76,6 +76,17 @@ def test_ending_it_ends_the_suites(tmp_path: Path):
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 128 + signal.SIGTERM
     assert sorted((tmp_path / "log").read_text().split()) == ["down", "down", "up", "up"]
+
+
+def test_parts_are_made_beside_the_suites_and_decide_nothing(tmp_path: Path):
+    """The tests that need them try again; what is still being made at the end is given up."""
+    (tmp_path / "begun").touch()
+    unit = f"while test -e {tmp_path}/begun; do sleep 0.05; done"
+    parts = f"trap 'touch {tmp_path}/ended; exit 1' TERM; rm {tmp_path}/begun; sleep 600 & wait"
+    done = subprocess.run(command("true", unit, "true", parts), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "parts" not in done.stdout
+    assert (tmp_path / "ended").exists()
 
 
 def test_no_unit_test_needs_a_cluster():

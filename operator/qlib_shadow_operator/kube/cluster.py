@@ -71,6 +71,10 @@ class NameTakenError(RefusedError):
     """A Job of this name exists that is not the run's."""
 
 
+class ServerFailedError(ClusterError):
+    """The API server, or a webhook that it asks, cannot do this now; the message says why."""
+
+
 class NamespaceTerminatingError(ClusterError):
     """The namespace is being deleted, so nothing can be created in it."""
 
@@ -295,7 +299,9 @@ def _translate(error: Any) -> ClusterError:
         return NamespaceTerminatingError(_error_text(error))
     if error.status in PERMANENT:
         return RefusedError(_error_text(error), permanent=True)
-    return RefusedError(_error_text(error)) if error.status == FORBIDDEN else ClusterError(_error_text(error))
+    if error.status == FORBIDDEN:
+        return RefusedError(_error_text(error))
+    return ServerFailedError(_error_text(error)) if error.status else ClusterError(_error_text(error))
 
 
 def _error_text(error: Any) -> str:

@@ -18,6 +18,7 @@ from qlib_shadow_operator.kube.cluster import (
     NamespaceTerminatingError,
     NameTakenError,
     RefusedError,
+    ServerFailedError,
 )
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.kube.status_document import merge_patch, render_status
@@ -136,7 +137,7 @@ class Reconciler:
             raise
         except ClusterError as error:
             # The status has the change already, so no later pass would post these Events.
-            self._post_events(run, decision, now, refused=isinstance(error, RefusedError))
+            self._post_events(run, decision, now, refused=isinstance(error, RefusedError | ServerFailedError))
             raise
         self._post_events(run, decision, now)
 
@@ -176,12 +177,17 @@ class Reconciler:
         try:
             job = self.api.create_job(run.namespace, action.body)
         except RefusedError as error:
-            self._refusals.setdefault(run.uid, {})[action.stage] = Rejection(
-                str(error), error.permanent, name_taken=isinstance(error, NameTakenError)
-            )
+            taken = isinstance(error, NameTakenError)
+            self._refuse(run, action.stage, Rejection(str(error), error.permanent, name_taken=taken))
+            raise
+        except ServerFailedError as error:
+            self._refuse(run, action.stage, Rejection(str(error), server_failed=True))
             raise
         self._refusals.pop(run.uid, None)
         self.cache.put("jobs", job)
+
+    def _refuse(self, run: Run, stage: Stage, rejection: Rejection) -> None:
+        self._refusals.setdefault(run.uid, {})[stage] = rejection
 
     def _post_events(self, run: Run, decision: Decision, now: datetime, *, refused: bool = False) -> None:
         for note in decision.notes:

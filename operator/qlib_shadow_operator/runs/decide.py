@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_operator.runs.decisions import Decision, RunView
 from qlib_shadow_operator.runs.events import events_between
-from qlib_shadow_operator.runs.rules import RULES
+from qlib_shadow_operator.runs.rules import RULES, stop_repetitions
 from qlib_shadow_operator.runs.stages import check_stage
 from qlib_shadow_operator.runs.status import compose
 
@@ -28,7 +28,7 @@ def decide(run: Run, observed: Observed, defaults: Defaults, now: datetime) -> D
         rule=rule.__name__,
         status=status,
         queries=rule_result.queries,
-        actions=rule_result.actions,
+        actions=(*rule_result.actions, *(() if run.deleting else stop_repetitions(view))),
         notes=events_between(run.status, status),
         requeue_at=rule_result.requeue_at,
     )

@@ -246,13 +246,15 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """The API server's last refusal of a stage's Job."""
+    """Why the API server did not create a stage's Job when it was last asked."""
 
     message: str
     permanent: bool = False
     """Whether the same Job will be refused every time."""
     name_taken: bool = False
     """Whether a Job of this name exists that is not the run's."""
+    server_failed: bool = False
+    """Whether nobody has refused it: the API server, or a webhook that it asks, does not work now."""
 
 
 @dataclass(frozen=True, slots=True)

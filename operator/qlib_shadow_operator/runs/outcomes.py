@@ -18,6 +18,7 @@ from qlib_shadow_operator.runs.stage_view import (
     failed,
     latest_pod,
     next_status,
+    since,
     wait_for_pod_update,
     waiting_for,
 )
@@ -63,7 +64,7 @@ def failure_cause_is_missing(view: StageView, job: Job) -> CheckResult:
     recovery_job = view.recovery_job
     if recovery_job is None:
         refused = why_rejected(view)
-        if refused is None:
+        if refused is None or _may_pass(view):
             return CheckResult(_recovery_status(view), needs_recovery=True)
         return failed(view, _failed_with(job, f"{RUN_FOLDER_UNREADABLE}: {refused.message}"))
     if not view.recovery_job_is_over:
@@ -119,11 +120,20 @@ def why_rejected(view: StageView) -> Cause | None:
     if view.rejection is None:
         return None
     detail = view.rejection.message
+    if view.rejection.server_failed:
+        return Cause(OperatorReason.JOB_NOT_CREATED, start_reasons.job_not_created(view.stage, detail))
     if view.rejection.name_taken:
         return Cause(OperatorReason.JOB_NAME_TAKEN, detail)
     told, fields = in_words_of_the_run(detail, view.run, view.stage)
     rejected = Cause(OperatorReason.JOB_REJECTED, start_reasons.job_rejected(view.stage, told, fields))
     return why_refused(detail, view.run, view.stage) or rejected
+
+
+def _may_pass(view: StageView) -> bool:
+    """Whether a recovery Job that could not be created is tried again, within a limit of time."""
+    status = _recovery_status(view)
+    limit = since(view, status) + view.defaults.start_timeout
+    return view.rejection is not None and view.rejection.server_failed and view.now < limit
 
 
 def _recovery_needed(view: StageView) -> CheckResult:

@@ -29,6 +29,7 @@ class OperatorReason(StrEnum):
     START_TIMED_OUT = "StartTimedOut"
     JOB_REJECTED = "JobRejected"
     JOB_NAME_TAKEN = "JobNameTaken"
+    JOB_NOT_CREATED = "JobNotCreated"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REFUSED = "PodRefused"
     # a stage that does not end

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlib_shadow_operator.runs.decisions import Action
-    from qlib_shadow_operator.runs.model import StageStatus
+    from qlib_shadow_operator.runs.model import Job, StageStatus
     from qlib_shadow_operator.runs.queries import Query
     from qlib_shadow_operator.runs.stage_view import CheckResult
 
@@ -55,18 +55,39 @@ def run_has_finished(view: RunView) -> RuleResult | None:
 
 
 def _stop_jobs(view: RunView) -> tuple[Action, ...]:
-    """Delete the Jobs that may still run, except one whose pod has succeeded: its Job completes by itself."""
-    left = [(f.status.name, f.job) for f in view.check_results if f.job and not _has_succeeded(view, f)]
+    """Delete the Jobs of undone stages that may still run."""
+    undone = [f for f in view.check_results if f.status.state is not StageState.SUCCEEDED]
+    left = [(f.status.name, f.job) for f in undone if f.job and not _completes_by_itself(view, f)]
     # A recovery Job that fails but does not end has its pod on a lost node.
     left += [(stage, job) for stage, job in view.observed.recovery_jobs.items() if job.is_failing]
-    return tuple(
-        DeleteJob(stage, job.name, job.uid) for stage, job in left if not job.finished and not job.deleting
+    return _delete(left)
+
+
+def stop_repetitions(view: RunView) -> tuple[Action, ...]:
+    """Delete the Jobs of succeeded stages that would run once more.
+
+    A stage has succeeded when its container has, a moment before its Job is Complete. A queue that is drained
+    in that moment suspends the Job, and would run it again later.
+    """
+    done = [f for f in view.check_results if f.status.state is StageState.SUCCEEDED]
+    return _delete(
+        [(f.status.name, f.job) for f in done if f.job and _runs_again(view, f.status.name, f.job)]
     )
 
 
-def _has_succeeded(view: RunView, found: CheckResult) -> bool:
+def _delete(jobs: list[tuple[Stage, Job]]) -> tuple[Action, ...]:
+    return tuple(
+        DeleteJob(stage, job.name, job.uid) for stage, job in jobs if not job.finished and not job.deleting
+    )
+
+
+def _completes_by_itself(view: RunView, found: CheckResult) -> bool:
     pods = view.observed.pods.get(found.status.name, ())
-    return found.status.state is StageState.SUCCEEDED or any(pod.has_succeeded for pod in pods)
+    return any(pod.has_succeeded for pod in pods) and not (found.job and found.job.suspended)
+
+
+def _runs_again(view: RunView, stage: Stage, job: Job) -> bool:
+    return job.suspended or any(not pod.ended for pod in view.observed.pods.get(stage, ()))
 
 
 def run_is_invalid(view: RunView) -> RuleResult | None:

@@ -18,6 +18,14 @@ def job_rejected(stage: Stage, detail: str, fields: Sequence[str]) -> str:
     return sentences(f"the API server refuses the Job of stage {stage}: {detail}", f"Correct {what}")
 
 
+def job_not_created(stage: Stage, detail: str) -> str:
+    """Say that the API server, or a webhook that it asks, does not work now."""
+    return sentences(
+        f"the API server cannot create the Job of stage {stage} now: {detail}",
+        "See that the API server works, and the program behind a webhook that it names",
+    )
+
+
 def job_name_taken(job: str) -> str:
     """Say that a Job of another owner has the name."""
     return f'a Job named "{job}" exists and does not belong to this run. Delete it, or rename the run'

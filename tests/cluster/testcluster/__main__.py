@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,15 @@ def show(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def build(_: argparse.Namespace) -> None:
-    """Compile Kubernetes and etcd for a cluster without Docker."""
-    packages.require(packages.NODE)
-    for folder in (binaries.kubernetes(), binaries.etcd(), binaries.pause()):
+def build(options: argparse.Namespace) -> None:
+    """Compile Kubernetes and etcd for a cluster without Docker, or its optional parts."""
+    if options.parts:
+        sandbox.require_root()  # nobody else can use them
+        made: tuple[Path, ...] = (binaries.kube_router(), binaries.kueue())
+    else:
+        packages.require(packages.NODE)
+        made = (binaries.kubernetes(), binaries.etcd(), binaries.pause())
+    for folder in made:
         show(str(folder))
 
 
@@ -81,6 +87,8 @@ def parser() -> argparse.ArgumentParser:
         if act is up:
             alone = "start the control plane alone"
             verb.add_argument("--no-node", dest="node", action="store_false", help=alone)
+        if act is build:
+            verb.add_argument("--parts", action="store_true", help="Kueue and kube-router instead")
         if act is build_images:
             verb.add_argument("--registry", default="", help="name them for this registry, with the version")
             verb.add_argument("--push", default="", help="1: and push them there")
@@ -101,4 +109,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that a compiler ends, too
     sys.exit(main())

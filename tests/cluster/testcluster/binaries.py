@@ -1,34 +1,54 @@
-"""Kubernetes, kubectl, etcd and the pause image, compiled from pinned Go modules and kept in the cache."""
+"""Kubernetes, Kueue, kube-router and more, compiled from pinned Go modules and kept in the cache."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import tarfile
 import tempfile
 from hashlib import sha256
 from pathlib import Path
 
 from testcluster import cache, toolchain
-from testcluster.commands import say
+from testcluster.commands import run, say
+from testcluster.errors import TestClusterError
 
-VERSION = "v1.34.4"
+KUBERNETES = "KUBERNETES"
+"""The environment variable that chooses the version of Kubernetes."""
+OLDEST = "1.34.4"
+"""The version without a choice: what works on the oldest is expected to work on newer ones."""
 MODULES = Path(__file__).parent.parent / "go"
 PAUSE = "localhost/pause:1"
 STAGE = "localhost/stage:1"
+KUEUE = "localhost/kueue:1"
+KUEUE_MODULE = "sigs.k8s.io/kueue"
+KUEUE_ARCHIVE = "kueue.tar"
 X86_64 = b"\x3e\x00"
 """The processor's number in a program's header."""
 PAUSE_ARCHIVE = "pause.tar"
 
 
+def version() -> str:
+    """Return the chosen version of Kubernetes, or the oldest."""
+    chosen = (os.environ.get(KUBERNETES) or OLDEST).removeprefix("v")
+    known = sorted(path.name for path in (MODULES / "kubernetes").iterdir())
+    if chosen not in known:
+        raise TestClusterError(f"{KUBERNETES}={chosen} is not known; write one of {', '.join(known)}")
+    return chosen
+
+
 def kubernetes() -> Path:
     """Return the folder with kube-apiserver, its companions, kubelet and kubectl."""
+    chosen = version()
+    module = f"kubernetes/{chosen}"
 
     def make(folder: Path) -> None:
-        say("compiling Kubernetes; 5 to 9 minutes the first time, then kept")
-        toolchain.build(MODULES / "kubernetes", folder, f"-ldflags=-s -w {stamps()}", "tool")
+        say(f"compiling Kubernetes {chosen}; 5 to 9 minutes the first time, then kept")
+        toolchain.build(MODULES / module, folder, f"-ldflags=-s -w {stamps(chosen)}", "tool")
 
-    return cache.keep("kubernetes", key("kubernetes"), make)
+    return cache.keep("kubernetes", key(module, chosen), make)
 
 
 def etcd() -> Path:
@@ -92,6 +112,35 @@ def kwok() -> Path:
     return cache.keep("kwok", key("kwok"), make) / "kwok"
 
 
+def kueue() -> Path:
+    """Return the folder with an image of Kueue's controller, KUEUE_ARCHIVE, and its manifests, `config`."""
+
+    def make(folder: Path) -> None:
+        say("compiling Kueue; three to eight minutes the first time, then kept")
+        with tempfile.TemporaryDirectory() as scratch:
+            program = Path(scratch) / "manager"  # as Kueue's own Deployment calls it
+            toolchain.build(MODULES / "kueue", program, "-ldflags=-s -w", f"{KUEUE_MODULE}/cmd/kueue")
+            write_image(folder / KUEUE_ARCHIVE, program, KUEUE)
+        sources = run(toolchain.go(), "list", "-m", "-f", "{{.Dir}}", KUEUE_MODULE, cwd=MODULES / "kueue")
+        # Files of the module cache are read-only; contents alone are copied.
+        shutil.copytree(Path(sources.strip()) / "config", folder / "config", copy_function=shutil.copyfile)
+        for copied in (folder / "config", *(folder / "config").rglob("*/")):
+            copied.chmod(0o755)
+
+    return cache.keep("kueue", key("kueue"), make)
+
+
+def kube_router() -> Path:
+    """Return the folder with kube-router, which enforces network policies on the node."""
+
+    def make(folder: Path) -> None:
+        say("compiling kube-router; two to five minutes the first time, then kept")
+        source = "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"
+        toolchain.build(MODULES / "kube-router", folder / "kube-router", "-ldflags=-s -w", source)
+
+    return cache.keep("kube-router", key("kube-router"), make)
+
+
 def pause() -> Path:
     """Return the archive of the pause image, which needs no registry."""
 
@@ -116,15 +165,16 @@ def stage() -> Path:
     return cache.keep("stage", key("stage"), make) / "stage.tar"
 
 
-def key(module: str) -> str:
+def key(module: str, kubernetes: str = OLDEST) -> str:
     """Return the hash of what a module's binaries depend on: its sources and their checksums."""
-    return cache.digest([VERSION, *sorted(path for path in (MODULES / module).iterdir() if path.is_file())])
+    sources = sorted(path for path in (MODULES / module).iterdir() if path.is_file())
+    return cache.digest([f"v{kubernetes}", *sources])
 
 
-def stamps() -> str:
+def stamps(kubernetes: str) -> str:
     """Return linker flags for the version that `kubectl version` and the node report."""
-    major, minor, _ = VERSION.removeprefix("v").split(".")
-    values = {"gitVersion": VERSION, "gitMajor": major, "gitMinor": minor}
+    major, minor, _ = kubernetes.split(".")
+    values = {"gitVersion": f"v{kubernetes}", "gitMajor": major, "gitMinor": minor}
     return " ".join(
         f"-X {package}.{name}={value}"
         for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")

@@ -19,7 +19,7 @@ SERVICES = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"
 API_PORT = 6443
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-NODE = ("containerd", "kubelet", "kube-proxy")
+NODE = ("containerd", "kubelet", "kube-proxy", "kube-router")
 
 Commands = dict[str, list[str]]
 
@@ -51,6 +51,8 @@ def control_plane(state: Path, pki: Authority, address: IPv4Address) -> Commands
             f"--kubelet-client-certificate={pki.folder}/admin.crt",
             f"--kubelet-client-key={pki.folder}/admin.key",
             "--kubelet-preferred-address-types=InternalIP",
+            # Webhooks are asked at their pods' addresses: the sandbox has no route to those of services.
+            "--enable-aggregator-routing=true",
         ],
         "kube-controller-manager": [
             f"--kubeconfig={pki.kubeconfig('controller-manager')}",
@@ -83,7 +85,23 @@ def node(state: Path, pki: Authority, address: IPv4Address) -> Commands:
             f"--node-ip={address}",
         ],
         "kube-proxy": [f"--config={state}/kube-proxy.json"],
+        "kube-router": kube_router(pki),
     }
+
+
+def kube_router(pki: Authority) -> list[str]:
+    """Return kube-router's command: its firewall alone, which the network of pods is not part of."""
+    return [
+        "--run-firewall=true",
+        "--run-router=false",
+        "--run-service-proxy=false",
+        "--run-loadbalancer=false",
+        "--enable-cni=false",
+        f"--kubeconfig={pki.kubeconfig('admin')}",
+        f"--hostname-override={NODE_NAME}",
+        f"--service-cluster-ip-range={SERVICES}",
+        "--metrics-port=0",
+    ]
 
 
 def containerd(state: Path) -> str:

@@ -127,17 +127,30 @@ STARTED: list[subprocess.Popen[bytes]] = []
 """The components that this process started, to reap when they have ended."""
 
 
-def up(*, node: bool = True, left_running: bool = False) -> Cluster:
-    """Start a cluster; it ends with this process unless it is left running."""
+def up(*, node: bool = True, left_running: bool = False, policies: bool = False) -> Cluster:
+    """Start a cluster; it ends with this process unless it is left running.
+
+    Without `policies`, network policies are kept but not enforced.
+    """
     sandbox.require_root()
-    packages.require(packages.NODE)
-    folders = (binaries.kubernetes(), binaries.etcd())
+    packages.require(packages.NODE | (packages.POLICIES if policies else {}))
+    folders = (binaries.kubernetes(), binaries.etcd(), *((binaries.kube_router(),) if policies else ()))
     machine = Local(sandbox.start(left_running=left_running))
     try:
-        return boot(machine, folders, node=node)
+        cluster = boot(machine, folders, node=node)
+        if policies:
+            enforce_policies(machine)
     except BaseException:
         machine.down()
         raise
+    return cluster
+
+
+def enforce_policies(machine: Local) -> None:
+    """Start kube-router, and wait until its rules are in the way of pods."""
+    machine.start("kube-router")
+    rules = machine.sandbox.inside("iptables", "-S", "KUBE-ROUTER-FORWARD")
+    wait_for(lambda: succeeds(*rules), PATIENCE, "kube-router's rules")
 
 
 def boot(machine: Local, folders: tuple[Path, ...], *, node: bool) -> Cluster:

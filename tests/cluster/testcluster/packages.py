@@ -22,6 +22,8 @@ NODE = {
     "unshare": "util-linux",
 }
 """Program → the package that contains it."""
+POLICIES = {"iptables-save": "iptables", "ipset": "ipset"}
+"""What kube-router needs besides, to enforce network policies."""
 IMAGES = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",

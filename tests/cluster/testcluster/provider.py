@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from testcluster import kind, local
+from testcluster import binaries, kind, local
 from testcluster.cluster import Borrowed, Cluster
 from testcluster.errors import TestClusterError
 
@@ -19,8 +19,12 @@ KUBECONFIG = "QLIB_SHADOW_TEST_KUBECONFIG"
 
 
 def up(*, node: bool = True, left_running: bool = False) -> Cluster:
-    """Start a cluster in the way that this machine allows."""
-    if kind.docker_answers() and node:
+    """Start a cluster in the way that this machine allows.
+
+    kind brings its own Kubernetes, so a chosen version is always built here.
+    """
+    chosen = os.environ.get(binaries.KUBERNETES)
+    if kind.docker_answers() and node and not chosen:
         return kind.up(left_running=left_running)
     return local.up(node=node, left_running=left_running)
 

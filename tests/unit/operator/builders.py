@@ -146,10 +146,16 @@ class Scene:
         return self.job(stage, is_failed=True, active=0, failed=1, failure_reason=reason, ended_at=NOW)
 
     def rejected(
-        self, stage: Stage, message: str, *, permanent: bool = False, name_taken: bool = False
+        self,
+        stage: Stage,
+        message: str,
+        *,
+        permanent: bool = False,
+        name_taken: bool = False,
+        server_failed: bool = False,
     ) -> Scene:
-        """Add a refusal of the stage's Job by the API server."""
-        rejections = {stage: Rejection(message, permanent, name_taken)}
+        """Add a refusal of the stage's Job by the API server, or its failure."""
+        rejections = {stage: Rejection(message, permanent, name_taken, server_failed)}
         return replace(self, observed=replace(self.observed, rejections=rejections))
 
     def replaced(self, stage: Stage) -> Scene:

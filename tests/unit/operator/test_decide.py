@@ -414,6 +414,14 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a failed Job whose recovery Job is refused is JobFailed": (
         UNTOLD.rejected(DOWNLOAD, "exceeded quota"), 9, Expected("stage_has_failed", "Failed", (), "JobFailed"),
     ),
+    "a recovery Job of a failed stage that cannot be created now is created again": (
+        UNTOLD.rejected(DOWNLOAD, "busy", server_failed=True), 9,
+        Expected("stage_result_is_missing", "Running", ("CreateJob",), "ReportingAgain"),
+    ),
+    "a recovery Job of a failed stage that can never be created ends as JobFailed": (
+        UNTOLD.rejected(DOWNLOAD, "busy", server_failed=True).seen(minutes=9), 41,
+        Expected("stage_has_failed", "Failed", (), "JobFailed"),
+    ),
     "a recovery Job of a failed stage waits in its queue": (
         UNTOLD.spec(queue_name="nightly").report(DOWNLOAD, suspended=True), 90,
         Expected("stage_is_in_progress", "Pending", (), "QueuedByKueue"),

@@ -338,6 +338,17 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             "its LimitRange or its admission policy, or what the run asks for in stages.download"
         ),
     ),
+    "Job not created": (
+        a_run()
+        .seen()
+        .rejected(Stage.DOWNLOAD, 'failed calling webhook "mjob.kb.io": refused', server_failed=True)
+        .seen(),
+        31,
+        (
+            "not started after 1800 s: the API server cannot create the Job of stage download now: failed calling "
+            'webhook "mjob.kb.io": refused. See that the API server works, and the program behind a webhook that it names'
+        ),
+    ),
     "Job refused": (
         a_run().seen().rejected(Stage.DOWNLOAD, "spec.backoffLimit: x", permanent=True),
         0,
@@ -362,7 +373,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             Stage.DOWNLOAD, phase="Failed", reason="UnexpectedAdmissionError", message="no device."
         ).job_failed(Stage.DOWNLOAD, "x"),
         1,
-        "the node refused the pod before it started: no device. See: kubectl describe nodes",
+        f"the node refused the pod before it started: no device. See: kubectl describe nodes. {LOG}",
     ),
     "a pod that does not stop": (
         begun.running(Stage.DOWNLOAD)

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from tests.unit.operator.model.apiserver import ApiServer, Document
 
 
+CONFLICT = 409
 FORBIDDEN = 403
-REFUSALS = (FORBIDDEN, 422)
+PERMANENT = 422
 
 
 class Refused(Protocol):
@@ -102,8 +103,8 @@ class Endpoints:
         try:
             return self.server.create(JOBS, body)
         except ApiException as error:
-            if error.status in REFUSALS:
-                self.refused(body, permanent=error.status != FORBIDDEN)
+            if error.status != CONFLICT:
+                self.refused(body, permanent=error.status == PERMANENT)
             raise
 
     def get_namespaced_custom_object(self, *, name: str, plural: str, **_: Any) -> Document:

@@ -38,6 +38,11 @@ def life_of(pod: Document | None) -> tuple[bool, list[str], bool]:
     return pod is not None, begun, has_ended(pod or {})
 
 
+def is_done(pod: Document) -> bool:
+    """Return whether a pod has ended, or its container has, which is reported a moment earlier."""
+    return has_ended(pod) or "terminated" in state_of(pod)
+
+
 @dataclass
 class Facts:
     """The facts about all runs."""
@@ -58,6 +63,8 @@ class Facts:
     jobs_made: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     outgrown: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     """How many pods outgrew their own storage, which counts as a failed attempt."""
+    pods_made: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
+    """Not counting those that only recover a result."""
     jobs_deleted: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     hopeless_jobs: set[str | None] = field(default_factory=set)
     """Uids of Jobs with an attempt that ended with a permanent error."""
@@ -77,7 +84,7 @@ class Facts:
             self.failures[place_of(new)].add(told)
         if kind == PODS and (result_of(new) or "deletionTimestamp" in new["metadata"]):
             self.failures[place_of(new)].add("ResultMissing")
-        if kind == PODS and has_ended(new) and not result_of(new):
+        if kind == PODS and is_done(new) and not result_of(new):
             self._note_end(place_of(new), new)
         if kind == JOBS and is_true(new, "Failed"):
             self.failures[place_of(new)].add("ResultMissing")
@@ -109,10 +116,11 @@ class Facts:
         if state_of(new).get("waiting", {}).get("reason") == "InvalidImageName":
             self.failures[place].add("ImageUnavailable")  # waiting does not make the name valid
         if old is None:
+            self.pods_made[place] += 1
             assert owner_of(new) not in self.hopeless_jobs, (
                 "an error that trying again does not mend was tried again"
             )
-        if not has_ended(new) or (old and has_ended(old)):
+        if not is_done(new) or (old and is_done(old)):
             return
         self._note_end(place, new)
 

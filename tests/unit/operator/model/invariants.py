@@ -177,7 +177,7 @@ def failure_has_a_cause(write: Write) -> None:
 
 def since_when(facts: Facts, reason: str, place: Any) -> int | None:
     """Return since when a stage has waited for a reason that becomes a failure after a timeout."""
-    if reason in {"JobRejected", "QuotaExceeded"} and place in facts.refused_since:
+    if reason in {"JobRejected", "JobNotCreated", "QuotaExceeded"} and place in facts.refused_since:
         return facts.refused_since[place]
     return facts.moved_at.get(place) if reason in IMPATIENT else None
 

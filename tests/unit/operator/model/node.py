@@ -71,8 +71,10 @@ class Node:
             return ()
         if "deletionTimestamp" in pod["metadata"]:
             return ("is gone",)
+        if "terminated" in state_of(pod):
+            return ("is over",)
         if "running" in state_of(pod):
-            return ENDS
+            return (*ENDS, "has stopped")
         if "nodeName" in pod.get("spec", {}):
             return (*STEPS_ON_NODE, "is evicted")
         return ("is scheduled", *UNSCHEDULABLE)
@@ -91,6 +93,10 @@ class Node:
         elif name == "runs":
             self.clock.now += 1  # containers never start in the second in which another one ended
             self._container(pod, "Running", {"running": {"startedAt": self.clock.text}})
+        elif name == "has stopped":
+            self._stops(pod)
+        elif name == "is over":
+            self._set(pod, phase="Succeeded")
         elif name == "is gone":
             self._is_gone(pod)
         else:
@@ -128,10 +134,18 @@ class Node:
         end = {"exitCode": 143, "reason": "Error", "message": said(pod, ExitCode.INTERRUPTED)}
         self._container(pod, "Failed", {"terminated": end | {"finishedAt": self.clock.text}}, **told)
 
+    def _stops(self, pod: Document) -> None:
+        """Report that the container has succeeded, a moment before the pod has."""
+        code, reason, message = end_of(pod, "exits with 0")
+        end = {"exitCode": code, "reason": reason, "message": message, "finishedAt": self.clock.text}
+        self._container(pod, "Running", {"terminated": end})
+
     def _is_gone(self, pod: Document) -> None:
         """End a deleted pod: the process gets SIGTERM; the pod is removed when nothing holds it."""
         if "running" in state_of(pod):
             self._terminate(pod, 143, "Error", said(pod, ExitCode.INTERRUPTED))
+        elif "terminated" in state_of(pod):
+            self._set(pod, phase="Succeeded")
         else:
             self._set(pod, phase="Failed")
         name = pod["metadata"]["name"]

@@ -201,7 +201,7 @@ class World:
 
     def _step_of(self, pod: Document) -> str | None:
         steps = self.node.steps(pod)
-        if "is gone" in steps or "is scheduled" in steps:
+        if {"is gone", "is over", "is scheduled"} & set(steps):
             return steps[0]
         if "runs" in steps:
             stuck = self.fate if self.fate in steps else "runs"
@@ -258,8 +258,8 @@ class World:
         suspended = bool(self.run["spec"].get("suspend")) and is_true(self.run, "Suspended")
         assert over or suspended, f"the run neither ends nor waits: {self.tell()}"
         assert status["observedGeneration"] == self.run["metadata"]["generation"]
-        at_work = [job for job in self.jobs if not is_over(job) and not job["spec"].get("suspend")]
-        assert not at_work, f"a Job continues although no run waits for it: {self.tell()}"
+        at_work = [job for job in self.jobs if not is_over(job) and (over or not job["spec"].get("suspend"))]
+        assert not at_work, f"a Job goes on, or will, although no run waits for it: {self.tell()}"
         assert all(map(has_ended, self.pods_of_nodes)), f"a pod goes on: {self.tell()}"
 
     def tell(self) -> str:

@@ -70,6 +70,9 @@ then carries out the actions, then posts the Events.
 
 {rules}
 
+Whatever rule applies, the Job of a succeeded stage is deleted if it would run once more: a queue may suspend
+it in the moment between the end of its container and its own.
+
 At most one of `{terminal}` ever becomes True, and it stays True.
 """
 

@@ -14,14 +14,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.unit.operator.model.apiserver import KINDS, has_ended, refusal
+from tests.unit.operator.model.apiserver import KINDS, has_ended, is_true, refusal
 from tests.unit.operator.model.controllers import admit, preempt
 from tests.unit.operator.model.endpoints import Mischief
-from tests.unit.operator.model.node import ENDS, UNCOUNTED, UNSCHEDULABLE, WAITING
+from tests.unit.operator.model.ground_truth import place_of
+from tests.unit.operator.model.node import ENDS, UNCOUNTED, UNSCHEDULABLE, WAITING, state_of
 from tests.unit.operator.model.simulation import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from tests.unit.operator.model.apiserver import Document
 
 T = TypeVar("T")
 ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_STORIES", "0"))
@@ -38,8 +41,11 @@ SPECS: tuple[dict[str, Any], ...] = (
 SECONDS = (0, 1, 5, 11, 31, 61, 130, 601, 1_801, 3_601, 15_000)
 LIVES = (60, 100_000, 100_000)
 
-REFUSALS = ((403, "no " * 600), (403, "exceeded quota: research"), (422, "the Job cannot be"))
-"""Status codes and messages with which a Job may be refused."""
+REFUSALS = (
+    *((403, "no " * 600), (403, "exceeded quota: research"), (422, "the Job cannot be")),
+    *((500, "failed calling webhook"), (503, "busy")),
+)
+"""Status codes and messages with which a Job may not be created."""
 
 some = st.integers(0, 7)
 """Picks one of a few things, however many there are."""
@@ -213,6 +219,82 @@ def test_run_ends_however_its_pods_end(fate: str):
     world.user_applies()
     world.settles()
     world.check_settled()
+
+
+def drained_as_it_succeeds(world: World, stage: str) -> Document:
+    """Let a stage's container succeed, and drain its queue before its Job is over; return the pod."""
+    world.user_applies(queueName="nightly")
+
+    def at_work() -> list[Document]:
+        return [pod for pod in world.pods if place_of(pod)[1] == stage and "running" in state_of(pod)]
+
+    while not at_work():
+        world.round()
+    [pod] = at_work()
+    world.node.step(pod, "has stopped")
+    [operator] = world.operators
+    operator.hear_everything()
+    world.look(operator)
+    assert world.run is not None
+    states = {one["name"]: one["state"] for one in world.run["status"]["stages"]}
+    assert states[stage] == "Succeeded"
+    [job] = [job for job in world.jobs if place_of(job)[1] == stage]
+    preempt(world.server, job)
+    world.controllers_work()
+    return pod
+
+
+@pytest.mark.parametrize("stage", ["download", "qrun"])
+@pytest.mark.parametrize("dies", [False, True])
+def test_queue_that_drains_before_a_job_is_over_does_not_start_its_stage_again(stage: str, *, dies: bool):
+    """A stage has succeeded when its container has; its Job is Complete a moment later."""
+    world = World()
+    pod = drained_as_it_succeeds(world, stage)
+    if dies:
+        world.operators[0].die()
+    world.settles()
+    world.check_settled()
+    assert is_true(world.run or {}, "Complete")
+    assert world.facts.pods_made[place_of(pod)] == 1
+
+
+def test_repetition_that_began_while_no_operator_was_there_is_stopped():
+    """The queue was opened again meanwhile: the run stays Complete, and the pod does not go on."""
+    world = World()
+    drained_as_it_succeeds(world, "qrun")
+    for _ in range(4):
+        world.kueue_admits()
+        world.controllers_work()
+        world.node_works()
+        if any("running" in state_of(pod) for pod in world.pods):
+            break
+    assert any("running" in state_of(pod) for pod in world.pods)
+    world.fate = "hangs"
+    world.operators[0].die()
+    world.settles()
+    world.check_settled()
+    assert is_true(world.run or {}, "Complete")
+    assert {place_of(job)[1] for job in world.jobs} == {"download"}  # not ended by its deadline
+
+
+@pytest.mark.parametrize("code", [401, 408, 429, 500, 502, 503, 504])
+def test_job_that_cannot_be_created_now_is_told_and_created_later(code: int):
+    """The API server or a webhook is away: the run says so, posts an Event, and goes on by itself."""
+    world = World()
+    world.user_applies(queueName="nightly")
+    world.server.job_refusal = refusal(code, 'failed calling webhook "mjob.kb.io":\x1b[2J refused.')
+    for _ in range(3):
+        world.clock.now += 1
+        world.round()
+    assert world.run is not None
+    [stage, _] = world.run["status"]["stages"]
+    assert (stage["state"], stage["reason"]) == ("Waiting", "JobNotCreated")
+    told = 'the Job of stage download now: failed calling webhook "mjob.kb.io":\\x1b[2J refused. See'
+    assert told in stage["message"]
+    assert any(event["reason"] == "StageWaiting" and told in event["note"] for event in world.events)
+    world.everything_is_mended()
+    world.settles()
+    assert is_true(world.run, "Complete")
 
 
 def pick(things: Sequence[T], which: int) -> T:
