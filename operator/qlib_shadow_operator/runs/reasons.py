@@ -6,10 +6,13 @@ A message names the cause, the place and the remedy. No other module of the oper
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import STDERR_FILE, Stage, deadlines, escapes
 from qlib_shadow_runner.contract.deadlines import more_time, past_deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class OperatorReason(StrEnum):
@@ -25,6 +28,7 @@ class OperatorReason(StrEnum):
     NO_POD = "NoPod"
     START_TIMED_OUT = "StartTimedOut"
     JOB_REJECTED = "JobRejected"
+    NOT_ALLOWED = "NotAllowed"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REFUSED = "PodRefused"
     # a stage that does not end
@@ -67,6 +71,9 @@ class EventReason(StrEnum):
 ReasonText = str
 """A Reason or an OperatorReason, as the status holds it."""
 
+ALLOWED_SHOWN: Final = 5
+"""The allowed values that a sentence lists."""
+ALLOWED_VALUE_MAX: Final = 200
 MESSAGE_MAX: Final = 1000
 """Characters of a message in the status; the CRD allows a few more."""
 
@@ -159,6 +166,17 @@ def no_pod(job: str, namespace: str) -> str:
 def starting_slowly() -> str:
     """The pod has a node, and no Event tells what it waits for."""
     return "the pod has a node but its container does not start; its volume may not be attached"
+
+
+def not_allowed(where: str, value: str, allowed: Sequence[str], setting: str) -> str:
+    """The run chooses something that the installer has not allowed."""
+    named = ", ".join(f'"{one}"' for one in allowed[:ALLOWED_SHOWN])
+    more = f" and {len(allowed) - ALLOWED_SHOWN} more" if len(allowed) > ALLOWED_SHOWN else ""
+    only = f"only {named}{more}" if allowed else "none"
+    return (
+        f'{where} has "{shorten(value, ALLOWED_VALUE_MAX)}", but the operator allows {only}. '
+        f"Leave it out, or have it added to allowed.{setting} by those who installed the operator"
+    )
 
 
 def timed_out(seconds: int, detail: str) -> str:

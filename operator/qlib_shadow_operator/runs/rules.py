@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.causes import Cause
+from qlib_shadow_operator.runs.choices import refusal
 from qlib_shadow_operator.runs.conditions import network_query
 from qlib_shadow_operator.runs.decisions import (
     CreateJob,
@@ -28,6 +29,7 @@ from qlib_shadow_runner.contract.stages import STAGES, pinned_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from qlib_shadow_operator.runs.decisions import Action
     from qlib_shadow_operator.runs.model import StageStatus
@@ -41,16 +43,39 @@ def run_is_being_deleted(view: RunView) -> RuleResult | None:
 
 
 def run_has_finished(view: RunView) -> RuleResult | None:
-    """The run has finished: stop Jobs that are left, and delete the run after its TTL."""
-    status, ttl = view.run.status, view.run.spec.ttl_seconds_after_finished
+    """The run has finished: stop Jobs that are left, and delete old Jobs and the run after their TTL."""
+    status, spec = view.run.status, view.run.spec
     if not status.finished:
         return None
-    if ttl is None or status.completion_time is None:
-        return RuleResult(keep_status=True, actions=_stop_jobs(view))
-    end_of_life = status.completion_time + timedelta(seconds=ttl)
-    if view.now >= end_of_life:
+    actions, end = _stop_jobs(view), status.completion_time
+    if end is None:
+        return RuleResult(keep_status=True, actions=actions)
+    run_ends = _later(end, spec.ttl_seconds_after_finished)
+    if run_ends and view.now >= run_ends:
         return RuleResult(keep_status=True, actions=(DeleteRun(),))
-    return RuleResult(keep_status=True, actions=_stop_jobs(view), requeue_at=end_of_life)
+    jobs_end = _later(end, _first_given(spec.job_ttl_seconds, view.defaults.job_ttl_seconds))
+    if jobs_end and view.now >= jobs_end:
+        actions, jobs_end = (*actions, *_delete_finished_jobs(view)), None
+    times = [time for time in (run_ends, jobs_end) if time]
+    return RuleResult(keep_status=True, actions=actions, requeue_at=min(times, default=None))
+
+
+def _first_given(chosen: int | None, default: int | None) -> int | None:
+    """Return what the run has chosen, which may be 0, or else the default."""
+    return default if chosen is None else chosen
+
+
+def _later(end: datetime, seconds: int | None) -> datetime | None:
+    return None if seconds is None else end + timedelta(seconds=seconds)
+
+
+def _delete_finished_jobs(view: RunView) -> tuple[Action, ...]:
+    """Delete the Jobs and, with them, their pods; one that has not finished yet is deleted once it has."""
+    found = [(one.status.name, one.job) for one in view.check_results if one.job]
+    jobs = [*found, *view.observed.recovery_jobs.items()]
+    return tuple(
+        DeleteJob(stage, job.name, job.uid) for stage, job in jobs if job.finished and not job.deleting
+    )
 
 
 def _stop_jobs(view: RunView) -> tuple[Action, ...]:
@@ -72,6 +97,15 @@ def run_is_invalid(view: RunView) -> RuleResult | None:
     """The spec cannot work although the API server accepted it: the run fails."""
     fault = view.run.fault
     return RuleResult(failure=Cause(Reason.INVALID_SPEC, fault)) if fault else None
+
+
+def run_is_not_allowed(view: RunView) -> RuleResult | None:
+    """A Job has to be made for a run that chooses what the operator does not allow: the run fails."""
+    found = view.current
+    if found is None or found.status.finished or (found.job is not None and not found.needs_recovery):
+        return None
+    sentence = refusal(view.run, view.defaults)
+    return RuleResult(failure=Cause(OperatorReason.NOT_ALLOWED, sentence)) if sentence else None
 
 
 def stage_has_failed(view: RunView) -> RuleResult | None:
@@ -168,7 +202,7 @@ def _network_queries(view: RunView, stage: Stage) -> tuple[Query, ...]:
     """Query once per run, before a stage without a network starts."""
     if not STAGES[stage].is_closed or view.run.status.condition(ConditionType.NETWORK_CLOSED):
         return ()
-    query = network_query(view.run, stage)
+    query = network_query(view.run, stage, view.defaults)
     return () if query in view.observed.answers else (query,)
 
 
@@ -195,6 +229,7 @@ RULES: Final[tuple[Callable[[RunView], RuleResult | None], ...]] = (
     run_is_invalid,
     stage_has_failed,
     every_stage_has_succeeded,
+    run_is_not_allowed,
     run_is_suspended,
     stage_result_is_missing,
     stage_has_no_job,
