@@ -165,6 +165,10 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "The API server refuses the Job; if the refusal is permanent, the run fails at once.",
         "Correct what the message quotes.",
     ),
+    OperatorReason.NOT_ALLOWED: (
+        "The run chooses an image, a Secret, a claim or a setting of its pods that the installer has not allowed. The run fails at once, before a Job is made.",
+        "Leave the field out, or have the value added to `allowed` of the chart (`QLIB_SHADOW_ALLOWED`): [what a run may choose](security.md#what-a-run-may-choose).",
+    ),
     OperatorReason.NO_POD: (
         "The Job has no pod, for no known cause.",
         "`kubectl describe job`; check whether the Job controller works.",
