@@ -45,7 +45,8 @@ def frozen_rule() -> dict[str, str]:
         f"(!has(self.spec.{key}) || self.spec.{key} == oldSelf.spec.{key})"
         for key in (one.key for one in fields_of(RunFields) if one.frozen)
     ]
-    free = " and ".join(one.key for one in fields_of(RunFields) if not one.frozen)
+    *some, last = (one.key for one in fields_of(RunFields) if not one.frozen)
+    free = f"{', '.join(some)} and {last}"
     return {
         "rule": f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || ({' && '.join(same)})",
         "fieldPath": ".spec",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from qlib_shadow_operator.runs.pods import PodDefaults
 from tests.contract.crd_file import schema_of
 from tests.contract.values_page import CHART
+
+from qlib_shadow_operator.runs.pods import PodDefaults
 
 FILE: Final = CHART / "values.schema.json"
 FIELDS: Final = ("tolerations", "affinity", "topologySpreadConstraints")
