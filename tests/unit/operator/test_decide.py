@@ -48,6 +48,7 @@ UNTOLD = begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded")
 STALE = result(DOWNLOAD, "DatasetStale", "too old")
 templated = a_run(workflow=WorkflowSpec(config_map=ConfigMapRef("mine"))).seen().succeeded(DOWNLOAD).seen()
 queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True)
+greedy = a_run(image="r.example/mine:1")
 pinned = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}})
 NOT_THERE = result(QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d of the dataset")
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
@@ -446,6 +447,31 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a run whose folder's name cannot be one fails": (
         a_run(run_id="Catalog!"), 0, Expected("run_is_invalid", "Failed", (), "InvalidSpec"),
+    ),
+    "a run that chooses what is not allowed fails before it has a Job": (
+        greedy, 0, Expected("run_is_not_allowed", "Failed", (), "NotAllowed"),
+    ),
+    "a suspended run that chooses what is not allowed fails": (
+        greedy.spec(suspend=True), 0, Expected("run_is_not_allowed", "Failed", (), "NotAllowed"),
+    ),
+    "a run whose choice is no longer allowed finishes the stage that it is in": (
+        replace(begun.running(DOWNLOAD), run=replace(begun.run, spec=greedy.run.spec)), 1,
+        Expected("stage_is_in_progress", "Running"),
+    ),
+    "a run whose choice is no longer allowed gets no Job for its next stage": (
+        replace(downloaded, run=replace(downloaded.run, spec=greedy.run.spec)), 1,
+        Expected("run_is_not_allowed", "Failed", (), "NotAllowed"),
+    ),
+    "a complete run keeps its Jobs for their time": (
+        complete.spec(job_ttl_seconds=600).seen(), 9, Expected("run_has_finished", "Complete"),
+    ),
+    "a complete run's Jobs are deleted after their time": (
+        complete.spec(job_ttl_seconds=600).seen(), 11,
+        Expected("run_has_finished", "Complete", ("DeleteJob", "DeleteJob")),
+    ),
+    "a failed run's Job is deleted at once where it is not to be kept": (
+        replace(begun.failed(DOWNLOAD, 11, STALE).seen(minutes=1), defaults=Defaults(job_ttl_seconds=0)), 2,
+        Expected("run_has_finished", "Failed", ("DeleteJob",), "DatasetStale"),
     ),
     "a run that is being deleted is left alone": (
         begun.deleted(), 1, Expected("run_is_being_deleted", "Pending"),
