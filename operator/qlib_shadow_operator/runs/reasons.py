@@ -179,6 +179,14 @@ def not_allowed(where: str, value: str, allowed: Sequence[str], setting: str) ->
     )
 
 
+def labels_open_the_network(stage: Stage, namespace: str) -> str:
+    """A label that the run has chosen is selected by a NetworkPolicy that allows egress."""
+    return (
+        f'spec.stages.{stage}.labels has a label by which a NetworkPolicy of namespace "{namespace}" '
+        f"opens the network, which stays closed for stage {stage}. Leave that label out"
+    )
+
+
 def timed_out(seconds: int, detail: str) -> str:
     """The start timeout has passed."""
     return f"not started after {seconds} s: {detail}"

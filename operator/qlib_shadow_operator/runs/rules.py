@@ -22,7 +22,8 @@ from qlib_shadow_operator.runs.decisions import (
     SetJobSuspended,
 )
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
-from qlib_shadow_operator.runs.names import ConditionType, StageState
+from qlib_shadow_operator.runs.names import ConditionType, StageState, child_labels
+from qlib_shadow_operator.runs.queries import FindEgressPolicy
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason, Stage
 from qlib_shadow_runner.contract.stages import STAGES, pinned_path
@@ -106,6 +107,28 @@ def run_is_not_allowed(view: RunView) -> RuleResult | None:
         return None
     sentence = refusal(view.run, view.defaults)
     return RuleResult(failure=Cause(OperatorReason.NOT_ALLOWED, sentence)) if sentence else None
+
+
+def labels_open_the_network(view: RunView) -> RuleResult | None:
+    """The labels of the run would make a NetworkPolicy open the network for the training: the run fails."""
+    found = view.current
+    if found is None or found.job is not None or not STAGES[found.status.name].is_closed:
+        return None
+    run, stage = view.run, found.status.name
+    if not run.spec.stages.of(stage).labels:
+        return None
+    plain = {**view.defaults.pods.labels, **child_labels(run.name, run.uid, stage)}
+    with_labels, without = (
+        network_query(run, stage, view.defaults),
+        FindEgressPolicy(frozenset(plain.items())),
+    )
+    answers = view.observed.answers
+    if unknown := tuple(query for query in (with_labels, without) if query not in answers):
+        return RuleResult(queries=unknown)
+    if answers[without] and answers[with_labels] is False:
+        sentence = reasons.labels_open_the_network(stage, run.namespace)
+        return RuleResult(failure=Cause(OperatorReason.NOT_ALLOWED, sentence))
+    return None
 
 
 def stage_has_failed(view: RunView) -> RuleResult | None:
@@ -230,6 +253,7 @@ RULES: Final[tuple[Callable[[RunView], RuleResult | None], ...]] = (
     stage_has_failed,
     every_stage_has_succeeded,
     run_is_not_allowed,
+    labels_open_the_network,
     run_is_suspended,
     stage_result_is_missing,
     stage_has_no_job,
