@@ -35,7 +35,10 @@ ALLOWED = {
     "serviceAccounts": ["reader"],
     "env": ["AWS_REGION", "Lower_case"],
 }
-PODS = {"tolerations": [{"key": "research", "operator": "Exists"}], "labels": {"desk": "equities"}}
+PODS: dict[str, Any] = {
+    "tolerations": [{"key": "research", "operator": "Exists"}],
+    "labels": {"desk": "equities"},
+}
 EVIL: dict[str, dict[str, Any]] = {
     "secret": {"dataset": {"source": {"archive": {**FEED, "url": "https://evil.example/us.zip"}}}},
     "other-secret": {"dataset": {"source": {"archive": {**FEED, "credentialsSecret": "database"}}}},

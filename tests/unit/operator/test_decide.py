@@ -20,6 +20,7 @@ from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, WorkflowSpec
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import Decision
+    from qlib_shadow_operator.runs.queries import Query
 
 DOWNLOAD, QRUN = Stage.DOWNLOAD, Stage.QRUN
 NO_POD, NOT_STARTING = FindStartupWarning("job-download"), FindStartupWarning("pod-1")
@@ -63,7 +64,9 @@ def open_to(*, plain: bool | None, labelled: bool | None) -> Scene:
         downloaded, run=replace(downloaded.run, spec=spec), defaults=Defaults(allowed=Allowed(labels=("*",)))
     )
     own = child_labels(scene.run.name, scene.run.uid, QRUN)
-    queries = {FindEgressPolicy(frozenset({**own, "internet": "yes"}.items())): labelled}
+    queries: dict[Query, bool | None] = {
+        FindEgressPolicy(frozenset({**own, "internet": "yes"}.items())): labelled
+    }
     queries[FindEgressPolicy(frozenset(own.items()))] = plain
     return replace(scene, observed=replace(scene.observed, answers={**scene.observed.answers, **queries}))
 

@@ -19,7 +19,13 @@ from qlib_shadow_operator.runs.names import child_labels, job_name
 from qlib_shadow_operator.settings import read_settings
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.spec.dataset import DatasetFields
-from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, StageSpec, StagesSpec, StorageSpec
+from qlib_shadow_runner.contract.spec.jobs import (
+    ImagePullSecret,
+    OpenStageSpec,
+    StageSpec,
+    StagesSpec,
+    StorageSpec,
+)
 from qlib_shadow_runner.contract.spec.sources import ArchiveSpec, SourceSpec
 from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, WorkflowSpec
 from qlib_shadow_runner.contract.stages import STAGES
@@ -268,7 +274,7 @@ def test_only_qrun_gets_the_features_cache_limit(given: str):
 @pytest.mark.parametrize(("given", "seconds"), [(None, "3600"), (90, "90")])
 def test_only_the_download_gets_its_deadline(given: int | None, seconds: str):
     """So that a slow server ends in a sentence, before Kubernetes ends the pod."""
-    stages = StagesSpec(download=StageSpec(active_deadline_seconds=given))
+    stages = StagesSpec(download=OpenStageSpec(active_deadline_seconds=given))
 
     def told(stage: Stage) -> list[str]:
         env = pod(stage, stages=stages)["containers"][0]["env"]

@@ -139,8 +139,10 @@ class Expression(Record):
     operator: str = required(
         Choice(("In", "NotIn", "Exists", "DoesNotExist")), "How the label is compared with the values."
     )
-    values: tuple[str, ...] | None = optional(
-        ListOf(LABEL_VALUE, 16, "values, for example [spot]"), "The values for In and NotIn; else none."
+    compared: tuple[str, ...] | None = optional(
+        ListOf(LABEL_VALUE, 16, "values, for example [spot]"),
+        "The values for In and NotIn; else none.",
+        key="values",
     )
 
     RULES = (
