@@ -143,7 +143,8 @@ licences: .venv/.ready ## List the licences of what the images install, and refu
 docs: .venv/.ready ## Write the pages that are generated from the code
 	@PYTHONPATH=. $(BIN)/python -m tests.contract.crd_file
 	@helm/copy
-	@for page in unit.operator.model.states_page contract.failures_page contract.values_page contract.api_page \
+	@for page in unit.operator.model.states_page contract.failures_page contract.values_page contract.values_schema \
+		contract.api_page \
 		unit.runner.documents.commands_page unit.runner.documents.classes_page; do \
 		PYTHONPATH=. $(BIN)/python -m tests.$$page || exit; done
 

@@ -12,17 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from qlib_shadow_operator.kube.timeouts import RECOVERY_LIMIT, WATCH_SECONDS
+from qlib_shadow_operator.runs.allowed import Allowed
 from qlib_shadow_operator.runs.defaults import Defaults, StageDefaults
+from qlib_shadow_operator.runs.pods import PodDefaults
 from qlib_shadow_runner import contract
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.escapes import in_a_sentence
+from qlib_shadow_runner.contract.fields import Object, Record, fields_of
 from qlib_shadow_runner.contract.kinds import quoted
+from qlib_shadow_runner.contract.place import Place
 from qlib_shadow_runner.contract.strict_json import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 
 PREFIX: Final = "QLIB_SHADOW_"
 PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
@@ -78,6 +83,8 @@ def default_settings() -> dict[str, str]:
 
 
 def _written(value: object) -> str:
+    if value is None or isinstance(value, Record):  # what is not set, and an object in which nothing is
+        return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     if isinstance(value, dict):
@@ -118,6 +125,9 @@ def _defaults(env: _Environment) -> Defaults:
         shared_memory_size=env.get("SHARED_MEMORY_SIZE", _quantity, base.shared_memory_size),
         features_cache_bytes=env.get("FEATURES_CACHE_BYTES", _bytes, base.features_cache_bytes),
         proxies=env.get("DOWNLOAD_PROXIES", _proxies, base.proxies),
+        pods=env.get("PODS", _record(PodDefaults), base.pods),
+        allowed=env.get("ALLOWED", _record(Allowed), base.allowed),
+        job_ttl_seconds=env.get("JOB_TTL_SECONDS", _whole(0, 2**31 - 1), base.job_ttl_seconds),
         start_timeout=timedelta(
             seconds=env.get(
                 "START_TIMEOUT_SECONDS", _whole(10, 86_400), int(base.start_timeout.total_seconds())
@@ -226,6 +236,29 @@ def _proxies(raw: str) -> dict[str, str]:
     if not all(isinstance(value, str) for value in found.values()):
         raise ValueError("every proxy must be text")
     return found
+
+
+def _record(cls: type[R]) -> Callable[[str], R]:
+    """Return the reader of a JSON object whose fields are described as those of a run are."""
+
+    def read(raw: str) -> R:
+        try:
+            found = parse_json(raw)
+        except ValueError as error:
+            raise ValueError(f"it must be JSON with any of {_fields(cls)}") from error
+        place = Place("")
+        record = Object(cls).read(found, place)
+        if record is None or place.faults:
+            fault = place.faults[0]
+            known = f"; there are {', '.join(fault.among)}" if fault.among and not fault.listed else ""
+            raise ValueError(f"{fault.where.removeprefix('.') or 'it'} {fault.what}{known}")
+        return record
+
+    return read
+
+
+def _fields(cls: type[Record]) -> str:
+    return ", ".join(one.key for one in fields_of(cls))
 
 
 def _time_zone(raw: str) -> str:

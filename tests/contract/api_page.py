@@ -19,8 +19,9 @@ HEAD: Final = """\
 # QlibShadowRun, field by field
 
 `qlibshadow.io/v1alpha1`, short name `qsr`, namespaced. This page is made from the CRD, as `kubectl explain
-qsr.spec --recursive` is. Every field of the spec is optional. After a run has started, only `suspend` and
-`ttlSecondsAfterFinished` can be changed.
+qsr.spec --recursive` is. Every field of the spec is optional. After a run has started, only `suspend`,
+`ttlSecondsAfterFinished` and `jobTtlSeconds` can be changed. What a run may choose of `image`, `storage`,
+secrets and `stages` is [the installer's decision](security.md#what-a-run-may-choose).
 """
 TABLE: Final = "| field | type | meaning |\n|---|---|---|\n"
 

@@ -5,6 +5,7 @@ Run it with `python -m tests.contract.crd_file`.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from functools import singledispatch
 from pathlib import Path
@@ -25,6 +26,7 @@ NAME_RULE: Final = {
 }
 INT32: Final = 2**31
 LINE: Final = 130
+SELF: Final = re.compile(r"\bself\b")
 
 
 def file() -> str:
@@ -43,7 +45,8 @@ def frozen_rule() -> dict[str, str]:
         f"(!has(self.spec.{key}) || self.spec.{key} == oldSelf.spec.{key})"
         for key in (one.key for one in fields_of(RunFields) if one.frozen)
     ]
-    free = " and ".join(one.key for one in fields_of(RunFields) if not one.frozen)
+    *some, last = (one.key for one in fields_of(RunFields) if not one.frozen)
+    free = f"{', '.join(some)} and {last}"
     return {
         "rule": f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || ({' && '.join(same)})",
         "fieldPath": ".spec",
@@ -163,7 +166,20 @@ def _(kind: kinds.ListOf, where: str) -> dict[str, Any]:  # type: ignore[type-ar
 @schema.register
 def _(kind: kinds.Map, where: str) -> dict[str, Any]:  # type: ignore[type-arg]
     of = schema(kind.of, f"{where}.*")
-    return {"type": "object", "maxProperties": kind.most, "additionalProperties": of}
+    rules = [
+        {
+            "rule": f"self.all(name, {SELF.sub('name', one.cel)})",
+            "message": f"each name in {where} {one.must}",
+        }
+        for one in (kind.names.checks if kind.names else ())
+        if one.cel
+    ]
+    return {
+        "type": "object",
+        "maxProperties": kind.most,
+        **({"x-kubernetes-validations": rules} if rules else {}),
+        "additionalProperties": of,
+    }
 
 
 class _Dumper(yaml.SafeDumper):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.contract import values_page
+from tests.contract import values_page, values_schema
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/qlib-shadow-operator"
@@ -83,6 +83,11 @@ def paths_of_values(values: dict[str, Any], schema: dict[str, Any], prefix: str 
         else:
             found.append(f"{prefix}{name}")
     return found
+
+
+def test_forms_of_runs_equal_the_table_of_fields():
+    """So helm refuses a wrong affinity before the operator does."""
+    assert values_schema.FILE.read_text() == values_schema.file(), "run: make docs"
 
 
 def test_every_value_is_described():

@@ -155,6 +155,24 @@ annotations:
 {{- with $runner.proxies -}}
 {{- $_ := set $env "DOWNLOAD_PROXIES" (toJson .) -}}
 {{- end -}}
+{{- $pods := dict -}}
+{{- range $name, $value := omit .Values.runs "jobTtlSeconds" -}}
+{{- if $value -}}{{- $_ := set $pods $name $value -}}{{- end -}}
+{{- end -}}
+{{- with $pods -}}
+{{- /* The kubelet would expand $(NAME); $$ is its escape. */ -}}
+{{- $_ := set $env "PODS" (toJson . | replace "$" "$$") -}}
+{{- end -}}
+{{- $allowed := dict -}}
+{{- range $name, $entries := .Values.allowed -}}
+{{- if $entries -}}{{- $_ := set $allowed $name $entries -}}{{- end -}}
+{{- end -}}
+{{- with $allowed -}}
+{{- $_ := set $env "ALLOWED" (toJson .) -}}
+{{- end -}}
+{{- if ne (toString .Values.runs.jobTtlSeconds) "" -}}
+{{- $_ := set $env "JOB_TTL_SECONDS" (int64 .Values.runs.jobTtlSeconds) -}}
+{{- end -}}
 {{- if not .Values.clusterWide -}}
 {{- $_ := set $env "NAMESPACES" (include "qlib-shadow.namespaces" . | fromJsonArray | join ",") -}}
 {{- end -}}

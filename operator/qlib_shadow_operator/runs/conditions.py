@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qlib_shadow_operator.runs import reasons
+from qlib_shadow_operator.runs.jobs import labels_of
 from qlib_shadow_operator.runs.model import Condition
-from qlib_shadow_operator.runs.names import ConditionType, StageState, child_labels
+from qlib_shadow_operator.runs.names import ConditionType, StageState
 from qlib_shadow_operator.runs.queries import FindEgressPolicy
 from qlib_shadow_operator.runs.reasons import OperatorReason, shorten
 from qlib_shadow_runner.contract import Reason, Stage
@@ -15,6 +16,7 @@ from qlib_shadow_runner.contract.stages import STAGES, leaving
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import RuleResult, RunView
+    from qlib_shadow_operator.runs.defaults import Defaults
     from qlib_shadow_operator.runs.model import Figures, Run, StageStatus
 
 
@@ -85,9 +87,9 @@ def _describe(dataset: Figures) -> str:
     return "{resolvedPath}: {calendarStart} to {calendarEnd}, {instruments} instruments".format(**known)
 
 
-def network_query(run: Run, stage: Stage) -> FindEgressPolicy:
-    """Return the query for a NetworkPolicy that blocks the stage's egress."""
-    return FindEgressPolicy(frozenset(child_labels(run.name, run.uid, stage).items()))
+def network_query(run: Run, stage: Stage, defaults: Defaults) -> FindEgressPolicy:
+    """Return the query for a NetworkPolicy that blocks the stage's egress, whatever labels its pod has."""
+    return FindEgressPolicy(frozenset(labels_of(run, stage, defaults).items()))
 
 
 def _network_closed(view: RunView) -> tuple[NewCondition, ...]:
@@ -95,7 +97,7 @@ def _network_closed(view: RunView) -> tuple[NewCondition, ...]:
     kind = ConditionType.NETWORK_CLOSED
     before = view.run.status.condition(kind)
     closed = (stage for stage in view.run.stages if STAGES[stage].is_closed)
-    answers = [view.observed.answers.get(network_query(view.run, stage)) for stage in closed]
+    answers = [view.observed.answers.get(network_query(view.run, stage, view.defaults)) for stage in closed]
     found = next((one for one in answers if one is not None), before and before.status)
     if found is None:
         return ()

@@ -7,6 +7,8 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_operator.runs.allowed import Allowed
+from qlib_shadow_operator.runs.pods import PodDefaults
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.deadlines import DEFAULT_SECONDS
 
@@ -57,6 +59,12 @@ class Defaults:
     """The size limit of the feature cache; empty means the runner's own default."""
     proxies: Mapping[str, str] = field(default_factory=dict)
     """Proxy variables for the download stage; qrun never gets them."""
+    pods: PodDefaults = field(default_factory=PodDefaults)
+    """What the pods of every run get besides what the run chooses."""
+    allowed: Allowed = field(default_factory=Allowed)
+    """What a run may choose."""
+    job_ttl_seconds: int | None = None
+    """How long after a run's end its Jobs are deleted; None leaves them."""
     start_timeout: timedelta = timedelta(minutes=30)
     """How long a stage may wait for its pod to start."""
     query_after: timedelta = timedelta(seconds=20)

@@ -34,6 +34,27 @@ class JobField:
 
 POD: Final = r"(?:spec\.template\.)?spec\."
 CONTAINER: Final = rf"{POD}containers\[0\]\."
+POD_SETTINGS: Final = {
+    "nodeSelector": "node_selector",
+    "tolerations": "tolerations",
+    "affinity": "affinity",
+    "topologySpreadConstraints": "topology_spread_constraints",
+    "priorityClassName": "priority_class_name",
+    "runtimeClassName": "runtime_class_name",
+    "serviceAccountName": "service_account_name",
+}
+"""The fields of a pod that have the same name in a run and in the chart's `runs`, and their attributes."""
+
+
+def _of_the_pod(key: str, name: str) -> JobField:
+    return JobField(
+        rf"{POD}{key}",
+        f"stages.{{stage}}.{key}",
+        f"runs.{key}",
+        lambda run, stage: getattr(run.spec.stages.of(stage), name, None),
+    )
+
+
 FIELDS: Final = (
     JobField(
         rf"{CONTAINER}resources",
@@ -58,8 +79,7 @@ FIELDS: Final = (
         "runner.image.pullSecrets",
         lambda run, _: run.spec.image_pull_secrets,
     ),
-    JobField(rf"{POD}nodeSelector", "stages.{stage}.nodeSelector"),
-    JobField(rf"{POD}tolerations", "stages.{stage}.tolerations"),
+    *(_of_the_pod(key, name) for key, name in POD_SETTINGS.items()),
     JobField(
         rf"{POD}volumes\[0\]\.persistentVolumeClaim\.claimName",
         "storage.claimName",

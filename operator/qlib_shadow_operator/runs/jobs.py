@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_operator.runs import podspec
 from qlib_shadow_operator.runs.names import CONTAINER, LABEL_QUEUE, PURPOSE_RECOVERY, child_labels
+from qlib_shadow_operator.runs.pods import settings_of
 from qlib_shadow_runner.contract import API_VERSION, KIND, USER_ERRORS, ExitCode, Request
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def build_job(
     return _job(
         run,
         stage,
+        defaults,
         None,
         podspec.build(run, stage, defaults, request(run), resolved_dataset),
         backoffLimit=retries(run, stage, defaults),
@@ -66,6 +68,7 @@ def build_recovery_job(run: Run, stage: Stage, defaults: Defaults) -> dict[str, 
     return _job(
         run,
         stage,
+        defaults,
         PURPOSE_RECOVERY,
         podspec.build_recovery_pod(run, stage, defaults, request(run)),
         backoffLimit=1,
@@ -75,8 +78,20 @@ def build_recovery_job(run: Run, stage: Stage, defaults: Defaults) -> dict[str, 
     )
 
 
-def _job(run: Run, stage: Stage, purpose: str | None, pod: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    labels = child_labels(run.name, run.uid, stage, purpose)
+def labels_of(run: Run, stage: Stage, defaults: Defaults, purpose: str | None = None) -> dict[str, str]:
+    """Return the labels of a stage's Job and pods; the operator's own cannot be replaced."""
+    return {
+        **settings_of(run, stage, defaults.pods).labels,
+        **child_labels(run.name, run.uid, stage, purpose),
+    }
+
+
+def _job(
+    run: Run, stage: Stage, defaults: Defaults, purpose: str | None, pod: dict[str, Any], **spec: Any
+) -> dict[str, Any]:
+    labels = labels_of(run, stage, defaults, purpose)
+    annotations = dict(settings_of(run, stage, defaults.pods).annotations)
+    marks = {"annotations": annotations} if annotations else {}
     queue = run.spec.queue_name
     # Kueue resumes the Job when there is room; created otherwise, its pod would start at once.
     queued = {"suspend": True} if queue else {}
@@ -87,6 +102,7 @@ def _job(run: Run, stage: Stage, purpose: str | None, pod: dict[str, Any], **spe
             "name": run.job_name(stage, purpose),
             "namespace": run.namespace,
             "labels": labels | ({LABEL_QUEUE: queue} if queue else {}),
+            **marks,
             "ownerReferences": [owner_reference(run)],
         },
         "spec": {
@@ -94,7 +110,7 @@ def _job(run: Run, stage: Stage, purpose: str | None, pod: dict[str, Any], **spe
             "completions": 1,
             "parallelism": 1,
             **spec,
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": {"metadata": {"labels": labels, **marks}, "spec": pod},
         },
     }
 

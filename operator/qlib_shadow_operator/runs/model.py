@@ -130,10 +130,17 @@ class Run:
         return stages_of(self.question)
 
     @property
-    def credentials_secret(self) -> str | None:
-        """Return the Secret of an archive that asks who is there."""
+    def archive_url(self) -> str | None:
+        """Return the address that an archive is fetched from."""
         sources = self.spec.dataset.sources
-        return sources.archive.credentials_secret if sources and sources.archive else None
+        return sources.archive.url if sources and sources.archive else None
+
+    @property
+    def credentials_secret(self) -> str | None:
+        """Return the Secret that is sent to the archive's address; a file on the volume needs none."""
+        sources = self.spec.dataset.sources
+        archive = sources.archive if sources else None
+        return archive.credentials_secret if archive and archive.url else None
 
     @property
     def fault(self) -> str | None:

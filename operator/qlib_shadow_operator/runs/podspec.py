@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_operator.runs.names import CONTAINER
+from qlib_shadow_operator.runs.pods import placement, settings_of
 from qlib_shadow_runner.contract import (
     DEFAULT_DATA,
     DEFAULT_TERMINATION_LOG,
@@ -51,7 +52,9 @@ def build(
     run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
 ) -> dict[str, Any]:
     """Return the pod's spec, within the "restricted" Pod Security Standard."""
-    return _pod(run, stage, defaults, container(run, stage, defaults, request, resolved_dataset))
+    pod = _pod(run, stage, defaults, container(run, stage, defaults, request, resolved_dataset))
+    account = settings_of(run, stage, defaults.pods).service_account_name
+    return pod | ({"serviceAccountName": account} if account else {})
 
 
 def build_recovery_pod(run: Run, stage: Stage, defaults: Defaults, request: str) -> dict[str, Any]:
@@ -67,7 +70,6 @@ def build_recovery_pod(run: Run, stage: Stage, defaults: Defaults, request: str)
 
 
 def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) -> dict[str, Any]:
-    asked = run.spec.stages.of(stage)
     secrets = [one.name for one in run.spec.image_pull_secrets] or defaults.image_pull_secrets
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -81,12 +83,8 @@ def _pod(run: Run, stage: Stage, defaults: Defaults, container: dict[str, Any]) 
         "containers": [container],
         "volumes": volumes(run, stage, defaults),
     }
-    optional = {
-        "imagePullSecrets": [{"name": name} for name in secrets],
-        "nodeSelector": dict(asked.node_selector),
-        "tolerations": [dict(one) for one in asked.tolerations],
-    }
-    return spec | {name: value for name, value in optional.items() if value}
+    pull = {"imagePullSecrets": [{"name": name} for name in secrets]} if secrets else {}
+    return spec | pull | placement(settings_of(run, stage, defaults.pods))
 
 
 def pod_security(defaults: Defaults) -> dict[str, Any]:
@@ -116,6 +114,7 @@ def container(
         "env": [
             *environment(image, defaults, request),
             *proxies(stage, defaults),
+            *literal(settings_of(run, stage, defaults.pods).env),
             *(
                 one
                 for one in of_some_stages(run, stage, defaults)

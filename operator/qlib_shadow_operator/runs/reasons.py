@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import STDERR_FILE, Stage, deadlines, escapes
 from qlib_shadow_runner.contract.deadlines import more_time, past_deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class OperatorReason(StrEnum):
@@ -30,6 +33,7 @@ class OperatorReason(StrEnum):
     JOB_REJECTED = "JobRejected"
     JOB_NAME_TAKEN = "JobNameTaken"
     JOB_NOT_CREATED = "JobNotCreated"
+    NOT_ALLOWED = "NotAllowed"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REFUSED = "PodRefused"
     # a stage that does not end
@@ -74,6 +78,9 @@ class EventReason(StrEnum):
 ReasonText = str
 """A Reason or an OperatorReason, as the status holds it."""
 
+ALLOWED_SHOWN: Final = 5
+"""The allowed values that a sentence lists."""
+ALLOWED_VALUE_MAX: Final = 200
 MESSAGE_MAX: Final = 1000
 """Characters of a message in the status; the CRD allows a few more."""
 
@@ -127,6 +134,25 @@ def claim_missing(claim: str, namespace: str) -> str:
     return (
         f'the PersistentVolumeClaim "{claim}" is not in namespace "{namespace}". '
         "Create it, or name another one in storage.claimName"
+    )
+
+
+def not_allowed(where: str, value: str, allowed: Sequence[str], setting: str) -> str:
+    """The run chooses something that the installer has not allowed."""
+    named = ", ".join(f'"{one}"' for one in allowed[:ALLOWED_SHOWN])
+    more = f" and {len(allowed) - ALLOWED_SHOWN} more" if len(allowed) > ALLOWED_SHOWN else ""
+    only = f"only {named}{more}" if allowed else "none"
+    return (
+        f'{where} has "{shorten(value, ALLOWED_VALUE_MAX)}", but the operator allows {only}. '
+        f"Leave it out, or have it added to allowed.{setting} by those who installed the operator"
+    )
+
+
+def labels_open_the_network(stage: Stage, namespace: str) -> str:
+    """A label that the run has chosen is selected by a NetworkPolicy that allows egress."""
+    return (
+        f'spec.stages.{stage}.labels has a label by which a NetworkPolicy of namespace "{namespace}" '
+        f"opens the network, which stays closed for stage {stage}. Leave that label out"
     )
 
 

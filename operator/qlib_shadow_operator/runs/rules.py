@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.causes import Cause
+from qlib_shadow_operator.runs.choices import refusal
 from qlib_shadow_operator.runs.conditions import network_query
 from qlib_shadow_operator.runs.decisions import (
     CreateJob,
@@ -21,14 +22,15 @@ from qlib_shadow_operator.runs.decisions import (
     SetJobSuspended,
 )
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
-from qlib_shadow_operator.runs.names import ConditionType, StageState
-from qlib_shadow_operator.runs.queries import FindJob
+from qlib_shadow_operator.runs.names import ConditionType, StageState, child_labels
+from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason, Stage
 from qlib_shadow_runner.contract.stages import STAGES, pinned_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from qlib_shadow_operator.runs.decisions import Action
     from qlib_shadow_operator.runs.model import Job, StageStatus
@@ -42,16 +44,39 @@ def run_is_being_deleted(view: RunView) -> RuleResult | None:
 
 
 def run_has_finished(view: RunView) -> RuleResult | None:
-    """The run has finished: stop Jobs that are left, and delete the run after its TTL."""
-    status, ttl = view.run.status, view.run.spec.ttl_seconds_after_finished
+    """The run has finished: stop Jobs that are left, and delete old Jobs and the run after their TTL."""
+    status, spec = view.run.status, view.run.spec
     if not status.finished:
         return None
-    if ttl is None or status.completion_time is None:
-        return RuleResult(keep_status=True, actions=_stop_jobs(view))
-    end_of_life = status.completion_time + timedelta(seconds=ttl)
-    if view.now >= end_of_life:
+    actions, end = _stop_jobs(view), status.completion_time
+    if end is None:
+        return RuleResult(keep_status=True, actions=actions)
+    run_ends = _later(end, spec.ttl_seconds_after_finished)
+    if run_ends and view.now >= run_ends:
         return RuleResult(keep_status=True, actions=(DeleteRun(),))
-    return RuleResult(keep_status=True, actions=_stop_jobs(view), requeue_at=end_of_life)
+    jobs_end = _later(end, _first_given(spec.job_ttl_seconds, view.defaults.job_ttl_seconds))
+    if jobs_end and view.now >= jobs_end:
+        actions, jobs_end = (*actions, *_delete_finished_jobs(view)), None
+    times = [time for time in (run_ends, jobs_end) if time]
+    return RuleResult(keep_status=True, actions=actions, requeue_at=min(times, default=None))
+
+
+def _first_given(chosen: int | None, default: int | None) -> int | None:
+    """Return what the run has chosen, which may be 0, or else the default."""
+    return default if chosen is None else chosen
+
+
+def _later(end: datetime, seconds: int | None) -> datetime | None:
+    return None if seconds is None else end + timedelta(seconds=seconds)
+
+
+def _delete_finished_jobs(view: RunView) -> tuple[Action, ...]:
+    """Delete the Jobs and, with them, their pods; one that has not finished yet is deleted once it has."""
+    found = [(one.status.name, one.job) for one in view.check_results if one.job]
+    jobs = [*found, *view.observed.recovery_jobs.items()]
+    return tuple(
+        DeleteJob(stage, job.name, job.uid) for stage, job in jobs if job.finished and not job.deleting
+    )
 
 
 def _stop_jobs(view: RunView) -> tuple[Action, ...]:
@@ -113,6 +138,37 @@ def _create_job(view: RunView, stage: Stage) -> CreateJob:
     resolved = pinned_path(view.run.question) or view.dataset.get("resolvedPath")
     body = build_job(view.run, stage, view.defaults, None if resolved is None else str(resolved))
     return CreateJob(stage, body)
+
+
+def run_is_not_allowed(view: RunView) -> RuleResult | None:
+    """A Job has to be made for a run that chooses what the operator does not allow: the run fails."""
+    found = view.current
+    if found is None or found.status.finished or (found.job is not None and not found.needs_recovery):
+        return None
+    sentence = refusal(view.run, view.defaults)
+    return RuleResult(failure=Cause(OperatorReason.NOT_ALLOWED, sentence)) if sentence else None
+
+
+def labels_open_the_network(view: RunView) -> RuleResult | None:
+    """The labels of the run would make a NetworkPolicy open the network for the training: the run fails."""
+    found = view.current
+    if found is None or found.job is not None or not STAGES[found.status.name].is_closed:
+        return None
+    run, stage = view.run, found.status.name
+    if not run.spec.stages.of(stage).labels:
+        return None
+    plain = {**view.defaults.pods.labels, **child_labels(run.name, run.uid, stage)}
+    with_labels, without = (
+        network_query(run, stage, view.defaults),
+        FindEgressPolicy(frozenset(plain.items())),
+    )
+    answers = view.observed.answers
+    if unknown := tuple(query for query in (with_labels, without) if query not in answers):
+        return RuleResult(queries=unknown)
+    if answers[without] and answers[with_labels] is False:
+        sentence = reasons.labels_open_the_network(stage, run.namespace)
+        return RuleResult(failure=Cause(OperatorReason.NOT_ALLOWED, sentence))
+    return None
 
 
 def stage_has_failed(view: RunView) -> RuleResult | None:
@@ -207,7 +263,7 @@ def _network_queries(view: RunView, stage: Stage) -> tuple[Query, ...]:
     """Query once per run, before a stage without a network starts."""
     if not STAGES[stage].is_closed or view.run.status.condition(ConditionType.NETWORK_CLOSED):
         return ()
-    query = network_query(view.run, stage)
+    query = network_query(view.run, stage, view.defaults)
     return () if query in view.observed.answers else (query,)
 
 
@@ -235,6 +291,8 @@ RULES: Final[tuple[Callable[[RunView], RuleResult | None], ...]] = (
     job_is_unmarked,
     stage_has_failed,
     every_stage_has_succeeded,
+    run_is_not_allowed,
+    labels_open_the_network,
     run_is_suspended,
     stage_result_is_missing,
     stage_has_no_job,

@@ -22,7 +22,7 @@ def compose(view: RunView, rule_result: RuleResult) -> Status:
     """Return the new status, which may equal the old one."""
     old = view.run.status
     if rule_result.keep_status:
-        # Only suspend and ttlSecondsAfterFinished can have changed, and the rules have read them.
+        # Only suspend and the two times to live can have changed, and the rules have read them.
         return replace(old, observed_generation=view.run.generation) if not view.run.deleting else old
     stages = _stages(view, rule_result)
     over = rule_result.complete or rule_result.failure is not None

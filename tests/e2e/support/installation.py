@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "qlib-shadow"
+ALLOWED = {"images": ["localhost/*"]}
+"""What runs may choose: tests have images with hostile programs in them."""
 DEMO = ROOT / "manifests/samples/demo.yaml"
 
 
@@ -64,7 +66,10 @@ def overlay(folder: Path, images: Images) -> Path:
                     "containers": [
                         {
                             "name": "operator",
-                            "env": [{"name": "QLIB_SHADOW_RUNNER_IMAGE", "value": images.runner.reference}],
+                            "env": [
+                                {"name": "QLIB_SHADOW_RUNNER_IMAGE", "value": images.runner.reference},
+                                {"name": "QLIB_SHADOW_ALLOWED", "value": json.dumps(ALLOWED)},
+                            ],
                         }
                     ]
                 }

@@ -16,6 +16,8 @@ from uuid import uuid4
 import yaml
 
 from installation import ROOT
+from qlib_shadow_operator.runs.allowed import Allowed
+from qlib_shadow_runner.contract.fields import fields_of
 from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ ACCOUNT = "qlib-shadow-operator"
 SMALL = json.dumps({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "2Gi"}})
 
 
+ALLOWED = json.dumps({one.key: ["*"] for one in fields_of(Allowed) if one.key != "secrets"})
+"""Runs may choose everything but Secrets: most tests are about what becomes of a choice."""
 QUERY_AFTER_SECONDS = 3
 """How late a pod may start before the operator queries the cause: the tests wait as long."""
 ALARMING = ("defect", "traceback", "forbidden", "is invalid")
@@ -248,6 +252,7 @@ def operating(
         "QLIB_SHADOW_QRUN_RESOURCES": SMALL,
         "QLIB_SHADOW_HEALTH_PORT": str(free_port()),
         "QLIB_SHADOW_QUERY_AFTER_SECONDS": str(QUERY_AFTER_SECONDS),
+        "QLIB_SHADOW_ALLOWED": ALLOWED,
         **{f"QLIB_SHADOW_{name}": value for name, value in settings.items()},
     }
     process = Process(environment, log)

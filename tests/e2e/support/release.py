@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from installation import ROOT
+from installation import ALLOWED, ROOT
 from testcluster import PATIENCE
 from testcluster.cluster import claim_and_volume
 from testcluster.commands import run
@@ -61,6 +61,7 @@ class Release:
         return [
             *image("operator", self.images.operator.reference),
             *image("runner", self.images.runner.reference),
+            f"--set-json=allowed={json.dumps(ALLOWED)}",
             "--set=storage.storageClass=-",
             "--set=storage.accessModes={ReadWriteMany}",
             '--set-json=runner.stages.qrun.resources={"requests":{"cpu":"100m","memory":"512Mi"},"limits":{"memory":"2Gi"}}',

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from tests.unit.operator.builders import NOW, Scene, a_run, result
 
+from qlib_shadow_operator.runs.allowed import Allowed
 from qlib_shadow_operator.runs.defaults import Defaults
-from qlib_shadow_operator.runs.names import ConditionType
-from qlib_shadow_operator.runs.queries import FindJob, FindStartupWarning, WarningEvent
+from qlib_shadow_operator.runs.names import ConditionType, child_labels
+from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob, FindStartupWarning, WarningEvent
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.spec.jobs import StageSpec, StagesSpec
 from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, WorkflowSpec
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import Decision
+    from qlib_shadow_operator.runs.queries import Query
 
 DOWNLOAD, QRUN = Stage.DOWNLOAD, Stage.QRUN
 NO_POD, NOT_STARTING = FindStartupWarning("job-download"), FindStartupWarning("pod-1")
@@ -49,6 +52,7 @@ UNTOLD = begun.seen().job_failed(DOWNLOAD, "BackoffLimitExceeded")
 STALE = result(DOWNLOAD, "DatasetStale", "too old")
 templated = a_run(workflow=WorkflowSpec(config_map=ConfigMapRef("mine"))).seen().succeeded(DOWNLOAD).seen()
 queued = a_run(queue_name="nightly").seen().job(DOWNLOAD, suspended=True, has_queue=True)
+greedy = a_run(image="r.example/mine:1")
 pinned = a_run(question={"dataset": {"version": "3f9c0a1b2c3d"}})
 NOT_THERE = result(QRUN, "DatasetMissing", "there is no version 3f9c0a1b2c3d of the dataset")
 TRADED = result(DOWNLOAD, "ShadowPromiseBroken", "it tried to trade")
@@ -65,6 +69,21 @@ worn_out = reduce(
     range(5),
     impatient.job(DOWNLOAD, active=0, retries=2),
 )
+
+
+def open_to(*, plain: bool | None, labelled: bool | None) -> Scene:
+    """Return a run with a label, and whether policies close its training without the label and with it."""
+    spec = replace(downloaded.run.spec, stages=StagesSpec(qrun=StageSpec(labels={"internet": "yes"})))
+    scene = replace(
+        downloaded, run=replace(downloaded.run, spec=spec), defaults=Defaults(allowed=Allowed(labels=("*",)))
+    )
+    own = child_labels(scene.run.name, scene.run.uid, QRUN)
+    queries: dict[Query, bool | None] = {
+        FindEgressPolicy(frozenset({**own, "internet": "yes"}.items())): labelled
+    }
+    queries[FindEgressPolicy(frozenset(own.items()))] = plain
+    return replace(scene, observed=replace(scene.observed, answers={**scene.observed.answers, **queries}))
+
 
 CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a new run starts with the download": (
@@ -519,6 +538,43 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     ),
     "a run whose folder's name cannot be one fails": (
         a_run(run_id="Catalog!"), 0, Expected("run_is_invalid", "Failed", (), "InvalidSpec"),
+    ),
+    "a run that chooses what is not allowed fails before it has a Job": (
+        greedy, 0, Expected("run_is_not_allowed", "Failed", (), "NotAllowed"),
+    ),
+    "a suspended run that chooses what is not allowed fails": (
+        greedy.spec(suspend=True), 0, Expected("run_is_not_allowed", "Failed", (), "NotAllowed"),
+    ),
+    "a run whose choice is no longer allowed finishes the stage that it is in": (
+        replace(begun.running(DOWNLOAD), run=replace(begun.run, spec=greedy.run.spec)), 1,
+        Expected("stage_is_in_progress", "Running"),
+    ),
+    "a run whose choice is no longer allowed gets no Job for its next stage": (
+        replace(downloaded, run=replace(downloaded.run, spec=greedy.run.spec)), 1,
+        Expected("run_is_not_allowed", "Failed", (), "NotAllowed"),
+    ),
+    "a run whose labels open the network of the training fails": (
+        open_to(plain=True, labelled=False), 1, Expected("labels_open_the_network", "Failed", (), "NotAllowed"),
+    ),
+    "a run whose labels change nothing about the network trains": (
+        open_to(plain=True, labelled=True), 1, Expected("stage_has_no_job", "Running", ("CreateJob",)),
+    ),
+    "a run trains with labels where nothing closes the network": (
+        open_to(plain=False, labelled=False), 1, Expected("stage_has_no_job", "Running", ("CreateJob",)),
+    ),
+    "a run trains with labels where the policies cannot be read": (
+        open_to(plain=None, labelled=None), 1, Expected("stage_has_no_job", "Running", ("CreateJob",)),
+    ),
+    "a complete run keeps its Jobs for their time": (
+        complete.spec(job_ttl_seconds=600).seen(), 9, Expected("run_has_finished", "Complete"),
+    ),
+    "a complete run's Jobs are deleted after their time": (
+        complete.spec(job_ttl_seconds=600).seen(), 11,
+        Expected("run_has_finished", "Complete", ("DeleteJob", "DeleteJob")),
+    ),
+    "a failed run's Job is deleted at once where it is not to be kept": (
+        replace(begun.failed(DOWNLOAD, 11, STALE).seen(minutes=1), defaults=Defaults(job_ttl_seconds=0)), 2,
+        Expected("run_has_finished", "Failed", ("DeleteJob",), "DatasetStale"),
     ),
     "a run that is being deleted is left alone": (
         begun.deleted(), 1, Expected("run_is_being_deleted", "Pending"),

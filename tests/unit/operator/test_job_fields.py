@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from tests.unit.operator.builders import Scene, a_run
 from tests.unit.operator.test_jobs import WITH_SECRET, WITH_TEMPLATE
 
+from qlib_shadow_operator.runs.allowed import Allowed, AllowedSecret
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.job_fields import FIELDS, in_words_of_the_run
 from qlib_shadow_operator.runs.jobs import build_job
@@ -18,17 +20,25 @@ from qlib_shadow_operator.runs.start_reasons import job_name_taken
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.fields import Object, fields_of
 from qlib_shadow_runner.contract.spec import RunFields
-from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, StageSpec, StagesSpec, StorageSpec
+from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, OpenStageSpec, StagesSpec, StorageSpec
 
 VALUES = Path(__file__).parents[3] / "helm/qlib-shadow-operator/values.yaml"
-WHOLE = StageSpec(
+WHOLE = OpenStageSpec(
     resources={"limits": {"memory": "2Gi"}},
     node_selector={"disk": "fast"},
     tolerations=({"key": "gpu"},),
+    affinity={"nodeAffinity": {}},
+    topology_spread_constraints=({"maxSkew": 1},),
+    priority_class_name="batch",
+    runtime_class_name="gvisor",
+    service_account_name="reader",
     active_deadline_seconds=60,
     retries=1,
 )
-OWN: Scene = a_run(
+LISTS: dict[str, Any] = {one.name: ("*",) for one in fields_of(Allowed)}
+SECRETS = (AllowedSecret(name="archive", url="https://data.example/"),)
+ALLOWED = Allowed(**{**LISTS, "secrets": SECRETS, "images": ("own",)})
+OWN_RUN = a_run(
     image="own",
     image_pull_policy="Never",
     image_pull_secrets=(ImagePullSecret("registry"),),
@@ -37,6 +47,7 @@ OWN: Scene = a_run(
     dataset=WITH_SECRET,
     workflow=WITH_TEMPLATE,
 )
+OWN: Scene = replace(OWN_RUN, defaults=Defaults(allowed=ALLOWED))
 CONTAINER = "spec.template.spec.containers[0]"
 RESOURCES = "stages.download.resources"
 SAID = {
@@ -55,8 +66,8 @@ SAID = {
             "Correct spec.imagePullPolicy and spec.stages.download.tolerations"
         ),
         (
-            "[the chart's runner.image.pullPolicy: x, spec.stages.download.tolerations[0].operator: y]. "
-            "Correct the chart's runner.image.pullPolicy and spec.stages.download.tolerations"
+            "[the chart's runner.image.pullPolicy: x, the chart's runs.tolerations[0].operator: y]. "
+            "Correct the chart's runner.image.pullPolicy and the chart's runs.tolerations"
         ),
     ),
     "scratch space": (

@@ -6,21 +6,36 @@ import json
 from typing import Any
 
 import pytest
+from tests.contract.wrong_forms import RIGHT
 from tests.unit.operator.builders import UID, a_run
+from tests.unit.operator.documents import a_run_document
 
+from qlib_shadow_operator.kube.parse import parse_run
+from qlib_shadow_operator.runs.conditions import network_query
 from qlib_shadow_operator.runs.decisions import CreateJob
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.names import child_labels, job_name
+from qlib_shadow_operator.settings import read_settings
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.spec.dataset import DatasetFields
-from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, StageSpec, StagesSpec, StorageSpec
+from qlib_shadow_runner.contract.spec.jobs import (
+    ImagePullSecret,
+    OpenStageSpec,
+    StageSpec,
+    StagesSpec,
+    StorageSpec,
+)
 from qlib_shadow_runner.contract.spec.sources import ArchiveSpec, SourceSpec
 from qlib_shadow_runner.contract.spec.workflow import ConfigMapRef, WorkflowSpec
 from qlib_shadow_runner.contract.stages import STAGES
 
 RESOLVED = "/data/qlib/qlib_data/us_data_1d@3f9c"
-WITH_SECRET = DatasetFields(sources=SourceSpec(archive=ArchiveSpec(credentials_secret="archive")))
+WITH_SECRET = DatasetFields(
+    sources=SourceSpec(archive=ArchiveSpec(url="https://data.example/us.zip", credentials_secret="archive"))
+)
+EVERYTHING: dict[str, Any] = RIGHT["every setting of a pod"]["stages"]["download"]
+CLOSED = {name: one for name, one in EVERYTHING.items() if name not in {"serviceAccountName", "env"}}
 WITH_TEMPLATE = WorkflowSpec(config_map=ConfigMapRef("mine", "a.yaml"))
 
 
@@ -273,7 +288,7 @@ def test_only_qrun_gets_the_features_cache_limit(given: str):
 @pytest.mark.parametrize(("given", "seconds"), [(None, "3600"), (90, "90")])
 def test_only_the_download_gets_its_deadline(given: int | None, seconds: str):
     """So that a slow server ends in a sentence, before Kubernetes ends the pod."""
-    stages = StagesSpec(download=StageSpec(active_deadline_seconds=given))
+    stages = StagesSpec(download=OpenStageSpec(active_deadline_seconds=given))
 
     def told(stage: Stage) -> list[str]:
         env = pod(stage, stages=stages)["containers"][0]["env"]
@@ -333,3 +348,81 @@ def test_recovery_job_name_is_short_and_distinct(name: str):
     assert len(found) <= 63
     assert found.endswith("-a1b2c3d4-download-report")
     assert "--" not in found
+
+
+PLACED = (
+    *("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints"),
+    *("priorityClassName", "runtimeClassName"),
+)
+
+
+@pytest.mark.parametrize("by", ["the run", "the installer"])
+@pytest.mark.parametrize("stage", Stage)
+def test_a_job_carries_what_was_asked_for_its_pods(stage: Stage, by: str):
+    """Chosen by the run, or given to all runs; only an open stage has an account and variables."""
+    chosen = {"stages": {"download": EVERYTHING, "qrun": CLOSED}} if by == "the run" else {}
+    given = {} if by == "the run" else {"QLIB_SHADOW_PODS": json.dumps(EVERYTHING)}
+    run, defaults = parse_run(a_run_document(spec=chosen)), read_settings(given).defaults
+    plain = build_job(a_run().run, stage, Defaults(), RESOLVED)
+    found = json.loads(json.dumps(build_job(run, stage, defaults, RESOLVED)))
+    pod, was = found["spec"]["template"]["spec"], plain["spec"]["template"]["spec"]
+    assert {name: pod.pop(name) for name in PLACED} == {name: EVERYTHING[name] for name in PLACED}
+    assert (pod.pop("serviceAccountName", None) == "reader") == (stage is Stage.DOWNLOAD)
+    env = [one for one in pod["containers"][0]["env"] if one["name"] in EVERYTHING["env"]]
+    assert len(env) == (2 if stage is Stage.DOWNLOAD else 0)
+    for document in (found, found["spec"]["template"]):
+        assert document["metadata"]["annotations"] == EVERYTHING["annotations"]
+        assert document["metadata"]["labels"].items() >= EVERYTHING["labels"].items()
+        assert document["metadata"]["labels"].items() >= child_labels("demo", UID, stage).items()
+    # Everything else is as if nothing had been asked: one container, no token, the same security.
+    container, before = pod["containers"][0], was["containers"][0]
+    container["env"] = [one for one in container["env"] if one["name"] not in EVERYTHING["env"]]
+    assert [one["name"] for one in container.pop("env")] == [one["name"] for one in before.pop("env")]
+    assert pod == was
+
+
+def test_a_run_adds_to_what_all_runs_get():
+    """Names are merged, tolerations joined, and the rest replaced; the operator's labels stay."""
+    base = {
+        "nodeSelector": {"pool": "research", "disk": "hdd"},
+        "tolerations": [{"key": "research", "operator": "Exists"}],
+        "priorityClassName": "batch",
+        "labels": {"team": "all"},
+        "env": {"REGION": "us", "SSL_CERT_FILE": "/etc/ca.pem"},
+    }
+    asked = {
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "priorityClassName": "high",
+        "labels": {"team": "a", "qlibshadow.io/stage": "qrun"},
+        "env": {"REGION": "$(HOME)"},
+    }
+    defaults = read_settings({"QLIB_SHADOW_PODS": json.dumps(base)}).defaults
+    run = parse_run(a_run_document(spec={"stages": {"download": asked}}))
+    found = build_job(run, Stage.DOWNLOAD, defaults)
+    pod = found["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"pool": "research", "disk": "ssd"}
+    assert [one["key"] for one in pod["tolerations"]] == ["research", "gpu"]
+    assert pod["priorityClassName"] == "high"
+    assert (found["metadata"]["labels"]["team"], found["metadata"]["labels"]["qlibshadow.io/stage"]) == (
+        "a",
+        "download",
+    )
+    env = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
+    assert (env["REGION"], env["SSL_CERT_FILE"]) == ("$$(HOME)", "/etc/ca.pem")
+
+
+def test_a_recovery_job_is_placed_as_its_stage_but_has_neither_account_nor_variables():
+    """It reads one file."""
+    run = parse_run(a_run_document(spec={"stages": {"download": EVERYTHING}}))
+    pod = build_recovery_job(run, Stage.DOWNLOAD, Defaults())["spec"]["template"]["spec"]
+    assert {name: pod[name] for name in PLACED} == {name: EVERYTHING[name] for name in PLACED}
+    assert "serviceAccountName" not in pod
+    assert not {one["name"] for one in pod["containers"][0]["env"]} & set(EVERYTHING["env"])
+
+
+def test_policies_are_looked_for_by_all_labels_of_the_training():
+    """A label of the run can make a policy select its pods that opens the network."""
+    run = parse_run(a_run_document(spec={"stages": {"qrun": {"labels": {"internet": "yes"}}}}))
+    query = network_query(run, Stage.QRUN, Defaults())
+    assert query.labels == frozenset({**child_labels("demo", UID, Stage.QRUN), "internet": "yes"}.items())

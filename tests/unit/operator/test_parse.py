@@ -160,8 +160,8 @@ def test_what_is_odd_in_a_spec_is_as_if_left_out():
 
 
 def test_the_secret_of_an_archive_is_read():
-    """The one field inside the source that is the operator's."""
-    source = {"archive": {"path": "inbox/us.zip", "credentialsSecret": "archive"}}
+    """With the address that it is sent to: the two fields inside the source that the operator reads."""
+    source = {"archive": {"url": "https://data.example/us.zip", "credentialsSecret": "archive"}}
     run = parse_run(a_run_document(spec={"dataset": {"source": source}}))
-    assert run.credentials_secret == "archive"
+    assert (run.credentials_secret, run.archive_url) == ("archive", "https://data.example/us.zip")
     assert run.spec.dataset.path == RunFields().dataset.path

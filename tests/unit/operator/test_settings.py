@@ -41,6 +41,59 @@ FAULTS = {
         'QLIB_SHADOW_DOWNLOAD_PROXIES is "{"PATH": "/"}", but it must be JSON with no other keys than '
         'HTTP_PROXY, HTTPS_PROXY, NO_PROXY'
     ),
+    ("QLIB_SHADOW_ALLOWED", "all"): (
+        'QLIB_SHADOW_ALLOWED is "all", but it must be JSON with any of secrets, pullSecrets, images, claims, nodeLabels, '
+        'tolerations, priorityClasses, runtimeClasses, labels, annotations, serviceAccounts, env'
+    ),
+    ("QLIB_SHADOW_ALLOWED", "[]"): 'QLIB_SHADOW_ALLOWED is "[]", but it must be a mapping of fields, not []',
+    ("QLIB_SHADOW_ALLOWED", '{"image": ["a"]}'): (
+        'QLIB_SHADOW_ALLOWED is "{"image": ["a"]}", but it has no field "image"; there are secrets, pullSecrets, images, '
+        'claims, nodeLabels, tolerations, priorityClasses, runtimeClasses, labels, annotations, serviceAccounts, env'
+    ),
+    ("QLIB_SHADOW_ALLOWED", '{"claims": "a"}'): (
+        'QLIB_SHADOW_ALLOWED is "{"claims": "a"}", but claims must be a list of at most 100 names; * at the end of one '
+        'stands for the rest, and "*" for all, not \'a\''
+    ),
+    ("QLIB_SHADOW_ALLOWED", '{"claims": ["a*b"]}'): (
+        'QLIB_SHADOW_ALLOWED is "{"claims": ["a*b"]}", but claims[0] "a*b" must be a name without spaces; * may only '
+        'stand at its end'
+    ),
+    ("QLIB_SHADOW_ALLOWED", '{"images": ["registry.example*"]}'): (
+        'QLIB_SHADOW_ALLOWED is "{"images": ["registry.example*"]}", but images[0] "registry.example*" must have the '
+        'registry and a slash before its *, as in registry.example/research/*, since registry.example* is also the '
+        "beginning of another registry's name"
+    ),
+    ("QLIB_SHADOW_ALLOWED", '{"secrets": ["login"]}'): (
+        'QLIB_SHADOW_ALLOWED is "{"secrets": ["login"]}", but secrets[0] must be a mapping of fields, not \'login\''
+    ),
+    ("QLIB_SHADOW_ALLOWED", '{"secrets": [{"name": "a"}]}'): (
+        'QLIB_SHADOW_ALLOWED is "{"secrets": [{"name": "a"}]}", but secrets[0] lacks url: the Secret, and the beginning of '
+        'the addresses that it may be sent to'
+    ),
+    ("QLIB_SHADOW_ALLOWED", '{"secrets": [{"name": "a", "url": "http://b/"}]}'): (
+        'QLIB_SHADOW_ALLOWED is "{"secrets": [{"name": "a", "url": "http://b/"}]}", but secrets[0].url "http://b/" must be '
+        'the beginning of an https address, such as https://data.example/feeds/, without ? and #; or "*" for any address'
+    ),
+    ("QLIB_SHADOW_PODS", '{"hostNetwork": true}'): (
+        'QLIB_SHADOW_PODS is "{"hostNetwork": true}", but it has no field "hostNetwork"; there are nodeSelector, '
+        'tolerations, affinity, topologySpreadConstraints, priorityClassName, runtimeClassName, labels, annotations, '
+        'serviceAccountName, env'
+    ),
+    ("QLIB_SHADOW_PODS", '{"env": {"TZ": "UTC"}}'): (
+        'QLIB_SHADOW_PODS is "{"env": {"TZ": "UTC"}}", but env "TZ" has a setting of its own, or belongs to qlib-shadow; '
+        'leave it out'
+    ),
+    ("QLIB_SHADOW_PODS", '{"labels": {"qlibshadow.io/run": "x"}}'): (
+        'QLIB_SHADOW_PODS is "{"labels": {"qlibshadow.io/run": "x"}}", but labels "qlibshadow.io/run" is reserved: the '
+        'operator sets it, or it changes what a pod consists of'
+    ),
+    ("QLIB_SHADOW_PODS", '{"tolerations": [{"effect": "NoExecute"}]}'): (
+        'QLIB_SHADOW_PODS is "{"tolerations": [{"effect": "NoExecute"}]}", but tolerations[0] needs operator Exists without '
+        'a key, since it then tolerates every taint; write the key'
+    ),
+    ("QLIB_SHADOW_JOB_TTL_SECONDS", "1d"): (
+        'QLIB_SHADOW_JOB_TTL_SECONDS is "1d", but it must be a whole number from 0 to 2147483647'
+    ),
     ("QLIB_SHADOW_WATCH_LIMIT_SECONDS", "60"): (
         'QLIB_SHADOW_WATCH_LIMIT_SECONDS is "60", but it must be a whole number from 69 to 86400'
     ),

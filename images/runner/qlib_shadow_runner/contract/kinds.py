@@ -264,12 +264,17 @@ class Map(Kind[Mapping[str, T]]):
 
     of: Kind[T]
     most: int
+    names: Text | None = None
+    """What a name must be; None is any text."""
     json = (dict,)
 
     def read(self, value: object, place: Place) -> Mapping[str, T] | None:
         """Return the valid values."""
         if not isinstance(value, Mapping) or len(value) > self.most:
             return place.refuse(f"must be a mapping of at most {self.most} names, not {shown(value)}")
+        if self.names:
+            for name in value:
+                self.names.read(name, place)
         found = {str(name): self.of.read(one, place.inside(f".{name}")) for name, one in value.items()}
         return {name: one for name, one in found.items() if one is not None}
 

@@ -115,10 +115,10 @@ class World:
         if self.run:
             self.server.patch(RUNS, NAME, {"spec": {"suspend": suspend}})
 
-    def user_limits_life(self, seconds: int) -> None:
-        """Set the run's time to live."""
+    def user_limits_life(self, seconds: int, of: str = "ttlSecondsAfterFinished") -> None:
+        """Set the time to live of the run, or of its Jobs."""
         if self.run:
-            self.server.patch(RUNS, NAME, {"spec": {"ttlSecondsAfterFinished": seconds}})
+            self.server.patch(RUNS, NAME, {"spec": {of: seconds}})
 
     def user_deletes_run(self) -> None:
         """Delete the run."""

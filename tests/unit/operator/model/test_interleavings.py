@@ -111,6 +111,11 @@ class Story(RuleBasedStateMachine):
         else:
             self.world.user_limits_life(int(what))
 
+    @rule(seconds=st.sampled_from(LIVES))
+    def user_limits_life_of_jobs(self, seconds: int) -> None:
+        """Say how long the Jobs are kept."""
+        self.world.user_limits_life(seconds, "jobTtlSeconds")
+
     # --- the cluster
 
     @rule(why=st.sampled_from((*REFUSALS, None, None)))

@@ -114,6 +114,13 @@ class RunFields(Record):
         reader=Reader.OPERATOR,
         frozen=False,
     )
+    job_ttl_seconds: int | None = optional(
+        Whole(0, 2**31 - 1),
+        "Delete the run's Jobs and pods this long after it has finished; the run and its artifacts stay. "
+        "Default: the operator's setting. Can be changed at any time.",
+        reader=Reader.OPERATOR,
+        frozen=False,
+    )
 
 
 QUESTION: Final = tuple(one.key for one in fields_of(RunFields) if Reader.RUNNER in one.reader)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract.fields import Given, Record, defaulted, optional, part, required
-from qlib_shadow_runner.contract.kinds import NAME, Choice, ListOf, Map, Quantity, Text, Whole, matches
+from qlib_shadow_runner.contract.kinds import NAME, Map, Quantity, Text, Whole, matches
+from qlib_shadow_runner.contract.spec.pods import OpenPodSettings, PodSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,20 +24,7 @@ class Resources(Record):
 
 
 @dataclass(frozen=True)
-class Toleration(Record):
-    """A toleration of a stage's pod."""
-
-    key: str | None = optional(Text(317, least=0), "The taint's key; empty is all.")
-    operator: str | None = optional(Choice(("Exists", "Equal")), "How the value is compared. Default: Equal.")
-    value: str | None = optional(Text(63, least=0), "The taint's value.")
-    effect: str | None = optional(
-        Choice(("NoSchedule", "PreferNoSchedule", "NoExecute")), "The taint's effect; empty is all."
-    )
-    toleration_seconds: int | None = optional(Whole(-(2**31), 2**31 - 1), "How long NoExecute is tolerated.")
-
-
-@dataclass(frozen=True)
-class StageSpec(Record):
+class StageSpec(PodSettings):
     """The settings of one stage's Job; None means the operator's setting."""
 
     resources: Mapping[str, Any] | None = optional(
@@ -47,12 +35,6 @@ class StageSpec(Record):
         Text(24, (matches("[1-9][0-9]{0,17}([MGTPE]i?|Ki|k)?", "must be a size such as 8Gi"),)),
         "Size of each of the stage's scratch folders, /work and /tmp, which are deleted with the pod. A pod "
         "that uses more is ended by its node. Default: the operator's setting, 4Gi.",
-    )
-    node_selector: Mapping[str, str] = defaulted(
-        Map(Text(63, least=0), 16), "Labels of the nodes that may run the stage.", {}
-    )
-    tolerations: tuple[Mapping[str, Any], ...] = defaulted(
-        ListOf(Given(Toleration), 16, "tolerations"), "Taints of nodes that do not keep the stage away.", ()
     )
     active_deadline_seconds: int | None = optional(
         Whole(1, 30 * 86_400),
@@ -67,10 +49,15 @@ class StageSpec(Record):
 
 
 @dataclass(frozen=True)
+class OpenStageSpec(StageSpec, OpenPodSettings):
+    """The settings of the Job of a stage that reaches the network."""
+
+
+@dataclass(frozen=True)
 class StagesSpec(Record):
     """The settings of each stage's Job."""
 
-    download: StageSpec = part(StageSpec, "The stage that provides and verifies the dataset.")
+    download: OpenStageSpec = part(OpenStageSpec, "The stage that provides and verifies the dataset.")
     qrun: StageSpec = part(StageSpec, "The stage that trains, predicts, backtests and reports.")
 
     def of(self, stage: Stage) -> StageSpec:

@@ -248,7 +248,11 @@ class PricesSpec(Record):
 class ArchiveSpec(Record):
     """An archive at a URL with its checksum, or at a path on the volume."""
 
-    url: str | None = optional(url(), "Where the file is fetched from.")
+    url: str | None = optional(
+        url(),
+        "Where the file is fetched from.",
+        reader=Reader.BOTH,
+    )
     path: str | None = optional(
         _on_volume("inbox/us.zip"),
         "The file on the volume: relative to it, such as inbox/us.zip, or as /data/inbox/us.zip.",

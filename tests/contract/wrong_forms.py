@@ -1,0 +1,160 @@
+"""Wrong forms of a spec, each with the part of the sentence that runner and API server share."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+SELECTS: Final = {"matchLabels": {"app": "x"}}
+NEAR: Final = {"topologyKey": "zone", "labelSelector": SELECTS}
+SPREAD: Final = {"maxSkew": 1, **NEAR, "whenUnsatisfiable": "DoNotSchedule"}
+PRICES: Final = {"path": "inbox/us.csv"}
+
+
+def download(**settings: Any) -> dict[str, Any]:
+    """Return a spec with settings of the download stage."""
+    return {"stages": {"download": settings}}
+
+
+def qrun(**settings: Any) -> dict[str, Any]:
+    """Return a spec with settings of the qrun stage."""
+    return {"stages": {"qrun": settings}}
+
+
+def prices(**columns: Any) -> dict[str, Any]:
+    """Return a spec with columns of price files."""
+    return {"dataset": {"source": {"prices": {**PRICES, "columns": columns}}}}
+
+
+def waive(**waiver: Any) -> dict[str, Any]:
+    """Return a spec with an accepted finding."""
+    return {"dataset": {"quality": {"waive": [waiver]}}}
+
+
+def nodes(*expressions: dict[str, Any]) -> dict[str, Any]:
+    """Return an affinity with conditions on nodes."""
+    term = {"nodeSelectorTerms": [{"matchExpressions": list(expressions)}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
+
+
+RIGHT: Final[dict[str, dict[str, Any]]] = {
+    "every setting of a pod": download(
+        nodeSelector={"example.com/pool": "research"},
+        tolerations=[{"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}],
+        affinity={
+            **nodes(
+                {"key": "disk", "operator": "In", "values": ["ssd"]}, {"key": "gpu", "operator": "Exists"}
+            ),
+            "podAntiAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": NEAR}]
+            },
+        },
+        topologySpreadConstraints=[SPREAD],
+        priorityClassName="batch",
+        runtimeClassName="gvisor",
+        labels={"team": "alpha", "example.com/cost": ""},
+        annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+        serviceAccountName="reader",
+        env={"AWS_REGION": "eu-west-1", "Lower_case": ""},
+    ),
+    "columns of one's own": prices(extra=["pe", "market_cap"], universes=["sp500"]),
+    "a finding that is accepted": waive(finding="split_jumps", why="it fell", day="2000-09-29"),
+}
+"""Forms that are right."""
+
+WRONG: Final[dict[str, tuple[dict[str, Any], str]]] = {
+    "a label that is ours": (qrun(labels={"qlibshadow.io/stage": "download"}), "is reserved"),
+    "a label of the application": (qrun(labels={"app.kubernetes.io/managed-by": "x"}), "is reserved"),
+    "a label of Kueue": (qrun(labels={"kueue.x-k8s.io/queue-name": "x"}), "is reserved"),
+    "an annotation that adds a network": (
+        qrun(annotations={"k8s.v1.cni.cncf.io/networks": "x"}),
+        "is reserved",
+    ),
+    "an annotation that adds a container": (
+        download(annotations={"sidecar.istio.io/inject": "true"}),
+        "is reserved",
+    ),
+    "a label without a name": (qrun(labels={"a b": "x"}), "must be the key of a label"),
+    "a label's wrong value": (qrun(labels={"team": "-x"}), "must be the value of a label"),
+    "a label's long value": (qrun(labels={"team": "x" * 64}), "team"),
+    "a node label's wrong value": (qrun(nodeSelector={"disk": "s/d"}), "must be the value of a label"),
+    "too many labels": (qrun(labels={f"l{n}": "x" for n in range(17)}), "16"),
+    "a wrong priority class": (qrun(priorityClassName="Batch_1"), "must be a name of lower-case letters"),
+    "a wrong runtime class": (qrun(runtimeClassName="g visor"), "must be a name of lower-case letters"),
+    "a wrong account": (download(serviceAccountName="-x"), "must be a name of lower-case letters"),
+    "an account for the training": (qrun(serviceAccountName="reader"), "serviceAccountName"),
+    "variables for the training": (qrun(env={"A": "1"}), "env"),
+    "a variable that is ours": (download(env={"QLIB_SHADOW_DATA": "/"}), "is reserved"),
+    "a variable of the loader": (download(env={"LD_PRELOAD": "/data/x.so"}), "is reserved"),
+    "a variable of Python": (download(env={"PYTHONPATH": "/data"}), "is reserved"),
+    "a variable about trust": (download(env={"SSL_CERT_FILE": "/data/mine.pem"}), "is reserved"),
+    "a proxy": (download(env={"https_proxy": "http://mine:1"}), "is reserved"),
+    "a path": (download(env={"PATH": "/data"}), "is reserved"),
+    "a variable's wrong name": (download(env={"A-B": "1"}), "must be the name of a variable"),
+    "a token": (qrun(automountServiceAccountToken=True), "automountServiceAccountToken"),
+    "another container": (qrun(initContainers=[]), "initContainers"),
+    "a security context": (qrun(securityContext={}), "securityContext"),
+    "a host's network": (qrun(hostNetwork=True), "hostNetwork"),
+    "a toleration with value and Exists": (
+        qrun(tolerations=[{"key": "a", "operator": "Exists", "value": "x"}]),
+        "takes no value with operator Exists",
+    ),
+    "a toleration without key": (qrun(tolerations=[{"effect": "NoExecute"}]), "needs operator Exists"),
+    "a toleration for some seconds of nothing": (
+        qrun(tolerations=[{"key": "a", "tolerationSeconds": 1}]),
+        "takes tolerationSeconds only with effect NoExecute",
+    ),
+    "an affinity with an unknown field": (qrun(affinity={"nodeAffinities": {}}), "nodeAffinities"),
+    "an affinity in other namespaces": (
+        qrun(
+            affinity={
+                "podAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": [{**NEAR, "namespaces": ["x"]}]
+                }
+            }
+        ),
+        "namespaces",
+    ),
+    "a condition without values": (
+        qrun(affinity=nodes({"key": "disk", "operator": "In"})),
+        "needs values for In and NotIn",
+    ),
+    "a condition with values that it cannot have": (
+        qrun(affinity=nodes({"key": "disk", "operator": "Exists", "values": ["x"]})),
+        "needs values for In and NotIn",
+    ),
+    "a condition on a wrong key": (
+        qrun(affinity=nodes({"key": "a b", "operator": "Exists"})),
+        "must be the key of a label",
+    ),
+    "a preference without weight": (
+        qrun(
+            affinity={
+                "nodeAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {"preference": {"matchExpressions": []}}
+                    ]
+                }
+            }
+        ),
+        "weight",
+    ),
+    "a spread of nothing": (qrun(topologySpreadConstraints=[{**SPREAD, "maxSkew": 0}]), "maxSkew"),
+    "a spread with an unknown answer": (
+        qrun(topologySpreadConstraints=[{**SPREAD, "whenUnsatisfiable": "Perhaps"}]),
+        "DoNotSchedule",
+    ),
+    "a time to live that is negative": ({"jobTtlSeconds": -1}, "jobTtlSeconds"),
+    "a column that is a price": (prices(extra=["close"]), "must not be one of open, high"),
+    "a column in capitals": (prices(extra=["PE"]), "must be made of lower-case letters"),
+    "a universe of all": (prices(universes=["all"]), "must not be all"),
+    "a universe with a dot": (prices(universes=["sp.500"]), "must be made of lower-case letters"),
+    "a universe like the market": (prices(universes=["tradable"]), "gives one name to universe"),
+    "a waiver without reason": (waive(finding="split_jumps"), "why"),
+    "a waiver of what always blocks": (waive(finding="calendar_order", why="x"), "finding"),
+    "a waiver of a place that there is not": (
+        waive(finding="stale_end", why="x", instrument="A"),
+        "takes neither instrument nor day",
+    ),
+    "a waiver of a day that is none": (waive(finding="split_jumps", why="x", day="soon"), "day"),
+}
+"""Forms that are refused, with words of the sentence."""
