@@ -20,6 +20,7 @@ from qlib_shadow_runner.pickles.files import (
     RECORDED_IN,
     RISK,
     ROUNDS,
+    SEGMENT_IC,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ COLUMNS: Final[Mapping[str, pa.Schema]] = {
     ),
     GAINS: pa.schema([("feature", TEXT), ("gain", NUMBER)]),
     ROUNDS: pa.schema([("trained", COUNT), ("used", COUNT)]),
+    SEGMENT_IC: pa.schema([("date", DAY), ("segment", TEXT), ("ic", NUMBER), ("rank_ic", NUMBER)]),
 }
 """The columns of each table; the account has Qlib's columns of numbers after the day.
 
