@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.storage.untrusted import names_in, read_text
+from qlib_shadow_runner.storage.untrusted import MIB, FileKind, names_in, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,8 @@ TRAIN: Final = ".train"
 VALID: Final = ".valid"
 FEWEST: Final = 2
 """Fewer rounds make no curve."""
+METRIC: Final = FileKind("metric by round", 8 * MIB)
+"""A line for each of at most 100,000 rounds, for each of a few attempts."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,19 @@ class LearningCurve:
     valid: Sequence[float]
 
 
-def read_learning_curve(metrics: Path) -> LearningCurve | None:
+def read_learning_curve(folder: Path, metrics: str) -> LearningCurve | None:
     """Return the first metric that MLflow has of both segments, or None; raise where it is damaged.
 
-    Each file has a line for each round: milliseconds, value, step.
+    The metrics are a folder inside of a run folder, which another person may have left. Each file has a line
+    for each round: milliseconds, value, step.
     """
-    run, folder = metrics.parent, metrics.name
     try:
-        names = names_in(run, folder)
+        names = names_in(folder, metrics)
         for valid in (name for name in names if name.endswith(VALID)):
             metric = valid.removesuffix(VALID)
             train = f"{metric}{TRAIN}"
             if train in names:
-                texts = (read_text(run, f"{folder}/{name}") for name in (train, valid))
+                texts = (read_text(folder, f"{metrics}/{name}", METRIC) for name in (train, valid))
                 curve = LearningCurve(metric, *map(_values, texts))
                 return curve if min(len(curve.train), len(curve.valid)) >= FEWEST else None
     except FileNotFoundError:

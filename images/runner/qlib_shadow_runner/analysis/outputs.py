@@ -23,6 +23,7 @@ from qlib_shadow_runner.pickles.files import (
     RANK_IC,
     RECORDED_IN,
     ROUNDS,
+    SEGMENT_IC,
 )
 from qlib_shadow_runner.storage.files import read_required_object
 
@@ -74,6 +75,16 @@ class Outputs:
     def rank_ic(self) -> pd.Series | None:
         """Return the daily rank correlation."""
         return self._series_by_day(RANK_IC)
+
+    @cached_property
+    def segment_ic(self) -> pd.DataFrame | None:
+        """Return IC and Rank IC of train and valid, by day, beside the segment."""
+        table = self.tables.found.get(SEGMENT_IC)
+        if table is None:
+            return None
+        values = {name: table[name].to_numpy() for name in ("ic", "rank_ic")}
+        found = pd.DataFrame(values, dtype="float64").replace([np.inf, -np.inf], np.nan)
+        return found.assign(segment=table["segment"].to_pylist())
 
     @cached_property
     def scores(self) -> pd.Series | None:

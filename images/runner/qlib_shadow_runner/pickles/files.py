@@ -18,6 +18,8 @@ GAINS: Final = "gains"
 ROUNDS: Final = "rounds"
 SEGMENT_IC: Final = "segment_ic"
 """The daily IC of train and valid, which our record of the signals adds to Qlib's files."""
+BEFORE_TEST: Final = ("train", "valid")
+"""The segments of that table."""
 NAMES: Final = "names"
 """The names of the features, which the model of the gains knows by number; no table of a run."""
 RECORDED_IN: Final[Mapping[str, str]] = {

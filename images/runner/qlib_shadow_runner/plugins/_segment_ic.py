@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-from qlib.data import D, dataset as qlibs
+from qlib.data import D
+from qlib.data import dataset as qlibs
 from qlib.data.dataset.handler import DataHandlerLP
 
+from qlib_shadow_runner.pickles.files import BEFORE_TEST
 from qlib_shadow_runner.plugins.backtest._correlation import calc_ic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SEGMENTS: Final = ("train", "valid")
 MOST_DAYS: Final = 120
 """Days of a segment that are predicted. The mean of so many daily ICs of 0.15 has a standard error of 0.014."""
 
@@ -27,7 +28,7 @@ def segment_ic(model: Any, dataset: Any) -> pd.DataFrame | None:
     """Return IC and Rank IC by day and segment; None where only Qlib knows how the segments are prepared."""
     if type(dataset) is not qlibs.DatasetH or getattr(dataset.handler, "drop_raw", False):
         return None
-    found = {name: _by_day(model, dataset, name) for name in SEGMENTS if name in dataset.segments}
+    found = {name: _by_day(model, dataset, name) for name in BEFORE_TEST if name in dataset.segments}
     parts = [part.assign(segment=name) for name, part in found.items() if part is not None]
     return pd.concat(parts).set_index("segment", append=True) if parts else None
 
