@@ -32,8 +32,8 @@ def training_sets(dataset: qlibs.DatasetH) -> dict[str, TrainingData]:
 
 
 def features_of(dataset: qlibs.DatasetH, segment: str | slice) -> tuple[Floats, pd.Index]:
-    """Return the features of a segment or of some days, and their rows: a view if possible, else a copy."""
-    span = dataset.segments.get(segment) if isinstance(segment, str) else (segment.start, segment.stop)
+    """Return a segment's features and their rows: a view where possible, else Qlib's copy."""
+    span = dataset.segments.get(segment) if isinstance(segment, str) else None
     if _is_plain(dataset) and isinstance(span, tuple | list):
         frame = dataset.handler._get_df_by_key(DataHandlerLP.DK_I)  # noqa: SLF001
         found = features_without_copy(frame, slice(*span))

@@ -108,9 +108,7 @@ def by_segment(shape: Shape) -> pd.DataFrame:
     """Return IC and Rank IC of days of train and valid; the last day of each has none."""
     random = np.random.default_rng(shape.seed + 2)
     days = pd.bdate_range("2020-01-02", periods=20)
-    index = pd.MultiIndex.from_arrays(
-        [days, ["train"] * 12 + ["valid"] * 8], names=["datetime", "segment"]
-    )
+    index = pd.MultiIndex.from_arrays([days, ["train"] * 12 + ["valid"] * 8], names=["datetime", "segment"])
     values = random.normal([[0.4, 0.3]], 0.1, (20, 2))
     values[[11, 19]] = np.nan
     return pd.DataFrame(values, index=index, columns=["ic", "rank_ic"])
