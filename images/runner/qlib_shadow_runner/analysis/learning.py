@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,8 @@ TRAIN: Final = ".train"
 VALID: Final = ".valid"
 FEWEST: Final = 2
 """Fewer rounds make no curve."""
+NO_FIGURE: Final = 1e100
+"""An error that is as large, or infinite, is not drawn."""
 METRIC: Final = FileKind("metric by round", 8 * MIB)
 """A line for each of at most 100,000 rounds, for each of a few attempts."""
 
@@ -53,5 +56,6 @@ def _values(text: str) -> list[float]:
     by_step: dict[int, float] = {}
     for line in text.splitlines():
         _, value, step = line.split()
-        by_step[int(step)] = float(value)
+        number = float(value)
+        by_step[int(step)] = number if abs(number) < NO_FIGURE else math.nan
     return [by_step[step] for step in sorted(by_step)]

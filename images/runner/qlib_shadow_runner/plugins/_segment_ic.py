@@ -14,6 +14,7 @@ import pandas as pd
 from qlib.data import dataset as qlibs
 from qlib.data.dataset.handler import DataHandlerLP
 
+from qlib_shadow_runner.engine.layout import release_pages
 from qlib_shadow_runner.pickles.files import BEFORE_TEST
 from qlib_shadow_runner.plugins.backtest._correlation import calc_ic
 
@@ -62,8 +63,16 @@ def _some_days(index: Any, span: Any) -> pd.DatetimeIndex:
 
 
 def _of_days(frame: pd.DataFrame, days: pd.DatetimeIndex) -> pd.DataFrame:
-    """Return a copy of the rows of some days."""
+    """Return a copy of some days, column by column, so that a mapped file does not stay in memory."""
     index: Any = frame.index
     place = index.names.index("datetime")
     wanted = index.levels[place].get_indexer(days)
-    return frame.iloc[np.flatnonzero(np.isin(index.codes[place], wanted))]
+    rows = np.flatnonzero(np.isin(index.codes[place], wanted))
+    columns = [_taken(frame.iloc[:, number].to_numpy(), rows) for number in range(frame.shape[1])]
+    return pd.DataFrame(np.array(columns).T, index=index[rows], columns=frame.columns, copy=False)
+
+
+def _taken(column: Any, rows: Any) -> Any:
+    found = column.take(rows)
+    release_pages(column)
+    return found
