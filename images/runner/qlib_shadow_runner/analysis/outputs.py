@@ -146,7 +146,7 @@ class Outputs:
         if table is None:
             return None
         gains = pd.Series(table["gain"].to_numpy(), index=table["feature"].to_pylist(), dtype="float64")
-        return gains.sort_values(ascending=False, kind="stable")
+        return gains.where(gains.abs() < NO_FIGURE).sort_values(ascending=False, kind="stable")
 
     def _series_by_day(self, name: str) -> pd.Series | None:
         found = self._by_day(name)
