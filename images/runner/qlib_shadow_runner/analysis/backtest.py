@@ -108,7 +108,7 @@ class Backtest:
     def months(self) -> dict[int, dict[int, float]]:
         """Return the compounded return of each month after costs, by year."""
         found: dict[int, dict[int, float]] = {}
-        for (year, month), value in empyrical.aggregate_returns(self.net, "monthly").items():
+        for (year, month), value in _compounded(self.net, "monthly").dropna().items():
             found.setdefault(int(year), {})[int(month)] = float(value)
         return found
 
@@ -136,14 +136,21 @@ class Backtest:
 
 def grown(returns: pd.Series) -> pd.Series:
     """Return the total return since the start, from daily returns."""
-    found: pd.Series = empyrical.cum_returns(returns)
-    return found
+    with undefined_is_nan():
+        found: pd.Series = empyrical.cum_returns(returns)
+    return found.replace([np.inf, -np.inf], np.nan)
 
 
 def yearly(returns: pd.Series) -> pd.Series:
     """Return the compounded return of each year."""
-    found: pd.Series = empyrical.aggregate_returns(returns, "yearly")
-    return found
+    return _compounded(returns, "yearly")
+
+
+def _compounded(returns: pd.Series, span: str) -> pd.Series:
+    """Return the compounded return of each month or year, with NaN for one that no number holds."""
+    with undefined_is_nan():
+        found: pd.Series = empyrical.aggregate_returns(returns, span)
+    return found.replace([np.inf, -np.inf], np.nan)
 
 
 def drawdowns_of(returns: pd.Series) -> pd.Series:

@@ -16,7 +16,7 @@ TRAIN: Final = ".train"
 VALID: Final = ".valid"
 FEWEST: Final = 2
 """Fewer rounds make no curve."""
-NO_FIGURE: Final = 1e100
+NO_FIGURE: Final = 1e50
 """An error that is as large, or infinite, is not drawn."""
 METRIC: Final = FileKind("metric by round", 8 * MIB)
 """A line for each of at most 100,000 rounds, for each of a few attempts."""

@@ -40,7 +40,7 @@ DAYS: Final = "datetime64[ms]"
 """The unit of Arrow's days; as objects, days take longer than everything else."""
 
 
-NO_FIGURE: Final = 1e100
+NO_FIGURE: Final = 1e50
 """No price, return or account is as large."""
 
 
