@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from qlib_shadow_runner.contract import kinds
+from qlib_shadow_runner.contract import kinds, periods
 from qlib_shadow_runner.contract.fields import Field, Given, Object, Record, fields_of
 from qlib_shadow_runner.contract.spec import RunFields
 
@@ -140,15 +140,19 @@ def _(kind: kinds.Day, where: str) -> dict[str, Any]:
 
 @schema.register
 def _(kind: kinds.Span, where: str) -> dict[str, Any]:
+    cel = "size(self) != 2 || dyn(self[0]) == null || dyn(self[1]) == null || self[0] <= self[1]"
     return {
         "type": "array",
         "minItems": 2,
         "maxItems": 2,
-        "x-kubernetes-validations": [
-            {"rule": "size(self) != 2 || self[0] <= self[1]", "message": f"{where} {kinds.SPAN}"}
-        ],
-        "items": schema(kind.end, where),
+        "x-kubernetes-validations": [{"rule": cel, "message": f"{where} {kinds.SPAN}"}],
+        "items": {**schema(kind.end, where), "nullable": True},
     }
+
+
+@schema.register
+def _(kind: periods.PeriodKind, where: str) -> dict[str, Any]:  # noqa: ARG001
+    return {"type": "string", "maxLength": 5, "pattern": f"^{periods.PATTERN}$"}
 
 
 @schema.register

@@ -393,6 +393,24 @@ def test_failed_runs_are_found_by_their_phase(patient: Patient):
         ),
         ({"workflow": {"configMapRef": {"key": "k"}}}, 'configMapRef): missing required field "name"'),
         ({"workflow": {"configMapRef": {"name": "m", "key": "a/b"}}}, "spec.workflow.configMapRef.key"),
+        ({"workflow": {"window": {"train": "8w"}}}, "spec.workflow.window.train"),
+        (
+            {"workflow": {"segments": {key: [None, None] for key in ("train", "valid", "test")}}},
+            "of two neighbouring ends at most one is open",
+        ),
+        (
+            {
+                "workflow": {
+                    "window": {},
+                    "segments": {
+                        "train": [None, "2018-01-02"],
+                        "valid": [None, None],
+                        "test": ["2020-01-02", None],
+                    },
+                }
+            },
+            "takes segments (fixed days) or window (counted back from the last day), not both; remove one",
+        ),
         ({"dataset": {"version": "latest"}}, "dataset.version must be the fingerprint of a version"),
         (
             {"dataset": {"version": "0" * 12, "source": {"existing": {}}}},

@@ -31,6 +31,7 @@ def research(shape: Shape) -> dict[str, object]:
     span = [f"{days[0]:%Y-%m-%d}", f"{days[-1]:%Y-%m-%d}"]
     return {
         "status": "running", "benchmark_excluded": True, "segments_chosen_by": "spec",
+        "segments_rule": "the days of the manifest",
         "label_looks_ahead_days": 2,
         "backtest": span,
         "segments": dict.fromkeys(("train", "valid", "test"), span),

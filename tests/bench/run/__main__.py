@@ -24,7 +24,7 @@ from tests.bench.run.measure import ARTIFACTS, Figures, measure
 from tests.bench.run.workflow import PUBLISHED_HELD, PUBLISHED_THREADS, Size, Way
 from tests.unit.runner.plugins.backtest.differences import differences
 
-from qlib_shadow_runner.dataset.synthetic.write_market import write_market
+from qlib_shadow_runner.dataset.synthetic import Market, write_market
 from qlib_shadow_runner.process.limits import read_limits
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def compare(
     dataset = place / "dataset"
     for folder in ("calendars", "instruments", "features"):
         (dataset / folder).mkdir(parents=True)
-    write_market(dataset, seed=7, symbols=size.symbols, start=size.start, days=size.days)
+    write_market(dataset, Market(7, size.symbols, size.start, size.days), size.days)
     found: dict[str, list[Figures]] = {way.name: [] for way in taking_part}
     for number in range(rounds):
         cache = place / f"cache-{number}"

@@ -25,7 +25,8 @@ T_co = TypeVar("T_co", covariant=True)
 S = TypeVar("S", bound=str)
 DAY: Final = r"\d{4}-\d{2}-\d{2}"
 SPAN: Final = (
-    "must be [first day, last day], the first not after the last, for example [2019-01-02, 2022-12-30]"
+    "must be [first day, last day], the first not after the last, for example [2019-01-02, 2022-12-30], or "
+    "with null for an end that is left open"
 )
 SHOWN: Final = 60
 WRITTEN: Final = 120
@@ -217,20 +218,24 @@ class Day(Kind[date]):
         return f"must lie from {self.first} to {self.last}"
 
 
-class Span(Kind[tuple[date, date]]):
-    """A period, written as a list of its first and last day."""
+class Span(Kind[tuple[date | None, date | None]]):
+    """A period, written as a list of its first and last day; null leaves an end open."""
 
     json = (list,)
     end = Day(FIRST_DAY, LAST_DAY)
 
-    def read(self, value: object, place: Place) -> tuple[date, date] | None:
-        """Return both ends."""
+    def read(self, value: object, place: Place) -> tuple[date | None, date | None] | None:
+        """Return both ends, None for an open one."""
         if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - first and last day
             return place.refuse(f"{SPAN}, not {shown(value)}")
-        first, last = (self.end.read(end, place.inside(f"[{number}]")) for number, end in enumerate(value))
-        if first is None or last is None:
+        before = len(place.faults)
+        first, last = (
+            None if end is None else self.end.read(end, place.inside(f"[{number}]"))
+            for number, end in enumerate(value)
+        )
+        if len(place.faults) > before:
             return None
-        if first > last:
+        if first is not None and last is not None and first > last:
             return place.refuse(f"{SPAN}, not [{first}, {last}]", reason=Reason.SEGMENTS_INVALID)
         return first, last
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.discovery.benchmark import Benchmark, check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import Market, describe_market, find_market
-from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, SegmentPlan, plan_segments
+from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
+from qlib_shadow_runner.discovery.segments import SegmentPlan, plan_segments
 from qlib_shadow_runner.discovery.traded_days import traded_days
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def make_plan(dataset: Dataset, workflow: WorkflowSpec, reach: Reach = ALPHA158)
     benchmark = find_benchmark(dataset, workflow.benchmark, name)
     market = describe_market(dataset, name, chosen_by, benchmark.symbol)
     traded = traded_days(dataset, market)
-    days = plan_segments(dataset.calendar, workflow.segments, str(dataset.folder), reach, traded)
+    wanted = workflow.segments or workflow.window
+    days = plan_segments(dataset.calendar, wanted, str(dataset.folder), reach, traded)
     check_coverage(dataset, benchmark, *days.backtest)
     return ResearchPlan(market, benchmark, days, traded.days[-1])

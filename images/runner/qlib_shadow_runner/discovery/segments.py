@@ -8,37 +8,23 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec.workflow import Segments
+from qlib_shadow_runner.contract.spec.workflow import Segments, Window
 from qlib_shadow_runner.dataset.qlib_layout import CALENDAR
+from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
+from qlib_shadow_runner.discovery.windows import DEFAULT, count_back, describe, is_long
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
     from qlib_shadow_runner.discovery.traded_days import TradedDays
 
 
-@dataclass(frozen=True)
-class Reach:
-    """The trading days that a day's values need before it and after it."""
-
-    back: int = 0
-    ahead: int = 0
-
-    @classmethod
-    def widest(cls, several: Iterable[Reach]) -> Reach:
-        """Return the smallest reach that covers all of them."""
-        found = list(several)
-        return cls(max((one.back for one in found), default=0), max((one.ahead for one in found), default=0))
-
-
-ALPHA158: Final = Reach(back=60, ahead=2)
-"""Qlib's usual features, of which the longest look back 60 days, and its label, which looks ahead two."""
-
-
+AUTO: Final = "auto"
 TRAIN_SHARE: Final = 0.60
 VALID_SHARE: Final = 0.15
+SHARES: Final = "60%, 15% and the rest"
 WEEK: Final = 5
 """Trading days."""
 SHORTEST: Final = {"train": 120, "valid": 20, "test": 20}
@@ -52,12 +38,15 @@ class SegmentPlan:
     backtest: tuple[date, date]
     counts: dict[str, int]
     chosen_by: str
+    """The field of the spec that asks for them, or auto."""
+    rule: str
+    """How they were made, for people."""
     caveats: tuple[str, ...] = ()
 
 
 def plan_segments(
     calendar: Sequence[date],
-    wanted: Segments | None,
+    wanted: Segments | Window | None,
     where: str,
     reach: Reach = ALPHA158,
     traded: TradedDays | None = None,
@@ -70,16 +59,26 @@ def plan_segments(
     days = calendar if traded is None else traded.days
     alone = f" on which {traded.market} trades" if traded is not None and len(days) < len(calendar) else ""
     have = f"{len(days)} days{alone}"
-    segments = _divide(days, where, have, reach) if wanted is None else _snap(calendar, wanted)
+    if isinstance(wanted, Segments):
+        asked, rule = "segments", "the days of the manifest"
+        segments = _snap(calendar, _closed(calendar, wanted, days, reach))
+    elif wanted is not None or is_long(days):
+        window = wanted or DEFAULT
+        asked, rule = "window" if wanted else AUTO, describe(window, days[-1])
+        segments = count_back(days, window, reach)
+    else:
+        asked, rule = AUTO, f"{SHARES} of {have}, which are fewer than eight years"
+        segments = _divide(days, where, have, reach)
     counts = {name: _count(calendar, getattr(segments, name)) for name in SHORTEST}
-    _check_lengths(counts, have, where, asked=wanted is not None)
-    if wanted is not None and traded is not None:
+    _check_lengths(counts, have, where, asked)
+    if asked == "segments" and traded is not None:
         _check_trading(segments, traded)
     return SegmentPlan(
         segments,
         backtest=_backtest(calendar, segments.test),
         counts=counts,
-        chosen_by="auto" if wanted is None else "spec",
+        chosen_by="spec" if asked == "segments" else asked,
+        rule=rule,
         caveats=(*_caveats(calendar, segments, reach), *_untraded(calendar, segments, traded)),
     )
 
@@ -98,6 +97,23 @@ def _divide(calendar: Sequence[date], where: str, have: str, reach: Reach) -> Se
         valid=(calendar[valid_from], calendar[valid_from + valid - 1]),
         test=(calendar[test_from], calendar[-1]),
     )
+
+
+def _closed(calendar: Sequence[date], wanted: Segments, days: Sequence[date], reach: Reach) -> Segments:
+    """Return the segments with a day for each open end.
+
+    Those of all three lie where the universe trades, and those between two segments as far apart as the
+    label looks ahead.
+    """
+    train, valid, test = (list(span) for span in (wanted.train, wanted.valid, wanted.test))
+    train[0] = train[0] or days[min(reach.back, len(days) - 1)]
+    test[1] = test[1] or days[-1]
+    for before, after in ((train, valid), (valid, test)):
+        if before[1] is None:
+            before[1] = calendar[max(0, bisect_left(calendar, after[0]) - reach.ahead - 1)]
+        if after[0] is None:
+            after[0] = calendar[min(len(calendar) - 1, bisect_right(calendar, before[1]) + reach.ahead)]
+    return Segments(*((span[0], span[1]) for span in (train, valid, test)))
 
 
 def _snap(calendar: Sequence[date], wanted: Segments) -> Segments:
@@ -171,12 +187,13 @@ def _untraded(calendar: Sequence[date], segments: Segments, traded: TradedDays |
     return (f"{traded.sentence}, {goes_on} to {calendar[-1]}: {what}",)
 
 
-def _check_lengths(counts: dict[str, int], have: str, where: str, *, asked: bool) -> None:
+def _check_lengths(counts: dict[str, int], have: str, where: str, asked: str) -> None:
     for name, least in SHORTEST.items():
         if counts[name] < least:
             shown = ", ".join(f"{key} {value}" for key, value in counts.items())
-            if asked:
-                _invalid(f"{name} has {counts[name]} trading days, fewer than the {least} it needs ({shown})")
+            if asked != AUTO:
+                what = f"{name} has {counts[name]} trading days, fewer than the {least} it needs ({shown})"
+                _invalid(what, asked)
             _too_short(where, f"has {have}, which leave {name} {counts[name]} of the {least} it needs")
 
 
@@ -188,8 +205,9 @@ def _too_short(where: str, what: str) -> NoReturn:
     raise StageError(Reason.DATASET_TOO_SHORT, f"{where}/{CALENDAR} {what}. Use a dataset with more history.")
 
 
-def _invalid(what: str) -> NoReturn:
+def _invalid(what: str, field: str = "segments") -> NoReturn:
+    remedy = "Correct the dates" if field == "segments" else "Lengthen it"
     raise StageError(
         Reason.SEGMENTS_INVALID,
-        f"spec.workflow.segments: {what}. Correct the dates, or leave segments to auto.",
+        f"spec.workflow.{field}: {what}. {remedy}, or leave {field} to auto.",
     )

@@ -68,6 +68,7 @@ def describe_research(
         "segments": segments,
         "segment_days": plan.days.counts,
         "segments_chosen_by": plan.days.chosen_by,
+        "segments_rule": plan.days.rule,
         "label_looks_ahead_days": workflow.reach.ahead,
         "label_horizon_days": workflow.horizon,
         "backtest": [str(day) for day in plan.days.backtest],

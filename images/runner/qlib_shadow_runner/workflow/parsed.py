@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.discovery.segments import Reach
+from qlib_shadow_runner.discovery.reach import Reach
 from qlib_shadow_runner.engine.expressions import read
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
 from qlib_shadow_runner.workflow.class_paths import engine_of

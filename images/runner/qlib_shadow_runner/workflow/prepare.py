@@ -15,8 +15,9 @@ from qlib_shadow_runner.contract.spec.workflow import AUTO
 from qlib_shadow_runner.dataset.qlib_layout import BIN_SUFFIX, feature_folder
 from qlib_shadow_runner.discovery.benchmark import Benchmark
 from qlib_shadow_runner.discovery.market import Market
+from qlib_shadow_runner.discovery.reach import ALPHA158
 from qlib_shadow_runner.discovery.research_plan import ResearchPlan, make_plan
-from qlib_shadow_runner.discovery.segments import ALPHA158, plan_segments
+from qlib_shadow_runner.discovery.segments import plan_segments
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.agreement import check_agreement
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.contract.spec.workflow import Segments
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
-    from qlib_shadow_runner.discovery.segments import Reach
+    from qlib_shadow_runner.discovery.reach import Reach
     from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.templates import Template
 
@@ -105,6 +106,7 @@ def _check_field(dataset: Dataset, symbols: tuple[str, ...], field: str) -> None
     )
 
 
+YEAR: Final = timedelta(days=366)
 YEARS: Final = 12
 LAST: Final = date(2025, 12, 31)
 SYMBOLS: Final = tuple(f"SYM{number:03}" for number in range(100))
@@ -125,8 +127,11 @@ def render_without_data(spec: RunSpec, template: Template) -> Research:
 
 
 def _calendar(segments: Segments | None) -> list[date]:
-    """Return weekdays, enough for the segments and for what features look back."""
-    last = segments.test[1] if segments else LAST
-    first = min(segments.train[0] if segments else last, last - timedelta(days=366 * YEARS))
+    """Return weekdays, enough for the segments, for their open ends, and for what features look back."""
+    asked = segments.values().values() if segments else ()
+    known = [day for span in asked for day in span if day]
+    closed = segments is not None and segments.test[1] is not None
+    last = max(known) if closed else max([LAST, *(day + YEAR for day in known)])
+    first = min([last, *known]) - YEARS * YEAR
     every = (first + timedelta(days=number) for number in range((last - first).days + 1))
-    return [day for day in every if day.weekday() < 5 or day in (first, last)]  # noqa: PLR2004 - Saturday
+    return [day for day in every if day.weekday() < 5 or day in known]  # noqa: PLR2004 - Saturday

@@ -10,7 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
 from qlib_shadow_runner.contract.kinds import Number, Whole
-from qlib_shadow_runner.discovery.segments import Reach
+from qlib_shadow_runner.discovery.reach import Reach
 from qlib_shadow_runner.engine.expressions import SHIFTS, ExpressionError, Node, read
 from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.class_paths import ClassPath, advice_for

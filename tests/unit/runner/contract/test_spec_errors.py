@@ -159,6 +159,7 @@ def test_error_between_fields_shows_only_plain_values():
         parse_spec({"workflow": {"segments": overlapping}})
     assert caught.value.message == (
         "spec.workflow.segments must follow one another: train ends before valid begins, and valid ends "
-        "before test begins; correct the dates, or leave segments out"
+        "before test begins, and of two neighbouring ends at most one is open; correct the dates, or leave "
+        "segments out"
     )
     assert caught.value.reason is Reason.SEGMENTS_INVALID

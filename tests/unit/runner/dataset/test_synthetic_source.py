@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.dataset.sources.synthetic import Synthetic
 from qlib_shadow_runner.dataset.synthetic.trading_days import holidays, trading_days
 from qlib_shadow_runner.dataset.verification import verify_dataset
+from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,10 +45,48 @@ def test_some_symbols_are_listed_late_or_delisted_early(tmp_path: Path):
     assert any(span.last < last for span in dataset.universes["demo"])
 
 
+def test_a_later_until_adds_days_and_changes_none(tmp_path: Path):
+    """So a demo can tell of several nights: what was delivered once is the beginning of what comes later."""
+    nights = [date(2020, 6, 30), date(2020, 7, 1), None]
+    for number, until in enumerate(nights):
+        Synthetic(symbols=30, days=400, until=until).build(tmp_path / str(number))
+    first, second, whole = (Dataset(tmp_path / str(number)) for number in range(3))
+    assert (len(first.calendar), len(second.calendar), len(whole.calendar)) == (377, 378, 400)
+    assert first.calendar[-1] == date(2020, 6, 30)
+    for before, after in ((first, second), (second, whole)):
+        files = sorted(path for path in before.folder.rglob("*.bin"))
+        assert len(files) >= 28 * 8
+        for path in files:
+            later = (after.folder / path.relative_to(before.folder)).read_bytes()
+            assert later.startswith(path.read_bytes())
+    assert whole.folder.joinpath("instruments/demo.txt").read_text().count("2020-06-30") == 0
+
+
+@pytest.mark.parametrize("until", [date(2019, 1, 1), date(2026, 1, 2)])
+def test_an_until_outside_of_the_market_is_refused(tmp_path: Path, until: date):
+    """The market is finite, and a night that adds nothing would be taken for stale data."""
+    with pytest.raises(StageError) as caught:
+        Synthetic(until=until).build(tmp_path)
+    assert caught.value.reason is Reason.INVALID_SPEC
+    assert caught.value.message == (
+        f"spec.dataset.source.synthetic.until is {until}, and this market runs from 2019-01-02 to "
+        "2025-01-03. Choose a day in it, or more days or years."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nights_of_one_market_have_one_feed():
+    """What is delivered later judges what was; another length draws another market."""
+    nights = [Synthetic(until=until).feed for until in (date(2020, 6, 30), date(2020, 7, 1), None)]
+    assert len(set(nights)) == 1
+    assert Synthetic(days=1511).feed not in nights
+
+
 @pytest.mark.parametrize(
-    "change", [{"seed": 8}, {"symbols": 61}, {"days": 1511}, {"start": date(2019, 1, 3)}]
+    "change",
+    [{"until": date(2020, 1, 2)}, {"seed": 8}, {"symbols": 61}, {"days": 1511}, {"start": date(2019, 1, 3)}],
 )
-def test_every_parameter_is_part_of_the_identity(change: dict[str, int]):
+def test_every_parameter_is_part_of_the_identity(change: dict[str, int | date]):
     """A version from other parameters is never used."""
     assert Synthetic(**change).identity != Synthetic().identity  # type: ignore[arg-type]
 

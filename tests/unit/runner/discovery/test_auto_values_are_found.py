@@ -15,8 +15,9 @@ from qlib_shadow_runner.contract.spec.workflow import Segments, WorkflowSpec
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import check_coverage, find_benchmark
 from qlib_shadow_runner.discovery.market import describe_market, find_market
+from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
 from qlib_shadow_runner.discovery.research_plan import make_plan
-from qlib_shadow_runner.discovery.segments import ALPHA158, Reach, plan_segments
+from qlib_shadow_runner.discovery.segments import plan_segments
 from qlib_shadow_runner.errors import StageError
 
 MakeDataset = Callable[..., Dataset]

@@ -289,6 +289,7 @@ def test_verdict_follows_the_documented_rules():
 ASKED = {
     "benchmark_excluded": False,
     "segments_chosen_by": "auto",
+    "segments_rule": "60%, 15% and the rest of 300 days, which are fewer than eight years",
     "segments": dict.fromkeys(("train", "valid", "test"), ("2020-01-02", "2020-01-03")),
     "segment_days": dict.fromkeys(("train", "valid", "test"), 2),
     "backtest": ("2020-01-02", "2020-01-03"),

@@ -10,7 +10,7 @@ from tests.unit.runner.workflow.workflow_builders import own, preparer
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.discovery.lives import Lives
-from qlib_shadow_runner.discovery.segments import Reach
+from qlib_shadow_runner.discovery.reach import Reach
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow.description import REGION_RULES, describe_research

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 from qlib.contrib.data.loader import Alpha158DL, Alpha360DL
 from qlib.data import ops
 
-from qlib_shadow_runner.discovery.segments import ALPHA158, Reach
+from qlib_shadow_runner.discovery.reach import ALPHA158, Reach
 from qlib_shadow_runner.engine.expressions import OPERATORS, ExpressionError
 from qlib_shadow_runner.workflow.parsed import FEATURES_LOOK_BACK, LABEL
 from qlib_shadow_runner.workflow.shapes import reach_of

@@ -16,6 +16,7 @@ from qlib_shadow_runner.contract.fields import (
     Reader,
     Record,
     Rule,
+    between,
     defaulted,
     exactly_one,
     excludes,
@@ -90,8 +91,20 @@ class SyntheticSpec(Record):
     start: date = defaulted(Day(date(1990, 1, 1), date(2099, 12, 31)), "First day.", date(2019, 1, 2))
     days: int = defaulted(Whole(250, 10_000), "How many trading days.", 1512)
     years: int | None = optional(Whole(1, 39), "How many years of 252 trading days, instead of days.")
+    until: date | None = optional(
+        Day(date(1990, 1, 1), date(2099, 12, 31)),
+        "The last day that is delivered of the market; a later one adds days and changes none. Default: all.",
+    )
 
-    RULES = (excludes("days", "years", must="takes days or years, not both; remove one"),)
+    RULES = (
+        excludes("days", "years", must="takes days or years, not both; remove one"),
+        between(
+            *("start", "until"),
+            must="must have an until after start; correct one",
+            holds=lambda start, until: start < until,
+            cel="self.start < self.until",
+        ),
+    )
 
 
 class Adjust(StrEnum):

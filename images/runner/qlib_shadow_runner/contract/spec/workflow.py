@@ -20,9 +20,11 @@ from qlib_shadow_runner.contract.fields import (
     required,
 )
 from qlib_shadow_runner.contract.kinds import NAME, Choice, Number, Span, Text, Whole, matches
+from qlib_shadow_runner.contract.periods import Period, PeriodKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
 
 SYMBOL: Final = Text(
@@ -65,9 +67,16 @@ class ConfigMapRef(Record):
         return f'ConfigMap "{self.name}", key "{self.key}"'
 
 
+APART: Final = "(dyn({0}) == null ? dyn({1}) != null : dyn({1}) == null || {0} < {1})"
+"""Whether one day lies before another in CEL, where at most one is null; without dyn, a day is never null."""
+
+
 @dataclass(frozen=True)
 class Segments(Record):
-    """The three periods of trading days, each with both ends included."""
+    """The three periods of trading days, each with both ends included.
+
+    An open end lies at the end of the data, or as many days from the next segment as the label looks ahead.
+    """
 
     train: tuple[Any, Any] = required(Span(), "What the model learns from.")
     valid: tuple[Any, Any] = required(Span(), "What decides when learning stops.")
@@ -78,11 +87,34 @@ class Segments(Record):
         between(
             *("train", "valid", "test"),
             must="must follow one another: train ends before valid begins, and valid ends before test "
-            "begins; correct the dates, or leave segments out",
-            holds=lambda train, valid, test: train[1] < valid[0] and valid[1] < test[0],
-            cel="self.train[1] < self.valid[0] && self.valid[1] < self.test[0]",
+            "begins, and of two neighbouring ends at most one is open; correct the dates, or leave segments "
+            "out",
+            holds=lambda train, valid, test: _apart(train[1], valid[0]) and _apart(valid[1], test[0]),
+            cel=f"{APART.format('self.train[1]', 'self.valid[0]')} && "
+            f"{APART.format('self.valid[1]', 'self.test[0]')}",
             reason=Reason.SEGMENTS_INVALID,
         ),
+    )
+
+
+def _apart(end: date | None, begin: date | None) -> bool:
+    """Say whether a segment ends before the next one begins, where one of the two may be open."""
+    if end is None or begin is None:
+        return end is not begin
+    return end < begin
+
+
+@dataclass(frozen=True)
+class Window(Record):
+    """The segments as periods that are counted back from the last day on which the universe trades."""
+
+    train: Period | None = optional(
+        PeriodKind(), "What the model learns from. Default: everything before valid."
+    )
+    valid: Period = defaulted(PeriodKind(), "What decides when learning stops.", Period(1, "y"))
+    test: Period = defaulted(PeriodKind(), "What is predicted and backtested.", Period(3, "y"))
+    back: Period | None = optional(
+        PeriodKind(), "How long before the last day test ends. Default: it ends on the last day."
     )
 
 
@@ -163,8 +195,15 @@ class WorkflowSpec(Record):
     )
     segments: Segments | None = optional(
         Object(Segments),
-        "Three spans of days as [first, last], in order and not overlapping. Default: made from the "
-        "dataset's calendar.",
+        "Three spans of days as [first, last], in order and not overlapping; null leaves an end open. "
+        "Default: a window.",
+    )
+    window: Window | None = optional(
+        Object(Window),
+        "The segments as periods counted back from the last day: trading days (250d), months (6m), years "
+        "(8y), with as many days between them as the label looks ahead. Default: the last three years are "
+        "test, the year before them is valid, and everything before is train; data of fewer than eight "
+        "years is divided into 60%, 15% and the rest.",
     )
     model: Mapping[str, float] = defaulted(
         Given(ModelParameters),
@@ -192,5 +231,10 @@ class WorkflowSpec(Record):
         excludes(
             *("template", "configMapRef"),
             must="takes template (a built-in one) or configMapRef (one of yours), not both; remove one",
+        ),
+        excludes(
+            *("segments", "window"),
+            must="takes segments (fixed days) or window (counted back from the last day), not both; remove "
+            "one",
         ),
     )

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from qlib_shadow_runner.dataset.synthetic.write_market import write_market
+from qlib_shadow_runner.dataset.synthetic.write_market import Market, write_market
 
-__all__ = ["write_market"]
+__all__ = ["Market", "write_market"]

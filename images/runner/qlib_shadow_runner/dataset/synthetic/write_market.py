@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,24 +26,43 @@ class Listing:
     """The first and last trading day of a symbol, and a suspension in between."""
 
     symbol: str
+    column: int
+    """Of the market's arrays."""
     first: int
     last: int
     pause: tuple[int, int]
 
 
-def write_market(folder: Path, *, seed: int, symbols: int, start: date, days: int) -> None:
-    """Write calendars, instruments and features into an empty folder."""
-    rng = np.random.RandomState(seed)  # its stream never changes
-    calendar = [day.isoformat() for day in trading_days(start, days)]
-    bars = draw_market(rng, symbols, days)
-    listings = _listings(rng, symbols, days)
+@dataclass(frozen=True)
+class Market:
+    """A whole made-up market; which days of it are delivered changes none of its prices."""
+
+    seed: int
+    symbols: int
+    start: date
+    days: int
+
+    @cached_property
+    def calendar(self) -> list[date]:
+        """Return its trading days."""
+        return trading_days(self.start, self.days)
+
+
+def write_market(folder: Path, market: Market, delivered: int) -> None:
+    """Write calendars, instruments and features of a market's first days into an empty folder."""
+    rng = np.random.RandomState(market.seed)  # its stream never changes
+    calendar = [day.isoformat() for day in market.calendar[:delivered]]
+    bars = draw_market(rng, market.symbols, market.days)
+    listed = _listings(rng, market.symbols, market.days)
+    listings = [replace(one, last=min(one.last, delivered - 1)) for one in listed if one.first < delivered]
     _write_text(folder / "calendars" / "day.txt", calendar)
     spans = [f"{row.symbol}\t{calendar[row.first]}\t{calendar[row.last]}" for row in listings]
     _write_text(folder / "instruments" / f"{UNIVERSE}.txt", spans)
     _write_text(folder / "instruments" / "all.txt", [*spans, f"{BENCHMARK}\t{calendar[0]}\t{calendar[-1]}"])
-    for column, listing in enumerate(listings):
-        _write_symbol(folder, listing, _columns(bars, column, listing))
-    _write_symbol(folder, Listing(BENCHMARK, 0, days - 1, (0, 0)), _benchmark_columns(bars.index))
+    for listing in listings:
+        _write_symbol(folder, listing, _columns(bars, listing))
+    index = _benchmark_columns(bars.index[:delivered])
+    _write_symbol(folder, Listing(BENCHMARK, 0, 0, delivered - 1, (0, 0)), index)
 
 
 def _listings(rng: np.random.RandomState, symbols: int, days: int) -> list[Listing]:
@@ -58,12 +78,12 @@ def _listings(rng: np.random.RandomState, symbols: int, days: int) -> list[Listi
         first = early if fate < 0.10 else 0  # noqa: PLR2004
         last = late - 1 if 0.10 <= fate < 0.15 else days - 1  # noqa: PLR2004
         pause = (late - length, late) if 0.15 <= fate < 0.23 else (0, 0)  # noqa: PLR2004
-        rows.append(Listing(f"SYN{number + 1:03d}", first, last, pause))
+        rows.append(Listing(f"SYN{number + 1:03d}", number, first, last, pause))
     return rows
 
 
-def _columns(bars: Bars, column: int, listing: Listing) -> dict[str, Floats]:
-    shown = slice(listing.first, listing.last + 1)
+def _columns(bars: Bars, listing: Listing) -> dict[str, Floats]:
+    shown, column = slice(listing.first, listing.last + 1), listing.column
     base = bars.close[listing.first, column]
     columns = {
         "open": fixed(bars.opening[shown, column] / base),

@@ -16,7 +16,7 @@ from qlib_shadow_runner.dataset.quality.assess import age, assess, reassess
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL, CheckKind, Finding, Place, State
 from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.dataset.quality.survey import survey
-from qlib_shadow_runner.dataset.synthetic import write_market
+from qlib_shadow_runner.dataset.synthetic import Market, write_market
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 
@@ -64,7 +64,7 @@ def test_clean_dataset_has_no_findings(folder: Path):
 
 def test_synthetic_data_has_no_findings(tmp_path: Path):
     """The demo must not begin with a warning; gaps, splits and delistings are in it."""
-    write_market(tmp_path, seed=7, symbols=60, start=date(2019, 1, 2), days=1512)
+    write_market(tmp_path, Market(7, 60, date(2019, 1, 2), 1512), 1512)
     assert counted(tmp_path) == {}
 
 
