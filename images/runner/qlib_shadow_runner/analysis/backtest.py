@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -108,8 +108,9 @@ class Backtest:
     def months(self) -> dict[int, dict[int, float]]:
         """Return the compounded return of each month after costs, by year."""
         found: dict[int, dict[int, float]] = {}
-        for (year, month), value in _compounded(self.net, "monthly").dropna().items():
-            found.setdefault(int(year), {})[int(month)] = float(value)
+        key: Any
+        for key, value in _compounded(self.net, "monthly").dropna().items():
+            found.setdefault(int(key[0]), {})[int(key[1])] = float(value)
         return found
 
     def worst(self, count: int = 10) -> list[Drawdown]:

@@ -33,7 +33,7 @@ def segment_ic(model: Any, dataset: Any) -> pd.DataFrame | None:
     labels = handler.fetch(col_set="label", data_key=DataHandlerLP.DK_R)
     parts = []
     for name in BEFORE_TEST:
-        days = _some_days(features.index, dataset.segments[name]) if name in dataset.segments else []
+        days = _some_days(features.index, dataset.segments.get(name))
         if len(days):
             scores = model.predict(_Sample(_of_days(features, days)), name)
             ic, rank_ic = calc_ic(scores, _of_days(labels, days).iloc[:, 0])
@@ -55,9 +55,11 @@ class _Sample:
 
 def _some_days(index: Any, span: Any) -> pd.DatetimeIndex:
     """Return at most so many days of a span, the first and the last of them too, with equal steps."""
+    if span is None:
+        return pd.DatetimeIndex([])
     first, last = (span.start, span.stop) if isinstance(span, slice) else span
     place = index.names.index("datetime")
-    days = index.levels[place][np.unique(index.codes[place])]
+    days = pd.DatetimeIndex(index.levels[place][np.unique(index.codes[place])])
     days = days[days.slice_indexer(first, last)]
     return days[np.linspace(0, len(days) - 1, min(len(days), MOST_DAYS)).round().astype(np.int64)]
 
