@@ -33,7 +33,8 @@ SERVICE_LINK: Final = r"_(SERVICE_(HOST|PORT)|PORT)(_|$)"
 FOREIGN: Final = frozenset(getattr(contract, name) for name in dir(contract) if name.startswith("ENV_"))
 """Variables of the runner: allowed in the operator's environment, and ignored."""
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-QUANTITY: Final = r"[0-9]{1,18}(\.[0-9]{1,9})?([EPTGMk]i?|m)?"
+QUANTITY: Final = r"\+?([0-9]{1,18}(\.[0-9]{0,9})?|\.[0-9]{1,9})([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?"
+"""As in the chart's values.schema.json."""
 
 
 class SettingsError(ValueError):

@@ -44,10 +44,10 @@ def render(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
     """Render the chart with values, as objects by kind and name."""
     folder = tmp_path_factory.mktemp("values")
 
-    def with_values(**values: Any) -> Objects:
+    def with_values(release: str = "us", **values: Any) -> Objects:
         given = folder / "values.json"
         given.write_text(json.dumps(values))
-        arguments = ("us", CHART, "--namespace=research", "--kube-version=1.34.0", f"--values={given}")
+        arguments = (release, CHART, "--namespace=research", "--kube-version=1.34.0", f"--values={given}")
         return by_place(run(helm, "template", *arguments))
 
     return with_values

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from testcluster import binaries
 from testcluster.commands import run
@@ -20,7 +22,9 @@ FeatureRequest = Callable[..., list[dict[str, Any]]]
 NOW = 1_000_000
 MINUTE, HOUR, DAY = 60, 3600, 86400
 NIGHTLY = {"name": "nightly", "cron": "30 18 * * 1-5", "run": {"spec": {}}}
-DASHBOARD = Path(__file__).parents[2] / "helm/qlib-shadow-operator/files/dashboard.json"
+RULE = ("PrometheusRule", "research/us-qlib-shadow-operator")
+ROOT = Path(__file__).parents[2]
+DASHBOARD = ROOT / "helm/qlib-shadow-operator/files/dashboard.json"
 pytestmark = pytest.mark.cluster
 
 
@@ -63,7 +67,8 @@ def series(name: str, *values: tuple[float, float], **labels: str) -> Series:
 
 def failed(*values: tuple[float, float], **labels: str) -> Series:
     """Return a count of failed runs."""
-    return series("runs_finished_total", *values, phase="Failed", reason="OutOfMemory", **labels)
+    told = {"series": "nightly", "phase": "Failed", "reason": "OutOfMemory", **labels}
+    return series("runs_finished_total", *values, **told)
 
 
 def defects(*values: tuple[float, float]) -> Series:
@@ -174,6 +179,48 @@ def test_schedule_that_never_succeeded_is_named(ask: FeatureRequest, render: Ren
     ]
 
 
+def test_failed_run_is_routed_by_namespace_and_series(ask: FeatureRequest, render: Render):
+    """One alert for each, whichever operator has counted; the operator's own namespace does not matter."""
+    objects = render(metrics={"prometheusRule": {"enabled": True}}, namespaces=["desk-a", "desk-b"])
+    [group] = objects["PrometheusRule", "research/us-qlib-shadow-operator"]["spec"]["groups"]
+    [expression] = [rule["expr"] for rule in group["rules"] if rule["alert"] == "QlibShadowRunFailed"]
+    known = [
+        failed((2 * MINUTE, 1), namespace="desk-a", pod="one"),
+        failed((2 * MINUTE, 1), namespace="desk-a", pod="two"),
+        failed((2 * MINUTE, 1), namespace="desk-b", series="weekly"),
+    ]
+    [answer] = ask(known, expression)
+    assert [one["labels"] for one in answer["found"]] == [
+        {"namespace": "desk-a", "reason": "OutOfMemory", "series": "nightly"},
+        {"namespace": "desk-b", "reason": "OutOfMemory", "series": "weekly"},
+    ]
+
+
+def test_data_are_called_stale_once(ask: FeatureRequest, alerts: dict[str, str]):
+    """Also by two operators, of which each knows it."""
+    twice = [data_end(7), data_end(7)]
+    twice[1]["labels"]["pod"] = "two"
+    [answer] = ask(twice, alerts["DatasetStale"])
+    assert len(answer["found"]) == 1
+
+
+def test_every_alert_has_its_runbook(render: Render):
+    """An existing heading of docs/alerts.md, or of a page of the installer's own."""
+
+    def books(**more: str) -> dict[str, str]:
+        rule = {"prometheusRule": {"enabled": True, **more}}
+        [group] = render(metrics=rule, schedules=[NIGHTLY])[RULE]["spec"]["groups"]
+        return {one["alert"]: one["annotations"]["runbook_url"] for one in group["rules"]}
+
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs/alerts.md").read_text(), re.MULTILINE)
+    version = yaml.safe_load((ROOT / "helm/qlib-shadow-operator/Chart.yaml").read_text())["appVersion"]
+    page = f"https://github.com/qlib-shadow/qlib-shadow-operator/blob/v{version}/docs/alerts.md"
+    assert books() == {name: f"{page}#{name.lower()}" for name in headings}
+    assert set(books(runbook="https://wiki.example/qlib").values()) == {
+        f"https://wiki.example/qlib#{name.lower()}" for name in headings
+    }
+
+
 def test_every_alert_is_tested_firing_and_not_firing(alerts: dict[str, str]):
     """Otherwise an alert that can never fire would not be noticed."""
     assert {alert for alert, _ in RINGS.values()} == {alert for alert, _ in IS_SILENT.values()} == set(alerts)
@@ -191,8 +238,49 @@ def test_cluster_wide_alerts_cover_every_namespace(ask: FeatureRequest, render: 
     assert [one["labels"]["namespace"] for one in answer["found"]] == ["desk-b"]
 
 
+def panels(namespace: str, operator: str) -> dict[str, list[str]]:
+    """Return each panel's expressions, with Grafana's variables filled in."""
+    chosen = {"$__rate_interval": "5m", "$namespace": namespace, "$operator": operator}
+
+    def fill(expression: str) -> str:
+        for name, value in chosen.items():
+            expression = expression.replace(name, value)
+        return expression
+
+    found = json.loads(DASHBOARD.read_text())["panels"]
+    return {one["title"]: [fill(target["expr"]) for target in one.get("targets", [])] for one in found}
+
+
 def test_every_panel_is_valid_promql(ask: FeatureRequest):
-    """With Grafana's interval filled in."""
-    panels = json.loads(DASHBOARD.read_text())["panels"]
-    asked = [target["expr"] for panel in panels for target in panel.get("targets", [])]
-    assert len(ask([], *(one.replace("$__rate_interval", "5m") for one in asked))) == len(asked) > 10
+    """With all namespaces, which is what the dashboard begins with."""
+    asked = [one for of_panel in panels(".*", ".*").values() for one in of_panel]
+    assert len(ask([], *asked)) == len(asked) > 10
+    assert not [one for one in asked if "$" in one]
+
+
+def test_dashboard_shows_a_release_of_any_name(ask: FeatureRequest):
+    """Memory and processor time belong to operators by what they serve, and not by the job's name."""
+    scraped = {"job": "research/quant", "instance": "10.0.0.1:8080"}
+
+    def process(name: str, **labels: str) -> Series:
+        known = series(name, (HOUR, 1), **scraped | labels)
+        return {**known, "labels": known["labels"] | {"__name__": name}}
+
+    known = [
+        series("build_info", (HOUR, 1), **scraped),
+        *(process("process_resident_memory_bytes", instance=of) for of in ("10.0.0.1:8080", "10.0.0.2:80")),
+        process("process_cpu_seconds_total"),
+    ]
+    for title in ("Memory of the operator", "Processor time of the operator"):
+        [answer] = ask(known, *panels(".*", "research")[title])
+        assert [one["labels"]["instance"] for one in answer["found"]] == ["10.0.0.1:8080"]
+
+
+def test_dashboard_shows_one_namespace(ask: FeatureRequest):
+    """The chosen one's series, each once although two operators know it; runs are counted once, too."""
+    known = [success(1, namespace=where, pod=pod) for where in ("desk-a", "desk-b") for pod in ("one", "two")]
+    known += [series("runs", (HOUR, 3), phase="Complete", reason="RunComplete", pod=pod) for pod in "ab"]
+    [age] = ask(known, *panels("desk-a", ".*")["Hours since the last success"])
+    assert [one["labels"] for one in age["found"]] == [{"namespace": "desk-a", "series": "nightly"}]
+    [count] = ask(known, *panels(".*", ".*")["Runs by phase"])
+    assert [one["value"] for one in count["found"]] == [3]

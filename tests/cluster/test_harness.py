@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from testcluster import (
     sandbox,
     toolchain,
     wait_for,
+    waiting,
 )
 from testcluster.__main__ import main
 from testcluster.commands import run
@@ -235,6 +237,20 @@ def test_sandbox_being_created_is_not_dead(states: Path, monkeypatch: pytest.Mon
         sandbox.remove_leftovers()
         assert (state / "alive").is_file()
     assert looks == [False]
+
+
+def test_cluster_of_another_checkout_is_not_this_ones(tmp_path: Path) -> None:
+    """`make cluster-up`, `env` and `down` leave it alone; a kubeconfig that names it finds its machine."""
+    sleep = (sys.executable, "-I", "-c", "import time; time.sleep(600)")
+    for checkout, ours in ((sandbox.INIT, True), (tmp_path / "testcluster/init.py", False)):
+        process = subprocess.Popen((*sleep, str(checkout), str(tmp_path), sandbox.LEFT_RUNNING))
+        try:
+            box = sandbox.Sandbox(tmp_path, process.pid)
+            waiting.wait_for(partial(box.is_left_running, anywhere=True), waiting.PATIENCE, "its arguments")
+            assert box.is_left_running() is ours
+        finally:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize("written", [None, "", str(NO_PROCESS)], ids=["no process yet", "half", "just ended"])

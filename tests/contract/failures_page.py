@@ -22,15 +22,15 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "failures.md"
 
 STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
     Reason.INVALID_SPEC: (
-        "The spec is contradictory or out of range.",
-        "Correct the field that the message names.",
+        "The spec is contradictory or out of range, or the Secret of `credentialsSecret` is missing.",
+        "Correct the field, or create the Secret, that the message names.",
     ),
     Reason.INVALID_WORKFLOW: (
-        "The workflow template, or the workflow rendered from it, is not allowed.",
+        "The workflow template, or the workflow rendered from it, is not allowed. What needs no data is found before the download.",
         "Correct the template at the place that the message names; `qlib-shadow run` tries it without a cluster.",
     ),
     Reason.TEMPLATE_NOT_FOUND: (
-        "No built-in template has this name, or the ConfigMap of `workflow.configMapRef` lacks it.",
+        "No built-in template has this name, or the ConfigMap of `workflow.configMapRef` lacks it. The first stage says so.",
         "Correct the name. A ConfigMap may also be created while the stage waits for it.",
     ),
     Reason.BENCHMARK_NOT_FOUND: (
@@ -82,11 +82,11 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Fetch it again, or pack calendars, features and instruments into a zip or tar file.",
     ),
     Reason.VOLUME_NOT_WRITABLE: (
-        "The user that the stages run as cannot write to the volume.",
-        "Make the UID:GID that the message names the owner of the volume.",
+        "The user that the stages run as cannot write to the volume, or the volume is mounted read-only.",
+        "Make the UID:GID that the message names the owner of the volume, or mount it for writing, as the message says.",
     ),
     Reason.RUN_FOLDER_TAKEN: (
-        "The run's folder belongs to another run.",
+        "The run's folder belongs to another run, whose name and namespace the message has.",
         "Choose another `runId`, or move the folder away.",
     ),
     Reason.SUPERSEDED: (
@@ -150,8 +150,8 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "Correct `spec.image`, or name the registry's credentials in `imagePullSecrets`.",
     ),
     OperatorReason.CONTAINER_CANNOT_START: (
-        "The node has the image but cannot start the container.",
-        "The message quotes the kubelet.",
+        "The node has the image but cannot start the container: its memory limit is too small, or the image is none of a qlib-runner.",
+        "Raise the limit or correct `spec.image`, as the message says; otherwise it quotes the kubelet.",
     ),
     OperatorReason.QUOTA_EXCEEDED: (
         "A ResourceQuota has no room for the Job or its pod.",
@@ -163,7 +163,7 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     ),
     OperatorReason.JOB_REJECTED: (
         "The API server refuses the Job; if the refusal is permanent, the run fails at once.",
-        "Correct what the message quotes.",
+        "Correct the field of the run, or the setting of the chart, that the message names.",
     ),
     OperatorReason.NO_POD: (
         "The Job has no pod, for no known cause.",

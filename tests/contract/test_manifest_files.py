@@ -67,7 +67,7 @@ def test_the_operators_pod_is_restricted():
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     deployment = load("operator/deployment.yaml")["spec"]
     pod = deployment["template"]["spec"]
-    assert deployment["strategy"]["type"] == "Recreate"
+    assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     [container] = pod["containers"]

@@ -62,7 +62,7 @@ def test_sample_is_explained_and_listed(sample: Path):
     head = re.match(r"(#.*\n)+", sample.read_text())
     assert head is not None
     assert f"kubectl apply -f {sample.name}" in head[0].replace("-n qlib-shadow ", "")
-    assert f"samples/{sample.name}" in (ROOT / "docs/install.md").read_text()
+    assert f"samples/{sample.name}" in (ROOT / "docs/samples.md").read_text()
 
 
 def test_gpu_sample_uses_the_gpu_only_for_training():

@@ -41,6 +41,7 @@ timeout 120 sh -c 'until kubectl create quota probe -n research --hard=count/qli
 """
 """The quota controller needs half a minute to learn of a new kind."""
 BEFORE = {
+    "docs/alerts.md": "helm install qlib-shadow helm/qlib-shadow-operator -n research",
     "docs/cleaning-up.md": "kubectl apply -n research -f manifests/samples/demo.yaml",
     "docs/large-clusters.md": COUNTED,
     "docs/schedules.md": "kubectl apply -k manifests",

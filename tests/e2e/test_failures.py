@@ -6,6 +6,7 @@ The tests assert what the user reads in `kubectl describe qsr`. The runs of the 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,12 @@ def existing(path: str) -> dict[str, Any]:
     return {"path": f"/data/qlib/{path}", "source": {"existing": {}}}
 
 
+def with_secret(path: str) -> dict[str, Any]:
+    """Return an archive whose Secret is missing."""
+    archive = unreachable(path)["source"]["archive"] | {"credentialsSecret": "nowhere"}
+    return {"path": f"/data/qlib/{path}", "source": {"archive": archive}}
+
+
 OLD_PRICES = {"path": "/data/qlib/old", "source": {"prices": {"path": "inbox/old.csv"}}}
 
 
@@ -140,7 +147,10 @@ HASTY: dict[str, Case] = {
     "no-job": Case(
         stages(resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}),
         "JobRejected",
-        ("the API server refuses the stage's Job", "less than or equal to memory limit"),
+        (
+            "the API server refuses the Job of stage download: spec.stages.download.resources.requests: ",
+            "less than or equal to memory limit of 1Gi. Correct spec.stages.download.resources",
+        ),
     ),
 }
 """Runs that never start."""
@@ -166,6 +176,11 @@ PATIENT: dict[str, Case] = {
         {"dataset": synthetic("small"), **stages(retries=0, resources={"limits": {"memory": "16Mi"}})},
         "OutOfMemory",
         ("killed for using more memory than its limit of 16Mi", "stages.download.resources.limits.memory"),
+    ),
+    "no-secret": Case(
+        {"dataset": with_secret("no-secret"), **stages(retries=3)},
+        "InvalidSpec",
+        ('credentialsSecret: the Secret "nowhere" in namespace', "is not there", "kubectl create secret"),
     ),
     "short": Case(
         {"dataset": unreachable("short"), **stages(activeDeadlineSeconds=1)},
@@ -258,7 +273,7 @@ def patient(
             full.run("waits", dataset=synthetic("us"))
             strict.run("refused", dataset=synthetic("us"))
             own = {"configMapRef": {"name": "mine", "key": "mine.yaml"}}
-            shop.run("no-template", dataset=synthetic("a-market"), workflow=own)
+            shop.run("no-template", dataset=synthetic("not-made"), workflow=own)
             for name, case in PATIENT.items():
                 image_of = {"image": other[name]} if name in other else {}
                 shop.run(name, **case.spec, **image_of)
@@ -287,7 +302,11 @@ def test_pods_refused_by_a_quota_are_explained_and_created_later(patient: Patien
     full = patient.full
     waiting = full.wait_for_stage("waits", "download", reason="QuotaExceeded")
     assert waiting["state"] == "Waiting"
-    for words in ("exceeded quota: no-room", full.namespace, "stages.download.resources", "raise the quota"):
+    for words in (
+        "exceeded quota: no-room",
+        full.namespace,
+        "Delete what is no longer needed, or raise the quota",
+    ):
         assert words in waiting["message"]
     assert "waits: QuotaExceeded" in full.told("waits", "StageWaiting")
     full.kubectl("delete", "resourcequota", "no-room")
@@ -332,6 +351,17 @@ def test_failed_run_says_why(patient: Patient, name: str):
     check(patient.shop, name, PATIENT[name])
 
 
+def test_memory_limit_that_is_too_small_to_start_is_named(patient: Patient):
+    """Whatever the container runtime calls it; nothing has run, so that there is no log."""
+    patient.shop.run(
+        "tiny", dataset=synthetic("tiny"), **stages(retries=0, resources={"limits": {"memory": "4Mi"}})
+    )
+    failed = patient.shop.failure("tiny")
+    assert failed["reason"] in {"ContainerCannotStart", "OutOfMemory"}
+    assert " its limit of 4Mi" in failed["message"] or "its memory limit of 4Mi" in failed["message"]
+    assert "stages.download.resources.limits.memory" in failed["message"]
+
+
 def test_log_is_on_the_volume(patient: Patient):
     """The file that the message names has the attempts and their ends."""
     patient.shop.wait("no-dataset", "Failed")
@@ -348,14 +378,16 @@ def test_run_folder_of_another_run_is_refused(patient: Patient):
     shop.run("second", runId=taken, dataset=existing("nowhere"))
     failed = shop.failure("second")
     assert failed["reason"] == "RunFolderTaken"
-    assert 'belongs to the run "no-dataset"' in failed["message"]
+    assert f'belongs to the run "no-dataset" in namespace "{shop.namespace}"' in failed["message"]
     assert "Choose another spec.runId" in failed["message"]
+    assert "stderr.log" not in failed["message"]  # it is the other run's
+    assert "artifactPath" not in shop.status("second")
 
 
 def test_missing_template_is_waited_for(patient: Patient):
-    """The training waits for its ConfigMap, and continues when it exists: here, to its own errors."""
+    """The first stage waits for the ConfigMap, and continues when it exists: here, to its errors."""
     shop = patient.shop
-    waiting = shop.wait_for_stage("no-template", "qrun", reason="TemplateNotFound")
+    waiting = shop.wait_for_stage("no-template", "download", reason="TemplateNotFound")
     assert waiting["state"] == "Waiting"
     for words in ('entry "mine.yaml" of ConfigMap "mine"', shop.namespace, "not found", "configMapRef"):
         assert words in waiting["message"]
@@ -363,7 +395,7 @@ def test_missing_template_is_waited_for(patient: Patient):
     shop.cluster.apply(config_map | {"data": {"mine.yaml": "task: {model: 1"}}, namespace=shop.namespace)
     failed = shop.failure("no-template")
     assert failed["reason"] == "InvalidWorkflow"
-    assert shop.stage("no-template", "qrun")["attempts"] == 1
+    assert shop.stage("no-template", "download")["attempts"] == 1
 
 
 def test_failed_runs_are_found_by_their_phase(patient: Patient):
@@ -394,23 +426,6 @@ def test_failed_runs_are_found_by_their_phase(patient: Patient):
         ({"workflow": {"configMapRef": {"key": "k"}}}, 'configMapRef): missing required field "name"'),
         ({"workflow": {"configMapRef": {"name": "m", "key": "a/b"}}}, "spec.workflow.configMapRef.key"),
         ({"workflow": {"window": {"train": "8w"}}}, "spec.workflow.window.train"),
-        (
-            {"workflow": {"segments": {key: [None, None] for key in ("train", "valid", "test")}}},
-            "of two neighbouring ends at most one is open",
-        ),
-        (
-            {
-                "workflow": {
-                    "window": {},
-                    "segments": {
-                        "train": [None, "2018-01-02"],
-                        "valid": [None, None],
-                        "test": ["2020-01-02", None],
-                    },
-                }
-            },
-            "takes segments (fixed days) or window (counted back from the last day), not both; remove one",
-        ),
         ({"dataset": {"version": "latest"}}, "dataset.version must be the fingerprint of a version"),
         (
             {"dataset": {"version": "0" * 12, "source": {"existing": {}}}},
@@ -430,6 +445,25 @@ def test_queue_of_a_started_run_is_frozen(patient: Patient):
     patient.shop.wait("no-dataset", "Failed")
     with pytest.raises(Exception, match="the run has started"):
         patient.shop.change("no-dataset", queueName="other")
+
+
+def test_every_write_names_the_operator(patient: Patient):
+    """In the managed fields of runs, Jobs and Events."""
+    patient.shop.wait("no-dataset", "Failed")
+    kinds = "qsr,jobs,events.events.k8s.io"
+    listed = json.loads(patient.shop.kubectl("get", kinds, "-o", "json", "--show-managed-fields"))
+    by = {
+        kind: {
+            field["manager"]
+            for one in listed["items"]
+            if one["kind"] == kind
+            for field in one["metadata"]["managedFields"]
+        }
+        for kind in ("QlibShadowRun", "Job", "Event")
+    }
+    for managers in by.values():
+        assert "qlib-shadow-operator" in managers
+        assert "OpenAPI-Generator" not in managers
 
 
 def test_operator_had_all_needed_rights(patient: Patient):

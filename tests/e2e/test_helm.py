@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from release import CHART, CLAIM, CRD, TINY, Release, older_chart
-from testcluster import PATIENCE, binaries, provider
+from testcluster import PATIENCE, binaries, provider, wait_for
 from testcluster.cluster import Borrowed
 from testcluster.errors import CommandError
 
@@ -71,6 +71,7 @@ def test_helm_test_runs_the_trial(us: Release, folder: Path, tmp_path: Path):
     us.put(older_chart(tmp_path))
     told = us.helm("test", us.name, "--timeout=10m", "--logs")
     assert "Phase:          Succeeded" in told
+    assert told.count("POD LOGS: us-qlib-shadow-operator-trial") == 1, "helm asks for the log of each hook"
     assert "Running qrun" in told
     assert "artifacts stay at /data/artifacts/trading-ops/qlib-shadow/trial-" in told
     assert len(list((folder / "artifacts/trading-ops/qlib-shadow").glob("trial-*/metrics.json"))) == 1
@@ -84,6 +85,22 @@ def test_upgrade_adds_new_fields_to_the_crd(us: Release):
     us.put(CHART)
     us.run("first", **NEW_FIELD)
     assert us.wait_for("first")["spec"]["workflow"]["exchange"] == {"impactCost": 0.001}
+
+
+def test_wrong_setting_leaves_the_operator_at_work(us: Release, brief: dict[str, Any]):
+    """The next operator cannot start and says why; the one before goes on until it can."""
+    us.helm("upgrade", us.name, CHART, *us.values(), "--set=operator.env.QLIB_SHADOW_WORKERS=many")
+    wait_for(lambda: "QLIB_SHADOW_WORKERS is" in us.last_messages(), PATIENCE, "the refusal")
+    us.run("meanwhile", **brief)
+    us.wait_for("meanwhile")
+    us.put(CHART, "--set=prune.enabled=true", "--set=prune.dryRun=true")
+
+
+def test_volume_is_pruned_by_the_charts_cronjob(us: Release):
+    """As the stages' user, on the claim, by the documented command."""
+    us.kubectl("create", "job", "--from=cronjob/us-qlib-shadow-operator-prune", "prune-now")
+    us.kubectl("wait", "job/prune-now", "--for=condition=Complete", f"--timeout={PATIENCE}s")
+    assert " would be removed, " in us.kubectl("logs", "job/prune-now")
 
 
 def test_a_second_release_shares_the_crd(eu: Release, us: Release, brief: dict[str, Any]):

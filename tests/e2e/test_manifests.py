@@ -75,6 +75,18 @@ def test_differences_of_the_overlays(cluster: Cluster):
     assert (settings["policy"], settings["QLIB_SHADOW_RUNNER_IMAGE_PULL_POLICY"]) == ("Never", "Never")
 
 
+def test_rights_of_schedules_go_to_any_namespace(cluster: Cluster):
+    """By the command of docs/schedules.md, whose account is then the one of that namespace."""
+    [said] = re.findall(
+        r"manifests/schedules \| sed 's/(.+)/(.+)/'", (ROOT / "docs/schedules.md").read_text()
+    )
+    text = cluster.kubectl("kustomize", str(MANIFESTS / "schedules")).replace(*said)
+    objects = [one for one in yaml.safe_load_all(text) if one]
+    assert {one["metadata"]["namespace"] for one in objects} == {"research"}
+    [subject] = [one["subjects"][0] for one in objects if "subjects" in one]
+    assert (subject["name"], subject["namespace"]) == ("qlib-shadow-schedule", "research")
+
+
 def test_users_overlay_of_the_docs_works(cluster: Cluster, tmp_path: Path):
     """The one in docs/install.md: another namespace, images from a registry, one more setting."""
     page = (ROOT / "docs/install.md").read_text()
@@ -115,3 +127,21 @@ def test_every_sample_is_accepted(installation: Installation, namespace: str, ma
         "apply", f"--namespace={namespace}", *STRICT, "--filename=-", input=listed
     )
     assert said.count("created (server dry run)") == len(jobs) == 15
+
+
+OPEN = {"train": [None, "2018-01-02"], "valid": [None, None], "test": ["2020-01-02", None]}
+
+
+def test_segments_may_have_open_ends(installation: Installation):
+    """As a document of its own; kubectl itself refuses null where it is in the items of a List."""
+
+    def apply(workflow: dict[str, Any]) -> str:
+        run = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": "open"}}
+        text = json.dumps(run | {"spec": {"workflow": workflow}})
+        return installation.cluster.kubectl("apply", *STRICT, "--filename=-", input=text)
+
+    assert "(server dry run)" in apply({"segments": OPEN})
+    with pytest.raises(Exception, match="of two neighbouring ends at most one is open"):
+        apply({"segments": OPEN | {"train": [None, None]}})
+    with pytest.raises(Exception, match=r"takes segments \(fixed days\) or window"):
+        apply({"segments": OPEN, "window": {}})

@@ -3,18 +3,30 @@ Every object begins as the manifest of the same name in manifests/, copied to fi
 So chart and manifests cannot come to differ.
 */}}
 
-{{/* The name of all that belongs to a release; of one piece when the release is named after the chart. */}}
+{{/*
+The name of all that belongs to a release; of one piece when one of release and chart contains the other: the
+release qlib-shadow makes qlib-shadow-operator. Refused here if the API server would refuse it, halfway through.
+*/}}
 {{- define "qlib-shadow.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
+{{- $own := .Values.fullnameOverride -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- $full := printf "%s-%s" .Release.Name $name -}}
+{{- $of := printf "release %s" .Release.Name -}}
+{{- if $own -}}
+{{- $full = $own -}}
+{{- $of = "value fullnameOverride" -}}
+{{- else if contains $name .Release.Name -}}
+{{- $full = .Release.Name -}}
+{{- else if hasPrefix (printf "%s-" .Release.Name) $name -}}
+{{- $full = $name -}}
 {{- end -}}
+{{- if not $own -}}
+{{- $full = $full | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
+{{- if or (gt (len $full) 50) (not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $full)) -}}
+{{- fail (printf "the %s makes the name %s, which Kubernetes refuses for some object; write a fullnameOverride of at most 50 lower-case letters, digits and \"-\", with a letter first and no \"-\" last" $of $full) -}}
+{{- end -}}
+{{- $full -}}
 {{- end -}}
 
 {{- define "qlib-shadow.serviceAccountName" -}}
@@ -59,7 +71,7 @@ annotations:
 {{/* (dict "image" .Values.operator.image "root" $) */}}
 {{- define "qlib-shadow.image" -}}
 {{- $name := .image.repository -}}
-{{- if .image.registry -}}{{- $name = printf "%s/%s" .image.registry $name -}}{{- end -}}
+{{- with default .image.registry (dig "global" "imageRegistry" "" .root.Values.AsMap) -}}{{- $name = printf "%s/%s" . $name -}}{{- end -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $name .image.digest -}}
 {{- else -}}

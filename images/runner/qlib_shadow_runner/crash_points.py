@@ -62,6 +62,16 @@ class ReusePoint(StrEnum):
     RECORDED = "reuse-recorded"
 
 
+class ModelPoint(StrEnum):
+    """Every point of keeping the model of another run and of leaving one's own, in order."""
+
+    CHOSEN = "keep-chosen"
+    COPIED = "keep-copied"
+    RENDERED = "keep-rendered"
+    SEEDED = "keep-seeded"
+    LEFT = "model-left"
+
+
 def fault_point(name: str) -> None:
     """Fail here if the environment names this point."""
     wanted, _, manner = os.environ.get(ENV_FAULT, "").partition(" ")

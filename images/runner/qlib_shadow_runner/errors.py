@@ -99,6 +99,15 @@ def volume_not_writable(path: str) -> StageError:
     )
 
 
+def volume_read_only(path: str) -> StageError:
+    """Return the error of a volume that no user can write to, its owner included."""
+    return StageError(
+        Reason.VOLUME_NOT_WRITABLE,
+        f"{path} is on a file system that is mounted read-only. Mount the volume for writing: neither the "
+        "PersistentVolume may be readOnly nor its mountOptions ro; repair a damaged file system.",
+    )
+
+
 def from_os_error(error: OSError, path: object = "the volume") -> StageError:
     """Return the reason for an error of the filesystem, where the user can remedy it.
 
@@ -118,7 +127,7 @@ def from_os_error(error: OSError, path: object = "the volume") -> StageError:
             f"no space is left while writing {where}. Free space on the volume or enlarge it.",
         )
     if error.errno in NOT_WRITABLE:
-        return volume_not_writable(where)
+        return volume_read_only(where) if error.errno == errno.EROFS else volume_not_writable(where)
     if error.errno == errno.ENAMETOOLONG:
         return StageError(
             Reason.INVALID_SPEC,

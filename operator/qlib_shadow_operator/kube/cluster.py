@@ -24,7 +24,8 @@ from qlib_shadow_operator.runs.names import (
     PLURAL,
     VERSION,
 )
-from qlib_shadow_operator.runs.reasons import job_name_taken, shorten
+from qlib_shadow_operator.runs.reasons import shorten
+from qlib_shadow_operator.runs.start_reasons import job_name_taken
 from qlib_shadow_runner.contract import API_VERSION, KIND
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class Cluster:
         # The work queue retries with backoff; retries here would wait for a dead connection four times.
         configuration.retries = False
         api = client.ApiClient(configuration)
+        # The API server takes the name in front of the slash for the field manager of every write.
+        api.user_agent = f"{MANAGER}/{VERSION}"
         close_connections = api.rest_client.pool_manager.clear
         api.rest_client = ObservedRequests(api.rest_client, observer)  # type: ignore[assignment]
         return cls(client.CustomObjectsApi(api), client.CoreV1Api(api), close_connections)

@@ -31,6 +31,10 @@ PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Run | Job | Pod]]] = {
 }
 
 
+Series = tuple[str, str]
+"""A namespace, and the schedule or template that runs share."""
+
+
 class Key(NamedTuple):
     """The namespace and name of a run."""
 

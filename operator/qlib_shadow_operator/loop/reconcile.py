@@ -20,17 +20,19 @@ from qlib_shadow_operator.kube.cluster import (
 )
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.kube.status_document import merge_patch, render_status
-from qlib_shadow_operator.loop.cluster_cache import Key
+from qlib_shadow_operator.loop.cluster_cache import Key, series_of
 from qlib_shadow_operator.loop.query_runner import QueryApi, QueryRunner
 from qlib_shadow_operator.runs.decide import decide
 from qlib_shadow_operator.runs.decisions import CreateJob, DeleteJob, DeleteRun, SetJobSuspended
 from qlib_shadow_operator.runs.model import Rejection
+from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.print_columns import NONE
+from qlib_shadow_operator.runs.reasons import EventReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qlib_shadow_operator.loop.cluster_cache import ClusterCache
+    from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Series
     from qlib_shadow_operator.runs.decisions import Action, Decision, Event
     from qlib_shadow_operator.runs.defaults import Defaults
     from qlib_shadow_operator.runs.model import Observed, Run, Status
@@ -77,8 +79,8 @@ class Reconciler:
     api: ReconcilerApi
     defaults: Defaults
     clock: Callable[[], datetime] = utc_now
-    changed: Callable[[Status, Status], None] = lambda _old, _new: None
-    """Is called after each status update with the old and the new status."""
+    changed: Callable[[Series, Status, Status], None] = lambda _series, _old, _new: None
+    """Is called after each status update with the run's series, the old and the new status."""
     posted: Callable[[str], None] = lambda _outcome: None
     """Is called for each Event with its outcome."""
     _refusals: dict[str, dict[Stage, Rejection]] = field(default_factory=dict)
@@ -131,9 +133,9 @@ class Reconciler:
                 self._act(run, action)
         except NamespaceTerminatingError:
             raise
-        except ClusterError:
+        except ClusterError as error:
             # The status has the change already, so no later pass would post these Events.
-            self._post_events(run, decision, now)
+            self._post_events(run, decision, now, refused=isinstance(error, RefusedError))
             raise
         self._post_events(run, decision, now)
 
@@ -142,10 +144,10 @@ class Reconciler:
         change = merge_patch(render_status(run.status), render_status(decision.status))
         if not change:
             return False
-        self.cache.put("runs", self.api.patch_status(run, change))
-        self.changed(run.status, decision.status)
-        told = {**about(run, current_stage(decision.status)), "changed": sorted(change)}
-        logger.info("%s: %s", decision.rule, decision.status.phase, extra=told)
+        answer = self.api.patch_status(run, change)
+        self.cache.put("runs", answer)
+        self.changed((run.namespace, series_of(answer)), run.status, decision.status)
+        _log_change(run, decision, sorted(change))
         return True
 
     def _prove_current(self, run: Run) -> None:
@@ -167,7 +169,7 @@ class Reconciler:
         else:
             self.api.delete_run(run)
         stage = current_stage(run.status) if isinstance(action, DeleteRun) else str(action.stage)
-        logger.info("%s done", type(action).__name__, extra=about(run, stage))
+        logger.info("%s", _done(action), extra=about(run, stage))
 
     def _create(self, run: Run, action: CreateJob) -> None:
         try:
@@ -178,9 +180,10 @@ class Reconciler:
         self._refusals.pop(run.uid, None)
         self.cache.put("jobs", job)
 
-    def _post_events(self, run: Run, decision: Decision, now: datetime) -> None:
+    def _post_events(self, run: Run, decision: Decision, now: datetime, *, refused: bool = False) -> None:
         for note in decision.notes:
-            self._post(run, note, now)
+            if not (refused and note.reason == EventReason.STAGE_STARTED):  # it is posted once there is a Job
+                self._post(run, note, now)
 
     def _post(self, run: Run, note: Event, now: datetime) -> None:
         try:
@@ -213,6 +216,31 @@ class Reconciler:
 def about(run: Run, stage: str) -> dict[str, str]:
     """Return the log fields of a run."""
     return {"run": f"{run.namespace}/{run.name}", "runId": run.run_id, "stage": stage}
+
+
+def _log_change(run: Run, decision: Decision, changed: list[str]) -> None:
+    """Log a status change, with the reason and its sentence where the run has failed or a stage has one."""
+    status = decision.status
+    stage = current_stage(status)
+    failure = status.condition(ConditionType.FAILED)
+    holder = (
+        failure if failure and failure.status else next((s for s in status.stages if s.name == stage), None)
+    )
+    fields: dict[str, Any] = {**about(run, stage), "changed": changed}
+    text = f"{decision.rule}: {status.phase}"
+    if holder and holder.reason and holder.message:
+        fields["reason"] = str(holder.reason)
+        text = f"{text}: {holder.reason}: {holder.message}"
+    logger.info("%s", text, extra=fields)  # no warning: a run that fails is no trouble of the operator
+
+
+def _done(action: Action) -> str:
+    """Return what an action has brought about."""
+    if isinstance(action, CreateJob):
+        return f"the Job {action.body['metadata']['name']} exists now"
+    if isinstance(action, SetJobSuspended):
+        return f"the Job {action.name} is {'suspended' if action.suspended else 'resumed'}"
+    return "the run is deleted" if isinstance(action, DeleteRun) else f"the Job {action.name} is deleted"
 
 
 def current_stage(status: Status) -> str:

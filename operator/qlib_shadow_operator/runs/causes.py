@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.runs import reasons
+from qlib_shadow_operator.runs import reasons, start_reasons
+from qlib_shadow_operator.runs.job_fields import in_words_of_the_run
 from qlib_shadow_operator.runs.reasons import OperatorReason, ReasonText
 from qlib_shadow_operator.runs.stage_result import MalformedResultError, StageResult, parse_result
 from qlib_shadow_runner.contract import ENV_TEMPLATE, ExitCode, Reason, Stage
@@ -33,6 +34,14 @@ START_REASONS: Final = frozenset(
 """Waiting reasons of the kubelet about starting the container."""
 MOUNT_REASONS: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
 """Reasons of Events about a pod's volumes."""
+NO_MEMORY: Final = re.compile(
+    r"container that has stopped|cannot start a stopped process|OOM-killed|memory limit too low"
+    r"|minimum allowed memory"
+    r"|memory\.(max|limit_in_bytes)"
+)
+"""What container runtimes say where the memory limit does not suffice to start a process."""
+NO_RUNNER: Final = re.compile(r"executable file not found|no such file or directory|exec format error")
+"""What they say where the image has no such program, or one for another processor."""
 TAIL_MAX: Final = 400
 """Characters of the log's end that a failure message quotes."""
 
@@ -55,11 +64,13 @@ def why_waiting(pod: Pod, run: Run, stage: Stage, claim: str) -> Cause | None:
     if pod.waiting_reason in IMAGE_REASONS:
         return Cause(
             OperatorReason.IMAGE_UNAVAILABLE,
-            reasons.image_unavailable(pod.image, detail),
+            start_reasons.image_unavailable(
+                pod.image, run.namespace, (one.name for one in run.spec.image_pull_secrets), detail
+            ),
             permanent=pod.waiting_reason == "InvalidImageName",
         )
     if pod.waiting_reason in START_REASONS:
-        return _why_not_startable(detail, run, stage)
+        return _why_not_startable(detail, run, stage, pod)
     return None
 
 
@@ -72,12 +83,24 @@ def _why_unschedulable(detail: str, run: Run, stage: Stage, claim: str) -> Cause
     return Cause(OperatorReason.UNSCHEDULABLE, reasons.unschedulable(stage, detail))
 
 
-def _why_not_startable(detail: str, run: Run, stage: Stage) -> Cause:
+def _why_not_startable(detail: str, run: Run, stage: Stage, pod: Pod) -> Cause:
     template = run.spec.workflow.config_map
     if template and ENV_TEMPLATE in STAGES[stage].variables and "configmap" in detail.lower():
-        message = reasons.template_missing(template.name, template.key, run.namespace, detail)
+        message = start_reasons.template_missing(template.name, template.key, run.namespace, detail)
         return Cause(Reason.TEMPLATE_NOT_FOUND, message)
-    return Cause(OperatorReason.CONTAINER_CANNOT_START, reasons.container_cannot_start(detail))
+    return _container_cannot_start(detail, run, stage, pod)
+
+
+def _container_cannot_start(detail: str, run: Run, stage: Stage, pod: Pod) -> Cause:
+    if NO_MEMORY.search(detail):
+        message = start_reasons.memory_too_small(stage, pod.memory_limit)
+    elif NO_RUNNER.search(detail):
+        message = start_reasons.container_cannot_start(detail, start_reasons.wrong_image())
+    else:
+        message = start_reasons.container_cannot_start(
+            detail, start_reasons.describe_pod(pod.name, run.namespace)
+        )
+    return Cause(OperatorReason.CONTAINER_CANNOT_START, message)
 
 
 def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
@@ -91,7 +114,8 @@ def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
 def why_no_pod(warning_event: WarningEvent, run: Run, stage: Stage) -> Cause:
     """Return why the Job controller could not create a pod; its Event quotes the API server."""
     detail = _without_name(warning_event.message)
-    refused = Cause(OperatorReason.POD_REFUSED, reasons.pod_refused(run.namespace, detail))
+    told = in_words_of_the_run(detail, run, stage)[0]
+    refused = Cause(OperatorReason.POD_REFUSED, start_reasons.pod_refused(stage, run.namespace, told))
     return why_refused(detail, run, stage) or refused
 
 
@@ -102,13 +126,12 @@ def _without_name(detail: str) -> str:
     )
 
 
-def why_starting(warning_event: WarningEvent, claim: str) -> Cause:
+def why_starting(warning_event: WarningEvent, run: Run, stage: Stage, claim: str, pod: Pod) -> Cause:
     """Return the cause from an Event about a pod that has a node but no container."""
     if warning_event.reason in MOUNT_REASONS:
-        message = reasons.volume_not_mounted(claim, warning_event.message)
+        message = start_reasons.volume_not_mounted(claim, run.namespace, warning_event.message)
         return Cause(OperatorReason.VOLUME_NOT_MOUNTED, message)
-    message = reasons.container_cannot_start(warning_event.message)
-    return Cause(OperatorReason.CONTAINER_CANNOT_START, message)
+    return _container_cannot_start(warning_event.message, run, stage, pod)
 
 
 def why_failed(pod: Pod, run: Run, stage: Stage) -> Cause:
@@ -121,10 +144,10 @@ def why_failed(pod: Pod, run: Run, stage: Stage) -> Cause:
         return Cause(OperatorReason.EVICTED, reasons.evicted(pod.message or pod.disruption))
     if result and not result.succeeded:
         return Cause(result.reason, result.message)
-    return _why_killed(end, stage, pod)
+    return _why_killed(end, run, stage, pod)
 
 
-def _why_killed(end: Termination, stage: Stage, pod: Pod) -> Cause:
+def _why_killed(end: Termination, run: Run, stage: Stage, pod: Pod) -> Cause:
     """Return why a process left no result."""
     tail = end.message.strip()[-TAIL_MAX:]
     slow_to_stop = pod.deleting and end.exit_code == ExitCode.OUT_OF_MEMORY  # SIGKILL after the grace period
@@ -133,7 +156,7 @@ def _why_killed(end: Termination, stage: Stage, pod: Pod) -> Cause:
     if end.reason == "OOMKilled" or end.exit_code == ExitCode.OUT_OF_MEMORY:
         return Cause(Reason.OUT_OF_MEMORY, reasons.out_of_memory(stage, pod.memory_limit, tail))
     if end.reason in {"StartError", "ContainerCannotRun"}:
-        return Cause(OperatorReason.CONTAINER_CANNOT_START, reasons.container_cannot_start(tail))
+        return _container_cannot_start(tail, run, stage, pod)
     return Cause(OperatorReason.CONTAINER_FAILED, reasons.container_failed(end.exit_code, tail))
 
 

@@ -71,7 +71,7 @@ def _dataset_ready(provider: StageStatus, dataset: Figures) -> NewCondition:
     if provider.state is StageState.SUCCEEDED:
         return _true(kind, OperatorReason.DATASET_VERIFIED, _describe(dataset))
     if provider.state is StageState.FAILED:
-        text = f"stage {provider.name} failed; see stages"
+        text = f"stage {provider.name} failed; see the condition Failed"
         return _false(kind, provider.reason or Reason.INTERNAL_ERROR, text)
     text = f"the {provider.name} stage has not checked the dataset yet"
     return _false(kind, OperatorReason.DATASET_NOT_CHECKED, text)
@@ -131,7 +131,8 @@ def _failed(rule_result: RuleResult, current: StageStatus | None) -> NewConditio
 
 
 def _progress(current: StageStatus | None) -> tuple[str, str]:
-    """Return how far the run is; the waiting cause is only in the stage's status."""
+    """Return how far the run is, and what its stage waits for or repeats."""
     if current is None:
         return OperatorReason.IN_PROGRESS, "the last stage is done"
-    return current.reason or OperatorReason.IN_PROGRESS, f"stage {current.name}: {current.state}"
+    why = f": {current.message}" if current.message else ""
+    return current.reason or OperatorReason.IN_PROGRESS, f"stage {current.name}: {current.state}{why}"

@@ -21,7 +21,9 @@ def events_between(old: Status, new: Status) -> tuple[Event, ...]:
 def _stage_event(old: StageStatus, new: StageStatus) -> Event | None:
     if (old.state, old.reason) == (new.state, new.reason):
         return None
-    if new.state is StageState.STARTING and old.state is StageState.PENDING:
+    # A stage that waits without a Job has waited for the API server to accept it.
+    had_no_job = old.state is StageState.PENDING or (old.state is StageState.WAITING and old.job_uid is None)
+    if new.state is StageState.STARTING and had_no_job:
         return Event(EventReason.STAGE_STARTED, f"stage {new.name} starts as Job {new.job_name}")
     if new.state is StageState.WAITING:
         text = f"stage {new.name} waits: {new.reason}: {new.message}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.runs import reasons
+from qlib_shadow_operator.runs import reasons, start_reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed, why_refused
-from qlib_shadow_operator.runs.names import StageState
+from qlib_shadow_operator.runs.job_fields import in_words_of_the_run
+from qlib_shadow_operator.runs.names import PURPOSE_RECOVERY, StageState
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.stage_result import TEXT_MAX, MalformedResultError, StageResult, parse_result
 from qlib_shadow_operator.runs.stage_view import (
@@ -106,7 +107,11 @@ def why_rejected(view: StageView) -> Cause | None:
     if view.rejection is None:
         return None
     detail = view.rejection.message
-    rejected = Cause(OperatorReason.JOB_REJECTED, reasons.job_rejected(detail))
+    names = (view.run.job_name(view.stage), view.run.job_name(view.stage, PURPOSE_RECOVERY))
+    if detail in map(start_reasons.job_name_taken, names):
+        return Cause(OperatorReason.JOB_REJECTED, detail)
+    told, fields = in_words_of_the_run(detail, view.run, view.stage)
+    rejected = Cause(OperatorReason.JOB_REJECTED, start_reasons.job_rejected(view.stage, told, fields))
     return why_refused(detail, view.run, view.stage) or rejected
 
 

@@ -1,10 +1,12 @@
 """The operator's own reasons and their sentences; the runner's are passed on unchanged.
 
-A message names the cause, the place and the remedy. No other module of the operator words a failure.
+A message names the cause, the place and the remedy. No other module of the operator but start_reasons words a
+failure.
 """
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -91,10 +93,11 @@ def sentences(*parts: str) -> str:
     return f"{first} {rest}"
 
 
-def log_location(artifact_path: str, job: str | None, namespace: str) -> str:
+def log_location(artifact_path: str | None, job: str | None, namespace: str) -> str:
     """Return where the whole log is: on the volume for good, in the cluster while the pod exists."""
-    in_cluster = f", or: kubectl logs -n {namespace} job/{job}" if job else ""
-    return f"Log: {artifact_path}/{STDERR_FILE}{in_cluster}"
+    on_volume = [f"{artifact_path}/{STDERR_FILE}"] if artifact_path else []
+    in_cluster = [f"kubectl logs -n {namespace} job/{job}"] if job else []
+    return f"Log: {', or: '.join([*on_volume, *in_cluster])}"
 
 
 def unschedulable(stage: Stage, detail: str) -> str:
@@ -114,37 +117,11 @@ def claim_unusable(claim: str, namespace: str, detail: str) -> str:
     )
 
 
-def volume_not_mounted(claim: str, detail: str) -> str:
-    """The node cannot attach or mount the volume."""
-    return f'the volume behind the PersistentVolumeClaim "{claim}" cannot be mounted: {detail}'
-
-
 def claim_missing(claim: str, namespace: str) -> str:
     """The claim does not exist."""
     return (
         f'the PersistentVolumeClaim "{claim}" is not in namespace "{namespace}". '
         "Create it, or name another one in storage.claimName"
-    )
-
-
-def image_unavailable(image: str, detail: str) -> str:
-    """The node cannot pull the image."""
-    return (
-        f'the image "{image}" cannot be pulled: {detail}. '
-        "Correct spec.image, or name the registry's credentials in spec.imagePullSecrets"
-    )
-
-
-def container_cannot_start(detail: str) -> str:
-    """The node has the image but cannot start the container."""
-    return f"the container cannot be started: {detail}"
-
-
-def template_missing(name: str, key: str, namespace: str, detail: str) -> str:
-    """The user's own template is not where the spec says."""
-    return (
-        f'the workflow template is entry "{key}" of ConfigMap "{name}" in namespace "{namespace}": '
-        f"{_as_clause(detail)}. Create it there, or correct workflow.configMapRef"
     )
 
 
@@ -156,34 +133,19 @@ def no_pod(job: str, namespace: str) -> str:
     )
 
 
-def starting_slowly() -> str:
-    """The pod has a node, and no Event tells what it waits for."""
-    return "the pod has a node but its container does not start; its volume may not be attached"
-
-
 def timed_out(seconds: int, detail: str) -> str:
     """The start timeout has passed."""
     return f"not started after {seconds} s: {detail}"
 
 
-def job_rejected(detail: str) -> str:
-    """The API server refused the Job."""
-    return f"the API server refuses the stage's Job: {detail}"
-
-
 def quota_exceeded(stage: Stage, namespace: str, detail: str) -> str:
     """A ResourceQuota leaves no room."""
+    # A quota on the number of objects leaves no more room to a smaller one.
+    counted = re.search(r"requested: (?![^:]*(cpu|memory|storage|/gpu))", detail)
+    remedy = "Delete" if counted else f"Change stages.{stage}.resources, delete"
     return (
         f'a ResourceQuota of namespace "{namespace}" leaves no room: {_as_clause(detail)}. '
-        f"Change stages.{stage}.resources, delete what is no longer needed, or raise the quota"
-    )
-
-
-def pod_refused(namespace: str, detail: str) -> str:
-    """The namespace does not admit the pod."""
-    return (
-        f'namespace "{namespace}" does not admit the pod: {_as_clause(detail)}. '
-        "Change its Pod Security labels, its LimitRange or its admission policy, or what the run asks for"
+        f"{remedy} what is no longer needed, or raise the quota"
     )
 
 
@@ -227,11 +189,6 @@ def network_open(namespace: str) -> str:
     )
 
 
-def job_name_taken(job: str) -> str:
-    """A Job of another owner has the name."""
-    return f'a Job named "{job}" exists and does not belong to this run. Delete it, or rename the run'
-
-
 def pod_does_not_end(pod: str, node: str, namespace: str) -> str:
     """The pod was told to stop, and its node does not report that it has."""
     return (
@@ -248,8 +205,9 @@ def deadline_exceeded_by_pod(stage: Stage, seconds: int, stuck: str) -> str:
 
 def deadline_exceeded(stage: Stage, seconds: int, waiting: str | None) -> str:
     """The Job's active deadline has passed."""
-    why = f"; it never started: {waiting}" if waiting else ""
-    return f"{past_deadline(stage, seconds)}{why}. {more_time(stage)}"
+    if waiting:
+        return f"{past_deadline(stage, seconds)}; it never started: {waiting}"
+    return f"{past_deadline(stage, seconds)}. {more_time(stage)}"
 
 
 def out_of_memory(stage: Stage, limit: str | None, tail: str = "") -> str:
@@ -274,13 +232,17 @@ def evicted(detail: str) -> str:
 
 def container_failed(exit_code: int, tail: str) -> str:
     """The process left no result."""
-    return f"exit code {exit_code} without a result" + (f"; the log ends with: {tail}" if tail else "")
+    ends = f"; the log ends with: {_as_clause(tail)}" if tail else ""
+    return (
+        f"exit code {exit_code} without a result{ends}. "
+        "Read the log; if it is not of a qlib-runner, correct spec.image"
+    )
 
 
 def job_failed(reason: str, detail: str, recorded_cause: str) -> str:
     """All that is known of a failed Job without a pod: what the Job and the run folder say."""
     says = f"the Job failed with {reason or 'no reason'}: {_as_clause(detail) or 'no message'}"
-    return f"{says}; its pod is gone, and {recorded_cause}"
+    return f"{says}; its pod is gone, and {_as_clause(recorded_cause)}. Apply the run again under a new name"
 
 
 def result_missing(stage: Stage, detail: str) -> str:
@@ -294,7 +256,7 @@ def result_missing(stage: Stage, detail: str) -> str:
 def result_malformed(stage: Stage, detail: str) -> str:
     """The stage's termination message is not a result."""
     return (
-        f"stage {stage} succeeded but its result cannot be read: {detail}. "
+        f"stage {stage} succeeded but its result cannot be read: {_as_clause(detail)}. "
         "Set spec.image to a qlib-runner of the operator's version"
     )
 

@@ -10,6 +10,7 @@ from qlib_shadow_operator.runs.causes import Cause, why_failed
 from qlib_shadow_operator.runs.names import StageState
 from qlib_shadow_operator.runs.queries import Answers, FindStartupWarning, answer_lifetime
 from qlib_shadow_operator.runs.reasons import OperatorReason
+from qlib_shadow_runner.contract import Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -215,8 +216,10 @@ def failed(view: StageView, cause: Cause, *, log: bool = True) -> CheckResult:
     if log and "Log:" not in message:
         # `kubectl logs` works only while the pod exists.
         job = view.run.job_name(view.stage) if view.pods else None
-        place = reasons.log_location(view.run.artifact_path, job, view.run.namespace)
-        message = reasons.sentences(message, place)
+        # A folder that belongs to another run holds the log of that run.
+        folder = None if cause.reason == Reason.RUN_FOLDER_TAKEN else view.run.artifact_path
+        if folder or job:
+            message = reasons.sentences(message, reasons.log_location(folder, job, view.run.namespace))
     status = next_status(view, StageState.FAILED, Cause(cause.reason, message))
     return CheckResult(replace(status, completion_time=ended_at(view)))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.runs import reasons
+from qlib_shadow_operator.runs import reasons, start_reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed, why_no_pod, why_starting, why_waiting
 from qlib_shadow_operator.runs.names import StageState
 from qlib_shadow_operator.runs.outcomes import (
@@ -107,10 +107,12 @@ def job_is_failed(view: StageView) -> CheckResult | None:
         return None
     if job.failure_reason == DEADLINE_EXCEEDED:
         stuck = view.previous.message if view.previous.reason == OperatorReason.POD_DOES_NOT_END else None
-        return failed(view, _deadline_cause(view, stuck))
+        has_begun = view.previous.state is not StageState.WAITING or view.previous.attempts > 1 or bool(stuck)
+        return failed(view, _deadline_cause(view, stuck), log=has_begun)
     if view.last_ended_pod is None:
         return wait_for_pod_update(view, job) or failure_cause_is_missing(view, job)
-    return failed(view, why_failed(view.last_ended_pod, view.run, view.stage))
+    cause = why_failed(view.last_ended_pod, view.run, view.stage)
+    return failed(view, cause, log=cause.reason != OperatorReason.CONTAINER_CANNOT_START)
 
 
 def _deadline_cause(view: StageView, stuck: str | None) -> Cause:
@@ -199,11 +201,16 @@ def pod_is_starting(view: StageView) -> CheckResult | None:
     startup = check_startup(view, pod.uid, pod.created_at, pod.created_at)
     if startup.warning_event:
         return _waiting_on_warning(
-            view, why_starting(startup.warning_event, view.claim), startup, pod.created_at
+            view,
+            why_starting(startup.warning_event, view.run, view.stage, view.claim, pod),
+            startup,
+            pod.created_at,
         )
     limit = pod.created_at + view.defaults.start_timeout
     if view.now >= limit:
-        cause = Cause(OperatorReason.START_TIMED_OUT, reasons.starting_slowly())
+        cause = Cause(
+            OperatorReason.START_TIMED_OUT, start_reasons.starting_slowly(pod.name, view.run.namespace)
+        )
         return replace(start_timed_out(view, cause), queries=startup.queries)
     status = _without_minor_changes(view, next_status(view, StageState.STARTING, retry_cause(view)))
     return CheckResult(status, requeue_at=min(limit, startup.again_at), queries=startup.queries)

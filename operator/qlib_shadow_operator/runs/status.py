@@ -9,6 +9,7 @@ from qlib_shadow_operator.runs.conditions import compose_conditions
 from qlib_shadow_operator.runs.model import Status
 from qlib_shadow_operator.runs.names import Phase, StageState
 from qlib_shadow_operator.runs.print_columns import summarize
+from qlib_shadow_runner.contract import Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,7 +33,7 @@ def compose(view: RunView, rule_result: RuleResult) -> Status:
         phase=phase,
         summary=summarize(_current_stage(rule_result, stages), dataset, metrics),
         run_id=view.run.run_id if view.run.fault is None else None,
-        artifact_path=view.run.artifact_path if view.run.fault is None else None,
+        artifact_path=None if view.run.fault or _folder_is_taken(stages) else view.run.artifact_path,
         start_time=old.start_time or _start_time(stages),
         completion_time=view.now if over else None,
         conditions=compose_conditions(view, rule_result, stages, dataset),
@@ -43,6 +44,11 @@ def compose(view: RunView, rule_result: RuleResult) -> Status:
         git_commit=_latest(view, "git_commit") or old.git_commit,
         image_id=next((f.image_id for f in reversed(view.check_results) if f.image_id), old.image_id),
     )
+
+
+def _folder_is_taken(stages: tuple[StageStatus, ...]) -> bool:
+    """Return whether the run folder belongs to another run, and so holds nothing of this one."""
+    return any(one.reason == Reason.RUN_FOLDER_TAKEN for one in stages)
 
 
 def _stages(view: RunView, rule_result: RuleResult) -> tuple[StageStatus, ...]:

@@ -103,7 +103,10 @@ EVENTS: Final = (
         STAGES,
     ),
     Definition(
-        "runs_finished_total", "counter", ("phase", "reason"), "Runs that this process has seen finish."
+        "runs_finished_total",
+        "counter",
+        (*SERIES, "phase", "reason"),
+        "Runs that this process has seen finish.",
     ),
     Definition(
         "reconcile_duration_seconds",

@@ -15,6 +15,7 @@ from qlib_shadow_operator.loop.cluster_cache import parse_object
 from qlib_shadow_operator.runs.model import Run
 from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.reasons import OperatorReason
+from qlib_shadow_operator.telemetry.bounded_series import OTHER, SERIES_MAX
 from qlib_shadow_operator.telemetry.metrics import families
 from qlib_shadow_runner.contract import Reason
 
@@ -23,16 +24,11 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import GaugeMetricFamily
 
-    from qlib_shadow_operator.loop.cluster_cache import CachedObject, ClusterCache
+    from qlib_shadow_operator.loop.cluster_cache import CachedObject, ClusterCache, Series
     from qlib_shadow_operator.loop.probes import Health
     from qlib_shadow_operator.runs.model import Job, Pod, Status
 
 KNOWN_REASONS: Final = frozenset(map(str, [*Reason, *OperatorReason]))
-OTHER: Final = "Other"
-"""Stands for the reasons of foreign images, so that the labels stay a closed set."""
-SERIES_MAX: Final = 200
-Series = tuple[str, str]
-"""A namespace, and the schedule or template that the runs share."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def phase_and_reason(status: Status | None) -> tuple[str, str]:
 
 
 def known_reason(reason: str) -> str:
-    """Return a reason of this project, or OTHER."""
+    """Return a reason of this project, or OTHER: foreign images have reasons of their own."""
     return reason if reason in KNOWN_REASONS or not reason else OTHER
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qlib_shadow_operator.runs.names import StageState
+from qlib_shadow_operator.telemetry.bounded_series import BoundedSeries
 from qlib_shadow_operator.telemetry.metrics import OperatorMetrics
 from qlib_shadow_operator.telemetry.scrape import phase_and_reason
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.kube.traffic import Call
+    from qlib_shadow_operator.loop.cluster_cache import Series
     from qlib_shadow_operator.loop.probes import Health
     from qlib_shadow_operator.runs.model import StageStatus, Status
 
@@ -24,6 +26,7 @@ class Telemetry:
 
     health: Health
     metrics: OperatorMetrics = field(default_factory=OperatorMetrics)
+    bounded: BoundedSeries = field(default_factory=BoundedSeries)
 
     def answered(self, call: Call, code: str, seconds: float) -> None:
         """Record a request to the API server."""
@@ -51,13 +54,15 @@ class Telemetry:
         """Record an Event's outcome."""
         self.metrics["events_total"].labels(outcome).inc()
 
-    def changed(self, old: Status, new: Status) -> None:
-        """Record a status update."""
+    def changed(self, series: Series, old: Status, new: Status) -> None:
+        """Record a status update of a run of the series."""
         for stage in new.stages:
             if stage.finished and not old.stage(stage.name).finished:
                 self._stage_ended(stage)
         if new.finished and not old.finished:
-            self.metrics["runs_finished_total"].labels(*phase_and_reason(new)).inc()
+            self.metrics["runs_finished_total"].labels(
+                *self.bounded.labels(series), *phase_and_reason(new)
+            ).inc()
 
     def _stage_ended(self, stage: StageStatus) -> None:
         if stage.start_time is None or stage.completion_time is None:

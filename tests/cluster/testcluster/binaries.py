@@ -72,6 +72,16 @@ def promql() -> Path:
     return cache.keep("promql", key("promql"), make) / "promql"
 
 
+def health() -> Path:
+    """Return a program that judges objects as Argo CD and Flux do, for the health checks of the docs."""
+
+    def make(folder: Path) -> None:
+        say("compiling the engines of Argo CD's and Flux' health checks; half a minute, then kept")
+        toolchain.build(MODULES / "health", folder / "health", "-ldflags=-s -w", ".")
+
+    return cache.keep("health", key("health"), make) / "health"
+
+
 def kwok() -> Path:
     """Return kwok, which plays nodes and pods, for the operator's benchmark."""
 

@@ -24,7 +24,8 @@ MOUNTED = "data/kind"
 ON_NODE = "/qlib-shadow-volumes"
 """Its path in the node."""
 PREFIX = "qlib-shadow-"
-LEFT_RUNNING = "left"
+LEFT_RUNNING = f"left-{cache.digest([str(Path(__file__).resolve())])[:8]}"
+"""Docker's clusters are the whole machine's; this name is one checkout's."""
 BACK_BY_THEMSELVES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 """Static pods and a daemon set: the kubelet restarts them."""
 

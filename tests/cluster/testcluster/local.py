@@ -200,10 +200,10 @@ def is_ready(pki: Authority) -> bool:
         return False
 
 
-def left_running() -> list[Cluster]:
-    """Return the clusters that were left running."""
+def left_running(*, anywhere: bool = False) -> list[Cluster]:
+    """Return the clusters that this checkout has left running, or any checkout."""
     return [
         Cluster(box.state / "pki" / "admin.conf", box.state / "bin" / "kubectl", Local(box))
         for box in sandbox.find()
-        if box.is_left_running()
+        if box.is_left_running(anywhere=anywhere)
     ]

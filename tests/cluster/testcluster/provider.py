@@ -25,10 +25,10 @@ def up(*, node: bool = True, left_running: bool = False) -> Cluster:
     return local.up(node=node, left_running=left_running)
 
 
-def left_running() -> list[Cluster]:
-    """Return the clusters that `up` has left running on this machine."""
+def left_running(*, anywhere: bool = False) -> list[Cluster]:
+    """Return the clusters that `up` has left running on this machine, of this checkout or of any."""
     by_kind = kind.left_running() if kind.docker_answers() else []
-    return by_kind + (local.left_running() if is_root() else [])
+    return by_kind + (local.left_running(anywhere=anywhere) if is_root() else [])
 
 
 def is_root() -> bool:
@@ -40,7 +40,8 @@ def given(kubeconfig: Path) -> Cluster:
     """Return the cluster of a kubeconfig: one of ours that was left running, or a foreign one."""
     if not kubeconfig.is_file():
         raise TestClusterError(f"there is no kubeconfig at {kubeconfig}; name an existing file, or none")
-    ours = [cluster for cluster in left_running() if cluster.kubeconfig == kubeconfig.resolve()]
+    left = left_running(anywhere=True)
+    ours = [cluster for cluster in left if cluster.kubeconfig == kubeconfig.resolve()]
     cluster = ours[0] if ours else Cluster(kubeconfig, kind.kubectl(), Borrowed(kubeconfig))
     cluster.kubectl("version", "--output=json", "--request-timeout=20s")
     return cluster

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 PREFIX = "qlib-shadow-cluster-"
 LINKS = IPv4Network("198.18.0.0/15")
 """Set apart for testing networks (RFC 2544): no route of the machine leads there."""
-INIT = Path(__file__).parent / "init.py"
+INIT = Path(__file__).resolve().parent / "init.py"
+"""What process 1 runs; in the arguments of a process 1 it says which checkout has started the sandbox."""
 WATCHED, LEFT_RUNNING = "watched", "left-running"
 """Whether process 1 ends with its owner (see init.py)."""
 CGROUPS = Path("/sys/fs/cgroup")
@@ -62,10 +63,11 @@ class Sandbox:
         enter = ("nsenter", f"--target={self.init}", "--net", "--mount", "--pid", "--")
         return [*enter, *(str(word) for word in command)]
 
-    def is_left_running(self) -> bool:
-        """Return whether it should outlive the process that started it."""
+    def is_left_running(self, *, anywhere: bool = False) -> bool:
+        """Return whether it should outlive the process that started it, which was one of this checkout."""
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was found
-            return LEFT_RUNNING.encode() in Path(f"/proc/{self.init}/cmdline").read_bytes().split(b"\0")
+            arguments = Path(f"/proc/{self.init}/cmdline").read_bytes().split(b"\0")
+            return LEFT_RUNNING.encode() in arguments and (anywhere or bytes(INIT) in arguments)
         return False
 
     def end(self) -> None:

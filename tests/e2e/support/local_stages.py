@@ -23,7 +23,7 @@ from qlib_shadow_runner.contract import (
 from qlib_shadow_runner.crash_points import ENV_FAULT, REACHED
 from qlib_shadow_runner.runs.mlruns import RunStatus, recorded_runs
 from qlib_shadow_runner.tables.files import FAULTS_FILE, FILES
-from qlib_shadow_runner.verify import verify_run
+from qlib_shadow_runner.verify import AcceptanceLine, verify_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,9 +131,13 @@ class LocalVolume:
 
     def faults(self, run_id: str = "run-1") -> list[str]:
         """Verify a run; return the lines that fail."""
-        lines = verify_run(self.folder(run_id), self.mount)
+        lines = self.lines(run_id)
         assert len(lines) >= 12
         return [str(line) for line in lines if not line.passed]
+
+    def lines(self, run_id: str = "run-1") -> list[AcceptanceLine]:
+        """Verify a run; return all lines."""
+        return verify_run(self.folder(run_id), self.mount)
 
     def _document(self, run_id: str, name: str) -> dict[str, Any]:
         document = json.loads((self.folder(run_id) / name).read_bytes())

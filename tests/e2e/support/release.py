@@ -93,6 +93,13 @@ class Release:
         }
         self.kubectl("apply", "--validate=strict", "--filename=-", input=json.dumps(document))
 
+    def last_messages(self) -> str:
+        """Return what the operator's containers have said when they ended."""
+        path = "{.items[*].status.containerStatuses[*].lastState.terminated.message}"
+        now = path.replace("lastState", "state")
+        select = ("--selector=app.kubernetes.io/component=operator", f"--output=jsonpath={path}{now}")
+        return self.kubectl("get", "pods", *select)
+
     def wait_for(self, name: str) -> dict[str, Any]:
         """Wait for a run to complete."""
         self.kubectl("wait", f"qsr/{name}", "--for=condition=Complete", "--timeout=300s")

@@ -39,6 +39,7 @@ class ApiServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.lines = 0
+        self.agents: list[str | None] = []
         self.cut: set[int] = set()
         self.items: list[dict[str, Any]] = []
         self.end = threading.Event()
@@ -64,6 +65,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer, or never."""
+        self.server.agents.append(self.headers["User-Agent"])
         if self.line in self.server.cut:
             self.server.end.wait()
             self.close_connection = True
@@ -113,6 +115,12 @@ def test_calls_share_connections(server: ApiServer, cluster: Cluster):
     for kind in ("runs", "jobs", "pods"):
         assert list(cluster.list_documents(kind, None)) == []
     assert server.lines == 1
+
+
+def test_requests_name_the_operator(server: ApiServer, cluster: Cluster):
+    """The API server makes the field manager of it, and the audit log shows it."""
+    list_runs(cluster)
+    assert server.agents == ["qlib-shadow-operator/v1alpha1"]
 
 
 @pytest.mark.parametrize("kind", ["runs", "jobs", "pods"])

@@ -3,9 +3,11 @@
 # ruff: noqa: E501 - a table reads best in rows
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.contract.failures_page import ENDED, ENDLESS, OPERATOR
 from tests.unit.operator.builders import NOW, Scene, a_run, result
 
 if TYPE_CHECKING:
@@ -13,8 +15,9 @@ if TYPE_CHECKING:
 
 from qlib_shadow_operator.runs.names import ConditionType
 from qlib_shadow_operator.runs.queries import FindStartupWarning, WarningEvent
-from qlib_shadow_operator.runs.reasons import MESSAGE_MAX, shorten
+from qlib_shadow_operator.runs.reasons import MESSAGE_MAX, OperatorReason, shorten
 from qlib_shadow_runner.contract import Stage
+from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret
 
 LOG = (
     "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log, "
@@ -67,6 +70,21 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             "1, limited: 1. Change stages.download.resources, delete what is no longer needed, or raise the quota"
         ),
     ),
+    "quota of a number": (
+        a_run()
+        .seen()
+        .rejected(
+            Stage.DOWNLOAD,
+            "exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=1, limited: count/jobs.batch=1",
+        )
+        .seen(),
+        31,
+        (
+            'not started after 1800 s: a ResourceQuota of namespace "research" leaves no room: exceeded quota: q, '
+            "requested: count/jobs.batch=1, used: count/jobs.batch=1, limited: count/jobs.batch=1. "
+            "Delete what is no longer needed, or raise the quota"
+        ),
+    ),
     "result missing": (
         begun.job(Stage.DOWNLOAD, is_complete=True, ended_at=NOW)
         .report(Stage.DOWNLOAD, is_failed=True, ended_at=NOW)
@@ -88,7 +106,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         1,
         (
             "the Job failed with BackoffLimitExceeded: Job has reached the specified backoff limit; its pod is gone, and "
-            "the last recorded attempt ended with OutOfDisk: /data is full. "
+            "the last recorded attempt ended with OutOfDisk: /data is full. Apply the run again under a new name. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),
@@ -102,7 +120,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         1,
         (
             "the Job failed with PodFailurePolicy: no message; its pod is gone, and the run folder could not be read: "
-            "Job was active longer than its deadline. "
+            "Job was active longer than its deadline. Apply the run again under a new name. "
             "Log: /data/artifacts/trading-ops/qlib-shadow/demo-a1b2c3d4/stderr.log"
         ),
     ),
@@ -144,15 +162,161 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         begun.failed(Stage.DOWNLOAD, 1, "ModuleNotFoundError: No module named 'qlib'\n"),
         1,
         "exit code 1 without a result; the log ends with: ModuleNotFoundError: No module named 'qlib'. "
-        + LOG,
+        "Read the log; if it is not of a qlib-runner, correct spec.image. " + LOG,
     ),
     "deadline, never started": (
         begun.pod(Stage.DOWNLOAD, unschedulable="full").seen().job_failed(Stage.DOWNLOAD, "DeadlineExceeded"),
         1,
         (
             "stage download did not finish within its 3600 s deadline; it never started: no node can take the pod: "
-            "full. Lower stages.download.resources, correct its nodeSelector and tolerations, or add a node. Raise "
-            f"stages.download.activeDeadlineSeconds, or give the stage more CPU. {LOG}"
+            "full. Lower stages.download.resources, correct its nodeSelector and tolerations, or add a node"
+        ),
+    ),
+    "deadline": (
+        begun.running(Stage.DOWNLOAD).seen().job_failed(Stage.DOWNLOAD, "DeadlineExceeded"),
+        1,
+        (
+            "stage download did not finish within its 3600 s deadline. "
+            f"Raise stages.download.activeDeadlineSeconds, or give the stage more CPU. {LOG}"
+        ),
+    ),
+    "a limit too small to start": (
+        begun.failed(
+            Stage.DOWNLOAD,
+            128,
+            "failed to create containerd task: cannot start a container that has stopped: unknown",
+            kill="StartError",
+        ).pod_is(Stage.DOWNLOAD, memory_limit="4Mi"),
+        1,
+        (
+            "stage download was killed before it began: its memory limit of 4Mi is too small to start a process. Raise "
+            "stages.download.resources.limits.memory, or leave stages.download.resources out for the operator's "
+            "default"
+        ),
+    ),
+    "a limit too small to start, by another runtime": (
+        begun.failed(
+            Stage.DOWNLOAD,
+            128,
+            "failed to create containerd task: cannot start a stopped process: unknown",
+            kill="StartError",
+        ).pod_is(Stage.DOWNLOAD, memory_limit="4Mi"),
+        1,
+        (
+            "stage download was killed before it began: its memory limit of 4Mi is too small to start a process. Raise "
+            "stages.download.resources.limits.memory, or leave stages.download.resources out for the operator's "
+            "default"
+        ),
+    ),
+    "a limit too small for a sandbox": (
+        begun.pod(Stage.DOWNLOAD, memory_limit="4Mi").answered(
+            FindStartupWarning("pod-1"),
+            WarningEvent(
+                "FailedCreatePodSandBox", "container init was OOM-killed (memory limit too low?)", NOW
+            ),
+        ),
+        31,
+        (
+            "not started after 1800 s: stage download was killed before it began: its memory limit of 4Mi is too small "
+            "to start a process. Raise stages.download.resources.limits.memory, or leave stages.download.resources out "
+            "for the operator's default"
+        ),
+    ),
+    "another image": (
+        begun.failed(
+            Stage.DOWNLOAD, 128, 'exec: "qlib-shadow": executable file not found in $PATH', kill="StartError"
+        ),
+        1,
+        (
+            'the container cannot be started: exec: "qlib-shadow": executable file not found in $PATH. Set spec.image '
+            "to a qlib-runner that is made for the node's processor"
+        ),
+    ),
+    "container config": (
+        begun.pod(
+            Stage.DOWNLOAD, waiting_reason="CreateContainerConfigError", waiting_message="no user to run as"
+        ),
+        31,
+        (
+            "not started after 1800 s: the container cannot be started: no user to run as. "
+            "See: kubectl describe pod -n research pod-1"
+        ),
+    ),
+    "credentials of the registry": (
+        a_run(image_pull_secrets=(ImagePullSecret("registry"),))
+        .seen()
+        .pod(Stage.DOWNLOAD, waiting_reason="ErrImagePull", waiting_message="unauthorized"),
+        31,
+        (
+            'not started after 1800 s: the image "image" cannot be pulled: unauthorized. Correct spec.image, or see that '
+            'the Secret "registry" is in namespace "research" and may read the registry'
+        ),
+    ),
+    "mount": (
+        begun.pod(Stage.DOWNLOAD).answered(
+            FindStartupWarning("pod-1"), WarningEvent("FailedMount", "no such folder", NOW)
+        ),
+        31,
+        (
+            'not started after 1800 s: the volume behind the PersistentVolumeClaim "qlib-shadow-data" cannot be mounted: '
+            "no such folder. Correct the volume, or wait until another node releases it. See: kubectl describe pvc -n "
+            "research qlib-shadow-data"
+        ),
+    ),
+    "claim without a volume": (
+        begun.pod(Stage.DOWNLOAD, unschedulable="pod has unbound immediate PersistentVolumeClaims"),
+        31,
+        (
+            'not started after 1800 s: the PersistentVolumeClaim "qlib-shadow-data" in namespace "research" cannot be '
+            "used: pod has unbound immediate PersistentVolumeClaims. "
+            "See: kubectl describe pvc -n research qlib-shadow-data"
+        ),
+    ),
+    "a slow start": (
+        begun.pod(Stage.DOWNLOAD).answered(FindStartupWarning("pod-1"), None),
+        31,
+        (
+            "not started after 1800 s: the pod has a node but its container does not start; its volume may not be "
+            "attached. See: kubectl describe pod -n research pod-1"
+        ),
+    ),
+    "no pod": (
+        begun.answered(FindStartupWarning("job-download"), None),
+        31,
+        (
+            'not started after 1800 s: the Job "demo-a1b2c3d4-download" has no pod; a quota or an admission policy may '
+            "refuse it. See: kubectl describe job -n research demo-a1b2c3d4-download"
+        ),
+    ),
+    "pod refused": (
+        begun.answered(
+            FindStartupWarning("job-download"),
+            WarningEvent("FailedCreate", 'Error creating: pods "x" is forbidden: no', NOW),
+        ).seen(minutes=1),
+        33,
+        (
+            'not started after 1800 s: namespace "research" does not admit the pod: no. Change its Pod Security labels, '
+            "its LimitRange or its admission policy, or what the run asks for in stages.download"
+        ),
+    ),
+    "Job refused": (
+        a_run().seen().rejected(Stage.DOWNLOAD, "spec.backoffLimit: x", permanent=True),
+        0,
+        (
+            "the API server refuses the Job of stage download: the chart's runner.stages.download.retries: x. "
+            "Correct the chart's runner.stages.download.retries"
+        ),
+    ),
+    "a pod that does not stop": (
+        begun.running(Stage.DOWNLOAD)
+        .seen()
+        .pod_is(Stage.DOWNLOAD, ends_by=NOW, node="node-7")
+        .job(Stage.DOWNLOAD, is_failing=True, failure_reason="BackoffLimitExceeded"),
+        2,
+        (
+            'the pod "pod-1" was told to stop and has not: its node "node-7" does not answer or cannot stop it. Another '
+            "attempt starts once it is gone. If the node is lost: kubectl delete node node-7, or: "
+            f"kubectl delete pod -n research pod-1 --force. {LOG}"
         ),
     ),
 }
@@ -173,6 +337,28 @@ def test_failure_message(scene: Scene, minutes: float, sentence: str):
     assert decision.status.stages[0].message == sentence
     assert decision.notes[-1].message == sentence
     assert decision.notes[-1].warning
+
+
+NEVER_FINAL = {OperatorReason.EVICTED}
+"""Reasons after which another attempt is always made."""
+REMEDY = re.compile(
+    r"(^|[.;:,] (or )?)(Raise|Lower|Correct|Change|Create|Apply|Set|See|Read|Remove|Delete|kubectl)\b"
+)
+
+
+def test_every_failure_has_a_sentence_here():
+    """Its reason is one of the table's rows."""
+    found = {
+        scene.decide(minutes=minutes).status.stages[0].reason for scene, minutes, _ in SENTENCES.values()
+    }
+    assert {*OPERATOR, *ENDLESS, *ENDED} - found - NEVER_FINAL == set()
+
+
+@pytest.mark.parametrize("sentence", [one[2] for one in SENTENCES.values()], ids=SENTENCES.keys())
+def test_every_failure_names_a_remedy_and_has_no_gap(sentence: str):
+    """What to do is an imperative; what stands for a name is filled in."""
+    assert REMEDY.search(sentence)
+    assert not re.search("<[a-z ]+>", sentence)
 
 
 def test_long_message_keeps_both_ends():

@@ -16,14 +16,16 @@ from qlib_shadow_operator.kube.traffic import Call
 from qlib_shadow_operator.loop.cluster_cache import ClusterCache
 from qlib_shadow_operator.loop.probes import Health, HealthLimits
 from qlib_shadow_operator.runs.model import Status
+from qlib_shadow_operator.telemetry.bounded_series import NAMESPACES_MAX, SERIES_MAX
 from qlib_shadow_operator.telemetry.metrics import EVENTS, FIGURES, PREFIX, OperatorMetrics
-from qlib_shadow_operator.telemetry.scrape import SERIES_MAX, ScrapeCollector, phase_and_reason
+from qlib_shadow_operator.telemetry.scrape import ScrapeCollector, phase_and_reason
 from qlib_shadow_operator.telemetry.wiring import Telemetry
 from qlib_shadow_runner.contract import Stage
 
 DOCUMENT = Path(__file__).parents[3] / "docs/metrics.md"
 COMPLETE = a_run().succeeded(Stage.DOWNLOAD).succeeded(Stage.QRUN).seen().run.status
 FAILED = a_run().failed(Stage.DOWNLOAD, 1).seen().run.status
+NIGHTLY = ("research", "nightly")
 WAITING = a_run().pod(Stage.DOWNLOAD, unschedulable="0/1 nodes are available").seen().run.status
 
 
@@ -157,22 +159,43 @@ def test_stage_duration_is_observed_once():
     """By the times in the status, when the status is written."""
     operator = Operator()
     before = a_run().running(Stage.DOWNLOAD).seen().run.status
-    operator.telemetry.changed(before, COMPLETE)
-    operator.telemetry.changed(COMPLETE, COMPLETE)
+    operator.telemetry.changed(NIGHTLY, before, COMPLETE)
+    operator.telemetry.changed(NIGHTLY, COMPLETE, COMPLETE)
     for stage in Stage:
         assert operator.sample("stage_duration_seconds_count", stage=stage, outcome="succeeded") == 1, (
             COMPLETE.stages
         )
-    assert operator.sample("runs_finished_total", phase="Complete", reason="RunComplete") == 1
+    where = {"namespace": "research", "series": "nightly"}
+    assert operator.sample("runs_finished_total", **where, phase="Complete", reason="RunComplete") == 1
 
 
 def test_failed_stage_has_its_own_outcome():
     """And its run is counted under its reason."""
     operator = Operator()
-    operator.telemetry.changed(a_run().running(Stage.DOWNLOAD).seen().run.status, FAILED)
+    operator.telemetry.changed(NIGHTLY, a_run().running(Stage.DOWNLOAD).seen().run.status, FAILED)
     assert operator.sample("stage_duration_seconds_count", stage="download", outcome="failed") == 1
     phase, reason = phase_and_reason(FAILED)
-    assert operator.sample("runs_finished_total", phase=phase, reason=reason) == 1
+    where = {"namespace": "research", "series": "nightly"}
+    assert operator.sample("runs_finished_total", **where, phase=phase, reason=reason) == 1
+
+
+def test_finished_runs_are_counted_under_a_bounded_number_of_series():
+    """Then by namespace, then all together; a series that was counted keeps its labels."""
+    operator = Operator()
+    before = a_run().running(Stage.DOWNLOAD).seen().run.status
+    for number in range(SERIES_MAX + 3):
+        operator.telemetry.changed(("research", f"s{number}"), before, FAILED)
+    for number in range(NAMESPACES_MAX + 3):
+        operator.telemetry.changed((f"desk-{number}", "nightly"), before, FAILED)
+    operator.telemetry.changed(("research", "s0"), before, FAILED)
+
+    def count(namespace: str, series: str) -> float | None:
+        phase, reason = phase_and_reason(FAILED)
+        labels = {"namespace": namespace, "series": series, "phase": phase, "reason": reason}
+        return operator.sample("runs_finished_total", **labels)
+
+    assert (count("research", "s0"), count("research", "s199"), count("research", "s200")) == (2, 1, None)
+    assert (count("research", "Other"), count("desk-0", "Other"), count("Other", "Other")) == (3, 1, 4)
 
 
 def test_requests_watch_events_passes_and_events_are_counted():

@@ -287,6 +287,15 @@ def test_refusal_is_in_the_status_until_it_passes(world: World):
     world.look()
     world.look()
     assert world.api.run["status"]["stages"][0]["state"] == "Starting"
+    assert world.api.calls[-1] == "post_event StageStarted"
+
+
+def test_stage_whose_job_is_refused_is_not_said_to_start(world: World):
+    """It starts once there is a Job."""
+    world.api.faults["create_job"] = RefusedError("exceeded quota")
+    with pytest.raises(RefusedError):
+        world.look()
+    assert world.api.calls == ["patch_status 1", "create_job research/demo-a1b2c3d4-download"]
 
 
 def test_permanently_refused_job_fails_the_run(world: World):

@@ -57,6 +57,30 @@ def test_a_condition_keeps_its_time_until_its_status_changes():
     assert later.conditions[2].message == "stage download: Running"
 
 
+def test_conditions_of_a_waiting_run_say_why_it_waits():
+    """`kubectl wait` and dashboards show conditions, not stages."""
+    found = a_run().seen().pod(Stage.DOWNLOAD, unschedulable="0/1 nodes are available.").decide(minutes=1)
+    sentence = (
+        "stage download: Waiting: no node can take the pod: 0/1 nodes are available. "
+        "Lower stages.download.resources, correct its nodeSelector and tolerations, or add a node"
+    )
+    for kind in (ConditionType.COMPLETE, ConditionType.FAILED):
+        condition = found.status.condition(kind)
+        assert condition is not None
+        assert (condition.status, condition.reason, condition.message) == (False, "Unschedulable", sentence)
+
+
+def test_run_whose_folder_is_taken_shows_nothing_of_the_other_run():
+    """Neither its folder nor its log."""
+    message = result(Stage.DOWNLOAD, "RunFolderTaken", "/data/x belongs to another run. Move it away.")
+    status = a_run().seen().failed(Stage.DOWNLOAD, 10, message).decide(minutes=1).status
+    assert status.artifact_path is None
+    assert status.stages[0].message == (
+        "/data/x belongs to another run. Move it away. "
+        "Log: kubectl logs -n research job/demo-a1b2c3d4-download"
+    )
+
+
 def test_edit_of_a_finished_run_is_observed():
     """Only observedGeneration changes."""
     scene = a_run().seen().failed(Stage.DOWNLOAD, 10).seen(minutes=1).spec(ttl_seconds_after_finished=9999)
@@ -144,4 +168,4 @@ def test_missing_version_is_a_dataset_that_is_not_ready():
     found = scene.decide(minutes=1).status.condition(ConditionType.DATASET_READY)
     assert found is not None
     assert (found.status, found.reason) == (False, "DatasetMissing")
-    assert found.message == "stage qrun failed; see stages"
+    assert found.message == "stage qrun failed; see the condition Failed"

@@ -7,14 +7,19 @@ import os
 import signal
 from pathlib import Path
 
+DATASET_STEP = b"\0qlib_shadow_runner.stages.steps\0dataset\0"
+
 
 def step_of(pid: int) -> int:
-    """Wait for the heavy child of a stage; git, which is asked for the commit, is another."""
+    """Wait for the child that makes the dataset; a stage has others, such as git, before."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     while True:
         for child in children.read_text().split():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if b"qlib_shadow_runner.stages.steps" in Path(f"/proc/{child}/cmdline").read_bytes():
+                if (
+                    b"qlib_shadow_runner.stages.steps\0dataset\0"
+                    in Path(f"/proc/{child}/cmdline").read_bytes()
+                ):
                     return int(child)
         os.sched_yield()
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from qlib_shadow_runner.contract import ExitCode
-from qlib_shadow_runner.errors import volume_not_writable
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.errors import from_os_error, volume_not_writable
 from qlib_shadow_runner.guard.layers import available_layers
 from qlib_shadow_runner.printing import print_json, print_lines
 from qlib_shadow_runner.process.limits import CGROUP, read_limits
@@ -120,8 +120,10 @@ def check_volume(machine: Machine) -> Diagnosis:
         with tempfile.TemporaryFile(dir=folder) as stream:
             stream.write(b"x")
     except OSError as error:
-        remedy = volume_not_writable(str(folder)).message.partition(". ")[2]
         detail = f"{folder} cannot be written by {_ids()} (UID:GID): {error.strerror}"
+        known = from_os_error(error, folder)
+        fault = volume_not_writable(str(folder)) if known.reason is Reason.INTERNAL_ERROR else known
+        remedy = fault.message.partition(". ")[2]
         return _diagnosis("volume", detail, passed=False, remedy=remedy)
     coming = "" if folder == machine.data else f"; {machine.data} will be made by the first run"
     return _diagnosis("volume", f"{folder} can be written by {_ids()} (UID:GID){coming}", passed=True)

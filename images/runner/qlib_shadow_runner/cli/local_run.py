@@ -209,7 +209,7 @@ def _watch(
 def _without_result(stage: Stage, code: int) -> dict[str, object]:
     """Return a result for a stage that was killed before it wrote one."""
     if code == -signal.SIGKILL:
-        killed = out_of_memory(f"the stage {stage}")
+        killed = out_of_memory(f"the stage {stage}", stage)
         return {"reason": killed.reason, "message": killed.message, "exitCode": killed.exit_code}
     message = f"the stage {stage} ended with code {code} and left no result"
     return {"reason": Reason.INTERNAL_ERROR, "message": message, "exitCode": ExitCode.INTERNAL}

@@ -86,7 +86,7 @@ STAGES: Final[Mapping[Stage, StageRow]] = {
         when="unless `dataset.version` names data that is there",
         belongs=_pins_no_version,
         secrets=frozenset({ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME, ENV_ARCHIVE_PASSWORD}),
-        variables=frozenset({ENV_DEADLINE_SECONDS}),
+        variables=frozenset({ENV_DEADLINE_SECONDS, ENV_TEMPLATE}),
     ),
     Stage.QRUN: StageRow(
         does="trains, predicts, backtests and reports",

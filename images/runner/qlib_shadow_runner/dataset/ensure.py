@@ -168,7 +168,7 @@ def _adopt(canonical: Path) -> ResolvedDataset:
         raise StageError(
             Reason.DATASET_INVALID,
             f"{canonical} holds no Qlib dataset of daily bars: calendars/day.txt, features/ and instruments/ "
-            "are missing.",
+            "are missing. Put them there, or correct spec.dataset.path.",
         )
     before = DatasetManifest.read(manifest_path(folder))
     manifest = describe(

@@ -136,7 +136,7 @@ def _check_features(dataset: Dataset, files: dict[str, str]) -> None:
         if name.startswith("features/") and name.endswith("/close.day.bin")
     }
     if not with_close:
-        raise invalid(folder, "holds no <symbol>/close.day.bin: there are no prices.")
+        raise invalid(folder, "holds no close.day.bin of any symbol: there are no prices.")
     for name, spans in dataset.universes.items():
         if spans and not any(feature_folder(span.symbol) in with_close for span in spans):
             raise invalid(folder, f"holds none of the {len(spans)} symbols of instruments/{name}.txt.")

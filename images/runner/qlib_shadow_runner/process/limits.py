@@ -8,18 +8,21 @@ import re
 import resource
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.contract import Stage
 
 CGROUP: Final = Path("/sys/fs/cgroup")
 NUMBER: Final = re.compile(r"-?[0-9]{1,20}")
 """What the kernel writes: a number of 64 bits."""
 NO_LIMIT: Final = 1 << 60
 """Version 1 writes "unlimited" as a number near 2^63."""
-MORE_MEMORY: Final = (
-    "Raise the stage's memory limit (spec.stages.<stage>.resources.limits.memory), "
-    "or research fewer instruments or years."
-)
-"""The remedy where memory runs out."""
+
+
+def more_memory(stage: Stage) -> str:
+    """Return what to do where a stage's memory runs out."""
+    return f"Raise spec.stages.{stage}.resources.limits.memory, or research fewer instruments or years."
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import os
 import resource
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract import Reason, Stage
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.process.limits import MORE_MEMORY, read_limits
+from qlib_shadow_runner.process.limits import more_memory, read_limits
 from qlib_shadow_runner.texts import format_size
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ def held_memory() -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def memory_ran_out(what: str) -> StageError:
-    """Return the error that something needs more memory than this process may take."""
+def memory_ran_out(what: str, stage: Stage = Stage.DOWNLOAD) -> StageError:
+    """Return the error that something needs more memory than this process may take, most often a dataset."""
     held = held_memory()
     most = "there is" if held is None else f"{format_size(held)}, which is what it may take here"
-    return StageError(Reason.OUT_OF_MEMORY, f"{what} needs more memory than {most}. {MORE_MEMORY}")
+    return StageError(Reason.OUT_OF_MEMORY, f"{what} needs more memory than {most}. {more_memory(stage)}")
 
 
 def require_memory(size: int, what: str) -> None:

@@ -21,13 +21,15 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.guard.watch import Watch
 from qlib_shadow_runner.printing import print_line
-from qlib_shadow_runner.process.limits import MORE_MEMORY
+from qlib_shadow_runner.process.limits import more_memory
 from qlib_shadow_runner.process.stop_deadline import STOP, StopDeadline
 from qlib_shadow_runner.storage.files import read_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
+
+    from qlib_shadow_runner.contract import Stage
 
 
 PR_SET_CHILD_SUBREAPER: Final = 36
@@ -64,7 +66,8 @@ GRACE_SECONDS: Final = 5
 class Supervisor:
     """Runs one child at a time and knows whether the stage was asked to stop."""
 
-    def __init__(self, *, closed: bool = False) -> None:
+    def __init__(self, stage: Stage, *, closed: bool = False) -> None:
+        self._stage = stage
         self.interrupted = False
         self.layers: Sequence[str] = ()
         """What closes the network to the children of a closed stage."""
@@ -161,10 +164,10 @@ class Supervisor:
             raise StageError(
                 Reason.OUT_OF_MEMORY,
                 f"the step {name} was ended by one of its libraries (SIGABRT), as they do when memory runs "
-                f"out; stderr.log holds the details. {MORE_MEMORY}",
+                f"out; stderr.log holds the details. {more_memory(self._stage)}",
             )
         if code != 0 or content is None:
-            fail_child(f"the step {name}", code)
+            fail_child(f"the step {name}", code, self._stage)
         return content
 
     def end(self, error: StageError) -> None:
@@ -212,16 +215,16 @@ def interrupted() -> StageError:
     )
 
 
-def fail_child(what: str, code: int) -> NoReturn:
+def fail_child(what: str, code: int, stage: Stage) -> NoReturn:
     """Raise the error of a child that ended without one of its own."""
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        raise out_of_memory(what)
+        raise out_of_memory(what, stage)
     raise StageError(Reason.INTERNAL_ERROR, f"{what} ended with code {code}; stderr.log holds the details.")
 
 
-def out_of_memory(what: str) -> StageError:
+def out_of_memory(what: str, stage: Stage) -> StageError:
     """Return the error for a SIGKILL that the supervisor did not send."""
     return StageError(
         Reason.OUT_OF_MEMORY,
-        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. {MORE_MEMORY}",
+        f"{what} was killed (SIGKILL), as the kernel does when memory runs out. {more_memory(stage)}",
     )

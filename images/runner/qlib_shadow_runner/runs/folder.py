@@ -42,8 +42,9 @@ class RunFolder:
         if owner.get("uid") != identity.uid:
             raise StageError(
                 Reason.RUN_FOLDER_TAKEN,
-                f'{path} belongs to the run "{owner.get("name")}" with uid {owner.get("uid")}, not to uid '
-                f"{identity.uid}. Choose another spec.runId, or move the folder away.",
+                f'{path} belongs to the run "{owner.get("name")}" in namespace "{owner.get("namespace")}" '
+                f"with uid {owner.get('uid')}, not to this run with uid {identity.uid}. "
+                "Choose another spec.runId, or move the folder away.",
             )
         _ = cls(path).metadata  # raises here, where a result can be delivered, if something else is there
         return cls(path, Lease.take(path))

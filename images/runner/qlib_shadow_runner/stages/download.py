@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qlib_shadow_runner.contract import ENV_DEADLINE_SECONDS
+from qlib_shadow_runner.contract import ENV_DEADLINE_SECONDS, ENV_REQUEST, ENV_TEMPLATE
 from qlib_shadow_runner.dataset.archive.network_variables import download_environment
 from qlib_shadow_runner.dataset.ensure import (
     ResolvedDataset,
@@ -27,12 +27,25 @@ def download(context: StageContext) -> Outcome:
     canonical = volume.locate(spec.path)
     if canonical.exists():
         volume.name(folder_of(canonical))  # refuses a link that leaves the volume before it is read
-    resolved = find_fresh(canonical, spec.at(volume)) or _ensure(context, canonical)
+    resolved = find_fresh(canonical, spec.at(volume))
+    if resolved is None:
+        _check_workflow(context)
+        resolved = _ensure(context, canonical)
     check_claims(resolved.manifest, spec)
     warning = check_age(resolved.manifest, spec.max_age_days, today)
     quality = check_quality(resolved.manifest, Policy.of(spec.quality), today)
     found = introduce_dataset(context, resolved, quality, warning)
     return Outcome(dataset_sentence(found), dataset=found)
+
+
+def _check_workflow(context: StageContext) -> None:
+    """Refuse a workflow that no dataset can make right before an hour of download.
+
+    In a child of its own: templates are untrusted, so it has no credentials, and this process no Jinja.
+    """
+    around = context.stage_input.environ
+    told = {name: around[name] for name in (ENV_REQUEST, ENV_TEMPLATE) if name in around}
+    context.supervisor.step("workflow", {}, environ={**context.environ, **told}, cwd=str(context.scratch))
 
 
 def _ensure(context: StageContext, canonical: Path) -> ResolvedDataset:

@@ -66,7 +66,7 @@ def run_stage(stage: Stage, environ: Mapping[str, str]) -> int:
     """Run one stage and return the exit code of the process."""
     os.umask(0o002)  # other pods of the same group share the volume
     is_closed = STAGES[stage].is_closed
-    supervisor, clock = Supervisor(closed=is_closed), Clock()
+    supervisor, clock = Supervisor(stage, closed=is_closed), Clock()
     end = StageEnd(stage, environ, clock.started_at)
     supervisor.listen()
     if is_closed:

@@ -13,7 +13,7 @@ from qlib_shadow_runner.contract import (
     Reason,
 )
 from qlib_shadow_runner.contract.stages import leaving
-from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
+from qlib_shadow_runner.crash_points import ModelPoint, QrunPoint, fault_point, for_children
 from qlib_shadow_runner.dataset.ensure import ResolvedDataset, check_claims
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, manifest_path
 from qlib_shadow_runner.dataset.pinned import find_pinned
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qlib_shadow_runner.runs.mlruns import MlflowRun
+    from qlib_shadow_runner.stages.keeping import ModelQuestion
+    from qlib_shadow_runner.training.model_folder import ModelFolder
+    from qlib_shadow_runner.training.reuse import IdenticalRun
     from qlib_shadow_runner.workflow.prepare import Research
 
 FATAL_REASONS: Final = frozenset({Reason.INTERRUPTED, Reason.SUPERSEDED, Reason.SHADOW_PROMISE_BROKEN})
@@ -50,24 +53,34 @@ LASTING_REASONS: Final = FATAL_REASONS | {Reason.OUT_OF_DISK, Reason.VOLUME_NOT_
 
 def qrun(context: StageContext) -> Outcome:
     """Train, backtest and export; return the metrics and the workflow's hash."""
+    from qlib_shadow_runner.stages.keeping import keep_model  # noqa: PLC0415 - Jinja, as below
+
     resolved, found = find_dataset(context)
-    research = _prepare(context, resolved)
+    question = _prepare(context, resolved)
+    kept = keep_model(question)
+    research = question.research
+    if kept is not None:
+        research = research.keeping(kept.files, resolved.manifest.fingerprint)
     write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
+    fault_point(ModelPoint.RENDERED)
     asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
     context.folder.update_metadata(**_research_metadata(context, research, resolved), computation=asked)
-    metrics = _publish(context, _train_and_export(context, asked))
+    metrics = _publish(context, _train_and_export(question, kept, asked))
     metadata = context.folder.metadata
-    message = headline(metrics) + reuse_sentence(metadata) + report_sentence(metadata)
+    message = (
+        headline(metrics) + kept_sentence(metadata) + reuse_sentence(metadata) + report_sentence(metadata)
+    )
     return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
 
 
-def _train_and_export(context: StageContext, asked: str) -> dict[str, object]:
+def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: str) -> dict[str, object]:
     """Return what the export reports; if a training of another run cannot be exported, this run trains."""
+    context = question.context
     recorded = reuse_training(context, asked)
     source = origin_of_training(context)
     if recorded is not None and source is not None:
         try:
-            return _export(context, recorded, asked, faultless=True)
+            return _export(question, kept, recorded, asked, faultless=True)
         except StageError as error:
             if error.reason in LASTING_REASONS:
                 raise
@@ -77,7 +90,18 @@ def _train_and_export(context: StageContext, asked: str) -> dict[str, object]:
             )
             discard_training(context, recorded)
             recorded = None
-    return _export(context, recorded or train(context, asked), asked)
+    return _export(question, kept, recorded or _train(question, kept, asked), asked)
+
+
+def _train(question: ModelQuestion, kept: ModelFolder | None, asked: str) -> MlflowRun:
+    from qlib_shadow_runner.stages.keeping import give_up_model  # noqa: PLC0415
+
+    try:
+        return train(question.context, asked, kept)
+    except StageError as error:
+        if kept is not None and error.reason is Reason.TRAINING_FAILED:
+            give_up_model(question, kept)
+        raise
 
 
 def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:
@@ -136,15 +160,17 @@ def _found_before(context: StageContext) -> object:
     return before.get("dataset") if before else None
 
 
-def _prepare(context: StageContext, resolved: ResolvedDataset) -> Research:
+def _prepare(context: StageContext, resolved: ResolvedDataset) -> ModelQuestion:
     # Imported here, because the download stage must not load Jinja.
+    from qlib_shadow_runner.stages.keeping import ModelQuestion  # noqa: PLC0415
     from qlib_shadow_runner.workflow.prepare import RenderContext, prepare  # noqa: PLC0415
     from qlib_shadow_runner.workflow.templates import find_template  # noqa: PLC0415
 
     template = find_template(context.spec.workflow, context.stage_input.environ.get(ENV_TEMPLATE))
     dataset, threads = resolved.dataset, context.limits.threads
     facts = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, threads)
-    return prepare(context.spec, template, dataset, facts)
+    research = prepare(context.spec, template, dataset, facts)
+    return ModelQuestion.of(context, research, resolved, template)
 
 
 def _research_metadata(
@@ -157,9 +183,9 @@ def _research_metadata(
     return describe_research(context.spec.workflow, research, lives, synthetic=resolved.manifest.synthetic)
 
 
-def _origin(context: StageContext, asked: str) -> dict[str, object]:
+def _origin(context: StageContext, identical_run: IdenticalRun | None) -> dict[str, object]:
     """Return where features and training came from, and the identical run if there is one."""
-    identical_run, trained = identical_run_of(context, asked), Trained.read(context.folder.path)
+    trained = Trained.read(context.folder.path)
     return {
         "features": trained.features if trained else None,
         "reused_from": trained.reused_from if trained else None,
@@ -178,11 +204,33 @@ def reuse_sentence(metadata: Mapping[str, object]) -> str:
     return f" · same signals as the run {identical_run}" if identical_run else ""
 
 
+def kept_sentence(metadata: Mapping[str, object]) -> str:
+    """Return the note about a kept model for the end of the result's message."""
+    source, age = metadata.get("model_trained_by"), metadata.get("model_age_days")
+    if not metadata.get("model_kept"):
+        return ""
+    return f" · with the model of the run {source}, {age} trading day{'' if age == 1 else 's'} old"
+
+
 def _export(
-    context: StageContext, recorded: MlflowRun, asked: str, *, faultless: bool = False
+    question: ModelQuestion,
+    kept: ModelFolder | None,
+    recorded: MlflowRun,
+    asked: str,
+    *,
+    faultless: bool = False,
 ) -> dict[str, object]:
-    """Write the exported files in a child process."""
-    context.folder.update_metadata(mlflow_run_id=recorded.run_id, **_origin(context, asked))
+    """Leave the model, and write the exported files in a child process."""
+    from qlib_shadow_runner.stages.keeping import leave_model, model_metadata  # noqa: PLC0415
+
+    context = question.context
+    identical_run = identical_run_of(context, asked)
+    model = kept or leave_model(question, asked, identical_run)
+    context.folder.update_metadata(
+        mlflow_run_id=recorded.run_id,
+        **_origin(context, identical_run),
+        **model_metadata(question, model, kept),
+    )
     print_line("exporting signals, metrics and summary")
     arguments = {
         "folder": str(context.folder.attempt_path),
@@ -191,7 +239,10 @@ def _export(
         "faultless": faultless,
     }
     environ = {**context.environ, **for_children(context.stage_input.environ)}
-    return context.supervisor.step("export", arguments, environ=environ, cwd=str(context.scratch))
+    report = context.supervisor.step("export", arguments, environ=environ, cwd=str(context.scratch))
+    outputs = report["outputs"]
+    assert isinstance(outputs, dict), "the export lists its files"
+    return {**report, "outputs": {**outputs, **(model.listed() if model else {})}}
 
 
 def _make_report(context: StageContext) -> dict[str, object]:

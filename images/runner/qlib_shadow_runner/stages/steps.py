@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason, Stage
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.printing import print_error_text
 from qlib_shadow_runner.process.memory_limit import hold_memory, memory_ran_out
@@ -36,6 +36,16 @@ def dataset(arguments: Mapping[str, object]) -> dict[str, object]:
     spec = parse_spec(requested_spec(os.environ)).dataset.at(volume)
     resolved = ensure(Path(str(arguments["canonical"])), spec)
     return {"folder": str(resolved.folder)}
+
+
+def workflow(_: Mapping[str, object]) -> dict[str, object]:
+    """Refuse a workflow that no dataset can make right."""
+    from qlib_shadow_runner.runs.request import requested_spec  # noqa: PLC0415
+    from qlib_shadow_runner.spec import parse_spec  # noqa: PLC0415
+    from qlib_shadow_runner.workflow.prepare import check_without_data  # noqa: PLC0415
+
+    check_without_data(parse_spec(requested_spec(os.environ)), os.environ.get(ENV_TEMPLATE))
+    return {}
 
 
 def export(arguments: Mapping[str, object]) -> dict[str, object]:
@@ -62,13 +72,31 @@ def report(arguments: Mapping[str, object]) -> dict[str, object]:
     return make_report(Path(str(arguments["folder"])), Path(str(arguments["mount"])))
 
 
+def model(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Parse the texts of a model that another run has written, in less memory than the stage has."""
+    hold_memory()
+    import lightgbm  # noqa: PLC0415 - each step loads only its own imports
+
+    folder, files = Path(str(arguments["folder"])), arguments["files"]
+    assert isinstance(files, list), "the stage lists them"
+    try:
+        boosters = [lightgbm.Booster(model_file=str(folder / str(name))) for name in files]
+    except lightgbm.basic.LightGBMError as error:
+        raise StageError(Reason.OUTPUT_INCOMPLETE, f"LightGBM cannot read it: {error}") from error
+    return {"features": [booster.num_feature() for booster in boosters]}
+
+
+OF_DOWNLOAD: Final = frozenset({"workflow", "dataset"})
+"""The steps of the download stage; the others are of the last one."""
 NO_THREAD: Final = ("can't start new thread", "Failed to launch worker thread")
 """What Python and Arrow say where there is no memory for a thread's stack."""
 STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] = {
+    "workflow": workflow,
     "dataset": dataset,
     "export": export,
     "report": report,
     "catalog": catalog,
+    "model": model,
 }
 
 
@@ -89,7 +117,7 @@ def _failure(name: str, error: Exception) -> StageError:
     if isinstance(error, StageError):
         return error
     if isinstance(error, MemoryError) or any(text in str(error) for text in NO_THREAD):
-        return memory_ran_out(f"the step {name}")
+        return memory_ran_out(f"the step {name}", Stage.DOWNLOAD if name in OF_DOWNLOAD else Stage.QRUN)
     if isinstance(error, OSError):
         return from_os_error(error)
     return unexpected(error)

@@ -10,19 +10,28 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
 from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
 from qlib_shadow_runner.contract.spec import Reuse
-from qlib_shadow_runner.crash_points import QrunPoint, fault_point, for_children
+from qlib_shadow_runner.crash_points import ModelPoint, QrunPoint, fault_point, for_children
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.process.limits import peak_memory
 from qlib_shadow_runner.runs.mlruns import RunStatus, discard_broken, finished_run, rebase, settle
-from qlib_shadow_runner.training.checkpoints import ENV_CHECKPOINTS, Checkpoints, code_is_known
+from qlib_shadow_runner.storage.untrusted import copy_file
+from qlib_shadow_runner.training.checkpoints import (
+    ENV_CHECKPOINTS,
+    ENV_KEPT_MODEL,
+    Checkpoints,
+    TrainingStep,
+    code_is_known,
+)
 from qlib_shadow_runner.training.failure import training_error
+from qlib_shadow_runner.training.model_folder import MODEL_TEXT
 from qlib_shadow_runner.training.reuse import IdenticalRun, copy_training, find_identical_run
 from qlib_shadow_runner.training.trained import Trained, Unusable, features_of_last_attempt, report_path
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.runs.mlruns import MlflowRun
     from qlib_shadow_runner.stages.outcome import StageContext
+    from qlib_shadow_runner.training.model_folder import ModelFolder
 
 
 def reuse_training(context: StageContext, computation: str) -> MlflowRun | None:
@@ -86,9 +95,14 @@ def _identical_runs(context: StageContext, computation: str) -> MlflowRun | None
     return recorded
 
 
-def train(context: StageContext, computation: str) -> MlflowRun:
-    """Return the MLflow run of a training that is done now, from its checkpoints on."""
+def train(context: StageContext, computation: str, kept: ModelFolder | None = None) -> MlflowRun:
+    """Return the MLflow run of a training that is done now, from its checkpoints on.
+
+    With a kept model only what follows from it is done: predictions, analysis, backtest.
+    """
     folder = context.folder.path
+    if kept is not None:
+        _seed_checkpoint(folder, kept, computation)
     checkpoints = Checkpoints.of(folder, computation).home
     mlruns = folder / MLRUNS
     mlruns.mkdir(exist_ok=True)
@@ -98,7 +112,7 @@ def train(context: StageContext, computation: str) -> MlflowRun:
     status = RunStatus.KILLED
     try:
         code = context.supervisor.run(
-            _command(context), environ=_environ(context, checkpoints), cwd=str(context.scratch)
+            _command(context), environ=_environ(context, checkpoints, kept), cwd=str(context.scratch)
         )
         status = RunStatus.FAILED
     finally:
@@ -116,11 +130,23 @@ def train(context: StageContext, computation: str) -> MlflowRun:
     return recorded
 
 
-def _environ(context: StageContext, checkpoints: Path) -> dict[str, str]:
+def _seed_checkpoint(folder: Path, kept: ModelFolder, computation: str) -> None:
+    """Make the kept model the checkpoint of the step that would train it."""
+    checkpoints = Checkpoints.of(folder, computation)
+    if checkpoints.find(TrainingStep.MODEL) is None:
+        draft = checkpoints.begin(TrainingStep.MODEL)
+        for name in kept.files:
+            copy_file(kept.folder, name, MODEL_TEXT, draft.path(name))
+        draft.keep(kept.details)
+    fault_point(ModelPoint.SEEDED)
+
+
+def _environ(context: StageContext, checkpoints: Path, kept: ModelFolder | None) -> dict[str, str]:
     home = context.folder.attempt_path / checkpoints.relative_to(context.folder.path)
     return {
         **context.environ,
         ENV_CHECKPOINTS: str(home),
+        **({ENV_KEPT_MODEL: kept.trained_by} if kept else {}),
         ENV_CACHE: str(context.stage_input.volume.mount / FEATURES_CACHE),
         ENV_REPORT: str(report_path(home, context.folder.attempts(context.stage_input.stage))),
         **limit_for_children(context.stage_input.environ),

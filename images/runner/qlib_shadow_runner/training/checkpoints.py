@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 ENV_CHECKPOINTS: Final = "QLIB_SHADOW_CHECKPOINTS"
 """The folder of the checkpoints, for a child of the stage; without it, as with plain qrun, none are kept."""
 HOME: Final = ".checkpoints"
+ENV_KEPT_MODEL: Final = "QLIB_SHADOW_KEPT_MODEL"
+"""The run whose model is kept, for a child of the stage, which then must not train."""
 
 
 class TrainingStep(StrEnum):
@@ -114,6 +116,10 @@ class Checkpoints:
 
     def begin(self, step: TrainingStep) -> CheckpointDraft:
         """Return an empty draft; the old listing goes first, so that half of its files count as none."""
+        kept = os.environ.get(ENV_KEPT_MODEL)
+        if kept and step is TrainingStep.MODEL:
+            message = f"the model of the run {kept} is kept, and its checkpoint cannot be used"
+            raise RuntimeError(message)
         draft = CheckpointDraft(step, self.home / step, self._listing(step))
         discard(draft.listing)
         discard(draft.folder)

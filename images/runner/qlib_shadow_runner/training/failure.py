@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract import Reason, Stage
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.process.limits import more_memory
 from qlib_shadow_runner.process.supervisor import out_of_memory
 
 SIGKILL_CODES: Final = (-9, 137)
@@ -27,13 +28,11 @@ def training_error(code: int, tail: str) -> StageError:
     """Return the error for qrun's exit code and the end of its output."""
     line = last_error(tail)
     if code in SIGKILL_CODES:
-        return out_of_memory("qrun")
+        return out_of_memory("qrun", Stage.QRUN)
     if any(mark in tail for mark in DISK_FULL):
         return StageError(Reason.OUT_OF_DISK, f"qrun found no space left: {line}. Free space on the volume.")
     if any(mark in line for mark in NO_MEMORY):
-        return StageError(
-            Reason.OUT_OF_MEMORY, f"qrun ran out of memory: {line}. Raise the stage's memory limit."
-        )
+        return StageError(Reason.OUT_OF_MEMORY, f"qrun ran out of memory: {line}. {more_memory(Stage.QRUN)}")
     if BAD_CONFIG.search(line):
         return StageError(
             Reason.INVALID_WORKFLOW,

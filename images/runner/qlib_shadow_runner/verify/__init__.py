@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.errors import DamagedFileError, StageError
+from qlib_shadow_runner.training.trained import Unusable
 from qlib_shadow_runner.verify.acceptance import CHECKS, BrokenPromise
 from qlib_shadow_runner.verify.evidence import Evidence
 
@@ -44,6 +45,8 @@ def _line(name: str, check: Callable[[Evidence], str], evidence: Evidence) -> Ac
         return AcceptanceLine(name, passed=False, detail=str(broken))
     except DamagedFileError as error:
         return AcceptanceLine(name, passed=False, detail=str(error))
+    except Unusable as why:
+        return AcceptanceLine(name, passed=False, detail=str(why))
     except StageError as error:
         return AcceptanceLine(name, passed=False, detail=error.message)
     except Exception as error:  # noqa: BLE001 - whatever a damaged file provokes is a finding, not a crash

@@ -12,6 +12,7 @@ from qlib_shadow_runner.contract import (
     METADATA_FILE,
     METRICS_FILE,
     MLRUNS,
+    MODEL,
     REPORT_FILE,
     STDERR_FILE,
     STDOUT_FILE,
@@ -25,7 +26,14 @@ from qlib_shadow_runner.contract.stages import STAGES
 from qlib_shadow_runner.guard.layers import AUDIT_HOOK
 from qlib_shadow_runner.runs.mlruns import RunStatus
 from qlib_shadow_runner.storage.listed_files import sha256_of_stream
-from qlib_shadow_runner.storage.untrusted import PAGE, missing_texts, open_file, read_text, status_of
+from qlib_shadow_runner.storage.untrusted import (
+    PAGE,
+    missing_texts,
+    names_in,
+    open_file,
+    read_text,
+    status_of,
+)
 from qlib_shadow_runner.verify.signals_check import check_signals
 
 if TYPE_CHECKING:
@@ -227,6 +235,33 @@ def signals_are_ranked(evidence: Evidence) -> str:
     return found
 
 
+def model_is_the_one(evidence: Evidence) -> str:
+    """Check that the run's model is what it lists, and the one that the workflow says is kept."""
+    from qlib_shadow_runner.training.model_folder import ModelFolder  # noqa: PLC0415
+
+    trained_by = evidence.metadata.get("model_trained_by")
+    if trained_by is None and not os.path.lexists(evidence.folder / MODEL):
+        return "none is left"
+    model = ModelFolder.read(evidence.folder)
+    if model is None:
+        raise BrokenPromise(f"there is no {MODEL}/, the model that {trained_by} trained")
+    model.check()
+    outputs = evidence.metadata.get("outputs")
+    kept = evidence.workflow.kept_model
+    if not isinstance(outputs, dict) or model.listed().items() - outputs.items():
+        raise BrokenPromise(f"{MODEL}/ is not what {METADATA_FILE} lists")
+    if model.trained_by != trained_by or (kept is not None and kept != model.files):
+        raise BrokenPromise(
+            f"{MODEL}/ is of {model.trained_by}, and not the model that {METADATA_FILE} names"
+        )
+    if kept is None:
+        return f"trained on days to {model.day('trained_through')}"
+    dataset = str(model.document["dataset"])
+    there = dataset in names_in(evidence.dataset.parent)
+    gone = "" if there else f"; it cannot be rebuilt, since {dataset} was removed"
+    return f"kept from {trained_by}, which trained on days to {model.day('trained_through')}{gone}"
+
+
 def report_is_the_one(evidence: Evidence) -> str:
     """Check that report.html is the one of this run; a run without one says why."""
     digest = evidence.metadata.get("report_sha256")
@@ -250,6 +285,7 @@ CHECKS: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "recorder": recorder_is_finished,
     "tables": tables_are_unchanged,
     "conversion": recorder_gives_the_tables,
+    "model": model_is_the_one,
     "signals": signals_are_ranked,
     "metrics": metrics_are_recomputed,
     "summary": summary_is_current,

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SPANS: Final = {name: f"segments.{name}" for name in ("train", "valid", "test")}
 BACKTEST_DAYS: Final = {"start_time": "backtest.start", "end_time": "backtest.end"}
 """Keys of a workflow's parts, and the parameters whose values they must have."""
+FIRST_DAY: Final = "{{ segments.train[0] }}"
+LAST_DAY: Final = "{{ segments.test[1] }}"
+"""What a template writes for the days of its features."""
 
 
 def check_agreement(workflow: Workflow, filled: Filled, spec: RunSpec, plan: ResearchPlan) -> None:
@@ -32,7 +35,7 @@ def check_agreement(workflow: Workflow, filled: Filled, spec: RunSpec, plan: Res
     _check_values(workflow, filled.parameters)
     _check_handler(workflow.handler["kwargs"], plan.days.segments)
     _check_threads(workflow.model["kwargs"], filled.parameters["num_threads"])
-    _check_used(spec, filled)
+    check_used(spec, filled)
     _check_engine(workflow, spec, filled.template)
 
 
@@ -68,15 +71,17 @@ def _parameter(parameters: Mapping[str, Any], name: str) -> object:
 
 def _check_handler(handler: Mapping[str, Any], segments: Segments) -> None:
     if _day(handler["start_time"]) > segments.train[0]:
-        refuse(f"handler.start_time is {handler['start_time']}, after the first day of train")
+        begin = handler["start_time"]
+        refuse(f"handler.start_time is {begin}, after the first day of train; write {FIRST_DAY}")
     if _day(handler["end_time"]) < segments.test[1]:
-        refuse(f"handler.end_time is {handler['end_time']}, before the last day of test")
+        refuse(f"handler.end_time is {handler['end_time']}, before the last day of test; write {LAST_DAY}")
     for where, fitted in _fits(handler, "handler"):
         for end in ("fit_start_time", "fit_end_time"):
             if end in fitted and not segments.train[0] <= _day(fitted[end]) <= segments.train[1]:
                 refuse(
                     f"{where}.{end} is {fitted[end]}, outside of train, which is {segments.train[0]} to "
-                    f"{segments.train[1]}: what is fitted to other days knows what it will be asked"
+                    f"{segments.train[1]}: what is fitted to other days knows what it will be asked; take it "
+                    "from segments.train"
                 )
 
 
@@ -95,7 +100,8 @@ def _check_threads(model: Mapping[str, Any], threads: int) -> None:
         )
 
 
-def _check_used(spec: RunSpec, filled: Filled) -> None:
+def check_used(spec: RunSpec, filled: Filled) -> None:
+    """Refuse a parameter that the manifest sets and the template does not use."""
     for parameter, where in _asked(spec.workflow):
         if parameter not in filled.used:
             refuse(

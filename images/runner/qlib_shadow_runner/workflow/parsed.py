@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.discovery.reach import Reach
 from qlib_shadow_runner.engine.expressions import read
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
+from qlib_shadow_runner.workflow.allowed.features import FITTED_CLASSES
 from qlib_shadow_runner.workflow.class_paths import engine_of
 from qlib_shadow_runner.workflow.horizon import horizon_of
 from qlib_shadow_runner.workflow.read_yaml import read_document
@@ -28,6 +29,8 @@ MACHINE_DEPENDENT: Final = (
     ("task", "model", "kwargs", "num_threads"),
 )
 """What differs between machines without changing the result; the fingerprint stands for the path."""
+KEPT_MODEL: Final = "kept_model"
+"""The section in which the stage, and no template, states the hashes of a kept model."""
 FEATURES_LOOK_BACK: Final[Mapping[str, int]] = {
     "Alpha158": 60,
     "QlibAlpha158": 60,
@@ -68,6 +71,18 @@ class Workflow:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
+    def kept_model(self) -> Part | None:
+        """Return the hashes of the kept model's files, or None where the run trains."""
+        return self.document.get(KEPT_MODEL)
+
+    def keeping(self, files: Mapping[str, str]) -> Workflow:
+        """Return the workflow that keeps a model with these files, which qrun does not read here."""
+        # Quoted, since a hash of digits alone would be read as a number.
+        lines = [f'  "{name}": "{digest}"\n' for name, digest in sorted(files.items())]
+        head = "\n# The model of an earlier run is kept. The stage reads this section; qrun ignores it.\n"
+        return parse(f"{self.text.rstrip()}\n{head}{KEPT_MODEL}:\n{''.join(lines)}")
+
+    @property
     def model(self) -> Part:
         """Return the model with its class."""
         return self._part("task", "model")
@@ -81,6 +96,13 @@ class Workflow:
     def segments(self) -> Part:
         """Return the days of train, valid and test."""
         return self._part("task", "dataset", "kwargs", "segments")
+
+    @property
+    def fitted_processors(self) -> list[str]:
+        """Return the processors of features that are fitted to the days of train."""
+        arguments = self.handler["kwargs"]
+        steps = [*arguments.get("shared_processors", []), *arguments.get("infer_processors", [])]
+        return [name for name in map(class_of, steps) if name in FITTED_CLASSES]
 
     @property
     def strategy(self) -> Part:

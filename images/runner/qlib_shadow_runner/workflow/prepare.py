@@ -20,17 +20,17 @@ from qlib_shadow_runner.discovery.research_plan import ResearchPlan, make_plan
 from qlib_shadow_runner.discovery.segments import plan_segments
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean
-from qlib_shadow_runner.workflow.agreement import check_agreement
+from qlib_shadow_runner.workflow.agreement import check_agreement, check_used
 from qlib_shadow_runner.workflow.filling import fill
-from qlib_shadow_runner.workflow.parsed import Workflow, parse
+from qlib_shadow_runner.workflow.parsed import KEPT_MODEL, Workflow, parse
 from qlib_shadow_runner.workflow.read_yaml import refuse
-from qlib_shadow_runner.workflow.templates import template_parameters
+from qlib_shadow_runner.workflow.templates import find_template, template_parameters
 from qlib_shadow_runner.workflow.vetting import vet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from qlib_shadow_runner.contract.spec.workflow import Segments
+    from qlib_shadow_runner.contract.spec.workflow import Segments, WorkflowSpec
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
     from qlib_shadow_runner.discovery.reach import Reach
     from qlib_shadow_runner.spec import RunSpec
@@ -55,6 +55,11 @@ class Research:
     plan: ResearchPlan
     workflow: Workflow
     config_hash: str
+
+    def keeping(self, files: Mapping[str, str], fingerprint: str) -> Research:
+        """Return the research with a kept model, whose hashes are part of the configuration."""
+        workflow = self.workflow.keeping(files)
+        return Research(self.plan, workflow, workflow.config_hash(fingerprint))
 
 
 def prepare(spec: RunSpec, template: Template, dataset: Dataset, context: RenderContext) -> Research:
@@ -89,6 +94,8 @@ def render(spec: RunSpec, plan: ResearchPlan, template: Template, context: Rende
     """Return the workflow of a plan: filled in, parsed, vetted, and in agreement with the spec."""
     filled = fill(template, template_parameters(spec, plan, context.provider_uri, context.threads))
     workflow = parse(filled.text)
+    if workflow.kept_model is not None:
+        refuse(f"{template.name} has a section {KEPT_MODEL}, which only the runner writes; remove it")
     vet(workflow)
     check_agreement(workflow, filled, spec, plan)
     return workflow
@@ -101,9 +108,33 @@ def _check_field(dataset: Dataset, symbols: tuple[str, ...], field: str) -> None
     folder = dataset.folder / "features" / feature_folder(symbols[0])
     known = [f"${path.name.removesuffix(BIN_SUFFIX)}" for path in folder.glob(f"*{BIN_SUFFIX}")]
     refuse(
-        f"the workflow asks for ${field}, and no instrument of {dataset.folder.name} has "
-        f"features/<symbol>/{field}{BIN_SUFFIX}; {did_you_mean(f'${field}', known)}"
+        f"the workflow asks for ${field}, and no instrument of {dataset.folder.name} has a file "
+        f"{field}{BIN_SUFFIX} in features/; {did_you_mean(f'${field}', known)}"
     )
+
+
+DATA_DECIDES: Final = frozenset({Reason.SEGMENTS_INVALID, Reason.DATASET_TOO_SHORT})
+"""Faults of a calendar: on made-up days they say nothing of the run."""
+
+
+def check_without_data(spec: RunSpec, own_text: str | None) -> None:
+    """Refuse a workflow that no dataset can make right: an unknown template or parameter, a forbidden class.
+
+    Days, market and benchmark are made up here, so what depends on them is left to the qrun stage.
+    """
+    if spec.workflow.config_map is not None and own_text is None:
+        return  # an operator of an earlier version gives the template to the qrun stage alone
+    template = find_template(spec.workflow, own_text)
+    try:
+        plan = _made_up_plan(spec.workflow, ALPHA158)
+    except StageError as fault:
+        if fault.reason in DATA_DECIDES:
+            return
+        raise
+    filled = fill(template, template_parameters(spec, plan, NO_DATASET.provider_uri, NO_DATASET.threads))
+    workflow = parse(filled.text)
+    vet(workflow)
+    check_used(spec, filled)
 
 
 YEAR: Final = timedelta(days=366)
@@ -115,15 +146,15 @@ NO_DATASET: Final = RenderContext(provider_uri="/data/qlib/qlib_data/rehearsal",
 
 def render_without_data(spec: RunSpec, template: Template) -> Research:
     """Return the workflow for a made-up market, so that most mistakes show before any data is there."""
-    asked = spec.workflow
-    days = _calendar(asked.segments)
+    return _render_until_stable(spec, template, NO_DATASET, lambda reach: _made_up_plan(spec.workflow, reach))
+
+
+def _made_up_plan(asked: WorkflowSpec, reach: Reach) -> ResearchPlan:
+    """Return a plan for a market that does not exist."""
     market = Market("all" if asked.market == AUTO else asked.market, SYMBOLS, None, "rehearsal")
     benchmark = Benchmark("^GSPC" if asked.benchmark == AUTO else asked.benchmark, "rehearsal")
-
-    def plan_for(reach: Reach) -> ResearchPlan:
-        return ResearchPlan(market, benchmark, plan_segments(days, asked.segments, "rehearsal", reach))
-
-    return _render_until_stable(spec, template, NO_DATASET, plan_for)
+    days = plan_segments(_calendar(asked.segments), asked.segments, "rehearsal", reach)
+    return ResearchPlan(market, benchmark, days)
 
 
 def _calendar(segments: Segments | None) -> list[date]:

@@ -7,14 +7,16 @@ what is allowed and nothing of a run: `agreement` checks whether a workflow does
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
 from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS
 from qlib_shadow_runner.workflow.allowed.models import MODELS
 from qlib_shadow_runner.workflow.combinations import check_combinations
+from qlib_shadow_runner.workflow.parsed import KEPT_MODEL
 from qlib_shadow_runner.workflow.read_yaml import refuse
-from qlib_shadow_runner.workflow.shapes import TEXT, Keys, Listed, exactly
+from qlib_shadow_runner.workflow.shapes import TEXT, Keys, Listed, Plain, exactly
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.workflow.parsed import Workflow
@@ -33,6 +35,16 @@ WORKFLOW: Final = Keys(
     },
     frozenset({"qlib_init", "task"}),
 )
+
+
+def _are_hashes(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"[a-z0-9_]{1,40}\.txt", str(name)) and re.fullmatch("[0-9a-f]{64}", str(digest))
+        for name, digest in value.items()
+    )
+
+
+KEPT: Final = Plain("a model's files with their SHA-256", _are_hashes)
 GROUPS_OF_CLASSES: Final = (
     MODELS,
     DATASETS,
@@ -55,7 +67,11 @@ ORDER: Final = ("SignalRecord", "SigAnaRecord", "PortAnaRecord")
 
 def vet(workflow: Workflow) -> None:
     """Refuse a workflow that names anything that is not allowed."""
-    WORKFLOW.check(workflow.document, "workflow")
+    document = dict(workflow.document)
+    kept = document.pop(KEPT_MODEL, None)
+    if kept is not None:
+        KEPT.check(kept, f"workflow.{KEPT_MODEL}")
+    WORKFLOW.check(document, "workflow")
     _check_order(workflow.document["task"]["record"])
     check_combinations(workflow)
 

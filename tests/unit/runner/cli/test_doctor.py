@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def test_unwritable_volume_names_user_and_group(monkeypatch: pytest.MonkeyPatch)
     assert not found.passed
     assert "/proc/self cannot be written by 10001:10002 (UID:GID)" in found.detail
     assert "chown -R 10001:10002" in found.remedy
+
+
+def test_volume_that_is_mounted_read_only_gets_no_advice_about_its_owner(small_volume: Path):
+    """What its owner may do changes nothing."""
+    subprocess.run(["mount", "-o", "remount,ro", str(small_volume)], check=True)
+    found = doctor.check_volume(Machine(small_volume))
+    assert not found.passed
+    assert "Mount the volume for writing" in found.remedy
+    assert "chown" not in found.remedy
 
 
 def test_volume_that_is_a_file_is_found(tmp_path: Path):

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 SUPERVISE = """
     import json, os, sys
+    from qlib_shadow_runner.contract import Stage
     from qlib_shadow_runner.errors import StageError
     from qlib_shadow_runner.process.supervisor import Supervisor
     closed, command = json.loads(sys.argv[1])
-    supervisor = Supervisor(closed=closed)
+    supervisor = Supervisor(Stage.QRUN, closed=closed)
     supervisor.listen()
     told = {}
     try:

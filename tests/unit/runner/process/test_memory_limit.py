@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode, Reason
+from qlib_shadow_runner.contract import ENV_REQUEST, ExitCode, Reason, Stage
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process import memory_limit
 from qlib_shadow_runner.process.limits import Limits
@@ -45,8 +45,7 @@ def test_what_needs_too_much_is_refused_before_it_is_tried(monkeypatch: pytest.M
     assert (caught.value.reason, caught.value.exit_code) == (Reason.OUT_OF_MEMORY, ExitCode.OUT_OF_MEMORY)
     assert caught.value.message == (
         "bars.parquet of about 2.0 GiB needs more memory than 1.0 GiB, which is what it may take here. "
-        "Raise the stage's memory limit (spec.stages.<stage>.resources.limits.memory), or research fewer "
-        "instruments or years."
+        "Raise spec.stages.download.resources.limits.memory, or research fewer instruments or years."
     )
 
 
@@ -107,5 +106,5 @@ def test_step_that_a_library_ends_ran_out_of_memory(tmp_path: Path, monkeypatch:
     aborted = subprocess.run([sys.executable, "-c", "import os; os.abort()"], check=False)
     monkeypatch.setattr(Supervisor, "run", lambda *_, **__: aborted.returncode)
     with pytest.raises(StageError, match=r"the step dataset was ended by one of its libraries") as caught:
-        Supervisor().step("dataset", {}, environ={}, cwd=str(tmp_path))
+        Supervisor(Stage.DOWNLOAD).step("dataset", {}, environ={}, cwd=str(tmp_path))
     assert caught.value.reason is Reason.OUT_OF_MEMORY

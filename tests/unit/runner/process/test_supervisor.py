@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_runner.contract import ENV_REQUEST, Reason
+from qlib_shadow_runner.contract import ENV_REQUEST, Reason, Stage
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.supervisor import GRACE_SECONDS, Supervisor, fail_child
 
@@ -23,7 +23,9 @@ PYTHON = [sys.executable, "-c"]
 
 def test_the_exit_code_of_a_child_is_returned(tmp_path: Path):
     """Without interpretation."""
-    assert Supervisor().run([*PYTHON, "raise SystemExit(7)"], environ={}, cwd=str(tmp_path)) == 7
+    assert (
+        Supervisor(Stage.DOWNLOAD).run([*PYTHON, "raise SystemExit(7)"], environ={}, cwd=str(tmp_path)) == 7
+    )
 
 
 def test_the_reason_of_a_failed_step_is_raised(tmp_path: Path):
@@ -32,7 +34,7 @@ def test_the_reason_of_a_failed_step_is_raised(tmp_path: Path):
     arguments = {"canonical": str(tmp_path / "none"), "mount": str(tmp_path)}
     environ = {ENV_REQUEST: json.dumps({"spec": spec})}
     with pytest.raises(StageError, match="there is no dataset at") as caught:
-        Supervisor().step("dataset", arguments, environ=environ, cwd=str(tmp_path))
+        Supervisor(Stage.DOWNLOAD).step("dataset", arguments, environ=environ, cwd=str(tmp_path))
     assert caught.value.reason is Reason.DATASET_MISSING
 
 
@@ -40,17 +42,21 @@ def test_the_reason_of_a_failed_step_is_raised(tmp_path: Path):
 def test_a_killed_child_means_out_of_memory(code: int):
     """The kernel sends SIGKILL when memory runs out."""
     with pytest.raises(StageError, match=r"was killed \(SIGKILL\)") as caught:
-        fail_child("it", code)
+        fail_child("it", code, Stage.QRUN)
     assert caught.value.reason is Reason.OUT_OF_MEMORY
     assert caught.value.exit_code == 137
+    assert caught.value.message.endswith(
+        "Raise spec.stages.qrun.resources.limits.memory, or research fewer instruments or years."
+    )
 
 
 SCRIPT = """
     import sys
+    from qlib_shadow_runner.contract import Stage
     from qlib_shadow_runner.errors import StageError
     from qlib_shadow_runner.process import supervisor
     supervisor.GRACE_SECONDS = 1
-    supervisor = supervisor.Supervisor()
+    supervisor = supervisor.Supervisor(Stage.DOWNLOAD)
     supervisor.listen()
     child = {child!r}
     try:
@@ -84,7 +90,7 @@ def test_sigterm_ends_the_child_and_the_stage_is_interrupted(child: str):
 
 def test_a_stage_that_ends_while_its_child_starts_kills_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The other thread did not know the child yet, so the child is checked again once it is known."""
-    supervisor, children = Supervisor(), list[subprocess.Popen[bytes]]()
+    supervisor, children = Supervisor(Stage.DOWNLOAD), list[subprocess.Popen[bytes]]()
     start = subprocess.Popen
 
     def start_and_lose(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
@@ -103,7 +109,7 @@ def test_a_child_may_end_while_it_is_killed(monkeypatch: pytest.MonkeyPatch):
     child = subprocess.Popen([*PYTHON, ""])
     looks, told = iter([child, None]), list[tuple[int, int]]()
     child.wait()
-    supervisor = Supervisor()
+    supervisor = Supervisor(Stage.DOWNLOAD)
     monkeypatch.setattr(Supervisor, "_child", property(lambda _: next(looks)), raising=False)
     monkeypatch.setattr("os.killpg", lambda *sent: told.append(sent))
     supervisor.end(StageError(Reason.SUPERSEDED, "another attempt is at work"))

@@ -34,7 +34,9 @@ def test_an_owner_file_without_an_owner_is_replaced(tmp_path: Path, left: bytes)
         RunFolder.claim(tmp_path, MINE)
     assert owner(tmp_path) == "uid-1"
     assert [path.name for path in tmp_path.glob(f"{OWNER_FILE}*")] == [OWNER_FILE]
-    with pytest.raises(StageError, match='belongs to the run "demo" with uid uid-1') as caught:
+    with pytest.raises(
+        StageError, match='belongs to the run "demo" in namespace "here" with uid uid-1'
+    ) as caught:
         RunFolder.claim(tmp_path, OTHERS)
     assert caught.value.reason is Reason.RUN_FOLDER_TAKEN
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from tests.unit.runner.stage_processes import freeze, step_of
 
-from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST, ExitCode, Reason
+from qlib_shadow_runner.contract import ENV_DATA, ENV_REQUEST, ENV_TEMPLATE, ExitCode, Reason
 from qlib_shadow_runner.errors import from_os_error, volume_not_writable
+from qlib_shadow_runner.workflow.templates import read_template
 
 StageEnviron = Callable[..., dict[str, str]]
 SMALL: dict[str, object] = {"dataset": {"source": {"synthetic": {"symbols": 10, "days": 250}}}}
@@ -121,8 +122,8 @@ def test_folder_of_another_run_is_not_changed(tmp_path: Path, stage_environ: Sta
     message = json.loads((tmp_path / "termination-log").read_bytes())
     assert (done.returncode, message["reason"]) == (10, "RunFolderTaken")
     assert (
-        'belongs to the run "demo" with uid first, not to uid second. Choose another spec.runId'
-        in message["message"]
+        'belongs to the run "demo" in namespace "here" with uid first, not to this run with uid second. '
+        "Choose another spec.runId" in message["message"]
     )
     assert (folder(tmp_path) / "RUN_METADATA.json").read_bytes() == before
 
@@ -196,13 +197,63 @@ def test_killed_child_is_reported_as_out_of_memory(tmp_path: Path, stage_environ
     assert (process.returncode, result["reason"], result["exitCode"]) == (137, "OutOfMemory", 137)
 
 
-def test_read_only_volume_error_names_the_user_id(tmp_path: Path, stage_environ: StageEnviron):
+def test_unwritable_volume_error_names_the_user_id(tmp_path: Path, stage_environ: StageEnviron):
     """The administrator can act on it."""
     (tmp_path / "file").write_text("")
     done = stage("download", {**stage_environ(SMALL), ENV_DATA: "/sys/kernel/qlib-shadow"})
     message = json.loads((tmp_path / "termination-log").read_bytes())
     assert (done.returncode, message["reason"]) == (10, "VolumeNotWritable")
     assert f"cannot be written by {os.getuid()}:{os.getgid()} (UID:GID)" in message["message"]
+
+
+def test_volume_that_is_mounted_read_only_is_not_blamed_on_its_owner(
+    small_volume: Path, tmp_path: Path, stage_environ: StageEnviron
+):
+    """A chown would be refused as well."""
+    subprocess.run(["mount", "-o", "remount,ro", str(small_volume)], check=True)
+    done = stage("download", {**stage_environ(SMALL), ENV_DATA: str(small_volume)})
+    message = json.loads((tmp_path / "termination-log").read_bytes())
+    assert (done.returncode, message["reason"]) == (10, "VolumeNotWritable")
+    assert "is on a file system that is mounted read-only. Mount the volume for writing" in message["message"]
+    assert "chown" not in message["message"]
+
+
+TEMPLATE = read_template("lightgbm-alpha158")
+MINE: dict[str, object] = {"configMapRef": {"name": "mine"}}
+WRONG_WORKFLOWS: dict[str, tuple[dict[str, object], tuple[str, str] | None, str]] = {
+    "a built-in template's name": (
+        {"template": "lightgm-alpha158"},
+        None,
+        'spec.workflow.template "lightgm-alpha158" is unknown; did you mean "lightgbm-alpha158"?',
+    ),
+    "a parameter": (MINE, ("model.max_bin", "model.maxbin"), "model.maxbin"),
+    "a field without effect": (
+        {**MINE, "model": {"max_bin": 63}},
+        ("{{ model.max_bin }}", "255"),
+        "spec.workflow.model.max_bin has no effect",
+    ),
+    "a class": (MINE, ("module_path: qlib_shadow_runner.plugins.lightgbm", "module_path: os"), "os"),
+}
+
+
+@pytest.mark.parametrize(
+    ("workflow", "change", "sentence"), WRONG_WORKFLOWS.values(), ids=WRONG_WORKFLOWS.keys()
+)
+def test_workflow_that_no_dataset_can_make_right_ends_before_the_download(
+    tmp_path: Path,
+    stage_environ: StageEnviron,
+    workflow: dict[str, object],
+    change: tuple[str, str] | None,
+    sentence: str,
+):
+    """A download may take an hour."""
+    own = {} if change is None else {ENV_TEMPLATE: TEMPLATE.replace(*change)}
+    done = stage("download", stage_environ({**SMALL, "workflow": workflow}) | own)
+    message = json.loads((tmp_path / "termination-log").read_bytes())
+    assert done.returncode == ExitCode.BAD_CONFIG
+    assert message["reason"] == (Reason.TEMPLATE_NOT_FOUND if change is None else Reason.INVALID_WORKFLOW)
+    assert sentence in message["message"]
+    assert not (tmp_path / "data/qlib").exists()
 
 
 @pytest.mark.parametrize(

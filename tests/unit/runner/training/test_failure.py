@@ -45,7 +45,9 @@ def test_a_memory_error_in_qrun_is_out_of_memory(volume: LocalVolume):
     done = volume.stage("qrun", **{ENV_FAULT: f"{QrunPoint.MODEL_MADE} memory"})
     result = volume.result()
     assert (done.returncode, result["reason"]) == (ExitCode.OUT_OF_MEMORY, "OutOfMemory")
-    assert result["message"] == "qrun ran out of memory: MemoryError. Raise the stage's memory limit."
+    assert result["message"].startswith(
+        "qrun ran out of memory: MemoryError. Raise spec.stages.qrun.resources.limits.memory"
+    )
     assert volume.running() == []
 
 

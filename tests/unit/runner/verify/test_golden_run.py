@@ -115,7 +115,7 @@ def checks(told: str) -> dict[str, bool]:
 
 def test_demo_passes_and_prints_so(golden: Golden):
     """Steps, figures, verdict, and where to look."""
-    for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (16/16)"):
+    for word in ("features …", "train …", "backtest …", "export …", "report …", "golden run: PASS (17/17)"):
         assert word in golden.output
     assert golden.output.rstrip().endswith(f"{golden.folder.name}/report.html")
     headline = golden.document("RUN_METADATA.json")["verdict"]

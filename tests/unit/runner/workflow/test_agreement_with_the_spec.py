@@ -176,7 +176,7 @@ def test_gap_between_segments_follows_the_label(make_dataset: MakeDataset, label
         (
             {},
             "Ref($clse, -1)/$close",
-            "$clse, and no instrument of us has features/<symbol>/clse.day.bin; did you",
+            "$clse, and no instrument of us has a file clse.day.bin in features/; did you",
         ),
         (
             {"workflow": {"exchange": {"dealPrice": "vwap"}}},

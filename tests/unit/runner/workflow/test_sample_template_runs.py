@@ -78,7 +78,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 def test_sample_passes_every_check(ran: Ran):
     """All checks, as for the built-in template."""
-    assert "golden run: PASS (16/16)" in ran.output
+    assert "golden run: PASS (17/17)" in ran.output
 
 
 def test_the_test_segment_ends_with_the_stocks(ran: Ran):

@@ -119,6 +119,17 @@ class Window(Record):
 
 
 @dataclass(frozen=True)
+class Retrain(Record):
+    """When a run trains, and when it keeps the model of an earlier one."""
+
+    every_days: int = required(
+        Whole(1, 2000),
+        "A run keeps the newest model of the same recipe in its namespace while fewer trading days than "
+        "these have come since the data ended with which it was trained.",
+    )
+
+
+@dataclass(frozen=True)
 class ModelParameters(Record):
     """The LightGBM parameters that a run can set; the runner sets threads, seeds and devices."""
 
@@ -216,6 +227,9 @@ class WorkflowSpec(Record):
         "The portfolio: hold the topk best, replace at most nDrop a day. Defaults follow the market's size.",
     )
     exchange: ExchangeCosts = part(ExchangeCosts, "What a simulated trade costs. Nothing is ever traded.")
+    retrain: Retrain | None = optional(
+        Object(Retrain), "Keep a model for some nights, and only predict with it. Default: every run trains."
+    )
     engine: Engine | None = optional(
         Choice(Engine),
         "What computes features and backtest: fast, on arrays over all instruments, or Qlib's own engine. "

@@ -32,6 +32,8 @@ LOGIN_ADVICE: Final = (
     "(without a cluster: QLIB_SHADOW_ARCHIVE_USERNAME and _PASSWORD, or QLIB_SHADOW_ARCHIVE_TOKEN)."
 )
 TRUST_ADVICE: Final = "For a private authority, set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to its certificates."
+OTHER_ADVICE: Final = "Ask the server's owner, or name another URL."
+LINE_ADVICE: Final = "Check the address, the proxy (HTTPS_PROXY) and the server."
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 ADVICE: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -96,7 +98,7 @@ def _answered(error: HTTPError, address: ArchiveAddress) -> StageError:
     sentence = f"{address.shown}: the server answered {code}."
     if code in RETRYABLE_STATUSES:
         return failed(sentence)
-    return refused(f"{sentence} {ADVICE.get(code, 'It will not send the file.')}")
+    return refused(f"{sentence} {ADVICE.get(code, OTHER_ADVICE)}")
 
 
 def _proxied(said: str, address: ArchiveAddress) -> StageError:

@@ -13,6 +13,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import fault_point
 from qlib_shadow_runner.dataset.archive.failures import (
     ADDRESS_ERRORS,
+    LINE_ADVICE,
     LINE_ERRORS,
     explain,
     failed,
@@ -242,7 +243,9 @@ def _fetch_with_retries(job: _Fetch, retry_policy: RetryPolicy) -> None:
             stalled = 0 if job.partial.size >= furthest + limit.least else stalled + 1
             furthest = max(furthest, job.partial.size)
             if stalled >= retry_policy.tries:
-                raise failed(f"{failure.message} Nothing more arrived in {stalled} attempts.") from failure
+                raise failed(
+                    f"{failure.message} Nothing more arrived in {stalled} attempts. {LINE_ADVICE}"
+                ) from failure
             print_line(f"{failure.message} Trying again.")
             retry_policy.delay(stalled, job.retry_after)
         else:

@@ -98,7 +98,8 @@ class CautiousRedirects(HTTPRedirectHandler):
             fp.close()
             raise StageError(
                 Reason.DOWNLOAD_REFUSED,
-                f"{req.host} redirects to {target.scheme}://{target.hostname}, and only https is followed.",
+                f"{req.host} redirects to {target.scheme}://{target.hostname}, and only https is followed. "
+                "Name an address that stays with https.",
             )
         fp.close()  # urllib reads its body into memory, whatever its size
         request = super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -1,8 +1,8 @@
 """The source `archive`: one file with a dataset, fetched by https or read from the volume.
 
 The identity is the file's content: a mirror, a renewed signature or another file name does not change it,
-and a new file under the old name does. Credentials come from the environment (see archive/credentials);
-only the operator reads `credentialsSecret`.
+and a new file under the old name does. Credentials come from the environment (see archive/credentials),
+where the operator puts them from the Secret of `credentialsSecret`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.spec.sources import ArchiveSpec
 from qlib_shadow_runner.dataset.archive import on_volume
+from qlib_shadow_runner.dataset.archive.credentials import Credentials
 from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
 from qlib_shadow_runner.errors import StageError
 
@@ -59,7 +60,8 @@ class Archive(ArchiveSpec):
         from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415 - only when building
 
         if self.url is not None and self.sha256 is not None:
-            self._fetch_and_unpack(ArchiveAddress(self.url), self.sha256, folder)
+            credentials = Credentials.from_environ(os.environ, self.credentials_secret)
+            self._fetch_and_unpack(ArchiveAddress(self.url), self.sha256, folder, credentials)
             return
         file, before, _ = self._file, on_volume.stamp(self._file), self.identity
         if self.sha256 is not None:
@@ -73,9 +75,10 @@ class Archive(ArchiveSpec):
             )
 
     @staticmethod
-    def _fetch_and_unpack(address: ArchiveAddress, sha256: str, folder: Path) -> None:
+    def _fetch_and_unpack(
+        address: ArchiveAddress, sha256: str, folder: Path, credentials: Credentials
+    ) -> None:
         from qlib_shadow_runner.dataset.archive import partial  # noqa: PLC0415 - only when building
-        from qlib_shadow_runner.dataset.archive.credentials import Credentials  # noqa: PLC0415
         from qlib_shadow_runner.dataset.archive.fetch import RetryPolicy, fetch  # noqa: PLC0415
         from qlib_shadow_runner.dataset.archive.time_limit import TimeLimit, download_seconds  # noqa: PLC0415
         from qlib_shadow_runner.dataset.archive.unpack import unpack  # noqa: PLC0415
@@ -83,7 +86,6 @@ class Archive(ArchiveSpec):
         file = partial.partial_path(folder, address.plain, sha256)
         partial.sweep_others(folder, file)
         limit = TimeLimit(download_seconds(os.environ))
-        credentials = Credentials.from_environ(os.environ)
         fetch(address, sha256, file, credentials=credentials, retry_policy=RetryPolicy(limit=limit))
         try:
             unpack(file, folder, address.name)

@@ -74,6 +74,8 @@ LOADERS: Final = Named(
     "qlib.data.dataset.loader",
 )
 TIMES: Final[Mapping[str, Shape]] = {"start_time": DAY, "end_time": DAY, "instruments": INSTRUMENTS}
+FITTED_CLASSES: Final = frozenset({"MinMaxNorm", "ZScoreNorm", "RobustZScoreNorm"})
+"""Processors whose values follow from the days that they were fitted to."""
 FIT_TIMES: Final[Mapping[str, Shape]] = {"fit_start_time": DAY, "fit_end_time": DAY}
 STEPS: Final[Mapping[str, Shape]] = {
     "infer_processors": PROCESSED,

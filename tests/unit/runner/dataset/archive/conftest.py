@@ -350,7 +350,7 @@ class Step:
 
     def _environ(self, spec: Mapping[str, object]) -> dict[str, str]:
         base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        request = json.dumps({"runId": "nightly-1", "spec": spec})
+        request = json.dumps({"runId": "nightly-1", "namespace": "research", "spec": spec})
         return {**base, ENV_REQUEST: request, **self.environ}
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract import ENV_REQUEST, Reason
 from qlib_shadow_runner.dataset.archive.credentials import Credentials
 from qlib_shadow_runner.dataset.archive.network_variables import download_environment, network_environment
 from qlib_shadow_runner.dataset.archive.url import ArchiveAddress
@@ -93,7 +93,10 @@ def test_repr_does_not_show_credentials():
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({"QLIB_SHADOW_ARCHIVE_USERNAME": "reader"}, "must have username and password, or token"),
+        (
+            {"QLIB_SHADOW_ARCHIVE_USERNAME": "reader"},
+            'Secret "login" in namespace "research" has username and no',
+        ),
         ({"QLIB_SHADOW_ARCHIVE_TOKEN": TOKEN, "QLIB_SHADOW_ARCHIVE_USERNAME": "x"}, "keep one kind"),
         ({"QLIB_SHADOW_ARCHIVE_TOKEN": f"{TOKEN}\nX-Header: 1"}, "characters that a token cannot have"),
     ],
@@ -101,8 +104,28 @@ def test_repr_does_not_show_credentials():
 def test_incomplete_credentials_are_refused_without_showing_them(environ: dict[str, str], said: str):
     """A header cannot be smuggled in either."""
     with pytest.raises(StageError, match=said) as caught:
-        Credentials.from_environ(environ)
+        Credentials.from_environ({**environ, ENV_REQUEST: '{"namespace": "research"}'}, "login")
     assert TOKEN not in caught.value.message
+
+
+def test_secret_that_is_missing_is_named_before_the_server_is_asked(
+    web: Web,
+    step: Step,
+    dataset_files: Files,
+    pack_zip: Callable[[Files], bytes],
+    sha256: Callable[[bytes], str],
+):
+    """The kubelet starts the stage without it, and the server's answer would blame the server."""
+    content = pack_zip(dataset_files)
+    url = web.url("us.zip", content)
+    found = step.run({"archive": {"url": url, "sha256": sha256(content), "credentialsSecret": "login"}})
+    assert found["reason"] == "InvalidSpec"
+    assert found["message"].startswith(
+        'spec.dataset.source.archive.credentialsSecret: the Secret "login" in namespace "research" is not '
+        "there, or has none of the keys token, username and password. Create it: "
+        "kubectl create secret generic login -n research --from-literal=token=…"
+    )
+    assert web.asked == []
 
 
 def test_url_with_a_user_name_is_refused_without_showing_it():

@@ -38,7 +38,7 @@ def failure(fetcher: Fetcher, url: str, digest: str = ANY) -> StageError:
         (403, "a signed URL may have expired"),
         (404, "Correct the URL"),
         (410, "gone for good"),
-        (400, "It will not send the file"),
+        (400, "Ask the server's owner, or name another URL"),
     ],
 )
 def test_client_error_is_not_retried(status: int, advice: str, web: Web, fetcher: Fetcher):

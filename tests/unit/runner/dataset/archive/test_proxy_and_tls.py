@@ -132,7 +132,7 @@ def delivery(
     secure.url("us.zip", content)
     secure.url("v2/qlib_data_us_1d_latest.zip", content)
     url = f"https://{HOST}/us.zip?X-Signature={SIGNATURE}"
-    archive = {"url": url, "sha256": sha256(content), "credentialsSecret": "archive"}
+    archive = {"url": url, "sha256": sha256(content)}
     return Delivery(content, {"archive": {"archive": archive}, "qlib": {"qlib": {"url": f"https://{HOST}"}}})
 
 

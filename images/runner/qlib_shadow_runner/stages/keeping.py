@@ -1,0 +1,242 @@
+"""The model of a run: that of an earlier run of the same recipe where the spec allows it, else its own.
+
+The first attempt writes down which model it keeps, and later attempts hold to it. Whatever cannot be kept is
+named, and the run trains.
+"""
+
+from __future__ import annotations
+
+import platform
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_runner.cache.key import code_version
+from qlib_shadow_runner.contract import MODEL, RESULTS, Reason
+from qlib_shadow_runner.crash_points import ModelPoint, fault_point
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.printing import print_error, print_line
+from qlib_shadow_runner.storage.files import read_json_object, write_json
+from qlib_shadow_runner.storage.removal import discard
+from qlib_shadow_runner.training.checkpoints import HOME, Checkpoints, TrainingStep
+from qlib_shadow_runner.training.keep import Wanted, find_model
+from qlib_shadow_runner.training.model_folder import ModelFolder, copy_model, write_model
+from qlib_shadow_runner.training.recipe import Recipe, recipe_of
+from qlib_shadow_runner.training.trained import Unusable
+from qlib_shadow_runner.workflow.parsed import class_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qlib_shadow_runner.dataset.ensure import ResolvedDataset
+    from qlib_shadow_runner.stages.outcome import StageContext
+    from qlib_shadow_runner.training.reuse import IdenticalRun
+    from qlib_shadow_runner.workflow.prepare import Research
+    from qlib_shadow_runner.workflow.templates import Template
+
+CHOICE_FILE: Final = "kept_model.json"
+STAGING: Final = "model-draft"
+TRAINS: Final = "this run trains"
+
+
+@dataclass(frozen=True)
+class ModelQuestion:
+    """A run's recipe, and the data that its model would be trained on or kept for."""
+
+    context: StageContext
+    research: Research
+    resolved: ResolvedDataset
+    recipe: Recipe
+
+    @classmethod
+    def of(
+        cls, context: StageContext, research: Research, resolved: ResolvedDataset, template: Template
+    ) -> ModelQuestion:
+        """Return the question of a run."""
+        market, region = research.plan.market.name, context.spec.dataset.region
+        recipe = recipe_of(context.spec.workflow, template.text, market, region)
+        return cls(context, research, resolved, recipe)
+
+    @property
+    def staging(self) -> Path:
+        """Return where the model is put together."""
+        return self.context.folder.path / HOME / STAGING
+
+    @property
+    def made_with(self) -> dict[str, object]:
+        """Return what else decides a prediction's bits: machine, packages and the code of the features."""
+        packages = self.context.folder.metadata.get("packages")
+        return {"machine": platform.machine(), "packages": packages, "feature code": code_version()}
+
+    def wanted(self, every_days: int) -> Wanted:
+        """Return what a model must be so that this run may keep it."""
+        calendar, end = self.resolved.dataset.calendar, self.research.plan.universe_end
+        known = calendar if end is None else calendar[: bisect_right(calendar, end)]
+        return Wanted(
+            recipe_sha256=self.recipe.sha256,
+            namespace=self.context.stage_input.identity.namespace,
+            made_with=self.made_with,
+            every_days=every_days,
+            calendar=known,
+            test_begins=self.research.plan.days.segments.test[0],
+            ahead=self.research.workflow.reach.ahead,
+        )
+
+    def facts(self, details: dict[str, Any]) -> dict[str, object]:
+        """Return what MODEL.json says of a model that this run trains."""
+        segments = self.research.plan.days.segments
+        manifest = self.resolved.manifest
+        end = self.research.plan.universe_end or self.resolved.dataset.calendar[-1]
+        return {
+            "recipe": self.recipe.document,
+            "recipe_sha256": self.recipe.sha256,
+            "class": class_of(self.research.workflow.model),
+            "trained_by": self.context.stage_input.identity.run_id,
+            "namespace": self.context.stage_input.identity.namespace,
+            "trained_through": str(segments.train[1]),
+            "validated_through": str(segments.valid[1]),
+            "data_end": str(end),
+            "config_hash": self.research.config_hash,
+            "dataset": self.resolved.folder.name,
+            "dataset_fingerprint": manifest.fingerprint,
+            "made_with": self.made_with,
+            "details": details,
+        }
+
+
+def keep_model(question: ModelQuestion) -> ModelFolder | None:
+    """Return the model that this run keeps, in its own folder and checked, or None where it trains."""
+    context = question.context
+    retrain = context.spec.workflow.retrain
+    if retrain is None:
+        return None
+    if fitted := question.research.workflow.fitted_processors:
+        names = " and ".join(fitted)
+        print_line(
+            f"no model can be kept, since {names} would be fitted to other days than its own; {TRAINS}"
+        )
+        return None
+    wanted = question.wanted(retrain.every_days)
+    choice = _earlier_choice(question)
+    if choice is None:
+        found = find_model(context.folder.path, wanted)
+        for note in found.notes:
+            print_line(note)
+        choice = {"recipe_sha256": question.recipe.sha256, "from": found.source}
+        _write_choice(context, choice)
+        fault_point(ModelPoint.CHOSEN)
+    source = choice["from"]
+    if not isinstance(source, str):
+        print_line(f"no model of an earlier run is kept; {TRAINS}")
+        return None
+    try:
+        kept = _own_copy(question, source)
+    except (Unusable, OSError, StageError) as why:
+        if isinstance(why, StageError) and why.reason in (Reason.INTERRUPTED, Reason.SUPERSEDED):
+            raise
+        print_error(f"warning: the model of the run {source} cannot be kept: {why}; {TRAINS}")
+        _write_choice(context, {**choice, "from": None})
+        discard(context.folder.path / MODEL)
+        return None
+    print_line(
+        f"the model of the run {kept.trained_by} is kept: trained on days to {kept.day('trained_through')}, "
+        f"{wanted.age(kept)} trading days ago"
+    )
+    return kept
+
+
+def give_up_model(question: ModelQuestion, kept: ModelFolder) -> None:
+    """Let the next attempt train: with the kept model, this one has failed for no reason that would pass."""
+    print_error(
+        f"warning: with the model of the run {kept.trained_by} this attempt failed; the next one trains"
+    )
+    _write_choice(question.context, {"recipe_sha256": question.recipe.sha256, "from": None})
+
+
+def leave_model(
+    question: ModelQuestion, computation: str, identical_run: IdenticalRun | None
+) -> ModelFolder | None:
+    """Return the model that this run leaves for later ones: what it trained, or the identical run had."""
+    folder = question.context.folder.path
+    try:
+        left = _left_before(question) or _trained_now(question, computation)
+        if left is None and identical_run is not None:
+            of_other = ModelFolder.read(identical_run.folder)
+            left = copy_model(of_other, folder, question.staging) if of_other else None
+    except (Unusable, OSError) as why:
+        print_error(f"warning: the run leaves no {MODEL}/ for later runs: {why}")
+        left = None
+    if left is None:
+        discard(folder / MODEL)
+    fault_point(ModelPoint.LEFT)
+    return left
+
+
+def _left_before(question: ModelQuestion) -> ModelFolder | None:
+    """Return what an earlier attempt has left, if it is whole and of this configuration."""
+    try:
+        own = ModelFolder.read(question.context.folder.path)
+        if own is None or own.document["config_hash"] != question.research.config_hash:
+            return None
+        own.check()
+    except Unusable:
+        return None
+    return own
+
+
+def _trained_now(question: ModelQuestion, computation: str) -> ModelFolder | None:
+    folder = question.context.folder.path
+    trained = Checkpoints.of(folder, computation).find(TrainingStep.MODEL)
+    if trained is None:
+        return None
+    return write_model(folder, trained.folder, question.facts(dict(trained.details)), question.staging)
+
+
+def model_metadata(
+    question: ModelQuestion, model: ModelFolder | None, kept: ModelFolder | None
+) -> dict[str, object]:
+    """Return the fields of RUN_METADATA.json that tell which model made the signals."""
+    age = question.wanted(1).age(kept) if kept else 0
+    return {
+        "recipe_sha256": question.recipe.sha256,
+        "model_kept": kept is not None,
+        "model_trained_by": model.trained_by if model else None,
+        "model_trained_through": model.document["trained_through"] if model else None,
+        "model_age_days": age if model else None,
+        "model_dataset": model.document["dataset"] if model else None,
+    }
+
+
+def _own_copy(question: ModelQuestion, source: str) -> ModelFolder:
+    """Return the kept model in this run's folder: an earlier attempt's where it is whole, else copied now."""
+    folder = question.context.folder.path
+    own = ModelFolder.read(folder)
+    if own is not None and own.trained_by != question.context.stage_input.identity.run_id:
+        own.check()
+        return own
+    found = ModelFolder.read(folder.parent / source)
+    if found is None or found.document["recipe_sha256"] != question.recipe.sha256:
+        raise Unusable("it went away")
+    kept = copy_model(found, folder, question.staging)
+    _parse(question.context, kept)
+    fault_point(ModelPoint.COPIED)
+    return kept
+
+
+def _parse(context: StageContext, kept: ModelFolder) -> None:
+    """Read the texts in a child with limits, since another run wrote them."""
+    arguments = {"folder": str(kept.folder), "files": sorted(kept.files)}
+    context.supervisor.step("model", arguments, environ=context.environ, cwd=str(context.scratch))
+
+
+def _earlier_choice(question: ModelQuestion) -> dict[str, object] | None:
+    """Return what an earlier attempt chose for this recipe, or None."""
+    folder = question.context.folder.path
+    choice = read_json_object(folder / RESULTS / CHOICE_FILE)
+    if choice is None or choice.get("recipe_sha256") != question.recipe.sha256:
+        return None
+    return choice if "from" in choice else None
+
+
+def _write_choice(context: StageContext, choice: dict[str, object]) -> None:
+    write_json(context.folder.path / RESULTS / CHOICE_FILE, choice)

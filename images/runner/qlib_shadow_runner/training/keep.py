@@ -1,0 +1,101 @@
+"""Find the model of an earlier run that a run may keep instead of training."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qlib_shadow_runner.training.finished_runs import finished_runs_with
+from qlib_shadow_runner.training.model_folder import ModelFolder
+from qlib_shadow_runner.training.trained import Unusable, require_unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model must be so that a run may keep it."""
+
+    recipe_sha256: str
+    namespace: str
+    made_with: Mapping[str, object]
+    """Machine, packages and the code of the features: others could predict otherwise."""
+    every_days: int
+    """A model is kept for fewer trading days than these."""
+    calendar: Sequence[date]
+    """Of the run's dataset, to the last day on which the universe trades."""
+    test_begins: date
+    ahead: int
+    """How many days the label looks ahead."""
+
+    def age(self, model: ModelFolder) -> int:
+        """Return how many trading days have come since the data ended with which it was trained."""
+        return len(self.calendar) - bisect_right(self.calendar, model.day("data_end"))
+
+    def fault(self, model: ModelFolder) -> str | None:
+        """Return why a model of the recipe is not kept, or None."""
+        made_with = model.document.get("made_with")
+        others = sorted(
+            key
+            for key, value in self.made_with.items()
+            if not isinstance(made_with, dict) or made_with.get(key) != value
+        )
+        if others:
+            return f"it was made with other {', '.join(others)}"
+        if model.day("data_end") > self.calendar[-1]:
+            return f"its data ends on {model.day('data_end')}, later than this run's"
+        known = bisect_right(self.calendar, model.day("validated_through")) - 1 + self.ahead
+        if known >= len(self.calendar) or self.calendar[known] >= self.test_begins:
+            return f"it has learnt from days to {model.day('validated_through')}, which this run tests"
+        if self.age(model) >= self.every_days:
+            return f"it is {self.age(model)} trading days old, and every {self.every_days} a run trains"
+        return None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The model to keep, and what is to be said of those that are not."""
+
+    model: ModelFolder | None = None
+    source: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def find_model(folder: Path, wanted: Wanted) -> Found:
+    """Return the model of a recipe with the newest data that may be kept, or why none is."""
+    notes, candidates = [], []
+    for run, metadata in finished_runs_with(folder, "recipe_sha256", wanted.recipe_sha256):
+        if metadata.get("namespace") == wanted.namespace:
+            try:
+                candidates.append((_read(run, wanted.recipe_sha256), run, metadata))
+            except (Unusable, OSError) as why:
+                notes.append(f"the model of the run {run.name} cannot be used: {why}")
+    for model, run, metadata in sorted(candidates, key=lambda one: one[0].day("data_end"), reverse=True):
+        try:
+            fault = wanted.fault(model)
+            if fault is None:
+                _check(model, run, metadata)
+        except (Unusable, OSError) as why:
+            fault = str(why)
+        if fault is None:
+            return Found(model, run.name, notes)
+        notes.append(f"the model of the run {run.name} is not kept: {fault}")
+    return Found(notes=notes)
+
+
+def _read(run: Path, recipe_sha256: str) -> ModelFolder:
+    model = ModelFolder.read(run)
+    if model is None or model.document["recipe_sha256"] != recipe_sha256:
+        raise Unusable("it has no model of this recipe")
+    return model
+
+
+def _check(model: ModelFolder, run: Path, metadata: Mapping[str, object]) -> None:
+    """Raise where a file of the model is not what its run lists among its outputs."""
+    outputs = metadata.get("outputs")
+    listed = {name: outputs.get(name) for name in model.listed()} if isinstance(outputs, dict) else {}
+    require_unchanged(run, listed)

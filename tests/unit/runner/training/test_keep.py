@@ -1,0 +1,285 @@
+"""Which model of an earlier run is kept, and why another is not."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.unit.runner.special_files import replace
+
+from qlib_shadow_runner.contract import METADATA_FILE, MODEL
+from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
+from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.stages import steps
+from qlib_shadow_runner.storage.listed_files import sha256_of
+from qlib_shadow_runner.training.checkpoints import ENV_KEPT_MODEL, Checkpoints, TrainingStep
+from qlib_shadow_runner.training.keep import Wanted, find_model
+from qlib_shadow_runner.training.model_folder import ModelFolder, copy_model, write_model
+from qlib_shadow_runner.training.recipe import recipe_of
+from qlib_shadow_runner.training.trained import Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+RECIPE = "5" * 64
+MADE_WITH = {"machine": "x86_64", "packages": {"lightgbm": "4.7.0"}, "feature code": "abc"}
+CALENDAR = [date(2025, 1, 1) + timedelta(days=number) for number in range(300)]
+
+
+def wanted(**changes: Any) -> Wanted:
+    """Return what a run looks for, whose data ends on 2025-10-27 and whose test begins on 2025-08-29."""
+    values = {
+        "recipe_sha256": RECIPE,
+        "namespace": "here",
+        "made_with": MADE_WITH,
+        "every_days": 10,
+        "calendar": CALENDAR,
+        "test_begins": CALENDAR[240],
+        "ahead": 2,
+    }
+    return Wanted(**{**values, **changes})
+
+
+def left(runs: Path, run_id: str, **changes: Any) -> ModelFolder:
+    """Make a complete run that has left a model, whose data ended three days before the end."""
+    folder, texts = runs / run_id, runs.parent / f"texts-{run_id}"
+    folder.mkdir(parents=True)
+    texts.mkdir()
+    (texts / "model.txt").write_text(f"tree of {run_id}\n")
+    facts = {
+        "recipe": {},
+        "recipe_sha256": RECIPE,
+        "class": "LGBModel",
+        "trained_by": run_id,
+        "namespace": "here",
+        "trained_through": "2025-06-01",
+        "validated_through": str(CALENDAR[237]),
+        "data_end": str(CALENDAR[-4]),
+        "config_hash": "c" * 64,
+        "dataset": "us@3f9c",
+        "dataset_fingerprint": "f" * 64,
+        "made_with": MADE_WITH,
+        "details": {"best_iteration": 3, "best_score": {}, "evaluations": {"train": {"l2": [0.9, 0.8]}}},
+        **changes,
+    }
+    model = write_model(folder, texts, facts, runs.parent / "draft")
+    metadata = {
+        "run_id": run_id, "namespace": "here", "status": "complete", "recipe_sha256": RECIPE,
+        "finished_at_utc": f"2025-10-25T00:00:0{run_id[-1]}Z", "outputs": model.listed(),
+    }  # fmt: skip
+    (folder / METADATA_FILE).write_text(json.dumps(metadata))
+    return model
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Return the folder of all runs."""
+    (tmp_path / "runs").mkdir()
+    return tmp_path / "runs"
+
+
+def change_metadata(runs: Path, run_id: str, /, **values: object) -> None:
+    """Change what a run says of itself."""
+    path = runs / run_id / METADATA_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_the_model_with_the_newest_data_is_kept(runs: Path):
+    """Whichever run finished last."""
+    left(runs, "run-1", data_end=str(CALENDAR[-3]))
+    left(runs, "run-2")
+    found = find_model(runs / "mine", wanted())
+    assert (found.source, found.notes) == ("run-1", [])
+    assert found.model is not None
+    assert wanted().age(found.model) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "wish", "fault"),
+    [
+        ({"data_end": str(CALENDAR[-11])}, {}, "it is 10 trading days old, and every 10 a run trains"),
+        ({"data_end": "2025-10-28"}, {}, "its data ends on 2025-10-28, later than this run's"),
+        ({"validated_through": str(CALENDAR[238])}, {}, "it has learnt from days to 2025-08-27"),
+        ({}, {"ahead": 20}, "it has learnt from days to 2025-08-26, which this run tests"),
+        ({"validated_through": str(CALENDAR[-1])}, {"ahead": 2}, "it has learnt from days to 2025-10-27"),
+        ({}, {"made_with": MADE_WITH | {"machine": "aarch64"}}, "it was made with other machine"),
+        ({}, {"made_with": MADE_WITH | {"packages": {}, "feature code": "d"}}, "feature code, packages"),
+        ({"made_with": None}, {}, "it was made with other feature code, machine, packages"),
+    ],
+)  # fmt: skip
+def test_a_model_that_does_not_fit_is_named(
+    runs: Path, changes: dict[str, Any], wish: dict[str, Any], fault: str
+):
+    """And the run trains."""
+    left(runs, "run-1", **changes)
+    found = find_model(runs / "mine", wanted(**wish))
+    assert found.model is None
+    [note] = found.notes
+    assert note.startswith("the model of the run run-1 is not kept: ")
+    assert fault in note
+
+
+def test_a_model_is_kept_for_fewer_days_than_every_days(runs: Path):
+    """With everyDays 1, a run on the same data keeps it, and one on a day more trains."""
+    left(runs, "run-1", data_end=str(CALENDAR[-1]))
+    assert find_model(runs / "mine", wanted(every_days=1)).source == "run-1"
+    assert (
+        find_model(runs / "mine", wanted(every_days=1, calendar=[*CALENDAR, date(2025, 10, 28)])).source
+        is None
+    )
+
+
+def test_runs_of_other_recipes_and_namespaces_are_not_looked_at(runs: Path):
+    """Nor is the run itself, nor one that is not complete."""
+    for number, values in enumerate(
+        [{"recipe_sha256": "6" * 64}, {"namespace": "there"}, {"status": "failed"}, {"run_id": "other"}]
+    ):
+        left(runs, f"run-{number}")
+        change_metadata(runs, f"run-{number}", **values)
+    left(runs, "mine-9")
+    assert find_model(runs / "mine-9", wanted()).notes == []
+    assert find_model(runs / "mine-9", wanted()).source is None
+
+
+def _document(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def damage(model: Path) -> None:
+        document = json.loads((model / "MODEL.json").read_text())
+        change(document)
+        (model / "MODEL.json").write_text(json.dumps(document))
+
+    return damage
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "text": (lambda model: (model / "model.txt").write_text("another tree\n"), "not what was written"),
+    "no text": (lambda model: (model / "model.txt").unlink(), "is missing"),
+    "link": (lambda model: replace(model / "model.txt", "link"), "is a link"),
+    "FIFO": (lambda model: replace(model / "model.txt", "FIFO"), "is a FIFO"),
+    "no document": (lambda model: (model / "MODEL.json").unlink(), "it has no model of this recipe"),
+    "empty": (lambda model: (model / "MODEL.json").write_text(""), "is not a JSON object"),
+    "format": (_document(lambda one: one.update(format=2)), "has format 2, not 1"),
+    "files": (_document(lambda one: one.update(files={})), "lists no models"),
+    "outside": (_document(lambda one: one.update(files={"../../x": "0" * 64})), "lists no models"),
+    "itself": (_document(lambda one: one.update(files={"MODEL.json": "0" * 64})), "lists no models"),
+    "details": (_document(lambda one: one.pop("details")), "lists no models"),
+    "rounds": (
+        _document(lambda one: one["details"].pop("best_iteration")),
+        "lacks the details of a LGBModel",
+    ),
+    "curves": (_document(lambda one: one["details"].update(evaluations={"train": [1]})), "lacks the details"),
+    "class": (_document(lambda one: one.update({"class": "DEnsembleModel"})), "details of a DEnsembleModel"),
+    "other class": (_document(lambda one: one.update({"class": "SVM"})), "lacks the details of a SVM"),
+    "day": (_document(lambda one: one.update(data_end="yesterday")), "lacks data_end"),
+    "no author": (_document(lambda one: one.pop("trained_by")), "lacks trained_by"),
+    "recipe": (_document(lambda one: one.update(recipe_sha256="7" * 64)), "it has no model of this recipe"),
+    "other facts": (_document(lambda one: one.update(trained_through="2020-01-01")), "not what was written"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_model_is_named_and_the_next_one_kept(runs: Path, name: str):
+    """Whatever another run has put there."""
+    damage, fault = DAMAGE[name]
+    left(runs, "run-1")
+    newer = left(runs, "run-2", data_end=str(CALENDAR[-2]))
+    damage(newer.folder)
+    found = find_model(runs / "mine", wanted())
+    assert found.source == "run-1"
+    [note] = found.notes
+    assert "run-2" in note
+    assert fault in note
+
+
+def test_a_run_that_lists_no_outputs_is_not_trusted(runs: Path):
+    """Its metadata hold the model to what it wrote."""
+    left(runs, "run-1")
+    change_metadata(runs, "run-1", outputs=None)
+    [note] = find_model(runs / "mine", wanted()).notes
+    assert "its listing names no files" in note
+
+
+def test_a_copy_is_whole_and_no_link(runs: Path):
+    """The run that trained may be removed."""
+    found = left(runs, "run-1")
+    (runs / "mine").mkdir()
+    copy = copy_model(found, runs / "mine", runs.parent / "draft")
+    copy.check()
+    assert copy.listed() == found.listed()
+    assert {path.stat().st_nlink for path in copy.folder.iterdir()} == {1}
+    assert copy.folder.stat().st_mode == found.folder.stat().st_mode
+    assert not (runs.parent / "draft").exists()
+
+
+def test_a_model_that_changes_while_it_is_copied_is_not_kept(runs: Path):
+    """Nothing of it stays in the run folder."""
+    found = left(runs, "run-1")
+    (found.folder / "model.txt").write_text("other\n")
+    (runs / "mine").mkdir()
+    with pytest.raises(Unusable, match="not what was written"):
+        copy_model(found, runs / "mine", runs.parent / "draft")
+    assert list((runs / "mine").iterdir()) == []
+
+
+def recipe(**workflow: Any) -> str:
+    """Return the hash of a manifest's recipe."""
+    spec = parse_spec({"workflow": workflow}).workflow
+    return recipe_of(spec, "template", "demo", "us").sha256
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"strategy": {"topk": 7}},
+        {"exchange": {"openCost": 0.001}},
+        {"signalsFormat": "csv"},
+        {"engine": "qlib"},
+        {"retrain": {"everyDays": 3}},
+        {"benchmark": "SPY"},
+    ],
+)
+def test_what_the_model_does_not_follow_from_is_no_part_of_the_recipe(change: dict[str, Any]):
+    """The portfolio may be changed without a new training."""
+    assert recipe(**change) == recipe()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 8},
+        {"model": {"num_leaves": 31}},
+        {"window": {"train": "8y"}},
+        {"segments": {"train": [None, "2018-01-02"], "valid": [None, None], "test": ["2019-02-01", None]}},
+    ],
+)
+def test_what_the_model_follows_from_makes_another_recipe(change: dict[str, Any]):
+    """Nothing else is asked of a model that is kept."""
+    assert recipe(**change) != recipe()
+    assert recipe_of(WorkflowSpec(), "other", "demo", "us") != recipe_of(WorkflowSpec(), "one", "demo", "us")
+
+
+def test_a_stage_that_keeps_a_model_never_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Even where the checkpoint that holds the kept model is damaged."""
+    checkpoints = Checkpoints(tmp_path)
+    monkeypatch.setenv(ENV_KEPT_MODEL, "run-1")
+    with pytest.raises(RuntimeError, match="the model of the run run-1 is kept, and its checkpoint cannot"):
+        checkpoints.begin(TrainingStep.MODEL)
+    assert checkpoints.begin(TrainingStep.PREDICTION).folder.is_dir()
+
+
+def test_a_text_that_lightgbm_cannot_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In a child of its own, whose failure has a sentence."""
+    monkeypatch.setattr(steps, "hold_memory", lambda: None)
+    (tmp_path / "model.txt").write_text("tree\nversion=v4\nnum_class=1\n")
+    arguments = {"folder": str(tmp_path), "files": ["model.txt"]}
+    assert steps.main("model", json.dumps(arguments), str(tmp_path / "report.json")) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["message"].startswith("LightGBM cannot read it: ")
+
+
+def test_files_of_the_folder_are_listed_by_their_hashes(runs: Path):
+    """The document too."""
+    model = left(runs, "run-1")
+    assert model.listed()[f"{MODEL}/MODEL.json"] == sha256_of(model.folder / "MODEL.json")

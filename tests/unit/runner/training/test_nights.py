@@ -1,0 +1,205 @@
+"""Nights of one recipe: the first trains, the next ones keep its model, and no crash changes that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import lightgbm
+import numpy as np
+import pytest
+
+from local_stages import LocalVolume
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.crash_points import ModelPoint
+from qlib_shadow_runner.storage.listed_files import hash_files, sha256_of
+from qlib_shadow_runner.workflow.parsed import parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRAINING = "Training until validation scores"
+NIGHTS = {"night-1": "2020-02-03", "night-2": "2020-02-04", "night-3": "2020-02-06"}
+
+
+def ask(volume: LocalVolume, night: str) -> None:
+    """Let the volume's next run be this night's."""
+    volume.spec = {
+        "dataset": {"source": {"synthetic": {"symbols": 10, "days": 300, "until": NIGHTS[night]}}},
+        "workflow": {
+            "window": {"train": "122d", "valid": "30d", "test": "40d"},
+            "model": {"num_boost_round": 12, "min_child_samples": 5},
+            "retrain": {"everyDays": 3},
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
+    """Run the first night on a volume that nothing changes."""
+    volume = LocalVolume(tmp_path_factory.mktemp("nights"))
+    ask(volume, "night-1")
+    done = volume.run("night-1")
+    assert "no model of an earlier run is kept; this run trains" in done.stdout
+    return volume
+
+
+def second_night(first: LocalVolume, home: Path) -> LocalVolume:
+    """Return a copy of the volume on which the second night begins."""
+    shutil.copytree(first.mount, home / "data", symlinks=True)
+    volume = LocalVolume(home)
+    ask(volume, "night-2")
+    assert volume.stage("download", "night-2").returncode == 0
+    return volume
+
+
+@pytest.fixture
+def volume(first: LocalVolume, tmp_path: Path) -> LocalVolume:
+    """Return a volume of the test's own on which the second night begins."""
+    return second_night(first, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def killed(first: LocalVolume, tmp_path_factory: pytest.TempPathFactory) -> LocalVolume:
+    """Return a volume whose second night was killed at each point of keeping the model."""
+    volume = second_night(first, tmp_path_factory.mktemp("killed"))
+    for point in (ModelPoint.CHOSEN, ModelPoint.COPIED, ModelPoint.RENDERED, ModelPoint.SEEDED):
+        volume.stop_at(point, "night-2")
+    newer = volume.folder("newer")
+    shutil.copytree(volume.folder("night-1"), newer)
+    document = json.loads((newer / "model/MODEL.json").read_text()) | {"data_end": NIGHTS["night-2"]}
+    (newer / "model/MODEL.json").write_text(json.dumps(document))
+    metadata = volume.metadata("night-1") | {"run_id": "newer"}
+    metadata["outputs"]["model/MODEL.json"] = sha256_of(newer / "model/MODEL.json")
+    (newer / "RUN_METADATA.json").write_text(json.dumps(metadata))
+    done = volume.stage("qrun", "night-2")
+    assert done.returncode == 0, done.stderr
+    return volume
+
+
+def test_a_run_leaves_its_model(first: LocalVolume):
+    """In its own text, with how it was made, and among the outputs that verify holds."""
+    folder = first.folder("night-1")
+    document = json.loads((folder / "model/MODEL.json").read_text())
+    assert document["trained_by"] == "night-1"
+    assert document["data_end"] == NIGHTS["night-1"]
+    assert document["recipe"]["window"] == {"train": "122d", "valid": "30d", "test": "40d"}
+    outputs = first.metadata("night-1")["outputs"]
+    assert {"model/model.txt", "model/MODEL.json"} <= outputs.keys()
+    assert outputs["model/model.txt"] == sha256_of(folder / "model/model.txt")
+    assert first.faults("night-1") == []
+
+
+def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
+    """The third night is the third trading day, and trains."""
+    before = hash_files(volume.folder("night-1"))
+    done = volume.stage("qrun", "night-2")
+    assert done.returncode == 0, done.stderr
+    assert TRAINING not in done.stdout
+    assert "the model of the run night-1 is kept: trained on days to" in done.stdout
+    metadata = volume.metadata("night-2")
+    assert metadata["model_kept"] is True
+    assert (metadata["model_trained_by"], metadata["model_age_days"]) == ("night-1", 1)
+    assert volume.result("night-2")["message"].endswith(
+        " · with the model of the run night-1, 1 trading day old"
+    )
+    kept = volume.folder("night-2") / "model"
+    assert hash_files(kept) == hash_files(volume.folder("night-1") / "model")
+    assert {path.stat().st_nlink for path in kept.iterdir()} == {1}
+    workflow = parse((volume.folder("night-2") / "workflow.yaml").read_text())
+    digest = before["model/model.txt"]
+    assert workflow.kept_model == {"model.txt": digest}
+    assert (
+        "| Kept | trained by the run `night-1`" in volume.outputs("night-2")["backtest_summary.md"].decode()
+    )
+    assert "Kept model" in (volume.folder("night-2") / "report.html").read_text()
+    assert volume.faults("night-2") == []
+    assert hash_files(volume.folder("night-1")) == before
+    # The run that trained may go: what it left is whole in the other.
+    shutil.rmtree(volume.folder("night-1"))
+    ask(volume, "night-3")
+    done = volume.run("night-3")
+    assert (
+        "the model of the run night-2 is not kept: it is 3 trading days old, and every 3 a run trains"
+        in done.stdout
+    )
+    assert TRAINING in done.stdout
+    assert volume.metadata("night-3")["model_trained_by"] == "night-3"
+    assert volume.faults("night-3") == []
+
+
+def test_killed_at_every_point_a_night_keeps_the_model_that_it_chose(killed: LocalVolume):
+    """Even where a newer model has appeared meanwhile."""
+    log = killed.log(run_id="night-2")
+    assert log.count("the model of the run night-1 is kept") == 3
+    assert TRAINING not in log
+    assert killed.faults("night-2") == []
+
+
+def test_killed_when_its_model_is_left_a_night_leaves_it_again(volume: LocalVolume):
+    """Without training twice."""
+    shutil.rmtree(volume.folder("night-1"))
+    volume.stop_at(ModelPoint.LEFT, "night-2")
+    (volume.folder("night-2") / "model/model.txt").write_text("half")
+    done = volume.stage("qrun", "night-2")
+    assert done.returncode == 0, done.stderr
+    assert "an earlier attempt finished training" in done.stdout
+    assert volume.faults("night-2") == []
+
+
+def forge(volume: LocalVolume, text: str) -> None:
+    """Exchange the first night's model, with hashes that fit."""
+    folder = volume.folder("night-1")
+    (folder / "model/model.txt").write_text(text)
+    digest = sha256_of(folder / "model/model.txt")
+    document = json.loads((folder / "model/MODEL.json").read_text()) | {"files": {"model.txt": digest}}
+    (folder / "model/MODEL.json").write_text(json.dumps(document))
+    metadata = volume.metadata("night-1")
+    listed = sha256_of(folder / "model/MODEL.json")
+    metadata["outputs"] |= {"model/model.txt": digest, "model/MODEL.json": listed}
+    (folder / "RUN_METADATA.json").write_text(json.dumps(metadata))
+
+
+def test_a_model_that_predicts_from_other_features_is_given_up(volume: LocalVolume):
+    """Nothing says so before it predicts; the next attempt trains."""
+    data = lightgbm.Dataset(np.arange(200.0).reshape(100, 2), np.arange(100.0))
+    forge(volume, lightgbm.train({"verbosity": -1}, data, 2).model_to_string())
+    failed = volume.stage("qrun", "night-2")
+    assert volume.result("night-2")["reason"] == Reason.TRAINING_FAILED
+    assert (
+        "warning: with the model of the run night-1 this attempt failed; the next one trains" in failed.stderr
+    )
+    assert volume.stage("qrun", "night-2").returncode == 0
+    assert volume.metadata("night-2")["model_trained_by"] == "night-2"
+    assert volume.faults("night-2") == []
+
+
+def test_a_forged_model_is_named_and_the_run_trains(volume: LocalVolume):
+    """Its hashes fit, but LightGBM cannot read it: what another run leaves is input."""
+    forge(volume, "tree\nversion=v4\n")
+    done = volume.stage("qrun", "night-2")
+    assert done.returncode == 0, done.stderr
+    assert "warning: the model of the run night-1 cannot be kept: LightGBM cannot read it:" in done.stderr
+    assert TRAINING in done.stdout
+    assert volume.metadata("night-2")["model_trained_by"] == "night-2"
+    assert volume.faults("night-2") == []
+
+
+def test_verify_holds_the_kept_model(killed: LocalVolume):
+    """To its hashes, to the workflow, and it says where the model cannot be made again."""
+    folder = killed.folder("night-2")
+    text, workflow = folder / "model/model.txt", folder / "workflow.yaml"
+    before, asked = text.read_bytes(), workflow.read_text()
+    text.write_bytes(before.replace(b"tree", b"tr\xc3\xaae", 1))
+    assert f"✗ model: {text} is not what was written (its sha256 differs)" in killed.faults("night-2")
+    text.write_bytes(before)
+    workflow.write_text(asked.replace(hashlib.sha256(before).hexdigest(), "0" * 64))
+    assert any(line.startswith("✗ model: model/ is of night-1") for line in killed.faults("night-2"))
+    workflow.write_text(asked)
+    assert killed.faults("night-2") == []
+    document = json.loads((folder / "model/MODEL.json").read_text())
+    shutil.rmtree(killed.mount / "qlib/qlib_data" / document["dataset"])
+    lines = [str(line) for line in killed.lines("night-2")]
+    assert any(f"it cannot be rebuilt, since {document['dataset']} was removed" in line for line in lines)

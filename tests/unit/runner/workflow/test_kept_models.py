@@ -1,0 +1,89 @@
+"""What a workflow says of a kept model, and which workflows cannot keep one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.workflow.parsed import parse
+from qlib_shadow_runner.workflow.prepare import render_without_data
+from qlib_shadow_runner.workflow.templates import Template, find_template
+from qlib_shadow_runner.workflow.vetting import vet
+
+SPEC = parse_spec({"workflow": {"retrain": {"everyDays": 20}}})
+TEMPLATE = find_template(SPEC.workflow, None)
+HASHES = {"model.txt": "0" * 64}
+
+
+def test_a_kept_model_is_part_of_the_configuration():
+    """Its hashes stand in workflow.yaml, below all that the template wrote."""
+    workflow = render_without_data(SPEC, TEMPLATE).workflow
+    keeping = workflow.keeping(HASHES)
+    vet(keeping)
+    assert keeping.kept_model == HASHES
+    assert keeping.text.startswith(workflow.text.rstrip())
+    assert keeping.document["task"] == workflow.document["task"]
+    hashes = {one.config_hash("f") for one in (workflow, keeping, workflow.keeping({"model.txt": "1" * 64}))}
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "yes",
+        [],
+        {"model.txt": "short"},
+        {"../model.txt": "0" * 64},
+        {"model.bin": "0" * 64},
+        {"model.txt": 1},
+    ],
+)
+def test_another_form_of_a_kept_model_is_refused(kept: Any):
+    """By verify, which reads what another run has written."""
+    document = render_without_data(SPEC, TEMPLATE).workflow.document
+    workflow = parse("a: 1")
+    changed = type(workflow)(workflow.text, {**document, "kept_model": kept})
+    with pytest.raises(
+        StageError, match=r"workflow\.kept_model is .*; it must be a model's files with their"
+    ):
+        vet(changed)
+
+
+def test_a_template_cannot_name_a_kept_model():
+    """It would be held for one although the run trains."""
+    own = Template("mine", f"{TEMPLATE.text}\nkept_model: {{model.txt: {'0' * 64}}}\n")
+    with pytest.raises(
+        StageError, match="mine has a section kept_model, which only the runner writes"
+    ) as caught:
+        render_without_data(SPEC, own)
+    assert caught.value.reason is Reason.INVALID_WORKFLOW
+
+
+def test_fitted_processors_are_named():
+    """Their values follow from days that are not the kept model's."""
+    assert render_without_data(SPEC, TEMPLATE).workflow.fitted_processors == []
+    steps = "infer_processors: [{class: RobustZScoreNorm, kwargs: {fields_group: feature}}, {class: Fillna}]"
+    place = "          # The benchmark is measured against"
+    own = Template("mine", TEMPLATE.text.replace(place, f"          {steps}\n{place}"))
+    assert render_without_data(SPEC, own).workflow.fitted_processors == ["RobustZScoreNorm"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [
+        ({}, "spec.workflow.retrain lacks everyDays"),
+        ({"everyDays": 0}, "spec.workflow.retrain.everyDays must be a whole number from 1 to 2,000"),
+        ({"everyDays": "20d"}, "spec.workflow.retrain.everyDays must be a whole number"),
+        ({"every": 20}, 'spec.workflow.retrain has no field "every"'),
+        ("Weekly", "spec.workflow.retrain must be a mapping of fields"),
+    ],
+)
+def test_wrong_forms_of_retrain_are_refused(asked: Any, fault: str):
+    """One sentence each."""
+    with pytest.raises(StageError) as caught:
+        parse_spec({"workflow": {"retrain": asked}})
+    assert caught.value.message.startswith(fault)
