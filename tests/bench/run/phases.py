@@ -18,6 +18,8 @@ PROCESSORS: Final = "processors, slices"
 BINNING: Final = "LightGBM dataset"
 BOOSTING: Final = "boosting"
 PREDICTION: Final = "prediction"
+SEGMENTS: Final = "IC of train and valid"
+"""Ours alone, with the predictions that it needs."""
 ANALYSIS: Final = "signal analysis"
 BACKTEST: Final = "backtest"
 BOOKKEEPING: Final = "MLflow, the rest"
@@ -28,6 +30,7 @@ PHASES: Final = (
     BINNING,
     BOOSTING,
     PREDICTION,
+    SEGMENTS,
     ANALYSIS,
     BACKTEST,
     BOOKKEEPING,
@@ -47,7 +50,7 @@ class Clock:
     def enter(self, phase: str) -> None:
         """Begin a phase inside of another."""
         self._count()
-        self._phases.append(phase)
+        self._phases.append(SEGMENTS if self._phases[-1] == SEGMENTS else phase)
 
     def leave(self) -> None:
         """Go on with the phase before."""
@@ -91,6 +94,8 @@ def watch(clock: Clock) -> None:
     from qlib.data.dataset.handler import DataHandler, DataHandlerLP  # noqa: PLC0415
     from qlib.workflow import record_temp  # noqa: PLC0415
 
+    from qlib_shadow_runner.plugins import records  # noqa: PLC0415
+
     for owner, name, phase in (
         (DataHandler, "setup_data", FEATURES),
         (DataHandlerLP, "process_data", PROCESSORS),
@@ -99,6 +104,7 @@ def watch(clock: Clock) -> None:
         (lightgbm.Dataset, "save_binary", BINNING),
         (lightgbm, "train", BOOSTING),
         (lightgbm.Booster, "predict", PREDICTION),
+        (records, "segment_ic", SEGMENTS),
         (record_temp.SigAnaRecord, "generate", ANALYSIS),
         (record_temp.PortAnaRecord, "generate", BACKTEST),
     ):

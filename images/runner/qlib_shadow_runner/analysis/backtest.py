@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -108,8 +108,9 @@ class Backtest:
     def months(self) -> dict[int, dict[int, float]]:
         """Return the compounded return of each month after costs, by year."""
         found: dict[int, dict[int, float]] = {}
-        for (year, month), value in empyrical.aggregate_returns(self.net, "monthly").items():
-            found.setdefault(int(year), {})[int(month)] = float(value)
+        key: Any
+        for key, value in _compounded(self.net, "monthly").dropna().items():
+            found.setdefault(int(key[0]), {})[int(key[1])] = float(value)
         return found
 
     def worst(self, count: int = 10) -> list[Drawdown]:
@@ -136,14 +137,21 @@ class Backtest:
 
 def grown(returns: pd.Series) -> pd.Series:
     """Return the total return since the start, from daily returns."""
-    found: pd.Series = empyrical.cum_returns(returns)
-    return found
+    with undefined_is_nan():
+        found: pd.Series = empyrical.cum_returns(returns)
+    return found.replace([np.inf, -np.inf], np.nan)
 
 
 def yearly(returns: pd.Series) -> pd.Series:
     """Return the compounded return of each year."""
-    found: pd.Series = empyrical.aggregate_returns(returns, "yearly")
-    return found
+    return _compounded(returns, "yearly")
+
+
+def _compounded(returns: pd.Series, span: str) -> pd.Series:
+    """Return the compounded return of each month or year, with NaN for one that no number holds."""
+    with undefined_is_nan():
+        found: pd.Series = empyrical.aggregate_returns(returns, span)
+    return found.replace([np.inf, -np.inf], np.nan)
 
 
 def drawdowns_of(returns: pd.Series) -> pd.Series:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.analysis.backtest import Backtest
 from qlib_shadow_runner.analysis.chance import Chance
 from qlib_shadow_runner.analysis.performance import Summary, summarize
+from qlib_shadow_runner.analysis.segments import SegmentCorrelation, correlations_by_segment
 from qlib_shadow_runner.analysis.signals import Correlation, Ranked, Signals, by_month
 from qlib_shadow_runner.analysis.statistics import finite
 from qlib_shadow_runner.analysis.ties import Ties
+from qlib_shadow_runner.pickles.files import RECORDED_IN, SEGMENT_IC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +44,8 @@ class ReportFigures:
     summary: Summary | None
     ic: Correlation | None
     rank_ic: Correlation | None
+    segments: list[SegmentCorrelation]
+    """Train, valid and test, or empty."""
     ic_months: Mapping[int, Mapping[int, float]]
     months: Mapping[int, Mapping[int, float]]
     groups: Groups | None
@@ -85,10 +89,12 @@ def compute_figures(material: ReportMaterial) -> ReportFigures:
     outputs, backtest, signals = material.outputs, material.backtest, material.signals
     horizon = material.facts.horizon
     half = min(SHOWN, len(signals.today) // 2)
+    ic, rank_ic = (Correlation.of(series, horizon) for series in (outputs.ic, outputs.rank_ic))
     return ReportFigures(
         summary=None if backtest is None else summarize(backtest, outputs.holdings),
-        ic=Correlation.of(outputs.ic, horizon),
-        rank_ic=Correlation.of(outputs.rank_ic, horizon),
+        ic=ic,
+        rank_ic=rank_ic,
+        segments=correlations_by_segment(outputs.segment_ic, ic, rank_ic),
         ic_months={} if outputs.ic is None else by_month(outputs.ic),
         months={} if backtest is None else backtest.months,
         groups=_groups(signals, horizon),
@@ -132,6 +138,8 @@ def _missing(outputs: Outputs, backtest: Backtest | None, signals: Signals) -> l
         found += _missing_of(backtest)
     if outputs.ic is None or not outputs.ic.notna().any():
         found.append("No day has an information coefficient: it needs two instruments with different labels.")
+    if outputs.segment_ic is None and RECORDED_IN[SEGMENT_IC] not in outputs.faults:
+        found.append("The IC of train and valid is not recorded: nothing shows how far the model is overfit.")
     if signals.groups is None:
         found.append("No day has ten instruments with score and label: there are no fifths to compare.")
     if outputs.gains is None:

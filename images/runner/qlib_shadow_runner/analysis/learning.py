@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.storage.untrusted import names_in, read_text
+from qlib_shadow_runner.storage.untrusted import MIB, FileKind, names_in, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,10 @@ TRAIN: Final = ".train"
 VALID: Final = ".valid"
 FEWEST: Final = 2
 """Fewer rounds make no curve."""
+NO_FIGURE: Final = 1e50
+"""An error that is as large, or infinite, is not drawn."""
+METRIC: Final = FileKind("metric by round", 8 * MIB)
+"""A line for each of at most 100,000 rounds, for each of a few attempts."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +31,19 @@ class LearningCurve:
     valid: Sequence[float]
 
 
-def read_learning_curve(metrics: Path) -> LearningCurve | None:
+def read_learning_curve(folder: Path, metrics: str) -> LearningCurve | None:
     """Return the first metric that MLflow has of both segments, or None; raise where it is damaged.
 
-    Each file has a line for each round: milliseconds, value, step.
+    The metrics are a folder inside of a run folder, which another person may have left. Each file has a line
+    for each round: milliseconds, value, step.
     """
-    run, folder = metrics.parent, metrics.name
     try:
-        names = names_in(run, folder)
+        names = names_in(folder, metrics)
         for valid in (name for name in names if name.endswith(VALID)):
             metric = valid.removesuffix(VALID)
             train = f"{metric}{TRAIN}"
             if train in names:
-                texts = (read_text(run, f"{folder}/{name}") for name in (train, valid))
+                texts = (read_text(folder, f"{metrics}/{name}", METRIC) for name in (train, valid))
                 curve = LearningCurve(metric, *map(_values, texts))
                 return curve if min(len(curve.train), len(curve.valid)) >= FEWEST else None
     except FileNotFoundError:
@@ -51,5 +56,6 @@ def _values(text: str) -> list[float]:
     by_step: dict[int, float] = {}
     for line in text.splitlines():
         _, value, step = line.split()
-        by_step[int(step)] = float(value)
+        number = float(value)
+        by_step[int(step)] = number if abs(number) < NO_FIGURE else math.nan
     return [by_step[step] for step in sorted(by_step)]

@@ -23,6 +23,7 @@ from qlib_shadow_runner.pickles.files import (
     RANK_IC,
     RECORDED_IN,
     ROUNDS,
+    SEGMENT_IC,
 )
 from qlib_shadow_runner.storage.files import read_required_object
 
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 DAYS: Final = "datetime64[ms]"
 """The unit of Arrow's days; as objects, days take longer than everything else."""
+
+
+NO_FIGURE: Final = 1e50
+"""No price, return or account is as large."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,15 @@ class Outputs:
         return self._series_by_day(RANK_IC)
 
     @cached_property
+    def segment_ic(self) -> pd.DataFrame | None:
+        """Return IC and Rank IC of train and valid, by day, beside the segment."""
+        table = self.tables.found.get(SEGMENT_IC)
+        if table is None:
+            return None
+        values = {name: table[name].to_numpy() for name in ("ic", "rank_ic")}
+        return _figures(pd.DataFrame(values)).assign(segment=table["segment"].to_pylist())
+
+    @cached_property
     def scores(self) -> pd.Series | None:
         """Return the predictions by day and instrument."""
         return self._by_day_and_instrument(PREDICTIONS)
@@ -83,7 +97,8 @@ class Outputs:
     @cached_property
     def labels(self) -> pd.Series | None:
         """Return the labels by day and instrument."""
-        return self._by_day_and_instrument(LABELS)
+        found = self._by_day_and_instrument(LABELS)
+        return None if found is None else found.where(found.abs() < NO_FIGURE)
 
     @cached_property
     def holdings(self) -> pd.DataFrame | None:
@@ -95,7 +110,7 @@ class Outputs:
             for day, held in self.positions
         }
         table = pd.DataFrame.from_dict(rows, orient="index", columns=["count", "largest"])
-        return table.astype("float64").replace([np.inf, -np.inf], np.nan)
+        return _figures(table)
 
     @cached_property
     def frozen(self) -> Frozen | None:
@@ -131,20 +146,20 @@ class Outputs:
         if table is None:
             return None
         gains = pd.Series(table["gain"].to_numpy(), index=table["feature"].to_pylist(), dtype="float64")
-        return gains.sort_values(ascending=False, kind="stable")
+        return gains.where(gains.abs() < NO_FIGURE).sort_values(ascending=False, kind="stable")
 
     def _series_by_day(self, name: str) -> pd.Series | None:
         found = self._by_day(name)
         return None if found is None or found.empty else found.iloc[:, 0]
 
     def _by_day(self, name: str) -> pd.DataFrame | None:
-        """Return a table by day, with NaN for infinite values."""
+        """Return a table by day, with NaN for what is no figure."""
         table = self.tables.found.get(name)
         if table is None:
             return None
         days = pd.DatetimeIndex(table["date"].to_numpy().astype(DAYS), name="datetime")
         columns = {column: table[column].to_numpy() for column in table.column_names[1:]}
-        return pd.DataFrame(columns, index=days).astype("float64").replace([np.inf, -np.inf], np.nan)
+        return _figures(pd.DataFrame(columns, index=days))
 
     def _by_day_and_instrument(self, name: str) -> pd.Series | None:
         """Return one value for each day and instrument; an infinite one is kept, because it has a rank."""
@@ -156,6 +171,12 @@ class Outputs:
             self.faults[RECORDED_IN[name]] = "cannot be read (it names an instrument twice on one day)"
             return None
         return pd.Series(table.column(2).to_numpy(), index=index, dtype="float64")
+
+
+def _figures(table: pd.DataFrame) -> pd.DataFrame:
+    """Return numbers, with NaN for those that are infinite or whose squares would be."""
+    numbers = table.astype("float64")
+    return numbers.where(numbers.abs() < NO_FIGURE)
 
 
 def _index(table: pa.Table) -> pd.MultiIndex:

@@ -192,12 +192,12 @@ def _years(backtest: Backtest) -> list[Year]:
     years = pd.DatetimeIndex(backtest.net.index).year
     for year in years.unique().tolist():
         net = backtest.net[years == year]
-        strategy = finite(empyrical.cum_returns_final(net))
-        benchmark = None
-        if backtest.benchmark is not None:
-            benchmark = finite(empyrical.cum_returns_final(backtest.benchmark[net.index]))
         with undefined_is_nan():
-            sharpe = finite(empyrical.sharpe_ratio(net))
+            strategy = finite(empyrical.cum_returns_final(net))
+            sharpe, worst = finite(empyrical.sharpe_ratio(net)), finite(empyrical.max_drawdown(net))
+            benchmark = None
+            if backtest.benchmark is not None:
+                benchmark = finite(empyrical.cum_returns_final(backtest.benchmark[net.index]))
         both = strategy is not None and benchmark is not None
         found.append(
             Year(
@@ -206,7 +206,7 @@ def _years(backtest: Backtest) -> list[Year]:
                 strategy=strategy,
                 benchmark=benchmark,
                 difference=strategy - benchmark if both else None,  # type: ignore[operator]
-                max_drawdown=finite(empyrical.max_drawdown(net)),
+                max_drawdown=worst,
                 sharpe=sharpe,
             )
         )

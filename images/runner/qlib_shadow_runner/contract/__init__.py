@@ -208,6 +208,8 @@ class Metrics(TypedDict, total=False):
     annualizedReturnWithoutCost: float
     informationRatioWithoutCost: float
     maxDrawdownWithoutCost: float
+    icTrain: float
+    icValid: float
 
 
 class Result(TypedDict, total=False):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, cast
 
+import pandas as pd
+
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.pickles.files import IC, RANK_IC, RECORDED_IN, RISK
+from qlib_shadow_runner.pickles.files import BEFORE_TEST, IC, RANK_IC, RECORDED_IN, RISK, SEGMENT_IC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +41,18 @@ def compute_metrics(tables: Tables) -> Metrics:
                     Reason.OUTPUT_INCOMPLETE, f"{RECORDED_IN[RISK]} lacks {qlibs} of {group}; see stdout.log."
                 )
             figures[f"{ours}{suffix}"] = risk[group, qlibs]
+    figures |= {f"ic{segment.title()}": mean for segment, mean in _by_segment(tables).items()}
     finite = {name: value for name, value in figures.items() if math.isfinite(value)}
     return cast("Metrics", finite)
+
+
+def _by_segment(tables: Tables) -> dict[str, float]:
+    """Return the mean IC of train and valid, where it was recorded."""
+    table = tables.found.get(SEGMENT_IC)
+    if table is None:
+        return {}
+    segments, ic = pd.Series(table["segment"].to_pylist(), dtype=object), table["ic"].to_pandas()
+    return {name: float(ic[segments == name].mean()) for name in BEFORE_TEST}
 
 
 def _risk(tables: Tables) -> dict[tuple[str, str], float]:

@@ -16,6 +16,10 @@ RISK: Final = "risk"
 POSITIONS: Final = "positions"
 GAINS: Final = "gains"
 ROUNDS: Final = "rounds"
+SEGMENT_IC: Final = "segment_ic"
+"""The daily IC of train and valid, which our record of the signals adds to Qlib's files."""
+BEFORE_TEST: Final = ("train", "valid")
+"""The segments of that table."""
 NAMES: Final = "names"
 """The names of the features, which the model of the gains knows by number; no table of a run."""
 RECORDED_IN: Final[Mapping[str, str]] = {
@@ -28,7 +32,10 @@ RECORDED_IN: Final[Mapping[str, str]] = {
     POSITIONS: "portfolio_analysis/positions_normal_1day.pkl",
     GAINS: "params.pkl",
     ROUNDS: "params.pkl",
+    SEGMENT_IC: "segment_ic.pkl",
     NAMES: "dataset",
 }
 """The file of each table, in the recorder's folder of artifacts."""
 FILES: Final = tuple(dict.fromkeys(RECORDED_IN.values()))
+OPTIONAL: Final = frozenset({RECORDED_IN[SEGMENT_IC]})
+"""Files that a recorder may lack without any fault: Qlib's own records do not leave them."""

@@ -20,6 +20,7 @@ from qlib_shadow_runner.pickles.files import (
     RECORDED_IN,
     RISK,
     ROUNDS,
+    SEGMENT_IC,
 )
 from qlib_shadow_runner.pickles.frames import frame_of, is_of_days, is_of_texts
 from qlib_shadow_runner.pickles.nodes import Made, Pairs, Unrecognised, described, state_of
@@ -63,6 +64,18 @@ def _by_day(name: str) -> Callable[[object], Columns]:
         return [("date", _days(frame.rows.levels)), (name, frame.column(0))]
 
     return find
+
+
+def _by_day_and_segment(node: object) -> Columns:
+    """Return IC and Rank IC by day and segment."""
+    frame = frame_of(node)
+    levels, names = frame.rows.levels, ("ic", "rank_ic")
+    if len(levels) != 2 or not is_of_days(levels[0]) or not is_of_texts(levels[1]):  # noqa: PLR2004
+        raise Unrecognised("its rows are not days and segments")
+    if tuple(frame.names) != names:
+        raise Unrecognised("it has no IC and Rank IC")
+    values = [(name, frame.column(place)) for place, name in enumerate(names)]
+    return [("date", levels[0]), ("segment", levels[1]), *values]
 
 
 def _days(levels: list[Column]) -> Column:
@@ -193,6 +206,7 @@ FINDERS: Final[Mapping[str, Callable[[object], dict[str, Columns]]]] = {
             _one(ACCOUNT, _account),
             _one(RISK, _risk),
             _one(POSITIONS, _positions),
+            _one(SEGMENT_IC, _by_day_and_segment),
         )
     ),
     RECORDED_IN[GAINS]: _model,

@@ -1,7 +1,8 @@
 """Qlib's records, each with a checkpoint: a later attempt restores its files instead of computing them again.
 
 What a record saves is written to the checkpoint first and given to the recorder from there, so that the
-restored files have the same bytes. Without checkpoints, as under plain `qrun`, the records are Qlib's own.
+restored files have the same bytes. Without checkpoints, as under plain `qrun`, Qlib's records save for
+themselves.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from qlib.utils.serial import Serializable
 from qlib.workflow import record_temp
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
+from qlib_shadow_runner.pickles.files import RECORDED_IN, SEGMENT_IC
+from qlib_shadow_runner.plugins._segment_ic import segment_ic
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -84,9 +87,15 @@ def _restore(found: Checkpoint, step: TrainingStep, recorder: Any) -> None:
 
 
 class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignore[misc]
-    """The predictions and the labels."""
+    """The predictions and the labels, and beside them the daily IC of train and valid."""
 
     step = TrainingStep.PREDICTION
+
+    def _compute(self, **kwargs: Any) -> None:
+        super()._compute(**kwargs)
+        found = segment_ic(self.model, self.dataset)
+        if found is not None:
+            self.save(**{RECORDED_IN[SEGMENT_IC]: found})
 
 
 class SigAnaRecord(CheckpointedRecord, record_temp.SigAnaRecord):  # type: ignore[misc]

@@ -153,6 +153,8 @@ MEASURES: Final = (
     _metric("ICIR", "icir", _three),
     _metric("Rank IC", "rankIc", _three),
     _metric("Rank ICIR", "rankIcir", _three),
+    Measure("IC on train", lambda run: run.metrics.get("icTrain"), _three, None),
+    Measure("IC on valid", lambda run: run.metrics.get("icValid"), _three, None),
     _of_net("Return a year", "annual", signed),
     _of_net("Volatility a year", "volatility", percent, min),
     _of_net("Sharpe ratio", "sharpe", figure),

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.analysis.learning import LearningCurve, read_learning_curve
 from qlib_shadow_runner.analysis.positions import LastDay, trades_of
+from qlib_shadow_runner.contract import MLRUNS
 from qlib_shadow_runner.report.market import (
     HorizonCorrelation,
     OrderSizes,
     correlations_by_horizon,
     order_sizes,
 )
+from qlib_shadow_runner.runs.mlruns import finished_run, recorded_runs
 from qlib_shadow_runner.texts import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from qlib_shadow_runner.analysis.figures import ReportMaterial
@@ -33,12 +36,14 @@ class Details:
     missing: list[str]
 
     @classmethod
-    def of(cls, material: ReportMaterial, metrics: Path | None, dataset: Path | None) -> Details:
+    def of(
+        cls, material: ReportMaterial, folder: Path, metadata: Mapping[str, object], dataset: Path | None
+    ) -> Details:
         """Return what the recorder's outputs, its metrics by round and the dataset have."""
         missing: list[str] = []
         positions = material.outputs.positions
         trades = trades_of(positions)
-        curve = _curve(metrics, missing)
+        curve = _curve(folder, metadata, missing)
         if positions is not None and trades is None:
             missing.append("The positions do not say how many shares were held: there are no trades.")
         return cls(
@@ -50,9 +55,18 @@ class Details:
         )
 
 
-def _curve(metrics: Path | None, missing: list[str]) -> LearningCurve | None:
+def _metrics_of(folder: Path, metadata: Mapping[str, object]) -> str | None:
+    """Return the folder of the metrics by step, of the MLflow run that the metadata names."""
+    mlruns = folder / MLRUNS
+    named = [run for run in recorded_runs(mlruns) if run.run_id == metadata.get("mlflow_run_id")]
+    found = named[0] if named else finished_run(mlruns, str(metadata.get("run_id")))
+    return f"{found.folder.relative_to(folder)}/metrics" if found else None
+
+
+def _curve(folder: Path, metadata: Mapping[str, object], missing: list[str]) -> LearningCurve | None:
     try:
-        curve = None if metrics is None else read_learning_curve(metrics)
+        metrics = _metrics_of(folder, metadata)
+        curve = None if metrics is None else read_learning_curve(folder, metrics)
     except (OSError, ValueError) as error:
         missing.append(
             f"The metrics by round cannot be read ({one_line(error)}): there is no learning curve."

@@ -14,7 +14,7 @@ from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.known_types import well_typed
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.analysis.verdict import judge
-from qlib_shadow_runner.contract import METRICS_FILE, MLRUNS, Metrics
+from qlib_shadow_runner.contract import METRICS_FILE, Metrics
 from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.dataset.quality.assess import warnings_of
 from qlib_shadow_runner.report.charts.canvas import NARROW, WIDE, Chart
@@ -22,7 +22,6 @@ from qlib_shadow_runner.report.charts.performance_charts import performance_char
 from qlib_shadow_runner.report.charts.signal_charts import learning_chart, signal_charts
 from qlib_shadow_runner.report.details import Details
 from qlib_shadow_runner.report.formats import FILTERS
-from qlib_shadow_runner.runs.mlruns import finished_run, recorded_runs
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.tables.files import read_tables
 
@@ -54,7 +53,7 @@ class Report:
 def gather(evidence: Evidence, material: ReportMaterial, checks: Sequence[AcceptanceLine]) -> Report:
     """Return the content of the page."""
     folder, metadata = evidence.folder, well_typed(evidence.metadata)
-    details = Details.of(material, _metrics_of(folder, metadata), _dataset_of(evidence))
+    details = Details.of(material, folder, metadata, _dataset_of(evidence))
     return Report(
         metadata=metadata,
         metrics=read_json_object(folder / METRICS_FILE) or {},
@@ -69,7 +68,7 @@ def charts_of(folder: Path) -> list[Chart]:
     """Return the charts of one run."""
     metadata = read_metadata(folder)
     material = ReportMaterial(Outputs(read_tables(folder, metadata)), RunFacts.of(metadata))
-    return list(_charts(material, Details.of(material, _metrics_of(folder, metadata), None).curve))
+    return list(_charts(material, Details.of(material, folder, metadata, None).curve))
 
 
 def _charts(material: ReportMaterial, curve: LearningCurve | None) -> Iterator[Chart]:
@@ -79,14 +78,6 @@ def _charts(material: ReportMaterial, curve: LearningCurve | None) -> Iterator[C
     yield from signal_charts(material.signals)
     if curve is not None:
         yield learning_chart(curve, material.outputs.rounds)
-
-
-def _metrics_of(folder: Path, metadata: Mapping[str, object]) -> Path | None:
-    """Return the folder of the metrics by step, of the MLflow run that the metadata names."""
-    mlruns = folder / MLRUNS
-    named = [run for run in recorded_runs(mlruns) if run.run_id == metadata.get("mlflow_run_id")]
-    found = named[0] if named else finished_run(mlruns, str(metadata.get("run_id")))
-    return found.folder / "metrics" if found else None
 
 
 def _dataset_of(evidence: Evidence) -> Path | None:

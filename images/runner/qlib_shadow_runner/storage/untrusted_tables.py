@@ -96,9 +96,12 @@ def _table_or_fault(
             return INCOMPLETE
         schema = schema_for(_opened(stream).schema_arrow.names)
         fault = _footer_fault(stream, schema, limits) or _texts_fault(stream, limits)
-        return _opened(stream).read() if fault is None else fault
+        if fault is None:
+            table = _opened(stream).read()
+            table.validate(full=True)  # the bytes of a text may be none
     except UNREADABLE as error:
         return _unreadable(error)
+    return table if fault is None else fault
 
 
 def _footer_fault(stream: BinaryIO, schema: pa.Schema, limits: TableLimits) -> str | None:

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.pickles.files import FILES
+from qlib_shadow_runner.pickles.files import FILES, OPTIONAL
 from qlib_shadow_runner.pickles.limits import most_memory, most_seconds
 from qlib_shadow_runner.process.environment import inherited
 from qlib_shadow_runner.process.limits import read_limits
@@ -44,7 +44,8 @@ def convert(folder: Path, artifacts: Path) -> Tables:
             try:
                 opened[file] = stack.enter_context(open_file(folder, f"{name}/{file}", PICKLE))
             except (FileNotFoundError, NotADirectoryError):
-                faults[file] = "is not there"
+                if file not in OPTIONAL:
+                    faults[file] = "is not there"
             except OSError as error:
                 faults[file] = fault_of(error)
             except UnsafeNameError as error:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from qlib_shadow_runner.contract import TABLES
 from qlib_shadow_runner.storage.untrusted import GIB, TABLE, fault_of, read_file
 from qlib_shadow_runner.storage.untrusted_tables import TableLimits, decode_table
-from qlib_shadow_runner.tables.layout import COLUMNS, Tables, schema_of
+from qlib_shadow_runner.tables.layout import COLUMNS, Tables, check_rows, schema_of
 from qlib_shadow_runner.texts import one_line
 
 if TYPE_CHECKING:
@@ -99,4 +99,5 @@ def _faults(content: bytes) -> dict[str, str]:
 
 def _table(name: str, content: bytes) -> pa.Table:
     table = decode_table(content, partial(schema_of, name), LIMITS)
+    check_rows(name, table)
     return table.replace_schema_metadata(None)  # what pandas would do as it says

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.kinds import LAST_DAY
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.pickles.files import (
     ACCOUNT,
@@ -20,6 +23,7 @@ from qlib_shadow_runner.pickles.files import (
     RECORDED_IN,
     RISK,
     ROUNDS,
+    SEGMENT_IC,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ DAY: Final = pa.date32()
 TEXT: Final = pa.string()
 NUMBER: Final = pa.float64()
 COUNT: Final = pa.int64()
+EPOCH: Final = date(1970, 1, 1)
 COLUMNS: Final[Mapping[str, pa.Schema]] = {
     PREDICTIONS: pa.schema([("date", DAY), ("instrument", TEXT), ("score", NUMBER)]),
     LABELS: pa.schema([("date", DAY), ("instrument", TEXT), ("label", NUMBER)]),
@@ -41,6 +46,7 @@ COLUMNS: Final[Mapping[str, pa.Schema]] = {
     ),
     GAINS: pa.schema([("feature", TEXT), ("gain", NUMBER)]),
     ROUNDS: pa.schema([("trained", COUNT), ("used", COUNT)]),
+    SEGMENT_IC: pa.schema([("date", DAY), ("segment", TEXT), ("ic", NUMBER), ("rank_ic", NUMBER)]),
 }
 """The columns of each table; the account has Qlib's columns of numbers after the day.
 
@@ -69,6 +75,23 @@ class Tables:
     def all_faults(self) -> str:
         """Return what is wrong with each file."""
         return "; ".join(f"{file} {fault}" for file, fault in sorted(self.faults.items()))
+
+
+def check_rows(name: str, table: pa.Table) -> None:
+    """Raise ValueError where a row has no day or no name, or a day that no run has."""
+    for field in table.schema:
+        column = table[field.name]
+        may_lack = field.type == NUMBER or (name, field.name) == (POSITIONS, "instrument")
+        if column.null_count and not may_lack:
+            raise ValueError(f"a row has no {field.name}")
+        if field.type == DAY and len(column):
+            check_days(*pc.min_max(column.cast(pa.int32())).as_py().values())
+
+
+def check_days(first: int, last: int) -> None:
+    """Raise ValueError unless days, counted from 1970, are those of runs."""
+    if not 0 <= first <= last <= (LAST_DAY - EPOCH).days:  # no segment ends later
+        raise ValueError(f"a row is of a day before {EPOCH.year} or after {LAST_DAY.year}")
 
 
 def schema_of(name: str, columns: list[str]) -> pa.Schema:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from qlib_shadow_runner.pickles.answer import FORMATS, NO_NAME, TIMES, UNITS, split
 from qlib_shadow_runner.pickles.files import FILES, GAINS, NAMES, POSITIONS, RECORDED_IN
-from qlib_shadow_runner.tables.layout import COLUMNS, COUNT, DAY, TEXT, Tables, schema_of
+from qlib_shadow_runner.tables.layout import COLUMNS, COUNT, DAY, TEXT, Tables, check_days, schema_of
 from qlib_shadow_runner.texts import one_line
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_TIME: Final = np.iinfo(np.int64).min
-LAST_DAY: Final = 2_932_896
-"""The end of the year 9999, in days since 1970."""
 MOST_LETTERS: Final = 1 << 30
 """Bytes of all texts of a column: a text that is named a million times is written a million times."""
 
@@ -145,6 +143,6 @@ def _days(values: NDArray[Any], unit: str) -> NDArray[Any]:
 
 
 def _checked_days(days: NDArray[Any]) -> NDArray[Any]:
-    if len(days) and not 0 <= days.min() <= days.max() <= LAST_DAY:
-        raise ValueError("a row is of a day before 1970 or after 9999")
+    if len(days):
+        check_days(int(days.min()), int(days.max()))
     return days.astype("datetime64[D]")

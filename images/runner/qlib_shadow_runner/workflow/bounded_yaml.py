@@ -10,6 +10,7 @@ from typing import Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from qlib_shadow_runner.contract.strict_json import WHOLE
 from qlib_shadow_runner.contract.yaml_limits import LARGEST, Unreadable, YamlLimits
@@ -27,7 +28,7 @@ def load_bounded(text: str, largest: int = LARGEST) -> object:
         LIMITS.check(_parser().parse(text))
         value = _parser().load(text)
     except YAMLError as error:
-        raise Unreadable(f"is not YAML{_place(error)}") from error
+        raise Unreadable(f"is not YAML{_place(error, text)}") from error
     except Unreadable:
         raise
     except (ValueError, OverflowError, TypeError, KeyError, AttributeError) as error:
@@ -53,7 +54,10 @@ def _unshared(value: object) -> object:
     return value
 
 
-def _place(error: YAMLError) -> str:
+def _place(error: YAMLError, text: str) -> str:
+    if isinstance(error, ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f" at line {line}: it has a character that YAML does not allow"
     mark = getattr(error, "problem_mark", None)
     where = f" at line {mark.line + 1}" if mark else ""
     return f"{where}: {getattr(error, 'problem', None) or 'unreadable'}"

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUNDS = int(os.environ.get("QLIB_SHADOW_CHAOS_FILES", "40"))
+CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 2_000))
+MERGES = "a0: &a0 {k: 1}\n" + "".join(
+    f"a{n}: &a{n} {{<<: *a{n - 1}, k{n}: *a{n - 1}}}\n" for n in range(1, 40)
+)
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 9))
 REFUSED: dict[str, tuple[str | bytes, str]] = {
     "nothing": ("", "is not a workflow for qrun, which is a mapping with qlib_init and task"),
@@ -31,6 +35,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "no text": (b"\xff\xfe\x00", "cannot be read: it is not text"),
     "too much": ("#" + "x" * LARGEST, f"is larger than {LARGEST:,} bytes"),
     "a bomb": (BOMB, "stands for more than"),
+    "a chain of aliases": (CHAIN, "is nested deeper than 24 levels at line 24"),
+    "a bomb of merges": (MERGES, "stands for more than"),
     "itself": ("task: &a {model: *a}", "has the YAML alias a at line 1 inside of what it stands for"),
     "a tag": ("task: !!python/object/apply:os.system [id]", "has the YAML tag"),
     "a variable that is not set": (

@@ -104,6 +104,16 @@ def correlations(scores: pd.DataFrame, labels: pd.DataFrame, method: Any) -> pd.
     return pd.Series(found, name="datetime")
 
 
+def by_segment(shape: Shape) -> pd.DataFrame:
+    """Return IC and Rank IC of days of train and valid; the last day of each has none."""
+    random = np.random.default_rng(shape.seed + 2)
+    days = pd.bdate_range("2020-01-02", periods=20)
+    index = pd.MultiIndex.from_arrays([days, ["train"] * 12 + ["valid"] * 8], names=["datetime", "segment"])
+    values = random.normal([[0.4, 0.3]], 0.1, (20, 2))
+    values[[11, 19]] = np.nan
+    return pd.DataFrame(values, index=index, columns=["ic", "rank_ic"])
+
+
 def risk_table(report: pd.DataFrame) -> pd.DataFrame:
     """Analyse the risk with Qlib's own convention."""
     groups = {
@@ -234,6 +244,7 @@ def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None
     labels.to_pickle(artifacts / "label.pkl")
     correlations(scores, labels, "pearson").to_pickle(artifacts / "sig_analysis/ic.pkl")
     correlations(scores, labels, "spearman").to_pickle(artifacts / "sig_analysis/ric.pkl")
+    by_segment(shape).to_pickle(artifacts / "segment_ic.pkl")
     report.to_pickle(artifacts / "portfolio_analysis/report_normal_1day.pkl")
     risk_table(report).to_pickle(artifacts / "portfolio_analysis/port_analysis_1day.pkl")
     positions = {

@@ -18,6 +18,7 @@ from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportMaterial
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.analysis.verdict import judge
+from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.ranked_signals import rank_signals
 from qlib_shadow_runner.export.summary import render_summary
@@ -196,6 +197,23 @@ def test_correlations_are_those_of_scores_and_labels(told: tuple[Path, Page]):
             assert close(cell, value, digits), name
 
 
+def test_train_and_valid_stand_beside_the_test(told: tuple[Path, Page], made: Made):
+    """Their means over the days that have one, on the page, in the metrics and in the summary."""
+    artifacts, page = told
+    recorded = pd.read_pickle(artifacts / "segment_ic.pkl")
+    metrics = compute_metrics(read_tables(made.folder, read_metadata(made.folder)))
+    _, *rows = page.tables["table-segments"]
+    assert [row[0] for row in rows] == ["train", "valid", "test"]
+    for (name, ic, rank_ic, days), count in zip(rows[:2], (11, 7), strict=True):
+        wanted = [recorded.xs(name, level="segment")[column].dropna() for column in ("ic", "rank_ic")]
+        assert close(ic, wanted[0].mean(), 1e-4)
+        assert close(rank_ic, wanted[1].mean(), 1e-4)
+        assert (int(days), len(wanted[0])) == (count, count)
+        assert metrics["icTrain" if name == "train" else "icValid"] == pytest.approx(wanted[0].mean())
+    assert rows[2][1] == page.tables["table-ic"][1][1]
+    assert "far higher on train than on test means that the model is overfit" in page.text
+
+
 def test_fifths_are_those_of_the_scores(told: tuple[Path, Page]):
     """Each day sorted by hand; the spread is best less worst."""
     artifacts, page = told
@@ -311,9 +329,13 @@ def test_summary_and_page_have_the_same_figures(made: Made):
     assert "\n- waived: split_jumps of S003, 2023-02-01 (1): it fell\n" in text + "\n"
 
 
-def test_page_has_the_advice_of_each_finding_and_what_was_waived(made: Made):
-    """Not only that of the worst."""
+def test_page_has_the_advice_of_each_finding_once_and_what_was_waived(made: Made):
+    """Not only that of the worst, and on top, where it is read."""
     text = " ".join(read_page(made.page.read_text()).text.split())
-    assert "high low2: S001 2023-01-03. Compare these bars with the source." in text
-    assert "missing days1: S002. Ask it." in text
+    quality = read_metadata(made.folder)["dataset_quality"]
+    assert isinstance(quality, dict)
+    for check in quality["checks"]:
+        hint = " ".join(RULES[check["name"]].hint.split())
+        assert (text.count(hint), text.count(check["hint"])) == (1, int(check["hint"] == hint)), check
+    assert re.search(r"high low ?2: S001 2023-01-03 !? ?missing days ?1: S002 !? ?.? ?split jumps", text)
     assert "split jumps, waived1 of S003, 2023-02-01: it fell" in text

@@ -121,7 +121,7 @@ def test_page_fits_the_screen(show: Any, width: int):
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(WIDER) == []
     assert page.evaluate(UNSEEN_TEXT) == []
-    assert page.evaluate(SMALLEST) >= 9
+    assert round(page.evaluate(SMALLEST), 2) >= 9  # a box lies between pixels
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -167,6 +167,8 @@ ODD = {
     "positions without amounts": (SMALL, without_amounts, "do not say how many shares were held"),
     "no metric by round": (SMALL, unmeasured, "there is no learning curve"),
     "half a metric": (SMALL, halved, "The metrics by round cannot be read"),
+    "no IC of train": (SMALL, without("segment_ic.pkl"), "The IC of train and valid is not recorded"),
+    "an IC of no segment": (SMALL, holding("segment_ic.pkl", pd.Series([0.1])), "not days and segments"),
     "no dataset": (SMALL, without(), "there is no IC by horizon"),
     "positions that are none": (SMALL, holding(POSITIONS, {1: 3}), f"{POSITIONS} cannot be read"),
     "positions that are a list": (SMALL, holding(POSITIONS, [3]), f"{POSITIONS} cannot be read"),
@@ -213,8 +215,9 @@ def test_page_of_a_running_run_says_only_what_is_known(tmp_path: Path):
 def test_learning_curve_has_the_last_value_of_each_round(tmp_path: Path):
     """A training that was continued trains some rounds twice."""
     for name in ("train", "valid"):
-        (tmp_path / f"rmse.{name}").write_text("1 0.9 0\n2 0.8 1\n3 0.85 1\n4 0.7 2\n")
-    curve = read_learning_curve(tmp_path)
+        (tmp_path / "m").mkdir(exist_ok=True)
+        (tmp_path / "m" / f"rmse.{name}").write_text("1 0.9 0\n2 0.8 1\n3 0.85 1\n4 0.7 2\n")
+    curve = read_learning_curve(tmp_path, "m")
     assert curve == LearningCurve("rmse", [0.9, 0.85, 0.7], [0.9, 0.85, 0.7])
 
 

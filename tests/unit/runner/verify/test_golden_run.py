@@ -142,6 +142,7 @@ def test_run_folder_has_the_promised_files(golden: Golden):
         "stdout.log",
         "stderr.log",
         "mlruns",
+        "model",
         "backtest_summary.md",
         "signals_ranked.parquet",
         "RUN_METADATA.json",
@@ -302,7 +303,7 @@ def test_failing_report_does_not_fail_the_run(golden: Golden, tmp_path: Path):
     assert verify(folder, data) == (0, dict.fromkeys(LINES, True))
     command = [sys.executable, "-m", "qlib_shadow_runner", "report", str(folder), "--data", str(data)]
     subprocess.run(command, env=plain_environ(), check=True, capture_output=True)
-    assert "✓ 15 of 15 checks" in read_page((folder / "report.html").read_text()).text
+    assert "✓ 16 of 16 checks" in read_page((folder / "report.html").read_text()).text
     assert verify(folder, data) == (0, dict.fromkeys(LINES, True))
 
 

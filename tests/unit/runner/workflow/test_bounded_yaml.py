@@ -90,6 +90,7 @@ def test_places_of_one_anchor_share_nothing():
         ("a: " + "x" * LARGEST, f"is larger than {LARGEST:,} bytes"),
         ("a: !!python/tuple [1]", "has the YAML tag"),
         ("a: [", "is not YAML at line 1"),
+        ("a: 1\nb: 'x\x07'", "is not YAML at line 2: it has a character that YAML does not allow"),
         ("a: 2020-02-30", "holds a value that is none"),
         ("? {b: 1}\n: 2", "is not YAML at line 1: found unhashable key"),
     ],

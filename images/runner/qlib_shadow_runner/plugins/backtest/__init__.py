@@ -7,7 +7,6 @@
     _scores         the scores of each day, and pandas' order of them
     _panel          quotes as arrays, one row a day and one column an instrument
     _bookkeeping    the account's positions and figures of each day
-    _correlation    the correlation of two series on each day
 
 Qlib's own code decides what is traded, at what price and cost; only how it finds the inputs of its decisions
 is replaced. Each class takes the arguments of Qlib's class of the same name, and leaves unsupported cases to

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from qlib_shadow_runner.plugins import records
-from qlib_shadow_runner.plugins.backtest._correlation import calc_ic
+from qlib_shadow_runner.plugins._correlation import calc_ic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from qlib.contrib.eva.alpha import calc_ic as by_qlib
 
-from qlib_shadow_runner.plugins.backtest._correlation import calc_ic
+from qlib_shadow_runner.plugins._correlation import calc_ic
 
 
 def series(seed: int, *, days: int = 40, names: int = 30, decimals: int = 9) -> tuple[pd.Series, pd.Series]:
