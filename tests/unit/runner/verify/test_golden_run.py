@@ -150,7 +150,6 @@ def test_run_folder_has_the_promised_files(golden: Golden):
         "report.html",
         "results",
         "tables",
-        "model",
     }
 
 
