@@ -67,7 +67,7 @@ def _choices_of_pod(where: str, pod: PodSettings, allowed: Allowed) -> Iterator[
     nodes, spread = ("nodeLabels", allowed.node_labels), pod.topology_spread_constraints
     taints = (one.get("key") or ALL for one in pod.tolerations)
     yield from of("nodeSelector", *nodes, pod.node_selector)
-    yield from of("affinity", *nodes, _node_labels(pod.affinity or {}))
+    yield from of("affinity", *nodes, _node_labels_of(pod.affinity))
     yield from of("topologySpreadConstraints", *nodes, _node_labels({"constraints": spread}))
     yield from of("tolerations", "tolerations", allowed.tolerations, taints)
     yield from of("priorityClassName", "priorityClasses", allowed.priority_classes, [pod.priority_class_name])
@@ -78,6 +78,11 @@ def _choices_of_pod(where: str, pod: PodSettings, allowed: Allowed) -> Iterator[
         accounts = ("serviceAccounts", allowed.service_accounts)
         yield from of("serviceAccountName", *accounts, [pod.service_account_name])
         yield from of("env", "env", allowed.env, pod.env)
+
+
+def _node_labels_of(affinity: Mapping[str, Any] | None) -> Iterable[str]:
+    """Return the keys of an affinity; one that names none is about every node."""
+    return tuple(_node_labels(affinity)) or (ALL,) if affinity else ()
 
 
 def _node_labels(placement: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_operator.runs.affinity import merged
 from qlib_shadow_runner.contract.fields import defaulted
 from qlib_shadow_runner.contract.kinds import Map, Text, TextCheck, matches
 from qlib_shadow_runner.contract.spec.pods import MARKS_MAX, OpenPodSettings
@@ -43,7 +44,8 @@ class PodDefaults(OpenPodSettings):
 def settings_of(run: Run, stage: Stage, base: PodDefaults) -> OpenPodSettings:
     """Return the settings of a stage's pod; a closed stage has no account and no variables.
 
-    Names are merged, with the run's value first; lists of tolerations are joined; the rest is replaced.
+    Names are merged, with the run's value first; lists of tolerations are joined, and so is what an affinity
+    requires; the rest is replaced.
     """
     chosen: PodSettings = run.spec.stages.of(stage)
     account, env = None, {}
@@ -53,7 +55,7 @@ def settings_of(run: Run, stage: Stage, base: PodDefaults) -> OpenPodSettings:
     return OpenPodSettings(
         node_selector={**base.node_selector, **chosen.node_selector},
         tolerations=(*base.tolerations, *chosen.tolerations),
-        affinity=chosen.affinity or base.affinity,
+        affinity=merged(chosen.affinity, base.affinity),
         topology_spread_constraints=chosen.topology_spread_constraints or base.topology_spread_constraints,
         priority_class_name=chosen.priority_class_name or base.priority_class_name,
         runtime_class_name=chosen.runtime_class_name or base.runtime_class_name,

@@ -96,6 +96,18 @@ ASKED: dict[str, tuple[dict[str, Any], str, str, Any]] = {
         "*",
         {"tolerations": ["*"]},
     ),
+    "an affinity without a label": (
+        on("qrun", affinity={"nodeAffinity": {}}),
+        "spec.stages.qrun.affinity",
+        "*",
+        {"nodeLabels": ["*"]},
+    ),
+    "an affinity to any node": (
+        on("qrun", affinity=nodes()),
+        "spec.stages.qrun.affinity",
+        "*",
+        {"nodeLabels": ["*"]},
+    ),
     "a priority": (
         on("qrun", priorityClassName="high"),
         "spec.stages.qrun.priorityClassName",

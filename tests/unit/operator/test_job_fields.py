@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.contract.wrong_forms import nodes
 from tests.unit.operator.builders import Scene, a_run
 from tests.unit.operator.test_jobs import WITH_SECRET, WITH_TEMPLATE
 
@@ -27,7 +28,7 @@ WHOLE = OpenStageSpec(
     resources={"limits": {"memory": "2Gi"}},
     node_selector={"disk": "fast"},
     tolerations=({"key": "gpu"},),
-    affinity={"nodeAffinity": {}},
+    affinity=nodes({"key": "disk", "operator": "Exists"}),
     topology_spread_constraints=({"maxSkew": 1},),
     priority_class_name="batch",
     runtime_class_name="gvisor",

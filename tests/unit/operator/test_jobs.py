@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.contract.wrong_forms import RIGHT
+from tests.contract.wrong_forms import NEAR, RIGHT, nodes
 from tests.unit.operator.builders import UID, a_run
 from tests.unit.operator.documents import a_run_document
 
@@ -410,6 +410,55 @@ def test_a_run_adds_to_what_all_runs_get():
     )
     env = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
     assert (env["REGION"], env["SSL_CERT_FILE"]) == ("$$(HOME)", "/etc/ca.pem")
+
+
+def affinity_of(asked: dict[str, Any], given: dict[str, Any]) -> Any:
+    """Return the affinity of a pod, of what the run asks for and what the installer gives to all runs."""
+    defaults = read_settings({"QLIB_SHADOW_PODS": json.dumps({"affinity": given})}).defaults
+    run = parse_run(a_run_document(spec={"stages": {"qrun": {"affinity": asked}}}))
+    job = json.loads(json.dumps(build_job(run, Stage.QRUN, defaults, RESOLVED)))
+    return job["spec"]["template"]["spec"].get("affinity")
+
+
+def exists(*keys: str) -> list[dict[str, Any]]:
+    """Return conditions on labels of nodes."""
+    return [{"key": key, "operator": "Exists"} for key in keys]
+
+
+@pytest.mark.parametrize("asked", [{}, {"nodeAffinity": {}}, {"podAntiAffinity": {}}])
+def test_an_empty_affinity_of_a_run_changes_nothing(asked: dict[str, Any]):
+    """The installer's nodes still hold."""
+    assert affinity_of(asked, nodes(*exists("pool"))) == nodes(*exists("pool"))
+    assert affinity_of(asked, {}) is None
+
+
+def test_a_run_adds_to_what_the_installers_affinity_requires():
+    """A node meets a term of both; terms about pods are joined; preferences are the run's."""
+    required, preferred = (
+        f"{how}DuringSchedulingIgnoredDuringExecution" for how in ("required", "preferred")
+    )
+    either = {"nodeSelectorTerms": [{"matchExpressions": exists(key)} for key in ("pool", "spare")]}
+    liked = [{"weight": 1, "podAffinityTerm": NEAR}]
+    given = {
+        "nodeAffinity": {
+            required: either,
+            preferred: big,
+        },
+        "podAntiAffinity": {required: [NEAR]},
+    }
+    far = {"podAntiAffinity": {required: [{**NEAR, "topologyKey": "rack"}], preferred: liked}}
+    assert affinity_of(nodes(*exists("ssd")) | far, given) == {
+        "nodeAffinity": {
+            required: {
+                "nodeSelectorTerms": [
+                    {"matchExpressions": exists("pool", "ssd")},
+                    {"matchExpressions": exists("spare", "ssd")},
+                ]
+            },
+            preferred: big,
+        },
+        "podAntiAffinity": {required: [NEAR, {**NEAR, "topologyKey": "rack"}], preferred: liked},
+    }
 
 
 def test_a_recovery_job_is_placed_as_its_stage_but_has_neither_account_nor_variables():

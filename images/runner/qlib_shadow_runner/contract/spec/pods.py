@@ -267,7 +267,8 @@ class PodSettings(Record):
         (),
     )
     affinity: Mapping[str, Any] | None = optional(
-        Given(Affinity), "Nodes and pods that the stage's pod is drawn to. Default: the operator's setting."
+        Given(Affinity),
+        "Nodes and pods that the stage's pod is drawn to; what the operator's setting requires holds, too.",
     )
     topology_spread_constraints: tuple[Mapping[str, Any], ...] = defaulted(
         ListOf(Given(TopologySpread), 4, "constraints"),
