@@ -18,7 +18,6 @@ from qlib_shadow_operator.kube.cluster import (
     NamespaceTerminatingError,
     NameTakenError,
     RefusedError,
-    ServerFailedError,
 )
 from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.kube.status_document import merge_patch, render_status
@@ -86,7 +85,7 @@ class Reconciler:
     posted: Callable[[str], None] = lambda _outcome: None
     """Is called for each Event with its outcome."""
     _refusals: dict[str, dict[Stage, Rejection]] = field(default_factory=dict)
-    """Why a stage's Job was last refused, by uid of the run.
+    """Why a stage's Job was last not created, suspended or resumed, by uid of the run.
 
     Lost and found again when the process restarts.
     """
@@ -135,10 +134,12 @@ class Reconciler:
                 self._act(run, action)
         except NamespaceTerminatingError:
             raise
-        except ClusterError as error:
+        except ClusterError:
             # The status has the change already, so no later pass would post these Events.
-            self._post_events(run, decision, now, refused=isinstance(error, RefusedError | ServerFailedError))
+            self._post_events(run, decision, now, failed=True)
             raise
+        if not any(isinstance(action, CreateJob | SetJobSuspended) for action in decision.actions):
+            self._refusals.pop(run.uid, None)  # what was refused is wanted no more, or was done by another
         self._post_events(run, decision, now)
 
     def _write_status(self, run: Run, decision: Decision) -> bool:
@@ -161,11 +162,8 @@ class Reconciler:
             raise ConflictError(f"the run {run.name} has changed since it was read")
 
     def _act(self, run: Run, action: Action) -> None:
-        if isinstance(action, CreateJob):
-            self._create(run, action)
-        elif isinstance(action, SetJobSuspended):
-            job = self.api.set_job_suspended(run.namespace, action.name, suspended=action.suspended)
-            self.cache.put("jobs", job)
+        if isinstance(action, CreateJob | SetJobSuspended):
+            self._change_job(run, action)
         elif isinstance(action, DeleteJob):
             self.api.delete_job(run.namespace, action.name, action.uid)
         else:
@@ -173,14 +171,21 @@ class Reconciler:
         stage = current_stage(run.status) if isinstance(action, DeleteRun) else str(action.stage)
         logger.info("%s", _done(action), extra=about(run, stage))
 
-    def _create(self, run: Run, action: CreateJob) -> None:
+    def _change_job(self, run: Run, action: CreateJob | SetJobSuspended) -> None:
+        """Create, suspend or resume a Job; remember why if that was refused or could not be done."""
         try:
-            job = self.api.create_job(run.namespace, action.body)
+            if isinstance(action, CreateJob):
+                job = self.api.create_job(run.namespace, action.body)
+            else:
+                job = self.api.set_job_suspended(run.namespace, action.name, suspended=action.suspended)
+        except (ConflictError, NamespaceTerminatingError):
+            raise
         except RefusedError as error:
             taken = isinstance(error, NameTakenError)
             self._refuse(run, action.stage, Rejection(str(error), error.permanent, name_taken=taken))
             raise
-        except ServerFailedError as error:
+        except ClusterError as error:
+            # A webhook that hangs may keep the API server from answering in time.
             self._refuse(run, action.stage, Rejection(str(error), server_failed=True))
             raise
         self._refusals.pop(run.uid, None)
@@ -189,9 +194,9 @@ class Reconciler:
     def _refuse(self, run: Run, stage: Stage, rejection: Rejection) -> None:
         self._refusals.setdefault(run.uid, {})[stage] = rejection
 
-    def _post_events(self, run: Run, decision: Decision, now: datetime, *, refused: bool = False) -> None:
+    def _post_events(self, run: Run, decision: Decision, now: datetime, *, failed: bool = False) -> None:
         for note in decision.notes:
-            if not (refused and note.reason == EventReason.STAGE_STARTED):  # it is posted once there is a Job
+            if not (failed and note.reason == EventReason.STAGE_STARTED):  # it is posted once there is a Job
                 self._post(run, note, now)
 
     def _post(self, run: Run, note: Event, now: datetime) -> None:

@@ -439,6 +439,7 @@ def test_a_run_adds_to_what_the_installers_affinity_requires():
     )
     either = {"nodeSelectorTerms": [{"matchExpressions": exists(key)} for key in ("pool", "spare")]}
     liked = [{"weight": 1, "podAffinityTerm": NEAR}]
+    big = [{"weight": 2, "preference": {"matchExpressions": exists("big")}}]
     given = {
         "nodeAffinity": {
             required: either,
