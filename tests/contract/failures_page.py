@@ -173,6 +173,10 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "The API server, or an admission webhook that it asks (Kueue's, for example), does not work now.",
         "The message quotes the API server. If it names a webhook, bring the program behind it back.",
     ),
+    OperatorReason.JOB_NOT_CHANGED: (
+        "`spec.suspend` was set or taken back, and the API server refuses to suspend or resume the Job, or does not answer. A stage that runs goes on meanwhile, without a limit.",
+        "Bring the webhook back, or change the policy, that the message names.",
+    ),
     OperatorReason.NOT_ALLOWED: (
         "The run chooses an image, a Secret, a claim or a setting of its pods that the installer has not allowed. The run fails at once, before a Job is made.",
         "Leave the field out, or have the value added to `allowed` of the chart (`QLIB_SHADOW_ALLOWED`): [what a run may choose](security.md#what-a-run-may-choose).",

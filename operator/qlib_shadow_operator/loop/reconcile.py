@@ -182,17 +182,18 @@ class Reconciler:
             raise
         except RefusedError as error:
             taken = isinstance(error, NameTakenError)
-            self._refuse(run, action.stage, Rejection(str(error), error.permanent, name_taken=taken))
+            self._refuse(run, action, Rejection(str(error), error.permanent, name_taken=taken))
             raise
         except ClusterError as error:
             # A webhook that hangs may keep the API server from answering in time.
-            self._refuse(run, action.stage, Rejection(str(error), server_failed=True))
+            self._refuse(run, action, Rejection(str(error), server_failed=True))
             raise
         self._refusals.pop(run.uid, None)
         self.cache.put("jobs", job)
 
-    def _refuse(self, run: Run, stage: Stage, rejection: Rejection) -> None:
-        self._refusals.setdefault(run.uid, {})[stage] = rejection
+    def _refuse(self, run: Run, action: CreateJob | SetJobSuspended, rejection: Rejection) -> None:
+        told = replace(rejection, of_a_change=isinstance(action, SetJobSuspended))
+        self._refusals.setdefault(run.uid, {})[action.stage] = told
 
     def _post_events(self, run: Run, decision: Decision, now: datetime, *, failed: bool = False) -> None:
         for note in decision.notes:

@@ -47,7 +47,7 @@ def compose_conditions(
     claims = (
         *(_dataset_ready(one, dataset) for one in stages if one.name is provider),
         *_network_closed(view),
-        _suspended(rule_result),
+        _suspended(rule_result, current),
         _complete(rule_result, current, dataset),
         _failed(rule_result, current),
     )
@@ -107,10 +107,13 @@ def _network_closed(view: RunView) -> tuple[NewCondition, ...]:
     return (_false(kind, OperatorReason.NETWORK_POLICY_MISSING, message),)
 
 
-def _suspended(rule_result: RuleResult) -> NewCondition:
+def _suspended(rule_result: RuleResult, current: StageStatus | None) -> NewCondition:
     kind = ConditionType.SUSPENDED
     if rule_result.suspended:
         return _true(kind, OperatorReason.SUSPEND_REQUESTED, "spec.suspend is true")
+    runs_on = current is not None and current.state is not StageState.WAITING
+    if current and runs_on and current.reason == OperatorReason.JOB_NOT_CHANGED:
+        return _false(kind, OperatorReason.JOB_NOT_CHANGED, current.message or "")
     return _false(kind, OperatorReason.NOT_SUSPENDED, "spec.suspend is not true")
 
 

@@ -39,7 +39,9 @@ def _run_events(old: Status, new: Status) -> tuple[Event, ...]:
     notes = []
     if _condition_changed(old, new, ConditionType.SUSPENDED):
         notes.append(Event(EventReason.SUSPENDED, "spec.suspend is true: no stage runs"))
-    if old.is_true(ConditionType.SUSPENDED) and not new.is_true(ConditionType.SUSPENDED) and not new.finished:
+    paused = new.condition(ConditionType.SUSPENDED)
+    resumed = paused is not None and paused.reason == OperatorReason.NOT_SUSPENDED
+    if old.is_true(ConditionType.SUSPENDED) and resumed and not new.finished:
         notes.append(Event(EventReason.RESUMED, "spec.suspend is no longer true"))
     if _condition_changed(old, new, ConditionType.COMPLETE):
         notes.append(Event(EventReason.COMPLETE, f"artifacts: {new.artifact_path}"))

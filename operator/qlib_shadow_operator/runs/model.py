@@ -253,7 +253,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why the API server did not create a stage's Job when it was last asked."""
+    """Why the API server did not create, suspend or resume a stage's Job when it was last asked."""
 
     message: str
     permanent: bool = False
@@ -262,6 +262,8 @@ class Rejection:
     """Whether a Job of this name exists that is not the run's."""
     server_failed: bool = False
     """Whether nobody has refused it: the API server, or a webhook that it asks, does not work now."""
+    of_a_change: bool = False
+    """Whether the Job is there, and was to be suspended or resumed."""
 
 
 @dataclass(frozen=True, slots=True)

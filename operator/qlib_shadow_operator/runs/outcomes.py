@@ -26,8 +26,9 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.stages import leaving
 
 if TYPE_CHECKING:
-    from qlib_shadow_operator.runs.model import Job, Pod, StageStatus
+    from qlib_shadow_operator.runs.model import Job, Pod, Rejection, StageStatus
     from qlib_shadow_operator.runs.stage_view import StageView
+    from qlib_shadow_runner.contract import Stage
 
 NO_POD_LEFT: Final = "the pod that read it is gone too"
 RUN_FOLDER_UNREADABLE: Final = "the run folder could not be read"
@@ -116,8 +117,8 @@ def queued(view: StageView) -> Cause:
 
 
 def why_rejected(view: StageView) -> Cause | None:
-    """Return why the API server refused the stage's Job, or None."""
-    if view.rejection is None:
+    """Return why the API server did not create the stage's Job, or None."""
+    if view.rejection is None or view.rejection.of_a_change:
         return None
     detail = view.rejection.message
     if view.rejection.server_failed:
@@ -127,6 +128,14 @@ def why_rejected(view: StageView) -> Cause | None:
     told, fields = in_words_of_the_run(detail, view.run, view.stage)
     rejected = Cause(OperatorReason.JOB_REJECTED, start_reasons.job_rejected(view.stage, told, fields))
     return why_refused(detail, view.run, view.stage) or rejected
+
+
+def why_unchanged(rejection: Rejection | None, stage: Stage) -> Cause | None:
+    """Return why the API server did not suspend or resume the stage's Job, or None."""
+    if rejection is None or not rejection.of_a_change:
+        return None
+    text = start_reasons.job_not_changed(stage, rejection.message)
+    return Cause(OperatorReason.JOB_NOT_CHANGED, text)
 
 
 def _may_pass(view: StageView) -> bool:

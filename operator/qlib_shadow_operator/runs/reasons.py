@@ -33,6 +33,7 @@ class OperatorReason(StrEnum):
     JOB_REJECTED = "JobRejected"
     JOB_NAME_TAKEN = "JobNameTaken"
     JOB_NOT_CREATED = "JobNotCreated"
+    JOB_NOT_CHANGED = "JobNotChanged"
     NOT_ALLOWED = "NotAllowed"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REFUSED = "PodRefused"

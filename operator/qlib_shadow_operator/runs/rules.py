@@ -23,6 +23,7 @@ from qlib_shadow_operator.runs.decisions import (
 )
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.names import ConditionType, StageState, child_labels
+from qlib_shadow_operator.runs.outcomes import why_unchanged
 from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason, Stage
@@ -200,9 +201,17 @@ def run_is_suspended(view: RunView) -> RuleResult | None:
         # Only Kueue may resume the Jobs of a queue, so the Job is deleted instead of suspended.
         stop = () if job.deleting else (DeleteJob(stage.name, job.name, job.uid),)
         return RuleResult(suspended=True, stage=replace(stage, job_uid=None), actions=stop)
-    if job.suspended:
-        return RuleResult(suspended=True)
+    return RuleResult(suspended=True) if job.suspended else _suspend_job(view, found, job)
+
+
+def _suspend_job(view: RunView, found: CheckResult, job: Job) -> RuleResult:
+    """Suspend a Job; while the API server does not let it, the stage is told as it is."""
+    stage = _suspended_status(found.status)
     pause = SetJobSuspended(stage.name, job.name, suspended=True)
+    unchanged = why_unchanged(view.observed.rejections.get(stage.name), stage.name)
+    if unchanged:
+        stage = replace(found.status, reason=unchanged.reason, message=reasons.shorten(unchanged.message))
+        return RuleResult(stage=stage, actions=(pause,), requeue_at=found.requeue_at)
     return RuleResult(suspended=True, stage=stage, actions=(pause,))
 
 
@@ -273,8 +282,10 @@ def stage_is_suspended(view: RunView) -> RuleResult | None:
     assert found is not None
     if found.job is None or not found.job.suspended or view.run.spec.queue_name:
         return None
-    stage = replace(found.status, state=StageState.STARTING)
-    return RuleResult(stage=stage, actions=(SetJobSuspended(stage.name, found.job.name, suspended=False),))
+    waits = found.status.state is StageState.WAITING
+    stage = found.status if waits else replace(found.status, state=StageState.STARTING)
+    resume = SetJobSuspended(stage.name, found.job.name, suspended=False)
+    return RuleResult(stage=stage, actions=(resume,), requeue_at=found.requeue_at)
 
 
 def stage_is_in_progress(view: RunView) -> RuleResult | None:

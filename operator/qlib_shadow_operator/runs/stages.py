@@ -19,6 +19,7 @@ from qlib_shadow_operator.runs.outcomes import (
     queued,
     result_is_missing,
     why_rejected,
+    why_unchanged,
 )
 from qlib_shadow_operator.runs.podspec import active_deadline_seconds
 from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME, FindJob, FindPods
@@ -196,6 +197,9 @@ def job_is_suspended(view: StageView) -> CheckResult | None:
     if view.run.spec.queue_name:
         status = next_status(view, StageState.WAITING, queued(view))
         return CheckResult(status, marks_lost=not view.job.has_queue)
+    unchanged = why_unchanged(view.rejection, view.stage)
+    if unchanged and not view.run.spec.suspend:
+        return waiting_for(view, unchanged)
     return CheckResult(next_status(view, StageState.SUSPENDED))
 
 

@@ -26,6 +26,14 @@ def job_not_created(stage: Stage, detail: str) -> str:
     )
 
 
+def job_not_changed(stage: Stage, detail: str) -> str:
+    """Say that a Job that is there can be neither suspended nor resumed."""
+    return sentences(
+        f"the API server does not suspend or resume the Job of stage {stage}: {detail}",
+        "See that the policy or the webhook that it names works, and lets the operator change the Job",
+    )
+
+
 def job_name_taken(job: str) -> str:
     """Say that a Job of another owner has the name."""
     return f'a Job named "{job}" exists and does not belong to this run. Delete it, or rename the run'

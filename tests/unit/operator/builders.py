@@ -153,9 +153,10 @@ class Scene:
         permanent: bool = False,
         name_taken: bool = False,
         server_failed: bool = False,
+        of_a_change: bool = False,
     ) -> Scene:
         """Add a refusal of the stage's Job by the API server, or its failure."""
-        rejections = {stage: Rejection(message, permanent, name_taken, server_failed)}
+        rejections = {stage: Rejection(message, permanent, name_taken, server_failed, of_a_change)}
         return replace(self, observed=replace(self.observed, rejections=rejections))
 
     def replaced(self, stage: Stage) -> Scene:

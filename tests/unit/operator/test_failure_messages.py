@@ -355,6 +355,18 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
             'webhook "mjob.kb.io": refused. See that the API server works, and the program behind a webhook that it names'
         ),
     ),
+    "Job not resumed": (
+        a_run()
+        .seen()
+        .job(Stage.DOWNLOAD, suspended=True)
+        .rejected(Stage.DOWNLOAD, "denied by a policy.", of_a_change=True)
+        .seen(),
+        31,
+        (
+            "not started after 1800 s: the API server does not suspend or resume the Job of stage download: denied by a "
+            "policy. See that the policy or the webhook that it names works, and lets the operator change the Job"
+        ),
+    ),
     "Job refused": (
         a_run().seen().rejected(Stage.DOWNLOAD, "spec.backoffLimit: x", permanent=True),
         0,

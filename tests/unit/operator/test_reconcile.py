@@ -98,7 +98,11 @@ class FakeApi:
     def set_job_suspended(self, namespace: str, name: str, *, suspended: bool) -> dict[str, Any]:
         """Return the Job, suspended or resumed."""
         self._called("set_job_suspended", f"{namespace}/{name} {suspended}")
-        return {**self.jobs[name], "spec": {"suspend": suspended}}
+        self.version += 1
+        job = self.jobs[name]
+        meta = {**job["metadata"], "resourceVersion": str(self.version)}
+        self.jobs[name] = {**job, "metadata": meta, "spec": {**job["spec"], "suspend": suspended}}
+        return self.jobs[name]
 
     def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Record the deletion of a Job."""
@@ -392,6 +396,55 @@ def test_stage_whose_job_cannot_be_created_says_why(world: World, fault: Cluster
     world.minutes = 31
     world.look()
     assert world.api.run["status"]["phase"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    "fault", [RefusedError("denied", permanent=True), ClusterError("the API server does not answer")]
+)
+def test_job_that_cannot_be_suspended_is_not_said_to_be(world: World, fault: ClusterError):
+    """It runs on, and the status says so until it is suspended; the run is not resumed meanwhile."""
+    the_download_runs(world)
+    suspend(world)
+    world.api.faults["set_job_suspended"] = fault
+    for _ in range(3):
+        with pytest.raises(ClusterError):
+            world.look()
+    status = world.api.run["status"]
+    stage = status["stages"][0]
+    assert (status["phase"], stage["state"], stage["reason"]) == ("Running", "Running", "JobNotChanged")
+    told = {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
+    assert told["Suspended"] == ("False", "JobNotChanged")
+    assert "post_event Resumed" not in world.api.calls
+    world.api.faults.clear()
+    world.look()
+    world.look()
+    assert world.api.run["status"]["phase"] == "Suspended"
+
+
+def test_job_that_cannot_be_resumed_says_why_until_it_can(world: World):
+    """And no longer than the start timeout."""
+    running = the_download_runs(world)
+    suspend(world)
+    world.look()
+    world.cache.drop("pods", running)
+    suspend(world, wanted=False)
+    world.api.faults["set_job_suspended"] = ClusterError("the API server does not answer")
+    for _ in range(2):
+        with pytest.raises(ClusterError):
+            world.look()
+    stage = world.api.run["status"]["stages"][0]
+    assert (stage["state"], stage["reason"]) == ("Waiting", "JobNotChanged")
+    world.minutes = 31
+    world.look()
+    assert world.api.run["status"]["phase"] == "Failed"
+
+
+def suspend(world: World, *, wanted: bool = True) -> None:
+    """Set spec.suspend as a user does."""
+    world.api.version += 1
+    meta = {**world.api.run["metadata"], "resourceVersion": str(world.api.version)}
+    world.api.run = {**world.api.run, "metadata": meta, "spec": {"suspend": wanted}}
+    world.cache.put("runs", world.api.run)
 
 
 def test_event_is_posted_although_the_action_fails(world: World):
