@@ -326,7 +326,7 @@ attempt is made. Past the stage's deadline the run fails with `DeadlineExceeded`
 | a pod outgrows its own scratch space or `ephemeral-storage` | another attempt, which counts as a retry: `OutOfScratch` |
 | a node is lost | the same, once its pods are gone: automatically when the node leaves the cluster, else see `PodDoesNotEnd` |
 | a stage's Job is deleted | it is recreated once; the second time the run fails with `JobDeleted` |
-| a stage's Job loses its labels or its owner | the operator restores them |
+| a stage's Job loses its labels or its owner | the operator restores them; where it is not let, it asks for the Job from time to time until it ends |
 | a stage's pod loses its labels | the operator asks for it from time to time until it ends |
 | a finished stage's pod is deleted before its result was read | a recovery Job reads the result from the run folder |
 | a finished stage's Job is deleted | nothing; a finished stage stays finished |

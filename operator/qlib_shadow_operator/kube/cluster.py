@@ -13,7 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from qlib_shadow_operator.kube.marks import belongs_to, missing_marks
+from qlib_shadow_operator.kube.marks import belongs_to, job_with_marks, missing_marks
 from qlib_shadow_operator.kube.timeouts import CONNECT_SECONDS, LIST_CHUNK, READ_SECONDS, SOCKET_OPTIONS
 from qlib_shadow_operator.kube.traffic import ObservedRequests
 from qlib_shadow_operator.runs.names import (
@@ -136,11 +136,13 @@ class Cluster:
         return any(one.name == PLURAL for one in found.resources)
 
     def create_job(self, namespace: str, body: Document) -> Document:
-        """Create a Job and return it, or return the run's Job of that name, with its marks restored."""
+        """Create a Job and return it, or return the run's Job of that name, with its marks restored.
+
+        Where a webhook removes them at once, it is returned as one that is out of sight.
+        """
         try:
-            return self._call_for(
-                self.objects.create_namespaced_custom_object, **BATCH, namespace=namespace, body=body
-            )
+            create = self.objects.create_namespaced_custom_object
+            return job_with_marks(self._call_for(create, **BATCH, namespace=namespace, body=body))
         except ConflictError:
             name = body["metadata"]["name"]
             there = self._call_for(
@@ -156,7 +158,8 @@ class Cluster:
         if not change:
             return there
         patch = self.objects.patch_namespaced_custom_object
-        return self._call_for(patch, **BATCH, namespace=namespace, name=name, body={"metadata": change})
+        body = {"metadata": change}
+        return job_with_marks(self._call_for(patch, **BATCH, namespace=namespace, name=name, body=body))
 
     def get_job(self, namespace: str, name: str) -> Document | None:
         """Return a Job as it is now, or None if there is none."""
@@ -197,7 +200,7 @@ class Cluster:
         """Suspend or resume a Job, and return it."""
         body = {"spec": {"suspend": suspended}}
         patch = self.objects.patch_namespaced_custom_object
-        return self._call_for(patch, **BATCH, namespace=namespace, name=name, body=body)
+        return job_with_marks(self._call_for(patch, **BATCH, namespace=namespace, name=name, body=body))
 
     def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete a Job and its pods; without a propagation policy the API would keep the pods."""

@@ -6,22 +6,27 @@ of sight although it works.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_operator.runs.names import LABEL_OUT_OF_SIGHT, LABEL_QUEUE, LABEL_RUN_UID
+from qlib_shadow_operator.runs.names import GROUP, LABEL_OUT_OF_SIGHT, LABEL_QUEUE, LABEL_RUN_UID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Document = dict[str, Any]
+OWN_LABELS: Final = (f"{GROUP}/", "app.kubernetes.io/")
+"""How the labels begin that no run can choose."""
 
 
 def belongs_to(job: Mapping[str, Any], run_uid: str) -> bool:
     """Return whether a Job is the run's: by its owner, or else by its template, which cannot change."""
     owners = [one.get("uid") for one in job["metadata"].get("ownerReferences") or () if one.get("controller")]
+    return owners == [run_uid] or (not owners and _template_labels(job).get(LABEL_RUN_UID) == run_uid)
+
+
+def _template_labels(job: Mapping[str, Any]) -> Mapping[str, str]:
     template = (job.get("spec") or {}).get("template") or {}
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    return owners == [run_uid] or (not owners and labels.get(LABEL_RUN_UID) == run_uid)
+    return (template.get("metadata") or {}).get("labels") or {}
 
 
 def missing_marks(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> Document:
@@ -38,6 +43,18 @@ def missing_marks(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> Document
         change["ownerReferences"] = [*owners, *told["ownerReferences"]]
     # The list of owners replaces the one that was read, so it must not have changed meanwhile.
     return change and change | {"resourceVersion": there["resourceVersion"]}
+
+
+def job_with_marks(job: Document) -> Document:
+    """Return a Job as it is, or as one whose labels or owner were removed; its template cannot change."""
+    meta = job["metadata"]
+    wanted = {name: value for name, value in _template_labels(job).items() if name.startswith(OWN_LABELS)}
+    labels, owners = meta.get("labels") or {}, meta.get("ownerReferences") or []
+    if wanted.items() <= labels.items() and any(one.get("controller") for one in owners):
+        return job
+    owner = {"uid": wanted.get(LABEL_RUN_UID), "controller": True}
+    marks = {"labels": {**labels, **wanted, LABEL_OUT_OF_SIGHT: "true"}, "ownerReferences": [*owners, owner]}
+    return {**job, "metadata": {**meta, **marks}}
 
 
 def with_marks(pod: Document, wanted: Mapping[str, str]) -> Document:

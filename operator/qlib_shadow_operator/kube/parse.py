@@ -140,6 +140,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         failure_message=failure.get("message", ""),
         retries=spec.get("backoffLimit"),
         deleting="deletionTimestamp" in meta,
+        out_of_sight=LABEL_OUT_OF_SIGHT in _labels(raw),
     )
 
 

@@ -122,6 +122,13 @@ class ClusterCache:
                 if pod.uid not in listed:
                     self._remove("pods", pod.uid)
 
+    def drop_job_out_of_sight(self, key: Key, name: str) -> None:
+        """Remove a Job of a run that no watch delivers and that does not exist any more."""
+        with self._lock:
+            for job in self._of("jobs", key):
+                if isinstance(job, Job) and job.out_of_sight and job.name == name:
+                    self._remove("jobs", job.uid)
+
     def snapshot(self, kind: str) -> dict[str, CachedObject]:
         """Return all objects of a kind as they are known now."""
         with self._lock:

@@ -8,12 +8,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from qlib_shadow_operator.kube.cluster import ClusterError
-from qlib_shadow_operator.kube.marks import belongs_to, with_marks
+from qlib_shadow_operator.kube.marks import belongs_to, job_with_marks, with_marks
 from qlib_shadow_operator.kube.parse import parse_warning_event
 from qlib_shadow_operator.loop.cluster_cache import Key
 from qlib_shadow_operator.runs.names import child_labels
 from qlib_shadow_operator.runs.network import egress_is_closed
-from qlib_shadow_operator.runs.queries import UNREAD, FindEgressPolicy, FindJob, FindPods, answer_lifetime
+from qlib_shadow_operator.runs.queries import (
+    UNREAD,
+    FindEgressPolicy,
+    FindJob,
+    FindPods,
+    ReadJob,
+    answer_lifetime,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +85,8 @@ class QueryRunner:
         """Return the answer; None if a read failed on which no failure depends."""
         if isinstance(query, FindJob):
             return self._find_job(run, query.name)
+        if isinstance(query, ReadJob):
+            return self._read_job(run, query.name)
         if isinstance(query, FindPods):
             return self._find_pods(run, query)
         if isinstance(query, FindEgressPolicy):
@@ -103,6 +112,14 @@ class QueryRunner:
         if job is None or not belongs_to(job, run.uid):
             return False
         self.cache.put("jobs", job)
+        return True
+
+    def _read_job(self, run: Run, name: str) -> bool:
+        job = self.api.get_job(run.namespace, name)
+        if job is not None and belongs_to(job, run.uid):
+            self.cache.put("jobs", job_with_marks(job))
+        else:
+            self.cache.drop_job_out_of_sight(Key(run.namespace, run.name), name)
         return True
 
     def _find_pods(self, run: Run, query: FindPods) -> bool:

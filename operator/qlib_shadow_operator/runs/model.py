@@ -187,6 +187,8 @@ class Job:
     retries: int | None = None
     """How many failed pods it counts before it fails: its backoffLimit."""
     deleting: bool = False
+    out_of_sight: bool = False
+    """Whether its labels or owner were removed and could not be restored, so that no watch delivers it."""
 
     @property
     def finished(self) -> bool:

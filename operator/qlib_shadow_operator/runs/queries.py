@@ -41,6 +41,13 @@ class FindJob:
 
 
 @dataclass(frozen=True)
+class ReadJob:
+    """How is the Job now that no watch delivers? Answered by True; the cache then has it, or has none."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class FindPods:
     """Which pods does a stage have that the cache lacks? Answered by True; the cache then has them."""
 
@@ -57,7 +64,7 @@ class FindEgressPolicy:
     """The labels of the stage's pods."""
 
 
-Query = FindStartupWarning | FindJob | FindPods | FindEgressPolicy
+Query = FindStartupWarning | FindJob | ReadJob | FindPods | FindEgressPolicy
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from qlib_shadow_operator.runs.decisions import (
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.names import ConditionType, StageState, child_labels
 from qlib_shadow_operator.runs.outcomes import why_unchanged
-from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob
+from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob, ReadJob
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason, Stage
 from qlib_shadow_runner.contract.stages import STAGES, pinned_path
@@ -128,11 +128,21 @@ def job_is_unmarked(view: RunView) -> RuleResult | None:
     if found is None:
         return None
     if found.marks_lost:
-        return RuleResult(keep_status=True, actions=(_create_job(view, found.status.name),))
+        stage = found.status.name
+        return RuleResult(
+            keep_status=stage not in view.observed.rejections,
+            actions=(_create_job(view, stage),),
+            requeue_at=found.requeue_at or _soon(view),
+        )
     if found.job is not None:
         return None
-    lookup = tuple(query for query in found.queries if isinstance(query, FindJob))
+    lookup = tuple(query for query in found.queries if isinstance(query, FindJob | ReadJob))
     return RuleResult(keep_status=True, queries=lookup) if lookup else None
+
+
+def _soon(view: RunView) -> datetime:
+    """Return when to look at a Job that was just made: no watch delivers one whose labels are removed."""
+    return view.now + view.defaults.query_after
 
 
 def _create_job(view: RunView, stage: Stage) -> CreateJob:
@@ -230,7 +240,7 @@ def stage_result_is_missing(view: RunView) -> RuleResult | None:
         return None
     stage = found.status.name
     create = CreateJob(stage, build_recovery_job(view.run, stage, view.defaults))
-    return RuleResult(actions=(create,), requeue_at=found.requeue_at)
+    return RuleResult(actions=(create,), requeue_at=found.requeue_at or _soon(view))
 
 
 def stage_has_no_job(view: RunView) -> RuleResult | None:
@@ -243,7 +253,7 @@ def stage_has_no_job(view: RunView) -> RuleResult | None:
     return RuleResult(
         stage=found.status if _is_still_rejected(view, found.status) else _started_status(view, found.status),
         actions=(_create_job(view, stage),),
-        requeue_at=found.requeue_at,
+        requeue_at=found.requeue_at or _soon(view),
         queries=_network_queries(view, stage),
     )
 

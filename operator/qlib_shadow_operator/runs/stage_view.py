@@ -93,6 +93,12 @@ class StageView:
         return self.now >= latest + self.defaults.query_after
 
     @property
+    def jobs_out_of_sight(self) -> tuple[Job, ...]:
+        """The Jobs that no watch delivers, so that they must be read each time until they end."""
+        jobs = (self.job, self.recovery_job)
+        return tuple(job for job in jobs if job and job.out_of_sight and not job.finished)
+
+    @property
     def pod_is_out_of_sight(self) -> bool:
         """Whether no watch delivers the latest attempt, so that it must be looked up each time."""
         pod = self.newest_pod

@@ -22,7 +22,7 @@ from qlib_shadow_operator.runs.outcomes import (
     why_unchanged,
 )
 from qlib_shadow_operator.runs.podspec import active_deadline_seconds
-from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME, FindJob, FindPods
+from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME, FindJob, FindPods, ReadJob
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_operator.runs.stage_view import (
     CheckResult,
@@ -72,7 +72,8 @@ def check_stage(run: Run, observed: Observed, stage: Stage, defaults: Defaults, 
     checked = next(found for check in CHECKS if (found := check(view)))
     # A pod that was told to stop may never report it, so its deadline must wake the run.
     looks = [*view.end_deadlines, *([checked.requeue_at] if checked.requeue_at else [])]
-    if view.pod_is_out_of_sight and not checked.status.finished:
+    unwatched = view.pod_is_out_of_sight or view.jobs_out_of_sight
+    if unwatched and not checked.status.finished:
         looks.append(now + NO_WARNING_LIFETIME * defaults.query_after)
     return replace(checked, job=view.job, requeue_at=min(looks, default=None))
 
@@ -82,6 +83,13 @@ def is_already_finished(view: StageView) -> CheckResult | None:
     return CheckResult(view.previous) if view.previous.finished else None
 
 
+def job_is_not_watched(view: StageView) -> CheckResult | None:
+    """The labels of a Job were removed and could not be restored, so it is read each time."""
+    reads = (ReadJob(job.name) for job in view.jobs_out_of_sight)
+    queries = tuple(query for query in reads if query not in view.answers)
+    return CheckResult(view.previous, queries=queries) if queries else None
+
+
 def job_is_out_of_sight(view: StageView) -> CheckResult | None:
     """The Job is missing from the cache; it is looked up, because its labels may have been removed."""
     if view.job is not None or view.previous.job_uid is None:
@@ -89,7 +97,12 @@ def job_is_out_of_sight(view: StageView) -> CheckResult | None:
     query = FindJob(view.run.job_name(view.stage))
     if query not in view.answers:
         return CheckResult(view.previous, queries=(query,))
-    return CheckResult(view.previous, marks_lost=True) if view.answers[query] else None
+    if not view.answers[query]:
+        return None
+    read = ReadJob(query.name)
+    if why_rejected(view) and read not in view.answers:  # its marks cannot be restored now
+        return CheckResult(view.previous, queries=(read,))
+    return CheckResult(view.previous, marks_lost=True)
 
 
 def pod_is_out_of_sight(view: StageView) -> CheckResult | None:
@@ -196,11 +209,18 @@ def job_is_suspended(view: StageView) -> CheckResult | None:
         return None
     if view.run.spec.queue_name:
         status = next_status(view, StageState.WAITING, queued(view))
-        return CheckResult(status, marks_lost=not view.job.has_queue)
+        return CheckResult(status) if view.job.has_queue else _queue_is_lost(view, status)
     unchanged = why_unchanged(view.rejection, view.stage)
     if unchanged and not view.run.spec.suspend:
         return waiting_for(view, unchanged)
     return CheckResult(next_status(view, StageState.SUSPENDED))
+
+
+def _queue_is_lost(view: StageView, status: StageStatus) -> CheckResult:
+    """Return a stage whose Job needs its queue's label back, without which Kueue never admits it."""
+    cause = why_rejected(view)
+    found = waiting_for(view, cause) if cause else CheckResult(status)
+    return replace(found, marks_lost=not found.status.finished)
 
 
 def pod_does_not_end(view: StageView) -> CheckResult | None:
@@ -258,6 +278,7 @@ def pod_is_starting(view: StageView) -> CheckResult | None:
 
 CHECKS: Final[tuple[Callable[[StageView], CheckResult | None], ...]] = (
     is_already_finished,
+    job_is_not_watched,
     job_is_out_of_sight,
     job_was_deleted_again,
     job_is_absent,

@@ -16,6 +16,7 @@ from qlib_shadow_operator.kube.cluster import (
     NamespaceTerminatingError,
     RefusedError,
 )
+from qlib_shadow_operator.kube.marks import job_with_marks
 from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Key
 from qlib_shadow_operator.loop.reconcile import Reconciler
 from qlib_shadow_operator.runs.defaults import Defaults
@@ -73,7 +74,7 @@ class FakeApi:
             "resourceVersion": str(self.version),
             "creationTimestamp": MADE,
         }
-        return self.jobs.setdefault(name, {**body, "metadata": meta})
+        return job_with_marks(self.jobs.setdefault(name, {**body, "metadata": meta}))
 
     def get_job(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Return a Job, or None."""
@@ -445,6 +446,49 @@ def suspend(world: World, *, wanted: bool = True) -> None:
     meta = {**world.api.run["metadata"], "resourceVersion": str(world.api.version)}
     world.api.run = {**world.api.run, "metadata": meta, "spec": {"suspend": wanted}}
     world.cache.put("runs", world.api.run)
+
+
+def unmarked(world: World) -> dict[str, Any]:
+    """Remove the labels of the Job: for the watch it is gone."""
+    world.minutes += 0.4
+    world.look()
+    name = the_download(world)
+    job = world.api.jobs[name]
+    world.cache.drop("jobs", job)
+    world.api.jobs[name] = {**job, "metadata": {**job["metadata"], "labels": {}}}
+    return world.api.jobs[name]
+
+
+@pytest.mark.parametrize("fault", [RefusedError("denied"), ClusterError("it does not answer"), None])
+def test_job_whose_labels_cannot_be_restored_is_still_read(world: World, fault: ClusterError | None):
+    """A policy refuses it, a webhook hangs, or one removes them again: the Job's end is seen all the same."""
+    the_download_runs(world)
+    job = unmarked(world)
+    if fault:
+        world.api.faults["create_job"] = fault
+        with pytest.raises(ClusterError):
+            world.look()
+    world.look()
+    assert world.look() is not None
+    assert world.api.calls == ["get_job research/demo-a1b2c3d4-download"]
+    assert world.api.run["status"]["stages"][0]["state"] == "Running"
+    ended = [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "lastTransitionTime": MADE}]
+    meta = {**job["metadata"], "resourceVersion": "900"}
+    world.api.jobs[the_download(world)] = {**job, "metadata": meta, "status": {"conditions": ended}}
+    world.look()
+    assert world.api.run["status"]["phase"] == "Failed"
+
+
+def test_job_that_is_deleted_out_of_sight_is_made_again(world: World):
+    """It is read from time to time, and then it is gone."""
+    the_download_runs(world)
+    unmarked(world)
+    world.look()
+    world.api.jobs.clear()
+    world.api.deletions += 1
+    world.look()
+    assert "create_job research/demo-a1b2c3d4-download" in world.api.calls
+    assert world.api.run["status"]["stages"][0]["reason"] == "Retrying"
 
 
 def test_event_is_posted_although_the_action_fails(world: World):
