@@ -181,6 +181,10 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "The run chooses an image, a Secret, a claim or a setting of its pods that the installer has not allowed. The run fails at once, before a Job is made.",
         "Leave the field out, or have the value added to `allowed` of the chart (`QLIB_SHADOW_ALLOWED`): [what a run may choose](security.md#what-a-run-may-choose).",
     ),
+    OperatorReason.NETWORK_POLICY_UNREAD: (
+        "The run has chosen labels for the training, and the operator cannot read the NetworkPolicies of the namespace, one of which may open the network for such a label.",
+        "Let the operator list `networkpolicies` there, as its Role does; or apply the run again without labels.",
+    ),
     OperatorReason.BACK_OFF: (
         "An attempt has ended, and the Job controller waits before the next one: 10 s, twice as long after each, at most 10 minutes.",
         "Nothing: the message says when it is expected. The start timeout counts from then.",

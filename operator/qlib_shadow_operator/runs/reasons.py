@@ -35,6 +35,7 @@ class OperatorReason(StrEnum):
     JOB_NOT_CREATED = "JobNotCreated"
     JOB_NOT_CHANGED = "JobNotChanged"
     NOT_ALLOWED = "NotAllowed"
+    NETWORK_POLICY_UNREAD = "NetworkPolicyUnread"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REFUSED = "PodRefused"
     # a stage that does not end
@@ -154,6 +155,15 @@ def labels_open_the_network(stage: Stage, namespace: str) -> str:
     return (
         f'spec.stages.{stage}.labels has a label by which a NetworkPolicy of namespace "{namespace}" '
         f"opens the network, which stays closed for stage {stage}. Leave that label out"
+    )
+
+
+def policies_unread(stage: Stage, namespace: str) -> str:
+    """The NetworkPolicies cannot be read, by which a label that the run has chosen may open the network."""
+    return (
+        f'the NetworkPolicies of namespace "{namespace}" cannot be read, so a label of '
+        f"spec.stages.{stage}.labels may open the network. Let the operator list them there, as its Role does, "
+        "or apply the run again without labels"
     )
 
 

@@ -24,7 +24,7 @@ from qlib_shadow_operator.runs.decisions import (
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
 from qlib_shadow_operator.runs.names import ConditionType, StageState, child_labels
 from qlib_shadow_operator.runs.outcomes import why_unchanged
-from qlib_shadow_operator.runs.queries import FindEgressPolicy, FindJob, ReadJob
+from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME, FindEgressPolicy, FindJob, ReadJob
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason, Stage
 from qlib_shadow_runner.contract.stages import STAGES, pinned_path
@@ -152,16 +152,23 @@ def _create_job(view: RunView, stage: Stage) -> CreateJob:
 
 
 def run_is_not_allowed(view: RunView) -> RuleResult | None:
-    """A Job has to be made for a run that chooses what the operator does not allow: the run fails."""
+    """A Job has to be made for a run that chooses what the operator does not allow: the run fails.
+
+    What was allowed when the stage's Job was made is read to its end; a recovery Job gets no Secret, account
+    or variable.
+    """
     found = view.current
-    if found is None or found.status.finished or (found.job is not None and not found.needs_recovery):
+    if found is None or found.status.finished or found.job is not None:
         return None
     sentence = refusal(view.run, view.defaults)
     return RuleResult(failure=Cause(OperatorReason.NOT_ALLOWED, sentence)) if sentence else None
 
 
 def labels_open_the_network(view: RunView) -> RuleResult | None:
-    """The labels of the run would make a NetworkPolicy open the network for the training: the run fails."""
+    """The labels of the run would make a NetworkPolicy open the network for the training: the run fails.
+
+    Where the policies cannot be read, the training waits.
+    """
     found = view.current
     if found is None or found.job is not None or not STAGES[found.status.name].is_closed:
         return None
@@ -176,10 +183,28 @@ def labels_open_the_network(view: RunView) -> RuleResult | None:
     answers = view.observed.answers
     if unknown := tuple(query for query in (with_labels, without) if query not in answers):
         return RuleResult(queries=unknown)
-    if answers[without] and answers[with_labels] is False:
+    if None in (answers[without], answers[with_labels]):
+        return None if run.spec.suspend else _wait_for_policies(view, found.status)
+    if answers[without] and not answers[with_labels]:
         sentence = reasons.labels_open_the_network(stage, run.namespace)
         return RuleResult(failure=Cause(OperatorReason.NOT_ALLOWED, sentence))
     return None
+
+
+def _wait_for_policies(view: RunView, status: StageStatus) -> RuleResult:
+    """Wait until the NetworkPolicies can be read, no longer than the start timeout."""
+    cause = Cause(
+        OperatorReason.NETWORK_POLICY_UNREAD, reasons.policies_unread(status.name, view.run.namespace)
+    )
+    waits = status.state is StageState.WAITING and status.reason == cause.reason
+    begun = (status.last_transition_time if waits else None) or view.now
+    limit = begun + view.defaults.start_timeout
+    if view.now >= limit:
+        seconds = int(view.defaults.start_timeout.total_seconds())
+        return RuleResult(failure=Cause(cause.reason, reasons.timed_out(seconds, cause.message)))
+    stage = replace(status, state=StageState.WAITING, reason=cause.reason, message=cause.message)
+    again = view.now + NO_WARNING_LIFETIME * view.defaults.query_after
+    return RuleResult(stage=stage, requeue_at=min(limit, again))
 
 
 def stage_has_failed(view: RunView) -> RuleResult | None:
@@ -261,7 +286,8 @@ def stage_has_no_job(view: RunView) -> RuleResult | None:
 def _is_still_rejected(view: RunView, status: StageStatus) -> bool:
     """Whether the stage still waits for its Job to be accepted; a deleted Job is recreated instead."""
     was_there = status.job_uid is not None and status.name not in view.observed.rejections
-    return status.state is StageState.WAITING and not was_there
+    was_asked_for = status.reason != OperatorReason.NETWORK_POLICY_UNREAD
+    return status.state is StageState.WAITING and was_asked_for and not was_there
 
 
 def _started_status(view: RunView, status: StageStatus) -> StageStatus:

@@ -562,8 +562,26 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a run trains with labels where nothing closes the network": (
         open_to(plain=False, labelled=False), 1, Expected("stage_has_no_job", "Running", ("CreateJob",)),
     ),
-    "a run trains with labels where the policies cannot be read": (
-        open_to(plain=None, labelled=None), 1, Expected("stage_has_no_job", "Running", ("CreateJob",)),
+    "a run with labels waits while the policies cannot be read": (
+        open_to(plain=None, labelled=None), 1,
+        Expected("labels_open_the_network", "Running", (), "NetworkPolicyUnread"),
+    ),
+    "a run with labels does not wait for ever for the policies to be read": (
+        open_to(plain=True, labelled=None).seen(minutes=1), 31,
+        Expected("labels_open_the_network", "Failed", (), "NetworkPolicyUnread"),
+    ),
+    "a run with labels trains once the policies can be read": (
+        replace(open_to(plain=None, labelled=None).seen(minutes=1),
+            observed=open_to(plain=True, labelled=True).observed), 2,
+        Expected("stage_has_no_job", "Running", ("CreateJob",)),
+    ),
+    "a suspended run with labels does not wait for the policies": (
+        open_to(plain=None, labelled=None).spec(suspend=True), 1,
+        Expected("run_is_suspended", "Suspended"),
+    ),
+    "a result is recovered although the run's choice is no longer allowed": (
+        replace(LOST, run=replace(LOST.run, spec=greedy.run.spec)), 9,
+        Expected("stage_result_is_missing", "Running", ("CreateJob",), "ReportingAgain"),
     ),
     "a complete run keeps its Jobs for their time": (
         complete.spec(job_ttl_seconds=600).seen(), 9, Expected("run_has_finished", "Complete"),

@@ -427,7 +427,7 @@ def test_failure_message(scene: Scene, minutes: float, sentence: str):
 
 NEVER_FINAL = {OperatorReason.EVICTED, OperatorReason.BACK_OFF}
 """Reasons after which another attempt is always made."""
-BEFORE_ANY_STAGE = {OperatorReason.NOT_ALLOWED}
+BEFORE_ANY_STAGE = {OperatorReason.NOT_ALLOWED, OperatorReason.NETWORK_POLICY_UNREAD}
 """Reasons of a run of which no stage begins; test_choices has the sentences."""
 REMEDY = re.compile(
     r"(^|[.;:,] (or )?)(Raise|Lower|Correct|Change|Create|Apply|Set|See|Read|Remove|Delete|kubectl)\b"
