@@ -131,11 +131,11 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
 OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.UNSCHEDULABLE: (
         "No node can take the pod.",
-        "Lower `stages.<stage>.resources`, correct `nodeSelector` and `tolerations`, or add a node.",
+        "Lower `stages.<stage>.resources`, correct what the message names of the run or the chart (`nodeSelector`, `tolerations`, `affinity`, spread), or add a node.",
     ),
     OperatorReason.CLAIM_MISSING: (
         "The namespace has no such PersistentVolumeClaim.",
-        "Create it, or name another one in `storage.claimName`.",
+        "Create it, or name another one in the field of the run, or the setting of the chart, that the message names.",
     ),
     OperatorReason.CLAIM_UNUSABLE: (
         "The claim has no volume, or is being deleted.",
@@ -147,19 +147,19 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     ),
     OperatorReason.IMAGE_UNAVAILABLE: (
         "The node cannot pull the image.",
-        "Correct `spec.image`, or name the registry's credentials in `imagePullSecrets`.",
+        "Correct the image, or name the registry's credentials, in the field of the run or the setting of the chart that the message names.",
     ),
     OperatorReason.CONTAINER_CANNOT_START: (
         "The node has the image but cannot start the container: its memory limit is too small, or the image is none of a qlib-runner.",
-        "Raise the limit or correct `spec.image`, as the message says; otherwise it quotes the kubelet.",
+        "Raise the limit or correct the image, as the message says; otherwise it quotes the kubelet.",
     ),
     OperatorReason.QUOTA_EXCEEDED: (
         "A ResourceQuota has no room for the Job or its pod.",
         "Lower `stages.<stage>.resources`, delete what is no longer needed, or raise the quota.",
     ),
     OperatorReason.POD_REFUSED: (
-        "The namespace does not admit the pod: Pod Security, a LimitRange, an admission policy.",
-        "Change the namespace, or what the run requests.",
+        "The namespace does not admit the pod: Pod Security, a LimitRange, an admission policy; or the pod names a class or an account that does not exist.",
+        "Change the namespace, or what the run requests; create what is missing, or correct the field that the message names.",
     ),
     OperatorReason.JOB_REJECTED: (
         "The API server refuses the Job; if the refusal is permanent, the run fails at once.",
@@ -187,7 +187,7 @@ OPERATOR: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     ),
     OperatorReason.BACK_OFF: (
         "An attempt has ended, and the Job controller waits before the next one: 10 s, twice as long after each, at most 10 minutes.",
-        "Nothing: the message says when it is expected. The start timeout counts from then.",
+        "Nothing: the message says when it is expected. The start timeout counts from the end of the last attempt, and is 10 minutes longer.",
     ),
     OperatorReason.NO_POD: (
         "The Job has no pod, for no known cause: the Job controller does not wait, and no Event tells of a refusal.",
@@ -227,7 +227,7 @@ ENDED: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     ),
     OperatorReason.CONTAINER_FAILED: (
         "The process failed and left no result; the message quotes the end of its log.",
-        "Read them. Often `spec.image` is not a qlib-runner.",
+        "Read them. Often the image is not a qlib-runner.",
     ),
     OperatorReason.JOB_FAILED: (
         "The Job failed and its pod is gone: the message quotes the Job and the run folder.",
@@ -239,7 +239,7 @@ ENDED: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     ),
     OperatorReason.RESULT_MALFORMED: (
         "The stage succeeded but its termination message is not a result of this run.",
-        "Set `spec.image` to a qlib-runner of the operator's version.",
+        "Set the image, in the field or the setting that the message names, to a qlib-runner of the operator's version.",
     ),
 }
 """Reasons for a stage that ended without a result."""
@@ -327,8 +327,8 @@ attempt is made. Past the stage's deadline the run fails with `DeadlineExceeded`
 | what | what happens |
 |---|---|
 | a pod is deleted, evicted or preempted | another attempt, which does not count as a retry |
-| a pod outgrows its own scratch space or `ephemeral-storage` | another attempt, which counts as a retry: `OutOfScratch` |
 | a node is lost | the same, once its pods are gone: automatically when the node leaves the cluster, else see `PodDoesNotEnd` |
+| a pod outgrows its own scratch space or `ephemeral-storage` | another attempt, which counts as a retry: `OutOfScratch` |
 | a stage's Job is deleted | it is recreated once; the second time the run fails with `JobDeleted` |
 | a stage's Job loses its labels or its owner | the operator restores them; where it is not let, it asks for the Job from time to time until it ends |
 | a stage's pod loses its labels | the operator asks for it from time to time until it ends |

@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_operator.runs import pod_sentences, reasons, start_reasons
+from qlib_shadow_operator.runs import job_fields, pod_sentences, reasons, start_reasons
 from qlib_shadow_operator.runs.evictions import EVICTED, outgrown
-from qlib_shadow_operator.runs.job_fields import in_words_of_the_run
 from qlib_shadow_operator.runs.reasons import OperatorReason, ReasonText
 from qlib_shadow_operator.runs.stage_result import MalformedResultError, StageResult, parse_result
 from qlib_shadow_runner.contract import ENV_TEMPLATE, ExitCode, Reason, Stage
@@ -43,6 +42,12 @@ NO_MEMORY: Final = re.compile(
 """What container runtimes say where the memory limit does not suffice to start a process."""
 NO_RUNNER: Final = re.compile(r"executable file not found|no such file or directory|exec format error")
 """What they say where the image has no such program, or one for another processor."""
+MISSING_OBJECTS: Final = {
+    r"no PriorityClass with name": job_fields.PRIORITY_CLASS,
+    r"RuntimeClass \S+ not found": job_fields.RUNTIME_CLASS,
+    r"(?i)service ?account \S+ not found|looking up service account": job_fields.SERVICE_ACCOUNT,
+}
+"""What the API server says of a class or an account that is not there, and the field that names it."""
 TAIL_MAX: Final = 400
 """Characters of the log's end that a failure message quotes."""
 
@@ -66,7 +71,11 @@ def why_waiting(pod: Pod, run: Run, stage: Stage, claim: str) -> Cause | None:
         return Cause(
             OperatorReason.IMAGE_UNAVAILABLE,
             start_reasons.image_unavailable(
-                pod.image, run.namespace, (one.name for one in run.spec.image_pull_secrets), detail
+                pod.image,
+                run.namespace,
+                (one.name for one in run.spec.image_pull_secrets),
+                detail,
+                (job_fields.IMAGE.name(run, stage), job_fields.PULL_SECRETS.name(run, stage)),
             ),
             permanent=pod.waiting_reason == "InvalidImageName",
         )
@@ -77,11 +86,15 @@ def why_waiting(pod: Pod, run: Run, stage: Stage, claim: str) -> Cause | None:
 
 def _why_unschedulable(detail: str, run: Run, stage: Stage, claim: str) -> Cause:
     if re.search(r'persistentvolumeclaim "[^"]*" not found', detail):
-        return Cause(OperatorReason.CLAIM_MISSING, reasons.claim_missing(claim, run.namespace))
+        return Cause(
+            OperatorReason.CLAIM_MISSING,
+            reasons.claim_missing(claim, run.namespace, job_fields.CLAIM.name(run, stage)),
+        )
     if "persistentvolumeclaim" in detail.lower():  # unbound, bound to no volume, or being deleted
         message = reasons.claim_unusable(claim, run.namespace, detail)
         return Cause(OperatorReason.CLAIM_UNUSABLE, message)
-    return Cause(OperatorReason.UNSCHEDULABLE, reasons.unschedulable(stage, detail))
+    message = reasons.unschedulable(stage, detail, job_fields.placement_of(run, stage))
+    return Cause(OperatorReason.UNSCHEDULABLE, message)
 
 
 def _why_not_startable(detail: str, run: Run, stage: Stage, pod: Pod) -> Cause:
@@ -96,7 +109,9 @@ def _container_cannot_start(detail: str, run: Run, stage: Stage, pod: Pod) -> Ca
     if NO_MEMORY.search(detail):
         message = start_reasons.memory_too_small(stage, pod.memory_limit)
     elif NO_RUNNER.search(detail):
-        message = start_reasons.container_cannot_start(detail, start_reasons.wrong_image())
+        message = start_reasons.container_cannot_start(
+            detail, start_reasons.wrong_image(job_fields.IMAGE.name(run, stage))
+        )
     else:
         message = start_reasons.container_cannot_start(
             detail, start_reasons.describe_pod(pod.name, run.namespace)
@@ -115,9 +130,14 @@ def why_refused(detail: str, run: Run, stage: Stage) -> Cause | None:
 def why_no_pod(warning_event: WarningEvent, run: Run, stage: Stage) -> Cause:
     """Return why the Job controller could not create a pod; its Event quotes the API server."""
     detail = _without_name(warning_event.message)
-    told = in_words_of_the_run(detail, run, stage)[0]
-    refused = Cause(OperatorReason.POD_REFUSED, start_reasons.pod_refused(stage, run.namespace, told))
-    return why_refused(detail, run, stage) or refused
+    told = job_fields.in_words_of_the_run(detail, run, stage)[0]
+    missing = next((field for text, field in MISSING_OBJECTS.items() if re.search(text, detail)), None)
+    sentence = (
+        start_reasons.object_missing(stage, told, missing.name(run, stage))
+        if missing
+        else start_reasons.pod_refused(stage, run.namespace, told)
+    )
+    return why_refused(detail, run, stage) or Cause(OperatorReason.POD_REFUSED, sentence)
 
 
 def _without_name(detail: str) -> str:
@@ -170,7 +190,8 @@ def _why_killed(end: Termination, run: Run, stage: Stage, pod: Pod) -> Cause:
         return Cause(Reason.OUT_OF_MEMORY, reasons.out_of_memory(stage, pod.memory_limit, tail))
     if end.reason in {"StartError", "ContainerCannotRun"}:
         return _container_cannot_start(tail, run, stage, pod)
-    return Cause(OperatorReason.CONTAINER_FAILED, reasons.container_failed(end.exit_code, tail))
+    text = reasons.container_failed(end.exit_code, tail, job_fields.IMAGE.name(run, stage))
+    return Cause(OperatorReason.CONTAINER_FAILED, text)
 
 
 def _result(end: Termination, run: Run, stage: Stage) -> StageResult | None:

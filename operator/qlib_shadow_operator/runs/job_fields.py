@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.contract.fields import fields_of
+from qlib_shadow_runner.contract.spec.pods import OpenPodSettings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -34,27 +37,38 @@ class JobField:
 
 POD: Final = r"(?:spec\.template\.)?spec\."
 CONTAINER: Final = rf"{POD}containers\[0\]\."
-POD_SETTINGS: Final = {
-    "nodeSelector": "node_selector",
-    "tolerations": "tolerations",
-    "affinity": "affinity",
-    "topologySpreadConstraints": "topology_spread_constraints",
-    "priorityClassName": "priority_class_name",
-    "runtimeClassName": "runtime_class_name",
-    "serviceAccountName": "service_account_name",
-}
-"""The fields of a pod that have the same name in a run and in the chart's `runs`, and their attributes."""
 
 
-def _of_the_pod(key: str, name: str) -> JobField:
+def _of_the_pod(key: str, path: str = "") -> JobField:
+    """Return a field that has the same name in a run's stage and in the chart's `runs`."""
+    attribute = next(one.name for one in fields_of(OpenPodSettings) if one.key == key)
     return JobField(
-        rf"{POD}{key}",
+        path or rf"{POD}{key}",
         f"stages.{{stage}}.{key}",
         f"runs.{key}",
-        lambda run, stage: getattr(run.spec.stages.of(stage), name, None),
+        lambda run, stage: getattr(run.spec.stages.of(stage), attribute, None),
     )
 
 
+IMAGE: Final = JobField(rf"{CONTAINER}image", "image", "runner.image", lambda run, _: run.spec.image)
+PULL_SECRETS: Final = JobField(
+    rf"{POD}imagePullSecrets",
+    "imagePullSecrets",
+    "runner.image.pullSecrets",
+    lambda run, _: run.spec.image_pull_secrets,
+)
+CLAIM: Final = JobField(
+    rf"{POD}volumes\[0\]\.persistentVolumeClaim\.claimName",
+    "storage.claimName",
+    "storage.claimName",
+    lambda run, _: run.spec.storage.claim_name,
+)
+PRIORITY_CLASS: Final = _of_the_pod("priorityClassName")
+RUNTIME_CLASS: Final = _of_the_pod("runtimeClassName")
+SERVICE_ACCOUNT: Final = _of_the_pod("serviceAccountName")
+PLACEMENT: Final = tuple(
+    _of_the_pod(key) for key in ("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints")
+)
 FIELDS: Final = (
     JobField(
         rf"{CONTAINER}resources",
@@ -68,25 +82,25 @@ FIELDS: Final = (
         "runner.image.pullPolicy",
         lambda run, _: run.spec.image_pull_policy,
     ),
-    JobField(rf"{CONTAINER}image", "image", "runner.image", lambda run, _: run.spec.image),
+    IMAGE,
     JobField(
         rf"{CONTAINER}env\[\d+\]\.valueFrom\.secretKeyRef\.name", "dataset.source.archive.credentialsSecret"
     ),
     JobField(rf"{CONTAINER}env\[\d+\]\.valueFrom\.configMapKeyRef", "workflow.configMapRef"),
-    JobField(
-        rf"{POD}imagePullSecrets",
-        "imagePullSecrets",
-        "runner.image.pullSecrets",
-        lambda run, _: run.spec.image_pull_secrets,
+    PULL_SECRETS,
+    *PLACEMENT,
+    *(PRIORITY_CLASS, RUNTIME_CLASS, SERVICE_ACCOUNT),
+    *(
+        _of_the_pod(key, rf"(?:metadata|spec\.template(?:\.metadata)?)\.{key}")
+        for key in ("labels", "annotations")
     ),
-    *(_of_the_pod(key, name) for key, name in POD_SETTINGS.items()),
+    CLAIM,
     JobField(
-        rf"{POD}volumes\[0\]\.persistentVolumeClaim\.claimName",
-        "storage.claimName",
-        "storage.claimName",
-        lambda run, _: run.spec.storage.claim_name,
+        rf"{POD}volumes\[[12]\]\.emptyDir\.sizeLimit",
+        "stages.{stage}.scratch",
+        "runner.workSize",
+        lambda run, stage: run.spec.stages.of(stage).scratch,
     ),
-    JobField(rf"{POD}volumes\[[12]\]\.emptyDir\.sizeLimit", chart="runner.workSize"),
     JobField(rf"{POD}volumes\[3\]\.emptyDir\.sizeLimit", chart="runner.sharedMemorySize"),
     JobField(rf"{POD}securityContext\.runAsUser", chart="runner.uid"),
     JobField(rf"{POD}securityContext\.(?:runAsGroup|fsGroup)", chart="runner.gid"),
@@ -110,6 +124,12 @@ ANY: Final = re.compile(
 BY_GROUP: Final[Mapping[str, JobField]] = {f"field{number}": one for number, one in enumerate(FIELDS)}
 JOB: Final = re.compile(r'^Job\.batch "[^"]*" is invalid: ')
 """What the API server says first; the user has written no Job."""
+
+
+def placement_of(run: Run, stage: Stage) -> str:
+    """Return who has said where the pod may run: the run adds to what the chart gives to all runs."""
+    added = any(one.given(run, stage) for one in PLACEMENT)
+    return f"spec.stages.{stage} or the chart's runs" if added else "the chart's runs"
 
 
 def in_words_of_the_run(detail: str, run: Run, stage: Stage) -> tuple[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons, start_reasons
 from qlib_shadow_operator.runs.causes import Cause, why_failed, why_refused
-from qlib_shadow_operator.runs.job_fields import in_words_of_the_run
+from qlib_shadow_operator.runs.job_fields import IMAGE, in_words_of_the_run
 from qlib_shadow_operator.runs.names import PURPOSE_RECOVERY, StageState
 from qlib_shadow_operator.runs.queries import FindPods
 from qlib_shadow_operator.runs.reasons import OperatorReason
@@ -179,7 +179,7 @@ def _read_result(view: StageView, pod: Pod) -> CheckResult:
         result = parse_result(pod.termination.message, stage=view.stage, uid=view.run.uid)
         _check_success(view, result)
     except MalformedResultError as error:
-        message = reasons.result_malformed(view.stage, str(error))
+        message = reasons.result_malformed(view.stage, str(error), IMAGE.name(view.run, view.stage))
         return failed(view, Cause(OperatorReason.RESULT_MALFORMED, message))
     status = next_status(view, StageState.SUCCEEDED, Cause(Reason.SUCCEEDED, result.message))
     return CheckResult(

@@ -114,11 +114,12 @@ def log_location(artifact_path: str | None, job: str | None, namespace: str) -> 
     return f"Log: {', or: '.join([*on_volume, *in_cluster])}"
 
 
-def unschedulable(stage: Stage, detail: str) -> str:
-    """No node can take the pod."""
-    return (
-        f"no node can take the pod: {_as_clause(detail)}. "
-        f"Lower stages.{stage}.resources, correct its nodeSelector and tolerations, or add a node"
+def unschedulable(stage: Stage, detail: str, placement: str) -> str:
+    """No node can take the pod; `placement` says who decides about where it may run."""
+    return sentences(
+        f"no node can take the pod: {detail}",
+        f"Lower stages.{stage}.resources, correct the nodeSelector, tolerations, affinity or "
+        f"topologySpreadConstraints of {placement}, or add a node",
     )
 
 
@@ -131,11 +132,11 @@ def claim_unusable(claim: str, namespace: str, detail: str) -> str:
     )
 
 
-def claim_missing(claim: str, namespace: str) -> str:
+def claim_missing(claim: str, namespace: str, field: str) -> str:
     """The claim does not exist."""
     return (
         f'the PersistentVolumeClaim "{claim}" is not in namespace "{namespace}". '
-        "Create it, or name another one in storage.claimName"
+        f"Create it, or name another one in {field}"
     )
 
 
@@ -162,8 +163,8 @@ def policies_unread(stage: Stage, namespace: str) -> str:
     """The NetworkPolicies cannot be read, by which a label that the run has chosen may open the network."""
     return (
         f'the NetworkPolicies of namespace "{namespace}" cannot be read, so a label of '
-        f"spec.stages.{stage}.labels may open the network. Let the operator list them there, as its Role does, "
-        "or apply the run again without labels"
+        f"spec.stages.{stage}.labels may open the network. Let the operator list them there, as its Role "
+        "does, or apply the run again without labels"
     )
 
 
@@ -264,12 +265,12 @@ def evicted(detail: str) -> str:
     return f"the cluster removed the pod: {_as_clause(detail)}"
 
 
-def container_failed(exit_code: int, tail: str) -> str:
+def container_failed(exit_code: int, tail: str, image_field: str) -> str:
     """The process left no result."""
     ends = f"; the log ends with: {_as_clause(tail)}" if tail else ""
     return (
         f"exit code {exit_code} without a result{ends}. "
-        "Read the log; if it is not of a qlib-runner, correct spec.image"
+        f"Read the log; if it is not of a qlib-runner, correct {image_field}"
     )
 
 
@@ -287,11 +288,11 @@ def result_missing(stage: Stage, detail: str) -> str:
     )
 
 
-def result_malformed(stage: Stage, detail: str) -> str:
+def result_malformed(stage: Stage, detail: str, image_field: str) -> str:
     """The stage's termination message is not a result."""
     return (
         f"stage {stage} succeeded but its result cannot be read: {_as_clause(detail)}. "
-        "Set spec.image to a qlib-runner of the operator's version"
+        f"Set {image_field} to a qlib-runner of the operator's version"
     )
 
 

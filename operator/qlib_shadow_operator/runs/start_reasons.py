@@ -48,6 +48,13 @@ def pod_refused(stage: Stage, namespace: str, detail: str) -> str:
     )
 
 
+def object_missing(stage: Stage, detail: str, field: str) -> str:
+    """Say that the pod names a class or an account that does not exist."""
+    return sentences(
+        f"the pod of stage {stage} names what does not exist: {detail}", f"Create it, or correct {field}"
+    )
+
+
 def volume_not_mounted(claim: str, namespace: str, detail: str) -> str:
     """Say that the node cannot attach or mount the volume."""
     return sentences(
@@ -57,16 +64,21 @@ def volume_not_mounted(claim: str, namespace: str, detail: str) -> str:
     )
 
 
-def image_unavailable(image: str, namespace: str, secrets: Iterable[str], detail: str) -> str:
-    """Say that the node cannot pull the image; it does not say whether a Secret that is named is missing."""
+def image_unavailable(
+    image: str, namespace: str, secrets: Iterable[str], detail: str, fields: tuple[str, str]
+) -> str:
+    """Say that the node cannot pull the image; it does not say whether a Secret that is named is missing.
+
+    The fields are those of the image and of the Secrets for registries.
+    """
     named = " and ".join(f'"{one}"' for one in secrets)
     credentials = (
         f'see that the Secret {named} is in namespace "{namespace}" and may read the registry'
         if named
-        else "name the registry's credentials in spec.imagePullSecrets"
+        else f"name the registry's credentials in {fields[1]}"
     )
     return sentences(
-        f'the image "{image}" cannot be pulled: {detail}', f"Correct spec.image, or {credentials}"
+        f'the image "{image}" cannot be pulled: {detail}', f"Correct {fields[0]}, or {credentials}"
     )
 
 
@@ -75,9 +87,9 @@ def container_cannot_start(detail: str, remedy: str) -> str:
     return sentences(f"the container cannot be started: {detail}", remedy)
 
 
-def wrong_image() -> str:
+def wrong_image(image_field: str) -> str:
     """Say what to do about an image without a runner for the node."""
-    return "Set spec.image to a qlib-runner that is made for the node's processor"
+    return f"Set {image_field} to a qlib-runner that is made for the node's processor"
 
 
 def describe_pod(pod: str, namespace: str) -> str:

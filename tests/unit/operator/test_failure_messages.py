@@ -171,7 +171,8 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         31,
         (
             "not started after 1800 s: no node can take the pod: 0/1 nodes are available. Lower "
-            "stages.download.resources, correct its nodeSelector and tolerations, or add a node"
+            "stages.download.resources, correct the nodeSelector, tolerations, affinity or topologySpreadConstraints of "
+            "the chart's runs, or add a node"
         ),
     ),
     "claim missing": (
@@ -179,7 +180,7 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         31,
         (
             'not started after 1800 s: the PersistentVolumeClaim "qlib-shadow-data" is not in namespace "research". '
-            "Create it, or name another one in storage.claimName"
+            "Create it, or name another one in the chart's storage.claimName"
         ),
     ),
     "image": (
@@ -188,15 +189,15 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         ),
         0,
         (
-            'the image "image" cannot be pulled: invalid reference format. Correct spec.image, or name the '
-            "registry's credentials in spec.imagePullSecrets"
+            'the image "image" cannot be pulled: invalid reference format. Correct the chart\'s '
+            "runner.image, or name the registry's credentials in the chart's runner.image.pullSecrets"
         ),
     ),
     "no result": (
         begun.succeeded(Stage.DOWNLOAD, "hello"),
         1,
         (
-            "stage download succeeded but its result cannot be read: it is not JSON. Set spec.image to a "
+            "stage download succeeded but its result cannot be read: it is not JSON. Set the chart's runner.image to a "
             f"qlib-runner of the operator's version. {LOG}"
         ),
     ),
@@ -204,14 +205,15 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         begun.failed(Stage.DOWNLOAD, 1, "ModuleNotFoundError: No module named 'qlib'\n"),
         1,
         "exit code 1 without a result; the log ends with: ModuleNotFoundError: No module named 'qlib'. "
-        "Read the log; if it is not of a qlib-runner, correct spec.image. " + LOG,
+        "Read the log; if it is not of a qlib-runner, correct the chart's runner.image. " + LOG,
     ),
     "deadline, never started": (
         begun.pod(Stage.DOWNLOAD, unschedulable="full").seen().job_failed(Stage.DOWNLOAD, "DeadlineExceeded"),
         1,
         (
             "stage download did not finish within its 3600 s deadline; it never started: no node can take the pod: "
-            "full. Lower stages.download.resources, correct its nodeSelector and tolerations, or add a node"
+            "full. Lower stages.download.resources, correct the nodeSelector, tolerations, affinity or "
+            "topologySpreadConstraints of the chart's runs, or add a node"
         ),
     ),
     "deadline": (
@@ -270,8 +272,8 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         ),
         1,
         (
-            'the container cannot be started: exec: "qlib-shadow": executable file not found in $PATH. Set spec.image '
-            "to a qlib-runner that is made for the node's processor"
+            'the container cannot be started: exec: "qlib-shadow": executable file not found in $PATH. Set the '
+            "chart's runner.image to a qlib-runner that is made for the node's processor"
         ),
     ),
     "container config": (
@@ -293,8 +295,8 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         .pod(Stage.DOWNLOAD, waiting_reason="ErrImagePull", waiting_message="unauthorized"),
         31,
         (
-            'not started after 1800 s: the image "image" cannot be pulled: unauthorized. Correct spec.image, or see that '
-            'the Secret "registry" is in namespace "research" and may read the registry'
+            'not started after 1800 s: the image "image" cannot be pulled: unauthorized. Correct the chart\'s '
+            'runner.image, or see that the Secret "registry" is in namespace "research" and may read the registry'
         ),
     ),
     "mount": (
@@ -342,6 +344,21 @@ SENTENCES: dict[str, tuple[Scene, float, str]] = {
         (
             'not started after 1800 s: namespace "research" does not admit the pod: no. Change its Pod Security labels, '
             "its LimitRange or its admission policy, or what the run asks for in stages.download"
+        ),
+    ),
+    "a class that does not exist": (
+        begun.answered(
+            FindStartupWarning("job-download"),
+            WarningEvent(
+                "FailedCreate",
+                'Error creating: pods "x" is forbidden: no PriorityClass with name high was found',
+                NOW,
+            ),
+        ).seen(minutes=1),
+        33,
+        (
+            "not started after 1800 s: the pod of stage download names what does not exist: no PriorityClass with name "
+            "high was found. Create it, or correct the chart's runs.priorityClassName"
         ),
     ),
     "Job not created": (

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 import yaml
 from tests.contract.wrong_forms import nodes
-from tests.unit.operator.builders import Scene, a_run
+from tests.unit.operator.builders import NOW, Scene, a_run
 from tests.unit.operator.test_jobs import WITH_SECRET, WITH_TEMPLATE
 
 from qlib_shadow_operator.runs.allowed import Allowed, AllowedSecret
+from qlib_shadow_operator.runs.causes import why_no_pod, why_waiting
 from qlib_shadow_operator.runs.defaults import Defaults
 from qlib_shadow_operator.runs.job_fields import FIELDS, in_words_of_the_run
 from qlib_shadow_operator.runs.jobs import build_job
+from qlib_shadow_operator.runs.model import Pod
+from qlib_shadow_operator.runs.queries import WarningEvent
 from qlib_shadow_operator.runs.start_reasons import job_name_taken
 from qlib_shadow_runner.contract import Stage
 from qlib_shadow_runner.contract.fields import Object, fields_of
@@ -33,6 +36,9 @@ WHOLE = OpenStageSpec(
     priority_class_name="batch",
     runtime_class_name="gvisor",
     service_account_name="reader",
+    labels={"team": "a"},
+    annotations={"team": "a"},
+    scratch="9Gi",
     active_deadline_seconds=60,
     retries=1,
 )
@@ -73,7 +79,19 @@ SAID = {
     ),
     "scratch space": (
         "spec.template.spec.volumes[1].emptyDir.sizeLimit: x",
-        *["the chart's runner.workSize: x. Correct the chart's runner.workSize"] * 2,
+        "spec.stages.download.scratch: x. Correct spec.stages.download.scratch",
+        "the chart's runner.workSize: x. Correct the chart's runner.workSize",
+    ),
+    "labels of the pod": (
+        'spec.template.labels: Invalid value: "a..b/c": prefix part must be a name',
+        (
+            'spec.stages.download.labels: Invalid value: "a..b/c": prefix part must be a name. '
+            "Correct spec.stages.download.labels"
+        ),
+        (
+            'the chart\'s runs.labels: Invalid value: "a..b/c": prefix part must be a name. '
+            "Correct the chart's runs.labels"
+        ),
     ),
     "a policy's own words": (
         "denied: no",
@@ -99,6 +117,41 @@ def test_refused_pod_names_what_the_user_wrote():
     told, names = in_words_of_the_run(detail, OWN.run, Stage.QRUN)
     assert told.endswith("forbidden: spec.stages.qrun.resources.limits[cpu]: Invalid value")
     assert names == ("spec.stages.qrun.resources",)
+
+
+@pytest.mark.parametrize(
+    ("detail", "field"),
+    [
+        ('pods "x" is forbidden: no PriorityClass with name a was found', "priorityClassName"),
+        ('pods "x" is forbidden: pod rejected: RuntimeClass "a" not found', "runtimeClassName"),
+        (
+            'pods "x" is forbidden: error looking up service account r/a: serviceaccount "a" not found',
+            "serviceAccountName",
+        ),
+    ],
+)
+def test_missing_object_is_told_by_the_field_that_names_it(detail: str, field: str):
+    """Pod Security and the namespace's policies have nothing to do with it."""
+    for scene, where in ((OWN, "spec.stages.download"), (a_run(), "the chart's runs")):
+        event = WarningEvent("FailedCreate", f"Error creating: {detail}", NOW)
+        message = why_no_pod(event, scene.run, Stage.DOWNLOAD).message
+        assert message.startswith("the pod of stage download names what does not exist: ")
+        assert message.endswith(f" found. Create it, or correct {where}.{field}")
+
+
+def test_remedies_name_the_fields_of_a_run_that_has_them():
+    """Where it has chosen the image, the claim and the nodes itself."""
+    pod = Pod(name="p", uid="p", created_at=NOW, image="own", waiting_reason="ErrImagePull")
+    nowhere = Pod(name="p", uid="p", created_at=NOW, unschedulable="0/1 nodes are available")
+    unclaimed = replace(nowhere, unschedulable='persistentvolumeclaim "own" not found')
+    said = [
+        cause.message
+        for one in (pod, nowhere, unclaimed)
+        if (cause := why_waiting(one, OWN.run, Stage.QRUN, "own"))
+    ]
+    assert "Correct spec.image, or see that the Secret" in said[0]
+    assert "topologySpreadConstraints of spec.stages.qrun or the chart's runs, or add" in said[1]
+    assert said[2].endswith("name another one in spec.storage.claimName")
 
 
 def test_job_name_that_is_taken_is_not_blamed_on_a_field():

@@ -62,7 +62,8 @@ def test_conditions_of_a_waiting_run_say_why_it_waits():
     found = a_run().seen().pod(Stage.DOWNLOAD, unschedulable="0/1 nodes are available.").decide(minutes=1)
     sentence = (
         "stage download: Waiting: no node can take the pod: 0/1 nodes are available. "
-        "Lower stages.download.resources, correct its nodeSelector and tolerations, or add a node"
+        "Lower stages.download.resources, correct the nodeSelector, tolerations, affinity or "
+        "topologySpreadConstraints of the chart's runs, or add a node"
     )
     for kind in (ConditionType.COMPLETE, ConditionType.FAILED):
         condition = found.status.condition(kind)

@@ -25,6 +25,10 @@ RESERVED_KEYS: Final = (
     # What adds containers or networks to a pod, or removes its seccomp and AppArmor profiles.
     "k8s.v1.cni.cncf.io/",
     "sidecar.istio.io/",
+    "traffic.sidecar.istio.io/",
+    "istio.io/",
+    "instrumentation.opentelemetry.io/",
+    "config.linkerd.io/",
     "linkerd.io/",
     "consul.hashicorp.com/",
     "vault.hashicorp.com/",
@@ -33,7 +37,11 @@ RESERVED_KEYS: Final = (
     "seccomp.security.alpha.kubernetes.io/",
 )
 """How labels and annotations begin that no run can set."""
-RESERVED_VARIABLES: Final = ("QLIB_SHADOW_", "PYTHON", "LD_", "SSL_", "REQUESTS_", "CURL_")
+RESERVED_VARIABLES: Final = (
+    *("QLIB_SHADOW_", "PYTHON", "LD_", "SSL_", "REQUESTS_", "CURL_", "OPENSSL_"),
+    # What the C library and TLS read: modules to load, names of hosts, a file for the keys of connections.
+    *("GCONV_PATH", "GLIBC_TUNABLES", "HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "SSLKEYLOGFILE"),
+)
 """How variables begin that no run can set: they choose the program, or whom it trusts with a Secret."""
 RESERVED_NAMES: Final = r"(?i)(path|home|tz|(https?|all|no)_proxy)"
 MARKS_MAX: Final = 16
@@ -48,11 +56,12 @@ def _begins_with(prefixes: tuple[str, ...], must: str) -> TextCheck:
     )
 
 
+SUBDOMAIN: Final = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 LABEL_KEY: Final = Text(
     317,
     (
         matches(
-            r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
+            rf"({SUBDOMAIN}/)?[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?",
             "must be the key of a label, such as disk or example.com/disk",
         ),
     ),
@@ -303,5 +312,8 @@ class OpenPodSettings(PodSettings):
         "Kubernetes. Default: the operator's setting.",
     )
     env: Mapping[str, str] = defaulted(
-        Map(Text(1024, least=0), MARKS_MAX, VARIABLE), "Variables of the stage, beside the operator's.", {}
+        Map(Text(1024, least=0), MARKS_MAX, VARIABLE),
+        "Variables of the stage's first process, beside the operator's. The programs that it starts, one of "
+        "which downloads, get a fixed list of names instead.",
+        {},
     )
