@@ -54,7 +54,10 @@ class StageStatus:
     start_time: datetime | None = None
     completion_time: datetime | None = None
     last_transition_time: datetime | None = None
-    """Since when the attempt has this state and reason; the start timeout counts from then."""
+    """Since when the attempt has this state and reason, or another of stage_view.NOT_TAKEN.
+
+    The start timeout counts from then.
+    """
     reason: str | None = None
     message: str | None = None
 

@@ -106,7 +106,9 @@ def _failed_with(job: Job, detail: str) -> Cause:
 
 def _recovery_in_progress(view: StageView, recovery_job: Job) -> CheckResult:
     if recovery_job.suspended and view.run.spec.queue_name:
-        return CheckResult(next_status(view, StageState.WAITING, queued(view)))
+        # Without its queue's label Kueue never admits the Job; to make it again restores the label.
+        status = next_status(view, StageState.WAITING, why_rejected(view) or queued(view))
+        return CheckResult(status, needs_recovery=not recovery_job.has_queue)
     return CheckResult(_recovery_status(view))
 
 

@@ -28,6 +28,13 @@ FROM_EVENTS: Final = frozenset(
     }
 )
 """Reasons that only Events tell."""
+NOT_TAKEN: Final[frozenset[str | None]] = frozenset(
+    {
+        *(OperatorReason.JOB_REJECTED, OperatorReason.JOB_NOT_CREATED, OperatorReason.JOB_NAME_TAKEN),
+        *(OperatorReason.QUOTA_EXCEEDED, OperatorReason.POD_REFUSED),
+    }
+)
+"""Why a Job or its pod is not taken: these may alternate, and the start timeout counts from the first."""
 END_GRACE_PERIOD: Final = 3
 """How long a node may take to report an end that is due, in multiples of `query_after`."""
 
@@ -228,13 +235,15 @@ def attempts(view: StageView) -> int:
 
 def since(view: StageView, status: StageStatus) -> datetime:
     """Return since when the attempt has had this state and reason; now, if they are new."""
-    previous = view.previous
-    same = (previous.state, previous.reason, previous.attempts) == (
-        status.state,
-        status.reason,
-        status.attempts,
-    )
-    return (previous.last_transition_time if same else None) or view.now
+    same = is_same_wait(view.previous, status)
+    return (view.previous.last_transition_time if same else None) or view.now
+
+
+def is_same_wait(old: StageStatus, new: StageStatus) -> bool:
+    """Return whether nothing has changed, or only which of NOT_TAKEN the attempt waits for."""
+    alternates = old.state is new.state is StageState.WAITING and {old.reason, new.reason} <= NOT_TAKEN
+    same = (old.state, old.attempts) == (new.state, new.attempts)
+    return same and (alternates or old.reason == new.reason)
 
 
 def waiting_for(view: StageView, cause: Cause, begun: datetime | None = None) -> CheckResult:

@@ -9,6 +9,7 @@ from qlib_shadow_operator.runs.conditions import compose_conditions
 from qlib_shadow_operator.runs.model import Status
 from qlib_shadow_operator.runs.names import Phase, StageState
 from qlib_shadow_operator.runs.print_columns import summarize
+from qlib_shadow_operator.runs.stage_view import is_same_wait
 from qlib_shadow_runner.contract import Reason
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def _stages(view: RunView, rule_result: RuleResult) -> tuple[StageStatus, ...]:
 
 
 def _with_transition_time(old: StageStatus, new: StageStatus, now: datetime) -> StageStatus:
-    same = (old.state, old.reason, old.attempts) == (new.state, new.reason, new.attempts)
-    return new if same else replace(new, last_transition_time=now)
+    return new if is_same_wait(old, new) else replace(new, last_transition_time=now)
 
 
 def _phase(rule_result: RuleResult, stages: tuple[StageStatus, ...]) -> Phase:

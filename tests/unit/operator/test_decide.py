@@ -442,7 +442,7 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         Expected("stage_has_failed", "Failed", (), "JobFailed"),
     ),
     "a recovery Job of a failed stage waits in its queue": (
-        UNTOLD.spec(queue_name="nightly").report(DOWNLOAD, suspended=True), 90,
+        UNTOLD.spec(queue_name="nightly").report(DOWNLOAD, suspended=True, has_queue=True), 90,
         Expected("stage_is_in_progress", "Pending", (), "QueuedByKueue"),
     ),
     "a run that was suspended after its Job failed recovers the cause when it is resumed": (
@@ -484,7 +484,7 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
         Expected("stage_result_is_missing", "Running", ("CreateJob",), "QuotaExceeded"),
     ),
     "a recovery Job waits in its queue": (
-        LOST.spec(queue_name="nightly").report(QRUN, suspended=True), 90,
+        LOST.spec(queue_name="nightly").report(QRUN, suspended=True, has_queue=True), 90,
         Expected("stage_is_in_progress", "Running", (), "QueuedByKueue"),
     ),
     "a termination message without a result is malformed": (
@@ -578,6 +578,22 @@ CASES: dict[str, tuple[Scene, float, Expected]] = {
     "a suspended run with labels does not wait for the policies": (
         open_to(plain=None, labelled=None).spec(suspend=True), 1,
         Expected("run_is_suspended", "Suspended"),
+    ),
+    "a queued recovery Job that lost its queue's label gets it back": (
+        LOST.spec(queue_name="nightly").report(QRUN, suspended=True), 90,
+        Expected("stage_result_is_missing", "Running", ("CreateJob",), "QueuedByKueue"),
+    ),
+    "reasons that alternate do not restart the start timeout": (
+        a_run().seen().rejected(DOWNLOAD, "denied").seen(minutes=1)
+        .rejected(DOWNLOAD, "no answer", server_failed=True).seen(minutes=20)
+        .rejected(DOWNLOAD, "denied").seen(minutes=25), 32,
+        Expected("stage_has_failed", "Failed", (), "JobRejected"),
+    ),
+    "a pod that is refused after a long time in the queue has the whole start timeout": (
+        queued.seen().job(DOWNLOAD, suspended=False, started_at=NOW + timedelta(minutes=600))
+        .seen(minutes=600).answered(FindStartupWarning("job-download"),
+            WarningEvent("FailedCreate", "denied", NOW + timedelta(minutes=600))), 601,
+        Expected("stage_is_in_progress", "Pending", (), "PodRefused"),
     ),
     "a result is recovered although the run's choice is no longer allowed": (
         replace(LOST, run=replace(LOST.run, spec=greedy.run.spec)), 9,

@@ -56,7 +56,7 @@ def _begins_with(prefixes: tuple[str, ...], must: str) -> TextCheck:
     )
 
 
-SUBDOMAIN: Final = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+SUBDOMAIN: Final = "[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 LABEL_KEY: Final = Text(
     317,
     (
