@@ -22,9 +22,10 @@ from qlib_shadow_operator.runs.decisions import (
     SetJobSuspended,
 )
 from qlib_shadow_operator.runs.jobs import build_job, build_recovery_job
-from qlib_shadow_operator.runs.names import ConditionType, StageState, child_labels
+from qlib_shadow_operator.runs.names import ConditionType, StageState
+from qlib_shadow_operator.runs.network_rule import labels_open_the_network
 from qlib_shadow_operator.runs.outcomes import why_unchanged
-from qlib_shadow_operator.runs.queries import NO_WARNING_LIFETIME, FindEgressPolicy, FindJob, ReadJob
+from qlib_shadow_operator.runs.queries import FindJob, ReadJob
 from qlib_shadow_operator.runs.reasons import OperatorReason
 from qlib_shadow_runner.contract import Reason, Stage
 from qlib_shadow_runner.contract.stages import STAGES, pinned_path
@@ -162,49 +163,6 @@ def run_is_not_allowed(view: RunView) -> RuleResult | None:
         return None
     sentence = refusal(view.run, view.defaults)
     return RuleResult(failure=Cause(OperatorReason.NOT_ALLOWED, sentence)) if sentence else None
-
-
-def labels_open_the_network(view: RunView) -> RuleResult | None:
-    """The labels of the run would make a NetworkPolicy open the network for the training: the run fails.
-
-    Where the policies cannot be read, the training waits.
-    """
-    found = view.current
-    if found is None or found.job is not None or not STAGES[found.status.name].is_closed:
-        return None
-    run, stage = view.run, found.status.name
-    if not run.spec.stages.of(stage).labels:
-        return None
-    plain = {**view.defaults.pods.labels, **child_labels(run.name, run.uid, stage)}
-    with_labels, without = (
-        network_query(run, stage, view.defaults),
-        FindEgressPolicy(frozenset(plain.items())),
-    )
-    answers = view.observed.answers
-    if unknown := tuple(query for query in (with_labels, without) if query not in answers):
-        return RuleResult(queries=unknown)
-    if None in (answers[without], answers[with_labels]):
-        return None if run.spec.suspend else _wait_for_policies(view, found.status)
-    if answers[without] and not answers[with_labels]:
-        sentence = reasons.labels_open_the_network(stage, run.namespace)
-        return RuleResult(failure=Cause(OperatorReason.NOT_ALLOWED, sentence))
-    return None
-
-
-def _wait_for_policies(view: RunView, status: StageStatus) -> RuleResult:
-    """Wait until the NetworkPolicies can be read, no longer than the start timeout."""
-    cause = Cause(
-        OperatorReason.NETWORK_POLICY_UNREAD, reasons.policies_unread(status.name, view.run.namespace)
-    )
-    waits = status.state is StageState.WAITING and status.reason == cause.reason
-    begun = (status.last_transition_time if waits else None) or view.now
-    limit = begun + view.defaults.start_timeout
-    if view.now >= limit:
-        seconds = int(view.defaults.start_timeout.total_seconds())
-        return RuleResult(failure=Cause(cause.reason, reasons.timed_out(seconds, cause.message)))
-    stage = replace(status, state=StageState.WAITING, reason=cause.reason, message=cause.message)
-    again = view.now + NO_WARNING_LIFETIME * view.defaults.query_after
-    return RuleResult(stage=stage, requeue_at=min(limit, again))
 
 
 def stage_has_failed(view: RunView) -> RuleResult | None:

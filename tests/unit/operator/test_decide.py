@@ -649,6 +649,21 @@ def outcome(decision: Decision) -> Expected:
     )
 
 
+def test_run_that_waits_for_the_policies_says_what_to_do():
+    """With its place, and as a Warning."""
+    decision = open_to(plain=None, labelled=None).decide(minutes=1)
+    sentence = (
+        'the NetworkPolicies of namespace "research" cannot be read, so a label of spec.stages.qrun.labels may '
+        "open the network. Let the operator list them there, as its Role does, or apply the run again without "
+        "labels"
+    )
+    assert decision.status.stages[1].message == sentence
+    assert [note.message for note in decision.notes if note.warning] == [
+        f"stage qrun waits: NetworkPolicyUnread: {sentence}"
+    ]
+    assert decision.requeue_at == NOW + timedelta(minutes=3)
+
+
 @pytest.mark.parametrize("seconds", [20, 5])
 def test_delay_of_queries_is_a_setting(seconds: int):
     """For a pod that does not start, and for one that does not stop after three times as long."""
