@@ -73,20 +73,6 @@ WRONG: Final[dict[str, tuple[dict[str, Any], str]]] = {
         download(annotations={"sidecar.istio.io/inject": "true"}),
         "is reserved",
     ),
-    "an annotation about a proxy's traffic": (
-        download(annotations={"traffic.sidecar.istio.io/excludeOutboundPorts": "x"}),
-        "is reserved",
-    ),
-    "an annotation of Istio": (download(annotations={"istio.io/rev": "x"}), "is reserved"),
-    "an annotation that instruments": (
-        download(annotations={"instrumentation.opentelemetry.io/inject-python": "x"}),
-        "is reserved",
-    ),
-    "an annotation of Linkerd": (
-        download(annotations={"config.linkerd.io/skip-outbound-ports": "x"}),
-        "is reserved",
-    ),
-    "a label with an empty part": (qrun(labels={"a..b/c": "x"}), "must be the key of a label"),
     "a label without a name": (qrun(labels={"a b": "x"}), "must be the key of a label"),
     "a label's wrong value": (qrun(labels={"team": "-x"}), "must be the value of a label"),
     "a label's long value": (qrun(labels={"team": "x" * 64}), "team"),
@@ -109,6 +95,20 @@ WRONG: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "a proxy": (download(env={"https_proxy": "http://mine:1"}), "is reserved"),
     "a path": (download(env={"PATH": "/data"}), "is reserved"),
     "a variable's wrong name": (download(env={"A-B": "1"}), "must be the name of a variable"),
+    "an annotation about a proxy's traffic": (
+        download(annotations={"traffic.sidecar.istio.io/excludeOutboundPorts": "x"}),
+        "is reserved",
+    ),
+    "an annotation of Istio": (download(annotations={"istio.io/rev": "x"}), "is reserved"),
+    "an annotation that instruments": (
+        download(annotations={"instrumentation.opentelemetry.io/inject-python": "x"}),
+        "is reserved",
+    ),
+    "an annotation of Linkerd": (
+        download(annotations={"config.linkerd.io/skip-outbound-ports": "x"}),
+        "is reserved",
+    ),
+    "a label with an empty part": (qrun(labels={"a..b/c": "x"}), "must be the key of a label"),
     "a token": (qrun(automountServiceAccountToken=True), "automountServiceAccountToken"),
     "another container": (qrun(initContainers=[]), "initContainers"),
     "a security context": (qrun(securityContext={}), "securityContext"),

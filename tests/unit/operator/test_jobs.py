@@ -381,37 +381,6 @@ def test_a_job_carries_what_was_asked_for_its_pods(stage: Stage, by: str):
     assert pod == was
 
 
-def test_a_run_adds_to_what_all_runs_get():
-    """Names are merged, tolerations joined, and the rest replaced; the operator's labels stay."""
-    base = {
-        "nodeSelector": {"pool": "research", "disk": "hdd"},
-        "tolerations": [{"key": "research", "operator": "Exists"}],
-        "priorityClassName": "batch",
-        "labels": {"team": "all"},
-        "env": {"REGION": "us", "SSL_CERT_FILE": "/etc/ca.pem"},
-    }
-    asked = {
-        "nodeSelector": {"disk": "ssd"},
-        "tolerations": [{"key": "gpu", "operator": "Exists"}],
-        "priorityClassName": "high",
-        "labels": {"team": "a", "qlibshadow.io/stage": "qrun"},
-        "env": {"REGION": "$(HOME)"},
-    }
-    defaults = read_settings({"QLIB_SHADOW_PODS": json.dumps(base)}).defaults
-    run = parse_run(a_run_document(spec={"stages": {"download": asked}}))
-    found = build_job(run, Stage.DOWNLOAD, defaults)
-    pod = found["spec"]["template"]["spec"]
-    assert pod["nodeSelector"] == {"pool": "research", "disk": "ssd"}
-    assert [one["key"] for one in pod["tolerations"]] == ["research", "gpu"]
-    assert pod["priorityClassName"] == "high"
-    assert (found["metadata"]["labels"]["team"], found["metadata"]["labels"]["qlibshadow.io/stage"]) == (
-        "a",
-        "download",
-    )
-    env = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
-    assert (env["REGION"], env["SSL_CERT_FILE"]) == ("$$(HOME)", "/etc/ca.pem")
-
-
 def affinity_of(asked: dict[str, Any], given: dict[str, Any]) -> Any:
     """Return the affinity of a pod, of what the run asks for and what the installer gives to all runs."""
     defaults = read_settings({"QLIB_SHADOW_PODS": json.dumps({"affinity": given})}).defaults
@@ -460,6 +429,37 @@ def test_a_run_adds_to_what_the_installers_affinity_requires():
         },
         "podAntiAffinity": {required: [NEAR, {**NEAR, "topologyKey": "rack"}], preferred: liked},
     }
+
+
+def test_a_run_adds_to_what_all_runs_get():
+    """Names are merged, tolerations joined, and the rest replaced; the operator's labels stay."""
+    base = {
+        "nodeSelector": {"pool": "research", "disk": "hdd"},
+        "tolerations": [{"key": "research", "operator": "Exists"}],
+        "priorityClassName": "batch",
+        "labels": {"team": "all"},
+        "env": {"REGION": "us", "SSL_CERT_FILE": "/etc/ca.pem"},
+    }
+    asked = {
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "priorityClassName": "high",
+        "labels": {"team": "a", "qlibshadow.io/stage": "qrun"},
+        "env": {"REGION": "$(HOME)"},
+    }
+    defaults = read_settings({"QLIB_SHADOW_PODS": json.dumps(base)}).defaults
+    run = parse_run(a_run_document(spec={"stages": {"download": asked}}))
+    found = build_job(run, Stage.DOWNLOAD, defaults)
+    pod = found["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"pool": "research", "disk": "ssd"}
+    assert [one["key"] for one in pod["tolerations"]] == ["research", "gpu"]
+    assert pod["priorityClassName"] == "high"
+    assert (found["metadata"]["labels"]["team"], found["metadata"]["labels"]["qlibshadow.io/stage"]) == (
+        "a",
+        "download",
+    )
+    env = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
+    assert (env["REGION"], env["SSL_CERT_FILE"]) == ("$$(HOME)", "/etc/ca.pem")
 
 
 def test_a_recovery_job_is_placed_as_its_stage_but_has_neither_account_nor_variables():

@@ -37,13 +37,13 @@ RESERVED_KEYS: Final = (
     "seccomp.security.alpha.kubernetes.io/",
 )
 """How labels and annotations begin that no run can set."""
-RESERVED_VARIABLES: Final = (
-    *("QLIB_SHADOW_", "PYTHON", "LD_", "SSL_", "REQUESTS_", "CURL_", "OPENSSL_"),
-    # What the C library and TLS read: modules to load, names of hosts, a file for the keys of connections.
-    *("GCONV_PATH", "GLIBC_TUNABLES", "HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "SSLKEYLOGFILE"),
-)
+RESERVED_VARIABLES: Final = ("QLIB_SHADOW_", "PYTHON", "LD_", "SSL_", "REQUESTS_", "CURL_")
 """How variables begin that no run can set: they choose the program, or whom it trusts with a Secret."""
-RESERVED_NAMES: Final = r"(?i)(path|home|tz|(https?|all|no)_proxy)"
+RESERVED_NAMES: Final = (
+    r"(?i)(path|home|tz|(https?|all|no)_proxy"
+    # What TLS and the C library read: settings, keys of connections, modules to load, names of hosts.
+    "|openssl_.*|sslkeylogfile|gconv_path|glibc_tunables|hostaliases|localdomain|res_options)"
+)
 MARKS_MAX: Final = 16
 """The most labels, annotations or variables."""
 
@@ -95,7 +95,7 @@ VARIABLE: Final = Text(
             RESERVED_VARIABLES, "is reserved: it belongs to qlib-shadow, or decides what runs or is trusted"
         ),
         TextCheck(
-            "is reserved: only the operator's installation sets paths, proxies and the time zone",
+            "is reserved: only the installer sets paths, proxies, the time zone, and what TLS and the C library read",
             lambda name: re.fullmatch(RESERVED_NAMES, name) is None,
             f"!self.matches('^{RESERVED_NAMES}$')",
         ),
