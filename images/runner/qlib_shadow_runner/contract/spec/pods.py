@@ -95,7 +95,7 @@ VARIABLE: Final = Text(
             RESERVED_VARIABLES, "is reserved: it belongs to qlib-shadow, or decides what runs or is trusted"
         ),
         TextCheck(
-            "is reserved: only the installer sets paths, proxies, the time zone, and what TLS and the C library read",
+            "is reserved: only the installer sets paths, proxies, the time zone and what TLS or libc reads",
             lambda name: re.fullmatch(RESERVED_NAMES, name) is None,
             f"!self.matches('^{RESERVED_NAMES}$')",
         ),
