@@ -157,10 +157,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "FIFO": (lambda model: replace(model / "model.txt", "FIFO"), "is a FIFO"),
     "no document": (lambda model: (model / "MODEL.json").unlink(), "it has none"),
     "empty": (lambda model: (model / "MODEL.json").write_text(""), "is not a JSON object"),
-    "long": (
-        lambda model: (model / "MODEL.json").write_text('{"a": "' + "x" * (3 << 20) + '"}'),
-        "more than",
-    ),
+    "long": (lambda model: (model / "MODEL.json").write_text("{" + " " * 3_000_000), "has at most 2.0 MiB"),
     "format": (_document(lambda one: one.update(format=2)), "has format 2, not 1"),
     "files": (_document(lambda one: one.update(files={})), LISTS),
     "outside": (_document(lambda one: one.update(files={"../../x": "0" * 64})), LISTS),
