@@ -52,7 +52,8 @@ def begins_with_none(prefixes: tuple[str, ...], must: str) -> TextCheck:
         must,
         lambda key: not key.startswith(prefixes),
         f"!{list(prefixes)}.exists(prefix, self.startsWith(prefix))",
-        unlike=f"^({'|'.join(map(re.escape, prefixes))})",
+        # Without re.escape, whose escape of "-" ECMAScript does not know.
+        unlike=f"^({'|'.join(prefixes)})".replace(".", r"\."),
     )
 
 
