@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.proxy import Proxy, address_of, through
 
 from qlib_shadow_operator.kube.timeouts import READ_SECONDS, RECOVERY_LIMIT
-from testcluster import wait_for
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,8 @@ def test_runs_complete_although_the_api_server_restarts(theatre: Theatre, hire: 
     names = [f"run-{number}" for number in range(RUNS)]
     for restart in range(RESTARTS):
         theatre.apply(*names[restart * RUNS // RESTARTS : (restart + 1) * RUNS // RESTARTS])
+        # kopf looks for the kinds once, at its start, and a server that comes back may not have them yet.
+        wait_for(lambda: theatre.has_begun(names[0]), PATIENCE, "the first run to begin")
         operator.live_for(random.uniform(0, 4))
         theatre.cluster.kill("kube-apiserver")
         theatre.cluster.start("kube-apiserver")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from operator_processes import (
+    ALLOWED,
     QUERY_AFTER_SECONDS,
     Process,
     Workshop,
@@ -281,6 +282,11 @@ class Patient:
     operator: Process
 
 
+WITH_A_SECRET = json.dumps(
+    json.loads(ALLOWED) | {"secrets": [{"name": "nowhere", "url": "https://127.0.0.1:9/"}]}
+)
+
+
 @pytest.fixture(scope="module")
 def patient(
     cluster: Cluster, images: Images, botched: str, hasty: Workshop, tmp_path_factory: pytest.TempPathFactory
@@ -291,7 +297,7 @@ def patient(
     folder, image = tmp_path_factory.mktemp("patient"), images.runner.reference
     with workshop(cluster) as shop, workshop(cluster, policy=False) as full, workshop(cluster) as strict:
         names = (shop.namespace, full.namespace, strict.namespace)
-        with operating(cluster, folder, names, image) as process:
+        with operating(cluster, folder, names, image, ALLOWED=WITH_A_SECRET) as process:
             write_old_prices(shop.data)
             cluster.apply(NO_ROOM | {"spec": {"hard": {"pods": "0"}}}, namespace=full.namespace)
             cluster.apply(NO_ROOM | {"spec": {"hard": {"count/jobs.batch": "0"}}}, namespace=strict.namespace)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from operator_processes import Workshop, define_runs, operating, unreachable, workshop
+from testcluster import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ def test_preemption_does_not_count_as_a_retry(shop: Workshop, images: Images):
     stage = shop.wait_for_stage("preempted", "download", reason="Unschedulable", attempts="2")
     assert stage["state"] == "Waiting"
     assert "Insufficient memory" in stage["message"]
-    assert "waits: Unschedulable" in shop.told("preempted", "StageWaiting")
+    wait_for(lambda: "waits: Unschedulable" in shop.notes("preempted"), PATIENCE, "the Event of the wait")
     shop.kubectl("delete", "pod", "important", "--wait=false")
     shop.running_pod("preempted")
     failed = shop.failure("preempted")  # by its own failure, not by the preemption

@@ -150,6 +150,11 @@ class Workshop:
         found = self.objects("events.events.k8s.io", f"--field-selector=regarding.name={run}")
         return {one["reason"]: one["note"] for one in found}
 
+    def notes(self, run: str) -> str:
+        """Return what all Events of a run say."""
+        found = self.objects("events.events.k8s.io", f"--field-selector=regarding.name={run}")
+        return "\n".join(one["note"] for one in found)
+
     def told(self, run: str, reason: str) -> str:
         """Wait for an Event about a run: it comes a moment after the status."""
         return wait_for(lambda: self.events(run).get(reason, ""), PATIENCE, f"the Event {reason} of {run}")

@@ -86,8 +86,8 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         text = (found.folder / MODEL_FILE).read_text(encoding="utf-8")
         self.model = lightgbm.Booster(model_str=text)
         self.model.best_iteration = found.details["best_iteration"]
-        self.model.best_score = found.details["best_score"]
-        _log_evaluations(found.details["evaluations"])
+        self.model.best_score = found.details.get("best_score", {})
+        _log_evaluations(found.details.get("evaluations", {}))  # a kept model brings neither
         found.log_use(TrainingStep.MODEL)
 
 

@@ -7,6 +7,7 @@ themselves.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qlib.utils.serial import Serializable
@@ -15,7 +16,13 @@ from qlib.workflow import record_temp
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.pickles.files import RECORDED_IN, SEGMENT_IC
 from qlib_shadow_runner.plugins._segment_ic import segment_ic
-from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
+from qlib_shadow_runner.training.checkpoints import (
+    ENV_KEPT_MODEL,
+    Checkpoint,
+    CheckpointDraft,
+    Checkpoints,
+    TrainingStep,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +100,8 @@ class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignor
 
     def _compute(self, **kwargs: Any) -> None:
         super()._compute(**kwargs)
-        found = segment_ic(self.model, self.dataset)
+        # The days of train and valid are this run's, and a kept model has learnt from others.
+        found = None if os.environ.get(ENV_KEPT_MODEL) else segment_ic(self.model, self.dataset)
         if found is not None:
             self.save(**{RECORDED_IN[SEGMENT_IC]: found})
 

@@ -6,12 +6,14 @@ named, and the run trains.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import platform
 from bisect import bisect_right
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.cache.key import code_version
 from qlib_shadow_runner.contract import MODEL, RESULTS, Reason
 from qlib_shadow_runner.crash_points import ModelPoint, fault_point
 from qlib_shadow_runner.errors import StageError
@@ -19,15 +21,13 @@ from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.storage.files import read_json_object, write_json
 from qlib_shadow_runner.storage.removal import discard
 from qlib_shadow_runner.training.checkpoints import HOME, Checkpoints, TrainingStep
-from qlib_shadow_runner.training.keep import Wanted, find_model
-from qlib_shadow_runner.training.model_folder import ModelFolder, copy_model, write_model
-from qlib_shadow_runner.training.recipe import Recipe, recipe_of
-from qlib_shadow_runner.training.trained import Unusable
+from qlib_shadow_runner.training.keep import Wanted, examine, find_model
+from qlib_shadow_runner.training.model_folder import ModelFolder, copy_model, restored_details, write_model
+from qlib_shadow_runner.training.recipe import Origin, Recipe, recipe_of
+from qlib_shadow_runner.training.trained import Trained, Unusable
 from qlib_shadow_runner.workflow.parsed import class_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from qlib_shadow_runner.dataset.ensure import ResolvedDataset
     from qlib_shadow_runner.stages.outcome import StageContext
     from qlib_shadow_runner.training.reuse import IdenticalRun
@@ -37,6 +37,18 @@ if TYPE_CHECKING:
 CHOICE_FILE: Final = "kept_model.json"
 STAGING: Final = "model-draft"
 TRAINS: Final = "this run trains"
+PASSING: Final = frozenset(
+    {
+        Reason.INTERRUPTED,
+        Reason.SUPERSEDED,
+        Reason.SHADOW_PROMISE_BROKEN,
+        Reason.OUT_OF_DISK,
+        Reason.VOLUME_NOT_WRITABLE,
+    }
+)
+"""Reasons that have nothing to do with the model."""
+OF_A_MODEL: Final = ("engine", "plugins", "workflow")
+"""The packages that a model and its predictions follow from."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,10 @@ class ModelQuestion:
         cls, context: StageContext, research: Research, resolved: ResolvedDataset, template: Template
     ) -> ModelQuestion:
         """Return the question of a run."""
-        market, region = research.plan.market.name, context.spec.dataset.region
-        recipe = recipe_of(context.spec.workflow, template.text, market, region)
+        dataset, workflow = context.spec.dataset, research.workflow
+        origin = Origin(dataset.path, resolved.manifest.feed, dataset.region, research.plan.market.name)
+        asked = context.spec.workflow
+        recipe = recipe_of(asked, template.text, workflow.model, workflow.handler, origin)
         return cls(context, research, resolved, recipe)
 
     @property
@@ -64,9 +78,9 @@ class ModelQuestion:
 
     @property
     def made_with(self) -> dict[str, object]:
-        """Return what else decides a prediction's bits: machine, packages and the code of the features."""
+        """Return what else decides a prediction's bits: machine, packages and this package's own code."""
         packages = self.context.folder.metadata.get("packages")
-        return {"machine": platform.machine(), "packages": packages, "feature code": code_version()}
+        return {"machine": platform.machine(), "packages": packages, "code": _code_version()}
 
     def wanted(self, every_days: int) -> Wanted:
         """Return what a model must be so that this run may keep it."""
@@ -122,7 +136,7 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
         found = find_model(context.folder.path, wanted)
         for note in found.notes:
             print_line(note)
-        choice = {"recipe_sha256": question.recipe.sha256, "from": found.source}
+        choice = _choice(question, found.source, found.model)
         _write_choice(context, choice)
         fault_point(ModelPoint.CHOSEN)
     source = choice["from"]
@@ -130,27 +144,31 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
         print_line(f"no model of an earlier run is kept; {TRAINS}")
         return None
     try:
-        kept = _own_copy(question, source)
+        kept = _own_copy(question, wanted, source, choice["files"])
     except (Unusable, OSError, StageError) as why:
-        if isinstance(why, StageError) and why.reason in (Reason.INTERRUPTED, Reason.SUPERSEDED):
+        if isinstance(why, StageError) and why.reason in PASSING:
             raise
-        print_error(f"warning: the model of the run {source} cannot be kept: {why}; {TRAINS}")
-        _write_choice(context, {**choice, "from": None})
-        discard(context.folder.path / MODEL)
+        _train_instead(question, f"the model of the run {source} cannot be kept: {why}; {TRAINS}")
         return None
     print_line(
-        f"the model of the run {kept.trained_by} is kept: trained on days to {kept.day('trained_through')}, "
-        f"{wanted.age(kept)} trading days ago"
+        f"the model of the run {kept.trained_by} is kept: it has learnt from days to "
+        f"{kept.day('trained_through')}, and {wanted.age(kept)} trading days have come since its data ended"
     )
     return kept
 
 
 def give_up_model(question: ModelQuestion, kept: ModelFolder) -> None:
-    """Let the next attempt train: with the kept model, this one has failed for no reason that would pass."""
-    print_error(
-        f"warning: with the model of the run {kept.trained_by} this attempt failed; the next one trains"
+    """Let the next attempt train: with the kept model this one has failed, for no reason that passes."""
+    _train_instead(
+        question, f"with the model of the run {kept.trained_by} this attempt failed; the next one trains"
     )
-    _write_choice(question.context, {"recipe_sha256": question.recipe.sha256, "from": None})
+
+
+def _train_instead(question: ModelQuestion, why: str) -> None:
+    """Remove the kept model first: a choice without it would leave it as the run's own."""
+    print_error(f"warning: {why}")
+    discard(question.context.folder.path / MODEL)
+    _write_choice(question.context, _choice(question, None, None))
 
 
 def leave_model(
@@ -159,10 +177,11 @@ def leave_model(
     """Return the model that this run leaves for later ones: what it trained, or the identical run had."""
     folder = question.context.folder.path
     try:
-        left = _left_before(question) or _trained_now(question, computation)
+        left = _trained_now(question, computation) or _left_before(question)
         if left is None and identical_run is not None:
             of_other = ModelFolder.read(identical_run.folder)
-            left = copy_model(of_other, folder, question.staging) if of_other else None
+            same = of_other is not None and of_other.text("recipe_sha256") == question.recipe.sha256
+            left = copy_model(of_other, folder, question.staging) if of_other and same else None
     except (Unusable, OSError) as why:
         print_error(f"warning: the run leaves no {MODEL}/ for later runs: {why}")
         left = None
@@ -173,23 +192,27 @@ def leave_model(
 
 
 def _left_before(question: ModelQuestion) -> ModelFolder | None:
-    """Return what an earlier attempt has left, if it is whole and of this configuration."""
+    """Return what an earlier attempt has left of this configuration: trained or taken over by this run."""
+    folder = question.context.folder.path
     try:
-        own = ModelFolder.read(question.context.folder.path)
-        if own is None or own.document["config_hash"] != question.research.config_hash:
+        own, trained = ModelFolder.read(folder), Trained.read(folder)
+        if own is None or own.text("config_hash") != question.research.config_hash:
             return None
         own.check()
     except Unusable:
         return None
-    return own
+    taken_over = trained is not None and trained.reused_from is not None
+    return own if taken_over or own.trained_by == question.context.stage_input.identity.run_id else None
 
 
 def _trained_now(question: ModelQuestion, computation: str) -> ModelFolder | None:
+    """Return what the step of this computation has trained, if its checkpoint is still there."""
     folder = question.context.folder.path
     trained = Checkpoints.of(folder, computation).find(TrainingStep.MODEL)
     if trained is None:
         return None
-    return write_model(folder, trained.folder, question.facts(dict(trained.details)), question.staging)
+    details = restored_details(class_of(question.research.workflow.model), trained.details)
+    return write_model(folder, trained.folder, question.facts(details), question.staging)
 
 
 def model_metadata(
@@ -207,20 +230,31 @@ def model_metadata(
     }
 
 
-def _own_copy(question: ModelQuestion, source: str) -> ModelFolder:
+def _own_copy(question: ModelQuestion, wanted: Wanted, source: str, files: object) -> ModelFolder:
     """Return the kept model in this run's folder: an earlier attempt's where it is whole, else copied now."""
     folder = question.context.folder.path
-    own = ModelFolder.read(folder)
-    if own is not None and own.trained_by != question.context.stage_input.identity.run_id:
-        own.check()
-        return own
-    found = ModelFolder.read(folder.parent / source)
-    if found is None or found.document["recipe_sha256"] != question.recipe.sha256:
-        raise Unusable("it went away")
-    kept = copy_model(found, folder, question.staging)
-    _parse(question.context, kept)
+    own = _earlier_copy(folder, files)
+    if own is None:
+        found = examine(folder.parent / source, wanted)
+        if found.files != files:
+            raise Unusable("it is another one now")
+        own = copy_model(found, folder, question.staging)
+    if fault := wanted.fault(own):
+        raise Unusable(fault)
+    _parse(question.context, own)
     fault_point(ModelPoint.COPIED)
-    return kept
+    return own
+
+
+def _earlier_copy(folder: Path, files: object) -> ModelFolder | None:
+    try:
+        own = ModelFolder.read(folder)
+        if own is None or own.files != files:
+            return None
+        own.check()
+    except Unusable:
+        return None
+    return own
 
 
 def _parse(context: StageContext, kept: ModelFolder) -> None:
@@ -229,14 +263,28 @@ def _parse(context: StageContext, kept: ModelFolder) -> None:
     context.supervisor.step("model", arguments, environ=context.environ, cwd=str(context.scratch))
 
 
+def _choice(question: ModelQuestion, source: str | None, model: ModelFolder | None) -> dict[str, object]:
+    files = model.files if model else {}
+    return {"recipe_sha256": question.recipe.sha256, "from": source, "files": files}
+
+
 def _earlier_choice(question: ModelQuestion) -> dict[str, object] | None:
     """Return what an earlier attempt chose for this recipe, or None."""
-    folder = question.context.folder.path
-    choice = read_json_object(folder / RESULTS / CHOICE_FILE)
+    choice = read_json_object(question.context.folder.path / RESULTS / CHOICE_FILE)
     if choice is None or choice.get("recipe_sha256") != question.recipe.sha256:
         return None
-    return choice if "from" in choice else None
+    return choice if {"from", "files"} <= choice.keys() else None
 
 
 def _write_choice(context: StageContext, choice: dict[str, object]) -> None:
     write_json(context.folder.path / RESULTS / CHOICE_FILE, choice)
+
+
+@functools.cache
+def _code_version() -> str:
+    """Return the hash of the code that features, labels, models and defaults follow from."""
+    digest, home = hashlib.sha256(), Path(__file__).parents[1]
+    for package in OF_A_MODEL:
+        for path in sorted((home / package).rglob("*.py")):
+            digest.update(str(path.relative_to(home)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

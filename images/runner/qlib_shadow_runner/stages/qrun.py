@@ -53,7 +53,7 @@ LASTING_REASONS: Final = FATAL_REASONS | {Reason.OUT_OF_DISK, Reason.VOLUME_NOT_
 
 def qrun(context: StageContext) -> Outcome:
     """Train, backtest and export; return the metrics and the workflow's hash."""
-    from qlib_shadow_runner.stages.keeping import keep_model  # noqa: PLC0415 - Jinja, as below
+    from qlib_shadow_runner.stages.keeping import PASSING, give_up_model, keep_model  # noqa: PLC0415 - Jinja
 
     resolved, found = find_dataset(context)
     question = _prepare(context, resolved)
@@ -65,7 +65,13 @@ def qrun(context: StageContext) -> Outcome:
     fault_point(ModelPoint.RENDERED)
     asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
     context.folder.update_metadata(**_research_metadata(context, research, resolved), computation=asked)
-    metrics = _publish(context, _train_and_export(question, kept, asked))
+    try:
+        exported = _train_and_export(question, kept, asked)
+    except StageError as error:
+        if kept is not None and error.reason not in PASSING:
+            give_up_model(question, kept)
+        raise
+    metrics = _publish(context, exported)
     metadata = context.folder.metadata
     message = (
         headline(metrics) + kept_sentence(metadata) + reuse_sentence(metadata) + report_sentence(metadata)
@@ -90,18 +96,7 @@ def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: 
             )
             discard_training(context, recorded)
             recorded = None
-    return _export(question, kept, recorded or _train(question, kept, asked), asked)
-
-
-def _train(question: ModelQuestion, kept: ModelFolder | None, asked: str) -> MlflowRun:
-    from qlib_shadow_runner.stages.keeping import give_up_model  # noqa: PLC0415
-
-    try:
-        return train(question.context, asked, kept)
-    except StageError as error:
-        if kept is not None and error.reason is Reason.TRAINING_FAILED:
-            give_up_model(question, kept)
-        raise
+    return _export(question, kept, recorded or train(context, asked, kept), asked)
 
 
 def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:

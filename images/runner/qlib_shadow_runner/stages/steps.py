@@ -18,6 +18,8 @@ from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.printing import print_error_text
 from qlib_shadow_runner.process.memory_limit import hold_memory, memory_ran_out
 from qlib_shadow_runner.storage.files import write_json
+from qlib_shadow_runner.storage.untrusted import open_file
+from qlib_shadow_runner.training.model_folder import MODEL_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,13 +79,20 @@ def model(arguments: Mapping[str, object]) -> dict[str, object]:
     hold_memory()
     import lightgbm  # noqa: PLC0415 - each step loads only its own imports
 
+    from qlib_shadow_runner.training.model_text import TreeError, check_text  # noqa: PLC0415
+
     folder, files = Path(str(arguments["folder"])), arguments["files"]
     assert isinstance(files, list), "the stage lists them"
-    try:
-        boosters = [lightgbm.Booster(model_file=str(folder / str(name))) for name in files]
-    except lightgbm.basic.LightGBMError as error:
-        raise StageError(Reason.OUTPUT_INCOMPLETE, f"LightGBM cannot read it: {error}") from error
-    return {"features": [booster.num_feature() for booster in boosters]}
+    for name in map(str, files):
+        try:
+            with open_file(folder, name, MODEL_TEXT) as stream:
+                check_text(line.decode("ascii", "replace") for line in stream)
+            lightgbm.Booster(model_file=str(folder / name))
+        except TreeError as error:
+            raise StageError(Reason.OUTPUT_INCOMPLETE, f"{name} cannot be followed: {error}") from error
+        except lightgbm.basic.LightGBMError as error:
+            raise StageError(Reason.OUTPUT_INCOMPLETE, f"LightGBM cannot read {name}: {error}") from error
+    return {"models": len(files)}
 
 
 OF_DOWNLOAD: Final = frozenset({"workflow", "dataset"})

@@ -146,7 +146,7 @@ def _environ(context: StageContext, checkpoints: Path, kept: ModelFolder | None)
     return {
         **context.environ,
         ENV_CHECKPOINTS: str(home),
-        **({ENV_KEPT_MODEL: kept.trained_by} if kept else {}),
+        **({ENV_KEPT_MODEL: kept.trained_by} if kept is not None else {}),
         ENV_CACHE: str(context.stage_input.volume.mount / FEATURES_CACHE),
         ENV_REPORT: str(report_path(home, context.folder.attempts(context.stage_input.stage))),
         **limit_for_children(context.stage_input.environ),

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.contract import METADATA_FILE
+from qlib_shadow_runner.storage.untrusted import read_object
 from qlib_shadow_runner.training.finished_runs import finished_runs_with
 from qlib_shadow_runner.training.model_folder import ModelFolder
 from qlib_shadow_runner.training.trained import Unusable, require_unchanged
@@ -23,7 +25,7 @@ class Wanted:
     recipe_sha256: str
     namespace: str
     made_with: Mapping[str, object]
-    """Machine, packages and the code of the features: others could predict otherwise."""
+    """Machine, packages and code: others could predict otherwise."""
     every_days: int
     """A model is kept for fewer trading days than these."""
     calendar: Sequence[date]
@@ -37,7 +39,9 @@ class Wanted:
         return len(self.calendar) - bisect_right(self.calendar, model.day("data_end"))
 
     def fault(self, model: ModelFolder) -> str | None:
-        """Return why a model of the recipe is not kept, or None."""
+        """Return why a model is not kept, or None."""
+        if (model.text("recipe_sha256"), model.text("namespace")) != (self.recipe_sha256, self.namespace):
+            return "it is of another recipe or namespace"
         made_with = model.document.get("made_with")
         others = sorted(
             key
@@ -66,36 +70,39 @@ class Found:
 
 
 def find_model(folder: Path, wanted: Wanted) -> Found:
-    """Return the model of a recipe with the newest data that may be kept, or why none is."""
+    """Return the model of a recipe with the newest data, the last to be made, or why none is kept."""
     notes, candidates = [], []
     for run, metadata in finished_runs_with(folder, "recipe_sha256", wanted.recipe_sha256):
         if metadata.get("namespace") == wanted.namespace:
             try:
-                candidates.append((_read(run, wanted.recipe_sha256), run, metadata))
+                candidates.append((_read(run).day("data_end"), run))
             except (Unusable, OSError) as why:
-                notes.append(f"the model of the run {run.name} cannot be used: {why}")
-    for model, run, metadata in sorted(candidates, key=lambda one: one[0].day("data_end"), reverse=True):
+                notes.append(_note(run, str(why)))
+    for _, run in sorted(candidates, key=lambda one: one[0])[::-1]:
         try:
-            fault = wanted.fault(model)
-            if fault is None:
-                _check(model, run, metadata)
+            return Found(examine(run, wanted), run.name, notes)
         except (Unusable, OSError) as why:
-            fault = str(why)
-        if fault is None:
-            return Found(model, run.name, notes)
-        notes.append(f"the model of the run {run.name} is not kept: {fault}")
+            notes.append(_note(run, str(why)))
     return Found(notes=notes)
 
 
-def _read(run: Path, recipe_sha256: str) -> ModelFolder:
-    model = ModelFolder.read(run)
-    if model is None or model.document["recipe_sha256"] != recipe_sha256:
-        raise Unusable("it has no model of this recipe")
+def examine(run: Path, wanted: Wanted) -> ModelFolder:
+    """Return the model of a run, whole and fit to be kept, or raise Unusable with the reason."""
+    model = _read(run)
+    if fault := wanted.fault(model):
+        raise Unusable(fault)
+    outputs = read_object(run.parent, f"{run.name}/{METADATA_FILE}").get("outputs")
+    listed = {name: outputs.get(name) for name in model.listed()} if isinstance(outputs, dict) else {}
+    require_unchanged(run, listed)
     return model
 
 
-def _check(model: ModelFolder, run: Path, metadata: Mapping[str, object]) -> None:
-    """Raise where a file of the model is not what its run lists among its outputs."""
-    outputs = metadata.get("outputs")
-    listed = {name: outputs.get(name) for name in model.listed()} if isinstance(outputs, dict) else {}
-    require_unchanged(run, listed)
+def _read(run: Path) -> ModelFolder:
+    model = ModelFolder.read(run)
+    if model is None:
+        raise Unusable("it has none")
+    return model
+
+
+def _note(run: Path, why: str) -> str:
+    return f"the model of the run {run.name} is not kept: {why}"

@@ -8,17 +8,20 @@ hashes are checked, and a child process with limits parses it before it is used.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.contract import MODEL
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.errors import DamagedFileError
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import sync_folder, write_atomically
 from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, sha256_of_stream
+from qlib_shadow_runner.storage.relative_names import name_fault
 from qlib_shadow_runner.storage.removal import discard
-from qlib_shadow_runner.storage.untrusted import LISTING, FileKind, copy_file, open_file, read_object
+from qlib_shadow_runner.storage.untrusted import DOCUMENT, FileKind, copy_file, open_file, read_object
 from qlib_shadow_runner.training.trained import Unusable
 
 if TYPE_CHECKING:
@@ -27,10 +30,11 @@ if TYPE_CHECKING:
 
 MODEL_DOCUMENT: Final = "MODEL.json"
 FORMAT: Final = 1
-MODEL_TEXT: Final = FileKind("model", 1 << 30)
-"""LightGBM's text: 10 KB for each tree of 64 leaves, so this is 100,000 rounds."""
+MODEL_TEXT: Final = FileKind("model", 256 << 20)
+"""LightGBM's text: 10 KB for each tree of 64 leaves, so this is 25,000 rounds."""
 DAYS: Final = ("trained_through", "validated_through", "data_end")
-TEXTS: Final = ("trained_by", "recipe_sha256", "namespace", "class", "dataset", "dataset_fingerprint")
+TEXTS: Final = ("trained_by", "recipe_sha256", "config_hash", "namespace", "class", "dataset")
+SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class ModelFolder:
         The texts are not read: see `check`.
         """
         try:
-            document = read_object(folder, f"{MODEL}/{MODEL_DOCUMENT}", LISTING)
+            document = read_object(folder, f"{MODEL}/{MODEL_DOCUMENT}")
         except FileNotFoundError:
             return None
         except DamagedFileError as error:
@@ -68,7 +72,7 @@ class ModelFolder:
 
     @property
     def details(self) -> dict[str, Any]:
-        """Return what the training said of it besides the text: rounds, scores, features."""
+        """Return what is restored besides the texts: rounds and features."""
         return dict(self.document["details"])
 
     @property
@@ -76,13 +80,17 @@ class ModelFolder:
         """Return the id of the run that trained it."""
         return str(self.document["trained_by"])
 
+    def text(self, name: str) -> str:
+        """Return a text of its document."""
+        return str(self.document[name])
+
     def day(self, name: str) -> date:
         """Return the last day of train, of valid, or of the data that the training run had."""
         return date.fromisoformat(self.document[name])
 
     def listed(self) -> dict[str, str]:
         """Return the hash of each file of the folder, by its path in the run folder."""
-        with open_file(self.folder, MODEL_DOCUMENT, LISTING) as stream:
+        with open_file(self.folder, MODEL_DOCUMENT, DOCUMENT) as stream:
             own = {MODEL_DOCUMENT: sha256_of_stream(stream)}
         return {f"{MODEL}/{name}": digest for name, digest in (self.files | own).items()}
 
@@ -117,8 +125,8 @@ def _place(
     staging.mkdir(parents=True)
     for name in document["files"]:
         copy(name)
-    # NaN is a figure here: a score of nothing.
-    write_atomically(staging / MODEL_DOCUMENT, json.dumps(document, indent=2).encode())
+    text = json.dumps(document, indent=2, allow_nan=False)
+    write_atomically(staging / MODEL_DOCUMENT, text.encode())
     sync_tree(staging)
     target = folder / MODEL
     discard(target)
@@ -127,58 +135,59 @@ def _place(
     return ModelFolder(target, document)
 
 
-def _form_fault(document: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the form of a document, or None."""
-    if document.get("format") != FORMAT:
-        return f"{MODEL}/{MODEL_DOCUMENT} has format {document.get('format')!r}, not {FORMAT}"
-    files, details = document.get("files"), document.get("details")
-    if not isinstance(files, dict) or not isinstance(details, dict):
-        return f"{MODEL}/{MODEL_DOCUMENT} lists no models"
-    if not files or MODEL_DOCUMENT in files or any("/" in name for name in files):
-        return f"{MODEL}/{MODEL_DOCUMENT} lists no models"
-    if not DETAILS.get(str(document.get("class")), _is_nothing)(details, len(files)):
-        return f"{MODEL}/{MODEL_DOCUMENT} lacks the details of a {document.get('class')}"
-    missing = [key for key in TEXTS if not isinstance(document.get(key), str)]
-    missing += [key for key in DAYS if not _is_day(document.get(key))]
-    return f"{MODEL}/{MODEL_DOCUMENT} lacks {', '.join(missing)}" if missing else None
+def restored_details(kind: str, details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those details of a training that its model needs: not its learning curve and scores."""
+    return {name: details[name] for name in RESTORED[kind]}
 
 
-def _is_nothing(_details: Mapping[str, Any], _models: int) -> bool:
-    """Return that there is no such class."""
-    return False
-
-
-def _is_boosted(details: Mapping[str, Any], models: int) -> bool:
-    """Say whether these are the details of LGBModel, with the curves that are logged again."""
-    curves = details.get("evaluations")
-    return (
-        models == 1
-        and isinstance(details.get("best_iteration"), int)
-        and isinstance(details.get("best_score"), dict)
-        and isinstance(curves, dict)
-        and all(isinstance(of_segment, dict) for of_segment in curves.values())
-        and all(_are_numbers(one) for of_segment in curves.values() for one in of_segment.values())
-    )
-
-
-def _is_ensemble(details: Mapping[str, Any], models: int) -> bool:
-    """Say whether these are the details of DEnsembleModel: rounds and features of each sub-model."""
-    best, features = details.get("best_iterations"), details.get("features")
-    if not isinstance(best, list) or not isinstance(features, list):
-        return False
-    each = _are_numbers(best) and all(isinstance(one, list) for one in features)
-    return each and len(best) == len(features) == models
-
-
-def _are_numbers(values: object) -> bool:
-    return isinstance(values, list) and all(isinstance(one, int | float) for one in values)
-
-
-DETAILS: Final[Mapping[str, Callable[[Mapping[str, Any], int], bool]]] = {
-    "LGBModel": _is_boosted,
-    "DEnsembleModel": _is_ensemble,
+RESTORED: Final[Mapping[str, tuple[str, ...]]] = {
+    "LGBModel": ("best_iteration",),
+    "DEnsembleModel": ("best_iterations", "features"),
 }
 """What each class restores besides the texts."""
+
+
+def file_names(kind: str, details: Mapping[str, Any]) -> list[str]:
+    """Return the names of a model's texts."""
+    if kind == "LGBModel":
+        return ["model.txt"]
+    return [f"model_{number}.txt" for number in range(len(details["best_iterations"]))]
+
+
+def _form_fault(document: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the form of a document, or None."""
+    where = f"{MODEL}/{MODEL_DOCUMENT}"
+    if document.get("format") != FORMAT:
+        return f"{where} has format {document.get('format')!r}, not {FORMAT}"
+    missing = [key for key in TEXTS if not isinstance(document.get(key), str)]
+    missing += [key for key in DAYS if not _is_day(document.get(key))]
+    if missing:
+        return f"{where} lacks {', '.join(missing)}"
+    dataset = document["dataset"]
+    if run_id_fault(document["trained_by"]) or name_fault(dataset) or "/" in dataset:
+        return f"{where} names no run or no dataset"
+    return None if _lists_a_model(document) else f"{where} does not list the files and details of its class"
+
+
+def _lists_a_model(document: Mapping[str, Any]) -> bool:
+    kind, files, details = document["class"], document.get("files"), document.get("details")
+    if not isinstance(details, dict) or not _are_restored(kind, details) or not isinstance(files, dict):
+        return False
+    if sorted(files) != sorted(file_names(kind, details)):
+        return False
+    return all(isinstance(digest, str) and SHA256.fullmatch(digest) for digest in files.values())
+
+
+def _are_restored(kind: str, details: Mapping[str, Any]) -> bool:
+    """Say whether a class can be restored from these details."""
+    if kind not in RESTORED or set(details) != set(RESTORED[kind]):
+        return False
+    if kind == "LGBModel":
+        return isinstance(details["best_iteration"], int)
+    best, features = details["best_iterations"], details["features"]
+    if not isinstance(best, list) or not isinstance(features, list) or not 0 < len(best) == len(features):
+        return False
+    return all(isinstance(one, int) for one in best) and all(isinstance(one, list) for one in features)
 
 
 def _is_day(value: object) -> bool:

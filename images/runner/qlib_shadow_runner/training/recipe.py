@@ -1,4 +1,4 @@
-"""The recipe of a model: what was asked of it, without data, days, the list of instruments, and the machine.
+"""The recipe of a model: all that it follows from, without the data's days, the instruments and the machine.
 
 Two nights of one manifest have the same recipe. What decides only the portfolio or the form of the output is
 no part of it.
@@ -9,17 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.contract.spec.workflow import Window, WorkflowSpec
+    from qlib_shadow_runner.contract.spec.workflow import Segments, Window, WorkflowSpec
+
+OF_ONE_NIGHT: Final = frozenset(
+    {"start_time", "end_time", "fit_start_time", "fit_end_time", "instruments", "num_threads"}
+)
+"""Arguments that follow from the data or the machine."""
+SCALED: Final = frozenset({"lambda_l1", "lambda_l2"})
+"""Parameters that follow from the number of rows; what the manifest asks of them is in `asked`."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a model follows from, besides data and days."""
+    """What a model follows from, besides days and machine."""
 
     document: Mapping[str, Any]
 
@@ -29,23 +36,54 @@ class Recipe:
         return hashlib.sha256(json.dumps(self.document, sort_keys=True).encode()).hexdigest()
 
 
-def recipe_of(workflow: WorkflowSpec, template: str, market: str, region: str) -> Recipe:
-    """Return the recipe of a run with this template on this market."""
+@dataclass(frozen=True)
+class Origin:
+    """Where the data comes from, whatever it holds tonight."""
+
+    path: str
+    """Of the dataset, without a version."""
+    feed: str
+    region: str
+    market: str
+
+
+def recipe_of(
+    asked: WorkflowSpec, template: str, model: Mapping[str, Any], handler: Mapping[str, Any], origin: Origin
+) -> Recipe:
+    """Return the recipe of a run: what its manifest asks, and model and handler as they were rendered."""
     return Recipe(
         {
             "template_sha256": hashlib.sha256(template.encode()).hexdigest(),
-            "market": market,
-            "region": region,
-            "model": dict(workflow.model),
-            "seed": workflow.seed,
-            "window": _written(workflow.window),
-            "fixed_days": workflow.segments is not None,
+            "dataset": vars(origin),
+            "asked": dict(asked.model),
+            "seed": asked.seed,
+            "window": _window(asked.window),
+            "segments": _learnt_from(asked.segments),
+            "model": _of_every_night(model, OF_ONE_NIGHT | SCALED),
+            "handler": _of_every_night(handler, OF_ONE_NIGHT),
         }
     )
 
 
-def _written(window: Window | None) -> dict[str, str] | None:
+def _window(window: Window | None) -> dict[str, str] | None:
     """Return a window as the manifest writes it."""
     if window is None:
         return None
     return {name: str(period) for name, period in window.values().items() if period is not None}
+
+
+def _learnt_from(segments: Segments | None) -> dict[str, list[str | None]] | None:
+    """Return train and valid as the manifest writes them; test decides nothing about a model."""
+    if segments is None:
+        return None
+    spans = {"train": segments.train, "valid": segments.valid}
+    return {name: [day and str(day) for day in span] for name, span in spans.items()}
+
+
+def _of_every_night(value: Any, without: frozenset[str]) -> Any:
+    """Return a part of a workflow without some arguments, wherever they are in it."""
+    if isinstance(value, dict):
+        return {str(key): _of_every_night(one, without) for key, one in value.items() if key not in without}
+    if isinstance(value, list):
+        return [_of_every_night(one, without) for one in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

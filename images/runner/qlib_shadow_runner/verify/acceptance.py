@@ -239,20 +239,24 @@ def model_is_the_one(evidence: Evidence) -> str:
     """Check that the run's model is what it lists, and the one that the workflow says is kept."""
     from qlib_shadow_runner.training.model_folder import ModelFolder  # noqa: PLC0415
 
-    trained_by = evidence.metadata.get("model_trained_by")
-    if trained_by is None and not os.path.lexists(evidence.folder / MODEL):
+    trained_by, kept = evidence.metadata.get("model_trained_by"), evidence.workflow.kept_model
+    if trained_by is None and kept is None and not os.path.lexists(evidence.folder / MODEL):
         return "none is left"
     model = ModelFolder.read(evidence.folder)
     if model is None:
         raise BrokenPromise(f"there is no {MODEL}/, the model that {trained_by} trained")
     model.check()
     outputs = evidence.metadata.get("outputs")
-    kept = evidence.workflow.kept_model
     if not isinstance(outputs, dict) or model.listed().items() - outputs.items():
         raise BrokenPromise(f"{MODEL}/ is not what {METADATA_FILE} lists")
     if model.trained_by != trained_by or (kept is not None and kept != model.files):
         raise BrokenPromise(
             f"{MODEL}/ is of {model.trained_by}, and not the model that {METADATA_FILE} names"
+        )
+    told = evidence.metadata.get("model_kept"), evidence.metadata.get("model_trained_through")
+    if told != (kept is not None, model.text("trained_through")):
+        raise BrokenPromise(
+            f"{METADATA_FILE} does not say of the model what {MODEL}/ and {WORKFLOW_FILE} say"
         )
     if kept is None:
         return f"trained on days to {model.day('trained_through')}"

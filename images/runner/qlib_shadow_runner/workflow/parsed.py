@@ -39,6 +39,8 @@ FEATURES_LOOK_BACK: Final[Mapping[str, int]] = {
     "Alpha360vwap": 59,
 }
 """The longest window of each handler that brings its own features."""
+FITTED_BY_DEFAULT: Final[Mapping[str, str]] = {"Alpha360": "ZScoreNorm", "Alpha360vwap": "ZScoreNorm"}
+"""The fitted processor of features that a handler has where a workflow names none."""
 LABEL: Final = ["Ref($close, -2)/Ref($close, -1) - 1"]
 LABEL_OF_VWAP: Final = ["Ref($vwap, -2)/Ref($vwap, -1) - 1"]
 """Their labels, where a workflow gives none."""
@@ -102,6 +104,8 @@ class Workflow:
         """Return the processors of features that are fitted to the days of train."""
         arguments = self.handler["kwargs"]
         steps = [*arguments.get("shared_processors", []), *arguments.get("infer_processors", [])]
+        if "infer_processors" not in arguments and class_of(self.handler) in FITTED_BY_DEFAULT:
+            steps.append({"class": FITTED_BY_DEFAULT[class_of(self.handler)]})
         return [name for name in map(class_of, steps) if name in FITTED_CLASSES]
 
     @property

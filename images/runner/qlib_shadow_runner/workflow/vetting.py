@@ -39,7 +39,7 @@ WORKFLOW: Final = Keys(
 
 def _are_hashes(value: object) -> bool:
     return isinstance(value, dict) and all(
-        re.fullmatch(r"[a-z0-9_]{1,40}\.txt", str(name)) and re.fullmatch("[0-9a-f]{64}", str(digest))
+        re.fullmatch(r"model(_[0-9]{1,4})?\.txt", str(name)) and re.fullmatch("[0-9a-f]{64}", str(digest))
         for name, digest in value.items()
     )
 

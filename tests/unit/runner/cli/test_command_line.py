@@ -113,7 +113,7 @@ def test_verify_rejects_a_folder_without_files_of_a_run(tmp_path: Path):
         assert f"{folder} {fault}" in done.stderr
     (tmp_path / "stdout.log").touch()
     done = command("verify", tmp_path)
-    assert (done.returncode, "golden run: FAIL (0/16)" in done.stdout) == (1, True)
+    assert (done.returncode, "golden run: FAIL (0/17)" in done.stdout) == (1, True)
 
 
 def test_version_loads_no_large_package():

@@ -98,7 +98,8 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     done = volume.stage("qrun", "night-2")
     assert done.returncode == 0, done.stderr
     assert TRAINING not in done.stdout
-    assert "the model of the run night-1 is kept: trained on days to" in done.stdout
+    assert "the model of the run night-1 is kept: it has learnt from days to" in done.stdout
+    assert "and 1 trading days have come since its data ended" in done.stdout
     metadata = volume.metadata("night-2")
     assert metadata["model_kept"] is True
     assert (metadata["model_trained_by"], metadata["model_age_days"]) == ("night-1", 1)
@@ -181,7 +182,7 @@ def test_a_forged_model_is_named_and_the_run_trains(volume: LocalVolume):
     forge(volume, "tree\nversion=v4\n")
     done = volume.stage("qrun", "night-2")
     assert done.returncode == 0, done.stderr
-    assert "warning: the model of the run night-1 cannot be kept: LightGBM cannot read it:" in done.stderr
+    assert "cannot be kept: model.txt cannot be followed: max_feature_idx has 0 values" in done.stderr
     assert TRAINING in done.stdout
     assert volume.metadata("night-2")["model_trained_by"] == "night-2"
     assert volume.faults("night-2") == []

@@ -72,6 +72,18 @@ def test_fitted_processors_are_named():
     assert render_without_data(SPEC, own).workflow.fitted_processors == ["RobustZScoreNorm"]
 
 
+def test_processors_that_a_handler_fits_by_default_are_named():
+    """Alpha360 normalizes its features by the days of train unless a workflow says otherwise."""
+    alpha360 = "class: Alpha360\n"
+    chosen = '{% if engine == "fast" %}Alpha158{% else %}QlibAlpha158{% endif %}\n'
+    own = Template("mine", TEMPLATE.text.replace(f"class: {chosen}", alpha360))
+    assert render_without_data(SPEC, own).workflow.fitted_processors == ["ZScoreNorm"]
+    named = own.text.replace(
+        "          # The benchmark is", "          infer_processors: [{class: Fillna}]\n          # The"
+    )
+    assert render_without_data(SPEC, Template("mine", named)).workflow.fitted_processors == []
+
+
 @pytest.mark.parametrize(
     ("asked", "fault"),
     [
