@@ -22,6 +22,39 @@ WRITTEN = """
     1 0 0.5 .5 5. +1 100m 1.5Gi 524288Ki 1k 1M 1G 1T 1P 1E 1Ki 1Mi 1Ti 1Pi 1Ei 1e3 1E3 1e-3 1e+3 5u 5n
     524288ki 1K 1g 1gi 1GiB 1mi 1MB -1 Gi . 1.2.3 1e 1_0
 """
+TIMES = (
+    *(
+        "* * * * *",
+        "? ? ? ? ?",
+        "0 0 1 1 0",
+        "59 23 31 12 6",
+        "05 07 09 08 06",
+        "*/15 */2 * * *",
+        "@midnight",
+    ),
+    *("0-29/5,45 6-18 1,15 JAN-mar,7 mon-FRI", "10/20 9 * * *", "0  9 * * Sun", "30 18 * * 1-5"),
+    *(
+        "99 9 * * *",
+        "60 0 * * *",
+        "0 24 * * *",
+        "0 0 0 * *",
+        "0 0 32 * *",
+        "0 0 * 0 *",
+        "0 0 * 13 *",
+        "0 0 * * 7",
+    ),
+    *(
+        "0 9 * *",
+        "0 9 * * * *",
+        "",
+        "0 9 * * monday",
+        "0 9 * may-x *",
+        "*/0 * * * *",
+        "1,,2 * * * *",
+        "-1 * * * *",
+    ),
+    *("@never", "0 9 L * *", "mon 9 * * *", "0 9 * * 1-", "1-2-3 * * * *", "0 9 * * 1#2"),
+)
 QUANTITIES = (*re.findall(r"\S+", WRITTEN), "1 Gi", " 1", "")
 pytestmark = pytest.mark.cluster
 
@@ -83,6 +116,8 @@ def test_name_that_kubernetes_refuses_is_refused(
         ({"operator": {"image": {"pullSecrets": ["a."]}}}, "pullSecrets"),
         ({"commonLabels": {"app.kubernetes.io/instance": "eu"}}, "commonLabels"),
         ({"schedules": [{**SCHEDULE, "cron": "30 18 * *"}]}, "cron"),
+        *(({"schedules": [{**SCHEDULE, "cron": one}]}, "cron") for one in ("99 9 * * *", "0 24 * * 1-5")),
+        ({"prune": {"cron": "0 6 * * 7"}}, "cron"),
         ({"schedules": [{**SCHEDULE, "namespace": "B"}], "clusterWide": True}, "namespace"),
         ({"runner": {"stages": {"qrun": {"resources": {"limits": {"memory": "524288ki"}}}}}}, "memory"),
     ],
@@ -128,3 +163,23 @@ def test_quantities_are_the_api_servers(cluster: Cluster):
     pattern = json.loads(SCHEMA.read_text())["definitions"]["quantity"]["pattern"]
     assert [one for one in QUANTITIES if re.search(pattern, one)] == taken
     assert [one for one in QUANTITIES if re.fullmatch(QUANTITY, one)] == taken
+
+
+def test_times_of_a_schedule_are_the_api_servers(cluster: Cluster):
+    """The schema accepts what a real one accepts."""
+    pod = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}
+    jobs = [
+        {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": f"t{number}", "namespace": "default"},
+            "spec": {"schedule": time, "jobTemplate": {"spec": {"template": {"spec": pod}}}},
+        }
+        for number, time in enumerate(TIMES)
+    ]
+    given = "\n---\n".join(map(json.dumps, jobs))
+    said = cluster.kubectl("create", "--dry-run=server", "-o=name", "-f-", input=given, check=False)
+    taken = [TIMES[int(number)] for number in re.findall(r"cronjob.batch/t(\d+)", said)]
+    pattern = json.loads(SCHEMA.read_text())["definitions"]["cron"]["pattern"]
+    assert [one for one in taken if not re.search(pattern, one)] == ["1,,2 * * * *"], "and is refused here"
+    assert [one for one in TIMES if re.search(pattern, one) and one not in taken] == []

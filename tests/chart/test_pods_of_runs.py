@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,10 +27,15 @@ SECRET = {"name": "login*", "url": "https://data.example/us/"}
 pytestmark = pytest.mark.cluster
 
 
+def expanded(text: str) -> str:
+    """Return a variable's value as the kubelet passes it on: $$ is $, and $(NAME) another variable."""
+    return re.sub(r"\$(\$|\(\w+\))", lambda found: "$" if found[1] == "$" else "", text)
+
+
 def defaults_of(objects: dict[tuple[str, str], Any]) -> Defaults:
-    """Return what the operator reads, after the kubelet has replaced $$ by $."""
+    """Return what the operator reads."""
     [container] = objects[OPERATOR]["spec"]["template"]["spec"]["containers"]
-    return read_settings({one["name"]: one["value"].replace("$$", "$") for one in container["env"]}).defaults
+    return read_settings({one["name"]: expanded(one["value"]) for one in container["env"]}).defaults
 
 
 def test_settings_of_pods_are_passed_on(render: Render):
@@ -44,6 +50,27 @@ def test_settings_of_pods_are_passed_on(render: Render):
     )
     assert found.job_ttl_seconds == 0
     assert defaults_of(render(runs={"jobTtlSeconds": 4_000_000})).job_ttl_seconds == 4_000_000
+
+
+def test_what_only_an_installer_may_give_is_passed_on(render: Render):
+    """A sidecar is switched off, a certificate is trusted, every taint is tolerated."""
+    given: dict[str, Any] = {
+        "labels": {"sidecar.istio.io/inject": "false"},
+        "annotations": {"linkerd.io/inject": "disabled"},
+        "env": {"SSL_CERT_FILE": "/etc/ca.pem", "QLIB": "", "TZDIR": "/data/zones"},
+        "tolerations": [{"operator": "Exists"}, {"key": "a", "operator": "Exists", "value": ""}],
+    }
+    pods = defaults_of(render(runs=given)).pods
+    found = {name: getattr(pods, name) for name in given}
+    assert json.loads(json.dumps(found)) == given
+
+
+def test_dollar_sign_is_not_expanded_by_the_kubelet(render: Render):
+    """A password may contain what looks like a variable's name, and an entry, too."""
+    proxies = {"HTTPS_PROXY": "http://me:a$(HOME)b@proxy.example:3128"}
+    found = defaults_of(render(runner={"proxies": proxies}, allowed={"env": ["$(HOME)"]}))
+    assert found.proxies == proxies
+    assert found.allowed.env == ("$(HOME)",)
 
 
 def test_what_is_allowed_is_passed_on(render: Render):
@@ -79,6 +106,24 @@ def test_what_is_allowed_is_passed_on(render: Render):
         ({"runs": {"priorityClassName": "High!"}}, "priorityClassName"),
         ({"runs": {"runtimeClassName": ["a"]}}, "runtimeClassName"),
         ({"runs": {"serviceAccountName": "A"}}, "serviceAccountName"),
+        ({"runs": {"labels": {"team": "a b"}}}, "team"),
+        ({"runs": {"labels": {"qlibshadow.io/run": "a"}}}, "qlibshadow.io/run"),
+        ({"runs": {"annotations": {"kueue.x-k8s.io/queue-name": "a"}}}, "kueue.x-k8s.io/queue-name"),
+        ({"runs": {"nodeSelector": {"pool": "a b"}}}, "pool"),
+        ({"runs": {"nodeSelector": {"a b": "pool"}}}, "a b"),
+        ({"runs": {"env": {"HTTPS_PROXY": "http://proxy.example"}}}, "HTTPS_PROXY"),
+        ({"runs": {"env": {"QLIB_SHADOW_X": "1"}}}, "QLIB_SHADOW_X"),
+        ({"runs": {"env": {"A": "1" * 1025}}}, "env"),
+        ({"runs": {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}}, "tolerations"),
+        ({"runs": {"tolerations": [{"effect": "NoExecute"}]}}, "tolerations"),
+        ({"runs": {"tolerations": [{"key": "a", "tolerationSeconds": 1}]}}, "tolerations"),
+        ({"runs": {"affinity": nodes({"key": "a b", "operator": "Exists"})}}, "matchExpressions"),
+        ({"runs": {"affinity": nodes({"key": "a", "operator": "In"})}}, "matchExpressions"),
+        (
+            {"runs": {"affinity": nodes({"key": "a", "operator": "Exists", "values": ["b"]})}},
+            "matchExpressions",
+        ),
+        ({"runs": {"topologySpreadConstraints": [{**SPREAD, "topologyKey": "a b"}]}}, "topologyKey"),
         ({"runs": {"jobTtlSeconds": "1d"}}, "jobTtlSeconds"),
         ({"runs": {"jobTtlSeconds": -1}}, "jobTtlSeconds"),
     ],

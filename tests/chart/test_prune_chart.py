@@ -33,12 +33,36 @@ def test_pruning_is_off_by_default(render: Render):
 
 def test_default_values_equal_the_sample(render: Render):
     """The same pod, times and limits."""
-    job = render(prune={"enabled": True})["CronJob", PLACE]
-    sample = yaml.safe_load(SAMPLE.read_text())
+    objects = render(prune={"enabled": True})
+    job, policy = objects["CronJob", PLACE], objects["NetworkPolicy", PLACE]
+    sample, closed = yaml.safe_load_all(SAMPLE.read_text())
     assert pod_of(job) == pod_of(sample)
     for one in (job, sample):
         del one["spec"]["jobTemplate"]["spec"]["template"]
     assert job["spec"] == sample["spec"]
+    assert (closed["kind"], closed["spec"]["policyTypes"]) == ("NetworkPolicy", ["Ingress", "Egress"])
+    for one in (policy, closed):
+        del one["spec"]["podSelector"]
+    assert policy["spec"] == closed["spec"]
+
+
+def test_samples_policy_selects_its_pods():
+    """And nothing else of qlib-shadow."""
+    sample, policy = yaml.safe_load_all(SAMPLE.read_text())
+    selected = policy["spec"]["podSelector"]["matchLabels"]
+    assert selected == sample["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    assert selected["app.kubernetes.io/component"] == "prune"
+
+
+def test_its_pod_goes_where_runs_go_unless_told_otherwise(render: Render):
+    """The volume is where runs are; each value replaces that of `runs`."""
+    tolerations = [{"key": "research", "operator": "Exists"}]
+    runs = {"nodeSelector": {"pool": "research"}, "tolerations": tolerations}
+    pod = pod_of(render(prune={"enabled": True}, runs=runs)["CronJob", PLACE])
+    assert (pod["nodeSelector"], pod["tolerations"]) == (runs["nodeSelector"], tolerations)
+    own = {"nodeSelector": {"disk": "ssd"}}
+    pod = pod_of(render(prune={"enabled": True, **own}, runs=runs)["CronJob", PLACE])
+    assert (pod["nodeSelector"], pod["tolerations"]) == (own["nodeSelector"], tolerations)
 
 
 def test_values_become_the_commands_options(render: Render):

@@ -10,7 +10,8 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -21,6 +22,7 @@ from testcluster import (
     binaries,
     cache,
     images,
+    local,
     packages,
     provider,
     sandbox,
@@ -99,6 +101,15 @@ def test_timeout_names_the_condition_and_the_cause() -> None:
 
     with pytest.raises(TestClusterError, match=r"^waited 0 s for a sign: the moon is down$"):
         wait_for(not_yet, 0, "a sign")
+
+
+def test_missing_rules_quote_the_last_line_of_kube_routers_log(tmp_path: Path) -> None:
+    """It says which module of the kernel, or which program, is missing."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "kube-router.log").write_text("starting\nno ipset here\n")
+    machine = local.Local(cast("Any", SimpleNamespace(state=tmp_path, inside=lambda *_: ["false"])))
+    with pytest.raises(TestClusterError, match=r"^waited 0 s for rules: its log ends with: no ipset here$"):
+        wait_for(lambda: local.policies_are_enforced(machine), 0, "rules")
 
 
 @pytest.mark.parametrize(

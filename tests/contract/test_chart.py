@@ -6,12 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.contract import values_page, values_schema
+from tests.contract.wrong_forms import RIGHT, WRONG
+
+from qlib_shadow_operator.settings import SettingsError, read_settings
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/qlib-shadow-operator"
@@ -88,6 +92,43 @@ def paths_of_values(values: dict[str, Any], schema: dict[str, Any], prefix: str 
 def test_forms_of_runs_equal_the_table_of_fields():
     """So helm refuses a wrong affinity before the operator does."""
     assert values_schema.FILE.read_text() == values_schema.file(), "run: make docs"
+
+
+def forms_of_runs() -> dict[str, dict[str, Any]]:
+    """Return right and wrong settings of pods, as an installer would give them."""
+    specs = RIGHT | {name: spec for name, (spec, _) in WRONG.items()}
+    found = {
+        name: next(iter(spec["stages"].values())) for name, spec in specs.items() if list(spec) == ["stages"]
+    }
+    return found | {
+        "a sidecar switched off": {"labels": {"sidecar.istio.io/inject": "false"}},
+        "a variable of another value": {"env": {"TZ": "UTC"}},
+        "every taint": {"tolerations": [{"operator": "Exists"}]},
+        "a value for every taint": {"tolerations": [{"operator": "Exists", "value": "a"}]},
+        "a value for no taint": {"tolerations": [{"key": "", "value": "a"}]},
+    }
+
+
+def test_schema_refuses_in_runs_what_the_operator_refuses(tmp_path: Path):
+    """An operator that cannot read its settings ends again and again, when the installation is done."""
+    forms = forms_of_runs()
+    for name, form in forms.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"runs": form}))
+    command = (sys.executable, "-m", "check_jsonschema", "--output-format=JSON", "--schemafile")
+    files = sorted(tmp_path.iterdir())
+    done = subprocess.run([*command, CHART / "values.schema.json", *files], capture_output=True, check=False)
+    refused = {Path(one["filename"]).stem for one in json.loads(done.stdout)["errors"]}
+    assert refused == {name for name, form in forms.items() if not is_read(form)}
+    assert 20 < len(refused) < len(forms) - 5
+
+
+def is_read(form: dict[str, Any]) -> bool:
+    """Return whether the operator can read these settings."""
+    try:
+        read_settings({"QLIB_SHADOW_PODS": json.dumps(form)})
+    except SettingsError:
+        return False
+    return True
 
 
 def test_every_value_is_described():

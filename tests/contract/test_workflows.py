@@ -84,15 +84,36 @@ def test_tests_run_as_root_with_ci_set(path: Path, tmp_path: Path):
     secure.mkdir()
     for program, text in {
         tmp_path / "sudo": f'exec env -i HOME=/root ROOT=yes PATH={secure}:/usr/bin:/bin "$@"',
-        tmp_path / "make": f'echo "$ROOT $* $CI $XDG_CACHE_HOME $PATH" > {tmp_path}/made',
+        tmp_path / "make": f'echo "$ROOT $* $CI $XDG_CACHE_HOME $PATH$KUBERNETES" > {tmp_path}/made',
         secure / "chown": f'echo "$ROOT $*" > {tmp_path}/given',
     }.items():
         program.write_text(f"#!/bin/sh\n{text}\n")
         program.chmod(0o755)
-    environ = {"HOME": "/home/runner", "CI": "true", "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    chosen = {"KUBERNETES": ":1.37.2"} if path.stem == "release" else {}
+    environ = {"HOME": "/home/runner", "CI": "true", "PATH": f"{tmp_path}:/usr/bin:/bin", **chosen}
     subprocess.run(["bash", "-e", "-c", script], env=environ, check=True)
-    assert (tmp_path / "made").read_text() == f"yes test true /home/runner/.cache {environ['PATH']}\n"
+    assert (
+        tmp_path / "made"
+    ).read_text() == f"yes test true /home/runner/.cache {''.join((environ['PATH'], *chosen.values()))}\n"
     assert (tmp_path / "given").read_text() == f"yes -R {os.getuid()}:{os.getgid()} /home/runner/.cache\n"
+
+
+def test_release_is_tested_on_every_kubernetes():
+    """Each version that the harness can build, passed on as its setting."""
+    job = jobs("release")["test"]
+    built = sorted(path.name for path in (ROOT / "tests/cluster/go/kubernetes").iterdir())
+    assert job["strategy"]["matrix"]["kubernetes"] == built
+    [test] = [step for step in job["steps"] if "make test" in step.get("run", "")]
+    assert test["env"] == {"KUBERNETES": "${{ matrix.kubernetes }}"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_edited_harness_test_compiles_nothing_again(path: Path):
+    """The key is what decides what is built; where that has changed, what was built before is restored."""
+    cache = only(jobs(path.stem)["test"]["steps"], "cache")["with"]
+    assert re.findall(r"'(.+?)'", cache["key"]) == ["tests/cluster/go/**", "tests/cluster/testcluster/*.py"]
+    assert cache["key"].startswith(cache["restore-keys"])
+    assert cache["restore-keys"].endswith("-")
 
 
 def test_release_is_tested_multi_arch_described_and_signed():

@@ -56,6 +56,7 @@ RIGHT: Final[dict[str, dict[str, Any]]] = {
         serviceAccountName="reader",
         env={"AWS_REGION": "eu-west-1", "Lower_case": ""},
     ),
+    "a cloud's identity for the download": download(labels={"azure.workload.identity/use": "true"}),
     "columns of one's own": prices(extra=["pe", "market_cap"], universes=["sp500"]),
     "a finding that is accepted": waive(finding="split_jumps", why="it fell", day="2000-09-29"),
 }
@@ -73,6 +74,11 @@ WRONG: Final[dict[str, tuple[dict[str, Any], str]]] = {
         download(annotations={"sidecar.istio.io/inject": "true"}),
         "is reserved",
     ),
+    "a cloud's identity for the training": (
+        qrun(labels={"azure.workload.identity/use": "true"}),
+        "which only stages.download can have",
+    ),
+    "a node label without a name": (qrun(nodeSelector={"a b": "x"}), "must be the key of a label"),
     "a label without a name": (qrun(labels={"a b": "x"}), "must be the key of a label"),
     "a label's wrong value": (qrun(labels={"team": "-x"}), "must be the value of a label"),
     "a label's long value": (qrun(labels={"team": "x" * 64}), "team"),

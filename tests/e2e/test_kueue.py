@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 SAMPLE = ROOT / "manifests/samples/kueue.yaml"
-ROOMY, FULL = "64", "0"
-"""Processors of the queue's quota: for every run at once, and for none."""
+ROOMY, ONE, FULL = "64", "10m", "0"
+"""Processors of the queue's quota: for every run at once, for one stage, and for none."""
+URGENT = "urgent"
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_sample_waits_for_quota_and_is_admitted_stage_by_stage(shop: Workshop, q
     shop.kubectl("delete", "qsr", "queued")
 
 
-def test_preempted_run_waits_and_goes_on(shop: Workshop, queues: Queues, runner: str):
+def test_run_of_a_drained_queue_waits_and_goes_on(shop: Workshop, queues: Queues, runner: str):
     """A queue that is drained ends the stage's pod; that counts neither as an attempt nor as a failure."""
     shop.run("held", queueName=queueing.QUEUE, image=runner, dataset=unreachable("held"))
     first = shop.running_pod("held")
@@ -97,6 +98,28 @@ def test_preempted_run_waits_and_goes_on(shop: Workshop, queues: Queues, runner:
     assert "failed" not in job["status"]
     assert shop.condition("held", "Failed")["status"] == "False"
     shop.kubectl("delete", "qsr", "held")
+
+
+def test_run_that_another_preempts_waits_and_goes_on(shop: Workshop, queues: Queues, runner: str):
+    """There is room for one, and the second has a higher priority; Kueue reads it from the pod's class."""
+    important = {"metadata": {"name": URGENT}, "value": 1000, "description": "a test's"}
+    shop.cluster.apply({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", **important})
+    queues.offer(ONE)
+    asked = {"queueName": queueing.QUEUE, "image": runner}
+    shop.run("ordinary", dataset=unreachable("ordinary"), **asked)
+    first = shop.running_pod("ordinary")
+    high = {"download": {"priorityClassName": URGENT}}
+    shop.run(URGENT, dataset=unreachable(URGENT), stages=high, **asked)
+    shop.running_pod(URGENT)
+    waiting = shop.wait_for_stage("ordinary", "download", state="Waiting")
+    assert waiting["reason"] == "QueuedByKueue"
+    shop.kubectl("wait", "--for=delete", f"pod/{first}", f"--timeout={PATIENCE}s")
+    shop.kubectl("delete", "qsr", URGENT)
+    assert shop.running_pod("ordinary") != first
+    [job] = stage_jobs(shop, "ordinary", "download")
+    assert "failed" not in job["status"]
+    assert shop.condition("ordinary", "Failed")["status"] == "False"
+    shop.kubectl("delete", "qsr", "ordinary")
 
 
 def test_queue_that_drains_as_a_run_completes_does_not_repeat_it(shop: Workshop, queues: Queues):

@@ -160,8 +160,7 @@ annotations:
 {{- if $value -}}{{- $_ := set $pods $name $value -}}{{- end -}}
 {{- end -}}
 {{- with $pods -}}
-{{- /* The kubelet would expand $(NAME); $$ is its escape. */ -}}
-{{- $_ := set $env "PODS" (toJson . | replace "$" "$$") -}}
+{{- $_ := set $env "PODS" (toJson .) -}}
 {{- end -}}
 {{- $allowed := dict -}}
 {{- range $name, $entries := .Values.allowed -}}
@@ -181,7 +180,8 @@ annotations:
 {{- range $name, $value := $env -}}
 {{- $name = printf "QLIB_SHADOW_%s" $name -}}
 {{- if not (hasKey $own $name) -}}
-{{- $variables = append $variables (dict "name" $name "value" (include "qlib-shadow.text" $value)) -}}
+{{- /* The kubelet would expand $(NAME); $$ is its escape. What is in operator.env may be meant so. */ -}}
+{{- $variables = append $variables (dict "name" $name "value" (include "qlib-shadow.text" $value | replace "$" "$$")) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $value := $own -}}

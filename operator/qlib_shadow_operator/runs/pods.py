@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_operator.runs.affinity import merged
 from qlib_shadow_runner.contract.fields import defaulted
 from qlib_shadow_runner.contract.kinds import Map, Text, TextCheck, matches
-from qlib_shadow_runner.contract.spec.pods import MARKS_MAX, OpenPodSettings
+from qlib_shadow_runner.contract.spec.pods import (
+    IDENTITY_KEYS,
+    LABEL_KEY,
+    MARKS_MAX,
+    OWN_KEYS,
+    OpenPodSettings,
+    annotations_field,
+    begins_with_none,
+    labels_field,
+)
 from qlib_shadow_runner.contract.stages import STAGES
 
 if TYPE_CHECKING:
@@ -27,29 +36,46 @@ VARIABLE: Final = Text(
         TextCheck(
             "has a setting of its own, or belongs to qlib-shadow; leave it out",
             lambda name: name not in OWN_VARIABLES and not name.startswith("QLIB_SHADOW_"),
+            unlike=f"^(({'|'.join(OWN_VARIABLES)})$|QLIB_SHADOW_)",
         ),
     ),
 )
+MARK_KEY: Final = Text(
+    317,
+    (
+        *LABEL_KEY.checks,
+        begins_with_none(
+            OWN_KEYS, "is reserved: qlib-shadow, Kueue or the Job controller sets it; leave it out"
+        ),
+    ),
+)
+"""The key of a label or annotation that the installer can set, also to keep a webhook out of the pods."""
 
 
 @dataclass(frozen=True)
 class PodDefaults(OpenPodSettings):
-    """What the installer gives to the pods of every run: more variables than a run may choose."""
+    """What the installer gives to the pods of every run: more marks and variables than a run may choose."""
 
+    labels: Mapping[str, str] = labels_field(MARK_KEY)
+    annotations: Mapping[str, str] = annotations_field(MARK_KEY)
     env: Mapping[str, str] = defaulted(
         Map(Text(1024, least=0), MARKS_MAX, VARIABLE), "Variables of the download stage.", {}
     )
 
 
 def settings_of(run: Run, stage: Stage, base: PodDefaults) -> OpenPodSettings:
-    """Return the settings of a stage's pod; a closed stage has no account and no variables.
+    """Return the settings of a stage's pod; a closed one has no account, no identity and no variables.
 
     Names are merged, with the run's value first; lists of tolerations are joined, and so is what an affinity
     requires; the rest is replaced.
     """
     chosen: PodSettings = run.spec.stages.of(stage)
     account, env = None, {}
-    if not STAGES[stage].is_closed and isinstance(chosen, OpenPodSettings):
+    labels = {**base.labels, **chosen.labels}
+    annotations = {**base.annotations, **chosen.annotations}
+    if STAGES[stage].is_closed:
+        labels, annotations = without_identity(labels), without_identity(annotations)
+    elif isinstance(chosen, OpenPodSettings):
         account = chosen.service_account_name or base.service_account_name
         env = {**base.env, **chosen.env}
     return OpenPodSettings(
@@ -59,11 +85,16 @@ def settings_of(run: Run, stage: Stage, base: PodDefaults) -> OpenPodSettings:
         topology_spread_constraints=chosen.topology_spread_constraints or base.topology_spread_constraints,
         priority_class_name=chosen.priority_class_name or base.priority_class_name,
         runtime_class_name=chosen.runtime_class_name or base.runtime_class_name,
-        labels={**base.labels, **chosen.labels},
-        annotations={**base.annotations, **chosen.annotations},
+        labels=labels,
+        annotations=annotations,
         service_account_name=account,
         env=env,
     )
+
+
+def without_identity(marks: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels or annotations that give a pod no cloud's identity."""
+    return {key: value for key, value in marks.items() if not key.startswith(IDENTITY_KEYS)}
 
 
 def placement(settings: OpenPodSettings) -> dict[str, Any]:

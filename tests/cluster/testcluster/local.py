@@ -149,8 +149,15 @@ def up(*, node: bool = True, left_running: bool = False, policies: bool = False)
 def enforce_policies(machine: Local) -> None:
     """Start kube-router, and wait until its rules are in the way of pods."""
     machine.start("kube-router")
-    rules = machine.sandbox.inside("iptables", "-S", "KUBE-ROUTER-FORWARD")
-    wait_for(lambda: succeeds(*rules), PATIENCE, "kube-router's rules")
+    wait_for(lambda: policies_are_enforced(machine), PATIENCE, "kube-router's rules")
+
+
+def policies_are_enforced(machine: Local) -> bool:
+    """Return whether kube-router has set its rules; until then, what it has said last is the error."""
+    if succeeds(*machine.sandbox.inside("iptables", "-S", "KUBE-ROUTER-FORWARD")):
+        return True
+    said = (machine.state / "logs" / "kube-router.log").read_text(errors="replace").strip()
+    raise TestClusterError(f"its log ends with: {said.rpartition(chr(10))[2] or 'nothing'}")
 
 
 def boot(machine: Local, folders: tuple[Path, ...], *, node: bool) -> Cluster:

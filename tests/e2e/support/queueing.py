@@ -37,7 +37,12 @@ class Queues:
         """Set the quota, and whether the queue is stopped: None, Hold or HoldAndDrain."""
         quotas = [{"name": "cpu", "nominalQuota": cpu}, {"name": "memory", "nominalQuota": "64Gi"}]
         group = {"coveredResources": ["cpu", "memory"], "flavors": [{"name": "any", "resources": quotas}]}
-        spec = {"namespaceSelector": {}, "resourceGroups": [group], "stopPolicy": stop}
+        spec = {
+            "namespaceSelector": {},
+            "resourceGroups": [group],
+            "stopPolicy": stop,
+            "preemption": {"withinClusterQueue": "LowerPriority"},
+        }
         self.cluster.apply(named("ResourceFlavor", "any"), named("ClusterQueue", QUEUE) | {"spec": spec})
 
     def stop(self, policy: str) -> None:

@@ -462,6 +462,30 @@ def test_a_run_adds_to_what_all_runs_get():
     assert (env["REGION"], env["SSL_CERT_FILE"]) == ("$$(HOME)", "/etc/ca.pem")
 
 
+def test_an_installer_can_keep_webhooks_out_of_every_pod():
+    """No run can name these keys, and so none can undo it."""
+    off = {"labels": {"sidecar.istio.io/inject": "false"}, "annotations": {"linkerd.io/inject": "disabled"}}
+    defaults = read_settings({"QLIB_SHADOW_PODS": json.dumps(off)}).defaults
+    for stage in Stage:
+        pod = build_job(a_run().run, stage, defaults, RESOLVED)["spec"]["template"]["metadata"]
+        assert pod["labels"].items() >= off["labels"].items()
+        assert pod["annotations"] == off["annotations"]
+
+
+def test_only_an_open_stage_gets_a_clouds_identity():
+    """A label of the installer's for all runs would hand the training a token, too."""
+    marks = {"azure.workload.identity/use": "true"}
+    defaults = read_settings(
+        {"QLIB_SHADOW_PODS": json.dumps({"labels": marks, "annotations": marks})}
+    ).defaults
+    has = {}
+    for stage in Stage:
+        found = build_job(a_run().run, stage, defaults, RESOLVED)
+        documents = (found["metadata"], found["spec"]["template"]["metadata"])
+        has[stage] = {"azure" in json.dumps([one["labels"], one.get("annotations")]) for one in documents}
+    assert has == {Stage.DOWNLOAD: {True}, Stage.QRUN: {False}}
+
+
 def test_a_recovery_job_is_placed_as_its_stage_but_has_neither_account_nor_variables():
     """It reads one file."""
     run = parse_run(a_run_document(spec={"stages": {"download": EVERYTHING}}))

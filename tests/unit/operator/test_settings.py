@@ -84,8 +84,8 @@ FAULTS = {
         'leave it out'
     ),
     ("QLIB_SHADOW_PODS", '{"labels": {"qlibshadow.io/run": "x"}}'): (
-        'QLIB_SHADOW_PODS is "{"labels": {"qlibshadow.io/run": "x"}}", but labels "qlibshadow.io/run" is reserved: the '
-        'operator sets it, or it changes what a pod consists of'
+        'QLIB_SHADOW_PODS is "{"labels": {"qlibshadow.io/run": "x"}}", but labels "qlibshadow.io/run" is reserved: '
+        'qlib-shadow, Kueue or the Job controller sets it; leave it out'
     ),
     ("QLIB_SHADOW_PODS", '{"tolerations": [{"effect": "NoExecute"}]}'): (
         'QLIB_SHADOW_PODS is "{"tolerations": [{"effect": "NoExecute"}]}", but tolerations[0] needs operator Exists without '

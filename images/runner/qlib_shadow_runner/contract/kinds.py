@@ -54,11 +54,16 @@ class TextCheck:
     must: str
     holds: Callable[[str], object]
     cel: str = ""
+    like: str = ""
+    """A regular expression that the text has, for the schema of the chart's values."""
+    unlike: str = ""
+    """One that it does not have."""
 
 
 def matches(pattern: str, must: str) -> TextCheck:
     """Return the check that the whole text matches a pattern, which RE2 and Python must read alike."""
-    return TextCheck(must, lambda value: re.fullmatch(pattern, value), f"self.matches('^{pattern}$')")
+    whole = f"^{pattern}$"
+    return TextCheck(must, lambda value: re.fullmatch(pattern, value), f"self.matches('{whole}')", whole)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract.fields import Given, Record, defaulted, optional, part, required
 from qlib_shadow_runner.contract.kinds import NAME, Map, Quantity, Text, Whole, matches
-from qlib_shadow_runner.contract.spec.pods import OpenPodSettings, PodSettings
+from qlib_shadow_runner.contract.spec.pods import (
+    CLOSED_MARK_KEY,
+    OpenPodSettings,
+    PodSettings,
+    annotations_field,
+    labels_field,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,11 +60,19 @@ class OpenStageSpec(StageSpec, OpenPodSettings):
 
 
 @dataclass(frozen=True)
+class ClosedStageSpec(StageSpec):
+    """The settings of the Job of a stage that reaches no network, and is given no identity."""
+
+    labels: Mapping[str, str] = labels_field(CLOSED_MARK_KEY)
+    annotations: Mapping[str, str] = annotations_field(CLOSED_MARK_KEY)
+
+
+@dataclass(frozen=True)
 class StagesSpec(Record):
     """The settings of each stage's Job."""
 
     download: OpenStageSpec = part(OpenStageSpec, "The stage that provides and verifies the dataset.")
-    qrun: StageSpec = part(StageSpec, "The stage that trains, predicts, backtests and reports.")
+    qrun: StageSpec = part(ClosedStageSpec, "The stage that trains, predicts, backtests and reports.")
 
     def of(self, stage: Stage) -> StageSpec:
         """Return the settings of a stage."""

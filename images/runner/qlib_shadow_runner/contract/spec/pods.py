@@ -15,13 +15,17 @@ from qlib_shadow_runner.contract.kinds import Choice, ListOf, Map, Text, TextChe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RESERVED_KEYS: Final = (
+OWN_KEYS: Final = (
     "qlibshadow.io/",
     "app.kubernetes.io/",
     "batch.kubernetes.io/",
     "kueue.x-k8s.io/",
     "controller-uid",
     "job-name",
+)
+"""How labels and annotations begin that qlib-shadow, Kueue and the Job controller set."""
+RESERVED_KEYS: Final = (
+    *OWN_KEYS,
     # What adds containers or networks to a pod, or removes its seccomp and AppArmor profiles.
     "k8s.v1.cni.cncf.io/",
     "sidecar.istio.io/",
@@ -36,7 +40,9 @@ RESERVED_KEYS: Final = (
     "container.seccomp.security.alpha.kubernetes.io/",
     "seccomp.security.alpha.kubernetes.io/",
 )
-"""How labels and annotations begin that no run can set."""
+"""How labels and annotations begin that no run can set; an installer can, to switch such a webhook off."""
+IDENTITY_KEYS: Final = ("azure.workload.identity/",)
+"""How labels and annotations begin that give a pod a cloud's token; no closed stage has them."""
 RESERVED_VARIABLES: Final = ("QLIB_SHADOW_", "PYTHON", "LD_", "SSL_", "REQUESTS_", "CURL_")
 """How variables begin that no run can set: they choose the program, or whom it trusts with a Secret."""
 RESERVED_NAMES: Final = (
@@ -48,11 +54,14 @@ MARKS_MAX: Final = 16
 """The most labels, annotations or variables."""
 
 
-def _begins_with(prefixes: tuple[str, ...], must: str) -> TextCheck:
+def begins_with_none(prefixes: tuple[str, ...], must: str) -> TextCheck:
+    """Return the check that a text begins with none of these."""
     return TextCheck(
         must,
         lambda key: not key.startswith(prefixes),
         f"!{list(prefixes)}.exists(prefix, self.startsWith(prefix))",
+        # Without re.escape, whose escape of "-" ECMAScript does not know.
+        unlike=f"^({'|'.join(prefixes)})".replace(".", r"\."),
     )
 
 
@@ -81,17 +90,28 @@ MARK_KEY: Final = Text(
     317,
     (
         *LABEL_KEY.checks,
-        _begins_with(
+        begins_with_none(
             RESERVED_KEYS, "is reserved: the operator sets it, or it changes what a pod consists of"
         ),
     ),
 )
 """The key of a label or annotation that a run can set."""
+CLOSED_MARK_KEY: Final = Text(
+    317,
+    (
+        *MARK_KEY.checks,
+        begins_with_none(
+            IDENTITY_KEYS,
+            "is reserved: it gives a pod a cloud's identity, which only stages.download can have",
+        ),
+    ),
+)
+"""The key of a label or annotation that a run can set for a closed stage."""
 VARIABLE: Final = Text(
     128,
     (
         matches("[A-Za-z_][A-Za-z0-9_]*", "must be the name of a variable: letters, digits and _"),
-        _begins_with(
+        begins_with_none(
             RESERVED_VARIABLES, "is reserved: it belongs to qlib-shadow, or decides what runs or is trusted"
         ),
         TextCheck(
@@ -106,6 +126,18 @@ OBJECT_NAME: Final = Text(
     (matches("[a-z0-9]([a-z0-9.-]*[a-z0-9])?", 'must be a name of lower-case letters, digits, "-" and "."'),),
 )
 LABELS: Final = Map(LABEL_VALUE, MARKS_MAX)
+
+
+def labels_field(names: Text) -> Any:
+    """Return the field of labels whose keys are such."""
+    about = "Labels of the stage's Job and pods, beside the operator's."
+    return defaulted(Map(LABEL_VALUE, MARKS_MAX, names), about, {})
+
+
+def annotations_field(names: Text) -> Any:
+    """Return the field of annotations whose keys are such."""
+    about = "Annotations of the stage's Job and pods, beside the operator's."
+    return defaulted(Map(Text(1024, least=0), MARKS_MAX, names), about, {})
 
 
 @dataclass(frozen=True)
@@ -268,7 +300,9 @@ class PodSettings(Record):
     """The settings of every stage's pod."""
 
     node_selector: Mapping[str, str] = defaulted(
-        LABELS, "Labels of the nodes that may run the stage, beside the operator's.", {}
+        Map(LABEL_VALUE, MARKS_MAX, LABEL_KEY),
+        "Labels of the nodes that may run the stage, beside the operator's.",
+        {},
     )
     tolerations: tuple[Mapping[str, Any], ...] = defaulted(
         ListOf(Given(Toleration), 16, "tolerations"),
@@ -290,16 +324,8 @@ class PodSettings(Record):
     runtime_class_name: str | None = optional(
         OBJECT_NAME, "RuntimeClass of the stage's pod. Default: the operator's setting."
     )
-    labels: Mapping[str, str] = defaulted(
-        Map(LABEL_VALUE, MARKS_MAX, MARK_KEY),
-        "Labels of the stage's Job and pods, beside the operator's.",
-        {},
-    )
-    annotations: Mapping[str, str] = defaulted(
-        Map(Text(1024, least=0), MARKS_MAX, MARK_KEY),
-        "Annotations of the stage's Job and pods, beside the operator's.",
-        {},
-    )
+    labels: Mapping[str, str] = labels_field(MARK_KEY)
+    annotations: Mapping[str, str] = annotations_field(MARK_KEY)
 
 
 @dataclass(frozen=True)
