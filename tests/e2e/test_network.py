@@ -149,8 +149,8 @@ def yard(
     image = built_images.runner.reference
     with workshop(walled) as shop:
         with operating(walled, tmp_path_factory.mktemp("network"), (shop.namespace,), binaries.STAGE):
-            # In a queue, which nobody serves, Jobs stay as they were made.
-            shop.run("probed", queueName="nobody", dataset=synthetic("probed"))
+            # In a queue that is not served, Jobs stay as they were made.
+            shop.run("probed", queueName="not-served", dataset=synthetic("probed"))
             download = job_of(shop, "download")
             shop.kubectl("patch", "job", download["metadata"]["name"], '--patch={"spec":{"suspend":false}}')
             jobs = {"download": download, "qrun": job_of(shop, "qrun")}

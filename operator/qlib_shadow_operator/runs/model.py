@@ -266,7 +266,7 @@ class Rejection:
     name_taken: bool = False
     """Whether a Job of this name exists that is not the run's."""
     server_failed: bool = False
-    """Whether nobody has refused it: the API server, or a webhook that it asks, does not work now."""
+    """Whether it was not refused: the API server, or a webhook that it asks, does not work now."""
     of_a_change: bool = False
     """Whether the Job is there, and was to be suspended or resumed."""
 

@@ -24,7 +24,7 @@ def show(text: str) -> None:
 def build(options: argparse.Namespace) -> None:
     """Compile Kubernetes and etcd for a cluster without Docker, or its optional parts."""
     if options.parts:
-        sandbox.require_root()  # nobody else can use them
+        sandbox.require_root()  # no other user can use them
         made: tuple[Path, ...] = (binaries.kube_router(), binaries.kueue())
     else:
         packages.require(packages.NODE)

@@ -1,6 +1,6 @@
 """Kueue in a cluster of a test's own, installed as its own manifests say, and its queues.
 
-All its webhooks are of failurePolicy Fail: while it is away nobody can create a Job. So it never gets into a
+All its webhooks are of failurePolicy Fail: while it is away no Job can be created. So it never gets into a
 cluster that other tests use.
 """
 
