@@ -132,7 +132,7 @@ HASTY: dict[str, Case] = {
         (
             f"not started after {HASTY_SECONDS} s",
             'the image "localhost/nowhere:1" cannot be pulled',
-            "imagePullSecrets",
+            "Correct spec.image, or name the registry's credentials in the chart's runner.image.pullSecrets",
         ),
     ),
     "no-image-name": Case(
