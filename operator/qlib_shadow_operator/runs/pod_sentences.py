@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qlib_shadow_operator.runs.reasons import as_clause
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -12,23 +14,18 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.contract import Stage
 
 
-def clause(text: str) -> str:
-    """Return a foreign sentence without its full stop."""
-    return text.strip().rstrip(".")
-
-
 def out_of_scratch(stage: Stage, storage: Outgrown, detail: str) -> str:
     """Say that the kubelet evicted the pod because it outgrew its own storage."""
-    limit = f"its limit of {storage.limit}" if storage.limit else f"its limit ({clause(detail) or 'unknown'})"
+    told = f"of {storage.limit}" if storage.limit else f"({as_clause(detail) or 'unknown'})"
     return (
-        f"stage {stage} used more {storage.what} than {limit}, so its node ended it. "
+        f"stage {stage} used more {storage.what} than its limit {told}, so its node ended it. "
         f"Raise {storage.field}, or use fewer instruments or a shorter history"
     )
 
 
 def node_refused(detail: str) -> str:
     """Say that the node did not take the pod that the scheduler gave it."""
-    return f"the node refused the pod before it started: {clause(detail)}. See: kubectl describe nodes"
+    return f"the node refused the pod before it started: {as_clause(detail)}. See: kubectl describe nodes"
 
 
 def no_pod(job: str, namespace: str) -> str:

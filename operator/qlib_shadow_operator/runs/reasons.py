@@ -95,7 +95,7 @@ def shorten(text: str, limit: int = MESSAGE_MAX) -> str:
     return escapes.shorten(escapes.in_one_line(text), limit)
 
 
-def _as_clause(text: str) -> str:
+def as_clause(text: str) -> str:
     """Return a foreign sentence without its full stop."""
     return text.strip().rstrip(".")
 
@@ -103,7 +103,7 @@ def _as_clause(text: str) -> str:
 def sentences(*parts: str) -> str:
     """Join sentences within the length of a message, each with its full stop; the last one is never cut."""
     rest = parts[-1]
-    first = shorten(" ".join(f"{_as_clause(part)}." for part in parts[:-1]), MESSAGE_MAX - len(rest) - 1)
+    first = shorten(" ".join(f"{as_clause(part)}." for part in parts[:-1]), MESSAGE_MAX - len(rest) - 1)
     return f"{first} {rest}"
 
 
@@ -127,7 +127,7 @@ def claim_unusable(claim: str, namespace: str, detail: str) -> str:
     """The claim exists but has no usable volume."""
     return (
         f'the PersistentVolumeClaim "{claim}" in namespace "{namespace}" cannot be used: '
-        f"{_as_clause(detail)}. "
+        f"{as_clause(detail)}. "
         f"See: kubectl describe pvc -n {namespace} {claim}"
     )
 
@@ -179,7 +179,7 @@ def quota_exceeded(stage: Stage, namespace: str, detail: str) -> str:
     counted = re.search(r"requested: (?![^:]*(cpu|memory|storage|/gpu))", detail)
     remedy = "Delete" if counted else f"Change stages.{stage}.resources, delete"
     return (
-        f'a ResourceQuota of namespace "{namespace}" leaves no room: {_as_clause(detail)}. '
+        f'a ResourceQuota of namespace "{namespace}" leaves no room: {as_clause(detail)}. '
         f"{remedy} what is no longer needed, or raise the quota"
     )
 
@@ -247,7 +247,7 @@ def deadline_exceeded(stage: Stage, seconds: int, waiting: str | None) -> str:
 
 def out_of_memory(stage: Stage, limit: str | None, tail: str = "") -> str:
     """The kernel killed the container."""
-    last = f" The log ends with: {_as_clause(tail)}." if tail else ""
+    last = f" The log ends with: {as_clause(tail)}." if tail else ""
     of = f" of {limit}" if limit else ""
     return (
         f"stage {stage} was killed for using more memory than its limit{of}.{last} "
@@ -262,12 +262,12 @@ def interrupted() -> str:
 
 def evicted(detail: str) -> str:
     """The node or the cluster evicted the pod."""
-    return f"the cluster removed the pod: {_as_clause(detail)}"
+    return f"the cluster removed the pod: {as_clause(detail)}"
 
 
 def container_failed(exit_code: int, tail: str, image_field: str) -> str:
     """The process left no result."""
-    ends = f"; the log ends with: {_as_clause(tail)}" if tail else ""
+    ends = f"; the log ends with: {as_clause(tail)}" if tail else ""
     return (
         f"exit code {exit_code} without a result{ends}. "
         f"Read the log; if it is not of a qlib-runner, correct {image_field}"
@@ -276,22 +276,22 @@ def container_failed(exit_code: int, tail: str, image_field: str) -> str:
 
 def job_failed(reason: str, detail: str, recorded_cause: str) -> str:
     """All that is known of a failed Job without a pod: what the Job and the run folder say."""
-    says = f"the Job failed with {reason or 'no reason'}: {_as_clause(detail) or 'no message'}"
-    return f"{says}; its pod is gone, and {_as_clause(recorded_cause)}. Apply the run again under a new name"
+    says = f"the Job failed with {reason or 'no reason'}: {as_clause(detail) or 'no message'}"
+    return f"{says}; its pod is gone, and {as_clause(recorded_cause)}. Apply the run again under a new name"
 
 
 def result_missing(stage: Stage, detail: str) -> str:
     """The stage succeeded, and its result is lost."""
     return (
         f"stage {stage} succeeded, but its pod was deleted before its result was read, and the run folder "
-        f"has no result: {_as_clause(detail)}. Apply the run again under a new name; the dataset is kept"
+        f"has no result: {as_clause(detail)}. Apply the run again under a new name; the dataset is kept"
     )
 
 
 def result_malformed(stage: Stage, detail: str, image_field: str) -> str:
     """The stage's termination message is not a result."""
     return (
-        f"stage {stage} succeeded but its result cannot be read: {_as_clause(detail)}. "
+        f"stage {stage} succeeded but its result cannot be read: {as_clause(detail)}. "
         f"Set {image_field} to a qlib-runner of the operator's version"
     )
 
