@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner import engine
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, manifest_path
+from qlib_shadow_runner.storage.source_code import sources_sha256
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.engine.matrix import Universe
@@ -71,8 +72,5 @@ def fingerprint_of(root: Path) -> str:
 @functools.cache
 def code_version() -> str:
     """Return the hash of the engine's source files, so that other code never finds these matrices."""
-    digest = hashlib.sha256()
     root = Path(engine.__path__[0])
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    return sources_sha256(root, [root])

@@ -7,7 +7,6 @@ named, and the run trains.
 from __future__ import annotations
 
 import functools
-import hashlib
 import platform
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.storage.files import read_json_object, write_json
 from qlib_shadow_runner.storage.removal import discard
+from qlib_shadow_runner.storage.source_code import sources_sha256
 from qlib_shadow_runner.training.checkpoints import HOME, Checkpoints, TrainingStep
 from qlib_shadow_runner.training.keep import Wanted, examine, find_model
 from qlib_shadow_runner.training.model_folder import ModelFolder, copy_model, restored_details, write_model
@@ -194,11 +194,11 @@ def leave_model(
 def _left_before(question: ModelQuestion) -> ModelFolder | None:
     """Return what an earlier attempt has left of this configuration: trained or taken over by this run."""
     folder = question.context.folder.path
+    own = ModelFolder.read_whole(folder)
+    if own is None or own.text("config_hash") != question.research.config_hash:
+        return None
     try:
-        own, trained = ModelFolder.read(folder), Trained.read(folder)
-        if own is None or own.text("config_hash") != question.research.config_hash:
-            return None
-        own.check()
+        trained = Trained.read(folder)
     except Unusable:
         return None
     taken_over = trained is not None and trained.reused_from is not None
@@ -233,8 +233,8 @@ def model_metadata(
 def _own_copy(question: ModelQuestion, wanted: Wanted, source: str, files: object) -> ModelFolder:
     """Return the kept model in this run's folder: an earlier attempt's where it is whole, else copied now."""
     folder = question.context.folder.path
-    own = _earlier_copy(folder, files)
-    if own is None:
+    own = ModelFolder.read_whole(folder)
+    if own is None or own.files != files:
         found = examine(folder.parent / source, wanted)
         if found.files != files:
             raise Unusable("it is another one now")
@@ -243,17 +243,6 @@ def _own_copy(question: ModelQuestion, wanted: Wanted, source: str, files: objec
         raise Unusable(fault)
     _parse(question.context, own)
     fault_point(ModelPoint.COPIED)
-    return own
-
-
-def _earlier_copy(folder: Path, files: object) -> ModelFolder | None:
-    try:
-        own = ModelFolder.read(folder)
-        if own is None or own.files != files:
-            return None
-        own.check()
-    except Unusable:
-        return None
     return own
 
 
@@ -283,8 +272,5 @@ def _write_choice(context: StageContext, choice: dict[str, object]) -> None:
 @functools.cache
 def _code_version() -> str:
     """Return the hash of the code that features, labels, models and defaults follow from."""
-    digest, home = hashlib.sha256(), Path(__file__).parents[1]
-    for package in OF_A_MODEL:
-        for path in sorted((home / package).rglob("*.py")):
-            digest.update(str(path.relative_to(home)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    home = Path(__file__).parents[1]
+    return sources_sha256(home, [home / package for package in OF_A_MODEL])

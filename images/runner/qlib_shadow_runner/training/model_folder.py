@@ -60,6 +60,17 @@ class ModelFolder:
             raise Unusable(fault)
         return cls(folder / MODEL, document)
 
+    @classmethod
+    def read_whole(cls, folder: Path) -> Self | None:
+        """Return the model in one's own run folder; None where there is none that is whole."""
+        try:
+            found = cls.read(folder)
+            if found is not None:
+                found.check()
+        except Unusable:
+            return None
+        return found
+
     def check(self) -> None:
         """Raise Unusable where a text is not what was written."""
         if fault := first_fault(self.folder, self.files, kind=MODEL_TEXT):
