@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from datetime import UTC, datetime
@@ -62,6 +63,15 @@ def pytest_runtest_makereport(
     return report
 
 
+@contextlib.contextmanager
+def available() -> Iterator[None]:
+    """Skip what this machine cannot do."""
+    try:
+        yield
+    except UnavailableError as why:
+        unavailable(why)
+
+
 def unavailable(why: UnavailableError) -> NoReturn:
     """Skip what this machine cannot do, but never in CI."""
     if os.environ.get("CI") == "true":
@@ -73,10 +83,8 @@ def unavailable(why: UnavailableError) -> NoReturn:
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Lend a cluster with one node; its logs are kept if a test fails."""
     lease = provider.obtain(request.config.getoption("--kubeconfig"))
-    try:
+    with available():
         lent = lease.__enter__()
-    except UnavailableError as why:
-        unavailable(why)
     try:
         yield lent
         if request.session.testsfailed:
@@ -91,10 +99,8 @@ def start_control_plane() -> Iterator[Callable[[], Cluster]]:
     started: list[Cluster] = []
 
     def start() -> Cluster:
-        try:
+        with available():
             started.append(provider.up(node=False))
-        except UnavailableError as why:
-            unavailable(why)
         return started[-1]
 
     yield start
@@ -111,10 +117,8 @@ def own_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluste
     started: list[Cluster] = []
 
     def start(*, policies: bool = False) -> Cluster:
-        try:
+        with available():
             started.append(local.up(policies=policies))
-        except UnavailableError as why:
-            unavailable(why)
         return started[-1]
 
     yield start
@@ -127,10 +131,8 @@ def own_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluste
 @pytest.fixture(scope="session")
 def built_images() -> Images:
     """Build both images; no cluster needed."""
-    try:
+    with available():
         return project_images.build()
-    except UnavailableError as why:
-        unavailable(why)
 
 
 @pytest.fixture(scope="session")
@@ -151,10 +153,8 @@ def images(cluster: Cluster, request: pytest.FixtureRequest) -> Images:
 @pytest.fixture(scope="session")
 def helm() -> Path:
     """Give helm, compiled from its pinned module."""
-    try:
+    with available():
         return binaries.helm()
-    except UnavailableError as why:
-        unavailable(why)
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +162,8 @@ def browser() -> Iterator[Browser]:
     """Lend a headless browser to the tests of one module; each opens pages in a context of its own."""
     from tests import chromium  # noqa: PLC0415 - few tests look with it
 
-    try:
+    with available():
         chromium.program()
-    except UnavailableError as why:
-        unavailable(why)
     with chromium.started() as lent:
         yield lent
 
