@@ -56,7 +56,7 @@ def generate(path: Path, *, symbols: int, days: int, seed: int = 7) -> int:
 
 def ours(source: Path, folder: Path) -> None:
     """Convert with the project's own code."""
-    from qlib_shadow_runner.contract.spec.sources import PricesSpec  # noqa: PLC0415
+    from qlib_shadow_runner.contract.spec.price_files import PricesSpec  # noqa: PLC0415
     from qlib_shadow_runner.dataset.prices.ingest import ingest  # noqa: PLC0415 - each way pays for its own imports
 
     ingest([source], [source.name], folder, PricesSpec("inbox"))

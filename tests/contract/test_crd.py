@@ -16,7 +16,8 @@ from qlib_shadow_runner.contract import DatasetResult, Metrics, Stage
 from qlib_shadow_runner.contract.fields import fields_of
 from qlib_shadow_runner.contract.spec.dataset import CHECKS, NOT_WITH_VERSION
 from qlib_shadow_runner.contract.spec.jobs import StagesSpec
-from qlib_shadow_runner.contract.spec.sources import Columns, SourceSpec
+from qlib_shadow_runner.contract.spec.price_files import Columns
+from qlib_shadow_runner.contract.spec.sources import SourceSpec
 from qlib_shadow_runner.dataset.prices.column_roles import ROLES
 from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.dataset.sources import SOURCES

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from qlib_shadow_runner.contract.spec.dataset import Refresh
-from qlib_shadow_runner.contract.spec.sources import Adjust, BadRows, Duplicates, PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import Adjust, BadRows, Duplicates, PricesSpec
 from qlib_shadow_runner.dataset.prices.column_roles import ROLES
 from qlib_shadow_runner.dataset.quality.checks import RULES, STRUCTURAL
 from qlib_shadow_runner.dataset.sources import SOURCES

@@ -18,7 +18,7 @@ from tests.unit.runner.dataset.prices.test_damaged_files import BARS, CSV
 from tests.unit.runner.hostile.hostile_values import DATES, LETTERS, LONGEST, NUMBERS, is_seen, some
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec.sources import BadRows, PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import BadRows, PricesSpec
 from qlib_shadow_runner.dataset.archive.unpack import unpack
 from qlib_shadow_runner.dataset.prices.ingest import ingest
 from qlib_shadow_runner.errors import StageError

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tests.unit.runner.plugins.side_by_side import by_qlib, by_us, named, open_dataset, require_same
 
-from qlib_shadow_runner.contract.spec.sources import PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import PricesSpec
 from qlib_shadow_runner.dataset.prices.ingest import ingest
 
 if TYPE_CHECKING:

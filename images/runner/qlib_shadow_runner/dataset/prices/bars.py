@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.contract.spec.sources import BadRows, Duplicates
+from qlib_shadow_runner.contract.spec.price_files import BadRows, Duplicates
 from qlib_shadow_runner.dataset.prices.column_roles import PRICES
 from qlib_shadow_runner.dataset.prices.fault_texts import broken, listed
 from qlib_shadow_runner.dataset.prices.fault_texts import rows as counted
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from qlib_shadow_runner.contract.spec.sources import PricesSpec
+    from qlib_shadow_runner.contract.spec.price_files import PricesSpec
     from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
     from qlib_shadow_runner.dataset.prices.grid import Grid
     from qlib_shadow_runner.dataset.prices.price_rows import PriceRows

@@ -13,7 +13,7 @@ from qlib_shadow_runner.texts import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from qlib_shadow_runner.contract.spec.sources import PricesSpec
+    from qlib_shadow_runner.contract.spec.price_files import PricesSpec
     from qlib_shadow_runner.dataset.prices.conversion_notes import Notes
     from qlib_shadow_runner.dataset.prices.price_rows import PriceRows
 

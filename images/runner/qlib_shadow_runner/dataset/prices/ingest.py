@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec.sources import Adjust
+from qlib_shadow_runner.contract.spec.price_files import Adjust
 from qlib_shadow_runner.dataset.free_space import BLOCK, require_space
 from qlib_shadow_runner.dataset.prices.adjust import Adjustment, change, scaled
 from qlib_shadow_runner.dataset.prices.bars import LEAST, MOST, bars_of, check_duplicates
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from qlib_shadow_runner.contract.spec.sources import PricesSpec
+    from qlib_shadow_runner.contract.spec.price_files import PricesSpec
     from qlib_shadow_runner.dataset.prices.grid import Grid
     from qlib_shadow_runner.dataset.prices.price_rows import PriceRows
 

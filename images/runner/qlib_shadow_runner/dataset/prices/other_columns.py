@@ -11,7 +11,7 @@ from qlib_shadow_runner.refusals import refuse
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qlib_shadow_runner.contract.spec.sources import PricesSpec
+    from qlib_shadow_runner.contract.spec.price_files import PricesSpec
 
 EXTRA: Final = "$"
 MEMBERSHIP: Final = "@"

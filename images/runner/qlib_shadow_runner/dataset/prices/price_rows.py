@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from qlib_shadow_runner.contract.spec.sources import PricesSpec
+    from qlib_shadow_runner.contract.spec.price_files import PricesSpec
     from qlib_shadow_runner.dataset.prices.symbols import Symbols
     from qlib_shadow_runner.dataset.prices.table import Table
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from qlib_shadow_runner.contract.spec.sources import Adjust
+from qlib_shadow_runner.contract.spec.price_files import Adjust
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

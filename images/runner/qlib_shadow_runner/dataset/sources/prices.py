@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 from zoneinfo import ZoneInfo
 
-from qlib_shadow_runner.contract.spec.sources import PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import PricesSpec
 from qlib_shadow_runner.dataset.prices.fault_texts import broken
 from qlib_shadow_runner.dataset.prices.price_files import (
     content_digest,

@@ -11,7 +11,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlib_shadow_runner.contract.spec.sources import BadRows, Duplicates, PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import BadRows, Duplicates, PricesSpec
 from qlib_shadow_runner.dataset.prices.ingest import ingest
 from qlib_shadow_runner.dataset.verification import verify_dataset
 from qlib_shadow_runner.errors import StageError

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qlib_shadow_runner.contract.spec.sources import Adjust, Duplicates, PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import Adjust, Duplicates, PricesSpec
 from qlib_shadow_runner.dataset.prices.column_roles import map_columns
 from qlib_shadow_runner.errors import StageError
 

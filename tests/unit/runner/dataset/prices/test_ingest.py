@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from qlib_shadow_runner.contract.spec.sources import Adjust, BadRows, PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import Adjust, BadRows, PricesSpec
 from qlib_shadow_runner.dataset.prices.symbols import clean
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.benchmark import find_benchmark

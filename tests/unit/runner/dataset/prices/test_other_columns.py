@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from qlib_shadow_runner.contract.spec.sources import PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import PricesSpec
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.market import find_market
 from qlib_shadow_runner.errors import StageError

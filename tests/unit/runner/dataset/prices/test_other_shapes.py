@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from qlib_shadow_runner.contract.spec.sources import PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import PricesSpec
 from qlib_shadow_runner.errors import StageError
 
 if TYPE_CHECKING:

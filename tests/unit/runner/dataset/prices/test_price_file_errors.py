@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec.sources import Adjust, PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import Adjust, PricesSpec
 from qlib_shadow_runner.dataset import compressed
 from qlib_shadow_runner.dataset.prices import parquet_files
 from qlib_shadow_runner.errors import StageError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.contract.spec.sources import Adjust, BadRows, Duplicates, PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import Adjust, BadRows, Duplicates, PricesSpec
 from qlib_shadow_runner.dataset.ensure import ensure, find_fresh
 from qlib_shadow_runner.dataset.prices.grid import make_grid
 from qlib_shadow_runner.dataset.sources.prices import Prices

@@ -12,7 +12,7 @@ import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qlib_shadow_runner.contract.spec.sources import Adjust, PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import Adjust, PricesSpec
 from qlib_shadow_runner.dataset.prices.ingest import ingest
 from qlib_shadow_runner.dataset.quality.survey import survey
 from qlib_shadow_runner.dataset.verification import verify_dataset

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qlib_shadow_runner.contract.spec.sources import PricesSpec
+from qlib_shadow_runner.contract.spec.price_files import PricesSpec
 from qlib_shadow_runner.dataset.prices.ingest import ingest
 from qlib_shadow_runner.dataset.quality.survey import survey
 from qlib_shadow_runner.errors import StageError
