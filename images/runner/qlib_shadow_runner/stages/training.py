@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
@@ -29,6 +28,8 @@ from qlib_shadow_runner.training.reuse import IdenticalRun, copy_training, find_
 from qlib_shadow_runner.training.trained import Trained, Unusable, features_of_last_attempt, report_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qlib_shadow_runner.runs.mlruns import MlflowRun
     from qlib_shadow_runner.stages.outcome import StageContext
     from qlib_shadow_runner.training.model_folder import ModelFolder
@@ -156,10 +157,11 @@ def _environ(context: StageContext, checkpoints: Path, kept: ModelFolder | None)
 
 def _command(context: StageContext) -> list[str]:
     """Return the qrun command; the run id is quoted, because Fire reads 2024 as a number."""
-    beside = Path(sys.executable).with_name("qrun")
-    program = [sys.executable, str(beside)] if beside.is_file() else ["qrun"]
     return [
-        *program,
+        sys.executable,
+        "-P",
+        "-m",
+        "qlib_shadow_runner.stages.launch_qrun",
         str(context.folder.path / WORKFLOW_FILE),
         f'--experiment_name="{context.stage_input.identity.run_id}"',
         f"--uri_folder={MLRUNS}",
