@@ -33,7 +33,7 @@ FORMAT: Final = 1
 MODEL_TEXT: Final = FileKind("model", 256 << 20)
 """LightGBM's text: 10 KB for each tree of 64 leaves, so this is 25,000 rounds."""
 DOCUMENTS: Final[frozenset[str]] = frozenset()
-"""Names of documents that may lie beside the texts: JSON that the step which trained has written with them."""
+"""Names of documents that may lie beside the texts: JSON, written by the step that trained."""
 DAYS: Final = ("trained_through", "validated_through", "data_end")
 TEXTS: Final = ("trained_by", "recipe_sha256", "config_hash", "namespace", "class", "dataset")
 SHA256: Final = re.compile("[0-9a-f]{64}")
