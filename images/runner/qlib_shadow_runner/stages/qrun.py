@@ -60,7 +60,7 @@ def qrun(context: StageContext) -> Outcome:
     kept = keep_model(question)
     research = question.research
     if kept is not None:
-        research = research.keeping(kept.files, resolved.manifest.fingerprint)
+        research = question.keeping(kept)
     write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
     fault_point(ModelPoint.RENDERED)
     asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
