@@ -96,10 +96,15 @@ class ModelQuestion:
             made_with=self.made_with,
             every_days=every_days,
             calendar=known,
-            test_begins=self.research.plan.days.segments.test[0],
+            test_begins=self.test_begins,
             ahead=self.research.workflow.reach.ahead,
             look_back=self.research.workflow.reach.back,
         )
+
+    @property
+    def test_begins(self) -> date:
+        """Return the first day of test."""
+        return self.research.plan.days.segments.test[0]
 
     @property
     def anchor(self) -> date:

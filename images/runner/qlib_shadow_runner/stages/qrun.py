@@ -96,7 +96,7 @@ def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: 
             )
             discard_training(context, recorded)
             recorded = None
-    return _export(question, kept, recorded or train(context, asked, kept), asked)
+    return _export(question, kept, recorded or train(context, asked, question.test_begins, kept), asked)
 
 
 def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:

@@ -65,7 +65,7 @@ class Wanted:
         """Return why its features cannot begin where they began for the model, or None."""
         anchor, before = model.day("features_anchor"), model.document["features_days_before"]
         place = bisect_left(self.calendar, anchor)
-        if self.calendar[place : place + 1] != [anchor]:
+        if anchor not in self.calendar[place : place + 1]:
             return f"its features begin on {anchor}, which is no day of this run's data"
         if min(place, self.look_back) != before:
             return f"its features knew {before} days before {anchor}, and this run's data has {place}"

@@ -34,7 +34,7 @@ def days_before(anchor: date, calendar: Sequence[date], look_back: int) -> int:
 
 
 def anchored(workflow: Workflow, anchor: date) -> Workflow | None:
-    """Return a workflow whose features begin on another day; None where that day stands for more than this."""
+    """Return a workflow whose features begin on another day; None where that day stands for others too."""
     document: dict[str, Any] = copy.deepcopy(dict(workflow.document))
     arguments: Any = document
     for name in PATH:
