@@ -32,6 +32,7 @@ def wanted(**changes: Any) -> Wanted:
         "namespace": "here",
         "made_with": MADE_WITH,
         "every_days": 10,
+        "fields": frozenset({"close", "open"}),
         "calendar": CALENDAR,
         "test_begins": CALENDAR[240],
         "ahead": 2,
@@ -60,6 +61,7 @@ def left(runs: Path, run_id: str, **changes: Any) -> ModelFolder:
         "config_hash": "c" * 64,
         "dataset": "us@3f9c",
         "dataset_fingerprint": "f" * 64,
+        "fields": ["close"],
         "made_with": MADE_WITH,
         "details": {"best_iteration": 3},
         **changes,
@@ -109,6 +111,7 @@ def test_the_model_with_the_newest_data_is_kept(runs: Path):
         ({"made_with": None}, {}, "it was made with other code, machine, packages"),
         ({"features_anchor": "2024-12-31"}, {}, "its features begin on 2024-12-31, which is no day of this"),
         ({"features_anchor": "2025-03-01"}, {}, "its features knew 60 days before 2025-03-01, and this run"),
+        ({"fields": ["close", "vwap"]}, {}, "it was made with $vwap, which the data does not have"),
     ],
 )  # fmt: skip
 def test_a_model_that_does_not_fit_is_named(
