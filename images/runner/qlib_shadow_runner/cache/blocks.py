@@ -29,7 +29,7 @@ def hash_blocks(matrix: Matrix, first: int = 0) -> bytes:
 
     def column(values: npt.NDArray[np.float32]) -> bytes:
         starts = range(first * ROWS, len(values), ROWS)
-        hashes = [hashlib.sha256(np.ascontiguousarray(values[at : at + ROWS])).digest() for at in starts]
+        hashes = [hashlib.sha256(np.ascontiguousarray(values[at : at + ROWS]).data).digest() for at in starts]
         release_pages(values)
         return b"".join(hashes)
 

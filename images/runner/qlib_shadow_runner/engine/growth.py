@@ -205,6 +205,7 @@ class StoredMatrix:
     def take(self, column: int, rows: slice | Whole) -> npt.NDArray[np.float32]:
         """Return some rows of a column."""
         source, base = self.source[rows], self.base.matrix[column]
+        found: npt.NDArray[np.float32]
         if not self.own.shape[1]:
             found = base[source]
         else:

@@ -114,7 +114,8 @@ class ModelQuestion:
     @property
     def test_begins(self) -> date:
         """Return the first day of test."""
-        return self.research.plan.days.segments.test[0]
+        first: date = self.research.plan.days.segments.test[0]
+        return first
 
     @property
     def anchor(self) -> date:

@@ -17,13 +17,13 @@ from tests.unit.runner.plugins.side_by_side import open_dataset, require_same
 from tests.unit.runner.plugins.test_added_days import cache_in
 from tests.unit.runner.plugins.test_features_equal_qlib import LABEL
 
-from qlib_shadow_runner.cache import matrices
 from qlib_shadow_runner.cache.blocks import ROWS, hash_blocks, require_intact
 from qlib_shadow_runner.cache.content import CONTENT
 from qlib_shadow_runner.cache.matrices import BLOCKS, MATRIX, SOURCE, MatrixStore
 from qlib_shadow_runner.cache.places import ENV_ROWS_FROM
 from qlib_shadow_runner.plugins.handlers import Alpha158
 from qlib_shadow_runner.plugins.loader import QlibDataLoader
+from qlib_shadow_runner.storage.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ def test_a_training_never_begins_with_the_last_days_alone(nights: Path):
 
 def remove_folder(path: Path) -> None:
     """Remove an entry as another run does that needs its space."""
-    matrices.remove(path)
+    remove(path)
 
 
 def overwrite(path: Path, name: str, at: int) -> None:
