@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from qlib.contrib.data.loader import Alpha158DL
 from qlib.data.dataset import DatasetH
+from qlib.utils import lazy_sort_index
 from tests.unit.runner.conftest import weekdays
 from tests.unit.runner.plugins.markets import Listing, Market
-from tests.unit.runner.plugins.side_by_side import open_dataset, require_same
-from tests.unit.runner.plugins.test_added_days import cache_in
-from tests.unit.runner.plugins.test_features_equal_qlib import LABEL
+from tests.unit.runner.plugins.random_examples import rounds
+from tests.unit.runner.plugins.side_by_side import named, open_dataset, require_same
+from tests.unit.runner.plugins.test_added_days import WITH_A_PAST, cache_in, histories
+from tests.unit.runner.plugins.test_features_equal_qlib import AT_ONCE, LABEL
 
 from qlib_shadow_runner.cache.blocks import ROWS, hash_blocks, require_intact
 from qlib_shadow_runner.cache.content import CONTENT
@@ -27,7 +34,8 @@ from qlib_shadow_runner.storage.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from tests.unit.runner.plugins.side_by_side import Config
 
     from qlib_shadow_runner.plugins._feature_stats import FeatureStats
 
@@ -67,6 +75,48 @@ def whole(home: Path, until: int, since: int, market: Market = MARKET) -> pd.Dat
     """Return the same days of a computation of all days without a cache."""
     frame = read(home, until, None, None, market)[0]
     return frame[frame.index.get_level_values("datetime") >= pd.Timestamp(str(DAYS[since]))]
+
+
+def days_of(dataset: Path, cache: Path | None, since: str | None, config: Config, *asked: Any) -> Any:
+    """Return the frame of a request from a day on, or the type of the error."""
+    open_dataset(dataset)
+    loader = QlibDataLoader(config)
+    loader.rows_from = pd.Timestamp(since) if since and cache else None
+    try:
+        with cache_in(cache), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="qlib")
+            frame = lazy_sort_index(loader.load(*asked))
+    except Exception as refused:  # noqa: BLE001 - whatever Qlib does not take
+        return type(refused)
+    return frame if since is None else frame[frame.index.get_level_values("datetime") >= pd.Timestamp(since)]
+
+
+@rounds("QLIB_SHADOW_CHAOS_FEATURES", 6)
+@given(
+    history=histories(),
+    expressions=st.lists(st.sampled_from(WITH_A_PAST), min_size=AT_ONCE, max_size=AT_ONCE, unique=True),
+    asked=st.sampled_from(["all", "some"]),
+    first=st.floats(0, 0.6),
+    since=st.floats(0, 1),
+)
+def test_random_nights_equal_whole_computation(
+    history: list[tuple[Market, int]], expressions: list[str], asked: str, first: float, since: float
+):
+    """A training, then nights with new, ended and changed instruments and other universes."""
+    config = {"feature": named(*expressions), "label": LABEL}
+    begin = int(first * history[0][1])
+    with tempfile.TemporaryDirectory() as folder:
+        for step, (market, days) in enumerate(history):
+            dataset = market.write(Path(folder) / f"evening{step}", until=days)
+            last = max(begin, days - 1)
+            day = str(DAYS[begin + int(since * (last - begin))]) if step else None
+            span = str(DAYS[begin]), str(DAYS[last])
+            ours = days_of(dataset, Path(folder) / "cache", day, config, asked, *span)
+            theirs = days_of(dataset, None, day, config, asked, *span)
+            if isinstance(theirs, type):
+                assert ours is theirs
+            else:
+                require_same(theirs, ours)
 
 
 def entries(cache: Path) -> dict[bool, list[Path]]:
