@@ -48,9 +48,10 @@ PREDICTIONS: Final = "*/*/artifacts/pred.pkl"
 
 @dataclass(frozen=True)
 class Taken:
-    """The seconds of a process with its children, and the most memory of all of them at once."""
+    """What a process and its children took: seconds, those of all processors, and the most memory at once."""
 
     seconds: float
+    processor: float
     peak: Memory
 
 
@@ -121,7 +122,7 @@ def timed(command: Sequence[str], environ: dict[str, str], home: Path) -> Taken:
     """Run a process to its end; it must succeed."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "log").open("wb") as log:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), processor_seconds()
         process = subprocess.Popen(command, cwd=home, env=environ, stdout=log, stderr=subprocess.STDOUT)
         peak = _watch(process)
         seconds = time.perf_counter() - began
@@ -129,22 +130,38 @@ def timed(command: Sequence[str], environ: dict[str, str], home: Path) -> Taken:
         tail = (home / "log").read_text(errors="replace")[-2000:]
         message = f"{command} ended with code {process.returncode}:\n{tail}"
         raise RuntimeError(message)
-    return Taken(seconds, peak)
+    return Taken(seconds, processor_seconds() - worked, peak)
+
+
+def processor_seconds() -> float:
+    """Return what all ended children have worked: on a busy machine it says more than the clock."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def table(found: dict[str, list[Taken]]) -> str:
     """Return the median of each way, its share of plain qrun, and its memory."""
-    taken = {name: [one.seconds for one in each] for name, each in found.items()}
-    taken["night"] = [sum(both) for both in zip(taken["download"], taken["qrun"], strict=True)]
-    peaks = {name: max(one.peak.all for one in each) for name, each in found.items()}
-    peaks["night"] = max(peaks["download"], peaks["qrun"])
-    base = median(taken["plain"])
-    rows = [["", "seconds", "of plain qrun", "peak memory"], ["---", "---:", "---:", "---:"]]
-    for name, what in (WAYS | {"night": "the whole night: both stages"}).items():
-        seconds = median(taken[name])
-        memory = f"{peaks[name] / 2**20:,.0f} MiB"
-        rows.append([what, f"{seconds:.1f}", f"1/{base / seconds:.1f}", memory])
+    both = [
+        Taken(one.seconds + other.seconds, one.processor + other.processor, one.peak | other.peak)
+        for one, other in zip(found["download"], found["qrun"], strict=True)
+    ]
+    ways = {**{what: found[name] for name, what in WAYS.items()}, "the whole night: both stages": both}
+    base = median(one.seconds for one in found["plain"]), median(one.processor for one in found["plain"])
+    rows = [
+        ["", "seconds", "of plain qrun", "processor seconds", "of plain qrun", "peak memory", "not in files"]
+    ]
+    rows.append(["---", *["---:"] * 6])
+    for what, taken in ways.items():
+        each = median(one.seconds for one in taken), median(one.processor for one in taken)
+        shares = [text for value, whole in zip(each, base, strict=True) for text in share(value, whole)]
+        peaks = (max(one.peak.all for one in taken), max(one.peak.own for one in taken))
+        rows.append([what, *shares, *(f"{peak / 2**20:,.0f} MiB" for peak in peaks)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def share(value: float, whole: float) -> tuple[str, str]:
+    """Return seconds, and what part of others they are."""
+    return f"{value:.1f}", f"1/{whole / value:.1f}"
 
 
 if __name__ == "__main__":

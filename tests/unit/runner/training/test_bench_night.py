@@ -20,5 +20,5 @@ def test_a_night_predicts_what_qlib_predicts_with_its_model(
     assert main(small) == 0
     told = capsys.readouterr().out
     assert "the predictions are Qlib's, bit for bit" in told
-    assert told.count("| 1/") == 5
+    assert told.count("| 1/") == 10
     assert list(tmp_path.iterdir()) == []
