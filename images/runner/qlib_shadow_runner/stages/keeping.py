@@ -89,6 +89,7 @@ class ModelQuestion:
         return Wanted(
             recipe_sha256=self.recipe.sha256,
             namespace=self.context.stage_input.identity.namespace,
+            series=self.context.spec.series,
             made_with=self.made_with,
             every_days=every_days,
             calendar=known,
@@ -107,6 +108,7 @@ class ModelQuestion:
             "class": class_of(self.research.workflow.model),
             "trained_by": self.context.stage_input.identity.run_id,
             "namespace": self.context.stage_input.identity.namespace,
+            "series": self.context.spec.series,
             "trained_through": str(segments.train[1]),
             "validated_through": str(segments.valid[1]),
             "data_end": str(end),

@@ -24,6 +24,7 @@ class Wanted:
 
     recipe_sha256: str
     namespace: str
+    series: str | None
     made_with: Mapping[str, object]
     """Machine, packages and code: others could predict otherwise."""
     every_days: int
@@ -40,8 +41,8 @@ class Wanted:
 
     def fault(self, model: ModelFolder) -> str | None:
         """Return why a model is not kept, or None."""
-        if (model.text("recipe_sha256"), model.text("namespace")) != (self.recipe_sha256, self.namespace):
-            return "it is of another recipe or namespace"
+        if fault := self._stranger(model):
+            return fault
         made_with = model.document.get("made_with")
         others = sorted(
             key
@@ -59,6 +60,14 @@ class Wanted:
             return f"it is {self.age(model)} trading days old, and every {self.every_days} a run trains"
         return None
 
+    def _stranger(self, model: ModelFolder) -> str | None:
+        """Return why a model is not of this run's nights, or None."""
+        if (model.text("recipe_sha256"), model.text("namespace")) != (self.recipe_sha256, self.namespace):
+            return "it is of another recipe or namespace"
+        if model.series != self.series:
+            return f"it is of {_named(model.series)}, not of {_named(self.series)}"
+        return None
+
 
 @dataclass(frozen=True)
 class Found:
@@ -73,7 +82,7 @@ def find_model(folder: Path, wanted: Wanted) -> Found:
     """Return the model of a recipe with the newest data, the last to be made, or why none is kept."""
     notes, candidates = [], []
     for run, metadata in finished_runs_with(folder, "recipe_sha256", wanted.recipe_sha256):
-        if metadata.get("namespace") == wanted.namespace:
+        if (metadata.get("namespace"), metadata.get("series")) == (wanted.namespace, wanted.series):
             try:
                 candidates.append((_read(run).day("data_end"), run))
             except (Unusable, OSError) as why:
@@ -102,6 +111,10 @@ def _read(run: Path) -> ModelFolder:
     if model is None:
         raise Unusable("it has none")
     return model
+
+
+def _named(series: str | None) -> str:
+    return "no series" if series is None else f"the series {series}"
 
 
 def _note(run: Path, why: str) -> str:

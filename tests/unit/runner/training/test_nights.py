@@ -27,6 +27,7 @@ NIGHTS = {"night-1": "2020-02-03", "night-2": "2020-02-04", "night-3": "2020-02-
 def ask(volume: LocalVolume, night: str) -> None:
     """Let the volume's next run be this night's."""
     volume.spec = {
+        "series": "us",
         "dataset": {"source": {"synthetic": {"symbols": 10, "days": 300, "until": NIGHTS[night]}}},
         "workflow": {
             "window": {"train": "122d", "valid": "30d", "test": "40d"},
@@ -85,6 +86,7 @@ def test_a_run_leaves_its_model(first: LocalVolume):
     document = json.loads((folder / "model/MODEL.json").read_text())
     assert document["trained_by"] == "night-1"
     assert document["data_end"] == NIGHTS["night-1"]
+    assert document["series"] == first.metadata("night-1")["series"] == "us"
     assert document["recipe"]["window"] == {"train": "122d", "valid": "30d", "test": "40d"}
     outputs = first.metadata("night-1")["outputs"]
     assert {"model/model.txt", "model/MODEL.json"} <= outputs.keys()
