@@ -250,7 +250,7 @@ def _own_copy(question: ModelQuestion, wanted: Wanted, source: str, files: objec
 
 def _parse(context: StageContext, kept: ModelFolder) -> None:
     """Read the texts in a child with limits, since another run wrote them."""
-    arguments = {"folder": str(kept.folder), "files": sorted(kept.files)}
+    arguments = {"folder": str(kept.folder), "files": kept.texts}
     context.supervisor.step("model", arguments, environ=context.environ, cwd=str(context.scratch))
 
 

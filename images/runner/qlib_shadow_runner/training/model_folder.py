@@ -32,6 +32,8 @@ MODEL_DOCUMENT: Final = "MODEL.json"
 FORMAT: Final = 1
 MODEL_TEXT: Final = FileKind("model", 256 << 20)
 """LightGBM's text: 10 KB for each tree of 64 leaves, so this is 25,000 rounds."""
+DOCUMENTS: Final[frozenset[str]] = frozenset()
+"""Names of documents that may lie beside the texts: JSON, written by the step that trained."""
 DAYS: Final = ("trained_through", "validated_through", "data_end")
 TEXTS: Final = ("trained_by", "recipe_sha256", "config_hash", "namespace", "class", "dataset")
 SHA256: Final = re.compile("[0-9a-f]{64}")
@@ -78,8 +80,13 @@ class ModelFolder:
 
     @property
     def files(self) -> dict[str, str]:
-        """Return the hash of each model's text, by its name."""
+        """Return the hash of each text and document, by its name."""
         return dict(self.document["files"])
+
+    @property
+    def texts(self) -> list[str]:
+        """Return the names of the models' texts."""
+        return sorted(self.files.keys() - DOCUMENTS)
 
     @property
     def details(self) -> dict[str, Any]:
@@ -192,7 +199,7 @@ def _lists_a_model(document: Mapping[str, Any]) -> bool:
     kind, files, details = document["class"], document.get("files"), document.get("details")
     if not isinstance(details, dict) or not _are_restored(kind, details) or not isinstance(files, dict):
         return False
-    if sorted(files) != sorted(file_names(kind, details)):
+    if files.keys() - DOCUMENTS != {*file_names(kind, details)}:
         return False
     return all(isinstance(digest, str) and SHA256.fullmatch(digest) for digest in files.values())
 
