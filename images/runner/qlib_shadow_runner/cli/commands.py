@@ -16,8 +16,10 @@ from qlib_shadow_runner.cli.options import (
     DEADLINE,
     FILE,
     JSON,
+    OUT,
     PRICES,
     RUN,
+    SERIES,
     TEMPLATE,
     manifest_path,
     one_of,
@@ -228,8 +230,8 @@ reading it continues. The longest unused entries are removed automatically.""",
             one_of(option("--csv", dest="as_csv", action="store_true", help="print CSV"), JSON),
         ),
         """\
-The views are runs, signals, metrics, followup and returns: see docs/catalog.md, or ask "show tables" and
-"describe runs". A query can read only these: no files and no addresses.""",
+The views are runs, signals, metrics, followup, models and returns: see docs/catalog.md, or ask "show tables"
+and "describe runs". A query can read only these: no files and no addresses.""",
     ),
     "followup": Command(
         "cli.followup:print_followup",
@@ -238,6 +240,34 @@ The views are runs, signals, metrics, followup and returns: see docs/catalog.md,
         """\
 Only signals count whose outcome was not in the data of their run: those of its last days. The results are
 kept beside the run folders, in catalog/followup.parquet.""",
+    ),
+    "models": Command(
+        "cli.models_table:print_models",
+        "list the models: who trained each, who used it, and how its live signals did",
+        (
+            DATA,
+            option("--recipe", metavar="HASH", help="only models of the recipe that begins with HASH"),
+            JSON,
+        ),
+        "The IC is what the run that trained has measured on its test; the live IC is of signals since.",
+    ),
+    "snapshot": Command(
+        "cli.snapshot_and_trend:print_snapshot",
+        "say how last night went: what needs a person, then each series",
+        (DATA, SERIES, OUT, JSON),
+        "Markdown, for a mail or a chat. A series is the spec's, or else all runs of one recipe.",
+    ),
+    "trend": Command(
+        "cli.snapshot_and_trend:print_trend",
+        "say how the last weeks went: runs, failures, trainings and live IC of each series",
+        (
+            DATA,
+            SERIES,
+            option("--weeks", metavar="N", default="4", help="1 to 52 (default: %(default)s)"),
+            OUT,
+            JSON,
+        ),
+        "Markdown, for a mail or a chat. A week begins on Monday, in UTC; this one is the first.",
     ),
     "ui": Command(
         "ui.server:serve",

@@ -138,6 +138,7 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
         found = find_model(context.folder.path, wanted)
         for note in found.notes:
             print_line(note)
+        context.folder.update_metadata(model_not_kept=found.unexpected)
         choice = _choice(question, found.source, found.model)
         _write_choice(context, choice)
         fault_point(ModelPoint.CHOSEN)
@@ -169,6 +170,7 @@ def give_up_model(question: ModelQuestion, kept: ModelFolder) -> None:
 def _train_instead(question: ModelQuestion, why: str) -> None:
     """Remove the kept model first: a choice without it would leave it as the run's own."""
     print_error(f"warning: {why}")
+    question.context.folder.update_metadata(model_not_kept=why)
     discard(question.context.folder.path / MODEL)
     _write_choice(question.context, _choice(question, None, None))
 
@@ -227,6 +229,7 @@ def model_metadata(
         "model_kept": kept is not None,
         "model_trained_by": model.trained_by if model else None,
         "model_trained_through": model.document["trained_through"] if model else None,
+        "model_data_end": model.document["data_end"] if model else None,
         "model_age_days": age if model else None,
         "model_dataset": model.document["dataset"] if model else None,
     }

@@ -117,6 +117,7 @@ def test_a_model_that_does_not_fit_is_named(
     [note] = found.notes
     assert note.startswith("the model of the run run-1 is not kept: ")
     assert fault in note
+    assert found.unexpected == (None if "every 10 a run trains" in fault else note)
 
 
 def test_a_model_is_kept_for_fewer_days_than_every_days(runs: Path):

@@ -130,6 +130,8 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     )
     assert TRAINING in done.stdout
     assert volume.metadata("night-3")["model_trained_by"] == "night-3"
+    assert volume.metadata("night-3")["model_data_end"] == NIGHTS["night-3"]
+    assert volume.metadata("night-3")["model_not_kept"] is None
     assert volume.faults("night-3") == []
 
 
@@ -187,6 +189,7 @@ def test_a_forged_model_is_named_and_the_run_trains(volume: LocalVolume):
     assert "cannot be kept: model.txt cannot be followed: max_feature_idx has 0 values" in done.stderr
     assert TRAINING in done.stdout
     assert volume.metadata("night-2")["model_trained_by"] == "night-2"
+    assert "model.txt cannot be followed" in volume.metadata("night-2")["model_not_kept"]
     assert volume.faults("night-2") == []
 
 
