@@ -121,10 +121,13 @@ class ModelUse:
         return next((run[name] for run in self.runs if run[name] is not None), None)
 
 
-def models_of(runs: Sequence[Row], live: LiveSignals) -> list[ModelUse]:
+def models_of(
+    runs: Sequence[Row], live: LiveSignals, everyone: Mapping[str, Row] | None = None
+) -> list[ModelUse]:
     """Return the models of these runs, which are sorted newest first; the one used last comes first.
 
-    A model that runs of several series say they have is one for each of them.
+    A model that runs of several series say they have is one for each of them. `everyone` are all runs by id,
+    where a model may be of a run that is none of these.
     """
     uses: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
     for run in runs:
@@ -132,7 +135,7 @@ def models_of(runs: Sequence[Row], live: LiveSignals) -> list[ModelUse]:
             uses[
                 *(run[name] for name in ("model_trained_by", "recipe_sha256", "series", "namespace")),
             ].append(run)
-    by_id = {run["run_id"]: run for run in runs}
+    by_id = {run["run_id"]: run for run in runs} if everyone is None else everyone
     return [_use(str(key[0]), used, by_id, live) for key, used in uses.items()]
 
 

@@ -105,8 +105,11 @@ class Morning:
     def of(cls, runs: Sequence[Row], followup: Iterable[Row], now: datetime) -> Self:
         """Return the facts from the catalog's rows, of which those of runs are sorted newest first."""
         live = LiveSignals.of(runs, followup)
-        found = all_series(runs)
-        series = [NightsOfSeries(one, live.by_day(one.runs), models_of(one.runs, live), now) for one in found]
+        found, everyone = all_series(runs), {run["run_id"]: run for run in runs}
+        series = [
+            NightsOfSeries(one, live.by_day(one.runs), models_of(one.runs, live, everyone), now)
+            for one in found
+        ]
         ours = {run["run_id"] for one in found for run in one.runs}
         return cls(now, series, [run for run in runs if run["run_id"] in ours and _is_recent(run, now)])
 

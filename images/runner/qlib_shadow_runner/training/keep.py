@@ -27,8 +27,10 @@ class Wanted:
     series: str | None
     made_with: Mapping[str, object]
     """Machine, packages and code: others could predict otherwise."""
-    every_days: int
-    """A model is kept for fewer trading days than these."""
+    every_days: int | None
+    """A model is kept for fewer trading days than these; None where its age does not matter."""
+    fields: frozenset[str]
+    """The prices and other fields that the data has."""
     calendar: Sequence[date]
     """Of the run's dataset, to the last day on which the universe trades."""
     test_begins: date
@@ -37,7 +39,7 @@ class Wanted:
 
     def is_due(self, model: ModelFolder) -> bool:
         """Return whether a model is so old that a run trains anyway."""
-        return self.age(model) >= self.every_days
+        return self.every_days is not None and self.age(model) >= self.every_days
 
     def age(self, model: ModelFolder) -> int:
         """Return how many trading days have come since the data ended with which it was trained."""
@@ -55,6 +57,11 @@ class Wanted:
         )
         if others:
             return f"it was made with other {', '.join(others)}"
+        if missing := sorted(set(model.document["fields"]) - self.fields):
+            return f"it was made with ${' and $'.join(missing)}, which the data does not have"
+        return self._fault_of_days(model)
+
+    def _fault_of_days(self, model: ModelFolder) -> str | None:
         if model.day("data_end") > self.calendar[-1]:
             return f"its data ends on {model.day('data_end')}, later than this run's"
         known = bisect_right(self.calendar, model.day("validated_through")) - 1 + self.ahead
@@ -68,7 +75,7 @@ class Wanted:
         """Return why a model is not of this run's nights, or None."""
         if (model.text("recipe_sha256"), model.text("namespace")) != (self.recipe_sha256, self.namespace):
             return "it is of another recipe or namespace"
-        if model.series != self.series:
+        if self.every_days is not None and model.series != self.series:  # a person may name any run
             return f"it is of {_named(model.series)}, not of {_named(self.series)}"
         return None
 
