@@ -117,6 +117,11 @@ def _universe_end(documents: RunDocuments) -> date | None:
     return day(documents.metadata.get("universe_end") or documents.metadata.get("dataset_end"))
 
 
+def _word(value: object) -> str | None:
+    """Return one word of letters."""
+    return value if isinstance(value, str) and re.fullmatch("[A-Za-z]{1,20}", value) else None
+
+
 def _recipe(documents: RunDocuments) -> str | None:
     """Return the recipe; only a hash can be one, because pages and addresses are made from it."""
     found = text(documents.metadata.get("recipe_sha256"))
@@ -177,11 +182,12 @@ COLUMNS: Final[tuple[CatalogColumn, ...]] = (
     CatalogColumn("model_trained_through", "day", _metadata("model_trained_through", day)),
     CatalogColumn("model_data_end", "day", _metadata("model_data_end", day)),
     *_wholes("model_age_days"),
-    *_texts("model_not_kept", "live"),
+    *_texts("model_not_kept"),
+    CatalogColumn("live", "text", _metadata("live", _word)),
     CatalogColumn("live_model_trained_through", "day", _metadata("live_model_trained_through", day)),
-    CatalogColumn("drift", "text", _inside("drift", "state", text)),
+    CatalogColumn("drift", "text", _inside("drift", "state", _word)),
     CatalogColumn("turnover", "number", _inside("drift", "turnover", number)),
-    CatalogColumn("decay", "text", _inside("decay", "state", text)),
+    CatalogColumn("decay", "text", _inside("decay", "state", _word)),
     *_wholes("label_horizon_days"),
     *_wholes("peak_memory_bytes"),
     CatalogColumn("metrics", "figures", lambda documents: documents.figures),

@@ -24,6 +24,8 @@ NIGHT: Final = timedelta(hours=24)
 RESTING: Final = timedelta(days=28)
 """A series without a run for longer has ended, and needs no person."""
 SATURDAY: Final = 5
+MADE_UP: Final = "synthetic"
+"""The source of data whose age says nothing."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,11 @@ class NightsOfSeries:
 
     @property
     def data_age(self) -> int | None:
-        """Return how many weekdays have passed since then."""
-        return None if self.data_end is None else weekdays_between(self.data_end, self.now.date())
+        """Return how many weekdays have passed since then; None for data that is made up."""
+        made_up = str(self.last["dataset_source"]).startswith(MADE_UP)
+        if self.data_end is None or made_up:
+            return None
+        return weekdays_between(self.data_end, self.now.date())
 
     @property
     def model(self) -> ModelUse | None:

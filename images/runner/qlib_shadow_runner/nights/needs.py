@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.texts import ended, one_line
+from qlib_shadow_runner.texts import ended, figure, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +17,6 @@ OLD_WEEKDAYS: Final = 4
 BAD: Final = ("failed", "not-golden", "interrupted", "damaged")
 """The statuses after which a person has to look."""
 MESSAGE_MAX: Final = 300
-MADE_UP: Final = "synthetic"
-"""The source of data whose age says nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,8 @@ def _old_data(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
     """Yield that the data does not go on, for runs that follow data."""
     ends = {run["universe_end"] for run in nights.runs if run["universe_end"]}
     follows = nights.series.is_named or len(ends) > 1
-    made_up = any(str(run["dataset_source"]).startswith(MADE_UP) for run in nights.runs[:1])
     age = nights.data_age
-    if follows and not made_up and age is not None and age > OLD_WEEKDAYS:
+    if follows and age is not None and age > OLD_WEEKDAYS:
         yield nights.last["run_id"], f"its data ends on {nights.data_end}, {age} weekdays ago"
 
 
@@ -77,7 +74,7 @@ def _decayed(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
         if model is not None and model.live_ic is not None and model.ic is not None:
             days = len(model.live)
             over = f"{days} day{'s' * (days != 1)}"
-            figures = f": live IC {model.live_ic:.3f} on {over}, {model.ic:.3f} on its test"
+            figures = f": live IC {figure(model.live_ic, 3)} on {over}, {figure(model.ic, 3)} on its test"
         yield run["run_id"], f"the model has decayed{figures}"
 
 
