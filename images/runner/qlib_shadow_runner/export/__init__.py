@@ -17,7 +17,12 @@ from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, SIGNALS_STE
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.metrics import compute_metrics
-from qlib_shadow_runner.export.ranked_signals import encode_signals, rank_signals, signals_sha256
+from qlib_shadow_runner.export.ranked_signals import (
+    encode_signals,
+    rank_signals,
+    signals_sha256,
+    with_expected_returns,
+)
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.export.write_files import write_files
 from qlib_shadow_runner.printing import print_error
@@ -48,12 +53,14 @@ def export_run(
     tables = convert(folder, artifacts)
     if faultless and tables.faults:
         raise StageError(Reason.OUTPUT_INCOMPLETE, f"{tables.all_faults}.")
-    signals, metrics = rank_signals(tables), compute_metrics(tables)
+    ranked, metrics = rank_signals(tables), compute_metrics(tables)
     if "ic" not in metrics:
-        raise StageError(Reason.OUTPUT_INCOMPLETE, _without_ic(artifacts, signals))
+        raise StageError(Reason.OUTPUT_INCOMPLETE, _without_ic(artifacts, ranked))
     before = read_json_object(folder / METADATA_FILE) or {}
     facts = RunFacts.of(before)
-    figures = ReportMaterial(Outputs(tables), facts).figures
+    outputs = Outputs(tables)
+    figures = ReportMaterial(outputs, facts).figures
+    signals = with_expected_returns(ranked, outputs.labels, facts.ahead)
     name = f"{SIGNALS_STEM}.{signals_format}"
     verdict = judge(figures, metrics, facts).headline
     found = {"signals_file": name, "verdict": verdict, **_describe(signals), **_compare(signals, before)}
