@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from qlib_shadow_runner.catalog.followup import SCHEMA as FOLLOWUP_SCHEMA
-from qlib_shadow_runner.catalog.models import FIELDS, LiveSignals, models_of
+from qlib_shadow_runner.catalog.model_uses import FIELDS, LiveSignals, models_of
 from qlib_shadow_runner.catalog.returns import HORIZONS, Closes
 from qlib_shadow_runner.catalog.signals_table import fault_of_content, signal_files, signals_of
 from qlib_shadow_runner.catalog.tables import KINDS, RUNS_SCHEMA, as_table

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.cli.command import Command
+from qlib_shadow_runner.cli.commands_of_nights import OF_NIGHTS
 from qlib_shadow_runner.cli.options import (
     DATA,
     DATA_IF_GIVEN,
     DEADLINE,
     FILE,
     JSON,
-    OUT,
     PRICES,
     RUN,
-    SERIES,
     TEMPLATE,
     manifest_path,
     one_of,
@@ -31,7 +31,6 @@ from qlib_shadow_runner.contract import Metrics, Stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from qlib_shadow_runner.cli.options import AddOption
 
 SORTS: Final = ("started", "size", *Metrics.__annotations__)
 LISTED_STATUSES: Final = (
@@ -39,16 +38,6 @@ LISTED_STATUSES: Final = (
     *("damaged", "downloaded"),
 )
 SHELLS: Final = ("bash", "zsh", "fish")
-
-
-class Command(NamedTuple):
-    """One row of the table."""
-
-    function: str
-    """module:function below qlib_shadow_runner; called with the options' values as keyword arguments."""
-    summary: str
-    options: tuple[AddOption, ...]
-    details: str = ""
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
@@ -250,34 +239,7 @@ and "describe runs". A query can read only these: no files and no addresses.""",
 Only signals count whose outcome was not in the data of their run: those of its last days. The results are
 kept beside the run folders, in catalog/followup.parquet.""",
     ),
-    "models": Command(
-        "cli.models_table:print_models",
-        "list the models: who trained each, who used it, and how its live signals did",
-        (
-            DATA,
-            option("--recipe", metavar="HASH", help="only models of the recipe that begins with HASH"),
-            JSON,
-        ),
-        "The IC is what the run that trained has measured on its test; the live IC is of signals since.",
-    ),
-    "snapshot": Command(
-        "cli.snapshot_and_trend:print_snapshot",
-        "say how last night went: what needs a person, then each series",
-        (DATA, SERIES, OUT, JSON),
-        "Markdown, for a mail or a chat. A series is the spec's, or else all runs of one recipe.",
-    ),
-    "trend": Command(
-        "cli.snapshot_and_trend:print_trend",
-        "say how the last weeks went: runs, failures, trainings and live IC of each series",
-        (
-            DATA,
-            SERIES,
-            option("--weeks", metavar="N", default="4", help="1 to 52 (default: %(default)s)"),
-            OUT,
-            JSON,
-        ),
-        "Markdown, for a mail or a chat. A week begins on Monday, in UTC; this one is the first.",
-    ),
+    **OF_NIGHTS,
     "ui": Command(
         "ui.server:serve",
         "show the runs as web pages that change nothing",

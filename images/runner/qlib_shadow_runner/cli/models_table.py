@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.catalog.models import LiveSignals, models_of
+from qlib_shadow_runner.catalog.model_uses import LiveSignals, models_of
 from qlib_shadow_runner.catalog.update import read_catalog
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from qlib_shadow_runner.catalog.models import ModelUse
+    from qlib_shadow_runner.catalog.model_uses import ModelUse
     from qlib_shadow_runner.catalog.run_columns import Row
 
 HEADS: Final = (

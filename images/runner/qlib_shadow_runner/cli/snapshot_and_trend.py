@@ -14,8 +14,8 @@ from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.contract.escapes import in_json, in_lines
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.nights.documents import snapshot_document, trend_document
-from qlib_shadow_runner.nights.facts import Morning
 from qlib_shadow_runner.nights.markdown import snapshot_page, trend_page
+from qlib_shadow_runner.nights.morning import Morning
 from qlib_shadow_runner.nights.trend import monday_of
 from qlib_shadow_runner.printing import print_json, print_text
 from qlib_shadow_runner.runs.listing import existing_volume

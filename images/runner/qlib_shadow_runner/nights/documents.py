@@ -11,7 +11,7 @@ from qlib_shadow_runner.nights.trend import weeks_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qlib_shadow_runner.nights.facts import Morning, NightsOfSeries
+    from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
 
 
 def snapshot_document(morning: Morning) -> dict[str, object]:

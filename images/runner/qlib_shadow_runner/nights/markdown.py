@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from qlib_shadow_runner.catalog.run_columns import Row
-    from qlib_shadow_runner.nights.facts import Morning, NightsOfSeries
+    from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
 
 CELL_MAX: Final = 120
 SENTENCE_MAX: Final = 1000

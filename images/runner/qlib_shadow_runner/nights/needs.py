@@ -10,7 +10,7 @@ from qlib_shadow_runner.texts import ended, figure, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from qlib_shadow_runner.nights.facts import Morning, NightsOfSeries
+    from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
 
 OLD_WEEKDAYS: Final = 4
 """Data that ended more weekdays ago is old: the last day's prices, and holidays, take fewer."""

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.catalog.models import USED
+from qlib_shadow_runner.catalog.model_uses import USED
 from qlib_shadow_runner.catalog.track_record import mean
-from qlib_shadow_runner.nights.facts import has_trained
+from qlib_shadow_runner.nights.morning import has_trained
 from qlib_shadow_runner.nights.needs import BAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from qlib_shadow_runner.nights.facts import NightsOfSeries
+    from qlib_shadow_runner.nights.morning import NightsOfSeries
 
 WEEK: Final = timedelta(days=7)
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from qlib_shadow_runner.nights.facts import Morning, has_trained, weekdays_between
+from qlib_shadow_runner.nights.morning import Morning, has_trained, weekdays_between
 from qlib_shadow_runner.nights.needs import in_short, needs_of
 from qlib_shadow_runner.nights.trend import weeks_of
 from qlib_shadow_runner.texts import one_line
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from qlib_shadow_runner.catalog.run_columns import Row
-    from qlib_shadow_runner.nights.facts import NightsOfSeries
+    from qlib_shadow_runner.nights.morning import NightsOfSeries
     from qlib_shadow_runner.ui.resources import ResourceListing
     from qlib_shadow_runner.ui.run_table import RunTable
 

@@ -26,7 +26,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallVolume:
     volume.add_dataset(64)
     now = datetime.now(UTC)
     for number in range(3):
-        model = {
+        model: dict[str, Any] = {
             "series": "us",
             "recipe_sha256": RECIPE,
             "model_trained_by": "night-0" if number < 2 else "night-2",

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.catalog.run_columns import COLUMNS
-from qlib_shadow_runner.nights.facts import Morning
+from qlib_shadow_runner.nights.morning import Morning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ import html
 import json
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import pytest
@@ -26,10 +26,10 @@ RECIPE: Final = "5a" * 32
 NIGHTS: Final = 200
 
 
-def leave_night(small: SmallVolume, number: int, days: int, run_id: str = "", /, **values: object) -> None:
+def leave_night(small: SmallVolume, number: int, days: int, run_id: str = "", /, **values: Any) -> None:
     """Leave a night of the series us, which began so many days ago."""
     began = datetime.now(UTC) - timedelta(days=number, hours=1)
-    model = {
+    model: dict[str, Any] = {
         "series": "us",
         "namespace": "research",
         "recipe_sha256": RECIPE,
@@ -118,8 +118,14 @@ def test_a_hostile_run_is_only_text(tmp_path: Path):
     small = SmallVolume(tmp_path / "data")
     names = ("name", "namespace", "status", "reason", "series", "recipe_sha256", "model_trained_by", "live")
     more = ("model_trained_through", "model_not_kept", "universe_end", "dataset_source", "dataset_end")
-    small.add_run("evil-1", 60, **dict.fromkeys((*names, *more), HOSTILE))
-    lists = {"drift": [HOSTILE], "decay": {"state": {HOSTILE: 1}}, "model_kept": HOSTILE, "series": [HOSTILE]}
+    evil: dict[str, Any] = dict.fromkeys((*names, *more), HOSTILE)
+    small.add_run("evil-1", 60, **evil)
+    lists: dict[str, Any] = {
+        "drift": [HOSTILE],
+        "decay": {"state": {HOSTILE: 1}},
+        "model_kept": HOSTILE,
+        "series": [HOSTILE],
+    }
     small.add_run("evil-2", 60, started_at_utc="9999-12-31T23:59:59-12:00", model_age_days=1e300, **lists)
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     small.add_run(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.catalog.models import USED, LiveSignals, ModelUse, models_of
+from qlib_shadow_runner.catalog.model_uses import USED, LiveSignals, ModelUse, models_of
 from qlib_shadow_runner.nights.series import all_series
 from qlib_shadow_runner.runs.listing import ENDED
 
