@@ -80,7 +80,7 @@ class ModelUse:
     """The run that trained it."""
     runs: Sequence[Row]
     ic: float | None
-    """What the run that trained it has measured on its test segment; None where that run is gone."""
+    """What the run that trained it has measured on its test, or what later runs say of it; else None."""
     live: Mapping[date, float]
 
     @property
@@ -142,4 +142,6 @@ def models_of(
 def _use(model: str, used: Sequence[Row], by_id: Mapping[str, Row], live: LiveSignals) -> ModelUse:
     author = by_id.get(model)
     ic = author["ic"] if author is not None and author["model_trained_by"] == model else None
+    if ic is None:
+        ic = next((run["promised_ic"] for run in used if run["promised_ic"] is not None), None)
     return ModelUse(model, used, ic, live.by_day(used))

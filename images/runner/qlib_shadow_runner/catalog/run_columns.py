@@ -186,8 +186,12 @@ COLUMNS: Final[tuple[CatalogColumn, ...]] = (
     CatalogColumn("live", "text", _metadata("live", _word)),
     CatalogColumn("live_model_trained_through", "day", _metadata("live_model_trained_through", day)),
     CatalogColumn("drift", "text", _inside("drift", "state", _word)),
-    CatalogColumn("turnover", "number", _inside("drift", "turnover", number)),
+    *(
+        CatalogColumn(f"drift_{name}", "number", _inside("drift", name, number))
+        for name in ("features", "scores", "turnover")
+    ),
     CatalogColumn("decay", "text", _inside("decay", "state", _word)),
+    CatalogColumn("promised_ic", "number", _inside("decay", "promised_ic", number)),
     *_wholes("label_horizon_days"),
     *_wholes("peak_memory_bytes"),
     CatalogColumn("metrics", "figures", lambda documents: documents.figures),

@@ -68,5 +68,5 @@ def trend_document(series: Sequence[NightsOfSeries], weeks: int) -> list[dict[st
 
 
 def _camel(values: dict[str, object]) -> dict[str, object]:
-    names = {"live_ic": "liveIc", "days_judged": "daysJudged"}
+    names = {"live_ic": "liveIc", "days_judged": "daysJudged", "turnover_drift": "turnoverDrift"}
     return {names.get(name, name): value for name, value in values.items()}

@@ -25,7 +25,7 @@ SERIES_MAX: Final = 100
 NEEDS_MAX: Final = 100
 SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#~&!])")
 HEADS: Final = ("Series", "Last run", "Status", "Data to", "Model", "Age", "IC", "Live IC", "Drift", "Decay")
-WEEK_HEADS: Final = ("Week of", "Runs", "Bad", "Trained", "Live IC", "Days", "Turnover")
+WEEK_HEADS: Final = ("Week of", "Runs", "Bad", "Trained", "Live IC", "Days", "Drifting", "Turnover drift")
 
 
 def snapshot_page(morning: Morning) -> str:
@@ -100,7 +100,8 @@ def _week_row(week: dict[str, object]) -> Sequence[str]:
         *(str(week[name]) for name in names),
         figure(week["live_ic"], 3),
         str(week["days_judged"]),
-        figure(week["turnover"], 2),
+        str(week["drifting"]),
+        figure(week["turnover_drift"], 2),
     )
 
 

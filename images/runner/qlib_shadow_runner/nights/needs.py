@@ -16,6 +16,7 @@ OLD_WEEKDAYS: Final = 4
 """Data that ended more weekdays ago is old: the last day's prices, and holidays, take fewer."""
 BAD: Final = ("failed", "not-golden", "interrupted", "damaged")
 """The statuses after which a person has to look."""
+DRIFTING: Final = "drifting"
 MESSAGE_MAX: Final = 300
 
 
@@ -81,7 +82,7 @@ def _decayed(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
 def _drifts(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
     """Yield that the data differ from those that the model has learnt from, as the last run has judged."""
     run = nights.last_whole
-    if run is not None and run["drift"] == "drifting":
+    if run is not None and run["drift"] == DRIFTING:
         yield (
             run["run_id"],
             "features, scores or turnover have moved away from what the model was trained on",

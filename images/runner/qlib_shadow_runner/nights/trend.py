@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.catalog.model_uses import USED
 from qlib_shadow_runner.catalog.track_record import mean
 from qlib_shadow_runner.nights.morning import has_trained
-from qlib_shadow_runner.nights.needs import BAD
+from qlib_shadow_runner.nights.needs import BAD, DRIFTING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,10 @@ class Week:
     live_ic: float | None
     """The mean IC of the live signals of the week's days."""
     days_judged: int
-    turnover: float | None
-    """The mean over the runs that say it."""
+    drifting: int
+    """How many runs found that features, scores or turnover have moved away from the model's."""
+    turnover_drift: float | None
+    """How far the turnover has moved, in units of its own past: the mean over the runs that say it."""
 
 
 def weeks_of(nights: NightsOfSeries, count: int) -> Sequence[Week]:
@@ -57,7 +59,8 @@ def _week(nights: NightsOfSeries, monday: date) -> Week:
         trained=sum(map(has_trained, runs)),
         live_ic=mean(live),
         days_judged=len(live),
-        turnover=mean(run["turnover"] for run in runs if run["status"] in USED),
+        drifting=sum(run["drift"] == DRIFTING for run in runs),
+        turnover_drift=mean(run["drift_turnover"] for run in runs if run["status"] in USED),
     )
 
 

@@ -107,7 +107,8 @@ def test_trend_says_how_the_weeks_went(small: SmallVolume, capsys: pytest.Captur
     [us] = answer(small, capsys, "trend", "--series", "us", "--weeks", "2")
     assert sum(week["runs"] for week in us["weeks"]) == 3
     assert sum(week["trained"] for week in us["weeks"]) == 2
-    assert {week["turnover"] for week in us["weeks"]} <= {0.25, None}
+    assert sum(week["drifting"] for week in us["weeks"]) == 1
+    assert {week["turnoverDrift"] for week in us["weeks"]} <= {0.25, None}
     assert main(["trend", "--data", str(small.data)]) == ExitCode.DONE
     assert "## us\n\n| Week of | Runs |" in capsys.readouterr().out
 

@@ -52,6 +52,15 @@ def test_a_retrained_model_is_another_one():
     ]
 
 
+def test_what_was_promised_of_a_model_outlives_the_run_that_trained():
+    """Each later run passes it on."""
+    rows = nights(3, promised_ic=0.05)
+    [us] = morning(rows[:2]).awake
+    assert [one.ic for one in us.models] == [0.05]
+    [us] = morning(rows).awake
+    assert [one.ic for one in us.models] == [0.04]
+
+
 NEEDS: dict[str, tuple[dict[str, Any], str]] = {
     "failed": (
         {"status": "failed", "reason": "OutOfDisk", "message": "no\nspace"},
@@ -109,14 +118,17 @@ def test_a_failure_that_a_later_run_has_made_good_needs_no_person():
 
 def test_the_weeks_of_a_series_begin_on_monday():
     """With runs, failures, trainings, live IC and turnover of each."""
-    rows = [*nights(7, turnover=0.2), night(FRIDAY - 14 * DAY, status="failed", model_trained_by=None)]
+    rows = [
+        *nights(7, drift_turnover=0.2, drift="drifting"),
+        night(FRIDAY - 14 * DAY, status="failed", model_trained_by=None),
+    ]
     [us] = morning(rows, [outcome(rows[0], 0.1), outcome(rows[1], 0.3), outcome(rows[5], 0.5)]).awake
     this, before, earlier = weeks_of(us, 3)
     assert (this.monday, this.runs, this.failures, this.trained) == (date(2026, 11, 16), 5, 0, 0)
-    assert [this.live_ic, this.turnover] == pytest.approx([0.2, 0.2])
-    assert this.days_judged == 2
+    assert [this.live_ic, this.turnover_drift] == pytest.approx([0.2, 0.2])
+    assert (this.days_judged, this.drifting) == (2, 5)
     assert (before.runs, before.trained, before.live_ic) == (2, 1, 0.5)
-    assert (earlier.runs, earlier.failures, earlier.live_ic, earlier.turnover) == (1, 1, None, None)
+    assert (earlier.runs, earlier.failures, earlier.live_ic, earlier.turnover_drift) == (1, 1, None, None)
     document: Any = trend_document([us], 1)
     [week] = document[0]["weeks"]
     assert (week["monday"], week["trained"], week["daysJudged"]) == (date(2026, 11, 16), 0, 2)
