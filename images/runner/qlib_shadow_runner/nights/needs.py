@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 OLD_WEEKDAYS: Final = 4
 """Data that ended more weekdays ago is old: the last day's prices, and holidays, take fewer."""
+BADLY: Final = "ended badly"
 BAD: Final = ("failed", "not-golden", "interrupted", "damaged")
 """The statuses after which a person has to look."""
 DRIFTING: Final = "drifting"
@@ -97,7 +98,7 @@ def _not_kept(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
 
 
 KINDS: Final[dict[str, Callable[[NightsOfSeries], Iterator[tuple[str | None, str]]]]] = {
-    "ended badly": _ended_badly,
+    BADLY: _ended_badly,
     "no run": _late,
     "old data": _old_data,
     "decayed": _decayed,

@@ -12,14 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from qlib_shadow_runner.nights.morning import Morning, has_trained, weekdays_between
-from qlib_shadow_runner.nights.needs import in_short, needs_of
+from qlib_shadow_runner.nights.needs import BAD, BADLY, Need, in_short, needs_of
+from qlib_shadow_runner.nights.series import all_series
 from qlib_shadow_runner.nights.trend import weeks_of
-from qlib_shadow_runner.texts import one_line
+from qlib_shadow_runner.texts import ended, one_line
 from qlib_shadow_runner.ui.nights_chart import SPARK_HEIGHT, SPARK_WIDTH, live_chart, spark_bars
 from qlib_shadow_runner.ui.pages import page
 from qlib_shadow_runner.ui.resources import ListedResources, join
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from starlette.requests import Request
@@ -37,6 +39,8 @@ WORD_MAX: Final = 40
 """Characters of a status: any program may have written it."""
 GOOD_DRIFT: Final = frozenset({"none"})
 GOOD_DECAY: Final = frozenset({"holds"})
+LATELY: Final = timedelta(days=2)
+"""A resource that was refused is told of for so long; the list of runs has it until it is deleted."""
 WAITING: Final = frozenset({"pending", "suspended"})
 
 
@@ -52,8 +56,9 @@ class NightsPages:
         del request
         current = ListedResources() if self.listing is None else self.listing.current()
         morning = self._facts()
-        waiting = sum(row["status"] in WAITING for row in join(self.run_table.rows(), current.resources))
-        needs = needs_of(morning)
+        rows = join(self.run_table.rows(), current.resources)
+        waiting = sum(row["status"] in WAITING for row in rows)
+        needs = [*refused(rows, morning.now), *needs_of(morning)]
         awake = morning.awake
         return HTMLResponse(
             page(
@@ -103,6 +108,34 @@ class NightsPages:
         return Morning.of(self.run_table.rows(), self.run_table.followup.outcomes(), now)
 
 
+def series_link(rows: Sequence[Row], run_id: str) -> tuple[str, str] | None:
+    """Return the name and the address of the series that a run belongs to; None for a download."""
+    for one in all_series(rows):
+        if any(run["run_id"] == run_id for run in one.runs):
+            return one.name, address_of(one.key)
+    return None
+
+
+def address_of(key: str) -> str:
+    """Return the address of a series' page."""
+    return f"/series?{urlencode({'of': key})}"
+
+
+def refused(rows: Sequence[Row], now: datetime) -> list[Need]:
+    """Return what is said of the resources that failed of late and have left no run folder."""
+    found = [
+        row
+        for row in rows
+        if not row["folder"] and row["status"] in BAD and now - (row["started_at"] or now) <= LATELY
+    ]
+    return [Need(BADLY, word(row["name"]), "", None, ended(one_line(why_of(row)))) for row in found]
+
+
+def why_of(row: Row) -> str:
+    """Return reason and message of a resource that failed."""
+    return " · ".join(text for text in (row["reason"], row["message"]) if text) or "it failed"
+
+
 def trained_on(nights: NightsOfSeries) -> list[date]:
     """Return the last day of the data of each run that trained."""
     return [run["universe_end"] for run in nights.runs if has_trained(run) and run["universe_end"]]
@@ -123,7 +156,7 @@ class View:
 
     def address(self, key: str) -> str:
         """Return the address of a series' page."""
-        return f"/series?{urlencode({'of': key})}"
+        return address_of(key)
 
     def ago(self, moment: datetime | None) -> str:
         """Return how long ago a time is, in its largest unit."""

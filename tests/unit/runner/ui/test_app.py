@@ -108,6 +108,7 @@ def test_page_of_a_run_shows_stages_figures_data_and_files(pages: Served):
     assert "/runs/nightly-0/files/signals_ranked.parquet" in text
     assert "/runs/nightly-0/files/results/qrun.json" in text
     assert "/runs/nightly-0/logs/stderr" in text
+    assert '<a href="/series?of=local%2Fname%2Fnightly">all of nightly</a>' in text
     assert "iframe" not in pages.get("/runs/nightly-1").text
 
 
