@@ -128,10 +128,9 @@ def _recipe(documents: RunDocuments) -> str | None:
     return found if found and re.fullmatch("[0-9a-f]{64}", found) else None
 
 
-def _model_author(documents: RunDocuments) -> str | None:
-    """Return the run that trained the model, if a run can have this name."""
-    found = text(documents.metadata.get("model_trained_by"))
-    return found if found and run_id_fault(found) is None else None
+def _run_name(value: object) -> str | None:
+    """Return a text, if a run can have this name."""
+    return value if isinstance(value, str) and run_id_fault(value) is None else None
 
 
 def _texts(*keys: str) -> list[CatalogColumn]:
@@ -177,7 +176,7 @@ COLUMNS: Final[tuple[CatalogColumn, ...]] = (
     *_texts("reused_from", "identical_to"),
     CatalogColumn("series", "text", lambda documents: series_of(documents.metadata)),
     CatalogColumn("recipe_sha256", "text", _recipe),
-    CatalogColumn("model_trained_by", "text", _model_author),
+    CatalogColumn("model_trained_by", "text", _metadata("model_trained_by", _run_name)),
     CatalogColumn("model_kept", "flag", _metadata("model_kept", flag)),
     CatalogColumn("model_trained_through", "day", _metadata("model_trained_through", day)),
     CatalogColumn("model_data_end", "day", _metadata("model_data_end", day)),
@@ -192,6 +191,7 @@ COLUMNS: Final[tuple[CatalogColumn, ...]] = (
     ),
     CatalogColumn("decay", "text", _inside("decay", "state", _word)),
     CatalogColumn("promised_ic", "number", _inside("decay", "promised_ic", number)),
+    CatalogColumn("gave_up", "text", _inside("decay", "gave_up", _run_name)),
     *_wholes("label_horizon_days"),
     *_wholes("peak_memory_bytes"),
     CatalogColumn("metrics", "figures", lambda documents: documents.figures),

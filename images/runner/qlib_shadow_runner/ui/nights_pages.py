@@ -185,7 +185,7 @@ class View:
         if run is None or run["model_trained_by"] is None:
             return ""
         if not run["model_kept"]:
-            return "trained"
+            return "trained: the one before had decayed" if run["gave_up"] else "trained"
         age = run["model_age_days"]
         return "kept" if age is None else f"kept, {age} day{'s' * (age != 1)} old"
 

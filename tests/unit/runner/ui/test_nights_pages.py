@@ -38,7 +38,7 @@ def leave_night(small: SmallVolume, number: int, days: int, run_id: str = "", /,
         "model_trained_through": "2025-06-30",
         "model_age_days": 19 - number % 20,
         "drift": {"state": "drifting" if number == 0 else "none"},
-        "decay": {"state": "holds"},
+        "decay": {"gave_up": "us-039"} if number == 19 else {"state": "holds"},
         "started_at_utc": f"{began:%Y-%m-%dT%H:%M:%SZ}",
         "dataset_source": "synthetic 1",
     }
@@ -90,6 +90,7 @@ def test_a_series_has_its_live_ic_its_models_and_its_runs(texts: dict[str, str])
     assert "Live IC from " in text
     assert '<th scope="row"><a href="/runs/us-019">us-019</a></th>' in text
     assert text.count('data-label="Ended badly"') == 6
+    assert text.count("trained: the one before had decayed") == 1
     assert "No run has said which model it used" in texts["/series?of=research%2Fseries%2Fworld"]
 
 
