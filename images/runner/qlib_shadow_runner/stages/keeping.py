@@ -102,6 +102,7 @@ class ModelQuestion:
         return Wanted(
             recipe_sha256=self.recipe.sha256,
             namespace=self.context.stage_input.identity.namespace,
+            series=self.context.spec.series,
             made_with=self.made_with,
             every_days=every_days,
             fields=self.fields,
@@ -145,6 +146,7 @@ class ModelQuestion:
             "class": class_of(self.research.workflow.model),
             "trained_by": self.context.stage_input.identity.run_id,
             "namespace": self.context.stage_input.identity.namespace,
+            "series": self.context.spec.series,
             "trained_through": str(segments.train[1]),
             "validated_through": str(segments.valid[1]),
             "data_end": str(end),
@@ -177,6 +179,7 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
         found = find_model(context.folder.path, wanted)
         for note in found.notes:
             print_line(note)
+        context.folder.update_metadata(model_not_kept=found.unexpected)
         choice = choice_of(question, found.source, found.model)
         write_choice(context, choice)
         fault_point(ModelPoint.CHOSEN)
@@ -208,6 +211,7 @@ def give_up_model(question: ModelQuestion, kept: ModelFolder) -> None:
 def _train_instead(question: ModelQuestion, why: str) -> None:
     """Remove the kept model first: a choice without it would leave it as the run's own."""
     print_error(f"warning: {why}")
+    question.context.folder.update_metadata(model_not_kept=why)
     discard(question.context.folder.path / MODEL)
     write_choice(question.context, choice_of(question, None, None))
 
@@ -266,6 +270,7 @@ def model_metadata(
         "model_kept": kept is not None,
         "model_trained_by": model.trained_by if model else None,
         "model_trained_through": model.document["trained_through"] if model else None,
+        "model_data_end": model.document["data_end"] if model else None,
         "model_age_days": age if model else None,
         "model_dataset": model.document["dataset"] if model else None,
         "features_anchor": str(model.day("features_anchor") if kept and model else question.anchor),

@@ -14,7 +14,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.contract import MODEL
-from qlib_shadow_runner.contract.spec import run_id_fault
+from qlib_shadow_runner.contract.spec import run_id_fault, series_of
 from qlib_shadow_runner.errors import DamagedFileError
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import sync_folder, write_atomically
@@ -100,6 +100,12 @@ class ModelFolder:
     def trained_by(self) -> str:
         """Return the id of the run that trained it."""
         return str(self.document["trained_by"])
+
+    @property
+    def series(self) -> str | None:
+        """Return the series of the run that trained it, or None."""
+        found: str | None = self.document.get("series")
+        return found
 
     def text(self, name: str) -> str:
         """Return a text of its document."""
@@ -187,7 +193,9 @@ def _form_fault(document: Mapping[str, Any]) -> str | None:
         return f"{where} lacks {', '.join(missing)}"
     if not _are_fields(document.get("fields")):
         return f"{where} lists no fields"
-    dataset = document["dataset"]
+    dataset, series = document["dataset"], document.get("series")
+    if series is not None and series_of(document) is None:
+        return f"{where} names no series"
     if run_id_fault(document["trained_by"]) or name_fault(dataset) or "/" in dataset:
         return f"{where} names no run or no dataset"
     return None if _lists_a_model(document) else f"{where} does not list the files and details of its class"

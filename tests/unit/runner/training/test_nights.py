@@ -28,6 +28,7 @@ NIGHTS = {"night-1": "2020-02-03", "night-2": "2020-02-04", "night-3": "2020-02-
 def ask(volume: LocalVolume, night: str) -> None:
     """Let the volume's next run be this night's."""
     volume.spec = {
+        "series": "us",
         "dataset": {"source": {"synthetic": {"symbols": 10, "days": 300, "until": NIGHTS[night]}}},
         "workflow": {
             "window": {"train": "122d", "valid": "30d", "test": "40d"},
@@ -86,6 +87,7 @@ def test_a_run_leaves_its_model(first: LocalVolume):
     document = json.loads((folder / "model/MODEL.json").read_text())
     assert document["trained_by"] == "night-1"
     assert document["data_end"] == NIGHTS["night-1"]
+    assert document["series"] == first.metadata("night-1")["series"] == "us"
     assert document["recipe"]["window"] == {"train": "122d", "valid": "30d", "test": "40d"}
     outputs = first.metadata("night-1")["outputs"]
     assert {"model/model.txt", "model/MODEL.json"} <= outputs.keys()
@@ -129,6 +131,8 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     )
     assert TRAINING in done.stdout
     assert volume.metadata("night-3")["model_trained_by"] == "night-3"
+    assert volume.metadata("night-3")["model_data_end"] == NIGHTS["night-3"]
+    assert volume.metadata("night-3")["model_not_kept"] is None
     assert volume.faults("night-3") == []
 
 
@@ -205,6 +209,7 @@ def test_a_forged_model_is_named_and_the_run_trains(volume: LocalVolume):
     assert "cannot be kept: model.txt cannot be followed: max_feature_idx has 0 values" in done.stderr
     assert TRAINING in done.stdout
     assert volume.metadata("night-2")["model_trained_by"] == "night-2"
+    assert "model.txt cannot be followed" in volume.metadata("night-2")["model_not_kept"]
     assert volume.faults("night-2") == []
 
 
