@@ -132,6 +132,9 @@ qlib-examples: .venv/.ready ## Write docs/qlib-examples.md from a checkout of Ql
 calibrate-verdict: .venv/.ready ## Count what a report's verdict finds in noise, and in a weak signal (ARGS='--reports 1000')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.verdict $(ARGS)
 
+calibrate: .venv/.ready ## Find the limits of drift and decay by simulation, and write them (ARGS='--markets 40')
+	@PYTHONPATH=. OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench.alarms $(ARGS)
+
 bench-operator: .venv/.ready ## Compare the operator with Jobs made by hand, on a cluster of its own (ARGS='--runs 100')
 	@PYTHONPATH=tests/cluster:. $(BIN)/python -m tests.bench.operator_cost $(ARGS)
 
@@ -181,4 +184,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo demo-nights test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict bench-operator qlib-examples docs chaos lock audit licences clean
+.PHONY: help venv demo demo-nights test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict calibrate bench-operator qlib-examples docs chaos lock audit licences clean

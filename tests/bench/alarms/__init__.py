@@ -1,0 +1,1 @@
+"""How often drift and decay ring falsely, and how soon they find what is there."""
