@@ -12,7 +12,7 @@ from qlib_shadow_operator.kube.parse import parse_run
 from qlib_shadow_operator.kube.status_document import render_status
 from qlib_shadow_operator.runs.names import GROUP, PLURAL, VERSION, ConditionType, StageState
 from qlib_shadow_operator.runs.reasons import MESSAGE_MAX
-from qlib_shadow_runner.contract import DatasetResult, Metrics, Stage
+from qlib_shadow_runner.contract import DatasetResult, Metrics, ModelResult, Stage
 from qlib_shadow_runner.contract.fields import fields_of
 from qlib_shadow_runner.contract.spec.dataset import CHECKS, NOT_WITH_VERSION
 from qlib_shadow_runner.contract.spec.jobs import StagesSpec
@@ -123,6 +123,7 @@ def test_result_and_status_have_the_same_fields(schema: dict[str, Any]):
     """The contract's fields, one for one."""
     assert fields(schema, "status.dataset") == set(get_type_hints(DatasetResult))
     assert fields(schema, "status.metrics") == set(get_type_hints(Metrics))
+    assert fields(schema, "status.model") == set(get_type_hints(ModelResult))
 
 
 def test_written_status_has_the_declared_fields(schema: dict[str, Any]):
@@ -143,7 +144,7 @@ def test_written_status_has_the_declared_fields(schema: dict[str, Any]):
             if name.endswith("Time"):
                 document[name] = "2026-11-21T10:00:00Z"
     raw |= {"stages": [stage], "conditions": [condition], "summary": {"ic": "1"}}
-    raw |= {"dataset": {"days": 1}, "metrics": {"ic": 1.0}}
+    raw |= {"dataset": {"days": 1}, "metrics": {"ic": 1.0}, "model": {"kept": False}}
     assert render_status(parse_run({"status": raw}).status) == raw
 
 

@@ -70,6 +70,7 @@ def parse_status(raw: Mapping[str, Any]) -> Status:
         stages=_all(_stage_status, raw.get("stages")),
         dataset=dict(raw.get("dataset") or {}),
         metrics=dict(raw.get("metrics") or {}),
+        model=dict(raw.get("model") or {}),
         config_hash=raw.get("configHash"),
         git_commit=raw.get("gitCommit"),
         image_id=raw.get("imageID"),

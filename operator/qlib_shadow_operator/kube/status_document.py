@@ -27,6 +27,7 @@ def render_status(status: Status) -> dict[str, Any]:
             "stages": [_stage(one) for one in status.stages],
             "dataset": dict(status.dataset),
             "metrics": dict(status.metrics),
+            "model": dict(status.model),
             "configHash": status.config_hash,
             "gitCommit": status.git_commit,
             "imageID": status.image_id,

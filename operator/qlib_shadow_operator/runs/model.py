@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 """A part of an API document that is passed on unread."""
 Figures = Mapping[str, str | int | float]
-"""Named values of a result, as contract.DatasetResult and contract.Metrics define them."""
+"""Named values of a result, as contract.DatasetResult, Metrics and ModelResult define them."""
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -82,6 +82,7 @@ class Status:
     stages: tuple[StageStatus, ...] = ()
     dataset: Figures = field(default_factory=dict)
     metrics: Figures = field(default_factory=dict)
+    model: Figures = field(default_factory=dict)
     config_hash: str | None = None
     git_commit: str | None = None
     image_id: str | None = None

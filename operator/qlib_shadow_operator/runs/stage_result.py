@@ -9,16 +9,19 @@ from typing import Any, Final, get_type_hints
 
 from qlib_shadow_operator.runs.model import NOTHING, Figures
 from qlib_shadow_operator.runs.reasons import MESSAGE_MAX, shorten
-from qlib_shadow_runner.contract import DatasetResult, Metrics, Reason, Stage
+from qlib_shadow_runner.contract import DatasetResult, Metrics, ModelResult, Reason, Stage
 
 DATASET_FIELDS: Final = get_type_hints(DatasetResult)
 METRIC_FIELDS: Final = get_type_hints(Metrics)
+MODEL_FIELDS: Final = get_type_hints(ModelResult)
 TEXT_MAX: Final = 512
 REASON_MAX: Final = 64
 SHORTER: Final = {
     **dict.fromkeys(("calendarStart", "calendarEnd"), 32),
     **dict.fromkeys(("engineeringState", "sourceState", "policyState", "overallState"), 16),
     "reasonCode": 64,
+    **dict.fromkeys(("recipe", "trainedThrough"), 32),
+    **dict.fromkeys(("drift", "decay"), 16),
 }
 """The fields for which the CRD allows fewer characters than TEXT_MAX."""
 WHOLE_MAX: Final = 2**63 - 1
@@ -35,6 +38,7 @@ class StageResult:
     message: str
     dataset: Figures = field(default_factory=dict)
     metrics: Figures = field(default_factory=dict)
+    model: Figures = field(default_factory=dict)
     config_hash: str | None = None
     git_commit: str | None = None
 
@@ -57,6 +61,7 @@ def parse_result(message: str, *, stage: Stage, uid: str) -> StageResult:
         message=shorten(_text(document, "message") or "", MESSAGE_MAX),
         dataset=_figures(document.get("dataset"), DATASET_FIELDS),
         metrics=_figures(document.get("metrics"), METRIC_FIELDS),
+        model=_figures(document.get("model"), MODEL_FIELDS),
         config_hash=_text(document, "configHash"),
         git_commit=_text(document, "gitCommit"),
     )
@@ -101,16 +106,18 @@ def _figures(raw: object, fields: dict[str, Any]) -> Figures:
     if raw is None:
         return NOTHING
     if not isinstance(raw, dict):
-        raise MalformedResultError("dataset and metrics must be objects")
+        raise MalformedResultError("dataset, metrics and model must be objects")
     return {
         name: _figure(name, raw[name], kind) for name, kind in fields.items() if raw.get(name) is not None
     }
 
 
 def _figure(name: str, value: object, kind: type) -> str | int | float:
+    if kind is bool and isinstance(value, bool):
+        return value
     if kind is str and isinstance(value, str):
         return shorten(value, SHORTER.get(name, TEXT_MAX))
-    if isinstance(value, bool) or not isinstance(value, int | float) or kind is str:
+    if isinstance(value, bool) or not isinstance(value, int | float) or kind in (str, bool):
         raise MalformedResultError(f"{name} is not of type {kind.__name__}")
     if not (-WHOLE_MAX <= value <= WHOLE_MAX if kind is int else -FLOAT_MAX <= value <= FLOAT_MAX):
         raise MalformedResultError(f"{name} is {shorten(str(value), DIGITS_SHOWN)}")  # NaN is not within, too

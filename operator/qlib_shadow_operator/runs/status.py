@@ -28,7 +28,7 @@ def compose(view: RunView, rule_result: RuleResult) -> Status:
     stages = _stages(view, rule_result)
     over = rule_result.complete or rule_result.failure is not None
     phase = _phase(rule_result, stages)
-    dataset, metrics = view.dataset, _metrics(view)
+    dataset, metrics = view.dataset, _figures(view, "metrics")
     return Status(
         observed_generation=view.run.generation,
         phase=phase,
@@ -41,6 +41,7 @@ def compose(view: RunView, rule_result: RuleResult) -> Status:
         stages=stages,
         dataset=dataset,
         metrics=metrics,
+        model=_figures(view, "model"),
         config_hash=_latest(view, "config_hash") or old.config_hash,
         git_commit=_latest(view, "git_commit") or old.git_commit,
         image_id=next((f.image_id for f in reversed(view.check_results) if f.image_id), old.image_id),
@@ -84,11 +85,12 @@ def _start_time(stages: tuple[StageStatus, ...]) -> datetime | None:
     return next((one.start_time for one in stages if one.start_time), None)
 
 
-def _metrics(view: RunView) -> Figures:
-    found = view.run.status.metrics
+def _figures(view: RunView, name: str) -> Figures:
+    """Return the metrics or the model of the last stage that tells them, else those that are known."""
+    found: Figures = getattr(view.run.status, name)
     for finding in view.check_results:
-        if finding.result and finding.result.metrics:
-            found = finding.result.metrics
+        if finding.result and (told := getattr(finding.result, name)):
+            found = told
     return found
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.loop.probes import Health
     from qlib_shadow_operator.runs.model import Job, Pod, Status
 
+UNKNOWN: Final = "unknown"
+STATES: Final = {"drift": ("none", "drifting"), "decay": ("holds", "decayed")}
+"""The states of a model that a label can have, besides unknown."""
 KNOWN_REASONS: Final = frozenset(map(str, [*Reason, *OperatorReason]))
 
 
@@ -37,6 +40,8 @@ class LastSuccess:
 
     at: float
     data_end: float | None
+    model: Mapping[str, object]
+    """As in its status."""
 
 
 @dataclass(eq=False)  # the registry needs a hashable collector
@@ -81,7 +86,8 @@ class ScrapeCollector(Collector):
         series, at = (entry.key.namespace, entry.series), status.completion_time.timestamp()
         known = self._successes.get(series)
         if known is None or known.at < at:
-            self._successes[series] = LastSuccess(at, _midnight(status.dataset.get("calendarEnd")))
+            data_end = _midnight(status.dataset.get("calendarEnd"))
+            self._successes[series] = LastSuccess(at, data_end, status.model)
 
     def _date_series(self, entries: Iterable[CachedObject], found: dict[str, GaugeMetricFamily]) -> None:
         for entry in entries:
@@ -93,6 +99,7 @@ class ScrapeCollector(Collector):
             found["last_success_timestamp_seconds"].add_metric(series, success.at)
             if success.data_end is not None:
                 found["dataset_end_timestamp_seconds"].add_metric(series, success.data_end)
+            _tell_model(series, success.model, found)
 
     def _date_contacts(self, found: dict[str, GaugeMetricFamily]) -> None:
         now = time.time()
@@ -100,6 +107,17 @@ class ScrapeCollector(Collector):
             found["watch_contact_timestamp_seconds"].add_metric((kind,), now - age)
         for name, age in self.health.ages().items():
             found[f"{name}_contact_timestamp_seconds"].add_metric((), now - age)
+
+
+def _tell_model(series: Series, model: Mapping[str, object], found: dict[str, GaugeMetricFamily]) -> None:
+    """Add the age and the states of a series' model; a run of an older runner tells nothing of it."""
+    if not model:
+        return
+    if isinstance(age := model.get("ageDays"), int):
+        found["model_age_days"].add_metric(series, age)
+    for name, states in STATES.items():
+        state = model.get(name)
+        found[f"model_{name}"].add_metric((*series, str(state) if state in states else UNKNOWN), 1)
 
 
 def status_of(value: Run | Job | Pod) -> Status | None:

@@ -124,6 +124,21 @@ def test_series_has_its_last_success_and_data_end():
     assert operator.sample("dataset_end_timestamp_seconds", **where) == 1729123200  # 2024-10-17
 
 
+def test_series_has_its_models_age_and_states():
+    """Of the newest complete run; a state of another image is unknown, and an older runner tells nothing."""
+    operator = Operator()
+    model: dict[str, str | int | float] = {"ageDays": 7, "kept": True, "drift": "drifting", "decay": "x" * 16}
+    operator.run(1, replace(later(COMPLETE, hours=24), model=model), metadata=scheduled("nightly"))
+    operator.run(2, replace(COMPLETE, model={"ageDays": 6}), metadata=scheduled("nightly"))
+    operator.run(3, COMPLETE)
+    where = {"namespace": "research", "series": "nightly"}
+    assert operator.sample("model_age_days", **where) == 7
+    assert operator.sample("model_drift", state="drifting", **where) == 1
+    assert operator.sample("model_decay", state="unknown", **where) == 1
+    assert operator.sample("model_decay", state="x" * 16, **where) is None
+    assert operator.sample("model_age_days", namespace="research", series="default") is None
+
+
 def test_a_run_without_a_schedule_belongs_to_its_template():
     """Its ConfigMap, its template, or the default."""
     operator = Operator()

@@ -22,13 +22,16 @@ GARBAGE = {
     result(Stage.QRUN, uid="other"): "it is of another run",
     json.dumps({"stage": "qrun", "uid": UID}): "it has no reason",
     result(Stage.QRUN, reason=3): "reason is not text",  # type: ignore[arg-type]
-    result(Stage.QRUN, dataset=[1]): "dataset and metrics must be objects",
+    result(Stage.QRUN, dataset=[1]): "dataset, metrics and model must be objects",
     result(Stage.QRUN, dataset={"path": 1}): "path is not of type str",
     result(Stage.QRUN, metrics={"ic": "high"}): "ic is not of type float",
     result(Stage.QRUN, metrics={"ic": True}): "ic is not of type float",
     result(Stage.QRUN, metrics={"ic": float("nan")}): "ic is nan",
     result(Stage.QRUN, metrics={"ic": float("inf")}): "ic is inf",
     result(Stage.QRUN, dataset={"days": 1.5}): "days is 1.5",
+    result(Stage.QRUN, model={"kept": 1}): "kept is not of type bool",
+    result(Stage.QRUN, model={"kept": "yes"}): "kept is not of type bool",
+    result(Stage.QRUN, model={"ageDays": True}): "ageDays is not of type int",
     result(Stage.QRUN, configHash=["x"]): "configHash is not text",
 }
 
@@ -42,7 +45,9 @@ def test_malformed_result_says_what_is_wrong(message: str, fault: str):
 
 def test_well_formed_result_is_parsed():
     """Everything that the status shows."""
-    found = parse_result(result(Stage.QRUN, gitCommit="abc"), stage=Stage.QRUN, uid=UID)
+    model = {"kept": False, "ageDays": 3, "liveIc": 0.04, "drift": "none", "decay": "d" * 99}
+    found = parse_result(result(Stage.QRUN, gitCommit="abc", model=model), stage=Stage.QRUN, uid=UID)
+    assert dict(found.model) == model | {"decay": "d" * 10 + " … ddd"}
     assert found.succeeded
     assert (dict(found.dataset), dict(found.metrics)) == (DATASET, METRICS)
     assert (found.config_hash, found.git_commit) == ("c0ffee", "abc")

@@ -213,6 +213,22 @@ class Metrics(TypedDict, total=False):
     icValid: float
 
 
+class ModelResult(TypedDict, total=False):
+    """The model that made a run's signals; absent where it is not known."""
+
+    recipe: str
+    """The first characters of the recipe's hash: equal ones ask the same."""
+    trainedBy: str
+    trainedThrough: str
+    ageDays: int
+    kept: bool
+    liveIc: float
+    drift: str
+    """none, drifting or unknown."""
+    decay: str
+    """holds, decayed or unknown."""
+
+
 class Result(TypedDict, total=False):
     """One stage's result: the termination message, and `results/<stage>.json` in the run folder."""
 
@@ -227,5 +243,6 @@ class Result(TypedDict, total=False):
     artifactPath: str
     dataset: DatasetResult
     metrics: Metrics
+    model: ModelResult
     configHash: str
     gitCommit: str

@@ -1,6 +1,7 @@
 """The files of a run for people and programs, made from the recorder's tables. Needs pandas and pyarrow.
 
 metrics           the figures in metrics.json
+alarms            drift, and what a new model promises
 ranked_signals    the table of ranked signals
 summary           backtest_summary.md
 write_files       writes them, each of them whole
@@ -16,6 +17,7 @@ from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, SIGNALS_STEM, SUMMARY_FILE, Reason
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.export.alarms import describe_alarms
 from qlib_shadow_runner.export.metrics import compute_metrics
 from qlib_shadow_runner.export.ranked_signals import (
     encode_signals,
@@ -63,7 +65,13 @@ def export_run(
     signals = with_expected_returns(ranked, outputs.labels, facts.ahead)
     name = f"{SIGNALS_STEM}.{signals_format}"
     verdict = judge(figures, metrics, facts).headline
-    found = {"signals_file": name, "verdict": verdict, **_describe(signals), **_compare(signals, before)}
+    found = {
+        "signals_file": name,
+        "verdict": verdict,
+        **_describe(signals),
+        **_compare(signals, before),
+        **describe_alarms(tables, metrics, before),
+    }
     metadata = {**before, **found}
     contents = {
         **encode(tables),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import jinja2
 
 from qlib_shadow_runner.analysis.facts import RunFacts
+from qlib_shadow_runner.analysis.model_state import state_rows
 from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.contract.escapes import in_one_line
 from qlib_shadow_runner.dataset.quality.assess import warnings_of
@@ -55,6 +56,7 @@ def render_summary(
         figures=figures,
         verdict=judge(figures, metrics, RunFacts.of(metadata)),
         quality_warnings=warnings_of(metadata.get("dataset_quality")),
+        states=state_rows(metadata),
         signals_file=signals_file,
         last_day=f"{last['date'].iloc[0]:%Y-%m-%d}",
         best=last.to_dict("records"),

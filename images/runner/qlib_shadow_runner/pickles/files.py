@@ -20,6 +20,8 @@ SEGMENT_IC: Final = "segment_ic"
 """The daily IC of train and valid, which our record of the signals adds to Qlib's files."""
 BEFORE_TEST: Final = ("train", "valid")
 """The segments of that table."""
+DRIFT: Final = "drift"
+"""How far the new days are from those before, which our record of the signals adds to Qlib's files."""
 NAMES: Final = "names"
 """The names of the features, which the model of the gains knows by number; no table of a run."""
 RECORDED_IN: Final[Mapping[str, str]] = {
@@ -33,9 +35,10 @@ RECORDED_IN: Final[Mapping[str, str]] = {
     GAINS: "params.pkl",
     ROUNDS: "params.pkl",
     SEGMENT_IC: "segment_ic.pkl",
+    DRIFT: "drift.pkl",
     NAMES: "dataset",
 }
 """The file of each table, in the recorder's folder of artifacts."""
 FILES: Final = tuple(dict.fromkeys(RECORDED_IN.values()))
-OPTIONAL: Final = frozenset({RECORDED_IN[SEGMENT_IC]})
+OPTIONAL: Final = frozenset({RECORDED_IN[SEGMENT_IC], RECORDED_IN[DRIFT]})
 """Files that a recorder may lack without any fault: Qlib's own records do not leave them."""

@@ -10,6 +10,7 @@ from qlib_shadow_runner.pickles.answer import NO_NAME, Coded, packed
 from qlib_shadow_runner.pickles.arrays import day_of, number_of
 from qlib_shadow_runner.pickles.files import (
     ACCOUNT,
+    DRIFT,
     GAINS,
     IC,
     LABELS,
@@ -93,11 +94,23 @@ def _account(node: object) -> Columns:
 
 def _risk(node: object) -> Columns:
     """Return the risk figures by group and name."""
+    group, figure, value = _by_two_texts(node, "risk", "groups and figures")
+    return [("group", group), ("figure", figure), ("value", value)]
+
+
+def _drift(node: object) -> Columns:
+    """Return how far each measure of drift is, by its name."""
+    measure, name, value = _by_two_texts(node, "value", "measures and names")
+    return [("measure", measure), ("name", name), ("value", value)]
+
+
+def _by_two_texts(node: object, column: str, expected: str) -> tuple[Any, Any, Any]:
+    """Return the two texts of each row of a frame, and a column."""
     frame = frame_of(node)
     levels = frame.rows.levels
-    if len(levels) != 2 or not all(map(is_of_texts, levels)) or "risk" not in frame.names:  # noqa: PLR2004
-        raise Unrecognised("its rows are not groups and figures")
-    return [("group", levels[0]), ("figure", levels[1]), ("value", frame.column(frame.names.index("risk")))]
+    if len(levels) != 2 or not all(map(is_of_texts, levels)) or column not in frame.names:  # noqa: PLR2004
+        raise Unrecognised(f"its rows are not {expected}")
+    return levels[0], levels[1], frame.column(frame.names.index(column))
 
 
 def _positions(node: object) -> Columns:
@@ -207,6 +220,7 @@ FINDERS: Final[Mapping[str, Callable[[object], dict[str, Columns]]]] = {
             _one(RISK, _risk),
             _one(POSITIONS, _positions),
             _one(SEGMENT_IC, _by_day_and_segment),
+            _one(DRIFT, _drift),
         )
     ),
     RECORDED_IN[GAINS]: _model,

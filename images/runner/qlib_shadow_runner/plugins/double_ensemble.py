@@ -18,6 +18,7 @@ import pandas as pd
 from qlib.contrib.model import double_ensemble
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
+from qlib_shadow_runner.plugins._drift import leave_summary
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
         for number, model in enumerate(self.ensemble):
             text = model.model_to_string(num_iteration=-1)
             draft.path(_file_of(number)).write_text(text, encoding="utf-8")
+        leave_summary(draft, dataset)
         best = [model.best_iteration for model in self.ensemble]
         draft.keep({"best_iterations": best, "features": [list(names) for names in self.sub_features]})
 

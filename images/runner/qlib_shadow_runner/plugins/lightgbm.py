@@ -21,6 +21,7 @@ from qlib.workflow import R
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.engine.layout import release_pages
 from qlib_shadow_runner.plugins._dataset import features_of, training_sets
+from qlib_shadow_runner.plugins._drift import leave_summary
 from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore, are_supported, datasets
 from qlib_shadow_runner.plugins.handlers import DataHandlerLP
 from qlib_shadow_runner.plugins.records import log_synchronously
@@ -58,6 +59,7 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         super().fit(dataset, evals_result=evaluations, **kwargs)
         fault_point(QrunPoint.MODEL_MADE)
         draft.path(MODEL_FILE).write_text(self.model.model_to_string(num_iteration=-1), encoding="utf-8")
+        leave_summary(draft, dataset)
         best = {"best_iteration": self.model.best_iteration, "best_score": self.model.best_score}
         draft.keep({**best, "evaluations": evaluations})
 

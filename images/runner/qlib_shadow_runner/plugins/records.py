@@ -14,7 +14,8 @@ from qlib.utils.serial import Serializable
 from qlib.workflow import record_temp
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
-from qlib_shadow_runner.pickles.files import RECORDED_IN, SEGMENT_IC
+from qlib_shadow_runner.pickles.files import DRIFT, RECORDED_IN, SEGMENT_IC
+from qlib_shadow_runner.plugins._drift import drift_of
 from qlib_shadow_runner.plugins._segment_ic import segment_ic
 from qlib_shadow_runner.training.checkpoints import (
     ENV_KEPT_MODEL,
@@ -94,7 +95,7 @@ def _restore(found: Checkpoint, step: TrainingStep, recorder: Any) -> None:
 
 
 class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignore[misc]
-    """The predictions and the labels, and beside them the daily IC of train and valid."""
+    """The predictions and the labels, and beside them the daily IC of train and valid, and the drift."""
 
     step = TrainingStep.PREDICTION
 
@@ -104,6 +105,7 @@ class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignor
         found = None if os.environ.get(ENV_KEPT_MODEL) else segment_ic(self.model, self.dataset)
         if found is not None:
             self.save(**{RECORDED_IN[SEGMENT_IC]: found})
+        self.save(**{RECORDED_IN[DRIFT]: drift_of(self.dataset, self.load("pred.pkl"))})
 
 
 class SigAnaRecord(CheckpointedRecord, record_temp.SigAnaRecord):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.figures import ReportFigures, ReportMaterial
 from qlib_shadow_runner.analysis.known_types import well_typed
+from qlib_shadow_runner.analysis.model_state import StateRow, state_rows
 from qlib_shadow_runner.analysis.outputs import Outputs, read_metadata
 from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.contract import METRICS_FILE, Metrics
@@ -46,6 +47,8 @@ class Report:
     figures: ReportFigures
     details: Details
     charts: Sequence[Chart]
+    states: Sequence[StateRow]
+    """Drift and decay of the model."""
     checks: Sequence[AcceptanceLine]
     """The golden run's checklist; empty while the run is running."""
 
@@ -60,6 +63,7 @@ def gather(evidence: Evidence, material: ReportMaterial, checks: Sequence[Accept
         figures=material.figures,
         details=details,
         charts=list(_charts(material, details.curve)),
+        states=state_rows(evidence.metadata),
         checks=checks,
     )
 
@@ -101,6 +105,7 @@ def render_report(report: Report) -> str:
         rows_shown=ROWS,
         charts={chart.name: drawn(chart) for chart in report.charts},
         checks=report.checks,
+        states=report.states,
         months=MONTHS,
         yearly={year.year: year.strategy for year in report.figures.summary.years}
         if report.figures.summary

@@ -53,7 +53,11 @@ def termination_message(result: Result, limit: int = TERMINATION_MESSAGE_BYTES) 
     content = _encode(result)
     if len(content) <= limit:
         return content
-    for dropped in ((), ("dataset",), ("dataset", "metrics", "artifactPath", "configHash", "gitCommit")):
+    for dropped in (
+        (),
+        ("dataset",),
+        ("dataset", "metrics", "model", "artifactPath", "configHash", "gitCommit"),
+    ):
         smaller = Result(**{key: value for key, value in result.items() if key not in dropped})  # type: ignore[typeddict-item]
         content = _encode(_with_shorter_message(smaller, limit))
         if len(content) <= limit:

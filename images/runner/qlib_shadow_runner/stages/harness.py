@@ -268,6 +268,8 @@ def _findings(outcome: Outcome) -> Result:
         found["dataset"] = outcome.dataset
     if outcome.metrics:
         found["metrics"] = outcome.metrics
+    if outcome.model:
+        found["model"] = outcome.model
     if outcome.config_hash:
         found["configHash"] = outcome.config_hash
     return found

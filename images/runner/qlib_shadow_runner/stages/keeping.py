@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.contract import MODEL, RESULTS, Reason
+from qlib_shadow_runner.contract.spec.workflow import OrIf
 from qlib_shadow_runner.crash_points import ModelPoint, fault_point
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_error, print_line
+from qlib_shadow_runner.stages.alarms import decay_in_words, decay_of, has_decayed
 from qlib_shadow_runner.storage.files import read_json_object, write_json
 from qlib_shadow_runner.storage.removal import discard
 from qlib_shadow_runner.storage.source_code import sources_sha256
 from qlib_shadow_runner.training.checkpoints import HOME, Checkpoints, TrainingStep
-from qlib_shadow_runner.training.keep import Wanted, examine, find_model
+from qlib_shadow_runner.training.keep import Found, Wanted, examine, find_model
 from qlib_shadow_runner.training.model_folder import ModelFolder, copy_model, restored_details, write_model
 from qlib_shadow_runner.training.recipe import Origin, Recipe, recipe_of
 from qlib_shadow_runner.training.trained import Trained, Unusable
@@ -180,7 +182,7 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
         for note in found.notes:
             print_line(note)
         context.folder.update_metadata(model_not_kept=found.unexpected)
-        choice = choice_of(question, found.source, found.model)
+        choice = _chosen(question, found, retrain.or_if)
         write_choice(context, choice)
         fault_point(ModelPoint.CHOSEN)
     source = choice["from"]
@@ -199,6 +201,18 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
         f"{kept.day('trained_through')}, and {wanted.age(kept)} trading days have come since its data ended"
     )
     return kept
+
+
+def _chosen(question: ModelQuestion, found: Found, or_if: OrIf | None) -> dict[str, object]:
+    """Return the choice of a model with its decay, or of none where it has decayed and that is asked for."""
+    if found.model is None or found.source is None:
+        return choice_of(question, None, None)
+    decay = decay_of(question.context, question.research.workflow.horizon, found.source, found.model, PASSING)
+    if or_if is OrIf.DECAYED and has_decayed(decay):
+        before = found.model.trained_by
+        print_line(f"the model of the run {before} {decay_in_words(decay)}; {TRAINS}")
+        return {**choice_of(question, None, None), "decay": {"gave_up": before}}
+    return {**choice_of(question, found.source, found.model), "decay": decay}
 
 
 def give_up_model(question: ModelQuestion, kept: ModelFolder) -> None:
@@ -273,6 +287,7 @@ def model_metadata(
         "model_data_end": model.document["data_end"] if model else None,
         "model_age_days": age if model else None,
         "model_dataset": model.document["dataset"] if model else None,
+        "decay": (earlier_choice(question) or {}).get("decay"),
         "features_anchor": str(model.day("features_anchor") if kept and model else question.anchor),
     }
 

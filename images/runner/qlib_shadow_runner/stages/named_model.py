@@ -9,7 +9,8 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import ModelPoint, fault_point
 from qlib_shadow_runner.errors import DamagedFileError, StageError
 from qlib_shadow_runner.printing import print_error, print_line
-from qlib_shadow_runner.stages.keeping import choice_of, earlier_choice, own_copy, write_choice
+from qlib_shadow_runner.stages.alarms import decay_of
+from qlib_shadow_runner.stages.keeping import PASSING, choice_of, earlier_choice, own_copy, write_choice
 from qlib_shadow_runner.storage.untrusted import is_folder
 from qlib_shadow_runner.training.model_folder import ModelFolder
 from qlib_shadow_runner.training.trained import Unusable
@@ -35,7 +36,10 @@ def use_named_model(question: ModelQuestion, source: str) -> ModelFolder:
         if why.reason is not Reason.OUTPUT_INCOMPLETE:  # what the child says of a text that is no model
             raise
         raise _refused(source, why.message) from why
-    write_choice(question.context, choice_of(question, source, used))
+    context, decay = question.context, (choice or {}).get("decay")
+    if held is None:
+        decay = decay_of(context, question.research.workflow.horizon, source, used, PASSING)
+    write_choice(context, {**choice_of(question, source, used), "decay": decay})
     fault_point(ModelPoint.CHOSEN)
     print_line(
         f"the model of the run {used.trained_by} is used: it has learnt from days to "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import DatasetResult, Metrics
+from qlib_shadow_runner.contract import DatasetResult, Metrics, ModelResult
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,4 +39,5 @@ class Outcome:
     message: str
     dataset: DatasetResult = field(default_factory=DatasetResult)
     metrics: Metrics = field(default_factory=Metrics)
+    model: ModelResult = field(default_factory=ModelResult)
     config_hash: str = ""

@@ -24,6 +24,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.process.environment import drawing_environment
 from qlib_shadow_runner.runs.asked import write_asked
+from qlib_shadow_runner.stages.alarms import decayed_sentence, model_result
 from qlib_shadow_runner.stages.dataset_facts import dataset_metadata, dataset_result, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.training import (
@@ -80,10 +81,10 @@ def qrun(context: StageContext) -> Outcome:
         raise
     metrics = _publish(context, exported)
     metadata = context.folder.metadata
-    message = (
-        headline(metrics) + kept_sentence(metadata) + reuse_sentence(metadata) + report_sentence(metadata)
-    )
-    return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
+    notes = (kept_sentence, decayed_sentence, reuse_sentence, report_sentence)
+    message = headline(metrics) + "".join(note(metadata) for note in notes)
+    model = model_result(metadata)
+    return Outcome(message, dataset=found, metrics=metrics, model=model, config_hash=research.config_hash)
 
 
 def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: str) -> dict[str, object]:

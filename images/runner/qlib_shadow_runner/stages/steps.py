@@ -94,6 +94,19 @@ def model(arguments: Mapping[str, object]) -> dict[str, object]:
     return {"models": len(files)}
 
 
+def decay(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Hold the live IC of a model against what was promised; the followup may be another run's work."""
+    hold_memory()
+    from qlib_shadow_runner.catalog.live_ic import decay_of_model  # noqa: PLC0415
+    from qlib_shadow_runner.storage.volume import Volume  # noqa: PLC0415
+
+    horizon = arguments["horizon"]
+    assert isinstance(horizon, int), "the stage counts days"
+    texts = {name: str(arguments[name]) for name in ("source", "trained_by", "namespace")}
+    volume, folder = Volume(Path(str(arguments["mount"]))), Path(str(arguments["folder"]))
+    return decay_of_model(volume, folder, **texts, horizon=horizon)
+
+
 OF_DOWNLOAD: Final = frozenset({"workflow", "dataset"})
 """The steps of the download stage; the others are of the last one."""
 NO_THREAD: Final = ("can't start new thread", "Failed to launch worker thread")
@@ -105,6 +118,7 @@ STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] 
     "report": report,
     "catalog": catalog,
     "model": model,
+    "decay": decay,
 }
 
 

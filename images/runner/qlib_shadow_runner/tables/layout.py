@@ -14,6 +14,7 @@ from qlib_shadow_runner.contract.kinds import LAST_DAY
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.pickles.files import (
     ACCOUNT,
+    DRIFT,
     GAINS,
     IC,
     LABELS,
@@ -47,6 +48,7 @@ COLUMNS: Final[Mapping[str, pa.Schema]] = {
     GAINS: pa.schema([("feature", TEXT), ("gain", NUMBER)]),
     ROUNDS: pa.schema([("trained", COUNT), ("used", COUNT)]),
     SEGMENT_IC: pa.schema([("date", DAY), ("segment", TEXT), ("ic", NUMBER), ("rank_ic", NUMBER)]),
+    DRIFT: pa.schema([("measure", TEXT), ("name", TEXT), ("value", NUMBER)]),
 }
 """The columns of each table; the account has Qlib's columns of numbers after the day.
 

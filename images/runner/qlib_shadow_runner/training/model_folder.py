@@ -32,7 +32,9 @@ MODEL_DOCUMENT: Final = "MODEL.json"
 FORMAT: Final = 1
 MODEL_TEXT: Final = FileKind("model", 256 << 20)
 """LightGBM's text: 10 KB for each tree of 64 leaves, so this is 25,000 rounds."""
-DOCUMENTS: Final[frozenset[str]] = frozenset()
+SUMMARY: Final = "summary.json"
+"""What the model's features were on the days of train: see drift/summary.py."""
+DOCUMENTS: Final[frozenset[str]] = frozenset({SUMMARY})
 """Names of documents that may lie beside the texts: JSON, written by the step that trained."""
 DAYS: Final = ("trained_through", "validated_through", "data_end", "features_anchor")
 NUMBERS: Final = ("features_days_before",)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.training.model_folder import DOCUMENTS
 from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
 from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS
 from qlib_shadow_runner.workflow.allowed.models import MODELS
@@ -39,7 +40,8 @@ WORKFLOW: Final = Keys(
 
 def _are_hashes(value: object) -> bool:
     return isinstance(value, dict) and all(
-        re.fullmatch(r"model(_[0-9]{1,4})?\.txt", str(name)) and re.fullmatch("[0-9a-f]{64}", str(digest))
+        (str(name) in DOCUMENTS or re.fullmatch(r"model(_[0-9]{1,4})?\.txt", str(name)))
+        and re.fullmatch("[0-9a-f]{64}", str(digest))
         for name, digest in value.items()
     )
 

@@ -237,6 +237,17 @@ def write_tables(folder: Path, tables: Tables | None = None) -> None:
     (folder / "RUN_METADATA.json").write_text(json.dumps({**document, "outputs": outputs}))
 
 
+def drift_table() -> pd.DataFrame:
+    """Return how far the newest days are from those before."""
+    rows = {
+        ("days", "train"): 800.0,
+        ("features", "F0"): 0.7,
+        ("scores", "all"): 0.5,
+        ("unknown", "why"): np.nan,
+    }
+    return pd.DataFrame({"value": pd.Series(rows).rename_axis(["measure", "name"])})
+
+
 def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None:
     """Pickle what Qlib's records pickle."""
     scores, labels = scores_and_labels(shape)
@@ -245,6 +256,7 @@ def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None
     correlations(scores, labels, "pearson").to_pickle(artifacts / "sig_analysis/ic.pkl")
     correlations(scores, labels, "spearman").to_pickle(artifacts / "sig_analysis/ric.pkl")
     by_segment(shape).to_pickle(artifacts / "segment_ic.pkl")
+    drift_table().to_pickle(artifacts / "drift.pkl")
     report.to_pickle(artifacts / "portfolio_analysis/report_normal_1day.pkl")
     risk_table(report).to_pickle(artifacts / "portfolio_analysis/port_analysis_1day.pkl")
     positions = {

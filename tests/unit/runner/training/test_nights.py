@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import lightgbm
@@ -13,6 +14,8 @@ import pytest
 
 from local_stages import LocalVolume
 from qlib_shadow_runner.cache.places import FEATURES_CACHE
+from qlib_shadow_runner.catalog.followup import FILE, SCHEMA
+from qlib_shadow_runner.catalog.tables import write_table
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import ModelPoint
 from qlib_shadow_runner.storage.listed_files import hash_files, sha256_of
@@ -33,7 +36,7 @@ def ask(volume: LocalVolume, night: str) -> None:
         "workflow": {
             "window": {"train": "122d", "valid": "30d", "test": "40d"},
             "model": {"num_boost_round": 12, "min_child_samples": 5},
-            "retrain": {"everyDays": 3},
+            "retrain": {"everyDays": 3, "orIf": "decayed"},
         },
     }
 
@@ -95,8 +98,45 @@ def test_a_run_leaves_its_model(first: LocalVolume):
     assert first.faults("night-1") == []
 
 
+def promise(volume: LocalVolume, mean: float) -> None:
+    """Let the first night have promised a daily ICIR of 0.6, and half a year of live ICs have this mean.
+
+    The night's own test is too short for a promise, and has no live days.
+    """
+    metadata = volume.metadata("night-1")
+    metadata["decay"] |= {"promised_ic": 0.06, "promised_icir": 0.6, "promised_days": 750}
+    (volume.folder("night-1") / "RUN_METADATA.json").write_text(json.dumps(metadata))
+    noise = np.random.default_rng(2).normal(size=120)
+    row = {**dict.fromkeys(SCHEMA.names), "run_id": "night-1", "live": True, "horizon": 1}
+    row["signals_sha256"] = metadata["signals_sha256"]
+    rows = [
+        {**row, "date": date(2019, 1, 1) + timedelta(day), "ic": mean + 0.1 * one}
+        for day, one in enumerate((noise - noise.mean()) / noise.std())
+    ]
+    write_table(volume.folder("catalog") / FILE, rows, SCHEMA)
+
+
+def test_a_run_trains_where_the_model_has_decayed(volume: LocalVolume):
+    """Although it is young enough to be kept: its live IC is half of what was promised."""
+    promise(volume, 0.03)
+    done = volume.stage("qrun", "night-2")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "the model of the run night-1 has decayed: its live IC is 0.0300 on 120 days, and 0.0600 was "
+        "promised; this run trains" in done.stdout
+    )
+    assert TRAINING in done.stdout
+    metadata, result = volume.metadata("night-2"), volume.result("night-2")
+    assert (metadata["model_kept"], metadata["model_trained_by"]) == (False, "night-2")
+    assert result["message"].endswith(" · trained, since the model of the run night-1 had decayed")
+    assert (metadata["decay"]["state"], metadata["decay"]["gave_up"]) == ("unknown", "night-1")
+    assert metadata["decay"]["promised_days"] == 38
+    assert volume.faults("night-2") == []
+
+
 def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     """The third night is the third trading day, and trains."""
+    promise(volume, 0.06)
     before = hash_files(volume.folder("night-1"))
     done = volume.stage("qrun", "night-2")
     assert done.returncode == 0, done.stderr
@@ -106,6 +146,33 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     metadata = volume.metadata("night-2")
     assert metadata["model_kept"] is True
     assert (metadata["model_trained_by"], metadata["model_age_days"]) == ("night-1", 1)
+    assert metadata["decay"] == {
+        "state": "holds",
+        "live_ic": pytest.approx(0.06),
+        "days": 120,
+        "needed_days": 20,
+        "promised_ic": 0.06,
+        "promised_icir": 0.6,
+        "promised_days": 750,
+        "statistic": pytest.approx(metadata["decay"]["statistic"]),
+        "limit": pytest.approx(metadata["decay"]["limit"]),
+        "why": None,
+    }
+    drift = metadata["drift"]
+    assert (drift["state"], drift["limits"]) == ("unknown", dict.fromkeys(drift["limits"]))
+    assert {"feature", "value"} == drift["worst"][0].keys()
+    assert min(drift["features"], drift["scores"]) > 0
+    found = volume.result("night-2")["model"]
+    assert found == {
+        "recipe": metadata["recipe_sha256"][:12],
+        "trainedBy": "night-1",
+        "trainedThrough": metadata["model_trained_through"],
+        "ageDays": 1,
+        "kept": True,
+        "liveIc": pytest.approx(0.06),
+        "drift": "unknown",
+        "decay": "holds",
+    }
     assert volume.result("night-2")["message"].endswith(
         " · with the model of the run night-1, 1 trading day old"
     )
@@ -113,8 +180,7 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     assert hash_files(kept) == hash_files(volume.folder("night-1") / "model")
     assert {path.stat().st_nlink for path in kept.iterdir()} == {1}
     workflow = parse((volume.folder("night-2") / "workflow.yaml").read_text())
-    digest = before["model/model.txt"]
-    assert workflow.kept_model == {"model.txt": digest}
+    assert workflow.kept_model == {name: before[f"model/{name}"] for name in ("model.txt", "summary.json")}
     assert (
         "| Kept | trained by the run `night-1`" in volume.outputs("night-2")["backtest_summary.md"].decode()
     )

@@ -122,6 +122,12 @@ class Window(Record):
     )
 
 
+class OrIf(StrEnum):
+    """What lets a run train although a model is young enough to be kept."""
+
+    DECAYED = "decayed"
+
+
 @dataclass(frozen=True)
 class Retrain(Record):
     """When a run trains, and when it keeps the model of an earlier one."""
@@ -130,6 +136,12 @@ class Retrain(Record):
         Whole(1, 2000),
         "A run keeps the newest model of the same recipe, namespace and series while fewer trading days than "
         "these have come since the data ended with which it was trained.",
+    )
+    or_if: OrIf | None = optional(
+        Choice(OrIf),
+        "What lets a run train before that: decayed, the signals that the model has given since are too much "
+        "worse than its evaluation promised. Default: nothing.",
+        key="orIf",
     )
 
 

@@ -1,0 +1,75 @@
+"""The live IC of one model: the outcomes of the last days of all runs that used it, from the followup.
+
+The followup's horizon is the label's own: with another one a model would be held to what nobody promised.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+from operator import itemgetter
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow.compute as pc
+
+from qlib_shadow_runner.catalog.followup import SCHEMA, followup_file
+from qlib_shadow_runner.catalog.tables import LIMITS
+from qlib_shadow_runner.drift.decay import Decay, DecayState, judge
+from qlib_shadow_runner.drift.document import decay_document, promise_of
+from qlib_shadow_runner.drift.thresholds import calibrated
+from qlib_shadow_runner.storage.untrusted import why_unreadable
+from qlib_shadow_runner.storage.untrusted_tables import read_table
+from qlib_shadow_runner.training.finished_runs import finished_runs_with
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from qlib_shadow_runner.storage.volume import Volume
+
+USED: Final = ("run_id", "date", "ic")
+
+
+def decay_of_model(
+    volume: Volume, folder: Path, *, source: str, trained_by: str, namespace: str, horizon: int
+) -> dict[str, Any]:
+    """Return the decay of the model that the run `source` has, for the metadata of the run in a folder.
+
+    Each run passes on what was promised, so that the run that trained may go. A followup that cannot be used
+    is named, and nothing is known then.
+    """
+    runs = [
+        (run.name, metadata)
+        for run, metadata in finished_runs_with(folder, "model_trained_by", trained_by)
+        if run.name == source or metadata.get("namespace") == namespace
+    ]
+    promises = (promise_of(metadata.get("decay"), horizon) for _, metadata in runs)
+    promise = next((one for one in promises if one), None)
+    try:
+        live = _live(volume, [name for name, _ in runs], horizon)
+    except OSError as error:
+        decay = Decay(DecayState.UNKNOWN, 0, calibrated().live_days, why=why_unreadable(error))
+        return decay_document(decay, promise)
+    return decay_document(judge(live, promise, calibrated()), promise)
+
+
+def _live(volume: Volume, runs: Sequence[str], horizon: int) -> list[float]:
+    """Return the live IC of each day, the oldest first; a day of several runs counts once."""
+    path = followup_file(volume)
+    try:
+        table = read_table(path.parents[1], f"{path.parent.name}/{path.name}", SCHEMA, LIMITS)
+    except FileNotFoundError:
+        return []
+    wanted = pc.field("live") & (pc.field("horizon") == horizon) & pc.field("run_id").isin(runs)
+    rows = sorted(
+        (
+            row
+            for row in table.filter(wanted).select(list(USED)).to_pylist()
+            if row["date"] is not None and row["ic"] is not None and math.isfinite(row["ic"])
+        ),
+        key=itemgetter("date"),
+    )
+    return [
+        fmean(max(-1.0, min(1.0, row["ic"])) for row in same) for _, same in groupby(rows, itemgetter("date"))
+    ]
