@@ -93,6 +93,11 @@ def data_end(days: float) -> Series:
     return series("dataset_end_timestamp_seconds", (DAY, NOW - days * DAY), series="nightly")
 
 
+def model(name: str, state: str, **labels: str) -> Series:
+    """Return what the newest run of a series says of its model."""
+    return series(f"model_{name}", (DAY, 1), **{"series": "nightly", "state": state, **labels})
+
+
 RINGS: dict[str, tuple[str, Series]] = {
     "the first run that fails for a reason": ("RunFailed", failed((2 * MINUTE, 1))),
     "another one": ("RunFailed", failed((DAY, 1), (10 * MINUTE, 2))),
@@ -101,6 +106,8 @@ RINGS: dict[str, tuple[str, Series]] = {
     "a schedule that was never complete": ("NoSuccessKnown", success(1, series="weekly")),
     "one that a new operator knows nothing of": ("NoSuccessKnown", forgotten(20, 10)),
     "data that end a week ago": ("DatasetStale", data_end(7)),
+    "new days that are far from those before": ("ModelDrifts", model("drift", "drifting")),
+    "a model that has decayed": ("ModelDecayed", model("decay", "decayed", series="default")),
     "a run that waits for a look": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 301))),
     "a watch that hears nothing": (
         "OperatorStuck",
@@ -130,6 +137,14 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
     "a success that is forgotten, but not long ago": ("NoSuccess", forgotten(74, 10)),
     "a success, however long ago": ("NoSuccessKnown", success(500)),
     "data of last week's end": ("DatasetStale", data_end(3)),
+    "days like those before": ("ModelDrifts", model("drift", "none")),
+    "days of which too little is known": ("ModelDrifts", model("drift", "unknown")),
+    "a model that holds": ("ModelDecayed", model("decay", "holds")),
+    "a model of which too little is known": ("ModelDecayed", model("decay", "unknown")),
+    "a model that another release tells of": (
+        "ModelDecayed",
+        model("decay", "decayed", namespace="elsewhere"),
+    ),
     "work as usual": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 2))),
     "a watch that was just heard": (
         "OperatorStuck",
