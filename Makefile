@@ -119,6 +119,9 @@ bench-ingest: .venv/.ready ## Compare the ingestion of prices with a plain panda
 bench-run: .venv/.ready ## Compare whole runs with plain qrun, phase by phase (ARGS='--symbols 100 --days 1500')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.run $(ARGS)
 
+bench-night: .venv/.ready ## Compare a night with a kept model with plain qrun (ARGS='--symbols 500 --days 3777')
+	@PYTHONPATH=.:tests/e2e/support $(BIN)/python -m tests.bench.night $(ARGS)
+
 bench-report: .venv/.ready ## Compare a report with the same curves drawn by hand (ARGS='--symbols 500 --years 6')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.report_page $(ARGS)
 

@@ -19,6 +19,7 @@ def training_sets(dataset: qlibs.DatasetH) -> dict[str, TrainingData]:
     """Return the training and the validation data by segment; empty where only Qlib can prepare them."""
     if not _is_plain(dataset):
         return {}
+    dataset.handler.require(slice(None))
     frame = dataset.handler._get_df_by_key(DataHandlerLP.DK_L)  # noqa: SLF001 - Qlib gives frames alone
     spans = {name: dataset.segments[name] for name in ("train", "valid") if name in dataset.segments}
     if not isinstance(frame, LazyTrainingFrame):
@@ -35,6 +36,7 @@ def features_of(dataset: qlibs.DatasetH, segment: str | slice) -> tuple[Floats, 
     """Return a segment's features and their rows: a view where possible, else Qlib's copy."""
     span = dataset.segments.get(segment) if isinstance(segment, str) else None
     if _is_plain(dataset) and isinstance(span, tuple | list):
+        dataset.handler.require(slice(*span))
         frame = dataset.handler._get_df_by_key(DataHandlerLP.DK_I)  # noqa: SLF001
         found = features_without_copy(frame, slice(*span))
         if found:

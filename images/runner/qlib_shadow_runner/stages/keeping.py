@@ -25,12 +25,16 @@ from qlib_shadow_runner.training.keep import Wanted, examine, find_model
 from qlib_shadow_runner.training.model_folder import ModelFolder, copy_model, restored_details, write_model
 from qlib_shadow_runner.training.recipe import Origin, Recipe, recipe_of
 from qlib_shadow_runner.training.trained import Trained, Unusable
+from qlib_shadow_runner.workflow.anchor import anchor_of, anchored, days_before
 from qlib_shadow_runner.workflow.parsed import class_of
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from qlib_shadow_runner.dataset.ensure import ResolvedDataset
     from qlib_shadow_runner.stages.outcome import StageContext
     from qlib_shadow_runner.training.reuse import IdenticalRun
+    from qlib_shadow_runner.workflow.parsed import Workflow
     from qlib_shadow_runner.workflow.prepare import Research
     from qlib_shadow_runner.workflow.templates import Template
 
@@ -103,14 +107,38 @@ class ModelQuestion:
             every_days=every_days,
             fields=self.fields,
             calendar=known,
-            test_begins=self.research.plan.days.segments.test[0],
+            test_begins=self.test_begins,
             ahead=self.research.workflow.reach.ahead,
+            look_back=self.research.workflow.reach.back,
         )
+
+    @property
+    def test_begins(self) -> date:
+        """Return the first day of test."""
+        first: date = self.research.plan.days.segments.test[0]
+        return first
+
+    @property
+    def anchor(self) -> date:
+        """Return the first day of the features of a model that this run trains."""
+        return anchor_of(self.research.workflow, self.resolved.dataset.calendar)
+
+    def workflow_with(self, model: ModelFolder) -> Workflow | None:
+        """Return the workflow whose features begin where they began for a model, or None."""
+        anchor = model.day("features_anchor")
+        return self.research.workflow if anchor == self.anchor else anchored(self.research.workflow, anchor)
+
+    def keeping(self, model: ModelFolder) -> Research:
+        """Return the research with a kept model."""
+        workflow = self.workflow_with(model)
+        assert workflow is not None, "the model would not have been kept"
+        return self.research.keeping(model.files, workflow, self.resolved.manifest.fingerprint)
 
     def facts(self, details: dict[str, Any]) -> dict[str, object]:
         """Return what MODEL.json says of a model that this run trains."""
         segments = self.research.plan.days.segments
-        manifest = self.resolved.manifest
+        manifest, calendar = self.resolved.manifest, self.resolved.dataset.calendar
+        look_back = self.research.workflow.reach.back
         end = self.research.plan.universe_end or self.resolved.dataset.calendar[-1]
         return {
             "recipe": self.recipe.document,
@@ -122,6 +150,8 @@ class ModelQuestion:
             "trained_through": str(segments.train[1]),
             "validated_through": str(segments.valid[1]),
             "data_end": str(end),
+            "features_anchor": str(self.anchor),
+            "features_days_before": days_before(self.anchor, calendar, look_back),
             "config_hash": self.research.config_hash,
             "dataset": self.resolved.folder.name,
             "dataset_fingerprint": manifest.fingerprint,
@@ -243,6 +273,7 @@ def model_metadata(
         "model_data_end": model.document["data_end"] if model else None,
         "model_age_days": age if model else None,
         "model_dataset": model.document["dataset"] if model else None,
+        "features_anchor": str(model.day("features_anchor") if kept and model else question.anchor),
     }
 
 
@@ -260,6 +291,8 @@ def own_copy(question: ModelQuestion, wanted: Wanted, source: str, files: object
         own = copy_model(found, folder, question.staging)
     if fault := wanted.fault(own):
         raise Unusable(fault)
+    if question.workflow_with(own) is None:
+        raise Unusable("the template has the first day of its features in several places at once")
     _parse(question.context, own)
     fault_point(ModelPoint.COPIED)
     return own

@@ -63,7 +63,7 @@ def qrun(context: StageContext) -> Outcome:
     kept = use_named_model(question, named) if named else keep_model(question)
     research = question.research
     if kept is not None:
-        research = research.keeping(kept.files, resolved.manifest.fingerprint)
+        research = question.keeping(kept)
     write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
     fault_point(ModelPoint.RENDERED)
     asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
@@ -103,7 +103,7 @@ def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: 
             )
             discard_training(context, recorded)
             recorded = None
-    return _export(question, kept, recorded or train(context, asked, kept), asked)
+    return _export(question, kept, recorded or train(context, asked, question.test_begins, kept), asked)
 
 
 def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
+from qlib_shadow_runner.cache.places import (
+    ENV_CACHE,
+    ENV_REPORT,
+    ENV_ROWS_FROM,
+    FEATURES_CACHE,
+    limit_for_children,
+)
 from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
 from qlib_shadow_runner.contract.spec import Reuse
 from qlib_shadow_runner.crash_points import ModelPoint, QrunPoint, fault_point, for_children
@@ -29,6 +34,9 @@ from qlib_shadow_runner.training.reuse import IdenticalRun, copy_training, find_
 from qlib_shadow_runner.training.trained import Trained, Unusable, features_of_last_attempt, report_path
 
 if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
     from qlib_shadow_runner.runs.mlruns import MlflowRun
     from qlib_shadow_runner.stages.outcome import StageContext
     from qlib_shadow_runner.training.model_folder import ModelFolder
@@ -95,7 +103,9 @@ def _identical_runs(context: StageContext, computation: str) -> MlflowRun | None
     return recorded
 
 
-def train(context: StageContext, computation: str, kept: ModelFolder | None = None) -> MlflowRun:
+def train(
+    context: StageContext, computation: str, test_begins: date, kept: ModelFolder | None = None
+) -> MlflowRun:
     """Return the MLflow run of a training that is done now, from its checkpoints on.
 
     With a kept model only what follows from it is done: predictions, analysis, backtest.
@@ -112,7 +122,9 @@ def train(context: StageContext, computation: str, kept: ModelFolder | None = No
     status = RunStatus.KILLED
     try:
         code = context.supervisor.run(
-            _command(context), environ=_environ(context, checkpoints, kept), cwd=str(context.scratch)
+            _command(context),
+            environ=_environ(context, checkpoints, kept, test_begins),
+            cwd=str(context.scratch),
         )
         status = RunStatus.FAILED
     finally:
@@ -141,12 +153,15 @@ def _seed_checkpoint(folder: Path, kept: ModelFolder, computation: str) -> None:
     fault_point(ModelPoint.SEEDED)
 
 
-def _environ(context: StageContext, checkpoints: Path, kept: ModelFolder | None) -> dict[str, str]:
+def _environ(
+    context: StageContext, checkpoints: Path, kept: ModelFolder | None, test_begins: date
+) -> dict[str, str]:
     home = context.folder.attempt_path / checkpoints.relative_to(context.folder.path)
+    keeping = {ENV_KEPT_MODEL: kept.trained_by, ENV_ROWS_FROM: str(test_begins)} if kept is not None else {}
     return {
         **context.environ,
         ENV_CHECKPOINTS: str(home),
-        **({ENV_KEPT_MODEL: kept.trained_by} if kept is not None else {}),
+        **keeping,
         ENV_CACHE: str(context.stage_input.volume.mount / FEATURES_CACHE),
         ENV_REPORT: str(report_path(home, context.folder.attempts(context.stage_input.stage))),
         **limit_for_children(context.stage_input.environ),
@@ -156,10 +171,11 @@ def _environ(context: StageContext, checkpoints: Path, kept: ModelFolder | None)
 
 def _command(context: StageContext) -> list[str]:
     """Return the qrun command; the run id is quoted, because Fire reads 2024 as a number."""
-    beside = Path(sys.executable).with_name("qrun")
-    program = [sys.executable, str(beside)] if beside.is_file() else ["qrun"]
     return [
-        *program,
+        sys.executable,
+        "-P",
+        "-m",
+        "qlib_shadow_runner.stages.launch_qrun",
         str(context.folder.path / WORKFLOW_FILE),
         f'--experiment_name="{context.stage_input.identity.run_id}"',
         f"--uri_folder={MLRUNS}",

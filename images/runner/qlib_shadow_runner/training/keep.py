@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ class Wanted:
     test_begins: date
     ahead: int
     """How many days the label looks ahead."""
+    look_back: int
+    """How many days features look back."""
 
     def is_due(self, model: ModelFolder) -> bool:
         """Return whether a model is so old that a run trains anyway."""
@@ -69,6 +71,16 @@ class Wanted:
             return f"it has learnt from days to {model.day('validated_through')}, which this run tests"
         if self.is_due(model):
             return f"it is {self.age(model)} trading days old, and every {self.every_days} a run trains"
+        return self._anchor_fault(model)
+
+    def _anchor_fault(self, model: ModelFolder) -> str | None:
+        """Return why its features cannot begin where they began for the model, or None."""
+        anchor, before = model.day("features_anchor"), model.document["features_days_before"]
+        place = bisect_left(self.calendar, anchor)
+        if anchor not in self.calendar[place : place + 1]:
+            return f"its features begin on {anchor}, which is no day of this run's data"
+        if min(place, self.look_back) != before:
+            return f"its features knew {before} days before {anchor}, and this run's data has {place}"
         return None
 
     def _stranger(self, model: ModelFolder) -> str | None:

@@ -34,7 +34,8 @@ MODEL_TEXT: Final = FileKind("model", 256 << 20)
 """LightGBM's text: 10 KB for each tree of 64 leaves, so this is 25,000 rounds."""
 DOCUMENTS: Final[frozenset[str]] = frozenset()
 """Names of documents that may lie beside the texts: JSON, written by the step that trained."""
-DAYS: Final = ("trained_through", "validated_through", "data_end")
+DAYS: Final = ("trained_through", "validated_through", "data_end", "features_anchor")
+NUMBERS: Final = ("features_days_before",)
 TEXTS: Final = ("trained_by", "recipe_sha256", "config_hash", "namespace", "class", "dataset")
 FIELD: Final = 100
 """The most characters of a field's name."""
@@ -111,7 +112,7 @@ class ModelFolder:
         return str(self.document[name])
 
     def day(self, name: str) -> date:
-        """Return the last day of train, of valid, or of the data that the training run had."""
+        """Return the last day of train, of valid, of the data of the training, or the first of features."""
         return date.fromisoformat(self.document[name])
 
     def listed(self) -> dict[str, str]:
@@ -187,6 +188,7 @@ def _form_fault(document: Mapping[str, Any]) -> str | None:
         return f"{where} has format {document.get('format')!r}, not {FORMAT}"
     missing = [key for key in TEXTS if not isinstance(document.get(key), str)]
     missing += [key for key in DAYS if not _is_day(document.get(key))]
+    missing += [key for key in NUMBERS if type(document.get(key)) is not int]
     if missing:
         return f"{where} lacks {', '.join(missing)}"
     if not _are_fields(document.get("fields")):

@@ -37,6 +37,7 @@ def wanted(**changes: Any) -> Wanted:
         "calendar": CALENDAR,
         "test_begins": CALENDAR[240],
         "ahead": 2,
+        "look_back": 60,
     }
     return Wanted(**{**values, **changes})
 
@@ -56,6 +57,8 @@ def left(runs: Path, run_id: str, **changes: Any) -> ModelFolder:
         "trained_through": "2025-06-01",
         "validated_through": str(CALENDAR[237]),
         "data_end": str(CALENDAR[-4]),
+        "features_anchor": str(CALENDAR[70]),
+        "features_days_before": 60,
         "config_hash": "c" * 64,
         "dataset": "us@3f9c",
         "dataset_fingerprint": "f" * 64,
@@ -107,6 +110,8 @@ def test_the_model_with_the_newest_data_is_kept(runs: Path):
         ({}, {"made_with": MADE_WITH | {"machine": "aarch64"}}, "it was made with other machine"),
         ({}, {"made_with": MADE_WITH | {"packages": {}, "code": "d"}}, "other code, packages"),
         ({"made_with": None}, {}, "it was made with other code, machine, packages"),
+        ({"features_anchor": "2024-12-31"}, {}, "its features begin on 2024-12-31, which is no day of this"),
+        ({"features_anchor": "2025-03-01"}, {}, "its features knew 60 days before 2025-03-01, and this run"),
         ({"fields": ["close", "vwap"]}, {}, "it was made with $vwap, which the data does not have"),
     ],
 )  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from local_stages import LocalVolume
+from qlib_shadow_runner.cache.places import FEATURES_CACHE
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import ModelPoint
 from qlib_shadow_runner.storage.listed_files import hash_files, sha256_of
@@ -141,6 +142,25 @@ def test_killed_at_every_point_a_night_keeps_the_model_that_it_chose(killed: Loc
     assert log.count("the model of the run night-1 is kept") == 3
     assert TRAINING not in log
     assert killed.faults("night-2") == []
+
+
+def test_signals_are_those_of_features_from_the_trainers_first_day(killed: LocalVolume, volume: LocalVolume):
+    """Killed and with a cache, or at once and without one; its own window would begin a day later."""
+    shutil.rmtree(volume.mount / FEATURES_CACHE)
+    done = volume.stage("qrun", "night-2")
+    assert done.returncode == 0, done.stderr
+    assert (
+        killed.outputs("night-2")["signals_ranked.parquet"]
+        == volume.outputs("night-2")["signals_ranked.parquet"]
+    )
+    anchor = volume.metadata("night-1")["features_anchor"]
+    assert volume.metadata("night-2")["features_anchor"] == anchor
+    workflow = parse((volume.folder("night-2") / "workflow.yaml").read_text())
+    assert str(workflow.handler["kwargs"]["start_time"]) == anchor
+    assert str(workflow.segments["train"][0]) > anchor
+    computed, read = (one.metadata("night-2")["features"] for one in (volume, killed))
+    assert computed["rows"] == read["rows"] < volume.metadata("night-1")["features"]["rows"] / 2
+    assert (computed["new_days"], read["cache"]) == (None, "kept for other runs")
 
 
 def test_killed_when_its_model_is_left_a_night_leaves_it_again(volume: LocalVolume):
