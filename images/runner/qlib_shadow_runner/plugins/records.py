@@ -14,7 +14,8 @@ from qlib.utils.serial import Serializable
 from qlib.workflow import record_temp
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
-from qlib_shadow_runner.pickles.files import RECORDED_IN, SEGMENT_IC
+from qlib_shadow_runner.pickles.files import LIVE, RECORDED_IN, SEGMENT_IC
+from qlib_shadow_runner.plugins._live import live_scores
 from qlib_shadow_runner.plugins._segment_ic import segment_ic
 from qlib_shadow_runner.training.checkpoints import (
     ENV_KEPT_MODEL,
@@ -94,12 +95,15 @@ def _restore(found: Checkpoint, step: TrainingStep, recorder: Any) -> None:
 
 
 class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignore[misc]
-    """The predictions and the labels, and beside them the daily IC of train and valid."""
+    """The predictions and the labels; beside them the live model's, and the daily IC of train and valid."""
 
     step = TrainingStep.PREDICTION
 
     def _compute(self, **kwargs: Any) -> None:
+        live = live_scores(self.model, self.dataset)
         super()._compute(**kwargs)
+        if live is not None:
+            self.save(**{RECORDED_IN[LIVE]: live})
         # The days of train and valid are this run's, and a kept model has learnt from others.
         found = None if os.environ.get(ENV_KEPT_MODEL) else segment_ic(self.model, self.dataset)
         if found is not None:

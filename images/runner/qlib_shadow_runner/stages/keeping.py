@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import platform
-from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +16,7 @@ from qlib_shadow_runner.contract import MODEL, RESULTS, Reason
 from qlib_shadow_runner.crash_points import ModelPoint, fault_point
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_error, print_line
+from qlib_shadow_runner.stages.live import known_days, live_days_of, live_metadata
 from qlib_shadow_runner.storage.files import read_json_object, write_json
 from qlib_shadow_runner.storage.removal import discard
 from qlib_shadow_runner.storage.source_code import sources_sha256
@@ -29,6 +29,7 @@ from qlib_shadow_runner.workflow.parsed import class_of
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.dataset.ensure import ResolvedDataset
+    from qlib_shadow_runner.discovery.live_days import LiveDays
     from qlib_shadow_runner.stages.outcome import StageContext
     from qlib_shadow_runner.training.reuse import IdenticalRun
     from qlib_shadow_runner.workflow.prepare import Research
@@ -57,8 +58,12 @@ class ModelQuestion:
 
     context: StageContext
     research: Research
+    """With the days of the live model, if there is one."""
     resolved: ResolvedDataset
     recipe: Recipe
+    rendered: Research
+    """Without them, as the template gave it."""
+    live: LiveDays | None
 
     @classmethod
     def of(
@@ -69,7 +74,19 @@ class ModelQuestion:
         origin = Origin(dataset.path, resolved.manifest.feed, dataset.region, research.plan.market.name)
         asked = context.spec.workflow
         recipe = recipe_of(asked, template.text, workflow.model, workflow.handler, origin)
-        return cls(context, research, resolved, recipe)
+        live = live_days_of(asked.live, research, resolved)
+        asking = research
+        if live is not None:
+            asking = research.refitting(live, resolved.manifest.fingerprint, kept=False)
+        return cls(context, asking, resolved, recipe, research, live)
+
+    def keeping(self, kept: ModelFolder) -> Research:
+        """Return the research of a run that keeps a model: its workflow states the model's hashes."""
+        fingerprint = self.resolved.manifest.fingerprint
+        research = self.rendered
+        if self.live is not None:
+            research = research.refitting(self.live, fingerprint, kept=True)
+        return research.keeping(kept.files, fingerprint)
 
     @property
     def staging(self) -> Path:
@@ -84,20 +101,19 @@ class ModelQuestion:
 
     def wanted(self, every_days: int) -> Wanted:
         """Return what a model must be so that this run may keep it."""
-        calendar, end = self.resolved.dataset.calendar, self.research.plan.universe_end
-        known = calendar if end is None else calendar[: bisect_right(calendar, end)]
         return Wanted(
             recipe_sha256=self.recipe.sha256,
             namespace=self.context.stage_input.identity.namespace,
             made_with=self.made_with,
             every_days=every_days,
-            calendar=known,
+            calendar=known_days(self.research, self.resolved),
             test_begins=self.research.plan.days.segments.test[0],
             ahead=self.research.workflow.reach.ahead,
+            live=self.live is not None,
         )
 
-    def facts(self, details: dict[str, Any]) -> dict[str, object]:
-        """Return what MODEL.json says of a model that this run trains."""
+    def facts(self, details: dict[str, Any], live: dict[str, Any] | None) -> dict[str, object]:
+        """Return what MODEL.json says of a model that this run trains, and of its live model."""
         segments = self.research.plan.days.segments
         manifest = self.resolved.manifest
         end = self.research.plan.universe_end or self.resolved.dataset.calendar[-1]
@@ -115,6 +131,7 @@ class ModelQuestion:
             "dataset_fingerprint": manifest.fingerprint,
             "made_with": self.made_with,
             "details": details,
+            "live": live and {"trained_through": str(self.live.train[1]), "details": live},
         }
 
 
@@ -208,11 +225,17 @@ def _left_before(question: ModelQuestion) -> ModelFolder | None:
 def _trained_now(question: ModelQuestion, computation: str) -> ModelFolder | None:
     """Return what the step of this computation has trained, if its checkpoint is still there."""
     folder = question.context.folder.path
-    trained = Checkpoints.of(folder, computation).find(TrainingStep.MODEL)
-    if trained is None:
+    checkpoints = Checkpoints.of(folder, computation)
+    trained = checkpoints.find(TrainingStep.MODEL)
+    live = checkpoints.find(TrainingStep.LIVE) if question.live else None
+    if trained is None or (live is None) != (question.live is None):
         return None
-    details = restored_details(class_of(question.research.workflow.model), trained.details)
-    return write_model(folder, trained.folder, question.facts(details), question.staging)
+    kind = class_of(question.research.workflow.model)
+    facts = question.facts(
+        restored_details(kind, trained.details), live and restored_details(kind, live.details)
+    )
+    texts = [one.folder for one in (trained, live) if one is not None]
+    return write_model(folder, texts, facts, question.staging)
 
 
 def model_metadata(
@@ -227,6 +250,8 @@ def model_metadata(
         "model_trained_through": model.document["trained_through"] if model else None,
         "model_age_days": age if model else None,
         "model_dataset": model.document["dataset"] if model else None,
+        "model_sha256": model.sha256() if model else None,
+        **live_metadata(question.context.spec.workflow.live, question.live, model),
     }
 
 

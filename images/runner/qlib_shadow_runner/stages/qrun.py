@@ -60,13 +60,13 @@ def qrun(context: StageContext) -> Outcome:
     kept = keep_model(question)
     research = question.research
     if kept is not None:
-        research = research.keeping(kept.files, resolved.manifest.fingerprint)
+        research = question.keeping(kept)
     write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
     fault_point(ModelPoint.RENDERED)
     asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
     context.folder.update_metadata(**_research_metadata(context, research, resolved), computation=asked)
     try:
-        exported = _train_and_export(question, kept, asked)
+        exported = _train_and_export(question, kept, asked, research.workflow.live_model)
     except StageError as error:
         if kept is not None and error.reason not in PASSING:
             give_up_model(question, kept)
@@ -79,7 +79,12 @@ def qrun(context: StageContext) -> Outcome:
     return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
 
 
-def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: str) -> dict[str, object]:
+def _train_and_export(
+    question: ModelQuestion,
+    kept: ModelFolder | None,
+    asked: str,
+    live_model: Mapping[str, object] | None,
+) -> dict[str, object]:
     """Return what the export reports; if a training of another run cannot be exported, this run trains."""
     context = question.context
     recorded = reuse_training(context, asked)
@@ -96,7 +101,7 @@ def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: 
             )
             discard_training(context, recorded)
             recorded = None
-    return _export(question, kept, recorded or train(context, asked, kept), asked)
+    return _export(question, kept, recorded or train(context, asked, kept, live_model), asked)
 
 
 def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:

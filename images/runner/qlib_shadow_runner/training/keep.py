@@ -33,6 +33,8 @@ class Wanted:
     test_begins: date
     ahead: int
     """How many days the label looks ahead."""
+    live: bool = False
+    """Whether the run has days whose outcome is not known yet, and a live model makes their signals."""
 
     def age(self, model: ModelFolder) -> int:
         """Return how many trading days have come since the data ended with which it was trained."""
@@ -57,6 +59,20 @@ class Wanted:
             return f"it has learnt from days to {model.day('validated_through')}, which this run tests"
         if self.age(model) >= self.every_days:
             return f"it is {self.age(model)} trading days old, and every {self.every_days} a run trains"
+        return self._live_fault(model) if self.live else None
+
+    def _live_fault(self, model: ModelFolder) -> str | None:
+        """Return why a model cannot make the live days' signals.
+
+        Its labels were known when its data ended, and this run's data ends no earlier. So no day that it has
+        learnt from reaches into the outcome of a live day, be it this night's or a later one's.
+        """
+        through = model.live_through
+        if through is None:
+            return "it has no live model"
+        known = bisect_right(self.calendar, through) - 1 + self.ahead
+        if known > bisect_right(self.calendar, model.day("data_end")) - 1:
+            return f"its live model has learnt from days to {through}, whose labels its data did not have"
         return None
 
 

@@ -1,5 +1,8 @@
 """The folder `model/` of a run: the models in their own text, and MODEL.json, which says how they were made.
 
+    model.txt        the evaluated model; model_0.txt … of an ensemble
+    live_model.txt   the live model, where there is one: the same, refitted through the last known label
+
 It is written once, by the run that trains. A later run of the same recipe copies it whole, so that each run
 folder has the model that made its signals. A model of another run is input: its names are taken apart, its
 hashes are checked, and a child process with limits parses it before it is used.
@@ -7,11 +10,12 @@ hashes are checked, and a child process with limits parses it before it is used.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard
 
 from qlib_shadow_runner.contract import MODEL
 from qlib_shadow_runner.contract.spec import run_id_fault
@@ -34,6 +38,8 @@ MODEL_TEXT: Final = FileKind("model", 256 << 20)
 """LightGBM's text: 10 KB for each tree of 64 leaves, so this is 25,000 rounds."""
 DOCUMENTS: Final[frozenset[str]] = frozenset()
 """Names of documents that may lie beside the texts: JSON, written by the step that trained."""
+LIVE: Final = "live_"
+"""How the names of the live model's texts begin."""
 DAYS: Final = ("trained_through", "validated_through", "data_end")
 TEXTS: Final = ("trained_by", "recipe_sha256", "config_hash", "namespace", "class", "dataset")
 SHA256: Final = re.compile("[0-9a-f]{64}")
@@ -89,9 +95,31 @@ class ModelFolder:
         return sorted(self.files.keys() - DOCUMENTS)
 
     @property
+    def live_texts(self) -> list[str]:
+        """Return the names of the live model's texts; there are none where it is the evaluated one."""
+        return [name for name in self.texts if name.startswith(LIVE)]
+
+    @property
+    def live_through(self) -> date | None:
+        """Return the last day that the live model has learnt from, or None where there is none."""
+        live = self.document["live"]
+        return date.fromisoformat(live["trained_through"]) if live else None
+
+    def sha256(self, *, live: bool = False) -> str | None:
+        """Return the hash over a model's texts; None where there is no live model."""
+        names = self.live_texts if live else [name for name in self.texts if not name.startswith(LIVE)]
+        listed = "".join(f"{name} {self.files[name]}\n" for name in names)
+        return hashlib.sha256(listed.encode()).hexdigest() if names else None
+
+    @property
     def details(self) -> dict[str, Any]:
         """Return what is restored besides the texts: rounds and features."""
         return dict(self.document["details"])
+
+    @property
+    def live_details(self) -> dict[str, Any]:
+        """Return what is restored of the live model besides its texts."""
+        return dict(self.document["live"]["details"])
 
     @property
     def trained_by(self) -> str:
@@ -113,11 +141,15 @@ class ModelFolder:
         return {f"{MODEL}/{name}": digest for name, digest in (self.files | own).items()}
 
 
-def write_model(folder: Path, texts: Path, facts: Mapping[str, object], staging: Path) -> ModelFolder:
-    """Write the model that a run has trained, from the files of its checkpoint."""
-    files = hash_files(texts, kind=MODEL_TEXT)
-    document = {"format": FORMAT, **facts, "files": files}
-    return _place(folder, staging, document, lambda name: copy_file(texts, name, MODEL_TEXT, staging / name))
+def write_model(folder: Path, texts: list[Path], facts: Mapping[str, object], staging: Path) -> ModelFolder:
+    """Write the model that a run has trained, from the files of its checkpoints."""
+    found = {source: hash_files(source, kind=MODEL_TEXT) for source in texts}
+    home = {name: source for source, files in found.items() for name in files}
+    files = {name: digest for listed in found.values() for name, digest in listed.items()}
+    document = {"format": FORMAT, "live": None, **facts, "files": files}
+    return _place(
+        folder, staging, document, lambda name: copy_file(home[name], name, MODEL_TEXT, staging / name)
+    )
 
 
 def copy_model(found: ModelFolder, folder: Path, staging: Path) -> ModelFolder:
@@ -189,16 +221,24 @@ def _form_fault(document: Mapping[str, Any]) -> str | None:
 
 def _lists_a_model(document: Mapping[str, Any]) -> bool:
     kind, files, details = document["class"], document.get("files"), document.get("details")
-    if not isinstance(details, dict) or not _are_restored(kind, details) or not isinstance(files, dict):
+    if not _are_restored(kind, details) or not isinstance(files, dict):
         return False
-    if files.keys() - DOCUMENTS != {*file_names(kind, details)}:
+    names = {*file_names(kind, details)}
+    live = document.get("live", "missing")
+    if live is not None:
+        if not isinstance(live, dict) or set(live) != {"trained_through", "details"}:
+            return False
+        if not _is_day(live["trained_through"]) or not _are_restored(kind, live["details"]):
+            return False
+        names |= {f"{LIVE}{name}" for name in file_names(kind, live["details"])}
+    if files.keys() - DOCUMENTS != names:
         return False
     return all(isinstance(digest, str) and SHA256.fullmatch(digest) for digest in files.values())
 
 
-def _are_restored(kind: str, details: Mapping[str, Any]) -> bool:
+def _are_restored(kind: str, details: object) -> TypeGuard[dict[str, Any]]:
     """Say whether a class can be restored from these details."""
-    if kind not in RESTORED or set(details) != set(RESTORED[kind]):
+    if not isinstance(details, dict) or kind not in RESTORED or set(details) != set(RESTORED[kind]):
         return False
     if kind == "LGBModel":
         return isinstance(details["best_iteration"], int)

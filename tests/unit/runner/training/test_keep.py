@@ -61,7 +61,7 @@ def left(runs: Path, run_id: str, **changes: Any) -> ModelFolder:
         "details": {"best_iteration": 3},
         **changes,
     }
-    model = write_model(folder, texts, facts, runs.parent / "draft")
+    model = write_model(folder, [texts], facts, runs.parent / "draft")
     metadata = {
         "run_id": run_id, "namespace": "here", "status": "complete", "recipe_sha256": RECIPE,
         "finished_at_utc": f"2025-10-25T00:00:0{run_id[-1]}Z", "outputs": model.listed(),

@@ -110,8 +110,9 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     assert hash_files(kept) == hash_files(volume.folder("night-1") / "model")
     assert {path.stat().st_nlink for path in kept.iterdir()} == {1}
     workflow = parse((volume.folder("night-2") / "workflow.yaml").read_text())
-    digest = before["model/model.txt"]
-    assert workflow.kept_model == {"model.txt": digest}
+    names = ("model.txt", "live_model.txt")
+    assert workflow.kept_model == {name: before[f"model/{name}"] for name in names}
+    assert workflow.live_model == {"days": [NIGHTS["night-1"], NIGHTS["night-2"]]}
     assert (
         "| Kept | trained by the run `night-1`" in volume.outputs("night-2")["backtest_summary.md"].decode()
     )
@@ -155,7 +156,8 @@ def forge(volume: LocalVolume, text: str) -> None:
     folder = volume.folder("night-1")
     (folder / "model/model.txt").write_text(text)
     digest = sha256_of(folder / "model/model.txt")
-    document = json.loads((folder / "model/MODEL.json").read_text()) | {"files": {"model.txt": digest}}
+    document = json.loads((folder / "model/MODEL.json").read_text())
+    document["files"]["model.txt"] = digest
     (folder / "model/MODEL.json").write_text(json.dumps(document))
     metadata = volume.metadata("night-1")
     listed = sha256_of(folder / "model/MODEL.json")
