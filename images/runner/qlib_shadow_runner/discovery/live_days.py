@@ -4,9 +4,9 @@
       the live model learns from all of these ↑
 
 A live day is one of whose outcome nothing has happened when the data ends: its label begins at the last
-close or later. The live model learns through the last day whose label is whole. Where a label spans several days,
-days lie between the two of whose outcome a part has happened. Their signals are the evaluated model's, because
-the live model has seen a part of what they are judged by.
+close or later. The live model learns through the last day whose label is whole. Where a label spans several
+days, days lie between the two of whose outcome a part has happened. Their signals are the evaluated model's,
+because the live model has seen a part of what they are judged by.
 """
 
 from __future__ import annotations

@@ -74,7 +74,11 @@ def qrun(context: StageContext) -> Outcome:
     metrics = _publish(context, exported)
     metadata = context.folder.metadata
     message = (
-        headline(metrics) + kept_sentence(metadata) + reuse_sentence(metadata) + report_sentence(metadata)
+        headline(metrics)
+        + live_sentence(metadata)
+        + kept_sentence(metadata)
+        + reuse_sentence(metadata)
+        + report_sentence(metadata)
     )
     return Outcome(message, dataset=found, metrics=metrics, config_hash=research.config_hash)
 
@@ -202,6 +206,12 @@ def reuse_sentence(metadata: Mapping[str, object]) -> str:
     if source:
         return f" · taken over from the run {source}"
     return f" · same signals as the run {identical_run}" if identical_run else ""
+
+
+def live_sentence(metadata: Mapping[str, object]) -> str:
+    """Return the note about the live model for the end of the result's message."""
+    through = metadata.get("live_model_trained_through")
+    return f" · live model to {through}" if through else ""
 
 
 def kept_sentence(metadata: Mapping[str, object]) -> str:
