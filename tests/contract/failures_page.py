@@ -45,6 +45,10 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "`workflow.segments` do not lie in the dataset's calendar.",
         "Correct the dates, or leave the segments out.",
     ),
+    Reason.MODEL_REFUSED: (
+        "The model of the run in `workflow.model.from` cannot be used: there is none, it is damaged, or its recipe, fields or days do not fit.",
+        "Correct what the message names, name another run, or leave `from` out.",
+    ),
     Reason.DATASET_MISSING: (
         "There is no dataset, and no source for one.",
         "Put one at `dataset.path`, or name a `dataset.source`. Of a `dataset.version`, the message lists those that are there.",

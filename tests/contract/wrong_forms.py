@@ -37,6 +37,7 @@ def nodes(*expressions: dict[str, Any]) -> dict[str, Any]:
 
 
 RIGHT: Final[dict[str, dict[str, Any]]] = {
+    "model.from": {"workflow": {"model": {"from": "us-2026-11-20", "num_leaves": 31}}},
     "every setting of a pod": download(
         nodeSelector={"example.com/pool": "research"},
         tolerations=[{"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}],
@@ -63,6 +64,14 @@ RIGHT: Final[dict[str, dict[str, Any]]] = {
 """Forms that are right."""
 
 WRONG: Final[dict[str, tuple[dict[str, Any], str]]] = {
+    "model.from and retrain": (
+        {"workflow": {"model": {"from": "us-1"}, "retrain": {"everyDays": 5}}},
+        "takes retrain (a model is found) or model.from (a run is named), not both; remove one",
+    ),
+    "model.from of no run": (
+        {"workflow": {"model": {"from": "../us-1"}}},
+        'must be lower-case letters, digits, "-" and "."',
+    ),
     "a label that is ours": (qrun(labels={"qlibshadow.io/stage": "download"}), "is reserved"),
     "a label of the application": (qrun(labels={"app.kubernetes.io/managed-by": "x"}), "is reserved"),
     "a label of Kueue": (qrun(labels={"kueue.x-k8s.io/queue-name": "x"}), "is reserved"),

@@ -25,6 +25,7 @@ EXIT_CODES: Final[Mapping[Reason, ExitCode]] = {
     Reason.BENCHMARK_NOT_FOUND: ExitCode.BAD_CONFIG,
     Reason.MARKET_NOT_FOUND: ExitCode.BAD_CONFIG,
     Reason.SEGMENTS_INVALID: ExitCode.BAD_CONFIG,
+    Reason.MODEL_REFUSED: ExitCode.BAD_CONFIG,
     Reason.DATASET_MISSING: ExitCode.BAD_DATA,
     Reason.DATASET_INVALID: ExitCode.BAD_DATA,
     Reason.DATASET_STALE: ExitCode.BAD_DATA,

@@ -72,6 +72,15 @@ continues where it was interrupted. Without a runId each call is a new run, and 
 A changed manifest is another run. A stage that is not done within its deadline is stopped; the run can be
 continued.""",
     ),
+    "predict": Command(
+        "cli.predict:predict_with",
+        "ask a finished run's question of the data as it is now, with its model",
+        (RUN, PRICES, DATA, DEADLINE, JSON),
+        """\
+Nothing is trained: the download stage runs as the run's spec says, then its model predicts. It is a new run
+with a folder of its own. It is refused where the recipe, the features or the data are others than the
+model's. In a manifest: workflow.model.from.""",
+    ),
     "download": Command(
         "cli.download:download_here",
         "make or verify the dataset of a QlibShadowRun, without training",

@@ -113,16 +113,28 @@ def run_locally(
     request = manifest.request(datetime.now(UTC), own_template, continued)
     volume = volume_with(data, manifest, prices)
     make_folder(volume.mount)
-    folder = volume.run_folder(request["runId"])
-    with locked_run_folder(folder, request) as lock:
-        if not as_json:
-            print_line(f"{request['runId']}{'  continued' if is_continued(folder) else ''}")
-        code = _all_stages(request, volume, LocalRunOptions(as_json, limits, own_template, lock))
+    code = run_request(request, volume, limits, own_template, as_json=as_json)
     if code in (INTERRUPTED_BY_HAND, ExitCode.INTERRUPTED) and not as_json:
         flag = "" if manifest.parse().run_id else " --resume"
         where = "" if data == default_data() else f" --data {data}"
         print_error(f"  to continue it: qlib-shadow run {file}{where}{flag}")
     return code
+
+
+def run_request(
+    request: Request,
+    volume: Volume,
+    limits: Mapping[Stage, Deadline],
+    template: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Run every stage of a request in its run folder, then verify the run."""
+    folder = volume.run_folder(request["runId"])
+    with locked_run_folder(folder, request) as lock:
+        if not as_json:
+            print_line(f"{request['runId']}{'  continued' if is_continued(folder) else ''}")
+        return _all_stages(request, volume, LocalRunOptions(as_json, limits, template, lock))
 
 
 @dataclass(frozen=True)

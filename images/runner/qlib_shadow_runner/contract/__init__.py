@@ -143,6 +143,7 @@ class Reason(StrEnum):
     BENCHMARK_NOT_FOUND = "BenchmarkNotFound"
     MARKET_NOT_FOUND = "MarketNotFound"
     SEGMENTS_INVALID = "SegmentsInvalid"
+    MODEL_REFUSED = "ModelRefused"
     DATASET_MISSING = "DatasetMissing"
     DATASET_INVALID = "DatasetInvalid"
     DATASET_STALE = "DatasetStale"

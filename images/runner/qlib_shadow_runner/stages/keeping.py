@@ -48,6 +48,8 @@ PASSING: Final = frozenset(
     }
 )
 """Reasons that have nothing to do with the model."""
+PRICES: Final = frozenset({"open", "high", "low", "close", "volume", "vwap"})
+"""The fields that ready-made features read."""
 OF_A_MODEL: Final = ("engine", "plugins", "workflow")
 """The packages that a model and its predictions follow from."""
 
@@ -99,13 +101,21 @@ class ModelQuestion:
         packages = self.context.folder.metadata.get("packages")
         return {"machine": platform.machine(), "packages": packages, "code": _code_version()}
 
-    def wanted(self, every_days: int) -> Wanted:
+    @property
+    def fields(self) -> frozenset[str]:
+        """Return the fields that the universe's data has."""
+        symbols, named = self.research.plan.market.symbols, PRICES | self.research.workflow.fields
+        dataset = self.resolved.dataset
+        return frozenset(one for one in named if any(dataset.bin_span(symbol, one) for symbol in symbols))
+
+    def wanted(self, every_days: int | None) -> Wanted:
         """Return what a model must be so that this run may keep it."""
         return Wanted(
             recipe_sha256=self.recipe.sha256,
             namespace=self.context.stage_input.identity.namespace,
             made_with=self.made_with,
             every_days=every_days,
+            fields=self.fields,
             calendar=known_days(self.research, self.resolved),
             test_begins=self.research.plan.days.segments.test[0],
             ahead=self.research.workflow.reach.ahead,
@@ -129,6 +139,7 @@ class ModelQuestion:
             "config_hash": self.research.config_hash,
             "dataset": self.resolved.folder.name,
             "dataset_fingerprint": manifest.fingerprint,
+            "fields": sorted(self.fields),
             "made_with": self.made_with,
             "details": details,
             "live": live and {"trained_through": str(self.live.train[1]), "details": live},
@@ -148,20 +159,20 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
         )
         return None
     wanted = question.wanted(retrain.every_days)
-    choice = _earlier_choice(question)
+    choice = earlier_choice(question)
     if choice is None:
         found = find_model(context.folder.path, wanted)
         for note in found.notes:
             print_line(note)
-        choice = _choice(question, found.source, found.model)
-        _write_choice(context, choice)
+        choice = choice_of(question, found.source, found.model)
+        write_choice(context, choice)
         fault_point(ModelPoint.CHOSEN)
     source = choice["from"]
     if not isinstance(source, str):
         print_line(f"no model of an earlier run is kept; {TRAINS}")
         return None
     try:
-        kept = _own_copy(question, wanted, source, choice["files"])
+        kept = own_copy(question, wanted, source, choice["files"])
     except (Unusable, OSError, StageError) as why:
         if isinstance(why, StageError) and why.reason in PASSING:
             raise
@@ -185,7 +196,7 @@ def _train_instead(question: ModelQuestion, why: str) -> None:
     """Remove the kept model first: a choice without it would leave it as the run's own."""
     print_error(f"warning: {why}")
     discard(question.context.folder.path / MODEL)
-    _write_choice(question.context, _choice(question, None, None))
+    write_choice(question.context, choice_of(question, None, None))
 
 
 def leave_model(
@@ -255,13 +266,16 @@ def model_metadata(
     }
 
 
-def _own_copy(question: ModelQuestion, wanted: Wanted, source: str, files: object) -> ModelFolder:
-    """Return the kept model in this run's folder: an earlier attempt's where it is whole, else copied now."""
+def own_copy(question: ModelQuestion, wanted: Wanted, source: str, files: object = None) -> ModelFolder:
+    """Return the kept model in this run's folder: an earlier attempt's where it is whole, else copied now.
+
+    `files` are the hashes that an earlier choice recorded, if there is one.
+    """
     folder = question.context.folder.path
     own = ModelFolder.read_whole(folder)
-    if own is None or own.files != files:
+    if own is None or files is None or own.files != files:
         found = examine(folder.parent / source, wanted)
-        if found.files != files:
+        if files is not None and found.files != files:
             raise Unusable("it is another one now")
         own = copy_model(found, folder, question.staging)
     if fault := wanted.fault(own):
@@ -277,12 +291,13 @@ def _parse(context: StageContext, kept: ModelFolder) -> None:
     context.supervisor.step("model", arguments, environ=context.environ, cwd=str(context.scratch))
 
 
-def _choice(question: ModelQuestion, source: str | None, model: ModelFolder | None) -> dict[str, object]:
+def choice_of(question: ModelQuestion, source: str | None, model: ModelFolder | None) -> dict[str, object]:
+    """Return what is written down of the model that a run keeps, or of none."""
     files = model.files if model else {}
     return {"recipe_sha256": question.recipe.sha256, "from": source, "files": files}
 
 
-def _earlier_choice(question: ModelQuestion) -> dict[str, object] | None:
+def earlier_choice(question: ModelQuestion) -> dict[str, object] | None:
     """Return what an earlier attempt chose for this recipe, or None."""
     choice = read_json_object(question.context.folder.path / RESULTS / CHOICE_FILE)
     if choice is None or choice.get("recipe_sha256") != question.recipe.sha256:
@@ -290,7 +305,8 @@ def _earlier_choice(question: ModelQuestion) -> dict[str, object] | None:
     return choice if {"from", "files"} <= choice.keys() else None
 
 
-def _write_choice(context: StageContext, choice: dict[str, object]) -> None:
+def write_choice(context: StageContext, choice: dict[str, object]) -> None:
+    """Write down which model the run keeps, for later attempts."""
     write_json(context.folder.path / RESULTS / CHOICE_FILE, choice)
 
 

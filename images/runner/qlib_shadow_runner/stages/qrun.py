@@ -23,6 +23,7 @@ from qlib_shadow_runner.dataset.quality.policy import Policy
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.process.environment import drawing_environment
+from qlib_shadow_runner.runs.asked import write_asked
 from qlib_shadow_runner.stages.dataset_facts import dataset_metadata, dataset_result, introduce_dataset
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.training import (
@@ -54,21 +55,27 @@ LASTING_REASONS: Final = FATAL_REASONS | {Reason.OUT_OF_DISK, Reason.VOLUME_NOT_
 def qrun(context: StageContext) -> Outcome:
     """Train, backtest and export; return the metrics and the workflow's hash."""
     from qlib_shadow_runner.stages.keeping import PASSING, give_up_model, keep_model  # noqa: PLC0415 - Jinja
+    from qlib_shadow_runner.stages.named_model import made_elsewhere, use_named_model  # noqa: PLC0415 - Jinja
 
     resolved, found = find_dataset(context)
     question = _prepare(context, resolved)
-    kept = keep_model(question)
+    named = context.spec.workflow.model_from
+    kept = use_named_model(question, named) if named else keep_model(question)
     research = question.research
     if kept is not None:
         research = question.keeping(kept)
     write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
     fault_point(ModelPoint.RENDERED)
     asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
-    context.folder.update_metadata(**_research_metadata(context, research, resolved), computation=asked)
+    caveat = made_elsewhere(kept, question.made_with) if kept else None
+    described = _research_metadata(context, research, resolved)
+    if caveat:
+        described["caveats"] = [*described["caveats"], caveat]
+    context.folder.update_metadata(**described, computation=asked)
     try:
         exported = _train_and_export(question, kept, asked, research.workflow.live_model)
     except StageError as error:
-        if kept is not None and error.reason not in PASSING:
+        if kept is not None and named is None and error.reason not in PASSING:
             give_up_model(question, kept)
         raise
     metrics = _publish(context, exported)
@@ -170,6 +177,7 @@ def _prepare(context: StageContext, resolved: ResolvedDataset) -> ModelQuestion:
     from qlib_shadow_runner.workflow.prepare import RenderContext, prepare  # noqa: PLC0415
     from qlib_shadow_runner.workflow.templates import find_template  # noqa: PLC0415
 
+    write_asked(context.stage_input)
     template = find_template(context.spec.workflow, context.stage_input.environ.get(ENV_TEMPLATE))
     dataset, threads = resolved.dataset, context.limits.threads
     facts = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, threads)
@@ -179,7 +187,7 @@ def _prepare(context: StageContext, resolved: ResolvedDataset) -> ModelQuestion:
 
 def _research_metadata(
     context: StageContext, research: Research, resolved: ResolvedDataset
-) -> dict[str, object]:
+) -> dict[str, Any]:
     from qlib_shadow_runner.discovery.lives import Lives  # noqa: PLC0415
     from qlib_shadow_runner.workflow.description import describe_research  # noqa: PLC0415
 

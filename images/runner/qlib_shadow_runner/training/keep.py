@@ -26,8 +26,10 @@ class Wanted:
     namespace: str
     made_with: Mapping[str, object]
     """Machine, packages and code: others could predict otherwise."""
-    every_days: int
-    """A model is kept for fewer trading days than these."""
+    every_days: int | None
+    """A model is kept for fewer trading days than these; None where its age does not matter."""
+    fields: frozenset[str]
+    """The prices and other fields that the data has."""
     calendar: Sequence[date]
     """Of the run's dataset, to the last day on which the universe trades."""
     test_begins: date
@@ -52,12 +54,17 @@ class Wanted:
         )
         if others:
             return f"it was made with other {', '.join(others)}"
+        if missing := sorted(set(model.document["fields"]) - self.fields):
+            return f"it was made with ${' and $'.join(missing)}, which the data does not have"
+        return self._fault_of_days(model)
+
+    def _fault_of_days(self, model: ModelFolder) -> str | None:
         if model.day("data_end") > self.calendar[-1]:
             return f"its data ends on {model.day('data_end')}, later than this run's"
         known = bisect_right(self.calendar, model.day("validated_through")) - 1 + self.ahead
         if known >= len(self.calendar) or self.calendar[known] >= self.test_begins:
             return f"it has learnt from days to {model.day('validated_through')}, which this run tests"
-        if self.age(model) >= self.every_days:
+        if self.every_days is not None and self.age(model) >= self.every_days:
             return f"it is {self.age(model)} trading days old, and every {self.every_days} a run trains"
         return self._live_fault(model) if self.live else None
 

@@ -42,6 +42,8 @@ LIVE: Final = "live_"
 """How the names of the live model's texts begin."""
 DAYS: Final = ("trained_through", "validated_through", "data_end")
 TEXTS: Final = ("trained_by", "recipe_sha256", "config_hash", "namespace", "class", "dataset")
+FIELD: Final = 100
+"""The most characters of a field's name."""
 SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -213,10 +215,16 @@ def _form_fault(document: Mapping[str, Any]) -> str | None:
     missing += [key for key in DAYS if not _is_day(document.get(key))]
     if missing:
         return f"{where} lacks {', '.join(missing)}"
+    if not _are_fields(document.get("fields")):
+        return f"{where} lists no fields"
     dataset = document["dataset"]
     if run_id_fault(document["trained_by"]) or name_fault(dataset) or "/" in dataset:
         return f"{where} names no run or no dataset"
     return None if _lists_a_model(document) else f"{where} does not list the files and details of its class"
+
+
+def _are_fields(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) and len(one) <= FIELD for one in value)
 
 
 def _lists_a_model(document: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from qlib_shadow_runner.contract.spec.workflow import Segments, Window, WorkflowSpec
 
@@ -22,6 +22,10 @@ OF_ONE_NIGHT: Final = frozenset(
 """Arguments that follow from the data or the machine."""
 SCALED: Final = frozenset({"lambda_l1", "lambda_l2"})
 """Parameters that follow from the number of rows; what the manifest asks of them is in `asked`."""
+
+
+SHOWN: Final = 60
+"""Characters of a value in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Recipe:
     def sha256(self) -> str:
         """Return the hash by which models of one recipe are found."""
         return hashlib.sha256(json.dumps(self.document, sort_keys=True).encode()).hexdigest()
+
+    def difference(self, other: object) -> str | None:
+        """Return in which part another recipe differs first, with both values; None where it is the same."""
+        found = next(_differences(self.document, other, ""), None)
+        return found and f"its recipe has another {found}"
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ def recipe_of(
         {
             "template_sha256": hashlib.sha256(template.encode()).hexdigest(),
             "dataset": vars(origin),
-            "asked": dict(asked.model),
+            "asked": asked.model_parameters,
             "seed": asked.seed,
             "live": str(asked.live),
             "window": _window(asked.window),
@@ -64,6 +73,21 @@ def recipe_of(
             "handler": _of_every_night(handler, OF_ONE_NIGHT),
         }
     )
+
+
+def _differences(ours: object, theirs: object, where: str) -> Iterator[str]:
+    """Yield the paths of values that differ; a recipe of another run may hold anything."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        # In our order: what the manifest asks comes before what was made of it.
+        for key in dict.fromkeys([*ours, *theirs]):
+            yield from _differences(ours.get(key), theirs.get(key), f"{where}.{key}" if where else key)
+    elif ours != theirs:
+        yield f"{where}: {_shown(theirs)} there, {_shown(ours)} here"
+
+
+def _shown(value: object) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _window(window: Window | None) -> dict[str, str] | None:

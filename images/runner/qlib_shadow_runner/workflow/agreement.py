@@ -112,7 +112,7 @@ def check_used(spec: RunSpec, filled: Filled) -> None:
 
 def _asked(workflow: WorkflowSpec) -> Iterator[tuple[str, str]]:
     """Yield the template's parameters that the manifest sets, each with its field."""
-    yield from ((f"model.{name}", f"spec.workflow.model.{name}") for name in workflow.model)
+    yield from ((f"model.{name}", f"spec.workflow.model.{name}") for name in workflow.model_parameters)
     for section, part in (("strategy", workflow.strategy), ("exchange", workflow.exchange)):
         for one in fields_of(type(part)):
             if one.name in part.given:

@@ -129,7 +129,7 @@ def model_parameters(spec: RunSpec, plan: ResearchPlan) -> dict[str, float]:
         "lambda_l1": round(PUBLISHED_LAMBDA_L1 * share, 2),
         "lambda_l2": round(PUBLISHED_LAMBDA_L2 * share, 2),
     }
-    return {**DEFAULTS, **scaled, **spec.workflow.model}
+    return {**DEFAULTS, **scaled, **spec.workflow.model_parameters}
 
 
 def strategy_parameters(asked: Strategy, symbols: int) -> dict[str, int]:

@@ -32,6 +32,7 @@ def wanted(**changes: Any) -> Wanted:
         "namespace": "here",
         "made_with": MADE_WITH,
         "every_days": 10,
+        "fields": frozenset({"close", "open"}),
         "calendar": CALENDAR,
         "test_begins": CALENDAR[240],
         "ahead": 2,
@@ -63,6 +64,7 @@ def left(runs: Path, run_id: str, **changes: Any) -> ModelFolder:
         "config_hash": "c" * 64,
         "dataset": "us@3f9c",
         "dataset_fingerprint": "f" * 64,
+        "fields": ["close"],
         "made_with": MADE_WITH,
         "details": {"best_iteration": 3},
         **changes,
@@ -112,6 +114,7 @@ def test_the_model_with_the_newest_data_is_kept(runs: Path):
         ({}, {"made_with": MADE_WITH | {"machine": "aarch64"}}, "it was made with other machine"),
         ({}, {"made_with": MADE_WITH | {"packages": {}, "code": "d"}}, "other code, packages"),
         ({"made_with": None}, {}, "it was made with other code, machine, packages"),
+        ({"fields": ["close", "vwap"]}, {}, "it was made with $vwap, which the data does not have"),
     ],
 )  # fmt: skip
 def test_a_model_that_does_not_fit_is_named(

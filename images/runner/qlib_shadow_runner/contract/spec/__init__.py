@@ -9,29 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from qlib_shadow_runner.contract import RESERVED_RUN_IDS, RUN_ID_MAX, RUN_ID_PATTERN
 from qlib_shadow_runner.contract.fields import Object, Reader, Record, defaulted, fields_of, optional, part
-from qlib_shadow_runner.contract.kinds import Choice, Flag, ListOf, Text, TextCheck, Whole, matches
+from qlib_shadow_runner.contract.kinds import Choice, Flag, ListOf, Text, Whole, matches
 from qlib_shadow_runner.contract.place import Place
 from qlib_shadow_runner.contract.spec.dataset import DatasetFields
 from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, StagesSpec, StorageSpec
+from qlib_shadow_runner.contract.spec.run_ids import RUN_ID
 from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
-
-RUN_ID: Final = Text(
-    RUN_ID_MAX,
-    (
-        matches(
-            RUN_ID_PATTERN,
-            'must be lower-case letters, digits, "-" and ".", and begin and end with a letter or digit, '
-            "for example us-2026-11-20",
-        ),
-        TextCheck(
-            f"is reserved on the volume, as {' and '.join(sorted(RESERVED_RUN_IDS))} are; choose another one",
-            lambda run_id: run_id not in RESERVED_RUN_IDS,
-            f"!(self in {sorted(RESERVED_RUN_IDS)})",
-        ),
-    ),
-)
 
 
 def run_id_fault(run_id: str) -> str | None:

@@ -12,6 +12,7 @@ from qlib_shadow_runner.contract.fields import (
     Object,
     Reader,
     Record,
+    Rule,
     between,
     defaulted,
     excludes,
@@ -21,6 +22,7 @@ from qlib_shadow_runner.contract.fields import (
 )
 from qlib_shadow_runner.contract.kinds import NAME, Choice, Number, Span, Text, Whole, matches
 from qlib_shadow_runner.contract.periods import Period, PeriodKind
+from qlib_shadow_runner.contract.spec.run_ids import RUN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +35,8 @@ SYMBOL: Final = Text(
 
 
 AUTO: Final = "auto"
+FROM: Final = "from"
+"""The key of spec.workflow.model that names a run."""
 
 
 class Engine(StrEnum):
@@ -159,6 +163,20 @@ class ModelParameters(Record):
 
 
 @dataclass(frozen=True)
+class ModelFields(ModelParameters):
+    """The parameters of the model, and the run whose model is used in place of a training."""
+
+    VERBATIM = True
+    from_run: str | None = optional(
+        RUN_ID,
+        "A finished run on the same volume and in the same namespace: its model predicts, and nothing is "
+        "trained. The run is refused where its recipe, its features or its data are others than the model's. "
+        "Default: none.",
+        key=FROM,
+    )
+
+
+@dataclass(frozen=True)
 class Strategy(Record):
     """The TopkDropout strategy: hold `topk` instruments and replace at most `n_drop` a day."""
 
@@ -223,10 +241,10 @@ class WorkflowSpec(Record):
         "test, the year before them is valid, and everything before is train; data of fewer than eight "
         "years is divided into 60%, 15% and the rest.",
     )
-    model: Mapping[str, float] = defaulted(
-        Given(ModelParameters),
-        "LightGBM's parameters. Threads, seeds and devices are not the run's to set. Defaults are the "
-        "template's.",
+    model: Mapping[str, Any] = defaulted(
+        Given(ModelFields),
+        "LightGBM's parameters, or the run whose model is used. Threads, seeds and devices are not the "
+        "run's to set. Defaults are the template's.",
         {},
     )
     strategy: Strategy = part(
@@ -266,4 +284,19 @@ class WorkflowSpec(Record):
             must="takes segments (fixed days) or window (counted back from the last day), not both; remove "
             "one",
         ),
+        Rule(
+            "takes retrain (a model is found) or model.from (a run is named), not both; remove one",
+            lambda values: "retrain" not in values or FROM not in (values.get("model") or {}),
+            "!has(self.retrain) || !has(self.model) || !has(self.model.from)",
+        ),
     )
+
+    @property
+    def model_from(self) -> str | None:
+        """Return the run whose model is used, or None."""
+        return self.model.get(FROM)
+
+    @property
+    def model_parameters(self) -> dict[str, float]:
+        """Return the parameters of the model that are given."""
+        return {name: value for name, value in self.model.items() if name != FROM}
