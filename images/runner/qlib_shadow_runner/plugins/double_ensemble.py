@@ -20,6 +20,7 @@ from qlib.contrib.model import double_ensemble
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.plugins._boosters import rounds_of, text_name
+from qlib_shadow_runner.plugins._processor_state import keep_states_of
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
     def _fit_and_keep(self, draft: CheckpointDraft, dataset: DatasetH) -> None:
         self._fit(dataset)
         fault_point(QrunPoint.MODEL_MADE)
+        keep_states_of(dataset, draft)
         self._keep(draft)
 
     def _keep(self, draft: CheckpointDraft) -> None:

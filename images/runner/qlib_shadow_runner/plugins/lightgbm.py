@@ -23,6 +23,7 @@ from qlib_shadow_runner.engine.layout import release_pages
 from qlib_shadow_runner.plugins._boosters import rounds_of, text_name
 from qlib_shadow_runner.plugins._dataset import features_of, training_data_of, training_sets
 from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore, are_supported, datasets
+from qlib_shadow_runner.plugins._processor_state import keep_states_of
 from qlib_shadow_runner.plugins.handlers import DataHandlerLP
 from qlib_shadow_runner.plugins.records import log_synchronously
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
@@ -56,6 +57,7 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         super().fit(dataset, evals_result=evaluations, **kwargs)
         fault_point(QrunPoint.MODEL_MADE)
         _write(self.model, draft)
+        keep_states_of(dataset, draft)
         best = {"best_iteration": self.model.best_iteration, "best_score": self.model.best_score}
         draft.keep({**best, "evaluations": evaluations})
 

@@ -119,6 +119,7 @@ class ModelQuestion:
             calendar=known_days(self.research, self.resolved),
             test_begins=self.research.plan.days.segments.test[0],
             ahead=self.research.workflow.reach.ahead,
+            processors=tuple(self.research.workflow.fitted_processors),
             live=self.live is not None,
         )
 
@@ -152,10 +153,10 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
     retrain = context.spec.workflow.retrain
     if retrain is None:
         return None
-    if fitted := question.research.workflow.fitted_processors:
-        names = " and ".join(fitted)
+    if lost := question.research.workflow.lost_processors:
         print_line(
-            f"no model can be kept, since {names} would be fitted to other days than its own; {TRAINS}"
+            f"no model can be kept: {' and '.join(lost)} of Qlib's own handler would be fitted to other days "
+            f"than the model's; {TRAINS}"
         )
         return None
     wanted = question.wanted(retrain.every_days)

@@ -35,6 +35,8 @@ class Wanted:
     test_begins: date
     ahead: int
     """How many days the label looks ahead."""
+    processors: tuple[str, ...] = ()
+    """The processors of features that were fitted to train, in their order."""
     live: bool = False
     """Whether the run has days whose outcome is not known yet, and a live model makes their signals."""
 
@@ -56,6 +58,11 @@ class Wanted:
             return f"it was made with other {', '.join(others)}"
         if missing := sorted(set(model.document["fields"]) - self.fields):
             return f"it was made with ${' and $'.join(missing)}, which the data does not have"
+        has = tuple(one.kind for one in model.processors())
+        if has != self.processors:
+            return (
+                f"it has the state of {_listed(has)}, and this run needs that of {_listed(self.processors)}"
+            )
         return self._fault_of_days(model)
 
     def _fault_of_days(self, model: ModelFolder) -> str | None:
@@ -81,6 +88,10 @@ class Wanted:
         if known > bisect_right(self.calendar, model.day("data_end")) - 1:
             return f"its live model has learnt from days to {through}, whose labels its data did not have"
         return None
+
+
+def _listed(processors: tuple[str, ...]) -> str:
+    return " and ".join(processors) or "no processors"
 
 
 @dataclass(frozen=True)

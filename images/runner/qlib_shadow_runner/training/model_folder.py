@@ -26,6 +26,7 @@ from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, sha
 from qlib_shadow_runner.storage.relative_names import name_fault
 from qlib_shadow_runner.storage.removal import discard
 from qlib_shadow_runner.storage.untrusted import DOCUMENT, FileKind, copy_file, open_file, read_object
+from qlib_shadow_runner.training.processor_state import PROCESSORS, ProcessorState, read_states
 from qlib_shadow_runner.training.trained import Unusable
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ MODEL_DOCUMENT: Final = "MODEL.json"
 FORMAT: Final = 1
 MODEL_TEXT: Final = FileKind("model", 256 << 20)
 """LightGBM's text: 10 KB for each tree of 64 leaves, so this is 25,000 rounds."""
-DOCUMENTS: Final[frozenset[str]] = frozenset()
+DOCUMENTS: Final = frozenset({PROCESSORS})
 """Names of documents that may lie beside the texts: JSON, written by the step that trained."""
 LIVE: Final = "live_"
 """How the names of the live model's texts begin."""
@@ -95,6 +96,15 @@ class ModelFolder:
     def texts(self) -> list[str]:
         """Return the names of the models' texts."""
         return sorted(self.files.keys() - DOCUMENTS)
+
+    def processors(self) -> list[ProcessorState]:
+        """Return what its processors have learnt from train, or raise Unusable."""
+        if PROCESSORS not in self.files:
+            return []
+        try:
+            return read_states(read_object(self.folder, PROCESSORS))
+        except DamagedFileError as error:
+            raise Unusable(str(error)) from error
 
     @property
     def live_texts(self) -> list[str]:

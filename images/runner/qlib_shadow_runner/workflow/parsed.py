@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.contract.spec.workflow import Engine
 from qlib_shadow_runner.discovery.reach import Reach
 from qlib_shadow_runner.engine.expressions import read
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
@@ -20,7 +21,6 @@ from qlib_shadow_runner.workflow.shapes import class_path_of, expressions_in, re
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.contract.spec.workflow import Engine
     from qlib_shadow_runner.discovery.live_days import LiveDays
 
 Part = dict[str, Any]
@@ -124,6 +124,11 @@ class Workflow:
         if "infer_processors" not in arguments and class_of(self.handler) in FITTED_BY_DEFAULT:
             steps.append({"class": FITTED_BY_DEFAULT[class_of(self.handler)]})
         return [name for name in map(class_of, steps) if name in FITTED_CLASSES]
+
+    @property
+    def lost_processors(self) -> list[str]:
+        """Return the fitted processors whose state cannot be restored, since the handler is Qlib's own."""
+        return self.fitted_processors if self.engines["features"] is Engine.QLIB else []
 
     @property
     def strategy(self) -> Part:
