@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The label's horizon, the places of the portfolio, and how many instruments end within the data."""
+    """Label, portfolio and instruments: horizon, days ahead, places, and how many end within the data."""
 
     horizon: int = 1
+    ahead: int = 2
     topk: int | None = None
     instruments: int | None = None
     ended: int | None = None
@@ -26,9 +27,11 @@ class RunFacts:
         A run that is older than its label's horizon says how far the label looks ahead, which is never less.
         """
         strategy, lives = _inside(metadata, "strategy"), _inside(metadata, "market_lives")
-        ahead = _whole(metadata.get("label_horizon_days")) or _whole(metadata.get("label_looks_ahead_days"))
+        ahead = _whole(metadata.get("label_looks_ahead_days"))
+        horizon = _whole(metadata.get("label_horizon_days")) or ahead or 1
         return cls(
-            horizon=ahead or 1,
+            horizon=horizon,
+            ahead=ahead or horizon + 1,
             topk=_whole(strategy.get("topk")),
             instruments=_whole(metadata.get("market_size")),
             ended=_whole(lives.get("ended")),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.analysis.backtest import Backtest
 from qlib_shadow_runner.analysis.chance import Chance
+from qlib_shadow_runner.analysis.expected import Standing, expected_returns, scored_of
 from qlib_shadow_runner.analysis.performance import Summary, summarize
 from qlib_shadow_runner.analysis.segments import SegmentCorrelation, correlations_by_segment
 from qlib_shadow_runner.analysis.signals import Correlation, Ranked, Signals, by_month
@@ -49,6 +50,8 @@ class ReportFigures:
     ic_months: Mapping[int, Mapping[int, float]]
     months: Mapping[int, Mapping[int, float]]
     groups: Groups | None
+    expected: Standing | None
+    """Whether the outcomes were as expected by rank."""
     persistence: float | None
     features: list[tuple[str, float]]
     """The features with the largest gain, and their shares of all gain."""
@@ -98,6 +101,7 @@ def compute_figures(material: ReportMaterial) -> ReportFigures:
         ic_months={} if outputs.ic is None else by_month(outputs.ic),
         months={} if backtest is None else backtest.months,
         groups=_groups(signals, horizon),
+        expected=_standing(outputs, material.facts),
         persistence=None if signals.persistence is None else finite(signals.persistence.mean()),
         features=_features(outputs),
         last_day=None if signals.last_day is None else f"{signals.last_day:%Y-%m-%d}",
@@ -119,6 +123,13 @@ def _groups(signals: Signals, horizon: int) -> Groups | None:
         spread=finite(signals.long_short.mean()),
         chance=Chance.of(signals.long_short, horizon),
     )
+
+
+def _standing(outputs: Outputs, facts: RunFacts) -> Standing | None:
+    if outputs.scores is None or outputs.labels is None:
+        return None
+    scored = scored_of(outputs.scores, outputs.labels)
+    return Standing.of(scored, expected_returns(scored, facts.ahead), facts.horizon)
 
 
 def _features(outputs: Outputs) -> list[tuple[str, float]]:

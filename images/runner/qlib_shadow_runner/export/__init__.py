@@ -18,7 +18,12 @@ from qlib_shadow_runner.contract.spec.workflow import Live
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.metrics import compute_metrics
-from qlib_shadow_runner.export.ranked_signals import encode_signals, rank_signals, signals_sha256
+from qlib_shadow_runner.export.ranked_signals import (
+    encode_signals,
+    rank_signals,
+    signals_sha256,
+    with_expected_returns,
+)
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.export.write_files import write_files
 from qlib_shadow_runner.pickles.files import LIVE
@@ -54,12 +59,13 @@ def export_run(
     before = read_json_object(folder / METADATA_FILE) or {}
     if before.get("live") == Live.REFIT:
         tables.require(LIVE)
-    signals, metrics = rank_signals(tables), compute_metrics(tables)
+    ranked, metrics = rank_signals(tables), compute_metrics(tables)
     if "ic" not in metrics:
-        raise StageError(Reason.OUTPUT_INCOMPLETE, _without_ic(artifacts, signals))
+        raise StageError(Reason.OUTPUT_INCOMPLETE, _without_ic(artifacts, ranked))
     facts = RunFacts.of(before)
     outputs = Outputs(tables)
     figures = ReportMaterial(outputs, facts).figures
+    signals = with_expected_returns(ranked, outputs.labels, facts.ahead)
     name = f"{SIGNALS_STEM}.{signals_format}"
     verdict = judge(figures, metrics, facts).headline
     found = {

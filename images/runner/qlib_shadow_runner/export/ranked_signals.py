@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from math import nan
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -32,6 +33,7 @@ SCHEMA: Final = pa.schema(
         ("score", pa.float64()),
         ("rank", pa.int32()),
         ("percentile", pa.float64()),
+        ("expected_return", pa.float64()),
     ]
 )
 LIMITS: Final = TableLimits(rows=50_000_000, size=2 * GIB)
@@ -57,11 +59,28 @@ def rank_signals(tables: Tables) -> pd.DataFrame:
 
 
 def with_ranks(table: pd.DataFrame) -> pd.DataFrame:
-    """Return sorted rows with rank and percentile; the best percentile is 1, the worst just above 0."""
+    """Return sorted rows with rank and percentile; the best percentile is 1, the worst just above 0.
+
+    No return is expected yet.
+    """
     days = table.groupby("date", sort=False)["score"]
     rank = days.cumcount() + 1
     count = days.transform("size")
-    return table.assign(rank=rank.astype("int32"), percentile=(count - rank + 1) / count)
+    return table.assign(rank=rank.astype("int32"), percentile=(count - rank + 1) / count, expected_return=nan)
+
+
+def with_expected_returns(table: pd.DataFrame, labels: pd.Series | None, ahead: int) -> pd.DataFrame:
+    """Return ranked rows with what each expects over the label's horizon, beyond the universe's mean."""
+    # Readers of signals need not import pandas for this.
+    import pandas as pd  # noqa: PLC0415
+
+    from qlib_shadow_runner.analysis.expected import Scored, expected_returns  # noqa: PLC0415
+
+    if labels is None:
+        return table
+    known = labels.reindex(pd.MultiIndex.from_frame(table[["date", "instrument"]])).to_numpy("f8")
+    scored = Scored(pd.factorize(table["date"])[0], table["percentile"].to_numpy("f8"), known)
+    return table.assign(expected_return=expected_returns(scored, ahead))
 
 
 def encode_signals(table: pd.DataFrame, name: str, metadata: Mapping[str, object]) -> bytes:

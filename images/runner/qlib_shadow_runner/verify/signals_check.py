@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.market import describe_market
 from qlib_shadow_runner.discovery.traded_days import traded_days
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
 
 def check_signals(evidence: Evidence) -> tuple[str | None, str]:
     """Return the first fault or None, and a description of the signals."""
-    from qlib_shadow_runner.export.ranked_signals import rank_signals  # noqa: PLC0415 - pandas only when needed
+    from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415 - pandas only when needed
+    from qlib_shadow_runner.export.ranked_signals import rank_signals, with_expected_returns  # noqa: PLC0415
 
     table = evidence.signals[0]
     if table.empty:
         return "it has no rows", "no rows"
     last = f"{table['date'].max():%Y-%m-%d}"
     # A table that equals the ranked predictions has no other fault; looking for one takes as long again.
-    same = table.equals(rank_signals(evidence.tables))
+    labels, ahead = Outputs(evidence.tables).labels, RunFacts.of(evidence.metadata).ahead
+    same = table.equals(with_expected_returns(rank_signals(evidence.tables), labels, ahead))
     fault = None if same else _own_fault(table)
     fault = fault or _other_end(last, evidence) or _strangers(table, evidence)
     if fault is None and not same:
-        fault = "its rows are not the recorder's predictions"
+        fault = "its rows do not follow from the recorder's predictions and labels"
     return fault, f"{len(table):,} rows to {last}"
 
 
@@ -39,7 +42,7 @@ def _own_fault(table: pd.DataFrame) -> str | None:
         return "its rows are not sorted by day and rank"
     if table.duplicated(["date", "instrument"]).any():
         return "it ranks an instrument twice on one day"
-    if not with_ranks(table.drop(columns=["rank", "percentile"]))["rank"].equals(table["rank"]):
+    if not with_ranks(table[["date", "instrument", "score"]])["rank"].equals(table["rank"]):
         return "its ranks do not follow its scores"
     return None
 

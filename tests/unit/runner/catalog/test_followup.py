@@ -54,7 +54,7 @@ def expected(folder: Path, day: date, horizon: int, days: int) -> dict[str, floa
     place = CALENDAR.index(day) + 1
     prices = {symbol: closes(number, days) for number, symbol in enumerate(SYMBOLS)}
     outcome = pd.Series({symbol: walk[place + horizon] / walk[place] - 1 for symbol, walk in prices.items()})
-    pairs = today.assign(outcome=outcome).dropna()
+    pairs = today.assign(outcome=outcome).dropna(subset="outcome")
     return {
         "instruments": len(pairs),
         "ic": pearsonr(pairs["score"], pairs["outcome"]).statistic,

@@ -229,9 +229,9 @@ def test_signals_that_expand_to_gigabytes_are_left_out_and_named(
     rows, name = 200_000, pa.array(["x" * 50_000])
     same = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), name)
     columns = [field.name for field in SCHEMA]
-    values = [pa.array([0] * rows, pa.date32()), same, *([number] * rows for number in (0.0, 1, 1.0))]
+    values = [pa.array([0] * rows, pa.date32()), same, *([number] * rows for number in (0.0, 1, 1.0, 0.0))]
     table = pa.table(
-        [*values[:2], *(pa.array(values[at], SCHEMA[at].type) for at in (2, 3, 4))], names=columns
+        [*values[:2], *(pa.array(values[at], SCHEMA[at].type) for at in (2, 3, 4, 5))], names=columns
     )
     pq.write_table(table, path, store_schema=False, compression="zstd")
     assert path.stat().st_size < 100_000

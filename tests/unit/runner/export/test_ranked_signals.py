@@ -123,8 +123,12 @@ FAULTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "a day less": (lambda table: table[table["date"] == DAYS[0]], "it ends on 2024-03-04, not on 2024-03-05"),
     "a stranger": (lambda table: table.replace("DDD", "ZZZ"), "it ranks zzz, which is not in the universe"),
     "the benchmark": (lambda table: table.replace("DDD", "SPX"), "it ranks the benchmark SPX"),
-    "a score": (lambda table: table.replace(0.5, 0.75), "its rows are not the recorder's predictions"),
-    "a percentile": (lambda table: table.replace(0.75, 0.7), "its rows are not the recorder's predictions"),
+    "a score": (lambda table: table.replace(0.5, 0.75), "its rows do not follow from the recorder"),
+    "an expected return": (
+        lambda table: table.assign(expected_return=0.01),
+        "its rows do not follow from the recorder",
+    ),
+    "a percentile": (lambda table: table.replace(0.75, 0.7), "its rows do not follow from the recorder"),
 }
 
 
