@@ -11,7 +11,6 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.training.checkpoints import ENV_LIVE_MODEL
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ def live_scores(model: Any, dataset: Any) -> pd.DataFrame | None:
         return None
     section = json.loads(asked)
     train, days = section.get("train"), slice(*section["days"])
-    if train is not None:
-        print_line(f"live: learning once more, from days to {train[1]}, for {days.start} to {days.stop}")
     live = copy.copy(model)
     live.refit(dataset, train and slice(*train))
     scores: pd.Series = live.predict(dataset, days)

@@ -21,6 +21,7 @@ from qlib.contrib.model import double_ensemble
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.plugins._boosters import rounds_of, text_name
 from qlib_shadow_runner.plugins._processor_state import keep_states_of
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
             return
         draft = checkpoints.begin(TrainingStep.LIVE)
         assert days is not None, "a model that is not kept learns from days of this run"
+        print_line(f"live: learning once more, from days to {days.stop}")
         self._train_on(dataset, days)
         fault_point(QrunPoint.LIVE_MADE)
         self._keep(draft)
@@ -71,7 +73,7 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
     ) -> lightgbm.Booster:
         """Return the next sub-model as Qlib trains it, or without validation where its rounds are known."""
         if self._rounds is None:
-            return super().train_submodel(df_train, df_valid, weights, features)
+            return super().train_submodel(df_train, df_valid, weights, features)  # type: ignore[no-any-return]
         data, _ = self._prepare_data_gbm(df_train, df_valid, weights, features)
         return lightgbm.train(self.params, data, num_boost_round=self._rounds[len(self.ensemble)])
 

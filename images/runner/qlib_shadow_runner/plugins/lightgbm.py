@@ -26,6 +26,7 @@ from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore, are_supported
 from qlib_shadow_runner.plugins._processor_state import keep_states_of
 from qlib_shadow_runner.plugins.handlers import DataHandlerLP
 from qlib_shadow_runner.plugins.records import log_synchronously
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
             return
         draft = checkpoints.begin(TrainingStep.LIVE)
         assert days is not None, "a model that is not kept learns from days of this run"
+        print_line(f"live: learning once more, from days to {days.stop}")
         self.model = self._trained_on(dataset, days)
         fault_point(QrunPoint.LIVE_MADE)
         _write(self.model, draft)

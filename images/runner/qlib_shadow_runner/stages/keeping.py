@@ -143,7 +143,7 @@ class ModelQuestion:
             "fields": sorted(self.fields),
             "made_with": self.made_with,
             "details": details,
-            "live": live and {"trained_through": str(self.live.train[1]), "details": live},
+            "live": live,
         }
 
 
@@ -239,14 +239,18 @@ def _trained_now(question: ModelQuestion, computation: str) -> ModelFolder | Non
     folder = question.context.folder.path
     checkpoints = Checkpoints.of(folder, computation)
     trained = checkpoints.find(TrainingStep.MODEL)
-    live = checkpoints.find(TrainingStep.LIVE) if question.live else None
-    if trained is None or (live is None) != (question.live is None):
+    if trained is None:
         return None
     kind = class_of(question.research.workflow.model)
-    facts = question.facts(
-        restored_details(kind, trained.details), live and restored_details(kind, live.details)
-    )
-    texts = [one.folder for one in (trained, live) if one is not None]
+    texts, live = [trained.folder], None
+    if question.live is not None:
+        refitted = checkpoints.find(TrainingStep.LIVE)
+        if refitted is None:
+            return None
+        texts.append(refitted.folder)
+        details = restored_details(kind, refitted.details)
+        live = {"trained_through": str(question.live.train[1]), "details": details}
+    facts = question.facts(restored_details(kind, trained.details), live)
     return write_model(folder, texts, facts, question.staging)
 
 

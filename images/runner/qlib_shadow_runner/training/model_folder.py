@@ -15,7 +15,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.contract import MODEL
 from qlib_shadow_runner.contract.spec import run_id_fault
@@ -239,7 +239,7 @@ def _are_fields(value: object) -> bool:
 
 def _lists_a_model(document: Mapping[str, Any]) -> bool:
     kind, files, details = document["class"], document.get("files"), document.get("details")
-    if not _are_restored(kind, details) or not isinstance(files, dict):
+    if not isinstance(details, dict) or not _are_restored(kind, details) or not isinstance(files, dict):
         return False
     names = {*file_names(kind, details)}
     live = document.get("live", "missing")
@@ -254,7 +254,7 @@ def _lists_a_model(document: Mapping[str, Any]) -> bool:
     return all(isinstance(digest, str) and SHA256.fullmatch(digest) for digest in files.values())
 
 
-def _are_restored(kind: str, details: object) -> TypeGuard[dict[str, Any]]:
+def _are_restored(kind: str, details: object) -> bool:
     """Say whether a class can be restored from these details."""
     if not isinstance(details, dict) or kind not in RESTORED or set(details) != set(RESTORED[kind]):
         return False

@@ -142,7 +142,7 @@ def test_live_scores_are_those_of_plain_qrun_that_learns_through_the_last_known_
 ):
     """With the rounds that the evaluation found; the other days' signals are the evaluated model's."""
     recorded = artifacts(runs, "fast")
-    workflow = read_document((runs.folder("fast") / "workflow.yaml").read_text())
+    workflow: Any = read_document((runs.folder("fast") / "workflow.yaml").read_text())
     live, task = workflow["live_model"], workflow["task"]
     trained = (runs.folder("fast") / "model/live_model.txt").read_text()
     task["dataset"]["kwargs"]["segments"] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lightgbm
 import numpy as np
@@ -66,7 +66,7 @@ def features(volume: LocalVolume, *, of: str, fitted_as: str) -> pd.DataFrame:
     days = {name: fitted[name] for name in ("start_time", "fit_start_time", "fit_end_time")}
     spans = {name: str(day) for name, day in {**asked, **days}.items() if name.endswith("_time")}
     test = volume.metadata(of)["segments"]["test"]
-    found: Any = Alpha360(**{**asked, **spans}).fetch(slice(*test), col_set="feature")
+    found: pd.DataFrame = Alpha360(**{**asked, **spans}).fetch(slice(*test), col_set="feature")
     return found
 
 
