@@ -100,8 +100,9 @@ class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignor
     step = TrainingStep.PREDICTION
 
     def _compute(self, **kwargs: Any) -> None:
-        live = live_scores(self.model, self.dataset)
         super()._compute(**kwargs)
+        # Afterwards, since pandas pickles what it has looked up: plain qrun leaves the same bytes.
+        live = live_scores(self.model, self.dataset)
         if live is not None:
             self.save(**{RECORDED_IN[LIVE]: live})
         # The days of train and valid are this run's, and a kept model has learnt from others.
