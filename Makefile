@@ -19,6 +19,15 @@ venv: .venv/.ready ## Make the Python environment (every other target does it by
 demo: .venv/.ready ## Run manifests/samples/demo.yaml on this machine, without a cluster (RUN=, DATA=, ARGS=)
 	@$(BIN)/qlib-shadow run $(RUN) --data $(DATA) $(ARGS)
 
+NIGHTS := 2022-10-10 2022-10-11 2022-10-12 2022-10-13 2022-10-14
+
+demo-nights: .venv/.ready ## Run five nights on made-up prices that grow by a day, and show the morning after (DATA=, ARGS=)
+	@for night in $(NIGHTS); do sed "s/until: [0-9-]*/until: $$night/" manifests/samples/nights.yaml \
+		| $(BIN)/qlib-shadow run - --data $(DATA) $(ARGS) || exit; done
+	@$(BIN)/qlib-shadow models --data $(DATA)
+	@$(BIN)/qlib-shadow snapshot --data $(DATA)
+	@echo "The same as a page: qlib-shadow ui --data $(DATA)"
+
 # The unit tests give way, since they only compute: the cluster's tests, which mostly wait, take longest.
 test: .venv/.ready ## Run every check and every test, a real cluster included; all of it, whatever fails (KUBERNETES=1.37.2)
 	@$(BIN)/python tests/everything.py --lint='env -u MAKEFLAGS make --no-print-directory lint' \
@@ -110,6 +119,9 @@ bench-ingest: .venv/.ready ## Compare the ingestion of prices with a plain panda
 bench-run: .venv/.ready ## Compare whole runs with plain qrun, phase by phase (ARGS='--symbols 100 --days 1500')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.run $(ARGS)
 
+bench-night: .venv/.ready ## Compare a night with a kept model with plain qrun (ARGS='--symbols 500 --days 3777')
+	@PYTHONPATH=.:tests/e2e/support $(BIN)/python -m tests.bench.night $(ARGS)
+
 bench-report: .venv/.ready ## Compare a report with the same curves drawn by hand (ARGS='--symbols 500 --years 6')
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.report_page $(ARGS)
 
@@ -169,4 +181,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict bench-operator qlib-examples docs chaos lock audit licences clean
+.PHONY: help venv demo demo-nights test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict bench-operator qlib-examples docs chaos lock audit licences clean

@@ -59,6 +59,7 @@ RIGHT: Final[dict[str, dict[str, Any]]] = {
     ),
     "a cloud's identity for the download": download(labels={"azure.workload.identity/use": "true"}),
     "columns of one's own": prices(extra=["pe", "market_cap"], universes=["sp500"]),
+    "a series": {"series": "us-2-nightly"},
     "a finding that is accepted": waive(finding="split_jumps", why="it fell", day="2000-09-29"),
 }
 """Forms that are right."""
@@ -177,6 +178,11 @@ WRONG: Final[dict[str, tuple[dict[str, Any], str]]] = {
         qrun(topologySpreadConstraints=[{**SPREAD, "whenUnsatisfiable": "Perhaps"}]),
         "DoNotSchedule",
     ),
+    "a series in capitals": ({"series": "US-nightly"}, 'must be lower-case letters, digits and "-"'),
+    "a series that ends with a dash": ({"series": "us-"}, 'must be lower-case letters, digits and "-"'),
+    "a series with a dot": ({"series": "us.nightly"}, 'must be lower-case letters, digits and "-"'),
+    "a series that is too long": ({"series": "n" * 64}, "63"),
+    "a series that is a number": ({"series": 7}, "series"),
     "a time to live that is negative": ({"jobTtlSeconds": -1}, "jobTtlSeconds"),
     "a column that is a price": (prices(extra=["close"]), "must not be one of open, high"),
     "a column in capitals": (prices(extra=["PE"]), "must be made of lower-case letters"),

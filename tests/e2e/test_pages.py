@@ -75,7 +75,7 @@ def forwarded(release: Release) -> Iterator[int]:
             process.terminate()
 
 
-def ask(port: int, method: str = "GET", path: str = "/", token: str = TOKEN) -> Answer:
+def ask(port: int, method: str = "GET", path: str = "/runs", token: str = TOKEN) -> Answer:
     """Request a page, with the token that a program sends."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})

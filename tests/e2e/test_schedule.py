@@ -174,6 +174,8 @@ def test_a_cronjob_can_be_fired_by_hand(schedules: Schedules):
     pod = schedules.trigger("manual-1")
     assert told(pod) == (0, "schedule nightly: created run manual-1")
     assert schedules.runs() == ["manual-1"]
+    run = schedules.cluster.get("qsr", "manual-1", f"--namespace={schedules.namespace}")
+    assert run["spec"]["series"] == "nightly"
 
 
 @pytest.mark.parametrize(

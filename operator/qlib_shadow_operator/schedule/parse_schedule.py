@@ -85,9 +85,10 @@ def parse_schedule(text: str) -> Schedule:
     run = _mapping(document.get("run"), "run", RUN_KEYS)
     _check_kind(run)
     metadata = _metadata(run.get("metadata"))
+    name = _name(document.get("name"))
     return Schedule(
-        name=_name(document.get("name")),
-        spec=_spec(run.get("spec")),
+        name=name,
+        spec=_spec(run.get("spec"), name),
         labels=_texts(metadata.get("labels"), "run.metadata.labels"),
         annotations=_texts(metadata.get("annotations"), "run.metadata.annotations"),
         concurrency=_one_of(Concurrency, document.get("concurrencyPolicy", Concurrency.FORBID)),
@@ -149,11 +150,12 @@ def _metadata(raw: object) -> dict[str, Any]:
     return _mapping(raw, "run.metadata", METADATA_KEYS)
 
 
-def _spec(raw: object) -> dict[str, Any]:
+def _spec(raw: object, name: str) -> dict[str, Any]:
+    """Return the spec of the runs: of the schedule's series, unless it names another one."""
     spec = _mapping(raw, "run.spec")
     if "runId" in spec:
         raise ScheduleError("run.spec.runId would be the same for every run of the schedule; leave it out")
-    return spec
+    return spec if spec.get("series") is not None else {**spec, "series": name}
 
 
 def _texts(raw: object, where: str) -> dict[str, str]:

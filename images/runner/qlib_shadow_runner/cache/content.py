@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from qlib_shadow_runner.process.limits import read_limits
 from qlib_shadow_runner.storage.files import read_json_object, write_json
-from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, listed_in, unlisted_file
-from qlib_shadow_runner.storage.untrusted import LISTING, MATRIX
+from qlib_shadow_runner.storage.listed_files import first_fault, listed_in, unlisted_file
+from qlib_shadow_runner.storage.untrusted import LISTING, MATRIX, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,23 +20,34 @@ if TYPE_CHECKING:
     Content = Mapping[str, Any]
 
 CONTENT: Final = "content.json"
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 CHUNK: Final = 32 << 20
 
 
-def describe_files(folder: Path, kind: str, about: Content) -> None:
-    """Write the description of a folder's files; it holds its own hash, too."""
-    content = {"schema": SCHEMA, "kind": kind, **about, "files": hash_files(folder, _hash_chunks, MATRIX)}
+def describe_files(folder: Path, kind: str, about: Content, apart: frozenset[str] = frozenset()) -> None:
+    """Write the description of a folder's files; it holds its own hash, too.
+
+    Those `apart` are only listed: another file has the hashes of their parts.
+    """
+    files = {}
+    for name in sorted(path.name for path in folder.iterdir()):
+        with open_file(folder, name, MATRIX) as stream:
+            files[name] = "" if name in apart else _hash_chunks(stream)
+    content = {"schema": SCHEMA, "kind": kind, **about, "files": files}
     write_json(folder / CONTENT, {**content, "itself": _hash(content)})
 
 
-def read_verified(folder: Path) -> Content:
-    """Return the description if every byte of the files is what was written; else raise ValueError."""
+def read_verified(folder: Path, apart: frozenset[str] = frozenset()) -> Content:
+    """Return the description if every byte of the files is what was written; else raise ValueError.
+
+    Those `apart` are left to the reader.
+    """
     content = read_unverified(folder)
     if not is_intact(content):
         raise ValueError("its content is not described")
     files = listed_in(content)
-    fault = first_fault(folder, files, _hash_chunks, MATRIX) or unlisted_file(folder, {*files, CONTENT})
+    hashed = {name: digest for name, digest in files.items() if name not in apart}
+    fault = first_fault(folder, hashed, _hash_chunks, MATRIX) or unlisted_file(folder, {*files, CONTENT})
     if fault:
         raise ValueError(fault)
     return content

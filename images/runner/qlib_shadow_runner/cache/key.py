@@ -31,6 +31,8 @@ class MatrixIdentity:
     universe: Universe
     span: tuple[int, int]
     columns: tuple[tuple[str, str, str], ...]
+    since: int | None = None
+    """The first day of the rows, where it is not the first that is computed."""
 
     def key(self) -> str:
         """Return the key under which the matrix is kept."""
@@ -40,6 +42,7 @@ class MatrixIdentity:
                 "symbols": self.universe.symbols,
                 "spans": self.universe.spans,
                 "last": self.span[1],
+                "since": self.since,
                 **self._without_data,
             }
         )

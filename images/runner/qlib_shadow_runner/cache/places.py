@@ -19,6 +19,8 @@ ENV_LIMIT: Final = ENV_FEATURES_CACHE_BYTES
 """The number of bytes that may be kept, in the place of the default."""
 ENV_REPORT: Final = "QLIB_SHADOW_FEATURES_REPORT"
 """The file for statistics of the features; under plain qrun it is not set."""
+ENV_ROWS_FROM: Final = "QLIB_SHADOW_ROWS_FROM"
+"""The first day that a run with a kept model reads; the features themselves begin earlier."""
 FEATURES_CACHE: Final = ARTIFACTS / "cache" / "features"
 """Relative to the volume; `cache` is not a valid run id."""
 

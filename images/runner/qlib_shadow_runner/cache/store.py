@@ -54,6 +54,7 @@ ABANDONED: Final = 24 * 3600.0
 INCOMPLETE: Final = "incomplete"
 DAMAGED: Final = "damaged"
 KIND: Final = re.compile(r"[a-z]+( [a-z]+)?")
+KEY: Final = re.compile("[0-9a-f]{64}")
 DAMAGE: Final = (ValueError, LookupError, TypeError, OverflowError, FileNotFoundError, DamagedFileError)
 """Errors that mean that an entry is damaged; other errors mean that it cannot be read now."""
 KEPT, NOT_KEPT = "kept for other runs", "not kept"
@@ -67,6 +68,8 @@ class StoreEntry:
     kind: str
     used: float
     size: int
+    base: str | None = None
+    """The entry without which this one is none."""
 
 
 class StoreDraft:
@@ -102,6 +105,8 @@ class Store:
     """Bytes that may be kept; None for the filesystem's default limit."""
     kind: ClassVar[str] = "things"
     """What this class reads and keeps, in the plural, for messages."""
+    verified_by_reader: ClassVar[frozenset[str]] = frozenset()
+    """The files of which a reader verifies only what it reads."""
 
     @classmethod
     def from_environ(cls) -> Self | None:
@@ -124,7 +129,7 @@ class Store:
         try:
             if _size(folder) > self._limit():  # none is published, so that another has enlarged it
                 raise ValueError("it has more bytes than may stay")
-            found = reader(folder, contents.read_verified(folder))
+            found = reader(folder, contents.read_verified(folder, self.verified_by_reader))
         except (OSError, *DAMAGE) as error:
             if _is_still(folder, descriptor):
                 self._warn_unusable(folder, error)
@@ -180,7 +185,7 @@ class Store:
         print_error(f"warning: the {self.kind} are not kept for other runs: {error}")
 
     def _publish(self, draft: StoreDraft, about: Content) -> None:
-        contents.describe_files(draft.folder, self.kind, about)
+        contents.describe_files(draft.folder, self.kind, about, self.verified_by_reader)
         size = _size(draft.folder)
         if size > self._limit():
             raise NoRoomError(f"{format_size(size)} are more than may stay: {LIMIT_RULE}")
@@ -194,12 +199,20 @@ class Store:
 
     def entries(self) -> list[StoreEntry]:
         """Return the complete entries, those unused for longest first."""
-        found = [_entry(path) for path in self._folders() if not path.name.startswith(".")]
-        return sorted((entry for entry in found if entry), key=lambda entry: entry.used)
+        found = [entry for entry in self._complete() if self._has_base(entry)]
+        return sorted(found, key=lambda entry: entry.used)
 
     def abandoned(self) -> list[StoreEntry]:
-        """Return the incomplete entries whose writer has ended."""
-        return [draft for draft in self._drafts() if seconds_unheld(draft.folder, ABANDONED) is not None]
+        """Return the incomplete entries whose writer has ended, and those whose base is gone."""
+        drafts = [draft for draft in self._drafts() if seconds_unheld(draft.folder, ABANDONED) is not None]
+        return drafts + [entry for entry in self._complete() if not self._has_base(entry)]
+
+    def _complete(self) -> list[StoreEntry]:
+        found = [_entry(path) for path in self._folders() if not path.name.startswith(".")]
+        return [entry for entry in found if entry]
+
+    def _has_base(self, entry: StoreEntry) -> bool:
+        return entry.base is None or (self.home / entry.base / CONTENT).is_file()
 
     def _drafts(self) -> list[StoreEntry]:
         found = [_entry(path) for path in self._folders() if path.name.startswith(".")]
@@ -254,8 +267,12 @@ def _entry(folder: Path) -> StoreEntry | None:
         size = _size(folder)
     except OSError:
         return None
-    kind = str(_description(folder).get("kind"))
-    return StoreEntry(folder, kind if KIND.fullmatch(kind) else DAMAGED, _time(folder), size)
+    content = _description(folder)
+    kind, base = str(content.get("kind")), content.get("base")
+    kind = kind if KIND.fullmatch(kind) else DAMAGED
+    return StoreEntry(
+        folder, kind, _time(folder), size, base if isinstance(base, str) and KEY.fullmatch(base) else None
+    )
 
 
 def _size(folder: Path) -> int:

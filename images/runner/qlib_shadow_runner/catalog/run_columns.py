@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.contract import Metrics
-from qlib_shadow_runner.runs.values import day, moment, number, text, whole
+from qlib_shadow_runner.contract.spec import run_id_fault, series_of
+from qlib_shadow_runner.runs.values import day, flag, moment, number, text, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +77,7 @@ class CatalogColumn:
 
     name: str
     kind: str
-    """text, whole, number, day, moment, or figures: a map from names to numbers."""
+    """text, whole, number, flag, day, moment, or figures: a map from names to numbers."""
     read: Callable[[RunDocuments], object]
 
 
@@ -114,6 +115,22 @@ def _segment(name: str, end: int) -> Callable[[RunDocuments], object]:
 def _universe_end(documents: RunDocuments) -> date | None:
     """Return the last day on which the universe traded; a run without signals has only its data's end."""
     return day(documents.metadata.get("universe_end") or documents.metadata.get("dataset_end"))
+
+
+def _word(value: object) -> str | None:
+    """Return one word of letters."""
+    return value if isinstance(value, str) and re.fullmatch("[A-Za-z]{1,20}", value) else None
+
+
+def _recipe(documents: RunDocuments) -> str | None:
+    """Return the recipe; only a hash can be one, because pages and addresses are made from it."""
+    found = text(documents.metadata.get("recipe_sha256"))
+    return found if found and re.fullmatch("[0-9a-f]{64}", found) else None
+
+
+def _run_name(value: object) -> str | None:
+    """Return a text, if a run can have this name."""
+    return value if isinstance(value, str) and run_id_fault(value) is None else None
 
 
 def _texts(*keys: str) -> list[CatalogColumn]:
@@ -157,6 +174,25 @@ COLUMNS: Final[tuple[CatalogColumn, ...]] = (
     CatalogColumn("signals_first", "day", _metadata("signals_first", day)),
     CatalogColumn("signals_last", "day", _metadata("signals_last", day)),
     *_texts("reused_from", "identical_to"),
+    CatalogColumn("series", "text", lambda documents: series_of(documents.metadata)),
+    CatalogColumn("recipe_sha256", "text", _recipe),
+    CatalogColumn("model_trained_by", "text", _metadata("model_trained_by", _run_name)),
+    CatalogColumn("model_kept", "flag", _metadata("model_kept", flag)),
+    CatalogColumn("model_trained_through", "day", _metadata("model_trained_through", day)),
+    CatalogColumn("model_data_end", "day", _metadata("model_data_end", day)),
+    *_wholes("model_age_days"),
+    *_texts("model_not_kept"),
+    CatalogColumn("live", "text", _metadata("live", _word)),
+    CatalogColumn("live_model_trained_through", "day", _metadata("live_model_trained_through", day)),
+    CatalogColumn("drift", "text", _inside("drift", "state", _word)),
+    *(
+        CatalogColumn(f"drift_{name}", "number", _inside("drift", name, number))
+        for name in ("features", "scores", "turnover")
+    ),
+    CatalogColumn("decay", "text", _inside("decay", "state", _word)),
+    CatalogColumn("promised_ic", "number", _inside("decay", "promised_ic", number)),
+    CatalogColumn("gave_up", "text", _inside("decay", "gave_up", _run_name)),
+    *_wholes("label_horizon_days"),
     *_wholes("peak_memory_bytes"),
     CatalogColumn("metrics", "figures", lambda documents: documents.figures),
 )

@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from qlib_shadow_runner.catalog.followup import SCHEMA as FOLLOWUP_SCHEMA
+from qlib_shadow_runner.catalog.model_uses import FIELDS, LiveSignals, models_of
 from qlib_shadow_runner.catalog.returns import HORIZONS, Closes
 from qlib_shadow_runner.catalog.signals_table import fault_of_content, signal_files, signals_of
-from qlib_shadow_runner.catalog.tables import RUNS_SCHEMA, as_table
+from qlib_shadow_runner.catalog.tables import KINDS, RUNS_SCHEMA, as_table
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.escapes import shorten
 from qlib_shadow_runner.dataset.fingerprint import is_text
@@ -49,11 +50,13 @@ RETURNS_SCHEMA: Final = pa.schema(
         *((f"return_{horizon}d", pa.float64()) for horizon in HORIZONS),
     ]
 )
+MODELS_SCHEMA: Final = pa.schema([(name, KINDS[kind]) for name, kind in FIELDS.items()])
 TABLES: Final = {
     "runs": "SELECT * EXCLUDE (metrics, stamp) FROM given",
     "metrics": "SELECT run_id, entry.key AS name, entry.value AS value"
     " FROM (SELECT run_id, unnest(map_entries(metrics)) AS entry FROM given)",
     "followup": "SELECT * FROM given",
+    "models": "SELECT * FROM given",
     "returns": "SELECT * FROM given",
 }
 """The views, and the SQL that makes each from the Arrow tables."""
@@ -87,10 +90,12 @@ def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
     connection = duckdb.connect(":memory:", config=CLOSED)
     runs = as_table(catalog.runs, RUNS_SCHEMA)
     followup = as_table(catalog.followup, FOLLOWUP_SCHEMA)
+    models = [one.row() for one in models_of(catalog.runs, LiveSignals.of(catalog.runs, catalog.followup))]
     given = {
         "runs": runs,
         "metrics": runs,
         "followup": followup,
+        "models": as_table(models, MODELS_SCHEMA),
         "returns": _returns(volume, catalog.runs, sql),
     }
     for name, table in given.items():

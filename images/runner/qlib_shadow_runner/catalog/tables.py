@@ -38,6 +38,7 @@ KINDS: Final = {
     "text": pa.string(),
     "whole": pa.int64(),
     "number": pa.float64(),
+    "flag": pa.bool_(),
     "day": pa.date32(),
     "moment": pa.timestamp("ms"),
     "figures": pa.map_(pa.string(), pa.float64()),

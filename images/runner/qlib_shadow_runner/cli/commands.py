@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.cli.command import Command
+from qlib_shadow_runner.cli.commands_of_nights import OF_NIGHTS
 from qlib_shadow_runner.cli.options import (
     DATA,
     DATA_IF_GIVEN,
@@ -29,7 +31,6 @@ from qlib_shadow_runner.contract import Metrics, Stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from qlib_shadow_runner.cli.options import AddOption
 
 SORTS: Final = ("started", "size", *Metrics.__annotations__)
 LISTED_STATUSES: Final = (
@@ -37,16 +38,6 @@ LISTED_STATUSES: Final = (
     *("damaged", "downloaded"),
 )
 SHELLS: Final = ("bash", "zsh", "fish")
-
-
-class Command(NamedTuple):
-    """One row of the table."""
-
-    function: str
-    """module:function below qlib_shadow_runner; called with the options' values as keyword arguments."""
-    summary: str
-    options: tuple[AddOption, ...]
-    details: str = ""
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
@@ -237,8 +228,8 @@ reading it continues. The longest unused entries are removed automatically.""",
             one_of(option("--csv", dest="as_csv", action="store_true", help="print CSV"), JSON),
         ),
         """\
-The views are runs, signals, metrics, followup and returns: see docs/catalog.md, or ask "show tables" and
-"describe runs". A query can read only these: no files and no addresses.""",
+The views are runs, signals, metrics, followup, models and returns: see docs/catalog.md, or ask "show tables"
+and "describe runs". A query can read only these: no files and no addresses.""",
     ),
     "followup": Command(
         "cli.followup:print_followup",
@@ -248,6 +239,7 @@ The views are runs, signals, metrics, followup and returns: see docs/catalog.md,
 Only signals count whose outcome was not in the data of their run: those of its last days. The results are
 kept beside the run folders, in catalog/followup.parquet.""",
     ),
+    **OF_NIGHTS,
     "ui": Command(
         "ui.server:serve",
         "show the runs as web pages that change nothing",

@@ -80,6 +80,10 @@ DATA_IF_GIVEN: Final = _data(
     "the volume: where RUN is looked for, and where its dataset is if its folder was moved", lambda: None
 )
 """None where it is not given: then the dataset is on the volume that the run's folder is on."""
+SERIES: Final = option("--series", metavar="NAME", help="only this series, or the beginning of a recipe")
+OUT: Final = option(
+    "--out", type=Path, metavar="FILE", help="write to this file, whole or not at all, and not to stdout"
+)
 PRICES: Final = option(
     "--prices",
     type=Path,

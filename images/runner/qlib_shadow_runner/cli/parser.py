@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from qlib_shadow_runner.cli.commands import COMMANDS, Command
+from qlib_shadow_runner.cli.commands import COMMANDS
 from qlib_shadow_runner.cli.exit_codes import EXIT_CODES
 from qlib_shadow_runner.contract.escapes import in_a_sentence
 from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.texts import nearest
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.cli.command import Command
 
 PROGRAM: Final = "qlib-shadow"
 

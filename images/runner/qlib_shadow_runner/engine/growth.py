@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -60,16 +60,28 @@ class Growth:
 
     def copy(self, numbers: Sequence[int], matrix: Matrix, threads: int) -> None:
         """Copy the valid rows of some columns."""
+        moved = self.source[self.moved]
 
         def column(number: int) -> None:
-            old, new = self.stored.matrix[number], matrix[number]
-            new[: self.shared] = old[: self.shared]
-            new[self.moved] = old[self.source[self.moved]]
-            release_pages(old)
+            new = matrix[number]
+            new[: self.shared] = self.stored.take(number, slice(0, self.shared))
+            new[self.moved] = self.stored.take(number, moved)
             release_pages(new)
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(column, numbers))
+
+    def part(self, rows: Rows, matrix: Matrix) -> MatrixPart:
+        """Return what is to be kept of the computed matrix: the rows that the base does not have."""
+        source = np.full(len(rows.days), NOTHING)
+        copied = np.ones(len(rows.days), np.bool_)
+        copied[self.computed] = False
+        source[copied] = self.stored.source[self.source[copied]]
+        own = np.flatnonzero(source < 0)
+        if len(own) * SHARE > len(source):
+            return MatrixPart(rows.days, rows.instruments, matrix)
+        source[own] = ~np.arange(len(own))
+        return MatrixPart(rows.days, rows.instruments, matrix[:, own], self.stored.base, source)
 
 
 class PreviousMatrix(NamedTuple):
@@ -151,12 +163,72 @@ def _prefix(source: Whole, there: npt.NDArray[np.bool_]) -> int:
     return int(apart[0]) if len(apart) else len(source)
 
 
-@dataclass(frozen=True)
-class StoredMatrix:
-    """A kept matrix, mapped into memory and not yet read."""
+class Base(NamedTuple):
+    """A matrix of which others keep no copy: its key, the hash of its description, and its columns."""
+
+    key: str
+    itself: str
+    matrix: Matrix
+
+
+class MatrixPart(NamedTuple):
+    """Rows to keep, as positions in calendar and universe, and the values that their base does not have."""
 
     days: Whole
     instruments: Whole
-    matrix: Matrix
+    own: Matrix
+    base: Base | None = None
+    source: Whole | None = None
+    """For each row its number in the base, or the complement of its number in `own`."""
+
+
+@dataclass(frozen=True)
+class StoredMatrix:
+    """Rows of a kept matrix, mapped into memory and not yet read."""
+
+    key: str
+    days: Whole
+    instruments: Whole
     memory: Floats
     about: Content
+    base: Base
+    """The matrix itself, unless it is kept as what another one does not have."""
+    source: Whole
+    """For each row its number in the base, or the complement of its number in `own`."""
+    own: Matrix
+
+    @property
+    def columns(self) -> int:
+        """Return the number of columns."""
+        return len(self.own)
+
+    def take(self, column: int, rows: slice | Whole) -> npt.NDArray[np.float32]:
+        """Return some rows of a column."""
+        source, base = self.source[rows], self.base.matrix[column]
+        found: npt.NDArray[np.float32]
+        if not self.own.shape[1]:
+            found = base[source]
+        else:
+            found = np.empty(len(source), np.float32)
+            there = source >= 0
+            found[there] = base[source[there]]
+            found[~there] = self.own[column][~source[~there]]
+        release_pages(base)
+        return found
+
+    def matrix(self, threads: int) -> Matrix:
+        """Return all columns: mapped where they are a whole matrix, else in memory."""
+        if not self.own.shape[1] and len(self.source) == self.base.matrix.shape[1]:
+            return self.base.matrix
+        matrix = np.empty((self.columns, len(self.source)), np.float32)
+
+        def column(number: int) -> None:
+            matrix[number] = self.take(number, slice(None))
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(column, range(self.columns)))
+        return matrix
+
+
+SHARE: Final = 4
+"""A matrix that shares less than three quarters of its rows with its base is kept without a base."""

@@ -144,6 +144,11 @@ class Rows:
     days: Whole
     instruments: Whole
 
+    def since(self, day: int) -> Rows:
+        """Return the rows from a day on; they are in the order of days."""
+        first = int(np.searchsorted(self.days, day))
+        return Rows(self.days[first:], self.instruments[first:])
+
 
 def release_pages(values: npt.NDArray[Any]) -> None:
     """Let the kernel reuse the pages of an array if it is mapped from a file; other arrays are unchanged.

@@ -30,6 +30,7 @@ def training_data_of(dataset: qlibs.DatasetH, days: slice) -> TrainingData | Non
     """Return the training data of some days, or None where only Qlib can prepare it."""
     if not _is_plain(dataset):
         return None
+    dataset.handler.require(days)
     frame = dataset.handler._get_df_by_key(DataHandlerLP.DK_L)  # noqa: SLF001 - Qlib gives frames alone
     return frame.training_data(days) if isinstance(frame, LazyTrainingFrame) else None
 
@@ -38,6 +39,7 @@ def features_of(dataset: qlibs.DatasetH, segment: str | slice) -> tuple[Floats, 
     """Return the features of a segment or of days, and their rows: a view where possible, else a copy."""
     span = dataset.segments.get(segment) if isinstance(segment, str) else (segment.start, segment.stop)
     if _is_plain(dataset) and isinstance(span, tuple | list):
+        dataset.handler.require(slice(*span))
         frame = dataset.handler._get_df_by_key(DataHandlerLP.DK_I)  # noqa: SLF001
         found = features_without_copy(frame, slice(*span))
         if found:

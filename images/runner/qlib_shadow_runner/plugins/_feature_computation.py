@@ -10,7 +10,7 @@ from qlib.data.dataset import loader as qlibs
 
 from qlib_shadow_runner.cache.store import NOT_KEPT
 from qlib_shadow_runner.engine.expressions import Unsupported
-from qlib_shadow_runner.engine.growth import Growth, describe, grow, match_previous
+from qlib_shadow_runner.engine.growth import Growth, MatrixPart, describe, grow, match_previous
 from qlib_shadow_runner.engine.matrix import ExpressionMatrix
 from qlib_shadow_runner.engine.memory import Unsettled
 from qlib_shadow_runner.printing import print_error
@@ -41,10 +41,12 @@ class FeatureComputation:
         self._engine = ExpressionMatrix(request.root, request.universe, request.first, request.last)
         self._nodes = [column.node for column in request.columns if column.node]
         self._memory: RunningMemory | None = None
+        self._made: tuple[Rows, npt.NDArray[np.float32], Growth | None] | None = None
+        """The rows and values of a part, and what of them an earlier matrix gave."""
 
     def frame(self, store: MatrixStore | None = None) -> pd.DataFrame:
         """Return the whole frame."""
-        rows = self._engine.rows(self._nodes)
+        rows = self._engine.rows(self._nodes).since(self._request.since)
         if not len(rows.days):
             raise Unsupported("days on which nothing is listed")
         growth = self._growth(store, rows) if store else None
@@ -66,9 +68,21 @@ class FeatureComputation:
             self.discard()
             return NOT_KEPT
         about = describe(self._engine.inputs(self._nodes), self._memory, self._request.last)
-        self._draft.about = {**about, **self._request.family}
+        since = {"since": self._request.since} if self._request.is_part else {}
+        self._draft.about = {**about, **since, **self._request.family}
         self._draft.memory = self._memory.kept
-        return store.keep(self._draft)
+        return self._keep_part(store, *self._made) if self._made else store.keep(self._draft)
+
+    def _keep_part(
+        self, store: MatrixStore, rows: Rows, matrix: npt.NDArray[np.float32], growth: Growth | None
+    ) -> str:
+        """Keep what an earlier matrix lacks of the rows of the last days, in the place of what it added."""
+        assert self._draft is not None, "there is one where a part is kept"
+        part = growth.part(rows, matrix) if growth else MatrixPart(rows.days, rows.instruments, matrix)
+        kept = store.keep(self._draft, part)
+        if growth and kept is not NOT_KEPT:
+            store.replace(growth.stored)
+        return kept
 
     def discard(self) -> None:
         """Remove the incomplete draft."""
@@ -80,7 +94,9 @@ class FeatureComputation:
         if self._engine.irregular:
             return None
         request = self._request
-        for key, about in store.older(request.identity.family(), request.last, request.universe.symbols):
+        since = request.since if request.is_part else 0
+        older = store.older(request.identity.family(), request.last, request.universe.symbols, since)
+        for key, about in older:
             try:
                 growth = self._growth_from(store, key, about, rows)
             except (ValueError, LookupError, TypeError, OverflowError) as error:  # another run wrote it
@@ -95,9 +111,10 @@ class FeatureComputation:
         ahead = max(node.ahead for node in self._nodes)
         same_days = about["calendar"] == request.calendar_until(about["last"])
         previous = match_previous(about, inputs, ahead) if same_days else None
-        stored = store.find(key) if previous else None
-        if stored and len(stored.matrix) != len(request.columns):
-            raise ValueError(f"it has {len(stored.matrix)} columns")
+        since = request.since if request.is_part else 0
+        stored = store.find(key, since) if previous else None
+        if stored and stored.columns != len(request.columns):
+            raise ValueError(f"it has {stored.columns} columns")
         return grow(stored, previous, rows, request.last) if previous and stored else None
 
     def _fill(self, rows: Rows, matrix: npt.NDArray[np.float32], growth: Growth | None) -> None:
@@ -108,13 +125,15 @@ class FeatureComputation:
         try:
             self._memory = self._engine.fill(self._nodes, rows, columns, threads, growth)
         except Unsettled:
-            self._memory = self._engine.fill(self._nodes, rows, columns, threads)
+            self._memory, growth = self._engine.fill(self._nodes, rows, columns, threads), None
         else:
             self._stats.add_growth(growth)
+        if self._request.is_part and not self._engine.irregular:
+            self._made = rows, matrix, growth
 
     def _room(self, rows: Rows, columns: int) -> npt.NDArray[np.float32]:
         # With instruments that Qlib computes, the frame is concatenated from two, and is not kept.
-        if self._draft and not self._engine.irregular:
+        if self._draft and not self._engine.irregular and not self._request.is_part:
             found = self._draft.room(rows.days, rows.instruments, columns)
             if found is not None:
                 return found
@@ -139,5 +158,6 @@ class FeatureComputation:
         by_qlib = qlibs.QlibDataLoader.load(
             self._loader, instruments, calendar[self._request.first], calendar[self._request.last]
         )
+        by_qlib = by_qlib[by_qlib.index.get_level_values("datetime") >= calendar[self._request.since]]
         whole: pd.DataFrame = pd.concat([frame, by_qlib]).sort_index()
         return whole

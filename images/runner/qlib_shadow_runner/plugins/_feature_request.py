@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,6 +63,7 @@ class FeatureRequest:
         self.universe, self.listed_spans, self.calendar = universe, listed_spans, calendar
         self.first, self.last = span
         self.columns = _columns(loader)
+        self.since = self._since(loader)
         self.grouped = loader.is_group
         self.root = Path(C.dpm.get_data_uri("day"))
         if not any(column.node for column in self.columns):
@@ -80,6 +81,19 @@ class FeatureRequest:
         spans = _listed_spans(instruments, loader.filter_pipe)
         return cls(loader, _universe(spans, pd.DatetimeIndex(calendar)), spans, (first, last), calendar)
 
+    def _since(self, loader: QlibDataLoader) -> int:
+        """Return the first day of the rows; Qlib itself gives all that are computed."""
+        asked = getattr(loader, "rows_from", None)
+        if asked is None or not all(column.node for column in self.columns):
+            return self.first
+        since = int(np.searchsorted(np.asarray(self.calendar, "datetime64[s]"), np.datetime64(asked, "s")))
+        return max(self.first, min(since, self.last))
+
+    @property
+    def is_part(self) -> bool:
+        """Return whether the rows are only those of the last days."""
+        return self.since > self.first
+
     @property
     def family(self) -> dict[str, str]:
         """Return what a matrix must have in common with this one to be reused by it."""
@@ -94,7 +108,16 @@ class FeatureRequest:
     def identity(self) -> MatrixIdentity:
         """Return everything that the values depend on."""
         columns = tuple((column.group, column.name, column.expression) for column in self.columns)
-        return MatrixIdentity(self.root, self.universe, (self.first, self.last), columns)
+        since = self.since if self.is_part else None
+        return MatrixIdentity(self.root, self.universe, (self.first, self.last), columns, since)
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the keys of the matrices that have the rows: the one that is asked for, and the whole."""
+        identity = self.identity
+        return [
+            one.key() for one in ([identity, replace(identity, since=None)] if self.is_part else [identity])
+        ]
 
     def index(self, rows: Rows) -> pd.MultiIndex:
         """Return the rows' index as Qlib makes it."""

@@ -7,13 +7,17 @@ in the same image can run a workflow that names them.
 
 from __future__ import annotations
 
+import itertools
+import os
 from typing import TYPE_CHECKING, Any, Final
 
+import pandas as pd
 from qlib.contrib.data import handler
 from qlib.contrib.data.loader import Alpha158DL
 from qlib.data.dataset import handler as handlers
 from qlib.data.dataset import processor as qlibs_processors
 
+from qlib_shadow_runner.cache.places import ENV_ROWS_FROM
 from qlib_shadow_runner.plugins import processors
 from qlib_shadow_runner.plugins._processor_state import kept_states, restore
 from qlib_shadow_runner.plugins._training_data import (
@@ -22,18 +26,28 @@ from qlib_shadow_runner.plugins._training_data import (
     labels_of,
     use_labels_only,
 )
+from qlib_shadow_runner.plugins.loader import QlibDataLoader
 from qlib_shadow_runner.workflow.allowed.alpha158 import FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pandas as pd
 
     from qlib_shadow_runner.training.processor_state import ProcessorState
 
 LOADER: Final = {"class": "QlibDataLoader", "module_path": "qlib_shadow_runner.plugins.loader"}
 QLIBS_LOADERS: Final = (None, "qlib.data.dataset.loader")
 REPLACED_PROCESSORS: Final = frozenset({"CSZScoreNorm", "ProcessInf"})
+BY_DAY: Final = frozenset(
+    {
+        *(processors.CSZScoreNorm, processors.ProcessInf),
+        *(qlibs_processors.CSZScoreNorm, qlibs_processors.ProcessInf, qlibs_processors.CSRankNorm),
+        *(qlibs_processors.CSZFillna, qlibs_processors.Fillna, qlibs_processors.TanhProcess),
+        *(qlibs_processors.DropnaLabel, qlibs_processors.DropnaProcessor),
+        *(qlibs_processors.DropCol, qlibs_processors.FilterCol),
+    }
+)
+"""Processors that make of a day's rows what they make of them among other days."""
+ENDS: Final = 2
 PROCESSORS: Final = ("shared_processors", "infer_processors", "learn_processors")
 
 
@@ -71,6 +85,7 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
     learn_processors: list[Any]
     _training_frame: pd.DataFrame | LazyTrainingFrame
     _states: Mapping[int, ProcessorState]
+    _reads_all = False
 
     def __init__(self, *given: Any, **named: Any) -> None:
         for step in PROCESSORS:
@@ -79,6 +94,34 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
         if "data_loader" in named:
             named["data_loader"] = _loader(named["data_loader"])
         super().__init__(*given, **{**named, "init_data": False})
+
+    def setup_data(self, *given: Any, **named: Any) -> None:
+        """Load and process; with a kept model only the days that the run reads, where that changes none."""
+        if isinstance(self.data_loader, QlibDataLoader):
+            self.data_loader.rows_from = self._rows_from()
+        super().setup_data(*given, **named)
+
+    def _rows_from(self) -> pd.Timestamp | None:
+        asked, steps = os.environ.get(ENV_ROWS_FROM), (getattr(self, name) for name in PROCESSORS)
+        if not asked or self._reads_all or not all(type(step) in BY_DAY for step in itertools.chain(*steps)):
+            return None
+        return pd.Timestamp(asked)
+
+    def require(self, days: Any) -> None:
+        """Let a request for days see them, also those before the first that a kept model's run reads."""
+        if isinstance(days, list | tuple) and len(days) == ENDS:  # Qlib takes both for a span
+            days = slice(*days)
+        begin = days.start if isinstance(days, slice) else None
+        rows_from = self._rows_from()
+        if rows_from is not None and (begin is None or pd.Timestamp(begin) < rows_from):
+            self._reads_all = True
+            if "_training_frame" in self.__dict__:
+                self.setup_data()
+
+    def fetch(self, selector: Any = slice(None), level: Any = "datetime", *given: Any, **named: Any) -> Any:
+        """Return what Qlib's handler returns."""
+        self.require(selector if level == "datetime" else slice(None))
+        return super().fetch(selector, level, *given, **named)
 
     def _get_df_by_key(self, data_key: str = handlers.DataHandlerLP.DK_I) -> Any:
         """Return the frame of a key; the first request computes all of them."""

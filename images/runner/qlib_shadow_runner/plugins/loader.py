@@ -17,6 +17,7 @@ from qlib_shadow_runner.engine.layout import Rows
 from qlib_shadow_runner.plugins._feature_computation import FeatureComputation
 from qlib_shadow_runner.plugins._feature_request import FeatureRequest
 from qlib_shadow_runner.plugins._feature_stats import FeatureStats
+from qlib_shadow_runner.process.limits import read_limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,8 @@ class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
 
     feature_stats: FeatureStats
     """The statistics of the last request."""
+    rows_from: pd.Timestamp | None = None
+    """The first day whose rows are returned; None for all that are computed."""
 
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
         """Return the frame that Qlib's loader returns."""
@@ -42,13 +45,14 @@ class QlibDataLoader(loader.QlibDataLoader):  # type: ignore[misc]
 
     def _load(self, request: FeatureRequest, stats: FeatureStats) -> pd.DataFrame:
         store = MatrixStore.from_environ()
-        key = request.identity.key() if store else ""
-        stored = store.find(key) if store else None
+        keys = request.keys if store else [""]
+        stored = next(filter(None, (store.find(key, request.since) for key in keys)), None) if store else None
         if stored:
             stats.cache = "taken from the cache"
             stats.columns_by_qlib = [column.name for column in request.columns if column.node is None]
-            return request.frame(request.index(Rows(stored.days, stored.instruments)), stored.matrix)
-        computation = FeatureComputation(self, request, stats, store.begin(key) if store else None)
+            index = request.index(Rows(stored.days, stored.instruments))
+            return request.frame(index, stored.matrix(read_limits().threads))
+        computation = FeatureComputation(self, request, stats, store.begin(keys[0]) if store else None)
         try:
             frame = computation.frame(store)
         except BaseException:

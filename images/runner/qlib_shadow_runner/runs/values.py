@@ -18,6 +18,11 @@ def whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63 else None
 
 
+def flag(value: object) -> bool | None:
+    """Return a boolean."""
+    return value if isinstance(value, bool) else None
+
+
 def number(value: object) -> float | None:
     """Return a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):

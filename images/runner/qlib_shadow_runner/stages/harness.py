@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
+from qlib_shadow_runner.contract.spec import series_of
 from qlib_shadow_runner.contract.stages import STAGES, pinned_path
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.guard.layers import close_own_network
@@ -188,6 +189,7 @@ def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Cloc
         name=identity.name,
         namespace=identity.namespace,
         uid=identity.uid,
+        series=series_of(stage_input.raw_spec),
         status="running",
         reason=None,
         started_at_utc=before.get("started_at_utc", clock.started_at),

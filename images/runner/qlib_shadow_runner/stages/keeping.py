@@ -25,13 +25,17 @@ from qlib_shadow_runner.training.keep import Wanted, examine, find_model
 from qlib_shadow_runner.training.model_folder import ModelFolder, copy_model, restored_details, write_model
 from qlib_shadow_runner.training.recipe import Origin, Recipe, recipe_of
 from qlib_shadow_runner.training.trained import Trained, Unusable
+from qlib_shadow_runner.workflow.anchor import anchor_of, anchored, days_before
 from qlib_shadow_runner.workflow.parsed import class_of
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from qlib_shadow_runner.dataset.ensure import ResolvedDataset
     from qlib_shadow_runner.discovery.live_days import LiveDays
     from qlib_shadow_runner.stages.outcome import StageContext
     from qlib_shadow_runner.training.reuse import IdenticalRun
+    from qlib_shadow_runner.workflow.parsed import Workflow
     from qlib_shadow_runner.workflow.prepare import Research
     from qlib_shadow_runner.workflow.templates import Template
 
@@ -82,14 +86,6 @@ class ModelQuestion:
             asking = research.refitting(live, resolved.manifest.fingerprint, kept=False)
         return cls(context, asking, resolved, recipe, research, live)
 
-    def keeping(self, kept: ModelFolder) -> Research:
-        """Return the research of a run that keeps a model: its workflow states the model's hashes."""
-        fingerprint = self.resolved.manifest.fingerprint
-        research = self.rendered
-        if self.live is not None:
-            research = research.refitting(self.live, fingerprint, kept=True)
-        return research.keeping(kept.files, fingerprint)
-
     @property
     def staging(self) -> Path:
         """Return where the model is put together."""
@@ -113,20 +109,47 @@ class ModelQuestion:
         return Wanted(
             recipe_sha256=self.recipe.sha256,
             namespace=self.context.stage_input.identity.namespace,
+            series=self.context.spec.series,
             made_with=self.made_with,
             every_days=every_days,
             fields=self.fields,
             calendar=known_days(self.research, self.resolved),
-            test_begins=self.research.plan.days.segments.test[0],
+            test_begins=self.test_begins,
             ahead=self.research.workflow.reach.ahead,
+            look_back=self.research.workflow.reach.back,
             processors=tuple(self.research.workflow.fitted_processors),
             live=self.live is not None,
         )
 
+    @property
+    def test_begins(self) -> date:
+        """Return the first day of test."""
+        first: date = self.research.plan.days.segments.test[0]
+        return first
+
+    @property
+    def anchor(self) -> date:
+        """Return the first day of the features of a model that this run trains."""
+        return anchor_of(self.research.workflow, self.resolved.dataset.calendar)
+
+    def workflow_with(self, model: ModelFolder) -> Workflow | None:
+        """Return the workflow whose features begin where they began for a model, or None."""
+        workflow, anchor = self.rendered.workflow, model.day("features_anchor")
+        return workflow if anchor == self.anchor else anchored(workflow, anchor)
+
+    def keeping(self, model: ModelFolder) -> Research:
+        """Return the research of a run that keeps a model: its workflow states the model's hashes."""
+        workflow = self.workflow_with(model)
+        assert workflow is not None, "the model would not have been kept"
+        if self.live is not None:
+            workflow = workflow.refitting(self.live, kept=True)
+        return self.rendered.keeping(model.files, workflow, self.resolved.manifest.fingerprint)
+
     def facts(self, details: dict[str, Any], live: dict[str, Any] | None) -> dict[str, object]:
         """Return what MODEL.json says of a model that this run trains, and of its live model."""
         segments = self.research.plan.days.segments
-        manifest = self.resolved.manifest
+        manifest, calendar = self.resolved.manifest, self.resolved.dataset.calendar
+        look_back = self.research.workflow.reach.back
         end = self.research.plan.universe_end or self.resolved.dataset.calendar[-1]
         return {
             "recipe": self.recipe.document,
@@ -134,9 +157,12 @@ class ModelQuestion:
             "class": class_of(self.research.workflow.model),
             "trained_by": self.context.stage_input.identity.run_id,
             "namespace": self.context.stage_input.identity.namespace,
+            "series": self.context.spec.series,
             "trained_through": str(segments.train[1]),
             "validated_through": str(segments.valid[1]),
             "data_end": str(end),
+            "features_anchor": str(self.anchor),
+            "features_days_before": days_before(self.anchor, calendar, look_back),
             "config_hash": self.research.config_hash,
             "dataset": self.resolved.folder.name,
             "dataset_fingerprint": manifest.fingerprint,
@@ -165,6 +191,7 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
         found = find_model(context.folder.path, wanted)
         for note in found.notes:
             print_line(note)
+        context.folder.update_metadata(model_not_kept=found.unexpected)
         choice = choice_of(question, found.source, found.model)
         write_choice(context, choice)
         fault_point(ModelPoint.CHOSEN)
@@ -196,6 +223,7 @@ def give_up_model(question: ModelQuestion, kept: ModelFolder) -> None:
 def _train_instead(question: ModelQuestion, why: str) -> None:
     """Remove the kept model first: a choice without it would leave it as the run's own."""
     print_error(f"warning: {why}")
+    question.context.folder.update_metadata(model_not_kept=why)
     discard(question.context.folder.path / MODEL)
     write_choice(question.context, choice_of(question, None, None))
 
@@ -264,10 +292,12 @@ def model_metadata(
         "model_kept": kept is not None,
         "model_trained_by": model.trained_by if model else None,
         "model_trained_through": model.document["trained_through"] if model else None,
+        "model_data_end": model.document["data_end"] if model else None,
         "model_age_days": age if model else None,
         "model_dataset": model.document["dataset"] if model else None,
         "model_sha256": model.sha256() if model else None,
         **live_metadata(question.context.spec.workflow.live, question.live, model),
+        "features_anchor": str(model.day("features_anchor") if kept and model else question.anchor),
     }
 
 
@@ -285,6 +315,8 @@ def own_copy(question: ModelQuestion, wanted: Wanted, source: str, files: object
         own = copy_model(found, folder, question.staging)
     if fault := wanted.fault(own):
         raise Unusable(fault)
+    if question.workflow_with(own) is None:
+        raise Unusable("the template has the first day of its features in several places at once")
     _parse(question.context, own)
     fault_point(ModelPoint.COPIED)
     return own

@@ -112,7 +112,8 @@ def _train_and_export(
             )
             discard_training(context, recorded)
             recorded = None
-    return _export(question, kept, recorded or train(context, asked, kept, live_model), asked)
+    recorded = recorded or train(context, asked, question.test_begins, kept, live_model)
+    return _export(question, kept, recorded, asked)
 
 
 def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:

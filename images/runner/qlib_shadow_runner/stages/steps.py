@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import ENV_TEMPLATE, Reason, Stage
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.printing import print_error_text
+from qlib_shadow_runner.process.ending import end_process
 from qlib_shadow_runner.process.memory_limit import hold_memory, memory_ran_out
 from qlib_shadow_runner.storage.files import write_json
 from qlib_shadow_runner.storage.untrusted import open_file
@@ -77,8 +78,7 @@ def report(arguments: Mapping[str, object]) -> dict[str, object]:
 def model(arguments: Mapping[str, object]) -> dict[str, object]:
     """Parse the texts of a model that another run has written, in less memory than the stage has."""
     hold_memory()
-    import lightgbm  # noqa: PLC0415 - each step loads only its own imports
-
+    from qlib_shadow_runner.training.lightgbm_library import parse_fault  # noqa: PLC0415
     from qlib_shadow_runner.training.model_text import TreeError, check_text  # noqa: PLC0415
 
     folder, files = Path(str(arguments["folder"])), arguments["files"]
@@ -87,11 +87,10 @@ def model(arguments: Mapping[str, object]) -> dict[str, object]:
         try:
             with open_file(folder, name, MODEL_TEXT) as stream:
                 check_text(line.decode("ascii", "replace") for line in stream)
-            lightgbm.Booster(model_file=str(folder / name))
         except TreeError as error:
             raise StageError(Reason.OUTPUT_INCOMPLETE, f"{name} cannot be followed: {error}") from error
-        except lightgbm.basic.LightGBMError as error:
-            raise StageError(Reason.OUTPUT_INCOMPLETE, f"LightGBM cannot read {name}: {error}") from error
+        if fault := parse_fault(folder / name):
+            raise StageError(Reason.OUTPUT_INCOMPLETE, f"LightGBM cannot read {name}: {fault}")
     return {"models": len(files)}
 
 
@@ -133,4 +132,4 @@ def _failure(name: str, error: Exception) -> StageError:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:]))
+    end_process(main(*sys.argv[1:]))

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.cache.places import ENV_CACHE, ENV_REPORT, FEATURES_CACHE, limit_for_children
+from qlib_shadow_runner.cache.places import (
+    ENV_CACHE,
+    ENV_REPORT,
+    ENV_ROWS_FROM,
+    FEATURES_CACHE,
+    limit_for_children,
+)
 from qlib_shadow_runner.contract import MLRUNS, WORKFLOW_FILE, Reason
 from qlib_shadow_runner.contract.spec import Reuse
 from qlib_shadow_runner.crash_points import ModelPoint, QrunPoint, fault_point, for_children
@@ -32,6 +37,8 @@ from qlib_shadow_runner.training.trained import Trained, Unusable, features_of_l
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import date
+    from pathlib import Path
 
     from qlib_shadow_runner.runs.mlruns import MlflowRun
     from qlib_shadow_runner.stages.outcome import StageContext
@@ -102,6 +109,7 @@ def _identical_runs(context: StageContext, computation: str) -> MlflowRun | None
 def train(
     context: StageContext,
     computation: str,
+    test_begins: date,
     kept: ModelFolder | None = None,
     live_model: Mapping[str, object] | None = None,
 ) -> MlflowRun:
@@ -123,7 +131,7 @@ def train(
     try:
         code = context.supervisor.run(
             _command(context),
-            environ=_environ(context, checkpoints, kept, live_model),
+            environ=_environ(context, checkpoints, kept, test_begins, live_model),
             cwd=str(context.scratch),
         )
         status = RunStatus.FAILED
@@ -170,13 +178,15 @@ def _environ(
     context: StageContext,
     checkpoints: Path,
     kept: ModelFolder | None,
+    test_begins: date,
     live_model: Mapping[str, object] | None,
 ) -> dict[str, str]:
     home = context.folder.attempt_path / checkpoints.relative_to(context.folder.path)
+    keeping = {ENV_KEPT_MODEL: kept.trained_by, ENV_ROWS_FROM: str(test_begins)} if kept is not None else {}
     return {
         **context.environ,
         ENV_CHECKPOINTS: str(home),
-        **({ENV_KEPT_MODEL: kept.trained_by} if kept is not None else {}),
+        **keeping,
         **({ENV_LIVE_MODEL: json.dumps(live_model, default=str)} if live_model is not None else {}),
         ENV_CACHE: str(context.stage_input.volume.mount / FEATURES_CACHE),
         ENV_REPORT: str(report_path(home, context.folder.attempts(context.stage_input.stage))),
@@ -187,10 +197,11 @@ def _environ(
 
 def _command(context: StageContext) -> list[str]:
     """Return the qrun command; the run id is quoted, because Fire reads 2024 as a number."""
-    beside = Path(sys.executable).with_name("qrun")
-    program = [sys.executable, str(beside)] if beside.is_file() else ["qrun"]
     return [
-        *program,
+        sys.executable,
+        "-P",
+        "-m",
+        "qlib_shadow_runner.stages.launch_qrun",
         str(context.folder.path / WORKFLOW_FILE),
         f'--experiment_name="{context.stage_input.identity.run_id}"',
         f"--uri_folder={MLRUNS}",

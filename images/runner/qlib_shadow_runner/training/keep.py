@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ class Wanted:
 
     recipe_sha256: str
     namespace: str
+    series: str | None
     made_with: Mapping[str, object]
     """Machine, packages and code: others could predict otherwise."""
     every_days: int | None
@@ -35,10 +36,16 @@ class Wanted:
     test_begins: date
     ahead: int
     """How many days the label looks ahead."""
+    look_back: int
+    """How many days features look back."""
     processors: tuple[str, ...] = ()
     """The processors of features that were fitted to train, in their order."""
     live: bool = False
     """Whether the run has days whose outcome is not known yet, and a live model makes their signals."""
+
+    def is_due(self, model: ModelFolder) -> bool:
+        """Return whether a model is so old that a run trains anyway."""
+        return self.every_days is not None and self.age(model) >= self.every_days
 
     def age(self, model: ModelFolder) -> int:
         """Return how many trading days have come since the data ended with which it was trained."""
@@ -46,8 +53,8 @@ class Wanted:
 
     def fault(self, model: ModelFolder) -> str | None:
         """Return why a model is not kept, or None."""
-        if (model.text("recipe_sha256"), model.text("namespace")) != (self.recipe_sha256, self.namespace):
-            return "it is of another recipe or namespace"
+        if fault := self._stranger(model):
+            return fault
         made_with = model.document.get("made_with")
         others = sorted(
             key
@@ -71,9 +78,9 @@ class Wanted:
         known = bisect_right(self.calendar, model.day("validated_through")) - 1 + self.ahead
         if known >= len(self.calendar) or self.calendar[known] >= self.test_begins:
             return f"it has learnt from days to {model.day('validated_through')}, which this run tests"
-        if self.every_days is not None and self.age(model) >= self.every_days:
+        if self.is_due(model):
             return f"it is {self.age(model)} trading days old, and every {self.every_days} a run trains"
-        return self._live_fault(model) if self.live else None
+        return self._anchor_fault(model) or (self._live_fault(model) if self.live else None)
 
     def _live_fault(self, model: ModelFolder) -> str | None:
         """Return why a model cannot make the live days' signals.
@@ -89,6 +96,24 @@ class Wanted:
             return f"its live model has learnt from days to {through}, whose labels its data did not have"
         return None
 
+    def _anchor_fault(self, model: ModelFolder) -> str | None:
+        """Return why its features cannot begin where they began for the model, or None."""
+        anchor, before = model.day("features_anchor"), model.document["features_days_before"]
+        place = bisect_left(self.calendar, anchor)
+        if anchor not in self.calendar[place : place + 1]:
+            return f"its features begin on {anchor}, which is no day of this run's data"
+        if min(place, self.look_back) != before:
+            return f"its features knew {before} days before {anchor}, and this run's data has {place}"
+        return None
+
+    def _stranger(self, model: ModelFolder) -> str | None:
+        """Return why a model is not of this run's nights, or None."""
+        if (model.text("recipe_sha256"), model.text("namespace")) != (self.recipe_sha256, self.namespace):
+            return "it is of another recipe or namespace"
+        if self.every_days is not None and model.series != self.series:  # a person may name any run
+            return f"it is of {_named(model.series)}, not of {_named(self.series)}"
+        return None
+
 
 def _listed(processors: tuple[str, ...]) -> str:
     return " and ".join(processors) or "no processors"
@@ -101,30 +126,38 @@ class Found:
     model: ModelFolder | None = None
     source: str | None = None
     notes: list[str] = field(default_factory=list)
+    unexpected: str | None = None
+    """Where none is kept, the first note on a model that is young enough."""
+
+
+class DueError(Unusable):
+    """A model is not kept because it is old: the run trains as it was asked to."""
 
 
 def find_model(folder: Path, wanted: Wanted) -> Found:
     """Return the model of a recipe with the newest data, the last to be made, or why none is kept."""
-    notes, candidates = [], []
+    notes, candidates, unexpected = [], [], []
     for run, metadata in finished_runs_with(folder, "recipe_sha256", wanted.recipe_sha256):
-        if metadata.get("namespace") == wanted.namespace:
+        if (metadata.get("namespace"), metadata.get("series")) == (wanted.namespace, wanted.series):
             try:
                 candidates.append((_read(run).day("data_end"), run))
             except (Unusable, OSError) as why:
                 notes.append(_note(run, str(why)))
+                unexpected.append(notes[-1])
     for _, run in sorted(candidates, key=lambda one: one[0])[::-1]:
         try:
             return Found(examine(run, wanted), run.name, notes)
         except (Unusable, OSError) as why:
             notes.append(_note(run, str(why)))
-    return Found(notes=notes)
+            unexpected += [] if isinstance(why, DueError) else notes[-1:]
+    return Found(notes=notes, unexpected=next(iter(unexpected), None))
 
 
 def examine(run: Path, wanted: Wanted) -> ModelFolder:
     """Return the model of a run, whole and fit to be kept, or raise Unusable with the reason."""
     model = _read(run)
     if fault := wanted.fault(model):
-        raise Unusable(fault)
+        raise (DueError if wanted.is_due(model) else Unusable)(fault)
     outputs = read_object(run.parent, f"{run.name}/{METADATA_FILE}").get("outputs")
     listed = {name: outputs.get(name) for name in model.listed()} if isinstance(outputs, dict) else {}
     require_unchanged(run, listed)
@@ -136,6 +169,10 @@ def _read(run: Path) -> ModelFolder:
     if model is None:
         raise Unusable("it has none")
     return model
+
+
+def _named(series: str | None) -> str:
+    return "no series" if series is None else f"the series {series}"
 
 
 def _note(run: Path, why: str) -> str:

@@ -18,7 +18,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.contract import MODEL
-from qlib_shadow_runner.contract.spec import run_id_fault
+from qlib_shadow_runner.contract.spec import run_id_fault, series_of
 from qlib_shadow_runner.errors import DamagedFileError
 from qlib_shadow_runner.storage.durability import sync_tree
 from qlib_shadow_runner.storage.files import sync_folder, write_atomically
@@ -41,7 +41,8 @@ DOCUMENTS: Final = frozenset({PROCESSORS})
 """Names of documents that may lie beside the texts: JSON, written by the step that trained."""
 LIVE: Final = "live_"
 """How the names of the live model's texts begin."""
-DAYS: Final = ("trained_through", "validated_through", "data_end")
+DAYS: Final = ("trained_through", "validated_through", "data_end", "features_anchor")
+NUMBERS: Final = ("features_days_before",)
 TEXTS: Final = ("trained_by", "recipe_sha256", "config_hash", "namespace", "class", "dataset")
 FIELD: Final = 100
 """The most characters of a field's name."""
@@ -138,12 +139,18 @@ class ModelFolder:
         """Return the id of the run that trained it."""
         return str(self.document["trained_by"])
 
+    @property
+    def series(self) -> str | None:
+        """Return the series of the run that trained it, or None."""
+        found: str | None = self.document.get("series")
+        return found
+
     def text(self, name: str) -> str:
         """Return a text of its document."""
         return str(self.document[name])
 
     def day(self, name: str) -> date:
-        """Return the last day of train, of valid, or of the data that the training run had."""
+        """Return the last day of train, of valid, of the data of the training, or the first of features."""
         return date.fromisoformat(self.document[name])
 
     def listed(self) -> dict[str, str]:
@@ -223,11 +230,14 @@ def _form_fault(document: Mapping[str, Any]) -> str | None:
         return f"{where} has format {document.get('format')!r}, not {FORMAT}"
     missing = [key for key in TEXTS if not isinstance(document.get(key), str)]
     missing += [key for key in DAYS if not _is_day(document.get(key))]
+    missing += [key for key in NUMBERS if type(document.get(key)) is not int]
     if missing:
         return f"{where} lacks {', '.join(missing)}"
     if not _are_fields(document.get("fields")):
         return f"{where} lists no fields"
-    dataset = document["dataset"]
+    dataset, series = document["dataset"], document.get("series")
+    if series is not None and series_of(document) is None:
+        return f"{where} names no series"
     if run_id_fault(document["trained_by"]) or name_fault(dataset) or "/" in dataset:
         return f"{where} names no run or no dataset"
     return None if _lists_a_model(document) else f"{where} does not list the files and details of its class"

@@ -25,6 +25,7 @@ from qlib_shadow_runner.runs.listing import ENDED
 from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.comparer import Comparer
 from qlib_shadow_runner.ui.details import details
+from qlib_shadow_runner.ui.nights_pages import NightsPages, series_link
 from qlib_shadow_runner.ui.pages import page
 from qlib_shadow_runner.ui.resources import ListedResources, join
 from qlib_shadow_runner.ui.run_files import LOGS, content, open_shown, read_log, shown_files
@@ -58,9 +59,12 @@ SEARCH_MAX: Final = 200
 
 def application(volume: Volume, listing: ResourceListing | None = None) -> Starlette:
     """Return the application for one volume, and for the cluster whose runs are on it."""
-    pages = Pages(RunTable(volume), listing)
+    run_table = RunTable(volume)
+    pages, nights = Pages(run_table, listing), NightsPages(run_table, listing)
     routes = [
-        Route("/", pages.runs),
+        Route("/", nights.morning),
+        Route("/series", nights.series),
+        Route("/runs", pages.runs),
         Route("/followup", pages.followup),
         Route("/compare", pages.compare),
         Route("/compare/page", pages.comparison),
@@ -130,7 +134,12 @@ class Pages:
         resource = next((one for one in current.resources if one.uid == uid), None)
         return HTMLResponse(
             page(
-                "run.html.j2", run=details(run, _now()), scores=scores, resource=resource, fault=current.fault
+                "run.html.j2",
+                run=details(run, _now()),
+                series=series_link(self.run_table.rows(), run.run_id),
+                scores=scores,
+                resource=resource,
+                fault=current.fault,
             )
         )
 

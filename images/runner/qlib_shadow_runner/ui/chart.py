@@ -59,9 +59,9 @@ def cumulative_ic(records: Sequence[TrackRecord]) -> LineChart | None:
     if len(days) <= 1:
         return None
     values = [0.0, *(day.cumulative_ic for record in records for day in record.days)]
-    low, high, step = _bounds(min(values), max(values))
+    low, high, step = bounds(min(values), max(values))
     heights = [low + step * place for place in range(round((high - low) / step) + 1)]
-    left = GAP + LETTER_WIDTH * max(len(_label(height)) for height in heights)
+    left = GAP + LETTER_WIDTH * max(len(label(height)) for height in heights)
 
     def x(day: date) -> float:
         return round(left + (WIDTH - left - RIGHT) * days.index(day) / (len(days) - 1), 1)
@@ -70,7 +70,7 @@ def cumulative_ic(records: Sequence[TrackRecord]) -> LineChart | None:
         return round(TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low), 1)
 
     lines = [_line(record, [(x(day.day), y(day.cumulative_ic)) for day in record.days]) for record in records]
-    grid = [(y(height), _label(height)) for height in heights]
+    grid = [(y(height), label(height)) for height in heights]
     ends = [(x(days[0]), str(days[0]), "start"), (x(days[-1]), str(days[-1]), "end")]
     summary = ", ".join(
         f"{record.days[-1].cumulative_ic:.2f} over {record.horizon} days" for record in records
@@ -83,7 +83,7 @@ def _line(record: TrackRecord, points: Sequence[tuple[float, float]]) -> ChartLi
     return ChartLine(name, " ".join(f"{x},{y}" for x, y in points), points[-1])
 
 
-def _bounds(low: float, high: float) -> tuple[float, float, float]:
+def bounds(low: float, high: float) -> tuple[float, float, float]:
     """Return round numbers below and above the values, and the step between grid lines."""
     span = max(high - low, 1e-6)
     power = 1e-7
@@ -91,11 +91,12 @@ def _bounds(low: float, high: float) -> tuple[float, float, float]:
         power *= 10
     step = next(step * power for step in STEPS if step * power * GRID_LINES >= span)
     first = int(low // step) * step
-    last = first
+    last = first + step
     while last < high:
         last += step
     return first, last, step
 
 
-def _label(value: float) -> str:
+def label(value: float) -> str:
+    """Return the label of a grid line."""
     return f"{round(value, 8) + 0:.6g}".replace("-", "\N{MINUS SIGN}")

@@ -41,6 +41,16 @@ IDENTITY: Final = {
         "benchmark",
         "seed",
     ),
+    "Model": (
+        "series",
+        "recipe_sha256",
+        "model_trained_by",
+        "model_kept",
+        "model_trained_through",
+        "model_age_days",
+        "model_not_kept",
+        "live",
+    ),
     "Provenance": (
         "git_commit",
         "image",

@@ -45,6 +45,11 @@ class FollowupTable:
         found: list[Row] = self._live().to_pylist()
         return found
 
+    def outcomes(self) -> list[Row]:
+        """Return the IC of each row, which is all that the series of nights need."""
+        found: list[Row] = self._live().select(["run_id", "date", "horizon", "live", "ic"]).to_pylist()
+        return found
+
     def of(self, run_id: str) -> list[Row]:
         """Return the rows of one run."""
         from qlib_shadow_runner.catalog.followup import rows_of  # noqa: PLC0415 - loads pandas
@@ -132,7 +137,7 @@ class RunFilter:
             **changed,
         }
         query = urlencode({name: value for name, value in asked.items() if value})
-        return f"/?{query}" if query else "/"
+        return f"/runs?{query}" if query else "/runs"
 
     def sorted_by(self, column: str) -> str:
         """Return the address of the list sorted by a column: the largest first, then the smallest first."""

@@ -6,7 +6,7 @@ parser's events, aliases included, before any object is built.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -35,6 +35,11 @@ def load_bounded(text: str, largest: int = LARGEST) -> object:
         # Such as 2020-02-30, which looks like a day; the parser has no error of its own for it.
         raise Unreadable(f"holds a value that is none: {in_words(error)}") from error
     return _unshared(value)
+
+
+def compose(text: str) -> Any:
+    """Return the nodes of a text that was loaded within the limits, each with its place in it."""
+    return _parser().compose(text)
 
 
 def _parser() -> YAML:

@@ -59,9 +59,9 @@ class Research:
     workflow: Workflow
     config_hash: str
 
-    def keeping(self, files: Mapping[str, str], fingerprint: str) -> Research:
+    def keeping(self, files: Mapping[str, str], workflow: Workflow, fingerprint: str) -> Research:
         """Return the research with a kept model, whose hashes are part of the configuration."""
-        workflow = self.workflow.keeping(files)
+        workflow = workflow.keeping(files)
         return Research(self.plan, workflow, workflow.config_hash(fingerprint))
 
     def refitting(self, live: LiveDays, fingerprint: str, *, kept: bool) -> Research:

@@ -35,7 +35,7 @@ def test_run_is_named_after_the_due_time(api: FakeRuns, capsys: pytest.CaptureFi
     """It records the schedule and the Job that created it."""
     assert fire(api) == ExitCode.DONE
     run = api.runs[NAME]
-    assert run["spec"] == {"dataset": {"maxAgeDays": 4}}
+    assert run["spec"] == {"dataset": {"maxAgeDays": 4}, "series": "nightly"}
     assert run["metadata"]["labels"] == {
         "app.kubernetes.io/name": "qlib-shadow",
         "qlibshadow.io/schedule": "nightly",

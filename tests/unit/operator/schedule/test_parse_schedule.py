@@ -31,7 +31,7 @@ def pod(cronjob: dict[str, Any]) -> dict[str, Any]:
 def test_minimal_schedule_is_a_name_and_a_spec():
     """The defaults: one run at a time, thirty kept."""
     schedule = parse_schedule("name: nightly\n" + RUN)
-    assert (schedule.name, schedule.spec) == ("nightly", {})
+    assert (schedule.name, schedule.spec) == ("nightly", {"series": "nightly"})
     assert (schedule.concurrency, schedule.keep_finished) == (Concurrency.FORBID, 30)
 
 
@@ -44,13 +44,20 @@ def test_every_field_is_parsed():
     assert schedule.concurrency is Concurrency.REPLACE
     assert schedule.keep_finished == 0
     assert (schedule.labels, schedule.annotations) == ({"team": "quant"}, {"why": "test"})
-    assert schedule.spec == {"suspend": True}
+    assert schedule.spec == {"suspend": True, "series": "weekly"}
 
 
 def test_schedule_may_be_json():
     """A chart writes JSON."""
     document = {"name": "nightly", "run": {"spec": {"workflow": {"template": "x"}}}}
-    assert parse_schedule(json.dumps(document)).spec == {"workflow": {"template": "x"}}
+    assert parse_schedule(json.dumps(document)).spec["workflow"] == {"template": "x"}
+
+
+@pytest.mark.parametrize(("written", "series"), [("us", "us"), ("null", "nightly")])
+def test_runs_are_of_the_schedules_series_unless_it_names_another(written: str, series: str):
+    """So two schedules with one recipe share no model; two that shall share one name one series."""
+    schedule = parse_schedule(f"{{name: nightly, run: {{spec: {{series: {written}}}}}}}")
+    assert schedule.spec == {"series": series}
 
 
 def test_run_may_have_its_kind():
@@ -58,7 +65,7 @@ def test_run_may_have_its_kind():
     schedule = parse_schedule(
         "{name: n, run: {apiVersion: qlibshadow.io/v1alpha1, kind: QlibShadowRun, spec: {}}}"
     )
-    assert schedule.spec == {}
+    assert schedule.spec == {"series": "n"}
 
 
 def test_dates_are_strings():

@@ -53,9 +53,9 @@ def test_kept_matrix_is_found_bit_for_bit(store: MatrixStore):
     assert store.keep(make(store)) == "kept for other runs"
     found = store.find("a" * 64)
     assert found is not None
-    assert found.matrix.tobytes() == VALUES.tobytes()
+    assert found.matrix(1).tobytes() == VALUES.tobytes()
     assert (found.days.tolist(), found.instruments.tolist()) == (DAYS.tolist(), INSTRUMENTS.tolist())
-    assert not found.matrix.flags.writeable
+    assert not found.matrix(1).flags.writeable
     assert store.find("b" * 64) is None
 
 
@@ -67,7 +67,7 @@ def test_kept_matrix_is_found_bit_for_bit(store: MatrixStore):
         lambda folder: (folder / MATRIX).unlink(),
         lambda folder: (folder / SYMBOLS).write_bytes(bytes(12)),
         lambda folder: (folder / CONTENT).write_text("{}"),
-        lambda folder: (folder / CONTENT).write_text('{"schema": 3, "shape": [2]}'),
+        lambda folder: (folder / CONTENT).write_text('{"schema": 4, "shape": [2]}'),
         lambda folder: (folder / CONTENT).write_text((folder / CONTENT).read_text().replace("3", "2", 1)),
         lambda folder: (folder / CONTENT).unlink(),
     ],
@@ -270,7 +270,7 @@ def test_removed_matrix_can_be_read_to_its_end(store: MatrixStore):
     found = store.find("a" * 64)
     store.shrink(0)
     assert found is not None
-    assert found.matrix.tobytes() == VALUES.tobytes()
+    assert found.matrix(1).tobytes() == VALUES.tobytes()
 
 
 def test_incomplete_entry_is_removed_after_a_day_without_locks(

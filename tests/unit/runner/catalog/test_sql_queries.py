@@ -104,12 +104,12 @@ def test_returns_are_those_of_the_prices(small: SmallVolume, capsys: pytest.Capt
 def test_every_view_and_column_of_the_page_exists(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
     """No other view exists, except those behind the signals."""
     told = {line.split("`")[1] for line in PAGE.splitlines() if line.startswith("| `") and "|---" not in line}
-    for view in ("runs", "metrics", "signals", "followup", "returns"):
+    for view in ("runs", "metrics", "signals", "followup", "models", "returns"):
         assert view in told
         columns = [str(row["column_name"]) for row in ask(small, f"describe {view}", capsys)]
         assert [name for name in columns if f"`{name}`" not in PAGE and f"`{view}.{name}`" not in PAGE] == []
     shown = {row["name"] for row in ask(small, "show tables", capsys)}
-    assert shown == {"runs", "metrics", "signals", "followup", "returns", "signal_rows"}
+    assert shown == {"runs", "metrics", "signals", "followup", "models", "returns", "signal_rows"}
 
 
 def test_answers_are_tables_csv_and_json(small: SmallVolume, capsys: pytest.CaptureFixture[str]):
@@ -151,7 +151,10 @@ WRONG = {
     "no SQL": ("", "a query is one SELECT; this holds no statements"),
     "two statements": ("select 1; select 2", "a query is one SELECT; this holds 2 statements"),
     "a word misspelt": ("selct 1", 'Parser Error: syntax error at or near "selct"'),
-    "an unknown view": ("from signal", "there are the views runs, metrics, followup, returns, signals"),
+    "an unknown view": (
+        "from signal",
+        "there are the views runs, metrics, followup, models, returns, signals",
+    ),
     "an unknown column": ("select icc from runs", 'Referenced column "icc" not found'),
     "a wrong type": ("select run_id::int from runs", "Could not convert string"),
     "writing": (

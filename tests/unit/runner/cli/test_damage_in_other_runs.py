@@ -154,9 +154,10 @@ def test_every_other_command_goes_on(damaged: Damaged):
 
 
 def test_every_page_is_shown(damaged: Damaged):
-    """The list, and the page of each run; what is no file is not found."""
+    """The first one, the list, and the page of each run; what is no file is not found."""
     app = application(damaged.small.volume)
-    status, page = get(app, "/")
+    assert get(app, "/")[0] == 200
+    status, page = get(app, "/runs")
     assert (status, "nightly-1" in page, "hostile-mlruns" in page) == (200, True, True)
     assert "RUN_METADATA.json is " in page or "RUN_METADATA.json has " in page
     assert get(app, "/followup")[0] == 200

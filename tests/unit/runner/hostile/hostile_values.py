@@ -114,8 +114,8 @@ ORDINARY: Final = (
 )
 """Letters, marks, digits, signs and spaces of many scripts."""
 ROUNDS: Final = os.environ.get("QLIB_SHADOW_CHAOS_NUMBERS")
-LONGEST: Final = 400
-"""Characters of a sentence about a hostile number."""
+LONGEST: Final = 450
+"""Characters of a sentence about a hostile number; the longest lists all commands."""
 
 
 def some(cases: Sequence[T], usual: int) -> Sequence[T]:

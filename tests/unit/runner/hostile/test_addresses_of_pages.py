@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 LONG: Final = "n" * 30_000
 """The server itself refuses longer addresses."""
 PLACES: Final = (
-    "/?page={}",
-    "/?q={}",
-    "/?status={}",
-    "/?sort={}",
+    "/runs?page={}",
+    "/runs?q={}",
+    "/runs?status={}",
+    "/runs?sort={}",
+    "/runs?{}={}",
+    "/runs?run={}&run={}",
     "/?{}={}",
-    "/?run={}&run={}",
+    "/series?of={}",
     "/{}",
     "/runs/{}",
     "/runs/{}/report",

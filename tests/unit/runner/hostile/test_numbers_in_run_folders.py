@@ -58,7 +58,7 @@ SLOW: Final = (
     f"report {RUN} --output OUT",
     f"compare {RUN} nightly-1 --output OUT",
 )
-PAGES: Final = ("/", f"/runs/{RUN}", f"/runs/{RUN}/logs/stdout", "/followup", "/?q=made&page=2")
+PAGES: Final = ("/", f"/runs/{RUN}", f"/runs/{RUN}/logs/stdout", "/followup", "/runs?q=made&page=2")
 UNEXPECTED: Final = "InternalError"
 
 

@@ -46,6 +46,11 @@ COMMANDS: Final = (
     "completion {}",
     "{}",
     "query {}",
+    "models --recipe {}",
+    "snapshot --series {}",
+    "snapshot --out {}",
+    "trend --series {}",
+    "trend --weeks {}",
 )
 SQL: Final = (
     "select {}",

@@ -295,9 +295,9 @@ def test_earlier_matrix_may_be_removed_meanwhile(tmp_path: Path, monkeypatch: py
     found = MatrixStore(home).find(key)
     assert found is not None
     find = MatrixStore.find
-    monkeypatch.setattr(MatrixStore, "find", lambda cache, key: [cache.shrink(0), find(cache, key)][1])
+    monkeypatch.setattr(MatrixStore, "find", lambda cache, *key: [cache.shrink(0), find(cache, *key)][1])
     assert ask(evening(tmp_path, 96), home, 96)[1].new_days is None
-    assert np.isfinite(found.matrix[0]).any()
+    assert np.isfinite(found.matrix(1)[0]).any()
 
 
 def test_useless_earlier_matrix_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -30,12 +30,14 @@ def wanted(**changes: Any) -> Wanted:
     values = {
         "recipe_sha256": RECIPE,
         "namespace": "here",
+        "series": None,
         "made_with": MADE_WITH,
         "every_days": 10,
         "fields": frozenset({"close", "open"}),
         "calendar": CALENDAR,
         "test_begins": CALENDAR[240],
         "ahead": 2,
+        "look_back": 60,
     }
     return Wanted(**{**values, **changes})
 
@@ -61,6 +63,8 @@ def left(runs: Path, run_id: str, **changes: Any) -> ModelFolder:
         "trained_through": "2025-06-01",
         "validated_through": str(CALENDAR[237]),
         "data_end": str(CALENDAR[-4]),
+        "features_anchor": str(CALENDAR[70]),
+        "features_days_before": 60,
         "config_hash": "c" * 64,
         "dataset": "us@3f9c",
         "dataset_fingerprint": "f" * 64,
@@ -114,6 +118,8 @@ def test_the_model_with_the_newest_data_is_kept(runs: Path):
         ({}, {"made_with": MADE_WITH | {"machine": "aarch64"}}, "it was made with other machine"),
         ({}, {"made_with": MADE_WITH | {"packages": {}, "code": "d"}}, "other code, packages"),
         ({"made_with": None}, {}, "it was made with other code, machine, packages"),
+        ({"features_anchor": "2024-12-31"}, {}, "its features begin on 2024-12-31, which is no day of this"),
+        ({"features_anchor": "2025-03-01"}, {}, "its features knew 60 days before 2025-03-01, and this run"),
         ({"fields": ["close", "vwap"]}, {}, "it was made with $vwap, which the data does not have"),
     ],
 )  # fmt: skip
@@ -127,6 +133,7 @@ def test_a_model_that_does_not_fit_is_named(
     [note] = found.notes
     assert note.startswith("the model of the run run-1 is not kept: ")
     assert fault in note
+    assert found.unexpected == (None if "every 10 a run trains" in fault else note)
 
 
 def test_a_model_is_kept_for_fewer_days_than_every_days(runs: Path):
@@ -149,6 +156,17 @@ def test_runs_of_other_recipes_and_namespaces_are_not_looked_at(runs: Path):
     left(runs, "mine-9")
     assert find_model(runs / "mine-9", wanted()).notes == []
     assert find_model(runs / "mine-9", wanted()).source is None
+
+
+def test_two_schedules_with_one_recipe_do_not_share_a_model(runs: Path):
+    """Nor does a run without a series keep one of a series, or the other way round."""
+    for number, series in enumerate(("us", "world", None), 1):
+        left(runs, f"run-{number}", series=series)
+        change_metadata(runs, f"run-{number}", series=series)
+    for number, series in enumerate(("us", "world", None), 1):
+        found = find_model(runs / "mine", wanted(series=series))
+        assert (found.source, found.notes) == (f"run-{number}", [])
+    assert find_model(runs / "mine", wanted(series="asia")).source is None
 
 
 def _document(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
@@ -203,6 +221,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "dataset": (_document(lambda one: one.update(dataset="../x")), "names no run or no dataset"),
     "recipe": (_document(lambda one: one.update(recipe_sha256="7" * 64)), "of another recipe or namespace"),
     "namespace": (_document(lambda one: one.update(namespace="there")), "of another recipe or namespace"),
+    "series": (_document(lambda one: one.update(series="us")), "of the series us, not of no series"),
+    "series that is none": (_document(lambda one: one.update(series=["us"])), "names no series"),
+    "series with a path": (_document(lambda one: one.update(series="../us")), "names no series"),
     "other facts": (_document(lambda one: one.update(trained_through="2020-01-01")), "not what was written"),
 }
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from local_stages import LocalVolume
+from qlib_shadow_runner.cache.places import FEATURES_CACHE
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import ModelPoint
 from qlib_shadow_runner.storage.listed_files import hash_files, sha256_of
@@ -27,6 +28,7 @@ NIGHTS = {"night-1": "2020-02-03", "night-2": "2020-02-04", "night-3": "2020-02-
 def ask(volume: LocalVolume, night: str) -> None:
     """Let the volume's next run be this night's."""
     volume.spec = {
+        "series": "us",
         "dataset": {"source": {"synthetic": {"symbols": 10, "days": 300, "until": NIGHTS[night]}}},
         "workflow": {
             "window": {"train": "122d", "valid": "30d", "test": "40d"},
@@ -85,6 +87,7 @@ def test_a_run_leaves_its_model(first: LocalVolume):
     document = json.loads((folder / "model/MODEL.json").read_text())
     assert document["trained_by"] == "night-1"
     assert document["data_end"] == NIGHTS["night-1"]
+    assert document["series"] == first.metadata("night-1")["series"] == "us"
     assert document["recipe"]["window"] == {"train": "122d", "valid": "30d", "test": "40d"}
     outputs = first.metadata("night-1")["outputs"]
     assert {"model/model.txt", "model/MODEL.json"} <= outputs.keys()
@@ -135,6 +138,8 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     )
     assert TRAINING in done.stdout
     assert volume.metadata("night-3")["model_trained_by"] == "night-3"
+    assert volume.metadata("night-3")["model_data_end"] == NIGHTS["night-3"]
+    assert volume.metadata("night-3")["model_not_kept"] is None
     assert volume.faults("night-3") == []
 
 
@@ -159,6 +164,25 @@ def test_killed_at_every_point_a_night_keeps_the_model_that_it_chose(killed: Loc
     assert log.count("the model of the run night-1 is kept") == 3
     assert TRAINING not in log
     assert killed.faults("night-2") == []
+
+
+def test_signals_are_those_of_features_from_the_trainers_first_day(killed: LocalVolume, volume: LocalVolume):
+    """Killed and with a cache, or at once and without one; its own window would begin a day later."""
+    shutil.rmtree(volume.mount / FEATURES_CACHE)
+    done = volume.stage("qrun", "night-2")
+    assert done.returncode == 0, done.stderr
+    assert (
+        killed.outputs("night-2")["signals_ranked.parquet"]
+        == volume.outputs("night-2")["signals_ranked.parquet"]
+    )
+    anchor = volume.metadata("night-1")["features_anchor"]
+    assert volume.metadata("night-2")["features_anchor"] == anchor
+    workflow = parse((volume.folder("night-2") / "workflow.yaml").read_text())
+    assert str(workflow.handler["kwargs"]["start_time"]) == anchor
+    assert str(workflow.segments["train"][0]) > anchor
+    computed, read = (one.metadata("night-2")["features"] for one in (volume, killed))
+    assert computed["rows"] == read["rows"] < volume.metadata("night-1")["features"]["rows"] / 2
+    assert (computed["new_days"], read["cache"]) == (None, "kept for other runs")
 
 
 def test_killed_when_its_model_is_left_a_night_leaves_it_again(volume: LocalVolume):
@@ -208,6 +232,7 @@ def test_a_forged_model_is_named_and_the_run_trains(volume: LocalVolume):
     assert "cannot be kept: model.txt cannot be followed: max_feature_idx has 0 values" in done.stderr
     assert TRAINING in done.stdout
     assert volume.metadata("night-2")["model_trained_by"] == "night-2"
+    assert "model.txt cannot be followed" in volume.metadata("night-2")["model_not_kept"]
     assert volume.faults("night-2") == []
 
 

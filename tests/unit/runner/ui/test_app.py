@@ -33,27 +33,27 @@ def ids(text: str) -> list[str]:
 def test_runs_are_listed_and_filtered(pages: Served):
     """Newest first; filtered by status, by words, or by both."""
     everything = ["busy-1", "broken-1", "nightly-2", "nightly-1", "nightly-0"]
-    assert ids(pages.get("/").text) == everything
-    assert ids(pages.get("/?status=failed").text) == ["broken-1"]
-    assert ids(pages.get("/?q=SP500+2").text) == ["nightly-2"]
-    assert ids(pages.get("/?status=complete&q=nightly-1").text) == ["nightly-1"]
-    assert "None of the 5 runs matches" in pages.get("/?q=nothing").text
-    assert "5 of 5 runs" in pages.get("/?page=x&status=&q=").text
-    assert '<span class="badge running">running</span>' in pages.get("/").text
-    assert "TrainingFailed" in pages.get("/?status=failed").text
+    assert ids(pages.get("/runs").text) == everything
+    assert ids(pages.get("/runs?status=failed").text) == ["broken-1"]
+    assert ids(pages.get("/runs?q=SP500+2").text) == ["nightly-2"]
+    assert ids(pages.get("/runs?status=complete&q=nightly-1").text) == ["nightly-1"]
+    assert "None of the 5 runs matches" in pages.get("/runs?q=nothing").text
+    assert "5 of 5 runs" in pages.get("/runs?page=x&status=&q=").text
+    assert '<span class="badge running">running</span>' in pages.get("/runs").text
+    assert "TrainingFailed" in pages.get("/runs?status=failed").text
 
 
 def test_columns_sort(pages: Served):
     """The largest first, then the smallest; runs without the value last; the address keeps the filter."""
-    rising = ids(pages.get("/?sort=ic&order=rising").text)
-    falling = ids(pages.get("/?sort=ic").text)
+    rising = ids(pages.get("/runs?sort=ic&order=rising").text)
+    falling = ids(pages.get("/runs?sort=ic").text)
     assert [name for name in falling if name.startswith("nightly")] == ["nightly-2", "nightly-1", "nightly-0"]
     assert [name for name in rising if name.startswith("nightly")] == ["nightly-0", "nightly-1", "nightly-2"]
     assert rising[-1] == falling[-1] == "busy-1"
-    text = pages.get("/?status=complete&sort=ic").text
-    assert 'aria-sort="descending"><a href="/?status=complete&amp;sort=ic&amp;order=rising"' in text
-    assert '<a href="/?status=complete&amp;sort=rank_ic"' in text
-    assert ids(pages.get("/?sort=uid;drop").text) == ids(pages.get("/").text)
+    text = pages.get("/runs?status=complete&sort=ic").text
+    assert 'aria-sort="descending"><a href="/runs?status=complete&amp;sort=ic&amp;order=rising"' in text
+    assert '<a href="/runs?status=complete&amp;sort=rank_ic"' in text
+    assert ids(pages.get("/runs?sort=uid;drop").text) == ids(pages.get("/runs").text)
 
 
 def test_runs_of_the_list_are_compared(pages: Served):
@@ -88,7 +88,7 @@ def test_runs_that_cannot_be_compared_are_refused(pages: Served, query: str, sta
 @pytest.mark.parametrize("page", ["0", "-1", "99", "1e3", "²", "9" * 400])
 def test_invalid_page_number_is_not_an_error(pages: Served, page: str):
     """The list is shown."""
-    assert pages.get(f"/?page={page.encode().hex() if not page.isascii() else page}").status == 200
+    assert pages.get(f"/runs?page={page.encode().hex() if not page.isascii() else page}").status == 200
 
 
 def test_page_of_a_run_shows_stages_figures_data_and_files(pages: Served):
@@ -108,6 +108,7 @@ def test_page_of_a_run_shows_stages_figures_data_and_files(pages: Served):
     assert "/runs/nightly-0/files/signals_ranked.parquet" in text
     assert "/runs/nightly-0/files/results/qrun.json" in text
     assert "/runs/nightly-0/logs/stderr" in text
+    assert '<a href="/series?of=local%2Fname%2Fnightly">all of nightly</a>' in text
     assert "iframe" not in pages.get("/runs/nightly-1").text
 
 
@@ -266,7 +267,13 @@ def test_markup_in_documents_is_escaped(tmp_path: Path):
     (folder / "stdout.log").write_text(evil)
     (folder / f"{evil.replace('/', '')}.txt").write_text(evil)
     with served(small) as pages:
-        for path in ("/", f"/?q={evil.replace(' ', '+')}", "/runs/evil-1", "/runs/evil-1/logs/stdout"):
+        for path in (
+            "/",
+            "/runs",
+            f"/runs?q={evil.replace(' ', '+')}",
+            "/runs/evil-1",
+            "/runs/evil-1/logs/stdout",
+        ):
             text = pages.get(path).text
             assert "<img" not in text
         assert "&lt;img src=x" in text
@@ -316,6 +323,7 @@ def test_pages_do_not_change_the_volume(pages: Served):
         return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
 
     before = state()
-    for path in ("/", "/followup", "/healthz", "/runs/nightly-0", "/runs/busy-1", "/runs/busy-1/logs/stdout"):
+    shown = ("/", "/runs", "/followup", "/healthz", "/runs/nightly-0", "/runs/busy-1")
+    for path in (*shown, "/runs/busy-1/logs/stdout", "/series?of=local%2Fname%2Fnightly"):
         assert pages.get(path).status == 200
     assert state() == before

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 ADDRESSES = (
     "/",
-    "/?q=nothing",
+    "/series?of=local%2Fname%2Fnightly",
+    "/runs",
+    "/runs?q=nothing",
     "/runs/nightly-0",
     "/runs/busy-1",
     "/runs/nightly-0/logs/stderr",
@@ -98,7 +100,7 @@ def folder(pages: Served, run_id: str) -> Path:
 
 def test_list_refreshes_itself(page: Page, pages: Served):
     """A new run appears, and text that is being typed is kept."""
-    page.goto("/")
+    page.goto("/runs")
     page.get_by_label("Words").fill("half a wo")
     pages.small.add_run("later-1", 64)
     expect(page.get_by_role("link", name="later-1")).to_be_visible()
@@ -107,7 +109,7 @@ def test_list_refreshes_itself(page: Page, pages: Served):
 
 def test_refresh_keeps_the_focus(page: Page, pages: Served):
     """A link keeps the focus, and rows that have not changed are not replaced."""
-    page.goto("/")
+    page.goto("/runs")
     link = page.get_by_role("link", name="nightly-0")
     link.focus()
     for name in ("later-2", "later-3"):
@@ -123,9 +125,9 @@ def test_refresh_keeps_the_focus(page: Page, pages: Served):
 
 def test_selecting_a_status_filters_at_once(page: Page):
     """The filter is part of the address."""
-    page.goto("/")
+    page.goto("/runs")
     page.get_by_label("Status").select_option("failed")
-    page.wait_for_url("**/?status=failed*")
+    page.wait_for_url("**/runs?status=failed*")
     expect(page.locator("tbody tr")).to_have_count(1)
     expect(page.get_by_role("link", name="broken-1")).to_be_visible()
 
@@ -193,7 +195,7 @@ def test_pages_fit_a_phone(page: Page):
     for address in ADDRESSES:
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") == 360, address
-    page.goto("/")
+    page.goto("/runs")
     cell = page.locator("td[data-label=Drawdown]").first
     assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Drawdown"'
 
@@ -209,10 +211,10 @@ def test_labels_of_a_chart_are_not_cut(page: Page, width: int):
 
 def test_marked_runs_stay_marked_and_are_compared(page: Page):
     """While the list refreshes itself; the comparison fills the width of the window."""
-    page.goto("/")
+    page.goto("/runs")
     for name in ("nightly-0", "nightly-1"):
         page.get_by_label(f"Compare {name}").check()
-    with page.expect_response(lambda answer: answer.url.endswith("/")):
+    with page.expect_response(lambda answer: answer.url.endswith("/runs")):
         pass  # the list asks again every five seconds
     expect(page.get_by_label("Compare nightly-1")).to_be_checked()
     page.get_by_role("button", name="Compare marked runs").click()
@@ -226,7 +228,7 @@ def test_marked_runs_stay_marked_and_are_compared(page: Page):
 
 def test_keyboard_reaches_everything(page: Page):
     """The content with one key, and every link in turn."""
-    page.goto("/")
+    page.goto("/runs")
     page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_have_text("Skip to the content")
     page.keyboard.press("Enter")

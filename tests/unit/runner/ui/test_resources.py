@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ui import api_server
 from qlib_shadow_runner.ui.api_server import PAGES_MAX, RunApi, UnreachableError
 from qlib_shadow_runner.ui.app import Pages
+from qlib_shadow_runner.ui.nights_pages import NightsPages
 from qlib_shadow_runner.ui.resources import NOT_RECONCILED, RETRY_SECONDS, Resource, ResourceListing
 from qlib_shadow_runner.ui.run_table import RunTable
 
@@ -148,6 +151,26 @@ def test_runs_without_a_folder_are_listed(volume: SmallVolume, server: Server):
     assert "1 of 3 runs" in shown(pages, "status=pending")
     assert "1 of 3 runs" in shown(pages, "q=unknown")
     assert len(server.asked) == 2, "many pages cost one list"
+
+
+def test_the_first_page_says_what_waits_and_what_was_refused(volume: SmallVolume, server: Server):
+    """A run that was refused has left no folder, and needs a person; one of last week is only in the list."""
+    refused = {"type": "Failed", "status": "True", "reason": "InvalidSpec", "message": "benchmark <b>?"}
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    documents = [
+        resource("queued", phase="Pending"),
+        resource("refused", "uid-2", phase="Failed", conditions=[refused]),
+        resource("earlier", "uid-3", phase="Failed", conditions=[refused]),
+    ]
+    documents[1]["metadata"]["creationTimestamp"] = now
+    server.set_answer(listed(*documents))
+    pages = NightsPages(RunTable(volume.volume), ResourceListing(server.api))
+    answer = pages.morning(Request({"type": "http", "query_string": b"", "headers": []}))
+    text = bytes(answer.body).decode()
+    assert "1 waiting in the cluster" in text
+    said = re.findall(r'<span class="of">([a-z]+)</span> <span class="why-not">([^<]*)</span>', text)
+    assert said == [("refused", "InvalidSpec · benchmark &lt;b&gt;?")]
+    assert "earlier" not in text
 
 
 def test_page_of_a_run_shows_its_resource(volume: SmallVolume, server: Server):

@@ -12,6 +12,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.discovery.live_days import LiveDays
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.workflow.anchor import anchor_of, anchored, days_before
 from qlib_shadow_runner.workflow.parsed import parse
 from qlib_shadow_runner.workflow.prepare import render_without_data
 from qlib_shadow_runner.workflow.templates import Template, find_template
@@ -32,6 +33,31 @@ def test_a_kept_model_is_part_of_the_configuration():
     assert keeping.document["task"] == workflow.document["task"]
     hashes = {one.config_hash("f") for one in (workflow, keeping, workflow.keeping({"model.txt": "1" * 64}))}
     assert len(hashes) == 3
+
+
+def test_features_begin_where_they_began_for_the_kept_model():
+    """Nothing else in the workflow changes, be the day a word or a date."""
+    workflow = render_without_data(SPEC, TEMPLATE).workflow
+    changed = anchored(workflow, date(2013, 5, 6))
+    assert changed is not None
+    assert str(changed.handler["kwargs"]["start_time"]) == "2013-05-06"
+    kwargs = {**changed.handler["kwargs"], "start_time": workflow.handler["kwargs"]["start_time"]}
+    assert {**changed.handler, "kwargs": kwargs} == workflow.handler
+    assert changed.segments == workflow.segments
+    assert changed.text.splitlines()[:40] == workflow.text.splitlines()[:40]
+    calendar = [date(2013, 5, 3), date(2013, 5, 6), date(2013, 5, 7)]
+    assert anchor_of(changed, calendar) == date(2013, 5, 6)
+    assert days_before(date(2013, 5, 6), calendar, 60) == 1
+
+
+def test_a_day_that_stands_for_several_settings_is_not_changed():
+    """The model is not kept then, and the run says why."""
+    first = str(render_without_data(SPEC, TEMPLATE).workflow.segments["train"][0])
+    text = render_without_data(SPEC, TEMPLATE).workflow.text
+    shared = text.replace(f"start_time: {first}", f"start_time: &first {first}", 1)
+    shared = shared.replace(f"fit_start_time: {first}", "fit_start_time: *first", 1)
+    assert parse(shared).document == parse(text).document
+    assert anchored(parse(shared), date(2013, 5, 6)) is None
 
 
 @pytest.mark.parametrize(

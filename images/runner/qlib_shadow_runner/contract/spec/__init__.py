@@ -17,12 +17,28 @@ from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, StagesSpec, S
 from qlib_shadow_runner.contract.spec.run_ids import RUN_ID
 from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
 
+SERIES: Final = Text(
+    63,
+    (
+        matches(
+            "[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+            'must be lower-case letters, digits and "-", and begin and end with a letter or digit, for '
+            "example us-nightly",
+        ),
+    ),
+)
+
 
 def run_id_fault(run_id: str) -> str | None:
     """Return what is wrong with a run id, or None."""
     place = Place("runId")
     RUN_ID.read(run_id, place)
     return f"{place.where} {place.faults[0].what}" if place.faults else None
+
+
+def series_of(spec: object) -> str | None:
+    """Return the series that a spec names; None where it names none, or none that there can be."""
+    return SERIES.read(spec.get("series"), Place("series")) if isinstance(spec, dict) else None
 
 
 class Reuse(StrEnum):
@@ -41,6 +57,12 @@ class RunFields(Record):
         "Name of the run's folder on the volume, /data/artifacts/trading-ops/qlib-shadow/<runId>. "
         "Default: <name>-<first 8 characters of the uid>.",
         reader=Reader.BOTH,
+    )
+    series: str | None = optional(
+        SERIES,
+        "Name under which nights belong together: pages and figures over time are of one series, and a run "
+        "keeps only a model of its own series. A schedule sets its own name where this is left out. Default: "
+        "none; such runs belong together by what their models follow from.",
     )
     dataset: DatasetFields = part(DatasetFields, "Which data, and how fresh.")
     workflow: WorkflowSpec = part(WorkflowSpec, "What is researched on the dataset.")

@@ -135,7 +135,7 @@ class Retrain(Record):
 
     every_days: int = required(
         Whole(1, 2000),
-        "A run keeps the newest model of the same recipe in its namespace while fewer trading days than "
+        "A run keeps the newest model of the same recipe, namespace and series while fewer trading days than "
         "these have come since the data ended with which it was trained.",
     )
 

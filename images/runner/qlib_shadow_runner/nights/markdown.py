@@ -1,0 +1,113 @@
+"""The facts as Markdown, for those who read mail: the day, and the last weeks.
+
+Names and messages come from run folders, so whatever has a meaning in Markdown or HTML is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.nights.needs import in_short, needs_of
+from qlib_shadow_runner.nights.trend import weeks_of
+from qlib_shadow_runner.texts import ABSENT, figure, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from qlib_shadow_runner.catalog.run_columns import Row
+    from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
+
+CELL_MAX: Final = 120
+SENTENCE_MAX: Final = 1000
+SERIES_MAX: Final = 100
+"""Series that a page lists; the JSON has all."""
+NEEDS_MAX: Final = 100
+SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#~&!])")
+HEADS: Final = ("Series", "Last run", "Status", "Data to", "Model", "Age", "IC", "Live IC", "Drift", "Decay")
+WEEK_HEADS: Final = ("Week of", "Runs", "Bad", "Trained", "Live IC", "Days", "Drifting", "Turnover drift")
+
+
+def snapshot_page(morning: Morning) -> str:
+    """Return the day: what needs a person, then a row for each series."""
+    needs, awake = needs_of(morning), morning.awake
+    lines = [f"# Nights to {morning.now:%Y-%m-%d %H:%M} UTC", "", f"**{in_short(needs).capitalize()}.**", ""]
+    lines += [
+        f"- **{words(one.series)}**, {one.kind}{_of_run(one.run_id)}: {words(one.sentence, SENTENCE_MAX)}"
+        for one in needs[:NEEDS_MAX]
+    ]
+    lines += [f"- and {len(needs) - NEEDS_MAX} more"] * (len(needs) > NEEDS_MAX) + [""] * bool(needs)
+    counts = ", ".join(f"{count} {words(status)}" for status, count in morning.counts().items())
+    lines += [f"In the last 24 hours: {counts or 'no runs'}.", ""]
+    if not morning.series:
+        return "\n".join([*lines, "There are no runs yet."]) + "\n"
+    if awake:
+        lines += _table(HEADS, map(_series_row, awake[:SERIES_MAX]))
+    if len(awake) > SERIES_MAX:
+        lines += ["", f"And {len(awake) - SERIES_MAX} more."]
+    if morning.resting:
+        lines += ["", f"Without a run for four weeks: {len(morning.resting)}."]
+    return "\n".join(lines) + "\n"
+
+
+def trend_page(series: Sequence[NightsOfSeries], weeks: int) -> str:
+    """Return the last weeks of each series as a table."""
+    lines = [f"# The last {weeks} weeks" if weeks > 1 else "# This week"]
+    for one in series[:SERIES_MAX]:
+        lines += ["", f"## {words(one.series.name)}", ""]
+        lines += _table(WEEK_HEADS, (_week_row(week) for week in map(vars, weeks_of(one, weeks))))
+    if len(series) > SERIES_MAX:
+        lines += ["", f"And {len(series) - SERIES_MAX} more series."]
+    if not series:
+        lines += ["", "There are no runs in this time."]
+    return "\n".join(lines) + "\n"
+
+
+def words(text: object, most: int = CELL_MAX) -> str:
+    """Return a text in one line, cut, with what Markdown or HTML would read as more than text escaped."""
+    return SPECIAL.sub(r"\\\1", one_line(text, most)).replace("\\<", "&lt;").replace("\\&", "&amp;")
+
+
+def _of_run(run_id: str | None) -> str:
+    return f" ({words(run_id)})" if run_id else ""
+
+
+def _series_row(nights: NightsOfSeries) -> Sequence[str]:
+    run, model, whole = nights.last, nights.model, nights.last_whole
+    return (
+        words(nights.series.name),
+        words(run["run_id"]),
+        words(run["status"]),
+        _text(nights.data_end),
+        _text(model.trained_through if model else None),
+        _age(whole),
+        figure(whole["ic"] if whole else None, 3),
+        figure(nights.live_ic, 3),
+        _text(whole["drift"] if whole else None),
+        _text(whole["decay"] if whole else None),
+    )
+
+
+def _age(run: Row | None) -> str:
+    if run is None or run["model_age_days"] is None:
+        return ABSENT
+    return f"{run['model_age_days']} d, kept" if run["model_kept"] else f"{run['model_age_days']} d, trained"
+
+
+def _week_row(week: dict[str, object]) -> Sequence[str]:
+    names = ("monday", "runs", "failures", "trained")
+    return (
+        *(str(week[name]) for name in names),
+        figure(week["live_ic"], 3),
+        str(week["days_judged"]),
+        str(week["drifting"]),
+        figure(week["turnover_drift"], 2),
+    )
+
+
+def _text(value: object) -> str:
+    return ABSENT if value is None else words(value)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]

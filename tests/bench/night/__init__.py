@@ -1,0 +1,1 @@
+"""How long a night with a kept model takes, beside Qlib's own ways."""
