@@ -25,6 +25,7 @@ FUNCTIONS: Final = {
 SUSPECT: Final = re.compile(rf"\b(?:{'|'.join(STREAMS | FUNCTIONS | {'rich'})})\b")
 ALLOWED: Final = {
     "images/runner/qlib_shadow_runner/printing.py": "all that the runner prints",
+    "images/runner/qlib_shadow_runner/process/ending.py": "nothing: both are flushed",
     "images/runner/qlib_shadow_runner/process/tee.py": "the output of libraries, with escapes",
     "images/runner/qlib_shadow_runner/cli/stage_progress.py": "the line that is redrawn on a terminal",
     "images/runner/qlib_shadow_runner/ui/server.py": "the handler of the log, with a formatter that escapes",

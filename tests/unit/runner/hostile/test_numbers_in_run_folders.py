@@ -51,6 +51,12 @@ QUICK: Final = (
     "query --csv",
     "query --json",
     "prune --keep 0 --dry-run",
+    "models",
+    "models --json",
+    "snapshot",
+    "snapshot --json",
+    "trend",
+    "trend --json",
 )
 SLOW: Final = (
     f"verify {RUN}",
@@ -58,7 +64,27 @@ SLOW: Final = (
     f"report {RUN} --output OUT",
     f"compare {RUN} nightly-1 --output OUT",
 )
-PAGES: Final = ("/", f"/runs/{RUN}", f"/runs/{RUN}/logs/stdout", "/followup", "/runs?q=made&page=2")
+MODEL: Final = {
+    "series": "us",
+    "recipe_sha256": "5" * 64,
+    "model_trained_by": RUN,
+    "model_kept": False,
+    "model_trained_through": "2025-06-30",
+    "model_data_end": "2026-03-25",
+    "model_age_days": 0,
+    "model_not_kept": "it was made with other code",
+    "label_horizon_days": 1,
+    "drift": {"state": "drifting", "features": 1.5, "scores": 0.5, "turnover": 0.1},
+    "decay": {"state": "decayed", "promised_ic": 0.03, "gave_up": "nightly-1"},
+}
+PAGES: Final = (
+    "/",
+    "/series?of=local%2Fseries%2Fus",
+    f"/runs/{RUN}",
+    f"/runs/{RUN}/logs/stdout",
+    "/followup",
+    "/runs?q=made&page=2",
+)
 UNEXPECTED: Final = "InternalError"
 
 
@@ -124,7 +150,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> SmallVolume:
     (made / "workflow.yaml").rename(folder / "workflow.yaml")
     both = [json.loads((one / "RUN_METADATA.json").read_text()) for one in (made, folder)]
     (folder / "RUN_METADATA.json").write_text(
-        json.dumps({**both[0], **both[1], "caveats": ["c"], "extra": {}})
+        json.dumps({**both[0], **both[1], **MODEL, "caveats": ["c"], "extra": {}})
     )
     (folder / "results/download.json").write_text(
         json.dumps({"dataset": {"resolvedPath": DATASET}, "exitCode": 0})
