@@ -37,7 +37,7 @@ WRITING = [
 ]
 A_SAMPLE = [
     QrunPoint.MODEL_KEPT,
-    QrunPoint.PREDICTION_MADE,
+    QrunPoint.LIVE_KEPT,
     QrunPoint.PREDICTION_KEPT,
     QrunPoint.ANALYSIS_WRITTEN,
     QrunPoint.BACKTEST_KEPT,
@@ -96,8 +96,10 @@ def test_power_cut_at_every_point_costs_one_step(volume: LocalVolume, undisturbe
         assert len(volume.running()) <= 1, "the attempt before the last was not ended by the last"
     is_completed(volume, undisturbed)
     trained = CUTS.index(QrunPoint.MODEL_KEPT) + 1
+    refitted = CUTS.index(QrunPoint.LIVE_KEPT) + 1
     predicted = CUTS.index(QrunPoint.PREDICTION_KEPT) + 1
     assert volume.log().count("Training until validation scores") == trained
+    assert volume.log().count("live: learning once more") == refitted - trained
     assert volume.log("stderr.log").count("Loading data Done") == predicted
     assert volume.metadata()["features"]["attempt"] == predicted, "those after it asked for none"
 

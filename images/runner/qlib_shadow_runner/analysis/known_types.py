@@ -80,6 +80,7 @@ QUALITY: Final = (
 READERS: Final[Mapping[str, Reader]] = {
     "dataset_quality": _quality,
     "segments": _mapping(_span),
+    "live_days": _span,
     "stages": _mapping(_mapping(_plain)),
     **dict.fromkeys(("backtest", "caveats", "dataset_notes"), _list(_plain)),
     **dict.fromkeys(

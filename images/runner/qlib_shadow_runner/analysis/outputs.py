@@ -18,6 +18,7 @@ from qlib_shadow_runner.pickles.files import (
     GAINS,
     IC,
     LABELS,
+    LIVE,
     POSITIONS,
     PREDICTIONS,
     RANK_IC,
@@ -93,6 +94,11 @@ class Outputs:
     def scores(self) -> pd.Series | None:
         """Return the predictions by day and instrument."""
         return self._by_day_and_instrument(PREDICTIONS)
+
+    @cached_property
+    def live_scores(self) -> pd.Series | None:
+        """Return the live model's predictions of the days whose outcome is not known yet."""
+        return self._by_day_and_instrument(LIVE)
 
     @cached_property
     def labels(self) -> pd.Series | None:

@@ -101,14 +101,23 @@ class Signals:
 
     @cached_property
     def today(self) -> list[Ranked]:
-        """Return the last day's ranking as in the signals file; equal scores are sorted by name."""
+        """Return the last day's ranking as in the signals file; equal scores are sorted by name.
+
+        On a live day the scores are the live model's.
+        """
         scores = self.outputs.scores
         if scores is None:
             return []
         days = scores.index.get_level_values(0).unique().sort_values()
-        before = _ranks(scores.xs(days[-2])) if len(days) > 1 else {}
-        now = scores.xs(days[-1])
+        before = _ranks(self._to_rank(days[-2])) if len(days) > 1 else {}
+        now = self._to_rank(days[-1])
         return [Ranked(rank, name, float(now[name]), before.get(name)) for name, rank in _ranks(now).items()]
+
+    def _to_rank(self, day: pd.Timestamp) -> pd.Series:
+        live, scores = self.outputs.live_scores, self.outputs.scores
+        assert scores is not None, "there is this day"
+        of_live_model = live is not None and day in live.index.get_level_values(0)
+        return live.xs(day) if live is not None and of_live_model else scores.xs(day)
 
 
 def _ranks(scores: pd.Series) -> dict[str, int]:

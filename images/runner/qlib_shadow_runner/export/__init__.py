@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.analysis.facts import RunFacts
 from qlib_shadow_runner.analysis.verdict import judge
 from qlib_shadow_runner.contract import METADATA_FILE, METRICS_FILE, SIGNALS_STEM, SUMMARY_FILE, Reason
+from qlib_shadow_runner.contract.spec.workflow import Live
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.alarms import describe_alarms
@@ -27,6 +28,7 @@ from qlib_shadow_runner.export.ranked_signals import (
 )
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.export.write_files import write_files
+from qlib_shadow_runner.pickles.files import LIVE
 from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.tables.conversion import convert
@@ -50,15 +52,18 @@ def export_run(
     """
     # Readers of signals need not import the libraries of the statistics.
     from qlib_shadow_runner.analysis.figures import ReportMaterial  # noqa: PLC0415
+    from qlib_shadow_runner.analysis.live import live_rank_correlation  # noqa: PLC0415
     from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415
 
     tables = convert(folder, artifacts)
     if faultless and tables.faults:
         raise StageError(Reason.OUTPUT_INCOMPLETE, f"{tables.all_faults}.")
+    before = read_json_object(folder / METADATA_FILE) or {}
+    if before.get("live") == Live.REFIT:
+        tables.require(LIVE)
     ranked, metrics = rank_signals(tables), compute_metrics(tables)
     if "ic" not in metrics:
         raise StageError(Reason.OUTPUT_INCOMPLETE, _without_ic(artifacts, ranked))
-    before = read_json_object(folder / METADATA_FILE) or {}
     facts = RunFacts.of(before)
     outputs = Outputs(tables)
     figures = ReportMaterial(outputs, facts).figures
@@ -69,6 +74,7 @@ def export_run(
         "signals_file": name,
         "verdict": verdict,
         **_describe(signals),
+        "live_rank_correlation": live_rank_correlation(outputs),
         **_compare(signals, before),
         **describe_alarms(tables, metrics, before),
     }

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.pickles.files import PREDICTIONS
 from qlib_shadow_runner.storage.untrusted import GIB, TABLE, open_file
 from qlib_shadow_runner.storage.untrusted_tables import TableLimits, read_table
+from qlib_shadow_runner.tables.signals import scores_to_rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +43,8 @@ IDENTITY: Final = ("run_id", "config_hash", "dataset_fingerprint", "git_commit")
 
 
 def rank_signals(tables: Tables) -> pd.DataFrame:
-    """Return the predictions ranked by day: 1 is best; equal scores are ordered by name."""
-    table: pd.DataFrame = tables.require(PREDICTIONS).to_pandas(date_as_object=False)
+    """Return the scores ranked by day: 1 is best; equal scores are ordered by name."""
+    table: pd.DataFrame = scores_to_rank(tables).to_pandas(date_as_object=False)
     if table.empty or table["score"].isna().any():
         raise StageError(
             Reason.OUTPUT_INCOMPLETE, "the model gave no score for some instruments; see stdout.log."

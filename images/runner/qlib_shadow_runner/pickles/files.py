@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREDICTIONS: Final = "predictions"
+LIVE: Final = "live_predictions"
+"""The live model's scores of the days whose outcome is not known yet; our record of the signals adds them."""
 LABELS: Final = "labels"
 IC: Final = "ic"
 RANK_IC: Final = "rank_ic"
@@ -26,6 +28,7 @@ NAMES: Final = "names"
 """The names of the features, which the model of the gains knows by number; no table of a run."""
 RECORDED_IN: Final[Mapping[str, str]] = {
     PREDICTIONS: "pred.pkl",
+    LIVE: "live_pred.pkl",
     LABELS: "label.pkl",
     IC: "sig_analysis/ic.pkl",
     RANK_IC: "sig_analysis/ric.pkl",
@@ -40,5 +43,5 @@ RECORDED_IN: Final[Mapping[str, str]] = {
 }
 """The file of each table, in the recorder's folder of artifacts."""
 FILES: Final = tuple(dict.fromkeys(RECORDED_IN.values()))
-OPTIONAL: Final = frozenset({RECORDED_IN[SEGMENT_IC], RECORDED_IN[DRIFT]})
+OPTIONAL: Final = frozenset(RECORDED_IN[name] for name in (SEGMENT_IC, LIVE, DRIFT))
 """Files that a recorder may lack without any fault: Qlib's own records do not leave them."""

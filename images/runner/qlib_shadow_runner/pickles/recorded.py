@@ -14,6 +14,7 @@ from qlib_shadow_runner.pickles.files import (
     GAINS,
     IC,
     LABELS,
+    LIVE,
     NAMES,
     POSITIONS,
     PREDICTIONS,
@@ -213,6 +214,7 @@ FINDERS: Final[Mapping[str, Callable[[object], dict[str, Columns]]]] = {
     **dict(
         (
             _one(PREDICTIONS, _by_day_and_instrument("score")),
+            _one(LIVE, _by_day_and_instrument("score")),
             _one(LABELS, _by_day_and_instrument("label")),
             _one(IC, _by_day("ic")),
             _one(RANK_IC, _by_day("rank_ic")),

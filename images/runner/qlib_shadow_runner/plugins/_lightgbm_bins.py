@@ -18,6 +18,7 @@ import lightgbm
 import numpy as np
 
 from qlib_shadow_runner.cache.store import NOT_KEPT, Store, StoreDraft
+from qlib_shadow_runner.plugins._lightgbm_rows import binned_in_batches
 from qlib_shadow_runner.printing import print_line
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def datasets(
 def _bin(
     training_data: TrainingData, params: Mapping[str, Any], reference: lightgbm.Dataset | None
 ) -> lightgbm.Dataset:
+    if reference is None and not params.get("linear_tree"):  # linear trees need the values beside the bins
+        return binned_in_batches(training_data, params)
     return lightgbm.Dataset(
         training_data.table(), label=training_data.labels, params=dict(params), reference=reference
     ).construct()

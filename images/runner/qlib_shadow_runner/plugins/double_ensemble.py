@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lightgbm
@@ -18,7 +19,10 @@ import pandas as pd
 from qlib.contrib.model import double_ensemble
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
+from qlib_shadow_runner.plugins._boosters import rounds_of, text_name
 from qlib_shadow_runner.plugins._drift import leave_summary
+from qlib_shadow_runner.plugins._processor_state import keep_states_of
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
 
     ensemble: list[lightgbm.Booster]
     sub_features: list[pd.Index]
+    _rounds: list[int] | None = None
+    """The rounds of each sub-model, where no validation decides them."""
 
     def fit(self, dataset: DatasetH) -> None:
         """Train, or restore the models that an earlier attempt trained."""
@@ -43,6 +49,35 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
         else:
             self._fit_and_keep(checkpoints.begin(TrainingStep.MODEL), dataset)
 
+    def refit(self, dataset: DatasetH, days: slice | None) -> None:
+        """Become the live model: trained on these days now, or in an earlier attempt or run."""
+        checkpoints = Checkpoints.from_environ()
+        assert checkpoints is not None, "a stage asks for it"
+        if found := checkpoints.find(TrainingStep.LIVE):
+            self._restore(found, TrainingStep.LIVE)
+            return
+        draft = checkpoints.begin(TrainingStep.LIVE)
+        assert days is not None, "a model that is not kept learns from days of this run"
+        print_line(f"live: learning once more, from days to {days.stop}")
+        self._train_on(dataset, days)
+        fault_point(QrunPoint.LIVE_MADE)
+        self._keep(draft)
+
+    def _train_on(self, dataset: DatasetH, days: slice) -> None:
+        """Train as Qlib does, each sub-model for the rounds that the evaluation found best."""
+        self._rounds = [rounds_of(model) for model in self.ensemble]
+        self.ensemble, self.sub_features = [], []
+        self._fit(_OneSpan(dataset, days))
+
+    def train_submodel(
+        self, df_train: pd.DataFrame, df_valid: pd.DataFrame, weights: pd.Series, features: pd.Index
+    ) -> lightgbm.Booster:
+        """Return the next sub-model as Qlib trains it, or without validation where its rounds are known."""
+        if self._rounds is None:
+            return super().train_submodel(df_train, df_valid, weights, features)  # type: ignore[no-any-return]
+        data, _ = self._prepare_data_gbm(df_train, df_valid, weights, features)
+        return lightgbm.train(self.params, data, num_boost_round=self._rounds[len(self.ensemble)])
+
     def _fit(self, dataset: DatasetH) -> None:
         with _seeded_draws(int(self.params.get("seed", 0))):
             super().fit(dataset)
@@ -50,22 +85,26 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
     def _fit_and_keep(self, draft: CheckpointDraft, dataset: DatasetH) -> None:
         self._fit(dataset)
         fault_point(QrunPoint.MODEL_MADE)
+        keep_states_of(dataset, draft)
+        leave_summary(draft, dataset)
+        self._keep(draft)
+
+    def _keep(self, draft: CheckpointDraft) -> None:
         for number, model in enumerate(self.ensemble):
             text = model.model_to_string(num_iteration=-1)
-            draft.path(_file_of(number)).write_text(text, encoding="utf-8")
-        leave_summary(draft, dataset)
+            draft.path(text_name(draft.step, number)).write_text(text, encoding="utf-8")
         best = [model.best_iteration for model in self.ensemble]
         draft.keep({"best_iterations": best, "features": [list(names) for names in self.sub_features]})
 
-    def _restore(self, found: Checkpoint) -> None:
+    def _restore(self, found: Checkpoint, step: TrainingStep = TrainingStep.MODEL) -> None:
         self.sub_features = [pd.Index(names) for names in found.details["features"]]
         self.ensemble = []
         for number, best in enumerate(found.details["best_iterations"]):
-            text = (found.folder / _file_of(number)).read_text(encoding="utf-8")
+            text = (found.folder / text_name(step, number)).read_text(encoding="utf-8")
             model = lightgbm.Booster(model_str=text)
             model.best_iteration = best
             self.ensemble.append(model)
-        found.log_use(TrainingStep.MODEL)
+        found.log_use(step)
 
     def _prepare_data_gbm(self, *given: Any) -> tuple[Any, ...]:
         """Return LightGBM's datasets, whose features have numbers for names."""
@@ -96,9 +135,17 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
         return found
 
 
-def _file_of(number: int) -> str:
-    """Return the file of a sub-model in a checkpoint, in LightGBM's own text."""
-    return f"model_{number}.txt"
+@dataclass(frozen=True)
+class _OneSpan:
+    """A dataset of some days, as Qlib's training asks for it: all of them are train."""
+
+    dataset: DatasetH
+    days: slice
+
+    def prepare(self, _: list[str], **kwargs: Any) -> list[pd.DataFrame]:
+        """Return the days, and one row as valid: Qlib refuses an empty one, and nothing reads it."""
+        frame = self.dataset.prepare(self.days, **kwargs)
+        return [frame, frame.head(1)]
 
 
 @contextlib.contextmanager

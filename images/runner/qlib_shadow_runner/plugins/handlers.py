@@ -19,6 +19,7 @@ from qlib.data.dataset import processor as qlibs_processors
 
 from qlib_shadow_runner.cache.places import ENV_ROWS_FROM
 from qlib_shadow_runner.plugins import processors
+from qlib_shadow_runner.plugins._processor_state import kept_states, restore
 from qlib_shadow_runner.plugins._training_data import (
     LazyTrainingFrame,
     has_separable_labels,
@@ -30,6 +31,8 @@ from qlib_shadow_runner.workflow.allowed.alpha158 import FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from qlib_shadow_runner.training.processor_state import ProcessorState
 
 LOADER: Final = {"class": "QlibDataLoader", "module_path": "qlib_shadow_runner.plugins.loader"}
 QLIBS_LOADERS: Final = (None, "qlib.data.dataset.loader")
@@ -81,6 +84,7 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
 
     learn_processors: list[Any]
     _training_frame: pd.DataFrame | LazyTrainingFrame
+    _states: Mapping[int, ProcessorState]
     _reads_all = False
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -125,8 +129,24 @@ class DataHandlerLP(handlers.DataHandlerLP):  # type: ignore[misc]
             self.setup_data()
         return self._training_frame if data_key == self.DK_L else super()._get_df_by_key(data_key)
 
+    def _run_proc_l(
+        self,
+        df: pd.DataFrame,
+        proc_l: list[Any],
+        with_fit: bool,  # noqa: FBT001 - Qlib's signature
+        check_for_infer: bool,  # noqa: FBT001
+    ) -> pd.DataFrame:
+        """Run processors as Qlib does; those of a kept model get their state and are not fitted."""
+        for step in proc_l:
+            state = self._states.get(id(step)) if with_fit else None
+            if state is not None:
+                restore(step, state, df)
+            df = super()._run_proc_l(df, [step], with_fit and state is None, check_for_infer)
+        return df
+
     def process_data(self, with_fit: bool = False) -> None:  # noqa: FBT001, FBT002 - Qlib's signature
         """Process as Qlib does; learn processors that need no features get the labels alone."""
+        self._states = kept_states(self) if with_fit else {}
         steps = self.learn_processors
         if not use_labels_only(steps):
             super().process_data(with_fit)

@@ -20,11 +20,14 @@ from qlib.workflow import R
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.engine.layout import release_pages
-from qlib_shadow_runner.plugins._dataset import features_of, training_sets
+from qlib_shadow_runner.plugins._boosters import rounds_of, text_name
+from qlib_shadow_runner.plugins._dataset import features_of, training_data_of, training_sets
 from qlib_shadow_runner.plugins._drift import leave_summary
 from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore, are_supported, datasets
+from qlib_shadow_runner.plugins._processor_state import keep_states_of
 from qlib_shadow_runner.plugins.handlers import DataHandlerLP
 from qlib_shadow_runner.plugins.records import log_synchronously
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -32,9 +35,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     from qlib.data.dataset import DatasetH
-
-MODEL_FILE: Final = "model.txt"
-"""LightGBM's own text. lightgbm.train itself ends by reading this text back, so nothing is lost in it."""
 
 BATCH_ROWS: Final = 1 << 16
 """Rows for which predictions are made at a time."""
@@ -58,10 +58,40 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         evaluations: dict[str, Any] = {}
         super().fit(dataset, evals_result=evaluations, **kwargs)
         fault_point(QrunPoint.MODEL_MADE)
-        draft.path(MODEL_FILE).write_text(self.model.model_to_string(num_iteration=-1), encoding="utf-8")
+        _write(self.model, draft)
+        keep_states_of(dataset, draft)
         leave_summary(draft, dataset)
         best = {"best_iteration": self.model.best_iteration, "best_score": self.model.best_score}
         draft.keep({**best, "evaluations": evaluations})
+
+    def refit(self, dataset: DatasetH, days: slice | None) -> None:
+        """Become the live model: trained on these days now, or in an earlier attempt or run."""
+        checkpoints = Checkpoints.from_environ()
+        assert checkpoints is not None, "a stage asks for it"
+        if found := checkpoints.find(TrainingStep.LIVE):
+            self._restore(found, TrainingStep.LIVE)
+            return
+        draft = checkpoints.begin(TrainingStep.LIVE)
+        assert days is not None, "a model that is not kept learns from days of this run"
+        print_line(f"live: learning once more, from days to {days.stop}")
+        self.model = self._trained_on(dataset, days)
+        fault_point(QrunPoint.LIVE_MADE)
+        _write(self.model, draft)
+        draft.keep({"best_iteration": self.model.best_iteration})
+
+    def _trained_on(self, dataset: DatasetH, days: slice) -> lightgbm.Booster:
+        """Return a model of these days, with the rounds that the evaluation found; nothing stops it early."""
+        found = training_data_of(dataset, days) if are_supported(self.params) else None
+        if found:
+            # The binned data is not kept: no other night has these days.
+            [(data, _)] = datasets({"live": found}, self.params, None)
+        else:
+            frame = dataset.prepare(days, col_set=["feature", "label"], data_key=DataHandlerLP.DK_L)
+            data = lightgbm.Dataset(frame["feature"].to_numpy(), label=frame["label"].to_numpy()[:, 0])
+        rounds = rounds_of(self.model)
+        model = lightgbm.train(self.params, data, num_boost_round=rounds)
+        model.best_iteration = rounds
+        return model
 
     def _prepare_data(self, dataset: DatasetH, reweighter: Any = None) -> list[tuple[lightgbm.Dataset, str]]:
         """Return LightGBM's datasets: binned once for data of our handlers, else as Qlib makes them."""
@@ -84,13 +114,18 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         release_pages(values)
         return found
 
-    def _restore(self, found: Checkpoint) -> None:
-        text = (found.folder / MODEL_FILE).read_text(encoding="utf-8")
+    def _restore(self, found: Checkpoint, step: TrainingStep = TrainingStep.MODEL) -> None:
+        text = (found.folder / text_name(step)).read_text(encoding="utf-8")
         self.model = lightgbm.Booster(model_str=text)
         self.model.best_iteration = found.details["best_iteration"]
         self.model.best_score = found.details.get("best_score", {})
         _log_evaluations(found.details.get("evaluations", {}))  # a kept model brings neither
-        found.log_use(TrainingStep.MODEL)
+        found.log_use(step)
+
+
+def _write(model: lightgbm.Booster, draft: CheckpointDraft) -> None:
+    text = model.model_to_string(num_iteration=-1)
+    draft.path(text_name(draft.step)).write_text(text, encoding="utf-8")
 
 
 def _log_evaluations(evaluations: Mapping[str, Mapping[str, list[float]]]) -> None:

@@ -14,8 +14,9 @@ from qlib.utils.serial import Serializable
 from qlib.workflow import record_temp
 
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
-from qlib_shadow_runner.pickles.files import DRIFT, RECORDED_IN, SEGMENT_IC
+from qlib_shadow_runner.pickles.files import DRIFT, LIVE, RECORDED_IN, SEGMENT_IC
 from qlib_shadow_runner.plugins._drift import drift_of
+from qlib_shadow_runner.plugins._live import live_scores
 from qlib_shadow_runner.plugins._segment_ic import segment_ic
 from qlib_shadow_runner.training.checkpoints import (
     ENV_KEPT_MODEL,
@@ -95,12 +96,16 @@ def _restore(found: Checkpoint, step: TrainingStep, recorder: Any) -> None:
 
 
 class SignalRecord(CheckpointedRecord, record_temp.SignalRecord):  # type: ignore[misc]
-    """The predictions and the labels, and beside them the daily IC of train and valid, and the drift."""
+    """The predictions and the labels; beside them the live model's, the IC of train and valid, the drift."""
 
     step = TrainingStep.PREDICTION
 
     def _compute(self, **kwargs: Any) -> None:
         super()._compute(**kwargs)
+        # Afterwards, since pandas pickles what it has looked up: plain qrun leaves the same bytes.
+        live = live_scores(self.model, self.dataset)
+        if live is not None:
+            self.save(**{RECORDED_IN[LIVE]: live})
         # The days of train and valid are this run's, and a kept model has learnt from others.
         found = None if os.environ.get(ENV_KEPT_MODEL) else segment_ic(self.model, self.dataset)
         if found is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import platform
-from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ from qlib_shadow_runner.crash_points import ModelPoint, fault_point
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_error, print_line
 from qlib_shadow_runner.stages.alarms import decay_in_words, decay_of, has_decayed
+from qlib_shadow_runner.stages.live import known_days, live_days_of, live_metadata
 from qlib_shadow_runner.storage.files import read_json_object, write_json
 from qlib_shadow_runner.storage.removal import discard
 from qlib_shadow_runner.storage.source_code import sources_sha256
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from qlib_shadow_runner.dataset.ensure import ResolvedDataset
+    from qlib_shadow_runner.discovery.live_days import LiveDays
     from qlib_shadow_runner.stages.outcome import StageContext
     from qlib_shadow_runner.training.reuse import IdenticalRun
     from qlib_shadow_runner.workflow.parsed import Workflow
@@ -65,8 +66,12 @@ class ModelQuestion:
 
     context: StageContext
     research: Research
+    """With the days of the live model, if there is one."""
     resolved: ResolvedDataset
     recipe: Recipe
+    rendered: Research
+    """Without them, as the template gave it."""
+    live: LiveDays | None
 
     @classmethod
     def of(
@@ -77,7 +82,11 @@ class ModelQuestion:
         origin = Origin(dataset.path, resolved.manifest.feed, dataset.region, research.plan.market.name)
         asked = context.spec.workflow
         recipe = recipe_of(asked, template.text, workflow.model, workflow.handler, origin)
-        return cls(context, research, resolved, recipe)
+        live = live_days_of(asked.live, research, resolved)
+        asking = research
+        if live is not None:
+            asking = research.refitting(live, resolved.manifest.fingerprint, kept=False)
+        return cls(context, asking, resolved, recipe, research, live)
 
     @property
     def staging(self) -> Path:
@@ -99,8 +108,6 @@ class ModelQuestion:
 
     def wanted(self, every_days: int | None) -> Wanted:
         """Return what a model must be so that this run may keep it."""
-        calendar, end = self.resolved.dataset.calendar, self.research.plan.universe_end
-        known = calendar if end is None else calendar[: bisect_right(calendar, end)]
         return Wanted(
             recipe_sha256=self.recipe.sha256,
             namespace=self.context.stage_input.identity.namespace,
@@ -108,10 +115,12 @@ class ModelQuestion:
             made_with=self.made_with,
             every_days=every_days,
             fields=self.fields,
-            calendar=known,
+            calendar=known_days(self.research, self.resolved),
             test_begins=self.test_begins,
             ahead=self.research.workflow.reach.ahead,
             look_back=self.research.workflow.reach.back,
+            processors=tuple(self.research.workflow.fitted_processors),
+            live=self.live is not None,
         )
 
     @property
@@ -127,17 +136,19 @@ class ModelQuestion:
 
     def workflow_with(self, model: ModelFolder) -> Workflow | None:
         """Return the workflow whose features begin where they began for a model, or None."""
-        anchor = model.day("features_anchor")
-        return self.research.workflow if anchor == self.anchor else anchored(self.research.workflow, anchor)
+        workflow, anchor = self.rendered.workflow, model.day("features_anchor")
+        return workflow if anchor == self.anchor else anchored(workflow, anchor)
 
     def keeping(self, model: ModelFolder) -> Research:
-        """Return the research with a kept model."""
+        """Return the research of a run that keeps a model: its workflow states the model's hashes."""
         workflow = self.workflow_with(model)
         assert workflow is not None, "the model would not have been kept"
-        return self.research.keeping(model.files, workflow, self.resolved.manifest.fingerprint)
+        if self.live is not None:
+            workflow = workflow.refitting(self.live, kept=True)
+        return self.rendered.keeping(model.files, workflow, self.resolved.manifest.fingerprint)
 
-    def facts(self, details: dict[str, Any]) -> dict[str, object]:
-        """Return what MODEL.json says of a model that this run trains."""
+    def facts(self, details: dict[str, Any], live: dict[str, Any] | None) -> dict[str, object]:
+        """Return what MODEL.json says of a model that this run trains, and of its live model."""
         segments = self.research.plan.days.segments
         manifest, calendar = self.resolved.manifest, self.resolved.dataset.calendar
         look_back = self.research.workflow.reach.back
@@ -160,6 +171,7 @@ class ModelQuestion:
             "fields": sorted(self.fields),
             "made_with": self.made_with,
             "details": details,
+            "live": live,
         }
 
 
@@ -169,10 +181,10 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
     retrain = context.spec.workflow.retrain
     if retrain is None:
         return None
-    if fitted := question.research.workflow.fitted_processors:
-        names = " and ".join(fitted)
+    if lost := question.research.workflow.lost_processors:
         print_line(
-            f"no model can be kept, since {names} would be fitted to other days than its own; {TRAINS}"
+            f"no model can be kept: {' and '.join(lost)} of Qlib's own handler would be fitted to other days "
+            f"than the model's; {TRAINS}"
         )
         return None
     wanted = question.wanted(retrain.every_days)
@@ -267,11 +279,21 @@ def _left_before(question: ModelQuestion) -> ModelFolder | None:
 def _trained_now(question: ModelQuestion, computation: str) -> ModelFolder | None:
     """Return what the step of this computation has trained, if its checkpoint is still there."""
     folder = question.context.folder.path
-    trained = Checkpoints.of(folder, computation).find(TrainingStep.MODEL)
+    checkpoints = Checkpoints.of(folder, computation)
+    trained = checkpoints.find(TrainingStep.MODEL)
     if trained is None:
         return None
-    details = restored_details(class_of(question.research.workflow.model), trained.details)
-    return write_model(folder, trained.folder, question.facts(details), question.staging)
+    kind = class_of(question.research.workflow.model)
+    texts, live = [trained.folder], None
+    if question.live is not None:
+        refitted = checkpoints.find(TrainingStep.LIVE)
+        if refitted is None:
+            return None
+        texts.append(refitted.folder)
+        details = restored_details(kind, refitted.details)
+        live = {"trained_through": str(question.live.train[1]), "details": details}
+    facts = question.facts(restored_details(kind, trained.details), live)
+    return write_model(folder, texts, facts, question.staging)
 
 
 def model_metadata(
@@ -288,6 +310,8 @@ def model_metadata(
         "model_age_days": age if model else None,
         "model_dataset": model.document["dataset"] if model else None,
         "decay": (earlier_choice(question) or {}).get("decay"),
+        "model_sha256": model.sha256() if model else None,
+        **live_metadata(question.context.spec.workflow.live, question.live, model),
         "features_anchor": str(model.day("features_anchor") if kept and model else question.anchor),
     }
 

@@ -66,8 +66,10 @@ def made_elsewhere(model: ModelFolder, made_with: Mapping[str, object]) -> str |
 
 def _check(question: ModelQuestion, source: str | None) -> None:
     """Raise Unusable with what stands against the model, of which a copy may be here already."""
-    if fitted := question.research.workflow.fitted_processors:
-        raise Unusable(f"{' and '.join(fitted)} would be fitted to other days than its own")
+    if lost := question.research.workflow.lost_processors:
+        raise Unusable(
+            f"{' and '.join(lost)} of Qlib's own handler would be fitted to other days than its own"
+        )
     if source is None:
         return
     runs = question.context.folder.path.parent

@@ -74,20 +74,25 @@ def qrun(context: StageContext) -> Outcome:
         described["caveats"] = [*described["caveats"], caveat]
     context.folder.update_metadata(**described, computation=asked)
     try:
-        exported = _train_and_export(question, kept, asked)
+        exported = _train_and_export(question, kept, asked, research.workflow.live_model)
     except StageError as error:
         if kept is not None and named is None and error.reason not in PASSING:
             give_up_model(question, kept)
         raise
     metrics = _publish(context, exported)
     metadata = context.folder.metadata
-    notes = (kept_sentence, decayed_sentence, reuse_sentence, report_sentence)
+    notes = (live_sentence, kept_sentence, decayed_sentence, reuse_sentence, report_sentence)
     message = headline(metrics) + "".join(note(metadata) for note in notes)
     model = model_result(metadata)
     return Outcome(message, dataset=found, metrics=metrics, model=model, config_hash=research.config_hash)
 
 
-def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: str) -> dict[str, object]:
+def _train_and_export(
+    question: ModelQuestion,
+    kept: ModelFolder | None,
+    asked: str,
+    live_model: Mapping[str, object] | None,
+) -> dict[str, object]:
     """Return what the export reports; if a training of another run cannot be exported, this run trains."""
     context = question.context
     recorded = reuse_training(context, asked)
@@ -104,7 +109,8 @@ def _train_and_export(question: ModelQuestion, kept: ModelFolder | None, asked: 
             )
             discard_training(context, recorded)
             recorded = None
-    return _export(question, kept, recorded or train(context, asked, question.test_begins, kept), asked)
+    recorded = recorded or train(context, asked, question.test_begins, kept, live_model)
+    return _export(question, kept, recorded, asked)
 
 
 def _publish(context: StageContext, report: dict[str, Any]) -> Metrics:
@@ -206,6 +212,12 @@ def reuse_sentence(metadata: Mapping[str, object]) -> str:
     if source:
         return f" · taken over from the run {source}"
     return f" · same signals as the run {identical_run}" if identical_run else ""
+
+
+def live_sentence(metadata: Mapping[str, object]) -> str:
+    """Return the note about the live model for the end of the result's message."""
+    through = metadata.get("live_model_trained_through")
+    return f" · live model to {through}" if through else ""
 
 
 def kept_sentence(metadata: Mapping[str, object]) -> str:

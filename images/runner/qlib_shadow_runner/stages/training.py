@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from qlib_shadow_runner.storage.untrusted import copy_file
 from qlib_shadow_runner.training.checkpoints import (
     ENV_CHECKPOINTS,
     ENV_KEPT_MODEL,
+    ENV_LIVE_MODEL,
     Checkpoints,
     TrainingStep,
     code_is_known,
@@ -34,6 +36,7 @@ from qlib_shadow_runner.training.reuse import IdenticalRun, copy_training, find_
 from qlib_shadow_runner.training.trained import Trained, Unusable, features_of_last_attempt, report_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import date
     from pathlib import Path
 
@@ -104,11 +107,16 @@ def _identical_runs(context: StageContext, computation: str) -> MlflowRun | None
 
 
 def train(
-    context: StageContext, computation: str, test_begins: date, kept: ModelFolder | None = None
+    context: StageContext,
+    computation: str,
+    test_begins: date,
+    kept: ModelFolder | None = None,
+    live_model: Mapping[str, object] | None = None,
 ) -> MlflowRun:
     """Return the MLflow run of a training that is done now, from its checkpoints on.
 
-    With a kept model only what follows from it is done: predictions, analysis, backtest.
+    With a kept model only what follows from it is done: predictions, analysis, backtest. The child gets the
+    workflow's section about a live model.
     """
     folder = context.folder.path
     if kept is not None:
@@ -123,7 +131,7 @@ def train(
     try:
         code = context.supervisor.run(
             _command(context),
-            environ=_environ(context, checkpoints, kept, test_begins),
+            environ=_environ(context, checkpoints, kept, test_begins, live_model),
             cwd=str(context.scratch),
         )
         status = RunStatus.FAILED
@@ -143,18 +151,35 @@ def train(
 
 
 def _seed_checkpoint(folder: Path, kept: ModelFolder, computation: str) -> None:
-    """Make the kept model the checkpoint of the step that would train it."""
+    """Make the kept models the checkpoints of the steps that would train them."""
     checkpoints = Checkpoints.of(folder, computation)
-    if checkpoints.find(TrainingStep.MODEL) is None:
-        draft = checkpoints.begin(TrainingStep.MODEL)
-        for name in kept.files:
-            copy_file(kept.folder, name, MODEL_TEXT, draft.path(name))
-        draft.keep(kept.details)
+    live = kept.live_texts
+    _seed(checkpoints, TrainingStep.MODEL, kept, kept.files.keys() - {*live}, kept.details)
+    if live:
+        _seed(checkpoints, TrainingStep.LIVE, kept, live, kept.live_details)
     fault_point(ModelPoint.SEEDED)
 
 
+def _seed(
+    checkpoints: Checkpoints,
+    step: TrainingStep,
+    kept: ModelFolder,
+    names: Iterable[str],
+    details: Mapping[str, object],
+) -> None:
+    if checkpoints.find(step) is None:
+        draft = checkpoints.begin(step)
+        for name in names:
+            copy_file(kept.folder, name, MODEL_TEXT, draft.path(name))
+        draft.keep(details)
+
+
 def _environ(
-    context: StageContext, checkpoints: Path, kept: ModelFolder | None, test_begins: date
+    context: StageContext,
+    checkpoints: Path,
+    kept: ModelFolder | None,
+    test_begins: date,
+    live_model: Mapping[str, object] | None,
 ) -> dict[str, str]:
     home = context.folder.attempt_path / checkpoints.relative_to(context.folder.path)
     keeping = {ENV_KEPT_MODEL: kept.trained_by, ENV_ROWS_FROM: str(test_begins)} if kept is not None else {}
@@ -162,6 +187,7 @@ def _environ(
         **context.environ,
         ENV_CHECKPOINTS: str(home),
         **keeping,
+        **({ENV_LIVE_MODEL: json.dumps(live_model, default=str)} if live_model is not None else {}),
         ENV_CACHE: str(context.stage_input.volume.mount / FEATURES_CACHE),
         ENV_REPORT: str(report_path(home, context.folder.attempts(context.stage_input.stage))),
         **limit_for_children(context.stage_input.environ),

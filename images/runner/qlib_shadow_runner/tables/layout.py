@@ -18,6 +18,7 @@ from qlib_shadow_runner.pickles.files import (
     GAINS,
     IC,
     LABELS,
+    LIVE,
     POSITIONS,
     PREDICTIONS,
     RANK_IC,
@@ -37,6 +38,7 @@ COUNT: Final = pa.int64()
 EPOCH: Final = date(1970, 1, 1)
 COLUMNS: Final[Mapping[str, pa.Schema]] = {
     PREDICTIONS: pa.schema([("date", DAY), ("instrument", TEXT), ("score", NUMBER)]),
+    LIVE: pa.schema([("date", DAY), ("instrument", TEXT), ("score", NUMBER)]),
     LABELS: pa.schema([("date", DAY), ("instrument", TEXT), ("label", NUMBER)]),
     IC: pa.schema([("date", DAY), ("ic", NUMBER)]),
     RANK_IC: pa.schema([("date", DAY), ("rank_ic", NUMBER)]),

@@ -40,15 +40,22 @@ ENV_CHECKPOINTS: Final = "QLIB_SHADOW_CHECKPOINTS"
 HOME: Final = ".checkpoints"
 ENV_KEPT_MODEL: Final = "QLIB_SHADOW_KEPT_MODEL"
 """The run whose model is kept, for a child of the stage, which then must not train."""
+ENV_LIVE_MODEL: Final = "QLIB_SHADOW_LIVE_MODEL"
+"""The workflow's section about the live model as JSON, for a child of the stage; without it there is none."""
 
 
 class TrainingStep(StrEnum):
     """The steps of a training, in order."""
 
     MODEL = "model"
+    LIVE = "live"
     PREDICTION = "prediction"
     ANALYSIS = "analysis"
     BACKTEST = "backtest"
+
+
+MODELS: Final = frozenset({TrainingStep.MODEL, TrainingStep.LIVE})
+"""The steps that train."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ class Checkpoints:
     def begin(self, step: TrainingStep) -> CheckpointDraft:
         """Return an empty draft; the old listing goes first, so that half of its files count as none."""
         kept = os.environ.get(ENV_KEPT_MODEL)
-        if kept and step is TrainingStep.MODEL:
+        if kept and step in MODELS:
             message = f"the model of the run {kept} is kept, and its checkpoint cannot be used"
             raise RuntimeError(message)
         draft = CheckpointDraft(step, self.home / step, self._listing(step))

@@ -38,6 +38,10 @@ class Wanted:
     """How many days the label looks ahead."""
     look_back: int
     """How many days features look back."""
+    processors: tuple[str, ...] = ()
+    """The processors of features that were fitted to train, in their order."""
+    live: bool = False
+    """Whether the run has days whose outcome is not known yet, and a live model makes their signals."""
 
     def is_due(self, model: ModelFolder) -> bool:
         """Return whether a model is so old that a run trains anyway."""
@@ -61,6 +65,11 @@ class Wanted:
             return f"it was made with other {', '.join(others)}"
         if missing := sorted(set(model.document["fields"]) - self.fields):
             return f"it was made with ${' and $'.join(missing)}, which the data does not have"
+        has = tuple(one.kind for one in model.processors())
+        if has != self.processors:
+            return (
+                f"it has the state of {_listed(has)}, and this run needs that of {_listed(self.processors)}"
+            )
         return self._fault_of_days(model)
 
     def _fault_of_days(self, model: ModelFolder) -> str | None:
@@ -71,7 +80,21 @@ class Wanted:
             return f"it has learnt from days to {model.day('validated_through')}, which this run tests"
         if self.is_due(model):
             return f"it is {self.age(model)} trading days old, and every {self.every_days} a run trains"
-        return self._anchor_fault(model)
+        return self._anchor_fault(model) or (self._live_fault(model) if self.live else None)
+
+    def _live_fault(self, model: ModelFolder) -> str | None:
+        """Return why a model cannot make the live days' signals.
+
+        Its labels were known when its data ended, and this run's data ends no earlier. So no day that it has
+        learnt from reaches into the outcome of a live day, be it this night's or a later one's.
+        """
+        through = model.live_through
+        if through is None:
+            return "it has no live model"
+        known = bisect_right(self.calendar, through) - 1 + self.ahead
+        if known > bisect_right(self.calendar, model.day("data_end")) - 1:
+            return f"its live model has learnt from days to {through}, whose labels its data did not have"
+        return None
 
     def _anchor_fault(self, model: ModelFolder) -> str | None:
         """Return why its features cannot begin where they began for the model, or None."""
@@ -90,6 +113,10 @@ class Wanted:
         if self.every_days is not None and model.series != self.series:  # a person may name any run
             return f"it is of {_named(model.series)}, not of {_named(self.series)}"
         return None
+
+
+def _listed(processors: tuple[str, ...]) -> str:
+    return " and ".join(processors) or "no processors"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """The folder `model/` of a run: the models in their own text, and MODEL.json, which says how they were made.
 
+    model.txt        the evaluated model; model_0.txt … of an ensemble
+    live_model.txt   the live model, where there is one: the same, refitted through the last known label
+
 It is written once, by the run that trains. A later run of the same recipe copies it whole, so that each run
 folder has the model that made its signals. A model of another run is input: its names are taken apart, its
 hashes are checked, and a child process with limits parses it before it is used.
@@ -7,6 +10,7 @@ hashes are checked, and a child process with limits parses it before it is used.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -22,6 +26,7 @@ from qlib_shadow_runner.storage.listed_files import first_fault, hash_files, sha
 from qlib_shadow_runner.storage.relative_names import name_fault
 from qlib_shadow_runner.storage.removal import discard
 from qlib_shadow_runner.storage.untrusted import DOCUMENT, FileKind, copy_file, open_file, read_object
+from qlib_shadow_runner.training.processor_state import PROCESSORS, ProcessorState, read_states
 from qlib_shadow_runner.training.trained import Unusable
 
 if TYPE_CHECKING:
@@ -34,8 +39,10 @@ MODEL_TEXT: Final = FileKind("model", 256 << 20)
 """LightGBM's text: 10 KB for each tree of 64 leaves, so this is 25,000 rounds."""
 SUMMARY: Final = "summary.json"
 """What the model's features were on the days of train: see drift/summary.py."""
-DOCUMENTS: Final[frozenset[str]] = frozenset({SUMMARY})
+DOCUMENTS: Final[frozenset[str]] = frozenset({SUMMARY, PROCESSORS})
 """Names of documents that may lie beside the texts: JSON, written by the step that trained."""
+LIVE: Final = "live_"
+"""How the names of the live model's texts begin."""
 DAYS: Final = ("trained_through", "validated_through", "data_end", "features_anchor")
 NUMBERS: Final = ("features_days_before",)
 TEXTS: Final = ("trained_by", "recipe_sha256", "config_hash", "namespace", "class", "dataset")
@@ -93,10 +100,41 @@ class ModelFolder:
         """Return the names of the models' texts."""
         return sorted(self.files.keys() - DOCUMENTS)
 
+    def processors(self) -> list[ProcessorState]:
+        """Return what its processors have learnt from train, or raise Unusable."""
+        if PROCESSORS not in self.files:
+            return []
+        try:
+            return read_states(read_object(self.folder, PROCESSORS))
+        except DamagedFileError as error:
+            raise Unusable(str(error)) from error
+
+    @property
+    def live_texts(self) -> list[str]:
+        """Return the names of the live model's texts; there are none where it is the evaluated one."""
+        return [name for name in self.texts if name.startswith(LIVE)]
+
+    @property
+    def live_through(self) -> date | None:
+        """Return the last day that the live model has learnt from, or None where there is none."""
+        live = self.document["live"]
+        return date.fromisoformat(live["trained_through"]) if live else None
+
+    def sha256(self, *, live: bool = False) -> str | None:
+        """Return the hash over a model's texts; None where there is no live model."""
+        names = self.live_texts if live else [name for name in self.texts if not name.startswith(LIVE)]
+        listed = "".join(f"{name} {self.files[name]}\n" for name in names)
+        return hashlib.sha256(listed.encode()).hexdigest() if names else None
+
     @property
     def details(self) -> dict[str, Any]:
         """Return what is restored besides the texts: rounds and features."""
         return dict(self.document["details"])
+
+    @property
+    def live_details(self) -> dict[str, Any]:
+        """Return what is restored of the live model besides its texts."""
+        return dict(self.document["live"]["details"])
 
     @property
     def trained_by(self) -> str:
@@ -124,11 +162,15 @@ class ModelFolder:
         return {f"{MODEL}/{name}": digest for name, digest in (self.files | own).items()}
 
 
-def write_model(folder: Path, texts: Path, facts: Mapping[str, object], staging: Path) -> ModelFolder:
-    """Write the model that a run has trained, from the files of its checkpoint."""
-    files = hash_files(texts, kind=MODEL_TEXT)
-    document = {"format": FORMAT, **facts, "files": files}
-    return _place(folder, staging, document, lambda name: copy_file(texts, name, MODEL_TEXT, staging / name))
+def write_model(folder: Path, texts: list[Path], facts: Mapping[str, object], staging: Path) -> ModelFolder:
+    """Write the model that a run has trained, from the files of its checkpoints."""
+    found = {source: hash_files(source, kind=MODEL_TEXT) for source in texts}
+    home = {name: source for source, files in found.items() for name in files}
+    files = {name: digest for listed in found.values() for name, digest in listed.items()}
+    document = {"format": FORMAT, "live": None, **facts, "files": files}
+    return _place(
+        folder, staging, document, lambda name: copy_file(home[name], name, MODEL_TEXT, staging / name)
+    )
 
 
 def copy_model(found: ModelFolder, folder: Path, staging: Path) -> ModelFolder:
@@ -211,14 +253,22 @@ def _lists_a_model(document: Mapping[str, Any]) -> bool:
     kind, files, details = document["class"], document.get("files"), document.get("details")
     if not isinstance(details, dict) or not _are_restored(kind, details) or not isinstance(files, dict):
         return False
-    if files.keys() - DOCUMENTS != {*file_names(kind, details)}:
+    names = {*file_names(kind, details)}
+    live = document.get("live", "missing")
+    if live is not None:
+        if not isinstance(live, dict) or set(live) != {"trained_through", "details"}:
+            return False
+        if not _is_day(live["trained_through"]) or not _are_restored(kind, live["details"]):
+            return False
+        names |= {f"{LIVE}{name}" for name in file_names(kind, live["details"])}
+    if files.keys() - DOCUMENTS != names:
         return False
     return all(isinstance(digest, str) and SHA256.fullmatch(digest) for digest in files.values())
 
 
-def _are_restored(kind: str, details: Mapping[str, Any]) -> bool:
+def _are_restored(kind: str, details: object) -> bool:
     """Say whether a class can be restored from these details."""
-    if kind not in RESTORED or set(details) != set(RESTORED[kind]):
+    if not isinstance(details, dict) or kind not in RESTORED or set(details) != set(RESTORED[kind]):
         return False
     if kind == "LGBModel":
         return isinstance(details["best_iteration"], int)

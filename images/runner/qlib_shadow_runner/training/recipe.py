@@ -66,6 +66,7 @@ def recipe_of(
             "dataset": vars(origin),
             "asked": asked.model_parameters,
             "seed": asked.seed,
+            "live": str(asked.live),
             "window": _window(asked.window),
             "segments": _learnt_from(asked.segments),
             "model": _of_every_night(model, OF_ONE_NIGHT | SCALED),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.errors import DamagedFileError, StageError
 from qlib_shadow_runner.training.trained import Unusable
-from qlib_shadow_runner.verify.acceptance import CHECKS, BrokenPromise
+from qlib_shadow_runner.verify.acceptance import CHECKS
+from qlib_shadow_runner.verify.broken_promise import BrokenPromise
 from qlib_shadow_runner.verify.evidence import Evidence
 
 if TYPE_CHECKING:

@@ -34,6 +34,8 @@ from qlib_shadow_runner.storage.untrusted import (
     read_text,
     status_of,
 )
+from qlib_shadow_runner.verify.broken_promise import BrokenPromise
+from qlib_shadow_runner.verify.live_check import check_live_model, check_live_table
 from qlib_shadow_runner.verify.signals_check import check_signals
 
 if TYPE_CHECKING:
@@ -50,10 +52,6 @@ REQUIRED_METADATA: Final = (
     "python", "packages", "limits",
 )  # fmt: skip
 TOLERANCE: Final = 1e-12
-
-
-class BrokenPromise(Exception):  # noqa: N818 - it is a finding
-    """A promise that a run folder does not keep."""
 
 
 def files_are_there(evidence: Evidence) -> str:
@@ -241,6 +239,7 @@ def model_is_the_one(evidence: Evidence) -> str:
 
     trained_by, kept = evidence.metadata.get("model_trained_by"), evidence.workflow.kept_model
     if trained_by is None and kept is None and not os.path.lexists(evidence.folder / MODEL):
+        check_live_table(evidence)
         return "none is left"
     model = ModelFolder.read(evidence.folder)
     if model is None:
@@ -258,6 +257,8 @@ def model_is_the_one(evidence: Evidence) -> str:
         raise BrokenPromise(
             f"{METADATA_FILE} does not say of the model what {MODEL}/ and {WORKFLOW_FILE} say"
         )
+    check_live_table(evidence)
+    check_live_model(evidence, model)
     if kept is None:
         return f"trained on days to {model.day('trained_through')}"
     dataset = str(model.document["dataset"])

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.contract.spec.workflow import Engine
 from qlib_shadow_runner.discovery.reach import Reach
 from qlib_shadow_runner.engine.expressions import read
 from qlib_shadow_runner.workflow.allowed.alpha158 import look_back
@@ -20,7 +21,7 @@ from qlib_shadow_runner.workflow.shapes import class_path_of, expressions_in, re
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.contract.spec.workflow import Engine
+    from qlib_shadow_runner.discovery.live_days import LiveDays
 
 Part = dict[str, Any]
 MACHINE_DEPENDENT: Final = (
@@ -31,6 +32,8 @@ MACHINE_DEPENDENT: Final = (
 """What differs between machines without changing the result; the fingerprint stands for the path."""
 KEPT_MODEL: Final = "kept_model"
 """The section in which the stage, and no template, states the hashes of a kept model."""
+LIVE_MODEL: Final = "live_model"
+"""The section in which the stage, and no template, states what the live model learns from, and its days."""
 FEATURES_LOOK_BACK: Final[Mapping[str, int]] = {
     "Alpha158": 60,
     "QlibAlpha158": 60,
@@ -81,8 +84,22 @@ class Workflow:
         """Return the workflow that keeps a model with these files, which qrun does not read here."""
         # Quoted, since a hash of digits alone would be read as a number.
         lines = [f'  "{name}": "{digest}"\n' for name, digest in sorted(files.items())]
-        head = "\n# The model of an earlier run is kept. The stage reads this section; qrun ignores it.\n"
-        return parse(f"{self.text.rstrip()}\n{head}{KEPT_MODEL}:\n{''.join(lines)}")
+        return self._with("The model of an earlier run is kept.", KEPT_MODEL, lines)
+
+    def _with(self, says: str, section: str, lines: list[str]) -> Workflow:
+        head = f"\n# {says} The stage reads this section; qrun ignores it.\n{section}:\n"
+        return parse(f"{self.text.rstrip()}\n{head}{''.join(lines)}")
+
+    @property
+    def live_model(self) -> Part | None:
+        """Return the days of the live model, or None where the evaluated model makes all signals."""
+        return self.document.get(LIVE_MODEL)
+
+    def refitting(self, live: LiveDays, *, kept: bool) -> Workflow:
+        """Return the workflow with a live model; a kept one has learnt from days of another run."""
+        spans = {"days": live.days} if kept else {"train": live.train, "days": live.days}
+        lines = [f'  {name}: ["{first}", "{last}"]\n' for name, (first, last) in spans.items()]
+        return self._with("A live model makes the signals of these days.", LIVE_MODEL, lines)
 
     @property
     def model(self) -> Part:
@@ -107,6 +124,11 @@ class Workflow:
         if "infer_processors" not in arguments and class_of(self.handler) in FITTED_BY_DEFAULT:
             steps.append({"class": FITTED_BY_DEFAULT[class_of(self.handler)]})
         return [name for name in map(class_of, steps) if name in FITTED_CLASSES]
+
+    @property
+    def lost_processors(self) -> list[str]:
+        """Return the fitted processors whose state cannot be restored, since the handler is Qlib's own."""
+        return self.fitted_processors if self.engines["features"] is Engine.QLIB else []
 
     @property
     def strategy(self) -> Part:

@@ -22,7 +22,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.texts import did_you_mean
 from qlib_shadow_runner.workflow.agreement import check_agreement, check_used
 from qlib_shadow_runner.workflow.filling import fill
-from qlib_shadow_runner.workflow.parsed import KEPT_MODEL, Workflow, parse
+from qlib_shadow_runner.workflow.parsed import KEPT_MODEL, LIVE_MODEL, Workflow, parse
 from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.templates import find_template, template_parameters
 from qlib_shadow_runner.workflow.vetting import vet
@@ -32,11 +32,14 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.contract.spec.workflow import Segments, WorkflowSpec
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
+    from qlib_shadow_runner.discovery.live_days import LiveDays
     from qlib_shadow_runner.discovery.reach import Reach
     from qlib_shadow_runner.spec import RunSpec
     from qlib_shadow_runner.workflow.templates import Template
 
 MOST_RENDERINGS: Final = 3
+OF_THE_STAGE: Final = (KEPT_MODEL, LIVE_MODEL)
+"""Sections that the stage adds to a workflow."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Research:
     def keeping(self, files: Mapping[str, str], workflow: Workflow, fingerprint: str) -> Research:
         """Return the research with a kept model, whose hashes are part of the configuration."""
         workflow = workflow.keeping(files)
+        return Research(self.plan, workflow, workflow.config_hash(fingerprint))
+
+    def refitting(self, live: LiveDays, fingerprint: str, *, kept: bool) -> Research:
+        """Return the research with a live model, whose days are part of the configuration."""
+        workflow = self.workflow.refitting(live, kept=kept)
         return Research(self.plan, workflow, workflow.config_hash(fingerprint))
 
 
@@ -94,8 +102,9 @@ def render(spec: RunSpec, plan: ResearchPlan, template: Template, context: Rende
     """Return the workflow of a plan: filled in, parsed, vetted, and in agreement with the spec."""
     filled = fill(template, template_parameters(spec, plan, context.provider_uri, context.threads))
     workflow = parse(filled.text)
-    if workflow.kept_model is not None:
-        refuse(f"{template.name} has a section {KEPT_MODEL}, which only the runner writes; remove it")
+    for section in OF_THE_STAGE:
+        if section in workflow.document:
+            refuse(f"{template.name} has a section {section}, which only the runner writes; remove it")
     vet(workflow)
     check_agreement(workflow, filled, spec, plan)
     return workflow

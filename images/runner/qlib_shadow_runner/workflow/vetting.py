@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.training.model_folder import DOCUMENTS
 from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
-from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS
+from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS, SPAN
 from qlib_shadow_runner.workflow.allowed.models import MODELS
 from qlib_shadow_runner.workflow.combinations import check_combinations
-from qlib_shadow_runner.workflow.parsed import KEPT_MODEL
+from qlib_shadow_runner.workflow.parsed import KEPT_MODEL, LIVE_MODEL
 from qlib_shadow_runner.workflow.read_yaml import refuse
 from qlib_shadow_runner.workflow.shapes import TEXT, Keys, Listed, Plain, exactly
 
@@ -38,15 +38,20 @@ WORKFLOW: Final = Keys(
 )
 
 
+NAME_IN_MODEL: Final = re.compile(r"(live_)?model(_[0-9]{1,4})?\.txt")
+"""The texts of a model and of a live model."""
+
+
 def _are_hashes(value: object) -> bool:
     return isinstance(value, dict) and all(
-        (str(name) in DOCUMENTS or re.fullmatch(r"model(_[0-9]{1,4})?\.txt", str(name)))
+        (str(name) in DOCUMENTS or NAME_IN_MODEL.fullmatch(str(name)))
         and re.fullmatch("[0-9a-f]{64}", str(digest))
         for name, digest in value.items()
     )
 
 
 KEPT: Final = Plain("a model's files with their SHA-256", _are_hashes)
+LIVE: Final = Keys({"train": SPAN, "days": SPAN}, frozenset({"days"}))
 GROUPS_OF_CLASSES: Final = (
     MODELS,
     DATASETS,
@@ -73,6 +78,9 @@ def vet(workflow: Workflow) -> None:
     kept = document.pop(KEPT_MODEL, None)
     if kept is not None:
         KEPT.check(kept, f"workflow.{KEPT_MODEL}")
+    live = document.pop(LIVE_MODEL, None)
+    if live is not None:
+        LIVE.check(live, f"workflow.{LIVE_MODEL}")
     WORKFLOW.check(document, "workflow")
     _check_order(workflow.document["task"]["record"])
     check_combinations(workflow)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
@@ -393,3 +394,27 @@ def test_concurrent_runs_leave_one_entry_each(tmp_path: Path):
     }
     assert len(names(BinnedStore(tmp_path))) == 2
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"seed": 7}, {"seed": 8, "bin_construct_sample_cnt": 700}, {"min_child_samples": 300, "max_bin": 15}],
+)
+def test_data_binned_in_batches_is_that_of_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any]
+):
+    """Also of a sample, which the trees' seed draws, and where rows without a label lie between."""
+    monkeypatch.setattr("qlib_shadow_runner.plugins._lightgbm_rows._Rows.batch_size", 300)
+    generator = np.random.default_rng(3)
+    features = generator.normal(size=(6, 1000)).astype(np.float32)
+    features[1, ::3], features[2, ::4], features[3] = 0, np.nan, np.nan
+    rows = np.flatnonzero(generator.random(1000) < 0.9)
+    data = TrainingData(features, rows, generator.normal(size=len(rows)))
+    given = {"objective": "mse", "verbosity": -1, "num_threads": 2, **params}
+    table = lightgbm.Dataset(data.table(), label=data.labels, params=given).construct()
+    [(batched, _)] = datasets({"train": data}, given, None)
+    for name, one in (("table", table), ("batched", batched)):
+        one.save_binary(tmp_path / name)
+    assert (tmp_path / "table").read_bytes() == (tmp_path / "batched").read_bytes()
+    models = [lightgbm.train({**given, "deterministic": True}, one, 3) for one in (table, batched)]
+    assert models[0].model_to_string() == models[1].model_to_string()

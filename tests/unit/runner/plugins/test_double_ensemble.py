@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,3 +112,39 @@ def test_trained_models_are_taken_from_the_checkpoint(
     monkeypatch.setattr(again, "train_submodel", None)
     assert predicted(fitted(again)) == predicted(first)
     assert "model: taken from the checkpoint of" in capsys.readouterr().out
+
+
+@QLIBS_COPY
+@pytest.mark.parametrize("stopped", [None, 1])
+def test_the_live_ensemble_is_qlibs_on_the_longer_span(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: int | None
+):
+    """Each sub-model with its own rounds, and the features drawn from the same seed."""
+    monkeypatch.setenv(ENV_CHECKPOINTS, str(tmp_path))
+    data = dataset(NAMES)
+    days = slice(data.segments["train"][0], data.segments["test"][1] - pd.Timedelta(days=4))
+    evaluated = fitted(DEnsembleModel(**GIVEN, early_stopping_rounds=stopped))
+    rounds = [model.best_iteration if stopped else GIVEN["epochs"] for model in evaluated.ensemble]
+    before = predicted(evaluated)
+    live = copy.copy(evaluated)
+    live.refit(data, days)
+    assert predicted(evaluated) == before != predicted(live)
+    assert [model.num_trees() for model in live.ensemble] == rounds
+
+    class Longer(qlibs.DEnsembleModel):  # type: ignore[misc]
+        def train_submodel(self, *given: Any) -> Any:
+            self.epochs = rounds[len(self.ensemble)]
+            return super().train_submodel(*given)
+
+        def feature_selection(self, *given: Any) -> pd.Index:
+            drawn = set(super().feature_selection(*given))
+            return pd.Index([name for name in NAMES if name in drawn])
+
+    np.random.seed(GIVEN["seed"])  # noqa: NPY002 - Qlib draws from it
+    theirs = Longer(**GIVEN)
+    theirs.fit(DatasetH(data.handler, {**data.segments, "train": (days.start, days.stop)}))
+    assert predicted(live) == predicted(theirs)
+    again = copy.copy(evaluated)
+    monkeypatch.setattr(again, "train_submodel", None)
+    again.refit(data, None)
+    assert predicted(again) == predicted(live)

@@ -25,6 +25,7 @@ from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.process.environment import child_environment
 from qlib_shadow_runner.runs.mlruns import finished_run
+from qlib_shadow_runner.workflow.read_yaml import read_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,3 +135,35 @@ def test_plain_qrun_runs_the_same_workflow(runs: LocalVolume, tmp_path: Path):
     [found] = tmp_path.glob("mlruns/*/*/artifacts/pred.pkl")
     theirs = artifacts(runs, "qlib")["pred.pkl"]
     assert np.asarray(pd.read_pickle(found)).tobytes() == np.asarray(theirs).tobytes()
+
+
+def test_live_scores_are_those_of_plain_qrun_that_learns_through_the_last_known_label(
+    runs: LocalVolume, tmp_path: Path
+):
+    """With the rounds that the evaluation found; the other days' signals are the evaluated model's."""
+    recorded = artifacts(runs, "fast")
+    workflow: Any = read_document((runs.folder("fast") / "workflow.yaml").read_text())
+    live, task = workflow["live_model"], workflow["task"]
+    trained = (runs.folder("fast") / "model/live_model.txt").read_text()
+    task["dataset"]["kwargs"]["segments"] = {
+        "train": live["train"],
+        "valid": live["train"],
+        "test": live["days"],
+    }
+    task["model"]["kwargs"] |= {"num_boost_round": trained.count("Tree="), "early_stopping_rounds": 10_000}
+    task["record"] = [{"class": "SignalRecord", "module_path": "qlib.workflow.record_temp"}]
+    path = tmp_path / "longer.yaml"
+    path.write_text(json.dumps(workflow, default=str))
+    environ = child_environment(os.environ, threads=2, scratch=str(tmp_path))
+    command = [sys.executable, "-m", "qlib.cli.run", str(path)]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    [found] = tmp_path.glob("mlruns/*/*/artifacts/pred.pkl")
+    pd.testing.assert_frame_equal(pd.read_pickle(found), recorded["live_pred.pkl"], check_exact=True)
+    signals = pd.read_parquet(runs.folder("fast") / "signals_ranked.parquet")
+    scores = pd.Series(signals["score"].to_numpy(), [pd.to_datetime(signals["date"]), signals["instrument"]])
+    days = scores.index.get_level_values(0)
+    of_live_days = days >= live["days"][0]
+    assert set(days[of_live_days].strftime("%Y-%m-%d")) == {*live["days"]}
+    for part, of in ((scores[of_live_days], "live_pred.pkl"), (scores[~of_live_days], "pred.pkl")):
+        assert part.to_numpy().tobytes() == recorded[of]["score"].reindex(part.index).to_numpy().tobytes()

@@ -252,6 +252,8 @@ def write_artifacts(artifacts: Path, report: pd.DataFrame, shape: Shape) -> None
     """Pickle what Qlib's records pickle."""
     scores, labels = scores_and_labels(shape)
     scores.to_pickle(artifacts / "pred.pkl")
+    days = scores.index.get_level_values(0)
+    scores[days.isin(days.unique().sort_values()[-2:])].to_pickle(artifacts / "live_pred.pkl")
     labels.to_pickle(artifacts / "label.pkl")
     correlations(scores, labels, "pearson").to_pickle(artifacts / "sig_analysis/ic.pkl")
     correlations(scores, labels, "spearman").to_pickle(artifacts / "sig_analysis/ric.pkl")

@@ -42,12 +42,18 @@ def wanted(**changes: Any) -> Wanted:
     return Wanted(**{**values, **changes})
 
 
+def live(through: date) -> dict[str, Any]:
+    """Return what the document says of a live model."""
+    return {"live": {"trained_through": str(through), "details": {"best_iteration": 2}}}
+
+
 def left(runs: Path, run_id: str, **changes: Any) -> ModelFolder:
     """Make a complete run that has left a model, whose data ended three days before the end."""
     folder, texts = runs / run_id, runs.parent / f"texts-{run_id}"
     folder.mkdir(parents=True)
     texts.mkdir()
-    (texts / "model.txt").write_text(f"tree of {run_id}\n")
+    for name in ("model.txt", "live_model.txt") if changes.get("live") else ("model.txt",):
+        (texts / name).write_text(f"tree of {run_id}\n")
     facts = {
         "recipe": {},
         "recipe_sha256": RECIPE,
@@ -67,7 +73,7 @@ def left(runs: Path, run_id: str, **changes: Any) -> ModelFolder:
         "details": {"best_iteration": 3},
         **changes,
     }
-    model = write_model(folder, texts, facts, runs.parent / "draft")
+    model = write_model(folder, [texts], facts, runs.parent / "draft")
     metadata = {
         "run_id": run_id, "namespace": "here", "status": "complete", "recipe_sha256": RECIPE,
         "finished_at_utc": f"2025-10-25T00:00:0{run_id[-1]}Z", "outputs": model.listed(),
@@ -107,6 +113,8 @@ def test_the_model_with_the_newest_data_is_kept(runs: Path):
         ({"validated_through": str(CALENDAR[238])}, {}, "it has learnt from days to 2025-08-27"),
         ({}, {"ahead": 20}, "it has learnt from days to 2025-08-26, which this run tests"),
         ({"validated_through": str(CALENDAR[-1])}, {"ahead": 2}, "it has learnt from days to 2025-10-27"),
+        ({}, {"live": True}, "it has no live model"),
+        (live(CALENDAR[-5]), {"live": True}, "live model has learnt from days to 2025-10-23, whose"),
         ({}, {"made_with": MADE_WITH | {"machine": "aarch64"}}, "it was made with other machine"),
         ({}, {"made_with": MADE_WITH | {"packages": {}, "code": "d"}}, "other code, packages"),
         ({"made_with": None}, {}, "it was made with other code, machine, packages"),
@@ -170,6 +178,16 @@ def _document(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], ob
     return damage
 
 
+def test_a_live_model_is_kept_while_all_its_labels_were_known_when_its_data_ended(runs: Path):
+    """So no day that it has learnt from reaches into a live day's outcome, tonight's or a later night's."""
+    model = left(runs, "run-1", **live(CALENDAR[-6]))
+    assert model.texts == ["live_model.txt", "model.txt"]
+    assert model.sha256() != model.sha256(live=True)
+    assert model.live_through == CALENDAR[-6]
+    assert find_model(runs / "mine", wanted(live=True)).source == "run-1"
+    assert find_model(runs / "mine", wanted()).source == "run-1"
+
+
 LISTS = "does not list the files and details of its class"
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (lambda model: (model / "model.txt").write_text("another tree\n"), "not what was written"),
@@ -187,6 +205,13 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "details": (_document(lambda one: one.pop("details")), LISTS),
     "rounds": (_document(lambda one: one["details"].pop("best_iteration")), LISTS),
     "more details": (_document(lambda one: one["details"].update(evaluations={})), LISTS),
+    "live": (_document(lambda one: one.pop("live")), LISTS),
+    "live text": (_document(lambda one: one["files"].pop("live_model.txt")), LISTS),
+    "live model that is none": (_document(lambda one: one.update(live=None)), LISTS),
+    "live day": (_document(lambda one: one["live"].update(trained_through="2025-13-01")), LISTS),
+    "live details": (_document(lambda one: one["live"].update(details=[])), LISTS),
+    "more of live": (_document(lambda one: one["live"].update(more=1)), LISTS),
+    "no live": (_document(lambda one: one.update(live=[])), LISTS),
     "class": (_document(lambda one: one.update({"class": "DEnsembleModel"})), LISTS),
     "other class": (_document(lambda one: one.update({"class": "SVM"})), LISTS),
     "day": (_document(lambda one: one.update(data_end="yesterday")), "lacks data_end"),
@@ -208,7 +233,7 @@ def test_a_damaged_model_is_named_and_the_next_one_kept(runs: Path, name: str):
     """Whatever another run has put there."""
     damage, fault = DAMAGE[name]
     left(runs, "run-1")
-    newer = left(runs, "run-2", data_end=str(CALENDAR[-2]))
+    newer = left(runs, "run-2", data_end=str(CALENDAR[-2]), **live(CALENDAR[-5]))
     damage(newer.folder)
     found = find_model(runs / "mine", wanted())
     assert found.source == "run-1"
@@ -253,6 +278,8 @@ def test_a_stage_that_keeps_a_model_never_trains(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv(ENV_KEPT_MODEL, "run-1")
     with pytest.raises(RuntimeError, match="the model of the run run-1 is kept, and its checkpoint cannot"):
         checkpoints.begin(TrainingStep.MODEL)
+    with pytest.raises(RuntimeError, match="the model of the run run-1 is kept, and its checkpoint cannot"):
+        checkpoints.begin(TrainingStep.LIVE)
     assert checkpoints.begin(TrainingStep.PREDICTION).folder.is_dir()
 
 

@@ -174,13 +174,21 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
         "decay": "holds",
     }
     assert volume.result("night-2")["message"].endswith(
-        " · with the model of the run night-1, 1 trading day old"
+        " · live model to 2020-01-30 · with the model of the run night-1, 1 trading day old"
     )
+    earlier = volume.metadata("night-1")
+    for name in ("live", "live_model_trained_through", "live_model_sha256", "model_sha256"):
+        assert metadata[name] == earlier[name] is not None
+    assert (earlier["live"], earlier["live_days"]) == ("Refit", ["2020-01-31", "2020-02-03"])
+    assert (metadata["live_model_trained_through"], metadata["live_days"][0]) == ("2020-01-30", "2020-02-03")
+    assert -1 < metadata["live_rank_correlation"] < 1
     kept = volume.folder("night-2") / "model"
     assert hash_files(kept) == hash_files(volume.folder("night-1") / "model")
     assert {path.stat().st_nlink for path in kept.iterdir()} == {1}
     workflow = parse((volume.folder("night-2") / "workflow.yaml").read_text())
-    assert workflow.kept_model == {name: before[f"model/{name}"] for name in ("model.txt", "summary.json")}
+    names = ("model.txt", "live_model.txt", "summary.json")
+    assert workflow.kept_model == {name: before[f"model/{name}"] for name in names}
+    assert workflow.live_model == {"days": [NIGHTS["night-1"], NIGHTS["night-2"]]}
     assert (
         "| Kept | trained by the run `night-1`" in volume.outputs("night-2")["backtest_summary.md"].decode()
     )
@@ -200,6 +208,21 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     assert volume.metadata("night-3")["model_data_end"] == NIGHTS["night-3"]
     assert volume.metadata("night-3")["model_not_kept"] is None
     assert volume.faults("night-3") == []
+
+
+def test_of_a_look_at_the_past_nothing_is_refitted(volume: LocalVolume):
+    """Every outcome is known, and the summary says so."""
+    volume.spec["workflow"]["window"]["back"] = "5d"
+    volume.run("past")
+    assert "the model is not refitted: test ends before the days whose outcome" in volume.log(run_id="past")
+    metadata = volume.metadata("past")
+    assert (metadata["live"], metadata["live_model_trained_through"]) == ("Evaluated", None)
+    assert "live" not in volume.result("past")["message"]
+    summary = volume.outputs("past")["backtest_summary.md"].decode()
+    assert "| Live signal | by the evaluated model: test ends before the days whose outcome is not" in summary
+    assert not (volume.folder("past") / "tables/live_predictions.parquet").exists()
+    assert not (volume.folder("past") / "model/live_model.txt").exists()
+    assert volume.faults("past") == []
 
 
 def test_killed_at_every_point_a_night_keeps_the_model_that_it_chose(killed: LocalVolume):
@@ -245,7 +268,8 @@ def forge(volume: LocalVolume, text: str) -> None:
     folder = volume.folder("night-1")
     (folder / "model/model.txt").write_text(text)
     digest = sha256_of(folder / "model/model.txt")
-    document = json.loads((folder / "model/MODEL.json").read_text()) | {"files": {"model.txt": digest}}
+    document = json.loads((folder / "model/MODEL.json").read_text())
+    document["files"]["model.txt"] = digest
     (folder / "model/MODEL.json").write_text(json.dumps(document))
     metadata = volume.metadata("night-1")
     listed = sha256_of(folder / "model/MODEL.json")
@@ -290,6 +314,26 @@ def test_verify_holds_the_kept_model(killed: LocalVolume):
     workflow.write_text(asked.replace(hashlib.sha256(before).hexdigest(), "0" * 64))
     assert any(line.startswith("✗ model: model/ is of night-1") for line in killed.faults("night-2"))
     workflow.write_text(asked)
+    told = folder / "RUN_METADATA.json"
+    said = told.read_text()
+    for name, other, fault in (
+        (
+            "live_rank_correlation",
+            0.5,
+            "✗ model: RUN_METADATA.json says live_rank_correlation 0.5; the tables",
+        ),
+        (
+            "live",
+            "Evaluated",
+            "✗ model: workflow.yaml, RUN_METADATA.json and the tables do not agree whether",
+        ),
+        ("live_model_sha256", "0" * 64, "✗ model: RUN_METADATA.json does not say of the live model what"),
+        ("model_sha256", None, "✗ model: RUN_METADATA.json does not say of the live model what"),
+        ("live_model_trained_through", "2020-01-31", "✗ model: RUN_METADATA.json does not say of the live"),
+    ):
+        told.write_text(json.dumps(json.loads(said) | {name: other}))
+        assert any(line.startswith(fault) for line in killed.faults("night-2")), name
+    told.write_text(said)
     assert killed.faults("night-2") == []
     document = json.loads((folder / "model/MODEL.json").read_text())
     shutil.rmtree(killed.mount / "qlib/qlib_data" / document["dataset"])

@@ -67,6 +67,7 @@ def test_what_the_model_does_not_follow_from_is_no_part_of_the_recipe(change: di
     "change",
     [
         {"workflow": {"seed": 8}},
+        {"workflow": {"live": "Evaluated"}},
         {"workflow": {"model": {"num_leaves": 31}}},
         {"workflow": {"window": {"train": "8y"}}},
         {"workflow": {"segments": OPEN}},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Any
 
 import pytest
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.discovery.live_days import LiveDays
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.workflow.anchor import anchor_of, anchored, days_before
@@ -80,11 +82,44 @@ def test_another_form_of_a_kept_model_is_refused(kept: Any):
         vet(changed)
 
 
-def test_a_template_cannot_name_a_kept_model():
-    """It would be held for one although the run trains."""
-    own = Template("mine", f"{TEMPLATE.text}\nkept_model: {{model.txt: {'0' * 64}}}\n")
+LIVE = LiveDays((date(2020, 1, 2), date(2025, 1, 2)), (date(2025, 1, 3), date(2025, 1, 6)))
+
+
+def test_the_days_of_a_live_model_are_part_of_the_configuration():
+    """A kept one has learnt from another run's days, which are not this run's to state."""
+    workflow = render_without_data(SPEC, TEMPLATE).workflow
+    refitting, kept = (workflow.refitting(LIVE, kept=kept) for kept in (False, True))
+    vet(refitting)
+    vet(kept.keeping({"live_model.txt": "0" * 64, **HASHES}))
+    assert refitting.live_model == {
+        "train": ["2020-01-02", "2025-01-02"],
+        "days": ["2025-01-03", "2025-01-06"],
+    }
+    assert kept.live_model == {"days": ["2025-01-03", "2025-01-06"]}
+    assert len({one.config_hash("f") for one in (workflow, refitting, kept)}) == 3
+
+
+@pytest.mark.parametrize("live", ["yes", [], {}, {"train": ["2025-01-03", "2025-01-06"]}, {"days": ["2025"]}])
+def test_another_form_of_a_live_model_is_refused(live: Any):
+    """By verify, which reads what another run has written."""
+    workflow = render_without_data(SPEC, TEMPLATE).workflow
+    with pytest.raises(StageError, match=r"workflow\.live_model"):
+        vet(type(workflow)(workflow.text, {**workflow.document, "live_model": live}))
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ("kept_model", {"model.txt": "0" * 64}),
+        ("live_model", {"days": ["2025-01-03", "2025-01-06"]}),
+        ("live_model", None),
+    ],
+)
+def test_a_template_cannot_write_the_stages_sections(section: str, says: Any):
+    """It would be held for a run that keeps a model, or has a live one."""
+    own = Template("mine", f"{TEMPLATE.text}\n{section}: {json.dumps(says)}\n")
     with pytest.raises(
-        StageError, match="mine has a section kept_model, which only the runner writes"
+        StageError, match=f"mine has a section {section}, which only the runner writes"
     ) as caught:
         render_without_data(SPEC, own)
     assert caught.value.reason is Reason.INVALID_WORKFLOW

@@ -53,6 +53,13 @@ class SignalsFormat(StrEnum):
     CSV = "csv"
 
 
+class Live(StrEnum):
+    """Which model makes the signals of the days whose outcome is not known yet."""
+
+    REFIT = "Refit"
+    EVALUATED = "Evaluated"
+
+
 DEFAULT_ENGINE: Final = Engine.FAST
 
 
@@ -259,6 +266,14 @@ class WorkflowSpec(Record):
     exchange: ExchangeCosts = part(ExchangeCosts, "What a simulated trade costs. Nothing is ever traded.")
     retrain: Retrain | None = optional(
         Object(Retrain), "Keep a model for some nights, and only predict with it. Default: every run trains."
+    )
+    live: Live = defaulted(
+        Choice(Live),
+        "Which model makes the signals of the days whose outcome is not known yet: Refit trains once more, "
+        "through the last day whose label is known, with as many rounds as the evaluation found best; "
+        "Evaluated takes the model that was evaluated, which has learnt from train alone. Metrics and "
+        "backtest are always the evaluated model's.",
+        Live.REFIT,
     )
     engine: Engine | None = optional(
         Choice(Engine),
