@@ -18,7 +18,7 @@ from qlib_shadow_runner.training.trained import Unusable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qlib_shadow_runner.stages.keeping import ModelQuestion
+    from qlib_shadow_runner.stages.model_question import ModelQuestion
 
 
 def use_named_model(question: ModelQuestion, source: str) -> ModelFolder:

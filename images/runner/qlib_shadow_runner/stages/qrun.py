@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qlib_shadow_runner.runs.mlruns import MlflowRun
-    from qlib_shadow_runner.stages.keeping import ModelQuestion
+    from qlib_shadow_runner.stages.model_question import ModelQuestion
     from qlib_shadow_runner.training.model_folder import ModelFolder
     from qlib_shadow_runner.training.reuse import IdenticalRun
     from qlib_shadow_runner.workflow.prepare import Research
@@ -171,7 +171,7 @@ def _found_before(context: StageContext) -> object:
 
 def _prepare(context: StageContext, resolved: ResolvedDataset) -> ModelQuestion:
     # Imported here, because the download stage must not load Jinja.
-    from qlib_shadow_runner.stages.keeping import ModelQuestion  # noqa: PLC0415
+    from qlib_shadow_runner.stages.model_question import ModelQuestion  # noqa: PLC0415
     from qlib_shadow_runner.workflow.prepare import RenderContext, prepare  # noqa: PLC0415
     from qlib_shadow_runner.workflow.templates import find_template  # noqa: PLC0415
 
@@ -237,7 +237,7 @@ def _export(
     faultless: bool = False,
 ) -> dict[str, object]:
     """Leave the model, and write the exported files in a child process."""
-    from qlib_shadow_runner.stages.keeping import leave_model, model_metadata  # noqa: PLC0415
+    from qlib_shadow_runner.stages.leaving import leave_model, model_metadata  # noqa: PLC0415
 
     context = question.context
     identical_run = identical_run_of(context, asked)
