@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import ModelPoint, fault_point
 from qlib_shadow_runner.errors import DamagedFileError, StageError
-from qlib_shadow_runner.printing import print_error, print_line
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.stages.alarms import decay_of
 from qlib_shadow_runner.stages.keeping import PASSING, choice_of, earlier_choice, own_copy, write_choice
 from qlib_shadow_runner.storage.untrusted import is_folder
@@ -16,8 +16,6 @@ from qlib_shadow_runner.training.model_folder import ModelFolder
 from qlib_shadow_runner.training.trained import Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from qlib_shadow_runner.stages.model_question import ModelQuestion
 
 
@@ -45,23 +43,7 @@ def use_named_model(question: ModelQuestion, source: str) -> ModelFolder:
         f"the model of the run {used.trained_by} is used: it has learnt from days to "
         f"{used.day('trained_through')}, and {wanted.age(used)} trading days have come since its data ended"
     )
-    if caveat := made_elsewhere(used, question.made_with):
-        print_error(f"warning: {caveat}")
     return used
-
-
-def made_elsewhere(model: ModelFolder, made_with: Mapping[str, object]) -> str | None:
-    """Return the caveat of a model that was made with other packages or on another machine, or None."""
-    then = model.document.get("made_with")
-    others = sorted(
-        key for key, value in made_with.items() if not isinstance(then, dict) or then.get(key) != value
-    )
-    if not others:
-        return None
-    return (
-        f"The model was made with other {' and '.join(others)} than this run's, so that it may predict "
-        "otherwise than it did there."
-    )
 
 
 def _check(question: ModelQuestion, source: str | None) -> None:

@@ -56,7 +56,8 @@ LASTING_REASONS: Final = FATAL_REASONS | {Reason.OUT_OF_DISK, Reason.VOLUME_NOT_
 def qrun(context: StageContext) -> Outcome:
     """Train, backtest and export; return the metrics and the workflow's hash."""
     from qlib_shadow_runner.stages.keeping import PASSING, give_up_model, keep_model  # noqa: PLC0415 - Jinja
-    from qlib_shadow_runner.stages.named_model import made_elsewhere, use_named_model  # noqa: PLC0415 - Jinja
+    from qlib_shadow_runner.stages.model_caveats import model_caveats  # noqa: PLC0415 - they read a dataset
+    from qlib_shadow_runner.stages.named_model import use_named_model  # noqa: PLC0415 - Jinja
 
     resolved, found = find_dataset(context)
     question = _prepare(context, resolved)
@@ -68,9 +69,9 @@ def qrun(context: StageContext) -> Outcome:
     write_atomically(context.folder.path / WORKFLOW_FILE, research.workflow.text.encode())
     fault_point(ModelPoint.RENDERED)
     asked = computation(research.config_hash, context.spec.workflow.seed, context.folder.metadata)
-    caveat = made_elsewhere(kept, question.made_with) if kept else None
     described = _research_metadata(context, research, resolved)
-    if caveat:
+    for caveat in model_caveats(question, kept) if kept else ():
+        print_error(f"warning: {caveat}")
         described["caveats"] = [*described["caveats"], caveat]
     context.folder.update_metadata(**described, computation=asked)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -135,14 +136,25 @@ def test_another_question_is_refused(
     assert sentence in refused(volume)
 
 
-def test_other_packages_are_told_and_not_refused(volume: LocalVolume):
+def test_other_packages_and_another_past_are_told_and_not_refused(volume: LocalVolume):
     """A person has named the model."""
     forge(volume, made_with={"machine": "abacus", "packages": {}, "code": "old"})
+    learnt_from = volume.mount / "qlib/qlib_data" / str(volume.metadata("trainer")["model_dataset"])
+    closes = max(learnt_from.glob("features/*/close.day.bin"))  # the first is the benchmark's
+    content = bytearray(closes.read_bytes())
+    content[400:404] = struct.pack("<f", 2.0)
+    closes.chmod(0o600)
+    closes.write_bytes(content)
     ask(volume)
     done = volume.run("user")
-    caveat = "The model was made with other code and machine and packages than this run's"
-    assert caveat in done.stderr
-    assert volume.metadata("user")["caveats"][-1].startswith(caveat)
+    symbol = closes.parent.name.upper()
+    caveats = (
+        "The model was made with other code and machine and packages than this run's",
+        f"The prices of 1 of 10 instruments ({symbol}) were restated since the model learnt from them",
+    )
+    for caveat, told in zip(caveats, volume.metadata("user")["caveats"][-2:], strict=True):
+        assert caveat in done.stderr
+        assert told.startswith(caveat)
     assert volume.faults("user") == []
 
 
