@@ -14,6 +14,7 @@ from qlib_shadow_runner.dataset.publish import versions
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_json, print_text
 from qlib_shadow_runner.process.limits import read_limits
+from qlib_shadow_runner.stages.live import live_days_of
 from qlib_shadow_runner.workflow.prepare import RenderContext, prepare
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def print_preview(
 
 
 def preview(manifest: RunManifest, template: Template, volume: Volume) -> Research:
-    """Return the workflow, rendered for the dataset that is on the volume."""
+    """Return the workflow, rendered for the dataset that is on the volume, of a run that trains."""
     spec = manifest.parse()
     canonical = volume.locate(spec.dataset.path)
     dataset = spec.dataset.at(volume)
@@ -58,7 +59,9 @@ def preview(manifest: RunManifest, template: Template, volume: Volume) -> Resear
         resolved = find_fresh(canonical, dataset) or _published(canonical, dataset)
     check_claims(resolved.manifest, dataset)
     context = RenderContext(str(resolved.folder), resolved.manifest.fingerprint, read_limits().threads)
-    return prepare(spec, template, resolved.dataset, context)
+    research = prepare(spec, template, resolved.dataset, context)
+    live = live_days_of(spec.workflow.live, research, resolved)
+    return research if live is None else research.refitting(live, context.fingerprint, kept=False)
 
 
 def _published(canonical: Path, spec: DatasetSpec) -> ResolvedDataset:

@@ -28,7 +28,7 @@ from qlib_shadow_runner.export.ranked_signals import (
 )
 from qlib_shadow_runner.export.summary import render_summary
 from qlib_shadow_runner.export.write_files import write_files
-from qlib_shadow_runner.pickles.files import LIVE
+from qlib_shadow_runner.pickles.files import LIVE, PREDICTIONS
 from qlib_shadow_runner.printing import print_error
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.tables.conversion import convert
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qlib_shadow_runner.contract import Metrics
+    from qlib_shadow_runner.tables.layout import Tables
 
 
 def export_run(
@@ -63,7 +64,7 @@ def export_run(
         tables.require(LIVE)
     ranked, metrics = rank_signals(tables), compute_metrics(tables)
     if "ic" not in metrics:
-        raise StageError(Reason.OUTPUT_INCOMPLETE, _without_ic(artifacts, ranked))
+        raise StageError(Reason.OUTPUT_INCOMPLETE, _without_ic(artifacts, tables))
     facts = RunFacts.of(before)
     outputs = Outputs(tables)
     figures = ReportMaterial(outputs, facts).figures
@@ -90,9 +91,9 @@ def export_run(
     return {"metrics": dict(metrics), "outputs": hashes, **found}
 
 
-def _without_ic(artifacts: Path, signals: pd.DataFrame) -> str:
+def _without_ic(artifacts: Path, tables: Tables) -> str:
     """Return why no day has an information coefficient."""
-    scores = signals.groupby("date")["score"]
+    scores = tables.require(PREDICTIONS).to_pandas().groupby("date")["score"]
     if scores.max().equals(scores.min()):
         return (
             "the model gives every instrument the same score on each day, so there is no information "

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract.spec.workflow import Live
 from qlib_shadow_runner.discovery.live_days import NO_LIVE_DAY, LiveDays
-from qlib_shadow_runner.printing import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,15 +27,12 @@ def live_days_of(asked: Live, research: Research, resolved: ResolvedDataset) -> 
     """Return the days of the live model, or None where the evaluated model makes all signals."""
     if asked is Live.EVALUATED:
         return None
-    found = LiveDays.of(
+    return LiveDays.of(
         known_days(research, resolved),
         research.plan.days.segments,
         ahead=research.workflow.reach.ahead,
         horizon=research.workflow.horizon,
     )
-    if found is None:
-        print_line(f"the model is not refitted: {NO_LIVE_DAY}")
-    return found
 
 
 def live_metadata(asked: Live, live: LiveDays | None, model: ModelFolder | None) -> dict[str, object]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.contract.spec.workflow import Live
+from qlib_shadow_runner.discovery.live_days import NO_LIVE_DAY
+from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.stages.live import known_days, live_days_of
 from qlib_shadow_runner.storage.source_code import sources_sha256
 from qlib_shadow_runner.training.checkpoints import HOME
@@ -60,6 +63,8 @@ class ModelQuestion:
         asking = research
         if live is not None:
             asking = research.refitting(live, resolved.manifest.fingerprint, kept=False)
+        elif asked.live is Live.REFIT:
+            print_line(f"the model is not refitted: {NO_LIVE_DAY}")
         return cls(context, asking, resolved, recipe, research, live)
 
     @property

@@ -400,14 +400,17 @@ TAMPERED = {
     "another experiment": (replace("mlruns/[1-9]*/meta.yaml", "\nname: .*", "\nname: other"), {"identity"}),
     "no predictions": (remove("mlruns/*/*/artifacts/pred.pkl"), {"conversion"}),
     "other predictions": (exchange("mlruns/*/*/artifacts/{}.pkl", "pred", "label"), {"conversion"}),
-    "no table": (remove("tables/predictions.parquet"), {"tables", "conversion", "signals", "summary"}),
+    "no table": (
+        remove("tables/predictions.parquet"),
+        {"tables", "conversion", "model", "signals", "summary"},
+    ),
     "another table": (
         exchange("tables/{}.parquet", "ic", "rank_ic"),
         {"tables", "conversion", "metrics", "summary"},
     ),
     "tables that are not listed": (
         replace("RUN_METADATA.json", '"tables/faults.json"', '"x"'),
-        {"tables", "conversion", "metrics", "signals", "summary"},
+        {"tables", "conversion", "metrics", "model", "signals", "summary"},
     ),
     "no signals": (remove("signals_ranked.parquet"), {"files", "signals", "summary", "identity"}),
     "no summary": (remove("backtest_summary.md"), {"files", "summary"}),

@@ -96,7 +96,7 @@ def test_signals_are_csv_where_asked(ran: Ran):
     header, first, *_ = signals.read_text().splitlines()
     assert (signals.name, header) == (
         "signals_ranked.csv",
-        '"date","instrument","score","rank","percentile"',
+        '"date","instrument","score","rank","percentile","expected_return"',
     )
     assert re.fullmatch(r'\d{4}-\d\d-\d\d,"SYN\d{3}",-?[\d.e-]+,1,1', first)
 
