@@ -98,7 +98,7 @@ def test_signals_are_csv_where_asked(ran: Ran):
         "signals_ranked.csv",
         '"date","instrument","score","rank","percentile","expected_return"',
     )
-    assert re.fullmatch(r'\d{4}-\d\d-\d\d,"SYN\d{3}",-?[\d.e-]+,1,1', first)
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d,"SYN\d{3}",-?[\d.e-]+,1,1,', first)
 
 
 def test_metadata_has_the_templates_values(ran: Ran):
