@@ -66,22 +66,22 @@ def scored_of(scores: pd.Series, labels: pd.Series) -> Scored:
     return Scored(day, percentile, labels.reindex(scores.index).to_numpy("f8")[order])
 
 
-def expected_returns(scored: Scored, ahead: int) -> Floats:
+def expected_returns(scored: Scored, ahead: int, horizon: int) -> Floats:
     """Return what each row expects over the label's horizon, NaN where too few outcomes are known.
 
-    `ahead` is how many days after its own a label is known.
+    `ahead` is how many days after its own a label is known; outcomes of `horizon` days in a row are nearly
+    one.
     """
     found = np.full(len(scored.day), np.nan)
     if not scored.days:
         return found
     there, places, outcomes, squares = (_before(daily, ahead) for daily in _by_day(scored))
-    overlap = max(1, ahead - 1)  # outcomes of so many neighbouring days are nearly one
     starts = np.searchsorted(scored.day, np.arange(scored.days + 1))
     for number in np.flatnonzero(there.max(axis=1) >= FEWEST):
         filled = there[number] > 0
         days = there[number][filled]
         mean = outcomes[number][filled] / days
-        noise = overlap * np.maximum(squares[number][filled] / days - mean**2, 0) / days
+        noise = horizon * np.maximum(squares[number][filled] / days - mean**2, 0) / days
         table = _shrunk(monotone(mean, days), noise)
         rows = slice(starts[number], starts[number + 1])
         found[rows] = np.interp(scored.percentile[rows], places[number][filled] / days, table)

@@ -129,7 +129,7 @@ def _standing(outputs: Outputs, facts: RunFacts) -> Standing | None:
     if outputs.scores is None or outputs.labels is None:
         return None
     scored = scored_of(outputs.scores, outputs.labels)
-    return Standing.of(scored, expected_returns(scored, facts.ahead), facts.horizon)
+    return Standing.of(scored, expected_returns(scored, facts.ahead, facts.horizon), facts.horizon)
 
 
 def _features(outputs: Outputs) -> list[tuple[str, float]]:

@@ -68,7 +68,7 @@ def export_run(
     facts = RunFacts.of(before)
     outputs = Outputs(tables)
     figures = ReportMaterial(outputs, facts).figures
-    signals = with_expected_returns(ranked, outputs.labels, facts.ahead)
+    signals = with_expected_returns(ranked, outputs.labels, facts)
     name = f"{SIGNALS_STEM}.{signals_format}"
     verdict = judge(figures, metrics, facts).headline
     found = {

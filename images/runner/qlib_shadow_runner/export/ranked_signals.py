@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from qlib_shadow_runner.analysis.facts import RunFacts
     from qlib_shadow_runner.tables.layout import Tables
 
 SCHEMA: Final = pa.schema(
@@ -69,7 +70,7 @@ def with_ranks(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(rank=rank.astype("int32"), percentile=(count - rank + 1) / count, expected_return=nan)
 
 
-def with_expected_returns(table: pd.DataFrame, labels: pd.Series | None, ahead: int) -> pd.DataFrame:
+def with_expected_returns(table: pd.DataFrame, labels: pd.Series | None, facts: RunFacts) -> pd.DataFrame:
     """Return ranked rows with what each expects over the label's horizon, beyond the universe's mean."""
     # Readers of signals need not import pandas for this.
     import pandas as pd  # noqa: PLC0415
@@ -80,7 +81,7 @@ def with_expected_returns(table: pd.DataFrame, labels: pd.Series | None, ahead: 
         return table
     known = labels.reindex(pd.MultiIndex.from_frame(table[["date", "instrument"]])).to_numpy("f8")
     scored = Scored(pd.factorize(table["date"])[0], table["percentile"].to_numpy("f8"), known)
-    return table.assign(expected_return=expected_returns(scored, ahead))
+    return table.assign(expected_return=expected_returns(scored, facts.ahead, facts.horizon))
 
 
 def encode_signals(table: pd.DataFrame, name: str, metadata: Mapping[str, object]) -> bytes:

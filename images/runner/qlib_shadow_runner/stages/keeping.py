@@ -6,6 +6,7 @@ named, and the run trains.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import MODEL, RESULTS, Reason
@@ -36,6 +37,14 @@ PASSING: Final = frozenset(
     }
 )
 """Reasons that have nothing to do with the model."""
+PASSING_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE})
+
+
+def passes(error: Exception) -> bool:
+    """Say whether an error is of the volume or of this attempt, so that another one may do better."""
+    if isinstance(error, StageError):
+        return error.reason in PASSING
+    return isinstance(error, OSError) and error.errno in PASSING_ERRORS
 
 
 def keep_model(question: ModelQuestion) -> ModelFolder | None:
@@ -45,10 +54,12 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
     if retrain is None:
         return None
     if lost := question.research.workflow.lost_processors:
-        print_line(
+        why = (
             f"no model can be kept: {' and '.join(lost)} of Qlib's own handler would be fitted to other days "
             f"than the model's; {TRAINS}"
         )
+        print_line(why)
+        context.folder.update_metadata(model_not_kept=why)
         return None
     wanted = question.wanted(retrain.every_days)
     choice = earlier_choice(question)
@@ -67,7 +78,7 @@ def keep_model(question: ModelQuestion) -> ModelFolder | None:
     try:
         kept = own_copy(question, wanted, source, choice["files"])
     except (Unusable, OSError, StageError) as why:
-        if isinstance(why, StageError) and why.reason in PASSING:
+        if passes(why):
             raise
         _train_instead(question, f"the model of the run {source} cannot be kept: {why}; {TRAINS}")
         return None
@@ -112,9 +123,9 @@ def own_copy(question: ModelQuestion, wanted: Wanted, source: str, files: object
     """
     folder = question.context.folder.path
     own = ModelFolder.read_whole(folder)
-    if own is None or files is None or own.files != files:
+    if own is None or files is None or own.pinned != files:
         found = examine(folder.parent / source, wanted)
-        if files is not None and found.files != files:
+        if files is not None and found.pinned != files:
             raise Unusable("it is another one now")
         own = copy_model(found, folder, question.staging)
     if fault := wanted.fault(own):
@@ -134,7 +145,7 @@ def _parse(context: StageContext, kept: ModelFolder) -> None:
 
 def choice_of(question: ModelQuestion, source: str | None, model: ModelFolder | None) -> dict[str, object]:
     """Return what is written down of the model that a run keeps, or of none."""
-    files = model.files if model else {}
+    files = model.pinned if model else {}
     return {"recipe_sha256": question.recipe.sha256, "from": source, "files": files}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qlib_shadow_runner.contract import MODEL
 from qlib_shadow_runner.crash_points import ModelPoint, fault_point
 from qlib_shadow_runner.printing import print_error
-from qlib_shadow_runner.stages.keeping import earlier_choice
+from qlib_shadow_runner.stages.keeping import earlier_choice, passes
 from qlib_shadow_runner.stages.live import live_metadata
 from qlib_shadow_runner.storage.removal import discard
 from qlib_shadow_runner.training.checkpoints import Checkpoints, TrainingStep
@@ -32,6 +32,8 @@ def leave_model(
             same = of_other is not None and of_other.text("recipe_sha256") == question.recipe.sha256
             left = copy_model(of_other, folder, question.staging) if of_other and same else None
     except (Unusable, OSError) as why:
+        if passes(why):
+            raise
         print_error(f"warning: the run leaves no {MODEL}/ for later runs: {why}")
         left = None
     if left is None:

@@ -124,7 +124,7 @@ class ModelQuestion:
         assert workflow is not None, "the model would not have been kept"
         if self.live is not None:
             workflow = workflow.refitting(self.live, kept=True)
-        return self.rendered.keeping(model.files, workflow, self.resolved.manifest.fingerprint)
+        return self.rendered.keeping(model.pinned, workflow, self.resolved.manifest.fingerprint)
 
     def facts(self, details: dict[str, Any], live: dict[str, Any] | None) -> dict[str, object]:
         """Return what MODEL.json says of a model that this run trains, and of its live model."""

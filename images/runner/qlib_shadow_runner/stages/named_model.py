@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract import METADATA_FILE, Reason
 from qlib_shadow_runner.crash_points import ModelPoint, fault_point
 from qlib_shadow_runner.errors import DamagedFileError, StageError
 from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.stages.alarms import decay_of
 from qlib_shadow_runner.stages.keeping import PASSING, choice_of, earlier_choice, own_copy, write_choice
-from qlib_shadow_runner.storage.untrusted import is_folder
+from qlib_shadow_runner.storage.untrusted import is_folder, read_object
 from qlib_shadow_runner.training.model_folder import ModelFolder
 from qlib_shadow_runner.training.trained import Unusable
 
@@ -28,7 +28,7 @@ def use_named_model(question: ModelQuestion, source: str) -> ModelFolder:
     try:
         _check(question, None if held else source)
         used = own_copy(question, wanted, source, held)
-    except (Unusable, DamagedFileError) as why:
+    except (Unusable, DamagedFileError, FileNotFoundError) as why:  # it may be removed meanwhile
         raise _refused(source, str(why)) from why
     except StageError as why:
         if why.reason is not Reason.OUTPUT_INCOMPLETE:  # what the child says of a text that is no model
@@ -57,6 +57,9 @@ def _check(question: ModelQuestion, source: str | None) -> None:
     runs = question.context.folder.path.parent
     if not is_folder(runs, source):
         raise Unusable("there is no such run on this volume")
+    status = read_object(runs, f"{source}/{METADATA_FILE}").get("status")
+    if status != "complete":
+        raise Unusable(f"the run is {status}, and only a complete one has a model to predict with")
     model = ModelFolder.read(runs / source)
     difference = question.recipe.difference(model.document.get("recipe")) if model else None
     if difference:

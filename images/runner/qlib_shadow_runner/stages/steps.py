@@ -19,7 +19,7 @@ from qlib_shadow_runner.printing import print_error_text
 from qlib_shadow_runner.process.ending import end_process
 from qlib_shadow_runner.process.memory_limit import hold_memory, memory_ran_out
 from qlib_shadow_runner.storage.files import write_json
-from qlib_shadow_runner.storage.untrusted import open_file
+from qlib_shadow_runner.storage.untrusted import read_file
 from qlib_shadow_runner.training.model_folder import MODEL_TEXT
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def model(arguments: Mapping[str, object]) -> dict[str, object]:
     assert isinstance(files, list), "the stage lists them"
     for name in map(str, files):
         try:
-            with open_file(folder, name, MODEL_TEXT) as stream:
-                check_text(line.decode("ascii", "replace") for line in stream)
+            check_text(read_file(folder, name, MODEL_TEXT))
         except TreeError as error:
             raise StageError(Reason.OUTPUT_INCOMPLETE, f"{name} cannot be followed: {error}") from error
         if fault := parse_fault(folder / name):

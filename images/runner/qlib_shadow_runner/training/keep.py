@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import METADATA_FILE
 from qlib_shadow_runner.storage.untrusted import read_object
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
     from pathlib import Path
+
+
+SHOWN: Final = 3
+"""Fields that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Wanted:
         if others:
             return f"it was made with other {', '.join(others)}"
         if missing := sorted(set(model.document["fields"]) - self.fields):
-            return f"it was made with ${' and $'.join(missing)}, which the data does not have"
+            named = " and ".join(f"${one}" for one in missing[:SHOWN])
+            return f"it was made with {named}, which the data does not have"
         has = tuple(one.kind for one in model.processors())
         if has != self.processors:
             return (
@@ -110,8 +115,6 @@ class Wanted:
         """Return why a model is not of this run's nights, or None."""
         if (model.text("recipe_sha256"), model.text("namespace")) != (self.recipe_sha256, self.namespace):
             return "it is of another recipe or namespace"
-        if self.every_days is not None and model.series != self.series:  # a person may name any run
-            return f"it is of {_named(model.series)}, not of {_named(self.series)}"
         return None
 
 
@@ -169,10 +172,6 @@ def _read(run: Path) -> ModelFolder:
     if model is None:
         raise Unusable("it has none")
     return model
-
-
-def _named(series: str | None) -> str:
-    return "no series" if series is None else f"the series {series}"
 
 
 def _note(run: Path, why: str) -> str:

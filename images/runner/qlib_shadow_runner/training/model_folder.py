@@ -46,8 +46,11 @@ LIVE: Final = "live_"
 DAYS: Final = ("trained_through", "validated_through", "data_end", "features_anchor")
 NUMBERS: Final = ("features_days_before",)
 TEXTS: Final = ("trained_by", "recipe_sha256", "config_hash", "namespace", "class", "dataset")
-FIELD: Final = 100
-"""The most characters of a field's name."""
+FIELD: Final = re.compile("[A-Za-z0-9_]{1,100}")
+MOST_FIELDS: Final = 1000
+MOST_ROUNDS: Final = 100_000
+NAME_OF_FEATURE: Final = 500
+"""The most characters; some are expressions."""
 SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -94,6 +97,12 @@ class ModelFolder:
     def files(self) -> dict[str, str]:
         """Return the hash of each text and document, by its name."""
         return dict(self.document["files"])
+
+    @property
+    def pinned(self) -> dict[str, str]:
+        """Return the hash of each file, MODEL.json too: it says how many rounds predict."""
+        with open_file(self.folder, MODEL_DOCUMENT, DOCUMENT) as stream:
+            return {**self.files, MODEL_DOCUMENT: sha256_of_stream(stream)}
 
     @property
     def texts(self) -> list[str]:
@@ -157,9 +166,7 @@ class ModelFolder:
 
     def listed(self) -> dict[str, str]:
         """Return the hash of each file of the folder, by its path in the run folder."""
-        with open_file(self.folder, MODEL_DOCUMENT, DOCUMENT) as stream:
-            own = {MODEL_DOCUMENT: sha256_of_stream(stream)}
-        return {f"{MODEL}/{name}": digest for name, digest in (self.files | own).items()}
+        return {f"{MODEL}/{name}": digest for name, digest in self.pinned.items()}
 
 
 def write_model(folder: Path, texts: list[Path], facts: Mapping[str, object], staging: Path) -> ModelFolder:
@@ -246,7 +253,9 @@ def _form_fault(document: Mapping[str, Any]) -> str | None:
 
 
 def _are_fields(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) and len(one) <= FIELD for one in value)
+    if not isinstance(value, list) or len(value) > MOST_FIELDS:
+        return False
+    return all(isinstance(one, str) and FIELD.fullmatch(one) for one in value)
 
 
 def _lists_a_model(document: Mapping[str, Any]) -> bool:
@@ -271,11 +280,22 @@ def _are_restored(kind: str, details: object) -> bool:
     if not isinstance(details, dict) or kind not in RESTORED or set(details) != set(RESTORED[kind]):
         return False
     if kind == "LGBModel":
-        return isinstance(details["best_iteration"], int)
+        return _is_round(details["best_iteration"])
     best, features = details["best_iterations"], details["features"]
     if not isinstance(best, list) or not isinstance(features, list) or not 0 < len(best) == len(features):
         return False
-    return all(isinstance(one, int) for one in best) and all(isinstance(one, list) for one in features)
+    return all(map(_is_round, best)) and all(map(_are_features, features))
+
+
+def _is_round(value: object) -> bool:
+    """Say whether a value is a round, or -1 for the last one."""
+    return type(value) is int and -1 <= value <= MOST_ROUNDS
+
+
+def _are_features(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, str) and len(one) <= NAME_OF_FEATURE for one in value
+    )
 
 
 def _is_day(value: object) -> bool:

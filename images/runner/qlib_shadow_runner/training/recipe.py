@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from qlib_shadow_runner.contract.escapes import in_one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -22,8 +24,6 @@ OF_ONE_NIGHT: Final = frozenset(
 """Arguments that follow from the data or the machine."""
 SCALED: Final = frozenset({"lambda_l1", "lambda_l2"})
 """Parameters that follow from the number of rows; what the manifest asks of them is in `asked`."""
-
-
 SHOWN: Final = 60
 """Characters of a value in a sentence."""
 
@@ -80,14 +80,18 @@ def _differences(ours: object, theirs: object, where: str) -> Iterator[str]:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         # In our order: what the manifest asks comes before what was made of it.
         for key in dict.fromkeys([*ours, *theirs]):
-            yield from _differences(ours.get(key), theirs.get(key), f"{where}.{key}" if where else key)
+            inside = f"{where}.{_cut(key)}" if where else _cut(key)
+            yield from _differences(ours.get(key), theirs.get(key), inside)
     elif ours != theirs:
         yield f"{where}: {_shown(theirs)} there, {_shown(ours)} here"
 
 
 def _shown(value: object) -> str:
-    text = "nothing" if value is None else json.dumps(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return _cut("nothing" if value is None else json.dumps(value))
+
+
+def _cut(text: object) -> str:
+    return in_one_line(str(text)[:SHOWN]) + ("…" if len(str(text)) > SHOWN else "")
 
 
 def _window(window: Window | None) -> dict[str, str] | None:

@@ -248,7 +248,7 @@ def model_is_the_one(evidence: Evidence) -> str:
     outputs = evidence.metadata.get("outputs")
     if not isinstance(outputs, dict) or model.listed().items() - outputs.items():
         raise BrokenPromise(f"{MODEL}/ is not what {METADATA_FILE} lists")
-    if model.trained_by != trained_by or (kept is not None and kept != model.files):
+    if model.trained_by != trained_by or (kept is not None and kept != model.pinned):
         raise BrokenPromise(
             f"{MODEL}/ is of {model.trained_by}, and not the model that {METADATA_FILE} names"
         )

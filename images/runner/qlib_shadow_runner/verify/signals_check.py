@@ -25,8 +25,8 @@ def check_signals(evidence: Evidence) -> tuple[str | None, str]:
         return "it has no rows", "no rows"
     last = f"{table['date'].max():%Y-%m-%d}"
     # A table that equals the ranked predictions has no other fault; looking for one takes as long again.
-    labels, ahead = Outputs(evidence.tables).labels, RunFacts.of(evidence.metadata).ahead
-    same = table.equals(with_expected_returns(rank_signals(evidence.tables), labels, ahead))
+    labels, facts = Outputs(evidence.tables).labels, RunFacts.of(evidence.metadata)
+    same = table.equals(with_expected_returns(rank_signals(evidence.tables), labels, facts))
     fault = None if same else _own_fault(table)
     fault = fault or _other_end(last, evidence) or _strangers(table, evidence)
     if fault is None and not same:

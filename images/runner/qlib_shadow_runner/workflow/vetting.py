@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.training.model_folder import DOCUMENTS
+from qlib_shadow_runner.training.model_folder import DOCUMENTS, MODEL_DOCUMENT
 from qlib_shadow_runner.workflow.allowed.analysis import EXCHANGES, EXECUTORS, RECORDS, STRATEGIES
 from qlib_shadow_runner.workflow.allowed.features import DATASETS, HANDLERS, LOADERS, PROCESSORS, SPAN
 from qlib_shadow_runner.workflow.allowed.models import MODELS
@@ -44,7 +44,7 @@ NAME_IN_MODEL: Final = re.compile(r"(live_)?model(_[0-9]{1,4})?\.txt")
 
 def _are_hashes(value: object) -> bool:
     return isinstance(value, dict) and all(
-        (str(name) in DOCUMENTS or NAME_IN_MODEL.fullmatch(str(name)))
+        (str(name) in DOCUMENTS | {MODEL_DOCUMENT} or NAME_IN_MODEL.fullmatch(str(name)))
         and re.fullmatch("[0-9a-f]{64}", str(digest))
         for name, digest in value.items()
     )

@@ -39,23 +39,23 @@ def market(seed: int, ic: float, *, days: int = 500, names: int = 60, halved_fro
 def test_no_day_looks_ahead():
     """Whatever comes later than a day can know, its expected returns stay."""
     whole = market(1, 0.05)
-    found = expected_returns(whole, AHEAD)
+    found = expected_returns(whole, AHEAD, 1)
     for day in (FEWEST + AHEAD, 200, 499):
         label = whole.label.copy()
         label[whole.day > day - AHEAD] = 7.0
-        again = expected_returns(Scored(whole.day, whole.percentile, label), AHEAD)
+        again = expected_returns(Scored(whole.day, whole.percentile, label), AHEAD, 1)
         today = whole.day == day
         assert np.isfinite(found[today]).all()
         np.testing.assert_array_equal(again[today], found[today])
         label[whole.day == day - AHEAD] = np.linspace(1, 0, int(today.sum()))
-        other = expected_returns(Scored(whole.day, whole.percentile, label), AHEAD)
+        other = expected_returns(Scored(whole.day, whole.percentile, label), AHEAD, 1)
         assert (other[today] != found[today]).any(), "the last known day counts"
 
 
 def test_a_better_rank_never_expects_less_and_few_days_expect_nothing():
     """From the first day on that knows enough outcomes."""
     whole = market(2, 0.05)
-    table = expected_returns(whole, AHEAD).reshape(500, 60)
+    table = expected_returns(whole, AHEAD, 1).reshape(500, 60)
     assert np.isnan(table[: FEWEST + AHEAD - 1]).all()
     assert np.isfinite(table[FEWEST + AHEAD - 1 :]).all()
     assert (np.diff(table[FEWEST + AHEAD - 1 :], axis=1) <= 0).all()
@@ -65,7 +65,7 @@ def test_a_better_rank_never_expects_less_and_few_days_expect_nothing():
 def test_the_past_is_forgotten():
     """After so many days nothing of a market that has turned is left."""
     turned = market(3, 0.2, days=2 * DAYS + 100, halved_from=200)
-    table = expected_returns(turned, AHEAD).reshape(-1, 60)
+    table = expected_returns(turned, AHEAD, 1).reshape(-1, 60)
     assert table[199, 0] > 0.001
     assert (table[200 + DAYS + AHEAD] == 0).all(), "worse ranks did better, and no order is expected"
 
@@ -91,7 +91,7 @@ def verdicts(ic: float, count: int = 12) -> list[str]:
     found = []
     for seed in range(count):
         scored = market(100 + seed, ic, names=100)
-        standing = Standing.of(scored, expected_returns(scored, AHEAD), 1)
+        standing = Standing.of(scored, expected_returns(scored, AHEAD, 1), 1)
         assert standing is not None
         found.append(standing.verdict)
     return found
@@ -108,7 +108,7 @@ def test_noise_is_called_noise_and_a_signal_is_as_expected():
 def test_outcomes_that_turn_are_told():
     """The order was right in the past, and is wrong on most days of the test."""
     scored = market(4, 0.2, halved_from=100, names=100)
-    standing = Standing.of(scored, expected_returns(scored, AHEAD), 1)
+    standing = Standing.of(scored, expected_returns(scored, AHEAD, 1), 1)
     assert standing is not None
     assert standing.slope is not None
     assert standing.slope < 0
@@ -133,7 +133,7 @@ def test_labels_without_figures_give_no_figures(label: NDArray[np.float64], name
         np.tile(np.arange(names, 0, -1) / names, 400 // names),
         label,
     )
-    found = expected_returns(scored, AHEAD)
+    found = expected_returns(scored, AHEAD, 1)
     assert not np.isinf(found).any()
     standing = Standing.of(scored, found, 1)
     assert standing is None or standing.slope is None or np.isfinite(standing.slope)
@@ -142,7 +142,7 @@ def test_labels_without_figures_give_no_figures(label: NDArray[np.float64], name
 def test_nothing_is_expected_of_nothing():
     """Of a table without rows."""
     nothing = Scored(np.empty(0, np.int64), np.empty(0), np.empty(0))
-    assert len(expected_returns(nothing, AHEAD)) == 0
+    assert len(expected_returns(nothing, AHEAD, 1)) == 0
 
 
 def test_signals_are_taken_in_the_order_of_their_ranks():

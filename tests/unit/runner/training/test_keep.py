@@ -221,7 +221,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "dataset": (_document(lambda one: one.update(dataset="../x")), "names no run or no dataset"),
     "recipe": (_document(lambda one: one.update(recipe_sha256="7" * 64)), "of another recipe or namespace"),
     "namespace": (_document(lambda one: one.update(namespace="there")), "of another recipe or namespace"),
-    "series": (_document(lambda one: one.update(series="us")), "of the series us, not of no series"),
     "series that is none": (_document(lambda one: one.update(series=["us"])), "names no series"),
     "series with a path": (_document(lambda one: one.update(series="../us")), "names no series"),
     "other facts": (_document(lambda one: one.update(trained_through="2020-01-01")), "not what was written"),

@@ -102,6 +102,15 @@ DAMAGES: list[tuple[Callable[[LocalVolume], object], str]] = [
     (lambda volume: forge(volume, fields=["close", "sentiment"]), "$sentiment, which the data does not have"),
     (lambda volume: forge(volume, data_end="2020-02-07"), "its data ends on 2020-02-07, later than"),
     (lambda volume: forge(volume, recipe=7), "its recipe has another"),
+    (lambda volume: forge(volume, recipe={"\x1b[2J" + "k" * 9999: 2}), "template_sha256: nothing there"),
+    (lambda volume: forge(volume, fields=["x" * 101]), "MODEL.json lists no fields"),
+    (lambda volume: forge(volume, details={"best_iteration": True}), "does not list the files and details"),
+    (lambda volume: forge(volume, details={"best_iteration": -2}), "does not list the files and details"),
+    (lambda volume: (volume.folder("trainer") / "RUN_METADATA.json").unlink(), "RUN_METADATA.json"),
+    (
+        lambda volume: (volume.folder("trainer") / "RUN_METADATA.json").write_text('{"status": "failed"}'),
+        "the run is failed, and only a complete one has a model to predict with",
+    ),
 ]
 
 

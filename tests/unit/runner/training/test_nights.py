@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -18,6 +19,8 @@ from qlib_shadow_runner.catalog.followup import FILE, SCHEMA
 from qlib_shadow_runner.catalog.tables import write_table
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import ModelPoint
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.stages.keeping import passes
 from qlib_shadow_runner.storage.listed_files import hash_files, sha256_of
 from qlib_shadow_runner.workflow.parsed import parse
 
@@ -186,7 +189,7 @@ def test_the_next_nights_keep_the_model_until_it_is_old(volume: LocalVolume):
     assert hash_files(kept) == hash_files(volume.folder("night-1") / "model")
     assert {path.stat().st_nlink for path in kept.iterdir()} == {1}
     workflow = parse((volume.folder("night-2") / "workflow.yaml").read_text())
-    names = ("model.txt", "live_model.txt", "summary.json")
+    names = ("model.txt", "live_model.txt", "summary.json", "MODEL.json")
     assert workflow.kept_model == {name: before[f"model/{name}"] for name in names}
     assert workflow.live_model == {"days": [NIGHTS["night-1"], NIGHTS["night-2"]]}
     assert (
@@ -296,7 +299,7 @@ def test_a_forged_model_is_named_and_the_run_trains(volume: LocalVolume):
     forge(volume, "tree\nversion=v4\n")
     done = volume.stage("qrun", "night-2")
     assert done.returncode == 0, done.stderr
-    assert "cannot be kept: model.txt cannot be followed: max_feature_idx has 0 values" in done.stderr
+    assert "cannot be kept: model.txt cannot be followed: the head has a line" in done.stderr
     assert TRAINING in done.stdout
     assert volume.metadata("night-2")["model_trained_by"] == "night-2"
     assert "model.txt cannot be followed" in volume.metadata("night-2")["model_not_kept"]
@@ -339,3 +342,19 @@ def test_verify_holds_the_kept_model(killed: LocalVolume):
     shutil.rmtree(killed.mount / "qlib/qlib_data" / document["dataset"])
     lines = [str(line) for line in killed.lines("night-2")]
     assert any(f"it cannot be rebuilt, since {document['dataset']} was removed" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (OSError(errno.ENOSPC, "full"), True),
+        (OSError(errno.EIO, "broken"), True),
+        (FileNotFoundError(errno.ENOENT, "gone"), False),
+        (PermissionError(errno.EACCES, "another user's"), False),
+        (StageError(Reason.INTERRUPTED, "stopped"), True),
+        (StageError(Reason.OUTPUT_INCOMPLETE, "no model"), False),
+    ],
+)
+def test_a_fault_of_the_volume_is_no_fault_of_the_model(error: Exception, *, passing: bool):
+    """The attempt ends, and the next one keeps the model; a choice to train would be for good."""
+    assert passes(error) is passing
