@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 UNKNOWN: Final = "unknown"
 STATES: Final = {"drift": ("none", "drifting"), "decay": ("holds", "decayed")}
 """The states of a model that a label can have, besides unknown."""
+MODEL_TOLD: Final = 28 * 24 * 3600.0
+"""Seconds after its last success for which a series' model is told, so that its alerts end with it."""
 KNOWN_REASONS: Final = frozenset(map(str, [*Reason, *OperatorReason]))
 
 
@@ -99,7 +101,8 @@ class ScrapeCollector(Collector):
             found["last_success_timestamp_seconds"].add_metric(series, success.at)
             if success.data_end is not None:
                 found["dataset_end_timestamp_seconds"].add_metric(series, success.data_end)
-            _tell_model(series, success.model, found)
+            if time.time() - success.at <= MODEL_TOLD:
+                _tell_model(series, success.model, found)
 
     def _date_contacts(self, found: dict[str, GaugeMetricFamily]) -> None:
         now = time.time()

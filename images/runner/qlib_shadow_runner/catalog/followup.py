@@ -50,6 +50,8 @@ SCHEMA: Final = pa.schema(
         ("all_return", pa.float64()),
         ("signals_sha256", pa.string()),
         ("dataset_fingerprint", pa.string()),
+        ("model_trained_by", pa.string()),
+        ("namespace", pa.string()),
     ]
 )
 TOP: Final = 20
@@ -224,6 +226,8 @@ def _identity(run: Row, closes: Closes, one: DueOutcome) -> Row:
         "known_on": closes.calendar[one.place + 1 + one.horizon],
         "signals_sha256": run["signals_sha256"],
         "dataset_fingerprint": closes.fingerprint,
+        "model_trained_by": run["model_trained_by"],
+        "namespace": run["namespace"],
     }
 
 

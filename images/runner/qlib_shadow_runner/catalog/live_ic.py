@@ -47,21 +47,26 @@ def decay_of_model(
     promises = (promise_of(metadata.get("decay"), horizon) for _, metadata in runs)
     promise = next((one for one in promises if one), None)
     try:
-        live = _live(volume, [name for name, _ in runs], horizon)
+        live = _live(volume, (trained_by, namespace), [name for name, _ in runs], horizon)
     except OSError as error:
         decay = Decay(DecayState.UNKNOWN, 0, calibrated().live_days, why=why_unreadable(error))
         return decay_document(decay, promise)
     return decay_document(judge(live, promise, calibrated()), promise)
 
 
-def _live(volume: Volume, runs: Sequence[str], horizon: int) -> list[float]:
-    """Return the live IC of each day, the oldest first; a day of several runs counts once."""
+def _live(volume: Volume, model: tuple[str, str], runs: Sequence[str], horizon: int) -> list[float]:
+    """Return the live IC of each day, the oldest first; a day of several runs counts once.
+
+    The outcomes of runs that were removed since count too, or a model that has decayed would hold again.
+    """
     path = followup_file(volume)
     try:
         table = read_table(path.parents[1], f"{path.parent.name}/{path.name}", SCHEMA, LIMITS)
     except FileNotFoundError:
         return []
-    wanted = pc.field("live") & (pc.field("horizon") == horizon) & pc.field("run_id").isin(runs)
+    trained_by, namespace = model
+    ours = (pc.field("model_trained_by") == trained_by) & (pc.field("namespace") == namespace)
+    wanted = pc.field("live") & (pc.field("horizon") == horizon) & (ours | pc.field("run_id").isin(runs))
     rows = sorted(
         (
             row

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.track_record import mean
@@ -61,15 +62,15 @@ class LiveSignals:
         days: defaultdict[date, list[float]] = defaultdict(list)
         for run in runs:
             for row in self.by_run.get(run["run_id"], ()):
-                if row["ic"] is not None:
-                    days[row["date"]].append(row["ic"])
+                if row["ic"] is not None and isfinite(row["ic"]):  # another program may have written it
+                    days[row["date"]].append(max(-1.0, min(1.0, row["ic"])))
         return {day: sum(days[day]) / len(days[day]) for day in sorted(days)}
 
 
-def judged_over(run: Row) -> int:
-    """Return over how many days a run's signals are judged: its label's, or the next fewer that there are."""
-    asked = run["label_horizon_days"] or JUDGED_OVER[0]
-    return max((days for days in JUDGED_OVER if days <= asked), default=JUDGED_OVER[0])
+def judged_over(run: Row) -> int | None:
+    """Return over how many days a run's signals are judged: its label's, or None where none are so long."""
+    asked: int = run["label_horizon_days"] or JUDGED_OVER[0]
+    return asked if asked in JUDGED_OVER else None
 
 
 @dataclass(frozen=True)

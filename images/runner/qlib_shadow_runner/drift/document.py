@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NONE, DRIFTING, UNKNOWN = "none", "drifting", "unknown"
 WORST: Final = 5
+WHY_MAX: Final = 500
 OVER: Final = {"features": "train", "scores": "evaluated", "turnover": "evaluated"}
 """The days that each measure is held against."""
 DAYS_MAX: Final = 1_000_000
@@ -33,6 +34,7 @@ class Row:
 
 def drift_document(rows: Iterable[Row], thresholds: Thresholds) -> dict[str, Any]:
     """Return the drift of a run: each measure in units of its own past, and its limit where it has one."""
+    rows = list(rows)
     known = [row for row in rows if row.value is not None and math.isfinite(row.value)]
     days = {row.name: int(min(max(row.value or 0, 0), DAYS_MAX)) for row in known if row.measure == "days"}
     found: dict[str, Any] = {}
@@ -41,11 +43,17 @@ def drift_document(rows: Iterable[Row], thresholds: Thresholds) -> dict[str, Any
         values = [row.value for row in known if row.measure == measure and row.value is not None]
         found[measure] = max(values, default=None)
         limits[measure] = thresholds.drift_limit(measure, days.get(OVER[measure], 0))
+    short = [
+        f"{measure}: {OVER[measure]} has {days.get(OVER[measure], 0)} days, for which there is no limit"
+        for measure in MEASURES
+        if found[measure] is not None and limits[measure] is None
+    ]
     worst = sorted((row for row in known if row.measure == "features"), key=lambda row: -(row.value or 0))
     return {
         "state": _state(found, limits),
         **found,
         "limits": limits,
+        "why": "; ".join([*(row.name for row in rows if row.measure == UNKNOWN), *short])[:WHY_MAX] or None,
         "worst": [{"feature": row.name[:200], "value": row.value} for row in worst[:WORST]],
     }
 

@@ -22,7 +22,6 @@ def describe_alarms(tables: Tables, metrics: Metrics, metadata: Mapping[str, obj
     table = tables.found.get(DRIFT)
     rows = [Row(**row) for row in table.to_pylist()] if table is not None else []
     drift = drift_document(rows, calibrated())
-    drift["why"] = "; ".join(row.name for row in rows if row.measure == "unknown")[:500] or None
     if table is None:
         drift["why"] = "no drift was recorded"
     if metadata.get("model_kept"):

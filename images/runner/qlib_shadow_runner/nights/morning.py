@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.catalog.model_uses import USED, LiveSignals, ModelUse, models_of
 from qlib_shadow_runner.nights.series import all_series
-from qlib_shadow_runner.runs.listing import ENDED
+from qlib_shadow_runner.runs.listing import ENDED, STATUS_DAMAGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -62,20 +62,25 @@ class NightsOfSeries:
     @property
     def rests(self) -> bool:
         """Return whether there was no run for so long that none is expected."""
-        return self.last["started_at"] is None or self.now - self.last["started_at"] > RESTING
+        if self.last["started_at"] is None:  # a damaged run does not say when it began
+            return bool(self.last["status"] != STATUS_DAMAGED)
+        return bool(self.now - self.last["started_at"] > RESTING)
 
     @property
     def data_end(self) -> date | None:
         """Return the last day of the data of the newest run that has read data."""
-        found: date | None = next((run["universe_end"] for run in self.runs if run["universe_end"]), None)
-        return found
+        return self._read_data["universe_end"] if self._read_data else None
+
+    @property
+    def _read_data(self) -> Row | None:
+        return next((run for run in self.runs if run["universe_end"]), None)
 
     @property
     def data_age(self) -> int | None:
         """Return how many weekdays have passed since then; None for data that is made up."""
-        made_up = str(self.last["dataset_source"]).startswith(MADE_UP)
-        if self.data_end is None or made_up:
+        if self._read_data is None or str(self._read_data["dataset_source"]).startswith(MADE_UP):
             return None
+        assert self.data_end is not None, "the run has read data"
         return weekdays_between(self.data_end, self.now.date())
 
     @property

@@ -130,7 +130,7 @@ class Found:
     source: str | None = None
     notes: list[str] = field(default_factory=list)
     unexpected: str | None = None
-    """Where none is kept, the first note on a model that is young enough."""
+    """Where none is kept and no training is due, the first note on a model."""
 
 
 class DueError(Unusable):
@@ -139,7 +139,7 @@ class DueError(Unusable):
 
 def find_model(folder: Path, wanted: Wanted) -> Found:
     """Return the model of a recipe with the newest data, the last to be made, or why none is kept."""
-    notes, candidates, unexpected = [], [], []
+    notes, candidates, unexpected, due = [], [], [], False
     for run, metadata in finished_runs_with(folder, "recipe_sha256", wanted.recipe_sha256):
         if (metadata.get("namespace"), metadata.get("series")) == (wanted.namespace, wanted.series):
             try:
@@ -152,8 +152,9 @@ def find_model(folder: Path, wanted: Wanted) -> Found:
             return Found(examine(run, wanted), run.name, notes)
         except (Unusable, OSError) as why:
             notes.append(_note(run, str(why)))
+            due = due or isinstance(why, DueError)
             unexpected += [] if isinstance(why, DueError) else notes[-1:]
-    return Found(notes=notes, unexpected=next(iter(unexpected), None))
+    return Found(notes=notes, unexpected=None if due else next(iter(unexpected), None))
 
 
 def examine(run: Path, wanted: Wanted) -> ModelFolder:

@@ -58,9 +58,9 @@ def tell(volume: SmallVolume, mean: float, **changed: object) -> None:
 BAD: tuple[dict[str, Any], ...] = (
     {"live": False},
     {"horizon": 5},
-    {"run_id": "other"},
-    {"run_id": "stranger"},
-    {"run_id": "removed"},
+    {"run_id": "other", "model_trained_by": "other"},
+    {"run_id": "stranger", "namespace": "elsewhere"},
+    {"run_id": "removed", "model_trained_by": None},
 )
 
 
@@ -79,6 +79,14 @@ def test_only_the_models_own_live_days_count(volume: SmallVolume, mean: float, s
     assert (found["state"], found["days"]) == (state, 120)
     assert found["live_ic"] == pytest.approx(mean)
     assert {name: found[name] for name in PROMISED} == PROMISED
+
+
+def test_outcomes_of_runs_that_were_removed_count(volume: SmallVolume):
+    """Or a model that has decayed would hold again once its first runs are pruned."""
+    tell(volume, 0.03, run_id="pruned", model_trained_by="first", namespace="local")
+    assert (decay(volume)["state"], decay(volume)["days"]) == ("decayed", 120)
+    tell(volume, 0.03, run_id="pruned", model_trained_by="first", namespace="elsewhere")
+    assert decay(volume)["state"] == "unknown"
 
 
 def test_a_day_of_several_runs_counts_once(volume: SmallVolume):

@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 def test_a_series_has_its_last_run_its_model_and_its_live_ic():
     """The live IC is over the days of the label, and of a day with two runs the mean."""
-    rows = nights(4, label_horizon_days=6)
+    rows = nights(4, label_horizon_days=5)
     again = {**rows[1], "run_id": "again"}
     judged = [
         *(outcome(run, 0.9) for run in rows),
@@ -192,3 +192,11 @@ def test_hundreds_of_series_are_listed_in_part():
 def test_weekdays_are_counted_after_a_friday(days: int, expected: int):
     """To a day, which counts."""
     assert weekdays_between(FRIDAY.date(), FRIDAY.date() + days * DAY) == expected
+
+
+def test_a_newest_run_that_does_not_say_when_it_began_needs_a_person():
+    """Its metadata cannot be read, so that it belongs to no other runs."""
+    damaged = dict.fromkeys(nights(1)[0]) | {"run_id": "us-0009", "status": "damaged", "message": "no JSON"}
+    found = morning([*nights(8), damaged], [])
+    [need] = needs_of(found)
+    assert (need.kind, need.run_id, need.sentence) == ("ended badly", "us-0009", "no JSON.")
