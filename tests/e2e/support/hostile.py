@@ -104,5 +104,6 @@ def act() -> None:
         print("REACHED", flush=True)
 
 
-if "qlib_shadow_runner.stages.launch_qrun" in sys.orig_argv:
+PROGRAM = "qlib_shadow_runner.stages.launch_qrun"
+if PROGRAM in sys.orig_argv or Path((*sys.orig_argv, "", "")[1]).name == "qrun":  # the control's is a file
     sys.meta_path.insert(0, OnImport)
