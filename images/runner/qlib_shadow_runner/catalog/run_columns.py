@@ -190,6 +190,8 @@ COLUMNS: Final[tuple[CatalogColumn, ...]] = (
         for name in ("features", "scores", "turnover")
     ),
     CatalogColumn("decay", "text", _inside("decay", "state", _word)),
+    CatalogColumn("decay_live_ic", "number", _inside("decay", "live_ic", number)),
+    CatalogColumn("decay_days", "whole", _inside("decay", "days", whole)),
     CatalogColumn("promised_ic", "number", _inside("decay", "promised_ic", number)),
     CatalogColumn("gave_up", "text", _inside("decay", "gave_up", _run_name)),
     *_wholes("label_horizon_days"),

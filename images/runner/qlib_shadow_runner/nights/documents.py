@@ -24,7 +24,7 @@ def snapshot_document(morning: Morning) -> dict[str, object]:
             for one in needs_of(morning)
         ],
         "series": [series_document(one) for one in morning.awake],
-        "ended": [one.series.name for one in morning.resting],
+        "ended": [one.series.title for one in morning.resting],
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.nights.morning import has_trained
 from qlib_shadow_runner.nights.needs import in_short, needs_of
 from qlib_shadow_runner.nights.trend import weeks_of
 from qlib_shadow_runner.texts import ABSENT, figure, one_line
@@ -46,7 +47,7 @@ def snapshot_page(morning: Morning) -> str:
     if len(awake) > SERIES_MAX:
         lines += ["", f"And {len(awake) - SERIES_MAX} more."]
     if morning.resting:
-        lines += ["", f"Without a run for four weeks: {len(morning.resting)}."]
+        lines += ["", f"Without a run for long: {len(morning.resting)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +55,7 @@ def trend_page(series: Sequence[NightsOfSeries], weeks: int) -> str:
     """Return the last weeks of each series as a table."""
     lines = [f"# The last {weeks} weeks" if weeks > 1 else "# This week"]
     for one in series[:SERIES_MAX]:
-        lines += ["", f"## {words(one.series.name)}", ""]
+        lines += ["", f"## {words(one.series.title)}", ""]
         lines += _table(WEEK_HEADS, (_week_row(week) for week in map(vars, weeks_of(one, weeks))))
     if len(series) > SERIES_MAX:
         lines += ["", f"And {len(series) - SERIES_MAX} more series."]
@@ -75,7 +76,7 @@ def _of_run(run_id: str | None) -> str:
 def _series_row(nights: NightsOfSeries) -> Sequence[str]:
     run, model, whole = nights.last, nights.model, nights.last_whole
     return (
-        words(nights.series.name),
+        words(nights.series.title),
         words(run["run_id"]),
         words(run["status"]),
         _text(nights.data_end),
@@ -91,7 +92,8 @@ def _series_row(nights: NightsOfSeries) -> Sequence[str]:
 def _age(run: Row | None) -> str:
     if run is None or run["model_age_days"] is None:
         return ABSENT
-    return f"{run['model_age_days']} d, kept" if run["model_kept"] else f"{run['model_age_days']} d, trained"
+    how = "kept" if run["model_kept"] else "trained" if has_trained(run) else "taken over"
+    return f"{run['model_age_days']} d, {how}"
 
 
 def _week_row(week: dict[str, object]) -> Sequence[str]:

@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Final, Self
 
 from qlib_shadow_runner.catalog.model_uses import USED, LiveSignals, ModelUse, models_of
-from qlib_shadow_runner.nights.series import all_series
-from qlib_shadow_runner.runs.listing import ENDED, STATUS_DAMAGED
+from qlib_shadow_runner.nights.series import NIGHT, all_series, known_start
+from qlib_shadow_runner.runs.listing import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 LIVE_DAYS: Final = 20
 """The live IC of a series is of so many judged days at the end: about a month."""
-NIGHT: Final = timedelta(hours=24)
 RESTING: Final = timedelta(days=28)
-"""A series without a run for longer has ended, and needs no person."""
+"""A series without a run for longer, and for twice its usual distance, has ended, and needs no person."""
 SATURDAY: Final = 5
 MADE_UP: Final = "synthetic"
 """The source of data whose age says nothing."""
@@ -62,25 +61,25 @@ class NightsOfSeries:
     @property
     def rests(self) -> bool:
         """Return whether there was no run for so long that none is expected."""
-        if self.last["started_at"] is None:  # a damaged run does not say when it began
-            return bool(self.last["status"] != STATUS_DAMAGED)
-        return bool(self.now - self.last["started_at"] > RESTING)
+        last = next((start for run in self.runs if (start := known_start(run, self.now))), None)
+        return last is None or self.now - last > max(RESTING, timedelta(days=2 * self.series.days_between))
 
     @property
     def data_end(self) -> date | None:
         """Return the last day of the data of the newest run that has read data."""
-        return self._read_data["universe_end"] if self._read_data else None
+        found: date | None = self._last_read["universe_end"] if self._last_read else None
+        return found
 
     @property
-    def _read_data(self) -> Row | None:
+    def _last_read(self) -> Row | None:
         return next((run for run in self.runs if run["universe_end"]), None)
 
     @property
     def data_age(self) -> int | None:
         """Return how many weekdays have passed since then; None for data that is made up."""
-        if self._read_data is None or str(self._read_data["dataset_source"]).startswith(MADE_UP):
+        read = self._last_read
+        if read is None or self.data_end is None or str(read["dataset_source"]).startswith(MADE_UP):
             return None
-        assert self.data_end is not None, "the run has read data"
         return weekdays_between(self.data_end, self.now.date())
 
     @property
@@ -152,4 +151,5 @@ def weekdays_between(first: date, last: date) -> int:
 
 
 def _is_recent(run: Row, now: datetime) -> bool:
-    return run["started_at"] is not None and now - run["started_at"] <= NIGHT
+    start = known_start(run, now)
+    return start is not None and now - start <= NIGHT

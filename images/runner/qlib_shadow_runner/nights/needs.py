@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.nights.series import known_start
+from qlib_shadow_runner.runs.listing import STATUS_DAMAGED
 from qlib_shadow_runner.texts import ended, figure, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
 
 OLD_WEEKDAYS: Final = 4
@@ -17,6 +20,7 @@ OLD_WEEKDAYS: Final = 4
 BADLY: Final = "ended badly"
 BAD: Final = ("failed", "not-golden", "interrupted", "damaged")
 """The statuses after which a person has to look."""
+DAMAGED: Final = "damaged"
 DRIFTING: Final = "drifting"
 MESSAGE_MAX: Final = 300
 
@@ -36,12 +40,24 @@ class Need:
 
 def needs_of(morning: Morning) -> list[Need]:
     """Return what needs a person, the most urgent first."""
-    return [
-        Need(kind, nights.series.name, nights.series.key, run_id, ended(sentence))
+    damaged = [
+        Need(DAMAGED, nights.series.title, nights.series.key, run["run_id"], ended(_damage(run)))
+        for nights in morning.series
+        for run in nights.runs
+        if run["status"] == STATUS_DAMAGED and run["started_at"] is None
+    ]
+    return damaged + [
+        Need(kind, nights.series.title, nights.series.key, run_id, ended(sentence))
         for kind, find in KINDS.items()
         for nights in morning.awake
         for run_id, sentence in find(nights)
     ]
+
+
+def _damage(run: Row) -> str:
+    """Return what is said of a run of which neither series nor start is known: it may be last night's."""
+    why = one_line(run["message"], MESSAGE_MAX) if run["message"] else ""
+    return f"the run {run['run_id']} is damaged{': ' if why else ''}{why}"
 
 
 def _ended_badly(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
@@ -55,7 +71,7 @@ def _ended_badly(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
 def _late(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
     """Yield that a run should have begun, for runs that come at regular distances."""
     if nights.series.is_late(nights.now):
-        started = nights.last["started_at"]
+        started = next(start for run in nights.runs if (start := known_start(run, nights.now)))
         yield None, f"no run has begun since {started:%Y-%m-%d %H:%M} UTC, and one was to be expected"
 
 
@@ -70,13 +86,13 @@ def _old_data(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
 
 def _decayed(nights: NightsOfSeries) -> Iterator[tuple[str | None, str]]:
     """Yield that live signals are worse than the model's test, as the last run has judged."""
-    run, model = nights.last_whole, nights.model
+    run = nights.last_whole
     if run is not None and run["decay"] == "decayed":
         figures = ""
-        if model is not None and model.live_ic is not None and model.ic is not None:
-            days = len(model.live)
+        live, days, promised = (run[name] for name in ("decay_live_ic", "decay_days", "promised_ic"))
+        if None not in (live, days, promised):
             over = f"{days} day{'s' * (days != 1)}"
-            figures = f": live IC {figure(model.live_ic, 3)} on {over}, {figure(model.ic, 3)} on its test"
+            figures = f": live IC {figure(live, 3)} on {over}, {figure(promised, 3)} on its test"
         yield run["run_id"], f"the model has decayed{figures}"
 
 

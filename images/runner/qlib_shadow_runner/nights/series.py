@@ -10,6 +10,7 @@ from itertools import pairwise
 from statistics import median_low
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.contract import LOCAL_NAMESPACE
 from qlib_shadow_runner.contract.escapes import shorten
 from qlib_shadow_runner.runs.listing import STATUS_DOWNLOADED
 
@@ -30,6 +31,7 @@ FEWEST_RUNS: Final = 5
 """With fewer runs, no distance is usual."""
 REGULAR: Final = 0.75
 """The share of the distances that must be the usual one."""
+NIGHT: Final = timedelta(hours=24)
 GRACE: Final = timedelta(hours=2)
 """A run may begin this much later in the day than the one before."""
 
@@ -46,6 +48,11 @@ class Series:
     """Whether the runs name their series."""
     runs: Sequence[Row]
 
+    @property
+    def title(self) -> str:
+        """Return its name, with its namespace before it where it has one: two may have the same series."""
+        return self.name if self.namespace in {"", LOCAL_NAMESPACE} else f"{self.namespace}/{self.name}"
+
     def is_called(self, text: str) -> bool:
         """Return whether a text is its name, or the beginning of its recipe."""
         value = self.key.rpartition("/")[2]
@@ -54,7 +61,7 @@ class Series:
     def is_late(self, now: datetime) -> bool:
         """Return whether the next run should have begun, by the usual distance of the runs."""
         usual = self.usual_distance
-        last = self.runs[0]["started_at"]
+        last = next((start for run in self.runs if (start := known_start(run, now))), None)
         return usual is not None and last is not None and self._distance(last, now - GRACE) >= usual
 
     @property
@@ -69,6 +76,12 @@ class Series:
             return None
         usual = median_low(distances)
         return usual if distances.count(usual) >= REGULAR * len(distances) else None
+
+    @property
+    def days_between(self) -> int:
+        """Return how many days usually lie between two runs of the calendar, or 0."""
+        days = self._days
+        return median_low((after - before).days for after, before in pairwise(days)) if len(days) > 1 else 0
 
     @property
     def _days(self) -> list[date]:
@@ -96,6 +109,12 @@ def all_series(rows: Iterable[Row]) -> list[Series]:
     for run in runs:
         groups[_group(run, recipes)].append(run)
     return [_series(group, found) for group, found in groups.items()]
+
+
+def known_start(run: Row, now: datetime) -> datetime | None:
+    """Return when a run began; None where it does not say so, or names a time that is to come."""
+    start: datetime | None = run["started_at"]
+    return None if start is None or start > now + NIGHT else start
 
 
 def base_name(run: Row) -> str:

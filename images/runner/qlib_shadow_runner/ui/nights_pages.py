@@ -184,6 +184,8 @@ class View:
         """Return whether a run kept its model or trained, and the model's age in trading days."""
         if run is None or run["model_trained_by"] is None:
             return ""
+        if not run["model_kept"] and not has_trained(run):
+            return f"taken over from {run['model_trained_by']}"
         if not run["model_kept"]:
             return "trained: the one before had decayed" if run["gave_up"] else "trained"
         age = run["model_age_days"]

@@ -42,6 +42,21 @@ def test_a_series_has_its_last_run_its_model_and_its_live_ic():
     assert (told["dataEnd"], told["dataAgeWeekdays"]) == (FRIDAY.date(), 0)
 
 
+def test_a_live_ic_is_a_figure_over_the_labels_own_days():
+    """Another horizon was never promised, and an edited file may have no figure."""
+    rows = nights(3)
+    judged = [outcome(run, ic) for run, ic in zip(rows, (float("inf"), float("nan"), -7.0), strict=True)]
+    assert list(morning(rows, judged).awake[0].live.values()) == [-1.0]
+    others = nights(3, label_horizon_days=6)
+    assert morning(others, [outcome(others[0], 0.1, 5)]).awake[0].live == {}
+
+
+def test_an_identical_training_is_taken_over():
+    """It is not trained again."""
+    assert "0 d, taken over" in snapshot_page(morning([night(FRIDAY, model_trained_by="us-1")]))
+    assert "0 d, trained" in snapshot_page(morning([night(FRIDAY)]))
+
+
 def test_a_retrained_model_is_another_one():
     """With its own live IC; the one used last comes first."""
     rows = [night(FRIDAY), *nights(3, FRIDAY - DAY)]
@@ -70,7 +85,10 @@ NEEDS: dict[str, tuple[dict[str, Any], str]] = {
     "interrupted": ({"status": "interrupted", "reason": "Interrupted"}, "Interrupted."),
     "damaged": ({"status": "damaged", "message": "metrics.json is a link"}, "metrics.json is a link."),
     "old data": ({"universe_end": date(2026, 11, 13)}, "its data ends on 2026-11-13, 5 weekdays ago."),
-    "decayed": ({"decay": "decayed"}, "the model has decayed: live IC 0.010 on 1 day, 0.040 on its test."),
+    "decayed": (
+        {"decay": "decayed", "decay_live_ic": 0.01, "decay_days": 1, "promised_ic": 0.04},
+        "the model has decayed: live IC 0.010 on 1 day, 0.040 on its test.",
+    ),
     "drift": ({"drift": "drifting"}, "features, scores or turnover have moved away"),
     "not kept": ({"model_not_kept": "the model of the run x is not kept: bad"}, "the model of the run x is"),
 }
@@ -81,11 +99,11 @@ def test_what_needs_a_person_is_said(name: str):
     """Once, with the run that shows it; without it there is nothing to do."""
     values, sentence = NEEDS[name]
     rows = nights(8)
-    judged = [outcome(rows[1], 0.01)]
+    judged = [outcome(rows[1], 0.02)]
     assert needs_of(morning(rows, judged)) == []
     [need] = needs_of(morning([rows[0] | values, *rows[1:]], judged))
     assert need.sentence.startswith(sentence)
-    assert (need.series, need.run_id) == ("us", rows[0]["run_id"])
+    assert (need.series, need.run_id) == ("research/us", rows[0]["run_id"])
 
 
 @pytest.mark.parametrize(
@@ -106,6 +124,37 @@ def test_a_missing_run_needs_a_person_until_the_series_has_ended():
     late = morning(rows, now=MORNING + 40 * DAY)
     assert needs_of(late) == []
     assert [one.series.name for one in late.resting] == ["us"]
+
+
+def test_a_damaged_run_without_a_start_needs_a_person():
+    """Neither its series nor its day is known, so it may be the last one."""
+    lost = night(
+        FRIDAY, status="damaged", started_at=None, series=None, recipe_sha256=None, message="no JSON"
+    )
+    facts = morning([*nights(8), lost])
+    [need] = needs_of(facts)
+    assert need.sentence == "the run us-20261120 is damaged: no JSON."
+    assert "is damaged" in snapshot_page(facts)
+
+
+def test_a_start_in_the_future_is_unknown():
+    """It keeps no series awake, and hides no missing run."""
+    rows = [night(FRIDAY + 365 * 100 * DAY), *nights(8)]
+    assert needs_of(morning(rows, now=MORNING + 4 * DAY))[0].kind == "no run"
+    assert morning(rows, now=MORNING + 40 * DAY).awake == []
+
+
+def test_a_series_rests_after_twice_its_usual_distance():
+    """A quarterly one is awake for longer than four weeks."""
+    rows = [night(FRIDAY - 90 * number * DAY) for number in range(6)]
+    assert [len(morning(rows, now=MORNING + days * DAY).awake) for days in (100, 200)] == [1, 0]
+
+
+def test_the_age_of_data_is_of_the_run_that_read_it():
+    """A failed night has no source: made-up data has no age all the same."""
+    rows = nights(8, dataset_source="synthetic x", universe_end=date(2026, 1, 2))
+    failed = rows[0] | {"dataset_source": None, "universe_end": None, "status": "failed"}
+    assert [one.data_age for one in morning([failed, *rows[1:]]).awake] == [None]
 
 
 def test_a_failure_that_a_later_run_has_made_good_needs_no_person():
@@ -192,11 +241,3 @@ def test_hundreds_of_series_are_listed_in_part():
 def test_weekdays_are_counted_after_a_friday(days: int, expected: int):
     """To a day, which counts."""
     assert weekdays_between(FRIDAY.date(), FRIDAY.date() + days * DAY) == expected
-
-
-def test_a_newest_run_that_does_not_say_when_it_began_needs_a_person():
-    """Its metadata cannot be read, so that it belongs to no other runs."""
-    damaged = dict.fromkeys(nights(1)[0]) | {"run_id": "us-0009", "status": "damaged", "message": "no JSON"}
-    found = morning([*nights(8), damaged], [])
-    [need] = needs_of(found)
-    assert (need.kind, need.run_id, need.sentence) == ("ended badly", "us-0009", "no JSON.")
