@@ -1,19 +1,16 @@
 """The live IC of one model: the outcomes of the last days of all runs that used it, from the followup.
 
-The followup's horizon is the label's own: with another one a model would be held to what nobody promised.
+The followup's horizon is the label's own: another one says nothing of the IC that was promised.
 """
 
 from __future__ import annotations
 
-import math
-from itertools import groupby
-from operator import itemgetter
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow.compute as pc
 
 from qlib_shadow_runner.catalog.followup import SCHEMA, followup_file
+from qlib_shadow_runner.catalog.model_uses import ic_by_day
 from qlib_shadow_runner.catalog.tables import LIMITS
 from qlib_shadow_runner.drift.decay import Decay, DecayState, judge
 from qlib_shadow_runner.drift.document import decay_document, promise_of
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.storage.volume import Volume
 
-USED: Final = ("run_id", "date", "ic")
+READ: Final = ("date", "ic")
 
 
 def decay_of_model(
@@ -67,14 +64,4 @@ def _live(volume: Volume, model: tuple[str, str], runs: Sequence[str], horizon: 
     trained_by, namespace = model
     ours = (pc.field("model_trained_by") == trained_by) & (pc.field("namespace") == namespace)
     wanted = pc.field("live") & (pc.field("horizon") == horizon) & (ours | pc.field("run_id").isin(runs))
-    rows = sorted(
-        (
-            row
-            for row in table.filter(wanted).select(list(USED)).to_pylist()
-            if row["date"] is not None and row["ic"] is not None and math.isfinite(row["ic"])
-        ),
-        key=itemgetter("date"),
-    )
-    return [
-        fmean(max(-1.0, min(1.0, row["ic"])) for row in same) for _, same in groupby(rows, itemgetter("date"))
-    ]
+    return list(ic_by_day(table.filter(wanted).select(list(READ)).to_pylist()).values())

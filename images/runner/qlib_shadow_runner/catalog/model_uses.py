@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from math import isfinite
+from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.catalog.track_record import mean
@@ -59,12 +60,16 @@ class LiveSignals:
 
     def by_day(self, runs: Iterable[Row]) -> dict[date, float]:
         """Return the IC of each judged day of these runs, the oldest first; runs of one day are averaged."""
-        days: defaultdict[date, list[float]] = defaultdict(list)
-        for run in runs:
-            for row in self.by_run.get(run["run_id"], ()):
-                if row["ic"] is not None and isfinite(row["ic"]):  # another program may have written it
-                    days[row["date"]].append(max(-1.0, min(1.0, row["ic"])))
-        return {day: sum(days[day]) / len(days[day]) for day in sorted(days)}
+        return ic_by_day(row for run in runs for row in self.by_run.get(run["run_id"], ()))
+
+
+def ic_by_day(rows: Iterable[Row]) -> dict[date, float]:
+    """Return the mean IC of each day, the oldest first; any program may have written these outcomes."""
+    days: defaultdict[date, list[float]] = defaultdict(list)
+    for row in rows:
+        if row["date"] is not None and row["ic"] is not None and isfinite(row["ic"]):
+            days[row["date"]].append(max(-1.0, min(1.0, row["ic"])))
+    return {day: fmean(days[day]) for day in sorted(days)}
 
 
 def judged_over(run: Row) -> int | None:

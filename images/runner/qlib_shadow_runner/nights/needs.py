@@ -20,7 +20,6 @@ OLD_WEEKDAYS: Final = 4
 BADLY: Final = "ended badly"
 BAD: Final = ("failed", "not-golden", "interrupted", "damaged")
 """The statuses after which a person has to look."""
-DAMAGED: Final = "damaged"
 DRIFTING: Final = "drifting"
 MESSAGE_MAX: Final = 300
 
@@ -41,7 +40,7 @@ class Need:
 def needs_of(morning: Morning) -> list[Need]:
     """Return what needs a person, the most urgent first."""
     damaged = [
-        Need(DAMAGED, nights.series.title, nights.series.key, run["run_id"], ended(_damage(run)))
+        Need(STATUS_DAMAGED, nights.series.title, nights.series.key, run["run_id"], ended(_damage(run)))
         for nights in morning.series
         for run in nights.runs
         if run["status"] == STATUS_DAMAGED and run["started_at"] is None

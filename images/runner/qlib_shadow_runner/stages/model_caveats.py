@@ -26,10 +26,7 @@ def model_caveats(question: ModelQuestion, model: ModelFolder) -> list[str]:
 
 def made_elsewhere(model: ModelFolder, made_with: Mapping[str, object]) -> str | None:
     """Return the caveat of a model that was made with other packages or on another machine, or None."""
-    then = model.document.get("made_with")
-    others = sorted(
-        key for key, value in made_with.items() if not isinstance(then, dict) or then.get(key) != value
-    )
+    others = model.made_otherwise(made_with)
     if not others:
         return None
     return (

@@ -59,13 +59,7 @@ class Wanted:
         """Return why a model is not kept, or None."""
         if fault := self._stranger(model):
             return fault
-        made_with = model.document.get("made_with")
-        others = sorted(
-            key
-            for key, value in self.made_with.items()
-            if not isinstance(made_with, dict) or made_with.get(key) != value
-        )
-        if others:
+        if others := model.made_otherwise(self.made_with):
             return f"it was made with other {', '.join(others)}"
         if missing := sorted(set(model.document["fields"]) - self.fields):
             named = " and ".join(f"${one}" for one in missing[:SHOWN])

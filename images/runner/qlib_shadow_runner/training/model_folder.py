@@ -156,6 +156,13 @@ class ModelFolder:
         found: str | None = self.document.get("series")
         return found
 
+    def made_otherwise(self, made_with: Mapping[str, object]) -> list[str]:
+        """Return which of machine, packages and code were others when it was made."""
+        then = self.document.get("made_with")
+        return sorted(
+            key for key, value in made_with.items() if not isinstance(then, dict) or then.get(key) != value
+        )
+
     def text(self, name: str) -> str:
         """Return a text of its document."""
         return str(self.document[name])

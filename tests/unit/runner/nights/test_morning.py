@@ -117,7 +117,7 @@ def test_what_is_not_known_needs_no_person(values: dict[str, Any]):
 
 
 def test_a_missing_run_needs_a_person_until_the_series_has_ended():
-    """After four weeks nobody waits for it."""
+    """After four weeks no further run is expected."""
     rows = nights(8)
     [need, *_] = needs_of(morning(rows, now=MORNING + 4 * DAY))
     assert (need.kind, need.run_id) == ("no run", None)
