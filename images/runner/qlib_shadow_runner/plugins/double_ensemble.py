@@ -21,8 +21,8 @@ from qlib.contrib.model import double_ensemble
 from qlib_shadow_runner.crash_points import QrunPoint, fault_point
 from qlib_shadow_runner.plugins._boosters import rounds_of, text_name
 from qlib_shadow_runner.plugins._drift import leave_summary
+from qlib_shadow_runner.plugins._live import Refitting
 from qlib_shadow_runner.plugins._processor_state import keep_states_of
-from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from qlib.data.dataset import DatasetH
 
 
-class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
+class DEnsembleModel(Refitting, double_ensemble.DEnsembleModel):  # type: ignore[misc]
     """Qlib's model with the same arguments, and with the same trees unless features are selected."""
 
     ensemble: list[lightgbm.Booster]
@@ -49,22 +49,7 @@ class DEnsembleModel(double_ensemble.DEnsembleModel):  # type: ignore[misc]
         else:
             self._fit_and_keep(checkpoints.begin(TrainingStep.MODEL), dataset)
 
-    def refit(self, dataset: DatasetH, days: slice | None) -> None:
-        """Become the live model: trained on these days now, or in an earlier attempt or run."""
-        checkpoints = Checkpoints.from_environ()
-        assert checkpoints is not None, "a stage asks for it"
-        if found := checkpoints.find(TrainingStep.LIVE):
-            self._restore(found, TrainingStep.LIVE)
-            return
-        draft = checkpoints.begin(TrainingStep.LIVE)
-        assert days is not None, "a model that is not kept learns from days of this run"
-        print_line(f"live: learning once more, from days to {days.stop}")
-        self._train_on(dataset, days)
-        fault_point(QrunPoint.LIVE_MADE)
-        self._keep(draft)
-
-    def _train_on(self, dataset: DatasetH, days: slice) -> None:
-        """Train as Qlib does, each sub-model for the rounds that the evaluation found best."""
+    def _learn_from(self, dataset: DatasetH, days: slice) -> None:
         self._rounds = [rounds_of(model) for model in self.ensemble]
         self.ensemble, self.sub_features = [], []
         self._fit(_OneSpan(dataset, days))

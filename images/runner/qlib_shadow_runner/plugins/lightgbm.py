@@ -24,10 +24,10 @@ from qlib_shadow_runner.plugins._boosters import rounds_of, text_name
 from qlib_shadow_runner.plugins._dataset import features_of, training_data_of, training_sets
 from qlib_shadow_runner.plugins._drift import leave_summary
 from qlib_shadow_runner.plugins._lightgbm_bins import BinnedStore, are_supported, datasets
+from qlib_shadow_runner.plugins._live import Refitting
 from qlib_shadow_runner.plugins._processor_state import keep_states_of
 from qlib_shadow_runner.plugins.handlers import DataHandlerLP
 from qlib_shadow_runner.plugins.records import log_synchronously
-from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.training.checkpoints import Checkpoint, CheckpointDraft, Checkpoints, TrainingStep
 
 if TYPE_CHECKING:
@@ -40,8 +40,11 @@ BATCH_ROWS: Final = 1 << 16
 """Rows for which predictions are made at a time."""
 
 
-class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
+class LGBModel(Refitting, gbdt.LGBModel):  # type: ignore[misc]
     """Qlib's model with the same arguments and the same trees."""
+
+    model: Any
+    """LightGBM's booster; None before it is trained."""
 
     def fit(self, dataset: DatasetH, **kwargs: Any) -> None:
         """Train, or restore the model that an earlier attempt trained."""
@@ -64,23 +67,11 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         best = {"best_iteration": self.model.best_iteration, "best_score": self.model.best_score}
         draft.keep({**best, "evaluations": evaluations})
 
-    def refit(self, dataset: DatasetH, days: slice | None) -> None:
-        """Become the live model: trained on these days now, or in an earlier attempt or run."""
-        checkpoints = Checkpoints.from_environ()
-        assert checkpoints is not None, "a stage asks for it"
-        if found := checkpoints.find(TrainingStep.LIVE):
-            self._restore(found, TrainingStep.LIVE)
-            return
-        draft = checkpoints.begin(TrainingStep.LIVE)
-        assert days is not None, "a model that is not kept learns from days of this run"
-        print_line(f"live: learning once more, from days to {days.stop}")
-        self.model = self._trained_on(dataset, days)
-        fault_point(QrunPoint.LIVE_MADE)
+    def _keep(self, draft: CheckpointDraft) -> None:
         _write(self.model, draft)
         draft.keep({"best_iteration": self.model.best_iteration})
 
-    def _trained_on(self, dataset: DatasetH, days: slice) -> lightgbm.Booster:
-        """Return a model of these days, with the rounds that the evaluation found; nothing stops it early."""
+    def _learn_from(self, dataset: DatasetH, days: slice) -> None:
         found = training_data_of(dataset, days) if are_supported(self.params) else None
         if found:
             # The binned data is not kept: no other night has these days.
@@ -91,7 +82,7 @@ class LGBModel(gbdt.LGBModel):  # type: ignore[misc]
         rounds = rounds_of(self.model)
         model = lightgbm.train(self.params, data, num_boost_round=rounds)
         model.best_iteration = rounds
-        return model
+        self.model = model
 
     def _prepare_data(self, dataset: DatasetH, reweighter: Any = None) -> list[tuple[lightgbm.Dataset, str]]:
         """Return LightGBM's datasets: binned once for data of our handlers, else as Qlib makes them."""
