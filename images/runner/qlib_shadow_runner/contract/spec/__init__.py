@@ -14,6 +14,7 @@ from qlib_shadow_runner.contract.kinds import Choice, Flag, ListOf, Text, Whole,
 from qlib_shadow_runner.contract.place import Place
 from qlib_shadow_runner.contract.spec.dataset import DatasetFields
 from qlib_shadow_runner.contract.spec.jobs import ImagePullSecret, StagesSpec, StorageSpec
+from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
 from qlib_shadow_runner.contract.spec.run_ids import RUN_ID
 from qlib_shadow_runner.contract.spec.workflow import WorkflowSpec
 
@@ -66,6 +67,11 @@ class RunFields(Record):
     )
     dataset: DatasetFields = part(DatasetFields, "Which data, and how fresh.")
     workflow: WorkflowSpec = part(WorkflowSpec, "What is researched on the dataset.")
+    ledger: LedgerSpec | None = optional(
+        Object(LedgerSpec),
+        "The paper account that records what the signals would have done; a third stage keeps it. Nothing is "
+        "ever traded. Default: none.",
+    )
     storage: StorageSpec = part(
         StorageSpec, "The volume that holds datasets and artifacts.", reader=Reader.OPERATOR
     )
