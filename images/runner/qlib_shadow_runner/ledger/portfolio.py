@@ -12,8 +12,8 @@ from qlib_shadow_runner.contract.escapes import shorten
 from qlib_shadow_runner.contract.spec.ledger import BOOK, BOOK_NAME
 from qlib_shadow_runner.contract.strict_json import parse_json
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.ledger.entries import PORTFOLIO_FILE
-from qlib_shadow_runner.storage.untrusted import DOCUMENT, fault_of, read_file
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, PORTFOLIO_FILE
+from qlib_shadow_runner.storage.untrusted import DOCUMENT, fault_of, is_file, read_file
 from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
@@ -36,11 +36,6 @@ class Portfolio:
 
     capital: float
     shares: Mapping[str, float]
-
-    def of(self, book: str) -> float | None:
-        """Return the capital with which a book begins; None where it has no share."""
-        share = self.shares.get(book)
-        return None if share is None else self.capital * share
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ class Total:
 def read_portfolio(ledgers: Path) -> Portfolio | None:
     """Return the portfolio file of a volume; None where there is none.
 
-    What is wrong with it is refused in one sentence: a share that was misread would be a wrong capital for good.
+    What is wrong with it is refused in one sentence: a misread share would be a wrong capital for good.
     """
     try:
         content = read_file(ledgers, PORTFOLIO_FILE, DOCUMENT)
@@ -96,23 +91,17 @@ def read_portfolio(ledgers: Path) -> Portfolio | None:
     return Portfolio(float(document[CAPITAL]), shares)
 
 
-def capital_of(ledgers: Path, book: str) -> tuple[float, float]:
-    """Return the capital with which a book begins by the portfolio file, and its share of the whole."""
+def capital_of(ledgers: Path, book: str) -> tuple[float | None, float | None]:
+    """Return the capital with which a book begins by the portfolio file, and its share of the whole.
+
+    Both are None where the file gives it none, or is not there. A book that has begun keeps its capital, so
+    that a file which is wrong meanwhile does not end its night.
+    """
+    if is_file(ledgers, f"{book}/{BOOK_FILE}"):
+        return None, None
     portfolio = read_portfolio(ledgers)
-    if portfolio is None:
-        raise StageError(
-            Reason.INVALID_SPEC,
-            f'spec.ledger.capital is missing, and there is no {ledgers / PORTFOLIO_FILE} with a share of "{book}"; '
-            f"write one of them",
-        )
-    capital = portfolio.of(book)
-    if capital is None:
-        raise StageError(
-            Reason.INVALID_SPEC,
-            f'spec.ledger.capital is missing, and {ledgers / PORTFOLIO_FILE} has no share of "{book}"; '
-            f"{did_you_mean(book, portfolio.shares)}",
-        )
-    return capital, portfolio.shares[book]
+    share = portfolio.shares.get(book) if portfolio else None
+    return (None, None) if portfolio is None or share is None else (portfolio.capital * share, share)
 
 
 def total_of(overviews: Iterable[Overview]) -> Total:
@@ -140,7 +129,8 @@ def _fault(document: object) -> str | None:
         return "is not a JSON object"
     others = sorted(set(document) - {CAPITAL, SHARES})
     if others:
-        return f'has "{shorten(others[0], 60)}", which is unknown; {did_you_mean(others[0], (CAPITAL, SHARES))}'
+        hint = did_you_mean(others[0], (CAPITAL, SHARES))
+        return f'has "{shorten(others[0], 60)}", which is unknown; {hint}'
     missing = [name for name in (CAPITAL, SHARES) if name not in document]
     if missing:
         return f'has no "{missing[0]}"'
@@ -163,7 +153,9 @@ def _fault_of_share(share: tuple[str, object]) -> str | None:
 
 def _fault_of_sum(shares: Mapping[str, float]) -> str | None:
     total = math.fsum(shares.values())
-    return f"has shares of {total:.6g} together, and at most 1 can be shared" if total > 1 + ROUNDING else None
+    if total <= 1 + ROUNDING:
+        return None
+    return f"has shares of {total:.6g} together, and at most 1 can be shared"
 
 
 def _is_between(value: object, least: float, most: float) -> bool:
