@@ -36,6 +36,7 @@ def make_plan(
     expected: Mapping[str, float],
     rules: Rules,
     quotes: Quotes,
+    *,
     day: date,
     book: str,
     session: tuple[datetime, datetime] | None = None,

@@ -1,7 +1,7 @@
 """The prices of a dataset, read when they are asked for: one file for each instrument and field.
 
-A value that is missing, infinite or out of the file's days is NaN, and so is every value of a field that has
-no file. Qlib's fields: `close`, `open`, `volume` (adjusted), `factor` (adjusted price by raw price), `change`.
+A value that is missing, infinite or out of the file's days is NaN, and so is every value of a field
+without a file. Qlib's fields: `close`, `open`, `volume` (adjusted), `factor` (adjusted price by raw price), `change`.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ def settle_day(
     orders: Sequence[Order],
     rules: Rules,
     quotes: Quotes,
+    *,
     before: date,
     day: date,
 ) -> Settled:
