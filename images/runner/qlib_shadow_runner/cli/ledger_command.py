@@ -96,7 +96,9 @@ def use_ledger(
     for name, value in options.items():
         if value not in (None, False) and name not in row.options:
             takers = " and ".join(f"ledger {one}" for one, its in ACTIONS.items() if name in its.options)
-            raise StageError(Reason.INVALID_SPEC, f"--{name} is an option of {takers}, not of ledger {action}")
+            raise StageError(
+                Reason.INVALID_SPEC, f"--{name} is an option of {takers}, not of ledger {action}"
+            )
     if run is not None and not row.takes_run:
         raise StageError(
             Reason.INVALID_SPEC, f'ledger {action} takes one book; leave "{run[:80]}" out'
@@ -112,4 +114,6 @@ def known_books(ledgers: Path) -> list[str]:
     try:
         return books(ledgers)
     except OSError as error:
-        raise StageError(Reason.INVALID_SPEC, f"the books cannot be listed: {why_unreadable(error)}") from error
+        raise StageError(
+            Reason.INVALID_SPEC, f"the books cannot be listed: {why_unreadable(error)}"
+        ) from error
