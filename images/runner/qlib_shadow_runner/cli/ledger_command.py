@@ -89,9 +89,22 @@ class Asked:
 
 
 def use_ledger(
-    action: str, book: str | None, run: str | None, data: Path, *, as_json: bool, **options: Any
+    action: str,
+    data: Path,
+    *,
+    book: str | None,
+    run: str | None,
+    day: str | None,
+    weeks: str | None,
+    head: str | None,
+    why: str | None,
+    reducing: bool,
+    portfolio: bool,
+    as_json: bool,
 ) -> int:
     """Do what was asked for, or refuse what does not belong to it."""
+    options: dict[str, Any] = {"day": day, "weeks": weeks, "head": head, "why": why}
+    options |= {"reducing": reducing, "portfolio": portfolio}
     row = ACTIONS[action]
     for name, value in options.items():
         if value not in (None, False) and name not in row.options:
@@ -100,9 +113,7 @@ def use_ledger(
                 Reason.INVALID_SPEC, f"--{name} is an option of {takers}, not of ledger {action}"
             )
     if run is not None and not row.takes_run:
-        raise StageError(
-            Reason.INVALID_SPEC, f'ledger {action} takes one book; leave "{run[:80]}" out'
-        )
+        raise StageError(Reason.INVALID_SPEC, f'ledger {action} takes one book; leave "{run[:80]}" out')
     module, _, function = row.function.partition(":")
     work: Callable[[Asked], int] = getattr(import_module(f"qlib_shadow_runner.{module}"), function)
     own = {name: options[name] for name in row.options}

@@ -22,7 +22,6 @@ from qlib_shadow_runner.texts import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
 
@@ -223,10 +222,10 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
     documents = [entry.document for entry in chain.entries]
     decisions = [one for one in documents if one["kind"] == "decision"]
     days = days_of(documents)
+    last = decisions[-1] if decisions else None
     set_now = halts.halt_of(folder)
     halt = _halt_document(set_now) if set_now else None
     lifted = tuple(map(_halt_document, reversed(halts.history(folder))))
-    last = decisions[-1] if decisions else None
     account = documents[-1]["account"] if documents else None
     since = max((one["resumedDay"] or "" for one in lifted), default="")
     peak, drawdown = drawdown_of(_navs_since(documents, since))
@@ -275,22 +274,6 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
 def _navs_since(documents: Sequence[Mapping[str, Any]], first: str) -> Iterator[float]:
     """Yield the account's values from a day on."""
     return (one["account"]["nav"] for one in documents if one["day"] >= first)
-
-
-def _halt_document(halt: halts.Halt) -> dict[str, Any]:
-    """Return a kill switch as JSON."""
-    return {
-        "state": halt.state,
-        "why": halt.why,
-        "at": _moment(halt.at),
-        "resumedAt": _moment(halt.resumed_at),
-        "resumedWhy": halt.resumed_why,
-        "resumedDay": None if halt.resumed_day is None else f"{halt.resumed_day}",
-    }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _gate(answer: Mapping[str, Any]) -> Gate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import LOCAL_NAMESPACE
@@ -16,7 +16,6 @@ from qlib_shadow_runner.texts import ended, one_line, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from qlib_shadow_runner.ledger.overview import Overview
     from qlib_shadow_runner.ledger.weeks import BookWeek
@@ -71,12 +70,15 @@ class Books:
 
     def weeks(self, count: int) -> list[tuple[Overview, Sequence[BookWeek]]]:
         """Return the last weeks of each book that was decided upon in them."""
+        if not self.every:
+            return []
         newest = monday_of(self.now.date())
         oldest = newest - (count - 1) * WEEK
         known = [(one, last_monday(one)) for one in self.every]
-        return [
-            (one, weeks_of(one, count, newest)) for one, monday in known if monday and monday >= oldest
-        ]
+        return [(one, weeks_of(one, count, newest)) for one, monday in known if monday and monday >= oldest]
+
+
+NO_BOOKS: Final = Books(datetime.min)  # noqa: DTZ901 - of no books no time is asked
 
 
 def title_of(one: Overview) -> str:
