@@ -224,10 +224,11 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
     days = days_of(documents)
     last = decisions[-1] if decisions else None
     set_now = halts.halt_of(folder)
-    halt = _halt_document(set_now) if set_now else None
-    lifted = tuple(map(_halt_document, reversed(halts.history(folder))))
+    halt = set_now.document() if set_now else None
+    lifted = tuple(one.document() for one in reversed(halts.history(folder)))
     account = documents[-1]["account"] if documents else None
-    since = max((one["resumedDay"] or "" for one in lifted), default="")
+    resumed = [one["resumedDay"] or "" for one in lifted]
+    since = max([*resumed, last["peakSince"] if last else ""])
     peak, drawdown = drawdown_of(_navs_since(documents, since))
     gates = tuple(_gate(one) for one in (last or {}).get("gates", ()))
     state = _state(halt, last)
