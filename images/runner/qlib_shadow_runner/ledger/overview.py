@@ -17,6 +17,7 @@ from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, Decision, Verdict
 from qlib_shadow_runner.ledger.record import Day, Record, days_of, drawdown_of, record_of
+from qlib_shadow_runner.runs import values
 from qlib_shadow_runner.storage.untrusted import is_folder, names_in, status_of, why_unreadable
 from qlib_shadow_runner.texts import in_words
 
@@ -202,6 +203,12 @@ def books(ledgers: Path) -> list[str]:
     return [name for name in names if re.fullmatch(BOOK_NAME, name) and _is_book(ledgers, name)]
 
 
+def when(moment: str | None) -> str:
+    """Return a recorded time in words."""
+    found = values.moment(moment)
+    return "an unknown time" if found is None else f"{found:%Y-%m-%d %H:%M} UTC"
+
+
 def _is_book(ledgers: Path, name: str) -> bool:
     return is_folder(ledgers, name) and any(
         _is_there(ledgers, f"{name}/{part}") for part in (BOOK_FILE, DAYS, FILLS)
@@ -302,7 +309,7 @@ def _sentence(
 ) -> str:
     if halt is not None:
         what = "only sales are recorded" if state is State.REDUCING else "no orders are recorded"
-        return f"{what} since {halt['at'] or 'an unknown time'}: {halt['why'] or 'no reason is given'}"
+        return f"{what} since {when(halt['at'])}: {halt['why'] or 'no reason is given'}"
     if last is None:
         return "nothing is decided yet"
     closed = "; ".join(gate.sentence for gate in gates if gate.is_closed)

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import LOCAL_NAMESPACE
-from qlib_shadow_runner.ledger.overview import State
+from qlib_shadow_runner.ledger.overview import State, when
 from qlib_shadow_runner.ledger.weeks import last_monday, weeks_of
 from qlib_shadow_runner.nights.morning import RESTING, weekdays_between
 from qlib_shadow_runner.nights.needs import MESSAGE_MAX, OLD_WEEKDAYS
@@ -104,7 +104,7 @@ def _closed(one: Overview, _: datetime) -> Iterator[str]:
 
 def _late(one: Overview, _: datetime) -> Iterator[str]:
     if one.late:
-        yield f"the decision of {one.decided} was recorded at {one.recorded_at}, too late to be filled"
+        yield f"the decision of {one.decided} was recorded at {when(one.recorded_at)}, too late to be filled"
 
 
 def _missed(one: Overview, now: datetime) -> Iterator[str]:
