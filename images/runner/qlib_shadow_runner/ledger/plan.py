@@ -8,6 +8,7 @@ TopkDropoutStrategy does it, and their amounts here are estimates.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from qlib_shadow_runner.ledger.account import Account, Order
@@ -19,7 +20,7 @@ from qlib_shadow_runner.ledger.weights import Shares, by_inverse_volatility, by_
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import date, datetime
+    from datetime import datetime
 
     from qlib_shadow_runner.ledger.quotes import Quotes
     from qlib_shadow_runner.ledger.rules import Rules
@@ -52,6 +53,8 @@ class Price(NamedTuple):
     close: float
     factor: float
     day: str
+    unit: int | None
+    """The lot; None where there is none, or no factor that tells raw shares."""
 
 
 def make_plan(
@@ -120,7 +123,7 @@ class _Maker:
         for name in buy:
             price = self.price(name)
             money = max(0.0, cash) * share
-            amount = self.lots(money / price.close, price) if price.close else 0.0
+            amount = rounded(money / price.close, price.factor, price.unit) if price.close else 0.0
             orders.append(self.order(name, BUY, amount, share))
             targets[name] = money / self.account.value if self.account.value > 0 else 0.0
         return self.plan(targets, orders, notes)
@@ -144,7 +147,7 @@ class _Maker:
             weight = wanted.weights.get(name, 0.0)
             more = weight * nav / held.price - held.amount if held.price > 0 else 0.0
             if more < 0 and held.days >= self.rules.targets.hold_days:
-                amount = self.lots(-more, self.price(name)) if weight > 0 else held.amount
+                amount = rounded(-more, held.factor, self.price(name).unit) if weight > 0 else held.amount
                 sales.append(self.order(name, SELL, amount))
         for name, weight in wanted.weights.items():
             price = self.price(name)
@@ -152,7 +155,7 @@ class _Maker:
             if not price.close:
                 notes.append(f"{name} has had no price so far: it is not bought.")
             elif (more := weight * nav / price.close - had) > 0:
-                purchases.append(self.order(name, BUY, self.lots(more, price)))
+                purchases.append(self.order(name, BUY, rounded(more, price.factor, price.unit)))
         orders = [order for order in (*sales, *purchases) if order.amount > 0]
         return self.plan(wanted.weights, orders, [*notes, *wanted.notes])
 
@@ -168,19 +171,22 @@ class _Maker:
         """Return the price by which an instrument is decided upon: 0 where it never had one."""
         held = self.account.holdings.get(name)
         if held is not None:
-            return Price(held.price, held.factor, held.priced)
+            return Price(held.price, held.factor, held.priced, self.unit(name, held.priced))
         close, index = self.quotes.last("close", name, self.index)
         if not close > 0:
-            return Price(0.0, 1.0, "")
-        return Price(close, self.quotes.factor(name, index), self.quotes.calendar[index].isoformat())
+            return Price(0.0, 1.0, "", None)
+        day = self.quotes.calendar[index].isoformat()
+        return Price(close, self.quotes.factor(name, index), day, self.unit(name, day))
 
-    def lots(self, amount: float, price: Price) -> float:
-        """Return an amount in whole lots."""
-        return rounded(amount, price.factor, self.rules.costs.trade_unit)
+    def unit(self, name: str, day: str) -> int | None:
+        """Return the lot of an instrument on a day."""
+        found = date.fromisoformat(day)
+        known = self.quotes.has(found) and self.quotes.get("factor", name, self.quotes.index(found)) > 0
+        return self.rules.costs.trade_unit if known else None
 
     def order(self, name: str, side: str, amount: float, money_share: float | None = None) -> Order:
         """Return an order with its id and slices."""
-        price, unit = self.price(name), self.rules.costs.trade_unit
+        price = self.price(name)
         shares = amount * price.factor
         if abs(shares - round(shares)) < WHOLE:
             shares = float(round(shares))
@@ -192,5 +198,5 @@ class _Maker:
             quantity=[shares, money_share],
             rules=self.rules.sha256,
         )
-        slices = () if self.session is None else slices_of(id_, shares, unit, self.rules.slices, self.session)
-        return Order(name, side, shares, amount, price.close, money_share, price.day, id_, slices)
+        slices = self.session and slices_of(id_, shares, price.unit, self.rules.slices, self.session)
+        return Order(name, side, shares, amount, price.close, money_share, price.day, id_, slices or ())

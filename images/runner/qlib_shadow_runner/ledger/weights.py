@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from dataclasses import dataclass
@@ -60,10 +61,10 @@ def by_inverse_volatility(names: Sequence[str], quotes: Quotes, index: int, degr
 
 
 def volatility(quotes: Quotes, symbol: str, index: int) -> float | None:
-    """Return the deviation of the daily returns of the last 60 days; None for too few, or without a change."""
+    """Return the deviation of the last 60 days' returns; None for too few, or where no price changed."""
     days = range(max(0, index - WINDOW), index + 1)
     closes = [close for day in days if (close := quotes.get("close", symbol, day)) > 0]
-    returns = [later / earlier - 1 for earlier, later in zip(closes, closes[1:], strict=False)]
+    returns = [later / earlier - 1 for earlier, later in itertools.pairwise(closes)]
     if len(returns) < FEWEST:
         return None
     return statistics.stdev(returns) or None
