@@ -7,8 +7,9 @@ It follows `TopkDropoutStrategy.generate_trade_decision` in Qlib's `qlib/contrib
 - the count of candidates and of purchases may be negative, and then leaves out the last ones;
 - with an `n_drop` of 0, all that is held is sold: Qlib's "last 0" is everything.
 
-Equal scores are ordered by name, so that every processor chooses the same. Qlib leaves them to pandas' sort,
-which is not stable: there they are in the order of whatever processor the backtest ran on.
+Equal scores, and sales, are ordered by name, so that each machine chooses the same. Qlib leaves equal scores
+to an unstable sort, whose result depends on the processor, and sales to the order of a Python set, which
+changes with each process.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choice:
-    """What to sell, in the order of the holdings, and what to buy, the best first."""
+    """What to sell, by name, and what to buy, the best first."""
 
     sell: tuple[str, ...]
     buy: tuple[str, ...]
@@ -36,7 +37,7 @@ def choose(scores: Mapping[str, float], held: Collection[str], topk: int, n_drop
     others = ranked((name for name in scores if name not in held), scores)
     candidates = others[: n_drop + topk - len(held)]
     worst = frozenset(ranked([*held, *candidates], scores)[-n_drop:])
-    sell = tuple(name for name in held if name in worst)
+    sell = tuple(sorted(worst.intersection(held)))
     buy = candidates[: len(sell) + topk - len(held)]
     tied = 0 < len(buy) < len(others) and scores[buy[-1]] == scores[others[len(buy)]]
     return Choice(sell, tuple(buy), tied)
