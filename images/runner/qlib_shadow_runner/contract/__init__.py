@@ -22,6 +22,7 @@ class Stage(StrEnum):
 
     DOWNLOAD = "download"
     QRUN = "qrun"
+    LEDGER = "ledger"
 
 
 # --- how a stage is started ---------------------------------------------------------------------
@@ -229,6 +230,31 @@ class ModelResult(TypedDict, total=False):
     """holds, decayed or unknown."""
 
 
+class LedgerResult(TypedDict, total=False):
+    """What a run has recorded in its book, and how the book stands."""
+
+    book: str
+    day: str
+    """The day of the decision that is told here."""
+    decision: str
+    """Decided, Reducing or Held."""
+    late: bool
+    recorded: str
+    """new, already (another run or attempt has decided that day) or behind (the book is further)."""
+    orders: int
+    turnover: float
+    nav: float
+    pnl: float
+    """Profit or loss of the day."""
+    drawdown: float
+    closedGates: str
+    """Names of the gates that let no order pass, or only sales, joined by ","; absent where all are open."""
+    head: str
+    """The hash of the chain's last entry, by which a forged chain is found."""
+    entries: int
+    """The number of entries up to that one."""
+
+
 class Result(TypedDict, total=False):
     """One stage's result: the termination message, and `results/<stage>.json` in the run folder."""
 
@@ -244,5 +270,6 @@ class Result(TypedDict, total=False):
     dataset: DatasetResult
     metrics: Metrics
     model: ModelResult
+    ledger: LedgerResult
     configHash: str
     gitCommit: str
