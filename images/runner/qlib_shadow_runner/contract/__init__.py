@@ -94,7 +94,9 @@ REPORT_FILE: Final = "report.html"
 
 RUN_ID_MAX: Final = 52
 RUN_ID_PATTERN: Final = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
-RESERVED_RUN_IDS: Final = frozenset({"catalog", "cache", "ledgers"})
+LEDGERS: Final = "ledgers"
+"""The folder of all books, beside the run folders."""
+RESERVED_RUN_IDS: Final = frozenset({"catalog", "cache", LEDGERS})
 
 
 def run_id_for(name: str, uid: str) -> str:
