@@ -195,7 +195,7 @@ def template(run: Run) -> list[dict[str, Any]]:
 
 
 def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
-    """Return the mounts: the volume, and over it read-only the dataset and the books that a stage only reads."""
+    """Return the mounts: the volume, and over it, read-only, dataset and books that a stage only reads."""
     found: list[dict[str, Any]] = [
         {"name": VOLUME_DATA, "mountPath": DEFAULT_DATA},
         {"name": VOLUME_WORK, "mountPath": DEFAULT_WORK},

@@ -41,8 +41,10 @@ COLUMNS: Final[tuple[tuple[str, str, Callable[[float], str]], ...]] = (
 """Column, metric, format."""
 
 
-def summarize(stage: str | None, dataset: Figures, metrics: Figures, ledger: Figures = NOTHING) -> dict[str, str]:
-    """Return a value for every column; an unknown one is "-", and without a ledger there is no column of it."""
+def summarize(
+    stage: str | None, dataset: Figures, metrics: Figures, ledger: Figures = NOTHING
+) -> dict[str, str]:
+    """Return a value for every column; an unknown one is "-", and that of a run without a ledger is empty."""
     figures = {column: _formatted(metrics.get(metric), form) for column, metric, form in COLUMNS}
     kept = {"ledger": decided(ledger)} if ledger else {}
     return {"stage": stage or NONE, "dataEnd": str(dataset.get("calendarEnd", NONE)), **figures, **kept}

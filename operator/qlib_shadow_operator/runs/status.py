@@ -87,7 +87,7 @@ def _start_time(stages: tuple[StageStatus, ...]) -> datetime | None:
 
 
 def _figures(view: RunView, name: str) -> Figures:
-    """Return the metrics, the model or the ledger of the last stage that tells them, else those that are known."""
+    """Return metrics, model or ledger of the last stage that tells them, else those that are known."""
     found: Figures = getattr(view.run.status, name)
     for finding in view.check_results:
         if finding.result and (told := getattr(finding.result, name)):
