@@ -105,15 +105,22 @@ def _network_closed(view: RunView) -> tuple[NewCondition, ...]:
     """Return the condition as it was found once; nothing if it could not be found."""
     kind = ConditionType.NETWORK_CLOSED
     before = view.run.status.condition(kind)
-    closed = (stage for stage in view.run.stages if STAGES[stage].is_closed)
-    answers = [view.observed.answers.get(network_query(view.run, stage, view.defaults)) for stage in closed]
-    found = next((one for one in answers if one is not None), before and before.status)
-    if found is None:
-        return ()
-    if found:
-        return (_true(kind, OperatorReason.NETWORK_POLICY_PRESENT, reasons.network_closed()),)
-    message = reasons.network_open(view.run.namespace)
+    closed = [stage for stage in view.run.stages if STAGES[stage].is_closed]
+    queries = {stage: network_query(view.run, stage, view.defaults) for stage in closed}
+    answers = {stage: view.observed.answers.get(query) for stage, query in queries.items()}
+    known = [one for one in answers.values() if one is not None]
+    if not known:
+        return () if before is None else (_again(before),)
+    if all(known):
+        return (_true(kind, OperatorReason.NETWORK_POLICY_PRESENT, reasons.network_closed(closed)),)
+    message = reasons.network_open(
+        view.run.namespace, [one for one, answer in answers.items() if answer is False]
+    )
     return (_false(kind, OperatorReason.NETWORK_POLICY_MISSING, message),)
+
+
+def _again(before: Condition) -> NewCondition:
+    return NewCondition(before.type, status=before.status, reason=before.reason, message=before.message)
 
 
 def _gates_passed(stages: tuple[StageStatus, ...], ledger: Figures) -> tuple[NewCondition, ...]:

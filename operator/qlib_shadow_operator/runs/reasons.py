@@ -214,15 +214,19 @@ def recovering_result(stage: Stage, *, failed: bool = False) -> str:
     return f"stage {stage} {how} its pod is gone; its result is read from the run folder"
 
 
-def network_closed() -> str:
+def network_closed(stages: Sequence[Stage]) -> str:
     """A NetworkPolicy closes the network for every stage that has none."""
-    return "a NetworkPolicy blocks the network for the qrun stage"
+    return f"a NetworkPolicy blocks the network for {_the_stages(stages)}"
 
 
-def network_open(namespace: str) -> str:
-    """No NetworkPolicy closes the network for qrun."""
+def _the_stages(stages: Sequence[Stage]) -> str:
+    return f"the {stages[0]} stage" if len(stages) == 1 else f"the stages {' and '.join(stages)}"
+
+
+def network_open(namespace: str, stages: Sequence[Stage]) -> str:
+    """No NetworkPolicy closes the network for a stage that has none."""
     return (
-        f'no NetworkPolicy in namespace "{namespace}" blocks the network for the qrun stage; only the '
+        f'no NetworkPolicy in namespace "{namespace}" blocks the network for {_the_stages(stages)}; only the '
         f"runner's own guard does. Run: kubectl apply -n {namespace} -f manifests/network-policy/qrun.yaml"
     )
 
