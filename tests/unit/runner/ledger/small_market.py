@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
@@ -131,12 +132,12 @@ class SmallMarket:
             part = draft / "features" / symbol.lower()
             part.mkdir(parents=True)
             closes = self.closes[symbol][:count]
-            changes = [0.0, *(new / old - 1 for old, new in zip(closes, closes[1:], strict=False))]
+            changes = [0.0, *(new / old - 1 for old, new in pairwise(closes))]
             fields = {
                 "close": closes,
                 "open": [close * 0.999 for close in closes],
                 "factor": [self.restated.get(symbol, 1.0)] * count,
-                "volume": [1e6] * count,
+                "volume": [1e6 / self.restated.get(symbol, 1.0)] * count,
                 "change": changes,
             }
             for name, values in fields.items():
