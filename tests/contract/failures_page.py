@@ -125,6 +125,18 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Something tried to trade or to reach the network.",
         "Remove it from the image or the template; the message names the program. There is no way to allow it.",
     ),
+    Reason.LEDGER_REFUSED: (
+        "The run does not fit its book: the book has other capital or belongs to another namespace, or its calendar or time zone is unknown.",
+        "Correct the field that the message names, or name another `ledger.book`.",
+    ),
+    Reason.LEDGER_LOCKED: (
+        "Another run has been writing the same book for longer than this one waits.",
+        "Look at the run that the message names.",
+    ),
+    Reason.LEDGER_DAMAGED: (
+        "A file of the book is missing, changed or out of place, so that its chain does not hold. Nothing was written.",
+        "See `qlib-shadow ledger verify`; bring the book back from a backup, or move its folder away and begin another.",
+    ),
     Reason.INTERNAL_ERROR: (
         "Probably a defect of qlib-shadow.",
         "Report it with stderr.log.",

@@ -93,7 +93,7 @@ REPORT_FILE: Final = "report.html"
 
 RUN_ID_MAX: Final = 52
 RUN_ID_PATTERN: Final = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
-RESERVED_RUN_IDS: Final = frozenset({"catalog", "cache"})
+RESERVED_RUN_IDS: Final = frozenset({"catalog", "cache", "ledgers"})
 
 
 def run_id_for(name: str, uid: str) -> str:
@@ -125,11 +125,17 @@ class ExitCode(IntEnum):
     PROMISE_BROKEN = 12  # code tried to trade or to reach the network: never retried
     TRANSIENT = 13  # network, lock, busy volume: retried
     OUT_OF_DISK = 14  # the volume is full: retried, because space may be freed
+    LEDGER_DAMAGED = 15  # a book whose chain does not hold: never retried, and never written over
     INTERRUPTED = 143  # SIGTERM: a disruption that the run did not cause
     OUT_OF_MEMORY = 137  # the kernel's OOM killer ended the process or a child
 
 
-USER_ERRORS: Final = (ExitCode.BAD_CONFIG, ExitCode.BAD_DATA, ExitCode.PROMISE_BROKEN)
+USER_ERRORS: Final = (
+    ExitCode.BAD_CONFIG,
+    ExitCode.BAD_DATA,
+    ExitCode.PROMISE_BROKEN,
+    ExitCode.LEDGER_DAMAGED,
+)
 """The codes of errors that a retry cannot solve."""
 
 
@@ -163,6 +169,9 @@ class Reason(StrEnum):
     OUTPUT_INCOMPLETE = "OutputIncomplete"
     RESULT_MISSING = "ResultMissing"
     SHADOW_PROMISE_BROKEN = "ShadowPromiseBroken"
+    LEDGER_REFUSED = "LedgerRefused"
+    LEDGER_LOCKED = "LedgerLocked"
+    LEDGER_DAMAGED = "LedgerDamaged"
     INTERNAL_ERROR = "InternalError"
 
 
