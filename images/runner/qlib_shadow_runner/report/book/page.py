@@ -1,0 +1,206 @@
+"""Write the page of a book: one file that needs no network, and the same as a part of the web pages."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from qlib_shadow_runner.contract.escapes import in_lines
+from qlib_shadow_runner.ledger.chain import Chain
+from qlib_shadow_runner.ledger.overview import Overview, State, overview_of
+from qlib_shadow_runner.report.book.charts import BookChart, charts_of
+from qlib_shadow_runner.report.book.contents import NOTES, SENTENCE, Contents, contents_of, in_words, word
+from qlib_shadow_runner.report.formats import FILTERS
+from qlib_shadow_runner.storage.files import write_atomically
+from qlib_shadow_runner.texts import ABSENT, is_number, one_line, with_minus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qlib_shadow_runner.ledger.overview import Gate
+
+LEDGER_PAGE: Final = "ledger.html"
+LOG: Final = logging.getLogger(__name__)
+TONES: Final = {
+    State.DECIDED: "ok",
+    State.NEW: "",
+    State.HELD: "fail",
+    State.HALTED: "fail",
+    State.DAMAGED: "fail",
+    State.REDUCING: "warn",
+}
+LIGHTS: Final = {
+    "closed": ("■", "closed", "fail"),
+    "reduce": ("▲", "only sales", "warn"),
+    "unknown": ("◇", "not known", "unknown"),
+    "open": ("●", "open", "ok"),
+}
+"""A gate's sign, word and colour; those that are closed come first."""
+HALTS: Final = 20
+DAYS: Final = 30
+"""The late or missed days that are listed."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """A gate as a traffic light."""
+
+    sign: str
+    word: str
+    tone: str
+    name: str
+    sentence: str
+    figure: str
+    limit: str
+
+
+@dataclass(frozen=True)
+class BookView:
+    """A book with everything that its page shows."""
+
+    overview: Overview
+    contents: Contents
+    charts: Sequence[BookChart] = ()
+    tracking: Mapping[str, Any] | None = None
+
+    @property
+    def tone(self) -> str:
+        """Return the colour of the state."""
+        return TONES[self.overview.state]
+
+    @property
+    def lights(self) -> list[Light]:
+        """Return the gates, the closed ones first."""
+        order = list(LIGHTS)
+        found = [
+            Light(*LIGHTS.get(gate.verdict, LIGHTS["unknown"]), *_texts(gate)) for gate in self.overview.gates
+        ]
+        words = [LIGHTS[name][1] for name in order]
+        return sorted(found, key=lambda light: words.index(light.word))
+
+    @property
+    def since_start(self) -> float | None:
+        """Return the return on the capital."""
+        nav, capital = self.overview.nav, self.overview.capital
+        return nav / capital - 1 if is_number(nav) and is_number(capital) and capital else None
+
+    @property
+    def late_days(self) -> str:
+        """Return the last late days, as a text."""
+        return _days(self.overview.late_days)
+
+    @property
+    def missed_days(self) -> str:
+        """Return the last missed days, as a text."""
+        return _days(self.overview.missed_days)
+
+    @property
+    def halts(self) -> list[Mapping[str, str]]:
+        """Return the kill switches that were lifted, the last first."""
+        names = ("state", "why", "at", "resumedAt", "resumedWhy")
+        return [
+            {name: one_line(one.get(name) or "", SENTENCE) for name in names}
+            for one in self.overview.halts[:HALTS]
+        ]
+
+
+def book_view(folder: Path, tracking: Mapping[str, Any] | None = None) -> BookView:
+    """Return what is to be shown of the book in a folder; of a damaged one, what is wrong with it."""
+    found: list[Chain] = []
+    about = overview_of(folder, found.append)
+    if about.is_damaged or not found:
+        return BookView(about, Contents())
+    try:
+        contents = contents_of(about, [entry.document for entry in found[0].entries])
+        return BookView(about, contents, charts_of(about, contents), tracking)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"an entry has not the form of one ({type(error).__name__}: {one_line(error)})"
+        return BookView(Overview(folder.name, State.DAMAGED, what), Contents())
+
+
+def book_body(view: BookView) -> Markup:
+    """Return the content of the page, for a page that has a style of its own."""
+    return Markup(in_lines(_environment().get_template("book_body.html.j2").render(view=view)))  # noqa: S704 - escaped there
+
+
+def book_page(view: BookView) -> str:
+    """Return the whole page."""
+    return in_lines(_environment().get_template("book.html.j2").render(view=view))
+
+
+def book_style() -> str:
+    """Return the style of the content."""
+    return _template_file("book.css")
+
+
+def leave_book_page(folder: Path) -> None:
+    """Write the page into the book's folder; a page that cannot be made fails no night, and is logged.
+
+    The chain alone is the record, and the page can be made again at any time.
+    """
+    try:
+        write_atomically(folder / LEDGER_PAGE, book_page(book_view(folder)).encode())
+    except Exception as error:
+        LOG.warning("%s of the book %s could not be made: %s", LEDGER_PAGE, folder.name, one_line(error))
+
+
+def _texts(gate: Gate) -> tuple[str, str, str, str]:
+    return in_words(gate.name), one_line(gate.sentence, SENTENCE), _figure(gate.figure), _figure(gate.limit)
+
+
+def _figure(value: object) -> str:
+    """Return a gate's figure or limit: a number of few digits, or a word."""
+    if is_number(value) and not isinstance(value, bool):
+        return with_minus(f"{value:.4g}")
+    return ABSENT if value is None else word(value)
+
+
+def _days(days: Sequence[str]) -> str:
+    shown = ", ".join(map(word, days[-DAYS:]))
+    return shown if len(days) <= DAYS else f"{len(days):,}, the last {shown}"
+
+
+def money(value: object) -> str:
+    """Return an amount of money, without decimals where it is large."""
+    if not is_number(value):
+        return ABSENT
+    return with_minus(f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}")  # noqa: PLR2004
+
+
+def gain(value: object) -> str:
+    """Return an amount of money with its sign."""
+    if not is_number(value):
+        return ABSENT
+    return ("+" if value > 0 else "") + money(value)
+
+
+def count(value: object) -> str:
+    """Return a number without decimals, or with few where it has some."""
+    return ABSENT if not is_number(value) else with_minus(f"{value:,.6g}")
+
+
+def _template_file(name: str) -> str:
+    return (Path(__file__).parents[1] / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("qlib_shadow_runner", "report/templates"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS | {"money": money, "gain": gain, "count_of": count})
+    environment.globals.update(
+        style=Markup(_template_file("style.css") + book_style()),  # noqa: S704 - ours
+        notes_most=NOTES,
+    )
+    return environment
