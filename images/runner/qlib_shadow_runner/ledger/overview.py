@@ -22,6 +22,7 @@ from qlib_shadow_runner.texts import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
 
@@ -104,9 +105,9 @@ class Overview:
     missed_days: tuple[str, ...] = ()
     """Trading days between the first and the last decision for which nothing was decided."""
     halt: Mapping[str, Any] | None = None
-    """The kill switch that is set: state (HALTED or REDUCING), why and at."""
+    """The kill switch that is on: state (HALTED or REDUCING), why and at."""
     halts: tuple[Mapping[str, Any], ...] = ()
-    """Those that were lifted, the last first: state, why, at, resumedAt and resumedWhy."""
+    """Those that were lifted, the last first: the same with resumedAt, resumedWhy and resumedDay."""
     head: str | None = None
     """The SHA-256 of the last entry."""
     entries: int = 0
@@ -220,11 +221,13 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
     documents = [entry.document for entry in chain.entries]
     decisions = [one for one in documents if one["kind"] == "decision"]
     days = days_of(documents)
-    halt, lifted = _halts(folder)
+    set_now = halts.halt_of(folder)
+    halt = _halt_document(set_now) if set_now else None
+    lifted = tuple(map(_halt_document, reversed(halts.history(folder))))
     last = decisions[-1] if decisions else None
     account = documents[-1]["account"] if documents else None
-    navs = _navs_since(documents, lifted)
-    peak, drawdown = drawdown_of(navs)
+    since = max((one["resumedDay"] or "" for one in lifted), default="")
+    peak, drawdown = drawdown_of(_navs_since(documents, since))
     gates = tuple(_gate(one) for one in (last or {}).get("gates", ()))
     state = _state(halt, last)
     return Overview(
@@ -266,19 +269,25 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
     )
 
 
-def _navs_since(
-    documents: Sequence[Mapping[str, Any]], lifted: Sequence[Mapping[str, Any]]
-) -> Iterator[float]:
-    """Yield the account's values, from the day of the last resume on."""
-    since = max((str(one["resumedAt"])[:10] for one in lifted), default="")
-    for document in documents:
-        if document["day"] >= since:
-            yield document["account"]["nav"]
+def _navs_since(documents: Sequence[Mapping[str, Any]], first: str) -> Iterator[float]:
+    """Yield the account's values from a day on."""
+    return (one["account"]["nav"] for one in documents if one["day"] >= first)
 
 
-def _halts(folder: Path) -> tuple[Mapping[str, Any] | None, tuple[Mapping[str, Any], ...]]:
-    """Return the kill switch that is set, and those that were lifted, the last first."""
-    return halts.halt_of(folder), tuple(halts.history(folder))
+def _halt_document(halt: halts.Halt) -> dict[str, Any]:
+    """Return a kill switch as JSON."""
+    return {
+        "state": halt.state,
+        "why": halt.why,
+        "at": _moment(halt.at),
+        "resumedAt": _moment(halt.resumed_at),
+        "resumedWhy": halt.resumed_why,
+        "resumedDay": None if halt.resumed_day is None else f"{halt.resumed_day}",
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _gate(answer: Mapping[str, Any]) -> Gate:
@@ -294,7 +303,7 @@ def _missed(days: Sequence[Day], decisions: Sequence[Mapping[str, Any]]) -> tupl
 
 def _state(halt: Mapping[str, Any] | None, last: Mapping[str, Any] | None) -> State:
     if halt is not None:
-        return State.REDUCING if halt["state"] == "REDUCING" else State.HALTED
+        return State.REDUCING if halt["state"] == halts.REDUCING else State.HALTED
     return State(last["decision"]) if last else State.NEW
 
 
