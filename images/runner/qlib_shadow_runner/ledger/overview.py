@@ -178,15 +178,21 @@ class Overview:
 
 def overview(folder: Path) -> Overview:
     """Return what is to be said of the book in a folder; never raises for what lies in it."""
+    return overview_and_chain(folder)[0]
+
+
+def overview_and_chain(folder: Path) -> tuple[Overview, Chain | None]:
+    """Return the overview with the chain that it was made from; of a damaged book there is none."""
     try:
-        return _of_chain(Chain.read(folder), folder)
+        chain = Chain.read(folder)
+        return _of_chain(chain, folder), chain
     except StageError as error:
-        return Overview(folder.name, State.DAMAGED, error.message)
+        what = error.message
     except OSError as error:
-        return Overview(folder.name, State.DAMAGED, why_unreadable(error, folder.parent))
+        what = why_unreadable(error, folder.parent)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"an entry has not the form of one ({type(error).__name__}: {in_words(error)})"
-        return Overview(folder.name, State.DAMAGED, what)
+    return Overview(folder.name, State.DAMAGED, what), None
 
 
 def books(ledgers: Path) -> list[str]:

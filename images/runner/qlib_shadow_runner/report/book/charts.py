@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.report.scale import BOTTOM, GAP, HEIGHT, LETTER_WIDTH, RIGHT, TOP, WIDTH, Scale
+from qlib_shadow_runner.report.scale import BOTTOM, GAP, HEIGHT, LETTER_WIDTH, RIGHT, WIDTH, Scale
 from qlib_shadow_runner.texts import percent, with_minus
 
 if TYPE_CHECKING:
@@ -194,7 +194,10 @@ def _promise(axis: Axis, overview: Overview) -> BookChart | None:
         def heights(name: str) -> list[float]:
             return [scale.y(before), *(scale.y(getattr(point, name)) for point in points)]
 
-        band = [*zip(across, heights("high"), strict=True), *reversed(list(zip(across, heights("low"), strict=True)))]
+        band = [
+            *zip(across, heights("high"), strict=True),
+            *reversed(list(zip(across, heights("low"), strict=True))),
+        ]
         return {
             "areas": [Line("band", "two standard deviations", " ".join(f"{a},{b}" for a, b in band))],
             "lines": [
@@ -203,13 +206,17 @@ def _promise(axis: Axis, overview: Overview) -> BookChart | None:
             ],
         }
 
-    return axis.chart("promise", "Sum of daily returns and the promise", says, values, ("late", "missed"), draw)
+    return axis.chart(
+        "promise", "Sum of daily returns and the promise", says, values, ("late", "missed"), draw
+    )
 
 
 def _drawdown(axis: Axis, overview: Overview, count: int) -> BookChart | None:
     navs = [overview.capital or overview.days[0].nav, *(day.nav for day in overview.days)]
     peaks = accumulate(navs, max)
-    losses = [nav / peak - 1 if peak > 0 else 0.0 for nav, peak in zip(navs, peaks, strict=True)][-count - 1 :]
+    losses = [nav / peak - 1 if peak > 0 else 0.0 for nav, peak in zip(navs, peaks, strict=True)][
+        -count - 1 :
+    ]
     worst = min(losses)
     says = f"{percent(losses[-1], 2)} now, {percent(worst, 2)} at worst"
 
@@ -247,7 +254,9 @@ def _costs(axis: Axis, overview: Overview, count: int) -> BookChart | None:
     def draw(scale: Scale, x: Sequence[float]) -> Mapping[str, object]:
         return {
             "lines": [
-                Line("other", "shortfall against the decision", points_of(x, [scale.y(one) for one in short])),
+                Line(
+                    "other", "shortfall against the decision", points_of(x, [scale.y(one) for one in short])
+                ),
                 Line("one", "costs", points_of(x, [scale.y(one) for one in costs])),
             ]
         }

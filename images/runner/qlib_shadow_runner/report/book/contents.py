@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 ROWS: Final = 100
 """The most orders, and positions, that are listed; the files of the book have all."""
 UNFILLED: Final = 30
-NIGHTS: Final = 40
+NIGHTS: Final = 20
 """The last decisions that are listed."""
 NOTES: Final = 20
 ERAS: Final = 20
@@ -179,9 +180,7 @@ def _orders(decision: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, 
     rows = [_order(one, nav) for one in decision["orders"]]
     slices = next((one["slices"] for one in decision["orders"] if one["slices"]), ())
     largest = sorted(rows, key=lambda row: (row.side != "sell", -(row.value or 0.0)))
-    totals = {
-        side: sum(row.value or 0.0 for row in rows if row.side == side) for side in ("buy", "sell")
-    }
+    totals = {side: sum(row.value or 0.0 for row in rows if row.side == side) for side in ("buy", "sell")}
     return {
         "orders": tuple(largest[:ROWS]),
         "order_count": len(rows),
@@ -277,7 +276,7 @@ def _night(decision: Mapping[str, Any]) -> NightRow:
 def in_words(name: object) -> str:
     """Return the name of a gate or of a rule as words: maxDataAge and max_data_age are max data age."""
     spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in str(name)[:WORD])
-    return word(spaced.replace("_", " ").strip())
+    return word(re.sub(r"\bic\b", "IC", spaced.replace("_", " ").strip()))
 
 
 def _events(decisions: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:

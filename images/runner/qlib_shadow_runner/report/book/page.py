@@ -12,8 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from qlib_shadow_runner.contract.escapes import in_lines
-from qlib_shadow_runner.ledger.chain import Chain
-from qlib_shadow_runner.ledger.overview import Overview, State, overview_of
+from qlib_shadow_runner.ledger.overview import Overview, State, overview_and_chain
 from qlib_shadow_runner.report.book.charts import BookChart, charts_of
 from qlib_shadow_runner.report.book.contents import NOTES, SENTENCE, Contents, contents_of, in_words, word
 from qlib_shadow_runner.report.formats import FILTERS
@@ -91,6 +90,14 @@ class BookView:
         return nav / capital - 1 if is_number(nav) and is_number(capital) and capital else None
 
     @property
+    def band(self) -> str:
+        """Return where the sum of the returns lies: within the promise's band, above or below it."""
+        promise = self.overview.record.promise
+        if not promise or not self.overview.record.is_beyond:
+            return "within"
+        return "above" if promise[-1].account > promise[-1].high else "below"
+
+    @property
     def late_days(self) -> str:
         """Return the last late days, as a text."""
         return _days(self.overview.late_days)
@@ -112,12 +119,11 @@ class BookView:
 
 def book_view(folder: Path, tracking: Mapping[str, Any] | None = None) -> BookView:
     """Return what is to be shown of the book in a folder; of a damaged one, what is wrong with it."""
-    found: list[Chain] = []
-    about = overview_of(folder, found.append)
-    if about.is_damaged or not found:
+    about, chain = overview_and_chain(folder)
+    if chain is None:
         return BookView(about, Contents())
     try:
-        contents = contents_of(about, [entry.document for entry in found[0].entries])
+        contents = contents_of(about, [entry.document for entry in chain.entries])
         return BookView(about, contents, charts_of(about, contents), tracking)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"an entry has not the form of one ({type(error).__name__}: {one_line(error)})"
