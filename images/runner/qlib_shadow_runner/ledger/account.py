@@ -98,6 +98,8 @@ class Order:
     """The adjusted close of the day of the decision, against which shortfall is measured."""
     money_share: float | None = None
     """The share of the cash after the day's sales that a purchase takes, where it is sized on its day."""
+    priced: str = ""
+    """The day of that price, as an ISO date: that of the decision, or the last one before with a price."""
     id: str = ""
     slices: tuple[Mapping[str, Any], ...] = ()
     """The plan over the session: id, time and shares of each slice; empty where there is one alone."""

@@ -101,6 +101,8 @@ class Overview:
     costs: float = 0.0
     """Of all days, as the value traded is."""
     gates: tuple[Gate, ...] = ()
+    decisions: Mapping[str, str] = field(default_factory=dict)
+    """What was decided on each day: Decided, Held or Reducing."""
     late_days: tuple[str, ...] = ()
     missed_days: tuple[str, ...] = ()
     """Trading days between the first and the last decision for which nothing was decided."""
@@ -264,6 +266,7 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
         traded=sum(day.traded for day in days),
         costs=sum(day.costs for day in days),
         gates=gates,
+        decisions={one["day"]: one["decision"] for one in decisions},
         late_days=tuple(one["day"] for one in decisions if one["late"]),
         missed_days=_missed(days, decisions),
         halt=halt,

@@ -127,12 +127,12 @@ def record_of(days: Sequence[Day]) -> Record:
     judged = [(day.day_return, day.benchmark) for day in counted if day.benchmark is not None]
     return Record(
         days=len(counted),
-        total=_compounded(returns),
+        total=compounded(returns),
         mean=fmean(returns) if returns else None,
         deviation=stdev(returns) if len(returns) > 1 else None,
         benchmark_days=len(judged),
-        benchmark=_compounded([benchmark for _, benchmark in judged]),
-        account_on_benchmark_days=_compounded([ours for ours, _ in judged]),
+        benchmark=compounded([benchmark for _, benchmark in judged]),
+        account_on_benchmark_days=compounded([ours for ours, _ in judged]),
         promise=_promise(counted),
     )
 
@@ -163,5 +163,6 @@ def _summands(day: Day) -> tuple[float, float, float]:
     return day.day_return, day.promised or 0.0, (day.deviation or 0.0) ** 2
 
 
-def _compounded(returns: Sequence[float]) -> float | None:
+def compounded(returns: Sequence[float]) -> float | None:
+    """Return the return over several days; None over none."""
     return math.prod(1 + one for one in returns) - 1 if returns else None

@@ -24,6 +24,8 @@ class Costs:
     trade_unit: int | None = 1
     """The lot: raw shares."""
     slippage_bps: float = 0.0
+    forbid_all_at_limit: bool = True
+    """At a limit, up or down, nothing is bought or sold, as Qlib's strategy has it by default."""
 
 
 @dataclass(frozen=True)
