@@ -96,11 +96,11 @@ def use_ledger(
     for name, value in options.items():
         if value not in (None, False) and name not in row.options:
             takers = " and ".join(f"ledger {one}" for one, its in ACTIONS.items() if name in its.options)
-            raise StageError(Reason.INVALID_SPEC, f"--{name} is an option of {takers}, not of ledger {action}")
+            raise StageError(
+                Reason.INVALID_SPEC, f"--{name} is an option of {takers}, not of ledger {action}"
+            )
     if run is not None and not row.takes_run:
-        raise StageError(
-            Reason.INVALID_SPEC, f'ledger {action} takes one book; leave "{run[:80]}" out'
-        )
+        raise StageError(Reason.INVALID_SPEC, f'ledger {action} takes one book; leave "{run[:80]}" out')
     module, _, function = row.function.partition(":")
     work: Callable[[Asked], int] = getattr(import_module(f"qlib_shadow_runner.{module}"), function)
     own = {name: options[name] for name in row.options}
@@ -112,4 +112,6 @@ def known_books(ledgers: Path) -> list[str]:
     try:
         return books(ledgers)
     except OSError as error:
-        raise StageError(Reason.INVALID_SPEC, f"the books cannot be listed: {why_unreadable(error)}") from error
+        raise StageError(
+            Reason.INVALID_SPEC, f"the books cannot be listed: {why_unreadable(error)}"
+        ) from error

@@ -69,7 +69,7 @@ class BookChart:
 
 @dataclass(frozen=True)
 class Axis:
-    """The days of all charts of a book: the first is that of its first decision, on which nothing is filled."""
+    """The days of all charts of a book; on the first, that of the first decision, nothing is filled."""
 
     days: Sequence[str]
     marks: Mapping[str, Sequence[str]]
@@ -79,6 +79,7 @@ class Axis:
         self,
         name: str,
         title: str,
+        *,
         says: str,
         values: Sequence[float],
         kinds: Sequence[str],
@@ -169,7 +170,8 @@ def _value(axis: Axis, overview: Overview, count: int) -> BookChart | None:
         return {"lines": lines}
 
     kinds = ("late", "missed", "held", "sales", "rules")
-    return axis.chart("value", "NAV since the start", says, [*ours, *(theirs if known else ())], kinds, draw)
+    values = [*ours, *(theirs if known else ())]
+    return axis.chart("value", "NAV since the start", says=says, values=values, kinds=kinds, draw=draw)
 
 
 def _times(one: float, other: float) -> float:
@@ -207,7 +209,12 @@ def _promise(axis: Axis, overview: Overview) -> BookChart | None:
         }
 
     return axis.chart(
-        "promise", "Sum of daily returns and the promise", says, values, ("late", "missed"), draw
+        "promise",
+        "Sum of daily returns and the promise",
+        says=says,
+        values=values,
+        kinds=("late", "missed"),
+        draw=draw,
     )
 
 
@@ -226,7 +233,7 @@ def _drawdown(axis: Axis, overview: Overview, count: int) -> BookChart | None:
         area = f"{x[0]},{zero} {line} {x[-1]},{zero}"
         return {"areas": [Line("loss", "", area)], "lines": [Line("down", "below the highest NAV", line)]}
 
-    return axis.chart("drawdown", "Drawdown", says, losses, ("held", "sales"), draw)
+    return axis.chart("drawdown", "Drawdown", says=says, values=losses, kinds=("held", "sales"), draw=draw)
 
 
 def _turnover(axis: Axis, overview: Overview, count: int) -> BookChart | None:
@@ -239,7 +246,9 @@ def _turnover(axis: Axis, overview: Overview, count: int) -> BookChart | None:
         bars = "".join(f"M{across} {zero}V{up}" for across, up in pairs if up != zero)
         return {"bars": bars, "bar_width": round(max(0.8, min(24.0, scale.width / len(x) * 0.7)), 1)}
 
-    return axis.chart("turnover", "Turnover", says, values, ("late", "missed", "held"), draw)
+    return axis.chart(
+        "turnover", "Turnover", says=says, values=values, kinds=("late", "missed", "held"), draw=draw
+    )
 
 
 def _costs(axis: Axis, overview: Overview, count: int) -> BookChart | None:
@@ -261,4 +270,6 @@ def _costs(axis: Axis, overview: Overview, count: int) -> BookChart | None:
             ]
         }
 
-    return axis.chart("costs", "Costs and shortfall, summed", says, [*costs, *short], (), draw)
+    return axis.chart(
+        "costs", "Costs and shortfall, summed", says=says, values=[*costs, *short], kinds=(), draw=draw
+    )

@@ -1,4 +1,4 @@
-"""What the page of a book holds, as rows and texts: made from the book's chain, in which anything may be written."""
+"""What the page of a book holds, as rows and texts: made from the chain, in which any text may be written."""
 
 from __future__ import annotations
 

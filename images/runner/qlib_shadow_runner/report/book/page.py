@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
+from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.escapes import in_lines
+from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.overview import Overview, State, overview_and_chain
 from qlib_shadow_runner.report.book.charts import BookChart, charts_of
 from qlib_shadow_runner.report.book.contents import NOTES, SENTENCE, Contents, contents_of, in_words, word
 from qlib_shadow_runner.report.formats import FILTERS
 from qlib_shadow_runner.storage.files import write_atomically
+from qlib_shadow_runner.storage.untrusted import why_unreadable
 from qlib_shadow_runner.texts import ABSENT, is_number, one_line, with_minus
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.ledger.overview import Gate
 
 LEDGER_PAGE: Final = "ledger.html"
-LOG: Final = logging.getLogger(__name__)
 TONES: Final = {
     State.DECIDED: "ok",
     State.NEW: "",
@@ -41,6 +42,8 @@ LIGHTS: Final = {
     "open": ("●", "open", "ok"),
 }
 """A gate's sign, word and colour; those that are closed come first."""
+MISFITS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What Python raises where an entry has another form than it should."""
 HALTS: Final = 20
 DAYS: Final = 30
 """The late or missed days that are listed."""
@@ -125,7 +128,7 @@ def book_view(folder: Path, tracking: Mapping[str, Any] | None = None) -> BookVi
     try:
         contents = contents_of(about, [entry.document for entry in chain.entries])
         return BookView(about, contents, charts_of(about, contents), tracking)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except MISFITS as error:
         what = f"an entry has not the form of one ({type(error).__name__}: {one_line(error)})"
         return BookView(Overview(folder.name, State.DAMAGED, what), Contents())
 
@@ -145,15 +148,24 @@ def book_style() -> str:
     return _template_file("book.css")
 
 
-def leave_book_page(folder: Path) -> None:
-    """Write the page into the book's folder; a page that cannot be made fails no night, and is logged.
+def refresh_page(folder: Path) -> str | None:
+    """Make the page after an entry; return why that was not possible, where it was not.
 
-    The chain alone is the record, and the page can be made again at any time.
+    The entry is what counts, so only an attempt that was superseded ends here.
     """
     try:
         write_atomically(folder / LEDGER_PAGE, book_page(book_view(folder)).encode())
-    except Exception as error:
-        LOG.warning("%s of the book %s could not be made: %s", LEDGER_PAGE, folder.name, one_line(error))
+    except StageError as error:
+        if error.reason is Reason.SUPERSEDED:
+            raise
+        why = error.message
+    except OSError as error:
+        why = why_unreadable(error, folder)
+    except (*MISFITS, jinja2.TemplateError) as error:
+        why = f"an entry has not the form of one ({type(error).__name__}: {one_line(error)})"
+    else:
+        return None
+    return f"{LEDGER_PAGE} of the book was not made again: {why}"
 
 
 def _texts(gate: Gate) -> tuple[str, str, str, str]:
