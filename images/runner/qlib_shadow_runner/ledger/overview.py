@@ -18,7 +18,7 @@ from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, Decision, Verdict
 from qlib_shadow_runner.ledger.record import Day, Record, days_of, drawdown_of, record_of
 from qlib_shadow_runner.storage.untrusted import is_folder, names_in, status_of, why_unreadable
-from qlib_shadow_runner.texts import in_words
+from qlib_shadow_runner.texts import in_words, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -187,7 +187,9 @@ def overview_and_chain(folder: Path) -> tuple[Overview, Chain | None]:
     """Return the overview with the chain that it was made from; of a damaged book there is none."""
     try:
         chain = Chain.read(folder)
-        return _of_chain(chain, folder), chain
+        if chain.book["book"] == folder.name:
+            return _of_chain(chain, folder), chain
+        what = f"{BOOK_FILE} is of another book, {one_line(chain.book['book'], 80)}"
     except StageError as error:
         what = error.message
     except OSError as error:

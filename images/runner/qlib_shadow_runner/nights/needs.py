@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.nights.books import needs_of_book
-from qlib_shadow_runner.nights.books import needs_of_book
 from qlib_shadow_runner.nights.series import known_start
 from qlib_shadow_runner.runs.listing import STATUS_DAMAGED
 from qlib_shadow_runner.texts import ended, figure, one_line
