@@ -158,10 +158,10 @@ def _order_row(order: Mapping[str, Any], fill: Mapping[str, Any] | None) -> Sequ
         order["side"],
         order["instrument"],
         amount(order["shares"]),
-        money(order["price"]),
+        _price(order["amount"] * order["price"], order["shares"]),
         money(order["amount"] * order["price"], 0),
         filled,
-        money(fill["price"]) if fill else NOTHING,
+        _price(fill["value"], fill["shares"]) if fill else NOTHING,
         order["id"],
     )
 
@@ -170,12 +170,17 @@ def _position_row(one: Mapping[str, Any]) -> Sequence[str]:
     return (
         one["instrument"],
         amount(one["shares"]),
-        money(one["price"]),
+        _price(one["amount"] * one["price"], one["shares"]),
         money(one["amount"] * one["price"], 0),
         share(one["weight"]),
         f"{one['days']} d",
         one["priced"],
     )
+
+
+def _price(value: float, shares: float) -> str:
+    """Return the price of a raw share, so that shares times price is the value that is shown."""
+    return money(value / shares) if shares else NOTHING
 
 
 def _day(document: Mapping[str, Any]) -> str:

@@ -135,11 +135,8 @@ def _facts(one: Overview) -> Iterator[tuple[str, str]]:
     yield "missed", _days(one.missed_days)
     if one.halts:
         last = one.halts[0]
-        yield (
-            "halts",
-            f"{len(one.halts)} lifted, the last at {last['resumedAt']}: {last['why'] or 'no reason'}; "
-            f"then: {last['resumedWhy']}",
-        )
+        why = f"{last['why'] or 'no reason is given'}; resumed: {last['resumedWhy'] or 'no reason is given'}"
+        yield "halts", f"{len(one.halts)} lifted, the last at {last['resumedAt']}: {why}"
     yield "rules", f"era {one.era}"
     yield "chain", f"{plural(one.entries, 'entry').replace('entrys', 'entries')}, head {one.head}"
 
@@ -162,11 +159,9 @@ def _record(one: Overview) -> Iterator[tuple[str, str]]:
     if record.promise:
         last = record.promise[-1]
         where = "beyond" if record.is_beyond else "within"
-        yield (
-            "promise",
-            f"its daily returns add up to {change(last.account)}, {where} the band of {change(last.low)} to "
-            f"{change(last.high)} around the backtest's {change(last.expected)}",
-        )
+        band = f"{where} the band of {change(last.low)} to {change(last.high)}"
+        sums = f"daily returns add up to {change(last.account)}"
+        yield "promise", f"{sums}, {band} around the backtest's {change(last.expected)}"
 
 
 def _days(days: Sequence[str]) -> str:

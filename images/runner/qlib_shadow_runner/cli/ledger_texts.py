@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LABEL: Final = 12
 NARROWEST, WIDEST = 60, 120
+WHOLE: Final = 1e-6
+"""A number of shares that is as near to a whole one is one."""
 
 
 def money(value: float | None, digits: int = 2) -> str:
@@ -40,7 +42,7 @@ def amount(value: float | None) -> str:
     """Return a number of shares: whole ones without a fraction."""
     if value is None:
         return NOTHING
-    return f"{value:,.0f}" if abs(value - round(value)) < 1e-6 else f"{value:,.4f}"
+    return f"{value:,.0f}" if abs(value - round(value)) < WHOLE else f"{value:,.4f}"
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:

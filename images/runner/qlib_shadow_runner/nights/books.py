@@ -1,108 +1,144 @@
-"""What needs a person in the books of a volume, from their overviews: the most urgent first."""
+"""What the day and the last weeks say of books: the state of each, and what of it needs a person."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.contract import LOCAL_NAMESPACE
 from qlib_shadow_runner.ledger.overview import State
+from qlib_shadow_runner.ledger.weeks import last_monday, weeks_of
 from qlib_shadow_runner.nights.morning import RESTING, weekdays_between
-from qlib_shadow_runner.texts import one_line, percent
+from qlib_shadow_runner.nights.needs import MESSAGE_MAX, OLD_WEEKDAYS
+from qlib_shadow_runner.nights.trend import WEEK, monday_of
+from qlib_shadow_runner.texts import ended, one_line, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from qlib_shadow_runner.ledger.overview import Overview
+    from qlib_shadow_runner.ledger.weeks import BookWeek
 
-LATE_WEEKDAYS: Final = 4
-"""A book whose last decision was recorded more weekdays ago waits for one: fewer are holidays."""
-NAMED: Final = 5
-"""Missed days that a sentence names, the last ones."""
-SENTENCE_MAX: Final = 600
+RECENT: Final = 5
+"""Nights that were missed so many decisions ago need no person any more."""
 
 
-def needs_of_book(book: Overview, now: datetime) -> list[tuple[str, str]]:
-    """Return kind and sentence of each need of one book, the most urgent first."""
-    if rests(book, now):
-        return []
-    found = ((kind, find(book, now)) for kind, find in FIND.items())
-    return [(kind, one_line(sentence, SENTENCE_MAX)) for kind, sentence in found if sentence]
+@dataclass(frozen=True)
+class BookNeed:
+    """Something about a book that a person has to look at."""
+
+    kind: str
+    """One word or two, for a badge."""
+    book: str
+    """Its title."""
+    run_id: str | None
+    sentence: str
+    name: str = ""
+    """The book's name, for an address."""
 
 
-def rests(book: Overview, now: datetime) -> bool:
-    """Return whether nothing was recorded for so long that nothing is expected, as of a series."""
-    recorded = recorded_at(book)
-    return not book.is_damaged and (recorded is None or now - recorded > RESTING)
+@dataclass(frozen=True)
+class Books:
+    """The books of a volume at one time."""
+
+    now: datetime
+    every: Sequence[Overview] = ()
+    fault: str | None = None
+    """Why they could not be listed, if they could not."""
+
+    @property
+    def awake(self) -> list[Overview]:
+        """Return those that were decided upon in the last weeks, and those that cannot be read."""
+        return [one for one in self.every if not self._rests(one)]
+
+    @property
+    def resting(self) -> list[Overview]:
+        """Return the others."""
+        return [one for one in self.every if self._rests(one)]
+
+    def _rests(self, one: Overview) -> bool:
+        recorded = recorded_on(one)
+        return recorded is not None and self.now.date() - recorded > RESTING
+
+    def needs(self) -> list[BookNeed]:
+        """Return what needs a person, the most urgent first."""
+        unread = [BookNeed("damaged", "books", None, ended(self.fault))] if self.fault else []
+        return unread + [
+            BookNeed(kind, title_of(one), one.run, ended(one_line(sentence, MESSAGE_MAX)), one.book)
+            for kind, find in KINDS.items()
+            for one in self.awake
+            for sentence in find(one, self.now)
+        ]
+
+    def weeks(self, count: int) -> list[tuple[Overview, Sequence[BookWeek]]]:
+        """Return the last weeks of each book that was decided upon in them."""
+        newest = monday_of(self.now.date())
+        oldest = newest - (count - 1) * WEEK
+        known = [(one, last_monday(one)) for one in self.every]
+        return [
+            (one, weeks_of(one, count, newest)) for one, monday in known if monday and monday >= oldest
+        ]
 
 
-def recorded_at(book: Overview) -> datetime | None:
-    """Return when the last decision was recorded, in UTC without a time zone as the catalog has times."""
-    try:
-        moment = datetime.fromisoformat(book.recorded_at or "")
-    except ValueError:
-        return None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+def recorded_on(one: Overview) -> date | None:
+    """Return the day on which the last decision was recorded: made-up prices may be of years ago."""
+    return None if one.recorded_at is None else date.fromisoformat(one.recorded_at[:10])
 
 
-def _state(state: State) -> Callable[[Overview, datetime], str | None]:
-    def find(book: Overview, now: datetime) -> str | None:
-        del now
-        return book.sentence if book.state is state else None
-
-    return find
+def title_of(one: Overview) -> str:
+    """Return the name of a book, with its namespace before it where it has one."""
+    return one.book if one.namespace in {None, "", LOCAL_NAMESPACE} else f"{one.namespace}/{one.book}"
 
 
-def _late(book: Overview, now: datetime) -> str | None:
-    del now
-    if not book.late:
-        return None
-    return f"the decision of {book.decided} was recorded too late, and its orders are never filled"
+def _damaged(one: Overview, _: datetime) -> Iterator[str]:
+    if one.is_damaged:
+        yield one.sentence
 
 
-def _missed(book: Overview, now: datetime) -> str | None:
-    """Return the nights that were missed before the last decision."""
-    del now
-    before = sorted(book.decisions)[-2:-1]
-    days = [day for day in book.missed_days if before and day > before[0]]
-    if not days:
-        return None
-    nights = f"{len(days)} night{'s' * (len(days) != 1)}"
-    return f"{nights} before {book.decided} {'was' if len(days) == 1 else 'were'} missed: {_listed(days)}"
+def _halted(one: Overview, _: datetime) -> Iterator[str]:
+    if one.halt is not None:
+        yield one.sentence
 
 
-def _no_decision(book: Overview, now: datetime) -> str | None:
-    recorded = recorded_at(book)
-    passed = weekdays_between(recorded.date(), now.date()) if recorded else 0
-    if passed <= LATE_WEEKDAYS:
-        return None
-    return f"no decision was recorded in the last {passed} weekdays; the last is of {book.decided}"
+def _closed(one: Overview, _: datetime) -> Iterator[str]:
+    """Yield the closed gates of the last decision, unless a halt says more."""
+    if one.halt is None and one.state in (State.HELD, State.REDUCING):
+        yield one.sentence
 
 
-def _beyond(book: Overview, now: datetime) -> str | None:
-    """Return that the account has earned less than the promise's band; more than that is no need."""
-    del now
-    promise = book.record.promise
-    if not book.record.is_beyond or promise[-1].account >= promise[-1].low:
-        return None
-    last = promise[-1]
-    return (
-        f"its daily returns add up to {percent(last.account)}; the backtest promised "
-        f"{percent(last.expected)}, with a band from {percent(last.low)}"
-    )
+def _late(one: Overview, _: datetime) -> Iterator[str]:
+    if one.late:
+        yield f"the decision of {one.decided} was recorded at {one.recorded_at}, too late to be filled"
 
 
-def _listed(days: Sequence[str]) -> str:
-    more = len(days) - NAMED
-    return ", ".join(days[-NAMED:]) + (f" and {more} before" if more > 0 else "")
+def _missed(one: Overview, now: datetime) -> Iterator[str]:
+    """Yield nights without a decision: within the last days, and since the last one."""
+    recent = sorted([*one.decisions, *one.missed_days])[-RECENT:]
+    missed = [day for day in one.missed_days if day in recent]
+    if missed:
+        yield f"nothing was decided on {', '.join(missed)}"
+    recorded = recorded_on(one)
+    age = 0 if recorded is None else weekdays_between(recorded, now.date())
+    if age > OLD_WEEKDAYS:
+        yield f"the last decision, of {one.decided}, was recorded {age} weekdays ago"
 
 
-FIND: Final[Mapping[str, Callable[[Overview, datetime], str | None]]] = {
-    "damaged": _state(State.DAMAGED),
-    "halted": _state(State.HALTED),
-    "held": _state(State.HELD),
-    "reducing": _state(State.REDUCING),
+def _beyond(one: Overview, _: datetime) -> Iterator[str]:
+    if one.record.is_beyond:
+        last = one.record.promise[-1]
+        yield (
+            f"its daily returns add up to {percent(last.account)}, beyond the band of {percent(last.low)} to "
+            f"{percent(last.high)} that its backtests promised"
+        )
+
+
+KINDS: Final[Mapping[str, Callable[[Overview, datetime], Iterator[str]]]] = {
+    "damaged": _damaged,
+    "halted": _halted,
+    "gates": _closed,
     "late": _late,
     "missed": _missed,
-    "no decision": _no_decision,
-    "beyond promise": _beyond,
+    "off promise": _beyond,
 }

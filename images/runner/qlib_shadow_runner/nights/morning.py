@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from qlib_shadow_runner.catalog.run_columns import Row
-    from qlib_shadow_runner.ledger.overview import Overview
     from qlib_shadow_runner.nights.series import Series
 
 LIVE_DAYS: Final = 20
@@ -110,13 +109,9 @@ class Morning:
     series: Sequence[NightsOfSeries]
     last_night: Sequence[Row]
     """The runs that began within the last day, newest first."""
-    books: Sequence[Overview] = ()
-    """The paper accounts of the volume."""
 
     @classmethod
-    def of(
-        cls, runs: Sequence[Row], followup: Iterable[Row], now: datetime, books: Sequence[Overview] = ()
-    ) -> Self:
+    def of(cls, runs: Sequence[Row], followup: Iterable[Row], now: datetime) -> Self:
         """Return the facts from the catalog's rows, of which those of runs are sorted newest first."""
         live = LiveSignals.of(runs, followup)
         found, everyone = all_series(runs), {run["run_id"]: run for run in runs}
@@ -125,8 +120,7 @@ class Morning:
             for one in found
         ]
         ours = {run["run_id"] for one in found for run in one.runs}
-        recent = [run for run in runs if run["run_id"] in ours and _is_recent(run, now)]
-        return cls(now, series, recent, books)
+        return cls(now, series, [run for run in runs if run["run_id"] in ours and _is_recent(run, now)])
 
     @property
     def awake(self) -> list[NightsOfSeries]:

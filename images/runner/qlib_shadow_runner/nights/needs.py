@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.nights.books import needs_of_book
 from qlib_shadow_runner.nights.series import known_start
 from qlib_shadow_runner.runs.listing import STATUS_DAMAGED
 from qlib_shadow_runner.texts import ended, figure, one_line
@@ -36,24 +35,17 @@ class Need:
     run_id: str | None
     """The run that shows it, if one does."""
     sentence: str
-    book: str | None = None
-    """The book that needs it, in place of a series."""
 
 
 def needs_of(morning: Morning) -> list[Need]:
-    """Return what needs a person: that of books first, and of series the most urgent first."""
-    books = [
-        Need(kind, book.book, "", book.run, ended(sentence), book.book)
-        for book in morning.books
-        for kind, sentence in needs_of_book(book, morning.now)
-    ]
+    """Return what needs a person, the most urgent first."""
     damaged = [
         Need(STATUS_DAMAGED, nights.series.title, nights.series.key, run["run_id"], ended(_damage(run)))
         for nights in morning.series
         for run in nights.runs
         if run["status"] == STATUS_DAMAGED and run["started_at"] is None
     ]
-    return [*books, *damaged] + [
+    return damaged + [
         Need(kind, nights.series.title, nights.series.key, run_id, ended(sentence))
         for kind, find in KINDS.items()
         for nights in morning.awake
@@ -130,7 +122,7 @@ KINDS: Final[dict[str, Callable[[NightsOfSeries], Iterator[tuple[str | None, str
 }
 
 
-def in_short(needs: Sequence[Need]) -> str:
+def in_short(needs: Sequence[object]) -> str:
     """Return how many needs there are, in words."""
     if not needs:
         return "nothing needs a person"

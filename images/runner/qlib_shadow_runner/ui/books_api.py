@@ -1,4 +1,4 @@
-"""What `qlib-shadow ledger … --json` tells of books, by address: only reading, and each fault as one sentence."""
+"""What `qlib-shadow ledger … --json` tells of books, by address; a fault is one sentence."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class RefusedError(Exception):
 
 
 def _answered(*parameters: str) -> Callable[[Answer], Callable[[BooksApi, Request], Response]]:
-    """Make a method's document an answer, and its fault one with a status; it takes these parameters alone."""
+    """Make a method's document an answer, and its fault one too; it takes these parameters alone."""
 
     def decorate(method: Answer) -> Callable[[BooksApi, Request], Response]:
         @wraps(method)

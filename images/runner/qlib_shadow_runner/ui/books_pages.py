@@ -11,15 +11,12 @@ from starlette.responses import HTMLResponse, Response
 
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.portfolio import Portfolio, read_portfolio, total_of
-from qlib_shadow_runner.nights.books import needs_of_book
 from qlib_shadow_runner.report.book.page import TONES, book_body, book_page, gain, money
 from qlib_shadow_runner.report.formats import signed, tone
 from qlib_shadow_runner.texts import is_number, one_line
-from qlib_shadow_runner.ui.pages import now_in_utc, page
+from qlib_shadow_runner.ui.pages import page
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from starlette.requests import Request
 
     from qlib_shadow_runner.ledger.overview import Overview
@@ -53,7 +50,7 @@ class BooksPages:
                 total=total_of(overviews),
                 portfolio=portfolio,
                 fault=fault,
-                view=BooksView(now_in_utc()),
+                view=BooksView(),
             )
         )
 
@@ -88,8 +85,6 @@ class BooksPages:
 class BooksView:
     """What the templates of lists of books ask for."""
 
-    now: datetime
-
     def tone(self, book: Overview) -> str:
         """Return the colour of a book's state."""
         return TONES[book.state]
@@ -97,10 +92,6 @@ class BooksView:
     def since_start(self, book: Overview) -> float | None:
         """Return the return on a book's capital."""
         return book.nav / book.capital - 1 if is_number(book.nav) and book.capital else None
-
-    def needs(self, book: Overview) -> list[tuple[str, str]]:
-        """Return what a person has to look at."""
-        return needs_of_book(book, self.now)
 
     def money(self, value: object) -> str:
         """Return an amount of money."""

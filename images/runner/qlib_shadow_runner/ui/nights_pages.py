@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
+from qlib_shadow_runner.nights.books import Books
 from qlib_shadow_runner.nights.morning import Morning, has_trained, weekdays_between
 from qlib_shadow_runner.nights.needs import BAD, BADLY, Need, in_short, needs_of
 from qlib_shadow_runner.nights.series import all_series
@@ -62,7 +63,8 @@ class NightsPages:
         morning = self._facts()
         rows = join(self.run_table.rows(), current.resources)
         waiting = sum(row["status"] in WAITING for row in rows)
-        needs = [*refused(rows, morning.now), *needs_of(morning)]
+        books = Books(morning.now, self.book_table.overviews())
+        needs = [*books.needs(), *refused(rows, morning.now), *needs_of(morning)]
         awake = morning.awake
         return HTMLResponse(
             page(
@@ -81,9 +83,9 @@ class NightsPages:
                 more_series=len(awake) - SERIES_SHOWN,
                 resting=morning.resting[:SERIES_SHOWN],
                 total=len(morning.series),
-                books=morning.books[:BOOKS_SHOWN],
-                more_books=len(morning.books) - BOOKS_SHOWN,
-                books_view=BooksView(morning.now),
+                books=books.awake[:BOOKS_SHOWN],
+                more_books=len(books.every) - len(books.awake[:BOOKS_SHOWN]),
+                books_view=BooksView(),
                 view=View(morning.now),
             )
         )
@@ -111,8 +113,7 @@ class NightsPages:
         )
 
     def _facts(self) -> Morning:
-        rows, outcomes = self.run_table.rows(), self.run_table.followup.outcomes()
-        return Morning.of(rows, outcomes, now_in_utc(), self.book_table.overviews())
+        return Morning.of(self.run_table.rows(), self.run_table.followup.outcomes(), now_in_utc())
 
 
 def series_link(rows: Sequence[Row], run_id: str) -> tuple[str, str] | None:
