@@ -56,7 +56,9 @@ def print_verification(asked: Asked) -> int:
     elif findings:
         print_lines([f"{folder.name} does not hold:", *(f"  {finding}" for finding in findings)])
     else:
-        print_line(f"{folder.name} holds: {_checked(now, has_prices=dataset is not None, has_head=bool(head))}")
+        print_line(
+            f"{folder.name} holds: {_checked(now, has_prices=dataset is not None, has_head=bool(head))}"
+        )
     return ExitCode.LEDGER_DAMAGED if findings else ExitCode.DONE
 
 
@@ -66,7 +68,9 @@ def halt_book(asked: Asked) -> int:
     reducing = bool(asked.options["reducing"])
     on = halts.halt_of(folder)
     if on is not None and (reducing or on.state == halts.HALTED):
-        more = "" if on.state == halts.REDUCING else "; to let sales pass, resume it and halt it with --reducing"
+        more = (
+            "" if on.state == halts.REDUCING else "; to let sales pass, resume it and halt it with --reducing"
+        )
         raise StageError(
             Reason.INVALID_SPEC,
             f"{folder.name} is {_in_words(on.state)} already{_since(on)}: {on.why or 'no reason is given'}"
@@ -118,7 +122,9 @@ def _since(on: halts.Halt) -> str:
 def _checked(now: Overview, *, has_prices: bool, has_head: bool) -> str:
     parts = [
         f"{now.entries} entries",
-        "with the prices that there are now" if has_prices else "without prices, since its dataset is not here",
+        "with the prices that there are now"
+        if has_prices
+        else "without prices, since its dataset is not here",
         "with the head that was given" if has_head else "and nothing shows a forged chain without --head",
     ]
     return shorten(", ".join(parts), WHY_MAX)

@@ -77,9 +77,7 @@ class Books:
         newest = monday_of(self.now.date())
         oldest = newest - (count - 1) * WEEK
         known = [(one, last_monday(one)) for one in self.every]
-        return [
-            (one, weeks_of(one, count, newest)) for one, monday in known if monday and monday >= oldest
-        ]
+        return [(one, weeks_of(one, count, newest)) for one, monday in known if monday and monday >= oldest]
 
 
 def recorded_on(one: Overview) -> date | None:
@@ -102,9 +100,14 @@ def _halted(one: Overview, _: datetime) -> Iterator[str]:
         yield one.sentence
 
 
-def _closed(one: Overview, _: datetime) -> Iterator[str]:
+def _held(one: Overview, _: datetime) -> Iterator[str]:
     """Yield the closed gates of the last decision, unless a halt says more."""
-    if one.halt is None and one.state in (State.HELD, State.REDUCING):
+    if one.halt is None and one.state is State.HELD:
+        yield one.sentence
+
+
+def _reducing(one: Overview, _: datetime) -> Iterator[str]:
+    if one.halt is None and one.state is State.REDUCING:
         yield one.sentence
 
 
@@ -137,7 +140,8 @@ def _beyond(one: Overview, _: datetime) -> Iterator[str]:
 KINDS: Final[Mapping[str, Callable[[Overview, datetime], Iterator[str]]]] = {
     "damaged": _damaged,
     "halted": _halted,
-    "gates": _closed,
+    "held": _held,
+    "reducing": _reducing,
     "late": _late,
     "missed": _missed,
     "off promise": _beyond,

@@ -62,9 +62,7 @@ def series_document(nights: NightsOfSeries) -> dict[str, object]:
     }
 
 
-def trend_document(
-    series: Sequence[NightsOfSeries], weeks: int, books: Books
-) -> list[dict[str, object]]:
+def trend_document(series: Sequence[NightsOfSeries], weeks: int, books: Books) -> list[dict[str, object]]:
     """Return the last weeks of each series, and of each book."""
     found: list[dict[str, object]] = [
         {

@@ -49,6 +49,7 @@ class BooksPages:
                 books=overviews,
                 total=total_of(overviews),
                 portfolio=portfolio,
+                known={one.book: one for one in overviews},
                 fault=fault,
                 view=BooksView(),
             )
