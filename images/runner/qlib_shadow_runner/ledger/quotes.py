@@ -1,7 +1,8 @@
 """The prices of a dataset, read when they are asked for: one file for each instrument and field.
 
 A value that is missing, infinite or out of the file's days is NaN, and so is every value of a field
-without a file. Qlib's fields: `close`, `open`, `volume` (adjusted), `factor` (adjusted price by raw price), `change`.
+without a file. The fields are Qlib's: `close`, `open`, `volume` (all adjusted), `factor` (adjusted price by
+raw price) and `change`.
 """
 
 from __future__ import annotations
