@@ -74,10 +74,10 @@ def dataset_of(volume: Volume, folder: Path) -> Dataset | None:
         path = documents[-1]["run"]["dataset"] if documents else ""
         found = real_path(volume.locate(str(path)))
         volume.name(found)  # refuses a link out of the volume
-        dataset = Dataset(found)
-        return dataset if dataset.calendar else None
+        has_days = bool(Dataset(found).calendar)
     except (StageError, OSError, LookupError, TypeError):
         return None
+    return Dataset(found) if has_days else None
 
 
 def book_tables(volume: Volume, faults: dict[Path, str]) -> Mapping[str, pa.Table]:

@@ -89,9 +89,22 @@ class Asked:
 
 
 def use_ledger(
-    action: str, book: str | None, run: str | None, data: Path, *, as_json: bool, **options: Any
+    action: str,
+    data: Path,
+    *,
+    book: str | None,
+    run: str | None,
+    day: str | None,
+    weeks: str | None,
+    head: str | None,
+    why: str | None,
+    reducing: bool,
+    portfolio: bool,
+    as_json: bool,
 ) -> int:
     """Do what was asked for, or refuse what does not belong to it."""
+    options: dict[str, Any] = {"day": day, "weeks": weeks, "head": head, "why": why}
+    options |= {"reducing": reducing, "portfolio": portfolio}
     row = ACTIONS[action]
     for name, value in options.items():
         if value not in (None, False) and name not in row.options:

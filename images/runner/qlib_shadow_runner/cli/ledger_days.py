@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from qlib_shadow_runner.cli.ledger_command import Asked
+    from qlib_shadow_runner.ledger.weeks import BookWeek
 
 ORDERS: Final = ("SIDE", "INSTRUMENT", "SHARES", "PRICE", "VALUE", "FILLED", "FILLED AT", "ORDER")
 POSITIONS: Final = ("INSTRUMENT", "SHARES", "PRICE", "VALUE", "WEIGHT", "HELD", "PRICED")
-NAV: Final = ("DAY", "NAV", "P&L", "RETURN", "BENCHMARK", "DRAWDOWN", "COSTS", "TURNOVER", "COUNTS")
-WEEKS: Final = (
-    *("WEEK OF", "DAYS", "RETURN", "BENCHMARK", "P&L", "COSTS", "TURNOVER"),
-    *("DECIDED", "HELD", "REDUCED", "LATE", "MISSED"),
-)
+NAV: Final = ("DAY", "NAV", "P&L", "RETURN", "BENCHMARK", "DRAWDOWN", "COSTS", "TURNOVER")
+UNCOUNTED: Final = "* after a late decision, whose orders are not filled: no part of the record"
+WEEKS: Final = ("WEEK OF", "DAYS", "RETURN", "BENCHMARK", "P&L", "COSTS", "NIGHTS")
 DEFAULT_WEEKS: Final = "4"
 MOST_WEEKS: Final = 520
 
@@ -90,12 +89,14 @@ def print_nav(asked: Asked) -> int:
         peak = max(peak, day.nav)
         rows.append(
             (
-                *(day.day, money(day.nav), gain(day.pnl), change(day.day_return), change(day.benchmark)),
-                *(share(1 - day.nav / peak if peak > 0 else None), money(day.costs), share(day.turnover)),
-                "yes" if day.counts else "no",
+                *(day.day if day.counts else f"{day.day} *", money(day.nav), gain(day.pnl, 0)),
+                *(change(day.day_return), change(day.benchmark)),
+                *(share(1 - day.nav / peak if peak > 0 else None), money(day.costs, 0), share(day.turnover)),
             )
         )
-    print_table([NAV, *rows], range(1, 8))
+    print_table([NAV, *rows], range(1, len(NAV)))
+    if not all(day.counts for day in one.days):
+        print_line(UNCOUNTED)
     return ExitCode.DONE
 
 
@@ -118,12 +119,11 @@ def print_trend(asked: Asked) -> int:
     rows = [
         (
             *(f"{week.monday}", str(week.days), change(week.total), change(week.benchmark)),
-            *(gain(week.pnl, 0), money(week.costs, 0), share(week.turnover)),
-            *map(str, (week.decided, week.held, week.reducing, week.late, week.missed)),
+            *(gain(week.pnl, 0), money(week.costs, 0), _nights(week)),
         )
         for week in weeks
     ]
-    print_table([WEEKS, *rows], range(1, len(WEEKS)))
+    print_table([WEEKS, *rows], range(1, len(WEEKS) - 1))
     return ExitCode.DONE
 
 
@@ -176,6 +176,11 @@ def _position_row(one: Mapping[str, Any]) -> Sequence[str]:
         f"{one['days']} d",
         one["priced"],
     )
+
+
+def _nights(week: BookWeek) -> str:
+    counts = {name: getattr(week, name) for name in ("decided", "held", "reducing", "late", "missed")}
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or NOTHING
 
 
 def _price(value: float, shares: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.cli.ledger_command import known_books
 from qlib_shadow_runner.cli.ledger_texts import change, facts, gain, money, paragraph, plural, share
@@ -10,19 +10,19 @@ from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.entries import PORTFOLIO_FILE
-from qlib_shadow_runner.ledger.overview import overview
+from qlib_shadow_runner.ledger.overview import State, overview, when
 from qlib_shadow_runner.ledger.portfolio import read_portfolio, total_of
 from qlib_shadow_runner.printing import NOTHING, print_error, print_json, print_line, print_lines, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from qlib_shadow_runner.cli.ledger_command import Asked
     from qlib_shadow_runner.ledger.overview import Overview
     from qlib_shadow_runner.ledger.portfolio import Portfolio
 
-HEADS: Final = ("BOOK", "STATE", "DAY", "NAV", "DAY'S P&L", "RETURN", "DRAWDOWN", "CLOSED", "LATE", "MISSED")
+HEADS: Final = ("BOOK", "STATE", "DAY", "NAV", "P&L", "RETURN", "DRAWDOWN", "CLOSED")
 NUMBERS: Final = frozenset(range(HEADS.index("NAV"), len(HEADS)))
 SHARES: Final = ("BOOK", "SHARE", "CAPITAL", "BEGAN WITH", "NAV", "STATE")
 LISTED: Final = 10
@@ -60,13 +60,13 @@ def _list(asked: Asked) -> int:
         rows.append(
             (
                 *("all", "", "", money(total.nav, 0), gain(total.pnl, 0)),
-                *(change(total.nav / total.capital - 1 if total.capital else None), "", "", "", ""),
+                *(change(total.nav / total.capital - 1 if total.capital else None), "", ""),
             )
         )
     print_table([HEADS, *rows], NUMBERS)
     for one in found:
-        if one.sentence and one.state != "Decided":
-            print_lines(paragraph(f"{one.book}: ", one.sentence))
+        if said := _in_the_list(one):
+            print_lines(paragraph(f"{one.book}: ", said))
     _note_wrong_portfolio(ledgers)
     return ExitCode.DONE
 
@@ -83,9 +83,15 @@ def _row(one: Overview) -> Sequence[str]:
         change(_since_beginning(one)),
         share(one.drawdown),
         str(len(one.closed)),
-        str(len(one.late_days)),
-        str(len(one.missed_days)),
     )
+
+
+def _in_the_list(one: Overview) -> str:
+    """Return what is to be said of a book below the list; nothing of one whose nights all went well."""
+    parts = [] if one.state is State.DECIDED and not one.late else [one.sentence]
+    parts += [f"{plural(len(one.late_days), 'decision')} came too late"] * bool(one.late_days)
+    parts += [f"{plural(len(one.missed_days), 'night')} missed"] * bool(one.missed_days)
+    return "; ".join(parts)
 
 
 def _since_beginning(one: Overview) -> float | None:
@@ -120,14 +126,14 @@ def _show_one(asked: Asked) -> int:
 def _facts(one: Overview) -> Iterator[tuple[str, str]]:
     if one.decided:
         what = f"{one.decided}: {one.decision}{', late' if one.late else ''}, {plural(one.orders, 'order')}"
-        yield "decided", f"{what}, by run {one.run}, recorded at {one.recorded_at}"
+        yield "decided", f"{what}, by run {one.run}, recorded at {when(one.recorded_at)}"
     yield "reconciled", f"to {one.reconciled}" if one.reconciled else "no trading day yet"
     held = one.gross / one.nav if one.gross is not None and one.nav else None
     what = f"{money(one.nav)}, {share(held)} of it in {plural(one.names, 'instrument')}"
     yield "NAV", f"{what}; it began with {money(one.capital)} ({change(_since_beginning(one))})"
     if one.reconciled:
         yield "last day", f"{gain(one.pnl)} ({change(one.day_return)})"
-        yield "drawdown", f"{share(one.drawdown, 2)} below {money(one.peak)}"
+        yield "drawdown", f"{share(one.drawdown, 2)} below its highest value, {money(one.peak)}"
         worked = f"{share(one.turnover)} of the account a day; {money(one.traded)} traded"
         yield "turnover", f"{worked}, for {money(one.costs)}"
     yield from _record(one)
@@ -136,9 +142,17 @@ def _facts(one: Overview) -> Iterator[tuple[str, str]]:
     if one.halts:
         last = one.halts[0]
         why = f"{last['why'] or 'no reason is given'}; resumed: {last['resumedWhy'] or 'no reason is given'}"
-        yield "halts", f"{len(one.halts)} lifted, the last at {last['resumedAt']}: {why}"
-    yield "rules", f"era {one.era}"
+        yield "halts", f"{len(one.halts)} lifted, the last at {when(last['resumedAt'])}: {why}"
+    yield "rules", f"era {one.era}: {_rules(one.rules or {})}"
     yield "chain", f"{plural(one.entries, 'entry').replace('entrys', 'entries')}, head {one.head}"
+
+
+def _rules(rules: Mapping[str, Any]) -> str:
+    targets, costs = rules["targets"], rules["costs"]
+    slippage = f", slippage {costs['slippage_bps']:g} bps" if costs["slippage_bps"] else ""
+    weights = targets["weights"] or "of the backtest"
+    chosen = f"topk {targets['topk']}, nDrop {targets['n_drop']}, weights {weights}"
+    return f"{chosen}, fills at {rules['fill_at']}{slippage}"
 
 
 def _record(one: Overview) -> Iterator[tuple[str, str]]:

@@ -60,6 +60,7 @@ def paragraph(head: str, text: str) -> list[str]:
         initial_indent=head,
         subsequent_indent=" " * len(head),
         break_on_hyphens=False,
+        break_long_words=False,
     )
 
 

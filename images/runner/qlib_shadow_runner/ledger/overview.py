@@ -17,12 +17,12 @@ from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, Decision, Verdict
 from qlib_shadow_runner.ledger.record import Day, Record, days_of, drawdown_of, record_of
+from qlib_shadow_runner.runs import values
 from qlib_shadow_runner.storage.untrusted import is_folder, names_in, status_of, why_unreadable
 from qlib_shadow_runner.texts import in_words, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
 
@@ -211,6 +211,12 @@ def books(ledgers: Path) -> list[str]:
     return [name for name in names if re.fullmatch(BOOK_NAME, name) and _is_book(ledgers, name)]
 
 
+def when(moment: str | None) -> str:
+    """Return a recorded time in words."""
+    found = values.moment(moment)
+    return "an unknown time" if found is None else f"{found:%Y-%m-%d %H:%M} UTC"
+
+
 def _is_book(ledgers: Path, name: str) -> bool:
     return is_folder(ledgers, name) and any(
         _is_there(ledgers, f"{name}/{part}") for part in (BOOK_FILE, DAYS, FILLS)
@@ -231,12 +237,13 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
     documents = [entry.document for entry in chain.entries]
     decisions = [one for one in documents if one["kind"] == "decision"]
     days = days_of(documents)
-    set_now = halts.halt_of(folder)
-    halt = _halt_document(set_now) if set_now else None
-    lifted = tuple(map(_halt_document, reversed(halts.history(folder))))
     last = decisions[-1] if decisions else None
+    set_now = halts.halt_of(folder)
+    halt = set_now.document() if set_now else None
+    lifted = tuple(one.document() for one in reversed(halts.history(folder)))
     account = documents[-1]["account"] if documents else None
-    since = max((one["resumedDay"] or "" for one in lifted), default="")
+    resumed = [one["resumedDay"] or "" for one in lifted]
+    since = max([*resumed, last["peakSince"] if last else ""])
     peak, drawdown = drawdown_of(_navs_since(documents, since))
     gates = tuple(_gate(one) for one in (last or {}).get("gates", ()))
     state = _state(halt, last)
@@ -285,22 +292,6 @@ def _navs_since(documents: Sequence[Mapping[str, Any]], first: str) -> Iterator[
     return (one["account"]["nav"] for one in documents if one["day"] >= first)
 
 
-def _halt_document(halt: halts.Halt) -> dict[str, Any]:
-    """Return a kill switch as JSON."""
-    return {
-        "state": halt.state,
-        "why": halt.why,
-        "at": _moment(halt.at),
-        "resumedAt": _moment(halt.resumed_at),
-        "resumedWhy": halt.resumed_why,
-        "resumedDay": None if halt.resumed_day is None else f"{halt.resumed_day}",
-    }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
 def _gate(answer: Mapping[str, Any]) -> Gate:
     return Gate(answer["gate"], answer["verdict"], answer["sentence"], answer["figure"], answer["limit"])
 
@@ -326,7 +317,7 @@ def _sentence(
 ) -> str:
     if halt is not None:
         what = "only sales are recorded" if state is State.REDUCING else "no orders are recorded"
-        return f"{what} since {halt['at'] or 'an unknown time'}: {halt['why'] or 'no reason is given'}"
+        return f"{what} since {when(halt['at'])}: {halt['why'] or 'no reason is given'}"
     if last is None:
         return "nothing is decided yet"
     closed = "; ".join(gate.sentence for gate in gates if gate.is_closed)

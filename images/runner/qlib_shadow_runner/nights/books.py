@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import LOCAL_NAMESPACE
-from qlib_shadow_runner.ledger.overview import State
+from qlib_shadow_runner.ledger.overview import State, when
 from qlib_shadow_runner.ledger.weeks import last_monday, weeks_of
 from qlib_shadow_runner.nights.morning import RESTING, weekdays_between
 from qlib_shadow_runner.nights.needs import MESSAGE_MAX, OLD_WEEKDAYS
@@ -16,7 +16,6 @@ from qlib_shadow_runner.texts import ended, one_line, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from qlib_shadow_runner.ledger.overview import Overview
     from qlib_shadow_runner.ledger.weeks import BookWeek
@@ -74,6 +73,8 @@ class Books:
 
     def weeks(self, count: int) -> list[tuple[Overview, Sequence[BookWeek]]]:
         """Return the last weeks of each book that was decided upon in them."""
+        if not self.every:
+            return []
         newest = monday_of(self.now.date())
         oldest = newest - (count - 1) * WEEK
         known = [(one, last_monday(one)) for one in self.every]
@@ -83,6 +84,9 @@ class Books:
 def recorded_on(one: Overview) -> date | None:
     """Return the day on which the last decision was recorded: made-up prices may be of years ago."""
     return None if one.recorded_at is None else date.fromisoformat(one.recorded_at[:10])
+
+
+NO_BOOKS: Final = Books(datetime.min)  # noqa: DTZ901 - of no books no time is asked
 
 
 def title_of(one: Overview) -> str:
@@ -113,7 +117,7 @@ def _reducing(one: Overview, _: datetime) -> Iterator[str]:
 
 def _late(one: Overview, _: datetime) -> Iterator[str]:
     if one.late:
-        yield f"the decision of {one.decided} was recorded at {one.recorded_at}, too late to be filled"
+        yield f"the decision of {one.decided} was recorded at {when(one.recorded_at)}, too late to be filled"
 
 
 def _missed(one: Overview, now: datetime) -> Iterator[str]:

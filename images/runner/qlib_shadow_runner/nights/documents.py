@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.nights.books import NO_BOOKS
 from qlib_shadow_runner.nights.needs import needs_of
 from qlib_shadow_runner.nights.trend import weeks_of
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
 
 
-def snapshot_document(morning: Morning, books: Books) -> dict[str, object]:
+def snapshot_document(morning: Morning, books: Books = NO_BOOKS) -> dict[str, object]:
     """Return the day: what needs a person, then each series and each book."""
     return {
         "at": f"{morning.now:%Y-%m-%dT%H:%M:%SZ}",
@@ -62,7 +63,9 @@ def series_document(nights: NightsOfSeries) -> dict[str, object]:
     }
 
 
-def trend_document(series: Sequence[NightsOfSeries], weeks: int, books: Books) -> list[dict[str, object]]:
+def trend_document(
+    series: Sequence[NightsOfSeries], weeks: int, books: Books = NO_BOOKS
+) -> list[dict[str, object]]:
     """Return the last weeks of each series, and of each book."""
     found: list[dict[str, object]] = [
         {

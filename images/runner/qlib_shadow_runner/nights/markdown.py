@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.nights.books import title_of
+from qlib_shadow_runner.nights.books import NO_BOOKS, title_of
 from qlib_shadow_runner.nights.morning import has_trained
 from qlib_shadow_runner.nights.needs import in_short, needs_of
 from qlib_shadow_runner.nights.trend import weeks_of
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.ledger.overview import Overview
     from qlib_shadow_runner.ledger.weeks import BookWeek
-    from qlib_shadow_runner.nights.books import Books, title_of
-from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
+    from qlib_shadow_runner.nights.books import Books
+    from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
 
 CELL_MAX: Final = 120
 SENTENCE_MAX: Final = 1000
@@ -41,7 +41,7 @@ BOOK_WEEK_HEADS: Final = (
 )
 
 
-def snapshot_page(morning: Morning, books: Books) -> str:
+def snapshot_page(morning: Morning, books: Books = NO_BOOKS) -> str:
     """Return the day: what needs a person, then a row for each series and each book."""
     awake = morning.awake
     needs = [
@@ -74,7 +74,7 @@ def snapshot_page(morning: Morning, books: Books) -> str:
     return "\n".join(lines) + "\n"
 
 
-def trend_page(series: Sequence[NightsOfSeries], weeks: int, books: Books) -> str:
+def trend_page(series: Sequence[NightsOfSeries], weeks: int, books: Books = NO_BOOKS) -> str:
     """Return the last weeks of each series, and of each book, as a table."""
     lines = [f"# The last {weeks} weeks" if weeks > 1 else "# This week"]
     for one in series[:SERIES_MAX]:

@@ -34,7 +34,7 @@ class SampleBook:
     capital: float = 100_000.0
     rules: Rules = RULES
     days: list[date] = field(default_factory=list)
-    account: Account = Account(0.0)
+    account: Account = field(default_factory=lambda: Account(0.0))
     due: list[Order] = field(default_factory=list)
     decided: date | None = None
     late: bool = False
@@ -130,9 +130,10 @@ class SampleBook:
                 "names": 2,
                 "maxWeight": 0.475,
                 "participation": None,
-                "nav": self.account.value,
                 "drawdown": 0.0,
+                "dayReturn": None,
             },
+            "peakSince": f"{FIRST}",
             "promise": {"mean": 0.0004, "deviation": 0.009, "days": 750},
             "notes": [],
             **more,
