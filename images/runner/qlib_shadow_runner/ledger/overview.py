@@ -19,7 +19,7 @@ from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, Decision, 
 from qlib_shadow_runner.ledger.record import Day, Record, days_of, drawdown_of, record_of
 from qlib_shadow_runner.runs import values
 from qlib_shadow_runner.storage.untrusted import is_folder, names_in, status_of, why_unreadable
-from qlib_shadow_runner.texts import in_words
+from qlib_shadow_runner.texts import in_words, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -180,15 +180,23 @@ class Overview:
 
 def overview(folder: Path) -> Overview:
     """Return what is to be said of the book in a folder; never raises for what lies in it."""
+    return overview_and_chain(folder)[0]
+
+
+def overview_and_chain(folder: Path) -> tuple[Overview, Chain | None]:
+    """Return the overview with the chain that it was made from; of a damaged book there is none."""
     try:
-        return _of_chain(Chain.read(folder), folder)
+        chain = Chain.read(folder)
+        if chain.book["book"] == folder.name:
+            return _of_chain(chain, folder), chain
+        what = f"{BOOK_FILE} is of another book, {one_line(chain.book['book'], 80)}"
     except StageError as error:
-        return Overview(folder.name, State.DAMAGED, error.message)
+        what = error.message
     except OSError as error:
-        return Overview(folder.name, State.DAMAGED, why_unreadable(error, folder.parent))
+        what = why_unreadable(error, folder.parent)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"an entry has not the form of one ({type(error).__name__}: {in_words(error)})"
-        return Overview(folder.name, State.DAMAGED, what)
+    return Overview(folder.name, State.DAMAGED, what), None
 
 
 def books(ledgers: Path) -> list[str]:

@@ -34,6 +34,8 @@ class BookNeed:
     """Its title."""
     run_id: str | None
     sentence: str
+    name: str = ""
+    """The book's name, for an address."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,14 @@ class Books:
         return [one for one in self.every if self._rests(one)]
 
     def _rests(self, one: Overview) -> bool:
-        return one.decided is not None and self.now.date() - date.fromisoformat(one.decided) > RESTING
+        recorded = recorded_on(one)
+        return recorded is not None and self.now.date() - recorded > RESTING
 
     def needs(self) -> list[BookNeed]:
         """Return what needs a person, the most urgent first."""
         unread = [BookNeed("damaged", "books", None, ended(self.fault))] if self.fault else []
         return unread + [
-            BookNeed(kind, title_of(one), one.run, ended(one_line(sentence, MESSAGE_MAX)))
+            BookNeed(kind, title_of(one), one.run, ended(one_line(sentence, MESSAGE_MAX)), one.book)
             for kind, find in KINDS.items()
             for one in self.awake
             for sentence in find(one, self.now)
@@ -76,6 +79,11 @@ class Books:
         oldest = newest - (count - 1) * WEEK
         known = [(one, last_monday(one)) for one in self.every]
         return [(one, weeks_of(one, count, newest)) for one, monday in known if monday and monday >= oldest]
+
+
+def recorded_on(one: Overview) -> date | None:
+    """Return the day on which the last decision was recorded: made-up prices may be of years ago."""
+    return None if one.recorded_at is None else date.fromisoformat(one.recorded_at[:10])
 
 
 NO_BOOKS: Final = Books(datetime.min)  # noqa: DTZ901 - of no books no time is asked
@@ -96,9 +104,14 @@ def _halted(one: Overview, _: datetime) -> Iterator[str]:
         yield one.sentence
 
 
-def _closed(one: Overview, _: datetime) -> Iterator[str]:
+def _held(one: Overview, _: datetime) -> Iterator[str]:
     """Yield the closed gates of the last decision, unless a halt says more."""
-    if one.halt is None and one.state in (State.HELD, State.REDUCING):
+    if one.halt is None and one.state is State.HELD:
+        yield one.sentence
+
+
+def _reducing(one: Overview, _: datetime) -> Iterator[str]:
+    if one.halt is None and one.state is State.REDUCING:
         yield one.sentence
 
 
@@ -113,10 +126,10 @@ def _missed(one: Overview, now: datetime) -> Iterator[str]:
     missed = [day for day in one.missed_days if day in recent]
     if missed:
         yield f"nothing was decided on {', '.join(missed)}"
-    if one.decided is not None:
-        age = weekdays_between(date.fromisoformat(one.decided), now.date())
-        if age > OLD_WEEKDAYS:
-            yield f"the last decision is of {one.decided}, {age} weekdays ago"
+    recorded = recorded_on(one)
+    age = 0 if recorded is None else weekdays_between(recorded, now.date())
+    if age > OLD_WEEKDAYS:
+        yield f"the last decision, of {one.decided}, was recorded {age} weekdays ago"
 
 
 def _beyond(one: Overview, _: datetime) -> Iterator[str]:
@@ -131,7 +144,8 @@ def _beyond(one: Overview, _: datetime) -> Iterator[str]:
 KINDS: Final[Mapping[str, Callable[[Overview, datetime], Iterator[str]]]] = {
     "damaged": _damaged,
     "halted": _halted,
-    "gates": _closed,
+    "held": _held,
+    "reducing": _reducing,
     "late": _late,
     "missed": _missed,
     "off promise": _beyond,
