@@ -37,6 +37,11 @@ class Portfolio:
     capital: float
     shares: Mapping[str, float]
 
+    def of(self, book: str) -> float | None:
+        """Return the capital with which a book begins; None where it has no share."""
+        share = self.shares.get(book)
+        return None if share is None else self.capital * share
+
 
 @dataclass(frozen=True)
 class Total:
@@ -92,16 +97,19 @@ def read_portfolio(ledgers: Path) -> Portfolio | None:
 
 
 def capital_of(ledgers: Path, book: str) -> tuple[float | None, float | None]:
-    """Return the capital with which a book begins by the portfolio file, and its share of the whole.
+    """Return the capital of a book by the portfolio file, and its share of the whole.
 
     Both are None where the file gives it none, or is not there. A book that has begun keeps its capital, so
-    that a file which is wrong meanwhile does not end its night.
+    that a file which is wrong by now does not end its night.
     """
-    if is_file(ledgers, f"{book}/{BOOK_FILE}"):
-        return None, None
-    portfolio = read_portfolio(ledgers)
-    share = portfolio.shares.get(book) if portfolio else None
-    return (None, None) if portfolio is None or share is None else (portfolio.capital * share, share)
+    try:
+        portfolio = read_portfolio(ledgers)
+    except StageError:
+        if is_file(ledgers, f"{book}/{BOOK_FILE}"):
+            return None, None
+        raise
+    capital = None if portfolio is None else portfolio.of(book)
+    return (None, None) if portfolio is None or capital is None else (capital, portfolio.shares[book])
 
 
 def total_of(overviews: Iterable[Overview]) -> Total:

@@ -13,10 +13,9 @@ from qlib_shadow_runner.analysis.outputs import Outputs
 from qlib_shadow_runner.contract import ARTIFACTS, LEDGERS, METADATA_FILE, MODEL, Reason, Stage
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import DamagedFileError, StageError
-from qlib_shadow_runner.ledger.entries import BOOK_FILE
 from qlib_shadow_runner.ledger.gates import RunFacts
 from qlib_shadow_runner.ledger.night import Night
-from qlib_shadow_runner.ledger.portfolio import capital_of, read_portfolio
+from qlib_shadow_runner.ledger.portfolio import capital_of
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.runs.values import number, text, whole
 from qlib_shadow_runner.stages.ledger_rules import rules_of
@@ -137,12 +136,7 @@ class RunOfTheNight:
         """Return the capital of the spec, or that of the book's share; an existing book needs neither."""
         if self.spec.capital is not None:
             return self.spec.capital, None
-        portfolio = read_portfolio(self.book.parent)
-        if portfolio is not None and (capital := portfolio.of(self.spec.book)) is not None:
-            return capital, portfolio.shares[self.spec.book]
-        if (self.book / BOOK_FILE).exists():
-            return None, None
-        return capital_of(self.book.parent, self.spec.book)  # says what is missing
+        return capital_of(self.book.parent, self.spec.book)
 
     def _told(self) -> dict[str, object]:
         """Return what a decision records of its run."""
