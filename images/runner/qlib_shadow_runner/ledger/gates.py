@@ -123,8 +123,8 @@ def _at_least(figure: Figure, limit: Figure) -> bool:
     return float(figure or 0) >= float(limit or 0) * (1 - ROUNDING)
 
 
-def _shares(what: str, most: str = "at most") -> Callable[[Figure, Figure], str]:
-    return lambda figure, limit: f"{what} {percent(figure, 2)}, {most} {percent(limit, 2)} allowed"
+def _shares(what: str, limit_is: str = "at most {} allowed") -> Callable[[Figure, Figure], str]:
+    return lambda figure, limit: f"{percent(figure, 2)} {what}, {limit_is.format(percent(limit, 2))}"
 
 
 def _of_plan(name: str) -> Callable[[Facts], Figure]:
@@ -207,7 +207,7 @@ GATES: Final = (
         limit=lambda rules, _facts: rules.gates.min_coverage,
         figure=lambda facts: facts.run.coverage,
         passes=_at_least,
-        says=_shares("of the universe's traded instruments have a signal", "at least"),
+        says=_shares("of the universe's traded instruments have a signal", "at least {} needed"),
         unknown=Verdict.CLOSED,
         not_known="the share of the universe that has a signal is not known",
     ),
@@ -216,7 +216,7 @@ GATES: Final = (
         limit=lambda rules, _facts: rules.gates.max_drawdown,
         figure=lambda facts: facts.drawdown,
         passes=_at_most,
-        says=_shares("the account has lost since its peak"),
+        says=_shares("lost since the peak of the account"),
         failed=Verdict.REDUCE,
     ),
     Gate(
@@ -224,7 +224,7 @@ GATES: Final = (
         limit=lambda rules, _facts: rules.gates.max_daily_loss,
         figure=lambda facts: None if facts.day_return is None else max(0.0, -facts.day_return),
         passes=_at_most,
-        says=_shares("the account has lost on the day"),
+        says=_shares("of the account lost on the day"),
         not_known="no day is reconciled yet, which passes",
         failed=Verdict.REDUCE,
     ),
@@ -265,7 +265,7 @@ GATES: Final = (
         limit=lambda rules, facts: None if facts.only_sales else rules.limits.min_names,
         figure=_of_plan("names"),
         passes=_at_least,
-        says=lambda figure, limit: f"{figure:g} instruments would be held, at least {limit} are needed",
+        says=lambda figure, limit: f"{figure:g} instruments would be held, at least {limit} needed",
         unknown=Verdict.CLOSED,
         not_known="the number of instruments is not known",
         of_plan=True,

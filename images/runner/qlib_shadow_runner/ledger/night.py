@@ -127,7 +127,7 @@ class _Work:
     def _book(self) -> BookDocument:
         if self.night.capital is None:
             refuse(
-                f"spec.ledger.capital: the book {self.name} begins, and neither is its capital given here nor "
+                f"spec.ledger.capital: the book {self.name} begins, and neither is its capital given nor "
                 "its share in the portfolio file of the volume; give one of the two",
                 Reason.LEDGER_REFUSED,
             )
@@ -229,6 +229,4 @@ class _Work:
         began, asked = chain.book["capital"], self.night.capital
         if self.night.share is None or asked in (None, began):
             return []
-        return [
-            f"the portfolio file gives this book {asked:,.2f}; it keeps the {began:,.2f} of its beginning"
-        ]
+        return [f"the portfolio file gives this book {asked:,.2f}; it keeps its capital of {began:,.2f}"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EARLIEST: Final = date(1990, 1, 1)
-"""Where calendars begin, unless they know less: the default is twenty years ago, and tests have older data."""
+"""Where calendars begin, unless they know less; their default is twenty years ago."""
 DAY: Final = timedelta(days=1)
 SATURDAY: Final = 5
 
@@ -102,9 +102,10 @@ def deadline(decide_before: str, fill_day: date) -> datetime:
     autumn, the first counts.
     """
     hour, minute, zone = parts_of_deadline(decide_before)
-    if zone not in available_timezones():
+    zones = available_timezones()
+    if zone not in zones:
         refuse(
-            f'spec.ledger.decideBefore: "{zone}" is no time zone; {did_you_mean(zone, available_timezones())}',
+            f'spec.ledger.decideBefore: "{zone}" is no time zone; {did_you_mean(zone, zones)}',
             Reason.LEDGER_REFUSED,
         )
     return datetime.combine(fill_day, time(hour, minute), ZoneInfo(zone)).astimezone(UTC)
