@@ -74,8 +74,12 @@ QUIET = Market(
 USUAL = Rules(
     strategy={"topk": 3, "n_drop": 1},
     exchange={
-        "deal_price": "close", "trade_unit": 1, "limit_threshold": None,
-        "open_cost": 0.0005, "close_cost": 0.0015, "min_cost": 5,
+        "deal_price": "close",
+        "trade_unit": 1,
+        "limit_threshold": None,
+        "open_cost": 0.0005,
+        "close_cost": 0.0015,
+        "min_cost": 5,
     },
 )
 
