@@ -35,7 +35,7 @@ def test_slippage_makes_both_sides_worse(tmp_path: Path) -> None:
         rules(costs={"slippage_bps": 100.0}),
     )
     sale, purchase = found.fills
-    assert (purchase.price, sale.price) == (pytest.approx(10.1), pytest.approx(19.8))
+    assert [purchase.price, sale.price] == pytest.approx([10.1, 19.8])
     assert found.account.cash == pytest.approx(1000 - 101 + 198)
     assert [fill.shortfall for fill in found.fills] == [pytest.approx(2), pytest.approx(1)]
     assert found.pnl == pytest.approx(-3)
