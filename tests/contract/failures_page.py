@@ -125,6 +125,18 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Something tried to trade or to reach the network.",
         "Remove it from the image or the template; the message names the program. There is no way to allow it.",
     ),
+    Reason.LEDGER_REFUSED: (
+        "The run does not fit its book: the book has other capital or belongs to another namespace, or its calendar or time zone is unknown.",
+        "Correct the field that the message names, or name another `ledger.book`.",
+    ),
+    Reason.LEDGER_LOCKED: (
+        "Another run has been writing the same book for longer than this one waits.",
+        "Look at the run that the message names.",
+    ),
+    Reason.LEDGER_DAMAGED: (
+        "A file of the book is missing, changed or out of place, so that its chain does not hold. Nothing was written.",
+        "See `qlib-shadow ledger verify`; bring the book back from a backup, or move its folder away and begin another.",
+    ),
     Reason.INTERNAL_ERROR: (
         "Probably a defect of qlib-shadow.",
         "Report it with stderr.log.",
@@ -259,7 +271,7 @@ NO_FAILURES: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "",
     ),
     OperatorReason.NETWORK_POLICY_PRESENT: (
-        "`NetworkClosed`: a NetworkPolicy blocks the network for qrun.",
+        "`NetworkClosed`: a NetworkPolicy blocks the network for qrun, and for the ledger where there is one.",
         "",
     ),
     OperatorReason.NETWORK_POLICY_MISSING: (
@@ -276,6 +288,11 @@ NO_FAILURES: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.IN_PROGRESS: ("`Complete` and `Failed`: neither is True yet.", ""),
     OperatorReason.RUN_COMPLETE: ("All stages succeeded.", ""),
     OperatorReason.RUN_FAILED: ("`Complete`: the run failed; see `Failed`.", ""),
+    OperatorReason.GATES_OPEN: ("`GatesPassed`: every gate of the run's book was open.", ""),
+    OperatorReason.GATES_CLOSED: (
+        "`GatesPassed`: a gate of the run's book let no order pass, or only sales; the run continues.",
+        "The message names the gates with figure and limit. See `qlib-shadow ledger show BOOK`.",
+    ),
 }
 """Reasons that are not failures."""
 

@@ -75,6 +75,17 @@ class ModelPoint(StrEnum):
     LEFT = "model-left"
 
 
+class LedgerPoint(StrEnum):
+    """Every point of writing a file of a book, and of the night around them; an entry passes three."""
+
+    LOCKED = "ledger-locked"
+    DRAFTED = "ledger-drafted"
+    LINKED = "ledger-linked"
+    SYNCED = "ledger-synced"
+    RECONCILED = "ledger-reconciled"
+    PLANNED = "ledger-planned"
+
+
 def fault_point(name: str) -> None:
     """Fail here if the environment names this point."""
     wanted, _, manner = os.environ.get(ENV_FAULT, "").partition(" ")

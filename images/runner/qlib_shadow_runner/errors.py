@@ -49,6 +49,11 @@ EXIT_CODES: Final[Mapping[Reason, ExitCode]] = {
     # Another recovery Job finds the same folder.
     Reason.RESULT_MISSING: ExitCode.BAD_DATA,
     Reason.SHADOW_PROMISE_BROKEN: ExitCode.PROMISE_BROKEN,
+    # Other capital, another namespace, an unknown calendar: a person has to correct the spec.
+    Reason.LEDGER_REFUSED: ExitCode.BAD_CONFIG,
+    Reason.LEDGER_LOCKED: ExitCode.TRANSIENT,
+    # What is there is evidence: no retry mends it, and nothing writes over it.
+    Reason.LEDGER_DAMAGED: ExitCode.LEDGER_DAMAGED,
     Reason.INTERNAL_ERROR: ExitCode.INTERNAL,
 }
 """The exit code of each reason."""

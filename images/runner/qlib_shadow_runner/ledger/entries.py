@@ -11,9 +11,9 @@ import json
 from enum import StrEnum
 from typing import Any, Final, TypedDict
 
+from qlib_shadow_runner.contract import LEDGERS as LEDGERS  # noqa: PLC0414 - it belongs to the layout of a book, too
+
 SCHEMA: Final = 1
-LEDGERS: Final = "ledgers"
-"""The folder of all books, beside the run folders."""
 BOOK_FILE: Final = "BOOK.json"
 HALT_FILE: Final = "HALT"
 DAYS: Final = "days"
@@ -107,7 +107,10 @@ class DayDocument(TypedDict):
     account: dict[str, Any]
     """Cash, nav and positions at the close of the day (account.Account.document)."""
     figures: dict[str, float | None]
-    """turnover, gross, names, maxWeight and participation that the orders would lead to; nav, drawdown."""
+    """turnover, gross, names, maxWeight and participation that the orders would lead to; drawdown and
+    dayReturn, of which limits are asked as well. None is not known, or, after a Held decision, not asked."""
+    peakSince: str
+    """The day from which the peak counts: the book's first, or the last one before the latest resume."""
     promise: dict[str, float | None]
     """mean and deviation of the daily return (net of cost) of the run's backtest, and its days."""
     notes: list[str]

@@ -90,7 +90,7 @@ class Rules:
     @property
     def sha256(self) -> str:
         """Return the hash that names these rules."""
-        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
+        return sha256_of_rules(self.document())
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
@@ -98,3 +98,8 @@ class Rules:
         parts = {"targets": Targets, "costs": Costs, "limits": Limits, "gates": GateRules}
         found = {name: kind(**document[name]) for name, kind in parts.items()}
         return cls(**{**document, **found})
+
+
+def sha256_of_rules(document: Mapping[str, Any]) -> str:
+    """Return the hash of rules as they are recorded, which an earlier version may have done."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

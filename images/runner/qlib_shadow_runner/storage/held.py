@@ -7,7 +7,7 @@ not have them. There a holder counts as ended when it has touched nothing for lo
     run folder, on a volume    runs/lease.py             the last attempt takes it over; nothing waits
     run folder, on a laptop    cli/run_folder_lock.py    the second command is refused
     entry of the cache         cache/store.py            held while it is made; removed without a holder
-    dataset, catalog           storage/lock.py           the others wait; says what it does without locks
+    dataset, catalog, book     storage/lock.py           the others wait; says what it does without locks
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """One builder at a time for a dataset, across processes, pods and nodes; and who it is, for those that wait.
 
+A book of the ledger has the same lock for those that write it.
+
     .us_data_1d.lock     held by flock; its content is the holder's name
     .us_data_1d.lease    only on filesystems that are not local: created exclusively and renewed while held
 
@@ -47,19 +49,24 @@ class WaitOptions:
     """How long to wait for another builder, how often to look, and how often to log that it waits."""
 
     limit: float = 1800.0
-    """Seconds; then DatasetLocked, and the Job's retries go on waiting."""
+    """Seconds; then an error, and the Job's retries go on waiting."""
     poll_seconds_max: float = 1.0
     message_seconds: float = 30.0
+    doing: str = "building"
+    """What the holder does with the file or folder, in sentences."""
+    reason: Reason = Reason.DATASET_LOCKED
+    """The reason of the error when it is waited for in vain, or the lock is lost."""
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     log: Callable[[str], None] = print_line
 
 
-def lock_lost(canonical: Path) -> StageError:
+def lock_lost(canonical: Path, options: WaitOptions | None = None) -> StageError:
     """Return the error of a holder that was silent for so long that another holds the lock by now."""
+    options = options or WaitOptions()
     return StageError(
-        Reason.DATASET_LOCKED,
-        f"this run was silent for so long that another has taken over building {canonical.name}. "
+        options.reason,
+        f"this run was silent for so long that another has taken over {options.doing} {canonical.name}. "
         "It is tried again, and waits for that one.",
     )
 
@@ -97,17 +104,18 @@ class _Waiter:
     def until(self, taken: Callable[[], bool], holder: Callable[[], str]) -> None:
         """Try until it is taken, and log which holder it waits for."""
         seconds = 0.02
+        doing = f"{self.options.doing} {self.canonical.name}"
         while not taken():
             now = self.options.clock()
             if now - self._since >= self.options.limit:
                 raise StageError(
-                    Reason.DATASET_LOCKED,
-                    f"{holder()} has been building {self.canonical.name} for longer than this run waits "
+                    self.options.reason,
+                    f"{holder()} has been {doing} for longer than this run waits "
                     f"({self.options.limit / 60:.0f} minutes). It is tried again; see what that run does.",
                 )
             if now >= self._next_message:
                 self._next_message = now + self.options.message_seconds
-                self.options.log(f"waiting for {holder()}, which is building {self.canonical.name}")
+                self.options.log(f"waiting for {holder()}, which is {doing}")
             self.options.pause(seconds * (0.5 + random.random() / 2))  # noqa: S311 - only to be out of step
             seconds = min(seconds * 2, self.options.poll_seconds_max)
 
@@ -151,7 +159,7 @@ def _leased(canonical: Path, waiter: _Waiter) -> Iterator[Callable[[], None]]:
 
     def still_held() -> None:
         if not lease.is_mine():
-            raise lock_lost(canonical)
+            raise lock_lost(canonical, waiter.options)
 
     waiter.until(lease.take, lease.holder)
     with lease.renewed():

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.runner.ledger.small_market import DAYS, RULES, account, held, quotes_of, rules
+from tests.unit.runner.ledger.written_prices import DAYS, RULES, account, held, quotes_of, rules
 
 from qlib_shadow_runner.ledger.orders import order_id, slices_of
 from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.runner.ledger.small_market import DAYS, RULES, account, held, order, quotes_of, rules
+from tests.unit.runner.ledger.written_prices import DAYS, RULES, account, held, order, quotes_of, rules
 
 from qlib_shadow_runner.ledger.settle import settle_day
 

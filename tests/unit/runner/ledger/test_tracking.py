@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.runner.ledger.small_market import DAYS, FREE, RULES, account, held, quotes_of, rules
+from tests.unit.runner.ledger.written_prices import DAYS, FREE, RULES, account, held, quotes_of, rules
 
 from qlib_shadow_runner.ledger.plan import make_plan
 from qlib_shadow_runner.ledger.settle import settle_day

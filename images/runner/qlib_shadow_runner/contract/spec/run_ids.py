@@ -16,7 +16,7 @@ RUN_ID: Final = Text(
             "for example us-2026-11-20",
         ),
         TextCheck(
-            f"is reserved on the volume, as {' and '.join(sorted(RESERVED_RUN_IDS))} are; choose another one",
+            f"is reserved on the volume, as {', '.join(sorted(RESERVED_RUN_IDS))} are; choose another one",
             lambda run_id: run_id not in RESERVED_RUN_IDS,
             f"!(self in {sorted(RESERVED_RUN_IDS)})",
         ),

@@ -1,0 +1,30 @@
+"""One writer at a time for a book, across processes, pods and nodes: the lock of storage/lock.py.
+
+    .us-shadow.lock, .us-shadow.lease    beside the book's folder
+
+The lock saves work and orders the nights. That an entry is never replaced rests on its link, which succeeds
+for one writer alone; that no run writes after a later attempt of it rests on the fences of storage/files.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.storage.lock import WaitOptions, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+WAIT_SECONDS: Final = 600.0
+"""A night takes seconds; so long a wait means that its holder hangs."""
+
+
+def locked_book(folder: Path, limit: float = WAIT_SECONDS) -> AbstractContextManager[Callable[[], None]]:
+    """Hold the book's lock, after waiting for it; yield a check that raises once the lock is lost.
+
+    LedgerLocked where another holds it for longer than the limit, in seconds.
+    """
+    return locked(folder, WaitOptions(limit=limit, doing="writing the book", reason=Reason.LEDGER_LOCKED))

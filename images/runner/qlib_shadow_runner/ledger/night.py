@@ -1,0 +1,232 @@
+"""One night of a book: reconcile the trading days since the last entry, ask the gates, record a decision.
+
+The same night again changes nothing. A night that was missed is reconciled later; no decision is invented
+for it. Everything follows from the chain, the night's facts, the prices, the kill switch and the clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.crash_points import LedgerPoint, fault_point
+from qlib_shadow_runner.errors import from_os_error
+from qlib_shadow_runner.ledger.book import append, begin, remove_drafts
+from qlib_shadow_runner.ledger.brought import Night
+from qlib_shadow_runner.ledger.chain import Chain, damaged
+from qlib_shadow_runner.ledger.decide import decide, written
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, SCHEMA, BookDocument
+from qlib_shadow_runner.ledger.halts import halt_of, history
+from qlib_shadow_runner.ledger.lock import locked_book
+from qlib_shadow_runner.ledger.quotes import Quotes
+from qlib_shadow_runner.ledger.reconcile import reconcile
+from qlib_shadow_runner.ledger.sessions import Sessions, deadline
+from qlib_shadow_runner.refusals import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from qlib_shadow_runner.dataset.qlib_layout import Dataset
+    from qlib_shadow_runner.ledger.decide import Decided
+    from qlib_shadow_runner.ledger.entries import DayDocument
+    from qlib_shadow_runner.ledger.halts import Halt
+
+__all__ = ["Night", "Recorded", "record_night"]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How the night ended; every way is a success of the stage."""
+
+    decision: DayDocument | None
+    """The decision of the night's day as the book has it; None where the book is ahead and has none."""
+    new: bool
+    """Whether this call recorded it."""
+    head: str
+    """The hash of the chain's last entry, after this call."""
+    reconciled: int
+    """The trading days that this call reconciled."""
+    sentence: str
+    """What happened, for the run's message."""
+    notes: tuple[str, ...] = ()
+    """What a person should know besides, in sentences."""
+
+
+def record_night(night: Night, dataset: Dataset) -> Recorded:
+    """Record one night; raises StageError: LedgerDamaged, LedgerRefused, LedgerLocked, or of the volume."""
+    sessions = Sessions.of(night.rules.calendar)
+    if night.rules.decide_before is not None:
+        deadline(night.rules.decide_before, night.day)  # an unknown time zone is refused before anything else
+    try:
+        with locked_book(night.folder) as still_held:
+            fault_point(LedgerPoint.LOCKED)
+            return _Work(night, Quotes.of(dataset), sessions, still_held).record()
+    except OSError as error:
+        raise from_os_error(error, night.folder) from error
+
+
+@dataclass
+class _Work:
+    """A night at work, which holds the book's lock."""
+
+    night: Night
+    quotes: Quotes
+    sessions: Sessions
+    still_held: Callable[[], None]
+
+    def record(self) -> Recorded:
+        """Return how the night ended, after writing what it has to."""
+        chain = self._begun()
+        if chain.entries and self.night.day <= chain.decisions[-1].day:
+            return self._recorded_before(chain)
+        if chain.entries and self.night.day < chain.entries[-1].day:
+            return self._behind(chain)
+        self._require_days(chain)
+        halts = (*history(self.night.folder), *filter(None, [halt_of(self.night.folder)]))
+        before = len(chain.entries)
+        chain = self._reconciled(chain, halts)
+        fault_point(LedgerPoint.RECONCILED)
+        found = self._decided(chain)
+        fault_point(LedgerPoint.PLANNED)
+        self.still_held()
+        entry = append(self.night.folder, found.document)
+        return Recorded(
+            decision=found.document,
+            new=True,
+            head=entry.sha256,
+            reconciled=len(chain.entries) - before,
+            sentence=f"book {self.name}: {found.sentence}",
+            notes=(*self._notes_on_capital(chain), *found.document["notes"]),
+        )
+
+    @property
+    def name(self) -> str:
+        """Return the book's name."""
+        return self.night.folder.name
+
+    @cached_property
+    def now(self) -> datetime:
+        """Return the moment of the record, in whole seconds as it is written."""
+        return self.night.clock().replace(microsecond=0)
+
+    def _begun(self) -> Chain:
+        """Return the book's chain; begin the book where there is none."""
+        folder = self.night.folder
+        remove_drafts(folder)
+        try:
+            chain = Chain.read(folder)
+        except FileNotFoundError:
+            begin(folder, self._book())
+            chain = Chain.read(folder)
+        self._require_own(chain.book)
+        return chain
+
+    def _book(self) -> BookDocument:
+        if self.night.capital is None:
+            refuse(
+                f"spec.ledger.capital: the book {self.name} begins, and neither is its capital given nor "
+                "its share in the portfolio file of the volume; give one of the two",
+                Reason.LEDGER_REFUSED,
+            )
+        return BookDocument(
+            schema=SCHEMA,
+            book=self.name,
+            namespace=self.night.namespace,
+            capital=float(self.night.capital),
+            share=self.night.share,
+            rules=self.night.rules.document(),
+            createdBy=str(self.night.run.get("runId", "")),
+            createdAt=written(self.now),
+        )
+
+    def _require_own(self, book: BookDocument) -> None:
+        """Refuse a run that is not the book's."""
+        night = self.night
+        if book["book"] != self.name:
+            raise damaged(night.folder / BOOK_FILE, f"is that of the book {book['book']}")
+        if book["namespace"] != night.namespace:
+            refuse(
+                f"spec.ledger.book: the book {self.name} belongs to the namespace {book['namespace']}; name "
+                f"another one for {night.namespace}",
+                Reason.LEDGER_REFUSED,
+            )
+        if night.capital not in (None, book["capital"]) and night.share is None:
+            refuse(
+                f"spec.ledger.capital is {night.capital:,.2f}, and the book {self.name} has begun with "
+                f"{book['capital']:,.2f}; leave capital out or as it was, or name another book",
+                Reason.LEDGER_REFUSED,
+            )
+
+    def _require_days(self, chain: Chain) -> None:
+        """Refuse data that does not have the days that the book counts by."""
+        wanted = [self.night.day, *(one.day for one in chain.entries[-1:])]
+        missing = [day for day in wanted if not self.quotes.has(day)]
+        if missing:
+            refuse(
+                f"spec.dataset: the dataset has no trading day {missing[0]}, which "
+                f"{'the signals have' if missing[0] == self.night.day else f'the book {self.name} has'}; use "
+                "the data with which the book began",
+                Reason.LEDGER_REFUSED,
+            )
+
+    def _reconciled(self, chain: Chain, halts: tuple[Halt, ...]) -> Chain:
+        """Return the chain with an entry for each trading day since its last one."""
+        if not chain.entries:
+            return chain
+        first, last = self.quotes.index(chain.entries[-1].day), self.quotes.index(self.night.day)
+        for day in self.quotes.calendar[first + 1 : last + 1]:
+            document = reconcile(
+                chain,
+                day,
+                self.quotes,
+                run={key: self.night.run.get(key) for key in ("runId", "datasetFingerprint", "dataset")},
+                benchmark=self.night.benchmark.get(day),
+                halts=halts,
+                sessions=self.sessions,
+            )
+            self.still_held()
+            chain = chain.with_entry(append(self.night.folder, document))
+        return chain
+
+    def _decided(self, chain: Chain) -> Decided:
+        # The kill switch is asked as late as can be.
+        return decide(
+            chain,
+            self.night,
+            self.quotes,
+            self.sessions,
+            halt=halt_of(self.night.folder),
+            lifted=history(self.night.folder),
+            now=self.now,
+        )
+
+    def _recorded_before(self, chain: Chain) -> Recorded:
+        """Return what the book has, which a run of the same day or an earlier one leaves as it is."""
+        day = self.night.day
+        entry = next((one for one in chain.decisions if one.day == day), None)
+        if entry is None:
+            return self._behind(chain)
+        document: Any = entry.document
+        run, notes = document["run"], []
+        if run.get("signalsSha256") != self.night.run.get("signalsSha256"):
+            notes.append(
+                f"this run has other signals for {day} than run {run.get('runId')}, whose decision stays"
+            )
+        said = f"book {self.name}: the decision of {day} is recorded already, by run {run.get('runId')}"
+        return Recorded(document, new=False, head=chain.head, reconciled=0, sentence=said, notes=tuple(notes))
+
+    def _behind(self, chain: Chain) -> Recorded:
+        last = chain.entries[-1].day
+        said = (
+            f"book {self.name}: it has come to {last}, and nothing is decided for {self.night.day} afterwards"
+        )
+        return Recorded(None, new=False, head=chain.head, reconciled=0, sentence=said)
+
+    def _notes_on_capital(self, chain: Chain) -> list[str]:
+        began, asked = chain.book["capital"], self.night.capital
+        if self.night.share is None or asked in (None, began):
+            return []
+        return [f"the portfolio file gives this book {asked:,.2f}; it keeps its capital of {began:,.2f}"]
