@@ -72,7 +72,12 @@ FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
 """Fields whose form is narrower than the declaration of the document says."""
 NAMES: Final = {"Mapping": Mapping, "Any": Any}
 """What annotations use that is imported for the type checker alone."""
-AT_ONCE: Final[Mapping[Any, tuple[type, ...]]] = {float: (float, int), int: (int,), str: (str,), bool: (bool,)}
+AT_ONCE: Final[Mapping[Any, tuple[type, ...]]] = {
+    float: (float, int),
+    int: (int,),
+    str: (str,),
+    bool: (bool,),
+}
 """What most fields are, so that a long chain is read fast."""
 WORDS: Final[Mapping[Any, str]] = {
     int: "a whole number",
