@@ -271,7 +271,7 @@ NO_FAILURES: Final[Mapping[OperatorReason, tuple[str, str]]] = {
         "",
     ),
     OperatorReason.NETWORK_POLICY_PRESENT: (
-        "`NetworkClosed`: a NetworkPolicy blocks the network for qrun.",
+        "`NetworkClosed`: a NetworkPolicy blocks the network for qrun, and for the ledger where there is one.",
         "",
     ),
     OperatorReason.NETWORK_POLICY_MISSING: (
@@ -288,6 +288,11 @@ NO_FAILURES: Final[Mapping[OperatorReason, tuple[str, str]]] = {
     OperatorReason.IN_PROGRESS: ("`Complete` and `Failed`: neither is True yet.", ""),
     OperatorReason.RUN_COMPLETE: ("All stages succeeded.", ""),
     OperatorReason.RUN_FAILED: ("`Complete`: the run failed; see `Failed`.", ""),
+    OperatorReason.GATES_OPEN: ("`GatesPassed`: every gate of the run's book was open.", ""),
+    OperatorReason.GATES_CLOSED: (
+        "`GatesPassed`: a gate of the run's book let no order pass, or only sales; the run continues.",
+        "The message names the gates with figure and limit. See `qlib-shadow ledger show BOOK`.",
+    ),
 }
 """Reasons that are not failures."""
 

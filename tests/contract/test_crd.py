@@ -144,7 +144,12 @@ def test_written_status_has_the_declared_fields(schema: dict[str, Any]):
             if name.endswith("Time"):
                 document[name] = "2026-11-21T10:00:00Z"
     raw |= {"stages": [stage], "conditions": [condition], "summary": {"ic": "1"}}
-    raw |= {"dataset": {"days": 1}, "metrics": {"ic": 1.0}, "model": {"kept": False}}
+    raw |= {
+        "dataset": {"days": 1},
+        "metrics": {"ic": 1.0},
+        "model": {"kept": False},
+        "ledger": {"late": False},
+    }
     assert render_status(parse_run({"status": raw}).status) == raw
 
 

@@ -94,6 +94,6 @@ def test_the_operators_settings_exist_and_match_the_samples():
 def test_the_network_policy_selects_pods_of_the_operator_and_lets_nothing_through():
     """Which stages it selects is in test_stages."""
     spec = load("network-policy/qrun.yaml")["spec"]
-    selector = spec["podSelector"]["matchLabels"]
-    assert selector == {LABEL_MANAGED_BY: MANAGER, LABEL_STAGE: "qrun"}
-    assert spec == {"podSelector": {"matchLabels": selector}, "policyTypes": ["Ingress", "Egress"]}
+    stages = {"key": LABEL_STAGE, "operator": "In", "values": ["qrun", "ledger"]}
+    selector = {"matchLabels": {LABEL_MANAGED_BY: MANAGER}, "matchExpressions": [stages]}
+    assert spec == {"podSelector": selector, "policyTypes": ["Ingress", "Egress"]}

@@ -11,6 +11,7 @@ import yaml
 
 from qlib_shadow_operator.runs.defaults import STAGE_DEFAULTS
 from qlib_shadow_operator.runs.names import child_labels
+from qlib_shadow_operator.runs.network import egress_is_closed
 from qlib_shadow_operator.settings import default_settings
 from qlib_shadow_runner.contract import Result, Stage
 from qlib_shadow_runner.contract.stages import (
@@ -75,6 +76,14 @@ def test_a_spec_that_names_a_version_has_no_download(version: object):
     assert stages_of({"dataset": {"version": version}}) == (Stage.QRUN,)
 
 
+@pytest.mark.parametrize("ledger", [{"book": "us"}, {}, "wrong", 5])
+def test_a_spec_with_a_ledger_has_a_third_stage(ledger: object):
+    """A malformed one has it, too: the first stage reports the fault."""
+    assert stages_of({"ledger": ledger}) == tuple(Stage)
+    assert stages_of({"ledger": ledger, "dataset": {"version": "3f9c"}}) == (Stage.QRUN, Stage.LEDGER)
+    assert stages_of({"ledger": None}) == (Stage.DOWNLOAD, Stage.QRUN)
+
+
 def test_the_folder_of_a_version_follows_from_the_spec():
     """The folder's name has the first characters of the fingerprint."""
     whole = "3f9c0a1b2c3d" + "0" * 52
@@ -87,7 +96,8 @@ def test_the_folder_of_a_version_follows_from_the_spec():
 def test_stages_are_read_from_the_run_folder():
     """By their records; without any, the stages of an empty spec."""
     assert recorded_stages({"stages": {"qrun": {}}}) == (Stage.QRUN,)
-    assert recorded_stages({"stages": {"qrun": {}, "download": {"attempts": 1}, "x": {}}}) == tuple(Stage)
+    found = {"stages": {"ledger": {}, "qrun": {}, "download": {"attempts": 1}, "x": {}}}
+    assert recorded_stages(found) == tuple(Stage)
     nothing: object
     for nothing in (None, {}, [], "x"):
         assert recorded_stages({"stages": nothing}) == stages_of({})
@@ -128,9 +138,7 @@ def test_the_settings_have_every_stage():
 def test_a_policy_closes_the_stages_without_a_network_and_no_other(stage: Stage):
     """By the labels that the operator gives to their pods."""
     policies = [load(f"manifests/network-policy/{path.name}") for path in policy_files()]
-    selectors = [one["spec"]["podSelector"]["matchLabels"] for one in policies]
-    labels = child_labels("r", "u", stage).items()
-    assert any(found.items() <= labels for found in selectors) == STAGES[stage].is_closed
+    assert egress_is_closed(policies, child_labels("r", "u", stage)) == STAGES[stage].is_closed
 
 
 def policy_files() -> list[Path]:

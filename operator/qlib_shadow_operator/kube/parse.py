@@ -71,6 +71,7 @@ def parse_status(raw: Mapping[str, Any]) -> Status:
         dataset=dict(raw.get("dataset") or {}),
         metrics=dict(raw.get("metrics") or {}),
         model=dict(raw.get("model") or {}),
+        ledger=dict(raw.get("ledger") or {}),
         config_hash=raw.get("configHash"),
         git_commit=raw.get("gitCommit"),
         image_id=raw.get("imageID"),

@@ -28,6 +28,7 @@ def render_status(status: Status) -> dict[str, Any]:
             "dataset": dict(status.dataset),
             "metrics": dict(status.metrics),
             "model": dict(status.model),
+            "ledger": dict(status.ledger),
             "configHash": status.config_hash,
             "gitCommit": status.git_commit,
             "imageID": status.image_id,

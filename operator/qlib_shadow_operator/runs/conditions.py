@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.jobs import labels_of
 from qlib_shadow_operator.runs.model import Condition
 from qlib_shadow_operator.runs.names import ConditionType, StageState
+from qlib_shadow_operator.runs.print_columns import BEHIND
 from qlib_shadow_operator.runs.queries import FindEgressPolicy
 from qlib_shadow_operator.runs.reasons import OperatorReason, shorten
 from qlib_shadow_runner.contract import Reason, Stage
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from qlib_shadow_operator.runs.decisions import RuleResult, RunView
     from qlib_shadow_operator.runs.defaults import Defaults
     from qlib_shadow_operator.runs.model import Figures, Run, StageStatus
+
+DECIDED: Final = "Decided"
+"""The decision of a night on which all gates are open."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,11 @@ def _false(kind: ConditionType, reason: str, message: str) -> NewCondition:
 
 
 def compose_conditions(
-    view: RunView, rule_result: RuleResult, stages: tuple[StageStatus, ...], dataset: Figures
+    view: RunView,
+    rule_result: RuleResult,
+    stages: tuple[StageStatus, ...],
+    dataset: Figures,
+    ledger: Figures,
 ) -> tuple[Condition, ...]:
     """Return all conditions, always in the same order."""
     provider = leaving("dataset", view.run.stages)
@@ -47,6 +55,7 @@ def compose_conditions(
     claims = (
         *(_dataset_ready(one, dataset) for one in stages if one.name is provider),
         *_network_closed(view),
+        *_gates_passed(stages, ledger),
         _suspended(rule_result, current),
         _complete(rule_result, current, dataset),
         _failed(rule_result, current),
@@ -96,15 +105,35 @@ def _network_closed(view: RunView) -> tuple[NewCondition, ...]:
     """Return the condition as it was found once; nothing if it could not be found."""
     kind = ConditionType.NETWORK_CLOSED
     before = view.run.status.condition(kind)
-    closed = (stage for stage in view.run.stages if STAGES[stage].is_closed)
-    answers = [view.observed.answers.get(network_query(view.run, stage, view.defaults)) for stage in closed]
-    found = next((one for one in answers if one is not None), before and before.status)
-    if found is None:
-        return ()
-    if found:
-        return (_true(kind, OperatorReason.NETWORK_POLICY_PRESENT, reasons.network_closed()),)
-    message = reasons.network_open(view.run.namespace)
+    closed = [stage for stage in view.run.stages if STAGES[stage].is_closed]
+    queries = {stage: network_query(view.run, stage, view.defaults) for stage in closed}
+    answers = {stage: view.observed.answers.get(query) for stage, query in queries.items()}
+    known = [one for one in answers.values() if one is not None]
+    if not known:
+        return () if before is None else (_again(before),)
+    if all(known):
+        return (_true(kind, OperatorReason.NETWORK_POLICY_PRESENT, reasons.network_closed(closed)),)
+    message = reasons.network_open(
+        view.run.namespace, [one for one, answer in answers.items() if answer is False]
+    )
     return (_false(kind, OperatorReason.NETWORK_POLICY_MISSING, message),)
+
+
+def _again(before: Condition) -> NewCondition:
+    return NewCondition(before.type, status=before.status, reason=before.reason, message=before.message)
+
+
+def _gates_passed(stages: tuple[StageStatus, ...], ledger: Figures) -> tuple[NewCondition, ...]:
+    """Return whether the book's gates let all orders pass; nothing where none were asked."""
+    if not ledger or ledger.get("recorded") == BEHIND:
+        return ()
+    kind = ConditionType.GATES_PASSED
+    if ledger.get("decision") == DECIDED:
+        text = reasons.gates_open(str(ledger.get("book")), str(ledger.get("day")))
+        return (_true(kind, OperatorReason.GATES_OPEN, text),)
+    told = next((one.message for one in stages if "ledger" in STAGES[one.name].leaves), None)
+    text = reasons.gates_closed(str(ledger.get("closedGates", "")), told or "")
+    return (_false(kind, OperatorReason.GATES_CLOSED, text),)
 
 
 def _suspended(rule_result: RuleResult, current: StageStatus | None) -> NewCondition:

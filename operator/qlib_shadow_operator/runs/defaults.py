@@ -38,6 +38,10 @@ STAGE_DEFAULTS: Final[Mapping[Stage, StageDefaults]] = MappingProxyType(
             resources={"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "8Gi"}},
             active_deadline_seconds=DEFAULT_SECONDS[Stage.QRUN],
         ),
+        Stage.LEDGER: StageDefaults(
+            resources={"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
+            active_deadline_seconds=DEFAULT_SECONDS[Stage.LEDGER],
+        ),
     }
 )
 
@@ -58,7 +62,7 @@ class Defaults:
     features_cache_bytes: str = ""
     """The size limit of the feature cache; empty means the runner's own default."""
     proxies: Mapping[str, str] = field(default_factory=dict)
-    """Proxy variables for the download stage; qrun never gets them."""
+    """Proxy variables for the download stage; closed stages never get them."""
     pods: PodDefaults = field(default_factory=PodDefaults)
     """What the pods of every run get besides what the run chooses."""
     allowed: Allowed = field(default_factory=Allowed)

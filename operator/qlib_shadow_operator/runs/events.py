@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qlib_shadow_operator.runs import reasons
 from qlib_shadow_operator.runs.decisions import Event
 from qlib_shadow_operator.runs.names import ConditionType, StageState
 from qlib_shadow_operator.runs.reasons import EventReason, OperatorReason
+from qlib_shadow_runner.contract.stages import STAGES
 
 if TYPE_CHECKING:
     from qlib_shadow_operator.runs.model import StageStatus, Status
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 def events_between(old: Status, new: Status) -> tuple[Event, ...]:
     """Return the Events for the change from one status to the next."""
     stages = (note for one in new.stages if (note := _stage_event(old.stage(one.name), one)))
-    return (*stages, *_run_events(old, new))
+    return (*stages, *_ledger_event(old, new), *_run_events(old, new))
 
 
 def _stage_event(old: StageStatus, new: StageStatus) -> Event | None:
@@ -33,6 +35,17 @@ def _stage_event(old: StageStatus, new: StageStatus) -> Event | None:
     if new.state is StageState.SUCCEEDED:
         return Event(EventReason.STAGE_SUCCEEDED, f"stage {new.name} succeeded: {new.message}")
     return None
+
+
+def _ledger_event(old: Status, new: Status) -> tuple[Event, ...]:
+    """Return the Event with the head of the book, which later shows whether the chain is still the same."""
+    if not new.ledger or old.ledger == new.ledger:
+        return ()
+    told = next((one.message for one in new.stages if "ledger" in STAGES[one.name].leaves), None)
+    gates = new.condition(ConditionType.GATES_PASSED)
+    closed = gates is not None and not gates.status
+    text = reasons.ledger_recorded(new.ledger, told or "")
+    return (Event(EventReason.LEDGER_RECORDED, text, warning=closed),)
 
 
 def _run_events(old: Status, new: Status) -> tuple[Event, ...]:

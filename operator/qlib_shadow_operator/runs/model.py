@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 """A part of an API document that is passed on unread."""
 Figures = Mapping[str, str | int | float]
-"""Named values of a result, as contract.DatasetResult, Metrics and ModelResult define them."""
+"""Named values of a result, as contract.DatasetResult, Metrics, ModelResult and LedgerResult define them."""
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -83,6 +83,7 @@ class Status:
     dataset: Figures = field(default_factory=dict)
     metrics: Figures = field(default_factory=dict)
     model: Figures = field(default_factory=dict)
+    ledger: Figures = field(default_factory=dict)
     config_hash: str | None = None
     git_commit: str | None = None
     image_id: str | None = None

@@ -51,6 +51,7 @@ class ConditionType(StrEnum):
 
     DATASET_READY = "DatasetReady"
     NETWORK_CLOSED = "NetworkClosed"
+    GATES_PASSED = "GatesPassed"
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     FAILED = "Failed"

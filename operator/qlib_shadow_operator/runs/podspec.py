@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_operator.runs.names import CONTAINER
 from qlib_shadow_operator.runs.pods import placement, settings_of
 from qlib_shadow_runner.contract import (
+    ARTIFACTS,
     DEFAULT_DATA,
     DEFAULT_TERMINATION_LOG,
     DEFAULT_WORK,
@@ -21,7 +22,9 @@ from qlib_shadow_runner.contract import (
     ENV_TEMPLATE,
     ENV_TERMINATION_LOG,
     ENV_WORK,
+    LEDGERS,
     Stage,
+    artifact_path,
 )
 from qlib_shadow_runner.contract.stages import STAGES, Access
 
@@ -42,6 +45,8 @@ SECRET_KEYS: Final = {
     "password": ENV_ARCHIVE_PASSWORD,
 }
 """Keys of an archive's Secret; the runner checks which of them must exist."""
+BOOKS: Final = f"{ARTIFACTS}/{LEDGERS}"
+"""The folder of all books, relative to the volume."""
 VOLUME_DATA: Final = "data"
 VOLUME_WORK: Final = "work"
 VOLUME_TMP: Final = "tmp"
@@ -190,7 +195,7 @@ def template(run: Run) -> list[dict[str, Any]]:
 
 
 def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
-    """Return the mounts: the volume, and the dataset read-only over it for a stage that only reads it."""
+    """Return the mounts: the volume, and over it, read-only, dataset and books that a stage only reads."""
     found: list[dict[str, Any]] = [
         {"name": VOLUME_DATA, "mountPath": DEFAULT_DATA},
         {"name": VOLUME_WORK, "mountPath": DEFAULT_WORK},
@@ -202,6 +207,10 @@ def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
         inside = resolved_dataset.removeprefix(DEFAULT_DATA).strip("/")
         found.append(
             {"name": VOLUME_DATA, "mountPath": resolved_dataset, "subPath": inside, "readOnly": True}
+        )
+    if STAGES[stage].ledgers is Access.READ_ONLY:
+        found.append(
+            {"name": VOLUME_DATA, "mountPath": artifact_path(LEDGERS), "subPath": BOOKS, "readOnly": True}
         )
     return found
 

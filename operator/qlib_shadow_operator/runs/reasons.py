@@ -14,7 +14,7 @@ from qlib_shadow_runner.contract import STDERR_FILE, Stage, deadlines, escapes
 from qlib_shadow_runner.contract.deadlines import more_time, past_deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class OperatorReason(StrEnum):
@@ -60,6 +60,8 @@ class OperatorReason(StrEnum):
     SUSPEND_REQUESTED = "SuspendRequested"
     NOT_SUSPENDED = "NotSuspended"
     IN_PROGRESS = "InProgress"
+    GATES_OPEN = "GatesOpen"
+    GATES_CLOSED = "GatesClosed"
     RUN_FAILED = "RunFailed"
     RUN_COMPLETE = "RunComplete"
 
@@ -71,6 +73,7 @@ class EventReason(StrEnum):
     STAGE_WAITING = "StageWaiting"
     STAGE_RETRYING = "StageRetrying"
     STAGE_SUCCEEDED = "StageSucceeded"
+    LEDGER_RECORDED = "LedgerRecorded"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
     COMPLETE = "Complete"
@@ -211,16 +214,38 @@ def recovering_result(stage: Stage, *, failed: bool = False) -> str:
     return f"stage {stage} {how} its pod is gone; its result is read from the run folder"
 
 
-def network_closed() -> str:
-    """A NetworkPolicy closes the network for qrun."""
-    return "a NetworkPolicy blocks the network for the qrun stage"
+def network_closed(stages: Sequence[Stage]) -> str:
+    """A NetworkPolicy closes the network for every stage that has none."""
+    return f"a NetworkPolicy blocks the network for {_the_stages(stages)}"
 
 
-def network_open(namespace: str) -> str:
-    """No NetworkPolicy closes the network for qrun."""
+def _the_stages(stages: Sequence[Stage]) -> str:
+    return f"the {stages[0]} stage" if len(stages) == 1 else f"the stages {' and '.join(stages)}"
+
+
+def network_open(namespace: str, stages: Sequence[Stage]) -> str:
+    """No NetworkPolicy closes the network for a stage that has none."""
     return (
-        f'no NetworkPolicy in namespace "{namespace}" blocks the network for the qrun stage; only the '
+        f'no NetworkPolicy in namespace "{namespace}" blocks the network for {_the_stages(stages)}; only the '
         f"runner's own guard does. Run: kubectl apply -n {namespace} -f manifests/network-policy/qrun.yaml"
+    )
+
+
+def gates_open(book: str, day: str) -> str:
+    """All gates of the book are open."""
+    return f"book {book}: every gate was open for {day}"
+
+
+def gates_closed(names: str, told: str) -> str:
+    """A gate of the book is closed, or only lets sales pass; the stage has told which figure and limit."""
+    return f"{names.replace(',', ', ') or 'a gate'}: {as_clause(told)}"
+
+
+def ledger_recorded(ledger: Mapping[str, object], told: str) -> str:
+    """The book has an entry of this run's day, and this head."""
+    return (
+        f"{as_clause(told)}; head of the book {ledger.get('book')} is {ledger.get('head')}, "
+        f"entry {ledger.get('entries')}"
     )
 
 

@@ -266,8 +266,9 @@ def _network_queries(view: RunView, stage: Stage) -> tuple[Query, ...]:
     """Query once per run, before a stage without a network starts."""
     if not STAGES[stage].is_closed or view.run.status.condition(ConditionType.NETWORK_CLOSED):
         return ()
-    query = network_query(view.run, stage, view.defaults)
-    return () if query in view.observed.answers else (query,)
+    closed = (one for one in view.run.stages if STAGES[one].is_closed)
+    queries = (network_query(view.run, one, view.defaults) for one in closed)
+    return tuple(query for query in queries if query not in view.observed.answers)
 
 
 def stage_is_suspended(view: RunView) -> RuleResult | None:

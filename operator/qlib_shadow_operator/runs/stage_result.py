@@ -9,11 +9,12 @@ from typing import Any, Final, get_type_hints
 
 from qlib_shadow_operator.runs.model import NOTHING, Figures
 from qlib_shadow_operator.runs.reasons import MESSAGE_MAX, shorten
-from qlib_shadow_runner.contract import DatasetResult, Metrics, ModelResult, Reason, Stage
+from qlib_shadow_runner.contract import DatasetResult, LedgerResult, Metrics, ModelResult, Reason, Stage
 
 DATASET_FIELDS: Final = get_type_hints(DatasetResult)
 METRIC_FIELDS: Final = get_type_hints(Metrics)
 MODEL_FIELDS: Final = get_type_hints(ModelResult)
+LEDGER_FIELDS: Final = get_type_hints(LedgerResult)
 TEXT_MAX: Final = 512
 REASON_MAX: Final = 64
 SHORTER: Final = {
@@ -22,6 +23,8 @@ SHORTER: Final = {
     "reasonCode": 64,
     **dict.fromkeys(("recipe", "trainedThrough"), 32),
     **dict.fromkeys(("drift", "decay"), 16),
+    **dict.fromkeys(("day", "decision", "recorded"), 16),
+    **dict.fromkeys(("book", "head"), 64),
 }
 """The fields for which the CRD allows fewer characters than TEXT_MAX."""
 WHOLE_MAX: Final = 2**63 - 1
@@ -39,6 +42,7 @@ class StageResult:
     dataset: Figures = field(default_factory=dict)
     metrics: Figures = field(default_factory=dict)
     model: Figures = field(default_factory=dict)
+    ledger: Figures = field(default_factory=dict)
     config_hash: str | None = None
     git_commit: str | None = None
 
@@ -62,6 +66,7 @@ def parse_result(message: str, *, stage: Stage, uid: str) -> StageResult:
         dataset=_figures(document.get("dataset"), DATASET_FIELDS),
         metrics=_figures(document.get("metrics"), METRIC_FIELDS),
         model=_figures(document.get("model"), MODEL_FIELDS),
+        ledger=_figures(document.get("ledger"), LEDGER_FIELDS),
         config_hash=_text(document, "configHash"),
         git_commit=_text(document, "gitCommit"),
     )
@@ -106,7 +111,7 @@ def _figures(raw: object, fields: dict[str, Any]) -> Figures:
     if raw is None:
         return NOTHING
     if not isinstance(raw, dict):
-        raise MalformedResultError("dataset, metrics and model must be objects")
+        raise MalformedResultError("dataset, metrics, model and ledger must be objects")
     return {
         name: _figure(name, raw[name], kind) for name, kind in fields.items() if raw.get(name) is not None
     }

@@ -28,20 +28,21 @@ def compose(view: RunView, rule_result: RuleResult) -> Status:
     stages = _stages(view, rule_result)
     over = rule_result.complete or rule_result.failure is not None
     phase = _phase(rule_result, stages)
-    dataset, metrics = view.dataset, _figures(view, "metrics")
+    dataset, metrics, ledger = view.dataset, _figures(view, "metrics"), _figures(view, "ledger")
     return Status(
         observed_generation=view.run.generation,
         phase=phase,
-        summary=summarize(_current_stage(rule_result, stages), dataset, metrics),
+        summary=summarize(_current_stage(rule_result, stages), dataset, metrics, ledger),
         run_id=view.run.run_id if view.run.fault is None else None,
         artifact_path=None if view.run.fault or _folder_is_taken(stages) else view.run.artifact_path,
         start_time=old.start_time or _start_time(stages),
         completion_time=view.now if over else None,
-        conditions=compose_conditions(view, rule_result, stages, dataset),
+        conditions=compose_conditions(view, rule_result, stages, dataset, ledger),
         stages=stages,
         dataset=dataset,
         metrics=metrics,
         model=_figures(view, "model"),
+        ledger=ledger,
         config_hash=_latest(view, "config_hash") or old.config_hash,
         git_commit=_latest(view, "git_commit") or old.git_commit,
         image_id=next((f.image_id for f in reversed(view.check_results) if f.image_id), old.image_id),
@@ -86,7 +87,7 @@ def _start_time(stages: tuple[StageStatus, ...]) -> datetime | None:
 
 
 def _figures(view: RunView, name: str) -> Figures:
-    """Return the metrics or the model of the last stage that tells them, else those that are known."""
+    """Return metrics, model or ledger of the last stage that tells them, else those that are known."""
     found: Figures = getattr(view.run.status, name)
     for finding in view.check_results:
         if finding.result and (told := getattr(finding.result, name)):

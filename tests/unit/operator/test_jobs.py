@@ -86,7 +86,7 @@ def test_scratch_folders_have_the_size_that_the_stage_names():
         for stage in Stage
         for asked in [StagesSpec(qrun=StageSpec(scratch="9Gi"))]
     ]
-    assert sizes == [{"work": size, "tmp": size, "shm": "1Gi"} for size in ("4Gi", "9Gi")]
+    assert sizes == [{"work": size, "tmp": size, "shm": "1Gi"} for size in ("4Gi", "9Gi", "4Gi")]
 
 
 def test_disruption_is_ignored_before_exit_codes_are_read():
@@ -100,7 +100,7 @@ def test_disruption_is_ignored_before_exit_codes_are_read():
             },
             {
                 "action": "FailJob",
-                "onExitCodes": {"containerName": "stage", "operator": "In", "values": [10, 11, 12]},
+                "onExitCodes": {"containerName": "stage", "operator": "In", "values": [10, 11, 12, 15]},
             },
         ]
     }
@@ -138,16 +138,42 @@ def test_kubelet_expands_no_variable_in_a_request():
     assert "$$(QLIB_SHADOW_DATA)" in container["env"][0]["value"]
 
 
-def test_only_qrun_mounts_the_dataset_read_only():
-    """The resolved version itself, because a subPath must not be a link."""
-    [mount] = [m for m in pod()["containers"][0]["volumeMounts"] if m.get("readOnly")]
-    assert mount == {
+BOOKS = {
+    "name": "data",
+    "mountPath": "/data/artifacts/trading-ops/qlib-shadow/ledgers",
+    "subPath": "artifacts/trading-ops/qlib-shadow/ledgers",
+    "readOnly": True,
+}
+
+
+def read_only(stage: Stage) -> list[dict[str, Any]]:
+    """Return what a stage has read-only over the volume."""
+    return [m for m in pod(stage)["containers"][0]["volumeMounts"] if m.get("readOnly")]
+
+
+def test_dataset_and_books_are_read_only_where_they_are_only_read():
+    """The resolved version itself, because a subPath must not be a link. The training cannot write a book."""
+    dataset = {
         "name": "data",
         "mountPath": "/data/qlib/qlib_data/us_data_1d@3f9c",
         "subPath": "qlib/qlib_data/us_data_1d@3f9c",
         "readOnly": True,
     }
-    assert not [m for m in pod(Stage.DOWNLOAD)["containers"][0]["volumeMounts"] if m.get("readOnly")]
+    found = {stage: read_only(stage) for stage in Stage}
+    assert found == {Stage.DOWNLOAD: [], Stage.QRUN: [dataset, BOOKS], Stage.LEDGER: [dataset]}
+
+
+def test_a_ledger_changes_nothing_of_the_other_stages_but_their_request():
+    """Their pods, labels and deadlines are as without one."""
+    asked = {"ledger": {"book": "us-shadow", "capital": 1e6}}
+    for stage in (Stage.DOWNLOAD, Stage.QRUN):
+        plain, found = job(stage), job(stage, question=asked)
+        env = found["spec"]["template"]["spec"]["containers"][0]["env"]
+        told = next(one for one in env if one["name"] == "QLIB_SHADOW_REQUEST")
+        assert json.loads(told["value"])["spec"].pop("ledger") == asked["ledger"]
+        was = plain["spec"]["template"]["spec"]["containers"][0]["env"]
+        told["value"] = next(one["value"] for one in was if one["name"] == "QLIB_SHADOW_REQUEST")
+        assert found == plain
 
 
 def test_scratch_volumes_are_deleted_with_the_pod():
@@ -230,7 +256,8 @@ def test_named_version_is_mounted_read_only():
                 "mountPath": "/data/mine@3f9c0a1b2c3d",
                 "subPath": "mine@3f9c0a1b2c3d",
                 "readOnly": True,
-            }
+            },
+            BOOKS,
         ],
     )
 
@@ -268,7 +295,11 @@ def test_only_the_download_gets_the_proxies():
         template = build_job(a_run().run, stage, defaults, RESOLVED)["spec"]["template"]["spec"]
         return {"name": "HTTPS_PROXY", "value": "http://proxy:3128"} in template["containers"][0]["env"]
 
-    assert {stage: told(stage) for stage in Stage} == {Stage.DOWNLOAD: True, Stage.QRUN: False}
+    assert {stage: told(stage) for stage in Stage} == {
+        Stage.DOWNLOAD: True,
+        Stage.QRUN: False,
+        Stage.LEDGER: False,
+    }
 
 
 @pytest.mark.parametrize("given", ["", "0", "1000000000"])
@@ -307,7 +338,7 @@ def test_a_queued_job_waits_for_kueue():
     assert "suspend" not in job()["spec"]
 
 
-def test_every_stage_gets_the_template():
+def test_every_stage_that_renders_gets_the_template():
     """By the kubelet, whose pod status says what is missing: before the download, which may take an hour."""
 
     def told(stage: Stage) -> list[dict[str, Any]]:
@@ -316,7 +347,7 @@ def test_every_stage_gets_the_template():
 
     reference = {"name": "mine", "key": "a.yaml"}
     expected = [{"name": "QLIB_SHADOW_TEMPLATE", "valueFrom": {"configMapKeyRef": reference}}]
-    assert [told(stage) for stage in Stage] == [expected, expected]
+    assert [told(stage) for stage in Stage] == [expected, expected, []]
     assert "QLIB_SHADOW_TEMPLATE" not in json.dumps(pod(Stage.QRUN))
 
 
@@ -330,7 +361,13 @@ def test_recovery_job_is_small_and_reads_the_run_folder(stage: Stage):
     assert container["args"] == ["stage", str(stage), "--report"]
     own = STAGES[stage].secrets | STAGES[stage].variables
     assert container["env"] == [one for one in of_stage["env"] if one["name"] not in own]
-    assert {m["mountPath"] for m in container["volumeMounts"]} == {"/data", "/work", "/tmp", "/dev/shm"}
+    books = {BOOKS["mountPath"]} if stage is Stage.QRUN else set()
+    assert {m["mountPath"] for m in container["volumeMounts"]} == {
+        "/data",
+        "/work",
+        "/tmp",
+        "/dev/shm",
+    } | books
     assert container["resources"]["requests"]["cpu"] == "50m"
     for same in ("securityContext", "image", "terminationMessagePath"):
         assert container[same] == of_stage[same]
@@ -360,7 +397,7 @@ PLACED = (
 @pytest.mark.parametrize("stage", Stage)
 def test_a_job_carries_what_was_asked_for_its_pods(stage: Stage, by: str):
     """Chosen by the run, or given to all runs; only an open stage has an account and variables."""
-    chosen = {"stages": {"download": EVERYTHING, "qrun": CLOSED}} if by == "the run" else {}
+    chosen = {"stages": {"download": EVERYTHING, "qrun": CLOSED, "ledger": CLOSED}} if by == "the run" else {}
     given = {} if by == "the run" else {"QLIB_SHADOW_PODS": json.dumps(EVERYTHING)}
     run, defaults = parse_run(a_run_document(spec=chosen)), read_settings(given).defaults
     plain = build_job(a_run().run, stage, Defaults(), RESOLVED)
@@ -483,7 +520,7 @@ def test_only_an_open_stage_gets_a_clouds_identity():
         found = build_job(a_run().run, stage, defaults, RESOLVED)
         documents = (found["metadata"], found["spec"]["template"]["metadata"])
         has[stage] = {"azure" in json.dumps([one["labels"], one.get("annotations")]) for one in documents}
-    assert has == {Stage.DOWNLOAD: {True}, Stage.QRUN: {False}}
+    assert has == {Stage.DOWNLOAD: {True}, Stage.QRUN: {False}, Stage.LEDGER: {False}}
 
 
 def test_a_recovery_job_is_placed_as_its_stage_but_has_neither_account_nor_variables():

@@ -176,7 +176,7 @@ def test_stage_duration_is_observed_once():
     before = a_run().running(Stage.DOWNLOAD).seen().run.status
     operator.telemetry.changed(NIGHTLY, before, COMPLETE)
     operator.telemetry.changed(NIGHTLY, COMPLETE, COMPLETE)
-    for stage in Stage:
+    for stage in (Stage.DOWNLOAD, Stage.QRUN):
         assert operator.sample("stage_duration_seconds_count", stage=stage, outcome="succeeded") == 1, (
             COMPLETE.stages
         )

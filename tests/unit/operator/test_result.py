@@ -22,7 +22,7 @@ GARBAGE = {
     result(Stage.QRUN, uid="other"): "it is of another run",
     json.dumps({"stage": "qrun", "uid": UID}): "it has no reason",
     result(Stage.QRUN, reason=3): "reason is not text",  # type: ignore[arg-type]
-    result(Stage.QRUN, dataset=[1]): "dataset, metrics and model must be objects",
+    result(Stage.QRUN, dataset=[1]): "dataset, metrics, model and ledger must be objects",
     result(Stage.QRUN, dataset={"path": 1}): "path is not of type str",
     result(Stage.QRUN, metrics={"ic": "high"}): "ic is not of type float",
     result(Stage.QRUN, metrics={"ic": True}): "ic is not of type float",

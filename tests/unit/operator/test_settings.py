@@ -191,7 +191,7 @@ def test_the_documented_limits_hold():
         if (found := re.search(r"\b(\d+) to \d+\b", line))
         for name in re.findall(r"`(QLIB_SHADOW_\w+)`", line)
     }
-    assert len(least) == 11
+    assert len(least) == 13
     read_settings(least)
     for name, value in least.items():
         with pytest.raises(SettingsError, match=rf"^{name} is .* it must be a whole number from {value} to "):

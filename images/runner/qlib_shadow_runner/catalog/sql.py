@@ -14,6 +14,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from qlib_shadow_runner.catalog.books import VIEWS as BOOK_VIEWS
+from qlib_shadow_runner.catalog.books import book_tables, no_book_tables
 from qlib_shadow_runner.catalog.followup import SCHEMA as FOLLOWUP_SCHEMA
 from qlib_shadow_runner.catalog.model_uses import FIELDS, LiveSignals, models_of
 from qlib_shadow_runner.catalog.returns import HORIZONS, Closes
@@ -58,6 +60,7 @@ TABLES: Final = {
     "followup": "SELECT * FROM given",
     "models": "SELECT * FROM given",
     "returns": "SELECT * FROM given",
+    **dict.fromkeys(BOOK_VIEWS, "SELECT * FROM given"),
 }
 """The views, and the SQL that makes each from the Arrow tables."""
 SIGNALS: Final = (
@@ -65,6 +68,7 @@ SIGNALS: Final = (
     " FROM signal_rows s JOIN runs r USING (run_id)"
 )
 VIEWS: Final = (*TABLES, "signals")
+ASKS_FOR_BOOKS: Final = re.compile(r"\b(books|ledger_\w+)\b", re.IGNORECASE)
 ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 BATCH: Final = 10_000
 MESSAGE_MAX: Final = 240
@@ -78,7 +82,7 @@ class QueryResult:
     columns: Sequence[str]
     rows: Iterator[Sequence[Any]]
     left_out: Mapping[Path, str]
-    """The signal files that are missing or damaged, with what is wrong."""
+    """The signal files and books that are missing or damaged, with what is wrong and what that means."""
 
 
 def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
@@ -87,6 +91,7 @@ def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
         raise StageError(Reason.INVALID_SPEC, "the query is not text in UTF-8")
     _refuse_all_but_one_select(sql)
     files = signal_files(volume, catalog.runs if re.search(r"\bsignals\b", sql, re.IGNORECASE) else [])
+    unread: dict[Path, str] = {}
     connection = duckdb.connect(":memory:", config=CLOSED)
     runs = as_table(catalog.runs, RUNS_SCHEMA)
     followup = as_table(catalog.followup, FOLLOWUP_SCHEMA)
@@ -97,6 +102,7 @@ def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
         "followup": followup,
         "models": as_table(models, MODELS_SCHEMA),
         "returns": _returns(volume, catalog.runs, sql),
+        **(book_tables(volume, unread) if ASKS_FOR_BOOKS.search(sql) else no_book_tables()),
     }
     for name, table in given.items():
         connection.register("given", table)
@@ -108,8 +114,9 @@ def run_query(volume: Volume, catalog: Catalog, sql: str) -> QueryResult:
         connection.execute(setting)
     first = _first_rows(connection, sql, files)
     columns = [str(column[0]) for column in connection.description or ()]
-    left_out = {path: fault for path, fault in files.items() if fault}
-    return QueryResult(columns, _rows(connection, first), left_out)
+    left_out = {path: f"{fault}, so its run has no signals here" for path, fault in files.items() if fault}
+    books = {path: f"{fault}, so it has no days here" for path, fault in unread.items()}
+    return QueryResult(columns, _rows(connection, first), left_out | books)
 
 
 def _first_rows(

@@ -228,8 +228,9 @@ reading it continues. The longest unused entries are removed automatically.""",
             one_of(option("--csv", dest="as_csv", action="store_true", help="print CSV"), JSON),
         ),
         """\
-The views are runs, signals, metrics, followup, models and returns: see docs/catalog.md, or ask "show tables"
-and "describe runs". A query can read only these: no files and no addresses.""",
+The views are runs, signals, metrics, followup, models, returns, books and ledger_decisions, ledger_gates,
+ledger_orders, ledger_fills, ledger_positions and ledger_nav: see docs/catalog.md, or ask "show tables" and
+"describe runs". A query can read only these: no files and no addresses.""",
     ),
     "followup": Command(
         "cli.followup:print_followup",

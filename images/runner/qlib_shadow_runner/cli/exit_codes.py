@@ -15,6 +15,7 @@ EXIT_CODES: Final = {
     12: "something tried to trade or to reach the network",
     13: "may pass: network, lock, busy volume; try again",
     14: "the volume is full",
+    15: "a book of the ledger does not hold; nothing is written over it",
     INTERRUPTED_BY_HAND: "interrupted by hand (Ctrl-C)",
     137: "out of memory",
     143: "told to stop (SIGTERM), or not done within its deadline",

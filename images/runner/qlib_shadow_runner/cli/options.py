@@ -100,5 +100,5 @@ DEADLINE: Final = option(
     "--deadline",
     metavar="TIME",
     help="how long each stage may take, such as 45m or 8h, or none (default: "
-    "stages.<stage>.activeDeadlineSeconds of the spec, else 1h for download and 4h for qrun)",
+    "stages.<stage>.activeDeadlineSeconds of the spec, else 1h for download, 4h for qrun and 30m for ledger)",
 )

@@ -26,7 +26,7 @@ def print_answer(sql: str, data: Path, *, as_csv: bool, as_json: bool) -> int:
     volume = existing_volume(data)
     result = run_query(volume, read_catalog(volume), _stdin() if sql == STDIN else sql)
     for path, fault in result.left_out.items():
-        print_error(f"note: {path} {fault}, so its run has no signals here")
+        print_error(f"note: {path} {fault}")
     (_print_json if as_json else _print_csv if as_csv else _print_table)(result)
     return ExitCode.DONE
 

@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.catalog.books import all_overviews
 from qlib_shadow_runner.catalog.update import read_catalog
 from qlib_shadow_runner.cli.amounts import count
 from qlib_shadow_runner.cli.report import require_writable_file
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.contract.escapes import in_json, in_lines
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.nights.books import Books
 from qlib_shadow_runner.nights.documents import snapshot_document, trend_document
 from qlib_shadow_runner.nights.markdown import snapshot_page, trend_page
 from qlib_shadow_runner.nights.morning import Morning
@@ -31,7 +33,8 @@ MOST_WEEKS: Final = 52
 def print_snapshot(data: Path, series: str | None, out: Path | None, *, as_json: bool) -> int:
     """Print how last night went."""
     morning = _morning(data, series, out)
-    _give(snapshot_document(morning) if as_json else snapshot_page(morning), out)
+    books = _books(data, morning, series)
+    _give(snapshot_document(morning, books) if as_json else snapshot_page(morning, books), out)
     return ExitCode.DONE
 
 
@@ -49,7 +52,9 @@ def print_trend(data: Path, series: str | None, weeks: str, out: Path | None, *,
         for one in morning.series
         if one.last["started_at"] and one.last["started_at"].toordinal() >= first
     ]
-    _give(trend_document(shown, number) if as_json else trend_page(shown, number), out)
+    books = _books(data, morning, series)
+    page = trend_document(shown, number, books) if as_json else trend_page(shown, number, books)
+    _give(page, out)
     return ExitCode.DONE
 
 
@@ -71,6 +76,15 @@ def _morning(data: Path, series: str | None, out: Path | None) -> Morning:
     return replace(
         morning, series=found, last_night=[run for run in morning.last_night if run["run_id"] in ours]
     )
+
+
+def _books(data: Path, morning: Morning, series: str | None) -> Books:
+    """Return the books; none where one series is asked for, since a book is of no series."""
+    if series is not None:
+        return Books(morning.now)
+    faults: dict[Path, str] = {}
+    found = all_overviews(existing_volume(data), faults)
+    return Books(morning.now, found, next(iter(faults.values()), None))
 
 
 def _give(answer: object, out: Path | None) -> None:

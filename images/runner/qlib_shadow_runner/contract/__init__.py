@@ -22,6 +22,7 @@ class Stage(StrEnum):
 
     DOWNLOAD = "download"
     QRUN = "qrun"
+    LEDGER = "ledger"
 
 
 # --- how a stage is started ---------------------------------------------------------------------
@@ -93,7 +94,9 @@ REPORT_FILE: Final = "report.html"
 
 RUN_ID_MAX: Final = 52
 RUN_ID_PATTERN: Final = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
-RESERVED_RUN_IDS: Final = frozenset({"catalog", "cache", "ledgers"})
+LEDGERS: Final = "ledgers"
+"""The folder of all books, beside the run folders."""
+RESERVED_RUN_IDS: Final = frozenset({"catalog", "cache", LEDGERS})
 
 
 def run_id_for(name: str, uid: str) -> str:
@@ -238,6 +241,31 @@ class ModelResult(TypedDict, total=False):
     """holds, decayed or unknown."""
 
 
+class LedgerResult(TypedDict, total=False):
+    """What a run has recorded in its book, and how the book stands."""
+
+    book: str
+    day: str
+    """The day of the decision that is told here."""
+    decision: str
+    """Decided, Reducing or Held."""
+    late: bool
+    recorded: str
+    """new, already (another run or attempt has decided that day) or behind (the book is further)."""
+    orders: int
+    turnover: float
+    nav: float
+    pnl: float
+    """Profit or loss of the day."""
+    drawdown: float
+    closedGates: str
+    """Names of the gates that let no order pass, or only sales, joined by ","; absent where all are open."""
+    head: str
+    """The hash of the chain's last entry, by which a forged chain is found."""
+    entries: int
+    """The number of entries up to that one."""
+
+
 class Result(TypedDict, total=False):
     """One stage's result: the termination message, and `results/<stage>.json` in the run folder."""
 
@@ -253,5 +281,6 @@ class Result(TypedDict, total=False):
     dataset: DatasetResult
     metrics: Metrics
     model: ModelResult
+    ledger: LedgerResult
     configHash: str
     gitCommit: str

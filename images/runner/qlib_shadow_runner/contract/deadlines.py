@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 """The reason of a stage that was ended."""
-DEFAULT_SECONDS: Final[Mapping[Stage, int]] = {Stage.DOWNLOAD: 3600, Stage.QRUN: 4 * 3600}
+DEFAULT_SECONDS: Final[Mapping[Stage, int]] = {
+    Stage.DOWNLOAD: 3600,
+    Stage.QRUN: 4 * 3600,
+    Stage.LEDGER: 1800,
+}
 """The deadline of a stage where the spec has none; in a cluster, the operator's settings may have another."""
 
 

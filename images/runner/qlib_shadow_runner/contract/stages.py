@@ -57,6 +57,8 @@ class StageRow:
     """The variables with credentials that this stage receives."""
     variables: frozenset[str] = frozenset()
     """The other variables that this stage receives and not every stage."""
+    ledgers: Access = Access.READ_ONLY
+    """A stage's access to the folder of all books, in a cluster."""
     when: str = "always"
     """The runs that have the stage, in words."""
     belongs: Callable[[Mapping[str, object]], bool] = lambda _spec: True
@@ -73,6 +75,10 @@ def _dataset(spec: Mapping[str, object]) -> Mapping[str, object]:
     return found if isinstance(found, Mapping) else {}
 
 
+def _has_ledger(spec: Mapping[str, object]) -> bool:
+    return spec.get("ledger") is not None
+
+
 def _pins_no_version(spec: Mapping[str, object]) -> bool:
     return _dataset(spec).get("version") is None
 
@@ -85,6 +91,7 @@ STAGES: Final[Mapping[Stage, StageRow]] = {
         leaves=("dataset",),
         when="unless `dataset.version` names data that is there",
         belongs=_pins_no_version,
+        ledgers=Access.WRITTEN,  # the folder may not be there before the first stage of the first run
         secrets=frozenset({ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME, ENV_ARCHIVE_PASSWORD}),
         variables=frozenset({ENV_DEADLINE_SECONDS, ENV_TEMPLATE}),
     ),
@@ -94,6 +101,15 @@ STAGES: Final[Mapping[Stage, StageRow]] = {
         dataset=Access.READ_ONLY,
         leaves=("dataset", "metrics", "configHash"),
         variables=frozenset({ENV_TEMPLATE, ENV_FEATURES_CACHE_BYTES}),
+    ),
+    Stage.LEDGER: StageRow(
+        does="records what the signals would have done",
+        network=Network.CLOSED,
+        dataset=Access.READ_ONLY,
+        leaves=("ledger",),
+        when="where `ledger` is given",
+        belongs=_has_ledger,
+        ledgers=Access.WRITTEN,
     ),
 }
 """The stages in the order in which they run."""

@@ -11,9 +11,9 @@ import json
 from enum import StrEnum
 from typing import Any, Final, TypedDict
 
+from qlib_shadow_runner.contract import LEDGERS as LEDGERS  # noqa: PLC0414 - it belongs to the layout of a book, too
+
 SCHEMA: Final = 1
-LEDGERS: Final = "ledgers"
-"""The folder of all books, beside the run folders."""
 BOOK_FILE: Final = "BOOK.json"
 HALT_FILE: Final = "HALT"
 DAYS: Final = "days"

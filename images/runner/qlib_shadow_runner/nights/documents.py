@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from qlib_shadow_runner.nights.books import NO_BOOKS
 from qlib_shadow_runner.nights.needs import needs_of
 from qlib_shadow_runner.nights.trend import weeks_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qlib_shadow_runner.nights.books import Books
     from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
 
 
-def snapshot_document(morning: Morning) -> dict[str, object]:
-    """Return the day: what needs a person, then each series."""
+def snapshot_document(morning: Morning, books: Books = NO_BOOKS) -> dict[str, object]:
+    """Return the day: what needs a person, then each series and each book."""
     return {
         "at": f"{morning.now:%Y-%m-%dT%H:%M:%SZ}",
         "lastNight": morning.counts(),
@@ -23,8 +25,14 @@ def snapshot_document(morning: Morning) -> dict[str, object]:
             {"kind": one.kind, "series": one.series, "runId": one.run_id, "sentence": one.sentence}
             for one in needs_of(morning)
         ],
+        "bookNeeds": [
+            {"kind": one.kind, "book": one.book, "runId": one.run_id, "sentence": one.sentence}
+            for one in books.needs()
+        ],
         "series": [series_document(one) for one in morning.awake],
         "ended": [one.series.title for one in morning.resting],
+        "books": [one.document() for one in books.awake],
+        "endedBooks": [one.book for one in books.resting],
     }
 
 
@@ -55,15 +63,21 @@ def series_document(nights: NightsOfSeries) -> dict[str, object]:
     }
 
 
-def trend_document(series: Sequence[NightsOfSeries], weeks: int) -> list[dict[str, object]]:
-    """Return the last weeks of each series."""
-    return [
+def trend_document(
+    series: Sequence[NightsOfSeries], weeks: int, books: Books = NO_BOOKS
+) -> list[dict[str, object]]:
+    """Return the last weeks of each series, and of each book."""
+    found: list[dict[str, object]] = [
         {
             "series": one.series.name,
             "namespace": one.series.namespace,
             "weeks": [_camel(asdict(week)) for week in weeks_of(one, weeks)],
         }
         for one in series
+    ]
+    return found + [
+        {"book": one.book, "namespace": one.namespace, "weeks": [week.document() for week in of_book]}
+        for one, of_book in books.weeks(weeks)
     ]
 
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.nights.books import NO_BOOKS, title_of
 from qlib_shadow_runner.nights.morning import has_trained
 from qlib_shadow_runner.nights.needs import in_short, needs_of
 from qlib_shadow_runner.nights.trend import weeks_of
-from qlib_shadow_runner.texts import ABSENT, figure, one_line
+from qlib_shadow_runner.texts import ABSENT, figure, is_number, one_line, percent, with_minus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from qlib_shadow_runner.catalog.run_columns import Row
+    from qlib_shadow_runner.ledger.overview import Overview
+    from qlib_shadow_runner.ledger.weeks import BookWeek
+    from qlib_shadow_runner.nights.books import Books
     from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
 
 CELL_MAX: Final = 120
@@ -27,32 +31,51 @@ NEEDS_MAX: Final = 100
 SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#~&!])")
 HEADS: Final = ("Series", "Last run", "Status", "Data to", "Model", "Age", "IC", "Live IC", "Drift", "Decay")
 WEEK_HEADS: Final = ("Week of", "Runs", "Bad", "Trained", "Live IC", "Days", "Drifting", "Turnover drift")
+BOOK_HEADS: Final = (
+    *("Book", "State", "Day", "NAV", "Day's P&L", "Return", "Drawdown"),
+    *("Closed gates", "Late", "Missed", "Halts"),
+)
+BOOK_WEEK_HEADS: Final = (
+    *("Week of", "Days", "Return", "Benchmark", "P&L", "Costs", "Turnover"),
+    *("Decided", "Held", "Reducing", "Late", "Missed"),
+)
 
 
-def snapshot_page(morning: Morning) -> str:
-    """Return the day: what needs a person, then a row for each series."""
-    needs, awake = needs_of(morning), morning.awake
+def snapshot_page(morning: Morning, books: Books = NO_BOOKS) -> str:
+    """Return the day: what needs a person, then a row for each series and each book."""
+    awake = morning.awake
+    needs = [
+        *((one.book, one) for one in books.needs()),
+        *((one.series, one) for one in needs_of(morning)),
+    ]
     lines = [f"# Nights to {morning.now:%Y-%m-%d %H:%M} UTC", "", f"**{in_short(needs).capitalize()}.**", ""]
     lines += [
-        f"- **{words(one.series)}**, {one.kind}{_of_run(one.run_id)}: {words(one.sentence, SENTENCE_MAX)}"
-        for one in needs[:NEEDS_MAX]
+        f"- **{words(name)}**, {one.kind}{_of_run(one.run_id)}: {words(one.sentence, SENTENCE_MAX)}"
+        for name, one in needs[:NEEDS_MAX]
     ]
     lines += [f"- and {len(needs) - NEEDS_MAX} more"] * (len(needs) > NEEDS_MAX) + [""] * bool(needs)
     counts = ", ".join(f"{count} {words(status)}" for status, count in morning.counts().items())
     lines += [f"In the last 24 hours: {counts or 'no runs'}.", ""]
     if not morning.series:
-        return "\n".join([*lines, "There are no runs yet."]) + "\n"
+        lines += ["There are no runs yet."]
     if awake:
         lines += _table(HEADS, map(_series_row, awake[:SERIES_MAX]))
     if len(awake) > SERIES_MAX:
         lines += ["", f"And {len(awake) - SERIES_MAX} more."]
     if morning.resting:
         lines += ["", f"Without a run for long: {len(morning.resting)}."]
+    if books.awake:
+        lines += ["", "## Books", ""]
+        lines += _table(BOOK_HEADS, map(_book_row, books.awake[:SERIES_MAX]))
+    if len(books.awake) > SERIES_MAX:
+        lines += ["", f"And {len(books.awake) - SERIES_MAX} more."]
+    if books.resting:
+        lines += ["", f"Books without a decision for long: {len(books.resting)}."]
     return "\n".join(lines) + "\n"
 
 
-def trend_page(series: Sequence[NightsOfSeries], weeks: int) -> str:
-    """Return the last weeks of each series as a table."""
+def trend_page(series: Sequence[NightsOfSeries], weeks: int, books: Books = NO_BOOKS) -> str:
+    """Return the last weeks of each series, and of each book, as a table."""
     lines = [f"# The last {weeks} weeks" if weeks > 1 else "# This week"]
     for one in series[:SERIES_MAX]:
         lines += ["", f"## {words(one.series.title)}", ""]
@@ -61,6 +84,12 @@ def trend_page(series: Sequence[NightsOfSeries], weeks: int) -> str:
         lines += ["", f"And {len(series) - SERIES_MAX} more series."]
     if not series:
         lines += ["", "There are no runs in this time."]
+    known = books.weeks(weeks)
+    for book, of_book in known[:SERIES_MAX]:
+        lines += ["", f"## Book {words(title_of(book))}", ""]
+        lines += _table(BOOK_WEEK_HEADS, map(_book_week_row, of_book))
+    if len(known) > SERIES_MAX:
+        lines += ["", f"And {len(known) - SERIES_MAX} more books."]
     return "\n".join(lines) + "\n"
 
 
@@ -105,6 +134,35 @@ def _week_row(week: dict[str, object]) -> Sequence[str]:
         str(week["drifting"]),
         figure(week["turnover_drift"], 2),
     )
+
+
+def _book_row(one: Overview) -> Sequence[str]:
+    if one.is_damaged:
+        return (words(one.book), str(one.state), *[ABSENT] * (len(BOOK_HEADS) - 2))
+    earned = one.nav / one.capital - 1 if one.nav is not None and one.capital else None
+    return (
+        words(title_of(one)),
+        f"{one.state}{', late' if one.late else ''}",
+        _text(one.decided),
+        _money(one.nav),
+        _money(one.pnl),
+        percent(earned, 2),
+        percent(one.drawdown),
+        words(", ".join(gate.name for gate in one.closed)) or "none",
+        *(str(len(days)) for days in (one.late_days, one.missed_days, one.halts)),
+    )
+
+
+def _book_week_row(week: BookWeek) -> Sequence[str]:
+    return (
+        *(f"{week.monday}", str(week.days), percent(week.total, 2), percent(week.benchmark, 2)),
+        *(_money(week.pnl), _money(week.costs), percent(week.turnover)),
+        *map(str, (week.decided, week.held, week.reducing, week.late, week.missed)),
+    )
+
+
+def _money(value: object) -> str:
+    return with_minus(f"{value:,.0f}") if is_number(value) else ABSENT
 
 
 def _text(value: object) -> str:

@@ -122,7 +122,7 @@ KINDS: Final[dict[str, Callable[[NightsOfSeries], Iterator[tuple[str | None, str
 }
 
 
-def in_short(needs: Sequence[Need]) -> str:
+def in_short(needs: Sequence[object]) -> str:
     """Return how many needs there are, in words."""
     if not needs:
         return "nothing needs a person"

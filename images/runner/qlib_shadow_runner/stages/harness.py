@@ -14,9 +14,9 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import ExitCode, Reason, Result, Stage
+from qlib_shadow_runner.contract import LEDGERS, LOCAL_NAMESPACE, ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.contract.spec import series_of
-from qlib_shadow_runner.contract.stages import STAGES, pinned_path
+from qlib_shadow_runner.contract.stages import STAGES, Access, pinned_path
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.guard.layers import close_own_network
 from qlib_shadow_runner.process.environment import child_environment
@@ -30,12 +30,14 @@ from qlib_shadow_runner.runs.result import make_result, now
 from qlib_shadow_runner.runs.values import whole
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.download import download
+from qlib_shadow_runner.stages.ledger import ledger
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.qrun import qrun
 from qlib_shadow_runner.stages.stage_end import StageEnd
 from qlib_shadow_runner.stages.update_catalog import update_catalog
 from qlib_shadow_runner.storage.files import fenced
 from qlib_shadow_runner.storage.scratch import scratch_folder
+from qlib_shadow_runner.storage.volume import make_own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 WORK: Final[Mapping[Stage, Callable[[StageContext], Outcome]]] = {
     Stage.DOWNLOAD: download,
     Stage.QRUN: qrun,
+    Stage.LEDGER: ledger,
 }
 """The function that does each stage's work."""
 
@@ -181,8 +184,13 @@ def as_stage_error(error: Exception) -> StageError:
 
 
 def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Clock) -> None:
-    """Record the run's identity and origin before the work starts."""
+    """Record the run's identity and origin before the work starts.
+
+    In a cluster, later stages mount the folder of all books read-only, for which it has to be there.
+    """
     identity, before, pinned = stage_input.identity, folder.metadata, pinned_path(stage_input.raw_spec)
+    if identity.namespace != LOCAL_NAMESPACE and STAGES[stage_input.stage].ledgers is Access.WRITTEN:
+        make_own_folder(stage_input.folder.parent / LEDGERS)
     folder.update_metadata(
         schema=1,
         run_id=identity.run_id,
@@ -270,6 +278,8 @@ def _findings(outcome: Outcome) -> Result:
         found["metrics"] = outcome.metrics
     if outcome.model:
         found["model"] = outcome.model
+    if outcome.ledger:
+        found["ledger"] = outcome.ledger
     if outcome.config_hash:
         found["configHash"] = outcome.config_hash
     return found

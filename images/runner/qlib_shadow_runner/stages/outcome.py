@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qlib_shadow_runner.contract import DatasetResult, Metrics, ModelResult
+from qlib_shadow_runner.contract import DatasetResult, LedgerResult, Metrics, ModelResult
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,4 +40,5 @@ class Outcome:
     dataset: DatasetResult = field(default_factory=DatasetResult)
     metrics: Metrics = field(default_factory=Metrics)
     model: ModelResult = field(default_factory=ModelResult)
+    ledger: LedgerResult = field(default_factory=LedgerResult)
     config_hash: str = ""

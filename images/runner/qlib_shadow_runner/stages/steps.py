@@ -106,8 +106,22 @@ def decay(arguments: Mapping[str, object]) -> dict[str, object]:
     return decay_of_model(volume, folder, **texts, horizon=horizon)
 
 
+def ledger(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Record the night in the run's book."""
+    hold_memory()
+    from qlib_shadow_runner.runs.request import Identity, requested_spec  # noqa: PLC0415
+    from qlib_shadow_runner.spec import parse_spec  # noqa: PLC0415
+    from qlib_shadow_runner.stages.ledger_step import keep_ledger  # noqa: PLC0415
+
+    spec = parse_spec(requested_spec(os.environ)).ledger
+    assert spec is not None, "only a run with a ledger has the stage"
+    run_id, uid, namespace = (str(arguments[name]) for name in ("run_id", "uid", "namespace"))
+    identity = Identity(run_id=run_id, uid=uid, name="", namespace=namespace)
+    return keep_ledger(Path(str(arguments["folder"])), Path(str(arguments["mount"])), identity, spec)
+
+
 OF_DOWNLOAD: Final = frozenset({"workflow", "dataset"})
-"""The steps of the download stage; the others are of the last one."""
+"""The steps of the download stage; but for that of the ledger, the others are of the training."""
 NO_THREAD: Final = ("can't start new thread", "Failed to launch worker thread")
 """What Python and Arrow say where there is no memory for a thread's stack."""
 STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] = {
@@ -118,6 +132,7 @@ STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] 
     "catalog": catalog,
     "model": model,
     "decay": decay,
+    "ledger": ledger,
 }
 
 
@@ -134,11 +149,17 @@ def main(name: str, arguments: str, report: str) -> int:
     return 0
 
 
+def _stage_of(step: str) -> Stage:
+    if step == Stage.LEDGER:
+        return Stage.LEDGER
+    return Stage.DOWNLOAD if step in OF_DOWNLOAD else Stage.QRUN
+
+
 def _failure(name: str, error: Exception) -> StageError:
     if isinstance(error, StageError):
         return error
     if isinstance(error, MemoryError) or any(text in str(error) for text in NO_THREAD):
-        return memory_ran_out(f"the step {name}", Stage.DOWNLOAD if name in OF_DOWNLOAD else Stage.QRUN)
+        return memory_ran_out(f"the step {name}", _stage_of(name))
     if isinstance(error, OSError):
         return from_os_error(error)
     return unexpected(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
 from importlib.resources import files
@@ -21,12 +20,16 @@ from starlette.routing import Route
 from qlib_shadow_runner.catalog.track_record import TrackRecord, records
 from qlib_shadow_runner.contract import REPORT_FILE
 from qlib_shadow_runner.contract.escapes import in_a_sentence, in_lines
+from qlib_shadow_runner.report.book.page import book_style
 from qlib_shadow_runner.runs.listing import ENDED
+from qlib_shadow_runner.ui.book_table import BookTable
+from qlib_shadow_runner.ui.books_api import BooksApi
+from qlib_shadow_runner.ui.books_pages import BooksPages
 from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.comparer import Comparer
 from qlib_shadow_runner.ui.details import details
 from qlib_shadow_runner.ui.nights_pages import NightsPages, series_link
-from qlib_shadow_runner.ui.pages import page
+from qlib_shadow_runner.ui.pages import now_in_utc, page
 from qlib_shadow_runner.ui.resources import ListedResources, join
 from qlib_shadow_runner.ui.run_files import LOGS, content, open_shown, read_log, shown_files
 from qlib_shadow_runner.ui.run_table import PAGE_ROWS, RUNNING, SORTABLE, RunFilter, RunTable
@@ -43,7 +46,12 @@ if TYPE_CHECKING:
 
 STATUSES: Final = ("pending", "suspended", RUNNING, *sorted(ENDED))
 """Only a resource that has no folder yet is pending or suspended."""
-STATIC: Final = {"ui.css": "text/css; charset=utf-8", "ui.js": "text/javascript; charset=utf-8"}
+BOOK_STYLE: Final = "book.css"
+STATIC: Final = {
+    "ui.css": "text/css; charset=utf-8",
+    BOOK_STYLE: "text/css; charset=utf-8",
+    "ui.js": "text/javascript; charset=utf-8",
+}
 REPORT_POLICY: Final = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -60,7 +68,9 @@ SEARCH_MAX: Final = 200
 def application(volume: Volume, listing: ResourceListing | None = None) -> Starlette:
     """Return the application for one volume, and for the cluster whose runs are on it."""
     run_table = RunTable(volume)
-    pages, nights = Pages(run_table, listing), NightsPages(run_table, listing)
+    book_table = BookTable(volume)
+    pages, nights = Pages(run_table, listing), NightsPages(run_table, listing, book_table)
+    books, api = BooksPages(book_table), BooksApi(book_table)
     routes = [
         Route("/", nights.morning),
         Route("/series", nights.series),
@@ -73,6 +83,16 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
         Route("/runs/{run_id}/logs/{name}", pages.log),
         Route("/runs/{run_id}/logs/{name}/from/{begin}", pages.log_from),
         Route("/runs/{run_id}/files/{name:path}", pages.file),
+        Route("/books", books.books),
+        Route("/book/{name}", books.book),
+        Route("/book/{name}/ledger.html", books.file),
+        Route("/api/books", api.books),
+        Route("/api/books/{name}", api.show),
+        Route("/api/books/{name}/orders", api.orders),
+        Route("/api/books/{name}/positions", api.positions),
+        Route("/api/books/{name}/nav", api.nav),
+        Route("/api/books/{name}/trend", api.trend),
+        Route("/api/books/{name}/verify", api.verify),
         Route("/static/{name}", static),
         Route("/healthz", healthz),
     ]
@@ -135,7 +155,7 @@ class Pages:
         return HTMLResponse(
             page(
                 "run.html.j2",
-                run=details(run, _now()),
+                run=details(run, now_in_utc()),
                 series=series_link(self.run_table.rows(), run.run_id),
                 scores=scores,
                 resource=resource,
@@ -161,7 +181,14 @@ class Pages:
         part = read_log(run.folder, LOGS[name], None)
         others = [log for log in LOGS if log != name]
         return HTMLResponse(
-            page("log.html.j2", run=details(run, _now()), log=name, others=others, part=part, file=LOGS[name])
+            page(
+                "log.html.j2",
+                run=details(run, now_in_utc()),
+                log=name,
+                others=others,
+                part=part,
+                file=LOGS[name],
+            )
         )
 
     def log_from(self, request: Request) -> Response:
@@ -261,10 +288,12 @@ async def healthz(_request: Request) -> Response:
 
 
 def static(request: Request) -> Response:
-    """Return the style sheet or the script of the pages."""
+    """Return a style sheet or the script of the pages; that of a book is also within its ledger.html."""
     name = request.path_params["name"]
     if name not in STATIC:
         raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such file")
+    if name == BOOK_STYLE:
+        return Response(book_style(), media_type=STATIC[name])
     found = files("qlib_shadow_runner.ui").joinpath("static", name).read_bytes()
     return Response(found, media_type=STATIC[name])
 
@@ -272,11 +301,6 @@ def static(request: Request) -> Response:
 def _number(text: str) -> int | None:
     """Return a number of an address; None where it is none, or longer than any size of a file."""
     return int(text) if NUMBER.fullmatch(text) else None
-
-
-def _now() -> datetime:
-    """Return the time in UTC without a time zone, as the catalog has times."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _refused(_request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.ui.chart import BOTTOM, GAP, HEIGHT, LETTER_WIDTH, RIGHT, TOP, WIDTH, bounds, label
+from qlib_shadow_runner.report.scale import BOTTOM, GAP, HEIGHT, RIGHT, TOP, WIDTH, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,29 +67,23 @@ def live_chart(live: Mapping[date, float], trained: Sequence[date]) -> LiveChart
     if len(days) < FEWEST_DAYS:
         return None
     values = [live[day] for day in days]
-    low, high, step = bounds(min(0.0, *values), max(0.0, *values))
-    heights = [low + step * place for place in range(round((high - low) / step) + 1)]
-    left = GAP + LETTER_WIDTH * max(len(label(height)) for height in heights)
-    slot = (WIDTH - left - RIGHT) / len(days)
-
-    def y(value: float) -> float:
-        return round(TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low), 1)
-
-    middles = [round(left + slot * (place + 0.5), 1) for place in range(len(days))]
+    scale = Scale.of(values)
+    slot = scale.width / len(days)
+    middles = scale.middles(len(days))
     means = [fmean(values[max(0, place - MEAN_DAYS + 1) : place + 1]) for place in range(len(days))]
     since = [day for day in trained if day >= days[0]]
     places = sorted({min(bisect_left(days, day), len(days) - 1) for day in since})
-    marks = [round(left + slot * place, 1) for place in places] if len(places) <= MOST_MARKS else []
+    marks = [round(scale.left + slot * place, 1) for place in places] if len(places) <= MOST_MARKS else []
     shown = [(day, live[day]) for day in days]
     return LiveChart(
         title=f"Live IC from {days[0]} to {days[-1]}: mean {fmean(values):.3f} over {len(days)} days, "
         f"{means[-1]:.3f} over the last {min(MEAN_DAYS, len(days))}; trained {len(since)} times",
-        bars=_bars(shown, middles, slot * 0.7, y(0.0), list(map(y, values))),
-        mean=" ".join(f"{x},{y(value)}" for x, value in zip(middles, means, strict=True)),
+        bars=_bars(shown, middles, slot * 0.7, scale.y(0.0), list(map(scale.y, values))),
+        mean=" ".join(f"{x},{scale.y(value)}" for x, value in zip(middles, means, strict=True)),
         marks=marks,
-        grid=[(y(height), label(height)) for height in heights],
-        days=[(float(left), str(days[0]), "start"), (float(WIDTH - RIGHT), str(days[-1]), "end")],
-        left=left,
+        grid=scale.grid,
+        days=scale.ends(days[0], days[-1]),
+        left=scale.left,
     )
 
 

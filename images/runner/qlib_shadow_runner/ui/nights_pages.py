@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
@@ -11,28 +11,32 @@ from urllib.parse import urlencode
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
+from qlib_shadow_runner.nights.books import Books
 from qlib_shadow_runner.nights.morning import Morning, has_trained, weekdays_between
 from qlib_shadow_runner.nights.needs import BAD, BADLY, Need, in_short, needs_of
 from qlib_shadow_runner.nights.series import all_series
 from qlib_shadow_runner.nights.trend import weeks_of
 from qlib_shadow_runner.texts import ended, one_line
+from qlib_shadow_runner.ui.books_pages import BooksView
 from qlib_shadow_runner.ui.nights_chart import SPARK_HEIGHT, SPARK_WIDTH, live_chart, spark_bars
-from qlib_shadow_runner.ui.pages import page
+from qlib_shadow_runner.ui.pages import now_in_utc, page
 from qlib_shadow_runner.ui.resources import ListedResources, join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
+    from datetime import date, datetime
 
     from starlette.requests import Request
 
     from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.nights.morning import NightsOfSeries
+    from qlib_shadow_runner.ui.book_table import BookTable
     from qlib_shadow_runner.ui.resources import ResourceListing
     from qlib_shadow_runner.ui.run_table import RunTable
 
 NEEDS_SHOWN: Final = 30
 SERIES_SHOWN: Final = 50
+BOOKS_SHOWN: Final = 50
 RUNS_SHOWN: Final = 60
 WEEKS_SHOWN: Final = 6
 WORD_MAX: Final = 40
@@ -49,7 +53,8 @@ class NightsPages:
     """The answers; each method is one address."""
 
     run_table: RunTable
-    listing: ResourceListing | None = None
+    listing: ResourceListing | None
+    book_table: BookTable
 
     def morning(self, request: Request) -> Response:
         """Return last night on one page: first what needs a person, then each series."""
@@ -58,7 +63,8 @@ class NightsPages:
         morning = self._facts()
         rows = join(self.run_table.rows(), current.resources)
         waiting = sum(row["status"] in WAITING for row in rows)
-        needs = [*refused(rows, morning.now), *needs_of(morning)]
+        books = Books(morning.now, self.book_table.overviews())
+        needs = [*books.needs(), *refused(rows, morning.now), *needs_of(morning)]
         awake = morning.awake
         return HTMLResponse(
             page(
@@ -77,6 +83,9 @@ class NightsPages:
                 more_series=len(awake) - SERIES_SHOWN,
                 resting=morning.resting[:SERIES_SHOWN],
                 total=len(morning.series),
+                books=books.awake[:BOOKS_SHOWN],
+                more_books=len(books.every) - len(books.awake[:BOOKS_SHOWN]),
+                books_view=BooksView(),
                 view=View(morning.now),
             )
         )
@@ -104,8 +113,7 @@ class NightsPages:
         )
 
     def _facts(self) -> Morning:
-        now = datetime.now(UTC).replace(tzinfo=None)
-        return Morning.of(self.run_table.rows(), self.run_table.followup.outcomes(), now)
+        return Morning.of(self.run_table.rows(), self.run_table.followup.outcomes(), now_in_utc())
 
 
 def series_link(rows: Sequence[Row], run_id: str) -> tuple[str, str] | None:

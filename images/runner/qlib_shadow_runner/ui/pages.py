@@ -35,6 +35,11 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+def now_in_utc() -> datetime:
+    """Return the time in UTC without a time zone, as the catalog has times."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
 def moment(value: datetime | None) -> str:
     """Return a time in UTC, to the minute."""
     if value is None:

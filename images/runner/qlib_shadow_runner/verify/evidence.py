@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import (
@@ -38,6 +39,8 @@ class Evidence:
     mount: Path | None = None
     material: ReportMaterial | None = None
     """The run's tables as series, if they are already read."""
+    before: Stage | None = None
+    """The stage that asks, while the run is under way; neither its result nor later ones are there."""
 
     @cached_property
     def metadata(self) -> dict[str, object]:
@@ -51,8 +54,9 @@ class Evidence:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Return the run's stages, in order."""
-        return recorded_stages(self.metadata)
+        """Return the run's stages, in order, as far as they must be done."""
+        found = recorded_stages(self.metadata)
+        return tuple(takewhile(lambda stage: stage is not self.before, found))
 
     def result(self, stage: str) -> dict[str, object]:
         """Return a stage's result."""

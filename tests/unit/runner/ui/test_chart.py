@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.unit.runner.conftest import weekdays
 
 from qlib_shadow_runner.catalog.track_record import TrackRecord, TrackRecordDay
-from qlib_shadow_runner.ui.chart import HEIGHT, WIDTH, cumulative_ic
+from qlib_shadow_runner.report.scale import HEIGHT, WIDTH
+from qlib_shadow_runner.ui.chart import cumulative_ic
 
 
 def test_chart_stays_inside_its_area():

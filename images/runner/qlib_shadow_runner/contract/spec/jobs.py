@@ -45,7 +45,7 @@ class StageSpec(PodSettings):
     active_deadline_seconds: int | None = optional(
         Whole(1, 30 * 86_400),
         "Longest time of the stage, all attempts together. Default: the operator's setting. Without a "
-        "cluster: of each attempt, by default 3600 for download and 14400 for qrun.",
+        "cluster: of each attempt, by default 3600 for download, 14400 for qrun and 1800 for ledger.",
     )
     retries: int | None = optional(
         Whole(0, 20),
@@ -73,6 +73,7 @@ class StagesSpec(Record):
 
     download: OpenStageSpec = part(OpenStageSpec, "The stage that provides and verifies the dataset.")
     qrun: StageSpec = part(ClosedStageSpec, "The stage that trains, predicts, backtests and reports.")
+    ledger: StageSpec = part(ClosedStageSpec, "The stage that records what the signals would have done.")
 
     def of(self, stage: Stage) -> StageSpec:
         """Return the settings of a stage."""

@@ -10,11 +10,12 @@ from typing import Final
 from qlib_shadow_runner.contract.fields import Record, between, defaulted, optional, part, required
 from qlib_shadow_runner.contract.kinds import Choice, Flag, Number, Text, Whole, matches
 
+BOOK_NAME: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 BOOK: Final = Text(
     52,
     (
         matches(
-            "[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+            BOOK_NAME,
             'must be lower-case letters, digits and "-", and begin and end with a letter or digit, for '
             "example us-shadow",
         ),

@@ -1,0 +1,137 @@
+"""`qlib-shadow ledger verify, halt and resume`: check a book, and use its kill switch."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from qlib_shadow_runner.catalog.books import dataset_of
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.contract.escapes import shorten
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger import halts
+from qlib_shadow_runner.ledger.check import verify_book
+from qlib_shadow_runner.ledger.entries import Verdict
+from qlib_shadow_runner.ledger.overview import overview
+from qlib_shadow_runner.ledger.tables import refresh_tables
+from qlib_shadow_runner.printing import print_error, print_json, print_line, print_lines
+
+if TYPE_CHECKING:
+    from qlib_shadow_runner.cli.ledger_command import Asked
+    from qlib_shadow_runner.ledger.overview import Overview
+
+HASH: Final = re.compile("[0-9a-f]{64}")
+WHY_MAX: Final = 500
+
+
+def print_verification(asked: Asked) -> int:
+    """Print everything that does not hold in a book; make its tables again where it does."""
+    head = asked.options["head"]
+    if head is not None and not HASH.fullmatch(head):
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f'--head must be the 64 digits of a SHA-256, as status.ledger.head has it, not "{head[:80]}"',
+        )
+    folder = asked.folder()
+    dataset = dataset_of(asked.volume, folder)
+    findings = verify_book(folder, dataset, head)
+    if not findings:
+        note = refresh_tables(folder)
+        if note:
+            print_error(f"note: {note}")
+    now = overview(folder)
+    if asked.as_json:
+        print_json(
+            {
+                "book": folder.name,
+                "sound": not findings,
+                "findings": findings,
+                "head": now.head,
+                "headGiven": head,
+                "entries": now.entries,
+                "prices": None if dataset is None else str(dataset.folder),
+            }
+        )
+    elif findings:
+        print_lines([f"{folder.name} does not hold:", *(f"  {finding}" for finding in findings)])
+    else:
+        print_line(
+            f"{folder.name} holds: {_checked(now, has_prices=dataset is not None, has_head=bool(head))}"
+        )
+    return ExitCode.LEDGER_DAMAGED if findings else ExitCode.DONE
+
+
+def halt_book(asked: Asked) -> int:
+    """Put the kill switch of a book on; one that is on is replaced only by a stronger one."""
+    folder, why = asked.folder(), _why(asked)
+    reducing = bool(asked.options["reducing"])
+    on = halts.halt_of(folder)
+    if on is not None and (reducing or on.state == halts.HALTED):
+        more = (
+            "" if on.state == halts.REDUCING else "; to let sales pass, resume it and halt it with --reducing"
+        )
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f"{folder.name} is {_in_words(on.state)} already{_since(on)}: {on.why or 'no reason is given'}"
+            f"{more if reducing else ''}",
+        )
+    made = halts.halt(folder, why, reducing=reducing, now=datetime.now(UTC))
+    effect = "only sales are recorded" if reducing else "no orders are recorded"
+    _print(asked, made, f"{folder.name} is {_in_words(made.state)} from now on, {effect}: {why}")
+    return ExitCode.DONE
+
+
+def resume_book(asked: Asked) -> int:
+    """Lift the kill switch of a book; drawdown begins anew with it."""
+    folder, why = asked.folder(), _why(asked)
+    on, before = halts.halt_of(folder), overview(folder)
+    if on is None and not _reduces_by_drawdown(before):
+        raise StageError(Reason.INVALID_SPEC, f"{folder.name} is not halted, so there is nothing to resume")
+    made = halts.resume(folder, why, datetime.now(UTC))
+    _print(asked, made, f"{folder.name} goes on from the next night, and drawdown counts from now on: {why}")
+    return ExitCode.DONE
+
+
+def _reduces_by_drawdown(before: Overview) -> bool:
+    return any(gate.verdict == Verdict.REDUCE for gate in before.gates)
+
+
+def _why(asked: Asked) -> str:
+    why = " ".join((asked.options["why"] or "").split())
+    if not why:
+        raise StageError(
+            Reason.INVALID_SPEC,
+            f"ledger {asked.action} needs --why with a reason, which the book keeps",
+        )
+    if len(why) > WHY_MAX:
+        raise StageError(
+            Reason.INVALID_SPEC, f"--why has {len(why)} characters, and a reason has at most {WHY_MAX}"
+        )
+    return why
+
+
+def _in_words(state: str) -> str:
+    return "reducing" if state == halts.REDUCING else "halted"
+
+
+def _since(on: halts.Halt) -> str:
+    return "" if on.at is None else f" since {on.at:%Y-%m-%d %H:%M} UTC"
+
+
+def _checked(now: Overview, *, has_prices: bool, has_head: bool) -> str:
+    parts = [
+        f"{now.entries} entries",
+        "with the prices that there are now"
+        if has_prices
+        else "without prices, since its dataset is not here",
+        "with the head that was given" if has_head else "and nothing shows a forged chain without --head",
+    ]
+    return shorten(", ".join(parts), WHY_MAX)
+
+
+def _print(asked: Asked, made: halts.Halt, sentence: str) -> None:
+    if asked.as_json:
+        print_json({"book": asked.folder().name, "state": made.state, "why": made.why, "at": made.at})
+    else:
+        print_line(sentence)

@@ -1,0 +1,192 @@
+"""`qlib-shadow ledger orders, positions, nav and trend`: a book's days as tables."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_runner.cli.amounts import count
+from qlib_shadow_runner.cli.ledger_show import overview_of
+from qlib_shadow_runner.cli.ledger_texts import amount, change, gain, money, plural, share
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.chain import Chain
+from qlib_shadow_runner.ledger.weeks import weeks_of
+from qlib_shadow_runner.printing import NOTHING, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qlib_shadow_runner.cli.ledger_command import Asked
+    from qlib_shadow_runner.ledger.weeks import BookWeek
+
+ORDERS: Final = ("SIDE", "INSTRUMENT", "SHARES", "PRICE", "VALUE", "FILLED", "FILLED AT", "ORDER")
+POSITIONS: Final = ("INSTRUMENT", "SHARES", "PRICE", "VALUE", "WEIGHT", "HELD", "PRICED")
+NAV: Final = ("DAY", "NAV", "P&L", "RETURN", "BENCHMARK", "DRAWDOWN", "COSTS", "TURNOVER")
+UNCOUNTED: Final = "* after a late decision, whose orders are not filled: no part of the record"
+WEEKS: Final = ("WEEK OF", "DAYS", "RETURN", "BENCHMARK", "P&L", "COSTS", "NIGHTS")
+DEFAULT_WEEKS: Final = "4"
+MOST_WEEKS: Final = 520
+
+
+def print_orders(asked: Asked) -> int:
+    """Print the orders of a day, the last unless another is named, and what they came to."""
+    entries = _chain(asked).entries
+    decisions = {_day(one.document): one.document for one in entries if one.document["kind"] == "decision"}
+    day = _chosen(asked, decisions, "decided nothing", "the last decision")
+    decision = decisions[day]
+    fills = {
+        fill["order"]: fill
+        for one in entries
+        if one.document["kind"] == "fills" and _day(one.document) > day
+        for fill in one.document["fills"]
+    }
+    if asked.as_json:
+        known = ("day", "decision", "late", "gates", "targets", "orders", "figures")
+        print_json(
+            {name: decision[name] for name in known}
+            | {"fills": [fills[one["id"]] for one in decision["orders"] if one["id"] in fills]}
+        )
+        return ExitCode.DONE
+    late = ", too late to be filled" if decision["late"] else ""
+    orders = plural(len(decision["orders"]), "order")
+    print_line(f"{asked.folder().name}  {day}  {decision['decision']}{late}  {orders}")
+    if decision["orders"]:
+        rows = [_order_row(one, fills.get(one["id"])) for one in decision["orders"]]
+        print_table([ORDERS, *rows], {2, 3, 4, 5, 6})
+    return ExitCode.DONE
+
+
+def print_positions(asked: Asked) -> int:
+    """Print what is held at the end of a day, the last unless another is named."""
+    accounts = {_day(one.document): one.document["account"] for one in _chain(asked).entries}
+    day = _chosen(asked, accounts, "has no account", "the last day")
+    account = accounts[day]
+    if asked.as_json:
+        print_json({"day": day, **account})
+        return ExitCode.DONE
+    positions = plural(len(account["positions"]), "position")
+    print_line(
+        f"{asked.folder().name}  {day}  NAV {money(account['nav'])}, of it {money(account['cash'])} in cash, "
+        f"{positions}"
+    )
+    if account["positions"]:
+        print_table([POSITIONS, *map(_position_row, account["positions"])], {1, 2, 3, 4, 5})
+    return ExitCode.DONE
+
+
+def print_nav(asked: Asked) -> int:
+    """Print the account's value day by day."""
+    one = overview_of(asked.folder())
+    if asked.as_json:
+        print_json([{**vars(day), "turnover": day.turnover} for day in one.days])
+        return ExitCode.DONE
+    if not one.days:
+        print_line(f"{one.book} has no reconciled trading day yet; it holds {money(one.nav)}")
+        return ExitCode.DONE
+    rows, peak = [], one.capital or 0.0
+    for day in one.days:
+        peak = max(peak, day.nav)
+        rows.append(
+            (
+                *(day.day if day.counts else f"{day.day} *", money(day.nav), gain(day.pnl, 0)),
+                *(change(day.day_return), change(day.benchmark)),
+                *(share(1 - day.nav / peak if peak > 0 else None), money(day.costs, 0), share(day.turnover)),
+            )
+        )
+    print_table([NAV, *rows], range(1, len(NAV)))
+    if not all(day.counts for day in one.days):
+        print_line(UNCOUNTED)
+    return ExitCode.DONE
+
+
+def print_trend(asked: Asked) -> int:
+    """Print the last weeks of a book, the newest first."""
+    text = asked.options["weeks"] or DEFAULT_WEEKS
+    number = count(text, "--weeks") or 0
+    if not 1 <= number <= MOST_WEEKS:
+        raise StageError(
+            Reason.INVALID_SPEC, f'--weeks must be a whole number from 1 to {MOST_WEEKS}, not "{text}"'
+        )
+    one = overview_of(asked.folder())
+    weeks = weeks_of(one, number)
+    if asked.as_json:
+        print_json([week.document() for week in weeks])
+        return ExitCode.DONE
+    if not weeks:
+        print_line(f"nothing is decided yet in {one.book}")
+        return ExitCode.DONE
+    rows = [
+        (
+            *(f"{week.monday}", str(week.days), change(week.total), change(week.benchmark)),
+            *(gain(week.pnl, 0), money(week.costs, 0), _nights(week)),
+        )
+        for week in weeks
+    ]
+    print_table([WEEKS, *rows], range(1, len(WEEKS) - 1))
+    return ExitCode.DONE
+
+
+def _chain(asked: Asked) -> Chain:
+    folder = asked.folder()
+    overview_of(folder)  # every document has the form of one
+    return Chain.read(folder)
+
+
+def _chosen(asked: Asked, days: Mapping[str, object], lacks: str, what: str) -> str:
+    """Return the day that was named, or the last; one that there is not is refused with the last."""
+    name = asked.folder().name
+    if not days:
+        raise StageError(Reason.INVALID_SPEC, f"nothing is decided yet in {name}")
+    day, last = asked.options["day"], max(days)
+    if day is None:
+        return last
+    try:
+        found = f"{date.fromisoformat(day)}"
+    except ValueError:
+        raise StageError(
+            Reason.INVALID_SPEC, f'--day must be a day such as {last}, not "{day[:80]}"'
+        ) from None
+    if found not in days:
+        raise StageError(Reason.INVALID_SPEC, f"{name} {lacks} on {found}; {what} is of {last}")
+    return found
+
+
+def _order_row(order: Mapping[str, Any], fill: Mapping[str, Any] | None) -> Sequence[str]:
+    filled = NOTHING if fill is None else f"{amount(fill['shares'])}{' *' if fill['why'] else ''}"
+    return (
+        order["side"],
+        order["instrument"],
+        amount(order["shares"]),
+        _price(order["amount"] * order["price"], order["shares"]),
+        money(order["amount"] * order["price"], 0),
+        filled,
+        _price(fill["value"], fill["shares"]) if fill else NOTHING,
+        order["id"],
+    )
+
+
+def _position_row(one: Mapping[str, Any]) -> Sequence[str]:
+    return (
+        one["instrument"],
+        amount(one["shares"]),
+        _price(one["amount"] * one["price"], one["shares"]),
+        money(one["amount"] * one["price"], 0),
+        share(one["weight"]),
+        f"{one['days']} d",
+        one["priced"],
+    )
+
+
+def _nights(week: BookWeek) -> str:
+    counts = {name: getattr(week, name) for name in ("decided", "held", "reducing", "late", "missed")}
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or NOTHING
+
+
+def _price(value: float, shares: float) -> str:
+    """Return the price of a raw share, so that shares times price is the value that is shown."""
+    return money(value / shares) if shares else NOTHING
+
+
+def _day(document: Mapping[str, Any]) -> str:
+    return str(document["day"])

@@ -1,0 +1,75 @@
+"""What is read of a book as JSON: the command line and the web pages give the same documents."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.escapes import shorten
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.weeks import weeks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from qlib_shadow_runner.ledger.chain import Chain
+    from qlib_shadow_runner.ledger.overview import Overview
+
+ORDERS: tuple[str, ...] = ("day", "decision", "late", "gates", "targets", "orders", "figures")
+"""What is told of a decision with its orders."""
+
+
+def orders_document(chain: Chain, day: str | None) -> dict[str, Any]:
+    """Return the orders of a day, the last unless another is named, and what they came to."""
+    decisions = {str(one.document["day"]): one.document for one in chain.decisions}
+    found = decisions[chosen_day(chain.book["book"], day, decisions, "decided nothing")]
+    fills = fills_after(chain, str(found["day"]))
+    came_to = [fills[one["id"]] for one in found["orders"] if one["id"] in fills]
+    return {name: found[name] for name in ORDERS} | {"fills": came_to}
+
+
+def positions_document(chain: Chain, day: str | None) -> dict[str, Any]:
+    """Return the account at the end of a day, the last unless another is named."""
+    accounts = {str(one.document["day"]): one.document["account"] for one in chain.entries}
+    found = chosen_day(chain.book["book"], day, accounts, "has no account")
+    return {"day": found, **accounts[found]}
+
+
+def nav_document(overview: Overview) -> list[dict[str, Any]]:
+    """Return the account's value day by day."""
+    return [{**vars(day), "turnover": day.turnover} for day in overview.days]
+
+
+def trend_document(overview: Overview, weeks: int) -> list[dict[str, Any]]:
+    """Return the last weeks, the newest first."""
+    return [week.document() for week in weeks_of(overview, weeks)]
+
+
+def list_document(overviews: Sequence[Overview], total: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all books and the sums over them."""
+    return {"books": [one.document() for one in overviews], "total": total}
+
+
+def fills_after(chain: Chain, day: str) -> dict[str, Mapping[str, Any]]:
+    """Return the fills of all later days, by the ids of their orders."""
+    later = (one.document for one in chain.fills if str(one.document["day"]) > day)
+    return {fill["order"]: fill for document in later for fill in document["fills"]}
+
+
+def chosen_day(book: str, day: str | None, known: Iterable[str], lacks: str) -> str:
+    """Return the day that was named, or the last; one that there is not is refused with the last."""
+    last = max(known, default=None)
+    if last is None:
+        raise StageError(Reason.INVALID_SPEC, f"nothing is decided yet in {book}")
+    if day is None:
+        return last
+    try:
+        found = f"{date.fromisoformat(day)}"
+    except ValueError:
+        raise StageError(
+            Reason.INVALID_SPEC, f'the day must be one such as {last}, not "{shorten(day, 80)}"'
+        ) from None
+    if found not in set(known):
+        raise StageError(Reason.INVALID_SPEC, f"{book} {lacks} on {found}; the last day is {last}")
+    return found

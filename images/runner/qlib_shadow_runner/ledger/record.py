@@ -1,0 +1,168 @@
+"""A book's trading days as numbers, and its record: what it earned against the benchmark and the promise.
+
+Only days count that followed a decision made in time. After a late one its orders are not filled, so the days
+until the next decision are no result of the signals.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any, Final
+
+from qlib_shadow_runner.texts import is_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+DEVIATIONS: Final = 2.0
+"""Half of the band around the promise, in standard deviations."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """A reconciled trading day."""
+
+    day: str
+    nav: float
+    pnl: float
+    day_return: float
+    costs: float
+    traded: float
+    shortfall: float
+    benchmark: float | None
+    """The benchmark's return of the day."""
+    counts: bool
+    """Whether the last decision before it was made in time."""
+    promised: float | None
+    """The mean daily return of the backtest behind that decision."""
+    deviation: float | None
+    """The standard deviation of its daily returns."""
+
+    @property
+    def turnover(self) -> float:
+        """Return the value of its fills as a share of the account before it."""
+        before = self.nav - self.pnl
+        return self.traded / before if before else 0.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """The record until a day, in sums of daily returns, as Qlib's reports add them up."""
+
+    day: str
+    account: float
+    expected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """The figures of the days that count."""
+
+    days: int
+    total: float | None
+    """The return over all of them, each upon the last."""
+    mean: float | None
+    deviation: float | None
+    benchmark_days: int
+    """The days among them with a known return of the benchmark."""
+    benchmark: float | None
+    """The benchmark's return over these."""
+    account_on_benchmark_days: float | None
+    """The account's return over the same."""
+    promise: tuple[Point, ...]
+    """The sum of its returns against what the backtests promised, day by day; without days of no promise."""
+
+    @property
+    def excess(self) -> float | None:
+        """Return how much more than the benchmark the account earned on the same days."""
+        if self.benchmark is None or self.account_on_benchmark_days is None:
+            return None
+        return self.account_on_benchmark_days - self.benchmark
+
+    @property
+    def is_beyond(self) -> bool | None:
+        """Return whether the account lies beyond the promise's band; None while there is no promise."""
+        if not self.promise:
+            return None
+        last = self.promise[-1]
+        return not last.low <= last.account <= last.high
+
+
+def days_of(entries: Iterable[Mapping[str, Any]]) -> tuple[Day, ...]:
+    """Return the trading days of a chain's documents, in its order."""
+    found = []
+    decision: Mapping[str, Any] = {}
+    for document in entries:
+        if document["kind"] == "decision":
+            decision = document
+            continue
+        promise = decision.get("promise") or {}
+        found.append(
+            Day(
+                day=document["day"],
+                nav=document["account"]["nav"],
+                pnl=document["pnl"],
+                day_return=document["dayReturn"],
+                costs=document["costs"],
+                traded=document["traded"],
+                shortfall=document["shortfall"],
+                benchmark=document["benchmark"],
+                counts=not decision["late"],
+                promised=promise.get("mean"),
+                deviation=promise.get("deviation"),
+            )
+        )
+    return tuple(found)
+
+
+def record_of(days: Sequence[Day]) -> Record:
+    """Return the record."""
+    counted = [day for day in days if day.counts]
+    returns = [day.day_return for day in counted]
+    judged = [(day.day_return, day.benchmark) for day in counted if day.benchmark is not None]
+    return Record(
+        days=len(counted),
+        total=compounded(returns),
+        mean=fmean(returns) if returns else None,
+        deviation=stdev(returns) if len(returns) > 1 else None,
+        benchmark_days=len(judged),
+        benchmark=compounded([benchmark for _, benchmark in judged]),
+        account_on_benchmark_days=compounded([ours for ours, _ in judged]),
+        promise=_promise(counted),
+    )
+
+
+def drawdown_of(navs: Iterable[float]) -> tuple[float | None, float | None]:
+    """Return the highest value and the loss since it, as a share of it."""
+    peak = last = None
+    for nav in navs:
+        last = nav
+        peak = nav if peak is None else max(peak, nav)
+    if peak is None or last is None:
+        return None, None
+    return peak, (1 - last / peak if peak > 0 else 0.0)
+
+
+def _promise(days: Iterable[Day]) -> tuple[Point, ...]:
+    """Return the band: each day adds the mean and the variance that its own decision promised."""
+    known = [day for day in days if is_number(day.promised) and is_number(day.deviation)]
+    sums = [accumulate(values) for values in zip(*map(_summands, known), strict=True)]
+    points = []
+    for day, account, expected, variance in zip((day.day for day in known), *sums, strict=True):
+        half = DEVIATIONS * math.sqrt(variance)
+        points.append(Point(day, account, expected, expected - half, expected + half))
+    return tuple(points)
+
+
+def _summands(day: Day) -> tuple[float, float, float]:
+    return day.day_return, day.promised or 0.0, (day.deviation or 0.0) ** 2
+
+
+def compounded(returns: Sequence[float]) -> float | None:
+    """Return the return over several days; None over none."""
+    return math.prod(1 + one for one in returns) - 1 if returns else None

@@ -1,0 +1,251 @@
+"""What a run brings to its book: its last signals, its rules, and what the gates ask of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from qlib_shadow_runner.analysis.outputs import Outputs
+from qlib_shadow_runner.contract import ARTIFACTS, LEDGERS, METADATA_FILE, MODEL, Reason, Stage
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.errors import DamagedFileError, StageError
+from qlib_shadow_runner.ledger.gates import RunFacts
+from qlib_shadow_runner.ledger.night import Night
+from qlib_shadow_runner.ledger.portfolio import capital_of
+from qlib_shadow_runner.ledger.quotes import Quotes
+from qlib_shadow_runner.runs.values import number, text, whole
+from qlib_shadow_runner.stages.ledger_rules import rules_of
+from qlib_shadow_runner.storage.untrusted import why_unreadable
+from qlib_shadow_runner.verify import check_all
+from qlib_shadow_runner.verify.acceptance import CHECKS
+from qlib_shadow_runner.verify.evidence import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+    from pathlib import Path
+
+    import pandas as pd
+
+    from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
+    from qlib_shadow_runner.ledger.gates import Passed
+    from qlib_shadow_runner.ledger.rules import Rules
+    from qlib_shadow_runner.runs.request import Identity
+
+SIGNALS_CHECK = "signals"
+
+
+@dataclass(frozen=True)
+class RunOfTheNight:
+    """A run whose training is done, and whose ledger stage is under way."""
+
+    evidence: Evidence
+    identity: Identity
+    spec: LedgerSpec
+
+    @classmethod
+    def of(cls, folder: Path, mount: Path, identity: Identity, spec: LedgerSpec) -> RunOfTheNight:
+        """Return the run in a folder."""
+        return cls(Evidence(folder, mount, before=Stage.LEDGER), identity, spec)
+
+    def night(self) -> Night:
+        """Return what the run brings to its book."""
+        rules, (capital, share) = self.rules, self._capital()
+        return Night(
+            folder=self.book,
+            namespace=self.identity.namespace,
+            capital=capital,
+            share=share,
+            rules=rules,
+            run=self._told(),
+            day=self.day,
+            scores=dict(zip(self._last_rows["instrument"], self._last_rows["score"].tolist(), strict=True)),
+            facts=self._facts(rules),
+            expected=self._expected(),
+            benchmark=self._benchmark(),
+            promise=self._promise(),
+        )
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Return the dataset of the run."""
+        try:
+            return Dataset(self.evidence.dataset)
+        except FileNotFoundError as error:
+            raise StageError(Reason.DATASET_MISSING, f"{error}.") from error
+
+    @cached_property
+    def quotes(self) -> Quotes:
+        """Return the prices of the dataset."""
+        return Quotes.of(self.dataset)
+
+    @property
+    def book(self) -> Path:
+        """Return the folder of the book."""
+        assert self.evidence.mount is not None, "it was given"
+        return self.evidence.mount / ARTIFACTS / LEDGERS / self.spec.book
+
+    @cached_property
+    def metadata(self) -> Mapping[str, object]:
+        """Return what the run says of itself; the stage before has written all of it."""
+        found = self.evidence.metadata
+        missing = [key for key in NEEDED if found.get(key) in (None, "", {}, [])]
+        if missing:
+            raise incomplete(f"{METADATA_FILE} lacks {', '.join(missing)}")
+        return found
+
+    @cached_property
+    def rules(self) -> Rules:
+        """Return the rules that the run asks for."""
+        region = self.evidence.workflow.document.get("qlib_init", {}).get("region")
+        return rules_of(self.spec, self.metadata, str(region), self.quotes, self._universe())
+
+    @cached_property
+    def _last_rows(self) -> pd.DataFrame:
+        """Return the signals of the last day, best first."""
+        try:
+            table = self.evidence.signals[0]
+        except (OSError, DamagedFileError) as error:
+            raise incomplete(why_unreadable(error)) from error
+        if table.empty:
+            raise incomplete(f"{self.evidence.signals_path.name} has no rows")
+        rows = table[table["date"] == table["date"].max()]
+        return rows.sort_values("rank", ignore_index=True)
+
+    @cached_property
+    def day(self) -> date:
+        """Return the last day of the signals."""
+        found: date = self._last_rows["date"].iloc[0].date()
+        if not self.quotes.has(found):
+            raise incomplete(f"its signals end on {found}, which is no trading day of its dataset")
+        return found
+
+    def _expected(self) -> dict[str, float]:
+        rows = zip(
+            self._last_rows["instrument"],
+            self._last_rows["expected_return"].astype("f8").tolist(),
+            strict=True,
+        )
+        return {name: value for name, value in rows if math.isfinite(value)}
+
+    def _capital(self) -> tuple[float | None, float | None]:
+        """Return the capital of the spec, or that of the book's share; an existing book needs neither."""
+        if self.spec.capital is not None:
+            return self.spec.capital, None
+        return capital_of(self.book.parent, self.spec.book)
+
+    def _told(self) -> dict[str, object]:
+        """Return what a decision records of its run."""
+        data, outputs = self.metadata, self.metadata["outputs"]
+        assert isinstance(outputs, dict), "it was looked at"
+        models = {name: digest for name, digest in sorted(outputs.items()) if name.startswith(f"{MODEL}/")}
+        return {
+            "runId": self.identity.run_id,
+            "uid": self.identity.uid,
+            "signalsSha256": data["signals_sha256"],
+            "modelSha256": hashlib.sha256(json.dumps(models).encode()).hexdigest() if models else None,
+            "configHash": data["config_hash"],
+            "datasetFingerprint": data["dataset_fingerprint"],
+            "dataset": data["dataset_resolved_path"],
+            "live": data.get("live"),
+        }
+
+    # --- what the gates ask ------------------------------------------------------------------------
+
+    def _facts(self, rules: Rules) -> RunFacts:
+        data = self.metadata
+        golden, signals = self._checked(golden=rules.gates.golden)
+        decay, drift = _inside(data, "decay"), _inside(data, "drift")
+        return RunFacts(
+            golden=golden[0],
+            golden_why=golden[1],
+            signals=signals[0],
+            signals_why=signals[1],
+            model_age_days=whole(data.get("model_age_days")),
+            live_ic=text(decay.get("state")) or "unknown",
+            live_ic_figure=number(decay.get("live_ic")),
+            drift=text(drift.get("state")) or "unknown",
+            coverage=self.coverage(),
+            synthetic=str(data.get("dataset_source", "")).startswith("synthetic"),
+        )
+
+    def _checked(self, *, golden: bool) -> tuple[tuple[Passed, str], tuple[Passed, str]]:
+        """Return whether the run passes all checks of a golden run, and that of its signals, with why not.
+
+        The check of the signals is asked in any case: orders follow from nothing else.
+        """
+        lines = check_all(self.evidence, without=() if golden else set(CHECKS) - {SIGNALS_CHECK})
+        failed = {line.name: line.detail for line in lines if not line.passed}
+        why = failed.get(SIGNALS_CHECK, "")
+        if self.metadata.get("identical_signals") is False:
+            why = f"the identical run {self.metadata.get('identical_to')} has other signals"
+        signals: tuple[Passed, str] = ("failed", why) if why else ("passed", "")
+        if not golden:
+            return ("unknown", ""), signals
+        told = "; ".join(f"{name}: {detail}" for name, detail in failed.items())
+        return ("failed", told) if failed else ("passed", ""), signals
+
+    def _universe(self) -> set[str]:
+        """Return the instruments that the universe lists on the day; the benchmark is not one of them."""
+        data = self.metadata
+        spans = self.dataset.universes.get(str(data["market"]), ())
+        held = {span.symbol for span in spans if span.first <= self.day <= span.last}
+        without = str(data["benchmark"]).lower() if data.get("benchmark_excluded") else None
+        return {symbol for symbol in held if symbol.lower() != without}
+
+    def coverage(self) -> float | None:
+        """Return the share of the instruments with a price on the day that have a signal; None of none."""
+        index = self.quotes.index(self.day)
+        traded = {one for one in self._universe() if not math.isnan(self.quotes.get("close", one, index))}
+        scored = {str(name).lower() for name in self._last_rows["instrument"]}
+        return sum(one.lower() in scored for one in traded) / len(traded) if traded else None
+
+    # --- what the backtest has promised ------------------------------------------------------------
+
+    @cached_property
+    def _account(self) -> pd.DataFrame | None:
+        return Outputs(self.evidence.tables).backtest
+
+    def _benchmark(self) -> dict[date, float]:
+        """Return the benchmark's return of each day of the backtest."""
+        table = self._account
+        if table is None or "bench" not in table:
+            return {}
+        return {day.date(): float(value) for day, value in table["bench"].dropna().items()}  # type: ignore[union-attr]
+
+    def _promise(self) -> dict[str, float | None]:
+        """Return mean and deviation of the backtest's daily return, net of cost."""
+        table = self._account
+        if table is None or not {"return", "cost"} <= set(table.columns):
+            return {"mean": None, "deviation": None, "days": 0}
+        net = (table["return"] - table["cost"]).dropna()
+        known = len(net) > 1
+        return {
+            "mean": float(net.mean()) if known else None,
+            "deviation": float(net.std()) if known else None,
+            "days": len(net),
+        }
+
+
+NEEDED = (
+    *("signals_file", "signals_sha256", "config_hash", "dataset_fingerprint", "dataset_resolved_path"),
+    *("market", "benchmark", "strategy", "exchange", "backtest", "outputs"),
+)
+"""What the ledger needs of RUN_METADATA.json."""
+
+
+def incomplete(what: str) -> StageError:
+    """Return the error of a run folder in which something is missing that the qrun stage leaves."""
+    return StageError(
+        Reason.OUTPUT_INCOMPLETE,
+        f"{what}, and the ledger needs it. Apply the run again under a new name.",
+    )
+
+
+def _inside(metadata: Mapping[str, object], key: str) -> Mapping[str, Any]:
+    found = metadata.get(key)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,65 @@
+"""The work of the ledger stage, in its child process: one night of a book, and what is told of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qlib_shadow_runner.contract import LedgerResult
+from qlib_shadow_runner.ledger.chain import Chain
+from qlib_shadow_runner.ledger.gates import closed
+from qlib_shadow_runner.ledger.night import record_night
+from qlib_shadow_runner.ledger.tables import refresh_tables
+from qlib_shadow_runner.report.book.page import refresh_page
+from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
+    from qlib_shadow_runner.ledger.night import Night, Recorded
+    from qlib_shadow_runner.runs.request import Identity
+
+NAMES_MAX = 500
+"""Characters of the names of closed gates in the result."""
+
+
+def keep_ledger(folder: Path, mount: Path, identity: Identity, spec: LedgerSpec) -> dict[str, Any]:
+    """Record the night, and make the book's tables and page again; return result, message and notes."""
+    run = RunOfTheNight.of(folder, mount, identity, spec)
+    night = run.night()
+    recorded = record_night(night, run.dataset)
+    faults = (refresh_tables(night.folder), refresh_page(night.folder))
+    return {
+        "result": ledger_result(night, recorded),
+        "message": recorded.sentence,
+        "reconciled": recorded.reconciled,
+        "notes": [*recorded.notes, *filter(None, faults)],
+    }
+
+
+def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
+    """Return what the resource shows of the book; what is not known is absent."""
+    chain = Chain.read(night.folder)
+    upto = next((n for n, one in enumerate(chain.entries, 1) if one.sha256 == recorded.head), 0)
+    found = LedgerResult(
+        book=night.folder.name,
+        day=str(night.day),
+        recorded="behind" if recorded.decision is None else "new" if recorded.new else "already",
+        head=recorded.head,
+        entries=upto,
+    )
+    decision = recorded.decision
+    if decision is None:
+        return found
+    told = {
+        "decision": decision["decision"],
+        "late": decision["late"],
+        "orders": len(decision["orders"]),
+        "turnover": decision["figures"].get("turnover"),
+        "nav": decision["account"]["nav"],
+        "pnl": next((one.document["pnl"] for one in chain.fills if str(one.day) == decision["day"]), None),
+        "drawdown": decision["figures"].get("drawdown"),
+        "closedGates": ",".join(one["gate"] for one in closed(decision["gates"]))[:NAMES_MAX] or None,
+    }
+    found.update({key: value for key, value in told.items() if value is not None})  # type: ignore[typeddict-item]
+    return found

@@ -1,0 +1,111 @@
+"""The pages of books: all of them with their sum, and each with everything that its chain tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.portfolio import Portfolio, read_portfolio, total_of
+from qlib_shadow_runner.report.book.page import TONES, book_body, book_page, gain, money
+from qlib_shadow_runner.report.formats import signed, tone
+from qlib_shadow_runner.texts import is_number, one_line
+from qlib_shadow_runner.ui.pages import page
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from qlib_shadow_runner.ledger.overview import Overview
+    from qlib_shadow_runner.report.book.page import BookView
+    from qlib_shadow_runner.ui.book_table import BookTable
+
+FILE_POLICY: Final = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+"""The page as a file has its style within; it needs no script, no origin and no network."""
+
+
+@dataclass(frozen=True)
+class BooksPages:
+    """The answers; each method is one address."""
+
+    table: BookTable
+
+    def books(self, request: Request) -> Response:
+        """Return the list of all books, and the sums over them."""
+        del request
+        overviews = self.table.overviews()
+        portfolio, fault = self._portfolio()
+        return HTMLResponse(
+            page(
+                "books.html.j2",
+                here="books",
+                volume=self.table.volume.mount,
+                books=overviews,
+                total=total_of(overviews),
+                portfolio=portfolio,
+                known={one.book: one for one in overviews},
+                fault=fault,
+                view=BooksView(),
+            )
+        )
+
+    def book(self, request: Request) -> Response:
+        """Return the page of one book."""
+        view = self._view(request)
+        return HTMLResponse(page("book.html.j2", here="books", name=view.overview.book, body=book_body(view)))
+
+    def file(self, request: Request) -> Response:
+        """Return the page of one book as a file that needs nothing else."""
+        content = book_page(self._view(request))
+        return HTMLResponse(content, headers={"Content-Security-Policy": FILE_POLICY})
+
+    def _portfolio(self) -> tuple[Portfolio | None, str | None]:
+        """Return the portfolio file, and what is wrong with it."""
+        try:
+            return read_portfolio(self.table.ledgers), None
+        except StageError as error:
+            return None, error.message
+
+    def _view(self, request: Request) -> BookView:
+        name = request.path_params["name"]
+        found = self.table.view(name)
+        if found is None:
+            raise HTTPException(
+                HTTPStatus.NOT_FOUND, f'there is no book "{one_line(name, 80)}" on this volume'
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class BooksView:
+    """What the templates of lists of books ask for."""
+
+    def tone(self, book: Overview) -> str:
+        """Return the colour of a book's state."""
+        return TONES[book.state]
+
+    def since_start(self, book: Overview) -> float | None:
+        """Return the return on a book's capital."""
+        return book.nav / book.capital - 1 if is_number(book.nav) and book.capital else None
+
+    def money(self, value: object) -> str:
+        """Return an amount of money."""
+        return money(value)
+
+    def gain(self, value: object) -> str:
+        """Return an amount of money with its sign."""
+        return gain(value)
+
+    def signed(self, value: object, digits: int = 2) -> str:
+        """Return a share in percent with its sign."""
+        return signed(value, digits)
+
+    def colour(self, value: object) -> str:
+        """Return the class of a gain or a loss."""
+        return tone(value)
