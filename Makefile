@@ -167,7 +167,8 @@ CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_C
 	QLIB_SHADOW_CHAOS_RUNS=20 QLIB_SHADOW_CHAOS_RESTARTS=10 QLIB_SHADOW_CHAOS_FEATURES=400 QLIB_SHADOW_CHAOS_BACKTESTS=200 \
 	QLIB_SHADOW_CHAOS_LEDGER_MARKETS=500 \
 	QLIB_SHADOW_CHAOS_FILES=500 QLIB_SHADOW_CHAOS_PICKLES=200000 QLIB_SHADOW_CHAOS_FLIPS=3000 \
-	QLIB_SHADOW_CHAOS_TEMPLATES=3000 QLIB_SHADOW_CHAOS_DOCUMENTS=3000 QLIB_SHADOW_CHAOS_NUMBERS=2000
+	QLIB_SHADOW_CHAOS_TEMPLATES=3000 QLIB_SHADOW_CHAOS_DOCUMENTS=3000 QLIB_SHADOW_CHAOS_NUMBERS=2000 \
+	QLIB_SHADOW_CHAOS_LEDGER_KILLS=10000 QLIB_SHADOW_CHAOS_LEDGER_STORIES=2000
 
 chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; try new random failures
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/archive/test_crashes.py $(ARGS)
@@ -180,6 +181,7 @@ chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, AP
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/adopt tests/unit/runner/workflow -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/hostile tests/unit/runner/dataset/archive/test_hostile_answers.py \
 		tests/unit/operator/test_hostile_values.py $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/ledger -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
 
 clean: ## Remove the environment and the caches of the checkout; never touches data/
