@@ -6,6 +6,7 @@ of more sessions data is older and a deadline earlier, so that no gate opens for
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -83,10 +84,12 @@ def _sessions(code: str) -> Sessions:
             f"spec.ledger.calendar: there is no exchange {code}; {did_you_mean(code, names)}",
             Reason.LEDGER_REFUSED,
         )
-    try:
-        schedule = exchange_calendars.get_calendar(code, start=EARLIEST).schedule
-    except ValueError:  # of an exchange that is younger, or whose holidays are not known so far back
-        schedule = exchange_calendars.get_calendar(code).schedule
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # what it uses of pandas, which is pinned with it
+        try:
+            schedule = exchange_calendars.get_calendar(code, start=EARLIEST).schedule
+        except ValueError:  # of an exchange whose holidays are not known so far back
+            schedule = exchange_calendars.get_calendar(code).schedule
     return Sessions(
         code,
         [one.date() for one in schedule.index],

@@ -23,7 +23,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from qlib_shadow_runner.ledger.account import Account, Order
+from qlib_shadow_runner.ledger.exchange import SELL, is_whole
 from qlib_shadow_runner.ledger.plan import make_plan
+from qlib_shadow_runner.ledger.reconcile import STOPPED
+from qlib_shadow_runner.ledger.restated import at_restated_prices, order_at_restated_price
 from qlib_shadow_runner.ledger.rules import Rules
 from qlib_shadow_runner.ledger.settle import settle_day
 
@@ -102,6 +105,8 @@ class _Book(NamedTuple):
     decisions: Mapping[date, Any]
     due: Mapping[date, tuple[Order, ...]]
     """The orders that were due on each day, as they were decided."""
+    whole: frozenset[str]
+    """The ids of the sales of all that was held."""
     eras: tuple[tuple[date, Rules], ...]
     """The first day of each era, and its rules."""
 
@@ -113,12 +118,13 @@ class _Book(NamedTuple):
         first = {day: decisions[day] for day in sorted(decisions)[:1]}
         orders = {one["id"]: Order.read(one) for made in decisions.values() for one in made["orders"]}
         due = {
-            day: tuple(orders[one["order"]] for one in made["fills"] if one["order"] in orders)
+            day: tuple(orders[one["order"]] for one in made["fills"] if _was_due(one, orders))
             for day, made in fills.items()
         }
+        whole = frozenset(id_ for made in decisions.values() for id_ in _whole_sales(made))
         eras = [(day, Rules.read(one["rules"])) for day, one in sorted(decisions.items()) if one["rules"]]
         accounts = {day: Account.read(one["account"]) for day, one in {**first, **fills}.items()}
-        return cls(accounts, decisions, due, ((date.min, rules), *eras))
+        return cls(accounts, decisions, due, whole, ((date.min, rules), *eras))
 
     def rules(self, day: date) -> Rules:
         """Return the rules of the era of a day."""
@@ -136,8 +142,8 @@ class _Stage(NamedTuple):
 def _stages(book: _Book, tonight: Backtest, quotes: Quotes) -> Iterable[_Stage]:
     """Return the stages from the recorded orders to the backtest's rules and signals."""
 
-    def recorded(_: Account, __: date, day: date, ___: tuple[Order, ...]) -> Sequence[Order]:
-        return book.due.get(day, ())
+    def recorded(account: Account, _: date, day: date, __: tuple[Order, ...]) -> Sequence[Order]:
+        return [_as_large_as_held(one, account, book, quotes) for one in book.due.get(day, ())]
 
     def decided(
         rules: Callable[[date], Rules],
@@ -179,7 +185,7 @@ def _stages(book: _Book, tonight: Backtest, quotes: Quotes) -> Iterable[_Stage]:
 
 def _navs(book: _Book, days: Sequence[date], quotes: Quotes, stage: _Stage) -> list[float]:
     """Return the account's value at the close of each day, computed again from that of the first."""
-    account, carried = book.accounts[days[0]], ()
+    account, carried = at_restated_prices(book.accounts[days[0]], quotes).account, tuple[Order, ...]()
     navs = {days[0]: account.value}
     span = quotes.calendar[quotes.index(days[0]) : quotes.index(days[-1]) + 1]
     for before, day in itertools.pairwise(span):
@@ -188,6 +194,30 @@ def _navs(book: _Book, days: Sequence[date], quotes: Quotes, stage: _Stage) -> l
         account, carried = settled.account, settled.carried
         navs[day] = account.value
     return [navs[day] for day in days]
+
+
+def _was_due(fill: Mapping[str, Any], orders: Mapping[str, Order]) -> bool:
+    """Return whether a fill is of an order, and the kill switch had not stopped that before."""
+    return fill["order"] in orders and not (fill["why"] or "").startswith(STOPPED)
+
+
+def _whole_sales(decision: Mapping[str, Any]) -> list[str]:
+    holdings = Account.read(decision["account"]).holdings
+    return [
+        one["id"]
+        for one in decision["orders"]
+        if one["side"] == SELL
+        and one["instrument"] in holdings
+        and is_whole(one["amount"], holdings[one["instrument"]].amount)
+    ]
+
+
+def _as_large_as_held(order: Order, account: Account, book: _Book, quotes: Quotes) -> Order:
+    """Return a recorded order: one that sold all sells all, of whatever the account has now."""
+    held = account.holdings.get(order.instrument)
+    if held is None or order.id not in book.whole:
+        return order
+    return replace(order_at_restated_price(order, quotes), amount=held.amount)
 
 
 def _returns(navs: Sequence[float]) -> list[float]:
@@ -201,7 +231,7 @@ def _difference(day: date, returns: Sequence[float]) -> dict[str, Any]:
 
 
 def _band(by_day: Sequence[Mapping[str, Any]]) -> float | None:
-    totals = [0.0, *(one["total"] for one in by_day)]
+    totals: list[float] = [0.0, *(one["total"] for one in by_day)]
     changes = [later - earlier for earlier, later in itertools.pairwise(totals)]
     if len(changes) < FEWEST:
         return None

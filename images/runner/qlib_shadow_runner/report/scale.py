@@ -20,6 +20,8 @@ RIGHT: Final = 16
 TOP: Final = 14
 BOTTOM: Final = 28
 STEPS: Final = (1.0, 2.0, 5.0, 10.0)
+NOISE: Final = 1e-9
+"""A sum of steps is not exactly the number that it stands for."""
 GRID_LINES: Final = 5
 """About how many lines of the grid are drawn."""
 
@@ -33,7 +35,7 @@ def bounds(low: float, high: float) -> tuple[float, float, float]:
     step = next(step * power for step in STEPS if step * power * GRID_LINES >= span)
     first = int(low // step) * step
     last = first + step
-    while last < high:
+    while last < high - step * NOISE:
         last += step
     return first, last, step
 

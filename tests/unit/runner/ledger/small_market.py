@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
@@ -43,6 +44,12 @@ def sessions_from(first: date, count: int, code: str = "XNYS") -> tuple[date, ..
         day = Sessions.of(code).next_session(day)
         found.append(day)
     return tuple(found)
+
+
+def weekdays(count: int, first: date) -> list[date]:
+    """Return some days from Monday to Friday."""
+    days = (first + timedelta(days=number) for number in range(2 * count + 2))
+    return [day for day in days if day.weekday() < 5][:count]
 
 
 def chance(*parts: object) -> float:
@@ -131,12 +138,12 @@ class SmallMarket:
             part = draft / "features" / symbol.lower()
             part.mkdir(parents=True)
             closes = self.closes[symbol][:count]
-            changes = [0.0, *(new / old - 1 for old, new in zip(closes, closes[1:], strict=False))]
+            changes = [0.0, *(new / old - 1 for old, new in pairwise(closes))]
             fields = {
                 "close": closes,
                 "open": [close * 0.999 for close in closes],
                 "factor": [self.restated.get(symbol, 1.0)] * count,
-                "volume": [1e6] * count,
+                "volume": [1e6 / self.restated.get(symbol, 1.0)] * count,
                 "change": changes,
             }
             for name, values in fields.items():

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST_DAYS: Final = 2000
 """A chart shows the last of them: about eight years."""
 FEWEST_DAYS: Final = 2
+LEAST: Final = 0.01
+"""A grid reaches to one percent at least: smaller steps would show nothing but noise."""
 ROW: Final = 26
 """Height of a row of marks; its word is large on a phone."""
 
@@ -83,15 +85,19 @@ class Axis:
         says: str,
         values: Sequence[float],
         kinds: Sequence[str],
+        in_slots: bool = False,
         draw: Callable[[Scale, Sequence[float]], Mapping[str, object]],
     ) -> BookChart:
-        """Return a chart on whose scale these values have a place, with rows of these kinds of marks."""
+        """Return a chart on whose scale these values have a place, with rows of these kinds of marks.
+
+        Bars stand in the slots of their days; the points of a line reach from one end to the other.
+        """
         scale = Scale.of(values, in_percent)
         found = [kind for kind in kinds if any(day in self._places for day in self.marks.get(kind, ()))]
         wanted = GAP + LETTER_WIDTH * max(map(len, found), default=0)
         if wanted > scale.left:
             scale = Scale(scale.low, scale.high, scale.grid, wanted)
-        x = scale.points(len(self.days))
+        x = scale.middles(len(self.days)) if in_slots else scale.points(len(self.days))
         return BookChart(
             name=name,
             title=title,
@@ -170,7 +176,7 @@ def _value(axis: Axis, overview: Overview, count: int) -> BookChart | None:
         return {"lines": lines}
 
     kinds = ("late", "missed", "held", "sales", "rules")
-    values = [*ours, *(theirs if known else ())]
+    values = [*ours, *(theirs if known else ()), LEAST]
     return axis.chart("value", "NAV since the start", says=says, values=values, kinds=kinds, draw=draw)
 
 
@@ -233,7 +239,9 @@ def _drawdown(axis: Axis, overview: Overview, count: int) -> BookChart | None:
         area = f"{x[0]},{zero} {line} {x[-1]},{zero}"
         return {"areas": [Line("loss", "", area)], "lines": [Line("down", "below the highest NAV", line)]}
 
-    return axis.chart("drawdown", "Drawdown", says=says, values=losses, kinds=("held", "sales"), draw=draw)
+    return axis.chart(
+        "drawdown", "Drawdown", says=says, values=[*losses, -LEAST], kinds=("held", "sales"), draw=draw
+    )
 
 
 def _turnover(axis: Axis, overview: Overview, count: int) -> BookChart | None:
@@ -247,7 +255,13 @@ def _turnover(axis: Axis, overview: Overview, count: int) -> BookChart | None:
         return {"bars": bars, "bar_width": round(max(0.8, min(24.0, scale.width / len(x) * 0.7)), 1)}
 
     return axis.chart(
-        "turnover", "Turnover", says=says, values=values, kinds=("late", "missed", "held"), draw=draw
+        "turnover",
+        "Turnover",
+        says=says,
+        values=[*values, LEAST],
+        kinds=("late", "missed", "held"),
+        in_slots=True,
+        draw=draw,
     )
 
 
@@ -271,5 +285,10 @@ def _costs(axis: Axis, overview: Overview, count: int) -> BookChart | None:
         }
 
     return axis.chart(
-        "costs", "Costs and shortfall, summed", says=says, values=[*costs, *short], kinds=(), draw=draw
+        "costs",
+        "Costs and shortfall, summed",
+        says=says,
+        values=[*costs, *short, 0.1 * LEAST],
+        kinds=(),
+        draw=draw,
     )

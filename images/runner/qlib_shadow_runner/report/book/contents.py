@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.ledger.entries import Decision
-from qlib_shadow_runner.texts import is_number, one_line
+from qlib_shadow_runner.texts import ABSENT, is_number, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +25,7 @@ ERAS: Final = 20
 CHANGES: Final = 30
 WORD: Final = 60
 SENTENCE: Final = 400
+MINUTE: Final = len("2026-11-30T22:00")
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class Contents:
     """What happened on which day: held, sales or rules, with the day."""
     first: str | None = None
     """The day of the first decision."""
+    recorded_at: str = ""
+    """When the last decision was recorded."""
 
 
 def contents_of(overview: Overview, documents: Sequence[Mapping[str, Any]]) -> Contents:
@@ -186,9 +189,10 @@ def _orders(decision: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, 
         "order_count": len(rows),
         "bought": totals["buy"],
         "sold": totals["sell"],
-        "plan": tuple(word(one.get("at") or one.get("time")) for one in slices[:ROWS]),
+        "plan": tuple(moment(one.get("at") or one.get("time")) for one in slices[:ROWS]),
         "figures": tuple(_figures(decision["figures"], rules.get("limits") or {})),
         "notes": sentences(decision["notes"]),
+        "recorded_at": moment(decision["recordedAt"]),
     }
 
 
@@ -196,7 +200,7 @@ def _order(order: Mapping[str, Any], nav: object) -> OrderRow:
     value = product(order["amount"], order["price"])
     return OrderRow(
         instrument=word(order["instrument"]),
-        side=word(order["side"]),
+        side=side_of(order["side"]),
         shares=number(order["shares"]),
         price=ratio(value, order["shares"]),
         value=value,
@@ -244,7 +248,10 @@ def _fills(document: Mapping[str, Any]) -> dict[str, Any]:
     unfilled = [one for one in fills if one["why"]]
     rows = (
         UnfilledRow(
-            word(one["instrument"]), word(one["side"]), number(one["shares"]), one_line(one["why"], SENTENCE)
+            word(one["instrument"]),
+            side_of(one["side"]),
+            number(one["shares"]),
+            one_line(one["why"], SENTENCE),
         )
         for one in unfilled[:UNFILLED]
     )
@@ -271,6 +278,16 @@ def _night(decision: Mapping[str, Any]) -> NightRow:
         closed=one_line(", ".join(map(in_words, closed)), SENTENCE),
         run=one_line(decision["run"]["runId"], WORD * 2),
     )
+
+
+def side_of(value: object) -> str:
+    """Return buy or sell; a dash for anything else."""
+    return value if value in ("buy", "sell") else ABSENT  # type: ignore[return-value]
+
+
+def moment(value: object) -> str:
+    """Return a moment to the minute, in UTC as entries have it."""
+    return word(value)[:MINUTE].replace("T", " ")
 
 
 def in_words(name: object) -> str:

@@ -15,7 +15,15 @@ from qlib_shadow_runner.contract.escapes import in_lines
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.overview import Overview, State, overview_and_chain
 from qlib_shadow_runner.report.book.charts import BookChart, charts_of
-from qlib_shadow_runner.report.book.contents import NOTES, SENTENCE, Contents, contents_of, in_words, word
+from qlib_shadow_runner.report.book.contents import (
+    NOTES,
+    SENTENCE,
+    Contents,
+    contents_of,
+    in_words,
+    moment,
+    word,
+)
 from qlib_shadow_runner.report.formats import FILTERS
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.storage.untrusted import why_unreadable
@@ -45,6 +53,8 @@ LIGHTS: Final = {
 MISFITS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What Python raises where an entry has another form than it should."""
 HALTS: Final = 20
+FIGURE: Final = 24
+"""Characters of a figure that is a word."""
 DAYS: Final = 30
 """The late or missed days that are listed."""
 
@@ -75,6 +85,18 @@ class BookView:
     def tone(self) -> str:
         """Return the colour of the state."""
         return TONES[self.overview.state]
+
+    @property
+    def said(self) -> str:
+        """Return the state in one sentence."""
+        about = self.overview
+        day = f"{word(about.decided)}: " if about.decided and not about.halt else ""
+        return f"{day}{one_line(about.sentence, SENTENCE * 2)}"
+
+    @property
+    def halt(self) -> Mapping[str, str] | None:
+        """Return the kill switch that is on."""
+        return _halt(self.overview.halt) if self.overview.halt else None
 
     @property
     def lights(self) -> list[Light]:
@@ -113,11 +135,7 @@ class BookView:
     @property
     def halts(self) -> list[Mapping[str, str]]:
         """Return the kill switches that were lifted, the last first."""
-        names = ("state", "why", "at", "resumedAt", "resumedWhy")
-        return [
-            {name: one_line(one.get(name) or "", SENTENCE) for name in names}
-            for one in self.overview.halts[:HALTS]
-        ]
+        return [_halt(one) for one in self.overview.halts[:HALTS]]
 
 
 def book_view(folder: Path, tracking: Mapping[str, Any] | None = None) -> BookView:
@@ -168,6 +186,16 @@ def refresh_page(folder: Path) -> str | None:
     return f"{LEDGER_PAGE} of the book was not made again: {why}"
 
 
+def _halt(one: Mapping[str, Any]) -> Mapping[str, str]:
+    return {
+        "state": word(one.get("state") or ABSENT),
+        "why": one_line(one.get("why") or "no reason is given", SENTENCE),
+        "at": moment(one.get("at") or "an unknown time"),
+        "resumedAt": moment(one.get("resumedAt") or ABSENT),
+        "resumedWhy": one_line(one.get("resumedWhy") or ABSENT, SENTENCE),
+    }
+
+
 def _texts(gate: Gate) -> tuple[str, str, str, str]:
     return in_words(gate.name), one_line(gate.sentence, SENTENCE), _figure(gate.figure), _figure(gate.limit)
 
@@ -176,7 +204,7 @@ def _figure(value: object) -> str:
     """Return a gate's figure or limit: a number of few digits, or a word."""
     if is_number(value) and not isinstance(value, bool):
         return with_minus(f"{value:.4g}")
-    return ABSENT if value is None else word(value)
+    return ABSENT if value is None else one_line(value, FIGURE)
 
 
 def _days(days: Sequence[str]) -> str:

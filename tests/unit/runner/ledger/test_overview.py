@@ -1,0 +1,233 @@
+"""What is said of a book: from a sound chain, and from one that anything may have been done to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.unit.runner.conftest import weekdays
+from tests.unit.runner.ledger.sample_book import FIRST, SampleBook, write_book
+
+from qlib_shadow_runner.ledger import halts
+from qlib_shadow_runner.ledger.overview import State, books, overview
+from qlib_shadow_runner.ledger.weeks import weeks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NIGHTS = 12
+NOW = datetime(2026, 11, 18, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> SampleBook:
+    """Return a book of 2026-11-02 to 11-17: held on the 6th, late on the 10th, missed on the 12th."""
+    return write_book(tmp_path, nights=NIGHTS, held=(4,), late=(6,), missed=(8,))
+
+
+def documents(book: SampleBook, kind: str) -> list[Any]:
+    """Return the documents of one folder, by day."""
+    return [json.loads(path.read_bytes()) for path in sorted((book.folder / kind).iterdir())]
+
+
+def test_a_sound_book_says_where_it_is(book: SampleBook):
+    """Days, account and head are those of the last files."""
+    found = overview(book.folder)
+    last, fills = documents(book, "days")[-1], documents(book, "fills")[-1]
+    assert (found.book, found.namespace, found.state) == ("us-shadow", "research", State.DECIDED)
+    assert (found.decided, found.reconciled, found.run) == ("2026-11-17", "2026-11-17", "us-20261117")
+    assert (found.nav, found.cash) == (last["account"]["nav"], last["account"]["cash"])
+    assert (found.pnl, found.day_return) == (fills["pnl"], fills["dayReturn"])
+    assert found.nav == pytest.approx((found.cash or 0) + (found.gross or 0))
+    assert (found.capital, found.names, found.orders) == (100_000.0, 2, len(last["orders"]))
+    assert found.costs == pytest.approx(sum(one["costs"] for one in documents(book, "fills")))
+    newest = book.folder / "days" / "2026-11-17.json"
+    assert found.head == hashlib.sha256(newest.read_bytes()).hexdigest()
+    assert found.entries == len(documents(book, "days")) + len(documents(book, "fills"))
+
+
+def test_nights_that_went_otherwise_are_named(book: SampleBook):
+    """Late and missed days, and the closed gates of the last decision with their sentences."""
+    found = overview(book.folder)
+    assert (found.late_days, found.missed_days) == (("2026-11-10",), ("2026-11-12",))
+    assert found.decisions["2026-11-06"] == "Held"
+    held = write_book(book.folder.parent, "held", 3, held=(2,))
+    found = overview(held.folder)
+    assert [gate.name for gate in found.closed] == ["liveIc"]
+    assert (found.state, found.sentence) == (State.HELD, "positions stay: the live IC has decayed")
+
+
+def test_days_after_a_late_decision_are_no_part_of_the_record(book: SampleBook):
+    """Benchmark, promise and band are over the very days that count."""
+    found = overview(book.folder)
+    counted = [one for one in documents(book, "fills") if one["day"] != "2026-11-11"]
+    returns = [one["dayReturn"] for one in counted]
+    record = found.record
+    assert (record.days, record.benchmark_days) == (10, 10)
+    assert record.total == pytest.approx(math.prod(1 + one for one in returns) - 1)
+    assert record.benchmark == pytest.approx(1.001**10 - 1)
+    last = record.promise[-1]
+    assert (last.day, last.account) == ("2026-11-17", pytest.approx(sum(returns)))
+    assert last.expected == pytest.approx(0.0004 * 10)
+    assert last.high - last.expected == pytest.approx(2 * 0.009 * math.sqrt(10))
+    assert record.is_beyond is False
+
+
+def test_an_account_beyond_the_band_says_so(tmp_path: Path):
+    """A promise of nearly no deviation is broken at once."""
+    book = SampleBook(tmp_path / "us-shadow").begin()
+    promise = {"mean": 0.0, "deviation": 1e-6, "days": 750}
+    for day in weekdays(4, FIRST):
+        if book.number:
+            book.fill(day)
+        book.decide(day, promise=promise)
+    assert overview(book.folder).record.is_beyond is True
+
+
+def test_without_benchmark_and_promise_nothing_is_claimed(tmp_path: Path):
+    """A figure that is not known is None, not 0."""
+    book = SampleBook(tmp_path / "us-shadow").begin()
+    for day in weekdays(3, FIRST):
+        if book.number:
+            book.fill(day, benchmark=None)
+        book.decide(day, promise={"mean": None, "deviation": None, "days": 0})
+    record = overview(book.folder).record
+    assert (record.benchmark, record.excess, record.is_beyond) == (None, None, None)
+
+
+def test_a_book_that_has_just_begun_holds_its_capital(tmp_path: Path):
+    """Nothing is decided, and no figure is made up."""
+    SampleBook(tmp_path / "us-shadow").begin()
+    found = overview(tmp_path / "us-shadow")
+    assert (found.state, found.nav, found.pnl, found.decided) == (State.NEW, 100_000.0, None, None)
+    assert found.sentence == "nothing is decided yet"
+    json.dumps(found.document(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "why"),
+    [
+        ('{"state": "HALTED", "why": "a strike", "at": "2026-11-17T20:00:00Z"}', State.HALTED, "a strike"),
+        ('{"state": "REDUCING", "why": "a strike", "at": null}', State.REDUCING, "a strike"),
+        ("", State.HALTED, "HALT"),
+        ('{"state": "OFF"}', State.HALTED, "HALT"),
+    ],
+)
+def test_a_kill_switch_is_said_first(book: SampleBook, content: str, state: State, why: str):
+    """Whatever was decided last; a file of another content halts as well."""
+    (book.folder / "HALT").write_text(content)
+    found = overview(book.folder)
+    assert (found.state, found.decision) == (state, "Decided")
+    assert why in found.sentence
+    assert found.halt is not None
+
+
+def test_drawdown_counts_from_the_last_resume(tmp_path: Path):
+    """Before it from the highest value of all; the halt stays in the history."""
+    book = write_book(tmp_path, nights=7)
+    navs = [100_000.0, *(one["account"]["nav"] for one in documents(book, "fills"))]
+    before = overview(book.folder)
+    assert before.drawdown == pytest.approx(1 - navs[-1] / max(navs))
+    assert before.drawdown > 0.01
+    halts.halt(book.folder, "too deep", reducing=False, now=NOW)
+    halts.resume(book.folder, "looked at", NOW)
+    after = overview(book.folder)
+    assert (after.drawdown, after.peak) == (0.0, navs[-1])
+    assert [(one["why"], one["resumedWhy"]) for one in after.halts] == [("too deep", "looked at")]
+
+
+def changed(book: Path) -> None:
+    """Change one number of an entry."""
+    path = book / "days" / "2026-11-04.json"
+    path.write_text(path.read_text().replace('"late": false', '"late": true'))
+
+
+def cut(book: Path) -> None:
+    """Leave half of an entry."""
+    path = book / "fills" / "2026-11-04.json"
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def with_nan(book: Path) -> None:
+    """Forge the last entry: nothing follows that would show it, but NaN is no number."""
+    path = book / "days" / "2026-11-17.json"
+    path.write_text(path.read_text().replace('"number": 22', '"number": NaN'))
+
+
+def with_other_types(book: Path) -> None:
+    """Forge the last entry: a text where a list should be."""
+    path = book / "days" / "2026-11-17.json"
+    document = json.loads(path.read_bytes())
+    path.write_text(json.dumps(document | {"gates": "all open"}))
+
+
+def deep(book: Path) -> None:
+    """Nest brackets in an entry."""
+    (book / "days" / "2026-11-17.json").write_text('{"schema": ' + "[" * 9_999)
+
+
+def as_fifo(book: Path) -> None:
+    """Put a FIFO in place of an entry, on which a reader would wait."""
+    path = book / "days" / "2026-11-05.json"
+    path.unlink()
+    os.mkfifo(path)
+
+
+def as_link(book: Path) -> None:
+    """Put a link to another file in place of an entry."""
+    path = book / "days" / "2026-11-05.json"
+    path.rename(book / "moved")
+    path.symlink_to(book / "moved")
+
+
+DAMAGES: list[Callable[[Path], object]] = [
+    *(changed, cut, with_nan, with_other_types, deep, as_fifo, as_link),
+    lambda book: (book / "days" / "2026-11-05.json").unlink(),
+    lambda book: (book / "BOOK.json").unlink(),
+    lambda book: (book / "BOOK.json").write_text("[]"),
+    lambda book: (book / "BOOK.json").write_bytes(b"\xff\xfe"),
+    lambda book: (book / "days").rename(book / "gone"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=range(len(DAMAGES)))
+def test_a_damaged_book_says_so_and_spoils_no_list(book: SampleBook, damage: Callable[[Path], object]):
+    """It is still listed, with a sentence, and the book beside it is as it was."""
+    other = write_book(book.folder.parent, "other", 2)
+    damage(book.folder)
+    found = overview(book.folder)
+    assert (found.book, found.state) == ("us-shadow", State.DAMAGED)
+    assert len(found.sentence) > 20
+    assert found.nav is None
+    json.dumps(found.document(), allow_nan=False)
+    assert books(book.folder.parent) == ["other", "us-shadow"]
+    assert overview(other.folder).state is State.DECIDED
+
+
+def test_only_books_are_listed(tmp_path: Path):
+    """Neither other folders and files, nor links, nor names that no book has."""
+    write_book(tmp_path, "one", 1)
+    write_book(tmp_path, "Two_2", 1)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "linked").symlink_to(tmp_path / "one")
+    assert books(tmp_path) == ["one"]
+    assert books(tmp_path / "nowhere") == []
+
+
+def test_weeks_sum_what_the_days_say(book: SampleBook):
+    """From Monday to Sunday, the newest first."""
+    newest, middle, first, empty = weeks_of(overview(book.folder), 4)
+    assert [f"{one.monday}" for one in (newest, middle, first, empty)] == [
+        *("2026-11-16", "2026-11-09", "2026-11-02", "2026-10-26"),
+    ]
+    assert (middle.decided, middle.held, middle.late, middle.missed) == (4, 0, 1, 1)
+    assert (first.held, empty.days, empty.total) == (1, 0, None)
+    pnl = sum(one["pnl"] for one in documents(book, "fills"))
+    assert newest.pnl + middle.pnl + first.pnl == pytest.approx(pnl)
